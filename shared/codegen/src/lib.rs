@@ -1,0 +1,147 @@
+//! Build-time library: turns a directory of `.proto` files into Rust, without protoc.
+//!
+//! The whole `build.rs` of a crate of contracts, and the whole `src/lib.rs`:
+//!
+//! ```no_run
+//! fn main() -> Result<(), codegen::Error> {
+//!     codegen::Builder::new("proto").generate()
+//! }
+//! ```
+//! ```ignore
+//! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated; a contract need not comment every field.
+//! include!(concat!(env!("OUT_DIR"), "/contracts.rs"));
+//! ```
+//!
+//! The included file holds
+//! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and `tonic` write them;
+//!   `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is `google::api::HttpBody`;
+//! - `METHODS: &[schema::Method]`, every RPC, sorted by path;
+//! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments (`google.protobuf.FileDescriptorSet`);
+//! - an `impl schema::Event` for each message with `option (mesh.v1.event)`.
+//!
+//! So the crate depends on `prost`, `prost-types`, `schema`, `tonic` and `tonic-prost`.
+//!
+//! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`, `buf/validate/validate.proto`,
+//! `mesh/v1/options.proto` and `google/protobuf/*.proto`.
+
+mod error;
+mod events;
+mod render;
+mod sources;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use prost_reflect::DescriptorPool;
+use prost_types::FileDescriptorSet;
+
+pub use self::error::{Error, Problem};
+
+/// The module tree that `prost` writes.
+const MODULES_FILE: &str = "modules.rs";
+/// The file that a crate includes.
+const CONTRACTS_FILE: &str = "contracts.rs";
+/// The encoded descriptor set.
+const DESCRIPTOR_FILE: &str = "contracts.bin";
+
+/// Generates the contracts of one directory.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    root: PathBuf,
+    includes: Vec<PathBuf>,
+    out_dir: Option<PathBuf>,
+}
+
+// === impl Builder ===
+
+impl Builder {
+    /// Takes every `.proto` file under `root`; imports are relative to it.
+    ///
+    /// A relative path starts at the working directory, which for a `build.rs` is the root of its package.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            includes: Vec::new(),
+            out_dir: None,
+        }
+    }
+
+    /// Looks imports up in `dir` too, after the root and the directories given before.
+    ///
+    /// Only what is imported is generated.
+    pub fn include(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.includes.push(dir.into());
+        self
+    }
+
+    /// Writes to `dir`, which must exist, and not to the `OUT_DIR` that cargo gives to a build script.
+    pub fn out_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.out_dir = Some(dir.into());
+        self
+    }
+
+    /// Compiles and writes; the same input gives the same bytes.
+    ///
+    /// # Errors
+    /// What a contract does wrong, with file and line; a directory that can't be read or written.
+    pub fn generate(self) -> Result<(), Error> {
+        let out_dir = match self.out_dir {
+            Some(dir) => dir,
+            None => env::var_os("OUT_DIR")
+                .map(PathBuf::from)
+                .ok_or(Error::NoOutDir)?,
+        };
+        let include_dirs: Vec<PathBuf> = std::iter::once(self.root.clone())
+            .chain(self.includes)
+            .collect();
+        rerun_if_changed(&include_dirs);
+
+        let files = sources::find(&self.root)?;
+        let compiled = sources::compile(&files, include_dirs)?;
+        let pool =
+            DescriptorPool::decode(compiled.encoded.as_slice()).map_err(Error::Descriptors)?;
+        let events = events::declared(&pool).map_err(Error::Contract)?;
+
+        write_rust(compiled.files, &out_dir)?;
+        write(&out_dir.join(DESCRIPTOR_FILE), &compiled.encoded)?;
+        write(
+            &out_dir.join(CONTRACTS_FILE),
+            render::contracts(&pool, &events).as_bytes(),
+        )
+    }
+}
+
+/// Without this a change of any file of the package, a README too, runs the build script again.
+#[expect(
+    clippy::print_stdout,
+    reason = "cargo reads the standard output of a build script"
+)]
+fn rerun_if_changed(dirs: &[PathBuf]) {
+    for dir in dirs {
+        println!("cargo:rerun-if-changed={}", dir.display());
+    }
+}
+
+fn write_rust(mut files: FileDescriptorSet, out_dir: &Path) -> Result<(), Error> {
+    // Options are read from descriptors: types for them would be dead code in every crate of contracts.
+    files
+        .file
+        .retain(|file| !sources::is_options_only(file.name()));
+    tonic_prost_build::configure()
+        .out_dir(out_dir)
+        .include_file(MODULES_FILE)
+        .compile_fds(files)
+        .map_err(|source| Error::Write {
+            path: out_dir.to_owned(),
+            source,
+        })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    fs::write(path, bytes).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,210 @@
+//! What is generated from good contracts.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics is a test that fails"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use codegen::Builder;
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use tempfile::TempDir;
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture")
+}
+
+/// Generates into a fresh directory and returns all that was written there.
+fn generate(builder: Builder) -> BTreeMap<String, Vec<u8>> {
+    let out = TempDir::new().unwrap();
+    builder.out_dir(out.path()).generate().unwrap();
+    let entries = fs::read_dir(out.path()).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn text<'a>(written: &'a BTreeMap<String, Vec<u8>>, name: &str) -> &'a str {
+    let bytes = written
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name} among {:?}", written.keys()));
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn pool(written: &BTreeMap<String, Vec<u8>>) -> DescriptorPool {
+    DescriptorPool::decode(written["contracts.bin"].as_slice()).unwrap()
+}
+
+fn extension(options: &DynamicMessage, pool: &DescriptorPool, name: &str) -> DynamicMessage {
+    let extension = pool.get_extension_by_name(name).unwrap();
+    assert!(options.has_extension(&extension), "{name} is lost");
+    options
+        .get_extension(&extension)
+        .as_message()
+        .unwrap()
+        .clone()
+}
+
+#[test]
+fn tables_and_events_match_the_golden_file() {
+    let written = generate(Builder::new(fixture()));
+    assert_eq!(
+        text(&written, "contracts.rs"),
+        include_str!("golden/contracts.rs")
+    );
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    assert_eq!(
+        generate(Builder::new(fixture())),
+        generate(Builder::new(fixture()))
+    );
+}
+
+#[test]
+fn http_body_is_one_type_and_options_are_none() {
+    let written = generate(Builder::new(fixture()));
+    let rust: Vec<&str> = written
+        .keys()
+        .map(String::as_str)
+        .filter(|name| name.ends_with(".rs"))
+        .collect();
+    assert_eq!(
+        rust,
+        [
+            "contracts.rs",
+            "depot.v1.rs",
+            "google.api.rs",
+            "modules.rs",
+            "shop.v1.rs"
+        ]
+    );
+    assert_eq!(
+        text(&written, "google.api.rs")
+            .matches("pub struct")
+            .count(),
+        1
+    );
+    for package in ["depot.v1.rs", "shop.v1.rs"] {
+        assert!(
+            text(&written, package).contains("super::super::google::api::HttpBody"),
+            "{package}"
+        );
+    }
+    assert!(text(&written, "depot.v1.rs").contains("::prost_types::Timestamp"));
+}
+
+#[test]
+fn descriptors_keep_options_that_are_extensions() {
+    let written = generate(Builder::new(fixture()));
+    let pool = pool(&written);
+
+    let service = pool.get_service_by_name("shop.v1.ShopService").unwrap();
+    let upload = service
+        .methods()
+        .find(|method| method.name() == "Upload")
+        .unwrap();
+    let http = extension(&upload.options(), &pool, "google.api.http");
+    assert_eq!(
+        *http.get_field_by_name("post").unwrap(),
+        Value::String("/v1/uploads".to_owned())
+    );
+
+    let request = pool.get_message_by_name("shop.v1.RenameRequest").unwrap();
+    let name = request.get_field_by_name("name").unwrap();
+    let rules = extension(&name.options(), &pool, "buf.validate.field");
+    let string = rules
+        .get_field_by_name("string")
+        .unwrap()
+        .as_message()
+        .unwrap()
+        .clone();
+    assert_eq!(*string.get_field_by_name("min_len").unwrap(), Value::U64(3));
+}
+
+#[test]
+fn descriptors_keep_comments() {
+    let written = generate(Builder::new(fixture()));
+    let file = pool(&written)
+        .get_file_by_name("shop/v1/shop_service.proto")
+        .unwrap();
+    let info = file
+        .file_descriptor_proto()
+        .source_code_info
+        .clone()
+        .unwrap();
+    let comments: Vec<&str> = info
+        .location
+        .iter()
+        .map(|location| location.leading_comments())
+        .collect();
+    assert!(
+        comments.contains(&" A shop: one RPC of each kind.\n"),
+        "{comments:?}"
+    );
+}
+
+#[test]
+fn a_team_elsewhere_brings_its_own_package_and_include() {
+    let team = TempDir::new().unwrap();
+    let (root, vendor) = (team.path().join("api"), team.path().join("vendor"));
+    fs::create_dir_all(root.join("acme/billing/v2")).unwrap();
+    fs::create_dir_all(vendor.join("money")).unwrap();
+    fs::write(
+        vendor.join("money/unused.proto"),
+        "syntax = \"proto3\"; package unused;",
+    )
+    .unwrap();
+    fs::write(
+        vendor.join("money/money.proto"),
+        "syntax = \"proto3\"; package money; message Amount { int64 minor_units = 1; }",
+    )
+    .unwrap();
+    fs::write(
+        root.join("acme/billing/v2/billing.proto"),
+        r#"syntax = "proto3"; package acme.billing.v2;
+        import "mesh/v1/options.proto"; import "money/money.proto";
+        message Billed {
+          option (mesh.v1.event) = { aggregate: "bill" key: "id" };
+          string id = 1; money.Amount amount = 2;
+        }"#,
+    )
+    .unwrap();
+
+    let written = generate(Builder::new(&root).include(&vendor));
+    assert!(
+        text(&written, "contracts.rs")
+            .contains("impl ::schema::Event for acme::billing::v2::Billed")
+    );
+    assert!(text(&written, "contracts.rs").contains(r#"const CONTEXT: &'static str = "billing";"#));
+    assert!(text(&written, "acme.billing.v2.rs").contains("super::super::super::money::Amount"));
+    assert!(
+        !written.contains_key("unused.rs"),
+        "only what is imported is generated"
+    );
+}
+
+#[test]
+fn a_file_of_the_team_stands_before_the_built_in_one() {
+    let team = TempDir::new().unwrap();
+    fs::create_dir_all(team.path().join("google/api")).unwrap();
+    let own = "syntax = \"proto3\"; package google.api; message HttpBody { bytes own = 7; }";
+    fs::write(team.path().join("google/api/httpbody.proto"), own).unwrap();
+
+    let written = generate(Builder::new(team.path()));
+    let body = pool(&written)
+        .get_message_by_name("google.api.HttpBody")
+        .unwrap();
+    assert_eq!(body.get_field(7).unwrap().name(), "own");
+}
