@@ -1,0 +1,26 @@
+# Thin names over cargo; everything here can be typed without just.
+
+# Start the mesh in this terminal.
+up *ARGS:
+    cargo mesh up {{ARGS}}
+
+# Feed order files through the gateway and print the books.
+demo *FILES:
+    cargo mesh demo {{FILES}}
+
+# All that CI runs.
+test *FILTER:
+    cargo mesh test {{FILTER}}
+
+# Kill every process once while orders run, and compare the books.
+verify *FILES:
+    cargo mesh verify orders {{FILES}}
+
+# Rewrite the offline data of one crate's SQL: events, ingest, inventory, orders or payments.
+sqlx CRATE:
+    cargo mesh sqlx {{CRATE}}
+
+# Lint the protos and generate clients in other languages into gen/.
+protos:
+    buf lint
+    buf generate
