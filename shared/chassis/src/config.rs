@@ -1,0 +1,357 @@
+//! Typed configuration in layers: defaults, file, environment, command line; the one reader of the environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{Config, File, FileFormat, Value, ValueKind};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::client::ClientSettings;
+
+#[cfg(test)]
+mod tests;
+
+/// Prefix of every environment variable that sets a key.
+const ENVIRONMENT_PREFIX: &str = "PROTOMESH_";
+
+/// Environment variable that names the file when `--config` does not.
+const FILE_VARIABLE: &str = "PROTOMESH_CONFIG";
+
+const CHASSIS_DEFAULTS: &str = include_str!("config.default.toml");
+
+/// The keys that every process has; `config.default.toml` documents them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// Address to serve on.
+    pub listen: SocketAddr,
+    /// Log filter in the syntax of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// OTLP/gRPC collector; empty for none.
+    pub otlp_endpoint: String,
+    /// Bound of the drain, in milliseconds.
+    pub drain_timeout_ms: u64,
+    /// Largest request message, in bytes.
+    pub max_message_bytes: usize,
+    /// Connections served at once.
+    pub max_connections: usize,
+    /// Name of the crash point to die at; empty for none.
+    pub crash_at: String,
+    /// Calls to other services.
+    pub client: ClientSettings,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A key with an unusable value, or an unknown key. The process exits with 64 (`EX_USAGE` of sysexits).
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("configuration key `{key}`: {problem} (from {origin})")]
+pub struct ConfigError {
+    /// Dotted path of the key.
+    pub key: String,
+    /// What was expected and what was found.
+    pub problem: String,
+    /// The file, variable or flag that set it.
+    pub origin: String,
+}
+
+/// Where the layers above the defaults come from.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// TOML file.
+    pub file: Option<PathBuf>,
+    /// `(name, value)` of environment variables; names without our prefix are skipped.
+    pub environment: Vec<(String, String)>,
+    /// Values by key that command line flags set.
+    pub flags: BTreeMap<String, Vec<String>>,
+}
+
+/// The merged layers.
+#[derive(Debug)]
+pub struct Layers {
+    merged: Config,
+}
+
+// === impl Sources ===
+
+impl Sources {
+    /// Takes the environment of the process; a file named by a flag wins over `PROTOMESH_CONFIG`.
+    pub fn from_environment(file: Option<PathBuf>, flags: BTreeMap<String, Vec<String>>) -> Self {
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
+            .collect();
+        let named = environment.iter().find(|(name, _)| name == FILE_VARIABLE);
+        let file = file.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
+        Self {
+            file,
+            environment,
+            flags,
+        }
+    }
+}
+
+// === impl Layers ===
+
+impl Layers {
+    /// Merges the defaults of the chassis, those of the process, and the sources, later ones winning.
+    ///
+    /// # Errors
+    /// A file that can't be read or parsed, and a key in it that no defaults mention.
+    pub fn load(defaults: &str, sources: &Sources) -> Result<Self, ConfigError> {
+        let documented = build(
+            Config::builder()
+                .add_source(File::from_str(CHASSIS_DEFAULTS, FileFormat::Toml))
+                .add_source(File::from_str(defaults, FileFormat::Toml)),
+        )?;
+        let mut layers = Config::builder().add_source(documented.clone());
+        if let Some(path) = &sources.file {
+            let file = File::from(path.as_path()).format(FileFormat::Toml);
+            let content = build(Config::builder().add_source(file.clone()))?;
+            refuse_unknown(&content.cache, &documented.cache, "", path)?;
+            layers = layers.add_source(file);
+        }
+        for (key, value) in overrides(sources, &documented) {
+            layers = layers
+                .set_override(&key, value)
+                .map_err(|error| ConfigError::from_library(error, None))?;
+        }
+        Ok(Self {
+            merged: build(layers)?,
+        })
+    }
+
+    /// Reads a part of the configuration; keys that `C` does not have are skipped.
+    ///
+    /// # Errors
+    /// A missing key or a value of the wrong type, named with its source.
+    pub fn parse<C: DeserializeOwned>(&self) -> Result<C, ConfigError> {
+        self.merged
+            .clone()
+            .try_deserialize()
+            .map_err(|error| ConfigError::from_library(error, Some(&self.merged)))
+    }
+
+    /// Reads the keys of the chassis and checks their ranges.
+    ///
+    /// # Errors
+    /// See [`Layers::parse`].
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        let settings: Settings = self.parse()?;
+        let positive = [
+            ("max_message_bytes", settings.max_message_bytes),
+            ("max_connections", settings.max_connections),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                let problem = "expected a number above 0, got 0";
+                return Err(ConfigError::new(key, problem, self.origin(key)));
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Writes the merged configuration as TOML, passwords in URLs blanked.
+    ///
+    /// # Errors
+    /// A value that TOML can't hold.
+    pub fn dump(&self) -> Result<String, ConfigError> {
+        let mut table: toml::Table = self.parse()?;
+        for (_, value) in table.iter_mut() {
+            blank_passwords(value);
+        }
+        toml::to_string(&table)
+            .map_err(|error| ConfigError::new("*", error.to_string(), "merged configuration"))
+    }
+
+    fn origin(&self, key: &str) -> String {
+        origin(Some(&self.merged), key)
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Bound of the drain.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+}
+
+// === impl ConfigError ===
+
+impl ConfigError {
+    /// Creates an error for a value that a process refuses after parsing.
+    pub fn new(
+        key: impl Into<String>,
+        problem: impl Into<String>,
+        origin: impl Into<String>,
+    ) -> Self {
+        Self {
+            key: key.into(),
+            problem: problem.into(),
+            origin: origin.into(),
+        }
+    }
+
+    fn from_library(error: config::ConfigError, merged: Option<&Config>) -> Self {
+        use config::ConfigError as Library;
+        match error {
+            Library::Type {
+                unexpected,
+                expected,
+                key,
+                origin: known,
+            } => {
+                let key = key.unwrap_or_default();
+                let origin = known.unwrap_or_else(|| origin(merged, &key));
+                Self::new(
+                    key,
+                    format!("expected {expected}, got {unexpected}"),
+                    origin,
+                )
+            }
+            Library::At { error, key, .. } => {
+                let key = key.unwrap_or_default();
+                let origin = origin(merged, &key);
+                Self::new(key, error.to_string(), origin)
+            }
+            Library::NotFound(key) => Self::new(key, "expected a value, got none", "no source"),
+            Library::FileParse { uri, cause } => {
+                Self::new("*", cause.to_string(), uri.unwrap_or_else(built_in))
+            }
+            other => Self::new("*", other.to_string(), "the configuration"),
+        }
+    }
+}
+
+fn build(
+    builder: config::ConfigBuilder<config::builder::DefaultState>,
+) -> Result<Config, ConfigError> {
+    builder
+        .build()
+        .map_err(|error| ConfigError::from_library(error, None))
+}
+
+// A typo in a file would otherwise be a default that nobody asked for. Variables are let through: the processes of
+// a mesh share one environment.
+fn refuse_unknown(
+    given: &Value,
+    known: &Value,
+    prefix: &str,
+    file: &std::path::Path,
+) -> Result<(), ConfigError> {
+    let (ValueKind::Table(given), ValueKind::Table(known)) = (&given.kind, &known.kind) else {
+        return Ok(());
+    };
+    // A table without documented keys is free-form, for example a map of names to addresses.
+    if known.is_empty() {
+        return Ok(());
+    }
+    for (name, value) in given {
+        let key = format!("{prefix}{name}");
+        let Some(default) = known.get(name) else {
+            return Err(ConfigError::new(
+                key,
+                "unknown key",
+                file.display().to_string(),
+            ));
+        };
+        refuse_unknown(value, default, &format!("{key}."), file)?;
+    }
+    Ok(())
+}
+
+fn overrides(sources: &Sources, documented: &Config) -> Vec<(String, Value)> {
+    let variables = sources.environment.iter().filter_map(|(name, value)| {
+        let key = variable_key(name)?;
+        let origin = format!("environment variable {name}");
+        let value = if is_list(documented, &key) {
+            let items = value
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Value::new(Some(&origin), items.map(str::to_owned).collect::<Vec<_>>())
+        } else {
+            Value::new(Some(&origin), value.as_str())
+        };
+        Some((key, value))
+    });
+    let flags = sources.flags.iter().map(|(key, values)| {
+        let origin = "the command line".to_owned();
+        let value = match (is_list(documented, key), values.last()) {
+            (false, Some(last)) => Value::new(Some(&origin), last.as_str()),
+            _ => Value::new(Some(&origin), values.clone()),
+        };
+        (key.clone(), value)
+    });
+    variables.chain(flags).collect()
+}
+
+fn variable_key(name: &str) -> Option<String> {
+    let key = name.strip_prefix(ENVIRONMENT_PREFIX)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let usable = name != FILE_VARIABLE && !key.is_empty() && key.bytes().all(plain);
+    usable.then(|| key.to_ascii_lowercase().replace("__", "."))
+}
+
+fn is_list(documented: &Config, key: &str) -> bool {
+    find(&documented.cache, key).is_some_and(|value| matches!(value.kind, ValueKind::Array(_)))
+}
+
+fn find<'a>(root: &'a Value, key: &str) -> Option<&'a Value> {
+    key.split('.')
+        .try_fold(root, |value, name| match &value.kind {
+            ValueKind::Table(table) => table.get(name),
+            _ => None,
+        })
+}
+
+fn origin(merged: Option<&Config>, key: &str) -> String {
+    merged
+        .and_then(|merged| find(&merged.cache, key))
+        .and_then(Value::origin)
+        .map_or_else(built_in, str::to_owned)
+}
+
+fn built_in() -> String {
+    "the built-in defaults".to_owned()
+}
+
+fn blank_passwords(value: &mut toml::Value) {
+    match value {
+        toml::Value::String(text) => {
+            if let Some(blanked) = without_password(text) {
+                *text = blanked;
+            }
+        }
+        toml::Value::Array(items) => items.iter_mut().for_each(blank_passwords),
+        toml::Value::Table(table) => table
+            .iter_mut()
+            .for_each(|(_, value)| blank_passwords(value)),
+        _ => {}
+    }
+}
+
+fn without_password(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (credentials, _) = authority.rsplit_once('@')?;
+    let (user, _) = credentials.split_once(':')?;
+    Some(format!(
+        "{scheme}://{user}:***{}",
+        &rest[credentials.len()..]
+    ))
+}

@@ -1,0 +1,20 @@
+//! What every process of a mesh needs: config, telemetry, server, client, policy layers, errors, shutdown.
+
+pub mod client;
+pub mod config;
+pub mod crash;
+pub mod error;
+pub mod page;
+mod policy;
+mod process;
+mod run;
+pub mod server;
+pub mod telemetry;
+
+#[cfg(test)]
+mod testing;
+
+pub use policy::deadline;
+pub use process::Process;
+pub use run::{Flag, main, main_with_flags};
+pub use server::Server;

@@ -1,0 +1,4 @@
+//! What a contract or a caller asks of a call, enforced around the handler.
+
+pub mod deadline;
+pub(crate) mod validation;

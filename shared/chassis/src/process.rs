@@ -1,0 +1,133 @@
+//! The running process: its name and settings, its background tasks, and the signal to stop.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::config::Settings;
+
+/// A handle to the running process; clones are the same process.
+#[derive(Clone)]
+pub struct Process {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    settings: Settings,
+    draining: CancellationToken,
+    shutdown: CancellationToken,
+    failed: CancellationToken,
+    tasks: TaskTracker,
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Creates a process that nothing stops but [`Process::drain`]; [`crate::main`] makes one that signals stop.
+    pub fn new(name: impl Into<String>, settings: Settings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                name: name.into(),
+                settings,
+                draining: CancellationToken::new(),
+                shutdown: CancellationToken::new(),
+                failed: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Name of the process, for example `orders`.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The configuration keys that every process has.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Cancelled when the process stops serving: response streams without an end should end now.
+    pub fn draining(&self) -> CancellationToken {
+        self.inner.draining.clone()
+    }
+
+    /// Cancelled when the last request is done or was given up: background tasks should return now.
+    pub fn shutdown(&self) -> CancellationToken {
+        self.inner.shutdown.clone()
+    }
+
+    /// Begins to stop: health turns to NOT_SERVING, the listener closes, running requests finish.
+    pub fn drain(&self) {
+        self.inner.draining.cancel();
+    }
+
+    /// Runs a background task for the life of the process.
+    ///
+    /// A task that returns an error or panics before the shutdown stops the process with exit code 1, so that a
+    /// supervisor starts it again. Without that, a service with a dead relay would look healthy.
+    pub fn spawn<F, E>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<anyhow::Error> + 'static,
+    {
+        let process = self.clone();
+        let watched = async move {
+            let outcome = AssertUnwindSafe(task).catch_unwind().await;
+            let failure = match outcome {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.into(),
+                // The panic hook has printed message and place already.
+                Err(_) => anyhow::anyhow!("task panicked"),
+            };
+            process.fail(&failure);
+        };
+        self.inner
+            .tasks
+            .spawn(watched.instrument(tracing::info_span!(parent: None, "task", task = name)));
+    }
+
+    /// Resolves when a background task has failed.
+    pub(crate) async fn failed(&self) {
+        self.inner.failed.cancelled().await;
+    }
+
+    /// Cancels the background tasks and waits until they are gone; returns whether none had failed.
+    pub(crate) async fn finish(&self) -> bool {
+        self.inner.shutdown.cancel();
+        self.inner.tasks.close();
+        let wait = tokio::time::timeout(self.settings().drain_timeout(), self.inner.tasks.wait());
+        if wait.await.is_err() {
+            let running = self.inner.tasks.len();
+            tracing::warn!(running, "background tasks did not stop in time");
+        }
+        !self.inner.failed.is_cancelled()
+    }
+
+    fn fail(&self, error: &anyhow::Error) {
+        let error = format_args!("{error:#}");
+        if self.inner.shutdown.is_cancelled() {
+            // Connections go away in any order while we stop: no reason to report a crash.
+            tracing::warn!(error, "background task ended with an error during shutdown");
+        } else {
+            tracing::error!(error, "background task failed");
+            self.inner.failed.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Process")
+            .field("name", &self.inner.name)
+            .finish_non_exhaustive()
+    }
+}

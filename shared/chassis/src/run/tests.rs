@@ -1,0 +1,87 @@
+//! Command line, exit codes and background tasks.
+
+use super::*;
+use crate::testing;
+
+const FLAGS: &[Flag] = &[Flag {
+    name: "upstream",
+    key: "upstreams",
+    help: "URL of a backend",
+}];
+
+fn arguments(line: &str) -> Result<Arguments, clap::Error> {
+    parse("gateway", FLAGS, line.split(' ').map(OsString::from))
+}
+
+#[test]
+fn repeated_flags_make_a_list() {
+    let parsed =
+        arguments("gateway --upstream http://a --upstream http://b --config x.toml").unwrap();
+    assert_eq!(parsed.flags["upstreams"], ["http://a", "http://b"]);
+    assert_eq!(parsed.file, Some(PathBuf::from("x.toml")));
+    assert!(!parsed.dump);
+}
+
+#[test]
+fn unknown_flags_are_refused_and_help_is_not_a_failure() {
+    assert!(arguments("gateway --downstream x").is_err_and(|error| error.use_stderr()));
+    let help = arguments("gateway --help").err().unwrap();
+    assert!(!help.use_stderr());
+    assert!(help.to_string().contains("--upstream"));
+}
+
+#[test]
+fn a_configuration_error_anywhere_is_a_usage_error() {
+    let error = ConfigError::new("inventory_url", "expected a URL", "the configuration");
+    let wrapped = anyhow::Error::from(error).context("start");
+    assert_eq!(exit_code(&wrapped), ExitCode::from(64));
+    assert_eq!(
+        exit_code(&anyhow::anyhow!("no database")),
+        ExitCode::from(1)
+    );
+}
+
+async fn outcome(task: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> bool {
+    let process = Process::new("test", testing::settings());
+    process.spawn("task", task);
+    process.failed().await;
+    process.finish().await
+}
+
+#[tokio::test]
+async fn a_task_that_fails_or_panics_fails_the_process() {
+    assert!(!outcome(async { anyhow::bail!("lost the broker") }).await);
+    assert!(!outcome(async { panic!("as asked") }).await);
+}
+
+#[tokio::test]
+async fn tasks_end_with_the_shutdown() {
+    let process = Process::new("test", testing::settings());
+    let shutdown = process.shutdown();
+    process.spawn("waits", async move {
+        shutdown.cancelled().await;
+        anyhow::bail!("connection closed under us")
+    });
+    process.spawn("done", async { Ok::<(), std::io::Error>(()) });
+    assert!(process.finish().await);
+}
+
+#[tokio::test]
+async fn a_start_error_is_returned() {
+    let process = Process::new("test", testing::settings());
+    let started = live(process, (), async |_, ()| anyhow::bail!("no database")).await;
+    assert_eq!(format!("{:#}", started.unwrap_err()), "start: no database");
+}
+
+#[tokio::test]
+async fn a_failed_task_stops_the_server_and_the_process() {
+    let process = Process::new("test", testing::settings());
+    let lived = live(process, (), async |process: Process, ()| {
+        process.spawn("relay", async { anyhow::bail!("lost the broker") });
+        Ok(testing::Shop::echo().server())
+    });
+    assert_eq!(
+        lived.await.unwrap_err().to_string(),
+        "a background task failed"
+    );
+}

@@ -1,0 +1,256 @@
+//! The listener of a process: its services behind one ordered list of layers, with health, reflection and drain.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Context;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use schema::Method;
+use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt, service_fn};
+
+use crate::Process;
+use crate::policy::validation::Rules;
+use crate::policy::{deadline, validation};
+
+mod listener;
+mod probes;
+pub(crate) mod trace;
+
+#[cfg(test)]
+mod tests;
+
+/// Every service of a process has this one type: requests as hyper reads them, responses boxed once.
+pub(crate) type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+
+/// What a process serves.
+///
+/// Each gRPC call passes, in this order: probes, trace, panic guard, deadline, validation, the service.
+/// [`Server::serve`] says why.
+#[must_use = "a server does nothing until it serves"]
+pub struct Server {
+    contract: Option<Contract>,
+    services: RoutesBuilder,
+    names: Vec<&'static str>,
+    fallback: Option<Handler>,
+    ready: Ready,
+}
+
+/// Answers `GET /readyz`.
+pub(crate) type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
+
+struct Contract {
+    descriptor_set: Vec<u8>,
+    methods: &'static [Method],
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Creates a server for the services of a contract: the encoded `FileDescriptorSet` and its method table.
+    ///
+    /// Reflection answers with these very bytes, so custom options such as `google.api.http` survive.
+    pub fn new(descriptor_set: &[u8], methods: &'static [Method]) -> Self {
+        Self {
+            contract: Some(Contract {
+                descriptor_set: descriptor_set.to_vec(),
+                methods,
+            }),
+            services: RoutesBuilder::default(),
+            names: Vec::new(),
+            fallback: None,
+            ready: Arc::new(|| true),
+        }
+    }
+
+    /// Creates a server for any HTTP service, which gets every request that no added gRPC service claims.
+    ///
+    /// It has the listener, the connection limit, the probes, the trace and the drain of [`Server::new`]. Deadline
+    /// and validation are its own affair, because its protocols are. Upgrades work; `TcpConnectInfo` of tonic is
+    /// among the request's extensions and tells the peer's address.
+    pub fn from_service<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<tonic::codegen::StdError>,
+    {
+        let boxed = service.map_response(|response: Response<B>| response.map(Body::new));
+        Self {
+            contract: None,
+            services: RoutesBuilder::default(),
+            names: Vec::new(),
+            fallback: Some(Handler::new(boxed)),
+            ready: Arc::new(|| true),
+        }
+    }
+
+    /// Adds a generated tonic server.
+    pub fn add_service<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        self.services.add_service(service);
+        self.names.push(S::NAME);
+        self
+    }
+
+    /// Sets what `GET /readyz` waits for beyond a running listener, for example a schema that is loaded.
+    pub fn ready_when(mut self, ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.ready = Arc::new(ready);
+        self
+    }
+
+    /// Serves until the process drains, then lets running requests finish within `drain_timeout_ms`.
+    ///
+    /// # Errors
+    /// A contract that can't be served: its descriptor set or one of its validation rules is broken.
+    pub async fn serve(mut self, listener: TcpListener, process: &Process) -> anyhow::Result<()> {
+        let health = HealthReporter::new();
+        let public = self.names.clone();
+        self = self.with_standard_services(health.clone())?;
+        let handler = self.into_handler(process)?;
+        for name in &public {
+            health
+                .set_service_status(name, ServingStatus::Serving)
+                .await;
+        }
+        let draining = process.draining();
+        let announce_stop = async move {
+            draining.cancelled().await;
+            for name in public.iter().chain(&[""]) {
+                health
+                    .set_service_status(name, ServingStatus::NotServing)
+                    .await;
+            }
+        };
+        let ((), ()) = tokio::join!(announce_stop, listener::run(listener, handler, process));
+        Ok(())
+    }
+
+    fn with_standard_services(self, health: HealthReporter) -> anyhow::Result<Self> {
+        use tonic_health::pb::health_server::HealthServer;
+        use tonic_health::server::HealthService;
+
+        let service = HealthService::from_health_reporter(health);
+        let mut server = self;
+        let contract = server.contract.take();
+        if let Some(contract) = &contract {
+            // tonic-reflection 0.14 has one builder per version; grpcurl 1.8 speaks only v1alpha.
+            let reflection = || {
+                tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(&contract.descriptor_set)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            };
+            let v1 = reflection().build_v1().context("reflection")?;
+            let v1alpha = reflection().build_v1alpha().context("reflection")?;
+            server = server.add_service(v1).add_service(v1alpha);
+        }
+        server.contract = contract;
+        Ok(server.add_service(HealthServer::new(service)))
+    }
+
+    // The layers, the innermost first: a request meets them from the bottom up.
+    fn into_handler(self, process: &Process) -> anyhow::Result<Handler> {
+        let rules = Arc::new(self.rules(process.settings().max_message_bytes)?);
+        let names: Arc<HashSet<&'static str>> = Arc::new(self.names.into_iter().collect());
+        let draining = process.draining();
+        let ready = self.ready;
+        let routes = self.services.routes().prepare();
+
+        // Validation is last: its cost is for calls that will reach the handler, and counts against the deadline.
+        let service = service_fn(move |request| {
+            validation::enforce(rules.clone(), answer(routes.clone()), request)
+        });
+        // The deadline is inside of the trace, so that a call that ran out of time has one.
+        let service = service_fn(move |request| deadline::enforce(service.clone(), request));
+        // The fallback of `from_service` speaks its own protocols, so the layers of gRPC are not around it.
+        let service = dispatch(names, service, self.fallback);
+        // A panic must answer INTERNAL: it would take other calls of an HTTP/1 connection with it.
+        let service = service_fn(move |request| trace::guard(service.clone(), request));
+        // The trace is around all that can refuse a call: a refusal has a trace as well.
+        let service = service_fn(move |request| trace::enforce(service.clone(), request));
+        // Probes come every second from every side: outside of the trace, which they would fill.
+        let service = service_fn(move |request| {
+            probes::answer(ready.clone(), draining.clone(), service.clone(), request)
+        });
+        // The limit of connections is in the listener: what is not accepted costs nothing at all.
+        Ok(Handler::new(service))
+    }
+
+    fn rules(&self, max_message_bytes: usize) -> anyhow::Result<Rules> {
+        match &self.contract {
+            Some(contract) => Rules::compile(
+                &contract.descriptor_set,
+                contract.methods,
+                max_message_bytes,
+            ),
+            None => Rules::compile(&[], &[], max_message_bytes),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Server")
+            .field("services", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+// `Routes` leaves its response body to inference; this fixes it.
+fn answer(
+    routes: Routes,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync {
+    routes
+}
+
+fn dispatch<S>(
+    names: Arc<HashSet<&'static str>>,
+    grpc: S,
+    fallback: Option<Handler>,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    service_fn(move |request: Request<Incoming>| {
+        let claimed = names.contains(service_name(request.uri().path()));
+        let other = fallback.clone().filter(|_| !claimed);
+        let grpc = grpc.clone();
+        async move {
+            match other {
+                Some(handler) => handler.oneshot(request).await,
+                None => grpc.oneshot(request.map(Body::new)).await,
+            }
+        }
+    })
+}
+
+// "/orders.v1.OrderService/GetOrder" → "orders.v1.OrderService"
+fn service_name(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split('/').next().unwrap_or(path)
+}
