@@ -1,0 +1,199 @@
+//! The rules of stock and reservations: pure, and the only place that decides.
+
+use std::collections::BTreeMap;
+
+/// Pieces by SKU. Ordered, because locks are taken in this order.
+pub type Pieces = BTreeMap<String, i64>;
+
+/// A SKU that could not be reserved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Pieces asked for.
+    pub requested: i64,
+    /// Pieces that were free.
+    pub available: i64,
+}
+
+/// Where a reservation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Pieces are held.
+    Reserved,
+    /// Not enough stock; nothing is held.
+    Refused,
+    /// Pieces were given back, or the id was closed before it held any.
+    Released,
+    /// Pieces left the warehouse.
+    Shipped,
+}
+
+/// What a transition does to the stock of the reservation's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: the transition had happened before.
+    None,
+    /// `reserved` goes down.
+    Unreserve,
+    /// `reserved` and `on_hand` go down.
+    Ship,
+}
+
+/// A transition that the reservation's state does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Released after it was shipped.
+    #[error("the reservation was shipped")]
+    Shipped,
+    /// Shipped while nothing is held.
+    #[error("the reservation holds nothing: it is {0}")]
+    NotHeld(State),
+}
+
+/// Adds up lines of the same SKU; `None` if a sum exceeds `i64`.
+pub fn add_up(lines: impl IntoIterator<Item = (String, i64)>) -> Option<Pieces> {
+    let mut pieces = Pieces::new();
+    for (sku, quantity) in lines {
+        let sum = pieces.entry(sku).or_default();
+        *sum = sum.checked_add(quantity)?;
+    }
+    Some(pieces)
+}
+
+/// Every SKU of `requested` of which `free` has too few; a SKU without stock has none free.
+pub fn shortages(requested: &Pieces, free: &Pieces) -> Vec<Shortage> {
+    requested
+        .iter()
+        .map(|(sku, &requested)| Shortage {
+            sku: sku.clone(),
+            requested,
+            available: free.get(sku).copied().unwrap_or(0),
+        })
+        .filter(|line| line.available < line.requested)
+        .collect()
+}
+
+impl State {
+    /// All states, for reading them back by name.
+    const ALL: [Self; 4] = [Self::Reserved, Self::Refused, Self::Released, Self::Shipped];
+
+    /// The name that the database holds.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "RESERVED",
+            Self::Refused => "REFUSED",
+            Self::Released => "RELEASED",
+            Self::Shipped => "SHIPPED",
+        }
+    }
+
+    /// The state of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Gives the pieces back; a refused reservation has none to give.
+    pub fn release(self) -> Result<(Self, Effect), Refusal> {
+        match self {
+            Self::Reserved => Ok((Self::Released, Effect::Unreserve)),
+            Self::Released | Self::Refused => Ok((self, Effect::None)),
+            Self::Shipped => Err(Refusal::Shipped),
+        }
+    }
+
+    /// Takes the pieces out of the warehouse.
+    pub fn ship(self) -> Result<(Self, Effect), Refusal> {
+        match self {
+            Self::Reserved => Ok((Self::Shipped, Effect::Ship)),
+            Self::Shipped => Ok((self, Effect::None)),
+            Self::Released | Self::Refused => Err(Refusal::NotHeld(self)),
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces(lines: &[(&str, i64)]) -> Pieces {
+        lines
+            .iter()
+            .map(|&(sku, quantity)| (sku.to_owned(), quantity))
+            .collect()
+    }
+
+    #[test]
+    fn lines_of_one_sku_add_up() {
+        let lines = [
+            ("A".to_owned(), 2),
+            ("B".to_owned(), 1),
+            ("A".to_owned(), 3),
+        ];
+        assert_eq!(add_up(lines), Some(pieces(&[("A", 5), ("B", 1)])));
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_is_refused() {
+        let lines = [("A".to_owned(), i64::MAX), ("A".to_owned(), 1)];
+        assert_eq!(add_up(lines), None);
+    }
+
+    #[test]
+    fn an_unknown_sku_has_nothing_free() {
+        let short = shortages(&pieces(&[("A", 1)]), &Pieces::new());
+        assert_eq!(
+            short,
+            [Shortage {
+                sku: "A".into(),
+                requested: 1,
+                available: 0
+            }]
+        );
+    }
+
+    #[test]
+    fn transitions_happen_once() {
+        assert_eq!(State::Reserved.ship(), Ok((State::Shipped, Effect::Ship)));
+        assert_eq!(State::Shipped.ship(), Ok((State::Shipped, Effect::None)));
+        assert_eq!(
+            State::Reserved.release(),
+            Ok((State::Released, Effect::Unreserve))
+        );
+        assert_eq!(
+            State::Released.release(),
+            Ok((State::Released, Effect::None))
+        );
+        assert_eq!(State::Shipped.release(), Err(Refusal::Shipped));
+        assert_eq!(
+            State::Released.ship(),
+            Err(Refusal::NotHeld(State::Released))
+        );
+    }
+
+    #[test]
+    fn names_read_back() {
+        for state in State::ALL {
+            assert_eq!(State::named(state.name()), Some(state));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_reserved_was_free(
+            requested in prop::collection::btree_map("[A-D]", 1i64..20, 1..4),
+            free in prop::collection::btree_map("[A-D]", 0i64..20, 0..4),
+        ) {
+            let fits = requested.iter().all(|(sku, n)| free.get(sku).is_some_and(|f| f >= n));
+            prop_assert_eq!(shortages(&requested, &free).is_empty(), fits);
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The database of stock: one function is one transaction.
+
+use sqlx::{PgConnection, PgPool};
+
+use crate::{
+    error::Error,
+    model::{self, Effect, Pieces, Shortage, State},
+};
+
+/// One count of one SKU.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count {
+    /// Stock keeping unit. First, so that counts sort in lock order.
+    pub sku: String,
+    /// Idempotency key.
+    pub request_id: String,
+    /// Pieces counted in.
+    pub quantity: i64,
+}
+
+/// The stock of one SKU, in pieces.
+#[derive(Clone, Debug)]
+pub struct Stock {
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Pieces in the warehouse, reserved ones included.
+    pub on_hand: i64,
+    /// Pieces held by open reservations.
+    pub reserved: i64,
+}
+
+/// Totals over all SKUs, in pieces.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// Ever counted in.
+    pub counted: i64,
+    /// Ever shipped.
+    pub shipped: i64,
+    /// Ever returned.
+    pub returned: i64,
+    /// Held now.
+    pub reserved: i64,
+    /// In the warehouse now.
+    pub on_hand: i64,
+}
+
+/// A reservation as it stands.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Chosen by the caller.
+    pub id: String,
+    /// Where it stands.
+    pub state: State,
+    /// What was asked for.
+    pub lines: Pieces,
+    /// Only with REFUSED.
+    pub shortages: Vec<Shortage>,
+}
+
+/// Records counts that are new and adds them to stock; returns how many were new.
+pub async fn count(pool: &PgPool, mut counts: Vec<Count>) -> Result<usize, Error> {
+    counts.sort();
+    let mut tx = pool.begin().await?;
+    let mut recorded = 0;
+    for count in &counts {
+        if count_one(&mut tx, count).await? {
+            recorded += 1;
+        }
+    }
+    tx.commit().await?;
+    Ok(recorded)
+}
+
+/// The stock of one SKU.
+pub async fn stock(pool: &PgPool, sku: &str) -> Result<Stock, Error> {
+    sqlx::query_as!(
+        Stock,
+        "SELECT sku, on_hand, reserved FROM stock WHERE sku = $1",
+        sku
+    )
+    .fetch_optional(pool)
+    .await?
+    .ok_or_else(|| Error::UnknownSku(sku.to_owned()))
+}
+
+/// Up to `limit` SKUs that come after `after`, in order.
+pub async fn list(pool: &PgPool, after: &str, limit: i64) -> Result<Vec<Stock>, Error> {
+    Ok(sqlx::query_as!(
+        Stock,
+        "SELECT sku, on_hand, reserved FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2",
+        after,
+        limit
+    )
+    .fetch_all(pool)
+    .await?)
+}
+
+/// Totals over all SKUs.
+pub async fn totals(pool: &PgPool) -> Result<Totals, Error> {
+    Ok(sqlx::query_as!(
+        Totals,
+        r#"SELECT
+             (SELECT coalesce(sum(quantity), 0)::bigint FROM stock_count) AS "counted!",
+             (SELECT coalesce(sum(quantity), 0)::bigint FROM reservation_line
+                JOIN reservation USING (reservation_id) WHERE state = 'SHIPPED') AS "shipped!",
+             (SELECT coalesce(sum(quantity), 0)::bigint FROM stock_return_line) AS "returned!",
+             (SELECT coalesce(sum(reserved), 0)::bigint FROM stock) AS "reserved!",
+             (SELECT coalesce(sum(on_hand), 0)::bigint FROM stock) AS "on_hand!""#
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
+/// Reserves all lines or none; the same id gets the same answer again.
+pub async fn reserve(pool: &PgPool, id: &str, lines: Pieces) -> Result<Reservation, Error> {
+    let mut tx = pool.begin().await?;
+    if !open(&mut tx, id, State::Reserved).await? {
+        let known = load(&mut tx, id).await?;
+        let closed_before = known.state == State::Released && known.lines.is_empty();
+        return if closed_before || known.lines == lines {
+            Ok(known)
+        } else {
+            Err(Error::ReservationChanged(id.to_owned()))
+        };
+    }
+    let shortages = model::shortages(&lines, &lock_free(&mut tx, &lines).await?);
+    let state = if shortages.is_empty() {
+        State::Reserved
+    } else {
+        State::Refused
+    };
+    if state == State::Reserved {
+        move_stock(&mut tx, &lines, 0, 1).await?;
+    } else {
+        set_state(&mut tx, id, state).await?;
+    }
+    insert_lines(&mut tx, id, &lines, &shortages).await?;
+    chassis::crash::point("inventory.reserve.before_commit");
+    tx.commit().await?;
+    chassis::crash::point("inventory.reserve.after_commit");
+    Ok(Reservation {
+        id: id.to_owned(),
+        state,
+        lines,
+        shortages,
+    })
+}
+
+/// The reservation of that id.
+pub async fn reservation(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
+    load(&mut *pool.acquire().await?, id).await
+}
+
+/// Gives the pieces back; an unknown id is closed, so that a late reservation holds nothing.
+pub async fn release(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
+    let mut tx = pool.begin().await?;
+    let changed = if open(&mut tx, id, State::Released).await? {
+        load(&mut tx, id).await?
+    } else {
+        transition(&mut tx, id, State::release).await?
+    };
+    chassis::crash::point("inventory.release.before_commit");
+    tx.commit().await?;
+    chassis::crash::point("inventory.release.after_commit");
+    Ok(changed)
+}
+
+/// Takes the reserved pieces out of stock.
+pub async fn ship(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
+    let mut tx = pool.begin().await?;
+    let changed = transition(&mut tx, id, State::ship).await?;
+    chassis::crash::point("inventory.ship.before_commit");
+    tx.commit().await?;
+    chassis::crash::point("inventory.ship.after_commit");
+    Ok(changed)
+}
+
+/// Puts returned pieces back; false if that return was recorded before.
+pub async fn take_back(pool: &PgPool, return_id: &str, lines: Pieces) -> Result<bool, Error> {
+    let mut tx = pool.begin().await?;
+    let inserted = sqlx::query!(
+        "INSERT INTO stock_return (return_id) VALUES ($1) ON CONFLICT DO NOTHING",
+        return_id
+    )
+    .execute(&mut *tx)
+    .await?;
+    if inserted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let known = lock_free(&mut tx, &lines).await?;
+    if let Some(sku) = lines.keys().find(|sku| !known.contains_key(*sku)) {
+        return Err(Error::UnknownSku(sku.clone()));
+    }
+    let (skus, quantities) = columns(&lines);
+    sqlx::query!(
+        "INSERT INTO stock_return_line (return_id, sku, quantity)
+         SELECT $1, sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)",
+        return_id,
+        &skus,
+        &quantities
+    )
+    .execute(&mut *tx)
+    .await?;
+    move_stock(&mut tx, &lines, 1, 0).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn count_one(tx: &mut PgConnection, count: &Count) -> Result<bool, Error> {
+    sqlx::query!(
+        "INSERT INTO stock (sku) VALUES ($1) ON CONFLICT DO NOTHING",
+        count.sku
+    )
+    .execute(&mut *tx)
+    .await?;
+    let inserted = sqlx::query!(
+        "INSERT INTO stock_count (request_id, sku, quantity) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        count.request_id,
+        count.sku,
+        count.quantity
+    )
+    .execute(&mut *tx)
+    .await?;
+    if inserted.rows_affected() == 1 {
+        move_stock(
+            tx,
+            &Pieces::from([(count.sku.clone(), count.quantity)]),
+            1,
+            0,
+        )
+        .await?;
+        return Ok(true);
+    }
+    let known = sqlx::query!(
+        "SELECT sku, quantity FROM stock_count WHERE request_id = $1",
+        count.request_id
+    )
+    .fetch_one(tx)
+    .await?;
+    if known.sku == count.sku && known.quantity == count.quantity {
+        Ok(false)
+    } else {
+        Err(Error::CountChanged(count.request_id.clone()))
+    }
+}
+
+/// Claims an id; false if it is taken. A concurrent claim waits here for the other's commit.
+async fn open(tx: &mut PgConnection, id: &str, state: State) -> Result<bool, Error> {
+    let inserted = sqlx::query!(
+        "INSERT INTO reservation (reservation_id, state) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        id,
+        state.name()
+    )
+    .execute(tx)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Locks the SKUs' rows and returns what is free of each. All who change stock of several
+/// SKUs come through here first, and the sort is below the lock: no two can wait for each other.
+async fn lock_free(tx: &mut PgConnection, lines: &Pieces) -> Result<Pieces, Error> {
+    let (skus, _) = columns(lines);
+    let rows = sqlx::query!(
+        "SELECT sku, on_hand, reserved FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE",
+        &skus
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.sku, row.on_hand - row.reserved))
+        .collect())
+}
+
+/// Adds `on_hand` and `reserved` times each line's pieces to its SKU.
+async fn move_stock(
+    tx: &mut PgConnection,
+    lines: &Pieces,
+    on_hand: i64,
+    reserved: i64,
+) -> Result<(), Error> {
+    let (skus, quantities) = columns(lines);
+    sqlx::query!(
+        "UPDATE stock SET on_hand = on_hand + $3 * quantity, reserved = reserved + $4 * quantity
+         FROM unnest($1::text[], $2::bigint[]) AS line (sku, quantity) WHERE stock.sku = line.sku",
+        &skus,
+        &quantities,
+        on_hand,
+        reserved
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_lines(
+    tx: &mut PgConnection,
+    id: &str,
+    lines: &Pieces,
+    short: &[Shortage],
+) -> Result<(), Error> {
+    let (skus, quantities) = columns(lines);
+    let available: Vec<Option<i64>> = skus
+        .iter()
+        .map(|sku| {
+            short
+                .iter()
+                .find(|line| line.sku == *sku)
+                .map(|line| line.available)
+        })
+        .collect();
+    sqlx::query!(
+        "INSERT INTO reservation_line (reservation_id, sku, quantity, available)
+         SELECT $1, sku, quantity, available
+         FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS line (sku, quantity, available)",
+        id,
+        &skus,
+        &quantities,
+        &available as &[Option<i64>]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn transition(
+    tx: &mut PgConnection,
+    id: &str,
+    rule: impl Fn(State) -> Result<(State, Effect), model::Refusal>,
+) -> Result<Reservation, Error> {
+    let mut reservation = load(tx, id).await?;
+    let (state, effect) =
+        rule(reservation.state).map_err(|refusal| Error::Refused(id.to_owned(), refusal))?;
+    if effect != Effect::None {
+        lock_free(tx, &reservation.lines).await?;
+        let on_hand = if effect == Effect::Ship { -1 } else { 0 };
+        move_stock(tx, &reservation.lines, on_hand, -1).await?;
+        set_state(tx, id, state).await?;
+        reservation.state = state;
+    }
+    Ok(reservation)
+}
+
+async fn set_state(tx: &mut PgConnection, id: &str, state: State) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE reservation SET state = $2 WHERE reservation_id = $1",
+        id,
+        state.name()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Reads a reservation and locks its row, so that its state can't change until the transaction ends.
+async fn load(tx: &mut PgConnection, id: &str) -> Result<Reservation, Error> {
+    let state = sqlx::query_scalar!(
+        "SELECT state FROM reservation WHERE reservation_id = $1 FOR UPDATE",
+        id
+    )
+    .fetch_optional(&mut *tx)
+    .await?
+    .ok_or_else(|| Error::UnknownReservation(id.to_owned()))?;
+    let state = State::named(&state).ok_or(Error::Corrupt("reservation.state"))?;
+    let rows = sqlx::query!(
+        "SELECT sku, quantity, available FROM reservation_line WHERE reservation_id = $1",
+        id
+    )
+    .fetch_all(tx)
+    .await?;
+    let shortages = rows.iter().filter_map(|row| {
+        Some(Shortage {
+            sku: row.sku.clone(),
+            requested: row.quantity,
+            available: row.available?,
+        })
+    });
+    Ok(Reservation {
+        id: id.to_owned(),
+        state,
+        shortages: shortages.collect(),
+        lines: rows
+            .iter()
+            .map(|row| (row.sku.clone(), row.quantity))
+            .collect(),
+    })
+}
+
+fn columns(lines: &Pieces) -> (Vec<String>, Vec<i64>) {
+    lines
+        .iter()
+        .map(|(sku, quantity)| (sku.clone(), *quantity))
+        .unzip()
+}

@@ -1,0 +1,102 @@
+//! Orders from placement to their end, and returns of what was sold.
+
+#![allow(missing_docs, reason = "the module heads say what each room is for")]
+
+pub mod error;
+pub mod events;
+pub mod model;
+pub mod rpc;
+pub mod saga;
+pub mod store;
+
+use std::time::Duration;
+
+use ::events::Bus;
+use anyhow::Context;
+use chassis::client::{ClientSettings, Upstream};
+use contracts::{
+    inventory::v1::inventory_service_client::InventoryServiceClient,
+    orders::v1::orders_service_server::OrdersServiceServer,
+    payments::v1::payments_service_client::PaymentsServiceClient,
+};
+use serde::Deserialize;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::sync::watch;
+
+/// Every key of the configuration with its default.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// The service's own configuration; `config.default.toml` documents the keys.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    database_url: String,
+    database_connections: u32,
+    inventory_url: String,
+    payments_url: String,
+    saga_workers: usize,
+    step_timeout_ms: u64,
+    saga_deadline_ms: i64,
+    events: ::events::Settings,
+}
+
+/// Opens the database, starts relay, consumer and saga runner, and returns the server.
+pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+    let pool = database(&config).await?;
+    let (changed, _) = watch::channel(());
+    let runner = saga::Runner {
+        pool: pool.clone(),
+        inventory: InventoryServiceClient::new(upstream("inventory_url", &config.inventory_url)?),
+        payments: PaymentsServiceClient::new(upstream("payments_url", &config.payments_url)?),
+        step_timeout: Duration::from_millis(config.step_timeout_ms),
+        changed: changed.clone(),
+    };
+    let bus = ::events::connect(&config.events, pool.clone())
+        .await
+        .context("events.nats_url: can't connect")?;
+    spawn(&process, bus, runner, &config);
+    let orders = rpc::Orders {
+        pool,
+        saga_deadline_ms: config.saga_deadline_ms,
+        changed,
+        draining: process.draining(),
+    };
+    Ok(
+        chassis::Server::new(contracts::FILE_DESCRIPTOR_SET, contracts::METHODS)
+            .add_service(OrdersServiceServer::new(orders)),
+    )
+}
+
+async fn database(config: &Config) -> anyhow::Result<PgPool> {
+    let pool = PgPoolOptions::new()
+        .max_connections(config.database_connections)
+        .connect(&config.database_url)
+        .await
+        .context("database_url: can't connect")?;
+    sqlx::migrate!()
+        .run(&pool)
+        .await
+        .context("migrating the database")?;
+    ::events::migrate(&pool)
+        .await
+        .context("migrating the outbox and the inbox")?;
+    Ok(pool)
+}
+
+fn upstream(key: &str, url: &str) -> anyhow::Result<Upstream> {
+    Upstream::connect_lazy(url, &ClientSettings::default(), contracts::METHODS)
+        .with_context(|| key.to_owned())
+}
+
+fn spawn(process: &chassis::Process, bus: Bus, runner: saga::Runner, config: &Config) {
+    let (relay, consumer) = (bus.clone(), events::consumer(config.saga_deadline_ms));
+    let (workers, shutdown) = (config.saga_workers, process.shutdown());
+    process.spawn("relay", {
+        let shutdown = shutdown.clone();
+        async move { relay.run_relay(shutdown).await }
+    });
+    process.spawn("consumer", {
+        let shutdown = shutdown.clone();
+        async move { bus.run_consumer(consumer, shutdown).await }
+    });
+    process.spawn("sagas", runner.run(workers, shutdown));
+}

@@ -1,0 +1,207 @@
+//! The rules of orders, pure: what an order is, and when two are the same.
+
+pub mod returns;
+pub mod saga;
+
+use chrono::NaiveDateTime;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// Names `order_id`s: the same request gets the same order, wherever it is placed.
+const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e10);
+/// Names `return_id`s by the group of rows that they came with.
+const RETURN_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e11);
+
+/// An order that shall be placed.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// Idempotency key: the invoice number.
+    pub request_id: String,
+    /// Customer or guest account.
+    pub account_id: String,
+    /// Local civil time.
+    pub placed_at: NaiveDateTime,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// At least one.
+    pub lines: Vec<Line>,
+}
+
+/// One line of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Stock keeping unit, or the code of a charge.
+    pub sku: String,
+    /// For people.
+    pub description: String,
+    /// Pieces, greater than 0.
+    pub quantity: i64,
+    /// Minor units for one piece, greater than 0.
+    pub unit_price_minor: i64,
+    /// Money and no stock.
+    pub charge: bool,
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Stock and money are being secured.
+    Pending,
+    /// Both are secured; it can't be cancelled any more.
+    Confirmed,
+    /// Paid and shipped.
+    Paid,
+    /// A line could not be reserved.
+    OutOfStock,
+    /// The payment was refused.
+    PaymentDeclined,
+    /// Given up at the caller's wish.
+    Cancelled,
+    /// Given up by the service.
+    Failed,
+}
+
+/// The id of the order that `request_id` names.
+pub fn order_id(request_id: &str) -> Uuid {
+    Uuid::new_v5(&ORDER_NAMESPACE, request_id.as_bytes())
+}
+
+/// The id of the return that came with that group of rows.
+pub fn return_id(import_id: &str, first_row_number: i64) -> Uuid {
+    Uuid::new_v5(
+        &RETURN_NAMESPACE,
+        format!("{import_id}/{first_row_number}").as_bytes(),
+    )
+}
+
+impl NewOrder {
+    /// Sum of quantity times price in minor units; `None` if it exceeds 64 bits.
+    pub fn total_minor(&self) -> Option<i64> {
+        self.lines.iter().try_fold(0i64, |sum, line| {
+            sum.checked_add(line.quantity.checked_mul(line.unit_price_minor)?)
+        })
+    }
+
+    /// SHA-256 of the content. Every value is preceded by its length, so that none can pose as two.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let mut text = |value: &str| {
+            hash.update((value.len() as u64).to_be_bytes());
+            hash.update(value);
+        };
+        text(&self.account_id);
+        text(&self.placed_at.to_string());
+        text(&self.currency_code);
+        for line in &self.lines {
+            text(&line.sku);
+            text(&line.description);
+            text(&line.quantity.to_string());
+            text(&line.unit_price_minor.to_string());
+            text(if line.charge { "charge" } else { "" });
+        }
+        hash.finalize().into()
+    }
+}
+
+impl State {
+    /// All states, for reading them back by name.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Confirmed,
+        Self::Paid,
+        Self::OutOfStock,
+        Self::PaymentDeclined,
+        Self::Cancelled,
+        Self::Failed,
+    ];
+
+    /// The name that the database holds.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Confirmed => "CONFIRMED",
+            Self::Paid => "PAID",
+            Self::OutOfStock => "OUT_OF_STOCK",
+            Self::PaymentDeclined => "PAYMENT_DECLINED",
+            Self::Cancelled => "CANCELLED",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// The state of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// True for the states that never change again.
+    pub fn is_end(self) -> bool {
+        !matches!(self, Self::Pending | Self::Confirmed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> NewOrder {
+        let line = Line {
+            sku: "85123A".into(),
+            description: "LANTERN".into(),
+            quantity: 6,
+            unit_price_minor: 255,
+            charge: false,
+        };
+        NewOrder {
+            request_id: "536365".into(),
+            account_id: "17850".into(),
+            placed_at: chrono::NaiveDate::from_ymd_opt(2010, 12, 1)
+                .unwrap()
+                .and_hms_opt(8, 26, 0)
+                .unwrap(),
+            currency_code: "GBP".into(),
+            lines: vec![line],
+        }
+    }
+
+    #[test]
+    fn total_is_exact_or_refused() {
+        let mut order = order();
+        assert_eq!(order.total_minor(), Some(1530));
+        order.lines[0].unit_price_minor = i64::MAX;
+        assert_eq!(order.total_minor(), None);
+    }
+
+    #[test]
+    fn any_change_of_content_changes_the_fingerprint() {
+        let base = order().fingerprint();
+        let changes: [fn(&mut NewOrder); 6] = [
+            |o| o.account_id.push('1'),
+            |o| o.currency_code = "EUR".into(),
+            |o| o.lines[0].quantity += 1,
+            |o| o.lines[0].charge = true,
+            |o| o.lines[0].description.clear(),
+            |o| o.lines.push(o.lines[0].clone()),
+        ];
+        for change in changes {
+            let mut changed = order();
+            change(&mut changed);
+            assert_ne!(changed.fingerprint(), base);
+        }
+        assert_eq!(order().fingerprint(), base);
+    }
+
+    #[test]
+    fn a_value_can_not_pose_as_two() {
+        let (mut left, mut right) = (order(), order());
+        (left.lines[0].sku, left.lines[0].description) = ("AB".into(), "C".into());
+        (right.lines[0].sku, right.lines[0].description) = ("A".into(), "BC".into());
+        assert_ne!(left.fingerprint(), right.fingerprint());
+    }
+
+    #[test]
+    fn state_names_read_back() {
+        for state in State::ALL {
+            assert_eq!(State::named(state.name()), Some(state));
+        }
+    }
+}

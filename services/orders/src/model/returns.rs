@@ -1,0 +1,193 @@
+//! What a return may draw on, pure: paid lines of the same account, SKU and price, the newest first.
+
+use uuid::Uuid;
+
+/// One row of a return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnLine {
+    /// Names the row within its import.
+    pub row_number: i64,
+    /// Stock keeping unit, or the code of a charge.
+    pub sku: String,
+    /// Pieces that came back.
+    pub quantity: i64,
+    /// Minor units for one piece.
+    pub unit_price_minor: i64,
+    /// Money and no stock.
+    pub charge: bool,
+}
+
+/// A paid line that is old enough to be returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidLine {
+    /// The order.
+    pub order_id: Uuid,
+    /// The line within it.
+    pub line_number: i32,
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Minor units for one piece.
+    pub unit_price_minor: i64,
+    /// Pieces that no return has drawn on yet.
+    pub remaining: i64,
+}
+
+/// Pieces drawn from one line for one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// The return's row.
+    pub row_number: i64,
+    /// The order drawn on.
+    pub order_id: Uuid,
+    /// Its line.
+    pub line_number: i32,
+    /// Pieces.
+    pub quantity: i64,
+}
+
+/// Why a row is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The row names no customer.
+    WithoutCustomer,
+    /// The customer never paid for that SKU at that price, up to then.
+    WithoutOrder,
+    /// More comes back than is left of what was paid for.
+    ExceedsOrder,
+}
+
+/// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws nothing.
+pub fn decide(
+    line: &ReturnLine,
+    guest: bool,
+    paid: &mut [PaidLine],
+) -> Result<Vec<Allocation>, Rule> {
+    if guest {
+        return Err(Rule::WithoutCustomer);
+    }
+    let matching = |paid: &&mut PaidLine| {
+        paid.sku == line.sku && paid.unit_price_minor == line.unit_price_minor
+    };
+    let mut drawn: Vec<_> = paid.iter_mut().filter(matching).collect();
+    if drawn.is_empty() {
+        return Err(Rule::WithoutOrder);
+    }
+    if drawn
+        .iter()
+        .map(|paid| i128::from(paid.remaining))
+        .sum::<i128>()
+        < i128::from(line.quantity)
+    {
+        return Err(Rule::ExceedsOrder);
+    }
+    let mut open = line.quantity;
+    let mut allocations = Vec::new();
+    for paid in &mut drawn {
+        let quantity = open.min(paid.remaining);
+        if quantity > 0 {
+            paid.remaining -= quantity;
+            open -= quantity;
+            let (order_id, line_number) = (paid.order_id, paid.line_number);
+            allocations.push(Allocation {
+                row_number: line.row_number,
+                order_id,
+                line_number,
+                quantity,
+            });
+        }
+    }
+    Ok(allocations)
+}
+
+impl Rule {
+    /// The name that rejections carry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WithoutCustomer => "RETURN_WITHOUT_CUSTOMER",
+            Self::WithoutOrder => "RETURN_WITHOUT_ORDER",
+            Self::ExceedsOrder => "RETURN_EXCEEDS_ORDER",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(quantity: i64) -> ReturnLine {
+        ReturnLine {
+            row_number: 7,
+            sku: "A".into(),
+            quantity,
+            unit_price_minor: 100,
+            charge: false,
+        }
+    }
+
+    fn paid(order: u128, remaining: i64) -> PaidLine {
+        PaidLine {
+            order_id: Uuid::from_u128(order),
+            line_number: 1,
+            sku: "A".into(),
+            unit_price_minor: 100,
+            remaining,
+        }
+    }
+
+    #[test]
+    fn draws_on_the_newest_first_and_splits() {
+        let mut lines = [paid(2, 3), paid(1, 5)];
+        let allocations = decide(&line(4), false, &mut lines).unwrap();
+        let drawn: Vec<_> = allocations
+            .iter()
+            .map(|a| (a.order_id.as_u128(), a.quantity))
+            .collect();
+        assert_eq!(drawn, [(2, 3), (1, 1)]);
+        assert_eq!((lines[0].remaining, lines[1].remaining), (0, 4));
+    }
+
+    #[test]
+    fn another_price_or_sku_is_no_order() {
+        let mut lines = [
+            PaidLine {
+                unit_price_minor: 99,
+                ..paid(1, 5)
+            },
+            PaidLine {
+                sku: "B".into(),
+                ..paid(1, 5)
+            },
+        ];
+        assert_eq!(decide(&line(1), false, &mut lines), Err(Rule::WithoutOrder));
+    }
+
+    #[test]
+    fn a_guest_returns_nothing() {
+        assert_eq!(
+            decide(&line(1), true, &mut [paid(1, 5)]),
+            Err(Rule::WithoutCustomer)
+        );
+    }
+
+    #[test]
+    fn a_used_up_line_is_exceeded() {
+        assert_eq!(
+            decide(&line(1), false, &mut [paid(1, 0)]),
+            Err(Rule::ExceedsOrder)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn draws_all_or_nothing(quantity in 1i64..30, stock in prop::collection::vec(0i64..10, 0..5)) {
+            let mut lines: Vec<_> = stock.iter().zip(1..).map(|(&n, order)| paid(order, n)).collect();
+            let before: i64 = stock.iter().sum();
+            let result = decide(&line(quantity), false, &mut lines);
+            let after: i64 = lines.iter().map(|line| line.remaining).sum();
+            prop_assert!(lines.iter().all(|line| line.remaining >= 0));
+            prop_assert_eq!(before - after, if result.is_ok() { quantity } else { 0 });
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The contract's methods: decode, ask the model or the store, encode.
+
+use std::{pin::Pin, time::Duration};
+
+use chrono::NaiveDateTime;
+use contracts::orders::v1::{
+    self as pb, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse,
+    ListOrdersRequest, ListOrdersResponse, OrderState, PlaceOrderRequest, PlaceOrderResponse,
+    SummarizeOrdersRequest, SummarizeOrdersResponse, WatchOrderRequest, WatchOrderResponse,
+    orders_service_server::OrdersService,
+};
+use sqlx::PgPool;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    model::{Line, NewOrder, State},
+    store::{
+        orders::{self, Order, Placed},
+        returns,
+    },
+};
+
+/// How local civil times are written.
+const LOCAL_TIME: &str = "%Y-%m-%dT%H:%M:%S";
+/// Another process may change an order that is watched here: a look at the database this often finds it.
+const WATCH_POLL: Duration = Duration::from_millis(500);
+/// Changes that wait for a slow watcher; more are not read until it has taken these.
+const WATCH_QUEUE: usize = 4;
+
+/// The orders service on its own database.
+#[derive(Debug)]
+pub struct Orders {
+    /// The service's database.
+    pub pool: PgPool,
+    /// After how many milliseconds an order that could not be confirmed and paid is given up.
+    pub saga_deadline_ms: i64,
+    /// Tells that some order has changed.
+    pub changed: watch::Sender<()>,
+    /// Cancelled when watching has to end.
+    pub draining: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl OrdersService for Orders {
+    async fn place_order(
+        &self,
+        request: Request<PlaceOrderRequest>,
+    ) -> Result<Response<PlaceOrderResponse>, Status> {
+        let order = order_from_proto(request.into_inner())?;
+        let mut tx = self.pool.begin().await.map_err(Error::from)?;
+        let placed = orders::place(&mut tx, &order, self.saga_deadline_ms).await?;
+        tx.commit().await.map_err(Error::from)?;
+        let (Placed::New(order_id) | Placed::Known(order_id)) = placed;
+        let order = orders::get(&self.pool, order_id).await?;
+        Ok(Response::new(PlaceOrderResponse {
+            order: Some(order_to_proto(order)),
+        }))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<GetOrderRequest>,
+    ) -> Result<Response<GetOrderResponse>, Status> {
+        let order = orders::get(&self.pool, order_id(&request.into_inner().order_id)?).await?;
+        Ok(Response::new(GetOrderResponse {
+            order: Some(order_to_proto(order)),
+        }))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<ListOrdersRequest>,
+    ) -> Result<Response<ListOrdersResponse>, Status> {
+        let request = request.into_inner();
+        let page = chassis::page::Page::new(request.page_size);
+        let account = Some(request.account_id.as_str()).filter(|account| !account.is_empty());
+        let state = state_from_proto(request.state());
+        let before = page_token(&request.page_token)?;
+        let rows = orders::list(&self.pool, account, state, before, page.limit()).await?;
+        let (rows, next_page_token) = page.cut(rows, |order| order.number.to_string());
+        Ok(Response::new(ListOrdersResponse {
+            orders: rows.into_iter().map(order_to_proto).collect(),
+            next_page_token,
+        }))
+    }
+
+    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;
+
+    async fn watch_order(
+        &self,
+        request: Request<WatchOrderRequest>,
+    ) -> Result<Response<Self::WatchOrderStream>, Status> {
+        let first = orders::get(&self.pool, order_id(&request.into_inner().order_id)?).await?;
+        let (sender, receiver) = mpsc::channel(WATCH_QUEUE);
+        let watching = watch_order(self.pool.clone(), self.changed.subscribe(), sender, first);
+        let draining = self.draining.clone();
+        tokio::spawn(draining.run_until_cancelled_owned(watching));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<CancelOrderRequest>,
+    ) -> Result<Response<CancelOrderResponse>, Status> {
+        let order_id = order_id(&request.into_inner().order_id)?;
+        orders::request_cancel(&self.pool, order_id).await?;
+        let order = orders::get(&self.pool, order_id).await?;
+        Ok(Response::new(CancelOrderResponse {
+            order: Some(order_to_proto(order)),
+        }))
+    }
+
+    async fn summarize_orders(
+        &self,
+        _: Request<SummarizeOrdersRequest>,
+    ) -> Result<Response<SummarizeOrdersResponse>, Status> {
+        let (return_invoices, return_rows) = returns::count(&self.pool).await?;
+        let counts = orders::count(&self.pool).await?.into_iter();
+        Ok(Response::new(SummarizeOrdersResponse {
+            orders: counts
+                .map(|(state, orders)| pb::OrderCount {
+                    state: state_to_proto(state).into(),
+                    orders,
+                })
+                .collect(),
+            return_invoices,
+            return_rows,
+        }))
+    }
+}
+
+/// Reads a local civil time that the contract's pattern has passed.
+pub fn local_time(field: &'static str, value: &str) -> Result<NaiveDateTime, Error> {
+    NaiveDateTime::parse_from_str(value, LOCAL_TIME).map_err(|_| Error::NoLocalTime {
+        field,
+        value: value.to_owned(),
+    })
+}
+
+/// Writes a local civil time.
+pub fn local_time_to_proto(time: NaiveDateTime) -> String {
+    time.format(LOCAL_TIME).to_string()
+}
+
+/// The contract's name of a state.
+pub fn state_to_proto(state: State) -> OrderState {
+    match state {
+        State::Pending => OrderState::Pending,
+        State::Confirmed => OrderState::Confirmed,
+        State::Paid => OrderState::Paid,
+        State::OutOfStock => OrderState::OutOfStock,
+        State::PaymentDeclined => OrderState::PaymentDeclined,
+        State::Cancelled => OrderState::Cancelled,
+        State::Failed => OrderState::Failed,
+    }
+}
+
+/// Sends the order now and after each change, until it is at its end or nobody listens.
+async fn watch_order(
+    pool: PgPool,
+    mut changed: watch::Receiver<()>,
+    sender: mpsc::Sender<Result<WatchOrderResponse, Status>>,
+    first: Order,
+) {
+    let (order_id, mut sent) = (first.order_id, 0);
+    let mut latest = Ok(first);
+    loop {
+        match latest {
+            Ok(order) if order.version == sent => {}
+            Ok(order) => {
+                sent = order.version;
+                let ended = order.state.is_end();
+                let message = WatchOrderResponse {
+                    order: Some(order_to_proto(order)),
+                };
+                if sender.send(Ok(message)).await.is_err() || ended {
+                    return;
+                }
+            }
+            Err(error) => {
+                let _ = sender.send(Err(Error::into(error))).await;
+                return;
+            }
+        }
+        tokio::select! {
+            () = sender.closed() => return,
+            _ = changed.changed() => {}
+            () = tokio::time::sleep(WATCH_POLL) => {}
+        }
+        latest = orders::get(&pool, order_id).await;
+    }
+}
+
+fn order_id(text: &str) -> Result<Uuid, Error> {
+    text.parse().map_err(|_| Error::NoOrderId(text.to_owned()))
+}
+
+/// The number that a page starts below.
+fn page_token(token: &str) -> Result<i64, Error> {
+    if token.is_empty() {
+        return Ok(i64::MAX);
+    }
+    token
+        .parse()
+        .map_err(|_| Error::NoPageToken(token.to_owned()))
+}
+
+fn order_from_proto(request: PlaceOrderRequest) -> Result<NewOrder, Error> {
+    Ok(NewOrder {
+        placed_at: local_time("placed_at", &request.placed_at)?,
+        request_id: request.request_id,
+        account_id: request.account_id,
+        currency_code: request.currency_code,
+        lines: request.lines.into_iter().map(line_from_proto).collect(),
+    })
+}
+
+fn line_from_proto(line: pb::OrderLine) -> Line {
+    Line {
+        sku: line.sku,
+        description: line.description,
+        quantity: line.quantity,
+        unit_price_minor: line.unit_price_minor,
+        charge: line.charge,
+    }
+}
+
+fn order_to_proto(order: Order) -> pb::Order {
+    pb::Order {
+        order_id: order.order_id.to_string(),
+        request_id: order.request_id,
+        account_id: order.account_id,
+        state: state_to_proto(order.state).into(),
+        reason: order.reason,
+        placed_at: local_time_to_proto(order.placed_at),
+        currency_code: order.currency_code,
+        total_minor: order.total_minor,
+        lines: order.lines.into_iter().map(line_to_proto).collect(),
+    }
+}
+
+fn line_to_proto(line: Line) -> pb::OrderLine {
+    pb::OrderLine {
+        sku: line.sku,
+        description: line.description,
+        quantity: line.quantity,
+        unit_price_minor: line.unit_price_minor,
+        charge: line.charge,
+    }
+}
+
+fn state_from_proto(state: OrderState) -> Option<State> {
+    State::ALL
+        .into_iter()
+        .find(|&known| state_to_proto(known) == state)
+}

@@ -1,0 +1,199 @@
+//! The saga runner: claims what is due, takes step after step, and puts off what gets no answer.
+
+mod order;
+mod ret;
+
+use std::{sync::Arc, time::Duration};
+
+use contracts::{
+    inventory::v1::inventory_service_client::InventoryServiceClient,
+    payments::v1::payments_service_client::PaymentsServiceClient,
+};
+use rand::Rng;
+use sqlx::PgPool;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status};
+use tracing::Instrument;
+
+pub(crate) use order::settled;
+
+use crate::{
+    error::Error,
+    store::sagas::{self, Kind, Saga},
+};
+
+/// How long a claim holds without a step being finished: longer than any step takes, so that nobody else takes over a
+/// saga that is alive, and short enough that the sagas of a dead process do not wait for long.
+const LEASE: Duration = Duration::from_secs(15);
+/// Pauses between looks at the database when nothing is due.
+const IDLE: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+];
+/// Pauses between tries of a step that gets no answer: drawn from zero to a bound that doubles from the first to the
+/// second of these.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// How long a return waits before it looks again whether its turn has come; usually it is woken earlier.
+const TURN: Duration = Duration::from_secs(1);
+
+/// What steps are taken with.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// The service's database.
+    pub pool: PgPool,
+    /// Stock.
+    pub inventory: InventoryServiceClient<chassis::client::Upstream>,
+    /// Money.
+    pub payments: PaymentsServiceClient<chassis::client::Upstream>,
+    /// What one step's call may take.
+    pub step_timeout: Duration,
+    /// Tells watchers that some order has changed.
+    pub changed: watch::Sender<()>,
+}
+
+/// What came of running a saga until it ended or had to pause.
+enum Run {
+    /// It is at its end.
+    Ended,
+    /// Its next step got no answer.
+    Unanswered(Status),
+    /// Its turn has not come.
+    Waiting,
+}
+
+impl Runner {
+    /// Runs up to `workers` sagas at a time until `shutdown`; a step that has begun is finished.
+    pub async fn run(self, workers: usize, shutdown: CancellationToken) -> Result<(), Error> {
+        let runner = Arc::new(self);
+        let mut running = JoinSet::new();
+        let mut idle = 0;
+        while !shutdown.is_cancelled() {
+            let free = workers - running.len();
+            let claimed = if free == 0 {
+                Vec::new()
+            } else {
+                runner.claim(free as i64).await
+            };
+            idle = if claimed.is_empty() {
+                (idle + 1).min(IDLE.len() - 1)
+            } else {
+                0
+            };
+            for saga in claimed {
+                running.spawn(runner.clone().carry(saga));
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(IDLE[idle]), if running.len() < workers => {}
+                Some(_) = running.join_next(), if !running.is_empty() => {}
+            }
+        }
+        while running.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Claims what is due. A database that is away comes back: until then nothing is due.
+    async fn claim(&self, limit: i64) -> Vec<Saga> {
+        sagas::claim(&self.pool, limit, LEASE)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "can't claim sagas"
+                );
+                Vec::new()
+            })
+    }
+
+    /// Carries one saga as far as it goes.
+    async fn carry(self: Arc<Self>, mut saga: Saga) {
+        let span = tracing::info_span!("saga", saga_id = %saga.saga_id, kind = saga.kind.name());
+        chassis::telemetry::set_parent(&span, &saga.traceparent);
+        async {
+            let run = match saga.kind {
+                Kind::Order => self.carry_order(&mut saga).await,
+                Kind::Return => self.carry_return(&mut saga).await,
+            };
+            let pause = match run {
+                Ok(Run::Ended) | Err(Error::LostLease(_)) => return,
+                Ok(Run::Waiting) => TURN,
+                Ok(Run::Unanswered(status)) => {
+                    tracing::warn!(step = saga.step, attempts = saga.attempts, %status, "step not answered");
+                    retry_pause(saga.attempts)
+                }
+                Err(error) => {
+                    tracing::error!(step = saga.step, error = &error as &dyn std::error::Error, "step failed");
+                    retry_pause(saga.attempts)
+                }
+            };
+            // If this fails too, the saga is due again when its lease ends.
+            if let Err(error) = sagas::put_off(&self.pool, &saga, pause).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "can't put the saga off");
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// A request that gives up after the step's time.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.step_timeout);
+        request
+    }
+}
+
+/// A full-jitter pause that grows with the tries so far.
+fn retry_pause(attempts: i32) -> Duration {
+    let bound = RETRY
+        .0
+        .saturating_mul(1 << attempts.clamp(0, 10))
+        .min(RETRY.1);
+    bound.mul_f64(rand::rng().random())
+}
+
+/// True if repeating the call can't change its answer.
+fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+    )
+}
+
+/// The stable reason of a final answer.
+fn reason(status: &Status) -> String {
+    chassis::error::reason(status).unwrap_or_else(|| status.code().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_bounded_however_often_it_was_tried() {
+        for attempts in [0, 1, 7, 31, 32, i32::MAX, -1] {
+            assert!(retry_pause(attempts) <= RETRY.1);
+        }
+    }
+
+    #[test]
+    fn only_answers_that_repeat_are_final() {
+        assert!(is_final(&Status::failed_precondition("")));
+        for status in [
+            Status::unavailable(""),
+            Status::deadline_exceeded(""),
+            Status::internal(""),
+            Status::unknown(""),
+        ] {
+            assert!(!is_final(&status));
+        }
+    }
+}

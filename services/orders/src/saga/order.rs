@@ -1,0 +1,290 @@
+//! The steps of an order, each one call or one decision of our own, then one transaction.
+
+use chrono::Utc;
+use contracts::{
+    inventory::v1::{
+        CreateReservationRequest, ReleaseReservationRequest, ReservationState,
+        ShipReservationRequest, StockLine,
+    },
+    orders::v1::{OrderSettled, OrderState},
+    payments::v1::{
+        AuthorizePaymentRequest, CapturePaymentRequest, PaymentState, RefundPaymentRequest,
+        VoidPaymentRequest,
+    },
+};
+use sqlx::PgConnection;
+use tonic::Status;
+
+use super::{LEASE, Run, Runner, is_final, reason};
+use crate::{
+    error::Error,
+    model::{
+        State,
+        saga::{Answer, Next, Step},
+    },
+    rpc::{local_time_to_proto, state_to_proto},
+    store::{
+        orders::{self, Order, Waiting},
+        sagas::{self, Saga},
+    },
+};
+
+impl Runner {
+    /// Carries an order from its saga's step as far as it goes.
+    pub(super) async fn carry_order(&self, saga: &mut Saga) -> Result<Run, Error> {
+        let order = orders::get(&self.pool, saga.saga_id).await?;
+        loop {
+            let step = Step::named(&saga.step).ok_or(Error::Corrupt("saga.step"))?;
+            let answer = match self.take(step, &order).await {
+                _ if step == Step::End => return Ok(Run::Ended),
+                Ok(answer) => answer,
+                Err(status) if is_final(&status) && !step.is_compensation() => {
+                    Answer::Impossible(reason(&status))
+                }
+                Err(_) if step.has_deadline() && saga.deadline <= Utc::now() => {
+                    Answer::Impossible(format!("{}_TIMED_OUT", step.name()))
+                }
+                Err(status) => return Ok(Run::Unanswered(status)),
+            };
+            self.commit_order(saga, &order, step, answer).await?;
+            let _ = self.changed.send(());
+        }
+    }
+
+    /// Takes a step; an error is an answer that never came, or one that the saga can't go on with.
+    async fn take(&self, step: Step, order: &Order) -> Result<Answer, Status> {
+        match step {
+            Step::Reserve => self.reserve(order).await,
+            Step::Authorize => self.authorize(order).await,
+            // Decided in the transaction that moves the order.
+            Step::Confirm | Step::End => Ok(Answer::Done),
+            Step::Capture => self.capture(order).await,
+            Step::Ship => self.ship(order).await,
+            Step::Refund => self.refund(order).await,
+            Step::Void => self.void(order).await,
+            Step::Release => self.release(order).await,
+        }
+    }
+
+    async fn reserve(&self, order: &Order) -> Result<Answer, Status> {
+        let lines = stock_lines(order);
+        if lines.is_empty() {
+            return Ok(Answer::Done);
+        }
+        let request = CreateReservationRequest {
+            reservation_id: order.order_id.to_string(),
+            lines,
+        };
+        let response = self
+            .inventory
+            .clone()
+            .create_reservation(self.request(request))
+            .await?
+            .into_inner();
+        let reservation = response.reservation.ok_or_else(|| missing("reservation"))?;
+        Ok(match reservation.state() {
+            ReservationState::Reserved | ReservationState::Shipped => Answer::Done,
+            ReservationState::Refused => Answer::Refused("OUT_OF_STOCK".into()),
+            state => Answer::Impossible(state.as_str_name().into()),
+        })
+    }
+
+    async fn authorize(&self, order: &Order) -> Result<Answer, Status> {
+        let request = AuthorizePaymentRequest {
+            payment_id: order.order_id.to_string(),
+            account_id: order.account_id.clone(),
+            currency_code: order.currency_code.clone(),
+            amount_minor: order.total_minor,
+            effective_at: local_time_to_proto(order.placed_at),
+        };
+        let response = self
+            .payments
+            .clone()
+            .authorize_payment(self.request(request))
+            .await?
+            .into_inner();
+        let payment = response.payment.ok_or_else(|| missing("payment"))?;
+        Ok(match payment.state() {
+            PaymentState::Authorized | PaymentState::Captured => Answer::Done,
+            PaymentState::Declined => Answer::Refused(payment.decline_reason),
+            state => Answer::Impossible(state.as_str_name().into()),
+        })
+    }
+
+    async fn capture(&self, order: &Order) -> Result<Answer, Status> {
+        let request = CapturePaymentRequest {
+            payment_id: order.order_id.to_string(),
+            effective_at: local_time_to_proto(order.placed_at),
+        };
+        self.payments
+            .clone()
+            .capture_payment(self.request(request))
+            .await?;
+        Ok(Answer::Done)
+    }
+
+    async fn ship(&self, order: &Order) -> Result<Answer, Status> {
+        if !stock_lines(order).is_empty() {
+            let request = ShipReservationRequest {
+                reservation_id: order.order_id.to_string(),
+            };
+            self.inventory
+                .clone()
+                .ship_reservation(self.request(request))
+                .await?;
+        }
+        Ok(Answer::Done)
+    }
+
+    async fn refund(&self, order: &Order) -> Result<Answer, Status> {
+        let request = RefundPaymentRequest {
+            payment_id: order.order_id.to_string(),
+            refund_id: format!("{}/saga", order.order_id),
+            amount_minor: order.total_minor,
+            effective_at: local_time_to_proto(order.placed_at),
+        };
+        self.payments
+            .clone()
+            .refund_payment(self.request(request))
+            .await?;
+        Ok(Answer::Done)
+    }
+
+    async fn void(&self, order: &Order) -> Result<Answer, Status> {
+        let request = VoidPaymentRequest {
+            payment_id: order.order_id.to_string(),
+        };
+        match self
+            .payments
+            .clone()
+            .void_payment(self.request(request))
+            .await
+        {
+            Ok(_) => Ok(Answer::Done),
+            Err(status) if reason(&status) == "PAYMENT_CAPTURED" => Ok(Answer::AlreadyCaptured),
+            Err(status) => Err(status),
+        }
+    }
+
+    async fn release(&self, order: &Order) -> Result<Answer, Status> {
+        if !stock_lines(order).is_empty() {
+            let request = ReleaseReservationRequest {
+                reservation_id: order.order_id.to_string(),
+            };
+            self.inventory
+                .clone()
+                .release_reservation(self.request(request))
+                .await?;
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Commits what the answer leads to: the saga's next step, the order's state, and the fact of its end.
+    async fn commit_order(
+        &self,
+        saga: &mut Saga,
+        order: &Order,
+        step: Step,
+        answer: Answer,
+    ) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        let cancel =
+            step == Step::Confirm && orders::lock_cancel_requested(&mut tx, order.order_id).await?;
+        let answer = if cancel {
+            Answer::CancelRequested
+        } else {
+            answer
+        };
+        let said = format!("{answer:?}");
+        let Next {
+            step: next,
+            outcome,
+        } = step.after(answer);
+        if let Some((end, reason)) = outcome {
+            (saga.outcome, saga.reason) = (end.name().to_owned(), reason);
+        }
+        saga.step = next.name().to_owned();
+        sagas::advance(&mut tx, saga, &said, LEASE).await?;
+        if next == Step::Capture {
+            orders::set_state(&mut tx, order.order_id, State::Confirmed, "").await?;
+        }
+        if next == Step::End {
+            end(&mut tx, saga, order).await?;
+        }
+        chassis::crash::point(&format!(
+            "orders.saga.{}.before_commit",
+            step.name().to_lowercase()
+        ));
+        tx.commit().await?;
+        chassis::crash::point(&format!(
+            "orders.saga.{}.after_commit",
+            step.name().to_lowercase()
+        ));
+        Ok(())
+    }
+}
+
+/// Brings the order to its end, tells the imports that wait for it, and lets the account's returns have their turn.
+async fn end(tx: &mut PgConnection, saga: &Saga, order: &Order) -> Result<(), Error> {
+    let end = if saga.outcome.is_empty() {
+        Some(State::Paid)
+    } else {
+        State::named(&saga.outcome)
+    };
+    let end = end.ok_or(Error::Corrupt("saga.outcome"))?;
+    orders::set_state(tx, order.order_id, end, &saga.reason).await?;
+    let mut waiting = orders::waiting(tx, order.order_id).await?;
+    if waiting.is_empty() {
+        // A client placed it: the fact is told all the same.
+        waiting.push(Waiting {
+            import_id: String::new(),
+            first_row_number: 0,
+        });
+    }
+    for group in waiting {
+        let settled = settled(
+            &order.order_id.to_string(),
+            state_to_proto(end),
+            &saga.reason,
+            group,
+        );
+        events::publish(tx, &settled).await?;
+    }
+    sagas::wake_returns(tx, &order.account_id).await
+}
+
+/// The fact that an order came to its end, for one group of imported rows.
+pub(crate) fn settled(
+    order_id: &str,
+    state: OrderState,
+    reason: &str,
+    group: Waiting,
+) -> OrderSettled {
+    OrderSettled {
+        order_id: order_id.to_owned(),
+        state: state.into(),
+        reason: reason.to_owned(),
+        import_id: group.import_id,
+        first_row_number: group.first_row_number,
+    }
+}
+
+/// The lines that are goods.
+fn stock_lines(order: &Order) -> Vec<StockLine> {
+    let goods = order.lines.iter().filter(|line| !line.charge);
+    goods
+        .map(|line| StockLine {
+            sku: line.sku.clone(),
+            quantity: line.quantity,
+        })
+        .collect()
+}
+
+fn missing(field: &str) -> Status {
+    chassis::error::Fault::new(
+        tonic::Code::Internal,
+        "INCOMPLETE_RESPONSE",
+        format!("the answer has no {field}"),
+    )
+    .into()
+}

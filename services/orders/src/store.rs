@@ -1,0 +1,5 @@
+//! The database of orders: orders, returns, and the sagas that move them.
+
+pub mod orders;
+pub mod returns;
+pub mod sagas;

@@ -1,0 +1,84 @@
+//! Payments of orders, and the customers' ledger that they are entries of.
+
+#![allow(missing_docs, reason = "the module heads say what each room is for")]
+
+pub mod error;
+pub mod model;
+pub mod rpc;
+pub mod store;
+
+use anyhow::Context;
+use chassis::config::ConfigError;
+use contracts::payments::v1::payments_service_server::PaymentsServiceServer;
+use serde::Deserialize;
+use sqlx::postgres::PgPoolOptions;
+
+use crate::model::Policy;
+
+/// Every key of the configuration with its default.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// The service's own configuration; `config.default.toml` documents the keys.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    database_url: String,
+    database_connections: u32,
+    limit_minor: i64,
+    currency_code: String,
+}
+
+/// Opens the database, brings its schema up to date and returns the server.
+pub async fn start(_: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+    let policy = policy(config.limit_minor, config.currency_code)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(config.database_connections)
+        .connect(&config.database_url)
+        .await
+        .context("database_url: can't connect")?;
+    sqlx::migrate!()
+        .run(&pool)
+        .await
+        .context("migrating the database")?;
+    Ok(
+        chassis::Server::new(contracts::FILE_DESCRIPTOR_SET, contracts::METHODS)
+            .add_service(PaymentsServiceServer::new(rpc::Payments { pool, policy })),
+    )
+}
+
+fn policy(limit_minor: i64, currency_code: String) -> Result<Policy, ConfigError> {
+    let refuse = |key, problem| {
+        Err(ConfigError::new(
+            key,
+            problem,
+            "the effective configuration",
+        ))
+    };
+    let policy = Policy {
+        limit_minor,
+        currency_code,
+    };
+    if policy.limit_minor < 0 {
+        return refuse("limit_minor", "less than 0");
+    }
+    if !policy.has_currency() {
+        return refuse("currency_code", "not three capital letters");
+    }
+    Ok(policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_can_not_be_meant_names_its_key() {
+        let key = |limit_minor, currency: &str| {
+            policy(limit_minor, currency.into())
+                .err()
+                .map(|error| error.key)
+        };
+        assert_eq!(key(0, "GBP"), None);
+        assert_eq!(key(-1, "GBP").as_deref(), Some("limit_minor"));
+        assert_eq!(key(0, "gbp").as_deref(), Some("currency_code"));
+    }
+}

@@ -1,0 +1,319 @@
+//! The rules of payments and their ledger: pure, and the only place that decides.
+
+mod ledger;
+#[cfg(test)]
+mod tests;
+
+use chrono::NaiveDateTime;
+
+pub use ledger::{Event, Kind, LedgerAccount, Posting, after, replay};
+
+/// Why an amount above the limit is declined.
+const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
+
+/// What the operator allows.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Payments of a greater amount are declined; minor units.
+    pub limit_minor: i64,
+    /// The only currency that is taken, ISO 4217.
+    pub currency_code: String,
+}
+
+/// A payment as its events left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Chosen by the caller.
+    pub id: String,
+    /// Where it stands.
+    pub state: State,
+    /// What was asked for; nothing if the id was voided before it was authorized.
+    pub authorization: Option<Authorization>,
+    /// Only with DECLINED, else empty.
+    pub decline_reason: String,
+    /// Taken so far, in minor units: nothing or all.
+    pub captured_minor: i64,
+    /// Paid back so far, in minor units.
+    pub refunded_minor: i64,
+}
+
+/// Where a payment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The amount is held.
+    Authorized,
+    /// Refused; nothing is held.
+    Declined,
+    /// The amount was taken.
+    Captured,
+    /// The hold was given up, or the id was closed before there was one.
+    Voided,
+}
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The payment that it is about.
+    pub payment_id: String,
+    /// What shall happen to it.
+    pub action: Action,
+}
+
+/// What shall happen to a payment.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Hold the amount.
+    Authorize(Authorization),
+    /// Take what is held, at this business time.
+    Capture(NaiveDateTime),
+    /// Give the hold up.
+    Void,
+    /// Pay back.
+    Refund(Refund),
+}
+
+/// An amount that shall be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// Customer or guest account.
+    pub account_id: String,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// Minor units, greater than 0.
+    pub amount_minor: i64,
+    /// Local civil time.
+    pub effective_at: NaiveDateTime,
+}
+
+/// An amount that shall be paid back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refund {
+    /// Idempotency key, of all payments together.
+    pub refund_id: String,
+    /// Minor units, greater than 0.
+    pub amount_minor: i64,
+    /// Local civil time.
+    pub effective_at: NaiveDateTime,
+}
+
+/// What the ledger holds of the ids that a command names.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The payment, if its id was ever used.
+    pub payment: Option<Payment>,
+    /// The event that bears the command's `refund_id`.
+    pub refund: Option<Event>,
+}
+
+/// A command that the state of the payment does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No command ever named it.
+    #[error("it does not exist")]
+    Unknown,
+    /// Its id was used before for another amount, account, currency or time.
+    #[error("it exists with other content")]
+    PaymentChanged,
+    /// Only the policy's currency is taken.
+    #[error("only {0} is taken")]
+    Currency(String),
+    /// Captured without a hold.
+    #[error("nothing is held: it is {0}")]
+    NotAuthorized(State),
+    /// Voided after the amount was taken.
+    #[error("it is captured")]
+    Captured,
+    /// Refunded before the amount was taken.
+    #[error("nothing was captured: it is {0}")]
+    NotCaptured(State),
+    /// The `refund_id` was used before for another payment, amount or time.
+    #[error("refund_id was used for another refund")]
+    RefundChanged,
+    /// More than is left of the captured amount.
+    #[error("{available_minor} minor units are left to refund")]
+    RefundExceeds {
+        /// Captured less refunded.
+        available_minor: i64,
+    },
+}
+
+/// Decides what a command adds to the ledger: nothing if it is repeated, or if it closes an unused id.
+///
+/// A known payment answers before the policy is asked: a new limit or currency does not change what was answered.
+pub fn decide(known: &Known, command: &Command, policy: &Policy) -> Result<Option<Event>, Refusal> {
+    match (&command.action, &known.payment) {
+        (Action::Authorize(asked), None) => policy.answer(&command.payment_id, asked).map(Some),
+        (Action::Authorize(asked), Some(payment)) => payment.authorize(asked),
+        (Action::Capture(at), Some(payment)) => payment.capture(*at),
+        (Action::Void, Some(payment)) => payment.void(),
+        (Action::Refund(asked), Some(payment)) => payment.refund(asked, known.refund.as_ref()),
+        (Action::Void, None) => Ok(None),
+        (Action::Capture(_) | Action::Refund(_), None) => Err(Refusal::Unknown),
+    }
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// True if the currency has the form of an ISO 4217 code.
+    pub fn has_currency(&self) -> bool {
+        self.currency_code.len() == 3
+            && self
+                .currency_code
+                .bytes()
+                .all(|letter| letter.is_ascii_uppercase())
+    }
+
+    fn answer(&self, payment_id: &str, asked: &Authorization) -> Result<Event, Refusal> {
+        if asked.currency_code != self.currency_code {
+            return Err(Refusal::Currency(self.currency_code.clone()));
+        }
+        let kind = if asked.amount_minor > self.limit_minor {
+            Kind::Declined {
+                reason: LIMIT_EXCEEDED.to_owned(),
+            }
+        } else {
+            Kind::Authorized
+        };
+        Ok(asked.event(payment_id, kind, asked.amount_minor, asked.effective_at))
+    }
+}
+
+// === impl Payment ===
+
+impl Payment {
+    /// An id that was voided before it was authorized: whatever arrives under it holds nothing.
+    pub fn closed(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            state: State::Voided,
+            authorization: None,
+            decline_reason: String::new(),
+            captured_minor: 0,
+            refunded_minor: 0,
+        }
+    }
+
+    fn authorize(&self, asked: &Authorization) -> Result<Option<Event>, Refusal> {
+        match &self.authorization {
+            Some(known) if known != asked => Err(Refusal::PaymentChanged),
+            _ => Ok(None),
+        }
+    }
+
+    fn capture(&self, at: NaiveDateTime) -> Result<Option<Event>, Refusal> {
+        match (self.state, &self.authorization) {
+            (State::Authorized, Some(held)) => Ok(Some(held.event(
+                &self.id,
+                Kind::Captured,
+                held.amount_minor,
+                at,
+            ))),
+            (State::Captured, _) => Ok(None),
+            (state, _) => Err(Refusal::NotAuthorized(state)),
+        }
+    }
+
+    /// The event is dated like the hold: seen from any business time, what was given up was not held.
+    fn void(&self) -> Result<Option<Event>, Refusal> {
+        match (self.state, &self.authorization) {
+            (State::Authorized, Some(held)) => Ok(Some(held.event(
+                &self.id,
+                Kind::Voided,
+                held.amount_minor,
+                held.effective_at,
+            ))),
+            (State::Captured, _) => Err(Refusal::Captured),
+            _ => Ok(None),
+        }
+    }
+
+    fn refund(&self, asked: &Refund, known: Option<&Event>) -> Result<Option<Event>, Refusal> {
+        let (State::Captured, Some(paid)) = (self.state, &self.authorization) else {
+            return Err(Refusal::NotCaptured(self.state));
+        };
+        let refund_id = asked.refund_id.clone();
+        let event = paid.event(
+            &self.id,
+            Kind::Refunded { refund_id },
+            asked.amount_minor,
+            asked.effective_at,
+        );
+        let available_minor = self.captured_minor - self.refunded_minor;
+        match known {
+            Some(known) if *known == event => Ok(None),
+            Some(_) => Err(Refusal::RefundChanged),
+            None if asked.amount_minor > available_minor => {
+                Err(Refusal::RefundExceeds { available_minor })
+            }
+            None => Ok(Some(event)),
+        }
+    }
+}
+
+// === impl Authorization ===
+
+impl Authorization {
+    fn event(
+        &self,
+        payment_id: &str,
+        kind: Kind,
+        amount_minor: i64,
+        effective_at: NaiveDateTime,
+    ) -> Event {
+        Event {
+            payment_id: payment_id.to_owned(),
+            account_id: self.account_id.clone(),
+            currency_code: self.currency_code.clone(),
+            kind,
+            amount_minor,
+            effective_at,
+        }
+    }
+}
+
+// === impl Action ===
+
+impl Action {
+    /// The method that asks for it, as crash points name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Authorize(_) => "authorize",
+            Self::Capture(_) => "capture",
+            Self::Void => "void",
+            Self::Refund(_) => "refund",
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    const ALL: [Self; 4] = [
+        Self::Authorized,
+        Self::Declined,
+        Self::Captured,
+        Self::Voided,
+    ];
+
+    /// The name that the database holds.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authorized => "AUTHORIZED",
+            Self::Declined => "DECLINED",
+            Self::Captured => "CAPTURED",
+            Self::Voided => "VOIDED",
+        }
+    }
+
+    /// The state of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

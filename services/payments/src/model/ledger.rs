@@ -1,0 +1,227 @@
+//! The events of an account, the postings that each makes, and the payments that they lead to.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDateTime;
+
+use super::{Authorization, Payment, State};
+
+/// A fact about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The payment that it belongs to.
+    pub payment_id: String,
+    /// Customer or guest account whose history it is in.
+    pub account_id: String,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// What happened.
+    pub kind: Kind,
+    /// Minor units, greater than 0.
+    pub amount_minor: i64,
+    /// Local civil time of the business fact.
+    pub effective_at: NaiveDateTime,
+}
+
+/// What happened to a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A hold was placed.
+    Authorized,
+    /// A hold was refused.
+    Declined {
+        /// Stable, such as LIMIT_EXCEEDED.
+        reason: String,
+    },
+    /// The hold became a payment.
+    Captured,
+    /// The hold was given up.
+    Voided,
+    /// Money went back.
+    Refunded {
+        /// Idempotency key.
+        refund_id: String,
+    },
+}
+
+/// The accounts of the ledger; the README describes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LedgerAccount {
+    /// Memorandum: amounts held for the customer's payments.
+    Holds,
+    /// Memorandum: the contra account of `Holds`.
+    Authorizations,
+    /// Asset: money received.
+    Cash,
+    /// Income: what was captured.
+    Revenue,
+    /// Contra income: what was paid back.
+    Refunds,
+}
+
+/// One side of an entry in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// Where it is booked.
+    pub ledger_account: LedgerAccount,
+    /// Minor units: a debit is positive, a credit negative.
+    pub amount_minor: i64,
+}
+
+/// The payment after an event, or after nothing new; `None` if no decision leads from the one to the other.
+pub fn after(before: Option<Payment>, payment_id: &str, event: Option<&Event>) -> Option<Payment> {
+    match event {
+        Some(event) => event.apply(before),
+        None => Some(before.unwrap_or_else(|| Payment::closed(payment_id))),
+    }
+}
+
+/// The payments that a history leads to, by id; `None` if no sequence of decisions writes that history.
+pub fn replay<'a>(
+    events: impl IntoIterator<Item = &'a Event>,
+) -> Option<BTreeMap<String, Payment>> {
+    let mut payments = BTreeMap::new();
+    for event in events {
+        let payment = event.apply(payments.remove(&event.payment_id))?;
+        payments.insert(event.payment_id.clone(), payment);
+    }
+    Some(payments)
+}
+
+// === impl Event ===
+
+impl Event {
+    /// Both sides of every entry that the event makes: they sum to zero.
+    pub fn postings(&self) -> Vec<Posting> {
+        use LedgerAccount::{Authorizations, Cash, Holds, Refunds, Revenue};
+        let entries: &[(LedgerAccount, LedgerAccount)] = match self.kind {
+            Kind::Authorized => &[(Holds, Authorizations)],
+            Kind::Declined { .. } => &[],
+            Kind::Captured => &[(Authorizations, Holds), (Cash, Revenue)],
+            Kind::Voided => &[(Authorizations, Holds)],
+            Kind::Refunded { .. } => &[(Refunds, Cash)],
+        };
+        let post = |ledger_account, amount_minor| Posting {
+            ledger_account,
+            amount_minor,
+        };
+        entries
+            .iter()
+            .flat_map(|&(debit, credit)| {
+                [
+                    post(debit, self.amount_minor),
+                    post(credit, -self.amount_minor),
+                ]
+            })
+            .collect()
+    }
+
+    fn apply(&self, before: Option<Payment>) -> Option<Payment> {
+        let Some(payment) = before else {
+            return self.first();
+        };
+        let held = payment.authorization.as_ref()?;
+        if held.account_id != self.account_id || held.currency_code != self.currency_code {
+            return None;
+        }
+        let whole = self.amount_minor == held.amount_minor;
+        let left_minor = payment.captured_minor - payment.refunded_minor;
+        match (payment.state, &self.kind) {
+            (State::Authorized, Kind::Captured) if whole => Some(Payment {
+                state: State::Captured,
+                captured_minor: self.amount_minor,
+                ..payment
+            }),
+            (State::Authorized, Kind::Voided) if whole => Some(Payment {
+                state: State::Voided,
+                ..payment
+            }),
+            (State::Captured, Kind::Refunded { .. }) if self.amount_minor <= left_minor => {
+                Some(Payment {
+                    refunded_minor: payment.refunded_minor + self.amount_minor,
+                    ..payment
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn first(&self) -> Option<Payment> {
+        let (state, decline_reason) = match &self.kind {
+            Kind::Authorized => (State::Authorized, String::new()),
+            Kind::Declined { reason } => (State::Declined, reason.clone()),
+            _ => return None,
+        };
+        let authorization = Authorization {
+            account_id: self.account_id.clone(),
+            currency_code: self.currency_code.clone(),
+            amount_minor: self.amount_minor,
+            effective_at: self.effective_at,
+        };
+        let closed = Payment::closed(&self.payment_id);
+        Some(Payment {
+            state,
+            authorization: Some(authorization),
+            decline_reason,
+            ..closed
+        })
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The name that the database holds.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Authorized => "AUTHORIZED",
+            Self::Declined { .. } => "DECLINED",
+            Self::Captured => "CAPTURED",
+            Self::Voided => "VOIDED",
+            Self::Refunded { .. } => "REFUNDED",
+        }
+    }
+
+    /// The kind of that name, with what it is told with.
+    pub fn named(name: &str, reason: Option<String>, refund_id: Option<String>) -> Option<Self> {
+        match (name, reason, refund_id) {
+            ("AUTHORIZED", None, None) => Some(Self::Authorized),
+            ("DECLINED", Some(reason), None) => Some(Self::Declined { reason }),
+            ("CAPTURED", None, None) => Some(Self::Captured),
+            ("VOIDED", None, None) => Some(Self::Voided),
+            ("REFUNDED", None, Some(refund_id)) => Some(Self::Refunded { refund_id }),
+            _ => None,
+        }
+    }
+
+    /// Why a hold was refused.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Declined { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Idempotency key of a refund.
+    pub fn refund_id(&self) -> Option<&str> {
+        match self {
+            Self::Refunded { refund_id } => Some(refund_id),
+            _ => None,
+        }
+    }
+}
+
+// === impl LedgerAccount ===
+
+impl LedgerAccount {
+    /// The name that the database holds.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "HOLDS",
+            Self::Authorizations => "AUTHORIZATIONS",
+            Self::Cash => "CASH",
+            Self::Revenue => "REVENUE",
+            Self::Refunds => "REFUNDS",
+        }
+    }
+}

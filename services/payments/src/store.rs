@@ -1,0 +1,181 @@
+//! The database of payments: one function is one transaction.
+
+mod books;
+mod ledger;
+
+use sqlx::{PgConnection, PgPool};
+
+pub use books::{Balance, Day, Summary, balance, drift, events, summary};
+
+use crate::{
+    error::Error,
+    model::{self, Action, Authorization, Command, Known, Payment, Policy, State},
+};
+
+/// Does what is asked, once; a repeated command gets the payment as it stands.
+pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Result<Payment, Error> {
+    // An id is only lost to a payment that is committed, and those stay: the second attempt finds it.
+    for _ in 0..2 {
+        if let Some(payment) = attempt(pool, command, policy).await? {
+            return Ok(payment);
+        }
+    }
+    Err(Error::Corrupt("payment"))
+}
+
+/// The payment of that id.
+pub async fn payment(pool: &PgPool, id: &str) -> Result<Payment, Error> {
+    read(&mut *pool.acquire().await?, id)
+        .await?
+        .ok_or_else(|| Error::UnknownPayment(id.to_owned()))
+}
+
+/// One transaction; `None` if a concurrent call took the unused id first.
+async fn attempt(
+    pool: &PgPool,
+    command: &Command,
+    policy: &Policy,
+) -> Result<Option<Payment>, Error> {
+    let mut tx = pool.begin().await?;
+    let known = load(&mut tx, command).await?;
+    let event = model::decide(&known, command, policy)
+        .map_err(|refusal| Error::Refused(command.payment_id.clone(), refusal))?;
+    let new = known.payment.is_none();
+    let payment = model::after(known.payment, &command.payment_id, event.as_ref())
+        .ok_or(Error::Corrupt("payment"))?;
+    if new && !open(&mut tx, &payment).await? {
+        return Ok(None);
+    }
+    if let Some(event) = &event {
+        if !new {
+            project(&mut tx, &payment).await?;
+        }
+        ledger::append(&mut tx, event).await?;
+    }
+    let method = command.action.name();
+    chassis::crash::point(&format!("payments.{method}.before_commit"));
+    tx.commit().await?;
+    chassis::crash::point(&format!("payments.{method}.after_commit"));
+    Ok(Some(payment))
+}
+
+/// Reads what a command is about, with the account locked that it belongs to: until the transaction ends nobody else
+/// changes any of it.
+async fn load(tx: &mut PgConnection, command: &Command) -> Result<Known, Error> {
+    let owner = sqlx::query_scalar!(
+        "SELECT account_id FROM payment WHERE payment_id = $1",
+        command.payment_id
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(owner) = owner else {
+        return Ok(Known::default());
+    };
+    if let Some(account_id) = owner {
+        lock(tx, &account_id).await?;
+    }
+    // Read after the lock: what was read before it may have changed while we waited.
+    let payment = read(tx, &command.payment_id).await?;
+    let refund = match &command.action {
+        Action::Refund(asked) => ledger::refund(tx, &asked.refund_id).await?,
+        _ => None,
+    };
+    Ok(Known { payment, refund })
+}
+
+/// Claims an unused id; false if it is taken. A concurrent claim waits here for the other's commit. Whoever opens a
+/// payment of an account has locked the account before, like everyone who changes one.
+async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
+    if let Some(asked) = &payment.authorization {
+        sqlx::query!(
+            "INSERT INTO account (account_id) VALUES ($1) ON CONFLICT DO NOTHING",
+            asked.account_id
+        )
+        .execute(&mut *tx)
+        .await?;
+        lock(tx, &asked.account_id).await?;
+    }
+    let asked = payment.authorization.as_ref();
+    let inserted = sqlx::query!(
+        "INSERT INTO payment (payment_id, account_id, currency_code, amount_minor, effective_at, state, decline_reason)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        payment.id,
+        asked.map(|asked| &asked.account_id),
+        asked.map(|asked| &asked.currency_code),
+        asked.map(|asked| asked.amount_minor),
+        asked.map(|asked| asked.effective_at),
+        payment.state.name(),
+        payment.decline_reason
+    )
+    .execute(tx)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Writes what an event changes of a payment.
+async fn project(tx: &mut PgConnection, payment: &Payment) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE payment SET state = $2, captured_minor = $3, refunded_minor = $4 WHERE payment_id = $1",
+        payment.id,
+        payment.state.name(),
+        payment.captured_minor,
+        payment.refunded_minor
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn lock(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
+    sqlx::query!(
+        "SELECT account_id FROM account WHERE account_id = $1 FOR UPDATE",
+        account_id
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(())
+}
+
+async fn read(connection: &mut PgConnection, id: &str) -> Result<Option<Payment>, Error> {
+    sqlx::query_as!(Row, "SELECT * FROM payment WHERE payment_id = $1", id)
+        .fetch_optional(connection)
+        .await?
+        .map(Row::payment)
+        .transpose()
+}
+
+/// A row of `payment`.
+struct Row {
+    payment_id: String,
+    account_id: Option<String>,
+    currency_code: Option<String>,
+    amount_minor: Option<i64>,
+    effective_at: Option<chrono::NaiveDateTime>,
+    state: String,
+    decline_reason: String,
+    captured_minor: i64,
+    refunded_minor: i64,
+}
+
+impl Row {
+    fn payment(self) -> Result<Payment, Error> {
+        let state = State::named(&self.state).ok_or(Error::Corrupt("payment.state"))?;
+        Ok(Payment {
+            authorization: self.authorization(),
+            id: self.payment_id,
+            state,
+            decline_reason: self.decline_reason,
+            captured_minor: self.captured_minor,
+            refunded_minor: self.refunded_minor,
+        })
+    }
+
+    fn authorization(&self) -> Option<Authorization> {
+        Some(Authorization {
+            account_id: self.account_id.clone()?,
+            currency_code: self.currency_code.clone()?,
+            amount_minor: self.amount_minor?,
+            effective_at: self.effective_at?,
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! What the ledger tells when it is read: balances, histories, totals, and whether the projection follows from it.
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveDate, NaiveDateTime};
+use sqlx::{PgConnection, PgPool};
+
+use super::ledger;
+use crate::{
+    error::Error,
+    model::{self, Event, Payment},
+};
+
+/// What an account holds, in minor units.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    /// Authorized and neither captured nor voided.
+    pub held_minor: i64,
+    /// Captured less refunded.
+    pub paid_minor: i64,
+}
+
+/// Totals of the ledger, in minor units.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The sum of all postings: 0 in a ledger that balances.
+    pub ledger_sum_minor: i64,
+    /// Days on which money moved, in order.
+    pub days: Vec<Day>,
+}
+
+/// What moved on one business day, in minor units.
+#[derive(Clone, Debug)]
+pub struct Day {
+    /// Date of the business facts.
+    pub date: NaiveDate,
+    /// Taken.
+    pub captured_minor: i64,
+    /// Paid back.
+    pub refunded_minor: i64,
+}
+
+/// The balance in one currency of all events, or of those dated at or before `as_of`.
+pub async fn balance(
+    pool: &PgPool,
+    account_id: &str,
+    currency_code: &str,
+    as_of: Option<NaiveDateTime>,
+) -> Result<Balance, Error> {
+    let mut connection = pool.acquire().await?;
+    must_exist(&mut connection, account_id).await?;
+    Ok(sqlx::query_as!(
+        Balance,
+        r#"SELECT coalesce(sum(posting.amount_minor) FILTER (WHERE ledger_account = 'HOLDS'), 0)::bigint
+                    AS "held_minor!",
+                  coalesce(sum(posting.amount_minor) FILTER (WHERE ledger_account = 'CASH'), 0)::bigint
+                    AS "paid_minor!"
+           FROM posting JOIN ledger_event USING (account_id, version)
+           WHERE account_id = $1 AND currency_code = $2 AND ($3::timestamp IS NULL OR effective_at <= $3)"#,
+        account_id,
+        currency_code,
+        as_of
+    )
+    .fetch_one(&mut *connection)
+    .await?)
+}
+
+/// Up to `limit` events of an account that come after version `after`, in order, each with its version.
+pub async fn events(
+    pool: &PgPool,
+    account_id: &str,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Event)>, Error> {
+    let mut connection = pool.acquire().await?;
+    must_exist(&mut connection, account_id).await?;
+    ledger::history(&mut connection, account_id, after, Some(limit)).await
+}
+
+/// Totals of the ledger: what moved in one currency by day, and the sum of the postings in all of them.
+pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT effective_at::date AS "date!",
+                  coalesce(-sum(posting.amount_minor)
+                    FILTER (WHERE ledger_account = 'REVENUE' AND currency_code = $1), 0)::bigint AS "captured_minor!",
+                  coalesce(sum(posting.amount_minor)
+                    FILTER (WHERE ledger_account = 'REFUNDS' AND currency_code = $1), 0)::bigint AS "refunded_minor!",
+                  sum(posting.amount_minor)::bigint AS "ledger_sum_minor!"
+           FROM posting JOIN ledger_event USING (account_id, version) GROUP BY 1 ORDER BY 1"#,
+        currency_code
+    )
+    .fetch_all(pool)
+    .await?;
+    let ledger_sum_minor = rows.iter().map(|row| row.ledger_sum_minor).sum();
+    let days = rows.into_iter().map(|row| Day {
+        date: row.date,
+        captured_minor: row.captured_minor,
+        refunded_minor: row.refunded_minor,
+    });
+    Ok(Summary {
+        ledger_sum_minor,
+        days: days
+            .filter(|day| day.captured_minor != 0 || day.refunded_minor != 0)
+            .collect(),
+    })
+}
+
+/// The ids of an account's payments that are not what a replay of its events leads to: none, in a database that only
+/// this service wrote.
+pub async fn drift(pool: &PgPool, account_id: &str) -> Result<Vec<String>, Error> {
+    let mut tx = pool.begin().await?;
+    super::lock(&mut tx, account_id).await?;
+    let projected = projected(&mut tx, account_id).await?;
+    let events = ledger::history(&mut tx, account_id, 0, None).await?;
+    let replayed = model::replay(events.iter().map(|(_, event)| event))
+        .ok_or(Error::Corrupt("ledger_event"))?;
+    let ids = projected
+        .keys()
+        .chain(replayed.keys())
+        .filter(|id| projected.get(*id) != replayed.get(*id));
+    let mut ids: Vec<String> = ids.cloned().collect();
+    ids.dedup();
+    Ok(ids)
+}
+
+async fn projected(
+    tx: &mut PgConnection,
+    account_id: &str,
+) -> Result<BTreeMap<String, Payment>, Error> {
+    let rows = sqlx::query_as!(
+        super::Row,
+        "SELECT * FROM payment WHERE account_id = $1",
+        account_id
+    )
+    .fetch_all(tx)
+    .await?;
+    let payments = rows
+        .into_iter()
+        .map(|row| row.payment().map(|payment| (payment.id.clone(), payment)));
+    payments.collect()
+}
+
+async fn must_exist(connection: &mut PgConnection, account_id: &str) -> Result<(), Error> {
+    sqlx::query_scalar!(
+        "SELECT account_id FROM account WHERE account_id = $1",
+        account_id
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or_else(|| Error::UnknownAccount(account_id.to_owned()))?;
+    Ok(())
+}

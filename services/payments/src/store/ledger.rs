@@ -1,0 +1,128 @@
+//! The events of the accounts and their postings: appended, read, never changed.
+
+use sqlx::PgConnection;
+
+use crate::{
+    error::Error,
+    model::{Event, Kind, Refusal},
+};
+
+/// Adds an event to the history of its account, whose row the transaction has locked.
+pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), Error> {
+    let version = sqlx::query_scalar!(
+        "INSERT INTO ledger_event (account_id, version, type, payment_id, refund_id, decline_reason, amount_minor,
+                                   currency_code, effective_at)
+         SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM ledger_event WHERE account_id = $1
+         RETURNING version",
+        event.account_id,
+        event.kind.name(),
+        event.payment_id,
+        event.kind.refund_id(),
+        event.kind.reason(),
+        event.amount_minor,
+        event.currency_code,
+        event.effective_at
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(|error| refund_taken(error, event))?;
+    let postings = event.postings();
+    let (accounts, amounts): (Vec<String>, Vec<i64>) = postings
+        .iter()
+        .map(|posting| {
+            (
+                posting.ledger_account.name().to_owned(),
+                posting.amount_minor,
+            )
+        })
+        .unzip();
+    sqlx::query!(
+        "INSERT INTO posting (account_id, version, ledger_account, amount_minor)
+         SELECT $1, $2, ledger_account, amount_minor
+         FROM unnest($3::text[], $4::bigint[]) AS side (ledger_account, amount_minor)",
+        event.account_id,
+        version,
+        &accounts,
+        &amounts
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The refund of that id, of whatever payment.
+pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Option<Event>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT account_id, version, type, payment_id, refund_id, decline_reason, amount_minor, currency_code,
+                effective_at
+         FROM ledger_event WHERE refund_id = $1",
+        refund_id
+    )
+    .fetch_optional(tx)
+    .await?;
+    row.map(|row| row.event().map(|(_, event)| event))
+        .transpose()
+}
+
+/// The events of an account that come after version `after`, in order, each with its version; no limit means all.
+pub(super) async fn history(
+    connection: &mut PgConnection,
+    account_id: &str,
+    after: i64,
+    limit: Option<i64>,
+) -> Result<Vec<(i64, Event)>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT account_id, version, type, payment_id, refund_id, decline_reason, amount_minor, currency_code,
+                effective_at
+         FROM ledger_event WHERE account_id = $1 AND version > $2 ORDER BY version LIMIT $3",
+        account_id,
+        after,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Row::event).collect()
+}
+
+/// A row of `ledger_event`.
+struct Row {
+    account_id: String,
+    version: i64,
+    r#type: String,
+    payment_id: String,
+    refund_id: Option<String>,
+    decline_reason: Option<String>,
+    amount_minor: i64,
+    currency_code: String,
+    effective_at: chrono::NaiveDateTime,
+}
+
+impl Row {
+    /// The event and its version.
+    fn event(self) -> Result<(i64, Event), Error> {
+        let kind = Kind::named(&self.r#type, self.decline_reason, self.refund_id)
+            .ok_or(Error::Corrupt("ledger_event.type"))?;
+        let event = Event {
+            payment_id: self.payment_id,
+            account_id: self.account_id,
+            currency_code: self.currency_code,
+            kind,
+            amount_minor: self.amount_minor,
+            effective_at: self.effective_at,
+        };
+        Ok((self.version, event))
+    }
+}
+
+/// Two accounts lock two rows, so that their refunds can race for one id: the loser's is another refund.
+fn refund_taken(error: sqlx::Error, event: &Event) -> Error {
+    let constraint = error
+        .as_database_error()
+        .and_then(|error| error.constraint());
+    if constraint == Some("ledger_event_refund_once") {
+        return Error::Refused(event.payment_id.clone(), Refusal::RefundChanged);
+    }
+    error.into()
+}
