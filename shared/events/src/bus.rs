@@ -1,0 +1,138 @@
+//! The connection of a process to NATS and to its own database, from which relay and consumers run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{Client, ConnectError, ConnectOptions};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::{Consumer, Error, MAX_PAYLOAD_BYTES, Settings, consumer, relay};
+
+/// Older servers silently ignore atomic batches, or do not recognise repeats within them (ADR-50).
+const NEEDED_VERSION: (i64, i64, i64) = (2, 12, 1);
+const NEEDED_VERSION_TEXT: &str = "2.12.1";
+
+/// The headers of one fact: three times the longest key, a type name and about 400 bytes of fixed text.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// A request to JetStream whose answer takes longer counts as unknown and is repeated.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Short enough that a restarted server is found at once, long enough not to hammer one that is down.
+pub(crate) const RECONNECT: Backoff =
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+
+/// A connection to NATS together with the database that holds this process's outbox and inbox. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    pub(crate) client: Client,
+    pub(crate) jetstream: jetstream::Context,
+    pub(crate) pool: PgPool,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Connects and makes sure that the server does what we rely on: version 2.12.1 or newer, with JetStream.
+///
+/// A server that cannot be reached is tried again until `connect_timeout_ms` has passed; after that a lost
+/// connection comes back by itself.
+pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
+    settings.check()?;
+    let client = dial(settings).await?;
+    check_server(&client)?;
+    let jetstream = ContextBuilder::new()
+        .timeout(REQUEST_TIMEOUT)
+        .build(client.clone());
+    jetstream
+        .query_account()
+        .await
+        .map_err(|error| Error::NoJetStream(error.into()))?;
+    Ok(Bus {
+        client,
+        jetstream,
+        pool,
+        settings: Arc::new(settings.clone()),
+        wake: Arc::new(Notify::new()),
+    })
+}
+
+// === impl Bus ===
+
+impl Bus {
+    /// Publishes the outbox until `shutdown`; returns an error only for what a retry cannot mend.
+    ///
+    /// One relay owns the outbox of a database at a time, by an advisory lock on a connection of its own; others
+    /// stand by and take over when that connection ends.
+    pub async fn run_relay(&self, shutdown: CancellationToken) -> Result<(), Error> {
+        relay::run(self, &shutdown).await
+    }
+
+    /// Runs `consumer` until `shutdown`; returns an error only for what a retry cannot mend.
+    ///
+    /// Ends when the handlers that are running have ended.
+    pub async fn run_consumer(
+        &self,
+        consumer: Consumer,
+        shutdown: CancellationToken,
+    ) -> Result<(), Error> {
+        consumer::run(self, consumer, &shutdown).await
+    }
+
+    /// Has the relay look at the outbox now instead of at its next poll; for callers that just committed.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+}
+
+async fn dial(settings: &Settings) -> Result<Client, Error> {
+    let deadline = Instant::now() + Duration::from_millis(settings.connect_timeout_ms);
+    let mut failures = 0;
+    loop {
+        let error: ConnectError = match options().connect(&settings.nats_url).await {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
+        failures += 1;
+        let pause = RECONNECT.pause(failures);
+        if Instant::now() + pause > deadline {
+            return Err(Error::Connect {
+                url: settings.nats_url.clone(),
+                source: error,
+            });
+        }
+        tracing::warn!(%error, url = settings.nats_url, "nats not reachable, trying again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn options() -> ConnectOptions {
+    ConnectOptions::new()
+        .name("protomesh-events")
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .reconnect_delay_callback(|attempts| {
+            RECONNECT.pause(u32::try_from(attempts).unwrap_or(u32::MAX))
+        })
+}
+
+fn check_server(client: &Client) -> Result<(), Error> {
+    let (major, minor, patch) = NEEDED_VERSION;
+    if !client.is_server_compatible(major, minor, patch) {
+        return Err(Error::ServerTooOld {
+            found: client.server_info().version,
+            needed: NEEDED_VERSION_TEXT,
+        });
+    }
+    let needed = MAX_PAYLOAD_BYTES + MAX_HEADER_BYTES;
+    if client.max_payload() < needed {
+        return Err(Error::MaxPayload {
+            found: client.max_payload(),
+            needed,
+        });
+    }
+    Ok(())
+}

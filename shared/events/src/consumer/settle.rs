@@ -1,0 +1,379 @@
+//! Brings one message to its end: applied, recognised as a repeat, or parked.
+
+use std::error::Error as StdError;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::backoff::{Backoff, Budget};
+use crate::envelope::Incoming;
+use crate::{Consumer, Error, HandlerError, Settings, crash, parking, trace};
+
+use super::inbox::{self, Step};
+
+/// Pauses while database or stream do not answer; there is no budget for that, nothing else could go on either.
+const OUTAGE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+/// Pauses before a message is delivered again that came before its predecessor.
+const GAP: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+
+/// Deliveries after which a predecessor that is not in the stream is taken for lost.
+const MAX_GAP_DELIVERIES: u32 = 10;
+
+/// How long a failed handler's transaction may take to roll back, which waits for the statement that still runs.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Its effect, or its place in parking, is committed.
+    Settled,
+    /// Its predecessor is not there yet: deliver it again after this pause.
+    Later(Duration),
+    /// The process is shutting down.
+    Abandoned,
+}
+
+/// What one try came to.
+enum Attempt {
+    Settled,
+    Gap { after: i64, sequence: u64 },
+}
+
+/// Why one try came to nothing.
+enum Failure {
+    /// Database or stream did not answer: says nothing about the message.
+    Outage(Box<dyn StdError + Send + Sync>),
+    Handler(HandlerError),
+}
+
+/// Whether the versions before a message are in the stream.
+enum Predecessors {
+    Settled,
+    Missing,
+    /// Only the chain's beginning is missing, and retention has removed messages.
+    Expired,
+    /// Settling one of them ended early, with this outcome.
+    Stopped(Outcome),
+}
+
+/// Settles the messages of one consumer; shared by its tasks.
+pub(super) struct Settler {
+    pub(super) consumer: Consumer,
+    pub(super) pool: PgPool,
+    pub(super) stream: Stream<()>,
+    pub(super) settings: Arc<Settings>,
+    /// One per handler that may run at once; not held during pauses, so that a failing key holds up no other.
+    pub(super) permits: Semaphore,
+    pub(super) shutdown: CancellationToken,
+}
+
+// === impl Settler ===
+
+impl Settler {
+    /// Goes on until `fact` is settled. `deliveries` counts how often the stream has delivered it.
+    pub(super) async fn settle(&self, fact: &Incoming, deliveries: u32) -> Outcome {
+        let retry = Backoff::new(
+            Duration::from_millis(self.settings.retry_base_ms),
+            Duration::from_millis(self.settings.retry_max_ms),
+        );
+        let mut budget = Budget::new(&self.settings);
+        let mut outages = 0;
+        loop {
+            let started = Instant::now();
+            let pause = match self.attempt(fact).await {
+                None => return Outcome::Abandoned,
+                Some(Ok(Attempt::Settled)) => return Outcome::Settled,
+                Some(Ok(Attempt::Gap { after, sequence })) => {
+                    match self.close_gap(fact, after, sequence, deliveries).await {
+                        Ok(None) => continue,
+                        Ok(Some(outcome)) => return outcome,
+                        Err(error) => self.outage(fact, &error, &mut outages),
+                    }
+                }
+                Some(Err(Failure::Outage(error))) => self.outage(fact, &*error, &mut outages),
+                Some(Err(Failure::Handler(error))) => {
+                    budget.failed(started.elapsed());
+                    let poison = matches!(error, HandlerError::Poison { .. });
+                    if poison || budget.is_spent() {
+                        return self.park(fact, &error.chain(), budget.attempts()).await;
+                    }
+                    let pause = retry.pause(budget.attempts());
+                    budget.paused(pause);
+                    tracing::warn!(
+                        consumer = self.consumer.name,
+                        subject = fact.subject,
+                        version = fact.version,
+                        attempt = budget.attempts(),
+                        ?pause,
+                        error = &error as &dyn StdError,
+                        "handler failed, trying again"
+                    );
+                    pause
+                }
+            };
+            if !self.sleep(pause).await {
+                return Outcome::Abandoned;
+            }
+        }
+    }
+
+    /// Tries once, in one transaction; none if the process shuts down first.
+    async fn attempt(&self, fact: &Incoming) -> Option<Result<Attempt, Failure>> {
+        let permit = tokio::select! {
+            () = self.shutdown.cancelled() => return None,
+            permit = self.permits.acquire() => permit.ok()?,
+        };
+        let span = tracing::info_span!(
+            "consume",
+            otel.name = format!("consume {}", fact.kind),
+            otel.kind = "consumer",
+            messaging.system = "nats",
+            messaging.destination.name = fact.subject,
+            messaging.consumer.group.name = self.consumer.name,
+            version = fact.version,
+        );
+        trace::set_parent(&span, fact.traceparent.as_deref());
+        let attempt = self.transact(fact).instrument(span).await;
+        drop(permit);
+        Some(attempt)
+    }
+
+    async fn transact(&self, fact: &Incoming) -> Result<Attempt, Failure> {
+        let name = &self.consumer.name;
+        let mut tx = self.pool.begin().await?;
+        if inbox::advance(&mut tx, name, fact).await? {
+            if let Err(error) = self.handle(&mut tx, fact).await {
+                // A connection that cannot even roll back is what failed, whatever the handler made of it.
+                timeout(ROLLBACK_TIMEOUT, tx.rollback()).await??;
+                return Err(Failure::Handler(error));
+            }
+            crash::point("events.consumer.before_commit");
+            tx.commit().await?;
+            crash::point("events.consumer.after_commit");
+            return Ok(Attempt::Settled);
+        }
+        let position = inbox::position(&mut tx, name, &fact.key).await?;
+        match position.step(fact.version) {
+            Step::Repeat => Ok(Attempt::Settled),
+            Step::Park => {
+                parking::append(&mut tx, &self.consumer, fact, None, 0).await?;
+                tx.commit().await?;
+                Ok(Attempt::Settled)
+            }
+            Step::Gap(after) => Ok(Attempt::Gap {
+                after,
+                sequence: position.sequence,
+            }),
+            // Its predecessor was committed between the two statements.
+            Step::Apply => Err(Failure::Outage("the key moved".into())),
+        }
+    }
+
+    async fn handle(
+        &self,
+        tx: &mut sqlx::PgConnection,
+        fact: &Incoming,
+    ) -> Result<(), HandlerError> {
+        let handler = self.consumer.apply(tx, &fact.kind, fact.payload.clone());
+        let guarded = AssertUnwindSafe(handler).catch_unwind();
+        match timeout(self.settings.handler_timeout(), guarded).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(HandlerError::transient("the handler panicked")),
+            Err(elapsed) => Err(HandlerError::transient(elapsed)),
+        }
+    }
+
+    /// Settles the versions between `after` and `fact` from the stream; none once that is done.
+    async fn close_gap(
+        &self,
+        fact: &Incoming,
+        after: i64,
+        sequence: u64,
+        deliveries: u32,
+    ) -> Result<Option<Outcome>, Error> {
+        match self.settle_predecessors(fact, after, sequence).await? {
+            Predecessors::Settled => Ok(None),
+            Predecessors::Stopped(outcome) => Ok(Some(outcome)),
+            Predecessors::Expired => {
+                tracing::info!(
+                    consumer = self.consumer.name,
+                    subject = fact.subject,
+                    version = fact.version,
+                    "chain begins here, what came before has left the stream"
+                );
+                let mut connection = self.pool.acquire().await?;
+                inbox::begin_at(&mut connection, &self.consumer.name, fact).await?;
+                Ok(None)
+            }
+            Predecessors::Missing if deliveries < MAX_GAP_DELIVERIES => {
+                Ok(Some(Outcome::Later(GAP.pause(deliveries))))
+            }
+            Predecessors::Missing => {
+                let reason = format!("version {} is not in the stream", after + 1);
+                Ok(Some(self.park(fact, &reason, 0).await))
+            }
+        }
+    }
+
+    async fn settle_predecessors(
+        &self,
+        fact: &Incoming,
+        after: i64,
+        sequence: u64,
+    ) -> Result<Predecessors, Error> {
+        let mut from = sequence + 1;
+        while let Some(next) = self.next_in_stream(&fact.subject, from).await? {
+            if next.sequence >= fact.sequence {
+                break;
+            }
+            from = next.sequence + 1;
+            if next.version <= after {
+                continue;
+            }
+            if next.version > after + 1 {
+                break;
+            }
+            return Ok(match self.settle_boxed(&next).await {
+                Outcome::Settled => Predecessors::Settled,
+                outcome => Predecessors::Stopped(outcome),
+            });
+        }
+        let expired = after == 0 && self.first_sequence().await? > 1;
+        Ok(if expired {
+            Predecessors::Expired
+        } else {
+            Predecessors::Missing
+        })
+    }
+
+    /// Breaks the cycle of types between a message and its predecessors. A predecessor is the next version of its
+    /// key, so it has no gap of its own and this goes one deep.
+    fn settle_boxed<'a>(&'a self, fact: &'a Incoming) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.settle(fact, 0))
+    }
+
+    /// Returns the first fact on `subject` at or after `sequence`.
+    async fn next_in_stream(
+        &self,
+        subject: &str,
+        mut sequence: u64,
+    ) -> Result<Option<Incoming>, Error> {
+        loop {
+            let next = self
+                .stream
+                .raw_message_builder()
+                .sequence(sequence)
+                .next_by_subject(subject)
+                .send()
+                .await;
+            let message = match next {
+                Ok(message) => message,
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(Error::jetstream("reading a subject", error)),
+            };
+            sequence = message.sequence + 1;
+            let read = Incoming::read(subject, message.sequence, &message.headers, message.payload);
+            if read.is_some() {
+                return Ok(read);
+            }
+        }
+    }
+
+    async fn first_sequence(&self) -> Result<u64, Error> {
+        let info = self
+            .stream
+            .get_info()
+            .map_err(|error| Error::jetstream("reading the stream", error))
+            .await?;
+        Ok(info.state.first_sequence)
+    }
+
+    /// Sets `fact` aside, and its key with it.
+    async fn park(&self, fact: &Incoming, reason: &str, attempts: u32) -> Outcome {
+        let mut outages = 0;
+        loop {
+            match parking::park(&self.pool, &self.consumer, fact, reason, attempts).await {
+                Ok(()) => break,
+                Err(error) => {
+                    let pause = self.outage(fact, &error, &mut outages);
+                    if !self.sleep(pause).await {
+                        return Outcome::Abandoned;
+                    }
+                }
+            }
+        }
+        tracing::error!(
+            consumer = self.consumer.name,
+            subject = fact.subject,
+            version = fact.version,
+            attempts,
+            reason,
+            "key parked"
+        );
+        Outcome::Settled
+    }
+
+    fn outage(
+        &self,
+        fact: &Incoming,
+        error: &(dyn StdError + 'static),
+        outages: &mut u32,
+    ) -> Duration {
+        *outages += 1;
+        let pause = OUTAGE.pause(*outages);
+        tracing::warn!(
+            consumer = self.consumer.name,
+            subject = fact.subject,
+            version = fact.version,
+            ?pause,
+            error,
+            "cannot settle a message now, trying again"
+        );
+        pause
+    }
+
+    /// False if the process shuts down first.
+    async fn sleep(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = self.shutdown.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl From<sqlx::Error> for Failure {
+    /// A server that answers with an error of the statement may do so for ever: that spends the budget. One that
+    /// goes away (SQLSTATE classes 08, 53 and 57) or does not answer says nothing about the message.
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        let passing = |code: &str| {
+            ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        };
+        match code {
+            Some(code) if !passing(&code) => Self::Handler(HandlerError::transient(error)),
+            _ => Self::Outage(error.into()),
+        }
+    }
+}
+
+impl From<tokio::time::error::Elapsed> for Failure {
+    fn from(error: tokio::time::error::Elapsed) -> Self {
+        Self::Outage(error.into())
+    }
+}

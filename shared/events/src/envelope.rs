@@ -1,0 +1,178 @@
+//! A fact on its way: its identity, its CloudEvents headers (binary mode), and reading them back.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::StreamMessage;
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use uuid::Uuid;
+
+use crate::{subject, trace};
+
+/// Namespace of message ids (RFC 9562 §5.5); a random UUID, fixed for ever.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8f0b_6b0e_3c0d_4f57_9a52_6f1d_52a1_c7e4);
+
+/// Position of the fact in its aggregate's chain, counted from 1.
+const VERSION: &str = "Mesh-Version";
+const CE_ID: &str = "ce-id";
+const CE_TYPE: &str = "ce-type";
+
+/// A row of the outbox.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) id: i64,
+    pub(crate) lane: i16,
+    pub(crate) context: String,
+    pub(crate) aggregate: String,
+    pub(crate) key: String,
+    pub(crate) version: i64,
+    pub(crate) kind: String,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A fact as a consumer has it from the stream or from parking.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming {
+    pub(crate) subject: String,
+    pub(crate) key: String,
+    pub(crate) version: i64,
+    /// Where it is in the stream.
+    pub(crate) sequence: u64,
+    pub(crate) kind: String,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) payload: Bytes,
+}
+
+/// The id of a fact: equal for every attempt to publish it, so that the server can tell a repeat.
+pub(crate) fn message_id(subject: &str, version: i64) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{subject} {version}").as_bytes())
+}
+
+/// Returns the version of a stored message if it belongs to the chain that its subject names.
+///
+/// Goes by `ce-id`, which whoever stores a fact a second time keeps.
+pub(crate) fn chain_version(message: &StreamMessage) -> Option<i64> {
+    let version = header(&message.headers, VERSION)?.parse().ok()?;
+    let id = header(&message.headers, CE_ID)?;
+    let ours = message_id(&message.subject, version).to_string();
+    (id == ours).then_some(version)
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    pub(crate) fn subject(&self) -> String {
+        subject::of(&self.context, &self.aggregate, &self.key)
+    }
+
+    pub(crate) fn headers(&self, subject: &str) -> HeaderMap {
+        let id = message_id(subject, self.version).to_string();
+        let time = self.created_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let mut headers = HeaderMap::new();
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
+        headers.insert("ce-specversion", "1.0");
+        headers.insert(CE_ID, id);
+        headers.insert("ce-source", format!("/{}", self.context));
+        headers.insert(CE_TYPE, self.kind.as_str());
+        headers.insert("ce-subject", subject::header_value(&self.key));
+        headers.insert("ce-time", time);
+        headers.insert("content-type", "application/protobuf");
+        headers.insert(VERSION, self.version.to_string());
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(trace::TRACEPARENT, traceparent.as_str());
+        }
+        headers
+    }
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    /// Reads a message; none if it carries no version or type, or its subject is not one of ours.
+    pub(crate) fn read(
+        subject: &str,
+        sequence: u64,
+        headers: &HeaderMap,
+        payload: Bytes,
+    ) -> Option<Self> {
+        Some(Self {
+            subject: subject.to_owned(),
+            key: subject::key(subject)?,
+            version: header(headers, VERSION)?
+                .parse()
+                .ok()
+                .filter(|version| *version > 0)?,
+            sequence,
+            kind: header(headers, CE_TYPE)?.to_owned(),
+            traceparent: header(headers, trace::TRACEPARENT).map(str::to_owned),
+            payload,
+        })
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(async_nats::HeaderValue::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing() -> Outgoing {
+        Outgoing {
+            id: 1,
+            lane: 0,
+            context: "ingest".into(),
+            aggregate: "account".into(),
+            key: "müller & co.".into(),
+            version: 7,
+            kind: "ingest.v1.InvoiceAccepted".into(),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+            payload: vec![1, 2, 3],
+            created_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn headers_carry_a_fact_to_its_reader() {
+        let sent = outgoing();
+        let subject = sent.subject();
+        let payload = Bytes::from(sent.payload.clone());
+        let read = Incoming::read(&subject, 9, &sent.headers(&subject), payload).unwrap();
+        assert_eq!((read.key, read.version, read.sequence), (sent.key, 7, 9));
+        assert_eq!((read.kind, read.traceparent), (sent.kind, sent.traceparent));
+        assert_eq!(read.payload, sent.payload);
+    }
+
+    #[test]
+    fn headers_are_cloudevents() {
+        let sent = outgoing();
+        let headers = sent.headers(&sent.subject());
+        let value = |name| header(&headers, name).unwrap();
+        assert_eq!(value("ce-specversion"), "1.0");
+        assert_eq!(value("ce-source"), "/ingest");
+        assert_eq!(value("ce-subject"), "m%C3%BCller%20&%20co.");
+        assert_eq!(value("ce-time"), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(value("ce-id"), value("Nats-Msg-Id"));
+    }
+
+    #[test]
+    fn message_ids_are_stable_and_distinct() {
+        let id = |version| message_id("evt.ingest.account.3.a", version);
+        assert_eq!(id(1), id(1));
+        assert_ne!(id(1), id(2));
+        assert_ne!(id(1), message_id("evt.ingest.account.3.b", 1));
+    }
+
+    #[test]
+    fn messages_without_a_version_are_not_facts() {
+        let sent = outgoing();
+        let subject = sent.subject();
+        for version in ["", "0", "-1", "x"] {
+            let mut headers = sent.headers(&subject);
+            headers.insert(VERSION, version);
+            assert!(Incoming::read(&subject, 1, &headers, Bytes::new()).is_none());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What can go wrong outside of handlers.
+
+/// Errors of publishing, connecting, relaying and parking.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is missing or out of range.
+    #[error("config key events.{key}: {reason}")]
+    Config {
+        /// The key below `[events]`.
+        key: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+    /// The fact has no key, or one that makes a subject too long.
+    #[error("the key of {fact} has {bytes} bytes, allowed are 1 to {max}")]
+    Key {
+        /// Full name of the message.
+        fact: &'static str,
+        /// Length of the key.
+        bytes: usize,
+        /// The longest key allowed.
+        max: usize,
+    },
+    /// The encoded fact is larger than what a NATS server takes by default.
+    #[error("{fact} has {bytes} bytes, allowed are {max}: publish a reference to large data")]
+    TooLarge {
+        /// Full name of the message.
+        fact: &'static str,
+        /// Encoded length.
+        bytes: usize,
+        /// The largest payload allowed.
+        max: usize,
+    },
+    /// The NATS server could not be reached in time.
+    #[error("cannot connect to the NATS server at {url}")]
+    Connect {
+        /// The configured address.
+        url: String,
+        /// The last failure.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// The NATS server would silently ignore what we ask of it.
+    #[error("the NATS server is version {found}, needed is {needed} or newer")]
+    ServerTooOld {
+        /// What the server says that it is.
+        found: String,
+        /// The oldest version that works.
+        needed: &'static str,
+    },
+    /// The NATS server takes only smaller messages than facts may be.
+    #[error("the NATS server's max_payload is {found} bytes, needed are {needed}")]
+    MaxPayload {
+        /// What the server says.
+        found: usize,
+        /// The largest payload with its headers.
+        needed: usize,
+    },
+    /// The NATS server has no JetStream, or not for this account.
+    #[error("the NATS server has no JetStream for this account")]
+    NoJetStream(#[source] async_nats::Error),
+    /// A stream or consumer exists with settings that break the promises, or the server did not keep ours.
+    #[error("{name}: {field} is {found}, expected {expected}")]
+    Mismatch {
+        /// The stream or consumer.
+        name: String,
+        /// The field of its configuration.
+        field: &'static str,
+        /// Its value on the server.
+        found: String,
+        /// What it must be.
+        expected: String,
+    },
+    /// JetStream refused or did not answer.
+    #[error("{action} failed")]
+    JetStream {
+        /// What was tried.
+        action: &'static str,
+        /// What the client says.
+        #[source]
+        source: async_nats::Error,
+    },
+    /// The name of a consumer holds something else than lower-case letters, digits, dots and hyphens.
+    #[error("consumer name {0:?} may hold only a-z, 0-9, '.' and '-'")]
+    ConsumerName(String),
+    /// Nothing is parked under this consumer and key.
+    #[error("nothing is parked for consumer {consumer} under key {key:?}")]
+    NotParked {
+        /// Name of the consumer.
+        consumer: String,
+        /// The key asked for.
+        key: String,
+    },
+    /// The database refused or did not answer.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("migrating the schema `events` failed")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Error {
+    pub(crate) fn jetstream(action: &'static str, source: impl Into<async_nats::Error>) -> Self {
+        Self::JetStream {
+            action,
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Facts that a consumer could not apply, set aside per key: list, show, replay, discard.
+//!
+//! A parked key holds the fact that failed and every later one of that key, in version order, so that nothing
+//! overtakes it. All functions work on the database of the service that runs the consumer.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use tracing::Instrument as _;
+
+use crate::consumer::inbox;
+use crate::envelope::Incoming;
+use crate::{Consumer, Error, HandlerError, trace};
+
+/// A key that stands still, with what stopped it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedKey {
+    /// Name of the consumer.
+    pub consumer: String,
+    /// Context of the facts.
+    pub context: String,
+    /// Kind of aggregate.
+    pub aggregate: String,
+    /// The aggregate.
+    pub key: String,
+    /// Why the first fact could not be applied.
+    pub reason: String,
+    /// How often that was tried.
+    pub attempts: i32,
+    /// Version of the first fact.
+    pub version: i64,
+    /// Full message name of the first fact.
+    pub kind: String,
+    /// Facts that are set aside, the first one included.
+    pub count: i64,
+    /// When the key was parked.
+    pub since: DateTime<Utc>,
+}
+
+/// One fact of a parked key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedFact {
+    /// Position in the aggregate's chain.
+    pub version: i64,
+    /// Sequence in the context's stream.
+    pub sequence: i64,
+    /// Full message name.
+    pub kind: String,
+    /// W3C trace context of its origin.
+    pub traceparent: Option<String>,
+    /// The encoded message.
+    pub payload: Vec<u8>,
+    /// Why it could not be applied; none for one that only waits.
+    pub reason: Option<String>,
+    /// How often that was tried.
+    pub attempts: i32,
+    /// When it was set aside.
+    pub parked_at: DateTime<Utc>,
+}
+
+/// How far a replay came.
+#[derive(Debug)]
+pub struct Replayed {
+    /// Facts applied.
+    pub applied: u64,
+    /// What stopped it, with the version that failed; none if the key is free again.
+    pub stopped: Option<(i64, HandlerError)>,
+}
+
+/// Returns the parked keys of `consumer`, or of all consumers, the longest parked first; at most `limit`.
+pub async fn list(
+    pool: &PgPool,
+    consumer: Option<&str>,
+    limit: u32,
+) -> Result<Vec<ParkedKey>, Error> {
+    let keys = sqlx::query_as!(
+        ParkedKey,
+        r#"SELECT first.consumer, first.context, first.aggregate, first.key,
+                  coalesce(first.reason, '') AS "reason!", first.attempts, first.version,
+                  first.type AS kind, first.parked_at AS since,
+                  (SELECT count(*) FROM events.parked AS waiting
+                   WHERE waiting.consumer = first.consumer AND waiting.key = first.key) AS "count!"
+           FROM events.parked AS first
+           WHERE ($1::text IS NULL OR first.consumer = $1)
+             AND NOT EXISTS (SELECT FROM events.parked AS earlier
+                             WHERE earlier.consumer = first.consumer AND earlier.key = first.key
+                               AND earlier.version < first.version)
+           ORDER BY first.parked_at, first.consumer, first.key
+           LIMIT $2"#,
+        consumer,
+        i64::from(limit),
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(keys)
+}
+
+/// Returns the facts of one parked key in version order; at most `limit`, none if the key is not parked.
+pub async fn show(
+    pool: &PgPool,
+    consumer: &str,
+    key: &str,
+    limit: u32,
+) -> Result<Vec<ParkedFact>, Error> {
+    let facts = sqlx::query_as!(
+        ParkedFact,
+        "SELECT version, sequence, type AS kind, traceparent, payload, reason, attempts, parked_at
+         FROM events.parked WHERE consumer = $1 AND key = $2 ORDER BY version LIMIT $3",
+        consumer,
+        key,
+        i64::from(limit),
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(facts)
+}
+
+/// Applies the parked facts of `key` in order, each in one transaction with its watermark, and frees the key.
+///
+/// Stops at the first that fails again; that one keeps the new reason. A missing version stops it too: only
+/// [`discard`] goes past that.
+pub async fn replay(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Replayed, Error> {
+    let mut applied = 0;
+    loop {
+        match replay_first(pool, consumer, key).await? {
+            Replay::Applied { last } => {
+                applied += 1;
+                if last {
+                    let stopped = None;
+                    return Ok(Replayed { applied, stopped });
+                }
+            }
+            // Another replay has freed the key meanwhile.
+            Replay::Empty if applied > 0 => {
+                let stopped = None;
+                return Ok(Replayed { applied, stopped });
+            }
+            Replay::Empty => return Err(not_parked(consumer, key)),
+            Replay::Failed { version, error } => {
+                let stopped = Some((version, error));
+                return Ok(Replayed { applied, stopped });
+            }
+        }
+    }
+}
+
+/// Gives up the fact that stopped `key`, or the missing versions before it, and replays what follows.
+pub async fn discard(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Replayed, Error> {
+    let mut tx = pool.begin().await?;
+    let position = inbox::position(&mut tx, &consumer.name, key).await?;
+    let Some(first) = first(&mut tx, &consumer.name, key).await? else {
+        return Err(not_parked(consumer, key));
+    };
+    let missing = first.version > position.version + 1;
+    let given_up = if missing {
+        first.version - 1
+    } else {
+        first.version
+    };
+    tracing::warn!(
+        consumer = consumer.name,
+        key,
+        missing,
+        from = position.version + 1,
+        to = given_up,
+        "facts discarded"
+    );
+    let last = finish(&mut tx, &consumer.name, &first, given_up).await?;
+    tx.commit().await?;
+    if last {
+        return Ok(Replayed {
+            applied: 0,
+            stopped: None,
+        });
+    }
+    replay(pool, consumer, key).await
+}
+
+/// Sets `fact`, which its consumer cannot apply, aside and its key with it. No effect if it is settled already.
+pub(crate) async fn park(
+    pool: &PgPool,
+    consumer: &Consumer,
+    fact: &Incoming,
+    reason: &str,
+    attempts: u32,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let position = inbox::position(&mut tx, &consumer.name, &fact.key).await?;
+    if position.version >= fact.version {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO events.inbox (consumer, key, version, sequence, parked) VALUES ($1, $2, 0, 0, true)
+         ON CONFLICT (consumer, key) DO UPDATE SET parked = true",
+        consumer.name,
+        fact.key,
+    )
+    .execute(&mut *tx)
+    .await?;
+    append(&mut tx, consumer, fact, Some(reason), attempts).await?;
+    tx.commit().await
+}
+
+/// Adds `fact` to its parked key. No effect if it is there.
+pub(crate) async fn append(
+    tx: &mut PgConnection,
+    consumer: &Consumer,
+    fact: &Incoming,
+    reason: Option<&str>,
+    attempts: u32,
+) -> Result<(), sqlx::Error> {
+    // Postgres text holds no NUL, and a reason may quote anything.
+    let reason = reason.map(|reason| reason.replace('\0', "\u{fffd}"));
+    sqlx::query!(
+        "INSERT INTO events.parked
+             (consumer, key, version, context, aggregate, sequence, type, traceparent, payload, reason, attempts)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (consumer, key, version) DO NOTHING",
+        consumer.name,
+        fact.key,
+        fact.version,
+        consumer.context,
+        consumer.aggregate,
+        fact.sequence.cast_signed(),
+        fact.kind,
+        fact.traceparent,
+        fact.payload.as_ref(),
+        reason,
+        attempts.cast_signed(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+enum Replay {
+    Applied { last: bool },
+    Failed { version: i64, error: HandlerError },
+    Empty,
+}
+
+async fn replay_first(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Replay, Error> {
+    let mut tx = pool.begin().await?;
+    let position = inbox::position(&mut tx, &consumer.name, key).await?;
+    let Some(first) = first(&mut tx, &consumer.name, key).await? else {
+        return Ok(Replay::Empty);
+    };
+    let version = first.version;
+    if version > position.version + 1 {
+        let missing = format!("version {} is missing", position.version + 1);
+        let error = HandlerError::poison(missing);
+        return Ok(Replay::Failed { version, error });
+    }
+    let span = tracing::info_span!(
+        "replay",
+        otel.name = format!("replay {}", first.kind),
+        key,
+        version
+    );
+    trace::set_parent(&span, first.traceparent.as_deref());
+    let payload = Bytes::from(first.payload.clone());
+    let handled = consumer
+        .apply(&mut tx, &first.kind, payload)
+        .instrument(span)
+        .await;
+    if let Err(error) = handled {
+        tx.rollback().await?;
+        blame(pool, consumer, key, version, &error).await?;
+        return Ok(Replay::Failed { version, error });
+    }
+    let last = finish(&mut tx, &consumer.name, &first, version).await?;
+    tx.commit().await?;
+    Ok(Replay::Applied { last })
+}
+
+async fn first(
+    tx: &mut PgConnection,
+    consumer: &str,
+    key: &str,
+) -> Result<Option<First>, sqlx::Error> {
+    sqlx::query_as!(
+        First,
+        "SELECT key, version, sequence, type AS kind, traceparent, payload
+         FROM events.parked WHERE consumer = $1 AND key = $2 ORDER BY version LIMIT 1",
+        consumer,
+        key,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+struct First {
+    key: String,
+    version: i64,
+    sequence: i64,
+    kind: String,
+    traceparent: Option<String>,
+    payload: Vec<u8>,
+}
+
+/// Removes what is parked up to `version`, moves the watermark there, and frees the key if nothing is left (true).
+async fn finish(
+    tx: &mut PgConnection,
+    consumer: &str,
+    first: &First,
+    version: i64,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM events.parked WHERE consumer = $1 AND key = $2 AND version <= $3",
+        consumer,
+        first.key,
+        version,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let parked = sqlx::query_scalar!(
+        r#"UPDATE events.inbox
+           SET version = $3::bigint,
+               sequence = CASE WHEN $3 = $5::bigint THEN $4 ELSE sequence END,
+               parked = EXISTS (SELECT FROM events.parked WHERE consumer = $1 AND key = $2)
+           WHERE consumer = $1 AND key = $2
+           RETURNING parked"#,
+        consumer,
+        first.key,
+        version,
+        first.sequence,
+        first.version,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(!parked)
+}
+
+async fn blame(
+    pool: &PgPool,
+    consumer: &Consumer,
+    key: &str,
+    version: i64,
+    error: &HandlerError,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE events.parked SET reason = $4, attempts = attempts + 1
+         WHERE consumer = $1 AND key = $2 AND version = $3",
+        consumer.name,
+        key,
+        version,
+        error.chain().replace('\0', "\u{fffd}"),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+fn not_parked(consumer: &Consumer, key: &str) -> Error {
+    Error::NotParked {
+        consumer: consumer.name.clone(),
+        key: key.to_owned(),
+    }
+}

@@ -1,0 +1,159 @@
+//! Publishes to one stream and tells apart what the answers mean.
+
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::{Client, HeaderMap, Request, header};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::envelope::{self, Outgoing};
+use crate::{Error, bus::REQUEST_TIMEOUT};
+
+use super::outbox::Tail;
+
+// Headers of an atomic batch (ADR-50), for which the client library has no names yet.
+const BATCH_ID: &str = "Nats-Batch-Id";
+const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+
+/// "wrong last sequence", also where the server says no more than that.
+const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
+/// "atomic publish batch contains duplicate message id"
+const BATCH_REPEATS: u64 = 10201;
+
+/// A row with its place in the stream.
+#[derive(Debug)]
+pub(super) struct Message<'a> {
+    pub(super) row: &'a Outgoing,
+    pub(super) subject: String,
+    /// The sequence that the subject must end at; none after an earlier message of the same batch and subject.
+    pub(super) expected: Option<u64>,
+}
+
+/// Why a publish did not succeed.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The subject does not end where we expected.
+    Fenced,
+    /// The batch holds a message that the stream has.
+    Repeated,
+    /// Refused for another reason, or the outcome is unknown.
+    Failed(Error),
+}
+
+/// How a subject ends in the stream.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The stream holds no message of the subject (any more).
+    Nothing,
+    /// A message of our chain.
+    Ours(Tail),
+    /// A message that is not ours, at this sequence.
+    Foreign(u64),
+}
+
+pub(super) struct Publisher {
+    client: Client,
+    stream: Stream,
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    pub(super) fn new(client: Client, stream: Stream) -> Self {
+        Self { client, stream }
+    }
+
+    /// Publishes all `messages` or none, and returns the sequence of the last.
+    ///
+    /// They lie next to each other in the stream. Nothing to publish counts as published.
+    pub(super) async fn batch(&self, messages: &[Message<'_>]) -> Result<u64, Refusal> {
+        let Some((last, staged)) = messages.split_last() else {
+            return Ok(0);
+        };
+        if staged.is_empty() {
+            return self.single(last).await;
+        }
+        // A new id per attempt: the server may still hold an abandoned batch under the old one.
+        let id = Uuid::new_v4().to_string();
+        for (message, sequence) in staged.iter().zip(1..) {
+            let headers = batch_headers(message, &id, sequence);
+            self.client
+                .publish_with_headers(message.subject.clone(), headers, payload(message))
+                .await
+                .map_err(|error| failed("publishing a batch", error))?;
+        }
+        let mut headers = batch_headers(last, &id, messages.len());
+        headers.insert(BATCH_COMMIT, "1");
+        self.request(last, headers).await
+    }
+
+    /// Publishes one message and returns its sequence; a repeat within the server's window returns the first one's.
+    pub(super) async fn single(&self, message: &Message<'_>) -> Result<u64, Refusal> {
+        self.request(message, headers(message)).await
+    }
+
+    /// Asks the stream how `subject` ends.
+    pub(super) async fn end(&self, subject: &str) -> Result<End, Error> {
+        let last = match self.stream.get_last_raw_message_by_subject(subject).await {
+            Ok(last) => last,
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                return Ok(End::Nothing);
+            }
+            Err(error) => return Err(Error::jetstream("reading the end of a subject", error)),
+        };
+        let sequence = last.sequence;
+        Ok(match envelope::chain_version(&last) {
+            Some(version) => End::Ours(Tail { sequence, version }),
+            None => End::Foreign(sequence),
+        })
+    }
+
+    async fn request(&self, message: &Message<'_>, headers: HeaderMap) -> Result<u64, Refusal> {
+        let request = Request::new()
+            .headers(headers)
+            .payload(payload(message))
+            .timeout(Some(REQUEST_TIMEOUT));
+        let answer = self
+            .client
+            .send_request(message.subject.clone(), request)
+            .await
+            .map_err(|error| failed("publishing", error))?;
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Response::Ok::<PublishAck>(ack)) => Ok(ack.sequence),
+            Ok(Response::Err { error }) => Err(match error.error_code().0 {
+                code if WRONG_LAST_SEQUENCE.contains(&code) => Refusal::Fenced,
+                BATCH_REPEATS => Refusal::Repeated,
+                _ => failed("publishing", error),
+            }),
+            Err(error) => Err(failed("reading a publish acknowledgement", error)),
+        }
+    }
+}
+
+fn headers(message: &Message<'_>) -> HeaderMap {
+    let mut headers = message.row.headers(&message.subject);
+    if let Some(expected) = message.expected {
+        headers.insert(
+            header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+            expected.to_string(),
+        );
+    }
+    headers
+}
+
+fn batch_headers(message: &Message<'_>, id: &str, sequence: usize) -> HeaderMap {
+    let mut headers = headers(message);
+    headers.insert(BATCH_ID, id);
+    headers.insert(BATCH_SEQUENCE, sequence.to_string());
+    headers
+}
+
+fn payload(message: &Message<'_>) -> Bytes {
+    Bytes::copy_from_slice(&message.row.payload)
+}
+
+fn failed(action: &'static str, error: impl Into<async_nats::Error>) -> Refusal {
+    Refusal::Failed(Error::jetstream(action, error))
+}

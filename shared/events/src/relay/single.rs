@@ -1,0 +1,125 @@
+//! Settles the rows of a refused batch one by one, asking the stream wherever it disagrees with the database.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use crate::Error;
+use crate::envelope::Outgoing;
+
+use super::outbox::{Settled, Tail};
+use super::publisher::{End, Message, Publisher, Refusal};
+
+/// How often one row may find its subject moved before it is left to the next session: another relay, which still
+/// believes to be the owner, is then writing at the same time.
+const MAX_MOVES: u32 = 3;
+
+/// What to do with a row whose subject does not end where the database says.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The stream has the row: it ends with it or with a later one of the same chain.
+    Published(Tail),
+    /// The row is next after this end.
+    Retry(Tail),
+    /// Somebody else writes to the subject.
+    Foreign(u64),
+}
+
+/// Publishes `rows` in order; a lane in which somebody else writes is stopped, with its later rows left alone.
+pub(super) async fn publish(
+    publisher: &Publisher,
+    rows: &[Outgoing],
+    settled: &mut Settled,
+    stopped: &mut HashMap<i16, Instant>,
+) -> Result<(), Error> {
+    for row in rows {
+        if stopped.contains_key(&row.lane) {
+            continue;
+        }
+        if let Some(sequence) = settle(publisher, row, settled).await? {
+            tracing::error!(
+                lane = row.lane,
+                subject = row.subject(),
+                sequence,
+                version = row.version,
+                "lane stopped, its stream holds a message that no outbox wrote"
+            );
+            stopped.insert(row.lane, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the sequence of the foreign message that is in the way, if one is.
+async fn settle(
+    publisher: &Publisher,
+    row: &Outgoing,
+    settled: &mut Settled,
+) -> Result<Option<u64>, Error> {
+    let subject = row.subject();
+    let mut tail = settled.tail(&subject);
+    for _ in 0..MAX_MOVES {
+        if row.version <= tail.version {
+            settled.overtaken(row, &subject, tail);
+            return Ok(None);
+        }
+        let message = Message {
+            row,
+            subject: subject.clone(),
+            expected: Some(tail.sequence),
+        };
+        match publisher.single(&message).await {
+            Ok(sequence) => {
+                settled.published(row, &subject, sequence);
+                return Ok(None);
+            }
+            Err(Refusal::Failed(error)) => return Err(error),
+            Err(Refusal::Fenced | Refusal::Repeated) => {}
+        }
+        match judge(row.version, &publisher.end(&subject).await?) {
+            Verdict::Published(end) => tail = end,
+            Verdict::Retry(end) => {
+                tracing::warn!(subject, ?end, "the stream ends elsewhere than recorded");
+                tail = end;
+            }
+            Verdict::Foreign(sequence) => return Ok(Some(sequence)),
+        }
+    }
+    Err(Error::jetstream(
+        "publishing",
+        format!("{subject} moved {MAX_MOVES} times while publishing to it"),
+    ))
+}
+
+fn judge(version: i64, end: &End) -> Verdict {
+    match *end {
+        // Its tail has outlived max_age, or was purged: the chain goes on from an empty subject.
+        End::Nothing => Verdict::Retry(Tail::NONE),
+        // The chain only ever grows by its next version, so an end at or after this row includes it.
+        End::Ours(tail) if tail.version >= version => Verdict::Published(tail),
+        End::Ours(tail) => Verdict::Retry(tail),
+        End::Foreign(sequence) => Verdict::Foreign(sequence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn tail(version: i64) -> Tail {
+        Tail {
+            sequence: 40,
+            version,
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_subject_decides() {
+        assert_eq!(judge(5, &End::Nothing), Verdict::Retry(Tail::NONE));
+        assert_eq!(judge(5, &End::Ours(tail(4))), Verdict::Retry(tail(4)));
+        assert_eq!(judge(5, &End::Ours(tail(3))), Verdict::Retry(tail(3)));
+        assert_eq!(judge(5, &End::Ours(tail(5))), Verdict::Published(tail(5)));
+        assert_eq!(judge(5, &End::Ours(tail(9))), Verdict::Published(tail(9)));
+        assert_eq!(judge(5, &End::Foreign(41)), Verdict::Foreign(41));
+    }
+}

@@ -1,0 +1,133 @@
+//! The keys of `[events]` in a process's configuration, with their defaults and bounds.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::Error;
+
+/// JetStream's own bound on the messages of one atomic batch (ADR-50).
+const MAX_BATCH_ROWS: u16 = 1000;
+
+/// Settings of relay and consumers. Every key but `nats_url` has a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Address of the NATS server, for example `nats://127.0.0.1:4222`. Required.
+    pub nats_url: String,
+    /// How long to go on trying to reach the server at start, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long the stream keeps facts, in seconds.
+    pub stream_max_age_s: u64,
+    /// How long the server recognises a repeated message id, in milliseconds. A first line only: the
+    /// expected sequence of the subject holds without a window.
+    pub stream_dedup_window_ms: u64,
+    /// Copies of the stream in a NATS cluster.
+    pub stream_replicas: usize,
+    /// Most rows in one atomic batch, 1 to 1000.
+    pub relay_batch_rows: u16,
+    /// Shortest pause of the relay when the outbox is empty, in milliseconds; doubles up to the longest.
+    pub relay_poll_min_ms: u64,
+    /// Longest pause of the relay when the outbox is empty, in milliseconds.
+    pub relay_poll_max_ms: u64,
+    /// Handlers of one consumer that run at once, each with one database connection.
+    pub consumer_workers: usize,
+    /// Messages that one consumer holds in memory, running and waiting.
+    pub consumer_max_ack_pending: u16,
+    /// How long the server waits for a sign of life before it delivers again, in milliseconds.
+    pub consumer_ack_wait_ms: u64,
+    /// How long one attempt of a handler may take, in milliseconds.
+    pub handler_timeout_ms: u64,
+    /// Upper bound of the first pause after a transient failure, in milliseconds; doubles per attempt.
+    pub retry_base_ms: u64,
+    /// Upper bound of any pause after a failure, in milliseconds.
+    pub retry_max_ms: u64,
+    /// Attempts after which a transient failure parks the key.
+    pub retry_attempts: u32,
+    /// Time spent in failed attempts and their pauses after which the key is parked, in milliseconds.
+    pub retry_budget_ms: u64,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            nats_url: String::new(),
+            connect_timeout_ms: 30_000,
+            stream_max_age_s: 7 * 24 * 3600,
+            stream_dedup_window_ms: 120_000,
+            stream_replicas: 1,
+            relay_batch_rows: 500,
+            relay_poll_min_ms: 50,
+            relay_poll_max_ms: 1000,
+            consumer_workers: 8,
+            consumer_max_ack_pending: 256,
+            consumer_ack_wait_ms: 5_000,
+            handler_timeout_ms: 30_000,
+            retry_base_ms: 50,
+            retry_max_ms: 5000,
+            retry_attempts: 8,
+            retry_budget_ms: 60_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Fails with the name of the first key that is out of range.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let fail = |key, reason| Err(Error::Config { key, reason });
+        if self.nats_url.is_empty() {
+            return fail("nats_url", "is required");
+        }
+        let positive = [
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("stream_max_age_s", self.stream_max_age_s),
+            ("relay_poll_min_ms", self.relay_poll_min_ms),
+            ("handler_timeout_ms", self.handler_timeout_ms),
+            ("retry_base_ms", self.retry_base_ms),
+            ("retry_attempts", self.retry_attempts.into()),
+            ("retry_budget_ms", self.retry_budget_ms),
+            ("consumer_workers", self.consumer_workers as u64),
+            (
+                "consumer_max_ack_pending",
+                self.consumer_max_ack_pending.into(),
+            ),
+        ];
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return fail(key, "must be greater than 0");
+        }
+        if !(1..=MAX_BATCH_ROWS).contains(&self.relay_batch_rows) {
+            return fail("relay_batch_rows", "must be 1 to 1000 (JetStream, ADR-50)");
+        }
+        if self.relay_poll_max_ms < self.relay_poll_min_ms {
+            return fail("relay_poll_max_ms", "must be at least relay_poll_min_ms");
+        }
+        if self.retry_max_ms < self.retry_base_ms {
+            return fail("retry_max_ms", "must be at least retry_base_ms");
+        }
+        if !(100..=self.stream_max_age_s.saturating_mul(1000))
+            .contains(&self.stream_dedup_window_ms)
+        {
+            return fail(
+                "stream_dedup_window_ms",
+                "must be 100 to the stream's max age",
+            );
+        }
+        if !(1..=5).contains(&self.stream_replicas) {
+            return fail("stream_replicas", "must be 1 to 5");
+        }
+        if self.consumer_ack_wait_ms < 1000 {
+            return fail("consumer_ack_wait_ms", "must be at least 1000");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ack_wait(&self) -> Duration {
+        Duration::from_millis(self.consumer_ack_wait_ms)
+    }
+
+    pub(crate) fn handler_timeout(&self) -> Duration {
+        Duration::from_millis(self.handler_timeout_ms)
+    }
+}
