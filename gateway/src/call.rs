@@ -1,0 +1,224 @@
+//! One gRPC call to an upstream, in messages that stay raw bytes.
+
+use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::{Buf, Bytes};
+use chassis::client::Upstream;
+use chassis::error::Fault;
+use http::header::{CONTENT_TYPE, HeaderValue, TE};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::codec::{DecodeBuf, Decoder};
+use tonic::{Code, Status, Streaming};
+use tower::Service;
+
+use crate::arriving;
+use crate::frames::BoundedFrames;
+
+/// A gRPC frame begins with one byte of flags and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
+pub(crate) const FRAME_HEADER_BYTES: usize = 5;
+
+const DETAILS: &str = "grpc-status-details-bin";
+
+/// `-bin` values come padded or not (gRPC over HTTP/2, "Binary-Header").
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Where a call goes and what goes with it besides its messages.
+pub(crate) struct Call {
+    pub(crate) upstream: Upstream,
+    /// `/package.Service/Method`.
+    pub(crate) path: String,
+    pub(crate) metadata: HeaderMap,
+    pub(crate) deadline: Option<Instant>,
+    /// Largest response message, in bytes.
+    pub(crate) max_message_bytes: usize,
+}
+
+/// The messages that an upstream sends, each read when it is asked for.
+pub(crate) type Messages = Streaming<Bytes>;
+
+/// Begins a frame: room for the header that [`end_frame`] fills in, so that a message is encoded in its final place.
+pub(crate) fn begin_frame() -> Vec<u8> {
+    vec![0; FRAME_HEADER_BYTES]
+}
+
+/// Fills in the length of a frame from [`begin_frame`]; fails above 4 GiB, which no configuration allows.
+pub(crate) fn end_frame(mut frame: Vec<u8>) -> Result<Bytes, Status> {
+    let length = u32::try_from(frame.len() - FRAME_HEADER_BYTES).map_err(|_| {
+        Fault::resource_exhausted("MESSAGE_TOO_LARGE", "a message is larger than 4 GiB")
+    })?;
+    frame[1..FRAME_HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(Bytes::from(frame))
+}
+
+impl Call {
+    /// Sends a request of one frame and returns the one message of the response.
+    pub(crate) async fn unary(self, frame: Bytes) -> Result<Bytes, Status> {
+        only_message(self.open(frame).await?).await
+    }
+
+    /// Sends a request of one frame and returns as soon as the upstream answers with headers.
+    pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
+        let request = request(self.path, self.metadata, Body::new(Full::new(frame)));
+        let response = send(self.upstream, request, self.deadline).await?;
+        messages(response, self.max_message_bytes)
+    }
+
+    /// Sends a request whose messages still arrive from the client and returns the one message of the response.
+    pub(crate) async fn upload(self, body: Body) -> Result<Bytes, Status> {
+        let request = request(self.path, self.metadata, body);
+        let exchange = async {
+            let (response, _lifeline) =
+                arriving::send(self.upstream, request, self.deadline).await?;
+            only_message(messages(response, self.max_message_bytes)?).await
+        };
+        within(self.deadline, exchange).await
+    }
+}
+
+/// Sends a request as it is. The client ends the response at the deadline, the body included.
+pub(crate) async fn send(
+    mut upstream: Upstream,
+    request: Request<Body>,
+    deadline: Option<Instant>,
+) -> Result<Response<Body>, Status> {
+    let response = match deadline {
+        Some(deadline) => {
+            chassis::deadline::scope(deadline, async { upstream.call(request).await }).await?
+        }
+        None => upstream.call(request).await?,
+    };
+    if is_grpc(response.headers()) {
+        Ok(response)
+    } else {
+        Err(not_grpc(response.status()))
+    }
+}
+
+/// Bounds a wait by the deadline of the caller.
+pub(crate) async fn within<T, E: From<Status>>(
+    deadline: Option<Instant>,
+    wait: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let Some(deadline) = deadline else {
+        return wait.await;
+    };
+    match tokio::time::timeout_at(deadline, wait).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Status::from(Fault::deadline_exceeded()).into()),
+    }
+}
+
+fn request(path: String, metadata: HeaderMap, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    // Paths come from descriptors that were compiled, hence are made of identifiers.
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    *request.headers_mut() = metadata;
+    request
+        .headers_mut()
+        .insert(TE, HeaderValue::from_static("trailers"));
+    request
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    request
+}
+
+fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messages, Status> {
+    let (mut head, body) = response.into_parts();
+    drop_broken_details(&mut head.headers);
+    if let Some(status) = Status::from_header_map(&head.headers) {
+        return match status.code() {
+            Code::Ok => Ok(Streaming::new_empty(Raw, body)),
+            _ => Err(status),
+        };
+    }
+    let (body, refused) = BoundedFrames::new(body, max_message_bytes);
+    // A caller of the JSON API did not choose the size of the response, so RESOURCE_EXHAUSTED (429) would blame the wrong side.
+    let body = body.map_err(move |status| match refused.get() {
+        Some(too_large) => bad_upstream(too_large.message()),
+        None => status,
+    });
+    let body = body.map_frame(|mut frame| {
+        if let Some(trailers) = frame.trailers_mut() {
+            drop_broken_details(trailers);
+        }
+        frame
+    });
+    Ok(Streaming::new_response(
+        Raw,
+        body,
+        head.status,
+        None,
+        Some(max_message_bytes),
+    ))
+}
+
+async fn only_message(mut messages: Messages) -> Result<Bytes, Status> {
+    let message = messages.message().await?;
+    let message =
+        message.ok_or_else(|| bad_upstream("the upstream sent neither a message nor an error"))?;
+    match messages.message().await? {
+        None => Ok(message),
+        Some(_) => Err(bad_upstream("the upstream sent more than one message")),
+    }
+}
+
+fn bad_upstream(message: &str) -> Status {
+    Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message).into()
+}
+
+/// Whether the content type is one of gRPC's.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = content_type.and_then(|value| value.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
+/// An answer of something that does not speak gRPC (http-grpc-status-mapping.md).
+fn not_grpc(status: StatusCode) -> Status {
+    let code = match status.as_u16() {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502..=504 => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    let message = format!(
+        "the upstream answered with HTTP status {} instead of gRPC",
+        status.as_u16()
+    );
+    Fault::new(code, "NOT_GRPC", message).into()
+}
+
+/// tonic takes it for granted that the value is base64, and panics otherwise; an upstream must not be able to do that.
+fn drop_broken_details(headers: &mut HeaderMap) {
+    let broken = headers
+        .get(DETAILS)
+        .is_some_and(|value| BASE64.decode(value.as_bytes()).is_err());
+    if broken {
+        headers.remove(DETAILS);
+    }
+}
+
+/// Messages as they are on the wire.
+struct Raw;
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(source.copy_to_bytes(source.remaining())))
+    }
+}
+
+#[cfg(test)]
+mod tests;

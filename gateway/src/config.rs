@@ -1,0 +1,148 @@
+//! The gateway's own configuration keys and the check that a process may start with them.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use chassis::config::ConfigError;
+use serde::Deserialize;
+
+/// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
+const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
+
+const NO_UPSTREAM: &str = "expected at least one gRPC server: `--upstream http://host:port` (may be repeated), \
+    `PROTOMESH_UPSTREAMS=http://host:port,...` or `upstreams = [...]` in the file of `--config`";
+
+/// The gateway's own keys; `config.default.toml` documents each.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    /// gRPC servers to front, `http://host:port`.
+    pub upstreams: Vec<String>,
+    /// Largest JSON request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Bound of one round of reflection, in milliseconds.
+    pub reflect_timeout_ms: u64,
+    /// Pause between two rounds of reflection, in milliseconds.
+    pub reflect_interval_ms: u64,
+    /// Silence on a server-sent event stream before a comment is sent, in milliseconds.
+    pub sse_keep_alive_ms: u64,
+    /// Largest piece of a raw upload in one message, in bytes.
+    pub upload_chunk_bytes: usize,
+}
+
+impl Config {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the first key that does not fit.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.upstreams.is_empty() {
+            return refuse("upstreams", NO_UPSTREAM);
+        }
+        for (index, url) in self.upstreams.iter().enumerate() {
+            check_upstream(url)?;
+            if self.upstreams[..index].contains(url) {
+                return refuse("upstreams", &format!("`{url}` is named twice"));
+            }
+        }
+        for (key, value) in [
+            ("max_body_bytes", self.max_body_bytes as u64),
+            ("reflect_timeout_ms", self.reflect_timeout_ms),
+            ("reflect_interval_ms", self.reflect_interval_ms),
+            ("sse_keep_alive_ms", self.sse_keep_alive_ms),
+        ] {
+            if value == 0 {
+                return refuse(key, "expected a number above 0, got 0");
+            }
+        }
+        if !UPLOAD_CHUNK_BYTES.contains(&self.upload_chunk_bytes) {
+            let (low, high) = UPLOAD_CHUNK_BYTES.into_inner();
+            let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
+            return refuse("upload_chunk_bytes", &problem);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reflect_timeout(&self) -> Duration {
+        Duration::from_millis(self.reflect_timeout_ms)
+    }
+
+    pub(crate) fn reflect_interval(&self) -> Duration {
+        Duration::from_millis(self.reflect_interval_ms)
+    }
+
+    pub(crate) fn sse_keep_alive(&self) -> Duration {
+        Duration::from_millis(self.sse_keep_alive_ms)
+    }
+}
+
+fn check_upstream(url: &str) -> Result<(), ConfigError> {
+    let refuse = |reason: &str| refuse("upstreams", &format!("`{url}` {reason}"));
+    let uri: http::Uri = match url.parse() {
+        Ok(uri) => uri,
+        Err(error) => return refuse(&format!("is not an address: {error}")),
+    };
+    if uri.scheme_str() != Some("http") {
+        return refuse("does not begin with http://");
+    }
+    if uri.host().is_none_or(str::is_empty) || uri.port_u16().is_none() {
+        return refuse("does not name a host and a port");
+    }
+    if uri.path() != "/" || uri.query().is_some() {
+        return refuse("has a path, but the methods' paths are the whole path");
+    }
+    Ok(())
+}
+
+fn refuse(key: &str, problem: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::new(
+        key,
+        problem,
+        "the effective configuration",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(upstreams: &[&str]) -> Config {
+        let mut table: toml::Table = toml::from_str(crate::DEFAULTS).unwrap();
+        let urls: Vec<String> = upstreams.iter().map(|url| (*url).to_owned()).collect();
+        table.insert("upstreams".to_owned(), urls.into());
+        table.try_into().unwrap()
+    }
+
+    #[track_caller]
+    fn refused(config: &Config, expected: &str) {
+        let message = config.validate().unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn every_key_has_a_usable_default() {
+        config(&["http://a:1", "http://b:2"]).validate().unwrap();
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_is_named() {
+        refused(&config(&[]), "--upstream http://host:port");
+        refused(
+            &config(&["http://a:1", "http://a:1"]),
+            "`http://a:1` is named twice",
+        );
+        refused(&config(&["https://a:1"]), "does not begin with http://");
+        refused(&config(&["http://a"]), "a host and a port");
+        refused(&config(&["http://a:1/x"]), "has a path");
+        refused(&config(&["a b"]), "`upstreams`");
+        let chunk = Config {
+            upload_chunk_bytes: 1,
+            ..config(&["http://a:1"])
+        };
+        refused(&chunk, "`upload_chunk_bytes`");
+        let interval = Config {
+            reflect_interval_ms: 0,
+            ..config(&["http://a:1"])
+        };
+        refused(&interval, "`reflect_interval_ms`");
+    }
+}

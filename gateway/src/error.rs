@@ -1,0 +1,164 @@
+//! What goes wrong at the gateway, and how every failure looks to a caller of the JSON API (`google.rpc.Status`, AIP-193).
+
+use chassis::error::Fault;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use transcoder::{RequestError, ResponseError, RouteError, Schema};
+
+/// A failure before or instead of a response: the status and what HTTP says beside it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    /// Where HTTP has a finer word than the gRPC code: 405, 406, 413, 415.
+    http: Option<StatusCode>,
+    allow: Option<HeaderValue>,
+}
+
+impl Failure {
+    pub(crate) fn body_too_large(max_bytes: usize) -> Self {
+        let message = format!("the body is larger than {max_bytes} bytes");
+        let fault = Fault::resource_exhausted("BODY_TOO_LARGE", message)
+            .metadata("max_bytes", max_bytes.to_string());
+        Self::http(StatusCode::PAYLOAD_TOO_LARGE, fault)
+    }
+
+    pub(crate) fn unsupported_media_type(found: &str) -> Self {
+        let message =
+            format!("the content type `{found}` is not taken here, `application/json` is");
+        let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
+        Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
+    }
+
+    pub(crate) fn not_acceptable(offered: &str) -> Self {
+        let message =
+            format!("the `accept` header excludes what this method can answer with: {offered}");
+        let fault = Fault::invalid_argument("NOT_ACCEPTABLE", message);
+        Self::http(StatusCode::NOT_ACCEPTABLE, fault)
+    }
+
+    pub(crate) fn not_implemented(message: &str) -> Self {
+        Fault::new(Code::Unimplemented, "NOT_IMPLEMENTED", message).into()
+    }
+
+    /// The client broke the request off; nobody is left to read this, but logs and metrics are.
+    pub(crate) fn client_gone() -> Self {
+        Status::cancelled("the client broke the request off").into()
+    }
+
+    pub(crate) fn bad_header(name: &str, expected: &str) -> Self {
+        let message = format!("the header `{name}` is malformed: expected {expected}");
+        Fault::invalid_argument("BAD_HEADER", message)
+            .violation(name, expected)
+            .into()
+    }
+
+    /// A schema that has not been learned completely cannot tell what does not exist.
+    pub(crate) fn incomplete() -> Self {
+        let message = "not every upstream has been learned yet, one of them may serve this";
+        Fault::unavailable("SCHEMA_INCOMPLETE", message)
+            .retry_after(std::time::Duration::from_secs(1))
+            .into()
+    }
+
+    fn http(http: StatusCode, fault: Fault) -> Self {
+        Self {
+            status: fault.into(),
+            http: Some(http),
+            allow: None,
+        }
+    }
+
+    /// The response of the JSON API.
+    pub(crate) fn into_response(self, schema: &Schema) -> Response<Body> {
+        let mut body = Vec::new();
+        write_status(schema, &self.status, &mut body);
+        let mut response = Response::new(Body::new(http_body_util::Full::from(body)));
+        *response.status_mut() = self
+            .http
+            .unwrap_or_else(|| transcoder::http_status(self.status.code() as i32));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, allow);
+        }
+        if let Some(seconds) = retry_after_seconds(&self.status) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Appends a status as `google.rpc.Status` in JSON.
+pub(crate) fn write_status(schema: &Schema, status: &Status, out: &mut Vec<u8>) {
+    let details = Some(status.details()).filter(|details| !details.is_empty());
+    schema.write_status(status.code() as i32, status.message(), details, out);
+}
+
+/// Rounded up, since zero would mean "at once" (RFC 9110 §10.2.3).
+fn retry_after_seconds(status: &Status) -> Option<u64> {
+    let delay = status.get_details_retry_info()?.retry_delay?;
+    Some(delay.as_secs() + u64::from(delay.subsec_nanos() > 0))
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            http: None,
+            allow: None,
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Status::from(fault).into()
+    }
+}
+
+impl From<RouteError> for Failure {
+    fn from(error: RouteError) -> Self {
+        let message = error.to_string();
+        match error {
+            RouteError::NotFound => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
+            RouteError::BadPath { .. } => Fault::invalid_argument("BAD_PATH", message).into(),
+            RouteError::MethodNotAllowed { allow } => {
+                let methods: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
+                let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
+                let allow = HeaderValue::from_str(&methods.join(", ")).ok();
+                Self {
+                    allow,
+                    ..Self::http(StatusCode::METHOD_NOT_ALLOWED, fault)
+                }
+            }
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
+        if error.path.is_empty() {
+            fault
+        } else {
+            fault.violation(error.path, error.description)
+        }
+        .into()
+    }
+}
+
+impl From<ResponseError> for Failure {
+    fn from(error: ResponseError) -> Self {
+        tracing::error!(%error, "response of upstream does not fit its own descriptor");
+        Fault::new(
+            Code::Internal,
+            "BAD_UPSTREAM_MESSAGE",
+            "the upstream sent a message that its own contract does not allow",
+        )
+        .into()
+    }
+}

@@ -1,0 +1,284 @@
+//! The JSON API: from an HTTP request to a call, and from its response to JSON.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chassis::error::Fault;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tonic::Code;
+use tonic::body::Body;
+use transcoder::{Match, MethodKind, Route, RouteError};
+
+use crate::call::{self, Call};
+use crate::catalog::Catalog;
+use crate::error::Failure;
+use crate::gateway::{Gateway, name_span};
+use crate::{edge, stream, upload};
+
+/// A request of the JSON API that has found its route.
+pub(crate) struct Exchange<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) catalog: &'a Arc<Catalog>,
+    pub(crate) head: &'a Parts,
+    pub(crate) matched: Match<'a>,
+}
+
+/// Answers a request; every failure becomes a `google.rpc.Status`.
+pub(crate) async fn serve(
+    gateway: &Gateway,
+    catalog: &Arc<Catalog>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let answered = answer(gateway, catalog, &head, body).await;
+    let response = answered.unwrap_or_else(|failure| failure.into_response(&catalog.schema));
+    if head.method == Method::HEAD {
+        without_body(response)
+    } else {
+        response
+    }
+}
+
+async fn answer(
+    gateway: &Gateway,
+    catalog: &Arc<Catalog>,
+    head: &Parts,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    let deadline = edge::deadline(&head.headers)?;
+    let metadata = edge::metadata(&head.headers)?;
+    let (matched, owner) = route(catalog, head)?;
+    name_span(&head.method, &matched);
+    let method = matched.method();
+    let call = Call {
+        upstream: gateway.directory().upstream(owner).clone(),
+        path: method.path().to_owned(),
+        metadata,
+        deadline,
+        max_message_bytes: gateway.max_message_bytes(),
+    };
+    let exchange = Exchange {
+        gateway,
+        catalog,
+        head,
+        matched,
+    };
+    match method.kind() {
+        MethodKind::Unary => unary(exchange, call, body).await,
+        MethodKind::ServerStreaming => stream::answer(exchange, call, body).await,
+        MethodKind::ClientStreaming if matched.route().is_upload() => {
+            upload::answer(exchange, call, body).await
+        }
+        MethodKind::ClientStreaming | MethodKind::BidiStreaming => Err(Failure::not_implemented(
+            "this method takes a stream of messages, which the JSON API does not carry",
+        )),
+    }
+}
+
+fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize), Failure> {
+    let found = catalog
+        .schema
+        .route(&head.method, head.uri.path())
+        .and_then(|matched| {
+            // A file may declare services that the upstream does not register.
+            let owner = catalog
+                .owner(matched.method().path())
+                .ok_or(RouteError::NotFound)?;
+            Ok((matched, owner))
+        });
+    found.map_err(|error| match error {
+        RouteError::NotFound if !catalog.complete => Failure::incomplete(),
+        other => other.into(),
+    })
+}
+
+async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Response<Body>, Failure> {
+    let route = exchange.matched.route();
+    if !route.is_download() && !accepts_json(&exchange.head.headers) {
+        return Err(Failure::not_acceptable("application/json"));
+    }
+    let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
+    respond(route, call.unary(frame).await?)
+}
+
+impl Exchange<'_> {
+    /// Reads a whole request and encodes it as one frame.
+    pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
+        let mut frame = call::begin_frame();
+        let query = self.head.uri.query();
+        if self.matched.route().is_upload() {
+            let content_type = content_type(&self.head.headers)?.unwrap_or_default();
+            self.matched
+                .encode_upload_head(query, content_type, &mut frame)?;
+            self.matched
+                .encode_upload_chunk(&self.read(body).await?, &mut frame);
+        } else {
+            expect_json(&self.head.headers, &body)?;
+            let body = self.read(body).await?;
+            self.matched.encode_request(query, &body, &mut frame)?;
+        }
+        Ok(call::end_frame(frame)?)
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Failure> {
+        let max_bytes = self.gateway.config().max_body_bytes;
+        if body.size_hint().lower() > max_bytes as u64 {
+            return Err(Failure::body_too_large(max_bytes));
+        }
+        match Limited::new(body, max_bytes).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large(max_bytes)),
+            Err(_) => Err(Failure::client_gone()),
+        }
+    }
+}
+
+/// The response to one message.
+pub(crate) fn respond(route: &Route, message: Bytes) -> Result<Response<Body>, Failure> {
+    let (content_type, body) = if route.is_download() {
+        let (content_type, data) = route.http_body_response(&message)?;
+        (download_type(content_type)?, message.slice(data))
+    } else {
+        let mut json = Vec::new();
+        route.write_response(&message, &mut json)?;
+        (
+            Some(HeaderValue::from_static("application/json")),
+            Bytes::from(json),
+        )
+    };
+    let mut response = Response::new(Body::new(Full::new(body)));
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    Ok(response)
+}
+
+/// The content type that an upstream has set in an `HttpBody`; none if it is empty.
+pub(crate) fn download_type(content_type: &str) -> Result<Option<HeaderValue>, Failure> {
+    if content_type.is_empty() {
+        return Ok(None);
+    }
+    let value = HeaderValue::from_str(content_type);
+    value.map(Some).map_err(|_| {
+        Fault::new(
+            Code::Internal,
+            "BAD_UPSTREAM_MESSAGE",
+            "the upstream sent a content type that no header can hold",
+        )
+        .into()
+    })
+}
+
+/// The content type of a request, in text.
+pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    let value = headers.get(CONTENT_TYPE).map(|value| value.to_str());
+    value
+        .transpose()
+        .map_err(|_| Failure::bad_header("content-type", "ASCII"))
+}
+
+/// A body without content type is taken for JSON; without a body the type says nothing.
+fn expect_json(headers: &HeaderMap, body: &Body) -> Result<(), Failure> {
+    let Some(content_type) = content_type(headers)? else {
+        return Ok(());
+    };
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let is_json = essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if is_json || essence.is_empty() || body.is_end_stream() {
+        Ok(())
+    } else {
+        Err(Failure::unsupported_media_type(&essence))
+    }
+}
+
+/// Whether the most specific range of `Accept` that covers JSON has a quality above zero (RFC 9110 §12.5.1).
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let lines = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let ranges: Vec<&str> = lines
+        .flat_map(|line| line.split(','))
+        .filter(|range| !range.trim().is_empty())
+        .collect();
+    let covering = ranges.iter().filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let specificity = match parts.next()?.to_ascii_lowercase().as_str() {
+            "application/json" => 3,
+            "application/*" => 2,
+            "*/*" => 1,
+            _ => return None,
+        };
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        let excluded = quality.is_some_and(|quality| quality.trim().parse() == Ok(0.0_f32));
+        Some((specificity, !excluded))
+    });
+    covering
+        .max()
+        .map_or(ranges.is_empty(), |(_, accepted)| accepted)
+}
+
+/// The response to HEAD has the headers of GET, and no content (RFC 9110 §9.3.2).
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers
+            .insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Body::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_is_judged_by_its_most_specific_range() {
+        for (accept, expected) in [
+            ("", true),
+            ("*/*", true),
+            ("application/json", true),
+            ("text/html, application/*;q=0.1", true),
+            ("APPLICATION/JSON;q=1", true),
+            ("text/event-stream", false),
+            ("application/json;q=0, */*", false),
+            ("*/*;q=0, application/json", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(accepts_json(&headers), expected, "{accept}");
+        }
+        assert!(accepts_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn json_is_recognised_by_its_media_type() {
+        for (content_type, expected) in [
+            ("application/json", true),
+            ("application/json; charset=utf-8", true),
+            ("application/merge-patch+json", true),
+            ("text/plain", false),
+            ("application/x-www-form-urlencoded", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            let body = Body::new(Full::from("x"));
+            assert_eq!(
+                expect_json(&headers, &body).is_ok(),
+                expected,
+                "{content_type}"
+            );
+            assert!(expect_json(&headers, &Body::empty()).is_ok());
+        }
+    }
+}

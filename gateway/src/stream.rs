@@ -1,0 +1,198 @@
+//! Server streams: one HTTP body that grows by one message at a time, in the framing that the caller asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chassis::error::Fault;
+use futures::Stream;
+use http::Response;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use transcoder::Route;
+use transcoder::stream::{Framing, Writer};
+
+use crate::call::{self, Call, Messages};
+use crate::catalog::Catalog;
+use crate::error::{Failure, write_status};
+use crate::rest::{self, Exchange};
+
+/// Asks nginx and those that follow it not to collect a stream before they pass it on.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Answers as soon as the upstream has sent its first message or its first error, which decides the HTTP status.
+pub(crate) async fn answer(
+    exchange: Exchange<'_>,
+    call: Call,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    let route = exchange.matched.route();
+    let framing = if route.is_download() {
+        None
+    } else {
+        Some(framing(&exchange)?)
+    };
+    let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
+    let mut messages = call.open(frame).await?;
+    let first = messages.message().await?;
+    match framing {
+        None => download(route.clone(), messages, first),
+        Some(framing) => {
+            let live = Live {
+                messages,
+                first,
+                route: route.clone(),
+                catalog: exchange.catalog.clone(),
+                writer: Some(Writer::new(framing)),
+                keep_alive: exchange.gateway.config().sse_keep_alive(),
+                draining: exchange.gateway.draining().clone(),
+            };
+            live.respond(framing)
+        }
+    }
+}
+
+fn framing(exchange: &Exchange<'_>) -> Result<Framing, Failure> {
+    let lines: Vec<&str> = exchange
+        .head
+        .headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let query = exchange.head.uri.query().unwrap_or_default();
+    let alt = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("alt=").or(pair.strip_prefix("$alt=")));
+    Framing::negotiate(Some(&lines.join(",")), alt).map_err(|_| {
+        Failure::not_acceptable("application/x-ndjson, application/json, text/event-stream")
+    })
+}
+
+/// A stream while it is being sent. The next message is read when the client has taken the one before: HTTP flow control on the
+/// one side becomes HTTP/2 flow control on the other, and nothing is queued between.
+struct Live {
+    messages: Messages,
+    /// Read already, to decide the HTTP status; `None` again once it is sent.
+    first: Option<Bytes>,
+    route: Arc<Route>,
+    catalog: Arc<Catalog>,
+    /// `None` once the end is written.
+    writer: Option<Writer>,
+    keep_alive: Duration,
+    draining: CancellationToken,
+}
+
+enum Event {
+    Message(Bytes),
+    End,
+    Failed(Status),
+    Silence,
+}
+
+impl Live {
+    fn respond(self, framing: Framing) -> Result<Response<Body>, Failure> {
+        let mut response = Response::new(Body::new(StreamBody::new(self.into_stream())));
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(framing.content_type()),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(BUFFERING, HeaderValue::from_static("no"));
+        Ok(response)
+    }
+
+    /// One frame per message, so that each is flushed by itself.
+    fn into_stream(self) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
+        futures::stream::unfold(self, |mut live| async move {
+            let unit = live.next().await;
+            (!unit.is_empty()).then(|| (Ok(Frame::data(Bytes::from(unit))), live))
+        })
+    }
+
+    /// The bytes that come next; empty at the end.
+    async fn next(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let Some(mut writer) = self.writer.take() else {
+            return out;
+        };
+        match self.event(writer.framing()).await {
+            Event::Message(message) => {
+                match writer.message(&mut out, |out| self.route.write_response(&message, out)) {
+                    Ok(()) => self.writer = Some(writer),
+                    Err(error) => self.fail(writer, &Failure::from(error).status, &mut out),
+                }
+            }
+            Event::Silence => {
+                writer.keep_alive(&mut out);
+                self.writer = Some(writer);
+            }
+            Event::Failed(status) => self.fail(writer, &status, &mut out),
+            Event::End => writer.end(&mut out),
+        }
+        out
+    }
+
+    async fn event(&mut self, framing: Framing) -> Event {
+        if let Some(first) = self.first.take() {
+            return Event::Message(first);
+        }
+        tokio::select! {
+            message = self.messages.message() => match message {
+                Ok(Some(message)) => Event::Message(message),
+                Ok(None) => Event::End,
+                Err(status) => Event::Failed(status),
+            },
+            () = tokio::time::sleep(self.keep_alive), if framing == Framing::Sse => Event::Silence,
+            // A stream may have no end of its own, and the gateway would wait for it until its drain runs out.
+            () = self.draining.cancelled() => {
+                Event::Failed(Fault::unavailable("STOPPING", "the gateway stops, connect again").into())
+            }
+        }
+    }
+
+    fn fail(&self, writer: Writer, status: &Status, out: &mut Vec<u8>) {
+        let mut json = Vec::new();
+        write_status(&self.catalog.schema, status, &mut json);
+        writer.error(&json, out);
+    }
+}
+
+/// Raw bytes of `google.api.HttpBody` messages, one after the other. There is no place for an error among them, so a failure
+/// breaks the transfer off, which no client takes for the end.
+fn download(
+    route: Arc<Route>,
+    messages: Messages,
+    first: Option<Bytes>,
+) -> Result<Response<Body>, Failure> {
+    let content_type = match &first {
+        Some(message) => rest::download_type(route.http_body_response(message)?.0)?,
+        None => None,
+    };
+    let chunks = futures::stream::try_unfold((messages, first), move |(mut messages, first)| {
+        let route = route.clone();
+        async move {
+            let message = match first {
+                Some(first) => Some(first),
+                None => messages.message().await?,
+            };
+            let Some(message) = message else {
+                return Ok(None);
+            };
+            let (_, data) = route
+                .http_body_response(&message)
+                .map_err(|error| Failure::from(error).status)?;
+            Ok::<_, Status>(Some((Frame::data(message.slice(data)), (messages, None))))
+        }
+    });
+    let mut response = Response::new(Body::new(StreamBody::new(chunks)));
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    Ok(response)
+}

@@ -1,0 +1,115 @@
+//! Raw uploads: the body of one HTTP request becomes a stream of messages, piece by piece as the upstream takes them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method, Response};
+use http_body::Frame;
+use tonic::Status;
+use tonic::body::Body;
+
+use crate::arriving::torn;
+use crate::call::{self, Call};
+use crate::catalog::Catalog;
+use crate::error::Failure;
+use crate::rest::{self, Exchange};
+
+/// Sends the upload while it arrives and answers with the upstream's one message.
+pub(crate) async fn answer(
+    exchange: Exchange<'_>,
+    call: Call,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    let mut head = call::begin_frame();
+    let content_type = rest::content_type(&exchange.head.headers)?.unwrap_or_default();
+    exchange
+        .matched
+        .encode_upload_head(exchange.head.uri.query(), content_type, &mut head)?;
+    let declared = exchange
+        .head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let upload = Upload {
+        head: Some(call::end_frame(head)?),
+        body,
+        piece: Bytes::new(),
+        left: declared,
+        max_piece: exchange.gateway.config().upload_chunk_bytes,
+        catalog: exchange.catalog.clone(),
+        method: exchange.head.method.clone(),
+        path: exchange.head.uri.path().to_owned(),
+    };
+    let message = call.upload(Body::new(upload)).await?;
+    rest::respond(exchange.matched.route(), message)
+}
+
+/// The messages of one upload: the head, then pieces. At most one piece of the client's body is held at a time.
+struct Upload {
+    head: Option<Bytes>,
+    body: Body,
+    piece: Bytes,
+    /// Bytes that are to come, where the client has declared how many there are.
+    left: Option<u64>,
+    max_piece: usize,
+    catalog: Arc<Catalog>,
+    method: Method,
+    path: String,
+}
+
+impl Upload {
+    /// Every way in which a body can be less than the client meant to send is an error here.
+    fn receive(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, Status>>,
+    ) -> Result<Option<()>, Status> {
+        match frame {
+            None if self.left.is_some_and(|left| left > 0) => Err(torn()),
+            None => Ok(None),
+            Some(Err(_)) => Err(torn()),
+            Some(Ok(frame)) => {
+                self.piece = frame.into_data().unwrap_or_default();
+                self.left = self
+                    .left
+                    .map(|left| left.saturating_sub(self.piece.len() as u64));
+                Ok(Some(()))
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Bytes, Status> {
+        let piece = self.piece.split_to(self.piece.len().min(self.max_piece));
+        let mut frame = call::begin_frame();
+        // The match borrows from the path, so it cannot be kept; finding it again costs nothing beside the piece.
+        let matched = self.catalog.schema.route(&self.method, &self.path);
+        let matched = matched.map_err(chassis::error::internal)?;
+        matched.encode_upload_chunk(&piece, &mut frame);
+        call::end_frame(frame)
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        while self.piece.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+            match self.receive(frame) {
+                Ok(Some(())) => {}
+                Ok(None) => return Poll::Ready(None),
+                Err(status) => return Poll::Ready(Some(Err(status))),
+            }
+        }
+        Poll::Ready(Some(self.next_message().map(Frame::data)))
+    }
+}

@@ -1,0 +1,317 @@
+//! Native gRPC through the gateway: untouched messages, metadata, trailers, error details, merged reflection.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use futures::StreamExt;
+use http::uri::PathAndQuery;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_prost::ProstCodec;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_types::StatusExt;
+
+use crate::support::messages::*;
+use crate::support::stranger::{Observed, Reflection, Upstream, descriptors, happened};
+use crate::support::{Gateway, eventually, soon};
+
+const GREET: &str = "/stranger.v1.StrangerService/Greet";
+const COUNT: &str = "/stranger.v1.StrangerService/Count";
+const STORE: &str = "/stranger.v1.StrangerService/Store";
+const CHAT: &str = "/stranger.v1.StrangerService/Chat";
+
+#[tokio::test]
+async fn a_unary_call_passes_with_its_metadata() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut request = greet("a");
+    request
+        .metadata_mut()
+        .insert("x-anything", "at all".parse().unwrap());
+    let response = unary(gateway.grpc().await, GREET, request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(response.text, "hello a");
+    assert_eq!(response.metadata["x-anything"], "at all");
+}
+
+#[tokio::test]
+async fn an_error_passes_with_details_and_trailers() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let status = unary(gateway.grpc().await, GREET, greet("nobody"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::NotFound, "niemand: 100 % übrig")
+    );
+    assert_eq!(status.get_details_error_info().unwrap().reason, "NOBODY");
+    assert_eq!(status.metadata().get("x-trail").unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn streams_pass_in_both_directions() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut grpc = ready(gateway.grpc().await).await;
+
+    let count = Request::new(CountRequest {
+        to: 3,
+        fail_at: 3,
+        ..Default::default()
+    });
+    let codec = ProstCodec::<CountRequest, CountResponse>::default();
+    let counted = grpc
+        .server_streaming(count, PathAndQuery::from_static(COUNT), codec)
+        .await
+        .unwrap()
+        .into_inner();
+    let counted: Vec<Result<i32, Code>> = counted
+        .map(|item| {
+            item.map(|response| response.number)
+                .map_err(|status| status.code())
+        })
+        .collect()
+        .await;
+    assert_eq!(counted, [Ok(1), Ok(2), Err(Code::Aborted)]);
+
+    // Strictly in turns, which only works if no side waits for the end of the other.
+    let (names, queue) = tokio::sync::mpsc::channel(1);
+    names.send(greet("first").into_inner()).await.unwrap();
+    let codec = ProstCodec::<GreetRequest, GreetResponse>::default();
+    let chat = Request::new(ReceiverStream::new(queue));
+    grpc.ready().await.unwrap();
+    let chat = grpc
+        .streaming(chat, PathAndQuery::from_static(CHAT), codec)
+        .await;
+    let mut answers = chat.unwrap().into_inner();
+    assert_eq!(
+        soon("an answer", answers.message())
+            .await
+            .unwrap()
+            .unwrap()
+            .text,
+        "hello first"
+    );
+    names.send(greet("second").into_inner()).await.unwrap();
+    assert_eq!(
+        soon("an answer", answers.message())
+            .await
+            .unwrap()
+            .unwrap()
+            .text,
+        "hello second"
+    );
+    drop(names);
+    assert!(soon("the end", answers.message()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_tears_its_stream() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut events = upstream.events();
+    let (address, observed) = (gateway.address, upstream.observed.clone());
+    // A runtime of its own, whose end takes the connection with it without a word of HTTP/2.
+    let client = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(begin_and_vanish(address, &observed));
+    });
+    happened(&mut events, "Store torn").await;
+    tokio::task::spawn_blocking(|| client.join().unwrap())
+        .await
+        .unwrap();
+}
+
+async fn begin_and_vanish(address: SocketAddr, observed: &Observed) {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut grpc = ready(endpoint.connect().await.unwrap()).await;
+    let content = HttpBody {
+        data: vec![0; 100],
+        ..Default::default()
+    };
+    let message = StoreRequest {
+        content: Some(content),
+        ..Default::default()
+    };
+    let messages = tokio_stream::once(message).chain(tokio_stream::pending());
+    let codec = ProstCodec::<StoreRequest, StoreResponse>::default();
+    let call = grpc.client_streaming(
+        Request::new(messages),
+        PathAndQuery::from_static(STORE),
+        codec,
+    );
+    let stored = eventually("the message is stored", async || {
+        match observed.stored.load(Ordering::SeqCst) {
+            0 => Err(0),
+            stored => Ok(stored),
+        }
+    });
+    tokio::pin!(call);
+    tokio::select! {
+        outcome = &mut call => panic!("answered: {outcome:?}"),
+        _ = stored => {}
+    }
+}
+
+#[tokio::test]
+async fn messages_over_the_bound_are_refused_in_both_directions() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&[upstream.address], &[("max_message_bytes", "1000")]).await;
+    gateway.wait_until_ready().await;
+    let channel = gateway.grpc().await;
+
+    let status = unary(channel.clone(), GREET, greet(&"x".repeat(2000)))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let status = unary(channel, GREET, greet("huge")).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_serves_is_unimplemented() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let channel = gateway.grpc().await;
+    let status = unary(channel.clone(), "/nobody.v1.NobodyService/Get", greet("a"))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    let status = unary(channel, "/stranger.v1.StrangerService/Nothing", greet("a"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unimplemented, "Nothing")
+    );
+}
+
+#[tokio::test]
+async fn health_is_the_gateways_own() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut health = HealthClient::new(gateway.grpc().await);
+    let request = HealthCheckRequest::default();
+    let response = health.check(request).await.unwrap().into_inner();
+    assert_eq!(response.status(), ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn a_deadline_of_a_native_call_passes_in_time() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut events = upstream.events();
+    let mut request = greet("hang");
+    request
+        .metadata_mut()
+        .insert("x-server-timeout", "0.05".parse().unwrap());
+    let status = soon("an end", unary(gateway.grpc().await, GREET, request))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    happened(&mut events, "Greet dropped").await;
+}
+
+#[tokio::test]
+async fn reflection_shows_all_upstreams_with_their_options() {
+    let stranger = Upstream::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Reflection decides what an upstream offers, so one server can pose as another service.
+    let other = Upstream::serve(listener, descriptors("other"), Reflection::V1Alpha);
+    let gateway = Gateway::ready(&[stranger.address, other.address]).await;
+    let mut client = ServerReflectionClient::new(gateway.grpc().await);
+
+    let MessageResponse::ListServicesResponse(list) =
+        ask(&mut client, MessageRequest::ListServices(String::new())).await
+    else {
+        panic!("no list");
+    };
+    let mut names: Vec<String> = list
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    names.sort();
+    let expected = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "other.v1.OtherService",
+        "stranger.v1.StrangerService",
+    ];
+    assert_eq!(names, expected);
+
+    let symbol = MessageRequest::FileContainingSymbol("other.v1.OtherService.Ping".to_owned());
+    let MessageResponse::FileDescriptorResponse(files) = ask(&mut client, symbol).await else {
+        panic!("no file");
+    };
+    let path = b"/v1/ping";
+    let raw = &files.file_descriptor_proto[0];
+    assert!(
+        raw.windows(path.len()).any(|window| window == path),
+        "the http rule is lost"
+    );
+}
+
+async fn ask(
+    client: &mut ServerReflectionClient<Channel>,
+    request: MessageRequest,
+) -> MessageResponse {
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(request),
+    };
+    let answers = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap();
+    answers
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap()
+        .message_response
+        .unwrap()
+}
+
+fn greet(name: &str) -> Request<GreetRequest> {
+    Request::new(GreetRequest {
+        name: name.to_owned(),
+        times: 1,
+    })
+}
+
+async fn ready(channel: Channel) -> Grpc<Channel> {
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    grpc
+}
+
+async fn unary(
+    channel: Channel,
+    path: &'static str,
+    request: Request<GreetRequest>,
+) -> Result<tonic::Response<GreetResponse>, Status> {
+    let mut grpc = ready(channel).await.max_decoding_message_size(16 << 20);
+    grpc.unary(
+        request,
+        PathAndQuery::from_static(path),
+        ProstCodec::default(),
+    )
+    .await
+}

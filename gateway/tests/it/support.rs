@@ -1,0 +1,226 @@
+//! What the tests share: a gateway on a free port, HTTP clients, and waiting for a condition.
+
+pub(crate) mod messages;
+mod service;
+pub(crate) mod stranger;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chassis::Process;
+use chassis::config::{Layers, Sources};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Instant;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long any condition may take to become true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A gateway that serves until it is dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    process: Process,
+    server: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Starts a gateway that has learned its upstreams.
+    pub(crate) async fn ready(upstreams: &[SocketAddr]) -> Self {
+        let gateway = Self::start(upstreams, &[]).await;
+        gateway.wait_until_ready().await;
+        gateway
+    }
+
+    pub(crate) async fn start(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
+        let mut flags = BTreeMap::from([
+            (
+                "upstreams".to_owned(),
+                upstreams
+                    .iter()
+                    .map(|address| format!("http://{address}"))
+                    .collect(),
+            ),
+            ("reflect_interval_ms".to_owned(), vec!["20".to_owned()]),
+            ("sse_keep_alive_ms".to_owned(), vec!["20".to_owned()]),
+        ]);
+        for (key, value) in keys {
+            flags.insert((*key).to_owned(), vec![(*value).to_owned()]);
+        }
+        let sources = Sources {
+            file: None,
+            environment: Vec::new(),
+            flags,
+        };
+        let layers = Layers::load(gateway::DEFAULTS, &sources).unwrap();
+        let process = Process::new("gateway", layers.settings().unwrap());
+        let server = gateway::start(process.clone(), layers.parse().unwrap())
+            .await
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = process.clone();
+        let server = tokio::spawn(async move { server.serve(listener, &served).await.unwrap() });
+        Self {
+            address,
+            process,
+            server,
+        }
+    }
+
+    pub(crate) async fn wait_until_ready(&self) {
+        eventually("the gateway is ready", async || {
+            let reply = self.get("/readyz").await;
+            (reply.status == StatusCode::OK)
+                .then_some(())
+                .ok_or(reply.text())
+        })
+        .await;
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path).body(Full::default()).unwrap())
+            .await
+    }
+
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let request = Request::post(path).header("content-type", content_type);
+        self.send(request.body(Full::new(body.into())).unwrap())
+            .await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
+        let (response, _connection) = self.open(request).await;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+
+    /// Sends a request on an HTTP/1.1 connection of its own, which breaks when the second value is dropped.
+    pub(crate) async fn open<B>(&self, request: Request<B>) -> (Response<Incoming>, Connection)
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        let (mut sender, connection) = self.connect().await;
+        (sender.send_request(request).await.unwrap(), connection)
+    }
+
+    pub(crate) async fn connect<B>(&self) -> (SendRequest<B>, Connection)
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let task = tokio::spawn(async move {
+            // A test that breaks the connection is what an error here would be about.
+            let _ = connection.await;
+        });
+        (sender, Connection(task.abort_handle()))
+    }
+
+    /// Stops as SIGTERM does, and returns when the last connection is closed.
+    pub(crate) async fn stop(&mut self) {
+        self.process.drain();
+        soon("the drain", &mut self.server).await.unwrap();
+    }
+
+    /// A client of native gRPC.
+    pub(crate) async fn grpc(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Breaks when it is dropped.
+pub(crate) struct Connection(AbortHandle);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A response that has arrived as a whole.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a `google.rpc.Status` with this HTTP status, code and reason.
+    #[track_caller]
+    pub(crate) fn assert_error(&self, status: u16, code: tonic::Code, reason: &str) {
+        let json = self.json();
+        let found = (
+            self.status.as_u16(),
+            json["code"].as_i64(),
+            json["details"][0]["reason"].as_str(),
+        );
+        assert_eq!(found, (status, Some(code as i64), Some(reason)), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/json");
+    }
+}
+
+/// Waits until `check` returns a value, and panics with what it last saw.
+pub(crate) async fn eventually<T, S: Debug>(
+    what: &str,
+    mut check: impl AsyncFnMut() -> Result<T, S>,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        match check().await {
+            Ok(value) => return value,
+            Err(seen) if Instant::now() > deadline => {
+                panic!("{what}: not within {PATIENCE:?}, last saw {seen:?}")
+            }
+            Err(_) => ticks.tick().await,
+        };
+    }
+}
+
+/// Bounds a wait for something that only a bug would keep from happening.
+pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}

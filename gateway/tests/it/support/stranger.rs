@@ -1,0 +1,146 @@
+//! The upstream: a plain tonic server with reflection, which records what happens to its calls.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+
+use super::service::Stranger;
+
+/// What has happened to the calls so far, in short sentences.
+pub(crate) type Events = watch::Receiver<Vec<String>>;
+
+/// A running upstream; it stops when it is dropped.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    pub(crate) observed: Arc<Observed>,
+    /// Of its own, so that stopping the upstream breaks its connections too.
+    runtime: Option<Runtime>,
+}
+
+/// What the service has seen and done so far.
+pub(crate) struct Observed {
+    events: watch::Sender<Vec<String>>,
+    /// Bytes of padding that `Count` has produced.
+    pub(crate) produced: AtomicU64,
+    /// Bytes that `Store` has read.
+    pub(crate) stored: AtomicU64,
+    /// `Store` takes one permit per message; it has plenty unless a test takes them away.
+    pub(crate) permits: Semaphore,
+}
+
+/// Which version of reflection the upstream offers.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Reflection {
+    V1,
+    V1Alpha,
+}
+
+impl Upstream {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, descriptors("stranger"), Reflection::V1)
+    }
+
+    /// Serves on a socket that was bound before, see [`reserve`].
+    pub(crate) fn start_on(socket: TcpSocket) -> Self {
+        Self::serve(
+            socket.listen(64).unwrap(),
+            descriptors("stranger"),
+            Reflection::V1,
+        )
+    }
+
+    pub(crate) fn serve(listener: TcpListener, descriptors: Vec<u8>, version: Reflection) -> Self {
+        let address = listener.local_addr().unwrap();
+        let observed = Arc::new(Observed {
+            events: watch::Sender::new(Vec::new()),
+            produced: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            permits: Semaphore::new(1 << 20),
+        });
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(&descriptors);
+        let mut routes = tonic::service::Routes::new(Stranger {
+            observed: observed.clone(),
+        });
+        routes = match version {
+            Reflection::V1 => routes.add_service(reflection.build_v1().unwrap()),
+            Reflection::V1Alpha => routes.add_service(reflection.build_v1alpha().unwrap()),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = listener.into_std().unwrap();
+        runtime.spawn(async move {
+            let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            let server = tonic::transport::Server::builder().add_routes(routes);
+            server.serve_with_incoming(incoming).await.unwrap();
+        });
+        Self {
+            address,
+            observed,
+            runtime: Some(runtime),
+        }
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        self.observed.events.subscribe()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+/// Waits until this has happened.
+pub(crate) async fn happened(events: &mut Events, expected: &str) {
+    let wait = events.wait_for(|seen| seen.iter().any(|event| event == expected));
+    let outcome = tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .map(drop);
+    assert!(
+        outcome.is_ok(),
+        "expected `{expected}`, last saw {:?}",
+        *events.borrow()
+    );
+}
+
+/// A port that refuses connections until something listens on it.
+pub(crate) fn reserve() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// The encoded descriptors of one of the test protos, extension options included.
+pub(crate) fn descriptors(package: &str) -> Vec<u8> {
+    let here = env!("CARGO_MANIFEST_DIR");
+    let includes = [
+        format!("{here}/tests/it/proto"),
+        format!("{here}/../shared/codegen/third_party"),
+    ];
+    let mut compiler = protox::Compiler::new(includes).unwrap();
+    compiler.include_imports(true);
+    compiler
+        .open_file(format!("{package}/v1/{package}_service.proto"))
+        .unwrap();
+    compiler.encode_file_descriptor_set()
+}
+
+impl Observed {
+    pub(crate) fn note(&self, event: &str) {
+        self.events
+            .send_modify(|events| events.push(event.to_owned()));
+    }
+}

@@ -1,0 +1,120 @@
+//! Finding what is set twice.
+
+use crate::{
+    plan::Kind,
+    wire::{Read, Reader, WireType},
+};
+
+/// A set of small indices; only messages of more than 128 fields make it allocate.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    low: u128,
+    high: Vec<u128>,
+}
+
+const WORD: usize = u128::BITS as usize;
+
+impl Seen {
+    /// Whether `index` is new.
+    pub(crate) fn insert(&mut self, index: usize) -> bool {
+        let bit = 1 << (index % WORD);
+        let word = match (index / WORD).checked_sub(1) {
+            None => &mut self.low,
+            Some(place) => {
+                if self.high.len() <= place {
+                    self.high.resize(place + 1, 0);
+                }
+                &mut self.high[place]
+            }
+        };
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    pub(crate) fn contains(&self, index: usize) -> bool {
+        let word = match (index / WORD).checked_sub(1) {
+            None => self.low,
+            Some(place) => self.high.get(place).copied().unwrap_or(0),
+        };
+        word & 1 << (index % WORD) != 0
+    }
+}
+
+/// Maps up to this size are compared pair by pair, without an allocation.
+const FEW: usize = 8;
+
+/// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
+pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
+    let mut few = [&wire[..0]; FEW];
+    let mut many = Vec::new();
+    let mut count = 0;
+    let mut reader = Reader::new(wire);
+    while reader.tag()?.is_some() {
+        let key = key_of(reader.delimited()?, kind)?;
+        if count < FEW {
+            if few[..count].contains(&key) {
+                return Ok(true);
+            }
+            few[count] = key;
+        } else {
+            many.push(key);
+        }
+        count += 1;
+    }
+    if many.is_empty() {
+        return Ok(false);
+    }
+    many.extend(few);
+    many.sort_unstable();
+    Ok(many.windows(2).any(|pair| pair[0] == pair[1]))
+}
+
+/// The bytes of an entry's key; none for the default, which may also be left out.
+pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<&[u8]> {
+    let mut key = &entry[..0];
+    let mut reader = Reader::new(entry);
+    while let Some((number, wire_type)) = reader.tag()? {
+        let before = reader.rest;
+        if number == 1 && wire_type == WireType::Delimited && kind == Kind::String {
+            key = reader.delimited()?;
+        } else {
+            reader.skip(number, wire_type)?;
+            if number == 1 && wire_type == kind.wire_type() {
+                key = &before[..before.len() - reader.rest.len()];
+            }
+        }
+    }
+    let is_default = kind != Kind::String && key.iter().all(|byte| *byte == 0);
+    Ok(if is_default { &entry[..0] } else { key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_new_once() {
+        let mut seen = Seen::default();
+        for index in [0, 1, 127, 128, 300, 2] {
+            assert!(seen.insert(index), "{index}");
+            assert!(!seen.insert(index), "{index}");
+        }
+    }
+
+    #[test]
+    fn equal_keys_are_found_in_small_and_large_maps() {
+        for count in [1u8, 2, FEW as u8, 20] {
+            let entries: Vec<u8> = (0..count).flat_map(|key| [0x0a, 2, 0x08, key]).collect();
+            assert_eq!(has_duplicate_key(&entries, Kind::Int32), Ok(false));
+            for repeated in [0, count - 1] {
+                let mut twice = entries.clone();
+                twice.extend([0x0a, 2, 0x08, repeated]);
+                assert_eq!(has_duplicate_key(&twice, Kind::Int32), Ok(true), "{count}");
+            }
+            let mut absent = entries;
+            absent.extend([0x0a, 0]);
+            assert_eq!(has_duplicate_key(&absent, Kind::Int32), Ok(true), "{count}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The well-known types that JSON writes in their own way.
+
+use std::borrow::Cow;
+
+use super::{Done, Encoder, seen::has_duplicate_key};
+use crate::{
+    error::{RequestError, Rule},
+    json::Token,
+    plan::{Kind, MessagePlan, Shape},
+    scalar,
+    wire::{close, open, put_varint},
+    wkt,
+};
+
+/// Tags of `google.protobuf.Any`.
+const ANY_TYPE_URL: u8 = 0x0a;
+const ANY_VALUE: u8 = 0x12;
+/// Tags of `google.protobuf.Struct` (its map, and the entries) and `google.protobuf.ListValue`.
+const STRUCT_FIELDS: u8 = 0x0a;
+const ENTRY_KEY: u8 = 0x0a;
+const ENTRY_VALUE: u8 = 0x12;
+const LIST_VALUES: u8 = 0x0a;
+/// Tags of the members of `google.protobuf.Value`.
+const NULL_VALUE: u8 = 0x08;
+const NUMBER_VALUE: u8 = 0x11;
+const STRING_VALUE: u8 = 0x1a;
+const BOOL_VALUE: u8 = 0x20;
+const STRUCT_VALUE: u8 = 0x2a;
+const LIST_VALUE: u8 = 0x32;
+
+impl<'a> Encoder<'a> {
+    pub(super) fn well_known(&mut self, plan: &'a MessagePlan) -> Done {
+        match plan.shape {
+            Shape::Timestamp => self.text(wkt::put_timestamp),
+            Shape::Duration => self.text(wkt::put_duration),
+            Shape::FieldMask => self.text(wkt::put_field_mask),
+            Shape::Wrapper => self.wrapper(plan),
+            Shape::Struct => self.structure(),
+            Shape::Value => self.any_value(),
+            Shape::ListValue => self.list_value(),
+            Shape::Any => self.any(),
+            Shape::Object | Shape::Empty => self.members(plan, &[], false),
+        }
+    }
+
+    fn text(&mut self, put: fn(&str, &mut Vec<u8>) -> Result<(), &'static str>) -> Done {
+        self.require(Token::String)?;
+        let at = self.cursor.position();
+        let text = self.cursor.string()?;
+        put(&text, self.out)
+            .map_err(|reason| RequestError::new(Rule::InvalidValue, reason).offset(at))
+    }
+
+    fn wrapper(&mut self, plan: &'a MessagePlan) -> Done {
+        let field = &plan.fields[0];
+        let start = self.out.len();
+        field.tag.put(self.out);
+        if self.value(field, &[])? {
+            self.out.truncate(start);
+        }
+        Ok(())
+    }
+
+    fn structure(&mut self) -> Done {
+        self.require(Token::Object)?;
+        self.cursor.begin_object()?;
+        let start = self.out.len();
+        let mut is_first = true;
+        while let Some(key) = self.cursor.next_key(is_first)? {
+            is_first = false;
+            self.out.push(STRUCT_FIELDS);
+            let entry = open(self.out);
+            self.out.push(ENTRY_KEY);
+            put_varint(self.out, key.len() as u64);
+            self.out.extend_from_slice(key.as_bytes());
+            self.out.push(ENTRY_VALUE);
+            let value = open(self.out);
+            self.any_value().map_err(|failure| failure.in_field(&key))?;
+            close(self.out, value);
+            close(self.out, entry);
+        }
+        match has_duplicate_key(&self.out[start..], Kind::String) {
+            Ok(false) => Ok(()),
+            _ => Err(self.fail(Rule::Duplicate, "a key of the object comes twice")),
+        }
+    }
+
+    fn list_value(&mut self) -> Done {
+        self.require(Token::Array)?;
+        self.cursor.begin_array()?;
+        let mut index = 0;
+        while self.cursor.next_element(index == 0)? {
+            self.out.push(LIST_VALUES);
+            let value = open(self.out);
+            self.any_value()
+                .map_err(|failure| failure.at_index(index))?;
+            close(self.out, value);
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn any_value(&mut self) -> Done {
+        match self.cursor.peek()? {
+            Token::Null => {
+                self.cursor.literal("null")?;
+                self.out.extend([NULL_VALUE, 0]);
+            }
+            token @ (Token::True | Token::False) => {
+                self.out.push(BOOL_VALUE);
+                scalar::put_bool(token == Token::True, self.out);
+                self.cursor.literal(if token == Token::True {
+                    "true"
+                } else {
+                    "false"
+                })?;
+            }
+            Token::Number => {
+                self.out.push(NUMBER_VALUE);
+                self.scalar(Kind::Double)?;
+            }
+            Token::String => {
+                self.out.push(STRING_VALUE);
+                self.scalar(Kind::String)?;
+            }
+            Token::Object => {
+                self.out.push(STRUCT_VALUE);
+                let at = open(self.out);
+                self.structure()?;
+                close(self.out, at);
+            }
+            Token::Array => {
+                self.out.push(LIST_VALUE);
+                let at = open(self.out);
+                self.list_value()?;
+                close(self.out, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// The type may stand behind the members that need it, so it is looked up first.
+    fn any(&mut self) -> Done {
+        self.require(Token::Object)?;
+        let Some(url) = self.type_url()? else {
+            return self.empty_any();
+        };
+        let Some(id) = self.types.by_url(&url) else {
+            let failure = self.fail(Rule::InvalidValue, format!("unknown type {url:?}"));
+            return Err(failure.in_field("@type"));
+        };
+        self.out.push(ANY_TYPE_URL);
+        put_varint(self.out, url.len() as u64);
+        self.out.extend_from_slice(url.as_bytes());
+
+        let start = self.out.len();
+        self.out.push(ANY_VALUE);
+        let at = open(self.out);
+        let plan = self.types.message(id);
+        self.cursor.begin_object()?;
+        if plan.shape == Shape::Object {
+            self.members(plan, &[], true)?;
+        } else {
+            self.any_special(plan)?;
+        }
+        match self.out.len() - at {
+            1 => self.out.truncate(start),
+            _ => close(self.out, at),
+        }
+        Ok(())
+    }
+
+    /// `{}` is an Any without type and value.
+    fn empty_any(&mut self) -> Done {
+        self.cursor.begin_object()?;
+        match self.cursor.next_key(true)? {
+            None => Ok(()),
+            Some(_) => Err(self.fail(Rule::InvalidValue, "an Any names its type under '@type'")),
+        }
+    }
+
+    /// Looks ahead for `@type`; the reader stays where it is.
+    fn type_url(&self) -> Done<Option<Cow<'a, str>>> {
+        let mut ahead = self.cursor;
+        ahead.begin_object()?;
+        let mut url = None;
+        let mut is_first = true;
+        while let Some(key) = ahead.next_key(is_first)? {
+            is_first = false;
+            if key != "@type" {
+                ahead.skip_value()?;
+            } else if url.is_none() && ahead.peek()? == Token::String {
+                url = Some(ahead.string()?);
+            } else {
+                let failure = self.fail(Rule::InvalidValue, "expected one string");
+                return Err(failure.in_field("@type"));
+            }
+        }
+        Ok(url)
+    }
+
+    /// A type whose JSON is no object of fields stands under `value`.
+    fn any_special(&mut self, plan: &'a MessagePlan) -> Done {
+        let mut has_value = false;
+        let mut is_first = true;
+        while let Some(key) = self.cursor.next_key(is_first)? {
+            is_first = false;
+            if key != "value" {
+                self.unknown(&key, true)?;
+                continue;
+            }
+            if has_value {
+                return Err(self
+                    .fail(Rule::Duplicate, "the field is set twice")
+                    .in_field("value"));
+            }
+            has_value = true;
+            self.special_value(plan)
+                .map_err(|failure| failure.in_field("value"))?;
+        }
+        match has_value || plan.shape == Shape::Empty {
+            true => Ok(()),
+            false => Err(self.fail(Rule::InvalidValue, "this type stands under 'value'")),
+        }
+    }
+
+    fn special_value(&mut self, plan: &'a MessagePlan) -> Done {
+        if plan.shape != Shape::Empty {
+            return self.well_known(plan);
+        }
+        self.require(Token::Object)?;
+        self.cursor.begin_object()?;
+        self.members(plan, &[], false)
+    }
+}

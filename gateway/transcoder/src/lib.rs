@@ -1,0 +1,39 @@
+//! Compiled plans from descriptors: HTTP routes, JSON text straight to protobuf wire bytes, wire bytes straight to JSON text.
+//!
+//! Nothing here does I/O, and no message object is ever built: [`Schema::compile`] turns a descriptor set into tables once, and
+//! every request and response walks those tables.
+//!
+//! Sources of the rules: `google/api/http.proto` (routes and bindings), the ProtoJSON guide of protobuf.dev, AIP-127, AIP-134,
+//! AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
+
+mod encode;
+mod error;
+mod json;
+mod limits;
+mod mask;
+mod names;
+mod percent;
+mod plan;
+mod query;
+mod request;
+mod response;
+mod route;
+mod scalar;
+mod schema;
+mod status;
+pub mod stream;
+mod template;
+#[cfg(test)]
+mod testing;
+mod upload;
+mod wire;
+mod wkt;
+
+pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
+pub use limits::{
+    MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
+    MAX_QUERY_VALUE_BYTES,
+};
+pub use route::{Match, Route};
+pub use schema::{Idempotency, MethodKind, MethodPlan, Options, Schema};
+pub use status::{http_status, status_code_name};

@@ -1,0 +1,94 @@
+//! A read-only hash table from field and enum value names to indices, built once per message.
+
+/// Open addressing over a power-of-two table that is at most half full, so a miss ends after a few probes.
+#[derive(Debug)]
+pub(crate) struct NameTable {
+    slots: Box<[Slot]>,
+    mask: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    name: Box<str>,
+    index: u32,
+}
+
+const EMPTY: u32 = u32::MAX;
+
+impl NameTable {
+    /// Where a name comes twice, the first one counts.
+    pub(crate) fn new<'a>(names: impl Iterator<Item = (&'a str, u32)> + Clone) -> Self {
+        let size = (names.clone().count() * 2).next_power_of_two();
+        let vacant = Slot {
+            name: Box::default(),
+            index: EMPTY,
+        };
+        let mut table = NameTable {
+            slots: vec![vacant; size].into(),
+            mask: size - 1,
+        };
+        for (name, index) in names {
+            let at = table.probe(name);
+            if table.slots[at].index == EMPTY {
+                table.slots[at] = Slot {
+                    name: name.into(),
+                    index,
+                };
+            }
+        }
+        table
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<usize> {
+        let slot = &self.slots[self.probe(name)];
+        (slot.index != EMPTY).then_some(slot.index as usize)
+    }
+
+    /// The slot that holds `name`, or the vacant one where it would go.
+    fn probe(&self, name: &str) -> usize {
+        let mut at = hash(name.as_bytes()) & self.mask;
+        while self.slots[at].index != EMPTY && *self.slots[at].name != *name {
+            at = (at + 1) & self.mask;
+        }
+        at
+    }
+}
+
+/// FNV-1a: names are short, and the table's content comes from the schema, so no caller can make it collide.
+fn hash(bytes: &[u8]) -> usize {
+    let folded = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
+        (state ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (folded ^ (folded >> 32)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_every_name_and_nothing_else() {
+        let names: Vec<String> = (0..100).map(|n| format!("field_{n}")).collect();
+        let table = NameTable::new(
+            (0..)
+                .zip(&names)
+                .map(|(index, name)| (name.as_str(), index)),
+        );
+        for (index, name) in names.iter().enumerate() {
+            assert_eq!(table.get(name), Some(index));
+        }
+        assert_eq!(table.get("field_100"), None);
+        assert_eq!(table.get(""), None);
+    }
+
+    #[test]
+    fn first_of_two_equal_names_counts() {
+        let table = NameTable::new([("a", 1), ("a", 2)].into_iter());
+        assert_eq!(table.get("a"), Some(1));
+    }
+
+    #[test]
+    fn empty_table_finds_nothing() {
+        assert_eq!(NameTable::new([].into_iter()).get("a"), None);
+    }
+}

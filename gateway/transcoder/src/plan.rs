@@ -1,0 +1,205 @@
+//! Compiled message plans: everything the readers and writers ask about a type, in tables that refer to each other by index.
+
+mod build;
+
+use std::collections::HashMap;
+
+use crate::{
+    names::NameTable,
+    schema::Options,
+    wire::{Tag, WireType},
+};
+
+pub(crate) use build::build;
+
+/// Index of a message in [`Types::messages`]: an index and not a reference, because messages contain themselves.
+pub(crate) type MessageId = usize;
+pub(crate) type EnumId = usize;
+
+/// All types of one schema.
+#[derive(Debug)]
+pub(crate) struct Types {
+    pub(crate) messages: Vec<MessagePlan>,
+    pub(crate) enums: Vec<EnumPlan>,
+    pub(crate) by_name: HashMap<Box<str>, MessageId>,
+    pub(crate) options: Options,
+}
+
+#[derive(Debug)]
+pub(crate) struct MessagePlan {
+    pub(crate) name: Box<str>,
+    /// Sorted by number; extensions are among them under their name in brackets.
+    pub(crate) fields: Vec<FieldPlan>,
+    pub(crate) shape: Shape,
+    names: NameTable,
+    /// Index plus one by field number, for the small numbers that nearly all fields have.
+    dense: Vec<u16>,
+}
+
+/// How a message looks in JSON: its own way for the well-known types (ProtoJSON).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Object,
+    Empty,
+    Any,
+    Timestamp,
+    Duration,
+    FieldMask,
+    Struct,
+    Value,
+    ListValue,
+    Wrapper,
+}
+
+#[derive(Debug)]
+pub(crate) struct FieldPlan {
+    pub(crate) number: u32,
+    pub(crate) name: Box<str>,
+    pub(crate) json_name: Box<str>,
+    /// `"jsonName":`, ready to be copied.
+    pub(crate) key: Box<str>,
+    pub(crate) kind: Kind,
+    pub(crate) label: Label,
+    pub(crate) oneof: Option<u16>,
+    pub(crate) is_extension: bool,
+    /// Tag of one value; of the whole run where the field is packed.
+    pub(crate) tag: Tag,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Label {
+    /// Singular; the default value means absent.
+    Implicit,
+    /// Singular; presence is tracked.
+    Explicit,
+    Repeated,
+    /// Repeated, and written as one run. Both forms are read.
+    Packed,
+    Map,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Double,
+    Float,
+    Int32,
+    Int64,
+    Uint32,
+    Uint64,
+    Sint32,
+    Sint64,
+    Fixed32,
+    Fixed64,
+    Sfixed32,
+    Sfixed64,
+    Bool,
+    String,
+    Bytes,
+    Enum(EnumId),
+    Message(MessageId),
+    Group(MessageId),
+}
+
+#[derive(Debug)]
+pub(crate) struct EnumPlan {
+    /// `google.protobuf.NullValue`, which is JSON `null`.
+    pub(crate) is_null: bool,
+    names: NameTable,
+    numbers: Vec<i32>,
+    /// Sorted by number; the name is quoted. Of aliases, the one declared first.
+    quoted: Vec<(i32, Box<str>)>,
+}
+
+// === impl Types ===
+
+impl Types {
+    pub(crate) fn message(&self, id: MessageId) -> &MessagePlan {
+        &self.messages[id]
+    }
+
+    /// The type that an Any's URL names: what follows the last slash.
+    pub(crate) fn by_url(&self, url: &str) -> Option<MessageId> {
+        let (_, name) = url.rsplit_once('/')?;
+        self.by_name.get(name).copied()
+    }
+}
+
+// === impl MessagePlan ===
+
+impl MessagePlan {
+    /// The field with this JSON name or proto name; `guess` is tried first, as callers mostly send fields in order.
+    pub(crate) fn by_name(&self, name: &str, guess: usize) -> Option<usize> {
+        match self.fields.get(guess) {
+            Some(field) if *field.json_name == *name => Some(guess),
+            _ => self.names.get(name),
+        }
+    }
+
+    pub(crate) fn by_number(&self, number: u32) -> Option<usize> {
+        match self.dense.get(number as usize) {
+            Some(0) => None,
+            Some(index) => Some(usize::from(*index) - 1),
+            None => self
+                .fields
+                .binary_search_by_key(&number, |field| field.number)
+                .ok(),
+        }
+    }
+}
+
+// === impl FieldPlan ===
+
+impl FieldPlan {
+    pub(crate) fn is_singular(&self) -> bool {
+        matches!(self.label, Label::Implicit | Label::Explicit)
+    }
+
+    /// The message or group type of the field's values.
+    pub(crate) fn message(&self) -> Option<MessageId> {
+        match self.kind {
+            Kind::Message(id) | Kind::Group(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(crate) fn wire_type(self) -> WireType {
+        match self {
+            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => WireType::Fixed64,
+            Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => WireType::Fixed32,
+            Kind::String | Kind::Bytes | Kind::Message(_) => WireType::Delimited,
+            Kind::Group(_) => WireType::StartGroup,
+            _ => WireType::Varint,
+        }
+    }
+
+    pub(crate) fn is_packable(self) -> bool {
+        !matches!(
+            self.wire_type(),
+            WireType::Delimited | WireType::StartGroup | WireType::EndGroup
+        )
+    }
+}
+
+// === impl EnumPlan ===
+
+impl EnumPlan {
+    pub(crate) fn number(&self, name: &str) -> Option<i32> {
+        self.names.get(name).map(|index| self.numbers[index])
+    }
+
+    pub(crate) fn quoted_name(&self, number: i32) -> Option<&str> {
+        let matches = |index: usize| {
+            let (candidate, name) = self.quoted.get(index)?;
+            (*candidate == number).then_some(&**name)
+        };
+        // Values mostly count up from zero, so that the number is the index.
+        usize::try_from(number)
+            .ok()
+            .and_then(matches)
+            .or_else(|| matches(self.quoted.binary_search_by_key(&number, |v| v.0).ok()?))
+    }
+}

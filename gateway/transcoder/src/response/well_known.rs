@@ -1,0 +1,127 @@
+//! The well-known types that JSON writes in their own way.
+
+use super::{Decoder, utf8};
+use crate::{
+    error::ResponseError,
+    json,
+    plan::{MessagePlan, Shape},
+    wire::{Read, Reader, WireType},
+    wkt,
+};
+
+impl Decoder<'_> {
+    pub(super) fn well_known(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
+        match plan.shape {
+            Shape::Timestamp => self.time(wire, wkt::write_timestamp),
+            Shape::Duration => self.time(wire, wkt::write_duration),
+            Shape::FieldMask => self.field_mask(wire),
+            // One field, which stands for the whole message.
+            Shape::Wrapper | Shape::Struct | Shape::ListValue => self.only(plan, 0, wire, depth),
+            // Only the struct or list around a value counts as a level, as it does in JSON.
+            Shape::Value => self.value(plan, wire, depth.saturating_sub(1)),
+            Shape::Any => {
+                let (url, value) = read_any(wire)?;
+                if url.is_empty() && value.is_empty() {
+                    self.out.extend_from_slice(b"{}");
+                    return Ok(());
+                }
+                self.any(url, value, depth)
+            }
+            Shape::Object | Shape::Empty => self.members(plan, wire, true, depth),
+        }
+    }
+
+    fn time(
+        &mut self,
+        wire: &[u8],
+        write: fn(i64, i32, &mut Vec<u8>) -> Result<(), &'static str>,
+    ) -> Read<()> {
+        let (mut seconds, mut nanos) = (0, 0);
+        let mut reader = Reader::new(wire);
+        while let Some((number, wire_type)) = reader.tag()? {
+            match (number, wire_type) {
+                (1, WireType::Varint) => seconds = reader.varint()? as i64,
+                (2, WireType::Varint) => nanos = reader.varint()? as i32,
+                _ => reader.skip(number, wire_type)?,
+            }
+        }
+        write(seconds, nanos, self.out).map_err(ResponseError::new)
+    }
+
+    fn field_mask(&mut self, wire: &[u8]) -> Read<()> {
+        self.out.push(b'"');
+        let start = self.out.len();
+        let mut reader = Reader::new(wire);
+        while let Some((number, wire_type)) = reader.tag()? {
+            if (number, wire_type) != (1, WireType::Delimited) {
+                reader.skip(number, wire_type)?;
+                continue;
+            }
+            if self.out.len() > start {
+                self.out.push(b',');
+            }
+            let path = utf8(reader.delimited()?)?;
+            wkt::write_field_mask(path, self.out).map_err(ResponseError::new)?;
+        }
+        self.out.push(b'"');
+        Ok(())
+    }
+
+    /// A Value is the member of its oneof that came last; without one it is `null`.
+    fn value(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
+        let mut last = None;
+        let mut reader = Reader::new(wire);
+        while let Some((number, wire_type)) = reader.tag()? {
+            if let Some(index) = super::find(plan, number, wire_type, usize::MAX) {
+                last = Some(index);
+            }
+            if (number, wire_type) == (2, WireType::Fixed64) {
+                let mut ahead = reader;
+                if !f64::from_bits(ahead.fixed64()?).is_finite() {
+                    return Err(ResponseError::new(
+                        "a google.protobuf.Value can't be NaN or infinite",
+                    ));
+                }
+            }
+            reader.skip(number, wire_type)?;
+        }
+        match last {
+            Some(index) => self.only(plan, index, wire, depth),
+            None => {
+                self.out.extend_from_slice(b"null");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn any(&mut self, url: &str, value: &[u8], depth: usize) -> Read<()> {
+        let Some(id) = self.types.by_url(url) else {
+            return Err(ResponseError::new("the Any's type is not in the schema"));
+        };
+        self.out.extend_from_slice(b"{\"@type\":");
+        json::put_string(url, self.out);
+        let plan = self.types.message(id);
+        if plan.shape == Shape::Object {
+            self.members(plan, value, false, depth + 1)?;
+        } else {
+            self.out.extend_from_slice(b",\"value\":");
+            self.message(id, value, depth + 1)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+}
+
+/// Type URL and value of an Any.
+pub(crate) fn read_any(wire: &[u8]) -> Read<(&str, &[u8])> {
+    let (mut url, mut value) = ("", &wire[..0]);
+    let mut reader = Reader::new(wire);
+    while let Some((number, wire_type)) = reader.tag()? {
+        match (number, wire_type) {
+            (1, WireType::Delimited) => url = utf8(reader.delimited()?)?,
+            (2, WireType::Delimited) => value = reader.delimited()?,
+            _ => reader.skip(number, wire_type)?,
+        }
+    }
+    Ok((url, value))
+}

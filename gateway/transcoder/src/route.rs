@@ -1,0 +1,180 @@
+//! Matching a path: one trie of segments for all routes, with literal before `*` before `**`, and backtracking.
+
+#[cfg(test)]
+mod tests;
+mod trie;
+
+use std::sync::Arc;
+
+use crate::{
+    error::{RequestError, ResponseError},
+    plan::Types,
+    request, response,
+    schema::MethodPlan,
+    template::{Segment, Template},
+    upload,
+};
+
+pub(crate) use trie::{Router, Spans};
+
+/// One HTTP binding of a method.
+#[derive(Debug)]
+pub struct Route {
+    pub(crate) types: Arc<Types>,
+    pub(crate) method: Arc<MethodPlan>,
+    /// `*` stands for every method.
+    pub(crate) http_method: http::Method,
+    pub(crate) text: Box<str>,
+    pub(crate) template: Template,
+    pub(crate) variables: Vec<RouteVariable>,
+    pub(crate) body: Body,
+    /// Index of the output field that `response_body` names.
+    pub(crate) response: Option<usize>,
+    /// Index of the FieldMask field that a PATCH fills from its body.
+    pub(crate) mask: Option<usize>,
+    pub(crate) upload: Option<upload::Upload>,
+    pub(crate) download: Option<upload::Download>,
+}
+
+/// What the request body becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    None,
+    Whole,
+    Field(usize),
+}
+
+/// A variable of the template, resolved against the request message.
+#[derive(Debug)]
+pub(crate) struct RouteVariable {
+    /// Field indices from the request message down to the scalar.
+    pub(crate) fields: Vec<usize>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) is_multi: bool,
+}
+
+/// A route that takes a request, with what its template has captured.
+#[derive(Debug, Clone, Copy)]
+pub struct Match<'a> {
+    pub(crate) route: &'a Arc<Route>,
+    pub(crate) path: &'a str,
+    pub(crate) spans: Spans,
+}
+
+// === impl Route ===
+
+impl Route {
+    /// The method behind the route.
+    pub fn method(&self) -> &Arc<MethodPlan> {
+        &self.method
+    }
+
+    /// The path template as written, for `http.route` and for people.
+    pub fn template(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the request body is raw bytes (`google.api.HttpBody`) instead of JSON: then [`Match::encode_upload_head`] and
+    /// [`Match::encode_upload_chunk`] take the place of [`Match::encode_request`].
+    pub fn is_upload(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// Whether the response body is raw bytes (`google.api.HttpBody`) instead of JSON: then [`Route::http_body_response`]
+    /// takes the place of [`Route::write_response`].
+    pub fn is_download(&self) -> bool {
+        self.download.is_some()
+    }
+
+    /// Appends the JSON of one response message; of its `response_body` field where the rule names one.
+    ///
+    /// # Errors
+    /// The bytes are not a message of the method's output type, or hold what ProtoJSON can't say. `out` is as before then.
+    pub fn write_response(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+        let start = out.len();
+        let written = match self.response {
+            None => response::write_message(&self.types, self.method.output, wire, out),
+            Some(field) => response::write_field(&self.types, self.method.output, field, wire, out),
+        };
+        written.inspect_err(|_| out.truncate(start))
+    }
+
+    /// The content type (empty where none is set) and the place of the data inside `wire`, of an `HttpBody` response.
+    ///
+    /// # Errors
+    /// The bytes are not such a message.
+    pub fn http_body_response<'w>(
+        &self,
+        wire: &'w [u8],
+    ) -> Result<(&'w str, std::ops::Range<usize>), ResponseError> {
+        upload::read_response(self, wire)
+    }
+}
+
+// === impl Match ===
+
+impl<'a> Match<'a> {
+    /// The route, to be kept for as long as its responses arrive.
+    pub fn route(&self) -> &'a Arc<Route> {
+        self.route
+    }
+
+    /// The method behind the route.
+    pub fn method(&self) -> &'a MethodPlan {
+        &self.route.method
+    }
+
+    /// Appends the request message: path variables, query parameters and JSON body in one protobuf encoding, without frame header.
+    ///
+    /// # Errors
+    /// The caller's fault, with the field it concerns. `out` is as before then.
+    pub fn encode_request(
+        &self,
+        query: Option<&str>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let start = out.len();
+        request::encode(self, query, body, out).map_err(|failure| {
+            out.truncate(start);
+            *failure
+        })
+    }
+
+    /// Appends the first message of an upload: path variables, query parameters and the content type of the body.
+    ///
+    /// # Errors
+    /// As [`Match::encode_request`]; also where the route is no upload.
+    pub fn encode_upload_head(
+        &self,
+        query: Option<&str>,
+        content_type: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let start = out.len();
+        upload::encode_head(self, query, content_type, out).map_err(|failure| {
+            out.truncate(start);
+            *failure
+        })
+    }
+
+    /// Appends a message that carries only the next bytes of an upload. For a unary method it continues the message of the
+    /// head, as protobuf merges what is concatenated, and is called once.
+    pub fn encode_upload_chunk(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        upload::encode_chunk(self.route, bytes, out);
+    }
+
+    /// The raw text that a variable has captured.
+    pub(crate) fn captured(&self, variable: &RouteVariable) -> &'a str {
+        let segments = &self.route.template.segments;
+        let glob = segments.iter().position(|s| *s == Segment::Glob);
+        // What lies behind a `**` moves by as many segments as it took beyond one.
+        let place = |index: usize| match glob {
+            Some(glob) if index > glob => index + self.spans.len() - segments.len(),
+            _ => index,
+        };
+        self.spans
+            .text(self.path, place(variable.start), place(variable.end))
+    }
+}

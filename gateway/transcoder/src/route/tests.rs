@@ -1,0 +1,311 @@
+//! Which template takes which path, and what its variables get.
+
+use http::Method;
+use proptest::prelude::*;
+
+use crate::{
+    MAX_PATH_BYTES, MAX_PATH_SEGMENTS, RouteError, Schema,
+    template::{Segment, Template},
+    testing,
+};
+
+/// A service with one method per template, named `M0`, `M1`, ….
+fn schema(rules: &[&str]) -> Schema {
+    let mut methods = String::new();
+    for (index, rule) in rules.iter().enumerate() {
+        methods += &format!(
+            "rpc M{index}(In) returns (In) {{ option (google.api.http) = {{ {rule} }}; }}\n"
+        );
+    }
+    testing::compile(&format!(
+        "message In {{ string a = 1; string b = 2; string x = 3; In in = 4; }} service S {{ {methods} }}"
+    ))
+    .unwrap()
+}
+
+fn gets(templates: &[&str]) -> Schema {
+    let rules: Vec<String> = templates.iter().map(|t| format!("get: \"{t}\"")).collect();
+    schema(&rules.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The template that takes the path, with its variables.
+fn route(schema: &Schema, method: &str, path: &str) -> String {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    match schema.route(&method, path) {
+        Ok(found) => {
+            let mut text = found.route.template().to_owned();
+            for variable in &found.route.variables {
+                text += &format!(" {}", found.captured(variable));
+            }
+            text
+        }
+        Err(RouteError::MethodNotAllowed { allow }) => format!("405 {allow:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+const NONE: &str = "no route matches the path";
+
+#[test]
+fn literal_wins_over_star_wins_over_glob_with_backtracking() {
+    let schema = gets(&[
+        "/v1/{x=**}",
+        "/v1/{a}/{b}",
+        "/v1/shelves/{b}",
+        "/v1/{a}/books",
+        "/v1/shelves/{a}/books/{b}",
+        "/v1/{a}/{b}/pens/last",
+    ]);
+    let cases = [
+        ("/v1", "/v1/{x=**} "),
+        ("/v1/q", "/v1/{x=**} q"),
+        ("/v1/q/r", "/v1/{a}/{b} q r"),
+        ("/v1/shelves/r", "/v1/shelves/{b} r"),
+        ("/v1/shelves/books", "/v1/shelves/{b} books"),
+        ("/v1/q/books", "/v1/{a}/books q"),
+        ("/v1/shelves/r/books/s", "/v1/shelves/{a}/books/{b} r s"),
+        ("/v1/shelves/r/books", "/v1/{x=**} shelves/r/books"),
+        ("/v1/shelves/r/pens/last", "/v1/{a}/{b}/pens/last shelves r"),
+        (
+            "/v1/shelves/r/pens/first",
+            "/v1/{x=**} shelves/r/pens/first",
+        ),
+        ("/v2/q", NONE),
+        ("/", NONE),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(route(&schema, "GET", path), expected, "{path}");
+    }
+}
+
+#[test]
+fn registered_verbs_win_and_unknown_ones_stay_text() {
+    let schema = gets(&[
+        "/person",
+        "/person/{a}",
+        "/{x=**}:verb",
+        "/v1/{a=items/*}:a%2Fb",
+        "/v1/{x=**}",
+    ]);
+    let cases = [
+        ("/person", "/person"),
+        ("/person/jason", "/person/{a} jason"),
+        ("/person:verb", "/{x=**}:verb person"),
+        ("/person/jason:verb", "/{x=**}:verb person/jason"),
+        ("/person/jason%3Averb", "/person/{a} jason%3Averb"),
+        ("/person/jason:nerb", "/person/{a} jason:nerb"),
+        ("/person/jason:nerb:verb", "/{x=**}:verb person/jason:nerb"),
+        ("/person/jason:", "/person/{a} jason:"),
+        ("/animal", NONE),
+        ("/:verb", "/{x=**}:verb "),
+        ("/v1/items/7:a%2fb", "/v1/{a=items/*}:a%2Fb items/7"),
+        ("/v1/:verb", "/{x=**}:verb v1/"),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(route(&schema, "GET", path), expected, "{path}");
+    }
+}
+
+#[test]
+fn literals_may_follow_a_glob() {
+    let schema = gets(&["/a/{x=b/**}/z", "/a/{x=b/**}/z/{a}/y", "/a/{x=**}"]);
+    let cases = [
+        ("/a/b/z", "/a/{x=b/**}/z b"),
+        ("/a/b/c/d/z", "/a/{x=b/**}/z b/c/d"),
+        ("/a/b/c/z/q/y", "/a/{x=b/**}/z/{a}/y b/c q"),
+        ("/a/b/c/z/q", "/a/{x=**} b/c/z/q"),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(route(&schema, "GET", path), expected, "{path}");
+    }
+}
+
+#[test]
+fn nested_and_fixed_variables_capture_their_segments() {
+    let schema = gets(&["/v1/{in.in.a=shelves/*}/books/{b=7}", "/"]);
+    assert_eq!(
+        route(&schema, "GET", "/v1/shelves/1/books/7"),
+        "/v1/{in.in.a=shelves/*}/books/{b=7} shelves/1 7"
+    );
+    assert_eq!(route(&schema, "GET", "/v1/shelves/1/books/8"), NONE);
+    assert_eq!(route(&schema, "GET", "/"), "/");
+}
+
+#[test]
+fn empty_segments_match_nothing() {
+    let schema = gets(&["/v1/{a}", "/v2/{x=**}"]);
+    for path in [
+        "/v1/", "/v1//", "//v1/q", "/v1/q/", "/v2/q//r", "/v2/q/", "/v2/",
+    ] {
+        assert_eq!(route(&schema, "GET", path), NONE, "{path}");
+    }
+}
+
+#[test]
+fn literals_compare_decoded() {
+    let schema = gets(&["/v1/a%20b", "/v1/c"]);
+    for path in ["/v1/a%20b", "/%761/a%20b"] {
+        assert_eq!(route(&schema, "GET", path), "/v1/a%20b", "{path}");
+    }
+    assert_eq!(route(&schema, "GET", "/v1/%63"), "/v1/c");
+}
+
+#[test]
+fn other_methods_of_a_path_are_named() {
+    let schema = schema(&[
+        "get: \"/v1/{a}\" additional_bindings { put: \"/v1/{a}\" body: \"in\" }",
+        "delete: \"/v1/{x=**}\"",
+        "custom: { kind: \"PURGE\" path: \"/v1/cache\" }",
+        "custom: { kind: \"*\" path: \"/any\" }",
+        "post: \"/any\"",
+        "custom: { kind: \"HEAD\" path: \"/v1/heads/{a}\" }",
+        "get: \"/v1/heads/{b}\"",
+    ]);
+    let cases = [
+        ("GET", "/v1/cache", "/v1/{a} cache"),
+        ("HEAD", "/v1/cache", "/v1/{a} cache"),
+        ("PURGE", "/v1/cache", "/v1/cache"),
+        ("purge", "/v1/cache", "405 [DELETE, GET, HEAD, PURGE, PUT]"),
+        ("DELETE", "/v1/cache", "/v1/{x=**} cache"),
+        ("POST", "/v1/q", "405 [DELETE, GET, HEAD, PUT]"),
+        ("POST", "/v1/q/r", "405 [DELETE]"),
+        ("POST", "/v3", NONE),
+        ("POST", "/any", "/any"),
+        ("PROPFIND", "/any", "/any"),
+        ("HEAD", "/v1/heads/q", "/v1/heads/{a} q"),
+    ];
+    for (method, path, expected) in cases {
+        assert_eq!(route(&schema, method, path), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn malformed_paths_are_refused() {
+    let schema = gets(&["/{x=**}"]);
+    let long = format!("/{}", "a".repeat(MAX_PATH_BYTES));
+    let deep = "/a".repeat(MAX_PATH_SEGMENTS + 1);
+    let bad = [
+        "",
+        "v1",
+        "/.",
+        "/a/..",
+        "/%2e%2E/b",
+        "/%",
+        "/%zz",
+        "/%00",
+        "/%ff",
+        &long,
+        &deep,
+    ];
+    for path in bad {
+        let error = schema.route(&Method::GET, path).unwrap_err();
+        assert!(
+            matches!(error, RouteError::BadPath { .. }),
+            "{path}: {error}"
+        );
+    }
+    assert!(
+        schema
+            .route(&Method::GET, &"/a".repeat(MAX_PATH_SEGMENTS))
+            .is_ok()
+    );
+}
+
+/// Each printable character, encoded, in a variable of one segment and of several.
+#[test]
+fn variables_decode_as_the_table_says() {
+    let schema = gets(&["/one/{a}", "/many/{x=**}", "/two/{x=p/*}"]);
+    let encode = |path: &str| {
+        let mut out = Vec::new();
+        let found = schema.route(&Method::GET, path).unwrap();
+        found.encode_request(None, b"", &mut out).unwrap();
+        String::from_utf8(out[2..].to_vec()).unwrap()
+    };
+    for byte in 0x20u8..0x7f {
+        for escape in [format!("%{byte:02x}"), format!("%{byte:02X}")] {
+            let plain = char::from(byte).to_string();
+            let multi = if byte == b'/' {
+                escape.clone()
+            } else {
+                plain.clone()
+            };
+            assert_eq!(encode(&format!("/one/a{escape}b")), format!("a{plain}b"));
+            assert_eq!(encode(&format!("/many/a{escape}b")), format!("a{multi}b"));
+            assert_eq!(
+                encode(&format!("/many/q/a{escape}b")),
+                format!("q/a{multi}b")
+            );
+            assert_eq!(
+                encode(&format!("/two/p/a{escape}b")),
+                format!("p/a{multi}b")
+            );
+        }
+    }
+    assert_eq!(encode("/one/a+b"), "a+b");
+    assert_eq!(encode("/one/%E2%82%AC"), "€");
+}
+
+/// Matches by trying every split of the path, without a trie.
+fn oracle(segments: &[Segment], path: &[&str]) -> bool {
+    match (segments, path) {
+        ([], []) => true,
+        ([Segment::Literal(text), rest @ ..], [first, path @ ..]) => {
+            **text == **first && oracle(rest, path)
+        }
+        ([Segment::Star, rest @ ..], [_, path @ ..]) => oracle(rest, path),
+        ([Segment::Glob, rest @ ..], path) => {
+            (0..=path.len()).any(|taken| oracle(rest, &path[taken..]))
+        }
+        _ => false,
+    }
+}
+
+fn template() -> impl Strategy<Value = String> {
+    let segment = prop_oneof![3 => Just("a"), 3 => Just("b"), 2 => Just("*"), 1 => Just("**")];
+    let verb = prop_oneof![3 => Just(""), 1 => Just(":v")];
+    (proptest::collection::vec(segment, 1..5), verb).prop_filter_map(
+        "one ** at most",
+        |(parts, verb)| {
+            let text = format!("/{}{verb}", parts.join("/"));
+            Template::parse(&text).is_ok().then_some(text)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn trie_agrees_with_the_oracle(
+        templates in proptest::collection::hash_set(template(), 1..8),
+        paths in proptest::collection::vec(
+            proptest::collection::vec(prop_oneof![Just("a"), Just("b"), Just("c")], 1..6), 40),
+        has_verb in any::<bool>(),
+    ) {
+        let templates: Vec<&str> = templates.iter().map(String::as_str).collect();
+        let schema = gets(&templates);
+        for path in paths {
+            let text = format!("/{}{}", path.join("/"), if has_verb { ":v" } else { "" });
+            let matches: Vec<&str> = templates.iter().copied().filter(|template| {
+                let template = Template::parse(template).unwrap();
+                // A verb that no template of this path registers stays part of the last segment.
+                let mut path = path.clone();
+                let last = format!("{}:v", path[path.len() - 1]);
+                if has_verb && template.verb.is_none() {
+                    path.pop();
+                    path.push(&last);
+                }
+                (template.verb.is_none() || has_verb) && oracle(&template.segments, &path)
+            }).collect();
+            match schema.route(&Method::GET, &text) {
+                Ok(found) => {
+                    let taken = found.route.template();
+                    prop_assert!(matches.contains(&taken), "{text}: {taken} of {matches:?}");
+                    let verbed = matches.iter().any(|template| template.ends_with(":v"));
+                    prop_assert_eq!(taken.ends_with(":v"), verbed, "{}: {:?}", text, matches);
+                }
+                Err(error) => prop_assert!(matches.is_empty(), "{text}: {error}, {matches:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! A compiled schema: types, methods and routes of one descriptor set.
+
+mod builtin;
+mod rules;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor, ServiceDescriptor};
+
+use crate::{
+    error::{CompileError, Problem, RouteError},
+    plan::{self, MessageId, Types},
+    route::{Match, Router},
+};
+
+/// Everything compiled from one descriptor set. Immutable; share it behind an `Arc`.
+#[derive(Debug)]
+pub struct Schema {
+    pub(crate) types: Arc<Types>,
+    services: Vec<Box<str>>,
+    methods: HashMap<Box<str>, Arc<MethodPlan>>,
+    router: Router,
+    notes: Vec<Problem>,
+}
+
+/// Where ProtoJSON leaves a choice. The default is ProtoJSON's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Responses show scalars without presence at their default, empty lists and empty maps, instead of leaving them out.
+    pub emit_defaults: bool,
+    /// Requests may carry JSON keys that no field has, instead of being refused.
+    pub ignore_unknown_fields: bool,
+}
+
+/// One method of a service.
+#[derive(Debug)]
+pub struct MethodPlan {
+    path: Box<str>,
+    kind: MethodKind,
+    idempotency: Idempotency,
+    input_name: Box<str>,
+    output_name: Box<str>,
+    pub(crate) input: MessageId,
+    pub(crate) output: MessageId,
+}
+
+/// Which sides of a method stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MethodKind {
+    /// One request, one response.
+    Unary,
+    /// Many requests, one response.
+    ClientStreaming,
+    /// One request, many responses.
+    ServerStreaming,
+    /// Many of both.
+    BidiStreaming,
+}
+
+/// `google.protobuf.MethodOptions.idempotency_level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// Nothing is promised.
+    Unknown,
+    /// The method only reads.
+    NoSideEffects,
+    /// Doing it twice is doing it once.
+    Idempotent,
+}
+
+// === impl Schema ===
+
+impl Schema {
+    /// Compiles an encoded `google.protobuf.FileDescriptorSet` (proto2 and proto3, imports included).
+    ///
+    /// # Errors
+    /// Every problem of the set: unresolvable types, malformed or contradicting `google.api.http` rules, ambiguous routes.
+    pub fn compile(descriptor_set: &[u8]) -> Result<Schema, CompileError> {
+        Self::compile_with(descriptor_set, Options::default())
+    }
+
+    /// [`Schema::compile`] with choices of one's own.
+    ///
+    /// # Errors
+    /// As [`Schema::compile`].
+    pub fn compile_with(descriptor_set: &[u8], options: Options) -> Result<Schema, CompileError> {
+        let pool = load(descriptor_set)?;
+        let mut schema = Schema {
+            types: Arc::new(plan::build(&pool, options)),
+            services: pool.services().map(|s| s.full_name().into()).collect(),
+            methods: HashMap::new(),
+            router: Router::default(),
+            notes: Vec::new(),
+        };
+        let mut problems = Vec::new();
+        for service in pool.services() {
+            schema.add_service(&service, &mut problems);
+        }
+        if problems.is_empty() {
+            Ok(schema)
+        } else {
+            Err(CompileError { problems })
+        }
+    }
+
+    /// Full names of all services, in the order of the set.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().map(|name| &**name)
+    }
+
+    /// The method at `/package.Service/Method`.
+    pub fn method(&self, path: &str) -> Option<&MethodPlan> {
+        self.methods.get(path).map(|method| &**method)
+    }
+
+    /// All methods, sorted by path.
+    pub fn methods(&self) -> impl Iterator<Item = &MethodPlan> {
+        let sorted: BTreeMap<_, _> = self.methods.iter().collect();
+        sorted.into_values().map(|method| &**method)
+    }
+
+    /// What is worth an operator's attention, but no reason to refuse the set.
+    pub fn notes(&self) -> &[Problem] {
+        &self.notes
+    }
+
+    /// Finds the route for a raw, undecoded path (without query). `HEAD` takes the route of `GET` unless it has its own.
+    ///
+    /// # Errors
+    /// No such path, no such method on it, or a malformed path.
+    pub fn route<'a>(
+        &'a self,
+        method: &http::Method,
+        path: &'a str,
+    ) -> Result<Match<'a>, RouteError> {
+        self.router.find(method, path)
+    }
+
+    fn add_service(&mut self, service: &ServiceDescriptor, problems: &mut Vec<Problem>) {
+        for descriptor in service.methods() {
+            let options = rules::read_options(&descriptor);
+            let method = Arc::new(self.method_plan(&descriptor, options.idempotency()));
+            let place = Place {
+                file: service.parent_file().name().into(),
+                element: descriptor.full_name().into(),
+            };
+            self.methods.insert(method.path.clone(), method.clone());
+            let Some(rule) = options.http else { continue };
+            let mut compiler = rules::Compiler {
+                types: &self.types,
+                method: &method,
+                place: &place,
+                problems,
+                notes: &mut self.notes,
+            };
+            for route in compiler.compile(&rule) {
+                if let Err(reason) = self.router.insert(route, &place) {
+                    problems.push(place.problem(reason));
+                }
+            }
+        }
+    }
+
+    fn method_plan(&self, descriptor: &MethodDescriptor, idempotency: Idempotency) -> MethodPlan {
+        let service = descriptor.parent_service();
+        let (input, output) = (descriptor.input(), descriptor.output());
+        MethodPlan {
+            path: format!("/{}/{}", service.full_name(), descriptor.name()).into(),
+            kind: match (
+                descriptor.is_client_streaming(),
+                descriptor.is_server_streaming(),
+            ) {
+                (false, false) => MethodKind::Unary,
+                (true, false) => MethodKind::ClientStreaming,
+                (false, true) => MethodKind::ServerStreaming,
+                (true, true) => MethodKind::BidiStreaming,
+            },
+            idempotency,
+            input: self.types.by_name[input.full_name()],
+            output: self.types.by_name[output.full_name()],
+            input_name: input.full_name().into(),
+            output_name: output.full_name().into(),
+        }
+    }
+}
+
+fn load(descriptor_set: &[u8]) -> Result<DescriptorPool, CompileError> {
+    let resolve = || {
+        let mut pool = builtin::pool()?;
+        pool.decode_file_descriptor_set(descriptor_set)?;
+        builtin::add_error_details(&mut pool)?;
+        Ok(pool)
+    };
+    resolve().map_err(|error: DescriptorError| CompileError {
+        problems: vec![Problem {
+            file: error.file().unwrap_or_default().to_owned(),
+            element: String::new(),
+            reason: error.to_string(),
+        }],
+    })
+}
+
+/// Where a rule is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) file: Box<str>,
+    pub(crate) element: Box<str>,
+}
+
+impl Place {
+    pub(crate) fn problem(&self, reason: impl Into<String>) -> Problem {
+        Problem {
+            file: self.file.to_string(),
+            element: self.element.to_string(),
+            reason: reason.into(),
+        }
+    }
+}
+
+// === impl MethodPlan ===
+
+impl MethodPlan {
+    /// `/package.Service/Method`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Which sides stream.
+    pub fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    /// What the contract promises about repeating a call.
+    pub fn idempotency(&self) -> Idempotency {
+        self.idempotency
+    }
+
+    /// Full name of the request message.
+    pub fn input(&self) -> &str {
+        &self.input_name
+    }
+
+    /// Full name of the response message.
+    pub fn output(&self) -> &str {
+        &self.output_name
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! What compiles, what is refused and why.
+
+use crate::{Idempotency, MethodKind, Schema, testing};
+
+const MESSAGES: &str = "
+    message In { string name = 1; Book book = 2; repeated string tags = 3; map<string, string> labels = 4;
+      google.protobuf.Timestamp time = 5; google.api.HttpBody raw = 6; Book other = 7; int32 number = 8; }
+    message Book { string name = 1; Book sequel = 2; }
+";
+
+fn rules(rules: &[&str]) -> String {
+    let mut methods = String::new();
+    for (index, rule) in rules.iter().enumerate() {
+        methods += &format!(
+            "rpc M{index}(In) returns (In) {{ option (google.api.http) = {{ {rule} }}; }}\n"
+        );
+    }
+    format!("{MESSAGES} service S {{ {methods} }}")
+}
+
+#[test]
+fn every_bad_rule_is_reported_with_its_place() {
+    let cases = [
+        ("get: \"v1\"", "starts with '/'"),
+        ("get: \"/a/{nope}\"", "t.In has no field 'nope'"),
+        ("get: \"/b/{book.nope}\"", "t.Book has no field 'nope'"),
+        ("get: \"/c/{name.x}\"", "only messages have fields"),
+        ("get: \"/d/{tags}\"", "'tags' is repeated"),
+        ("get: \"/e/{labels}\"", "'labels' is repeated"),
+        ("get: \"/f/{book}\"", "is a message"),
+        ("get: \"/g/{name}/{name}\"", "comes twice"),
+        (
+            "post: \"/h\" body: \"nope\"",
+            "body: t.In has no field 'nope'",
+        ),
+        ("post: \"/i\" body: \"book.name\"", "at its top level"),
+        (
+            "get: \"/j\" response_body: \"nope\"",
+            "response_body: t.In has no field 'nope'",
+        ),
+        ("post: \"/k/{name}\" body: \"name\"", "'name' is the body"),
+        ("body: \"*\"", "names no method and path"),
+        ("custom: { kind: \"\" path: \"/l\" }", "not an HTTP method"),
+        (
+            "get: \"/m\" additional_bindings { get: \"/n\" additional_bindings { get: \"/o\" } }",
+            "can't be nested",
+        ),
+    ];
+    let all: Vec<&str> = cases.iter().map(|(rule, _)| *rule).collect();
+    let error = testing::compile(&rules(&all)).unwrap_err();
+    assert_eq!(error.problems.len(), cases.len(), "{error}");
+    for (index, (problem, (rule, reason))) in error.problems.iter().zip(cases).enumerate() {
+        assert_eq!(problem.file, "t.proto");
+        assert_eq!(problem.element, format!("t.S.M{index}"));
+        assert!(problem.reason.contains(reason), "{rule}: {problem}");
+    }
+}
+
+#[test]
+fn ambiguous_rules_name_both_places() {
+    let error = testing::compile(&rules(&[
+        "get: \"/v1/{name=books/*}\"",
+        "get: \"/v1/books/{book.name}\"",
+        "get: \"/v1/books/*:verb\"",
+        "post: \"/v1/books/*\"",
+    ]))
+    .unwrap_err();
+    let [problem] = error.problems.as_slice() else {
+        panic!("{error}")
+    };
+    assert_eq!(problem.element, "t.S.M1");
+    assert!(problem.reason.contains("t.S.M0 in t.proto"), "{problem}");
+}
+
+#[test]
+fn path_variables_may_lie_inside_the_body() {
+    let rule = "patch: \"/v1/{book.name=books/*}\" body: \"book\"";
+    assert!(testing::compile(&rules(&[rule])).is_ok());
+    assert!(testing::compile(&rules(&["get: \"/v1/{time}/{number}\""])).is_ok());
+}
+
+#[test]
+fn streams_without_a_json_form_are_notes() {
+    let schema = testing::compile(&format!(
+        "{MESSAGES} service S {{
+            rpc Up(stream In) returns (In) {{ option (google.api.http) = {{ post: \"/up\" body: \"raw\" }}; }}
+            rpc Client(stream In) returns (In) {{ option (google.api.http) = {{ post: \"/c\" body: \"*\" }}; }}
+            rpc Both(stream In) returns (stream In) {{ option (google.api.http) = {{ post: \"/b\" body: \"*\" }}; }}
+            rpc Down(In) returns (stream In) {{ option (google.api.http) = {{ delete: \"/d\" body: \"*\" }}; }}
+        }}"
+    ))
+    .unwrap();
+    let notes: Vec<String> = schema.notes().iter().map(ToString::to_string).collect();
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert!(notes[0].contains("t.S.Client") && notes[0].contains("not reachable"));
+    assert!(notes[1].contains("t.S.Both"));
+    assert!(notes[2].contains("t.S.Down") && notes[2].contains("takes a body"));
+    assert!(
+        schema
+            .route(&http::Method::POST, "/up")
+            .unwrap()
+            .route()
+            .is_upload()
+    );
+    assert!(schema.route(&http::Method::POST, "/c").is_err());
+}
+
+#[test]
+fn methods_tell_their_kind_and_promise() {
+    let schema = testing::compile(
+        "message M {} service S {
+            rpc Read(M) returns (M) { option idempotency_level = NO_SIDE_EFFECTS; }
+            rpc Put(stream M) returns (M) { option idempotency_level = IDEMPOTENT; }
+            rpc Watch(M) returns (stream google.protobuf.Empty);
+            rpc Chat(stream M) returns (stream M);
+        }",
+    )
+    .unwrap();
+    assert_eq!(schema.services().collect::<Vec<_>>(), ["t.S"]);
+    let cases = [
+        ("/t.S/Chat", MethodKind::BidiStreaming, Idempotency::Unknown),
+        (
+            "/t.S/Put",
+            MethodKind::ClientStreaming,
+            Idempotency::Idempotent,
+        ),
+        ("/t.S/Read", MethodKind::Unary, Idempotency::NoSideEffects),
+        (
+            "/t.S/Watch",
+            MethodKind::ServerStreaming,
+            Idempotency::Unknown,
+        ),
+    ];
+    for (method, (path, kind, idempotency)) in schema.methods().zip(cases) {
+        assert_eq!(
+            (method.path(), method.kind(), method.idempotency()),
+            (path, kind, idempotency)
+        );
+    }
+    assert_eq!(schema.methods().count(), 4);
+    let watch = schema.method("/t.S/Watch").unwrap();
+    assert_eq!(
+        (watch.input(), watch.output()),
+        ("t.M", "google.protobuf.Empty")
+    );
+    assert!(schema.method("/t.S/Nope").is_none());
+}
+
+#[test]
+fn bytes_that_are_no_descriptor_set_are_one_problem() {
+    let error = Schema::compile(b"\xff\xff").unwrap_err();
+    assert_eq!(error.problems.len(), 1);
+}
+
+#[test]
+fn empty_set_still_knows_the_standard_details() {
+    let schema = Schema::compile(b"").unwrap();
+    let knows = |name: &str| schema.types.by_name.contains_key(name);
+    assert!(knows("google.rpc.BadRequest.FieldViolation"));
+    assert!(knows("google.rpc.QuotaFailure"));
+    assert!(knows("google.protobuf.Timestamp"));
+}

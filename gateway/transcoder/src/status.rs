@@ -1,0 +1,114 @@
+//! `google.rpc` codes: their HTTP status, and the JSON of `google.rpc.Status`.
+
+use http::StatusCode;
+
+use crate::{
+    json, response,
+    schema::Schema,
+    wire::{Read, Reader, WireType},
+};
+
+/// What the public must not see: stack traces of a backend.
+const STRIPPED: &str = "google.rpc.DebugInfo";
+
+/// The HTTP status of a gRPC code (`google/rpc/code.proto`); unknown codes are internal errors.
+pub fn http_status(code: i32) -> StatusCode {
+    match code {
+        0 => StatusCode::OK,
+        1 => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        3 | 9 | 11 => StatusCode::BAD_REQUEST,
+        4 => StatusCode::GATEWAY_TIMEOUT,
+        5 => StatusCode::NOT_FOUND,
+        6 | 10 => StatusCode::CONFLICT,
+        7 => StatusCode::FORBIDDEN,
+        8 => StatusCode::TOO_MANY_REQUESTS,
+        12 => StatusCode::NOT_IMPLEMENTED,
+        14 => StatusCode::SERVICE_UNAVAILABLE,
+        16 => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The name of a gRPC code, as `google.rpc.Code` spells it.
+pub fn status_code_name(code: i32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    let index = usize::try_from(code).unwrap_or(usize::MAX);
+    NAMES.get(index).copied().unwrap_or("UNKNOWN")
+}
+
+impl Schema {
+    /// Appends `{"code":…,"message":…,"details":[…]}`. `details_bin` is the decoded `grpc-status-details-bin` trailer, an encoded
+    /// `google.rpc.Status` of which only the details are read. A detail that can't be shown keeps its type and its bytes.
+    pub fn write_status(
+        &self,
+        code: i32,
+        message: &str,
+        details_bin: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(b"{\"code\":");
+        out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
+        out.extend_from_slice(b",\"message\":");
+        json::put_string(message, out);
+        out.extend_from_slice(b",\"details\":[");
+        // A trailer that is not a Status at all costs its details, never the error itself.
+        let details = read_details(details_bin.unwrap_or_default()).unwrap_or_default();
+        for (index, (url, value)) in details.into_iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            self.write_detail(url, value, out);
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    fn write_detail(&self, url: &str, value: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        if response::write_any(&self.types, url, value, out).is_err() {
+            out.truncate(start);
+            out.extend_from_slice(b"{\"@type\":");
+            json::put_string(url, out);
+            out.extend_from_slice(b",\"value\":");
+            json::put_base64(value, out);
+            out.push(b'}');
+        }
+    }
+}
+
+/// Type URL and value of each detail, without those that are not for the public.
+fn read_details(status: &[u8]) -> Read<Vec<(&str, &[u8])>> {
+    let mut details = Vec::new();
+    let mut reader = Reader::new(status);
+    while let Some((number, wire_type)) = reader.tag()? {
+        if (number, wire_type) != (3, WireType::Delimited) {
+            reader.skip(number, wire_type)?;
+            continue;
+        }
+        let (url, value) = response::read_any(reader.delimited()?)?;
+        if url.rsplit('/').next() != Some(STRIPPED) {
+            details.push((url, value));
+        }
+    }
+    Ok(details)
+}
+
+#[cfg(test)]
+mod tests;

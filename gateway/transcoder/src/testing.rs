@@ -1,0 +1,64 @@
+//! Compiles proto sources for the unit tests.
+
+use protox::{
+    Compiler,
+    file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
+};
+
+use crate::{CompileError, Options, Schema};
+
+struct Inline<'a>(&'a [(&'a str, &'a str)]);
+
+impl FileResolver for Inline<'_> {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        match self.0.iter().find(|(own, _)| *own == name) {
+            Some((_, source)) => File::from_source(name, source),
+            None => Err(protox::Error::file_not_found(name)),
+        }
+    }
+}
+
+/// An encoded descriptor set of the named sources, which may import the files under `tests/proto`.
+pub(crate) fn descriptor_set(sources: &[(&'static str, &'static str)]) -> Vec<u8> {
+    let sources: &'static [(&str, &str)] = Box::leak(sources.to_vec().into());
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(Inline(sources));
+    resolver.add(IncludeFileResolver::new(protos.into()));
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true);
+    for (name, _) in sources {
+        compiler.open_file(name).unwrap();
+    }
+    compiler.encode_file_descriptor_set()
+}
+
+/// A proto3 file of package `t` that can use routes, raw bodies and the well-known types.
+pub(crate) fn source(body: &str) -> &'static str {
+    let imports = [
+        "google/api/annotations.proto",
+        "google/api/httpbody.proto",
+        "google/protobuf/any.proto",
+        "google/protobuf/duration.proto",
+        "google/protobuf/empty.proto",
+        "google/protobuf/field_mask.proto",
+        "google/protobuf/struct.proto",
+        "google/protobuf/timestamp.proto",
+        "google/protobuf/wrappers.proto",
+    ];
+    let imports: String = imports
+        .iter()
+        .map(|file| format!("import \"{file}\";\n"))
+        .collect();
+    format!("syntax = \"proto3\";\npackage t;\n{imports}{body}").leak()
+}
+
+pub(crate) fn compile(body: &str) -> Result<Schema, CompileError> {
+    Schema::compile(&descriptor_set(&[("t.proto", source(body))]))
+}
+
+pub(crate) fn compile_with(body: &str, options: Options) -> Schema {
+    let set = descriptor_set(&[("t.proto", source(body))]);
+    Schema::compile_with(&set, options).unwrap()
+}

@@ -1,0 +1,167 @@
+//! `google.api.HttpBody`: raw bytes in and out, never looked at as JSON.
+
+use std::ops::Range;
+
+use crate::{
+    error::{Failure, RequestError, ResponseError, Rule},
+    plan::{Kind, MessageId, Types},
+    request,
+    route::{Body, Match, Route},
+    wire::{Reader, Tag, WireType, put_delimited, put_varint},
+};
+
+const HTTP_BODY: &str = "google.api.HttpBody";
+/// Field numbers of `google/api/httpbody.proto`.
+const CONTENT_TYPE: u32 = 1;
+const DATA: u32 = 2;
+
+/// Where the request message keeps the HttpBody: it is one, or a field of it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upload {
+    field: Option<Tag>,
+}
+
+/// Where the response message keeps the HttpBody.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Download {
+    field: Option<u32>,
+}
+
+pub(crate) fn plan(types: &Types, input: MessageId, body: &Body) -> Option<Upload> {
+    match *body {
+        Body::None => None,
+        Body::Whole => is_http_body(types, input).then_some(Upload { field: None }),
+        Body::Field(index) => {
+            let field = &types.message(input).fields[index];
+            let is_body = field.is_singular()
+                && matches!(field.kind, Kind::Message(id) if is_http_body(types, id));
+            is_body.then_some(Upload {
+                field: Some(field.tag),
+            })
+        }
+    }
+}
+
+pub(crate) fn plan_response(
+    types: &Types,
+    output: MessageId,
+    field: Option<usize>,
+) -> Option<Download> {
+    match field {
+        None => is_http_body(types, output).then_some(Download { field: None }),
+        Some(index) => {
+            let field = &types.message(output).fields[index];
+            let is_body = field.is_singular()
+                && matches!(field.kind, Kind::Message(id) if is_http_body(types, id));
+            is_body.then_some(Download {
+                field: Some(field.number),
+            })
+        }
+    }
+}
+
+fn is_http_body(types: &Types, id: MessageId) -> bool {
+    *types.message(id).name == *HTTP_BODY
+}
+
+pub(crate) fn encode_head(
+    found: &Match<'_>,
+    query: Option<&str>,
+    content_type: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    if found.route.upload.is_none() {
+        let reason = "the method takes JSON, not raw bytes";
+        return Err(RequestError::new(Rule::UnexpectedBody, reason));
+    }
+    let bound = request::encode_path(found, out)?;
+    request::encode_query(found, &bound, query, out)?;
+    put_part(found.route, CONTENT_TYPE, content_type.as_bytes(), out);
+    Ok(())
+}
+
+pub(crate) fn encode_chunk(route: &Route, bytes: &[u8], out: &mut Vec<u8>) {
+    put_part(route, DATA, bytes, out);
+}
+
+/// Appends one field of the HttpBody, inside the request message.
+fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
+    if content.is_empty() {
+        return;
+    }
+    let tag = Tag::new(number, WireType::Delimited);
+    let Some(Upload { field: Some(field) }) = route.upload else {
+        return put_delimited(out, tag, content);
+    };
+    field.put(out);
+    put_varint(out, (1 + varint_len(content.len()) + content.len()) as u64);
+    put_delimited(out, tag, content);
+}
+
+/// How many bytes a length takes on the wire; known beforehand, so that a large chunk need not move.
+fn varint_len(length: usize) -> usize {
+    let bits = usize::BITS - (length | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+/// Content type and place of the data in a response message. Of a field that comes twice, the last one counts.
+pub(crate) fn read_response<'w>(
+    route: &Route,
+    wire: &'w [u8],
+) -> Result<(&'w str, Range<usize>), ResponseError> {
+    let Some(download) = route.download else {
+        return Err(ResponseError::new("the response is no google.api.HttpBody"));
+    };
+    let mut found = Found {
+        content_type: &[],
+        data: 0..0,
+    };
+    let Some(field) = download.field else {
+        found.read(wire, 0)?;
+        return found.finish();
+    };
+    let mut reader = Reader::new(wire);
+    while let Some((number, wire_type)) = reader.tag()? {
+        if (number, wire_type) != (field, WireType::Delimited) {
+            reader.skip(number, wire_type)?;
+            continue;
+        }
+        let content = reader.delimited()?;
+        found.read(content, wire.len() - reader.rest.len() - content.len())?;
+    }
+    found.finish()
+}
+
+struct Found<'w> {
+    content_type: &'w [u8],
+    data: Range<usize>,
+}
+
+impl<'w> Found<'w> {
+    /// Reads an HttpBody that lies at `base` in the response message.
+    fn read(&mut self, body: &'w [u8], base: usize) -> Result<(), ResponseError> {
+        let mut reader = Reader::new(body);
+        while let Some((number, wire_type)) = reader.tag()? {
+            match (number, wire_type) {
+                (CONTENT_TYPE, WireType::Delimited) => self.content_type = reader.delimited()?,
+                (DATA, WireType::Delimited) => {
+                    let data = reader.delimited()?;
+                    let end = base + body.len() - reader.rest.len();
+                    self.data = end - data.len()..end;
+                }
+                _ => reader.skip(number, wire_type)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(&'w str, Range<usize>), ResponseError> {
+        match std::str::from_utf8(self.content_type) {
+            Ok(content_type) => Ok((content_type, self.data)),
+            Err(_) => Err(ResponseError::new("the content type is not UTF-8")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! `google.protobuf.Timestamp` as RFC 3339 and `google.protobuf.Duration` as seconds with the suffix `s`.
+
+use crate::wire::put_varint;
+
+const NOT_TIMESTAMP: &str = "expected a timestamp as in RFC 3339";
+const NOT_DURATION: &str = "expected seconds with the suffix 's'";
+const TIMESTAMP_RANGE: &str = "timestamp is not within the years 1 to 9999";
+const DURATION_RANGE: &str = "duration is out of range";
+
+/// `0001-01-01T00:00:00Z` and `9999-12-31T23:59:59Z`, in seconds of the Unix epoch.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// Ten thousand years, the bound of `duration.proto`.
+const DURATION_SECONDS: i64 = 315_576_000_000;
+const SECONDS_PER_DAY: i64 = 86_400;
+/// Days from `0000-03-01` to `1970-01-01`. Years that start in March have their leap day at the end.
+const EPOCH_DAYS: i64 = 719_468;
+/// Days of 400 years, after which the calendar repeats.
+const ERA_DAYS: i64 = 146_097;
+
+/// Appends the content of the Timestamp that `text` denotes, at any offset from UTC.
+pub(crate) fn put_timestamp(text: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let (seconds, nanos) = parse_timestamp(text).ok_or(NOT_TIMESTAMP)?;
+    if !TIMESTAMP_SECONDS.contains(&seconds) {
+        return Err(TIMESTAMP_RANGE);
+    }
+    put(seconds, nanos, out);
+    Ok(())
+}
+
+/// Appends the content of the Duration that `text` denotes.
+pub(crate) fn put_duration(text: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let number = text.strip_suffix('s').ok_or(NOT_DURATION)?;
+    let unsigned = number.strip_prefix('-').unwrap_or(number);
+    let (whole, fraction) = match unsigned.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (unsigned, None),
+    };
+    let seconds = digits(whole).ok_or(NOT_DURATION)?;
+    let nanos = fraction.map_or(Some(0), nanos).ok_or(NOT_DURATION)?;
+    if seconds > DURATION_SECONDS || (seconds == DURATION_SECONDS && nanos > 0) {
+        return Err(DURATION_RANGE);
+    }
+    let sign = if number.starts_with('-') { -1 } else { 1 };
+    put(sign * seconds, sign * nanos, out);
+    Ok(())
+}
+
+/// Both messages are `int64 seconds = 1; int32 nanos = 2`.
+fn put(seconds: i64, nanos: i64, out: &mut Vec<u8>) {
+    for (tag, value) in [(0x08, seconds), (0x10, nanos)] {
+        if value != 0 {
+            out.push(tag);
+            put_varint(out, value as u64);
+        }
+    }
+}
+
+/// A run of digits, short enough to be read without overflow.
+fn digits(text: &str) -> Option<i64> {
+    let is_run = text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_run && (1..=18).contains(&text.len())).then(|| text.parse().ok())?
+}
+
+fn nanos(fraction: &str) -> Option<i64> {
+    let missing = 9usize.checked_sub(fraction.len())?;
+    Some(digits(fraction)? * 10i64.pow(missing as u32))
+}
+
+fn parse_timestamp(text: &str) -> Option<(i64, i64)> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, rest) = rest.strip_prefix('T')?.split_at_checked(8)?;
+    let [year, month, day] = triple(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = triple(time, ':', [2, 2, 2])?;
+    let is_valid = (1..=12).contains(&month)
+        && (1..=days_in_month(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    if !is_valid {
+        return None;
+    }
+    let (nanos, zone) = match rest.strip_prefix('.') {
+        Some(rest) => {
+            let (fraction, zone) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+            (nanos(fraction)?, zone)
+        }
+        None => (0, rest),
+    };
+    let seconds = days(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+    Some((seconds - offset(zone)?, nanos))
+}
+
+/// Seconds east of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    if zone == "Z" {
+        return Some(0);
+    }
+    let (sign, rest) = match zone.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let is_short = hours.len() == 2 && minutes.len() == 2;
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    (is_short && hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+fn triple(text: &str, separator: char, widths: [usize; 3]) -> Option<[i64; 3]> {
+    let mut values = [0; 3];
+    let mut parts = text.split(separator);
+    for (value, width) in values.iter_mut().zip(widths) {
+        let part = parts.next().filter(|part| part.len() == width)?;
+        *value = digits(part)?;
+    }
+    parts.next().is_none().then_some(values)
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since the Unix epoch in the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * ERA_DAYS + day_of_era - EPOCH_DAYS
+}
+
+/// The reverse of [`days`].
+fn date(days: i64) -> [i64; 3] {
+    let days = days + EPOCH_DAYS;
+    let era = days.div_euclid(ERA_DAYS);
+    let day_of_era = days.rem_euclid(ERA_DAYS);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    [year, month, day]
+}
+
+/// Appends the quoted text of a timestamp, in UTC.
+pub(crate) fn write_timestamp(
+    seconds: i64,
+    nanos: i32,
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    if !TIMESTAMP_SECONDS.contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
+        return Err(TIMESTAMP_RANGE);
+    }
+    let [year, month, day] = date(seconds.div_euclid(SECONDS_PER_DAY));
+    let second = seconds.rem_euclid(SECONDS_PER_DAY);
+    let mut text = *b"\"0000-00-00T00:00:00";
+    let fields = [
+        (1, 4, year),
+        (6, 2, month),
+        (9, 2, day),
+        (12, 2, second / 3600),
+        (15, 2, second / 60 % 60),
+        (18, 2, second % 60),
+    ];
+    for (start, width, value) in fields {
+        fill(&mut text[start..start + width], value);
+    }
+    out.extend_from_slice(&text);
+    write_fraction(nanos.unsigned_abs(), out);
+    out.extend_from_slice(b"Z\"");
+    Ok(())
+}
+
+/// Appends the quoted text of a duration.
+pub(crate) fn write_duration(
+    seconds: i64,
+    nanos: i32,
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    let is_in_range = seconds.abs_diff(0) <= DURATION_SECONDS as u64
+        && nanos.unsigned_abs() < 1_000_000_000
+        && (seconds.signum() * i64::from(nanos.signum()) >= 0)
+        && (seconds.abs_diff(0) < DURATION_SECONDS as u64 || nanos == 0);
+    if !is_in_range {
+        return Err(DURATION_RANGE);
+    }
+    out.push(b'"');
+    if seconds < 0 || nanos < 0 {
+        out.push(b'-');
+    }
+    crate::json::put_unsigned(seconds.unsigned_abs(), out);
+    write_fraction(nanos.unsigned_abs(), out);
+    out.extend_from_slice(b"s\"");
+    Ok(())
+}
+
+/// Appends nothing, or 3, 6 or 9 digits, whichever is exact.
+fn write_fraction(nanos: u32, out: &mut Vec<u8>) {
+    if nanos == 0 {
+        return;
+    }
+    let mut text = *b".000000000";
+    fill(&mut text[1..], i64::from(nanos));
+    let length = match nanos {
+        n if n % 1_000_000 == 0 => 4,
+        n if n % 1_000 == 0 => 7,
+        _ => 10,
+    };
+    out.extend_from_slice(&text[..length]);
+}
+
+/// Writes a number right-aligned over zeros.
+fn fill(place: &mut [u8], mut value: i64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests;
