@@ -41,6 +41,7 @@ pub struct Config {
 
 /// Opens the database, starts relay, consumer and saga runner, and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+    ::events::set_crash_hook(chassis::crash::point);
     let pool = database(&config).await?;
     let (changed, _) = watch::channel(());
     let runner = saga::Runner {

@@ -46,6 +46,13 @@ pub struct Server {
     ready: Ready,
 }
 
+/// What every process serves besides its own services.
+const STANDARD_SERVICES: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
 /// Answers `GET /readyz`.
 pub(crate) type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -144,16 +151,23 @@ impl Server {
     fn with_standard_services(self, health: HealthReporter) -> anyhow::Result<Self> {
         use tonic_health::pb::health_server::HealthServer;
         use tonic_health::server::HealthService;
+        use tonic_reflection::pb::{v1, v1alpha};
 
         let service = HealthService::from_health_reporter(health);
         let mut server = self;
         let contract = server.contract.take();
         if let Some(contract) = &contract {
+            let names = server.names.clone();
             // tonic-reflection 0.14 has one builder per version; grpcurl 1.8 speaks only v1alpha.
             let reflection = || {
-                tonic_reflection::server::Builder::configure()
+                let files = tonic_reflection::server::Builder::configure()
                     .register_encoded_file_descriptor_set(&contract.descriptor_set)
                     .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                    .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+                    .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET);
+                // Named one by one: the files of a contract also declare services that other processes serve.
+                let names = names.iter().copied().chain(STANDARD_SERVICES);
+                names.fold(files, |files, name| files.with_service_name(name))
             };
             let v1 = reflection().build_v1().context("reflection")?;
             let v1alpha = reflection().build_v1alpha().context("reflection")?;

@@ -80,6 +80,8 @@ pub(crate) fn inject(span: &Span, headers: &mut HeaderMap) {
 /// A [`ConfigError`] that names `log` or `otlp_endpoint`.
 pub(crate) fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigError> {
     let provider = tracer_provider(name, settings)?;
+    // For libraries that carry trace context in envelopes of their own, such as events.
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| ConfigError::new("log", error.to_string(), "the configuration"))?;
     // The log filter does not apply to spans: with fewer logs, traces must not lose their links.

@@ -1,0 +1,127 @@
+//! A file on its way from bytes to pending rows; its first record is the header.
+
+use std::sync::Arc;
+
+use super::{Layout, Mapping, MissingColumn, Pending, Record, Records};
+
+#[cfg(test)]
+mod tests;
+
+/// Takes a file in chunks that end anywhere.
+#[derive(Debug)]
+pub struct Intake {
+    mapping: Arc<Mapping>,
+    records: Records,
+    rows: Rows,
+}
+
+/// What comes behind the header.
+#[derive(Debug)]
+struct Rows {
+    header: Vec<String>,
+    layout: Option<Layout>,
+    pending: Pending,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// Reads a file from its first byte.
+    pub fn from_start(mapping: Arc<Mapping>) -> Self {
+        let rows = Rows {
+            header: Vec::new(),
+            layout: None,
+            pending: Pending::new(0, 0),
+        };
+        Self {
+            mapping,
+            records: Records::from_start(),
+            rows,
+        }
+    }
+
+    /// Goes on behind a durable byte of a file with this header.
+    ///
+    /// # Errors
+    /// A header without a mapped column.
+    pub fn resume(
+        mapping: Arc<Mapping>,
+        header: Vec<String>,
+        offset: i64,
+        rows_read: i64,
+    ) -> Result<Self, MissingColumn> {
+        let layout = Some(mapping.layout(&header)?);
+        let rows = Rows {
+            header,
+            layout,
+            pending: Pending::new(offset, rows_read),
+        };
+        Ok(Self {
+            mapping,
+            records: Records::resume(offset),
+            rows,
+        })
+    }
+
+    /// How the file is read.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// Bytes of the file that were taken so far.
+    pub fn offset(&self) -> i64 {
+        self.records.offset()
+    }
+
+    /// Column names; none before the header's end.
+    pub fn header(&self) -> &[String] {
+        &self.rows.header
+    }
+
+    /// The rows that are not durable yet.
+    pub fn pending(&mut self) -> &mut Pending {
+        &mut self.rows.pending
+    }
+
+    /// Takes bytes up to the next record's end; false once all are taken.
+    ///
+    /// # Errors
+    /// A header without a mapped column.
+    pub fn take(&mut self, input: &mut &[u8]) -> Result<bool, MissingColumn> {
+        let Some(record) = self.records.next(input) else {
+            return Ok(false);
+        };
+        self.rows.accept(&self.mapping, &record)?;
+        Ok(true)
+    }
+
+    /// Takes the last record if no line break ended it.
+    ///
+    /// # Errors
+    /// A header without a mapped column, or no header at all.
+    pub fn finish(&mut self) -> Result<(), MissingColumn> {
+        if let Some(record) = self.records.finish() {
+            self.rows.accept(&self.mapping, &record)?;
+        }
+        match self.rows.layout {
+            Some(_) => Ok(()),
+            None => self.mapping.layout(&[]).map(drop),
+        }
+    }
+}
+
+// === impl Rows ===
+
+impl Rows {
+    fn accept(&mut self, mapping: &Mapping, record: &Record<'_>) -> Result<(), MissingColumn> {
+        if let Some(layout) = &self.layout {
+            let decision = mapping.decide(layout, record, self.pending.next_row());
+            self.pending.push(decision, record.end, record.excerpt());
+        } else {
+            self.header = record.header();
+            self.layout = Some(mapping.layout(&self.header)?);
+            self.pending = Pending::new(record.end, 0);
+        }
+        Ok(())
+    }
+}

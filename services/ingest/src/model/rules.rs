@@ -1,0 +1,266 @@
+//! Cleanses a record and decides about it: the rules that need no other row.
+
+use chrono::{Datelike, NaiveDateTime, Timelike};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Decision, Hash, Head, Kind, Layout, Line, Mapping, Record, Rejection, Row, Rule, cut,
+    decimal::{self, Minor},
+    mapping::Field,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Longest customer and SKU, in characters (contracts of orders and inventory).
+const MAX_ID_CHARS: usize = 64;
+/// Longest invoice number: `guest-` before it makes an account.
+const MAX_INVOICE_NUMBER_CHARS: usize = 56;
+/// Longest description (contract of orders).
+const MAX_DESCRIPTION_CHARS: usize = 1024;
+
+/// The values of a record after cleansing.
+struct Cells {
+    invoice_number: String,
+    sku: String,
+    description: String,
+    quantity: String,
+    time: String,
+    unit_price: String,
+    customer: String,
+    others: Vec<String>,
+}
+
+struct Broken<'a> {
+    rule: Rule,
+    column: &'a str,
+    value: String,
+}
+
+impl Mapping {
+    /// Decides about one data record; `row_number` is 1-based.
+    pub fn decide(&self, layout: &Layout, record: &Record<'_>, row_number: i64) -> Decision {
+        match self.row(layout, record, row_number) {
+            Ok(row) => Decision::Accepted(row),
+            Err(broken) => Decision::Rejected(Rejection {
+                row_number,
+                column: broken.column.to_owned(),
+                rule: broken.rule,
+                value: cut(&broken.value),
+            }),
+        }
+    }
+
+    fn row(
+        &self,
+        layout: &Layout,
+        record: &Record<'_>,
+        row_number: i64,
+    ) -> Result<Row, Broken<'_>> {
+        let cells = self.cleanse(layout, record)?;
+        let columns = &self.columns;
+        let time = self
+            .time(&cells.time)
+            .ok_or_else(|| broken(Rule::Malformed, &columns.time, &cells.time))?;
+        let quantity = decimal::whole(&cells.quantity)
+            .ok_or_else(|| broken(Rule::Malformed, &columns.quantity, &cells.quantity))?;
+        let price = decimal::minor(&cells.unit_price, self.price_scale)
+            .ok_or_else(|| broken(Rule::Malformed, &columns.unit_price, &cells.unit_price))?;
+        let kind = self.kind(&cells.invoice_number).ok_or_else(|| {
+            broken(
+                Rule::InvoiceNo,
+                &columns.invoice_number,
+                &cells.invoice_number,
+            )
+        })?;
+        let unit_price_minor =
+            positive(price).map_err(|rule| broken(rule, &columns.unit_price, &cells.unit_price))?;
+        if quantity == 0 || (quantity < 0) != (kind == Kind::Return) {
+            return Err(broken(
+                Rule::QuantitySign,
+                &columns.quantity,
+                &cells.quantity,
+            ));
+        }
+        let charge = self
+            .charge(&cells.sku)
+            .map_err(|rule| broken(rule, &columns.sku, &cells.sku))?;
+        let hash = hash(&cells, quantity, time, unit_price_minor);
+        let quantity = quantity.abs();
+        let Cells {
+            invoice_number,
+            sku,
+            description,
+            customer,
+            ..
+        } = cells;
+        let guest = customer.is_empty();
+        let account_id = if guest {
+            format!("guest-{invoice_number}")
+        } else {
+            customer
+        };
+        Ok(Row {
+            head: Head {
+                kind,
+                invoice_number,
+                account_id,
+                guest,
+                time,
+            },
+            line: Line {
+                row_number,
+                sku,
+                description,
+                quantity,
+                unit_price_minor,
+                charge,
+            },
+            hash,
+        })
+    }
+
+    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Broken<'_>> {
+        if record.too_large || record.width() != layout.width {
+            return Err(broken(Rule::Malformed, "", &record.excerpt()));
+        }
+        let columns = &self.columns;
+        let value = |place, column, max_chars| value(record.field(place), column, max_chars);
+        let id = |field, place, column, max_chars| {
+            value(place, column, max_chars).map(|value: String| self.upper(field, value))
+        };
+        let customer = id(
+            Field::Customer,
+            layout.customer,
+            &columns.customer,
+            MAX_ID_CHARS,
+        )?;
+        let others = layout.others.iter().zip(&columns.others);
+        Ok(Cells {
+            invoice_number: id(
+                Field::InvoiceNumber,
+                layout.invoice_number,
+                &columns.invoice_number,
+                MAX_INVOICE_NUMBER_CHARS,
+            )?,
+            sku: id(Field::Sku, layout.sku, &columns.sku, MAX_ID_CHARS)?,
+            description: id(
+                Field::Description,
+                layout.description,
+                &columns.description,
+                MAX_DESCRIPTION_CHARS,
+            )?,
+            quantity: value(layout.quantity, &columns.quantity, usize::MAX)?,
+            time: value(layout.time, &columns.time, usize::MAX)?,
+            unit_price: value(layout.unit_price, &columns.unit_price, usize::MAX)?,
+            customer: self.customer(&customer).to_owned(),
+            others: others
+                .map(|(&place, column)| value(place, column, usize::MAX))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn upper(&self, field: Field, value: String) -> String {
+        if self.upper_case.contains(&field) {
+            value.to_uppercase()
+        } else {
+            value
+        }
+    }
+
+    fn customer<'v>(&self, value: &'v str) -> &'v str {
+        let regex = self.customer.as_ref();
+        let group = regex.and_then(|regex| regex.captures(value)?.get(1));
+        group.map_or(value, |group| group.as_str())
+    }
+
+    /// A time must be written exactly as the format writes it, or `1-1-1 0:0:0` would be a time.
+    fn time(&self, text: &str) -> Option<NaiveDateTime> {
+        self.time_formats.iter().find_map(|format| {
+            let time = NaiveDateTime::parse_from_str(text, format).ok()?;
+            let plain = time.year() >= 1 && time.nanosecond() < 1_000_000_000;
+            (plain && time.format(format).to_string() == text).then_some(time)
+        })
+    }
+
+    fn kind(&self, invoice_number: &str) -> Option<Kind> {
+        if self.sale.is_match(invoice_number) {
+            Some(Kind::Sale)
+        } else {
+            self.return_
+                .is_match(invoice_number)
+                .then_some(Kind::Return)
+        }
+    }
+
+    fn charge(&self, sku: &str) -> Result<bool, Rule> {
+        if self.not_merchandise.contains(sku) {
+            Err(Rule::NotMerchandise)
+        } else if self.charges.contains(sku) {
+            Ok(true)
+        } else if self.merchandise.iter().any(|pattern| pattern.is_match(sku)) {
+            Ok(false)
+        } else {
+            Err(Rule::StockCode)
+        }
+    }
+}
+
+fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Broken<'a> {
+    Broken {
+        rule,
+        column,
+        value: value.to_owned(),
+    }
+}
+
+/// Trims and collapses white space; what is no text or too long is malformed.
+fn value<'a>(bytes: &[u8], column: &'a str, max_chars: usize) -> Result<String, Broken<'a>> {
+    let malformed = |value: &str| Err(broken(Rule::Malformed, column, value));
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return malformed(&String::from_utf8_lossy(bytes));
+    };
+    // The database's text has no NUL.
+    if text.contains('\0') {
+        return malformed(text);
+    }
+    let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if value.chars().nth(max_chars).is_some() {
+        malformed(&value)
+    } else {
+        Ok(value)
+    }
+}
+
+fn positive(price: Minor) -> Result<i64, Rule> {
+    match price {
+        Minor::TooFine => Err(Rule::PriceScale),
+        Minor::Exact(minor) if minor <= 0 => Err(Rule::PriceNotPositive),
+        Minor::Exact(minor) => Ok(minor),
+    }
+}
+
+/// Numbers and times are hashed by value: `2.5` and `2.50` are one price.
+fn hash(cells: &Cells, quantity: i64, time: NaiveDateTime, unit_price_minor: i64) -> Hash {
+    let (quantity, time, price) = (
+        quantity.to_string(),
+        time.to_string(),
+        unit_price_minor.to_string(),
+    );
+    let own = [
+        &cells.invoice_number,
+        &cells.sku,
+        &cells.description,
+        &quantity,
+        &time,
+        &price,
+        &cells.customer,
+    ];
+    let mut hasher = Sha256::new();
+    for value in own.into_iter().chain(&cells.others) {
+        // The length first, so that no value can run over into its neighbour.
+        hasher.update((value.len() as u64).to_be_bytes());
+        hasher.update(value);
+    }
+    hasher.finalize().into()
+}

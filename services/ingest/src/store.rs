@@ -1,0 +1,165 @@
+//! The database of imports: one function is one transaction, or part of a consumer's.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::{error::Error, model};
+
+mod commit;
+mod read;
+
+pub use commit::commit;
+pub use read::{Import, RejectedRow, Totals, import, rejected_rows, totals};
+
+/// A file that is announced.
+#[derive(Clone, Debug)]
+pub struct NewImport {
+    /// Idempotency key.
+    pub request_id: String,
+    /// Name of the declared source.
+    pub source: String,
+    /// For people.
+    pub file_name: String,
+    /// Bytes of the whole file.
+    pub size_bytes: i64,
+}
+
+/// Where an upload goes on.
+#[derive(Clone, Debug)]
+pub struct Position {
+    /// The import.
+    pub import_id: Uuid,
+    /// Name of the declared source.
+    pub source: String,
+    /// Bytes of the whole file.
+    pub size_bytes: i64,
+    /// Bytes whose rows are durable.
+    pub received_bytes: i64,
+    /// Data rows up to there.
+    pub rows_read: i64,
+    /// Column names; none before the header is durable.
+    pub header: Option<Vec<String>>,
+}
+
+/// How a published group of rows ended.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The import that the rows came with.
+    pub import_id: Uuid,
+    /// Names the group within the import.
+    pub first_row_number: i64,
+    /// Its end, in upper case.
+    pub outcome: String,
+}
+
+/// A published group of rows.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Name of the declared source.
+    pub source: String,
+    /// As the source numbers it.
+    pub invoice_number: String,
+}
+
+/// Creates the import, or finds the one that the same request created.
+pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
+    let import_id = model::import_id(&new.source, &new.request_id);
+    sqlx::query!(
+        "INSERT INTO import (import_id, source, request_id, file_name, size_bytes) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING",
+        import_id,
+        new.source,
+        new.request_id,
+        new.file_name,
+        new.size_bytes
+    )
+    .execute(pool)
+    .await?;
+    let known = import(pool, import_id).await?;
+    // The name is for people: the same file under another name is the same file.
+    if known.size_bytes == new.size_bytes {
+        Ok(known)
+    } else {
+        Err(Error::ImportChanged(new.request_id.clone()))
+    }
+}
+
+/// Where an upload of the import goes on.
+pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error> {
+    sqlx::query_as!(
+        Position,
+        "SELECT import_id, source, size_bytes, received_bytes, rows_read, header FROM import WHERE import_id = $1",
+        import_id
+    )
+    .fetch_optional(pool)
+    .await?
+    .ok_or_else(|| Error::UnknownImport(import_id.to_string()))
+}
+
+/// Notes how a published group ended; the same settlement again changes nothing. `None` if no such group was published.
+pub async fn settle(
+    tx: &mut PgConnection,
+    settlement: &Settlement,
+) -> Result<Option<Published>, Error> {
+    Ok(sqlx::query_as!(
+        Published,
+        "UPDATE invoice SET settled_as = $3 FROM import
+         WHERE invoice.import_id = $1 AND first_row_number = $2 AND import.import_id = invoice.import_id
+         RETURNING import.source, invoice_number",
+        settlement.import_id,
+        settlement.first_row_number,
+        settlement.outcome
+    )
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// Refuses every row of a published group after all.
+pub async fn reject_invoice(
+    tx: &mut PgConnection,
+    settlement: &Settlement,
+    column: &str,
+    value: &str,
+) -> Result<(), Error> {
+    // Between its first and its last row no other invoice has an accepted one: that would have ended the group.
+    sqlx::query!(
+        "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
+         SELECT import_id, row_number, $3, $4, $5 FROM invoice JOIN accepted_row USING (import_id)
+         WHERE import_id = $1 AND first_row_number = $2 AND row_number BETWEEN first_row_number AND last_row_number
+         ON CONFLICT DO NOTHING",
+        settlement.import_id,
+        settlement.first_row_number,
+        column,
+        settlement.outcome,
+        value
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps refused rows; a row that is refused already stays as it is.
+pub async fn reject(
+    tx: &mut PgConnection,
+    import_id: Uuid,
+    rows: &[RejectedRow],
+) -> Result<(), Error> {
+    let numbers: Vec<_> = rows.iter().map(|row| row.row_number).collect();
+    let columns: Vec<_> = rows.iter().map(|row| row.column.clone()).collect();
+    let rules: Vec<_> = rows.iter().map(|row| row.rule.clone()).collect();
+    let values: Vec<_> = rows.iter().map(|row| row.value.clone()).collect();
+    sqlx::query!(
+        "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
+         SELECT $1, row_number, column_name, rule, value
+         FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) AS row (row_number, column_name, rule, value)
+         ON CONFLICT DO NOTHING",
+        import_id,
+        &numbers,
+        &columns,
+        &rules,
+        &values
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
