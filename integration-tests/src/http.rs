@@ -1,0 +1,126 @@
+//! JSON over HTTP to a mesh, as curl would speak it.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+
+use crate::Mesh;
+
+/// A client of one address.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status line's code.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Mesh {
+    /// A client of the gateway.
+    ///
+    /// # Errors
+    /// When this mesh has none.
+    pub fn http(&self) -> Result<Http> {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Http {
+            client,
+            address: self.stack().address("gateway")?,
+        })
+    }
+}
+
+impl Http {
+    /// Gets `path`, asking for this media type.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn get(&self, path: &str, accept: &str) -> Result<Answer> {
+        let request = self
+            .request("GET", path)
+            .header(header::ACCEPT, accept)
+            .body(Full::default())?;
+        self.send(request).await
+    }
+
+    /// Posts JSON to `path`.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub async fn post(&self, path: &str, json: &Value) -> Result<Answer> {
+        let request = self
+            .request("POST", path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(json.to_string()))?;
+        self.send(request).await
+    }
+
+    /// Posts bytes of a file to `path`.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub async fn upload(&self, path: &str, bytes: Bytes) -> Result<Answer> {
+        let request = self
+            .request("POST", path)
+            .header(header::CONTENT_TYPE, "text/csv")
+            .body(Full::from(bytes))?;
+        self.send(request).await
+    }
+
+    fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let response = self.client.request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.context("the whole body")?.to_bytes();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.body).with_context(|| format!("JSON in {:?}", self.body))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The stable reason of a refusal: `google.rpc.ErrorInfo` in its details.
+    pub fn reason(&self) -> Option<String> {
+        let status = self.json().ok()?;
+        let details = status["details"].as_array()?.clone();
+        details
+            .iter()
+            .find_map(|detail| detail["reason"].as_str().map(str::to_owned))
+    }
+}

@@ -1,0 +1,145 @@
+//! The harness of the end-to-end tests: a private mesh of real engines and real processes, and clients for it.
+
+pub mod http;
+pub mod order;
+mod wait;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use chassis::client::{ClientSettings, Upstream};
+use contracts::{
+    ingest::v1::ingest_service_client::IngestServiceClient,
+    inventory::v1::inventory_service_client::InventoryServiceClient,
+    orders::v1::orders_service_client::OrdersServiceClient,
+    payments::v1::payments_service_client::PaymentsServiceClient,
+};
+use mesh::{Home, Stack, StackOptions, StateDir, Ui};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+pub use wait::{PATIENCE, eventually};
+
+/// The variable that has a process die at a named point.
+const CRASH_AT: &str = "PROTOMESH_CRASH_AT";
+
+/// A mesh of its own; dropping it kills its processes and removes its data.
+#[derive(Debug)]
+pub struct Mesh {
+    stack: Stack,
+}
+
+impl Mesh {
+    /// The choices for a mesh: all of it, with the binaries that the workspace was built into.
+    ///
+    /// # Errors
+    /// When the directory of this program can't be found out.
+    pub fn options() -> Result<StackOptions> {
+        Ok(StackOptions::new()?.binaries(binaries()?))
+    }
+
+    /// Starts the whole mesh and waits until it is healthy.
+    ///
+    /// # Errors
+    /// When a process does not get healthy; its log is named.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(Self::options()?).await
+    }
+
+    /// Starts the mesh that was chosen.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
+    pub async fn start_with(options: StackOptions) -> Result<Self> {
+        let home = Home::of_checkout()?;
+        let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, Ui::Quiet).await?;
+        Ok(Self { stack })
+    }
+
+    /// The processes: their addresses, and what kills and restarts them.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// A connection to a service, or to the gateway, over gRPC.
+    ///
+    /// # Errors
+    /// When this mesh has no such process.
+    pub fn upstream(&self, name: &str) -> Result<Upstream> {
+        Ok(Upstream::connect_lazy(
+            &self.stack.url(name)?,
+            &ClientSettings::default(),
+            contracts::METHODS,
+        )?)
+    }
+
+    /// A client of orders.
+    ///
+    /// # Errors
+    /// When this mesh has no orders; so for the other clients.
+    pub fn orders(&self) -> Result<OrdersServiceClient<Upstream>> {
+        Ok(OrdersServiceClient::new(self.upstream("orders")?))
+    }
+
+    /// A client of inventory.
+    ///
+    /// # Errors
+    /// See [`orders`](Self::orders).
+    pub fn inventory(&self) -> Result<InventoryServiceClient<Upstream>> {
+        Ok(InventoryServiceClient::new(self.upstream("inventory")?))
+    }
+
+    /// A client of payments.
+    ///
+    /// # Errors
+    /// See [`orders`](Self::orders).
+    pub fn payments(&self) -> Result<PaymentsServiceClient<Upstream>> {
+        Ok(PaymentsServiceClient::new(self.upstream("payments")?))
+    }
+
+    /// A client of ingest.
+    ///
+    /// # Errors
+    /// See [`orders`](Self::orders).
+    pub fn ingest(&self) -> Result<IngestServiceClient<Upstream>> {
+        Ok(IngestServiceClient::new(self.upstream("ingest")?))
+    }
+
+    /// A service's database, as that service's role.
+    ///
+    /// # Errors
+    /// When it can't be reached.
+    pub async fn database(&self, service: &str) -> Result<PgPool> {
+        let url = self.stack.database_url(service)?;
+        PgPoolOptions::new()
+            .max_connections(2)
+            .connect(&url)
+            .await
+            .with_context(|| format!("database of {service}"))
+    }
+
+    /// Restarts a process so that it dies at `point` in this life, and only in this one.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub async fn crash_next_at(&self, name: &str, point: &str) -> Result<()> {
+        self.stack.set_env_once(name, CRASH_AT, point)?;
+        let ended = self.stack.kill(name)?;
+        self.stack.revived(name, &ended).await?;
+        Ok(())
+    }
+
+    /// How often a process was started again.
+    ///
+    /// # Errors
+    /// When this mesh has no such process.
+    pub fn restarts(&self, name: &str) -> Result<u32> {
+        Ok(self.stack.process(name)?.restarts)
+    }
+}
+
+/// Tests lie one directory below the binaries.
+fn binaries() -> Result<PathBuf> {
+    let here = mesh::cargo::binaries()?;
+    let deps = here.ends_with("deps").then(|| here.parent()).flatten();
+    Ok(deps.map_or(here.clone(), std::path::Path::to_path_buf))
+}

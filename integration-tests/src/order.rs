@@ -1,0 +1,119 @@
+//! Orders to test with, and what to ask about them.
+
+use anyhow::{Context, Result, ensure};
+use contracts::{
+    inventory::v1::{CountStockRequest, GetStockRequest, Stock, StockCount},
+    orders::v1::{GetOrderRequest, Order, OrderLine, OrderState, PlaceOrderRequest},
+    payments::v1::{GetPaymentRequest, Payment},
+};
+
+use crate::{Mesh, eventually};
+
+/// The time that test orders are placed at.
+pub const PLACED_AT: &str = "2010-12-01T08:26:00";
+
+/// An order of these SKUs: pieces and price in minor units each.
+pub fn request(request_id: &str, lines: &[(&str, i64, i64)]) -> PlaceOrderRequest {
+    let line = |&(sku, quantity, unit_price_minor): &(&str, i64, i64)| OrderLine {
+        sku: sku.to_owned(),
+        description: format!("TEST {sku}"),
+        quantity,
+        unit_price_minor,
+        charge: false,
+    };
+    PlaceOrderRequest {
+        request_id: request_id.to_owned(),
+        account_id: "17850".to_owned(),
+        placed_at: PLACED_AT.to_owned(),
+        currency_code: "GBP".to_owned(),
+        lines: lines.iter().map(line).collect(),
+    }
+}
+
+impl Mesh {
+    /// Counts pieces of a SKU into stock, once.
+    ///
+    /// # Errors
+    /// When inventory refuses.
+    pub async fn count(&self, sku: &str, quantity: i64) -> Result<()> {
+        let count = StockCount {
+            request_id: format!("opening-{sku}"),
+            sku: sku.to_owned(),
+            quantity,
+        };
+        self.inventory()?
+            .count_stock(CountStockRequest {
+                counts: vec![count],
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Places an order.
+    ///
+    /// # Errors
+    /// When orders refuses.
+    pub async fn place(&self, request: PlaceOrderRequest) -> Result<Order> {
+        let response = self.orders()?.place_order(request).await?.into_inner();
+        response.order.context("an order")
+    }
+
+    /// Waits until the order is in that state.
+    ///
+    /// # Errors
+    /// When that does not happen; says where the order stood.
+    pub async fn order_in(&self, order_id: &str, state: OrderState) -> Result<Order> {
+        let mut orders = self.orders()?;
+        eventually(state.as_str_name(), async || {
+            let request = GetOrderRequest {
+                order_id: order_id.to_owned(),
+            };
+            let order = orders
+                .get_order(request)
+                .await?
+                .into_inner()
+                .order
+                .context("an order")?;
+            ensure!(
+                order.state() == state,
+                "{:?} {}",
+                order.state(),
+                order.reason
+            );
+            Ok(order)
+        })
+        .await
+    }
+
+    /// The stock of a SKU.
+    ///
+    /// # Errors
+    /// When inventory does not know it.
+    pub async fn stock(&self, sku: &str) -> Result<Stock> {
+        let request = GetStockRequest {
+            sku: sku.to_owned(),
+        };
+        self.inventory()?
+            .get_stock(request)
+            .await?
+            .into_inner()
+            .stock
+            .context("stock")
+    }
+
+    /// The payment of an order.
+    ///
+    /// # Errors
+    /// When payments does not know it.
+    pub async fn payment(&self, order_id: &str) -> Result<Payment> {
+        let request = GetPaymentRequest {
+            payment_id: order_id.to_owned(),
+        };
+        self.payments()?
+            .get_payment(request)
+            .await?
+            .into_inner()
+            .payment
+            .context("a payment")
+    }
+}

@@ -1,0 +1,172 @@
+//! Facts arrive once and in order, whatever comes twice, late or while an engine is down.
+
+use anyhow::Result;
+use futures::future::try_join_all;
+
+use super::desk::{AGGREGATE, CONTEXT, Counted, Desk, auditor, counted, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_arrive_once_and_in_order() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (relay, audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    let tallies: Vec<String> = (0..20).map(|n| format!("tally {n}.*>ü")).collect();
+    try_join_all(tallies.iter().map(|tally| desk.count(tally, 1..=25))).await?;
+    for tally in &tallies {
+        desk.expect_applied(tally, 1..=25).await?;
+    }
+    desk.expect_outbox(0).await?;
+    relay.stop().await?;
+    audit.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_committed_is_published() -> Result<()> {
+    let desk = Desk::start().await?;
+    let mut tx = desk.producer.begin().await?;
+    events::publish(&mut tx, &counted("a", 1)).await?;
+    tx.rollback().await?;
+    desk.count("a", [2]).await?;
+    let (_relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.expect_applied("a", [2]).await?;
+    assert_eq!(desk.stored("a").await?, [(1, counted("a", 2))]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_wait_for_the_relay() -> Result<()> {
+    let desk = Desk::start().await?;
+    let _audit = desk.audit(auditor()).await?;
+    desk.relay().await?.stop().await?;
+    desk.count("a", 1..=3).await?;
+    assert_eq!(desk.outbox().await?, 3);
+    assert!(desk.applied("a").await?.is_empty());
+    let _relay = desk.relay().await?;
+    desk.expect_applied("a", 1..=3).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_over() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (first, _second) = (desk.relay().await?, desk.relay().await?);
+    let _audit = desk.audit(auditor()).await?;
+    desk.count("a", 1..=2).await?;
+    desk.expect_applied("a", 1..=2).await?;
+    first.stop().await?;
+    desk.count("a", 3..=4).await?;
+    desk.expect_applied("a", 1..=4).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubled_message_has_one_effect() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("a", 1..=2).await?;
+    desk.expect_applied("a", 1..=2).await?;
+    relay.stop().await?;
+    for number in 1..=2 {
+        desk.inject("a", number, encode(&counted("a", number)))
+            .await?;
+    }
+    // The stream is read in order, so what comes after the doubles proves that they were seen.
+    desk.inject("a", 3, encode(&counted("a", 3))).await?;
+    desk.expect_applied("a", 1..=3).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delayed_message_is_waited_for() -> Result<()> {
+    let desk = Desk::start().await?;
+    desk.count("a", [1]).await?;
+    let (relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.expect_applied("a", [1]).await?;
+    relay.stop().await?;
+    for number in [4, 3] {
+        desk.inject("a", number, encode(&counted("a", number)))
+            .await?;
+    }
+    // Other keys go on meanwhile, and prove that the early ones have been delivered.
+    desk.inject("b", 1, encode(&counted("b", 1))).await?;
+    desk.expect_applied("b", [1]).await?;
+    assert_eq!(desk.applied("a").await?, [1]);
+    desk.inject("a", 2, encode(&counted("a", 2))).await?;
+    desk.expect_applied("a", 1..=4).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_without_a_handler_counts_as_applied() -> Result<()> {
+    let desk = Desk::start().await?;
+    let deaf = events::Consumer::new("audit.deaf", CONTEXT, AGGREGATE);
+    let (_relay, _audit) = (desk.relay().await?, desk.audit(deaf).await?);
+    desk.count("a", 1..=5).await?;
+    until("the watermark is 5", async || {
+        let version: Option<i64> =
+            sqlx::query_scalar("SELECT version FROM events.inbox WHERE key = 'a'")
+                .fetch_optional(&desk.auditor)
+                .await?;
+        Ok((version == Some(5)).then_some(()).ok_or(version))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_survive_killed_engines() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (_relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    let tallies: Vec<String> = (0..10).map(|n| format!("t{n}")).collect();
+    for (engine, first) in [("nats", 1), ("postgres", 51)] {
+        try_join_all(
+            tallies
+                .iter()
+                .map(|tally| desk.count(tally, first..first + 50)),
+        )
+        .await?;
+        let life = desk.stack.kill(engine)?;
+        desk.stack.revived(engine, &life).await?;
+    }
+    for tally in &tallies {
+        desk.expect_applied(tally, 1..=100).await?;
+    }
+    desk.expect_outbox(0).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_without_a_usable_key_or_too_large_are_refused() -> Result<()> {
+    let desk = Desk::start().await?;
+    let long = "k".repeat(events::MAX_KEY_BYTES + 1);
+    let mut tx = desk.producer.begin().await?;
+    for tally in ["", &long] {
+        let refused = events::publish(&mut tx, &counted(tally, 1)).await;
+        assert!(
+            matches!(refused, Err(events::Error::Key { .. })),
+            "{refused:?}"
+        );
+    }
+    let large = Large {
+        text: "x".repeat(events::MAX_PAYLOAD_BYTES),
+    };
+    let refused = events::publish(&mut tx, &large).await;
+    assert!(
+        matches!(refused, Err(events::Error::TooLarge { .. })),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Large {
+    #[prost(string, tag = "1")]
+    text: String,
+}
+
+impl schema::Event for Large {
+    const TYPE: &'static str = "counting.v1.Large";
+    const CONTEXT: &'static str = CONTEXT;
+    const AGGREGATE: &'static str = AGGREGATE;
+
+    fn key(&self) -> &str {
+        "a"
+    }
+}
+
+fn encode(fact: &Counted) -> Vec<u8> {
+    prost::Message::encode_to_vec(fact)
+}

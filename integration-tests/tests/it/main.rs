@@ -1,0 +1,15 @@
+//! The end-to-end tests: one binary, one module per behaviour.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test may panic"
+)]
+
+mod events;
+mod gateway;
+mod grpcurl;
+mod ingest;
+mod sagas;
+mod stock;
+mod trace;

@@ -1,0 +1,246 @@
+//! Every step of a saga is killed before and after its commit, and every compensation happens.
+
+use anyhow::{Result, ensure};
+use contracts::{
+    inventory::v1::ReleaseReservationRequest,
+    orders::v1::{CancelOrderRequest, OrderState, PlaceOrderRequest},
+    payments::v1::{PaymentState, VoidPaymentRequest},
+};
+use integration_tests::{Mesh, eventually, order};
+
+/// A total of this many minor units is above the limit of payments.
+const TOO_MUCH: i64 = 1_000_001;
+
+/// The process, and the name of one of its commits.
+type Commit = (&'static str, &'static str);
+
+const FORWARD: &[Commit] = &[
+    ("orders", "orders.saga.reserve"),
+    ("orders", "orders.saga.authorize"),
+    ("orders", "orders.saga.confirm"),
+    ("orders", "orders.saga.capture"),
+    ("orders", "orders.saga.ship"),
+    ("inventory", "inventory.reserve"),
+    ("inventory", "inventory.ship"),
+    ("payments", "payments.authorize"),
+    ("payments", "payments.capture"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_survives_a_crash_around_every_commit_on_its_way() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("A", 1000).await?;
+    let mut shipped = 0;
+    for (process, point) in around(FORWARD) {
+        mesh.crash_next_at(process, &point).await?;
+        let before = mesh.restarts(process)?;
+        let order = place_despite_crash(&mesh, order::request(&point, &[("A", 2, 150)])).await?;
+        let order = mesh.order_in(&order, OrderState::Paid).await?;
+        crashed(&mesh, process, before, &point).await?;
+        shipped += 2;
+        let stock = mesh.stock("A").await?;
+        assert_eq!(
+            (stock.on_hand, stock.reserved),
+            (1000 - shipped, 0),
+            "{point}"
+        );
+        let payment = mesh.payment(&order.order_id).await?;
+        assert_eq!(
+            (payment.captured_minor, payment.refunded_minor),
+            (300, 0),
+            "{point}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declined_order_releases_its_stock_despite_a_crash_around_the_release() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("A", 10).await?;
+    for (process, point) in around(&[
+        ("orders", "orders.saga.release"),
+        ("inventory", "inventory.release"),
+    ]) {
+        mesh.crash_next_at(process, &point).await?;
+        let before = mesh.restarts(process)?;
+        let order =
+            place_despite_crash(&mesh, order::request(&point, &[("A", 1, TOO_MUCH)])).await?;
+        mesh.order_in(&order, OrderState::PaymentDeclined).await?;
+        crashed(&mesh, process, before, &point).await?;
+        let stock = mesh.stock("A").await?;
+        assert_eq!((stock.on_hand, stock.reserved), (10, 0), "{point}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_order_voids_its_payment_despite_a_crash_around_the_void() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("A", 10).await?;
+    for (process, point) in around(&[
+        ("orders", "orders.saga.void"),
+        ("payments", "payments.void"),
+    ]) {
+        // The order waits before its authorization until the wish to cancel is recorded.
+        mesh.stack().stop("payments").await?;
+        let order = mesh
+            .place(order::request(&point, &[("A", 1, 100)]))
+            .await?
+            .order_id;
+        mesh.orders()?
+            .cancel_order(CancelOrderRequest {
+                order_id: order.clone(),
+            })
+            .await?;
+        if process == "payments" {
+            mesh.stack()
+                .set_env_once(process, "PROTOMESH_CRASH_AT", &point)?;
+        } else {
+            mesh.crash_next_at(process, &point).await?;
+        }
+        mesh.stack().start("payments").await?;
+        let before = mesh.restarts(process)?;
+        let cancelled = mesh.order_in(&order, OrderState::Cancelled).await?;
+        assert_eq!(cancelled.reason, "CANCEL_REQUESTED");
+        crashed(&mesh, process, before, &point).await?;
+        assert_eq!(
+            mesh.payment(&order).await?.state(),
+            PaymentState::Voided,
+            "{point}"
+        );
+        let stock = mesh.stock("A").await?;
+        assert_eq!((stock.on_hand, stock.reserved), (10, 0), "{point}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_can_not_ship_is_refunded_despite_a_crash_around_the_refund() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("A", 10).await?;
+    for (process, point) in around(&[
+        ("orders", "orders.saga.refund"),
+        ("payments", "payments.refund"),
+    ]) {
+        // The order waits before its authorization until an operator has taken its stock away.
+        mesh.stack().stop("payments").await?;
+        let order = mesh
+            .place(order::request(&point, &[("A", 1, 100)]))
+            .await?
+            .order_id;
+        reserved(&mesh, 1).await?;
+        mesh.inventory()?
+            .release_reservation(ReleaseReservationRequest {
+                reservation_id: order.clone(),
+            })
+            .await?;
+        if process == "payments" {
+            mesh.stack()
+                .set_env_once(process, "PROTOMESH_CRASH_AT", &point)?;
+        } else {
+            mesh.crash_next_at(process, &point).await?;
+        }
+        mesh.stack().start("payments").await?;
+        let before = mesh.restarts(process)?;
+        let failed = mesh.order_in(&order, OrderState::Failed).await?;
+        assert_eq!(failed.reason, "RESERVATION_NOT_HELD");
+        crashed(&mesh, process, before, &point).await?;
+        let payment = mesh.payment(&order).await?;
+        assert_eq!(
+            (payment.captured_minor, payment.refunded_minor),
+            (100, 100),
+            "{point}"
+        );
+        assert_eq!(mesh.stock("A").await?.on_hand, 10, "{point}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_authorization_finds_the_payment_void() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("A", 10).await?;
+    mesh.stack().stop("payments").await?;
+    let order = mesh
+        .place(order::request("late", &[("A", 1, 100)]))
+        .await?
+        .order_id;
+    reserved(&mesh, 1).await?;
+    mesh.stack().stop("orders").await?;
+    mesh.stack().start("payments").await?;
+    mesh.payments()?
+        .void_payment(VoidPaymentRequest {
+            payment_id: order.clone(),
+        })
+        .await?;
+    mesh.stack().start("orders").await?;
+    let failed = mesh.order_in(&order, OrderState::Failed).await?;
+    assert_eq!(failed.reason, "PAYMENT_STATE_VOIDED");
+    assert_eq!(mesh.stock("A").await?.reserved, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_past_its_deadline_is_given_up_and_leaves_nothing_behind() -> Result<()> {
+    let options = Mesh::options()?.env("orders", "PROTOMESH_SAGA_DEADLINE_MS", "1000");
+    let mesh = Mesh::start_with(options).await?;
+    mesh.count("A", 10).await?;
+    mesh.stack().stop("payments").await?;
+    let order = mesh
+        .place(order::request("slow", &[("A", 1, 100)]))
+        .await?
+        .order_id;
+    reserved(&mesh, 1).await?;
+    let mut database = mesh.database("orders").await?.acquire().await?;
+    eventually("the void", async || {
+        let step: String = sqlx::query_scalar("SELECT step FROM saga")
+            .fetch_one(&mut *database)
+            .await?;
+        ensure!(step == "VOID", "{step}");
+        Ok(())
+    })
+    .await?;
+    mesh.stack().start("payments").await?;
+    let failed = mesh.order_in(&order, OrderState::Failed).await?;
+    assert_eq!(failed.reason, "AUTHORIZE_TIMED_OUT");
+    assert_eq!(mesh.payment(&order).await?.state(), PaymentState::Voided);
+    assert_eq!(mesh.stock("A").await?.reserved, 0);
+    Ok(())
+}
+
+/// The points before and after each commit.
+fn around(commits: &[Commit]) -> Vec<(&'static str, String)> {
+    let sides = ["before_commit", "after_commit"];
+    commits
+        .iter()
+        .flat_map(|&(process, name)| sides.map(|side| (process, format!("{name}.{side}"))))
+        .collect()
+}
+
+/// Places an order at a mesh of which a process may die meanwhile; placing it again is safe.
+async fn place_despite_crash(mesh: &Mesh, request: PlaceOrderRequest) -> Result<String> {
+    eventually("the order placed", async || {
+        Ok(mesh.place(request.clone()).await?.order_id)
+    })
+    .await
+}
+
+/// Makes sure that the process really died at its point.
+async fn crashed(mesh: &Mesh, process: &str, before: u32, point: &str) -> Result<()> {
+    eventually(&format!("the crash at {point}"), async || {
+        let restarts = mesh.restarts(process)?;
+        ensure!(restarts > before, "{restarts} restarts of {process}");
+        Ok(())
+    })
+    .await
+}
+
+async fn reserved(mesh: &Mesh, pieces: i64) -> Result<()> {
+    eventually("the reservation", async || {
+        let reserved = mesh.stock("A").await?.reserved;
+        ensure!(reserved == pieces, "{reserved} reserved");
+        Ok(())
+    })
+    .await
+}

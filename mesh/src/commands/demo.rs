@@ -1,0 +1,122 @@
+//! `mesh demo`: sets everything up, feeds order files through the gateway, and prints the reconciliation.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use ingest::model::{Mapping, Sources};
+use tokio::sync::watch;
+
+use super::up;
+use crate::demo::books::{Books, sheet};
+use crate::demo::file::OrderFile;
+use crate::demo::progress::Progress;
+use crate::demo::{self, OPENING_STOCK, OUT_OF_STOCK, Outcome, SOURCE, Settings};
+use crate::home::Home;
+use crate::services::GATEWAY;
+use crate::stack::state::Snapshot;
+use crate::ui::{self, Ui};
+
+/// What a command line that can't be carried out ends with, as that of a wrong flag does.
+const USAGE: u8 = 2;
+/// Most pieces of one count (contract, `StockCount.quantity`).
+const MAX_PIECES: i64 = 1_000_000_000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Order files (CSV), which are fed in this order
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print the books as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Pieces of each SKU that are counted in before the first order, once
+    #[arg(long, value_name = "PIECES", default_value_t = OPENING_STOCK, value_parser = clap::value_parser!(i64).range(0..=MAX_PIECES))]
+    opening_stock: i64,
+    /// SKUs of which none are counted in
+    #[arg(long, value_name = "SKU", value_delimiter = ',', default_value = OUT_OF_STOCK)]
+    out_of_stock: Vec<String>,
+    /// The declared source whose mapping reads the files
+    #[arg(long, default_value = SOURCE)]
+    source: String,
+    /// Delete all data of the mesh first
+    #[arg(long)]
+    fresh: bool,
+}
+
+pub(super) async fn demo(args: Args) -> Result<ExitCode> {
+    let files = match mapped(&args.source).and_then(|mapping| read(&args.files, &mapping)) {
+        Ok(files) => files,
+        Err(error) => {
+            ui::print_error(&error);
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let ui = Ui::detect();
+    let mesh = up::ensure(&Home::of_checkout()?, args.fresh, ui)?;
+    let gateway = mesh
+        .processes
+        .get(GATEWAY)
+        .context("the mesh that is up has no gateway: stop it with `cargo mesh down`")?;
+    let (progress, _) = watch::channel(Progress::none());
+    let outcome = demo::run(gateway.address, &files, &settings(&args), ui, &progress).await?;
+    report(&outcome, &mesh, args.json, ui)?;
+    let problems = outcome.books.problems();
+    for problem in &problems {
+        ui::print_error(&anyhow::anyhow!("the books do not balance: {problem}"));
+    }
+    Ok(if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The built-in declaration of a source.
+pub(super) fn mapped(source: &str) -> Result<std::sync::Arc<Mapping>> {
+    let sources = Sources::load("")?;
+    let mapping = sources.get(source);
+    Ok(mapping
+        .with_context(|| format!("no source {source:?} is declared"))?
+        .clone())
+}
+
+/// Reads every file once, so that one that is missing is named before anything starts.
+pub(super) fn read(paths: &[PathBuf], mapping: &Mapping) -> Result<Vec<OrderFile>> {
+    let step = Ui::detect().step("reading the files");
+    let files = paths.iter().map(|path| OrderFile::read(path, mapping));
+    let files = files.collect::<Result<_>>()?;
+    step.done();
+    Ok(files)
+}
+
+fn settings(args: &Args) -> Settings {
+    let skus = args
+        .out_of_stock
+        .iter()
+        .map(|sku| sku.trim().to_uppercase());
+    Settings {
+        source: args.source.clone(),
+        opening_stock: args.opening_stock,
+        out_of_stock: skus.filter(|sku| !sku.is_empty()).collect::<BTreeSet<_>>(),
+        rate: None,
+    }
+}
+
+fn report(outcome: &Outcome, mesh: &Snapshot, json: bool, ui: Ui) -> Result<()> {
+    let books: &Books = &outcome.books;
+    if json {
+        ui::print(serde_json::to_string_pretty(books)?);
+    } else {
+        ui::print(format!("\n{}\n", sheet(books)));
+    }
+    ui.note(outcome.speed);
+    if let Some(gateway) = mesh.processes.get(GATEWAY) {
+        ui.note(format!(
+            "the mesh stays up at http://{}; `cargo mesh status` shows it, `cargo mesh down` stops it",
+            gateway.address
+        ));
+    }
+    Ok(())
+}

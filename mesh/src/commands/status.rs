@@ -1,0 +1,83 @@
+//! `mesh status`: what runs, checked live.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::addresses;
+use crate::home::Home;
+use crate::os::Identity;
+use crate::probe::Probe;
+use crate::services::{NATS, POSTGRES};
+use crate::stack::postgres;
+use crate::stack::secrets::Secrets;
+use crate::stack::state::Snapshot;
+use crate::supervise::{ProcessStatus, State};
+use crate::ui;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print the state as JSON; `null` when the mesh is not up
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn status(args: Args) -> Result<ExitCode> {
+    let home = Home::of_checkout()?;
+    let mut snapshot =
+        Snapshot::load(&home.mesh()).filter(|snapshot| snapshot.supervisor.is_alive());
+    if let Some(snapshot) = &mut snapshot {
+        let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
+        for process in snapshot.processes.values_mut() {
+            check(process, &secrets).await;
+        }
+    }
+    if args.json {
+        ui::print(serde_json::to_string_pretty(&snapshot)?);
+    } else {
+        ui::print(
+            snapshot
+                .as_ref()
+                .map_or_else(|| "the mesh is not up".to_owned(), addresses::table),
+        );
+    }
+    let healthy = snapshot.is_some_and(|snapshot| {
+        snapshot
+            .processes
+            .values()
+            .all(|process| process.state == State::Healthy)
+    });
+    Ok(if healthy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The supervisor asks once a second; this asks now.
+async fn check(process: &mut ProcessStatus, secrets: &Secrets) {
+    if !process.life.as_ref().is_some_and(Identity::is_alive) {
+        if process.state != State::Stopped {
+            process.state = State::Restarting;
+        }
+        return;
+    }
+    let answer = match probe(process, secrets) {
+        Ok(probe) => probe.check().await,
+        Err(error) => Err(error.to_string()),
+    };
+    process.detail = answer.err();
+    process.state = match (&process.detail, process.state) {
+        (None, _) => State::Healthy,
+        (Some(_), State::Healthy) => State::Unhealthy,
+        (Some(_), state) => state,
+    };
+}
+
+fn probe(process: &ProcessStatus, secrets: &Secrets) -> Result<Probe> {
+    Ok(match process.name.as_str() {
+        POSTGRES => Probe::Postgres(Box::new(postgres::admin(process.address, secrets)?)),
+        NATS => Probe::Nats(process.address),
+        _ => Probe::Ready(process.address),
+    })
+}

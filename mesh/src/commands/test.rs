@@ -1,0 +1,134 @@
+//! `mesh test`: everything that CI runs, step by step.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo;
+use crate::engines::Engines;
+use crate::home::Home;
+use crate::ui::{self, Ui};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Run only the tests whose name contains this, and no other check
+    filter: Option<String>,
+}
+
+struct Step {
+    name: &'static str,
+    run: fn(&Home, Option<&str>) -> Result<()>,
+    /// Whether it makes sense for a part of the tests.
+    filtered: bool,
+}
+
+/// The quick ones first.
+const STEPS: &[Step] = &[
+    Step {
+        name: "engines",
+        run: engines,
+        filtered: true,
+    },
+    Step {
+        name: "dependencies",
+        run: dependencies,
+        filtered: false,
+    },
+    Step {
+        name: "format",
+        run: format,
+        filtered: false,
+    },
+    Step {
+        name: "lints",
+        run: lints,
+        filtered: false,
+    },
+    Step {
+        name: "tests",
+        run: tests,
+        filtered: true,
+    },
+];
+
+pub(super) fn test(args: Args) -> Result<ExitCode> {
+    let home = Home::of_checkout()?;
+    let filter = args.filter.as_deref();
+    let mut rows = vec![["step", "result", "seconds"].map(str::to_owned).to_vec()];
+    let mut passed = true;
+    for step in STEPS
+        .iter()
+        .filter(|step| filter.is_none() || step.filtered)
+    {
+        let started = Instant::now();
+        let outcome = (step.run)(&home, filter);
+        if let Err(error) = &outcome {
+            ui::print_error(error);
+        }
+        let result = if outcome.is_ok() { "passed" } else { "FAILED" };
+        let seconds = format!("{:.1}", started.elapsed().as_secs_f64());
+        ui::print(format!("{}: {result} in {seconds} s", step.name));
+        passed &= outcome.is_ok();
+        rows.push(vec![step.name.to_owned(), result.to_owned(), seconds]);
+    }
+    ui::print(format!("\n{}", ui::table(&rows)));
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn engines(home: &Home, _: Option<&str>) -> Result<()> {
+    Engines::ensure(home, Ui::detect()).map(drop)
+}
+
+fn dependencies(home: &Home, _: Option<&str>) -> Result<()> {
+    let leaks = cargo::product_leaks(home)?;
+    if !leaks.is_empty() {
+        bail!(
+            "the product must not know the example mesh: {}",
+            leaks.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn format(home: &Home, _: Option<&str>) -> Result<()> {
+    run(cargo::command(home).args(["fmt", "--all", "--check"]))
+}
+
+fn lints(home: &Home, _: Option<&str>) -> Result<()> {
+    run(cargo::command(home).args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
+}
+
+fn tests(home: &Home, filter: Option<&str>) -> Result<()> {
+    // The tests start the binaries of all packages, whichever of them are being tested.
+    run(cargo::command(home).args(["build", "--quiet", "--workspace", "--bins"]))?;
+    run(cargo::command(home)
+        .args(["test", "--quiet", "--workspace"])
+        .args(filter))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    if !status.success() {
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        bail!("cargo {} failed ({status})", arguments.join(" "));
+    }
+    Ok(())
+}

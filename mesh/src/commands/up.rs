@@ -1,0 +1,242 @@
+//! `mesh up`: in the foreground, or as a supervisor that stays behind.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{addresses, down};
+use crate::engines::Engines;
+use crate::home::{Home, StateDir, create_dir};
+use crate::stack::state::Snapshot;
+use crate::supervise::State;
+use crate::ui::{self, Step, Ui};
+use crate::{Stack, StackOptions, cargo};
+
+/// Longer than everything that a supervisor waits for while it starts.
+const DETACHED_PATIENCE: Duration = Duration::from_secs(300);
+const POLL: Duration = Duration::from_millis(100);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Return when everything is up, and leave a supervisor behind
+    #[arg(long)]
+    detach: bool,
+    /// Delete all data first; a mesh that runs is stopped
+    #[arg(long)]
+    fresh: bool,
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Chosen {
+    /// Only these processes, and the engines that they need; `postgres,nats` for the engines alone
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Send traces to this collector (OTLP over gRPC)
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+}
+
+impl Chosen {
+    fn options(&self) -> Result<StackOptions> {
+        let mut options = StackOptions::new()?;
+        if !self.only.is_empty() {
+            options = options.only(self.only.iter().map(String::as_str))?;
+        }
+        Ok(match &self.otlp {
+            Some(endpoint) => options.otlp(endpoint),
+            None => options,
+        })
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        let only = self.only.iter().flat_map(|name| ["--only", name]);
+        only.chain(self.otlp.iter().flat_map(|endpoint| ["--otlp", endpoint]))
+            .collect()
+    }
+}
+
+pub(super) async fn up(args: Args) -> Result<ExitCode> {
+    let ui = Ui::detect();
+    let home = Home::of_checkout()?;
+    let options = args.chosen.options()?;
+    let Some(state_dir) = prepare(&home, &options, args.fresh, ui)? else {
+        ui.note("the mesh is already up");
+        return show(&home);
+    };
+    if args.detach {
+        drop(state_dir);
+        detach(&home, &args.chosen, ui)?;
+        return show(&home);
+    }
+    run(&home, state_dir, options, ui).await
+}
+
+/// The whole mesh: the one that is up, or else one that is started and left behind.
+pub(super) fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
+    let chosen = Chosen::default();
+    if let Some(state_dir) = prepare(home, &chosen.options()?, fresh, ui)? {
+        drop(state_dir);
+        detach(home, &chosen, ui)?;
+    }
+    // One that someone else has started may not be there yet.
+    let deadline = Instant::now() + DETACHED_PATIENCE;
+    loop {
+        match Snapshot::load(&home.mesh()) {
+            Some(snapshot) if snapshot.ready => return Ok(snapshot),
+            _ if Instant::now() > deadline => {
+                bail!("the mesh is still starting; `cargo mesh status` says why")
+            }
+            _ => std::thread::sleep(POLL),
+        }
+    }
+}
+
+/// Builds what runs, and stops and wipes what is there if `fresh`; `None` when a mesh is up that shall go on.
+fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<Option<StateDir>> {
+    let up = StateDir::checkout(home)?.is_none();
+    if up && !fresh {
+        return Ok(None);
+    }
+    ui.note("building what it runs");
+    cargo::build(home, &options.packages())?;
+    if fresh {
+        down::stop(home, ui)?;
+    }
+    let Some(state_dir) = StateDir::checkout(home)? else {
+        bail!("someone else has just started the mesh")
+    };
+    if fresh {
+        state_dir.wipe()?;
+    }
+    Ok(Some(state_dir))
+}
+
+/// The process that `up --detach` leaves behind.
+pub(super) async fn supervise(chosen: Chosen) -> Result<ExitCode> {
+    let home = Home::of_checkout()?;
+    // The terminal that started us may close.
+    let _ignored = signal(SignalKind::hangup())?;
+    let Some(state_dir) = StateDir::checkout(&home)? else {
+        bail!("the mesh is already up")
+    };
+    run(&home, state_dir, chosen.options()?, Ui::Plain).await
+}
+
+async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) -> Result<ExitCode> {
+    let stack = tokio::select! {
+        stack = Stack::launch(home, state_dir, options, ui) => stack?,
+        // The drop of what has been started so far kills it.
+        asked = asked_to_stop() => {
+            asked?;
+            ui.note("stopped before everything was up");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    ui::print(format!(
+        "\n{}\n\n{}",
+        addresses::table(&stack.snapshot()),
+        addresses::hints(&stack.snapshot(), stack.dir())
+    ));
+    ui.note("running; Ctrl-C stops all of it");
+    asked_to_stop().await?;
+    let step = ui.step("draining and stopping");
+    tokio::select! {
+        stopped = stack.shutdown() => drop(stopped?),
+        asked = asked_to_stop() => {
+            asked?;
+            bail!("stopped without draining");
+        }
+    }
+    step.done();
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn asked_to_stop() -> Result<()> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn detach(home: &Home, chosen: &Chosen, ui: Ui) -> Result<()> {
+    // Here and not in the supervisor, so that its progress is seen.
+    Engines::ensure(home, ui)?;
+    let logs = home.mesh().join("logs");
+    create_dir(&logs, 0o755)?;
+    let log = logs.join("mesh.log");
+    let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let step = ui.step("starting the mesh");
+    let mut supervisor = Command::new(std::env::current_exe()?);
+    supervisor
+        .arg("supervise")
+        .args(chosen.arguments())
+        .process_group(0);
+    supervisor
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    let mut supervisor = supervisor.spawn().context("cannot start the supervisor")?;
+    if let Err(error) = await_ready(home, &mut supervisor, &step) {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        bail!("{error}; it said:\n{}", said.trim());
+    }
+    step.done();
+    Ok(())
+}
+
+fn await_ready(home: &Home, supervisor: &mut Child, step: &Step) -> Result<()> {
+    let deadline = Instant::now() + DETACHED_PATIENCE;
+    loop {
+        if let Some(status) = supervisor.try_wait()? {
+            bail!("the supervisor ended ({status})");
+        }
+        if let Some(snapshot) = Snapshot::load(&home.mesh())
+            .filter(|snapshot| snapshot.supervisor.pid == supervisor.id())
+        {
+            if snapshot.ready {
+                return Ok(());
+            }
+            let pending = snapshot
+                .processes
+                .values()
+                .filter(|process| process.state != State::Healthy);
+            step.detail(
+                pending
+                    .map(|process| process.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            );
+        }
+        if Instant::now() > deadline {
+            supervisor.kill()?;
+            bail!(
+                "the mesh was not up within {} s",
+                DETACHED_PATIENCE.as_secs()
+            );
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn show(home: &Home) -> Result<ExitCode> {
+    let snapshot = Snapshot::load(&home.mesh())
+        .filter(|snapshot| snapshot.supervisor.is_alive())
+        .context("the mesh is still starting")?;
+    ui::print(format!(
+        "\n{}\n\n{}",
+        addresses::table(&snapshot),
+        addresses::hints(&snapshot, &home.mesh())
+    ));
+    Ok(ExitCode::SUCCESS)
+}

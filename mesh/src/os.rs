@@ -1,0 +1,160 @@
+//! What the operating system is asked for: identities of processes, signals, and the account that Postgres runs under.
+
+use std::io;
+use std::path::Path;
+
+use rustix::process::{Pid, geteuid, kill_process, kill_process_group};
+use serde::{Deserialize, Serialize};
+
+pub use rustix::process::Signal;
+
+/// `nobody` of every Linux distribution: owns nothing else, and Postgres refuses to run as root.
+const NOBODY: Account = Account {
+    uid: 65534,
+    gid: 65534,
+};
+
+/// One life of one process: a pid alone may belong to a stranger by the time that someone signals it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The process id.
+    pub pid: u32,
+    /// When the process began, in the unit of the system; only compared for equality.
+    pub birth: String,
+}
+
+impl Identity {
+    /// The identity of the process that has this pid now; `None` when there is none (a zombie counts as none).
+    pub fn of(pid: u32) -> Option<Self> {
+        birth(pid).map(|birth| Self { pid, birth })
+    }
+
+    /// The identity of this process.
+    pub fn current() -> Self {
+        let pid = std::process::id();
+        Self {
+            pid,
+            birth: birth(pid).unwrap_or_default(),
+        }
+    }
+
+    /// Whether this very process still runs.
+    pub fn is_alive(&self) -> bool {
+        Self::of(self.pid).is_some_and(|now| now.birth == self.birth)
+    }
+
+    /// Signals this very process; nothing happens when it is gone.
+    pub fn signal(&self, signal: Signal) {
+        if self.is_alive() {
+            // It may end between the check and the signal: then there is nothing left to do.
+            let _ = send(self.pid, signal);
+        }
+    }
+}
+
+/// The user and group that a child runs under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl Account {
+    /// The account for what refuses to run as root; `None` for an ordinary user, whose own account will do.
+    pub(crate) fn unprivileged() -> Option<Self> {
+        geteuid().is_root().then_some(NOBODY)
+    }
+
+    /// Gives `path` to this account.
+    pub(crate) fn own(self, path: &Path) -> io::Result<()> {
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+    }
+
+    /// Whether this account can enter `dir`: every directory above it must let it pass.
+    pub(crate) fn can_enter(self, dir: &Path) -> bool {
+        use std::os::unix::process::CommandExt;
+        let mut command = std::process::Command::new("/bin/sh");
+        command
+            .args(["-c", "cd \"$0\""])
+            .arg(dir)
+            .current_dir("/")
+            .uid(self.uid)
+            .gid(self.gid);
+        command
+            .stderr(std::process::Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+}
+
+pub(crate) fn effective_uid() -> u32 {
+    geteuid().as_raw()
+}
+
+pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
+    Ok(kill_process(raw(pid)?, signal)?)
+}
+
+/// Signals a process and whatever it started: each process of the mesh leads a group of its own.
+pub(crate) fn send_to_group(pid: u32, signal: Signal) -> io::Result<()> {
+    Ok(kill_process_group(raw(pid)?, signal)?)
+}
+
+fn raw(pid: u32) -> io::Result<Pid> {
+    i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+#[cfg(target_os = "linux")]
+fn birth(pid: u32) -> Option<String> {
+    // proc(5): the command in parentheses may hold anything, so fields are counted from the last one;
+    // field 3 is the state, field 22 the start time.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    let start = fields.nth(18)?;
+    (!matches!(state, "Z" | "X")).then(|| start.to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn birth(pid: u32) -> Option<String> {
+    let output = std::process::Command::new("ps")
+        .args(["-o", "stat=,lstart=", "-p", &pid.to_string()])
+        .output()
+        .ok()?;
+    let line = String::from_utf8(output.stdout).ok()?;
+    let (state, start) = line.trim().split_once(' ')?;
+    (!state.starts_with('Z')).then(|| start.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ended_is_not_alive_even_while_it_is_a_zombie() {
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "read line"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let identity = Identity::of(child.id()).unwrap();
+        assert!(identity.is_alive());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!identity.is_alive());
+    }
+
+    #[test]
+    fn another_process_with_the_same_pid_is_not_the_same_process() {
+        let stranger = Identity {
+            birth: "0".to_owned(),
+            ..Identity::current()
+        };
+        assert!(!stranger.is_alive());
+        assert!(Identity::current().is_alive());
+    }
+}

@@ -1,0 +1,270 @@
+//! Brings a mesh up, in the order in which its parts need each other.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::ports::Ports;
+use super::secrets::Secrets;
+use super::state::Snapshot;
+use super::{Stack, StackOptions, log_file, nats, postgres};
+use crate::engines::Engines;
+use crate::home::{Home, StateDir, create_dir};
+use crate::os::{Identity, Signal};
+use crate::probe::Probe;
+use crate::services::{GATEWAY, NATS, POSTGRES, Surroundings};
+use crate::supervise::{Board, ProcessStatus, Program, State, Supervised, set_aside};
+use crate::ui::Ui;
+
+/// How long a process may take to become healthy: Postgres may have to recover after a crash.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// A process that has died this often before it was ever healthy won't make it.
+const DEATHS: u32 = 5;
+/// What a process exits with when its configuration is wrong (EX_USAGE of sysexits.h): trying again won't help.
+const EX_USAGE: &str = "exit status: 64";
+/// How much of a log is shown when its process won't start.
+const LOG_LINES: usize = 12;
+
+impl Stack {
+    /// Brings up a mesh in `state_dir` and returns when everything in it (but what is deferred) is healthy.
+    ///
+    /// # Errors
+    /// When something can't be started; what has been started is stopped then.
+    pub async fn launch(
+        home: &Home,
+        state_dir: StateDir,
+        options: StackOptions,
+        ui: Ui,
+    ) -> Result<Self> {
+        options.check_binaries()?;
+        if let Some(earlier) = Snapshot::load(state_dir.path()) {
+            let orphans = earlier.stop_orphans();
+            if !orphans.is_empty() {
+                ui.note(format!(
+                    "stopped what a killed mesh left behind: {}",
+                    orphans.join(", ")
+                ));
+            }
+        }
+        prepare_logs(&state_dir, &options)?;
+        let ports = Ports::reserve(
+            &home.ports(),
+            state_dir.path(),
+            options.listeners(),
+            &options.ports,
+        )?;
+        let mut stack = Self {
+            processes: Vec::new(),
+            board: Arc::new(Board::default()),
+            scribe: JoinSet::new(),
+            ready: watch::Sender::new(false),
+            secrets: Secrets::default(),
+            ports,
+            state_dir,
+        };
+        stack.start_scribe()?;
+        if options.engines {
+            stack.launch_engines(home, &options, ui).await?;
+        }
+        stack.launch_processes(&options, ui).await?;
+        stack.ready.send_replace(true);
+        stack.snapshot().save(stack.dir())?;
+        Ok(stack)
+    }
+
+    async fn launch_engines(&mut self, home: &Home, options: &StackOptions, ui: Ui) -> Result<()> {
+        let fetch = {
+            let home = home.clone();
+            move || Engines::ensure(&home, ui)
+        };
+        // Fetching blocks for as long as the network takes.
+        let engines = tokio::task::spawn_blocking(fetch).await??;
+        let step = ui.step("starting Postgres and NATS");
+        self.secrets = postgres::prepare(home, &engines, &self.state_dir, options.databases())?;
+        let (database, broker) = (self.address(POSTGRES)?, self.address(NATS)?);
+        let programs = [
+            postgres::program(
+                &engines,
+                &self.state_dir,
+                database,
+                &self.log(POSTGRES),
+                &self.secrets,
+            )?,
+            nats::program(&engines, &self.state_dir, broker, &self.log(NATS))?,
+        ];
+        for program in programs {
+            self.supervise(program, options);
+        }
+        for engine in [POSTGRES, NATS] {
+            self.supervised(engine)?.want(true);
+        }
+        self.healthy(&[POSTGRES, NATS]).await?;
+        postgres::provision(
+            &postgres::admin(database, &self.secrets)?,
+            options.databases(),
+            &self.secrets,
+        )
+        .await?;
+        step.done();
+        Ok(())
+    }
+
+    async fn launch_processes(&mut self, options: &StackOptions, ui: Ui) -> Result<()> {
+        let mut started = Vec::new();
+        for program in self.programs(options)? {
+            let name = program.name.clone();
+            self.supervise(program, options);
+            if !options.deferred.contains(&name) {
+                self.supervised(&name)?.want(true);
+                started.push(name);
+            }
+        }
+        if !options.deferred.is_empty() {
+            started.retain(|name| name != GATEWAY);
+        }
+        for name in &started {
+            let step = ui.step(format!("starting {name}"));
+            self.healthy(&[name]).await?;
+            step.done();
+        }
+        Ok(())
+    }
+
+    fn programs(&self, options: &StackOptions) -> Result<Vec<Program>> {
+        let local = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+        let addresses: BTreeMap<String, SocketAddr> = self
+            .ports
+            .by_name
+            .iter()
+            .map(|(name, port)| (name.clone(), local(port)))
+            .collect();
+        let mut database_urls = BTreeMap::new();
+        if options.engines {
+            for service in options.databases() {
+                database_urls.insert(service.to_owned(), self.database_url(service)?);
+            }
+        }
+        let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
+        let surroundings = Surroundings {
+            addresses: &addresses,
+            database_urls: &database_urls,
+            upstreams: &upstreams,
+            otlp: options.otlp.as_deref(),
+        };
+        let program = |name: &str| {
+            let address = self.address(name)?;
+            Ok(Program {
+                name: name.to_owned(),
+                binary: options.binaries.join(name),
+                args: Vec::new(),
+                env: surroundings.environment(name),
+                account: None,
+                address,
+                log: self.log(name),
+                stop: Signal::TERM,
+                probe: Probe::Ready(address),
+            })
+        };
+        options.chosen().map(program).collect()
+    }
+
+    fn supervise(&mut self, program: Program, options: &StackOptions) {
+        let name = program.name.clone();
+        let supervised = Supervised::new(program, &self.board);
+        for (variables, once) in [(&options.env, false), (&options.env_once, true)] {
+            for (_, key, value) in variables.iter().filter(|(process, ..)| *process == name) {
+                supervised.set_env(key, value, once);
+            }
+        }
+        self.processes.push((name, supervised));
+    }
+
+    /// Waits until all of them are healthy, or one has shown that it won't be.
+    async fn healthy(&self, names: &[&str]) -> Result<()> {
+        for name in names {
+            let settled = self
+                .wait_for(name, PATIENCE, |process| {
+                    process.state == State::Healthy || hopeless(process)
+                })
+                .await;
+            let last = match settled {
+                Ok(process) if process.state == State::Healthy => continue,
+                Ok(process) => process,
+                Err(_) => self.process(name)?,
+            };
+            let why = last.detail.unwrap_or_else(|| last.state.name().to_owned());
+            bail!(
+                "{name} does not start ({why}); {} ends with:\n{}",
+                last.log.display(),
+                tail(&last.log)
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes the state down whenever it changes.
+    fn start_scribe(&mut self) -> Result<()> {
+        // At once: should this process be killed while starting, its children are found through this file.
+        self.snapshot().save(self.dir())?;
+        let dir = self.dir().to_owned();
+        let mut changes = self.board.subscribe();
+        let mut ready = self.ready.subscribe();
+        self.scribe.spawn(async move {
+            // Readiness too: a state that was being written when it changed says that it has not.
+            while tokio::select! {
+                changed = changes.changed() => changed.is_ok(),
+                changed = ready.changed() => changed.is_ok(),
+            } {
+                let processes = changes.borrow_and_update().clone();
+                let snapshot = Snapshot {
+                    supervisor: Identity::current(),
+                    ready: *ready.borrow_and_update(),
+                    processes,
+                };
+                if let Err(error) = snapshot.save(&dir) {
+                    tracing::error!(%error, "cannot write the state of the mesh");
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+fn hopeless(process: &ProcessStatus) -> bool {
+    process.restarts >= DEATHS || process.last_exit.as_deref() == Some(EX_USAGE)
+}
+
+fn prepare_logs(state_dir: &StateDir, options: &StackOptions) -> Result<()> {
+    let logs = state_dir.path().join("logs");
+    create_dir(&logs, 0o755)?;
+    for name in options.listeners() {
+        let log = log_file(state_dir.path(), name);
+        if log.is_file() {
+            set_aside(&log).with_context(|| format!("cannot rename {}", log.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of a log, indented.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines
+        .get(lines.len().saturating_sub(LOG_LINES)..)
+        .unwrap_or_default();
+    if last.is_empty() {
+        return "    (nothing)".to_owned();
+    }
+    last.iter()
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

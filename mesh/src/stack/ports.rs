@@ -1,0 +1,130 @@
+//! Chooses ports and remembers them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rand::Rng;
+
+use crate::home::{create_dir, try_lock};
+
+const FILE: &str = "ports.json";
+/// Below what Linux (from 32768) and macOS (from 49152) hand out to outgoing connections:
+/// a port stays free while its process is being restarted.
+const RANGE: Range<u16> = 20_000..24_000;
+/// More tries than this fail only on a machine that has no ports left.
+const TRIES: usize = 1_000;
+
+/// The ports of one mesh, by process name. No other mesh of this checkout chooses them while this lives.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) by_name: BTreeMap<String, u16>,
+    _locks: Vec<File>,
+}
+
+impl Ports {
+    /// A port for each name: the one that is `given`, else the one of last time, else a free one.
+    pub(crate) fn reserve<'a>(
+        locks: &Path,
+        state_dir: &Path,
+        names: impl Iterator<Item = &'a str>,
+        given: &BTreeMap<String, u16>,
+    ) -> Result<Self> {
+        create_dir(locks, 0o755)?;
+        let file = state_dir.join(FILE);
+        let mut remembered: BTreeMap<String, u16> = std::fs::read(&file)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default();
+        let mut by_name = BTreeMap::new();
+        let mut held = Vec::new();
+        for name in names {
+            let (port, lock) = match given.get(name) {
+                Some(&port) => (
+                    port,
+                    claim(locks, port)?
+                        .with_context(|| format!("port {port}, given for {name}, is in use"))?,
+                ),
+                None => choose(locks, remembered.get(name).copied())?,
+            };
+            by_name.insert(name.to_owned(), port);
+            held.push(lock);
+        }
+        remembered.extend(by_name.clone());
+        std::fs::write(&file, serde_json::to_vec_pretty(&remembered)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self {
+            by_name,
+            _locks: held,
+        })
+    }
+}
+
+fn choose(locks: &Path, remembered: Option<u16>) -> Result<(u16, File)> {
+    let random = std::iter::repeat_with(|| rand::rng().random_range(RANGE)).take(TRIES);
+    for port in remembered.into_iter().chain(random) {
+        if let Some(lock) = claim(locks, port)? {
+            return Ok((port, lock));
+        }
+    }
+    bail!("no free port between {} and {}", RANGE.start, RANGE.end)
+}
+
+/// The lock keeps other meshes away until the process listens; the bind finds strangers that listen already.
+fn claim(locks: &Path, port: u16) -> Result<Option<File>> {
+    let lock = try_lock(&locks.join(port.to_string()))?;
+    Ok(lock.filter(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_remembered_and_never_shared() {
+        let dir = tempfile::tempdir().unwrap();
+        let (locks, one, two) = (
+            dir.path().join("ports"),
+            dir.path().join("one"),
+            dir.path().join("two"),
+        );
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(&two).unwrap();
+        let names = || ["orders", "nats"].into_iter();
+
+        let first = Ports::reserve(&locks, &one, names(), &BTreeMap::new()).unwrap();
+        let ports = first.by_name.clone();
+        let taken = Ports::reserve(&locks, &two, ["orders"].into_iter(), &ports).unwrap_err();
+        assert_eq!(
+            taken.to_string(),
+            format!("port {}, given for orders, is in use", ports["orders"])
+        );
+
+        drop(first);
+        assert_eq!(
+            Ports::reserve(&locks, &one, names(), &BTreeMap::new())
+                .unwrap()
+                .by_name,
+            ports
+        );
+    }
+
+    #[test]
+    fn a_remembered_port_that_a_stranger_has_taken_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let stranger = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        std::fs::write(dir.path().join(FILE), format!(r#"{{"orders": {port}}}"#)).unwrap();
+        let ports = Ports::reserve(
+            &dir.path().join("ports"),
+            dir.path(),
+            ["orders"].into_iter(),
+            &BTreeMap::new(),
+        )
+        .unwrap();
+        assert_ne!(ports.by_name["orders"], port);
+    }
+}

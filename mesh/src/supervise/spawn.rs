@@ -1,0 +1,68 @@
+//! Starts a program in a process group of its own, with its output in a log file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use crate::os::{Account, Signal};
+use crate::probe::Probe;
+
+/// A log that is longer when its process starts is set aside; one such is kept.
+const LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a supervisor has to know of a process.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) binary: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) account: Option<Account>,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: PathBuf,
+    /// What asks it to drain and end.
+    pub(crate) stop: Signal,
+    pub(crate) probe: Probe,
+}
+
+impl Program {
+    pub(super) fn spawn(&self, extra: Vec<(String, String)>) -> io::Result<Child> {
+        let log = open_log(&self.log)?;
+        let mut command = Command::new(&self.binary);
+        command.args(&self.args).envs(&self.env).envs(extra);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        // A Ctrl-C at the terminal is for `mesh`, which stops its processes in order.
+        command.process_group(0).kill_on_drop(true);
+        if let Some(account) = self.account {
+            // The account may not be allowed to be where we are.
+            command.uid(account.uid).gid(account.gid).current_dir("/");
+        }
+        command.spawn()
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    if path
+        .metadata()
+        .is_ok_and(|metadata| metadata.len() > LOG_BYTES)
+    {
+        set_aside(path)?;
+    }
+    File::options().create(true).append(true).open(path)
+}
+
+/// Renames a log, over the one that was set aside before.
+pub(crate) fn set_aside(log: &Path) -> io::Result<()> {
+    let mut aside = log.as_os_str().to_owned();
+    aside.push(".1");
+    std::fs::rename(log, aside)
+}
