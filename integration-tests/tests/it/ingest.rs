@@ -1,13 +1,14 @@
 //! A file gets in whole and once, however its upload is interrupted and whoever is down.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use contracts::orders::v1::SummarizeOrdersRequest;
-use integration_tests::{Mesh, eventually, http::Answer};
-use serde_json::{Value, json};
+use integration_tests::{
+    Mesh, eventually,
+    import::{HEADER, received},
+};
+use serde_json::json;
 
-const HEADER: &str =
-    "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
 const INVOICES: i64 = 40;
 const LINES: i64 = 25;
 
@@ -18,14 +19,16 @@ async fn an_upload_goes_on_where_it_stopped() -> Result<()> {
     // Cut in the middle of a row, several times; what is durable is always a whole number of invoices.
     let mut offset = 0;
     for cut in [100, 5_000, 5_001, 20_000, file.len()] {
-        let sent = upload(&mesh, &import, offset, file.slice(offset..cut.max(offset))).await?;
+        let sent = mesh
+            .upload(&import, offset, file.slice(offset..cut.max(offset)))
+            .await?;
         assert_eq!(sent.status, 200, "{}", sent.text());
         offset = received(&sent.json()?)?;
         assert!(offset <= cut);
     }
     all_settled(&mesh, &import).await?;
 
-    let beyond = upload(&mesh, &import, 0, file.slice(..10)).await?;
+    let beyond = mesh.upload(&import, 0, file.slice(..10)).await?;
     assert_eq!(
         (beyond.status.as_u16(), beyond.reason().as_deref()),
         (409, Some("OFFSET_MISMATCH"))
@@ -40,8 +43,8 @@ async fn a_crash_around_a_commit_loses_no_row_and_doubles_none() -> Result<()> {
     for point in ["ingest.upload.before_commit", "ingest.upload.after_commit"] {
         mesh.crash_next_at("ingest", point).await?;
         let before = mesh.restarts("ingest")?;
-        let offset = received(&get(&mesh, &import).await?)?;
-        let broken = upload(&mesh, &import, offset, file.slice(offset..)).await;
+        let offset = received(&mesh.import(&import).await?)?;
+        let broken = mesh.upload(&import, offset, file.slice(offset..)).await;
         assert!(
             broken
                 .as_ref()
@@ -54,7 +57,7 @@ async fn a_crash_around_a_commit_loses_no_row_and_doubles_none() -> Result<()> {
         })
         .await?;
     }
-    resume(&mesh, &import, &file).await?;
+    mesh.resume(&import, &file).await?;
     all_settled(&mesh, &import).await
 }
 
@@ -63,7 +66,7 @@ async fn an_import_goes_on_while_orders_is_down() -> Result<()> {
     let mesh = Mesh::start().await?;
     let (file, import) = announce(&mesh, "alone").await?;
     mesh.stack().stop("orders").await?;
-    let sent = upload(&mesh, &import, 0, file.clone()).await?;
+    let sent = mesh.upload(&import, 0, file.clone()).await?;
     assert_eq!(sent.status, 200, "{}", sent.text());
     let sent = sent.json()?;
     assert_eq!(
@@ -79,15 +82,15 @@ async fn an_import_goes_on_while_orders_is_down() -> Result<()> {
 async fn the_same_file_again_changes_nothing() -> Result<()> {
     let mesh = Mesh::start().await?;
     let (file, import) = announce(&mesh, "again").await?;
-    upload(&mesh, &import, 0, file.clone()).await?;
+    mesh.upload(&import, 0, file.clone()).await?;
     all_settled(&mesh, &import).await?;
     let (_, known) = announce(&mesh, "again").await?;
     assert_eq!(known, import);
 
     // Another import of equal content: every row is a duplicate, and no order comes of it.
     let (_, copy) = announce(&mesh, "copy").await?;
-    upload(&mesh, &copy, 0, file).await?;
-    let copied = get(&mesh, &copy).await?;
+    mesh.upload(&copy, 0, file).await?;
+    let copied = mesh.import(&copy).await?;
     assert_eq!(copied["state"], "IMPORT_STATE_COMPLETED");
     assert_eq!(
         copied["rejected"],
@@ -109,63 +112,24 @@ async fn the_same_file_again_changes_nothing() -> Result<()> {
 /// A file of invoices with an import announced for it.
 async fn announce(mesh: &Mesh, request_id: &str) -> Result<(Bytes, String)> {
     let mut file = HEADER.to_owned();
-    for invoice in 0..INVOICES {
-        for line in 0..LINES {
-            let sku = 20_000 + line;
-            file += &format!(
-                "{},{sku},\"LAMP, \"\"RED\"\"\",2,2010-12-01 08:26:00,1.25,17850,United Kingdom\n",
-                540_000 + invoice
+    for invoice in 540_000..540_000 + INVOICES {
+        for sku in 20_000..20_000 + LINES {
+            let row = format!(
+                "{invoice},{sku},\"LAMP, \"\"RED\"\"\",2,2010-12-01 08:26:00,1.25,17850,United Kingdom\n"
             );
+            file.push_str(&row);
         }
     }
-    for line in 0..LINES {
-        mesh.count(&(20_000 + line).to_string(), 1_000_000).await?;
+    for sku in 20_000..20_000 + LINES {
+        mesh.count(&sku.to_string(), 1_000_000).await?;
     }
-    let create = json!({"requestId": request_id, "source": "online-retail", "sizeBytes": file.len().to_string()});
-    let created = mesh.http()?.post("/v1/imports", &create).await?;
-    assert_eq!(created.status, 200, "{}", created.text());
-    let import = created.json()?["importId"]
-        .as_str()
-        .context("importId")?
-        .to_owned();
+    let import = mesh.announce(request_id, file.as_bytes()).await?;
     Ok((file.into(), import))
-}
-
-async fn upload(mesh: &Mesh, import: &str, offset: usize, bytes: Bytes) -> Result<Answer> {
-    mesh.http()?
-        .upload(
-            &format!("/v1/imports/{import}:upload?offset={offset}"),
-            bytes,
-        )
-        .await
-}
-
-async fn get(mesh: &Mesh, import: &str) -> Result<Value> {
-    mesh.http()?
-        .get(&format!("/v1/imports/{import}"), "application/json")
-        .await?
-        .json()
-}
-
-/// Sends what is missing until nothing is.
-async fn resume(mesh: &Mesh, import: &str, file: &Bytes) -> Result<()> {
-    eventually("the whole file received", async || {
-        let offset = received(&get(mesh, import).await?)?;
-        let sent = upload(mesh, import, offset, file.slice(offset..)).await?;
-        ensure!(sent.status == 200, "{}", sent.text());
-        Ok(())
-    })
-    .await
 }
 
 /// Waits for the import's end and makes sure that every row and every invoice counted once.
 async fn all_settled(mesh: &Mesh, import: &str) -> Result<()> {
-    let done = eventually("the import completed", async || {
-        let import = get(mesh, import).await?;
-        ensure!(import["state"] == "IMPORT_STATE_COMPLETED", "{import}");
-        Ok(import)
-    })
-    .await?;
+    let done = mesh.completed(import).await?;
     assert_eq!(done["rowsRead"], (INVOICES * LINES).to_string());
     assert_eq!(done["rowsAccepted"], (INVOICES * LINES).to_string());
     assert_eq!(done["invoicesSettled"], INVOICES.to_string());
@@ -181,9 +145,4 @@ async fn orders(mesh: &Mesh) -> Result<i64> {
         .await?
         .into_inner();
     Ok(totals.orders.iter().map(|count| count.orders).sum())
-}
-
-fn received(import: &Value) -> Result<usize> {
-    // An int64 is a string in JSON, and 0 is left out.
-    Ok(import["receivedBytes"].as_str().unwrap_or("0").parse()?)
 }

@@ -10,6 +10,8 @@ mod events;
 mod gateway;
 mod grpcurl;
 mod ingest;
+mod ledger;
+mod returns;
 mod sagas;
 mod stock;
 mod trace;

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use integration_tests::{Mesh, eventually};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
@@ -16,7 +16,6 @@ use opentelemetry_proto::tonic::{
     common::v1::any_value::Value,
     trace::v1::ResourceSpans,
 };
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
@@ -84,16 +83,8 @@ async fn an_imported_order_is_one_trace_over_all_services() -> Result<()> {
     let address = collector.start().await?;
     let mesh = Mesh::start_with(Mesh::options()?.otlp(format!("http://{address}"))).await?;
     mesh.count("85123A", 10).await?;
-    let http = mesh.http()?;
-    let create = json!({"requestId": "trace", "source": "online-retail", "sizeBytes": FILE.len().to_string()});
-    let created = http.post("/v1/imports", &create).await?.json()?;
-    let import = created["importId"]
-        .as_str()
-        .with_context(|| created.to_string())?
-        .to_owned();
-    let uploaded = http
-        .upload(&format!("/v1/imports/{import}:upload"), FILE.into())
-        .await?;
+    let import = mesh.announce("trace", FILE.as_bytes()).await?;
+    let uploaded = mesh.upload(&import, 0, FILE.into()).await?;
     assert_eq!(uploaded.status, 200, "{}", uploaded.text());
 
     eventually("the whole trace", async || {
