@@ -123,10 +123,9 @@ impl Mesh {
     /// # Errors
     /// When it does not come back.
     pub async fn crash_next_at(&self, name: &str, point: &str) -> Result<()> {
+        self.stack.stop(name).await?;
         self.stack.set_env_once(name, CRASH_AT, point)?;
-        let ended = self.stack.kill(name)?;
-        self.stack.revived(name, &ended).await?;
-        Ok(())
+        self.stack.start(name).await
     }
 
     /// How often a process was started again.

@@ -57,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) books: Books,
     /// What this run added, and how long that took.
     pub(crate) speed: Speed,
+    /// How often an upload had to go on after it broke.
+    pub(crate) resumed: u32,
 }
 
 /// How fast a run was.
@@ -99,15 +101,16 @@ pub(crate) async fn run(
         .collect();
     let started = Instant::now();
     let send = async {
+        let mut resumed = 0;
         for (file, import) in files.iter().zip(&imports) {
-            upload::send(&client, file, import, settings.rate)
+            resumed += upload::send(&client, file, import, settings.rate)
                 .await
                 .with_context(|| format!("cannot upload {}", file.path.display()))?;
         }
-        Ok(started.elapsed())
+        Ok((started.elapsed(), resumed))
     };
     let follow = Follower::new(&client, ids, progress, ui).run();
-    let (receiving, ()) = tokio::try_join!(send, follow)?;
+    let ((receiving, resumed), ()) = tokio::try_join!(send, follow)?;
     let settling = started.elapsed();
     let books = books::read(&client, &settings.source).await?;
     let speed = Speed {
@@ -116,7 +119,11 @@ pub(crate) async fn run(
         orders: books.orders_ended() - before.orders_ended(),
         settling,
     };
-    Ok(Outcome { books, speed })
+    Ok(Outcome {
+        books,
+        speed,
+        resumed,
+    })
 }
 
 impl std::fmt::Display for Speed {

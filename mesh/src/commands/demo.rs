@@ -112,6 +112,12 @@ fn report(outcome: &Outcome, mesh: &Snapshot, json: bool, ui: Ui) -> Result<()> 
         ui::print(format!("\n{}\n", sheet(books)));
     }
     ui.note(outcome.speed);
+    if outcome.resumed > 0 {
+        ui.note(format!(
+            "uploads broke and went on {} times",
+            outcome.resumed
+        ));
+    }
     if let Some(gateway) = mesh.processes.get(GATEWAY) {
         ui.note(format!(
             "the mesh stays up at http://{}; `cargo mesh status` shows it, `cargo mesh down` stops it",

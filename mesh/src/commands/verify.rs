@@ -55,6 +55,8 @@ pub(super) struct Args {
 struct Verdict {
     seed: u64,
     kills: Vec<Kill>,
+    /// How often an upload broke and went on.
+    uploads_resumed: u32,
     books: Books,
     differences: Vec<String>,
 }
@@ -114,6 +116,9 @@ async fn disturbed(
     };
     let kills = kills::run(stack, plan, whole, observed, report);
     let (outcome, kills) = tokio::try_join!(flow, kills)?;
+    if outcome.resumed == 0 {
+        bail!("no upload was interrupted: make it slower with --rate");
+    }
     let parked = events::parked(|service| stack.database_url(service)).await?;
     if !parked.is_empty() {
         bail!("facts were parked:\n{}", events::table(&parked));
@@ -123,6 +128,7 @@ async fn disturbed(
     Ok(Verdict {
         seed: plan.seed,
         kills,
+        uploads_resumed: outcome.resumed,
         books: outcome.books,
         differences,
     })
@@ -134,8 +140,9 @@ fn tell(verdict: &Verdict, json: bool) -> Result<ExitCode> {
         ui::print(serde_json::to_string_pretty(verdict)?);
     } else if agree {
         ui::print(format!(
-            "passed: {} processes were killed, and the books are those of the files (seed {})",
+            "passed: {} processes were killed, uploads went on {} times, and the books are those of the files (seed {})",
             verdict.kills.len(),
+            verdict.uploads_resumed,
             verdict.seed
         ));
     } else {

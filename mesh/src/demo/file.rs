@@ -101,3 +101,47 @@ impl OrderFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ingest::model::Sources;
+
+    use super::*;
+
+    const HEADER: &str =
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
+
+    fn read(text: &str) -> Result<OrderFile> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.csv");
+        std::fs::write(&path, text).unwrap();
+        let sources = Sources::load("").unwrap();
+        OrderFile::read(&path, sources.get("online-retail").unwrap())
+    }
+
+    #[test]
+    fn only_what_is_sold_and_accepted_is_counted_in() {
+        let rows = [
+            "536365,85123a,HEART,6,2010-12-01 08:26:00,2.55,17850,UK",
+            "536365,POST,POSTAGE,1,2010-12-01 08:26:00,18.00,17850,UK",
+            "536366,22633,FREE,6,2010-12-01 08:28:00,0.00,17850,UK",
+            "C536379,22556,PLASTERS,-1,2010-12-01 09:41:00,1.65,14527,UK",
+        ];
+        let text = format!("{HEADER}\n{}", rows.join("\n"));
+        let file = read(&text).unwrap();
+        assert_eq!((file.rows, file.size), (4, text.len() as u64));
+        assert_eq!(file.skus, BTreeSet::from(["85123A".to_owned()]));
+        assert_eq!(
+            file.invoices,
+            BTreeSet::from(["536365".to_owned(), "C536379".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_empty_or_lacks_a_column_is_refused_by_name() {
+        for text in ["", "InvoiceNo,StockCode\n1,2\n"] {
+            let refused = format!("{:#}", read(text).unwrap_err());
+            assert!(refused.contains("orders.csv"), "{refused}");
+        }
+    }
+}

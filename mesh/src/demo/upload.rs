@@ -69,7 +69,7 @@ pub(super) async fn read(client: &Client, import_id: &str) -> Result<Import, Err
     client.get(&format!("/v1/imports/{import_id}")).await
 }
 
-/// Sends what is missing of `file`, at most `rate` bytes per second.
+/// Sends what is missing of `file`, at most `rate` bytes per second; how often it had to go on after a failure.
 ///
 /// # Errors
 /// When nothing was taken for too long, or when no further try can help.
@@ -78,8 +78,9 @@ pub(super) async fn send(
     file: &OrderFile,
     import: &Import,
     rate: Option<NonZeroU64>,
-) -> Result<(), Error> {
+) -> Result<u32, Error> {
     let mut outage = Outage::default();
+    let mut resumed = 0;
     let mut received = import.received_bytes;
     while received.cast_unsigned() < file.size {
         let sent = send_from(client, file, import, received, rate).await;
@@ -92,11 +93,12 @@ pub(super) async fn send(
             outage.over();
         }
         if failure.is_some() || now.received_bytes == received {
+            resumed += 1;
             outage.pause(failure).await?;
         }
         received = now.received_bytes;
     }
-    Ok(())
+    Ok(resumed)
 }
 
 async fn send_from(

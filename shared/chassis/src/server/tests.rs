@@ -158,7 +158,7 @@ async fn serves_any_http_service_beside_its_own() {
 }
 
 #[tokio::test]
-async fn reflection_lists_services_in_both_versions_and_keeps_options() {
+async fn reflection_lists_what_is_served_in_both_versions_and_keeps_options() {
     use tonic_reflection::pb::{v1, v1alpha};
 
     let server = Running::start(Shop::echo().server(), testing::settings()).await;
@@ -201,6 +201,7 @@ async fn reflection_lists_services_in_both_versions_and_keeps_options() {
     let answer = format!("{:?}", answers.next().await.unwrap().unwrap());
     assert!(answer.contains("\"shop.v1.ShopService\""), "{answer}");
     assert!(answer.contains("\"grpc.health.v1.Health\""), "{answer}");
+    assert!(!answer.contains("shop.v1.StockService"), "{answer}");
     server.stop().await;
 }
 
