@@ -5,8 +5,6 @@ pub mod import;
 pub mod order;
 mod wait;
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use chassis::client::{ClientSettings, Upstream};
 use contracts::{
@@ -35,7 +33,7 @@ impl Mesh {
     /// # Errors
     /// When the directory of this program can't be found out.
     pub fn options() -> Result<StackOptions> {
-        Ok(StackOptions::new()?.binaries(binaries()?))
+        StackOptions::new()
     }
 
     /// Starts the whole mesh and waits until it is healthy.
@@ -135,11 +133,4 @@ impl Mesh {
     pub fn restarts(&self, name: &str) -> Result<u32> {
         Ok(self.stack.process(name)?.restarts)
     }
-}
-
-/// Tests lie one directory below the binaries.
-fn binaries() -> Result<PathBuf> {
-    let here = mesh::cargo::binaries()?;
-    let deps = here.ends_with("deps").then(|| here.parent()).flatten();
-    Ok(deps.map_or(here.clone(), std::path::Path::to_path_buf))
 }

@@ -46,9 +46,19 @@ const STEPS: &[Step] = &[
         filtered: false,
     },
     Step {
+        name: "books",
+        run: books,
+        filtered: false,
+    },
+    Step {
         name: "tests",
         run: tests,
         filtered: true,
+    },
+    Step {
+        name: "verify",
+        run: verify,
+        filtered: false,
     },
 ];
 
@@ -111,6 +121,27 @@ fn lints(home: &Home, _: Option<&str>) -> Result<()> {
     ]))
 }
 
+/// The program that the books are compared with, and the example that it is compared on.
+fn books(home: &Home, _: Option<&str>) -> Result<()> {
+    for arguments in [
+        ["integration-tests/reconcile.py", "--self-test"],
+        ["examples/generate.py", "--check"],
+    ] {
+        run(Command::new("python3")
+            .args(arguments)
+            .current_dir(home.checkout()))?;
+    }
+    Ok(())
+}
+
+/// Kills every process of a mesh while the example's orders run.
+fn verify(home: &Home, _: Option<&str>) -> Result<()> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    run(Command::new(program)
+        .args(["verify", "orders"])
+        .current_dir(home.checkout()))
+}
+
 fn tests(home: &Home, filter: Option<&str>) -> Result<()> {
     // The tests start the binaries of all packages, whichever of them are being tested.
     run(cargo::command(home).args(["build", "--quiet", "--workspace", "--bins"]))?;
@@ -128,7 +159,8 @@ fn run(command: &mut Command) -> Result<()> {
             .get_args()
             .map(|argument| argument.to_string_lossy())
             .collect();
-        bail!("cargo {} failed ({status})", arguments.join(" "));
+        let program = command.get_program().display();
+        bail!("{program} {} failed ({status})", arguments.join(" "));
     }
     Ok(())
 }

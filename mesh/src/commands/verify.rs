@@ -125,6 +125,11 @@ async fn disturbed(
     }
     let mut differences = outcome.books.problems();
     differences.extend(compare::differences(home, files, &settings, &outcome.books).await?);
+    let (progress, _unobserved) = watch::channel(Progress::none());
+    let again = demo::run(gateway, files, &settings, Ui::Quiet, &progress).await?;
+    if again.books != outcome.books {
+        differences.push("running the same files again changed the books".to_owned());
+    }
     Ok(Verdict {
         seed: plan.seed,
         kills,
