@@ -28,6 +28,9 @@ DECIMAL = re.compile(r"(?P<sign>[+-]?)(?P<pounds>[0-9]{1,12})(\.(?P<fraction>[0-
 DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 FLOATED_ID = re.compile(r"([0-9]+)\.0+")
 
+# What an order of the mesh holds: a signed 64-bit number of pence.
+TOTAL_MAX_MINOR = 2**63 - 1
+
 PAID, OUT_OF_STOCK, PAYMENT_DECLINED = "PAID", "OUT_OF_STOCK", "PAYMENT_DECLINED"
 
 
@@ -225,12 +228,17 @@ class Intake:
         return outcome
 
     def close(self, group: List[Row]) -> None:
-        """Files the rows of one invoice: a second group that survived DUPLICATE_ROW has other content."""
+        """Files the rows of one invoice: a second group that survived DUPLICATE_ROW has other content.
+
+        A group that is too much for an order makes none, so a later one of its invoice can still make one.
+        """
         if not group:
             return
         invoice = group[0].invoice
         if group[0].is_return:
             self.returns.extend(group)
+        elif Order(group).total_minor > TOTAL_MAX_MINOR:
+            self.rejected["TOTAL_OVERFLOW"] += len(group)
         elif invoice in self.orders:
             self.rejected["INVOICE_CHANGED"] += len(group)
         else:

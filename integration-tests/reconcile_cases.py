@@ -147,6 +147,28 @@ C100001,D,DISCOUNT,1,2011-03-01 10:00:00,1.00,1,UK
         },
     ),
     Case(
+        "TOTAL_OVERFLOW: more pence than 63 bits hold make no order, before INVOICE_CHANGED; the account goes on",
+        """
+100001,10001,MUG,100000000,2011-03-01 10:00:00,999999999999.99,1,UK
+100001,10002,CUP,1,2011-03-01 10:00:00,1.00,1,UK
+100002,10001,MUG,92233720368,2011-03-01 10:00:00,1000000.00,1,UK
+100002,POST,POSTAGE,1,2011-03-01 10:00:00,547758.08,1,UK
+100003,10001,MUG,92233720368,2011-03-01 10:00:00,1000000.00,1,UK
+100003,POST,POSTAGE,1,2011-03-01 10:00:00,547758.07,1,UK
+100001,10001,MUG,1,2011-03-02 10:00:00,2.00,1,UK
+100001,10002,CUP,1,2011-03-01 10:00:00,1.00,1,UK
+100003,10001,MUG,100000000,2011-03-01 10:00:00,999999999999.99,1,UK
+100004,10001,MUG,1,2011-03-03 10:00:00,1.00,1,UK
+""",
+        # 100002 is one penny above 2^63 - 1 and 100003 the number itself, of which the shop has too few pieces.
+        {
+            "rows": {"read": 10, "accepted": 4, "rejected": {"DUPLICATE_ROW": 1, "TOTAL_OVERFLOW": 5}},
+            "orders": {"OUT_OF_STOCK": 1, "PAID": 2},
+            "money.captured_minor": 300,
+            "stock.counted": 1000000,
+        },
+    ),
+    Case(
         "the end of an order: stock first, then the limit, which itself is still paid",
         """
 100001,21843,RED JUG,1,2011-03-01 10:00:00,20000.00,1,UK

@@ -105,8 +105,11 @@ impl http_body::Body for Arriving {
             return Poll::Ready(Some(Err(torn())));
         }
         let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if matches!(polled, Poll::Ready(None)) {
-            self.whole.store(true, Ordering::Release);
+        match polled {
+            // The client's own error may hold its CANCEL, which would be passed on.
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(torn()))),
+            Poll::Ready(None) => self.whole.store(true, Ordering::Release),
+            _ => {}
         }
         polled
     }
@@ -120,4 +123,28 @@ pub(crate) fn torn() -> Status {
         "the client broke the request off",
     )
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_of_the_client_is_not_passed_on() {
+        let cancelled = Err::<Frame<Bytes>, _>(Status::cancelled("of the client"));
+        let whole = Arc::new(AtomicBool::new(false));
+        let mut body = Arriving {
+            inner: Body::new(StreamBody::new(tokio_stream::once(cancelled))),
+            gone: Box::pin(CancellationToken::new().cancelled_owned()),
+            whole: whole.clone(),
+        };
+        let status = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(
+            chassis::error::reason(&status).as_deref(),
+            Some("REQUEST_TORN")
+        );
+        assert!(!whole.load(Ordering::Acquire));
+    }
 }

@@ -1,7 +1,5 @@
 //! One gRPC call to an upstream, in messages that stay raw bytes.
 
-use base64::Engine;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::{Buf, Bytes};
 use chassis::client::Upstream;
 use chassis::error::Fault;
@@ -19,14 +17,6 @@ use crate::frames::BoundedFrames;
 
 /// A gRPC frame begins with one byte of flags and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
 pub(crate) const FRAME_HEADER_BYTES: usize = 5;
-
-const DETAILS: &str = "grpc-status-details-bin";
-
-/// `-bin` values come padded or not (gRPC over HTTP/2, "Binary-Header").
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Where a call goes and what goes with it besides its messages.
 pub(crate) struct Call {
@@ -131,8 +121,7 @@ fn request(path: String, metadata: HeaderMap, body: Body) -> Request<Body> {
 }
 
 fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messages, Status> {
-    let (mut head, body) = response.into_parts();
-    drop_broken_details(&mut head.headers);
+    let (head, body) = response.into_parts();
     if let Some(status) = Status::from_header_map(&head.headers) {
         return match status.code() {
             Code::Ok => Ok(Streaming::new_empty(Raw, body)),
@@ -144,12 +133,6 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
     let body = body.map_err(move |status| match refused.get() {
         Some(too_large) => bad_upstream(too_large.message()),
         None => status,
-    });
-    let body = body.map_frame(|mut frame| {
-        if let Some(trailers) = frame.trailers_mut() {
-            drop_broken_details(trailers);
-        }
-        frame
     });
     Ok(Streaming::new_response(
         Raw,
@@ -196,16 +179,6 @@ fn not_grpc(status: StatusCode) -> Status {
         status.as_u16()
     );
     Fault::new(code, "NOT_GRPC", message).into()
-}
-
-/// tonic takes it for granted that the value is base64, and panics otherwise; an upstream must not be able to do that.
-fn drop_broken_details(headers: &mut HeaderMap) {
-    let broken = headers
-        .get(DETAILS)
-        .is_some_and(|value| BASE64.decode(value.as_bytes()).is_err());
-    if broken {
-        headers.remove(DETAILS);
-    }
 }
 
 /// Messages as they are on the wire.

@@ -6,13 +6,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chassis::error::Fault;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use http_body::Frame;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 
 use crate::arriving::Lifeline;
 use crate::call::FRAME_HEADER_BYTES;
+
+const STATUS: &str = "grpc-status";
 
 /// Why a body was broken off by the gateway, for whoever has to answer for it.
 pub(crate) type Refused = Arc<OnceLock<Status>>;
@@ -29,8 +31,15 @@ pub(crate) struct ResponseFrames {
     inner: Option<Body>,
     lengths: Lengths,
     refused: Refused,
+    /// Whether the upstream has said how the call ended.
+    has_status: bool,
+    cut: Option<Cut>,
+    cut_by: Option<Status>,
     _lifeline: Option<Lifeline>,
 }
+
+/// Waits for a reason to end a response before the upstream does.
+pub(crate) type Cut = Pin<Box<dyn Future<Output = Status> + Send>>;
 
 /// Walks over frames without keeping them.
 struct Lengths {
@@ -84,18 +93,36 @@ impl http_body::Body for BoundedFrames {
 // === impl ResponseFrames ===
 
 impl ResponseFrames {
-    pub(crate) fn new(
-        inner: Body,
+    /// The response ends with the status of `cut`, but never within a message.
+    pub(crate) fn wrap(
+        response: Response<Body>,
         max_message_bytes: usize,
         refused: Refused,
         lifeline: Option<Lifeline>,
-    ) -> Self {
-        Self {
-            inner: Some(inner),
-            lengths: Lengths::new(max_message_bytes),
-            refused,
-            _lifeline: lifeline,
+        cut: Option<Cut>,
+    ) -> Response<Body> {
+        let has_status = response.headers().contains_key(STATUS);
+        response.map(|inner| {
+            Body::new(Self {
+                inner: Some(inner),
+                lengths: Lengths::new(max_message_bytes),
+                refused,
+                has_status,
+                cut,
+                cut_by: None,
+                _lifeline: lifeline,
+            })
+        })
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(trailers) = frame.trailers_ref() {
+            if !trailers.contains_key(STATUS) {
+                return self.end(no_status());
+            }
+            self.has_status = true;
         }
+        Poll::Ready(Some(Ok(frame)))
     }
 
     /// Ends the response with the gateway's own trailers; dropping the upstream's body cancels the call.
@@ -119,24 +146,44 @@ impl http_body::Body for ResponseFrames {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Some(inner) = &mut self.inner else {
+        let this = &mut *self;
+        if let Some(cut) = &mut this.cut
+            && let Poll::Ready(status) = cut.as_mut().poll(context)
+        {
+            this.cut = None;
+            this.cut_by = Some(status);
+        }
+        let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
+        if this.lengths.is_between_messages()
+            && let Some(status) = this.cut_by.take()
+        {
+            return this.end(status);
+        }
         match Pin::new(inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => match self.lengths.check(&frame) {
-                Ok(()) => Poll::Ready(Some(Ok(frame))),
-                Err(status) => self.end(status),
+            Poll::Ready(Some(Ok(frame))) => match this.lengths.check(&frame) {
+                Ok(()) => this.pass(frame),
+                Err(status) => this.end(status),
             },
-            Poll::Ready(Some(Err(status))) => self.end(status),
+            Poll::Ready(Some(Err(status))) => this.end(status),
+            Poll::Ready(None) if !this.has_status => this.end(no_status()),
             other => other,
         }
     }
 
     fn is_end_stream(&self) -> bool {
+        let ended = http_body::Body::is_end_stream;
         self.inner
             .as_ref()
-            .is_none_or(http_body::Body::is_end_stream)
+            .is_none_or(|inner| self.has_status && ended(inner))
     }
+}
+
+/// As gRPC clients say it themselves of a response without `grpc-status`.
+fn no_status() -> Status {
+    let message = "the upstream ended the response without a status";
+    Fault::new(Code::Unknown, "NO_STATUS", message).into()
 }
 
 // === impl Lengths ===
@@ -171,6 +218,10 @@ impl Lengths {
         Ok(())
     }
 
+    fn is_between_messages(&self) -> bool {
+        self.message_left == 0 && self.header_filled == 0
+    }
+
     fn begin_message(&mut self) -> Result<(), Status> {
         let [_, length @ ..] = self.header;
         let length = u32::from_be_bytes(length) as usize;
@@ -189,6 +240,8 @@ impl Lengths {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::{BodyExt, StreamBody};
+
     use super::*;
 
     fn frames(lengths: &[usize]) -> Vec<u8> {
@@ -199,6 +252,36 @@ mod tests {
             bytes.resize(bytes.len() + length, 7);
         }
         bytes
+    }
+
+    fn trailers(name: &'static str) -> HeaderMap {
+        let zero = http::HeaderValue::from_static("0");
+        HeaderMap::from_iter([(http::HeaderName::from_static(name), zero)])
+    }
+
+    #[tokio::test]
+    async fn a_response_never_ends_without_a_status() {
+        let message = || Frame::data(Bytes::from(frames(&[3])));
+        let none = HeaderMap::new;
+        for (head, sent, expected) in [
+            (none(), vec![], Some("2")),
+            (none(), vec![message()], Some("2")),
+            (none(), vec![Frame::trailers(trailers("x"))], Some("2")),
+            (
+                none(),
+                vec![message(), Frame::trailers(trailers(STATUS))],
+                Some("0"),
+            ),
+            (trailers(STATUS), vec![], None),
+        ] {
+            let body = StreamBody::new(tokio_stream::iter(sent.into_iter().map(Ok::<_, Status>)));
+            let mut response = Response::new(Body::new(body));
+            *response.headers_mut() = head;
+            let wrapped = ResponseFrames::wrap(response, 10, Refused::default(), None, None);
+            let ended = wrapped.into_body().collect().await.unwrap();
+            let status = ended.trailers().map(|trailers| &trailers[STATUS]);
+            assert_eq!(status.map(|status| status.to_str().unwrap()), expected);
+        }
     }
 
     #[test]

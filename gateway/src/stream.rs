@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chassis::error::Fault;
 use futures::Stream;
 use http::Response;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio_util::sync::CancellationToken;
@@ -42,12 +42,17 @@ pub(crate) async fn answer(
     match framing {
         None => download(route.clone(), messages, first),
         Some(framing) => {
+            let mut writer = Writer::new(framing);
+            let mut opening = Vec::new();
+            if let Some(first) = first {
+                writer.message(&mut opening, |out| route.write_response(&first, out))?;
+            }
             let live = Live {
                 messages,
-                first,
+                opening,
                 route: route.clone(),
                 catalog: exchange.catalog.clone(),
-                writer: Some(Writer::new(framing)),
+                writer: Some(writer),
                 keep_alive: exchange.gateway.config().sse_keep_alive(),
                 draining: exchange.gateway.draining().clone(),
             };
@@ -57,18 +62,11 @@ pub(crate) async fn answer(
 }
 
 fn framing(exchange: &Exchange<'_>) -> Result<Framing, Failure> {
-    let lines: Vec<&str> = exchange
-        .head
-        .headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
     let query = exchange.head.uri.query().unwrap_or_default();
     let alt = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("alt=").or(pair.strip_prefix("$alt=")));
-    Framing::negotiate(Some(&lines.join(",")), alt).map_err(|_| {
+    Framing::negotiate(Some(&rest::accept(&exchange.head.headers)), alt).map_err(|_| {
         Failure::not_acceptable("application/x-ndjson, application/json, text/event-stream")
     })
 }
@@ -77,8 +75,8 @@ fn framing(exchange: &Exchange<'_>) -> Result<Framing, Failure> {
 /// one side becomes HTTP/2 flow control on the other, and nothing is queued between.
 struct Live {
     messages: Messages,
-    /// Read already, to decide the HTTP status; `None` again once it is sent.
-    first: Option<Bytes>,
+    /// The first message, written already, to decide the HTTP status; empty once it is sent.
+    opening: Vec<u8>,
     route: Arc<Route>,
     catalog: Arc<Catalog>,
     /// `None` once the end is written.
@@ -117,7 +115,10 @@ impl Live {
 
     /// The bytes that come next; empty at the end.
     async fn next(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.opening);
+        if !out.is_empty() {
+            return out;
+        }
         let Some(mut writer) = self.writer.take() else {
             return out;
         };
@@ -139,9 +140,6 @@ impl Live {
     }
 
     async fn event(&mut self, framing: Framing) -> Event {
-        if let Some(first) = self.first.take() {
-            return Event::Message(first);
-        }
         tokio::select! {
             message = self.messages.message() => match message {
                 Ok(Some(message)) => Event::Message(message),
@@ -151,7 +149,7 @@ impl Live {
             () = tokio::time::sleep(self.keep_alive), if framing == Framing::Sse => Event::Silence,
             // A stream may have no end of its own, and the gateway would wait for it until its drain runs out.
             () = self.draining.cancelled() => {
-                Event::Failed(Fault::unavailable("STOPPING", "the gateway stops, connect again").into())
+                Event::Failed(stopping())
             }
         }
     }
@@ -161,6 +159,11 @@ impl Live {
         write_status(&self.catalog.schema, status, &mut json);
         writer.error(&json, out);
     }
+}
+
+/// How a stream ends when the gateway drains.
+pub(crate) fn stopping() -> Status {
+    Fault::unavailable("STOPPING", "the gateway stops, connect again").into()
 }
 
 /// Raw bytes of `google.api.HttpBody` messages, one after the other. There is no place for an error among them, so a failure

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::Response;
 use http::header::CONTENT_LENGTH;
-use http::{Method, Response};
 use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
+use transcoder::Route;
 
 use crate::arriving::torn;
 use crate::call::{self, Call};
-use crate::catalog::Catalog;
 use crate::error::Failure;
 use crate::rest::{self, Exchange};
 
@@ -39,9 +39,7 @@ pub(crate) async fn answer(
         piece: Bytes::new(),
         left: declared,
         max_piece: exchange.gateway.config().upload_chunk_bytes,
-        catalog: exchange.catalog.clone(),
-        method: exchange.head.method.clone(),
-        path: exchange.head.uri.path().to_owned(),
+        route: exchange.matched.route().clone(),
     };
     let message = call.upload(Body::new(upload)).await?;
     rest::respond(exchange.matched.route(), message)
@@ -55,9 +53,7 @@ struct Upload {
     /// Bytes that are to come, where the client has declared how many there are.
     left: Option<u64>,
     max_piece: usize,
-    catalog: Arc<Catalog>,
-    method: Method,
-    path: String,
+    route: Arc<Route>,
 }
 
 impl Upload {
@@ -83,10 +79,7 @@ impl Upload {
     fn next_message(&mut self) -> Result<Bytes, Status> {
         let piece = self.piece.split_to(self.piece.len().min(self.max_piece));
         let mut frame = call::begin_frame();
-        // The match borrows from the path, so it cannot be kept; finding it again costs nothing beside the piece.
-        let matched = self.catalog.schema.route(&self.method, &self.path);
-        let matched = matched.map_err(chassis::error::internal)?;
-        matched.encode_upload_chunk(&piece, &mut frame);
+        self.route.encode_upload_chunk(&piece, &mut frame);
         call::end_frame(frame)
     }
 }

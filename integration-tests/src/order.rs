@@ -85,6 +85,29 @@ impl Mesh {
         .await
     }
 
+    /// Waits until the order is at its end, whichever it is.
+    ///
+    /// # Errors
+    /// When that does not happen; says where the order stood.
+    pub async fn order_at_end(&self, order_id: &str) -> Result<Order> {
+        let mut orders = self.orders()?;
+        eventually("the order's end", async || {
+            let request = GetOrderRequest {
+                order_id: order_id.to_owned(),
+            };
+            let order = orders
+                .get_order(request)
+                .await?
+                .into_inner()
+                .order
+                .context("an order")?;
+            let open = matches!(order.state(), OrderState::Pending | OrderState::Confirmed);
+            ensure!(!open, "{:?}", order.state());
+            Ok(order)
+        })
+        .await
+    }
+
     /// The stock of a SKU.
     ///
     /// # Errors

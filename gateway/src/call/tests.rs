@@ -1,6 +1,6 @@
 //! Responses of upstreams that do not keep to the protocol.
 
-use http_body_util::{Empty, StreamBody};
+use http_body_util::StreamBody;
 
 use super::*;
 
@@ -43,20 +43,6 @@ async fn one_message_is_the_answer_and_none_or_two_are_not() {
             Code::Internal
         );
     }
-}
-
-#[tokio::test]
-async fn details_that_are_not_base64_cost_only_themselves() {
-    let broken = [
-        ("grpc-status", "5"),
-        ("grpc-message", "not%20here"),
-        ("grpc-status-details-bin", "!"),
-    ];
-    let expected = (Code::NotFound, "not here".to_owned());
-    let in_headers = response(&broken, Body::new(Empty::<Bytes>::new()));
-    assert_eq!(outcome(in_headers).await.unwrap_err(), expected);
-    let in_trailers = response(&[], body(b"", &broken));
-    assert_eq!(outcome(in_trailers).await.unwrap_err(), expected);
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use http::uri::PathAndQuery;
+use http_body_util::StreamBody;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
@@ -136,9 +138,79 @@ async fn a_client_that_vanishes_tears_its_stream() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn a_client_that_drops_its_call_tears_its_stream() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut events = upstream.events();
+    let channel = gateway.grpc().await;
+    begin_and_drop(channel.clone(), &upstream.observed).await;
+    happened(&mut events, "Store torn").await;
+    // The connection is as good as before.
+    unary(channel, GREET, greet("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_whose_deadline_passes_never_looks_complete() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut events = upstream.events();
+    // Not tonic's client, which would end the call at the deadline by itself.
+    let stream = tokio::net::TcpStream::connect(gateway.address)
+        .await
+        .unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let message = http_body::Frame::data(Bytes::from_static(b"\0\0\0\0\x03\x0a\x01a"));
+    let message = tokio_stream::once(Ok::<_, Status>(message));
+    let request = http::Request::post(format!("http://{}{STORE}", gateway.address))
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "200m")
+        .body(StreamBody::new(message.chain(tokio_stream::pending())))
+        .unwrap();
+    let response = soon("the answer", sender.send_request(request))
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["grpc-status"], "4");
+    happened(&mut events, "Store torn").await;
+    connection.abort();
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_ends_its_streams() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::ready(&[upstream.address]).await;
+    let mut grpc = ready(gateway.grpc().await).await;
+    let count = Request::new(CountRequest {
+        to: 9,
+        hold_at: 1,
+        ..Default::default()
+    });
+    let codec = ProstCodec::<CountRequest, CountResponse>::default();
+    let mut counted = grpc
+        .server_streaming(count, PathAndQuery::from_static(COUNT), codec)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(counted.message().await.unwrap().unwrap().number, 1);
+    gateway.stop().await;
+    let status = soon("the end", counted.message()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert_eq!(status.get_details_error_info().unwrap().reason, "STOPPING");
+}
+
 async fn begin_and_vanish(address: SocketAddr, observed: &Observed) {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    let mut grpc = ready(endpoint.connect().await.unwrap()).await;
+    begin_and_drop(endpoint.connect().await.unwrap(), observed).await;
+}
+
+/// Drops a call to `Store` when its first message is stored.
+async fn begin_and_drop(channel: Channel, observed: &Observed) {
+    let mut grpc = ready(channel).await;
     let content = HttpBody {
         data: vec![0; 100],
         ..Default::default()

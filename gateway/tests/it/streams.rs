@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tonic::Code;
 
-use crate::support::stranger::{Upstream, happened};
+use crate::support::stranger::{Reflection, Upstream, descriptors, happened};
 use crate::support::{Gateway, Reply, soon};
 
 #[tokio::test]
@@ -69,6 +69,25 @@ async fn an_error_before_the_first_message_keeps_its_http_status() {
             (409, "application/json")
         );
         assert_eq!(reply.json()["message"], "cannot count that far");
+    }
+}
+
+#[tokio::test]
+async fn a_first_message_that_is_no_json_decides_the_http_status() {
+    let mut descriptors = descriptors("stranger");
+    // `bytes padding = 2` becomes `string padding = 2`, which the bytes that the upstream sends are not.
+    let field = b"\x0a\x07padding\x18\x02\x20\x01\x28\x0c";
+    let place = descriptors
+        .windows(field.len())
+        .position(|window| window == field)
+        .unwrap();
+    descriptors[place + field.len() - 1] = 9;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = Upstream::serve(listener, descriptors, Reflection::V1);
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    for accept in ["", "application/json", "text/event-stream"] {
+        let reply = count(&gateway, "/v1/counts/2?padding=1", accept).await;
+        reply.assert_error(500, Code::Internal, "BAD_UPSTREAM_MESSAGE");
     }
 }
 

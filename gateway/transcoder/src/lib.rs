@@ -6,6 +6,7 @@
 //! Sources of the rules: `google/api/http.proto` (routes and bindings), the ProtoJSON guide of protobuf.dev, AIP-127, AIP-134,
 //! AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
 
+mod accept;
 mod encode;
 mod error;
 mod json;
@@ -29,6 +30,7 @@ mod upload;
 mod wire;
 mod wkt;
 
+pub use accept::accepts;
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
 pub use limits::{
     MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,

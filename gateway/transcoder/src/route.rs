@@ -76,7 +76,7 @@ impl Route {
     }
 
     /// Whether the request body is raw bytes (`google.api.HttpBody`) instead of JSON: then [`Match::encode_upload_head`] and
-    /// [`Match::encode_upload_chunk`] take the place of [`Match::encode_request`].
+    /// [`Route::encode_upload_chunk`] take the place of [`Match::encode_request`].
     pub fn is_upload(&self) -> bool {
         self.upload.is_some()
     }
@@ -85,6 +85,12 @@ impl Route {
     /// takes the place of [`Route::write_response`].
     pub fn is_download(&self) -> bool {
         self.download.is_some()
+    }
+
+    /// Appends a message that carries only the next bytes of an upload. For a unary method it continues the message of the
+    /// head, as protobuf merges what is concatenated, and is called once.
+    pub fn encode_upload_chunk(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        upload::encode_chunk(self, bytes, out);
     }
 
     /// Appends the JSON of one response message; of its `response_body` field where the rule names one.
@@ -157,12 +163,6 @@ impl<'a> Match<'a> {
             out.truncate(start);
             *failure
         })
-    }
-
-    /// Appends a message that carries only the next bytes of an upload. For a unary method it continues the message of the
-    /// head, as protobuf merges what is concatenated, and is called once.
-    pub fn encode_upload_chunk(&self, bytes: &[u8], out: &mut Vec<u8>) {
-        upload::encode_chunk(self.route, bytes, out);
     }
 
     /// The raw text that a variable has captured.

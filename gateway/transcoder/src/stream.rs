@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::accept;
+
 /// How the messages of a stream follow each other in one HTTP body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
@@ -33,19 +35,13 @@ impl Framing {
             Some("json") => return Ok(Framing::JsonArray),
             _ => {}
         }
-        let Some(accept) = accept.filter(|header| !header.trim().is_empty()) else {
-            return Ok(Framing::Ndjson);
-        };
-        let mut best: Option<(u16, Framing)> = None;
-        for range in accept.split(',') {
-            let Some((quality, framing)) = media_range(range) else {
-                continue;
-            };
-            if quality > best.map_or(0, |(highest, _)| highest) {
-                best = Some((quality, framing));
-            }
-        }
-        best.map(|(_, framing)| framing)
+        let accept = accept.unwrap_or_default();
+        // The last of equal ranks wins, so what suits most clients stands last.
+        [Framing::Sse, Framing::JsonArray, Framing::Ndjson]
+            .into_iter()
+            .filter_map(|framing| Some((accept::rank(accept, framing.names())?, framing)))
+            .max_by_key(|(rank, _)| *rank)
+            .map(|(_, framing)| framing)
             .ok_or(StatusCode::NOT_ACCEPTABLE)
     }
 
@@ -57,30 +53,20 @@ impl Framing {
             Framing::Sse => "text/event-stream",
         }
     }
-}
 
-/// Quality in thousandths, and the framing that the media range asks for.
-fn media_range(range: &str) -> Option<(u16, Framing)> {
-    let mut parts = range.split(';').map(str::trim);
-    let framing = match parts.next()?.to_ascii_lowercase().as_str() {
-        "*/*"
-        | "application/*"
-        | "application/x-ndjson"
-        | "application/ndjson"
-        | "application/jsonl"
-        | "application/x-jsonl" => Framing::Ndjson,
-        "application/json" => Framing::JsonArray,
-        "text/event-stream" | "text/*" => Framing::Sse,
-        _ => return None,
-    };
-    let quality = parts
-        .find_map(|parameter| {
-            parameter
-                .strip_prefix("q=")
-                .or(parameter.strip_prefix("Q="))
-        })
-        .map_or(Some(1.0), |text| text.trim().parse::<f32>().ok())?;
-    Some(((quality.clamp(0.0, 1.0) * 1000.0) as u16, framing))
+    /// The media types by which clients ask for it; NDJSON has no registered one.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Framing::Ndjson => &[
+                "application/x-ndjson",
+                "application/ndjson",
+                "application/jsonl",
+                "application/x-jsonl",
+            ],
+            Framing::JsonArray => &["application/json"],
+            Framing::Sse => &["text/event-stream"],
+        }
+    }
 }
 
 // === impl Writer ===

@@ -9,6 +9,8 @@ use integration_tests::{
 };
 use serde_json::json;
 
+/// The advisory lock of a database's relay: the ASCII letters "evtrelay".
+const RELAY_LOCK: i64 = i64::from_be_bytes(*b"evtrelay");
 const INVOICES: i64 = 40;
 const LINES: i64 = 25;
 
@@ -75,6 +77,35 @@ async fn an_import_goes_on_while_orders_is_down() -> Result<()> {
     );
     assert_eq!(sent["rowsRead"], (INVOICES * LINES).to_string());
     mesh.stack().start("orders").await?;
+    all_settled(&mesh, &import).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_order_settles_without_a_relay_and_all_do_with_one() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    let (file, import) = announce(&mesh, "unrelayed").await?;
+    mesh.stack().stop("ingest").await?;
+    // Whoever holds this lock is the relay of the database; the one in ingest stands by.
+    let mut relay = mesh.database("ingest").await?.acquire().await?;
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(RELAY_LOCK)
+        .execute(&mut *relay)
+        .await?;
+    mesh.stack().start("ingest").await?;
+    mesh.resume(&import, &file).await?;
+    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM events.outbox")
+        .fetch_one(&mut *relay)
+        .await?;
+    assert_eq!(waiting, INVOICES);
+    assert_eq!(orders(&mesh).await?, 0);
+    assert_eq!(
+        mesh.import(&import).await?["state"],
+        "IMPORT_STATE_SETTLING"
+    );
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(RELAY_LOCK)
+        .execute(&mut *relay)
+        .await?;
     all_settled(&mesh, &import).await
 }
 

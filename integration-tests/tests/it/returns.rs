@@ -14,6 +14,8 @@ const CRASHES: &[(&str, &str)] = &[
     ("orders", "orders.return.restock.after_commit"),
     ("orders", "orders.return.refund.before_commit"),
     ("orders", "orders.return.refund.after_commit"),
+    ("inventory", "inventory.return.before_commit"),
+    ("inventory", "inventory.return.after_commit"),
     ("payments", "payments.refund.before_commit"),
     ("payments", "payments.refund.after_commit"),
     ("ingest", "events.relay.before_publish"),
@@ -70,6 +72,25 @@ async fn a_return_is_paid_back_once_despite_a_crash_at_every_commit() -> Result<
         assert_eq!(ledger.ledger_sum_minor, 0);
         assert_eq!(mesh.stock("85123A").await?.on_hand, 1000 - 2 * n, "{point}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_no_number_can_hold_is_refused_and_the_account_goes_on() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("85123A", 1000).await?;
+    let file = file(&[
+        "540001,85123A,LANTERN,100000000,2010-12-01 08:26:00,999999999999.99,17850,UK",
+        "540002,85123A,LANTERN,6,2010-12-01 08:27:00,2.50,17850,UK",
+    ]);
+    let import = mesh.announce("overflow", &file).await?;
+    mesh.resume(&import, &file).await?;
+    let done = mesh.completed(&import).await?;
+    let refused = serde_json::json!([{"rule": "TOTAL_OVERFLOW", "rows": "1"}]);
+    assert_eq!(
+        (&done["rowsAccepted"], &done["rejected"]),
+        (&"1".into(), &refused)
+    );
     Ok(())
 }
 

@@ -93,13 +93,7 @@ async fn a_cancelled_order_voids_its_payment_despite_a_crash_around_the_void() -
                 order_id: order.clone(),
             })
             .await?;
-        if process == "payments" {
-            mesh.stack()
-                .set_env_once(process, "PROTOMESH_CRASH_AT", &point)?;
-        } else {
-            mesh.crash_next_at(process, &point).await?;
-        }
-        mesh.stack().start("payments").await?;
+        start_payments_and_crash(&mesh, process, &point).await?;
         let before = mesh.restarts(process)?;
         let cancelled = mesh.order_in(&order, OrderState::Cancelled).await?;
         assert_eq!(cancelled.reason, "CANCEL_REQUESTED");
@@ -135,13 +129,7 @@ async fn an_order_that_can_not_ship_is_refunded_despite_a_crash_around_the_refun
                 reservation_id: order.clone(),
             })
             .await?;
-        if process == "payments" {
-            mesh.stack()
-                .set_env_once(process, "PROTOMESH_CRASH_AT", &point)?;
-        } else {
-            mesh.crash_next_at(process, &point).await?;
-        }
-        mesh.stack().start("payments").await?;
+        start_payments_and_crash(&mesh, process, &point).await?;
         let before = mesh.restarts(process)?;
         let failed = mesh.order_in(&order, OrderState::Failed).await?;
         assert_eq!(failed.reason, "RESERVATION_NOT_HELD");
@@ -192,21 +180,52 @@ async fn an_order_past_its_deadline_is_given_up_and_leaves_nothing_behind() -> R
         .await?
         .order_id;
     reserved(&mesh, 1).await?;
-    let mut database = mesh.database("orders").await?.acquire().await?;
-    eventually("the void", async || {
-        let step: String = sqlx::query_scalar("SELECT step FROM saga")
-            .fetch_one(&mut *database)
-            .await?;
-        ensure!(step == "VOID", "{step}");
-        Ok(())
-    })
-    .await?;
+    step(&mesh, "VOID").await?;
     mesh.stack().start("payments").await?;
     let failed = mesh.order_in(&order, OrderState::Failed).await?;
     assert_eq!(failed.reason, "AUTHORIZE_TIMED_OUT");
     assert_eq!(mesh.payment(&order).await?.state(), PaymentState::Voided);
     assert_eq!(mesh.stock("A").await?.reserved, 0);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_that_happened_after_all_is_refunded() -> Result<()> {
+    let options = Mesh::options()?
+        .env("orders", "PROTOMESH_SAGA_DEADLINE_MS", "2000")
+        .env("orders", "PROTOMESH_STEP_TIMEOUT_MS", "1000");
+    let mesh = Mesh::start_with(options).await?;
+    mesh.count("A", 10).await?;
+    // The money is taken, the answer is lost, and nobody can be asked until the deadline has passed.
+    mesh.crash_next_at("orders", "orders.saga.capture.before_commit")
+        .await?;
+    let before = mesh.restarts("orders")?;
+    let request = order::request("captured", &[("A", 1, 100)]);
+    let order = place_despite_crash(&mesh, request).await?;
+    crashed(&mesh, "orders", before, "capture").await?;
+    mesh.stack().stop("payments").await?;
+    step(&mesh, "VOID").await?;
+    mesh.stack().start("payments").await?;
+    let failed = mesh.order_in(&order, OrderState::Failed).await?;
+    assert_eq!(failed.reason, "CAPTURE_TIMED_OUT");
+    let payment = mesh.payment(&order).await?;
+    assert_eq!((payment.captured_minor, payment.refunded_minor), (100, 100));
+    let stock = mesh.stock("A").await?;
+    assert_eq!((stock.on_hand, stock.reserved), (10, 0));
+    Ok(())
+}
+
+/// Waits until the only saga stands before that step.
+async fn step(mesh: &Mesh, name: &str) -> Result<()> {
+    let mut database = mesh.database("orders").await?.acquire().await?;
+    eventually(name, async || {
+        let step: String = sqlx::query_scalar("SELECT step FROM saga")
+            .fetch_one(&mut *database)
+            .await?;
+        ensure!(step == name, "{step}");
+        Ok(())
+    })
+    .await
 }
 
 /// The points before and after each commit.
@@ -234,6 +253,17 @@ async fn crashed(mesh: &Mesh, process: &str, before: u32, point: &str) -> Result
         Ok(())
     })
     .await
+}
+
+/// Lets the order go on to a step that one of the two dies at.
+async fn start_payments_and_crash(mesh: &Mesh, process: &str, point: &str) -> Result<()> {
+    if process == "payments" {
+        mesh.stack()
+            .set_env_once(process, "PROTOMESH_CRASH_AT", point)?;
+    } else {
+        mesh.crash_next_at(process, point).await?;
+    }
+    mesh.stack().start("payments").await
 }
 
 async fn reserved(mesh: &Mesh, pieces: i64) -> Result<()> {

@@ -136,7 +136,8 @@ fn books(home: &Home, _: Option<&str>) -> Result<()> {
 
 /// Kills every process of a mesh while the example's orders run.
 fn verify(home: &Home, _: Option<&str>) -> Result<()> {
-    let program = std::env::current_exe().context("cannot find this program")?;
+    // The build has replaced the file that this process was started from.
+    let program = cargo::binaries()?.join("mesh");
     run(Command::new(program)
         .args(["verify", "orders"])
         .current_dir(home.checkout()))

@@ -40,9 +40,6 @@ pub enum Error {
     /// The file can't be read by its source's mapping.
     #[error("{0}")]
     Header(#[from] MissingColumn),
-    /// The page token is not one of ours.
-    #[error("page_token is none that this method returned")]
-    PageToken,
     /// A configured bound is reached.
     #[error("too many {0} at once")]
     TooMany(&'static str),
@@ -69,7 +66,6 @@ impl From<Error> for Status {
             Error::TooManyBytes(_) => (Code::InvalidArgument, "TOO_MANY_BYTES"),
             Error::EmptyUpload => (Code::InvalidArgument, "EMPTY_UPLOAD"),
             Error::Header(_) => (Code::FailedPrecondition, "COLUMN_MISSING"),
-            Error::PageToken => (Code::InvalidArgument, "PAGE_TOKEN"),
             Error::TooMany(_) => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
             Error::Stopping => (Code::Unavailable, "STOPPING"),
             Error::Publish(_) | Error::Database(_) => return internal(error).into(),
@@ -80,7 +76,6 @@ impl From<Error> for Status {
                 .metadata("received_bytes", received_bytes.to_string())
                 .into(),
             Error::Header(MissingColumn(column)) => fault.metadata("column", column).into(),
-            Error::PageToken => fault.violation("page_token", error.to_string()).into(),
             _ => fault.into(),
         }
     }

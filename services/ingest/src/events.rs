@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chassis::time::format_local;
 use contracts::{
     ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
     orders::v1::{OrderSettled, OrderState, ReturnRejection, ReturnSettled},
@@ -15,9 +16,6 @@ use crate::{
     model::{self, Invoice, Line, Mapping, Sources},
     store::{self, Published, RejectedRow, Settlement},
 };
-
-/// Local civil time as the contracts write it.
-const TIME_FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
 
 /// The end of a return; which of its rows were refused is beside it.
 const RETURN_OUTCOME: &str = "RETURNED";
@@ -52,7 +50,7 @@ pub(crate) async fn publish_sale(
         import_id: import_id.to_string(),
         first_row_number,
         invoice_number: sale.head.invoice_number,
-        placed_at: sale.head.time.format(TIME_FORMAT).to_string(),
+        placed_at: format_local(sale.head.time),
         currency_code: mapping.currency_code().to_owned(),
         lines: sale.lines.into_iter().map(line_to_proto).collect(),
     };
@@ -73,7 +71,7 @@ pub(crate) async fn publish_return(
         import_id: import_id.to_string(),
         first_row_number,
         invoice_number: invoice.head.invoice_number,
-        returned_at: invoice.head.time.format(TIME_FORMAT).to_string(),
+        returned_at: format_local(invoice.head.time),
         currency_code: mapping.currency_code().to_owned(),
         lines: invoice.lines.into_iter().map(line_to_proto).collect(),
     };

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use chassis::page::Page;
+use chassis::{
+    changes::Watchers,
+    page::{self, Page},
+};
 use contracts::ingest::v1::{
     self as pb, CreateImportRequest, CreateImportResponse, GetImportRequest, GetImportResponse,
     ListRejectedRowsRequest, ListRejectedRowsResponse, SummarizeSourceRequest,
@@ -10,9 +13,9 @@ use contracts::ingest::v1::{
     WatchImportResponse, ingest_service_server::IngestService,
 };
 use events::Bus;
-use futures::stream::BoxStream;
+use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use sqlx::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
@@ -24,7 +27,6 @@ use crate::{
 };
 
 mod upload;
-mod watcher;
 
 /// The ingest service on its own database.
 #[derive(Debug)]
@@ -33,9 +35,7 @@ pub struct Ingest {
     bus: Bus,
     sources: Arc<Sources>,
     uploads: Arc<Semaphore>,
-    watchers: Arc<Semaphore>,
-    /// Wakes the watchers of this process; those of others poll.
-    changed: watch::Sender<()>,
+    watchers: Watchers,
     draining: CancellationToken,
 }
 
@@ -54,8 +54,7 @@ impl Ingest {
             bus,
             sources,
             uploads: Arc::new(Semaphore::new(uploads)),
-            watchers: Arc::new(Semaphore::new(watchers)),
-            changed: watch::Sender::new(()),
+            watchers: Watchers::new(watchers, draining.clone()),
             draining,
         }
     }
@@ -122,9 +121,22 @@ impl IngestService for Ingest {
         &self,
         request: Request<WatchImportRequest>,
     ) -> Result<Response<Self::WatchImportStream>, Status> {
-        let permit = permit(&self.watchers, "watchers")?;
-        let import = store::import(&self.pool, id(&request.into_inner().import_id)?).await?;
-        Ok(Response::new(watcher::stream(self, import, permit)))
+        let first = store::import(&self.pool, id(&request.into_inner().import_id)?).await?;
+        let pool = self.pool.clone();
+        let look = move |last: store::Import| -> BoxFuture<'static, _> {
+            let pool = pool.clone();
+            Box::pin(async move {
+                let import = store::import(&pool, last.import_id).await?;
+                Ok((import != last).then_some(import))
+            })
+        };
+        let is_end = |import: &store::Import| import.state() == State::Completed;
+        let imports = self.watchers.watch(first, is_end, Box::new(look))?;
+        let messages = imports.map(|import| {
+            let import = Some(import_to_proto(import?));
+            Ok(WatchImportResponse { import })
+        });
+        Ok(Response::new(messages.boxed()))
     }
 
     async fn list_rejected_rows(
@@ -133,7 +145,7 @@ impl IngestService for Ingest {
     ) -> Result<Response<ListRejectedRowsResponse>, Status> {
         let request = request.into_inner();
         let page = Page::new(request.page_size);
-        let after = row_number(&request.page_token)?;
+        let after = page::number(&request.page_token)?.unwrap_or(0);
         let rows =
             store::rejected_rows(&self.pool, id(&request.import_id)?, after, page.limit()).await?;
         let (rows, next_page_token) = page.cut(rows, |row| row.row_number.to_string());
@@ -160,14 +172,6 @@ impl IngestService for Ingest {
 
 fn id(import_id: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(import_id).map_err(|_| Error::UnknownImport(import_id.to_owned()))
-}
-
-fn row_number(page_token: &str) -> Result<i64, Error> {
-    if page_token.is_empty() {
-        Ok(0)
-    } else {
-        page_token.parse().map_err(|_| Error::PageToken)
-    }
 }
 
 fn permit(semaphore: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit, Error> {

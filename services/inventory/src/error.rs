@@ -20,6 +20,9 @@ pub enum Error {
     /// The id was used before for another count.
     #[error("request_id {0:?} was used for another count")]
     CountChanged(String),
+    /// The id was used before for other lines.
+    #[error("return {0:?} exists with other lines")]
+    ReturnChanged(String),
     /// The reservation's state does not allow the transition.
     #[error("reservation {0:?} can't change: {1}")]
     Refused(String, Refusal),
@@ -41,6 +44,7 @@ impl From<Error> for Status {
             Error::UnknownReservation(_) => (Code::NotFound, "RESERVATION_NOT_FOUND"),
             Error::ReservationChanged(_) => (Code::AlreadyExists, "RESERVATION_CHANGED"),
             Error::CountChanged(_) => (Code::AlreadyExists, "COUNT_CHANGED"),
+            Error::ReturnChanged(_) => (Code::AlreadyExists, "RETURN_CHANGED"),
             Error::Refused(_, Refusal::Shipped) => {
                 (Code::FailedPrecondition, "RESERVATION_SHIPPED")
             }

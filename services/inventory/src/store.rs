@@ -7,6 +7,10 @@ use crate::{
     model::{self, Effect, Pieces, Shortage, State},
 };
 
+mod returns;
+
+pub use returns::take_back;
+
 /// One count of one SKU.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count {
@@ -173,37 +177,6 @@ pub async fn ship(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     tx.commit().await?;
     chassis::crash::point("inventory.ship.after_commit");
     Ok(changed)
-}
-
-/// Puts returned pieces back; false if that return was recorded before.
-pub async fn take_back(pool: &PgPool, return_id: &str, lines: Pieces) -> Result<bool, Error> {
-    let mut tx = pool.begin().await?;
-    let inserted = sqlx::query!(
-        "INSERT INTO stock_return (return_id) VALUES ($1) ON CONFLICT DO NOTHING",
-        return_id
-    )
-    .execute(&mut *tx)
-    .await?;
-    if inserted.rows_affected() == 0 {
-        return Ok(false);
-    }
-    let known = lock_free(&mut tx, &lines).await?;
-    if let Some(sku) = lines.keys().find(|sku| !known.contains_key(*sku)) {
-        return Err(Error::UnknownSku(sku.clone()));
-    }
-    let (skus, quantities) = columns(&lines);
-    sqlx::query!(
-        "INSERT INTO stock_return_line (return_id, sku, quantity)
-         SELECT $1, sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)",
-        return_id,
-        &skus,
-        &quantities
-    )
-    .execute(&mut *tx)
-    .await?;
-    move_stock(&mut tx, &lines, 1, 0).await?;
-    tx.commit().await?;
-    Ok(true)
 }
 
 async fn count_one(tx: &mut PgConnection, count: &Count) -> Result<bool, Error> {

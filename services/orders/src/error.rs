@@ -16,9 +16,6 @@ pub enum Error {
     /// The id is no id.
     #[error("{0:?} is no order id")]
     NoOrderId(String),
-    /// The page token is none that was given out.
-    #[error("page_token {0:?} was not given out by this method")]
-    NoPageToken(String),
     /// The time is no time that a calendar has.
     #[error("{field}: {value:?} is no local time such as 2010-12-01T08:26:00")]
     NoLocalTime {
@@ -55,7 +52,6 @@ impl From<Error> for Status {
         let (code, reason, field) = match &error {
             Error::UnknownOrder(_) => (Code::NotFound, "ORDER_NOT_FOUND", None),
             Error::NoOrderId(_) => (Code::InvalidArgument, "INVALID_FIELD", Some("order_id")),
-            Error::NoPageToken(_) => (Code::InvalidArgument, "INVALID_FIELD", Some("page_token")),
             Error::NoLocalTime { field, .. } => {
                 (Code::InvalidArgument, "INVALID_FIELD", Some(*field))
             }

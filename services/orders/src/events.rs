@@ -49,21 +49,27 @@ async fn place(
     };
     let order_id = match orders::place(tx, &order, deadline_ms).await {
         Ok(Placed::New(order_id) | Placed::Known(order_id)) => order_id,
-        Err(Error::InvoiceChanged(request_id)) => {
-            let known = model::order_id(&request_id).to_string();
-            let refused = saga::settled(&known, OrderState::Unspecified, "INVOICE_CHANGED", group);
-            return Ok(events::publish(tx, &refused).await?);
-        }
+        Err(Error::InvoiceChanged(_)) => return refuse(tx, &order, "INVOICE_CHANGED", group).await,
+        Err(Error::TotalOverflow) => return refuse(tx, &order, "TOTAL_OVERFLOW", group).await,
         Err(error) => return Err(error),
     };
-    if let Some(end) = orders::wait_for_end(tx, order_id, &group).await? {
-        events::publish(
-            tx,
-            &saga::settled(&order_id.to_string(), state_to_proto(end), "", group),
-        )
-        .await?;
+    if let Some((end, reason)) = orders::wait_for_end(tx, order_id, &group).await? {
+        let settled = saga::settled(&order_id.to_string(), state_to_proto(end), &reason, group);
+        events::publish(tx, &settled).await?;
     }
     Ok(())
+}
+
+/// Tells the import that its rows make no order. The account's later sales go on.
+async fn refuse(
+    tx: &mut PgConnection,
+    order: &NewOrder,
+    reason: &str,
+    group: Waiting,
+) -> Result<(), Error> {
+    let order_id = model::order_id(&order.request_id).to_string();
+    let refused = saga::settled(&order_id, OrderState::Unspecified, reason, group);
+    Ok(events::publish(tx, &refused).await?)
 }
 
 async fn take_in(

@@ -13,7 +13,11 @@ use std::time::Duration;
 
 use ::events::Bus;
 use anyhow::Context;
-use chassis::client::{ClientSettings, Upstream};
+use chassis::{
+    changes::Watchers,
+    client::{ClientSettings, Upstream},
+    config::ConfigError,
+};
 use contracts::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     orders::v1::orders_service_server::OrdersServiceServer,
@@ -21,10 +25,12 @@ use contracts::{
 };
 use serde::Deserialize;
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::sync::watch;
 
 /// Every key of the configuration with its default.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// No setting means more than this; larger ones are slips of a finger (a year in milliseconds is 3.2e10).
+const MAX_SETTING: u64 = 100_000_000_000;
 
 /// The service's own configuration; `config.default.toml` documents the keys.
 #[derive(Debug, Deserialize)]
@@ -35,21 +41,23 @@ pub struct Config {
     payments_url: String,
     saga_workers: usize,
     step_timeout_ms: u64,
+    watchers: usize,
     saga_deadline_ms: i64,
     events: ::events::Settings,
 }
 
 /// Opens the database, starts relay, consumer and saga runner, and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+    config.check()?;
     ::events::set_crash_hook(chassis::crash::point);
     let pool = database(&config).await?;
-    let (changed, _) = watch::channel(());
+    let watchers = Watchers::new(config.watchers, process.draining());
     let runner = saga::Runner {
         pool: pool.clone(),
         inventory: InventoryServiceClient::new(upstream("inventory_url", &config.inventory_url)?),
         payments: PaymentsServiceClient::new(upstream("payments_url", &config.payments_url)?),
         step_timeout: Duration::from_millis(config.step_timeout_ms),
-        changed: changed.clone(),
+        watchers: watchers.clone(),
     };
     let bus = ::events::connect(&config.events, pool.clone())
         .await
@@ -58,13 +66,31 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     let orders = rpc::Orders {
         pool,
         saga_deadline_ms: config.saga_deadline_ms,
-        changed,
-        draining: process.draining(),
+        watchers,
     };
     Ok(
         chassis::Server::new(contracts::FILE_DESCRIPTOR_SET, contracts::METHODS)
             .add_service(OrdersServiceServer::new(orders)),
     )
+}
+
+impl Config {
+    /// Refuses what would start and then do nothing.
+    fn check(&self) -> Result<(), ConfigError> {
+        let numbers = [
+            ("saga_workers", self.saga_workers as u64),
+            ("watchers", self.watchers as u64),
+            ("step_timeout_ms", self.step_timeout_ms),
+            ("saga_deadline_ms", self.saga_deadline_ms.max(0) as u64),
+        ];
+        for (key, value) in numbers {
+            if value == 0 || value > MAX_SETTING {
+                let problem = format!("expected a number from 1 to {MAX_SETTING}, got {value}");
+                return Err(ConfigError::new(key, problem, "the configuration"));
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn database(config: &Config) -> anyhow::Result<PgPool> {

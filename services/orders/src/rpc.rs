@@ -1,7 +1,6 @@
 //! The contract's methods: decode, ask the model or the store, encode.
 
-use std::{pin::Pin, time::Duration};
-
+use chassis::{changes::Watchers, page, time};
 use chrono::NaiveDateTime;
 use contracts::orders::v1::{
     self as pb, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse,
@@ -9,10 +8,8 @@ use contracts::orders::v1::{
     SummarizeOrdersRequest, SummarizeOrdersResponse, WatchOrderRequest, WatchOrderResponse,
     orders_service_server::OrdersService,
 };
+use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use sqlx::PgPool;
-use tokio::sync::{mpsc, watch};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -25,13 +22,6 @@ use crate::{
     },
 };
 
-/// How local civil times are written.
-const LOCAL_TIME: &str = "%Y-%m-%dT%H:%M:%S";
-/// Another process may change an order that is watched here: a look at the database this often finds it.
-const WATCH_POLL: Duration = Duration::from_millis(500);
-/// Changes that wait for a slow watcher; more are not read until it has taken these.
-const WATCH_QUEUE: usize = 4;
-
 /// The orders service on its own database.
 #[derive(Debug)]
 pub struct Orders {
@@ -39,10 +29,8 @@ pub struct Orders {
     pub pool: PgPool,
     /// After how many milliseconds an order that could not be confirmed and paid is given up.
     pub saga_deadline_ms: i64,
-    /// Tells that some order has changed.
-    pub changed: watch::Sender<()>,
-    /// Cancelled when watching has to end.
-    pub draining: CancellationToken,
+    /// Those who watch orders.
+    pub watchers: Watchers,
 }
 
 #[tonic::async_trait]
@@ -77,10 +65,10 @@ impl OrdersService for Orders {
         request: Request<ListOrdersRequest>,
     ) -> Result<Response<ListOrdersResponse>, Status> {
         let request = request.into_inner();
-        let page = chassis::page::Page::new(request.page_size);
+        let page = page::Page::new(request.page_size);
         let account = Some(request.account_id.as_str()).filter(|account| !account.is_empty());
         let state = state_from_proto(request.state());
-        let before = page_token(&request.page_token)?;
+        let before = page::number(&request.page_token)?.unwrap_or(i64::MAX);
         let rows = orders::list(&self.pool, account, state, before, page.limit()).await?;
         let (rows, next_page_token) = page.cut(rows, |order| order.number.to_string());
         Ok(Response::new(ListOrdersResponse {
@@ -89,18 +77,27 @@ impl OrdersService for Orders {
         }))
     }
 
-    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;
+    type WatchOrderStream = BoxStream<'static, Result<WatchOrderResponse, Status>>;
 
     async fn watch_order(
         &self,
         request: Request<WatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
         let first = orders::get(&self.pool, order_id(&request.into_inner().order_id)?).await?;
-        let (sender, receiver) = mpsc::channel(WATCH_QUEUE);
-        let watching = watch_order(self.pool.clone(), self.changed.subscribe(), sender, first);
-        let draining = self.draining.clone();
-        tokio::spawn(draining.run_until_cancelled_owned(watching));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let pool = self.pool.clone();
+        let look = move |last: Order| -> BoxFuture<'static, _> {
+            let pool = pool.clone();
+            Box::pin(async move { Ok(orders::changed(&pool, last.order_id, last.version).await?) })
+        };
+        let orders = self
+            .watchers
+            .watch(first, |order| order.state.is_end(), Box::new(look))?;
+        let messages = orders.map(|order| {
+            Ok(WatchOrderResponse {
+                order: Some(order_to_proto(order?)),
+            })
+        });
+        Ok(Response::new(messages.boxed()))
     }
 
     async fn cancel_order(
@@ -136,15 +133,10 @@ impl OrdersService for Orders {
 
 /// Reads a local civil time that the contract's pattern has passed.
 pub fn local_time(field: &'static str, value: &str) -> Result<NaiveDateTime, Error> {
-    NaiveDateTime::parse_from_str(value, LOCAL_TIME).map_err(|_| Error::NoLocalTime {
+    time::parse_local(value).ok_or_else(|| Error::NoLocalTime {
         field,
         value: value.to_owned(),
     })
-}
-
-/// Writes a local civil time.
-pub fn local_time_to_proto(time: NaiveDateTime) -> String {
-    time.format(LOCAL_TIME).to_string()
 }
 
 /// The contract's name of a state.
@@ -160,54 +152,8 @@ pub fn state_to_proto(state: State) -> OrderState {
     }
 }
 
-/// Sends the order now and after each change, until it is at its end or nobody listens.
-async fn watch_order(
-    pool: PgPool,
-    mut changed: watch::Receiver<()>,
-    sender: mpsc::Sender<Result<WatchOrderResponse, Status>>,
-    first: Order,
-) {
-    let (order_id, mut sent) = (first.order_id, 0);
-    let mut latest = Ok(first);
-    loop {
-        match latest {
-            Ok(order) if order.version == sent => {}
-            Ok(order) => {
-                sent = order.version;
-                let ended = order.state.is_end();
-                let message = WatchOrderResponse {
-                    order: Some(order_to_proto(order)),
-                };
-                if sender.send(Ok(message)).await.is_err() || ended {
-                    return;
-                }
-            }
-            Err(error) => {
-                let _ = sender.send(Err(Error::into(error))).await;
-                return;
-            }
-        }
-        tokio::select! {
-            () = sender.closed() => return,
-            _ = changed.changed() => {}
-            () = tokio::time::sleep(WATCH_POLL) => {}
-        }
-        latest = orders::get(&pool, order_id).await;
-    }
-}
-
 fn order_id(text: &str) -> Result<Uuid, Error> {
     text.parse().map_err(|_| Error::NoOrderId(text.to_owned()))
-}
-
-/// The number that a page starts below.
-fn page_token(token: &str) -> Result<i64, Error> {
-    if token.is_empty() {
-        return Ok(i64::MAX);
-    }
-    token
-        .parse()
-        .map_err(|_| Error::NoPageToken(token.to_owned()))
 }
 
 fn order_from_proto(request: PlaceOrderRequest) -> Result<NewOrder, Error> {
@@ -237,7 +183,7 @@ fn order_to_proto(order: Order) -> pb::Order {
         account_id: order.account_id,
         state: state_to_proto(order.state).into(),
         reason: order.reason,
-        placed_at: local_time_to_proto(order.placed_at),
+        placed_at: time::format_local(order.placed_at),
         currency_code: order.currency_code,
         total_minor: order.total_minor,
         lines: order.lines.into_iter().map(line_to_proto).collect(),

@@ -5,13 +5,14 @@ mod ret;
 
 use std::{sync::Arc, time::Duration};
 
+use chassis::changes::Watchers;
 use contracts::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     payments::v1::payments_service_client::PaymentsServiceClient,
 };
 use rand::Rng;
 use sqlx::PgPool;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 use tracing::Instrument;
@@ -23,9 +24,9 @@ use crate::{
     store::sagas::{self, Kind, Saga},
 };
 
-/// How long a claim holds without a step being finished: longer than any step takes, so that nobody else takes over a
-/// saga that is alive, and short enough that the sagas of a dead process do not wait for long.
-const LEASE: Duration = Duration::from_secs(15);
+/// How many times a step's time a claim holds without a step being finished: long enough that nobody takes over a saga
+/// that is alive, and short enough that the sagas of a dead process do not wait for long.
+const LEASE_STEPS: u32 = 3;
 /// Pauses between looks at the database when nothing is due.
 const IDLE: [Duration; 4] = [
     Duration::from_millis(10),
@@ -51,8 +52,8 @@ pub struct Runner {
     pub payments: PaymentsServiceClient<chassis::client::Upstream>,
     /// What one step's call may take.
     pub step_timeout: Duration,
-    /// Tells watchers that some order has changed.
-    pub changed: watch::Sender<()>,
+    /// Those who watch orders.
+    pub watchers: Watchers,
 }
 
 /// What came of running a saga until it ended or had to pause.
@@ -98,7 +99,7 @@ impl Runner {
 
     /// Claims what is due. A database that is away comes back: until then nothing is due.
     async fn claim(&self, limit: i64) -> Vec<Saga> {
-        sagas::claim(&self.pool, limit, LEASE)
+        sagas::claim(&self.pool, limit, self.lease())
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(
@@ -137,6 +138,10 @@ impl Runner {
         }
         .instrument(span)
         .await;
+    }
+
+    fn lease(&self) -> Duration {
+        self.step_timeout * LEASE_STEPS
     }
 
     /// A request that gives up after the step's time.

@@ -20,9 +20,6 @@ pub enum Error {
     /// A field has the form of a local time and names none.
     #[error("{0} is no date and time of the calendar")]
     NoSuchTime(&'static str),
-    /// The token was not given by a page of this list.
-    #[error("page_token is not one of this list")]
-    PageToken,
     /// The database holds what no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
@@ -39,14 +36,12 @@ impl From<Error> for Status {
             Error::UnknownAccount(_) => (Code::NotFound, "ACCOUNT_NOT_FOUND"),
             Error::Refused(_, refusal) => refused(refusal),
             Error::NoSuchTime(_) => (Code::InvalidArgument, "NO_SUCH_TIME"),
-            Error::PageToken => (Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
             Error::Corrupt(_) | Error::Database(_) => return internal(error).into(),
         };
         let fault = Fault::new(code, reason, &message);
         match error {
             Error::Refused(_, Refusal::Currency(_)) => fault.violation("currency_code", message),
             Error::NoSuchTime(field) => fault.violation(field, message),
-            Error::PageToken => fault.violation("page_token", message),
             _ => fault,
         }
         .into()

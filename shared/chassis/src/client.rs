@@ -25,6 +25,7 @@ use crate::policy::deadline::{self, Bounded, GRPC_TIMEOUT, LastFrame};
 use crate::server::trace::Traced;
 use crate::telemetry;
 
+mod details;
 mod retry;
 
 #[cfg(test)]
@@ -122,7 +123,10 @@ impl Upstream {
         }
         telemetry::inject(&Span::current(), headers);
         let response = self.channel.clone().oneshot(request).await;
-        response.map_err(|error| error::from_source(error.into()))
+        // Before anything reads the status, as the retry, the trace and tonic do.
+        response
+            .map(details::mend)
+            .map_err(|error| error::from_source(error.into()))
     }
 }
 

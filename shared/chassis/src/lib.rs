@@ -1,5 +1,6 @@
 //! What every process of a mesh needs: config, telemetry, server, client, policy layers, errors, shutdown.
 
+pub mod changes;
 pub mod client;
 pub mod config;
 pub mod crash;
@@ -10,6 +11,7 @@ mod process;
 mod run;
 pub mod server;
 pub mod telemetry;
+pub mod time;
 
 #[cfg(test)]
 mod testing;

@@ -1,7 +1,23 @@
 //! Pages of a list (AIP-158): one way to size and cut them in every service.
 
+use crate::error::Fault;
+
 /// Rows of a page whose request names no size.
 const DEFAULT_SIZE: i32 = 100;
+
+/// The number that the token of a page holds in a list whose key is one; `None` of an empty token, the first page.
+///
+/// # Errors
+/// INVALID_ARGUMENT if the token is no number: no page of such a list gave it out.
+pub fn number(token: &str) -> Result<Option<i64>, Fault> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    token.parse().map(Some).map_err(|_| {
+        let text = "page_token is none that this method returned";
+        Fault::invalid_argument("INVALID_FIELD", text).violation("page_token", text)
+    })
+}
 
 /// The size of one page.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +73,20 @@ mod tests {
             page.cut(Vec::new(), i32::to_string),
             (vec![], String::new())
         );
+    }
+
+    #[test]
+    fn a_token_is_a_number_or_refused() {
+        assert_eq!(number(""), Ok(None));
+        assert_eq!(number("7"), Ok(Some(7)));
+        for token in ["x", "7 ", "9223372036854775808"] {
+            let fault = number(token).unwrap_err();
+            assert_eq!(
+                (fault.code, fault.reason),
+                (tonic::Code::InvalidArgument, "INVALID_FIELD")
+            );
+            assert_eq!(fault.violations[0].field, "page_token");
+        }
     }
 
     #[test]

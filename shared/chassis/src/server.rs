@@ -21,7 +21,7 @@ use tower::{Service, ServiceExt, service_fn};
 
 use crate::Process;
 use crate::policy::validation::Rules;
-use crate::policy::{deadline, validation};
+use crate::policy::{deadline, torn, validation};
 
 mod listener;
 mod probes;
@@ -35,7 +35,8 @@ pub(crate) type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>,
 
 /// What a process serves.
 ///
-/// Each gRPC call passes, in this order: probes, trace, panic guard, deadline, validation, the service.
+/// Each gRPC call passes, in this order: probes, trace, panic guard, deadline, torn requests, validation,
+/// the service.
 /// [`Server::serve`] says why.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
@@ -189,6 +190,8 @@ impl Server {
         let service = service_fn(move |request| {
             validation::enforce(rules.clone(), answer(routes.clone()), request)
         });
+        // A torn request is marked before validation passes it on: behind it is tonic, which takes the cut for the end.
+        let service = service_fn(move |request| torn::enforce(service.clone(), request));
         // The deadline is inside of the trace, so that a call that ran out of time has one.
         let service = service_fn(move |request| deadline::enforce(service.clone(), request));
         // The fallback of `from_service` speaks its own protocols, so the layers of gRPC are not around it.

@@ -6,6 +6,9 @@ use rand::Rng as _;
 
 use crate::Settings;
 
+/// Attempts that no message gets more of, however quickly they fail and however short the pauses happen to be.
+pub(crate) const MAX_ATTEMPTS: u32 = 1000;
+
 /// Pauses drawn evenly from zero to a bound that doubles ("full jitter", which spreads retries best).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
@@ -13,7 +16,7 @@ pub(crate) struct Backoff {
     max: Duration,
 }
 
-/// What a failing message may still cost before its key is parked.
+/// What a failing message may still cost before its key is parked: attempts and time, both.
 #[derive(Debug)]
 pub(crate) struct Budget {
     attempts: u32,
@@ -70,7 +73,8 @@ impl Budget {
     }
 
     pub(crate) fn is_spent(&self) -> bool {
-        self.attempts >= self.max_attempts || self.spent >= self.max_spent
+        let both = self.attempts >= self.max_attempts && self.spent >= self.max_spent;
+        both || self.attempts >= MAX_ATTEMPTS
     }
 }
 
@@ -96,25 +100,38 @@ mod tests {
         assert_eq!(bounds, [50, 100, 200, 3200, 5000, 5000]);
     }
 
-    #[test]
-    fn budgets_end_by_count_and_by_time() {
-        let settings = Settings {
-            retry_attempts: 3,
-            retry_budget_ms: 1000,
+    fn budget(retry_attempts: u32, retry_budget_ms: u64) -> Budget {
+        Budget::new(&Settings {
+            retry_attempts,
+            retry_budget_ms,
             ..Settings::default()
-        };
-        let mut by_count = Budget::new(&settings);
-        let spent = [(); 3].map(|()| {
-            by_count.failed(Duration::from_millis(1));
-            by_count.is_spent()
-        });
-        assert_eq!(spent, [false, false, true]);
+        })
+    }
 
-        let mut by_time = Budget::new(&settings);
-        by_time.failed(Duration::from_millis(400));
-        by_time.paused(Duration::from_millis(599));
-        assert!(!by_time.is_spent());
-        by_time.paused(Duration::from_millis(1));
-        assert!(by_time.is_spent());
+    #[test]
+    fn budgets_end_when_attempts_and_time_are_spent() {
+        let mut quick = budget(2, 1000);
+        quick.failed(Duration::from_millis(400));
+        quick.failed(Duration::from_millis(400));
+        quick.paused(Duration::from_millis(199));
+        assert!(!quick.is_spent());
+        quick.paused(Duration::from_millis(1));
+        assert!(quick.is_spent());
+
+        let mut slow = budget(2, 1000);
+        slow.failed(Duration::from_secs(30));
+        assert!(!slow.is_spent());
+        slow.failed(Duration::ZERO);
+        assert!(slow.is_spent());
+    }
+
+    #[test]
+    fn budgets_end_even_if_no_time_passes() {
+        let mut budget = budget(2, 1000);
+        let attempts = (1..).find(|_| {
+            budget.failed(Duration::ZERO);
+            budget.is_spent()
+        });
+        assert_eq!(attempts, Some(MAX_ATTEMPTS));
     }
 }

@@ -8,12 +8,16 @@ mod settle;
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use schema::Event;
 use sqlx::PgConnection;
+use tokio::time::timeout;
 
 use crate::Error;
 
@@ -109,16 +113,25 @@ impl Consumer {
         self
     }
 
-    /// Calls the handler of `kind`, if there is one.
+    /// Calls the handler of `kind`, if there is one. Neither a panic nor more time than `limit` gets past this.
     pub(crate) async fn apply(
         &self,
         tx: &mut PgConnection,
         kind: &str,
         payload: Bytes,
+        limit: Duration,
     ) -> Result<(), HandlerError> {
-        match self.handlers.get(kind) {
-            Some(handler) => handler(tx, payload).await,
-            None => Ok(()),
+        let Some(handler) = self.handlers.get(kind) else {
+            return Ok(());
+        };
+        let handled = async {
+            limit_statements(tx, limit).await?;
+            handler(tx, payload).await
+        };
+        match timeout(limit, AssertUnwindSafe(handled).catch_unwind()).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(HandlerError::transient("the handler panicked")),
+            Err(elapsed) => Err(HandlerError::transient(elapsed)),
         }
     }
 
@@ -196,6 +209,20 @@ impl From<Error> for HandlerError {
             other => Self::transient(other),
         }
     }
+}
+
+/// Has the server cancel statements of this transaction a tenth before `limit`: one that is only given up here goes on
+/// there, and the transaction can't roll back before it ends.
+async fn limit_statements(tx: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    // 0 would be no limit.
+    let millis = (limit - limit / 10).as_millis().max(1);
+    sqlx::query!(
+        "SELECT set_config('statement_timeout', $1, true)",
+        millis.to_string()
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(())
 }
 
 /// Has the compiler see that the future borrows from the connection, which it does not infer for a closure.

@@ -90,22 +90,33 @@ impl Outgoing {
 
 impl Incoming {
     /// Reads a message; none if it carries no version or type, or its subject is not one of ours.
+    ///
+    /// Nor if inbox or parking could not hold it: Postgres text takes no NUL, and each version has a next one.
     pub(crate) fn read(
         subject: &str,
         sequence: u64,
         headers: &HeaderMap,
         payload: Bytes,
     ) -> Option<Self> {
+        let key = subject::key(subject)?;
+        let kind = header(headers, CE_TYPE)?;
+        let traceparent = header(headers, trace::TRACEPARENT);
+        if [&key, kind, traceparent.unwrap_or_default()]
+            .iter()
+            .any(|text| text.contains('\0'))
+        {
+            return None;
+        }
         Some(Self {
             subject: subject.to_owned(),
-            key: subject::key(subject)?,
+            key,
             version: header(headers, VERSION)?
                 .parse()
                 .ok()
-                .filter(|version| *version > 0)?,
+                .filter(|version| (1..i64::MAX).contains(version))?,
             sequence,
-            kind: header(headers, CE_TYPE)?.to_owned(),
-            traceparent: header(headers, trace::TRACEPARENT).map(str::to_owned),
+            kind: kind.to_owned(),
+            traceparent: traceparent.map(str::to_owned),
             payload,
         })
     }
@@ -169,9 +180,22 @@ mod tests {
     fn messages_without_a_version_are_not_facts() {
         let sent = outgoing();
         let subject = sent.subject();
-        for version in ["", "0", "-1", "x"] {
+        for version in ["", "0", "-1", "x", "9223372036854775807"] {
             let mut headers = sent.headers(&subject);
             headers.insert(VERSION, version);
+            assert!(Incoming::read(&subject, 1, &headers, Bytes::new()).is_none());
+        }
+    }
+
+    #[test]
+    fn messages_with_a_nul_in_their_identity_are_not_facts() {
+        let sent = outgoing();
+        let subject = subject::of(&sent.context, &sent.aggregate, "a\0b");
+        assert!(Incoming::read(&subject, 1, &sent.headers(&subject), Bytes::new()).is_none());
+        for name in [CE_TYPE, trace::TRACEPARENT] {
+            let subject = sent.subject();
+            let mut headers = sent.headers(&subject);
+            headers.insert(name, "a\0b");
             assert!(Incoming::read(&subject, 1, &headers, Bytes::new()).is_none());
         }
     }

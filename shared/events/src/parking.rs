@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use crate::consumer::inbox;
 use crate::envelope::Incoming;
-use crate::{Consumer, Error, HandlerError, trace};
+use crate::{Consumer, Error, HandlerError, Settings, trace};
 
 /// A key that stands still, with what stopped it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,11 +118,16 @@ pub async fn show(
 /// Applies the parked facts of `key` in order, each in one transaction with its watermark, and frees the key.
 ///
 /// Stops at the first that fails again; that one keeps the new reason. A missing version stops it too: only
-/// [`discard`] goes past that.
-pub async fn replay(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Replayed, Error> {
+/// [`discard`] goes past that. `handler_timeout_ms` of `settings` bounds each application.
+pub async fn replay(
+    pool: &PgPool,
+    consumer: &Consumer,
+    settings: &Settings,
+    key: &str,
+) -> Result<Replayed, Error> {
     let mut applied = 0;
     loop {
-        match replay_first(pool, consumer, key).await? {
+        match replay_first(pool, consumer, settings, key).await? {
             Replay::Applied { last } => {
                 applied += 1;
                 if last {
@@ -145,7 +150,12 @@ pub async fn replay(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Rep
 }
 
 /// Gives up the fact that stopped `key`, or the missing versions before it, and replays what follows.
-pub async fn discard(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Replayed, Error> {
+pub async fn discard(
+    pool: &PgPool,
+    consumer: &Consumer,
+    settings: &Settings,
+    key: &str,
+) -> Result<Replayed, Error> {
     let mut tx = pool.begin().await?;
     let position = inbox::position(&mut tx, &consumer.name, key).await?;
     let Some(first) = first(&mut tx, &consumer.name, key).await? else {
@@ -173,7 +183,7 @@ pub async fn discard(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Re
             stopped: None,
         });
     }
-    replay(pool, consumer, key).await
+    replay(pool, consumer, settings, key).await
 }
 
 /// Sets `fact`, which its consumer cannot apply, aside and its key with it. No effect if it is settled already.
@@ -239,7 +249,12 @@ enum Replay {
     Empty,
 }
 
-async fn replay_first(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<Replay, Error> {
+async fn replay_first(
+    pool: &PgPool,
+    consumer: &Consumer,
+    settings: &Settings,
+    key: &str,
+) -> Result<Replay, Error> {
     let mut tx = pool.begin().await?;
     let position = inbox::position(&mut tx, &consumer.name, key).await?;
     let Some(first) = first(&mut tx, &consumer.name, key).await? else {
@@ -260,7 +275,7 @@ async fn replay_first(pool: &PgPool, consumer: &Consumer, key: &str) -> Result<R
     trace::set_parent(&span, first.traceparent.as_deref());
     let payload = Bytes::from(first.payload.clone());
     let handled = consumer
-        .apply(&mut tx, &first.kind, payload)
+        .apply(&mut tx, &first.kind, payload, settings.handler_timeout())
         .instrument(span)
         .await;
     if let Err(error) = handled {

@@ -5,9 +5,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::Error;
+use crate::backoff::MAX_ATTEMPTS;
 
 /// JetStream's own bound on the messages of one atomic batch (ADR-50).
 const MAX_BATCH_ROWS: u16 = 1000;
+
+/// A handler holds a connection, its key and one of the consumer's workers for that long.
+const MAX_HANDLER_TIMEOUT_MS: u64 = 3_600_000;
 
 /// Settings of relay and consumers. Every key but `nats_url` has a default.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,15 +40,18 @@ pub struct Settings {
     pub consumer_max_ack_pending: u16,
     /// How long the server waits for a sign of life before it delivers again, in milliseconds.
     pub consumer_ack_wait_ms: u64,
-    /// How long one attempt of a handler may take, in milliseconds.
+    /// How long one attempt of a handler may take, in milliseconds, at most an hour. The server cancels its statements
+    /// after nine tenths of that.
     pub handler_timeout_ms: u64,
     /// Upper bound of the first pause after a transient failure, in milliseconds; doubles per attempt.
     pub retry_base_ms: u64,
     /// Upper bound of any pause after a failure, in milliseconds.
     pub retry_max_ms: u64,
-    /// Attempts after which a transient failure parks the key.
+    /// Attempts that a transient failure gets at least, 1 to 1000. Its key is parked once they and `retry_budget_ms`
+    /// are both spent: neither a burst of quick failures nor one slow attempt is enough. After 1000 attempts it is
+    /// parked in any case.
     pub retry_attempts: u32,
-    /// Time spent in failed attempts and their pauses after which the key is parked, in milliseconds.
+    /// Time for failed attempts and their pauses that a transient failure gets at least, in milliseconds.
     pub retry_budget_ms: u64,
 }
 
@@ -68,7 +75,7 @@ impl Default for Settings {
             retry_base_ms: 50,
             retry_max_ms: 5000,
             retry_attempts: 8,
-            retry_budget_ms: 60_000,
+            retry_budget_ms: 10_000,
         }
     }
 }
@@ -102,6 +109,12 @@ impl Settings {
         }
         if self.relay_poll_max_ms < self.relay_poll_min_ms {
             return fail("relay_poll_max_ms", "must be at least relay_poll_min_ms");
+        }
+        if self.handler_timeout_ms > MAX_HANDLER_TIMEOUT_MS {
+            return fail("handler_timeout_ms", "must be at most 3600000");
+        }
+        if self.retry_attempts > MAX_ATTEMPTS {
+            return fail("retry_attempts", "must be 1 to 1000");
         }
         if self.retry_max_ms < self.retry_base_ms {
             return fail("retry_max_ms", "must be at least retry_base_ms");

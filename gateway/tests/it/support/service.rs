@@ -206,7 +206,7 @@ impl Stream for Counting {
             self.done = true;
             return Poll::Ready(None);
         }
-        let padding = vec![7; self.request.padding as usize];
+        let padding = vec![0xff; self.request.padding as usize];
         self.observed
             .produced
             .fetch_add(padding.len() as u64, Ordering::SeqCst);

@@ -30,6 +30,12 @@ fn framing_follows_accept_and_alt() {
             Ok(Framing::Ndjson),
         ),
         (
+            Some("application/x-ndjson;q=0, */*"),
+            None,
+            Ok(Framing::JsonArray),
+        ),
+        (Some("text/*"), None, Ok(Framing::Sse)),
+        (
             Some("application/json;q=0"),
             None,
             Err(StatusCode::NOT_ACCEPTABLE),

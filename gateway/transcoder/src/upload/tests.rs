@@ -33,11 +33,13 @@ fn head_carries_the_fields_and_chunks_the_bytes() {
         .unwrap();
     assert_eq!(head, b"\x0a\x01n\x1a\x01t\xe2\x12\x0a\x0a\x08text/csv");
     let mut chunk = Vec::new();
-    found.encode_upload_chunk(b"\0\xff", &mut chunk);
+    found.route().encode_upload_chunk(b"\0\xff", &mut chunk);
     assert_eq!(chunk, b"\xe2\x12\x04\x12\x02\0\xff");
     for length in [0, 1, 123, 124, 125, 126, 127, 128, 20_000] {
         let mut chunk = Vec::new();
-        found.encode_upload_chunk(&vec![7; length], &mut chunk);
+        found
+            .route()
+            .encode_upload_chunk(&vec![7; length], &mut chunk);
         let mut message = Reader::new(&chunk);
         if message.tag().unwrap().is_some() {
             let mut body = Reader::new(message.delimited().unwrap());
@@ -56,7 +58,7 @@ fn unary_upload_is_head_and_chunk_in_one_message() {
     let found = schema.route(&Method::POST, "/whole").unwrap();
     let mut wire = Vec::new();
     found.encode_upload_head(None, "a/b", &mut wire).unwrap();
-    found.encode_upload_chunk(b"xyz", &mut wire);
+    found.route().encode_upload_chunk(b"xyz", &mut wire);
     assert_eq!(wire, b"\x0a\x03a/b\x12\x03xyz");
     let (content_type, data) = found.route().http_body_response(&wire).unwrap();
     assert_eq!((content_type, &wire[data]), ("a/b", &b"xyz"[..]));

@@ -69,6 +69,7 @@ impl Desk {
             stream_dedup_window_ms: 100,
             consumer_ack_wait_ms: 2000,
             retry_attempts: 3,
+            retry_budget_ms: 1,
             ..Settings::default()
         };
         let producer = PgPool::connect(&stack.database_url("ingest")?).await?;

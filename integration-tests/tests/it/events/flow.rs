@@ -1,9 +1,11 @@
 //! Facts arrive once and in order, whatever comes twice, late or while an engine is down.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
+use async_nats::jetstream::consumer::PullConsumer;
+use futures::StreamExt as _;
 use futures::future::try_join_all;
 
-use super::desk::{AGGREGATE, CONTEXT, Counted, Desk, auditor, counted, until};
+use super::desk::{AGGREGATE, CONSUMER, CONTEXT, Counted, Desk, auditor, counted, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn facts_arrive_once_and_in_order() -> Result<()> {
@@ -89,6 +91,32 @@ async fn a_delayed_message_is_waited_for() -> Result<()> {
     assert_eq!(desk.applied("a").await?, [1]);
     desk.inject("a", 2, encode(&counted("a", 2))).await?;
     desk.expect_applied("a", 1..=4).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_whose_start_expired_begins_with_what_is_left() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (relay, audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("b", [1]).await?;
+    desk.expect_applied("b", [1]).await?;
+    audit.stop().await?;
+    desk.count("a", 1..=4).await?;
+    desk.expect_outbox(0).await?;
+    relay.stop().await?;
+    let stream = desk.stream().await?;
+    stream.purge().sequence(4).await?;
+    // Somebody who takes the 3 and dies: the 4 is delivered first.
+    let durable: PullConsumer = stream
+        .get_consumer(&CONSUMER.replace('.', "_"))
+        .await
+        .map_err(|error| anyhow!(error))?;
+    let mut taken = durable.fetch().max_messages(1).messages().await?;
+    let message = taken.next().await.context("nothing to take")?;
+    let message = message.map_err(|error| anyhow!(error))?;
+    let info = message.info().map_err(|error| anyhow!(error))?;
+    assert_eq!(info.stream_sequence, 4);
+    let _audit = desk.audit(auditor()).await?;
+    desk.expect_applied("a", 3..=4).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

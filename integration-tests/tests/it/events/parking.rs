@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result};
 use events::parking::{self, ParkedKey};
 use events::{Consumer, HandlerError};
 
-use super::desk::{CONSUMER, Desk, auditor, counted, failing, picky_auditor, until};
+use super::desk::{
+    AGGREGATE, CONSUMER, CONTEXT, Counted, Desk, auditor, counted, failing, picky_auditor, until,
+};
 
 /// Refuses the 2 of every tally whose name begins with "bad", until it is cured.
 fn poisoned() -> (Consumer, Arc<AtomicBool>) {
@@ -71,20 +73,20 @@ async fn replay_goes_on_where_the_key_stood() -> Result<()> {
     desk.count("bad", 1..=3).await?;
     parked(&desk, "bad", 2).await?;
 
-    let replayed = parking::replay(&desk.auditor, &consumer, "bad").await?;
+    let replayed = parking::replay(&desk.auditor, &consumer, &desk.settings, "bad").await?;
     assert_eq!(replayed.applied, 0);
     assert_eq!(replayed.stopped.context("it is not cured")?.0, 2);
     assert_eq!(parked(&desk, "bad", 2).await?.attempts, 2);
 
     cure.store(true, Ordering::SeqCst);
-    let replayed = parking::replay(&desk.auditor, &consumer, "bad").await?;
+    let replayed = parking::replay(&desk.auditor, &consumer, &desk.settings, "bad").await?;
     assert!(replayed.stopped.is_none());
     assert_eq!(replayed.applied, 2);
     assert_eq!(parking::list(&desk.auditor, None, 10).await?, []);
     desk.count("bad", [4]).await?;
     desk.expect_applied("bad", 1..=4).await?;
 
-    let again = parking::replay(&desk.auditor, &consumer, "bad").await;
+    let again = parking::replay(&desk.auditor, &consumer, &desk.settings, "bad").await;
     assert!(
         matches!(again, Err(events::Error::NotParked { .. })),
         "{again:?}"
@@ -99,7 +101,7 @@ async fn discard_gives_up_one_fact_only() -> Result<()> {
     let (_relay, _audit) = (desk.relay().await?, desk.audit(consumer.clone()).await?);
     desk.count("bad", 1..=3).await?;
     parked(&desk, "bad", 2).await?;
-    let replayed = parking::discard(&desk.auditor, &consumer, "bad").await?;
+    let replayed = parking::discard(&desk.auditor, &consumer, &desk.settings, "bad").await?;
     assert!(replayed.stopped.is_none());
     desk.count("bad", [4]).await?;
     desk.expect_applied("bad", [1, 3, 4]).await
@@ -141,11 +143,32 @@ async fn a_panicking_handler_is_parked_and_others_flow() -> Result<()> {
         assert_ne!(fact.tally, "bad", "a defect of the handler");
         Ok(())
     });
-    let (_relay, _audit) = (desk.relay().await?, desk.audit(panicking).await?);
+    let (_relay, _audit) = (desk.relay().await?, desk.audit(panicking.clone()).await?);
     desk.count("bad", [1]).await?;
     desk.count("good", [1]).await?;
     desk.expect_applied("good", [1]).await?;
     parked(&desk, "bad", 1).await?;
+    let replayed = parking::replay(&desk.auditor, &panicking, &desk.settings, "bad").await?;
+    assert_eq!(replayed.stopped.context("it panics again")?.0, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_statement_is_parked() -> Result<()> {
+    let mut desk = Desk::start().await?;
+    desk.settings.handler_timeout_ms = 500;
+    let stuck = Consumer::new(CONSUMER, CONTEXT, AGGREGATE).on::<Counted>(|tx, _| {
+        Box::pin(async move {
+            sqlx::query("SELECT pg_sleep(3600)").execute(tx).await?;
+            Ok(())
+        })
+    });
+    let (_relay, _audit) = (desk.relay().await?, desk.audit(stuck.clone()).await?);
+    desk.count("bad", [1]).await?;
+    let key = parked(&desk, "bad", 1).await?;
+    assert!(key.reason.contains("statement timeout"), "{}", key.reason);
+    let replayed = parking::replay(&desk.auditor, &stuck, &desk.settings, "bad").await?;
+    assert_eq!(replayed.stopped.context("it is stuck again")?.0, 1);
     Ok(())
 }
 

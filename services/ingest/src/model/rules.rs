@@ -174,11 +174,12 @@ impl Mapping {
         group.map_or(value, |group| group.as_str())
     }
 
-    /// A time must be written exactly as the format writes it, or `1-1-1 0:0:0` would be a time.
+    /// A time must be written exactly as the format writes it, or `1-1-1 0:0:0` would be a time. The years are those
+    /// that four digits hold: chrono writes later ones with a sign, which the contracts' local time has no place for.
     fn time(&self, text: &str) -> Option<NaiveDateTime> {
         self.time_formats.iter().find_map(|format| {
             let time = NaiveDateTime::parse_from_str(text, format).ok()?;
-            let plain = time.year() >= 1 && time.nanosecond() < 1_000_000_000;
+            let plain = (1..=9999).contains(&time.year()) && time.nanosecond() < 1_000_000_000;
             (plain && time.format(format).to_string() == text).then_some(time)
         })
     }

@@ -142,7 +142,7 @@ impl<'a> Upload<'a> {
         self.last_batch = Instant::now();
         if moved {
             self.service.bus.wake();
-            self.service.changed.send_replace(());
+            self.service.watchers.wake();
         }
         Ok(())
     }

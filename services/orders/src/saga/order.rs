@@ -1,5 +1,6 @@
 //! The steps of an order, each one call or one decision of our own, then one transaction.
 
+use chassis::time::format_local;
 use chrono::Utc;
 use contracts::{
     inventory::v1::{
@@ -15,14 +16,14 @@ use contracts::{
 use sqlx::PgConnection;
 use tonic::Status;
 
-use super::{LEASE, Run, Runner, is_final, reason};
+use super::{Run, Runner, is_final, reason};
 use crate::{
     error::Error,
     model::{
         State,
         saga::{Answer, Next, Step},
     },
-    rpc::{local_time_to_proto, state_to_proto},
+    rpc::state_to_proto,
     store::{
         orders::{self, Order, Waiting},
         sagas::{self, Saga},
@@ -35,8 +36,10 @@ impl Runner {
         let order = orders::get(&self.pool, saga.saga_id).await?;
         loop {
             let step = Step::named(&saga.step).ok_or(Error::Corrupt("saga.step"))?;
+            if step == Step::End {
+                return Ok(Run::Ended);
+            }
             let answer = match self.take(step, &order).await {
-                _ if step == Step::End => return Ok(Run::Ended),
                 Ok(answer) => answer,
                 Err(status) if is_final(&status) && !step.is_compensation() => {
                     Answer::Impossible(reason(&status))
@@ -47,7 +50,7 @@ impl Runner {
                 Err(status) => return Ok(Run::Unanswered(status)),
             };
             self.commit_order(saga, &order, step, answer).await?;
-            let _ = self.changed.send(());
+            self.watchers.wake();
         }
     }
 
@@ -95,7 +98,7 @@ impl Runner {
             account_id: order.account_id.clone(),
             currency_code: order.currency_code.clone(),
             amount_minor: order.total_minor,
-            effective_at: local_time_to_proto(order.placed_at),
+            effective_at: format_local(order.placed_at),
         };
         let response = self
             .payments
@@ -114,7 +117,7 @@ impl Runner {
     async fn capture(&self, order: &Order) -> Result<Answer, Status> {
         let request = CapturePaymentRequest {
             payment_id: order.order_id.to_string(),
-            effective_at: local_time_to_proto(order.placed_at),
+            effective_at: format_local(order.placed_at),
         };
         self.payments
             .clone()
@@ -141,7 +144,7 @@ impl Runner {
             payment_id: order.order_id.to_string(),
             refund_id: format!("{}/saga", order.order_id),
             amount_minor: order.total_minor,
-            effective_at: local_time_to_proto(order.placed_at),
+            effective_at: format_local(order.placed_at),
         };
         self.payments
             .clone()
@@ -204,7 +207,7 @@ impl Runner {
             (saga.outcome, saga.reason) = (end.name().to_owned(), reason);
         }
         saga.step = next.name().to_owned();
-        sagas::advance(&mut tx, saga, &said, LEASE).await?;
+        sagas::advance(&mut tx, saga, step.name(), &said, self.lease()).await?;
         if next == Step::Capture {
             orders::set_state(&mut tx, order.order_id, State::Confirmed, "").await?;
         }

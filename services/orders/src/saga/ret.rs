@@ -2,6 +2,7 @@
 //!
 //! Nothing is compensated: once decided, a return only goes forward.
 
+use chassis::time::format_local;
 use contracts::{
     inventory::v1::{ReturnStockRequest, StockLine},
     orders::v1::{ReturnRejection, ReturnSettled},
@@ -10,10 +11,9 @@ use contracts::{
 use sqlx::PgConnection;
 use tonic::Status;
 
-use super::{LEASE, Run, Runner};
+use super::{Run, Runner};
 use crate::{
     error::Error,
-    rpc::local_time_to_proto,
     store::{
         returns::{self, ALLOCATE, Refused, Return},
         sagas::{self, Saga},
@@ -53,7 +53,7 @@ impl Runner {
             return Ok(false);
         }
         saga.step = RESTOCK.to_owned();
-        sagas::advance(&mut tx, saga, "decided", LEASE).await?;
+        sagas::advance(&mut tx, saga, ALLOCATE, "decided", self.lease()).await?;
         // The next return of the account may have its turn now.
         sagas::wake_returns(&mut tx, &ret.account_id).await?;
         chassis::crash::point("orders.return.allocate.before_commit");
@@ -89,7 +89,7 @@ impl Runner {
                 payment_id: order_id.to_string(),
                 refund_id: format!("{}/{order_id}", ret.return_id),
                 amount_minor,
-                effective_at: local_time_to_proto(ret.returned_at),
+                effective_at: format_local(ret.returned_at),
             };
             if let Err(status) = self
                 .payments
@@ -105,20 +105,21 @@ impl Runner {
 
     async fn commit_return(&self, saga: &mut Saga, ret: &Return) -> Result<(), Error> {
         let (taken, next) = if saga.step == RESTOCK {
-            ("restock", REFUND)
+            (RESTOCK, REFUND)
         } else {
-            ("refund", END)
+            (REFUND, END)
         };
         let mut tx = self.pool.begin().await?;
         saga.step = next.to_owned();
-        sagas::advance(&mut tx, saga, "done", LEASE).await?;
+        sagas::advance(&mut tx, saga, taken, "done", self.lease()).await?;
         if next == END {
             let settled = settled(&mut tx, ret).await?;
             events::publish(&mut tx, &settled).await?;
         }
-        chassis::crash::point(&format!("orders.return.{taken}.before_commit"));
+        let point = taken.to_lowercase();
+        chassis::crash::point(&format!("orders.return.{point}.before_commit"));
         tx.commit().await?;
-        chassis::crash::point(&format!("orders.return.{taken}.after_commit"));
+        chassis::crash::point(&format!("orders.return.{point}.after_commit"));
         Ok(())
     }
 }

@@ -139,6 +139,18 @@ pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     })
 }
 
+/// The order with its lines if it has another version than `version`.
+pub async fn changed(pool: &PgPool, order_id: Uuid, version: i64) -> Result<Option<Order>, Error> {
+    let latest = sqlx::query_scalar!("SELECT version FROM orders WHERE order_id = $1", order_id)
+        .fetch_one(pool)
+        .await?;
+    if latest == version {
+        Ok(None)
+    } else {
+        get(pool, order_id).await.map(Some)
+    }
+}
+
 /// Up to `limit` orders that arrived before number `before`, newest first, without their lines.
 pub async fn list(
     pool: &PgPool,
@@ -214,14 +226,14 @@ pub async fn set_state(
     Ok(())
 }
 
-/// Has a group of imported rows wait for the order's end; returns that end if it has come already.
+/// Has a group of imported rows wait for the order's end; returns that end and its reason if it has come already.
 pub async fn wait_for_end(
     tx: &mut PgConnection,
     order_id: Uuid,
     waiting: &Waiting,
-) -> Result<Option<State>, Error> {
-    let state = sqlx::query_scalar!(
-        "SELECT state FROM orders WHERE order_id = $1 FOR UPDATE",
+) -> Result<Option<(State, String)>, Error> {
+    let row = sqlx::query!(
+        "SELECT state, reason FROM orders WHERE order_id = $1 FOR UPDATE",
         order_id
     )
     .fetch_one(&mut *tx)
@@ -234,8 +246,8 @@ pub async fn wait_for_end(
     )
     .execute(tx)
     .await?;
-    let state = State::named(&state).ok_or(Error::Corrupt("orders.state"))?;
-    Ok(state.is_end().then_some(state))
+    let state = State::named(&row.state).ok_or(Error::Corrupt("orders.state"))?;
+    Ok(state.is_end().then_some((state, row.reason)))
 }
 
 /// The groups of imported rows that wait for the order's end.

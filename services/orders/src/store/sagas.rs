@@ -97,11 +97,12 @@ pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Sag
     .collect()
 }
 
-/// Moves the saga on, keeps the claim for another `lease` and logs the answer. Fails with `LostLease` if another
+/// Moves the saga on, keeps the claim for another `lease` and logs the step `taken` with its answer. Fails with `LostLease` if another
 /// runner has claimed it in between: then nothing of this transaction may stand.
 pub async fn advance(
     tx: &mut PgConnection,
     saga: &mut Saga,
+    taken: &str,
     answer: &str,
     lease: Duration,
 ) -> Result<(), Error> {
@@ -124,7 +125,7 @@ pub async fn advance(
         "INSERT INTO saga_log (saga_id, version, step, answer) VALUES ($1, $2, $3, $4)",
         saga.saga_id,
         saga.version,
-        saga.step,
+        taken,
         answer
     )
     .execute(tx)
@@ -146,10 +147,13 @@ pub async fn put_off(pool: &PgPool, saga: &Saga, pause: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Makes the returns of an account that wait for their turn due now.
+/// Makes the returns of an account that wait for their turn due now. One that is being looked at is passed over, so that
+/// two of an account never wait for each other; it looks again by itself.
 pub async fn wake_returns(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE saga SET due_at = now() WHERE kind = 'RETURN' AND step = 'ALLOCATE' AND account_id = $1",
+        "UPDATE saga SET due_at = now() WHERE saga_id IN (
+             SELECT saga_id FROM saga WHERE kind = 'RETURN' AND step = 'ALLOCATE' AND account_id = $1
+             FOR UPDATE SKIP LOCKED)",
         account_id
     )
     .execute(tx)

@@ -20,7 +20,7 @@ use crate::error::Fault;
 mod tests;
 
 /// Request header of the time that is left (gRPC over HTTP/2, "Timeout").
-pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// The same section allows at most 8 digits.
 const DIGITS_MAX: usize = 8;

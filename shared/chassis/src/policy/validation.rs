@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::Frame;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor};
 use schema::Method;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -47,7 +47,7 @@ struct Checked {
     failed: bool,
 }
 
-/// Passes the request on with a checked body if its method has rules, else untouched.
+/// Passes the request on with a checked body if its messages have rules or text, else untouched.
 ///
 /// A bad message reaches tonic as an error of the body. It decodes the one message of a unary call before it calls
 /// the handler, and hands those of a stream to the handler in order, so one mechanism serves all four kinds.
@@ -105,7 +105,7 @@ impl Rules {
         Ok(rules)
     }
 
-    // Compiles a message and all inside of it; returns whether any of them has rules.
+    // Compiles a message and all inside of it; returns whether any of them has something to check: rules or text.
     fn add_reachable(
         &mut self,
         options: &Options,
@@ -113,6 +113,7 @@ impl Rules {
     ) -> anyhow::Result<bool> {
         let mut any = false;
         for message in reachable(input) {
+            any |= message.fields().any(|field| field.kind() == Kind::String);
             let compiled = options.compile(&message)?;
             if !compiled.is_empty() {
                 any = true;
@@ -128,7 +129,7 @@ impl Rules {
             let text = format!("request is not a {}: {error}", input.full_name());
             Fault::invalid_argument("INVALID_MESSAGE", text)
         })?;
-        let violations = check::violations(&self.messages, &message);
+        let violations = check::violations(&self.messages, &message, wire);
         let Some(first) = violations.first() else {
             return Ok(());
         };

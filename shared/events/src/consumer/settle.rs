@@ -1,13 +1,12 @@
 //! Brings one message to its end: applied, recognised as a repeat, or parked.
 
 use std::error::Error as StdError;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use futures::TryFutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, TryFutureExt as _};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -29,8 +28,12 @@ const GAP: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_sec
 /// Deliveries after which a predecessor that is not in the stream is taken for lost.
 const MAX_GAP_DELIVERIES: u32 = 10;
 
-/// How long a failed handler's transaction may take to roll back, which waits for the statement that still runs.
+/// How long a failed handler's transaction may take to roll back, once the server has cancelled the statement that
+/// may still run.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// SQLSTATE of a statement that ran into `statement_timeout`; a commit can too, by its deferred constraints.
+const QUERY_CANCELED: &str = "57014";
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +63,9 @@ enum Failure {
 enum Predecessors {
     Settled,
     Missing,
-    /// Only the chain's beginning is missing, and retention has removed messages.
-    Expired,
+    /// Only the chain's beginning is missing, and retention has removed messages: the chain begins with this fact,
+    /// or with the message itself if none before it is left.
+    Expired(Option<Incoming>),
     /// Settling one of them ended early, with this outcome.
     Stopped(Outcome),
 }
@@ -152,9 +156,13 @@ impl Settler {
         let name = &self.consumer.name;
         let mut tx = self.pool.begin().await?;
         if inbox::advance(&mut tx, name, fact).await? {
-            if let Err(error) = self.handle(&mut tx, fact).await {
-                // A connection that cannot even roll back is what failed, whatever the handler made of it.
-                timeout(ROLLBACK_TIMEOUT, tx.rollback()).await??;
+            let limit = self.settings.handler_timeout();
+            let payload = fact.payload.clone();
+            let handled = self.consumer.apply(&mut tx, &fact.kind, payload, limit);
+            if let Err(error) = handled.await {
+                // A connection that cannot even roll back is what failed, whatever the handler made of it. A statement
+                // that began just before the handler's time was up is cancelled within `limit`.
+                timeout(limit + ROLLBACK_TIMEOUT, tx.rollback()).await??;
                 return Err(Failure::Handler(error));
             }
             crash::point("events.consumer.before_commit");
@@ -179,20 +187,6 @@ impl Settler {
         }
     }
 
-    async fn handle(
-        &self,
-        tx: &mut sqlx::PgConnection,
-        fact: &Incoming,
-    ) -> Result<(), HandlerError> {
-        let handler = self.consumer.apply(tx, &fact.kind, fact.payload.clone());
-        let guarded = AssertUnwindSafe(handler).catch_unwind();
-        match timeout(self.settings.handler_timeout(), guarded).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_panic)) => Err(HandlerError::transient("the handler panicked")),
-            Err(elapsed) => Err(HandlerError::transient(elapsed)),
-        }
-    }
-
     /// Settles the versions between `after` and `fact` from the stream; none once that is done.
     async fn close_gap(
         &self,
@@ -204,15 +198,16 @@ impl Settler {
         match self.settle_predecessors(fact, after, sequence).await? {
             Predecessors::Settled => Ok(None),
             Predecessors::Stopped(outcome) => Ok(Some(outcome)),
-            Predecessors::Expired => {
+            Predecessors::Expired(earliest) => {
+                let first = earliest.as_ref().unwrap_or(fact);
                 tracing::info!(
                     consumer = self.consumer.name,
-                    subject = fact.subject,
-                    version = fact.version,
+                    subject = first.subject,
+                    version = first.version,
                     "chain begins here, what came before has left the stream"
                 );
                 let mut connection = self.pool.acquire().await?;
-                inbox::begin_at(&mut connection, &self.consumer.name, fact).await?;
+                inbox::begin_at(&mut connection, &self.consumer.name, first).await?;
                 Ok(None)
             }
             Predecessors::Missing if deliveries < MAX_GAP_DELIVERIES => {
@@ -232,6 +227,7 @@ impl Settler {
         sequence: u64,
     ) -> Result<Predecessors, Error> {
         let mut from = sequence + 1;
+        let mut earliest = None;
         while let Some(next) = self.next_in_stream(&fact.subject, from).await? {
             if next.sequence >= fact.sequence {
                 break;
@@ -241,6 +237,8 @@ impl Settler {
                 continue;
             }
             if next.version > after + 1 {
+                // It may be in other hands and not applied yet: a chain that began behind it would lose it.
+                earliest = Some(next).filter(|next| next.version < fact.version);
                 break;
             }
             return Ok(match self.settle_boxed(&next).await {
@@ -250,7 +248,7 @@ impl Settler {
         }
         let expired = after == 0 && self.first_sequence().await? > 1;
         Ok(if expired {
-            Predecessors::Expired
+            Predecessors::Expired(earliest)
         } else {
             Predecessors::Missing
         })
@@ -356,14 +354,15 @@ impl Settler {
 // === impl Failure ===
 
 impl From<sqlx::Error> for Failure {
-    /// A server that answers with an error of the statement may do so for ever: that spends the budget. One that
-    /// goes away (SQLSTATE classes 08, 53 and 57) or does not answer says nothing about the message.
+    /// A server that answers with an error of the statement, or cancels it, may do so for ever: that spends the
+    /// budget. One that goes away (SQLSTATE classes 08, 53 and 57) or does not answer says nothing about the message.
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(|error| error.code());
         let passing = |code: &str| {
-            ["08", "53", "57"]
-                .iter()
-                .any(|class| code.starts_with(class))
+            code != QUERY_CANCELED
+                && ["08", "53", "57"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
         };
         match code {
             Some(code) if !passing(&code) => Self::Handler(HandlerError::transient(error)),

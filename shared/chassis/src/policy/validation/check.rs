@@ -13,19 +13,31 @@ use crate::error::Violation;
 /// A refusal lists no more: a long request that is wrong everywhere must not make a longer answer.
 const VIOLATIONS_MAX: usize = 64;
 
+/// U+0000 is text in protobuf and in none of our databases: PostgreSQL can't store it, so a handler that got it could
+/// only fail, and a saga that carried it could only retry for ever. The id is ours, protovalidate has no such rule.
+const NO_NUL: (&str, &str) = ("string.no_nul", "must not contain U+0000");
+
 /// The rules of every message that has some, by full name.
 pub(super) type RulesByName = HashMap<String, MessageRules>;
 
-/// Returns what is wrong with `message`, at most [`VIOLATIONS_MAX`] of it.
+/// Returns what is wrong with `message`, which `wire` was decoded to, at most [`VIOLATIONS_MAX`] of it.
 ///
 /// Messages nest no deeper than prost-reflect decodes, which is 100.
-pub(super) fn violations(rules: &RulesByName, message: &DynamicMessage) -> Vec<Violation> {
+pub(super) fn violations(
+    rules: &RulesByName,
+    message: &DynamicMessage,
+    wire: &[u8],
+) -> Vec<Violation> {
     let mut inspection = Inspection {
         rules,
         path: String::new(),
         found: Vec::new(),
     };
     inspection.message(message);
+    // Text lies on the wire as it is: without a zero byte there is no NUL, and most messages have none.
+    if wire.contains(&0) {
+        inspection.texts(message);
+    }
     inspection.found
 }
 
@@ -137,6 +149,36 @@ impl Inspection<'_> {
     fn child(&mut self, step: Step<'_>, value: &Value) {
         if let Value::Message(child) = value {
             self.at(step, |inspection| inspection.message(child));
+        }
+    }
+
+    // Everywhere, also where `ignore` passes over the rules: that is stored like the rest.
+    fn texts(&mut self, message: &DynamicMessage) {
+        for (field, value) in message.fields() {
+            self.at(Step::Field(field.name()), |inspection| match value {
+                Value::List(items) => {
+                    for (index, item) in items.iter().enumerate() {
+                        inspection.at(Step::Index(index), |inspection| inspection.text(item));
+                    }
+                }
+                Value::Map(pairs) => {
+                    for (key, item) in pairs {
+                        inspection.at(Step::Key(key), |inspection| {
+                            inspection.text(&Value::from(key.clone()));
+                            inspection.text(item);
+                        });
+                    }
+                }
+                single => inspection.text(single),
+            });
+        }
+    }
+
+    fn text(&mut self, value: &Value) {
+        match value {
+            Value::String(text) if text.contains('\0') => self.report(NO_NUL.0, NO_NUL.1),
+            Value::Message(child) => self.texts(child),
+            _ => {}
         }
     }
 

@@ -16,6 +16,11 @@ static INPUTS: &[Method] = &[Method {
     idempotency: schema::Idempotency::Unknown,
 }];
 
+static NUMBERS: &[Method] = &[Method {
+    input: "shop.v1.Numbers",
+    ..INPUTS[0]
+}];
+
 fn rules() -> Rules {
     Rules::compile(descriptor_set(), INPUTS, 1024).unwrap()
 }
@@ -45,10 +50,14 @@ fn found(field: &str, value: Value) -> Vec<String> {
     let rules = rules();
     let mut message = valid();
     message.set_field_by_name(field, value);
-    check::violations(&rules.messages, &message)
+    violations(&rules, &message)
         .into_iter()
         .map(|violation| format!("{} {}", violation.field, violation.rule))
         .collect()
+}
+
+fn violations(rules: &Rules, message: &DynamicMessage) -> Vec<crate::error::Violation> {
+    check::violations(&rules.messages, message, &message.encode_to_vec())
 }
 
 fn text(value: &str) -> Value {
@@ -57,7 +66,7 @@ fn text(value: &str) -> Value {
 
 #[test]
 fn a_valid_message_passes() {
-    assert_eq!(check::violations(&rules().messages, &valid()), []);
+    assert_eq!(violations(&rules(), &valid()), []);
 }
 
 #[test]
@@ -140,7 +149,7 @@ fn presence() {
     let mut message = valid();
     message.clear_field_by_name("line");
     message.clear_field_by_name("card");
-    let found = check::violations(&rules().messages, &message);
+    let found = violations(&rules(), &message);
     let rules: Vec<_> = found
         .iter()
         .map(|found| (&*found.field, &*found.rule))
@@ -159,6 +168,49 @@ fn violations_are_found_at_any_depth_and_bounded() {
     );
     let codes = Value::List((10..200).map(Value::I32).collect());
     assert_eq!(found("codes", codes).len(), 64);
+}
+
+#[test]
+fn no_text_holds_a_nul() {
+    let one = |value: Value| Value::List(vec![text("a"), value]);
+    let pair = |key: &str| Value::Map([(MapKey::String(key.to_owned()), line("A", 1))].into());
+    assert_eq!(found("card", text("1\0")), ["card string.no_nul"]);
+    assert_eq!(found("tags", one(text("\0"))), ["tags[1] string.no_nul"]);
+    assert_eq!(found("stock", pair("\0")), [r#"stock["\0"] string.no_nul"#]);
+    assert_eq!(
+        found("unchecked", line("A\0", 0)),
+        ["unchecked.sku string.no_nul"]
+    );
+    let mut child = valid();
+    child.set_field_by_name("card", text("\0"));
+    assert_eq!(
+        found("child", Value::Message(child)),
+        ["child.card string.no_nul"]
+    );
+    // Zero bytes elsewhere are none of text.
+    assert_eq!(
+        found("digest", Value::Bytes(Bytes::from_static(b"\0\0"))),
+        [""; 0]
+    );
+    let many = Value::List(vec![text("\0"); 200]);
+    assert_eq!(found("tags", many).len(), 64);
+}
+
+#[test]
+fn a_message_without_rules_is_refused_for_a_nul() {
+    let rules = Rules::compile(descriptor_set(), METHODS, 1024).unwrap();
+    let input = &rules.inputs[crate::testing::GET];
+    assert_eq!(rules.check(input, b"\x0a\x01a"), Ok(()));
+    let fault = rules.check(input, b"\x0a\x02a\0").unwrap_err();
+    assert_eq!(
+        (fault.code, fault.reason),
+        (Code::InvalidArgument, "INVALID_FIELD")
+    );
+    assert_eq!(fault.message, "id: must not contain U+0000");
+    assert_eq!(
+        (&*fault.violations[0].field, &*fault.violations[0].rule),
+        ("id", "string.no_nul")
+    );
 }
 
 fn compile_source(field: &str) -> String {
@@ -260,8 +312,10 @@ async fn a_bad_frame_ends_the_body_with_a_status() {
 }
 
 #[test]
-fn methods_without_rules_are_left_alone() {
+fn methods_without_rules_and_text_are_left_alone() {
     let rules = Rules::compile(descriptor_set(), METHODS, 1024).unwrap();
-    assert!(!rules.inputs.contains_key(crate::testing::GET));
+    assert!(rules.inputs.contains_key(crate::testing::GET));
     assert!(rules.inputs.contains_key(crate::testing::PUT));
+    let rules = Rules::compile(descriptor_set(), NUMBERS, 1024).unwrap();
+    assert!(rules.inputs.is_empty());
 }
