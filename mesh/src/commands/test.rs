@@ -66,7 +66,7 @@ pub(super) fn test(args: Args) -> Result<ExitCode> {
     let home = Home::of_checkout()?;
     let filter = args.filter.as_deref();
     let mut rows = vec![["step", "result", "seconds"].map(str::to_owned).to_vec()];
-    let mut passed = true;
+    let (mut passed, mut failed) = (0, 0);
     for step in STEPS
         .iter()
         .filter(|step| filter.is_none() || step.filtered)
@@ -79,11 +79,17 @@ pub(super) fn test(args: Args) -> Result<ExitCode> {
         let result = if outcome.is_ok() { "passed" } else { "FAILED" };
         let seconds = format!("{:.1}", started.elapsed().as_secs_f64());
         ui::print(format!("{}: {result} in {seconds} s", step.name));
-        passed &= outcome.is_ok();
+        *if outcome.is_ok() {
+            &mut passed
+        } else {
+            &mut failed
+        } += 1;
         rows.push(vec![step.name.to_owned(), result.to_owned(), seconds]);
     }
     ui::print(format!("\n{}", ui::table(&rows)));
-    Ok(if passed {
+    // The form that those who watch a CI look for at the end.
+    ui::print(format!("\n{passed} passed, {failed} failed"));
+    Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Once};
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use schema::{Idempotency, Method, MethodKind};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,6 +19,8 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::client::{ClientSettings, Upstream};
 use crate::config::{Layers, Settings, Sources};
@@ -105,7 +109,21 @@ pub(crate) fn descriptor_set() -> &'static [u8] {
     &SET
 }
 
+/// Traces the whole test process, from before the first server or client in it.
+///
+/// tracing remembers for each place in the code whether anybody listens; with a subscriber for each thread, a test
+/// without one could make a place deaf while another test listens to it.
+pub(crate) fn subscribe() {
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(|| {
+        let tracer = SdkTracerProvider::builder().build().tracer("test");
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        tracing_subscriber::registry().with(layer).init();
+    });
+}
+
 pub(crate) fn settings() -> Settings {
+    subscribe();
     Layers::load("", &Sources::default())
         .unwrap()
         .settings()

@@ -1,22 +1,14 @@
 //! Trace context through strings, headers and calls, without a collector.
 
-use tracing::subscriber::DefaultGuard;
-
 use super::*;
 use crate::testing::{self, GET, Running, Shop, call};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-fn subscribe() -> DefaultGuard {
-    let provider = tracer_provider("test", &testing::settings()).unwrap();
-    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-    tracing_subscriber::registry().with(layer).set_default()
-}
-
 #[test]
 fn there_is_a_trace_without_a_collector() {
-    let _guard = subscribe();
+    testing::subscribe();
     assert_eq!(current_traceparent(), None);
     let text = tracing::info_span!("work")
         .in_scope(current_traceparent)
@@ -26,7 +18,7 @@ fn there_is_a_trace_without_a_collector() {
 
 #[test]
 fn a_span_continues_the_trace_it_is_given() {
-    let _guard = subscribe();
+    testing::subscribe();
     let span = tracing::info_span!("work");
     set_parent(&span, PARENT);
     let text = span.in_scope(current_traceparent).unwrap();
@@ -39,7 +31,7 @@ fn a_span_continues_the_trace_it_is_given() {
 
 #[test]
 fn a_malformed_parent_is_ignored() {
-    let _guard = subscribe();
+    testing::subscribe();
     for text in ["", "00-x", "\n", &PARENT.replace("4bf", "ZZZ")] {
         let span = tracing::info_span!("work");
         set_parent(&span, text);
@@ -49,7 +41,7 @@ fn a_malformed_parent_is_ignored() {
 
 #[tokio::test]
 async fn a_trace_crosses_client_and_server() {
-    let _guard = subscribe();
+    testing::subscribe();
     let shop = Shop::new(async |_| Ok(current_traceparent().unwrap_or_default()));
     let server = Running::start(shop.server(), testing::settings()).await;
     let upstream = server.upstream();
