@@ -1,6 +1,5 @@
 //! Facts of other services that orders acts on: accepted sales and returns.
 
-use chrono::NaiveDateTime;
 use contracts::{
     ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
     orders::v1::OrderState,
@@ -14,8 +13,8 @@ use crate::{
     rpc::{local_time, state_to_proto},
     saga,
     store::{
-        orders::{self, Placed, Waiting},
-        returns::{self, NewReturn},
+        orders::{self, Waiting},
+        returns::{self, Return},
     },
 };
 
@@ -48,7 +47,7 @@ async fn place(
         lines: fact.lines.into_iter().map(line).collect(),
     };
     let order_id = match orders::place(tx, &order, deadline_ms).await {
-        Ok(Placed::New(order_id) | Placed::Known(order_id)) => order_id,
+        Ok(order_id) => order_id,
         Err(Error::InvoiceChanged(_)) => return refuse(tx, &order, "INVOICE_CHANGED", group).await,
         Err(Error::TotalOverflow) => return refuse(tx, &order, "TOTAL_OVERFLOW", group).await,
         Err(error) => return Err(error),
@@ -77,17 +76,17 @@ async fn take_in(
     fact: ReturnAccepted,
     deadline_ms: i64,
 ) -> Result<(), Error> {
-    let returned_at: NaiveDateTime = local_time("returned_at", &fact.returned_at)?;
-    let new = NewReturn {
+    let ret = Return {
+        return_id: model::return_id(&fact.import_id, fact.first_row_number),
         account_id: fact.account_id,
         guest: fact.guest,
         invoice_number: fact.invoice_number,
-        returned_at,
+        returned_at: local_time("returned_at", &fact.returned_at)?,
         import_id: fact.import_id,
         first_row_number: fact.first_row_number,
-        lines: fact.lines.into_iter().map(return_line).collect(),
     };
-    returns::take_in(tx, &new, deadline_ms).await
+    let lines: Vec<_> = fact.lines.into_iter().map(return_line).collect();
+    returns::take_in(tx, &ret, &lines, deadline_ms).await
 }
 
 fn line(line: InvoiceLine) -> Line {

@@ -52,10 +52,19 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     ::events::set_crash_hook(chassis::crash::point);
     let pool = database(&config).await?;
     let watchers = Watchers::new(config.watchers, process.draining());
+    let client = &process.settings().client;
     let runner = saga::Runner {
         pool: pool.clone(),
-        inventory: InventoryServiceClient::new(upstream("inventory_url", &config.inventory_url)?),
-        payments: PaymentsServiceClient::new(upstream("payments_url", &config.payments_url)?),
+        inventory: InventoryServiceClient::new(upstream(
+            "inventory_url",
+            &config.inventory_url,
+            client,
+        )?),
+        payments: PaymentsServiceClient::new(upstream(
+            "payments_url",
+            &config.payments_url,
+            client,
+        )?),
         step_timeout: Duration::from_millis(config.step_timeout_ms),
         watchers: watchers.clone(),
     };
@@ -109,9 +118,8 @@ async fn database(config: &Config) -> anyhow::Result<PgPool> {
     Ok(pool)
 }
 
-fn upstream(key: &str, url: &str) -> anyhow::Result<Upstream> {
-    Upstream::connect_lazy(url, &ClientSettings::default(), contracts::METHODS)
-        .with_context(|| key.to_owned())
+fn upstream(key: &str, url: &str, settings: &ClientSettings) -> anyhow::Result<Upstream> {
+    Upstream::connect_lazy(url, settings, contracts::METHODS).with_context(|| key.to_owned())
 }
 
 fn spawn(process: &chassis::Process, bus: Bus, runner: saga::Runner, config: &Config) {

@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     model::{Line, NewOrder, State},
     store::{
-        orders::{self, Order, Placed},
+        orders::{self, Order},
         returns,
     },
 };
@@ -41,9 +41,8 @@ impl OrdersService for Orders {
     ) -> Result<Response<PlaceOrderResponse>, Status> {
         let order = order_from_proto(request.into_inner())?;
         let mut tx = self.pool.begin().await.map_err(Error::from)?;
-        let placed = orders::place(&mut tx, &order, self.saga_deadline_ms).await?;
+        let order_id = orders::place(&mut tx, &order, self.saga_deadline_ms).await?;
         tx.commit().await.map_err(Error::from)?;
-        let (Placed::New(order_id) | Placed::Known(order_id)) = placed;
         let order = orders::get(&self.pool, order_id).await?;
         Ok(Response::new(PlaceOrderResponse {
             order: Some(order_to_proto(order)),

@@ -39,15 +39,6 @@ pub struct Order {
     pub lines: Vec<Line>,
 }
 
-/// What became of placing an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placed {
-    /// It is new.
-    New(Uuid),
-    /// It was placed before, with the same content.
-    Known(Uuid),
-}
-
 /// A group of imported rows that waits for an order's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
@@ -71,12 +62,12 @@ struct Row {
     number: i64,
 }
 
-/// Places an order once per `request_id`, with the saga that carries it to its end.
+/// Places an order once per `request_id`, with the saga that carries it to its end; its id, whether new or known.
 pub async fn place(
     tx: &mut PgConnection,
     order: &NewOrder,
     deadline_ms: i64,
-) -> Result<Placed, Error> {
+) -> Result<Uuid, Error> {
     let order_id = model::order_id(&order.request_id);
     let fingerprint = order.fingerprint();
     let total = order.total_minor().ok_or(Error::TotalOverflow)?;
@@ -105,7 +96,7 @@ pub async fn place(
             deadline_ms,
         )
         .await?;
-        return Ok(Placed::New(order_id));
+        return Ok(order_id);
     }
     let known = sqlx::query_scalar!(
         "SELECT fingerprint FROM orders WHERE order_id = $1",
@@ -114,7 +105,7 @@ pub async fn place(
     .fetch_one(tx)
     .await?;
     if known == fingerprint {
-        Ok(Placed::Known(order_id))
+        Ok(order_id)
     } else {
         Err(Error::InvoiceChanged(order.request_id.clone()))
     }

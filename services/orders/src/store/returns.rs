@@ -18,26 +18,7 @@ use crate::{
 /// The first step of a return's saga.
 pub const ALLOCATE: &str = "ALLOCATE";
 
-/// A return that shall be taken in.
-#[derive(Clone, Debug)]
-pub struct NewReturn {
-    /// Customer or guest account.
-    pub account_id: String,
-    /// True if the rows name no customer.
-    pub guest: bool,
-    /// As the source numbers it.
-    pub invoice_number: String,
-    /// Local civil time.
-    pub returned_at: NaiveDateTime,
-    /// The import that it came with.
-    pub import_id: String,
-    /// Names the group of rows within it.
-    pub first_row_number: i64,
-    /// At least one.
-    pub lines: Vec<ReturnLine>,
-}
-
-/// A return as its saga sees it.
+/// A return without its lines.
 #[derive(Clone, Debug)]
 pub struct Return {
     /// Names the return.
@@ -72,27 +53,28 @@ pub struct Refused {
 /// Takes a return in once, with the saga that decides and pays it.
 pub async fn take_in(
     tx: &mut PgConnection,
-    new: &NewReturn,
+    ret: &Return,
+    lines: &[ReturnLine],
     deadline_ms: i64,
 ) -> Result<(), Error> {
-    let return_id = model::return_id(&new.import_id, new.first_row_number);
+    let return_id = ret.return_id;
     let inserted = sqlx::query!(
         "INSERT INTO sale_return (return_id, account_id, guest, invoice_number, returned_at, import_id, first_row_number)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
         return_id,
-        new.account_id,
-        new.guest,
-        new.invoice_number,
-        new.returned_at,
-        new.import_id,
-        new.first_row_number
+        ret.account_id,
+        ret.guest,
+        ret.invoice_number,
+        ret.returned_at,
+        ret.import_id,
+        ret.first_row_number
     )
     .execute(&mut *tx)
     .await?;
     if inserted.rows_affected() == 0 {
         return Ok(());
     }
-    for line in &new.lines {
+    for line in lines {
         sqlx::query!(
             "INSERT INTO return_line (return_id, row_number, sku, quantity, unit_price_minor, charge)
              VALUES ($1, $2, $3, $4, $5, $6)",
@@ -110,7 +92,7 @@ pub async fn take_in(
         tx,
         return_id,
         sagas::Kind::Return,
-        &new.account_id,
+        &ret.account_id,
         ALLOCATE,
         deadline_ms,
     )
