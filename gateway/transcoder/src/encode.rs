@@ -108,7 +108,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn unknown(&mut self, key: &str, is_any: bool) -> Done {
-        if (is_any && key == "@type") || self.types.options.ignore_unknown_fields {
+        if (is_any && key == "@type") || self.types.options.json.ignore_unknown_fields {
             return self.cursor.skip_value();
         }
         let failure = self.fail(Rule::UnknownField, "no field has this name");

@@ -13,6 +13,7 @@ mod json;
 mod limits;
 mod mask;
 mod names;
+mod options;
 mod percent;
 mod plan;
 mod query;
@@ -36,6 +37,7 @@ pub use limits::{
     MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
     MAX_QUERY_VALUE_BYTES,
 };
+pub use options::{JsonOptions, Options};
 pub use route::{Match, Route};
-pub use schema::{Idempotency, MethodKind, MethodPlan, Options, Schema};
+pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::{
     names::NameTable,
-    schema::Options,
+    options::Options,
     wire::{Tag, WireType},
 };
 

@@ -160,7 +160,7 @@ impl<'t> Decoder<'t> {
 
     /// Writes absent fields that have no presence, where that is asked for.
     fn defaults(&mut self, fields: &[FieldPlan], is_first: &mut bool) -> Read<()> {
-        if !self.types.options.emit_defaults {
+        if !self.types.options.json.emit_defaults {
             return Ok(());
         }
         for field in fields {

@@ -12,6 +12,7 @@ use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor, ServiceDe
 
 use crate::{
     error::{CompileError, Problem, RouteError},
+    options::Options,
     plan::{self, MessageId, Types},
     route::{Match, Router},
 };
@@ -24,15 +25,6 @@ pub struct Schema {
     methods: HashMap<Box<str>, Arc<MethodPlan>>,
     router: Router,
     notes: Vec<Problem>,
-}
-
-/// Where ProtoJSON leaves a choice. The default is ProtoJSON's own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Responses show scalars without presence at their default, empty lists and empty maps, instead of leaving them out.
-    pub emit_defaults: bool,
-    /// Requests may carry JSON keys that no field has, instead of being refused.
-    pub ignore_unknown_fields: bool,
 }
 
 /// One method of a service.

@@ -12,7 +12,7 @@ use prost_reflect::{
 };
 use serde_json::Value;
 use std::sync::LazyLock;
-use transcoder::{Options, ResponseError, Schema};
+use transcoder::{JsonOptions, Options, ResponseError, Schema};
 
 /// The schema under test: a service that takes and gives each of the messages.
 struct World {
@@ -28,8 +28,10 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     compiler.open_file("echo.proto").unwrap();
     let set = compiler.encode_file_descriptor_set();
     let options = Options {
-        emit_defaults: true,
-        ..Options::default()
+        json: JsonOptions {
+            emit_defaults: true,
+            ..JsonOptions::default()
+        },
     };
     World {
         pool: DescriptorPool::decode(&*set).unwrap(),

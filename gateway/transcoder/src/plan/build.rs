@@ -10,7 +10,7 @@ use prost_reflect::{
 use super::{EnumPlan, FieldPlan, Kind, Label, MessagePlan, Shape, Types};
 use crate::{
     names::NameTable,
-    schema::Options,
+    options::Options,
     wire::{Tag, WireType},
 };
 

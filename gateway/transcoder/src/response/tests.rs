@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::{MAX_DEPTH, Options, Schema, testing};
+use crate::{JsonOptions, MAX_DEPTH, Options, Schema, testing};
 
 const PROTO: &str = "
     enum Size { option allow_alias = true; SMALL = 0; LARGE = 2; BIG = 2; }
@@ -166,8 +166,10 @@ fn response_body_is_the_field_alone() {
 #[test]
 fn defaults_are_shown_on_request() {
     let options = Options {
-        emit_defaults: true,
-        ..Options::default()
+        json: JsonOptions {
+            emit_defaults: true,
+            ..JsonOptions::default()
+        },
     };
     let schema = testing::compile_with(PROTO, options);
     assert_eq!(
@@ -183,8 +185,10 @@ fn defaults_are_shown_on_request() {
 #[test]
 fn unknown_keys_are_ignored_on_request() {
     let options = Options {
-        ignore_unknown_fields: true,
-        ..Options::default()
+        json: JsonOptions {
+            ignore_unknown_fields: true,
+            ..JsonOptions::default()
+        },
     };
     let proto = "message In { string a = 1; }
         service S { rpc Do(In) returns (In) { option (google.api.http) = { post: \"/do\" body: \"*\" }; } }";
