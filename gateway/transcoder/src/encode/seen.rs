@@ -1,5 +1,7 @@
 //! Finding what is set twice.
 
+use std::collections::HashSet;
+
 use crate::{
     plan::Kind,
     wire::{Read, Reader, WireType},
@@ -8,24 +10,21 @@ use crate::{
 /// A set of small indices; only messages of more than 128 fields make it allocate.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    low: u128,
-    high: Vec<u128>,
+    low: [u64; 2],
+    high: Vec<u64>,
 }
 
-const WORD: usize = u128::BITS as usize;
+const WORD: usize = u64::BITS as usize;
 
 impl Seen {
     /// Whether `index` is new.
+    #[inline]
     pub(crate) fn insert(&mut self, index: usize) -> bool {
         let bit = 1 << (index % WORD);
-        let word = match (index / WORD).checked_sub(1) {
-            None => &mut self.low,
-            Some(place) => {
-                if self.high.len() <= place {
-                    self.high.resize(place + 1, 0);
-                }
-                &mut self.high[place]
-            }
+        let place = index / WORD;
+        let word = match self.low.get_mut(place) {
+            Some(word) => word,
+            None => high_word(&mut self.high, place - 2),
         };
         let is_new = *word & bit == 0;
         *word |= bit;
@@ -33,12 +32,21 @@ impl Seen {
     }
 
     pub(crate) fn contains(&self, index: usize) -> bool {
-        let word = match (index / WORD).checked_sub(1) {
-            None => self.low,
-            Some(place) => self.high.get(place).copied().unwrap_or(0),
+        let place = index / WORD;
+        let word = match self.low.get(place) {
+            Some(word) => *word,
+            None => self.high.get(place - 2).copied().unwrap_or(0),
         };
         word & 1 << (index % WORD) != 0
     }
+}
+
+#[cold]
+fn high_word(high: &mut Vec<u64>, place: usize) -> &mut u64 {
+    if high.len() <= place {
+        high.resize(place + 1, 0);
+    }
+    &mut high[place]
 }
 
 /// Maps up to this size are compared pair by pair, without an allocation.
@@ -65,9 +73,9 @@ pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
     if many.is_empty() {
         return Ok(false);
     }
-    many.extend(few);
-    many.sort_unstable();
-    Ok(many.windows(2).any(|pair| pair[0] == pair[1]))
+    // Hashing takes time linear in the bytes; its seed is random, so that no caller can make keys collide.
+    let mut seen = HashSet::with_capacity(FEW + many.len());
+    Ok(!few.into_iter().chain(many).all(|key| seen.insert(key)))
 }
 
 /// The bytes of an entry's key; none for the default, which may also be left out.

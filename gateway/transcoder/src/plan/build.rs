@@ -9,6 +9,7 @@ use prost_reflect::{
 
 use super::{EnumPlan, FieldPlan, Kind, Label, MessagePlan, Shape, Types};
 use crate::{
+    json::{Key, Literal},
     names::NameTable,
     options::Options,
     wire::{Tag, WireType},
@@ -30,12 +31,14 @@ pub(crate) fn build(pool: &DescriptorPool, options: Options) -> Types {
             .map(|(descriptor, id)| (descriptor.full_name().into(), id))
             .collect(),
     };
-    Types {
+    let mut types = Types {
         messages: pool.all_messages().map(|m| message(&ids, &m)).collect(),
         enums: pool.all_enums().map(|e| enumeration(&e)).collect(),
         by_name: ids.messages,
         options,
-    }
+    };
+    types.choose_keys();
+    types
 }
 
 struct Ids {
@@ -90,7 +93,7 @@ fn field(ids: &Ids, oneofs: &HashMap<String, u16>, descriptor: &FieldDescriptor)
         number: descriptor.number(),
         name: descriptor.name().into(),
         json_name: descriptor.json_name().into(),
-        key: key(descriptor.json_name()),
+        key: Key::new(descriptor.json_name()),
         kind,
         label,
         oneof: descriptor
@@ -111,7 +114,7 @@ fn extension(ids: &Ids, descriptor: &ExtensionDescriptor) -> FieldPlan {
     let name: Box<str> = format!("[{}]", descriptor.full_name()).into();
     FieldPlan {
         number: descriptor.number(),
-        key: key(&name),
+        key: Key::new(&name),
         json_name: name.clone(),
         name,
         kind,
@@ -127,13 +130,6 @@ fn tag(number: u32, kind: Kind, label: Label) -> Tag {
         Label::Packed => Tag::new(number, WireType::Delimited),
         _ => Tag::new(number, kind.wire_type()),
     }
-}
-
-fn key(json_name: &str) -> Box<str> {
-    let mut key = Vec::new();
-    crate::json::put_string(json_name, &mut key);
-    key.push(b':');
-    String::from_utf8_lossy(&key).into()
 }
 
 fn kind(ids: &Ids, kind: &ReflectKind, is_group: bool) -> Kind {
@@ -186,9 +182,14 @@ fn shape(full_name: &str) -> Shape {
 
 fn enumeration(descriptor: &EnumDescriptor) -> EnumPlan {
     let values = &descriptor.enum_descriptor_proto().value;
-    let mut quoted: Vec<(i32, Box<str>)> = values
+    let mut quoted: Vec<(i32, Literal)> = values
         .iter()
-        .map(|value| (value.number(), format!("\"{}\"", value.name()).into()))
+        .map(|value| {
+            (
+                value.number(),
+                Literal::new(format!("\"{}\"", value.name()).as_bytes()),
+            )
+        })
         .collect();
     // Stable, so that the first of several aliases stays first and survives.
     quoted.sort_by_key(|(number, _)| *number);
