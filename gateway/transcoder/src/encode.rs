@@ -3,6 +3,8 @@
 mod seen;
 mod well_known;
 
+use std::borrow::Cow;
+
 use crate::{
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
@@ -11,7 +13,7 @@ use crate::{
     wire::{WireType, close, close_wide, open, open_wide, put_varint},
 };
 
-pub(crate) use seen::{Seen, has_duplicate_key, key_of};
+pub(crate) use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
 
 /// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
 pub(crate) struct Encoder<'a> {
@@ -333,10 +335,16 @@ impl<'a> Encoder<'a> {
         let Some([key_field, value_field]) = entry.map(Vec::as_slice) else {
             return Err(self.fail(Rule::InvalidValue, "the map's entry type is malformed"));
         };
+        let mut keys = FirstKeys::new();
         let mut count = 0;
         while self.cursor.next_member(count == 0)? {
             count += 1;
             let key = self.cursor.key()?;
+            if let (Kind::String, Cow::Borrowed(key)) = (key_field.kind, &key)
+                && !keys.insert(key.as_bytes())
+            {
+                return Err(self.duplicate_key());
+            }
             let entry = self.out.len();
             field.tag.put(self.out);
             let at = open(self.out);
@@ -350,43 +358,67 @@ impl<'a> Encoder<'a> {
                 _ => close(self.out, at),
             }
         }
-        if count > 1 {
-            self.refuse_duplicate_keys(start, key_field)?;
+        if keys.is_all(count) {
+            return Ok(());
         }
-        Ok(())
+        match has_duplicate_key(self.out.get(start..).unwrap_or_default(), key_field.kind) {
+            Ok(false) => Ok(()),
+            _ => Err(self.duplicate_key()),
+        }
     }
 
-    /// Looks through the map entries written since `start`.
-    fn refuse_duplicate_keys(&self, start: usize, key: &FieldPlan) -> Done {
-        match has_duplicate_key(&self.out[start..], key.kind) {
-            Ok(false) => Ok(()),
-            _ => Err(self.fail(Rule::Duplicate, "a key of the map comes twice")),
-        }
+    #[cold]
+    fn duplicate_key(&self) -> Failure {
+        self.fail(Rule::Duplicate, "a key of the map comes twice")
     }
 
     #[inline]
     fn scalar(&mut self, kind: Kind) -> Done<Written> {
-        if kind == Kind::String && self.cursor.is_next(b'"') {
-            return self.string().map(Written::from);
+        match kind {
+            Kind::String if self.cursor.is_next(b'"') => self.string().map(Written::from),
+            Kind::Enum(id) => self.enumeration(id),
+            Kind::String | Kind::Bytes | Kind::Bool => self.other(kind),
+            _ => self.number(kind),
         }
-        let token = self.cursor.peek()?;
+    }
+
+    #[inline]
+    fn number(&mut self, kind: Kind) -> Done<Written> {
+        let is_quoted = self.cursor.is_next(b'"');
         let at = self.cursor.position();
-        let put = match (kind, token) {
-            (Kind::Bytes, Token::String) => scalar::put_base64(&self.cursor.string()?, self.out),
-            (Kind::Bool, Token::True | Token::False) => {
-                let value = token == Token::True;
-                self.cursor.literal(if value { "true" } else { "false" })?;
-                Ok(scalar::put_bool(value, self.out))
+        let put = if is_quoted {
+            match self.cursor.quoted_number() {
+                Some(number) => scalar::put_number(kind, number, self.out),
+                None => scalar::put_number_text(kind, &self.cursor.string()?, self.out),
             }
-            (Kind::Enum(id), _) => return self.enumeration(id, token),
-            (Kind::String | Kind::Bytes | Kind::Bool, _) => return Err(self.mismatch(kind, token)),
-            (_, Token::Number) => scalar::put_number(kind, self.cursor.number()?, self.out),
-            (_, Token::String) => scalar::put_number_text(kind, &self.cursor.string()?, self.out),
-            _ => return Err(self.mismatch(kind, token)),
+        } else {
+            match self.cursor.peek()? {
+                Token::Number => scalar::put_number(kind, self.cursor.number()?, self.out),
+                token => return Err(self.mismatch(kind, token)),
+            }
         };
         match put {
             Ok(is_default) => Ok(is_default.into()),
             Err(reason) => Err(invalid(reason, at)),
+        }
+    }
+
+    fn other(&mut self, kind: Kind) -> Done<Written> {
+        let token = self.cursor.peek()?;
+        let at = self.cursor.position();
+        match (kind, token) {
+            (Kind::Bytes, Token::String) => {
+                match scalar::put_base64(&self.cursor.string()?, self.out) {
+                    Ok(is_default) => Ok(is_default.into()),
+                    Err(reason) => Err(invalid(reason, at)),
+                }
+            }
+            (Kind::Bool, Token::True | Token::False) => {
+                let value = token == Token::True;
+                self.cursor.literal(if value { "true" } else { "false" })?;
+                Ok(scalar::put_bool(value, self.out).into())
+            }
+            _ => Err(self.mismatch(kind, token)),
         }
     }
 
@@ -403,7 +435,8 @@ impl<'a> Encoder<'a> {
     }
 
     #[inline]
-    fn enumeration(&mut self, id: EnumId, token: Token) -> Done<Written> {
+    fn enumeration(&mut self, id: EnumId) -> Done<Written> {
+        let token = self.cursor.peek()?;
         let at = self.cursor.position();
         let put = match token {
             Token::String => {

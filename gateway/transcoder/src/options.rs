@@ -33,3 +33,6 @@ pub enum EmitDefaults {
     /// These, and empty lists and maps.
     All,
 }
+
+#[cfg(test)]
+mod tests;

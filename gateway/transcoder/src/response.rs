@@ -7,7 +7,7 @@ mod gather;
 mod well_known;
 
 use crate::{
-    encode::Seen,
+    encode::{FirstKeys, Seen, has_duplicate_key},
     error::ResponseError,
     fields::Select,
     json,
@@ -233,7 +233,7 @@ impl<'t> Decoder<'t> {
     }
 
     /// Writes one value; returns whether it is its type's default.
-    #[inline]
+    #[inline(always)]
     fn singular<S: Select>(
         &mut self,
         field: &FieldPlan,
@@ -249,6 +249,7 @@ impl<'t> Decoder<'t> {
                 let content = reader.group(field.number)?;
                 self.message(id, content, depth + 1, select).map(|()| false)
             }
+            Kind::String => self.string(reader),
             kind => self.scalar(kind, reader),
         }
     }
@@ -306,10 +307,16 @@ impl<'t> Decoder<'t> {
         depth: usize,
         select: S,
     ) -> Read<bool> {
+        let Some(entry) = field.message().map(|id| self.types.message(id)) else {
+            return reader.delimited().map(|_| true);
+        };
         let start = self.out.len();
+        let mut keys = FirstKeys::new();
+        let mut is_unique = true;
         let mut count = 0;
         loop {
-            self.entry(field, reader.delimited()?, depth, select)?;
+            let key = self.entry(entry, reader.delimited()?, depth, select)?;
+            is_unique &= keys.insert(key);
             count += 1;
             if follows(field, reader).is_none() {
                 break;
@@ -317,60 +324,83 @@ impl<'t> Decoder<'t> {
         }
         self.enclose(start, b'{', b'}');
         let run = run.get(..run.len() - reader.rest.len()).unwrap_or(run);
-        let key = field
-            .message()
-            .and_then(|id| self.types.message(id).fields.first());
-        match key {
-            Some(key) if count > 1 => Ok(!crate::encode::has_duplicate_key(run, key.kind)?),
-            _ => Ok(true),
+        match entry.fields.first() {
+            Some(key) if !keys.is_all(count) => Ok(!has_duplicate_key(run, key.kind)?),
+            _ => Ok(is_unique),
         }
     }
 
-    /// Writes a scalar; returns whether it is its type's default.
-    #[inline]
+    /// Writes a scalar; returns whether it is its type's default. Narrow types keep their low bits, as all implementations do
+    /// with values that are too large.
     fn scalar(&mut self, kind: Kind, reader: &mut Reader<'_>) -> Read<bool> {
-        let value = match kind {
-            Kind::String => return self.string(reader),
+        match kind {
+            Kind::String => self.string(reader),
             Kind::Bytes => {
                 let bytes = reader.delimited()?;
                 json::put_base64(bytes, self.out);
-                return Ok(bytes.is_empty());
+                Ok(bytes.is_empty())
             }
-            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => reader.fixed64()?,
-            Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => u64::from(reader.fixed32()?),
-            _ => reader.varint()?,
-        };
-        // Narrow types keep their low bits, as all implementations do with values that are too large.
-        match kind {
-            Kind::Double => json::put_double(f64::from_bits(value), self.out),
-            Kind::Float => json::put_float(f32::from_bits(value as u32), self.out),
-            Kind::Int32 | Kind::Sfixed32 => json::put_signed(i64::from(value as i32), self.out),
-            Kind::Uint32 | Kind::Fixed32 => json::put_unsigned(u64::from(value as u32), self.out),
-            Kind::Sint32 => json::put_signed(unzigzag(u64::from(value as u32)), self.out),
-            Kind::Bool => self
-                .out
-                .extend_from_slice(if value == 0 { b"false" } else { b"true" }),
-            Kind::Enum(id) => self.enumeration(id, value as i32),
-            _ => {
-                self.out.push(b'"');
-                match kind {
-                    Kind::Int64 | Kind::Sfixed64 => json::put_signed(value as i64, self.out),
-                    Kind::Sint64 => json::put_signed(unzigzag(value), self.out),
-                    _ => json::put_unsigned(value, self.out),
-                }
-                self.out.push(b'"');
+            Kind::Double => {
+                let bits = reader.fixed64()?;
+                json::put_double(f64::from_bits(bits), self.out);
+                Ok(bits == 0)
             }
+            Kind::Float => {
+                let bits = reader.fixed32()?;
+                json::put_float(f32::from_bits(bits), self.out);
+                Ok(bits == 0)
+            }
+            Kind::Int32 => Ok(self.signed(i64::from(reader.varint()? as i32))),
+            Kind::Uint32 => Ok(self.signed(i64::from(reader.varint()? as u32))),
+            Kind::Sint32 => Ok(self.signed(unzigzag(u64::from(reader.varint()? as u32)))),
+            Kind::Fixed32 => Ok(self.signed(i64::from(reader.fixed32()?))),
+            Kind::Sfixed32 => Ok(self.signed(i64::from(reader.fixed32()? as i32))),
+            Kind::Int64 => Ok(self.quoted(reader.varint()? as i64)),
+            Kind::Sint64 => Ok(self.quoted(unzigzag(reader.varint()?))),
+            Kind::Sfixed64 => Ok(self.quoted(reader.fixed64()? as i64)),
+            Kind::Uint64 => Ok(self.quoted_unsigned(reader.varint()?)),
+            Kind::Fixed64 => Ok(self.quoted_unsigned(reader.fixed64()?)),
+            Kind::Bool => {
+                let value = reader.varint()? != 0;
+                let word: &[u8] = if value { b"true" } else { b"false" };
+                self.out.extend_from_slice(word);
+                Ok(!value)
+            }
+            Kind::Enum(id) => {
+                let number = reader.varint()? as i32;
+                self.enumeration(id, number);
+                Ok(number == 0)
+            }
+            Kind::Message(_) | Kind::Group(_) => Err(ResponseError::new("a message is no scalar")),
         }
-        Ok(value == 0)
+    }
+
+    #[inline]
+    fn signed(&mut self, value: i64) -> bool {
+        json::put_signed(value, self.out);
+        value == 0
+    }
+
+    /// 64-bit integers are strings in JSON.
+    #[inline]
+    fn quoted(&mut self, value: i64) -> bool {
+        self.out.push(b'"');
+        json::put_signed(value, self.out);
+        self.out.push(b'"');
+        value == 0
+    }
+
+    #[inline]
+    fn quoted_unsigned(&mut self, value: u64) -> bool {
+        self.out.push(b'"');
+        json::put_unsigned(value, self.out);
+        self.out.push(b'"');
+        value == 0
     }
 
     #[inline]
     fn string(&mut self, reader: &mut Reader<'_>) -> Read<bool> {
-        let before = reader.rest;
-        let len = reader.delimited()?.len();
-        let start = before.len() - reader.rest.len() - len;
-        // What follows the string comes along, so that it can be copied with its neighbours.
-        let bytes = before.get(start..).unwrap_or_default();
+        let (bytes, len) = reader.delimited_and_more()?;
         if json::put_text(bytes, len, self.out) {
             Ok(len == 0)
         } else {
@@ -433,6 +463,9 @@ fn follows(field: &FieldPlan, reader: &mut Reader<'_>) -> Option<bool> {
     if let Some(rest) = field.tag.strip(reader.rest) {
         reader.rest = rest;
         return Some(field.label == Label::Packed);
+    }
+    if !field.tag.resembles(reader.rest) {
+        return None;
     }
     let mut ahead = *reader;
     // A malformed tag is left to who reads it next.

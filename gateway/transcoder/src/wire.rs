@@ -49,6 +49,14 @@ impl Tag {
         }
     }
 
+    /// Whether `wire` may begin with a tag of the same field, be it of another wire type or longer than need be: the low bits of
+    /// the number are in the first byte, always.
+    #[inline]
+    pub(crate) fn resembles(self, wire: &[u8]) -> bool {
+        wire.first()
+            .is_some_and(|byte| (byte ^ self.word as u8) & 0x78 == 0)
+    }
+
     /// What follows the tag, if `wire` begins with it.
     #[inline]
     pub(crate) fn strip(self, wire: &[u8]) -> Option<&[u8]> {
@@ -209,7 +217,27 @@ impl<'a> Reader<'a> {
         self.long_varint()
     }
 
+    /// Up to eight bytes at once: groups of 7 bits move down into lanes of 14, 28 and then 56.
     fn long_varint(&mut self) -> Read<u64> {
+        let Some(chunk) = self.rest.first_chunk() else {
+            return self.any_varint();
+        };
+        let word = u64::from_le_bytes(*chunk);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return self.any_varint();
+        }
+        // All bits below the end's high bit; the byte of the end has no such bit.
+        let word = word & (ends ^ (ends - 1));
+        let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+        let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+        let word = (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4;
+        let length = ends.trailing_zeros() as usize / 8 + 1;
+        self.rest = self.rest.get(length..).unwrap_or_default();
+        Ok(word)
+    }
+
+    fn any_varint(&mut self) -> Read<u64> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
@@ -252,6 +280,19 @@ impl<'a> Reader<'a> {
         };
         self.rest = rest;
         Ok(head)
+    }
+
+    /// As [`Reader::delimited`], for one that copies in large steps: the content, all that follows it, and the content's length.
+    #[inline]
+    pub(crate) fn delimited_and_more(&mut self) -> Read<(&'a [u8], usize)> {
+        let length = self.varint()?;
+        let content = self.rest;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        match content.get(length..) {
+            Some(rest) => self.rest = rest,
+            None => return Err(ResponseError::new(TRUNCATED)),
+        }
+        Ok((content, length))
     }
 
     /// The next field number and wire type; `None` at the end.
@@ -331,9 +372,15 @@ mod tests {
             put_varint(&mut out, value);
             let mut reader = Reader::new(&out);
             assert_eq!(reader.varint(), Ok(value));
+            let mut followed = out.clone();
+            followed.extend([0xff; 8]);
+            let mut reader = Reader::new(&followed);
+            assert_eq!(reader.varint(), Ok(value));
+            assert_eq!(reader.rest, [0xff; 8]);
             let mut long = Vec::new();
             put_long_varint(&mut long, value);
             assert_eq!(out, long);
+            reader.rest = &[];
             assert!(reader.rest.is_empty());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Done, Encoder, Written, invalid, seen::has_duplicate_key};
+use super::{Done, Encoder, FirstKeys, Written, invalid, seen::has_duplicate_key};
 use crate::{
     error::Rule,
     json::Token,
@@ -70,9 +70,15 @@ impl<'a> Encoder<'a> {
     fn structure(&mut self) -> Done {
         self.begin_object()?;
         let start = self.out.len();
-        let mut is_first = true;
-        while let Some(key) = self.cursor.next_key(is_first)? {
-            is_first = false;
+        let mut keys = FirstKeys::new();
+        let mut count = 0;
+        while let Some(key) = self.cursor.next_key(count == 0)? {
+            count += 1;
+            if let Cow::Borrowed(key) = key
+                && !keys.insert(key.as_bytes())
+            {
+                return Err(self.duplicate_key());
+            }
             self.out.push(STRUCT_FIELDS);
             let entry = open(self.out);
             self.out.push(ENTRY_KEY);
@@ -84,9 +90,12 @@ impl<'a> Encoder<'a> {
             close(self.out, value);
             close(self.out, entry);
         }
-        match has_duplicate_key(&self.out[start..], Kind::String) {
+        if keys.is_all(count) {
+            return Ok(());
+        }
+        match has_duplicate_key(self.out.get(start..).unwrap_or_default(), Kind::String) {
             Ok(false) => Ok(()),
-            _ => Err(self.fail(Rule::Duplicate, "a key of the object comes twice")),
+            _ => Err(self.duplicate_key()),
         }
     }
 

@@ -273,6 +273,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A number in quotes; `None`, with nothing read, if the string is something else.
+    #[inline]
+    pub(crate) fn quoted_number(&mut self) -> Option<Number<'a>> {
+        let number = Number::read(self.text.get(self.position + 1..)?)?;
+        let end = self.position + 1 + number.text.len();
+        if self.text.as_bytes().get(end) != Some(&b'"') {
+            return None;
+        }
+        self.position = end + 1;
+        Some(number)
+    }
+
     /// A string; borrowed from the text unless it has escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Failure> {

@@ -1,7 +1,5 @@
 //! Texts that are known when a schema is compiled, laid out to be copied and compared in one step.
 
-use crate::wire::put_prefix;
-
 const SHORT: usize = 32;
 
 /// A text of any length that is mostly short.
@@ -42,7 +40,10 @@ impl Literal {
     #[inline]
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         if self.len <= SHORT {
-            put_prefix(out, &self.short, self.len);
+            // A copy of fixed size, and the surplus taken back.
+            let end = out.len() + self.len;
+            out.extend_from_slice(&self.short);
+            out.truncate(end);
         } else {
             out.extend_from_slice(&self.long);
         }

@@ -64,9 +64,29 @@ impl<'a> Number<'a> {
     }
 }
 
+const POWERS: [u64; 9] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+];
+
 /// Adds a run of digits to `value`, which wraps around if it overflows; returns where the run ends.
 #[inline]
 fn digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let (length, number) = leading_digits(u64::from_le_bytes(*chunk));
+        *value = value.wrapping_mul(POWERS[length]).wrapping_add(number);
+        at += length;
+        if length < 8 {
+            return at;
+        }
+    }
     while let Some(digit) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0'))
         && digit < 10
     {
@@ -74,6 +94,22 @@ fn digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
         at += 1;
     }
     at
+}
+
+/// How many of eight bytes are digits before another comes, and the number they denote: pairs of lanes are added up, one of
+/// them times ten, a hundred and ten thousand (Lemire, "Quickly parsing eight digits").
+#[inline]
+fn leading_digits(word: u64) -> (usize, u64) {
+    let digits = word ^ 0x3030_3030_3030_3030;
+    // Sums above 9 reach the high bit; what they carry over is behind the first of them.
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let length = others.trailing_zeros() / 8;
+    // Zeros move in where digits are missing.
+    let digits = digits.checked_shl(64 - 8 * length).unwrap_or(0);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
+    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
+    (length as usize, low.wrapping_add(high) >> 32)
 }
 
 /// The end of an exponent and its value, or the largest one there is.
@@ -143,6 +179,19 @@ mod tests {
         }
         for text in ["1 ", "0x1", "1.5.2", "1e5e", "NaN"] {
             assert!(Number::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_are_counted_and_read_wherever_they_end() {
+        let all = "12345678901234567";
+        for length in 0..all.len() {
+            for tail in ["", ",", ".", "/", ":", "e5", ",1234567890", "\u{80}1234567"] {
+                let text = format!("{}{tail}", &all[..length]);
+                let mut value = 0;
+                assert_eq!(digits(text.as_bytes(), 0, &mut value), length, "{text}");
+                assert_eq!(value, all[..length].parse().unwrap_or(0), "{text}");
+            }
         }
     }
 }

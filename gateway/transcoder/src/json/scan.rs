@@ -9,39 +9,47 @@ const BLOCK: usize = 32;
 /// How many bytes stand for themselves between JSON quotes: up to a quote, a backslash, a control character or the end.
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
-    scan(bytes, special, |byte| {
-        byte < 0x20 || byte == b'"' || byte == b'\\'
-    })
-}
-
-/// As [`plain_length`], and stops at what is not ASCII too.
-#[inline]
-pub(super) fn plain_ascii_length(bytes: &[u8]) -> usize {
-    scan(
-        bytes,
-        |word| special(word) | (word & HIGH),
-        |byte| byte < 0x20 || byte >= 0x80 || byte == b'"' || byte == b'\\',
-    )
-}
-
-/// The index of the first byte that `stops`, which `flags` marks by the high bit of its place in a word.
-#[inline]
-fn scan(bytes: &[u8], flags: impl Fn(u64) -> u64, stops: impl Fn(u8) -> bool + Copy) -> usize {
+    let stops = |byte| byte < 0x20 || byte == b'"' || byte == b'\\';
     let mut rest = bytes;
     let mut words = 0;
-    while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
-        let found = flags(u64::from_le_bytes(*chunk));
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        let found = special(u64::from_le_bytes(*chunk));
         if found != 0 {
             return bytes.len() - rest.len() + found.trailing_zeros() as usize / 8;
         }
         rest = tail;
         words += 1;
-        if words == 4 {
+        if words == BLOCK / 8 {
             rest = skip_blocks(rest, stops);
         }
     }
     let tail = rest.iter().position(|byte| stops(*byte));
     bytes.len() - rest.len() + tail.unwrap_or(rest.len())
+}
+
+/// Whether the first `len` bytes stand for themselves between JSON quotes, and are ASCII. What is behind them is loaded too, so
+/// that the end of a short text is one word like any other.
+#[inline]
+pub(super) fn is_plain_ascii(bytes: &[u8], len: usize) -> bool {
+    let stops = |byte| byte < 0x20 || byte >= 0x80 || byte == b'"' || byte == b'\\';
+    let mut at = 0;
+    while at < len {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(chunk) = rest.first_chunk() else {
+            return !rest.iter().take(len - at).any(|byte| stops(*byte));
+        };
+        let word = u64::from_le_bytes(*chunk);
+        let found = special(word) | (word & HIGH);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8 >= len;
+        }
+        at += 8;
+        if at == BLOCK {
+            let within = bytes.get(at..len).unwrap_or_default();
+            at = len.max(at) - skip_blocks(within, stops).len();
+        }
+    }
+    true
 }
 
 #[inline]
@@ -81,8 +89,10 @@ mod tests {
                     let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
                     let expected = if is_special { place } else { length };
                     assert_eq!(plain_length(&text), expected, "{byte} at {place}");
-                    let expected = if byte >= 0x80 { place } else { expected };
-                    assert_eq!(plain_ascii_length(&text), expected, "{byte} at {place}");
+                    let is_plain = !is_special && byte < 0x80;
+                    assert_eq!(is_plain_ascii(&text, length), is_plain, "{byte} at {place}");
+                    assert_eq!(is_plain_ascii(&text, place + 1), is_plain);
+                    assert!(is_plain_ascii(&text, place), "{byte} at {place}");
                 }
             }
         }

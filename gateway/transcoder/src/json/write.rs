@@ -12,14 +12,17 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 /// Appends the bytes of a string field, quoted; the bytes may go on behind `len`. False where they are not UTF-8.
 #[inline]
 pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
-    let text = bytes.get(..len).unwrap_or(bytes);
-    if scan::plain_ascii_length(text) == len {
+    if scan::is_plain_ascii(bytes, len) {
         out.push(b'"');
         put_prefix(out, bytes, len);
         out.push(b'"');
         return true;
     }
-    match simdutf8::basic::from_utf8(text) {
+    put_checked(bytes.get(..len).unwrap_or(bytes), out)
+}
+
+fn put_checked(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => {
             put_string(text, out);
             true

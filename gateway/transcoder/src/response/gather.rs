@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use super::{Decoder, find, zero};
 use crate::{
-    encode::{Seen, key_of},
+    encode::{Seen, canonical_key, key_of},
     fields::Select,
     plan::{FieldPlan, Kind, Label, MessagePlan},
     wire::{Read, Reader, WireType},
@@ -123,7 +123,8 @@ impl Decoder<'_> {
         let Some(id) = field.message() else {
             return Ok(true);
         };
-        let key_kind = self.types.message(id).fields[0].kind;
+        let plan = self.types.message(id);
+        let key_kind = plan.fields[0].kind;
         let mut entries = Vec::with_capacity(group.len());
         let mut last = HashMap::with_capacity(group.len());
         for (position, occurrence) in group.iter().enumerate() {
@@ -134,7 +135,7 @@ impl Decoder<'_> {
         let start = self.out.len();
         for (position, entry) in entries.into_iter().enumerate() {
             if last.get(key_of(entry, key_kind)?) == Some(&position) {
-                self.entry(field, entry, depth, select)?;
+                self.entry(plan, entry, depth, select)?;
             }
         }
         let is_empty = self.out.len() == start;
@@ -142,51 +143,56 @@ impl Decoder<'_> {
         Ok(is_empty)
     }
 
-    /// Writes one map entry with a comma in front: a message of key and value, either of which may be left out where it is the
-    /// default.
-    pub(super) fn entry<S: Select>(
+    /// Writes one map entry with a comma in front, and returns its key: a message of key and value, either of which may be left
+    /// out where it is the default.
+    pub(super) fn entry<'w, S: Select>(
         &mut self,
-        field: &FieldPlan,
-        entry: &[u8],
+        plan: &MessagePlan,
+        entry: &'w [u8],
         depth: usize,
         select: S,
-    ) -> Read<()> {
-        let Some(plan) = field.message().map(|id| self.types.message(id)) else {
-            return Ok(());
-        };
+    ) -> Read<&'w [u8]> {
         let [key_field, value_field] = plan.fields.as_slice() else {
-            return Ok(());
+            return Ok(&[]);
         };
         let start = self.out.len();
-        if self.plain_entry(key_field, value_field, entry, depth, select)? {
-            return Ok(());
+        if let Some(key) = self.plain_entry(key_field, value_field, entry, depth, select)? {
+            return Ok(key);
         }
         self.out.truncate(start);
-        self.unusual_entry(plan, [key_field, value_field], entry, depth, select)
+        self.unusual_entry(plan, [key_field, value_field], entry, depth, select)?;
+        key_of(entry, key_field.kind)
     }
 
-    /// Writes an entry that is key and value in this order; false, with something written, if it is not.
+    /// Writes an entry that is key and value in this order; `None`, with something written, if it is not.
     #[inline]
-    fn plain_entry<S: Select>(
+    fn plain_entry<'w, S: Select>(
         &mut self,
         key: &FieldPlan,
         value: &FieldPlan,
-        entry: &[u8],
+        entry: &'w [u8],
         depth: usize,
         select: S,
-    ) -> Read<bool> {
-        let Some(rest) = key.tag.strip(entry) else {
-            return Ok(false);
+    ) -> Read<Option<&'w [u8]>> {
+        let Some(start) = key.tag.strip(entry) else {
+            return Ok(None);
         };
-        let mut reader = Reader::new(rest);
+        let mut reader = Reader::new(start);
         self.out.push(b',');
         self.map_key(key.kind, &mut reader)?;
+        let key = match key.kind {
+            Kind::String => Reader::new(start).delimited()?,
+            kind => {
+                let length = start.len() - reader.rest.len();
+                canonical_key(start.get(..length).unwrap_or_default(), kind)
+            }
+        };
         let Some(rest) = value.tag.strip(reader.rest) else {
-            return Ok(false);
+            return Ok(None);
         };
         reader.rest = rest;
         self.singular(value, &mut reader, depth, select)?;
-        Ok(reader.rest.is_empty())
+        Ok(reader.rest.is_empty().then_some(key))
     }
 
     fn unusual_entry<S: Select>(
