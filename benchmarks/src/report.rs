@@ -81,7 +81,8 @@ fn speed_lines(speed: &Speed) -> Vec<Line> {
         Direction::JsonToWire => ("JSON to wire", 5.0),
         Direction::WireToJson => ("wire to JSON", 2.5),
     };
-    let times = |value: f64| format!("{value:.2} ×");
+    // As many times as fast, and how fast that makes the other.
+    let times = |value: f64| format!("{value:.2} × {:>4.0} MB/s", speed.mb_s / value);
     vec![
         Line::new(
             format!("{}, {name}", speed.message),
@@ -143,17 +144,26 @@ fn streamed_lines(streamed: &Streamed) -> Vec<Line> {
 }
 
 fn loaded_lines(loaded: &Loaded) -> Vec<Line> {
-    let mb = |bytes: i64| bytes as f64 / 1e6;
+    let messages = loaded.messages as f64;
+    let memory = |bytes: i64| {
+        let bytes = bytes as f64;
+        format!(
+            "{:.1} MB, {:.1} KB each",
+            bytes / 1e6,
+            bytes / 1e3 / messages
+        )
+    };
     vec![
         Line::new(
-            format!("loading {} messages", loaded.messages),
-            format!("{:.1} ms", loaded.ms),
+            format!("loading {messages} messages"),
+            format!(
+                "{:.1} ms, {:.1} µs each",
+                loaded.ms,
+                loaded.ms * 1000.0 / messages
+            ),
         ),
-        Line::new("  heap kept", format!("{:.1} MB", mb(loaded.heap_bytes))),
-        Line::new(
-            "  heap meanwhile",
-            format!("{:.1} MB", mb(loaded.peak_bytes)),
-        ),
+        Line::new("  heap kept", memory(loaded.heap_bytes)),
+        Line::new("  heap meanwhile", memory(loaded.peak_bytes)),
     ]
 }
 

@@ -8,7 +8,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Codec;
 
-#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::too_many_lines
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/buffa/mod.rs"));
 }
