@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the JSON texts that are measured: canonical ProtoJSON, fields in the order of their numbers, the same on every run.
+"""Writes the JSON texts that are measured: canonical ProtoJSON, the same on every run.
+
+Fields come in the order of their numbers, as programs write them, and once in another order, as people and scripts do.
 
 Run it after a change here and commit what it writes.
 """
@@ -157,6 +159,17 @@ class Report:
         }
 
 
+def shuffled(value, source):
+    """The same value, its members in another order."""
+    if isinstance(value, list):
+        return [shuffled(item, source) for item in value]
+    if not isinstance(value, dict):
+        return value
+    keys = list(value)
+    source.shuffle(keys)
+    return {key: shuffled(value[key], source) for key in keys}
+
+
 def write(name, value):
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     (HERE / name).write_text(text, encoding="utf-8")
@@ -165,4 +178,5 @@ def write(name, value):
 
 if __name__ == "__main__":
     write("order.json", order())
+    write("order_shuffled.json", shuffled(order(), random.Random(4)))
     write("report.json", Report(4).whole())

@@ -39,7 +39,7 @@ pub trait Codec {
 pub fn all<'a>(sample: &Sample, schema: &'a Schema) -> Result<Vec<Box<dyn Codec + 'a>>> {
     let ours = Box::new(ours::Transcoder::new(sample.route(schema)?));
     let reflect = Box::new(reflect::Reflect::new(sample.descriptor()?));
-    Ok(if sample.name == ORDER.name {
+    Ok(if sample.message == ORDER.message {
         vec![ours, reflect, pbjson::order(), buffa::order()]
     } else {
         vec![ours, reflect, pbjson::report(), buffa::report()]

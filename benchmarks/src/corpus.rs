@@ -1,4 +1,4 @@
-//! The two messages that are measured, and the schema they belong to.
+//! The messages that are measured, and the schema they belong to.
 
 use anyhow::{Context, Result};
 use prost_reflect::{DescriptorPool, MessageDescriptor};
@@ -12,8 +12,10 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 pub struct Sample {
     /// What the results call it.
     pub name: &'static str,
-    /// Canonical ProtoJSON without white space, fields in the order of their numbers.
+    /// ProtoJSON without white space.
     pub json: &'static str,
+    /// Whether its fields come in the order of their numbers, as all that write ProtoJSON by a schema do.
+    pub is_in_order: bool,
     /// Full name of its type.
     pub message: &'static str,
     /// Path of the route that takes it as the body of a POST, and answers with it.
@@ -24,6 +26,7 @@ pub struct Sample {
 pub const ORDER: Sample = Sample {
     name: "order",
     json: include_str!("../data/order.json"),
+    is_in_order: true,
     message: "bench.v1.Order",
     path: "/v1/orders",
 };
@@ -32,12 +35,21 @@ pub const ORDER: Sample = Sample {
 pub const REPORT: Sample = Sample {
     name: "report",
     json: include_str!("../data/report.json"),
+    is_in_order: true,
     message: "bench.v1.Report",
     path: "/v1/reports",
 };
 
-/// Both.
-pub const SAMPLES: [&Sample; 2] = [&ORDER, &REPORT];
+/// The order again, its fields in another order: nobody may profit from the usual one so much that this gets slow.
+pub const ORDER_SHUFFLED: Sample = Sample {
+    name: "order_shuffled",
+    json: include_str!("../data/order_shuffled.json"),
+    is_in_order: false,
+    ..ORDER
+};
+
+/// All.
+pub const SAMPLES: [&Sample; 3] = [&ORDER, &REPORT, &ORDER_SHUFFLED];
 
 /// The schema, compiled by the transcoder.
 ///

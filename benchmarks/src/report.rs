@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::corpus::{ORDER, REPORT};
 use crate::measure::{Allocated, Direction, Loaded, Routed, Speed, Streamed};
 
 /// One object of the results.
@@ -83,14 +84,19 @@ fn speed_lines(speed: &Speed) -> Vec<Line> {
     };
     // As many times as fast, and how fast that makes the other.
     let times = |value: f64| format!("{value:.2} × {:>4.0} MB/s", speed.mb_s / value);
+    let mut reflect = Line::new("  prost-reflect", times(speed.vs_prost_reflect));
+    let mut prost = Line::new("  pbjson", times(speed.vs_pbjson));
+    if [ORDER.name, REPORT.name].contains(&speed.message) {
+        reflect = reflect.at_least(8.0, speed.vs_prost_reflect);
+        prost = prost.at_least(pbjson, speed.vs_pbjson);
+    }
     vec![
         Line::new(
             format!("{}, {name}", speed.message),
             format!("{:.0} MB/s", speed.mb_s),
         ),
-        Line::new("  prost-reflect", times(speed.vs_prost_reflect))
-            .at_least(8.0, speed.vs_prost_reflect),
-        Line::new("  pbjson", times(speed.vs_pbjson)).at_least(pbjson, speed.vs_pbjson),
+        reflect,
+        prost,
         Line::new("  buffa", times(speed.vs_buffa)),
         Line::new("  serde_json skipping (aim: 0.5)", times(speed.vs_scan)),
     ]
@@ -101,8 +107,8 @@ fn allocated_lines(allocated: &Allocated) -> Vec<Line> {
         format!("allocations per {}", allocated.message),
         format!("{}", allocated.per_message),
     );
-    // The target is on what most messages are like; large ones are told apart to be seen.
-    if allocated.message == crate::corpus::ORDER.name {
+    // The target is on what most messages are like; the others are there to be seen.
+    if allocated.message == ORDER.name {
         vec![line.at_most(0.0, allocated.per_message)]
     } else {
         vec![line]

@@ -63,7 +63,7 @@ fn a_contestant_that_loses_something_is_found() {
 #[test]
 fn the_texts_are_canonical_so_that_there_and_back_gives_the_same_bytes() {
     let schema = corpus::schema().unwrap();
-    for sample in SAMPLES {
+    for sample in [ORDER, REPORT] {
         let found = sample.route(&schema).unwrap();
         let (mut wire, mut json) = (Vec::new(), Vec::new());
         found

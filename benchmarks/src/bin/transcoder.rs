@@ -21,7 +21,7 @@ struct Args {
     /// Print one JSON object for each reading, one a line
     #[arg(long)]
     json: bool,
-    /// Measure for seconds instead of a minute: a first look, not for quoting
+    /// Measure for a few seconds: a first look, not for quoting
     #[arg(long)]
     quick: bool,
     /// Fail when a target is missed, not only when an output is wrong

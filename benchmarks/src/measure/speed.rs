@@ -45,16 +45,17 @@ pub struct Speed {
     pub vs_scan: f64,
 }
 
-/// Measures one sample, both ways.
+/// Measures one sample, both ways; only the reading of one that is not in order, as nobody writes such.
 ///
 /// # Errors
 /// When an implementation fails, or any two differ.
-pub fn speed(sample: &Sample, schema: &Schema, effort: Effort) -> Result<[Speed; 2]> {
+pub fn speed(sample: &Sample, schema: &Schema, effort: Effort) -> Result<Vec<Speed>> {
     codec::verify(sample, &mut codec::all(sample, schema)?)?;
-    Ok([
-        contest(sample, schema, effort, Direction::JsonToWire)?,
-        contest(sample, schema, effort, Direction::WireToJson)?,
-    ])
+    let mut speeds = vec![contest(sample, schema, effort, Direction::JsonToWire)?];
+    if sample.is_in_order {
+        speeds.push(contest(sample, schema, effort, Direction::WireToJson)?);
+    }
+    Ok(speeds)
 }
 
 fn contest(

@@ -18,7 +18,7 @@ pub(super) struct Args {
     /// Print one JSON object for each reading, one a line
     #[arg(long)]
     json: bool,
-    /// Measure for seconds instead of a minute: a first look, not for quoting
+    /// Measure for a few seconds: a first look, not for quoting
     #[arg(long)]
     quick: bool,
     /// Fail when a target is missed, not only when an output is wrong
@@ -55,5 +55,20 @@ impl Args {
         flags
             .into_iter()
             .filter_map(|(is_set, flag)| is_set.then_some(flag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_handed_on() {
+        let args = Args {
+            json: true,
+            quick: false,
+            check: true,
+        };
+        assert_eq!(args.flags().collect::<Vec<_>>(), ["--json", "--check"]);
     }
 }
