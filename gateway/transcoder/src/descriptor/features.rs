@@ -103,6 +103,7 @@ impl Edition {
             ("" | "proto2", 0 | 998) => Ok(Edition::Proto2),
             ("proto3", 0 | 999) => Ok(Edition::Proto3),
             ("" | "editions", 1000 | 1001) => Ok(Edition::From2023),
+            ("editions", 0) => Err("the file names no edition".into()),
             ("" | "editions", edition) => Err(match edition {
                 1002..9999 => format!(
                     "edition number {edition} is newer than edition 2024, the last one known here"
