@@ -45,7 +45,7 @@ pub(crate) async fn answer(
             let mut writer = Writer::new(framing);
             let mut opening = Vec::new();
             if let Some(first) = first {
-                write(&mut writer, &route, &first, &mut opening)?;
+                write(&mut writer, route, &first, &mut opening)?;
             }
             let live = Live {
                 messages,

@@ -50,15 +50,14 @@ fn covers(range: &str, names: &[&str]) -> Option<(u8, u16)> {
     Some((specificity, quality))
 }
 
-/// `qvalue` (RFC 9110 section 12.4.2): from 0 to 1, with up to three digits behind the point.
+/// `qvalue` (RFC 9110 section 12.4.2): from 0 to 1; digits behind the third, which it does not allow, count for nothing.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let is_number = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    let fraction: u16 = match fraction {
-        "" => 0,
-        _ if is_number => format!("{fraction:0<3}").parse().ok()?,
-        _ => return None,
-    };
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = fraction.bytes().chain([b'0'; 3]).take(3);
+    let fraction = digits.fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
     match (whole, fraction) {
         ("0", _) => Some(fraction),
         ("1", 0) => Some(1000),
@@ -114,7 +113,7 @@ mod tests {
             ("application/json;q=1.5", false),
             ("application/json;q=-1", false),
             ("application/json;q=inf", false),
-            ("application/json;q=0.1234", false),
+            ("application/json;q=0.1234", true),
         ] {
             assert_eq!(accepts(accept, "application/json"), expected, "{accept}");
         }
@@ -142,6 +141,7 @@ mod tests {
             ("0.5", Some(500)),
             ("0.05", Some(50)),
             ("0.999", Some(999)),
+            ("0.33333", Some(333)),
             ("1", Some(1000)),
             ("1.000", Some(1000)),
             ("1.001", None),

@@ -118,11 +118,13 @@ fn nested(window: &[u8], depth: &mut usize, is_string: &mut bool, is_escaped: &m
 fn string<'w>(window: &'w [u8], is_escaped: &mut bool) -> Option<&'w [u8]> {
     let mut rest = window;
     loop {
-        if *is_escaped {
+        let at = if *is_escaped {
             rest = rest.split_first()?.1;
             *is_escaped = false;
-        }
-        let at = memchr::memchr2(b'"', b'\\', rest)?;
+            near_quote(rest)?
+        } else {
+            memchr::memchr2(b'"', b'\\', rest)?
+        };
         let (head, tail) = rest.split_at_checked(at + 1)?;
         if head.last() == Some(&b'"') {
             return Some(tail);
@@ -130,6 +132,15 @@ fn string<'w>(window: &'w [u8], is_escaped: &mut bool) -> Option<&'w [u8]> {
         *is_escaped = true;
         rest = tail;
     }
+}
+
+/// A quote or backslash. Escapes come in crowds, and to look at a few bytes costs less than memchr's beginning.
+fn near_quote(text: &[u8]) -> Option<usize> {
+    const NEAR: usize = 8;
+    let (near, far) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
+    near.iter()
+        .position(|byte| matches!(byte, b'"' | b'\\'))
+        .or_else(|| Some(NEAR + memchr::memchr2(b'"', b'\\', far)?))
 }
 
 /// What matters outside of strings.
