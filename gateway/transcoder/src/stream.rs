@@ -14,10 +14,12 @@
 
 mod format;
 mod framing;
+mod message;
 mod splitter;
 mod writer;
 
 pub use format::Format;
 pub use framing::Framing;
-pub use splitter::{Message, Splitter};
+pub use message::Message;
+pub use splitter::Splitter;
 pub use writer::{Close, Event, EventId, Writer};

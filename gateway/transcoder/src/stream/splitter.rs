@@ -5,7 +5,7 @@ mod scan;
 use crate::{
     error::{Failure, RequestError, Rule},
     limits::MAX_DEPTH,
-    stream::Format,
+    stream::{Format, Message, message::clamp},
 };
 use scan::{Scanned, Value};
 
@@ -44,17 +44,6 @@ pub struct Splitter {
     start: u64,
     /// Messages handed out so far.
     count: u64,
-}
-
-/// One message of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message<'a> {
-    /// Its JSON text, without white space around it; or its protobuf encoding.
-    pub bytes: &'a [u8],
-    /// How many messages came before it.
-    pub index: u64,
-    /// Where in the stream it begins, in bytes.
-    pub offset: u64,
 }
 
 /// Where in the grammar of its format a stream is.
@@ -99,26 +88,6 @@ const RECORD_SEPARATOR: u8 = 0x1e;
 enum Found<'c> {
     InChunk(&'c [u8]),
     InBuffer,
-}
-
-// === impl Message ===
-
-impl Message<'_> {
-    /// Places an error about this message in its stream: `[17].lines[3]`, and an offset from the start of the body.
-    pub fn locate(&self, error: RequestError) -> RequestError {
-        let offset = error.offset.map(|offset| {
-            let start = usize::try_from(self.offset).unwrap_or(usize::MAX);
-            start.saturating_add(offset)
-        });
-        RequestError {
-            offset,
-            ..*Box::new(error).at_index(clamp(self.index))
-        }
-    }
-}
-
-fn clamp(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 // === impl Format ===
