@@ -2,12 +2,11 @@
 
 use std::{fs::File, hint::black_box, io::Read};
 
-use anyhow::{Context, Result, ensure};
-use memchr::memchr;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use transcoder::{
     Match, Schema,
-    stream::{Framing, Writer},
+    stream::{Format, Framing, Splitter, Writer},
 };
 
 use super::rounded;
@@ -15,6 +14,9 @@ use crate::{clock::cpu_time, corpus::ORDER, counting};
 
 /// What one read from a socket brings.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Bound on one message: as many servers have it.
+const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// The memory and speed of one stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,8 +84,7 @@ struct Source {
 /// Splits, encodes, decodes and frames, chunk by chunk, as a server does between two sockets.
 struct Pipe<'a> {
     found: Match<'a>,
-    /// The beginning of a line whose end has not come.
-    rest: Vec<u8>,
+    splitter: Splitter,
     wire: Vec<u8>,
     out: Vec<u8>,
     writer: Writer,
@@ -122,7 +123,7 @@ impl<'a> Pipe<'a> {
     fn new(found: Match<'a>) -> Self {
         Pipe {
             found,
-            rest: Vec::new(),
+            splitter: Splitter::new(Format::Ndjson, MAX_MESSAGE_BYTES),
             wire: Vec::new(),
             out: Vec::new(),
             writer: Writer::new(Framing::Ndjson),
@@ -133,38 +134,27 @@ impl<'a> Pipe<'a> {
     }
 
     fn take(&mut self, mut chunk: &[u8]) -> Result<()> {
-        while let Some(end) = memchr(b'\n', chunk) {
-            let (line, after) = chunk.split_at(end);
-            let mut rest = std::mem::take(&mut self.rest);
-            if rest.is_empty() {
-                self.message(line)?;
-            } else {
-                rest.extend_from_slice(line);
-                self.message(&rest)?;
-                rest.clear();
-            }
-            self.rest = rest;
-            chunk = after.get(1..).unwrap_or_default();
+        let route = self.found.route();
+        while let Some(message) = self.splitter.next(&mut chunk)? {
+            self.wire.clear();
+            self.found
+                .encode_request(None, message.bytes, &mut self.wire)
+                .map_err(|error| message.locate(error))?;
+            let wire = &self.wire;
+            self.writer
+                .message(&mut self.out, |out| route.write_response(wire, out))?;
+            self.messages += 1;
         }
-        self.rest.extend_from_slice(chunk);
-        // What was written goes to the client before more is read.
+        self.flush();
+        Ok(())
+    }
+
+    /// What was written goes to the client before more is read.
+    fn flush(&mut self) {
         self.written += self.out.len() as u64;
         black_box(&self.out);
         self.out.clear();
         self.rss_max = self.rss_max.max(resident_bytes());
-        Ok(())
-    }
-
-    fn message(&mut self, line: &[u8]) -> Result<()> {
-        self.wire.clear();
-        self.found
-            .encode_request(None, line, &mut self.wire)
-            .with_context(|| format!("message {}", self.messages))?;
-        let (route, wire) = (self.found.route(), &self.wire);
-        self.writer
-            .message(&mut self.out, |out| route.write_response(wire, out))?;
-        self.messages += 1;
-        Ok(())
     }
 }
 
