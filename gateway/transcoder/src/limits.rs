@@ -27,3 +27,9 @@ pub(crate) const MAX_LOOKAHEAD: usize = 8;
 
 /// Bytes of one response mask (`$fields`): as a query value.
 pub(crate) const MAX_FIELDS_BYTES: usize = MAX_QUERY_VALUE_BYTES;
+
+/// Bytes of a file's package name, as in protoc: each package around it is an entry of its own in the table of names.
+pub(crate) const MAX_PACKAGE_BYTES: usize = 511;
+
+/// Problems that one load reports; further ones are counted, as one broken file easily breaks all that use it.
+pub(crate) const MAX_PROBLEMS: usize = 1000;

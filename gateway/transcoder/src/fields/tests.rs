@@ -47,77 +47,79 @@ fn show(schema: &Schema, path: &str, mask: &str, wire: &[u8]) -> String {
     }
 }
 
+/// Path, mask, and what is left.
+const MASKS: [(&str, &str, &str); 17] = [
+    ("/order", "id", r#"{"id":"o1"}"#),
+    ("/order", "count,id", r#"{"id":"o1","count":2}"#),
+    (
+        "/order",
+        "lines.sku",
+        r#"{"lines":[{"sku":"a"},{"sku":"b"}]}"#,
+    ),
+    (
+        "/order",
+        "lines/sku",
+        r#"{"lines":[{"sku":"a"},{"sku":"b"}]}"#,
+    ),
+    (
+        "/order",
+        " id , lines( sku , price.units ) ",
+        r#"{"id":"o1","lines":[{"sku":"a","price":{"units":"1"}},{"sku":"b","price":{"units":"2"}}]}"#,
+    ),
+    (
+        "/order",
+        "lines(display_title,price(tax(units)))",
+        r#"{"lines":[{"displayTitle":"A","price":{}},{"price":{"tax":{"units":"3"}}}]}"#,
+    ),
+    (
+        "/order",
+        "fees.units",
+        r#"{"fees":{"x":{"units":"4"},"y":{}}}"#,
+    ),
+    (
+        "/order",
+        "labels,placed_at",
+        r#"{"labels":{"k":"v"},"placedAt":"2026-01-02T03:04:05Z"}"#,
+    ),
+    (
+        "/order",
+        "extra,numbers",
+        r#"{"extra":{"a":{"b":1.5}},"numbers":[1,2]}"#,
+    ),
+    ("/order", "name,money", r#"{"name":"n"}"#),
+    (
+        "/order",
+        "lines.price.tax.*,id",
+        r#"{"id":"o1","lines":[{"price":{}},{"price":{"tax":{"units":"3"}}}]}"#,
+    ),
+    (
+        "/order",
+        "lines.sku,lines.price.tax,lines(sku)",
+        r#"{"lines":[{"sku":"a","price":{}},{"sku":"b","price":{"tax":{"units":"3"}}}]}"#,
+    ),
+    (
+        "/order",
+        "fees(units),fees",
+        r#"{"fees":{"x":{"currencyCode":"USD","units":"4"},"y":{}}}"#,
+    ),
+    (
+        "/order",
+        "fees,fees.units",
+        r#"{"fees":{"x":{"currencyCode":"USD","units":"4"},"y":{}}}"#,
+    ),
+    ("/lines", "sku", r#"[{"sku":"a"},{"sku":"b"}]"#),
+    (
+        "/fees",
+        "currencyCode",
+        r#"{"x":{"currencyCode":"USD"},"y":{}}"#,
+    ),
+    ("/id", "", r#""o1""#),
+];
+
 #[test]
 fn only_chosen_fields_are_written() {
-    let cases = [
-        ("/order", "id", r#"{"id":"o1"}"#),
-        ("/order", "count,id", r#"{"id":"o1","count":2}"#),
-        (
-            "/order",
-            "lines.sku",
-            r#"{"lines":[{"sku":"a"},{"sku":"b"}]}"#,
-        ),
-        (
-            "/order",
-            "lines/sku",
-            r#"{"lines":[{"sku":"a"},{"sku":"b"}]}"#,
-        ),
-        (
-            "/order",
-            " id , lines( sku , price.units ) ",
-            r#"{"id":"o1","lines":[{"sku":"a","price":{"units":"1"}},{"sku":"b","price":{"units":"2"}}]}"#,
-        ),
-        (
-            "/order",
-            "lines(display_title,price(tax(units)))",
-            r#"{"lines":[{"displayTitle":"A","price":{}},{"price":{"tax":{"units":"3"}}}]}"#,
-        ),
-        (
-            "/order",
-            "fees.units",
-            r#"{"fees":{"x":{"units":"4"},"y":{}}}"#,
-        ),
-        (
-            "/order",
-            "labels,placed_at",
-            r#"{"labels":{"k":"v"},"placedAt":"2026-01-02T03:04:05Z"}"#,
-        ),
-        (
-            "/order",
-            "extra,numbers",
-            r#"{"extra":{"a":{"b":1.5}},"numbers":[1,2]}"#,
-        ),
-        ("/order", "name,money", r#"{"name":"n"}"#),
-        (
-            "/order",
-            "lines.price.tax.*,id",
-            r#"{"id":"o1","lines":[{"price":{}},{"price":{"tax":{"units":"3"}}}]}"#,
-        ),
-        (
-            "/order",
-            "lines.sku,lines.price.tax,lines(sku)",
-            r#"{"lines":[{"sku":"a","price":{}},{"sku":"b","price":{"tax":{"units":"3"}}}]}"#,
-        ),
-        (
-            "/order",
-            "fees(units),fees",
-            r#"{"fees":{"x":{"currencyCode":"USD","units":"4"},"y":{}}}"#,
-        ),
-        (
-            "/order",
-            "fees,fees.units",
-            r#"{"fees":{"x":{"currencyCode":"USD","units":"4"},"y":{}}}"#,
-        ),
-        ("/lines", "sku", r#"[{"sku":"a"},{"sku":"b"}]"#),
-        (
-            "/fees",
-            "currencyCode",
-            r#"{"x":{"currencyCode":"USD"},"y":{}}"#,
-        ),
-        ("/id", "", r#""o1""#),
-    ];
     let schema = testing::compile(PROTO).unwrap();
-    for (path, mask, expected) in cases {
+    for (path, mask, expected) in MASKS {
         assert_eq!(masked(&schema, path, mask), expected, "{mask}");
     }
 }
@@ -137,82 +139,84 @@ fn masks_that_choose_everything_change_nothing() {
     }
 }
 
+/// Path, mask, and the error.
+const BAD_MASKS: [(&str, &str, &str); 14] = [
+    (
+        "/order",
+        "nope",
+        "UNKNOWN_FIELD: nope: the response has no such field",
+    ),
+    (
+        "/order",
+        "id,lines(sku,nope)",
+        "UNKNOWN_FIELD: lines.nope: the response has no such field",
+    ),
+    (
+        "/order",
+        "lines.price.nope.x",
+        "UNKNOWN_FIELD: lines.price.nope: the response has no such field",
+    ),
+    (
+        "/order",
+        "id.x",
+        "UNKNOWN_FIELD: id.x: the response has no such field",
+    ),
+    (
+        "/order",
+        "labels.k",
+        "UNKNOWN_FIELD: labels.k: the response has no such field",
+    ),
+    (
+        "/order",
+        "placedAt.seconds",
+        "UNKNOWN_FIELD: placedAt.seconds: the response has no such field",
+    ),
+    (
+        "/order",
+        "extra.a",
+        "UNKNOWN_FIELD: extra.a: the response has no such field",
+    ),
+    (
+        "/order",
+        "lines,lines.nope",
+        "UNKNOWN_FIELD: lines.nope: the response has no such field",
+    ),
+    (
+        "/order",
+        "id,",
+        "UNKNOWN_FIELD: the response has no such field",
+    ),
+    (
+        "/order",
+        "lines()",
+        "UNKNOWN_FIELD: lines.: the response has no such field",
+    ),
+    (
+        "/order",
+        "lines(sku",
+        "INVALID_VALUE: lines: expected ',' or ')' in a response mask",
+    ),
+    (
+        "/order",
+        "id)",
+        "INVALID_VALUE: expected ',' in a response mask",
+    ),
+    (
+        "/order",
+        "*.id",
+        "INVALID_VALUE: expected ',' in a response mask",
+    ),
+    (
+        "/id",
+        "id",
+        "UNKNOWN_FIELD: id: the response has no such field",
+    ),
+];
+
 #[test]
 fn bad_masks_name_the_path() {
-    let cases = [
-        (
-            "/order",
-            "nope",
-            "UNKNOWN_FIELD: nope: the response has no such field",
-        ),
-        (
-            "/order",
-            "id,lines(sku,nope)",
-            "UNKNOWN_FIELD: lines.nope: the response has no such field",
-        ),
-        (
-            "/order",
-            "lines.price.nope.x",
-            "UNKNOWN_FIELD: lines.price.nope: the response has no such field",
-        ),
-        (
-            "/order",
-            "id.x",
-            "UNKNOWN_FIELD: id.x: the response has no such field",
-        ),
-        (
-            "/order",
-            "labels.k",
-            "UNKNOWN_FIELD: labels.k: the response has no such field",
-        ),
-        (
-            "/order",
-            "placedAt.seconds",
-            "UNKNOWN_FIELD: placedAt.seconds: the response has no such field",
-        ),
-        (
-            "/order",
-            "extra.a",
-            "UNKNOWN_FIELD: extra.a: the response has no such field",
-        ),
-        (
-            "/order",
-            "lines,lines.nope",
-            "UNKNOWN_FIELD: lines.nope: the response has no such field",
-        ),
-        (
-            "/order",
-            "id,",
-            "UNKNOWN_FIELD: the response has no such field",
-        ),
-        (
-            "/order",
-            "lines()",
-            "UNKNOWN_FIELD: lines.: the response has no such field",
-        ),
-        (
-            "/order",
-            "lines(sku",
-            "INVALID_VALUE: lines: expected ',' or ')' in a response mask",
-        ),
-        (
-            "/order",
-            "id)",
-            "INVALID_VALUE: expected ',' in a response mask",
-        ),
-        (
-            "/order",
-            "*.id",
-            "INVALID_VALUE: expected ',' in a response mask",
-        ),
-        (
-            "/id",
-            "id",
-            "UNKNOWN_FIELD: id: the response has no such field",
-        ),
-    ];
     let schema = testing::compile(PROTO).unwrap();
-    for (path, mask, expected) in cases {
+    for (path, mask, expected) in BAD_MASKS {
         assert_eq!(masked(&schema, path, mask), expected, "{mask}");
     }
 }
@@ -235,7 +239,6 @@ fn defaults_are_shown_of_chosen_fields_alone() {
             emit_defaults: EmitDefaults::All,
             ..JsonOptions::default()
         },
-        ..Options::default()
     };
     let schema = testing::compile_with(PROTO, options);
     assert_eq!(

@@ -31,7 +31,7 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
 /// that the end of a short text is one word like any other.
 #[inline]
 pub(super) fn is_plain_ascii(bytes: &[u8], len: usize) -> bool {
-    let stops = |byte| byte < 0x20 || byte >= 0x80 || byte == b'"' || byte == b'\\';
+    let stops = |byte| !(0x20..0x80).contains(&byte) || byte == b'"' || byte == b'\\';
     let mut at = 0;
     while at < len {
         let rest = bytes.get(at..).unwrap_or_default();

@@ -14,10 +14,7 @@ const PROTO: &str = "
 ";
 
 fn schema(json: JsonOptions) -> Schema {
-    let options = Options {
-        json,
-        ..Options::default()
-    };
+    let options = Options { json };
     testing::compile_with(PROTO, options)
 }
 
