@@ -97,7 +97,8 @@ impl Encoder<'_> {
         while self.cursor.next_member(count == 0)? {
             count += 1;
             let key = self.cursor.key()?;
-            if let (Kind::String, Cow::Borrowed(key)) = (key_field.kind, &key)
+            if let Cow::Borrowed(key) = key
+                && is_canonical(key_field.kind, key)
                 && !keys.insert(key.as_bytes())
             {
                 return Err(self.duplicate_key());
@@ -127,5 +128,14 @@ impl Encoder<'_> {
     #[cold]
     pub(super) fn duplicate_key(&self) -> Failure {
         self.fail(Rule::Duplicate, "a key of the map comes twice")
+    }
+}
+
+/// Whether no other text denotes the same key.
+#[inline]
+fn is_canonical(kind: Kind, key: &str) -> bool {
+    match kind {
+        Kind::String | Kind::Bool => true,
+        _ => key.bytes().all(|b| b.is_ascii_digit() || b == b'-') && key != "-0",
     }
 }
