@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::validate::Violations;
+
 /// What stops a descriptor set from being compiled: every problem, not only the first.
 #[derive(Debug, thiserror::Error)]
 #[error("{} problem(s) in the descriptor set: {}", problems.len(), list(problems))]
@@ -79,6 +81,8 @@ pub enum Rule {
     UnexpectedBody,
     /// A bound of this crate is exceeded.
     LimitExceeded,
+    /// The message is well formed and breaks validation rules of its contract.
+    Violation,
 }
 
 impl Rule {
@@ -92,6 +96,7 @@ impl Rule {
             Rule::PathConflict => "PATH_CONFLICT",
             Rule::UnexpectedBody => "UNEXPECTED_BODY",
             Rule::LimitExceeded => "LIMIT_EXCEEDED",
+            Rule::Violation => "INVALID_FIELD",
         }
     }
 }
@@ -107,12 +112,18 @@ pub struct RequestError {
     pub description: String,
     /// Byte offset into the JSON body, where the body is at fault.
     pub offset: Option<usize>,
+    /// Every validation rule that is broken, the first of which is the one above; empty unless the rule is
+    /// [`Rule::Violation`].
+    pub violations: Violations,
 }
 
 impl std::error::Error for RequestError {}
 
 impl fmt::Display for RequestError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.violations.is_empty() {
+            return write!(formatter, "{}", self.violations);
+        }
         if !self.path.is_empty() {
             write!(formatter, "{}: ", self.path)?;
         }
@@ -134,6 +145,7 @@ impl RequestError {
             rule,
             description: description.into(),
             offset: None,
+            violations: Violations::default(),
         })
     }
 

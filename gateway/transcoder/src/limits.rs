@@ -17,3 +17,10 @@ pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
 /// Segments of one request path: spans live in a fixed array on the stack, and a `**` may be tried once per segment.
 pub const MAX_PATH_SEGMENTS: usize = 64;
+
+/// Violations of validation rules that one answer lists; the others are counted. A long request that is wrong everywhere must
+/// not make a longer answer.
+pub const MAX_VIOLATIONS: usize = 64;
+
+/// Memory of one compiled pattern of a contract: what `regex` allows by default.
+pub(crate) const MAX_PATTERN_BYTES: usize = 10 * (1 << 20);

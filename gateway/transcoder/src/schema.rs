@@ -15,6 +15,7 @@ use crate::{
     options::Options,
     plan::{self, MessageId, Types},
     route::{Match, Router},
+    validate::{self, Validator},
 };
 
 /// Everything compiled from one descriptor set. Immutable; share it behind an `Arc`.
@@ -80,14 +81,17 @@ impl Schema {
     /// As [`Schema::compile`].
     pub fn compile_with(descriptor_set: &[u8], options: Options) -> Result<Schema, CompileError> {
         let pool = load(descriptor_set)?;
+        let mut problems = Vec::new();
+        let mut types = plan::build(&pool, options);
+        types.rules = validate::load(&pool, &types, &types.options.validation, &mut problems);
+        let notes = types.rules.unenforced().cloned().collect();
         let mut schema = Schema {
-            types: Arc::new(plan::build(&pool, options)),
+            types: Arc::new(types),
             services: pool.services().map(|s| s.full_name().into()).collect(),
             methods: HashMap::new(),
             router: Router::default(),
-            notes: Vec::new(),
+            notes,
         };
-        let mut problems = Vec::new();
         for service in pool.services() {
             schema.add_service(&service, &mut problems);
         }
@@ -106,6 +110,12 @@ impl Schema {
     /// The method at `/package.Service/Method`.
     pub fn method(&self, path: &str) -> Option<&MethodPlan> {
         self.methods.get(path).map(|method| &**method)
+    }
+
+    /// What checks messages of the type with this full name; `None` where the set has no such type.
+    pub fn validator(&self, message: &str) -> Option<Validator> {
+        let id = self.types.by_name.get(message)?;
+        Some(Validator::new(self.types.clone(), *id))
     }
 
     /// All methods, sorted by path.

@@ -11,6 +11,7 @@ use super::{EnumPlan, FieldPlan, Kind, Label, MessagePlan, Shape, Types};
 use crate::{
     names::NameTable,
     options::Options,
+    validate::Rules,
     wire::{Tag, WireType},
 };
 
@@ -35,6 +36,7 @@ pub(crate) fn build(pool: &DescriptorPool, options: Options) -> Types {
         enums: pool.all_enums().map(|e| enumeration(&e)).collect(),
         by_name: ids.messages,
         options,
+        rules: Rules::default(),
     }
 }
 
