@@ -121,6 +121,10 @@ fn escape<'a>(tail: &'a str, is_class: bool, out: &mut String) -> &'a str {
         ('S', _) => out.push_str("[^\\t\\n\\f\\r ]"),
         ('b', false) => out.push_str("(?-u:\\b)"),
         ('B', false) => out.push_str("(?-u:\\B)"),
+        // RE2 has octal numbers of two digits and more; a digit alone would refer back, which neither can do.
+        ('1'..='7', _) if !behind.starts_with(|next| matches!(next, '0'..='7')) => {
+            out.push_str("\\8");
+        }
         ('Q', _) => {
             let (quoted, after) = behind.split_once("\\E").unwrap_or((behind, ""));
             out.push_str(&regex::escape(quoted));
@@ -176,6 +180,7 @@ mod tests {
         check(r"^\Qa.b\E$", "a.b", true);
         check(r"^\Qa.b\E$", "axb", false);
         check(r"^\Qa.b", "a.b", true);
+        check(r"^\101\x42$", "AB", true);
     }
 
     #[test]
