@@ -101,6 +101,27 @@ fn map_entries_may_lack_key_or_value_and_repeat() {
 }
 
 #[test]
+fn long_lists_and_maps_are_compared_in_linear_time() {
+    let count = 200_000_u32;
+    let fixed = |number: u32| number.to_le_bytes();
+    let world = World::new(
+        "message M { repeated fixed32 list = 1 [(buf.validate.field).repeated.unique = true];
+            map<fixed32, bool> map = 2 [(buf.validate.field).map.max_pairs = 200000]; }",
+    );
+    let run: Vec<u8> = (0..count).flat_map(fixed).collect();
+    let mut list = Vec::new();
+    put_delimited(&mut list, Tag::new(1, WireType::Delimited), &run);
+    let entry = |key: u32| [&[0x12, 5, 0x0d][..], &fixed(key)].concat();
+    let map: Vec<u8> = (0..count).flat_map(entry).collect();
+    let all = [list, map].concat();
+    assert_eq!(listed(&world.check(&all)), [""; 0]);
+    let twice = [&all[..], b"\x0d\x07\0\0\0", &entry(7)].concat();
+    assert_eq!(listed(&world.check(&twice)), ["list repeated.unique"]);
+    let more = [&all[..], &entry(count)].concat();
+    assert_eq!(listed(&world.check(&more)), ["map map.max_pairs"]);
+}
+
+#[test]
 fn groups_are_messages() {
     let source = "syntax = \"proto2\"; package t; import \"buf/validate/validate.proto\";
         message M { repeated group Line = 1 { optional int32 x = 1 [(buf.validate.field).int32.gt = 0]; } }";

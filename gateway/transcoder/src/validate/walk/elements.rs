@@ -1,6 +1,8 @@
 //! Lists and maps: how many elements there are, and each of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+use smallvec::SmallVec;
 
 use super::super::{
     pieces::{Elements, Piece},
@@ -12,6 +14,25 @@ use crate::{
     plan::{FieldPlan, Kind},
     wire::{Read, Reader},
 };
+
+/// The entries of a map that count, each with its key.
+type Entries<'a> = SmallVec<[(&'a [u8], Value<'a>); 8]>;
+
+/// As many values as are compared one by one: short lists and maps are the usual ones, and cost no table.
+type Few<'a> = SmallVec<[Identity<'a>; 8]>;
+
+/// Whether the value has not come yet. From the ninth one on by a table, because comparing each with each lets one request
+/// cost minutes.
+fn is_new<'a>(value: Identity<'a>, few: &mut Few<'a>, many: &mut HashSet<Identity<'a>>) -> bool {
+    if few.contains(&value) {
+        return false;
+    }
+    if few.len() < few.inline_size() {
+        few.push(value);
+        return true;
+    }
+    many.insert(value)
+}
 
 // === impl Walk ===
 
@@ -105,14 +126,17 @@ impl<'a> Walk<'a> {
         Ok(count)
     }
 
-    /// By a set, because comparing each with each lets one request cost minutes.
     fn is_unique(&self, group: &Group<'a>, count: u64) -> Read<bool> {
         let kind = group.field.kind;
-        let mut seen = HashSet::with_capacity(usize::try_from(count).unwrap_or_default());
+        if count < 2 {
+            return Ok(true);
+        }
+        let mut few: Few<'_> = SmallVec::new();
+        let mut many = HashSet::new();
         for piece in self.pieces.get(group.range.clone()).unwrap_or_default() {
             for element in Elements::new(*piece, kind) {
                 let value = value::decode(kind, element?)?;
-                if !value.is_nan() && !seen.insert(value.identity()) {
+                if !value.is_nan() && !is_new(value.identity(), &mut few, &mut many) {
                     return Ok(false);
                 }
             }
@@ -153,28 +177,22 @@ impl<'a> Walk<'a> {
     }
 
     /// The entries with their keys. Of several with one key, the last one counts.
-    fn entries(&self, group: &Group<'a>, key_kind: Kind) -> Read<Vec<(&'a [u8], Value<'a>)>> {
+    fn entries(&self, group: &Group<'a>, key_kind: Kind) -> Read<Entries<'a>> {
         let pieces = self.pieces.get(group.range.clone()).unwrap_or_default();
-        let mut entries = Vec::with_capacity(pieces.len());
-        for piece in pieces {
+        let mut entries = Entries::with_capacity(pieces.len());
+        let mut few: Few<'_> = SmallVec::new();
+        let mut many = HashSet::new();
+        // From behind, so that the first one met is the one that counts.
+        for piece in pieces.iter().rev() {
             let key = last(piece.raw, 1, key_kind.wire_type())?;
             let key = key.map_or(Ok(value::default(key_kind)), |raw| {
                 value::decode(key_kind, raw)
             })?;
-            entries.push((piece.raw, key));
+            if is_new(key.identity(), &mut few, &mut many) {
+                entries.push((piece.raw, key));
+            }
         }
-        if entries.len() > 1 {
-            let places: HashMap<Identity<'_>, usize> = entries
-                .iter()
-                .zip(0..)
-                .map(|((_, key), at)| (key.identity(), at))
-                .collect();
-            let mut at = 0;
-            entries.retain(|(_, key)| {
-                at += 1;
-                places.get(&key.identity()) == Some(&(at - 1))
-            });
-        }
+        entries.reverse();
         Ok(entries)
     }
 
