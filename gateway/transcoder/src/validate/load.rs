@@ -1,13 +1,12 @@
 //! Reads the rules of all messages out of a descriptor pool, and finds which messages a walk has to look into.
 
-use prost_reflect::{DescriptorPool, MessageDescriptor, prost::Message as _};
-
 use super::{
     compile::Compiler,
-    options::{OptionFields, rules_of},
+    options::{OptionFields, RULES, rules_of},
     table::{Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, RequiredOneof, Rules},
 };
 use crate::{
+    descriptor::{FieldDef, MessageDef, Place, Pool, Source},
     error::Problem,
     options::ValidationOptions,
     plan::{Kind, MessagePlan, Types},
@@ -15,7 +14,7 @@ use crate::{
 
 /// Compiles the rules of every message; `types` has the plans of the same pool.
 pub(crate) fn load(
-    pool: &DescriptorPool,
+    pool: &Pool,
     types: &Types,
     options: &ValidationOptions,
     problems: &mut Vec<Problem>,
@@ -23,29 +22,33 @@ pub(crate) fn load(
     if !options.enforce {
         return Rules::default();
     }
-    let enums: Vec<Vec<i32>> = pool
-        .all_enums()
-        .map(|descriptor| descriptor.values().map(|value| value.number()).collect())
+    let numbers = pool.enums.iter().map(|definition| &definition.values);
+    let enums: Vec<Vec<i32>> = numbers
+        .map(|values| values.iter().map(|value| value.number).collect())
         .collect();
+    let mut extensions: Vec<Vec<&FieldDef>> = vec![Vec::new(); pool.messages.len()];
+    for extension in &pool.extensions {
+        if let Some(own) = extensions.get_mut(extension.extendee) {
+            own.push(&extension.field);
+        }
+    }
     let mut compiler = Compiler {
         types,
         enums: &enums,
         has_clock: options.clock.is_some(),
         notes: Vec::new(),
     };
-    let mut messages: Vec<MessageRules> = pool
-        .all_messages()
-        .zip(&types.messages)
-        .map(|(descriptor, plan)| {
+    let definitions = pool.messages.iter().zip(&types.messages).zip(extensions);
+    let mut messages: Vec<MessageRules> = definitions
+        .map(|((definition, plan), extensions)| {
             let mut loader = Loader {
                 compiler: &mut compiler,
+                pool,
                 plan,
-                file: descriptor.parent_file().name().to_owned(),
-                message: descriptor.full_name().to_owned(),
                 rules: MessageRules::default(),
                 problems,
             };
-            loader.message(&descriptor);
+            loader.message(definition, &extensions);
             loader.rules
         })
         .collect();
@@ -61,9 +64,8 @@ pub(crate) fn load(
 /// Compiles the rules of one message.
 struct Loader<'l, 'c> {
     compiler: &'l mut Compiler<'c>,
+    pool: &'l Pool,
     plan: &'l MessagePlan,
-    file: String,
-    message: String,
     rules: MessageRules,
     problems: &'l mut Vec<Problem>,
 }
@@ -71,45 +73,49 @@ struct Loader<'l, 'c> {
 // === impl Loader ===
 
 impl Loader<'_, '_> {
-    fn message(&mut self, descriptor: &MessageDescriptor) {
-        let real: Vec<_> = descriptor
-            .oneofs()
-            .filter(|oneof| !oneof.is_synthetic())
-            .collect();
+    fn message(&mut self, definition: &MessageDef, extensions: &[&FieldDef]) {
+        let oneofs = definition.oneofs.iter();
+        let real: Vec<_> = oneofs.filter(|oneof| !oneof.is_synthetic).collect();
         self.rules.oneof_count = real.len();
         let fields = &self.plan.fields;
         self.rules.fields = fields.iter().map(|_| FieldRules::default()).collect();
-        let outcome = self.choices(&descriptor.options().encode_to_vec());
-        self.settle("", outcome);
-        for (oneof, index) in real.iter().zip(0..) {
-            let bytes = oneof.options().encode_to_vec();
-            let outcome = self.oneof(oneof.name(), index, &bytes);
-            self.settle(oneof.name(), outcome);
+        let outcome = self.choices(definition.options.bytes());
+        let place = self.place(&definition.source, definition.name.clone());
+        self.settle(&place, outcome);
+        for (oneof, index) in real.into_iter().zip(0..) {
+            let outcome = self.oneof(&oneof.name, index, oneof.options.bytes());
+            let name = format!("{}.{}", definition.name, oneof.name);
+            let place = self.place(&oneof.source, name);
+            self.settle(&place, outcome);
         }
-        for field in descriptor.fields() {
-            self.field(
-                field.number(),
-                field.name(),
-                &field.options().encode_to_vec(),
-            );
+        for field in &definition.fields {
+            self.field(field, format!("{}.{}", definition.name, field.name));
         }
-        for extension in descriptor.extensions() {
-            let bytes = extension.options().encode_to_vec();
-            self.field(extension.number(), extension.full_name(), &bytes);
+        for extension in extensions {
+            self.field(extension, &*extension.name);
         }
     }
 
-    fn field(&mut self, number: u32, name: &str, options: &[u8]) {
-        let Some(index) = self.plan.by_number(number) else {
+    fn place(&self, source: &Source, element: impl Into<Box<str>>) -> Place {
+        self.pool.place_of_option(source, element, RULES as i32)
+    }
+
+    fn field(&mut self, definition: &FieldDef, name: impl Into<Box<str>>) {
+        let Some(index) = self.plan.by_number(definition.number) else {
             return;
         };
         let Some(field) = self.plan.fields.get(index) else {
             return;
         };
+        if definition.options.bytes().is_empty() {
+            return;
+        }
         let members = self.rules.choices.iter().flat_map(|choice| &choice.members);
         let is_choice = members.copied().any(|member| member as usize == index);
+        let options = definition.options.bytes();
         let outcome = self.compiler.field(options, field, is_choice);
-        if let Some(own) = self.settle(name, outcome).flatten()
+        let place = self.place(&definition.source, name);
+        if let Some(own) = self.settle(&place, outcome).flatten()
             && !own.is_empty()
             && let Some(rules) = self.rules.fields.get_mut(index)
         {
@@ -188,16 +194,8 @@ impl Loader<'_, '_> {
     }
 
     /// Files what was noted under the place, and the error if it is one.
-    fn settle<T>(&mut self, name: &str, outcome: Result<T, String>) -> Option<T> {
-        let element = match name {
-            "" => self.message.clone(),
-            name => format!("{}.{name}", self.message),
-        };
-        let problem = |reason| Problem {
-            file: self.file.clone(),
-            element: element.clone(),
-            reason,
-        };
+    fn settle<T>(&mut self, place: &Place, outcome: Result<T, String>) -> Option<T> {
+        let problem = |reason: String| place.problem(reason);
         let notes = self.compiler.notes.drain(..).map(problem);
         self.rules.unenforced.extend(notes);
         outcome

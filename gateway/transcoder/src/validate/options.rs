@@ -10,7 +10,7 @@ pub(super) struct OptionFields<'a> {
 }
 
 /// The extension of `FieldOptions`, `OneofOptions` and `MessageOptions` that holds the rules.
-const RULES: u32 = 1159;
+pub(super) const RULES: u32 = 1159;
 
 /// The rules among raw option bytes. Several pieces of one message merge by concatenation.
 pub(super) fn rules_of(options: &[u8]) -> Result<Option<Vec<u8>>, String> {
