@@ -157,18 +157,23 @@ impl RequestError {
     }
 
     /// Puts one more element in front of the path, as the error leaves the value of field `name`.
-    pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Failure {
-        prepend(&mut self.path, name);
-        self
+    pub(crate) fn in_field(self: Box<Self>, name: &str) -> Failure {
+        self.within(name)
     }
 
-    pub(crate) fn at_index(mut self: Box<Self>, index: usize) -> Failure {
-        prepend(&mut self.path, &format!("[{index}]"));
-        self
+    pub(crate) fn at_index(self: Box<Self>, index: usize) -> Failure {
+        self.within(&format!("[{index}]"))
     }
 
-    pub(crate) fn at_key(mut self: Box<Self>, key: &str) -> Failure {
-        prepend(&mut self.path, &format!("[{key:?}]"));
+    pub(crate) fn at_key(self: Box<Self>, key: &str) -> Failure {
+        self.within(&format!("[{key:?}]"))
+    }
+
+    fn within(mut self: Box<Self>, element: &str) -> Failure {
+        prepend(&mut self.path, element);
+        for violation in &mut self.violations.listed {
+            prepend(&mut violation.path, element);
+        }
         self
     }
 }

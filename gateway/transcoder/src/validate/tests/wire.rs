@@ -122,6 +122,18 @@ fn long_lists_and_maps_are_compared_in_linear_time() {
 }
 
 #[test]
+fn a_small_message_is_checked_without_allocating() {
+    let world = World::new(MESSAGE);
+    let validator = world.judge.validator("t.M").unwrap();
+    let lists = b"\x22\x03\x02\x04\x06\x2a\x09\x0a\x01k\x12\x04\x08\x01\x10\x01";
+    let wire = [GOOD, lists, b"\x42\x02\x08\x02"].concat();
+    let mut outcome = None;
+    let info = allocation_counter::measure(|| outcome = Some(validator.check(&wire)));
+    assert_eq!(outcome, Some(Ok(crate::Violations::default())));
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
 fn groups_are_messages() {
     let source = "syntax = \"proto2\"; package t; import \"buf/validate/validate.proto\";
         message M { repeated group Line = 1 { optional int32 x = 1 [(buf.validate.field).int32.gt = 0]; } }";
