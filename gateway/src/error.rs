@@ -126,6 +126,8 @@ impl From<RouteError> for Failure {
         match error {
             RouteError::NotFound => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
             RouteError::BadPath { .. } => Fault::invalid_argument("BAD_PATH", message).into(),
+            // Only where the options ask for redirects, which this gateway's don't.
+            RouteError::Redirect { .. } => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
             RouteError::MethodNotAllowed { allow } => {
                 let methods: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
                 let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);

@@ -17,3 +17,14 @@ pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
 /// Segments of one request path: spans live in a fixed array on the stack, and a `**` may be tried once per segment.
 pub const MAX_PATH_SEGMENTS: usize = 64;
+
+/// Places of the routing tables that one path may visit. Without backtracking it visits one per segment; templates that overlap in
+/// many ways can make a hostile path visit as many as there are segments in all templates.
+pub const MAX_ROUTE_STEPS: u32 = 16 * 1024;
+
+/// JSON values (of lists, maps and objects together) or protobuf fields of one request body: each becomes an object in the
+/// upstream's memory that is many times larger than its text.
+pub const MAX_BODY_VALUES: usize = 1 << 20;
+
+/// Bytes of the update mask that a PATCH derives from its body: leaves deep down repeat all names above them.
+pub const MAX_MASK_BYTES: usize = 64 * 1024;

@@ -191,6 +191,14 @@ impl EnumPlan {
         self.names.get(name).map(|index| self.numbers[index])
     }
 
+    /// The value with this name in any case; the first one by number, where several differ by case alone.
+    pub(crate) fn number_ignoring_case(&self, name: &str) -> Option<i32> {
+        let quoted = |(_, own): &&(i32, Box<str>)| own.trim_matches('"').eq_ignore_ascii_case(name);
+        self.number(name)
+            .or_else(|| self.number(&name.to_ascii_uppercase()))
+            .or_else(|| self.quoted.iter().find(quoted).map(|(number, _)| *number))
+    }
+
     pub(crate) fn quoted_name(&self, number: i32) -> Option<&str> {
         let matches = |index: usize| {
             let (candidate, name) = self.quoted.get(index)?;

@@ -1,5 +1,6 @@
 //! A compiled schema: types, methods and routes of one descriptor set.
 
+mod bindings;
 mod builtin;
 mod rules;
 
@@ -12,10 +13,15 @@ use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor, ServiceDe
 
 use crate::{
     error::{CompileError, Problem, RouteError},
+    options::HttpRule,
     options::Options,
     plan::{self, MessageId, Types},
-    route::{Match, Router},
+    route::{Match, Router, RouterBuilder},
 };
+
+pub(crate) use rules::HttpConfig;
+
+use bindings::Bindings;
 
 /// Everything compiled from one descriptor set. Immutable; share it behind an `Arc`.
 #[derive(Debug)]
@@ -88,9 +94,14 @@ impl Schema {
             notes: Vec::new(),
         };
         let mut problems = Vec::new();
+        let mut router = RouterBuilder::default();
+        let mut bindings = Bindings::new(&schema.types.options.http);
         for service in pool.services() {
-            schema.add_service(&service, &mut problems);
+            schema.add_service(&service, &mut bindings, &mut router, &mut problems);
         }
+        schema.add_default_bindings(&mut bindings, &mut router);
+        problems.extend(bindings.unknown(&schema.services));
+        schema.router = router.finish(&schema.types.options.http);
         if problems.is_empty() {
             Ok(schema)
         } else {
@@ -131,7 +142,18 @@ impl Schema {
         self.router.find(method, path)
     }
 
-    fn add_service(&mut self, service: &ServiceDescriptor, problems: &mut Vec<Problem>) {
+    #[cfg(test)]
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    fn add_service(
+        &mut self,
+        service: &ServiceDescriptor,
+        bindings: &mut Bindings,
+        router: &mut RouterBuilder,
+        problems: &mut Vec<Problem>,
+    ) {
         for descriptor in service.methods() {
             let options = rules::read_options(&descriptor);
             let method = Arc::new(self.method_plan(&descriptor, options.idempotency()));
@@ -140,18 +162,39 @@ impl Schema {
                 element: descriptor.full_name().into(),
             };
             self.methods.insert(method.path.clone(), method.clone());
-            let Some(rule) = options.http else { continue };
-            let mut compiler = rules::Compiler {
-                types: &self.types,
-                method: &method,
-                place: &place,
-                problems,
-                notes: &mut self.notes,
-            };
-            for route in compiler.compile(&rule) {
-                if let Err(reason) = self.router.insert(route, &place) {
-                    problems.push(place.problem(reason));
-                }
+            if let Some((rule, place)) = bindings.rule(&method, options.into_rule(), &place) {
+                self.add_rule(&method, &rule, &place, router, problems);
+            }
+        }
+    }
+
+    /// A default binding yields to a rule that has its path already.
+    fn add_default_bindings(&mut self, bindings: &mut Bindings, router: &mut RouterBuilder) {
+        for (method, place, rule) in bindings.take_defaults() {
+            let mut clashes = Vec::new();
+            self.add_rule(&method, &rule, &place, router, &mut clashes);
+            self.notes.extend(clashes);
+        }
+    }
+
+    fn add_rule(
+        &mut self,
+        method: &Arc<MethodPlan>,
+        rule: &HttpRule,
+        place: &Place,
+        router: &mut RouterBuilder,
+        problems: &mut Vec<Problem>,
+    ) {
+        let mut compiler = rules::Compiler {
+            types: &self.types,
+            method,
+            place,
+            problems,
+            notes: &mut self.notes,
+        };
+        for route in compiler.compile(rule) {
+            if let Err(reason) = router.insert(route, place) {
+                problems.push(place.problem(reason));
             }
         }
     }
@@ -200,6 +243,12 @@ fn load(descriptor_set: &[u8]) -> Result<DescriptorPool, CompileError> {
 pub(crate) struct Place {
     pub(crate) file: Box<str>,
     pub(crate) element: Box<str>,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} in {}", self.element, self.file)
+    }
 }
 
 impl Place {

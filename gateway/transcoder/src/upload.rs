@@ -74,8 +74,7 @@ pub(crate) fn encode_head(
         let reason = "the method takes JSON, not raw bytes";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
-    let bound = request::encode_path(found, out)?;
-    request::encode_query(found, &bound, query, out)?;
+    request::encode_head(found, query, out)?;
     put_part(found.route, CONTENT_TYPE, content_type.as_bytes(), out);
     Ok(())
 }

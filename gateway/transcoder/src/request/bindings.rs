@@ -1,0 +1,401 @@
+//! What path, query and form bind, gathered before anything is written: who binds a field that is bound already is decided here.
+
+use std::ops::Range;
+
+use super::leaf::{self, Overlap};
+use crate::{
+    encode::{Pin, key_of},
+    error::{Failure, RequestError, Rule},
+    limits::MAX_DEPTH,
+    options::{BindingConflict, DuplicateQuery},
+    plan::{FieldPlan, Kind, Label, MessageId, Types},
+    route::{Body, Route},
+    wire::Reader,
+};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A variable of the path.
+    Path,
+    /// A query parameter.
+    Query,
+    /// The request body.
+    Body,
+}
+
+/// A field that a request sets by a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundField {
+    /// Field path by JSON names, such as `book.name` or `labels["size"]`.
+    pub path: String,
+    /// The decoded text.
+    pub value: String,
+    /// Who sets it.
+    pub source: Source,
+}
+
+/// All bindings of one request; three buffers, however many there are.
+pub(crate) struct Bindings<'a> {
+    pub(crate) route: &'a Route,
+    /// Field indices of all bindings, one path behind the other.
+    fields: Vec<usize>,
+    /// Tags and values of all bindings, without the messages around them.
+    wire: Vec<u8>,
+    list: Vec<Binding>,
+    /// Filled where somebody asks.
+    pub(crate) explained: Option<Vec<BoundField>>,
+    pub(crate) unbound: Option<Vec<(String, String)>>,
+}
+
+struct Binding {
+    fields: Range<usize>,
+    wire: Range<usize>,
+    source: Source,
+    /// An element of a list or of a map, of which there may be several.
+    is_element: bool,
+    is_dropped: bool,
+}
+
+/// What a key of a query or a form names.
+pub(crate) struct Target<'k> {
+    fields: Range<usize>,
+    key: Option<&'k str>,
+    is_element: bool,
+}
+
+/// Which of two bindings gives way.
+enum Loser {
+    Old,
+    New,
+}
+
+// === impl Bindings ===
+
+impl<'a> Bindings<'a> {
+    pub(crate) fn new(route: &'a Route) -> Self {
+        Bindings {
+            route,
+            fields: Vec::new(),
+            wire: Vec::new(),
+            list: Vec::new(),
+            explained: None,
+            unbound: None,
+        }
+    }
+
+    fn types(&self) -> &'a Types {
+        &self.route.types
+    }
+
+    fn input(&self) -> MessageId {
+        self.route.method.input
+    }
+
+    /// Binds a variable of the path.
+    pub(crate) fn add_path(&mut self, fields: &[usize], text: &str) -> Result<(), Failure> {
+        let start = self.fields.len();
+        self.fields.extend_from_slice(fields);
+        let target = Target {
+            fields: start..self.fields.len(),
+            key: None,
+            is_element: false,
+        };
+        self.bind(target, text, Source::Path)
+    }
+
+    /// Resolves a dotted key, by JSON names or proto names, from the request message or a top-level field of it on.
+    pub(crate) fn resolve<'k>(
+        &mut self,
+        root: Option<usize>,
+        key: &'k str,
+    ) -> Result<Target<'k>, Failure> {
+        let start = self.fields.len();
+        self.fields.extend(root);
+        let (dotted, entry) = self.split_entry(key);
+        let resolved = self.resolve_names(start, dotted);
+        let checked = resolved.and_then(|field| self.check_form(field, entry));
+        match checked {
+            Ok(is_element) => Ok(Target {
+                fields: start..self.fields.len(),
+                key: entry,
+                is_element,
+            }),
+            Err(reason) => {
+                self.fields.truncate(start);
+                let is_deep = reason == TOO_DEEP;
+                let rule = if is_deep {
+                    Rule::LimitExceeded
+                } else {
+                    Rule::UnknownField
+                };
+                Err(RequestError::new(rule, reason))
+            }
+        }
+    }
+
+    /// `labels[key]`, where the options let a query set map entries. The key may contain dots.
+    fn split_entry<'k>(&self, key: &'k str) -> (&'k str, Option<&'k str>) {
+        let split = || key.strip_suffix(']')?.split_once('[');
+        match split() {
+            Some((dotted, entry)) if self.types().options.http.query_maps => (dotted, Some(entry)),
+            _ => (key, None),
+        }
+    }
+
+    fn resolve_names(&mut self, start: usize, dotted: &str) -> Result<&'a FieldPlan, &'static str> {
+        let types = self.types();
+        let root = leaf::chain(types, self.input(), &self.fields[start..]).last();
+        let mut message = root.map_or(Some(self.input()), FieldPlan::message);
+        let mut last = root;
+        for name in dotted.split('.') {
+            let Some(plan) = message.map(|id| types.message(id)) else {
+                return Err("only messages have fields");
+            };
+            if last.is_some_and(|field| !field.is_singular()) {
+                return Err("elements of lists and maps can't be set by the query");
+            }
+            let index = plan.by_name(name, usize::MAX);
+            let index = index.ok_or("no field has this name")?;
+            if self.fields.len() - start == MAX_DEPTH {
+                return Err(TOO_DEEP);
+            }
+            self.fields.push(index);
+            last = plan.fields.get(index);
+            message = last.and_then(FieldPlan::message);
+        }
+        last.ok_or("no field has this name")
+    }
+
+    /// Whether the field takes an element at a time, or why a text can't set it at all.
+    fn check_form(&self, field: &FieldPlan, key: Option<&str>) -> Result<bool, &'static str> {
+        let takes = |kind| leaf::has_parameter_form(self.types(), kind);
+        let value = match field.label {
+            Label::Map => field.message().and_then(|id| {
+                let value = self.types().message(id).fields.get(1)?;
+                key.map(|_| value.kind)
+            }),
+            _ if key.is_some() => return Err("only maps have keys"),
+            Label::Repeated | Label::Packed => Some(field.kind),
+            Label::Implicit | Label::Explicit => return Ok(false),
+        };
+        match value {
+            Some(kind) if takes(kind) => Ok(true),
+            _ => Err("messages in lists and maps can't be set by the query"),
+        }
+    }
+
+    /// Why the query may not set this field, whatever its value.
+    pub(crate) fn is_of_body(&self, target: &Target<'_>) -> Option<&'static str> {
+        let first = *self.fields.get(target.fields.start)?;
+        match self.route.body {
+            Body::Whole if !self.types().options.http.query_beside_body => {
+                Some("the body holds all fields that the path doesn't")
+            }
+            Body::Field(body) if body == first => Some("the field is the body"),
+            _ => None,
+        }
+    }
+
+    /// Binds what [`Bindings::resolve`] has found.
+    pub(crate) fn bind(
+        &mut self,
+        target: Target<'_>,
+        text: &str,
+        source: Source,
+    ) -> Result<(), Failure> {
+        let place = self.describe(&target);
+        let start = self.wire.len();
+        let bound = self.put(&target, text).and_then(|()| {
+            let new = Binding {
+                fields: target.fields.clone(),
+                wire: start..self.wire.len(),
+                source,
+                is_element: target.is_element,
+                is_dropped: false,
+            };
+            self.admit(new)
+        });
+        match bound {
+            Ok(true) => {
+                if let Some(explained) = &mut self.explained {
+                    explained.push(BoundField {
+                        path: place(self.route, &self.fields),
+                        value: text.to_owned(),
+                        source,
+                    });
+                }
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(failure) => Err(failure.in_field(&place(self.route, &self.fields))),
+        }
+    }
+
+    /// How errors name the target; put off until there is one.
+    fn describe<'k>(&self, target: &Target<'k>) -> impl Fn(&Route, &[usize]) -> String + use<'k> {
+        let (fields, key) = (target.fields.clone(), target.key);
+        move |route, all| {
+            let path = leaf::path_text(&route.types, route.method.input, &all[fields.clone()]);
+            match key {
+                Some(key) => format!("{path}[{key:?}]"),
+                None => path,
+            }
+        }
+    }
+
+    fn put(&mut self, target: &Target<'_>, text: &str) -> Result<(), Failure> {
+        let types = self.types();
+        let path = &self.fields[target.fields.clone()];
+        let Some(field) = leaf::chain(types, self.input(), path).last() else {
+            return Ok(());
+        };
+        match target.key {
+            Some(key) => leaf::put_entry(types, field, key, text, &mut self.wire),
+            None => leaf::put_leaf(types, field, text, &mut self.wire),
+        }
+    }
+
+    /// Adds a binding unless one of the others wins over it; returns whether it was added.
+    fn admit(&mut self, mut new: Binding) -> Result<bool, Failure> {
+        self.check_oneof_of_body(&new)?;
+        for at in 0..self.list.len() {
+            if self.list[at].is_dropped {
+                continue;
+            }
+            match self.conflict(&self.list[at], &new)? {
+                None => {}
+                Some(Loser::Old) => self.list[at].is_dropped = true,
+                Some(Loser::New) => new.is_dropped = true,
+            }
+        }
+        let is_added = !new.is_dropped;
+        self.list.push(new);
+        Ok(is_added)
+    }
+
+    /// A body that is a member of a oneof is always sent, and so excludes the other members.
+    fn check_oneof_of_body(&self, new: &Binding) -> Result<(), Failure> {
+        let Body::Field(body) = self.route.body else {
+            return Ok(());
+        };
+        let path = &self.fields[new.fields.clone()];
+        match leaf::overlap(self.types(), self.input(), path, &[body]) {
+            Some(Overlap::Oneof) => Err(RequestError::new(
+                Rule::Duplicate,
+                "the body is another field of the same oneof",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn conflict(&self, old: &Binding, new: &Binding) -> Result<Option<Loser>, Failure> {
+        let (a, b) = (
+            &self.fields[old.fields.clone()],
+            &self.fields[new.fields.clone()],
+        );
+        let Some(overlap) = leaf::overlap(self.types(), self.input(), a, b) else {
+            return Ok(None);
+        };
+        let is_element = old.is_element && new.is_element && a == b;
+        if is_element && old.source == new.source && !self.is_same_key(old, new) {
+            return Ok(None);
+        }
+        let options = &self.types().options.http;
+        let is_exact = overlap == Overlap::Field && a == b;
+        let (rule, text) = match (old.source, new.source) {
+            (Source::Path, Source::Body)
+                if options.binding_conflict == BindingConflict::BodyWins =>
+            {
+                return Ok(Some(Loser::Old));
+            }
+            (Source::Path, _) if options.binding_conflict != BindingConflict::Refuse => {
+                return Ok(Some(Loser::New));
+            }
+            (Source::Path, _) => (Rule::PathConflict, "the path sets this field"),
+            (Source::Query, Source::Body) => return Ok(Some(Loser::Old)),
+            _ if is_exact && options.duplicate_query == DuplicateQuery::LastWins => {
+                return Ok(Some(Loser::Old));
+            }
+            _ => (Rule::Duplicate, "the parameter comes twice"),
+        };
+        Err(match overlap {
+            Overlap::Field => RequestError::new(rule, text),
+            Overlap::Oneof => RequestError::new(rule, "another field of the same oneof is set"),
+        })
+    }
+
+    /// Whether two elements of one field exclude each other: entries of a map with the same key.
+    fn is_same_key(&self, old: &Binding, new: &Binding) -> bool {
+        let path = &self.fields[new.fields.clone()];
+        let field = leaf::chain(self.types(), self.input(), path).last();
+        let Some(field) = field.filter(|field| field.label == Label::Map) else {
+            return false;
+        };
+        let entry = field.message().map(|id| &self.types().message(id).fields);
+        let kind = entry
+            .and_then(|fields| fields.first())
+            .map_or(Kind::String, |key| key.kind);
+        let key = |binding: &Binding| {
+            let mut reader = Reader::new(&self.wire[binding.wire.clone()]);
+            reader.tag().ok()?;
+            key_of(reader.delimited().ok()?, kind).ok()
+        };
+        key(old) == key(new)
+    }
+
+    /// Drops what the body sets itself: everything of the query, and of the path where the body wins over it.
+    pub(super) fn yield_to(
+        &mut self,
+        mut sends: impl FnMut(&[usize]) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let conflict = self.types().options.http.binding_conflict;
+        for binding in &mut self.list {
+            let yields = match binding.source {
+                Source::Path => conflict == BindingConflict::BodyWins,
+                Source::Query => self.route.body == Body::Whole,
+                Source::Body => false,
+            };
+            if yields && !binding.is_dropped && sends(&self.fields[binding.fields.clone()])? {
+                binding.is_dropped = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the body may not change, sorted by field; without the first field where only that field is the body.
+    pub(super) fn pins(&self) -> Vec<Pin<'_>> {
+        let conflict = self.types().options.http.binding_conflict;
+        let paths = self
+            .list
+            .iter()
+            .filter(|b| b.source == Source::Path && !b.is_dropped);
+        let pins = paths
+            .filter(|_| conflict != BindingConflict::BodyWins)
+            .map(|binding| Pin {
+                fields: &self.fields[binding.fields.clone()],
+                wire: &self.wire[binding.wire.clone()],
+                is_silent: conflict == BindingConflict::PathWins,
+            });
+        let mut pins: Vec<Pin<'_>> = pins.collect();
+        pins.sort_by_key(|pin| pin.fields);
+        pins
+    }
+
+    /// Whether the top-level field `index` is bound, as a whole or in part.
+    pub(super) fn touches(&self, index: usize) -> bool {
+        let mut bound = self.list.iter().filter(|binding| !binding.is_dropped);
+        bound.any(|binding| self.fields.get(binding.fields.start) == Some(&index))
+    }
+
+    /// Appends all that is bound.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for binding in self.list.iter().filter(|binding| !binding.is_dropped) {
+            let fields = &self.fields[binding.fields.clone()];
+            let leaf = &self.wire[binding.wire.clone()];
+            leaf::put_nested(self.types(), self.input(), fields, leaf, out);
+        }
+    }
+}
+
+const TOO_DEEP: &str = "nested too deeply";
