@@ -85,11 +85,15 @@ impl RouterBuilder {
                 Link::Star => tables.nodes[parent as usize].star = at,
                 Link::Glob => tables.nodes[parent as usize].glob = at,
             }
-            node.leaves = tables.leaves.len() as u32;
-            node.leaf_count = source.routes.len() as u32;
-            for (route, _) in &source.routes {
+            node.others = tables.leaves.len() as u32;
+            for (index, (route, _)) in source.routes.iter().enumerate() {
                 let leaf = tables.leaf(route);
-                tables.leaves.push(leaf);
+                if index == 0 {
+                    node.leaf = leaf;
+                } else {
+                    tables.leaves.push(leaf);
+                    node.more += 1;
+                }
             }
             tables.nodes.push(node);
             // The last one pushed is laid out next to its parent.
@@ -115,7 +119,7 @@ enum Link {
 fn set_lengths(nodes: &mut [Node]) {
     for at in (0..nodes.len()).rev() {
         let node = &mut nodes[at];
-        if node.leaf_count > 0 {
+        if node.leaf.route != NONE {
             node.lengths = node.lengths.and(Lengths::ZERO);
         }
         let (parent, own) = (node.parent, node.lengths);

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::{
     Match, Spans,
-    tables::{Leaf, NONE, Node, Tables},
+    tables::{Leaves, NONE, Node, Tables},
 };
 use crate::{
     error::RouteError,
@@ -132,7 +132,7 @@ impl Router {
         let mut steps = 0;
         for reading in readings.iter().flatten() {
             let found = self.walk(reading, &mut steps, |leaves| {
-                let leaves = leaves.iter().filter(|leaf| leaf.verb == reading.verb);
+                let leaves = leaves.of(reading.verb);
                 let of = |code: Option<usize>| {
                     let mut leaves = leaves.clone();
                     leaves.find(|leaf| code == Some(leaf.method as usize))
@@ -157,8 +157,10 @@ impl Router {
         let mut steps = 0;
         for reading in readings.iter().flatten() {
             self.walk(reading, &mut steps, |leaves| {
-                let leaves = leaves.iter().filter(|leaf| leaf.verb == reading.verb);
-                for method in leaves.filter_map(|l| self.tables.methods.get(l.method as usize)) {
+                for method in leaves
+                    .of(reading.verb)
+                    .filter_map(|l| self.tables.methods.get(l.method as usize))
+                {
                     if !allow.contains(method) {
                         allow.push(method.clone());
                     }
@@ -180,7 +182,7 @@ impl Router {
         &self,
         reading: &Reading<'_>,
         steps: &mut u32,
-        at_leaves: impl FnMut(&[Leaf]) -> Option<u32>,
+        at_leaves: impl FnMut(Leaves<'_>) -> Option<u32>,
     ) -> Result<Option<u32>, RouteError> {
         let mut walk = Walk {
             tables: &self.tables,
@@ -208,7 +210,7 @@ impl Router {
 
 // === impl Walk ===
 
-impl<W: FnMut(&[Leaf]) -> Option<u32>> Walk<'_, '_, W> {
+impl<W: FnMut(Leaves<'_>) -> Option<u32>> Walk<'_, '_, W> {
     /// Goes on from node `at` with the segments from `index` on. It nests at most as deep as the path has segments.
     fn from(&mut self, at: u32, index: usize) -> Found {
         let tables = self.tables;

@@ -14,6 +14,7 @@ pub(super) struct Tables {
     /// The root comes first, and every node before its children.
     pub(super) nodes: Vec<Node>,
     pub(super) literals: Literals,
+    /// The leaves of nodes with several, without the first of each.
     pub(super) leaves: Vec<Leaf>,
     pub(super) routes: Vec<Arc<Route>>,
     /// Every method and verb that a rule names; leaves refer to them by number.
@@ -30,14 +31,16 @@ pub(super) struct Node {
     pub(super) parent: u32,
     pub(super) star: u32,
     pub(super) glob: u32,
-    /// Index of the first leaf.
-    pub(super) leaves: u32,
-    pub(super) leaf_count: u32,
+    /// The leaf, of nodes that have one: nearly all of those that have any.
+    pub(super) leaf: Leaf,
+    /// How many leaves there are behind it, and where in the list of the others they begin.
+    pub(super) more: u32,
+    pub(super) others: u32,
     /// The literal that leads here.
     pub(super) text: Text,
 }
 
-const INLINE: usize = 32;
+const INLINE: usize = 22;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Text {
@@ -54,11 +57,25 @@ pub(super) struct Leaf {
     pub(super) method: u32,
 }
 
+/// All leaves of one node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaves<'t> {
+    first: Option<&'t Leaf>,
+    others: &'t [Leaf],
+}
+
+/// The leaf of a node that has none.
+const NO_LEAF: Leaf = Leaf {
+    route: NONE,
+    verb: NONE,
+    method: NONE,
+};
+
 /// A set of numbers of segments; the highest bit stands for all numbers from 63 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Lengths(u64);
 
-/// From a node and the text of a segment to the child: open addressing, at most half full. The content comes from the schema and
+/// From a node and the text of a segment to the child: open addressing, at most three quarters full. The content comes from the schema and
 /// requests only look up, so that none of them can make it collide.
 #[derive(Debug)]
 pub(super) struct Literals {
@@ -117,10 +134,23 @@ impl Tables {
         child.parent == parent && own == Some(text)
     }
 
-    pub(super) fn leaves(&self, node: &Node) -> &[Leaf] {
-        let start = node.leaves as usize;
-        let leaves = self.leaves.get(start..start + node.leaf_count as usize);
-        leaves.unwrap_or_default()
+    pub(super) fn leaves<'t>(&'t self, node: &'t Node) -> Leaves<'t> {
+        let start = node.others as usize;
+        let others = self.leaves.get(start..start + node.more as usize);
+        Leaves {
+            first: (node.leaf.route != NONE).then_some(&node.leaf),
+            others: others.unwrap_or_default(),
+        }
+    }
+}
+
+// === impl Leaves ===
+
+impl<'t> Leaves<'t> {
+    /// Those of one verb, or those without.
+    pub(super) fn of(self, verb: u32) -> impl Iterator<Item = &'t Leaf> + Clone {
+        let all = self.first.into_iter().chain(self.others);
+        all.filter(move |leaf| leaf.verb == verb)
     }
 }
 
@@ -133,8 +163,9 @@ impl Node {
             parent,
             star: NONE,
             glob: NONE,
-            leaves: 0,
-            leaf_count: 0,
+            leaf: NO_LEAF,
+            more: 0,
+            others: 0,
             text: Text::Long(NONE),
         }
     }
@@ -177,7 +208,7 @@ impl Default for Literals {
 
 impl Literals {
     pub(super) fn new(literals: &[(u32, Box<str>, u32)]) -> Self {
-        let size = (literals.len() * 2).next_power_of_two();
+        let size = (literals.len() * 4 / 3 + 1).next_power_of_two();
         let vacant = Slot {
             tag: 0,
             child: NONE,
