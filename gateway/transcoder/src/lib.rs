@@ -7,6 +7,7 @@
 //! AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
 
 mod accept;
+mod descriptor;
 mod encode;
 mod error;
 mod json;

@@ -28,3 +28,9 @@ pub const MAX_BODY_VALUES: usize = 1 << 20;
 
 /// Bytes of the update mask that a PATCH derives from its body: leaves deep down repeat all names above them.
 pub const MAX_MASK_BYTES: usize = 64 * 1024;
+
+/// Bytes of a file's package name, as in protoc: each package around it is an entry of its own in the table of names.
+pub(crate) const MAX_PACKAGE_BYTES: usize = 511;
+
+/// Problems that one load reports; further ones are counted, as one broken file easily breaks all that use it.
+pub(crate) const MAX_PROBLEMS: usize = 1000;

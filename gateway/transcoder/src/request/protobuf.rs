@@ -123,7 +123,8 @@ impl Checker<'_> {
             match (field.map(|field| field.kind), wire_type) {
                 (Some(Kind::String), WireType::Delimited) => {
                     let text = reader.delimited().map_err(syntax)?;
-                    if std::str::from_utf8(text).is_err() {
+                    let is_checked = field.is_some_and(|field| field.is_utf8_checked);
+                    if is_checked && std::str::from_utf8(text).is_err() {
                         let failure = malformed("a string is not UTF-8").offset(at);
                         return Err(named(failure, field));
                     }

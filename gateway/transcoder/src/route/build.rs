@@ -43,9 +43,10 @@ impl RouterBuilder {
             other.template.verb == route.template.verb && other.http_method == route.http_method
         });
         if let Some((other, place)) = rival {
+            let line = place.line.map_or(String::new(), |line| format!(":{line}"));
             return Err(format!(
-                "{} {:?} is ambiguous with {:?} of {place}",
-                route.http_method, route.text, other.text
+                "{} {:?} is ambiguous with {:?} of {} in {}{line}",
+                route.http_method, route.text, other.text, place.element, place.file
             ));
         }
         self.nodes[at].routes.push((Arc::new(route), place.clone()));

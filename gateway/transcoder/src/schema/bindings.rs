@@ -99,6 +99,7 @@ impl Bindings {
 fn configured(index: usize, selector: &str) -> Place {
     Place {
         file: format!("http.rules[{index}]").into(),
+        line: None,
         element: selector.into(),
     }
 }

@@ -4,11 +4,9 @@ mod proto;
 
 use std::sync::Arc;
 
-use prost::Message;
-use prost_reflect::MethodDescriptor;
-
-use super::{Idempotency, MethodPlan, Place};
+use super::{Idempotency, MethodPlan};
 use crate::{
+    descriptor::{MethodDef, Place},
     error::Problem,
     limits::MAX_PATH_SEGMENTS,
     options::HttpRule,
@@ -23,9 +21,12 @@ use crate::{
 pub(crate) use proto::HttpConfig;
 pub(super) use proto::MethodOptions;
 
-pub(super) fn read_options(method: &MethodDescriptor) -> MethodOptions {
-    // The pool has parsed these bytes already; what it accepts, this decodes.
-    MethodOptions::decode(&*method.options().encode_to_vec()).unwrap_or_default()
+/// Number of the option `google.api.http`.
+pub(super) const HTTP_OPTION: i32 = 72_295_728;
+
+pub(super) fn read_options(method: &MethodDef) -> Result<MethodOptions, String> {
+    let read = method.options.decode();
+    read.map_err(|error| format!("malformed options: {error}"))
 }
 
 impl MethodOptions {
