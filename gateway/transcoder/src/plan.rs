@@ -32,8 +32,10 @@ pub(crate) struct MessagePlan {
     pub(crate) fields: Vec<FieldPlan>,
     pub(crate) shape: Shape,
     /// Fields 1 and 2 are a map's key and value.
+    #[allow(dead_code, reason = "for the writer of canonical bytes")]
     pub(crate) is_map_entry: bool,
     /// Extensions are items of a group on the wire (`message_set_wire_format`).
+    #[allow(dead_code, reason = "for the writer of canonical bytes")]
     pub(crate) is_message_set: bool,
     names: NameTable,
     /// Index plus one by field number, for the small numbers that nearly all fields have.
