@@ -52,18 +52,8 @@ pub(crate) fn encode_next(route: &Route, json: &[u8], out: &mut Vec<u8>) -> Resu
     body::put_json_value(route, &[], json, out)
 }
 
-/// Binds and appends what path and query say, for a request whose body is raw bytes.
-pub(crate) fn encode_head(
-    found: &Match<'_>,
-    query: Option<&str>,
-    out: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    bind(found, query)?.write(out);
-    Ok(())
-}
-
 /// What path and query bind.
-fn bind<'a>(found: &Match<'a>, query: Option<&str>) -> Result<Bindings<'a>, Failure> {
+pub(crate) fn bind<'a>(found: &Match<'a>, query: Option<&str>) -> Result<Bindings<'a>, Failure> {
     let mut bindings = Bindings::new(found.route);
     bind_into(&mut bindings, found, query)?;
     Ok(bindings)
