@@ -26,8 +26,9 @@ impl Failure {
     }
 
     pub(crate) fn unsupported_media_type(found: &str) -> Self {
-        let message =
-            format!("the content type `{found}` is not taken here, `application/json` is");
+        let message = format!(
+            "the content type `{found}` is not taken here; `application/json` is, and forms and protobuf are"
+        );
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
     }
