@@ -59,6 +59,36 @@ struct Binding {
     is_dropped: bool,
 }
 
+/// A binding that gives way to the body.
+pub(super) struct Claim<'b> {
+    pub(super) fields: &'b [usize],
+    pub(super) is_sent: bool,
+    binding: usize,
+}
+
+/// The claims whose field at `depth` is this one; they are sorted, and agree on all that is above.
+pub(super) fn claims_on<'c, 'b>(
+    claims: &'c mut [Claim<'b>],
+    depth: usize,
+    field: usize,
+) -> &'c mut [Claim<'b>] {
+    let at = |claim: &Claim<'_>| claim.fields.get(depth).copied();
+    let start = claims.partition_point(|claim| at(claim) < Some(field));
+    let (_, behind) = claims.split_at_mut(start);
+    let length = behind.partition_point(|claim| at(claim) == Some(field));
+    behind.split_at_mut(length).0
+}
+
+/// Marks those that end at `depth` and returns those that go on below it.
+pub(super) fn settle<'c, 'b>(claims: &'c mut [Claim<'b>], depth: usize) -> &'c mut [Claim<'b>] {
+    let ended = claims.partition_point(|claim| claim.fields.len() <= depth + 1);
+    let (here, below) = claims.split_at_mut(ended);
+    for claim in here {
+        claim.is_sent = true;
+    }
+    below
+}
+
 /// Which of two bindings gives way.
 enum Loser {
     Old,
@@ -246,21 +276,35 @@ impl<'a> Bindings<'a> {
         key(old) == key(new)
     }
 
-    /// Drops what the body sets itself: everything of the query, and of the path where the body wins over it.
+    /// Drops what the body sets itself: everything of the query, and of the path where the body wins over it. `mark` looks through
+    /// the body, once for all claims.
     pub(super) fn yield_to(
         &mut self,
-        mut sends: impl FnMut(&[usize]) -> Result<bool, Failure>,
+        mark: impl FnOnce(&mut [Claim<'_>]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let conflict = self.types().options.http.binding_conflict;
-        for binding in &mut self.list {
-            let yields = match binding.source {
-                Source::Path => conflict == BindingConflict::BodyWins,
-                Source::Query => self.route.body == Body::Whole,
-                Source::Body => false,
-            };
-            if yields && !binding.is_dropped && sends(&self.fields[binding.fields.clone()])? {
-                binding.is_dropped = true;
-            }
+        let yields = |source| match source {
+            Source::Path => conflict == BindingConflict::BodyWins,
+            Source::Query => self.route.body == Body::Whole,
+            Source::Body => false,
+        };
+        let bindings = self.list.iter().enumerate();
+        let open = bindings.filter(|(_, binding)| !binding.is_dropped && yields(binding.source));
+        let mut claims: Vec<Claim<'_>> = open
+            .map(|(binding, Binding { fields, .. })| Claim {
+                fields: &self.fields[fields.clone()],
+                binding,
+                is_sent: false,
+            })
+            .collect();
+        if claims.is_empty() {
+            return Ok(());
+        }
+        claims.sort_by_key(|claim| claim.fields);
+        mark(&mut claims)?;
+        let sent = claims.iter().filter(|claim| claim.is_sent);
+        for binding in sent.map(|claim| claim.binding) {
+            self.list[binding].is_dropped = true;
         }
         Ok(())
     }

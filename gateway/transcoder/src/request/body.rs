@@ -1,6 +1,6 @@
 //! The body of a request: JSON or a form, beside what path and query have bound.
 
-use super::bindings::Bindings;
+use super::bindings::{Bindings, Claim, claims_on, settle};
 use crate::{
     encode::{Encoder, Pin},
     error::{Failure, RequestError, Rule},
@@ -13,6 +13,8 @@ use crate::{
     route::{Body, Route},
 };
 
+type Done = Result<(), Failure>;
+
 /// Writes bindings and JSON body.
 pub(super) fn put_json(
     bindings: &mut Bindings<'_>,
@@ -22,7 +24,7 @@ pub(super) fn put_json(
     let route = bindings.route;
     if may_yield(route) {
         let cursor = Cursor::new(if is_blank(body) { b"{}" } else { body })?;
-        bindings.yield_to(|fields| sends(route, fields, cursor))?;
+        bindings.yield_to(|claims| mark_body(route, cursor, claims))?;
     }
     bindings.write(out);
     put_json_value(route, &bindings.pins(), body, out)?;
@@ -135,63 +137,74 @@ pub(super) fn may_yield(route: &Route) -> bool {
     options.binding_conflict == BindingConflict::BodyWins || options.query_beside_body
 }
 
-/// Whether the JSON body gives the field a value, or a message on the way to it one that is no object of fields.
-fn sends(route: &Route, fields: &[usize], mut cursor: Cursor<'_>) -> Result<bool, Failure> {
-    let types = &*route.types;
-    let (mut id, mut fields) = match (route.body, fields) {
-        (Body::Whole, _) => (route.method.input, fields),
-        (Body::Field(body), [first, rest @ ..]) if body == *first => {
-            let field = &types.message(route.method.input).fields[body];
-            let Some(id) = field.message() else {
-                return Ok(cursor.peek()? != Token::Null);
-            };
-            (id, rest)
+/// Marks the claims on what the JSON body sets.
+fn mark_body(route: &Route, mut cursor: Cursor<'_>, claims: &mut [Claim<'_>]) -> Done {
+    let (types, input) = (&*route.types, route.method.input);
+    match route.body {
+        Body::None => Ok(()),
+        Body::Whole if cursor.peek()? == Token::Object => {
+            mark_object(types, input, &mut cursor, 0, claims)
         }
-        _ => return Ok(false),
-    };
-    while let [first, rest @ ..] = fields {
-        match cursor.peek()? {
-            Token::Null => return Ok(false),
-            Token::Object => {}
-            _ => return Ok(true),
-        }
-        if !seek(types, id, *first, &mut cursor)? {
-            return Ok(false);
-        }
-        fields = rest;
-        match types
-            .message(id)
-            .fields
-            .get(*first)
-            .and_then(FieldPlan::message)
-        {
-            Some(inner) => id = inner,
-            None => break,
+        // The encoder says what is wrong with it.
+        Body::Whole => Ok(()),
+        Body::Field(index) => {
+            let claims = claims_on(claims, 0, index);
+            mark_value(types, (input, index), &mut cursor, 0, claims)
         }
     }
-    Ok(cursor.peek()? != Token::Null)
 }
 
-/// Moves to the value of a field in an object; returns whether it is there.
-fn seek(
+/// Nests as deep as the cursor lets JSON nest.
+fn mark_object(
     types: &Types,
     id: MessageId,
-    field: usize,
     cursor: &mut Cursor<'_>,
-) -> Result<bool, Failure> {
+    depth: usize,
+    claims: &mut [Claim<'_>],
+) -> Done {
     cursor.begin_object()?;
     let mut is_first = true;
     while let Some(key) = cursor.next_key(is_first)? {
         is_first = false;
-        if types.message(id).by_name(&key, usize::MAX) == Some(field) {
-            return Ok(true);
+        match types.message(id).by_name(&key, usize::MAX) {
+            Some(index) => {
+                let claims = claims_on(claims, depth, index);
+                mark_value(types, (id, index), cursor, depth, claims)?;
+            }
+            None => cursor.skip_value()?,
         }
-        cursor.skip_value()?;
     }
-    Ok(false)
+    Ok(())
 }
 
-/// Writes bindings and a form, by the rules of a query.
+/// A value of a field: `null` sets nothing, an object of fields what is in it, anything else all there is.
+fn mark_value(
+    types: &Types,
+    (id, index): (MessageId, usize),
+    cursor: &mut Cursor<'_>,
+    depth: usize,
+    claims: &mut [Claim<'_>],
+) -> Done {
+    let token = cursor.peek()?;
+    if claims.is_empty() || token == Token::Null {
+        return cursor.skip_value();
+    }
+    let below = settle(claims, depth);
+    let field = types.message(id).fields.get(index);
+    match field.and_then(FieldPlan::message) {
+        Some(inner) if token == Token::Object && !below.is_empty() => {
+            mark_object(types, inner, cursor, depth + 1, below)
+        }
+        _ => {
+            for claim in below {
+                claim.is_sent = true;
+            }
+            cursor.skip_value()
+        }
+    }
+}
+
+/// Writes bindings and a form, by the rules of a query. A PATCH gets no mask from it: a form can't tell what is to be cleared.
 pub(super) fn put_form(
     bindings: &mut Bindings<'_>,
     body: &[u8],

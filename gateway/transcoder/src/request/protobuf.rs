@@ -1,6 +1,9 @@
 //! A body in protobuf wire format: checked, and kept from changing what the path has bound.
 
-use super::{bindings::Bindings, body::may_yield};
+use super::{
+    bindings::{Bindings, Claim, claims_on, settle},
+    body::may_yield,
+};
 use crate::{
     encode::Pin,
     error::{Failure, RequestError, ResponseError, Rule},
@@ -46,10 +49,9 @@ pub(super) fn put(
     };
     checker.message(id, body, 0).map_err(named)?;
     if may_yield(route) {
-        bindings.yield_to(|path| match (field, path) {
-            (Some(field), [first, rest @ ..]) if field == *first => sends(types, id, rest, body),
-            (Some(_), _) => Ok(false),
-            (None, path) => sends(types, id, path, body),
+        bindings.yield_to(|claims| match field {
+            Some(field) => mark(types, id, body, 1, settle(claims_on(claims, 0, field), 0)),
+            None => mark(types, id, body, 0, claims),
         })?;
     }
     bindings.write(out);
@@ -209,31 +211,27 @@ fn fields<'t, 'w>(types: &'t Types, id: MessageId, wire: &'w [u8]) -> Fields<'t,
     }
 }
 
-/// Whether a message that has been checked holds the field.
-fn sends(types: &Types, id: MessageId, path: &[usize], wire: &[u8]) -> Result<bool, Failure> {
-    let [first, rest @ ..] = path else {
-        return Ok(true);
-    };
-    let inner = types
-        .message(id)
-        .fields
-        .get(*first)
-        .and_then(FieldPlan::message);
+/// Marks the claims on what a message that has been checked holds. Nests as deep as a claim's path.
+fn mark(
+    types: &Types,
+    id: MessageId,
+    wire: &[u8],
+    depth: usize,
+    claims: &mut [Claim<'_>],
+) -> Result<(), Failure> {
+    if claims.is_empty() {
+        return Ok(());
+    }
     for item in fields(types, id, wire) {
         let item = item.map_err(|error| malformed(error.description))?;
-        if item.index != Some(*first) {
-            continue;
-        }
-        match inner {
-            Some(inner) if !rest.is_empty() => {
-                if sends(types, inner, rest, item.content)? {
-                    return Ok(true);
-                }
-            }
-            _ => return Ok(true),
+        let Some(index) = item.index else { continue };
+        let below = settle(claims_on(claims, depth, index), depth);
+        let field = types.message(id).fields.get(index);
+        if let Some(inner) = field.and_then(FieldPlan::message) {
+            mark(types, inner, item.content, depth + 1, below)?;
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Appends a message that has been checked, without the fields that are pinned; a different value of one is a conflict.
