@@ -118,6 +118,10 @@ async fn what_the_gateway_refuses_is_a_status_in_json() {
         .get("/v1/greetings/%zz")
         .await
         .assert_error(400, Code::InvalidArgument, "BAD_PATH");
+    gateway
+        .get(&"/a".repeat(100))
+        .await
+        .assert_error(414, Code::InvalidArgument, "PATH_TOO_LONG");
     gateway.get("/v1/greetings/a?time=1").await.assert_error(
         400,
         Code::InvalidArgument,

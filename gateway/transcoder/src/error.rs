@@ -62,7 +62,13 @@ pub enum RouteError {
         /// The raw path that matches; the caller adds the query of the request.
         location: String,
     },
-    /// The path itself is malformed or over a bound (400).
+    /// The path is over a bound (414).
+    #[error("bad path: {reason}")]
+    PathTooLong {
+        /// Which bound.
+        reason: &'static str,
+    },
+    /// The path itself is malformed (400).
     #[error("bad path: {reason}")]
     BadPath {
         /// What is wrong with it.

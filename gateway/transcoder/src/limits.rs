@@ -3,13 +3,13 @@
 /// Nesting of JSON values and of messages on the wire: what protobuf implementations accept, and small enough for any stack.
 pub const MAX_DEPTH: usize = 100;
 
-/// Query parameters of one request: duplicates are found by comparing all pairs, so the count must stay small.
+/// Parameters of one query, or pairs of one form: duplicates are found by comparing all pairs, so the count must stay small.
 pub const MAX_QUERY_PAIRS: usize = 128;
 
-/// Bytes of one raw query key: longer than any real field path, too short to be used as a payload.
+/// Bytes of one raw key of a query or form: longer than any real field path, too short to be used as a payload.
 pub const MAX_QUERY_KEY_BYTES: usize = 4 * 1024;
 
-/// Bytes of one raw query value: a field mask or a token fits; larger data belongs into a body.
+/// Bytes of one raw value of a query or form: a field mask or a token fits; larger data belongs into a body.
 pub const MAX_QUERY_VALUE_BYTES: usize = 16 * 1024;
 
 /// Bytes of one raw request path: what common servers and proxies accept; spans of segments are kept in 16 bits.

@@ -24,7 +24,8 @@ impl Spans {
     pub(super) fn split(path: &str) -> Result<Spans, RouteError> {
         let bad = |reason| RouteError::BadPath { reason };
         if path.len() > MAX_PATH_BYTES {
-            return Err(bad("the path is too long"));
+            let reason = "the path is too long";
+            return Err(RouteError::PathTooLong { reason });
         }
         if !path.starts_with('/') {
             return Err(bad("a path starts with '/'"));
@@ -36,13 +37,13 @@ impl Spans {
             first_empty: u8::MAX,
         };
         if path.len() > 1 {
-            spans.fill(path).map_err(bad)?;
+            spans.fill(path)?;
         }
         spans.first_empty = spans.first_empty.min(spans.len);
         Ok(spans)
     }
 
-    fn fill(&mut self, path: &str) -> Result<(), &'static str> {
+    fn fill(&mut self, path: &str) -> Result<(), RouteError> {
         let bytes = path.as_bytes();
         let mut start = 1;
         let mut is_plain = true;
@@ -66,18 +67,20 @@ impl Spans {
         start: usize,
         end: usize,
         is_plain: bool,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), RouteError> {
         if !is_plain {
-            let text = percent::decode_all(path.get(start..end).unwrap_or_default())?;
-            if text == "." || text == ".." {
-                return Err("dot segments are not resolved");
+            let bad = |reason| RouteError::BadPath { reason };
+            let text = percent::decode_all(path.get(start..end).unwrap_or_default());
+            if matches!(&*text.map_err(bad)?, "." | "..") {
+                return Err(bad("dot segments are not resolved"));
             }
         }
         if start == end {
             self.first_empty = self.first_empty.min(self.len);
         }
         let Some(place) = self.starts.get_mut(usize::from(self.len)) else {
-            return Err("the path has too many segments");
+            let reason = "the path has too many segments";
+            return Err(RouteError::PathTooLong { reason });
         };
         *place = start as u16;
         self.len += 1;

@@ -197,8 +197,6 @@ fn malformed_paths_are_refused() {
         "/%zz",
         "/%00",
         "/%ff",
-        &long,
-        &deep,
     ];
     for path in bad {
         let error = schema.route(&Method::GET, path).unwrap_err();
@@ -206,6 +204,10 @@ fn malformed_paths_are_refused() {
             matches!(error, RouteError::BadPath { .. }),
             "{path}: {error}"
         );
+    }
+    for path in [long, deep] {
+        let error = schema.route(&Method::GET, &path).unwrap_err();
+        assert!(matches!(error, RouteError::PathTooLong { .. }), "{error}");
     }
     assert!(
         schema
