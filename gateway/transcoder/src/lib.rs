@@ -29,6 +29,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod upload;
+mod validate;
 mod wire;
 mod wkt;
 
@@ -36,14 +37,15 @@ pub use accept::accepts;
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
 pub use limits::{
     MAX_BODY_VALUES, MAX_DEPTH, MAX_MASK_BYTES, MAX_PATH_BYTES, MAX_PATH_SEGMENTS,
-    MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, MAX_ROUTE_STEPS,
+    MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, MAX_ROUTE_STEPS, MAX_VIOLATIONS,
 };
 pub use options::{
-    BindingConflict, DefaultBindings, DuplicateQuery, HttpOptions, HttpRule, JsonOptions, Options,
-    PathDecoding, TrailingSlash, UnexpectedBody, UnknownQuery,
+    BindingConflict, Clock, DefaultBindings, DuplicateQuery, HttpOptions, HttpRule, JsonOptions,
+    Options, PathDecoding, TrailingSlash, UnexpectedBody, UnknownQuery, ValidationOptions,
 };
 pub use query::SystemParameters;
 pub use request::{BoundField, Content, Source, UnsupportedMediaType};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};
+pub use validate::{Malformed, Validator, Violation, Violations};

@@ -10,13 +10,13 @@ mod tests;
 use std::sync::Arc;
 
 use crate::{
-    error::{RequestError, ResponseError},
+    error::{Failure, RequestError, ResponseError},
     plan::Types,
     request::{self, BoundField, Content},
     response,
     schema::MethodPlan,
     template::Template,
-    upload,
+    upload, validate,
 };
 
 pub(crate) use build::RouterBuilder;
@@ -94,6 +94,7 @@ impl Route {
     }
 
     /// Appends a message of a client stream that is not the first: its JSON alone, as path and query bind to the first message.
+    /// It is checked against the rules of `buf.validate` like the first.
     ///
     /// # Errors
     /// The message's fault, with the field it concerns. `out` is as before then.
@@ -103,10 +104,24 @@ impl Route {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let start = out.len();
-        request::encode_next(self, json, out).map_err(|failure| {
-            out.truncate(start);
-            *failure
-        })
+        let encoded = request::encode_next(self, json, out);
+        self.checked(encoded, start, out)
+    }
+
+    /// Refuses what was written since `start` where it breaks a rule of `buf.validate`; of a failure nothing stays.
+    fn checked(
+        &self,
+        encoded: Result<(), Failure>,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let written = out.get(start..).unwrap_or_default();
+        encoded
+            .and_then(|()| validate::check_written(&self.types, self.method.input, written))
+            .map_err(|failure| {
+                out.truncate(start);
+                *failure
+            })
     }
 
     /// Appends a message that carries only the next bytes of an upload. For a unary method it continues the message of the
@@ -156,6 +171,8 @@ impl<'a> Match<'a> {
     /// Appends the request message: path variables, query parameters and JSON body in one protobuf encoding, without frame header.
     /// For a method that takes a stream this is the first message; [`Route::encode_stream_message`] makes the ones that follow.
     ///
+    /// The message is checked against the rules of `buf.validate`, unless the options say otherwise.
+    ///
     /// # Errors
     /// The caller's fault, with the field it concerns. `out` is as before then.
     pub fn encode_request(
@@ -179,10 +196,8 @@ impl<'a> Match<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let start = out.len();
-        request::encode(self, content, query, body, out).map_err(|failure| {
-            out.truncate(start);
-            *failure
-        })
+        let encoded = request::encode(self, content, query, body, out);
+        self.route.checked(encoded, start, out)
     }
 
     /// What path and query bind, in this order: for people who ask why a request means what it means.
@@ -198,7 +213,8 @@ impl<'a> Match<'a> {
         request::unbound(self, query)
     }
 
-    /// Appends the first message of an upload: path variables, query parameters and the content type of the body.
+    /// Appends the first message of an upload: path variables, query parameters and the content type of the body. Rules of
+    /// `buf.validate` are not checked, since the message is not whole yet.
     ///
     /// # Errors
     /// As [`Match::encode_request`]; also where the route is no upload.

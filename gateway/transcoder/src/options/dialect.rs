@@ -30,6 +30,7 @@ impl Options {
                 unexpected_body: UnexpectedBody::Ignore,
                 ..HttpOptions::default()
             },
+            ..Options::default()
         }
     }
 
@@ -51,6 +52,7 @@ impl Options {
                 unexpected_body: UnexpectedBody::Ignore,
                 ..HttpOptions::default()
             },
+            ..Options::default()
         }
     }
 }
