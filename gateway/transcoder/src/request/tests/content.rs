@@ -2,8 +2,8 @@
 
 use super::{encode_as, outcome, schema};
 use crate::{
-    BindingConflict, Content, HttpOptions, MAX_DEPTH, Options, Rule, limits::MAX_BODY_VALUES,
-    testing,
+    BindingConflict, Content, HttpOptions, MAX_DEPTH, Options, Rule, Schema,
+    limits::MAX_BODY_VALUES, testing,
 };
 
 /// Request, form, and the message as JSON or the fault.
@@ -338,4 +338,33 @@ fn path_and_query_bind_to_the_first_message_of_a_stream() {
     let mute = schema.route(&http::Method::GET, "/mute").unwrap();
     let error = mute.route().encode_stream_message(b"{}", &mut Vec::new());
     assert_eq!(error.unwrap_err().rule, Rule::UnexpectedBody);
+}
+
+#[test]
+fn every_message_and_every_content_type_is_validated() {
+    let proto = testing::ruled(
+        "message In { string name = 1 [(buf.validate.field).string.min_len = 2]; }
+         service S { rpc Put(stream In) returns (In) {
+           option (google.api.http) = { post: \"/put\" body: \"*\" }; } }",
+    );
+    let schema = Schema::compile(&testing::descriptor_set(&[("t.proto", proto)])).unwrap();
+    for (content, body) in [
+        (Content::Json, &br#"{"name":"a"}"#[..]),
+        (Content::Form, b"name=a"),
+        (Content::Protobuf, b"\x0a\x01a"),
+    ] {
+        let error = encode_as(&schema, content, "POST /put", body).unwrap_err();
+        assert_eq!(error.path, "name", "{content:?}");
+    }
+    let found = schema.route(&http::Method::POST, "/put").unwrap();
+    let mut out = b"before".to_vec();
+    let error = found
+        .route()
+        .encode_stream_message(br#"{"name":"a"}"#, &mut out);
+    assert_eq!(error.unwrap_err().path, "name");
+    assert_eq!(out, b"before");
+    let next = found
+        .route()
+        .encode_stream_message(br#"{"name":"ab"}"#, &mut out);
+    assert_eq!(next, Ok(()));
 }
