@@ -4,6 +4,7 @@ mod addresses;
 mod demo;
 mod down;
 mod events;
+mod fuzz;
 mod sqlx;
 mod status;
 mod test;
@@ -51,6 +52,8 @@ enum Verb {
     /// Breaks a mesh of its own on purpose and checks that nothing was lost or doubled
     #[command(subcommand)]
     Verify(verify::Verb),
+    /// Runs the fuzz targets of the transcoder; exits with 1 on a finding
+    Fuzz(fuzz::Args),
     /// Rewrites the offline data of the SQL of one crate
     Sqlx(sqlx::Args),
     /// Runs everything that CI runs: format, lints, dependencies, tests
@@ -88,6 +91,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Demo(args) => demo::demo(args).await,
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
+            Verb::Fuzz(args) => fuzz::fuzz(&args),
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),
         }

@@ -150,7 +150,7 @@ fn decode(world: &World, kind: &Type, wire: &[u8], level: usize) -> Result<Recor
 }
 
 /// Whether the wire type is one that values of the field have; else the field is unknown.
-fn is_of(field: &Field, raw: Raw<'_>) -> bool {
+pub(crate) fn is_of(field: &Field, raw: Raw<'_>) -> bool {
     let is_own = match raw {
         Raw::Group(_) => return field.shape.is_group(),
         Raw::Delimited(_) if field.shape.is_group() => return false,
@@ -180,6 +180,15 @@ fn is_varint(kind: &Kind) -> bool {
     !is_fixed && !is_delimited(kind)
 }
 
+/// What one occurrence of a field would amount to alone.
+pub(crate) fn only_value(world: &World, field: &Field, raw: Raw<'_>) -> Result<Datum, Refusal> {
+    if is_of(field, raw) {
+        value(world, field, &[raw], 0)
+    } else {
+        Ok(Datum::List(Vec::new()))
+    }
+}
+
 /// What all occurrences of a field amount to.
 fn value(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result<Datum, Refusal> {
     match field.shape {
@@ -204,12 +213,14 @@ fn single(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Resul
     let Some(name) = field.message() else {
         return scalar(&field.kind, *raws.last().ok_or("nothing to read")?);
     };
-    // Messages merge, and that is what their concatenation decodes to.
-    let contents = raws.iter().map(|raw| match raw {
-        Raw::Delimited(content) | Raw::Group(content) => *content,
-        _ => &[],
-    });
-    let content: Vec<u8> = contents.collect::<Vec<_>>().concat();
+    // Messages merge, and that is what their concatenation decodes to; but each has to be one.
+    let mut content = Vec::new();
+    for raw in raws {
+        if let Raw::Delimited(part) | Raw::Group(part) = raw {
+            occurrences(part)?;
+            content.extend_from_slice(part);
+        }
+    }
     decode(world, world.message(&name), &content, level + 1).map(Datum::Message)
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     json_to_wire::levels,
-    message::{Datum, Record, TOO_DEEP, write},
+    message::{Datum, Raw, Record, TOO_DEEP, is_of, occurrences, write},
     world::{Root, Type, WORLD, World},
 };
 
@@ -33,14 +33,20 @@ pub fn wire_to_json(data: &[u8]) {
         (Ok(()), Ok(expected), Ok(record)) => {
             let got: Value = serde_json::from_slice(json)
                 .unwrap_or_else(|error| panic!("{error}: {}", show(json)));
-            assert_eq!(got, expected, "{}", show(wire));
+            assert!(
+                is_same(&got, &expected),
+                "{}: {got}, but expected {expected}",
+                show(wire)
+            );
             check_one_line(json);
             check_back(world, root, json, &record);
             check_reference(world, root, wire, &got);
         }
         (Err(error), Ok(_), Ok(record)) => {
             let is_deep = error.description.contains("deep") && levels(&record) >= DEEP;
-            assert!(is_deep, "{} is refused: {error}", show(wire));
+            // The transcoder may have written what later bytes overwrite or mend.
+            let is_sound = write::is_sound(world, kind, wire);
+            assert!(is_deep || !is_sound, "{} is refused: {error}", show(wire));
         }
         (Ok(()), Err(reason), _) => {
             assert!(
@@ -51,6 +57,24 @@ pub fn wire_to_json(data: &[u8]) {
         }
         (Err(_), ..) => assert!(json.is_empty(), "a failure leaves {}", show(json)),
         (Ok(()), Ok(_), Err(reason)) => panic!("the oracle writes what it can't read: {reason}"),
+    }
+}
+
+/// Equal, but for floats of 32 bits: of two texts that are equally short and equally near, either will do.
+fn is_same(got: &Value, expected: &Value) -> bool {
+    match (got, expected) {
+        (Value::Array(got), Value::Array(expected)) => {
+            got.len() == expected.len() && got.iter().zip(expected).all(|(a, b)| is_same(a, b))
+        }
+        (Value::Object(got), Value::Object(expected)) => {
+            let is_member = |(key, value)| got.get(key).is_some_and(|own| is_same(own, value));
+            got.len() == expected.len() && expected.iter().all(is_member)
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() && a != b => {
+            let narrow = |number: &serde_json::Number| number.as_f64().map(|value| value as f32);
+            narrow(a) == narrow(b) && a.to_string().len() == b.to_string().len()
+        }
+        (got, expected) => got == expected,
     }
 }
 
@@ -127,14 +151,17 @@ fn settled_datum(world: &World, kind: Option<&Type>, is_null: bool, datum: &Datu
     }
 }
 
-/// prost-reflect must write the same, where it reads and writes the message at all. Known to be different: it takes a wrong
-/// wire type for an error, counts 100 levels of the wire, writes infinite wrapped floats as `null` and no `-0.0` that looks
-/// like a default, and decodes an Any only with what its own pool holds.
+/// prost-reflect must write the same, where it reads and writes the message at all. Known to be different: a wrong wire type is
+/// an error for it, or not even looked at (in maps); it counts 100 levels of the wire, writes infinite wrapped floats as `null`
+/// and no `-0.0` that looks like a default, and decodes an Any only with what its own pool holds.
 fn check_reference(world: &World, root: Root, wire: &[u8], got: &Value) {
     let descriptor = world
         .pool
         .get_message_by_name(root.message)
         .expect("it is in the pool");
+    if has_wrong_wire_type(world, world.message(root.message), wire) {
+        return;
+    }
     let Ok(message) = DynamicMessage::decode(descriptor, wire) else {
         return;
     };
@@ -144,6 +171,24 @@ fn check_reference(world: &World, root: Root, wire: &[u8], got: &Value) {
     };
     let (value, got) = (blurred(&value), blurred(got));
     assert_eq!(value, got, "prost-reflect writes {} otherwise", show(wire));
+}
+
+/// Whether a field has a wire type that its values never have, at any level.
+fn has_wrong_wire_type(world: &World, kind: &Type, wire: &[u8]) -> bool {
+    let found = occurrences(wire).unwrap_or_default().into_iter();
+    found.into_iter().any(|(number, raw)| {
+        let Some(field) = kind.by_number(number) else {
+            return false;
+        };
+        let inner = field.message().map(|name| world.message(&name));
+        let is_wrong_inside = match (inner, raw) {
+            (Some(inner), Raw::Delimited(content) | Raw::Group(content)) => {
+                has_wrong_wire_type(world, inner, content)
+            }
+            _ => false,
+        };
+        !is_of(field, raw) || is_wrong_inside
+    })
 }
 
 /// The tree without its floats and nulls, and so without what the two are known to write differently.

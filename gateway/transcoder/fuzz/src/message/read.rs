@@ -18,6 +18,8 @@ pub(crate) const DUPLICATE_FIELD: Refusal = "a field comes twice";
 pub(crate) const DUPLICATE_KEY: Refusal = "a key comes twice";
 pub(crate) const NULL_ELEMENT: Refusal = "null is no element";
 pub(crate) const NUMBER_TEXT: Refusal = "not a number as JSON writes it";
+/// By way of `f64` it may look like one.
+pub(crate) const NOT_INTEGER: Refusal = "not an integer";
 pub(crate) const NOT_TIMESTAMP: Refusal = "not a timestamp";
 pub(crate) const NOT_DURATION: Refusal = "not a duration";
 pub(crate) const NOT_MASK: Refusal = "not a field mask";
@@ -191,7 +193,7 @@ fn number_text(kind: &Kind, text: &str) -> Read<Datum> {
     match kind {
         Kind::Double => Ok(Datum::double(special)),
         Kind::Float => Ok(Datum::float(special as f32)),
-        _ => Err("not an integer"),
+        _ => Err(NOT_INTEGER),
     }
 }
 
@@ -260,7 +262,7 @@ fn integer(text: &str) -> Read<i128> {
     let exponent = exponent.trim_start_matches('+').parse().unwrap_or(huge);
     let shift = exponent - fraction.len() as i64 + zeros as i64;
     if shift < 0 {
-        return Err("not an integer");
+        return Err(NOT_INTEGER);
     }
     if significant.len() as i64 + shift > 30 {
         return Err(OUT_OF_RANGE);

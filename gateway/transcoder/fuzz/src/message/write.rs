@@ -6,7 +6,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use prost_reflect::Kind;
 use serde_json::{Map, Value};
 
-use super::{ANY_URL, ANY_VALUE, Datum, Record, Refusal, read::has_own_json, time};
+use super::{
+    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, occurrences, only_value, read::has_own_json,
+    time,
+};
 use crate::world::{Field, Type, World};
 
 type Write = Result<Value, Refusal>;
@@ -34,6 +37,27 @@ pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
         name if name.ends_with("Value") && name != "EnumValue" => only(world, kind, record),
         _ => members(world, kind, record).map(Value::Object),
     }
+}
+
+/// Whether every occurrence of every field could be written if it were the only one.
+pub(crate) fn is_sound(world: &World, kind: &Type, wire: &[u8]) -> bool {
+    let Ok(occurrences) = occurrences(wire) else {
+        return false;
+    };
+    occurrences.into_iter().all(|(number, raw)| {
+        let Some(field) = kind.by_number(number) else {
+            return true;
+        };
+        let alone = only_value(world, field, raw).and_then(|datum| value(world, field, &datum));
+        let inner = field.message().map(|name| world.message(&name));
+        let is_sound_inside = match (inner, raw) {
+            (Some(inner), Raw::Delimited(content) | Raw::Group(content)) => {
+                is_sound(world, inner, content)
+            }
+            _ => true,
+        };
+        alone.is_ok() && is_sound_inside
+    })
 }
 
 fn text(text: Option<String>) -> Write {
