@@ -10,6 +10,7 @@ mod path;
 mod percent;
 mod query;
 mod routing;
+mod splitters;
 mod template;
 mod wire_to_json;
 mod world;
@@ -17,6 +18,7 @@ mod world;
 pub use json_to_wire::json_to_wire;
 pub use path::path;
 pub use query::query;
+pub use splitters::splitters;
 pub use template::template;
 pub use wire_to_json::wire_to_json;
 
@@ -30,4 +32,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("query", query),
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
+    ("splitters", splitters),
 ];
