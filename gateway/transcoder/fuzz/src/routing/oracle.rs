@@ -220,11 +220,12 @@ fn literal(text: &str) -> Option<String> {
 
 /// `a`, `in.a`, `in.in.b`: any number of `in`, then a text field.
 fn is_text_field(path: &str) -> bool {
-    let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut names = path.rsplit('.');
+    let leaf = names.next().unwrap_or_default();
     let is_text = FIELDS
         .iter()
-        .any(|(field, _)| *field == name && name != "in");
-    is_text && (parents.is_empty() || parents.split('.').all(|parent| parent == "in"))
+        .any(|(field, _)| *field == leaf && leaf != "in");
+    is_text && names.all(|parent| parent == "in")
 }
 
 /// Whether a set of rules can be compiled, and into what.
