@@ -1,6 +1,7 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
+mod bench;
 mod demo;
 mod down;
 mod events;
@@ -52,6 +53,9 @@ enum Verb {
     /// Breaks a mesh of its own on purpose and checks that nothing was lost or doubled
     #[command(subcommand)]
     Verify(verify::Verb),
+    /// Measures, in optimized builds
+    #[command(subcommand)]
+    Bench(bench::Verb),
     /// Runs the fuzz targets of the transcoder; exits with 1 on a finding
     Fuzz(fuzz::Args),
     /// Rewrites the offline data of the SQL of one crate
@@ -91,6 +95,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Demo(args) => demo::demo(args).await,
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
+            Verb::Bench(verb) => bench::bench(verb),
             Verb::Fuzz(args) => fuzz::fuzz(&args),
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),
