@@ -8,6 +8,7 @@ use crate::{
     json::{Key, Literal},
     names::NameTable,
     options::Options,
+    validate::Rules,
     wire::{Tag, WireType},
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct Types {
     pub(crate) enums: Vec<EnumPlan>,
     pub(crate) by_name: HashMap<Box<str>, MessageId>,
     pub(crate) options: Options,
+    /// By message id.
+    pub(crate) rules: Rules,
 }
 
 #[derive(Debug)]
@@ -73,7 +76,6 @@ pub(crate) struct FieldPlan {
     #[allow(dead_code, reason = "for checks of presence")]
     pub(crate) is_required: bool,
     /// A string that the wire format refuses unless it is UTF-8. JSON never takes another.
-    #[allow(dead_code, reason = "for the writer of canonical bytes")]
     pub(crate) is_utf8_checked: bool,
     /// Tag of one value; of the whole run where the field is packed.
     pub(crate) tag: Tag,
@@ -226,6 +228,14 @@ impl Kind {
 impl EnumPlan {
     pub(crate) fn number(&self, name: &str) -> Option<i32> {
         self.names.get(name).map(|index| self.numbers[index])
+    }
+
+    /// The value with this name in any case; the first one by number, where several differ by case alone.
+    pub(crate) fn number_ignoring_case(&self, name: &str) -> Option<i32> {
+        let quoted = |(_, own): &&(i32, Literal)| own.is_quoted(name);
+        self.number(name)
+            .or_else(|| self.number(&name.to_ascii_uppercase()))
+            .or_else(|| self.quoted.iter().find(quoted).map(|(number, _)| *number))
     }
 
     #[inline]
