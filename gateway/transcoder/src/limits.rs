@@ -51,3 +51,6 @@ pub const MAX_VIOLATIONS: usize = 64;
 
 /// Memory of one compiled pattern of a contract: what `regex` allows by default.
 pub(crate) const MAX_PATTERN_BYTES: usize = 10 * (1 << 20);
+
+/// Memory of the whole automaton of a pattern; larger ones are built state by state as texts ask for them.
+pub(crate) const MAX_PATTERN_TABLE_BYTES: usize = 64 * 1024;

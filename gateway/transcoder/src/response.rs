@@ -339,7 +339,7 @@ fn next_field(plan: &MessagePlan, guess: usize, reader: &mut Reader<'_>) -> Read
 
 /// Reads the next tag if it is one more of `field`; returns whether its value is a packed run.
 #[inline]
-fn follows(field: &FieldPlan, reader: &mut Reader<'_>) -> Option<bool> {
+pub(crate) fn follows(field: &FieldPlan, reader: &mut Reader<'_>) -> Option<bool> {
     if let Some(rest) = field.tag.strip(reader.rest) {
         reader.rest = rest;
         return Some(field.label == Label::Packed);

@@ -2,15 +2,30 @@
 //! time and another dialect in a few corners.
 
 use regex::{Regex, RegexBuilder};
+use regex_automata::{
+    Input,
+    dfa::{Automaton, StartKind, dense},
+    util::syntax,
+};
 
-use crate::limits::MAX_PATTERN_BYTES;
+use crate::limits::{MAX_PATTERN_BYTES, MAX_PATTERN_TABLE_BYTES};
+
+/// What text is matched against.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    regex: Regex,
+    /// The whole automaton, where it is small. It takes a step per byte and no scratch memory; a regex that builds its automaton
+    /// as it goes must fetch that from a pool, which takes longer than most texts of requests.
+    table: Option<Box<dense::DFA<Vec<u32>>>>,
+}
 
 /// Compiles an RE2 pattern.
 ///
 /// # Errors
 /// A pattern that is malformed or needs more memory than [`MAX_PATTERN_BYTES`].
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&translate(pattern))
+pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
+    let translated = translate(pattern);
+    let regex = RegexBuilder::new(&translated)
         .size_limit(MAX_PATTERN_BYTES)
         .octal(true)
         .build()
@@ -19,7 +34,43 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
                 format!("pattern `{pattern}` needs more than {limit} bytes")
             }
             _ => format!("pattern `{pattern}` is malformed"),
-        })
+        })?;
+    Ok(Pattern {
+        regex,
+        table: table(&translated),
+    })
+}
+
+/// The automaton of a pattern, unless it is too large: Unicode classes and long repetitions make it so.
+fn table(translated: &str) -> Option<Box<dense::DFA<Vec<u32>>>> {
+    let limits = dense::Config::new()
+        .start_kind(StartKind::Unanchored)
+        .dfa_size_limit(Some(MAX_PATTERN_TABLE_BYTES))
+        .determinize_size_limit(Some(MAX_PATTERN_TABLE_BYTES));
+    dense::Builder::new()
+        .configure(limits)
+        .syntax(syntax::Config::new().octal(true))
+        .build(translated)
+        .ok()
+        .map(Box::new)
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    /// Whether the pattern occurs in the text.
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        let input = Input::new(text).earliest(true);
+        let found = self
+            .table
+            .as_ref()
+            .and_then(|table| table.try_search_fwd(&input).ok());
+        match found {
+            Some(found) => found.is_some(),
+            // No automaton, or one that gives up at what is not ASCII.
+            None => self.regex.is_match(text),
+        }
+    }
 }
 
 /// In RE2 the classes `\d`, `\s`, `\w` and the boundary `\b` know only ASCII, brackets don't nest and have no operators, and

@@ -1,8 +1,6 @@
 //! Compiled validation rules: per message, per field and per value, in tables that run parallel to the plans.
 
-use regex::Regex;
-
-use super::known::Format;
+use super::{known::Format, marks::Marks, pattern::Pattern};
 use crate::{error::Problem, plan::Kind};
 
 /// The rules of all messages of a schema, by message id.
@@ -27,6 +25,8 @@ pub(super) struct MessageRules {
     pub(super) oneof_count: usize,
     pub(super) required_oneofs: Vec<RequiredOneof>,
     pub(super) choices: Vec<Choice>,
+    /// For the fast path; `None` where it can't take the message.
+    pub(super) marks: Option<Marks>,
     /// What the contract demands of this message and nothing here checks.
     pub(super) unenforced: Vec<Problem>,
 }
@@ -52,6 +52,11 @@ pub(super) struct Choice {
 pub(super) struct FieldRules {
     /// For which walks the field's values are gathered.
     pub(super) collect: Need,
+    /// The field's own bit in [`Marks`].
+    pub(super) bit: u128,
+    /// What must not have come before: the field itself, where that would change what is said of it, and the other members of
+    /// its oneof.
+    pub(super) rivals: u128,
     pub(super) own: Option<Box<OwnRules>>,
 }
 
@@ -121,7 +126,7 @@ pub(super) enum Test {
     Within(Bounds),
     Finite,
     Length(Unit, u64, u64),
-    Matches(Regex),
+    Matches(Pattern),
     Prefix(Box<[u8]>),
     Suffix(Box<[u8]>),
     Contains(Box<[u8]>),
