@@ -15,6 +15,8 @@ mod options;
 mod path;
 mod pattern;
 mod pieces;
+mod quick;
+mod set;
 mod table;
 mod typed;
 mod value;

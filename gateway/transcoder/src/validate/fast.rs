@@ -133,10 +133,14 @@ impl Fast<'_> {
             }
             return Some(());
         }
-        self.value(field, Form::Opaque, reader, place).map(drop)
+        match field.kind {
+            Kind::String => self.text(reader).map(drop),
+            _ => self.value(field, Form::Opaque, reader, place).map(drop),
+        }
     }
 
     /// Returns whether the field counts as set.
+    #[inline]
     fn field(
         &self,
         field: &FieldPlan,
@@ -159,6 +163,7 @@ impl Fast<'_> {
         }
     }
 
+    #[inline]
     fn singular(
         &self,
         field: &FieldPlan,
@@ -166,12 +171,30 @@ impl Fast<'_> {
         reader: &mut Reader<'_>,
         place: Place,
     ) -> Pass<bool> {
-        let form = own.map_or(Form::Opaque, |own| own.value.form);
+        let is_implicit = field.label == Label::Implicit;
+        let rules = own.map(|own| &own.value);
+        if field.kind == Kind::String {
+            let text = self.text(reader)?;
+            if is_implicit && text.is_empty() {
+                return Some(false);
+            }
+            let holds = rules.is_none_or(|rules| rules.hold_text(text, self.now));
+            return holds.then_some(true);
+        }
+        if field.kind.is_int() {
+            let number = value::int(field.kind, reader)?;
+            if is_implicit && number == 0 {
+                return Some(false);
+            }
+            let holds = rules.is_none_or(|rules| rules.hold_int(number, self.now));
+            return holds.then_some(true);
+        }
+        let form = rules.map_or(Form::Opaque, |rules| rules.form);
         let value = self.value(field, form, reader, place)?;
-        if field.label == Label::Implicit && value.is_default() {
+        if is_implicit && value.is_default() {
             return Some(false);
         }
-        let holds = own.is_none_or(|own| own.value.hold(&value, self.now));
+        let holds = rules.is_none_or(|rules| rules.hold(&value, self.now));
         holds.then_some(true)
     }
 
@@ -185,10 +208,7 @@ impl Fast<'_> {
         place: Place,
     ) -> Pass<Value<'w>> {
         let (id, content) = match field.kind {
-            Kind::String => {
-                let text = reader.delimited().ok()?;
-                return self.is_text(text).then_some(Value::Text(text));
-            }
+            Kind::String => return self.text(reader).map(Value::Text),
             Kind::Bytes => return reader.delimited().ok().map(Value::Bytes),
             Kind::Message(id) => (id, reader.delimited().ok()?),
             Kind::Group(id) => (id, reader.group(field.number).ok()?),
@@ -202,9 +222,12 @@ impl Fast<'_> {
         }
     }
 
-    fn is_text(&self, text: &[u8]) -> bool {
-        (!self.is_foreign || simdutf8::basic::from_utf8(text).is_ok())
-            && (!self.refuses_nul || memchr::memchr(0, text).is_none())
+    #[inline]
+    fn text<'w>(&self, reader: &mut Reader<'w>) -> Pass<&'w [u8]> {
+        let text = reader.delimited().ok()?;
+        let is_fine = (!self.is_foreign || simdutf8::basic::from_utf8(text).is_ok())
+            && (!self.refuses_nul || memchr::memchr(0, text).is_none());
+        is_fine.then_some(text)
     }
 }
 
@@ -216,7 +239,7 @@ struct Tagged {
 }
 
 /// Reads the next tag of a known field, and passes over unknown ones; the field at `guess` is tried first.
-#[inline]
+#[inline(always)]
 fn next(plan: &MessagePlan, guess: usize, reader: &mut Reader<'_>) -> Pass<Option<Tagged>> {
     if let Some(field) = plan.fields.get(guess)
         && let Some(rest) = field.tag.strip(reader.rest)
@@ -241,6 +264,18 @@ fn search(plan: &MessagePlan, reader: &mut Reader<'_>) -> Pass<Option<Tagged>> {
         }
     }
     Some(None)
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// Whether values are whole numbers that fit an `i64`.
+    fn is_int(self) -> bool {
+        match self {
+            Kind::Double | Kind::Float | Kind::Bool | Kind::Uint64 | Kind::Fixed64 => false,
+            kind => kind.is_packable(),
+        }
+    }
 }
 
 /// Whether a single value of this kind can be malformed or hold text, beyond being cut off.

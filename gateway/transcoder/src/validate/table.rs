@@ -1,6 +1,6 @@
 //! Compiled validation rules: per message, per field and per value, in tables that run parallel to the plans.
 
-use super::{known::Format, marks::Marks, pattern::Pattern};
+use super::{known::Format, marks::Marks, pattern::Pattern, quick::Quick, set::Set};
 use crate::{error::Problem, plan::Kind};
 
 /// The rules of all messages of a schema, by message id.
@@ -81,6 +81,8 @@ pub(super) struct ValueRules {
     /// What an enum calls zero: its first value.
     pub(super) first: i32,
     pub(super) checks: Vec<Check>,
+    /// Of `checks`.
+    pub(super) quick: Quick,
 }
 
 /// When rules are passed over (`buf.validate.Ignore`).
@@ -121,8 +123,8 @@ pub(super) struct Check {
 /// What a value is tested for.
 #[derive(Debug)]
 pub(super) enum Test {
-    In(Vec<Constant>),
-    NotIn(Vec<Constant>),
+    In(Set),
+    NotIn(Set),
     Within(Bounds),
     Finite,
     Length(Unit, u64, u64),

@@ -87,6 +87,27 @@ pub(super) fn number<'a>(kind: Kind, reader: &mut Reader<'_>) -> Read<Value<'a>>
     })
 }
 
+/// Reads the next whole number that fits an `i64`; `None` where it is of another kind or cut off.
+#[inline]
+pub(super) fn int(kind: Kind, reader: &mut Reader<'_>) -> Option<i64> {
+    match kind {
+        Kind::Fixed32 => reader.fixed32().ok().map(i64::from),
+        Kind::Sfixed32 => reader.fixed32().ok().map(|bits| i64::from(bits as i32)),
+        Kind::Sfixed64 => reader.fixed64().ok().map(|bits| bits as i64),
+        _ => {
+            let number = reader.varint().ok()?;
+            match kind {
+                Kind::Int32 | Kind::Enum(_) => Some(i64::from(number as i32)),
+                Kind::Int64 => Some(number as i64),
+                Kind::Uint32 => Some(i64::from(number as u32)),
+                Kind::Sint32 => Some(i64::from(unzigzag(u64::from(number as u32)) as i32)),
+                Kind::Sint64 => Some(unzigzag(number)),
+                _ => None,
+            }
+        }
+    }
+}
+
 fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
@@ -195,7 +216,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn equals(&self, constant: &Constant) -> bool {
+    pub(super) fn equals(&self, constant: &Constant) -> bool {
         match (self, constant) {
             (Value::Bool(left), Constant::Bool(right)) => left == right,
             (Value::Int(left), Constant::Int(right)) => left == right,
@@ -238,14 +259,15 @@ impl ValueRules {
 impl Test {
     /// Whether the value passes.
     pub(super) fn holds(&self, value: &Value<'_>, now: &Now) -> bool {
-        let is_any = |list: &[Constant]| list.iter().any(|constant| value.equals(constant));
         match self {
-            Test::In(allowed) => is_any(allowed),
-            Test::NotIn(refused) => !is_any(refused),
+            Test::In(allowed) => allowed.has(value),
+            Test::NotIn(refused) => !refused.has(value),
             Test::Within(bounds) => bounds.hold(value),
             Test::Finite => !matches!(value, Value::Real(number) if !number.is_finite()),
             Test::Length(unit, min, max) => value.has_length(*unit, *min, *max),
-            Test::Matches(pattern) => value.text().is_some_and(|text| pattern.is_match(text)),
+            Test::Matches(pattern) => value
+                .text()
+                .is_some_and(|text| pattern.is_match(text.as_bytes())),
             Test::Prefix(part) => value.bytes().starts_with(part),
             Test::Suffix(part) => value.bytes().ends_with(part),
             Test::Contains(part) => contains(value.bytes(), part),

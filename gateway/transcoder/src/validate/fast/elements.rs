@@ -2,14 +2,19 @@
 
 use super::{
     super::{
-        compose::composed,
+        compose::{composed, last},
         distinct::Distinct,
         table::{Check, Form, Ignore, OwnRules, Test, Unit, ValueRules},
         value::{self, Value},
     },
     Fast, Pass, Place,
 };
-use crate::{limits::MAX_DEPTH, plan::FieldPlan, response::follows, wire::Reader};
+use crate::{
+    limits::MAX_DEPTH,
+    plan::{FieldPlan, Kind},
+    response::follows,
+    wire::Reader,
+};
 
 /// A list while it is read.
 #[derive(Default)]
@@ -63,15 +68,33 @@ impl Fast<'_> {
         let Some(own) = own else {
             return self.value(field, Form::Opaque, reader, place).map(drop);
         };
-        let value = self.item(field, &own.items, reader, place)?;
-        if own.unique.is_some() && !value.is_nan() && !tally.values.insert(value.identity()) {
+        if own.unique.is_none() {
+            return self.item(field, &own.items, reader, place);
+        }
+        let value = self.item_value(field, &own.items, reader, place)?;
+        if !value.is_nan() && !tally.values.insert(value.identity()) {
             return None;
         }
         Some(())
     }
 
     /// An item, a key or a value of a map, whose tag is read.
-    fn item<'w>(
+    fn item(
+        &self,
+        field: &FieldPlan,
+        rules: &ValueRules,
+        reader: &mut Reader<'_>,
+        place: Place,
+    ) -> Pass {
+        if field.kind == Kind::String {
+            let text = self.text(reader)?;
+            let keeps = rules.hold_text(text, self.now) || rules.passes_over(&Value::Text(text));
+            return keeps.then_some(());
+        }
+        self.item_value(field, rules, reader, place).map(drop)
+    }
+
+    fn item_value<'w>(
         &self,
         field: &FieldPlan,
         rules: &ValueRules,
@@ -116,9 +139,9 @@ impl Fast<'_> {
         let mut count = 0;
         loop {
             let content = reader.delimited().ok()?;
-            let found = self.entry([key, value], [keys, items], content, place)?;
+            self.entry([key, value], [keys, items], content, place)?;
             if counts_keys {
-                distinct.insert(found.identity());
+                distinct.insert(key_of(key, content)?.identity());
                 count = distinct.len() as u64;
             } else {
                 count += 1;
@@ -131,37 +154,34 @@ impl Fast<'_> {
         holds.then_some(true)
     }
 
-    /// Reads an entry that is written like all are, with the key in front of the value, and returns its key. Either may be left
-    /// out.
-    fn entry<'w>(
+    /// Reads an entry that is written like all are, with the key in front of the value. Either may be left out.
+    fn entry(
         &self,
         [key_field, value_field]: [&FieldPlan; 2],
         [keys, items]: [&ValueRules; 2],
-        content: &'w [u8],
+        content: &[u8],
         place: Place,
-    ) -> Pass<Value<'w>> {
+    ) -> Pass {
         let mut entry = Reader::new(content);
-        let key = match key_field.tag.strip(entry.rest) {
+        match key_field.tag.strip(entry.rest) {
             Some(rest) => {
                 entry.rest = rest;
-                self.item(key_field, keys, &mut entry, place)?
+                self.item(key_field, keys, &mut entry, place)?;
             }
             None => self.absent(key_field, keys, place)?,
-        };
+        }
         match value_field.tag.strip(entry.rest) {
             Some(rest) => {
                 entry.rest = rest;
                 self.item(value_field, items, &mut entry, place)?;
             }
-            None => {
-                self.absent(value_field, items, place)?;
-            }
+            None => self.absent(value_field, items, place)?,
         }
-        entry.rest.is_empty().then_some(key)
+        entry.rest.is_empty().then_some(())
     }
 
     /// A key or a value that is left out is there all the same: it is the default, a message is empty.
-    fn absent<'w>(&self, field: &FieldPlan, rules: &ValueRules, place: Place) -> Pass<Value<'w>> {
+    fn absent(&self, field: &FieldPlan, rules: &ValueRules, place: Place) -> Pass {
         let value = match field.message() {
             None => value::default(field.kind),
             Some(id) => {
@@ -171,7 +191,15 @@ impl Fast<'_> {
                 composed(rules.form, std::iter::once(&[][..])).ok()?
             }
         };
-        self.keeps(rules, &value).then_some(value)
+        self.keeps(rules, &value).then_some(())
+    }
+}
+
+/// The key of an entry that was read.
+fn key_of<'w>(field: &FieldPlan, content: &'w [u8]) -> Pass<Value<'w>> {
+    match last(content, field.number, field.kind.wire_type()).ok()? {
+        Some(raw) => value::decode(field.kind, raw).ok(),
+        None => Some(value::default(field.kind)),
     }
 }
 
