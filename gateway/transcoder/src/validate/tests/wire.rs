@@ -214,7 +214,7 @@ pub(super) fn field() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-pub(super) fn number_of(field: &[u8]) -> u32 {
+fn number_of(field: &[u8]) -> u32 {
     Reader::new(field).tag().unwrap().unwrap().0
 }
 
