@@ -1,12 +1,13 @@
 //! What the gateway serves at one moment: the merged API of the upstreams, compiled, and who serves which service.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::service::Routes;
-use transcoder::Schema;
+use transcoder::{Clock, Options, Schema, ValidationOptions};
 
 use crate::learn::reflection::{Learned, qualified};
 
@@ -163,7 +164,7 @@ impl Catalog {
     pub(crate) fn compile(merged: &Merged, complete: bool) -> Result<Self, Refusal> {
         let set = merged.descriptor_set();
         Ok(Self {
-            schema: Schema::compile(&set)?,
+            schema: Schema::compile_with(&set, options())?,
             owners: merged
                 .owners
                 .iter()
@@ -178,6 +179,16 @@ impl Catalog {
     pub(crate) fn owner(&self, path: &str) -> Option<usize> {
         let (service, _) = path.strip_prefix('/')?.split_once('/')?;
         self.owners.get(service).copied()
+    }
+}
+
+fn options() -> Options {
+    Options {
+        validation: ValidationOptions {
+            clock: Some(Clock(SystemTime::now)),
+            ..ValidationOptions::default()
+        },
+        ..Options::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What goes wrong at the gateway, and how every failure looks to a caller of the JSON API (`google.rpc.Status`, AIP-193).
 
-use chassis::error::Fault;
+use chassis::error::{Fault, Violation};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use tonic::body::Body;
@@ -141,13 +141,14 @@ impl From<RouteError> for Failure {
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
-        let fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
-        if error.path.is_empty() {
-            fault
-        } else {
-            fault.violation(error.path, error.description)
+        let mut fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
+        if !error.violations.is_empty() {
+            let listed = error.violations.listed.into_iter();
+            fault.violations = listed.map(Violation::from).collect();
+        } else if !error.path.is_empty() {
+            fault = fault.violation(error.path, error.description);
         }
-        .into()
+        fault.into()
     }
 }
 

@@ -56,6 +56,47 @@ async fn head_has_the_headers_of_get() {
 }
 
 #[tokio::test]
+async fn broken_rules_of_the_contract_are_all_told_as_services_tell_them() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+
+    let long = "x".repeat(101);
+    let path = format!("/v1/greetings/{long}?times=101");
+    let body = format!(r#"{{"name":"{long}","times":101}}"#);
+    for reply in [
+        gateway.get(&path).await,
+        gateway
+            .post("/v1/greetings", "application/json", body)
+            .await,
+    ] {
+        reply.assert_error(400, Code::InvalidArgument, "INVALID_FIELD");
+        let json = reply.json();
+        assert_eq!(
+            json["message"],
+            "name: must have at most 100 bytes (and 1 more)"
+        );
+        assert_eq!(
+            json["details"][1],
+            json!({
+                "@type": "type.googleapis.com/google.rpc.BadRequest",
+                "fieldViolations": [
+                    {
+                        "field": "name",
+                        "description": "must have at most 100 bytes",
+                        "reason": "string.max_bytes",
+                    },
+                    {
+                        "field": "times",
+                        "description": "must be at least 0 and at most 100",
+                        "reason": "int32.gte_lte",
+                    },
+                ],
+            })
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_the_gateway_refuses_is_a_status_in_json() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&[upstream.address], &[("max_body_bytes", "100")]).await;

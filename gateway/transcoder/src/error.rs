@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::validate::Violations;
+
 /// What stops a descriptor set from being compiled: every problem, not only the first.
 #[derive(Debug, thiserror::Error)]
 #[error("{} problem(s) in the descriptor set: {}", problems.len(), list(problems))]
@@ -81,6 +83,8 @@ pub enum Rule {
     UnexpectedBody,
     /// A bound of this crate is exceeded.
     LimitExceeded,
+    /// The message is well formed and breaks validation rules of its contract.
+    Violation,
 }
 
 impl Rule {
@@ -94,6 +98,7 @@ impl Rule {
             Rule::PathConflict => "PATH_CONFLICT",
             Rule::UnexpectedBody => "UNEXPECTED_BODY",
             Rule::LimitExceeded => "LIMIT_EXCEEDED",
+            Rule::Violation => "INVALID_FIELD",
         }
     }
 }
@@ -109,12 +114,18 @@ pub struct RequestError {
     pub description: String,
     /// Byte offset into the JSON body, where the body is at fault.
     pub offset: Option<usize>,
+    /// Every validation rule that is broken, the first of which is the one above; empty unless the rule is
+    /// [`Rule::Violation`].
+    pub violations: Violations,
 }
 
 impl std::error::Error for RequestError {}
 
 impl fmt::Display for RequestError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.violations.is_empty() {
+            return write!(formatter, "{}", self.violations);
+        }
         if !self.path.is_empty() {
             write!(formatter, "{}: ", self.path)?;
         }
@@ -136,6 +147,7 @@ impl RequestError {
             rule,
             description: description.into(),
             offset: None,
+            violations: Violations::default(),
         })
     }
 
@@ -145,18 +157,23 @@ impl RequestError {
     }
 
     /// Puts one more element in front of the path, as the error leaves the value of field `name`.
-    pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Failure {
-        prepend(&mut self.path, name);
-        self
+    pub(crate) fn in_field(self: Box<Self>, name: &str) -> Failure {
+        self.within(name)
     }
 
-    pub(crate) fn at_index(mut self: Box<Self>, index: usize) -> Failure {
-        prepend(&mut self.path, &format!("[{index}]"));
-        self
+    pub(crate) fn at_index(self: Box<Self>, index: usize) -> Failure {
+        self.within(&format!("[{index}]"))
     }
 
-    pub(crate) fn at_key(mut self: Box<Self>, key: &str) -> Failure {
-        prepend(&mut self.path, &format!("[{key:?}]"));
+    pub(crate) fn at_key(self: Box<Self>, key: &str) -> Failure {
+        self.within(&format!("[{key:?}]"))
+    }
+
+    fn within(mut self: Box<Self>, element: &str) -> Failure {
+        prepend(&mut self.path, element);
+        for violation in &mut self.violations.listed {
+            prepend(&mut violation.path, element);
+        }
         self
     }
 }

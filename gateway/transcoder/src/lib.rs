@@ -29,6 +29,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod upload;
+mod validate;
 mod wire;
 mod wkt;
 
@@ -36,9 +37,10 @@ pub use accept::accepts;
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
 pub use limits::{
     MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
-    MAX_QUERY_VALUE_BYTES,
+    MAX_QUERY_VALUE_BYTES, MAX_VIOLATIONS,
 };
-pub use options::{JsonOptions, Options};
+pub use options::{Clock, JsonOptions, Options, ValidationOptions};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};
+pub use validate::{Malformed, Validator, Violation, Violations};

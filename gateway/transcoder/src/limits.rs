@@ -23,3 +23,10 @@ pub(crate) const MAX_PACKAGE_BYTES: usize = 511;
 
 /// Problems that one load reports; further ones are counted, as one broken file easily breaks all that use it.
 pub(crate) const MAX_PROBLEMS: usize = 1000;
+
+/// Violations of validation rules that one answer lists; the others are counted. A long request that is wrong everywhere must
+/// not make a longer answer.
+pub const MAX_VIOLATIONS: usize = 64;
+
+/// Memory of one compiled pattern of a contract: what `regex` allows by default.
+pub(crate) const MAX_PATTERN_BYTES: usize = 10 * (1 << 20);

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use crate::{
     names::NameTable,
     options::Options,
+    validate::Rules,
     wire::{Tag, WireType},
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Types {
     pub(crate) enums: Vec<EnumPlan>,
     pub(crate) by_name: HashMap<Box<str>, MessageId>,
     pub(crate) options: Options,
+    /// By message id.
+    pub(crate) rules: Rules,
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::{
     request, response,
     schema::MethodPlan,
     template::{Segment, Template},
-    upload,
+    upload, validate,
 };
 
 pub(crate) use trie::{Router, Spans};
@@ -133,6 +133,8 @@ impl<'a> Match<'a> {
 
     /// Appends the request message: path variables, query parameters and JSON body in one protobuf encoding, without frame header.
     ///
+    /// The message is checked against the rules of `buf.validate`, unless the options say otherwise.
+    ///
     /// # Errors
     /// The caller's fault, with the field it concerns. `out` is as before then.
     pub fn encode_request(
@@ -142,10 +144,15 @@ impl<'a> Match<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let start = out.len();
-        request::encode(self, query, body, out).map_err(|failure| {
-            out.truncate(start);
-            *failure
-        })
+        let encoded = request::encode(self, query, body, out);
+        let written = out.get(start..).unwrap_or_default();
+        let input = self.route.method.input;
+        encoded
+            .and_then(|()| validate::check_written(&self.route.types, input, written))
+            .map_err(|failure| {
+                out.truncate(start);
+                *failure
+            })
     }
 
     /// Appends the first message of an upload: path variables, query parameters and the content type of the body.

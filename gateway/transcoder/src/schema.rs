@@ -14,6 +14,7 @@ use crate::{
     options::Options,
     plan::{self, MessageId, Types},
     route::{Match, Router},
+    validate::{self, Validator},
 };
 
 pub(crate) use crate::descriptor::Place;
@@ -72,7 +73,7 @@ impl Schema {
     ///
     /// # Errors
     /// Every problem of the set: unresolvable types, contradicting definitions, unknown editions; if there are none of these,
-    /// malformed or contradicting `google.api.http` rules and ambiguous routes.
+    /// malformed or contradicting rules of `google.api.http` and `buf.validate` and ambiguous routes.
     pub fn compile(descriptor_set: &[u8]) -> Result<Schema, CompileError> {
         Self::compile_with(descriptor_set, Options::default())
     }
@@ -82,10 +83,13 @@ impl Schema {
     /// # Errors
     /// As [`Schema::compile`].
     pub fn compile_with(descriptor_set: &[u8], options: Options) -> Result<Schema, CompileError> {
-        let (pool, notes) = descriptor::load(descriptor_set, builtin::files)?;
+        let (pool, mut notes) = descriptor::load(descriptor_set, builtin::files)?;
         let mut problems = builtin::check(&pool);
+        let mut types = plan::build(&pool, options);
+        types.rules = validate::load(&pool, &types, &types.options.validation, &mut problems);
+        notes.extend(types.rules.unenforced().cloned());
         let mut schema = Schema {
-            types: Arc::new(plan::build(&pool, options)),
+            types: Arc::new(types),
             services: pool.services.iter().map(|s| s.name.clone()).collect(),
             methods: HashMap::new(),
             router: Router::default(),
@@ -109,6 +113,12 @@ impl Schema {
     /// The method at `/package.Service/Method`.
     pub fn method(&self, path: &str) -> Option<&MethodPlan> {
         self.methods.get(path).map(|method| &**method)
+    }
+
+    /// What checks messages of the type with this full name; `None` where the set has no such type.
+    pub fn validator(&self, message: &str) -> Option<Validator> {
+        let id = self.types.by_name.get(message)?;
+        Some(Validator::new(self.types.clone(), *id))
     }
 
     /// All methods, sorted by path.

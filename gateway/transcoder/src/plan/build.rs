@@ -5,6 +5,7 @@ use crate::{
     descriptor::{EnumDef, FieldDef, MessageDef, Pool, Utf8Validation},
     names::NameTable,
     options::Options,
+    validate::Rules,
     wire::{Tag, WireType},
 };
 
@@ -29,6 +30,7 @@ pub(crate) fn build(pool: &Pool, options: Options) -> Types {
             .map(|(message, id)| (message.name.clone(), id))
             .collect(),
         options,
+        rules: Rules::default(),
     }
 }
 
