@@ -14,6 +14,7 @@ mod json;
 mod limits;
 mod mask;
 mod names;
+mod openapi;
 mod options;
 mod percent;
 mod plan;
@@ -39,6 +40,7 @@ pub use limits::{
     MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
     MAX_QUERY_VALUE_BYTES, MAX_VIOLATIONS,
 };
+pub use openapi::{Info, OpenApi};
 pub use options::{Clock, JsonOptions, Options, ValidationOptions};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};

@@ -13,7 +13,7 @@ use crate::{
     error::{CompileError, Problem, RouteError},
     options::Options,
     plan::{self, MessageId, Types},
-    route::{Match, Router},
+    route::{Match, Route, Router},
     validate::{self, Validator},
 };
 
@@ -142,6 +142,11 @@ impl Schema {
         path: &'a str,
     ) -> Result<Match<'a>, RouteError> {
         self.router.find(method, path)
+    }
+
+    /// All routes, in no order that says something.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.router.routes()
     }
 
     fn add_service(&mut self, pool: &Pool, service: &ServiceDef, problems: &mut Vec<Problem>) {

@@ -189,7 +189,9 @@ mod tests {
 
     #[test]
     fn the_first_sentence_is_the_summary_and_the_rest_the_description() {
-        let comment = Comment::parse(" Reads one order, e.g. yours. And more\n of it.\n\n Second paragraph.\n");
+        let comment = Comment::parse(
+            " Reads one order, e.g. yours. And more\n of it.\n\n Second paragraph.\n",
+        );
         assert_eq!(comment.summary, "Reads one order, e.g. yours.");
         assert_eq!(comment.description, "And more\nof it.\n\nSecond paragraph.");
         let comment = Comment::parse(" A title without a stop\n over two lines\n\n Text.\n");
@@ -212,7 +214,10 @@ mod tests {
         let text = " Cancels. It ends CANCELLED: no more.\n NOT_FOUND: there is\n no such order.\n - `ABORTED`: busy.\n\n Last.\n buf:lint:ignore X\n";
         let comment = Comment::parse(text);
         let errors = [(5, "there is no such order."), (10, "busy.")];
-        assert_eq!(comment.errors, errors.map(|(code, text)| (code, text.to_owned())));
+        assert_eq!(
+            comment.errors,
+            errors.map(|(code, text)| (code, text.to_owned()))
+        );
         assert_eq!(comment.summary, "Cancels.");
         assert_eq!(comment.description, "It ends CANCELLED: no more.\n\nLast.");
     }

@@ -5,7 +5,6 @@ use crate::json;
 /// A JSON value under construction.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Json {
-    Null,
     Bool(bool),
     /// A number, or any other value that is JSON text already.
     Raw(Box<str>),
@@ -24,7 +23,6 @@ impl Json {
     /// Appends the value as text, without white space.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Json::Null => out.extend_from_slice(b"null"),
             Json::Bool(true) => out.extend_from_slice(b"true"),
             Json::Bool(false) => out.extend_from_slice(b"false"),
             Json::Raw(text) => out.extend_from_slice(text.as_bytes()),

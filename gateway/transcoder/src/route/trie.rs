@@ -63,6 +63,11 @@ impl Default for Router {
 }
 
 impl Router {
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let leaves = self.nodes.iter().flat_map(|node| &node.leaves);
+        leaves.map(|leaf| &leaf.route)
+    }
+
     /// Adds a route. Two routes for the same method, shape and verb are an error that names both places.
     pub(crate) fn insert(&mut self, route: Route, place: &Place) -> Result<(), String> {
         let mut at = 0;

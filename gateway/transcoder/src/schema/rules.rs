@@ -99,7 +99,10 @@ impl Compiler<'_> {
                 self.problem("additional_bindings can't be nested");
             }
             match self.binding(binding) {
-                Ok(Some(route)) => routes.push(route),
+                Ok(Some(route)) => routes.push(Route {
+                    binding: index,
+                    ..route
+                }),
                 Ok(None) => {}
                 Err(reason) => self.problem(reason),
             }
@@ -145,6 +148,7 @@ impl Compiler<'_> {
             download: upload::plan_response(self.types, self.method.output, response),
             http_method,
             text: text.into(),
+            binding: 0,
             template,
             variables,
             body,

@@ -1,0 +1,320 @@
+//! Operations: what one HTTP binding of a method takes and gives.
+
+use super::{
+    Bound, Document,
+    comments::Comment,
+    options,
+    paths::PathText,
+    scalars::typed,
+    schemas::{Component, described},
+    value::{Json, Object},
+};
+use crate::{
+    http_status,
+    plan::{MessageId, Shape},
+    route::{Body, Route},
+    schema::MethodKind,
+    stream::Framing,
+    validate::Validator,
+};
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const ANY_TYPE: &str = "*/*";
+const INVALID_ARGUMENT: i32 = 3;
+
+impl Document<'_> {
+    /// `names`: what the path item calls the parameters of the path.
+    pub(super) fn operation(
+        &mut self,
+        bound: &Bound<'_>,
+        path: &PathText,
+        names: &[String],
+    ) -> Object {
+        let route = bound.route;
+        let comment = Comment::of(&bound.method.source);
+        let mut operation = Object::new().with("tags", Json::list([&*bound.service.name]));
+        operation.set_text("summary", &comment.summary);
+        operation.set_text("description", &comment.description);
+        operation.set("operationId", self.operation_id(bound));
+        if is_deprecated(bound) {
+            operation.set("deprecated", true);
+        }
+        let parameters = self.parameters(route, path, names);
+        if !parameters.is_empty() {
+            operation.set("parameters", parameters);
+        }
+        if let Some(body) = self.request_body(bound, &comment) {
+            operation.set("requestBody", body);
+        }
+        let responses = self.responses(route, &comment);
+        operation.set("responses", responses);
+        operation.with("x-grpc-method", route.method.path())
+    }
+
+    /// `Service_Method`; with the package where that is taken, with a number for further bindings.
+    fn operation_id(&mut self, bound: &Bound<'_>) -> String {
+        let method = bound.method.name.rsplit('.').next().unwrap_or_default();
+        let service = bound.service.name.rsplit('.').next().unwrap_or_default();
+        let short = format!("{service}_{method}");
+        let long = bound.method.name.replace('.', "_");
+        let numbered = |number: usize| match bound.route.binding {
+            0 => format!("{long}_{number}"),
+            _ => format!("{short}_{number}"),
+        };
+        let plain = [short.clone(), long.clone()].into_iter();
+        let plain = plain.filter(|_| bound.route.binding == 0);
+        let mut candidates = plain.chain((2..).map(numbered));
+        let free = candidates.find(|id| self.operation_ids.insert(id.clone()));
+        free.unwrap_or_default()
+    }
+
+    fn request_body(&mut self, bound: &Bound<'_>, comment: &Comment) -> Option<Object> {
+        let route = bound.route;
+        let input = route.method.input;
+        if route.upload.is_some() {
+            let content = Object::new().with(ANY_TYPE, Object::new());
+            return Some(
+                Object::new()
+                    .with("required", true)
+                    .with("content", content),
+            );
+        }
+        let (schema, is_required, description) = match route.body {
+            Body::None => return None,
+            Body::Whole => {
+                let schema = self.whole_body(route);
+                let is_required = self.has_required_fields(input, &path_fields(route));
+                (
+                    schema,
+                    is_required,
+                    Comment::of(&self.pool.message(input).source).text(),
+                )
+            }
+            Body::Field(index) => {
+                let number = self.types.message(input).fields[index].number;
+                let definition = self.definition(input, number)?;
+                let mut schema = self.field(input, index, definition);
+                let description = match schema.remove("description") {
+                    Some(Json::Text(text)) => text,
+                    _ => String::new(),
+                };
+                (
+                    schema,
+                    self.is_required(input, index, definition),
+                    description,
+                )
+            }
+        };
+        let field = match route.body {
+            Body::Field(index) => Some(index),
+            _ => None,
+        };
+        let place = (&bound.method.source, &*bound.method.name);
+        let examples = self.body_examples(input, field, place, comment);
+        let mut body = Object::new();
+        body.set_text("description", &description);
+        body.set("required", is_required);
+        let is_stream = matches!(
+            route.method.kind(),
+            MethodKind::ClientStreaming | MethodKind::BidiStreaming
+        );
+        let content = if is_stream {
+            let list = typed("array").with("items", schema.clone());
+            Object::new()
+                .with(NDJSON, Object::new().with("schema", schema))
+                .with(JSON, Object::new().with("schema", list))
+        } else {
+            let mut media = Object::new().with("schema", schema);
+            if !examples.is_empty() {
+                media.set("examples", named(examples));
+            }
+            Object::new().with(JSON, media)
+        };
+        Some(body.with("content", content))
+    }
+
+    /// The request message without what the path has.
+    fn whole_body(&mut self, route: &Route) -> Object {
+        let input = route.method.input;
+        let without = path_fields(route);
+        match self.types.message(input).shape {
+            Shape::Object if !without.is_empty() => {
+                let mut schema = self.object(input, &without);
+                schema.remove("description");
+                schema
+            }
+            _ => self.reference_or_form(input),
+        }
+    }
+
+    fn has_required_fields(&self, id: MessageId, without: &[usize]) -> bool {
+        let plan = self.types.message(id);
+        let mut fields = self.fields(id);
+        fields.any(|field| {
+            let index = plan
+                .by_number(field.number)
+                .filter(|index| !without.contains(index));
+            index.is_some_and(|index| self.is_required(id, index, field))
+        })
+    }
+
+    fn responses(&mut self, route: &Route, comment: &Comment) -> Object {
+        let mut responses = Object::new().with("200", self.success(route));
+        let has_rules = Validator::new(self.schema.types.clone(), route.method.input).has_rules();
+        let mut codes: Vec<(u16, Vec<i32>, Vec<String>)> = Vec::new();
+        let ruled = has_rules.then(|| (INVALID_ARGUMENT, String::new()));
+        for (code, text) in ruled.into_iter().chain(comment.errors.iter().cloned()) {
+            let status = http_status(code).as_u16();
+            let name = format!("`{}`", crate::status_code_name(code));
+            let text = match text.as_str() {
+                "" => format!("{name}: the request breaks a rule of its fields."),
+                text => format!("{name}: {text}"),
+            };
+            match codes.iter_mut().find(|(known, ..)| *known == status) {
+                Some((_, of, texts)) => {
+                    of.push(code);
+                    texts.push(text);
+                }
+                None => codes.push((status, vec![code], vec![text])),
+            }
+        }
+        codes.sort_by_key(|(status, ..)| *status);
+        for (status, mut of, texts) in codes {
+            of.sort_unstable();
+            of.dedup();
+            responses.set(status.to_string(), self.failure(&of, &texts));
+        }
+        self.uses_default_error = true;
+        responses.with(
+            "default",
+            Object::new().with("$ref", "#/components/responses/Error"),
+        )
+    }
+
+    fn failure(&mut self, codes: &[i32], texts: &[String]) -> Object {
+        let code = Object::new().with("enum", Json::list(codes.iter().copied()));
+        let mut properties = Object::new().with("code", code);
+        if codes.contains(&INVALID_ARGUMENT)
+            && let Some(id) = self.types.by_name.get("google.rpc.BadRequest")
+        {
+            let detail = self.reference(Component::Message(*id));
+            let any = self.any();
+            let details = typed("array").with(
+                "items",
+                Object::new().with("anyOf", Json::list([detail, any])),
+            );
+            properties.set("details", details);
+        }
+        let schema = self.status().with("properties", properties);
+        Object::new()
+            .with("description", texts.join("\n\n"))
+            .with("content", media(JSON, schema))
+    }
+
+    fn success(&mut self, route: &Route) -> Object {
+        let is_stream = matches!(
+            route.method.kind(),
+            MethodKind::ServerStreaming | MethodKind::BidiStreaming
+        );
+        if route.download.is_some() {
+            let text = if is_stream {
+                "The data, as it comes."
+            } else {
+                "The data."
+            };
+            let content = Object::new().with(ANY_TYPE, Object::new());
+            return Object::new()
+                .with("description", text)
+                .with("content", content);
+        }
+        let (schema, text) = self.response_schema(route);
+        if !is_stream {
+            let text = if text.is_empty() {
+                "Success.".to_owned()
+            } else {
+                text
+            };
+            return Object::new()
+                .with("description", text)
+                .with("content", media(JSON, schema));
+        }
+        let text = described(&text, &[
+            "one message after another. A failure on the way is the last of them, `{\"error\": …}`".to_owned(),
+        ]);
+        Object::new()
+            .with("description", text)
+            .with("content", self.stream(schema))
+    }
+
+    /// Schema and description of one response.
+    fn response_schema(&mut self, route: &Route) -> (Object, String) {
+        let output = route.method.output;
+        let number = route
+            .response
+            .map(|index| self.types.message(output).fields[index].number);
+        let definition = number.and_then(|number| self.definition(output, number));
+        if let (Some(index), Some(definition)) = (route.response, definition) {
+            let mut schema = self.field(output, index, definition);
+            let text = match schema.remove("description") {
+                Some(Json::Text(text)) => text,
+                _ => String::new(),
+            };
+            return (schema, text);
+        }
+        let text = Comment::of(&self.pool.message(output).source).text();
+        (self.reference_or_form(output), text)
+    }
+
+    /// The framings in which JSON messages follow each other.
+    fn stream(&mut self, message: Object) -> Object {
+        self.uses_stream_error = true;
+        let error = super::schemas::schema_ref(super::STREAM_ERROR);
+        let item = Object::new().with("anyOf", Json::list([message, error]));
+        let list = typed("array").with("items", item.clone());
+        let framings = [
+            (Framing::Ndjson, item.clone()),
+            (Framing::JsonArray, list),
+            (Framing::Sse, item),
+        ];
+        let mut content = Object::new();
+        for (framing, schema) in framings {
+            content.set(framing.content_type(), Object::new().with("schema", schema));
+        }
+        content
+    }
+}
+
+fn media(name: &str, schema: Object) -> Object {
+    Object::new().with(name, Object::new().with("schema", schema))
+}
+
+/// Examples of a media type have names.
+fn named(examples: Vec<Json>) -> Object {
+    let mut object = Object::new();
+    for (number, example) in (1..).zip(examples) {
+        object.push(
+            format!("example{number}"),
+            Object::new().with("value", example),
+        );
+    }
+    object
+}
+
+/// Top-level fields of the request that the path sets.
+fn path_fields(route: &Route) -> Vec<usize> {
+    let variables = route.variables.iter();
+    variables
+        .filter_map(|variable| match variable.fields.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        })
+        .collect()
+}
+
+fn is_deprecated(bound: &Bound<'_>) -> bool {
+    let read = [&bound.method.options, &bound.service.options].map(|options| options.decode());
+    read.into_iter()
+        .flatten()
+        .any(|options: options::Method| options.deprecated)
+}
