@@ -102,6 +102,7 @@ struct Document<'a> {
     schemas: BTreeMap<String, Object>,
     operation_ids: HashSet<String>,
     uses_default_error: bool,
+    uses_invalid_request: bool,
     uses_stream_error: bool,
     notes: Vec<Problem>,
 }
@@ -164,6 +165,7 @@ impl<'a> Document<'a> {
             schemas: BTreeMap::new(),
             operation_ids: HashSet::new(),
             uses_default_error: false,
+            uses_invalid_request: false,
             uses_stream_error: false,
             notes: Vec::new(),
         }
@@ -190,7 +192,6 @@ impl<'a> Document<'a> {
             paths.push(item.text, object);
         }
         root.set("paths", paths);
-        self.write_components();
         root.with("components", self.components())
     }
 
@@ -265,28 +266,24 @@ impl<'a> Document<'a> {
 
     fn components(&mut self) -> Object {
         let mut components = Object::new();
+        let responses = self.shared_responses();
+        if !responses.is_empty() {
+            components.set("responses", responses);
+        }
+        self.write_components();
         if self.uses_default_error {
-            let status = self.status();
-            if self.uses_stream_error {
-                let properties = Object::new().with("error", status.clone());
-                let error = typed("object")
-                    .with("description", "The end of a stream that failed.")
-                    .with("properties", properties)
-                    .with("required", Json::list(["error"]));
-                self.schemas.insert(STREAM_ERROR.to_owned(), error);
-            }
-            self.any();
             self.schemas.insert(STATUS.to_owned(), error_status());
             self.schemas.insert(ANY.to_owned(), schemas::any());
-            let content =
-                Object::new().with("application/json", Object::new().with("schema", status));
-            let error = Object::new()
+        }
+        if self.uses_stream_error {
+            let error = typed("object")
+                .with("description", "The end of a stream that failed.")
                 .with(
-                    "description",
-                    "An error; the HTTP status follows from its code.",
+                    "properties",
+                    Object::new().with("error", schema_ref(STATUS)),
                 )
-                .with("content", content);
-            components.set("responses", Object::new().with("Error", error));
+                .with("required", Json::list(["error"]));
+            self.schemas.insert(STREAM_ERROR.to_owned(), error);
         }
         let mut schemas = Object::new();
         for (name, schema) in std::mem::take(&mut self.schemas) {
@@ -295,13 +292,22 @@ impl<'a> Document<'a> {
         components.with("schemas", schemas)
     }
 
-    /// A reference to the body of errors.
-    fn status(&self) -> Object {
-        schema_ref(STATUS)
-    }
-
-    fn any(&self) -> Object {
-        schema_ref(ANY)
+    fn shared_responses(&mut self) -> Object {
+        let mut responses = Object::new();
+        if self.uses_default_error {
+            let media = Object::new().with("schema", schema_ref(STATUS));
+            let error = Object::new()
+                .with(
+                    "description",
+                    "An error; the HTTP status follows from its code.",
+                )
+                .with("content", Object::new().with("application/json", media));
+            responses.set("Error", error);
+        }
+        if self.uses_invalid_request {
+            responses.set("InvalidRequest", self.invalid_request());
+        }
+        responses
     }
 
     /// A message as it stands in a body: its component, or the form that a well-known type has.

@@ -1,12 +1,14 @@
 //! Operations: what one HTTP binding of a method takes and gives.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
-    Bound, Document,
+    ANY, Bound, Document, STATUS, STREAM_ERROR,
     comments::Comment,
     options,
     paths::PathText,
     scalars::typed,
-    schemas::{Component, described},
+    schemas::{Component, described, schema_ref},
     value::{Json, Object},
 };
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
     plan::{MessageId, Shape},
     route::{Body, Route},
     schema::MethodKind,
+    status_code_name,
     stream::Framing,
     validate::Validator,
 };
@@ -22,6 +25,14 @@ const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const ANY_TYPE: &str = "*/*";
 const INVALID_ARGUMENT: i32 = 3;
+const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
+
+/// The errors that share an HTTP status.
+#[derive(Default)]
+struct Failures {
+    codes: BTreeSet<i32>,
+    texts: Vec<String>,
+}
 
 impl Document<'_> {
     /// `names`: what the path item calls the parameters of the path.
@@ -162,28 +173,30 @@ impl Document<'_> {
     fn responses(&mut self, route: &Route, comment: &Comment) -> Object {
         let mut responses = Object::new().with("200", self.success(route));
         let has_rules = Validator::new(self.schema.types.clone(), route.method.input).has_rules();
-        let mut codes: Vec<(u16, Vec<i32>, Vec<String>)> = Vec::new();
-        let ruled = has_rules.then(|| (INVALID_ARGUMENT, String::new()));
-        for (code, text) in ruled.into_iter().chain(comment.errors.iter().cloned()) {
-            let status = http_status(code).as_u16();
-            let name = format!("`{}`", crate::status_code_name(code));
-            let text = match text.as_str() {
-                "" => format!("{name}: the request breaks a rule of its fields."),
-                text => format!("{name}: {text}"),
-            };
-            match codes.iter_mut().find(|(known, ..)| *known == status) {
-                Some((_, of, texts)) => {
-                    of.push(code);
-                    texts.push(text);
-                }
-                None => codes.push((status, vec![code], vec![text])),
-            }
+        let mut by_status: BTreeMap<u16, Failures> = BTreeMap::new();
+        if has_rules {
+            let status = http_status(INVALID_ARGUMENT).as_u16();
+            by_status.entry(status).or_default();
         }
-        codes.sort_by_key(|(status, ..)| *status);
-        for (status, mut of, texts) in codes {
-            of.sort_unstable();
-            of.dedup();
-            responses.set(status.to_string(), self.failure(&of, &texts));
+        for (code, text) in &comment.errors {
+            let failures = by_status.entry(http_status(*code).as_u16()).or_default();
+            failures.codes.insert(*code);
+            let name = status_code_name(*code);
+            failures.texts.push(format!("`{name}`: {text}"));
+        }
+        for (status, mut failures) in by_status {
+            let is_ruled = has_rules && status == http_status(INVALID_ARGUMENT).as_u16();
+            let response = if failures.codes.is_empty() {
+                self.uses_invalid_request = true;
+                Object::new().with("$ref", "#/components/responses/InvalidRequest")
+            } else {
+                if is_ruled {
+                    failures.codes.insert(INVALID_ARGUMENT);
+                    failures.texts.insert(0, RULES_BROKEN.to_owned());
+                }
+                self.failure(&failures)
+            };
+            responses.set(status.to_string(), response);
         }
         self.uses_default_error = true;
         responses.with(
@@ -192,23 +205,31 @@ impl Document<'_> {
         )
     }
 
-    fn failure(&mut self, codes: &[i32], texts: &[String]) -> Object {
-        let code = Object::new().with("enum", Json::list(codes.iter().copied()));
+    /// The response for what breaks rules and nothing more.
+    pub(super) fn invalid_request(&mut self) -> Object {
+        self.failure(&Failures {
+            codes: BTreeSet::from([INVALID_ARGUMENT]),
+            texts: vec![RULES_BROKEN.to_owned()],
+        })
+    }
+
+    fn failure(&mut self, failures: &Failures) -> Object {
+        let code = Object::new().with("enum", Json::list(failures.codes.iter().copied()));
         let mut properties = Object::new().with("code", code);
-        if codes.contains(&INVALID_ARGUMENT)
+        if failures.codes.contains(&INVALID_ARGUMENT)
             && let Some(id) = self.types.by_name.get("google.rpc.BadRequest")
         {
             let detail = self.reference(Component::Message(*id));
-            let any = self.any();
+            let any = schema_ref(ANY);
             let details = typed("array").with(
                 "items",
                 Object::new().with("anyOf", Json::list([detail, any])),
             );
             properties.set("details", details);
         }
-        let schema = self.status().with("properties", properties);
+        let schema = schema_ref(STATUS).with("properties", properties);
         Object::new()
-            .with("description", texts.join("\n\n"))
+            .with("description", failures.texts.join("\n\n"))
             .with("content", media(JSON, schema))
     }
 
@@ -269,7 +290,7 @@ impl Document<'_> {
     /// The framings in which JSON messages follow each other.
     fn stream(&mut self, message: Object) -> Object {
         self.uses_stream_error = true;
-        let error = super::schemas::schema_ref(super::STREAM_ERROR);
+        let error = schema_ref(STREAM_ERROR);
         let item = Object::new().with("anyOf", Json::list([message, error]));
         let list = typed("array").with("items", item.clone());
         let framings = [

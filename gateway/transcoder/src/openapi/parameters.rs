@@ -166,10 +166,14 @@ impl<'a> Document<'a> {
                 leaves.is_cut = true;
                 return;
             }
+            let field = &plan.fields[index];
+            // Dots separate the names of a key, and those of extensions have some inside.
+            let name = Some(self.property(field)).filter(|name| !name.contains('.'));
+            let Some(name) = name.or(Some(&*field.name)).filter(|_| !field.is_extension) else {
+                continue;
+            };
             leaves.path.push(index);
-            leaves
-                .names
-                .push(self.property(&plan.fields[index]).to_owned());
+            leaves.names.push(name.to_owned());
             if !leaves.is_bound() {
                 self.query_field(id, index, definition, leaves);
             }

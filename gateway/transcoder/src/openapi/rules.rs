@@ -176,15 +176,18 @@ impl<'a> Translator<'a> {
                 self.bound(&bounds.upper, "maximum", "exclusiveMaximum");
                 true
             }
-            Look::Digits => {
-                let is_positive = |(limit, _): &(Constant, bool)| matches!(limit, Constant::Int(limit) if *limit >= 0);
-                if bounds.lower.as_ref().is_some_and(is_positive) && !bounds.exclude_the_middle() {
-                    self.found.keywords.set("pattern", UNSIGNED);
-                }
-                false
-            }
+            Look::Digits if !bounds.exclude_the_middle() => self.unsigned(bounds),
             _ => false,
         }
+    }
+
+    /// Text has no minimum, but it may be without a sign.
+    fn unsigned(&mut self, bounds: &Bounds) -> bool {
+        let Some((Constant::Int(lower @ 0..), is_inclusive)) = bounds.lower else {
+            return false;
+        };
+        self.found.keywords.set("pattern", UNSIGNED);
+        lower == 0 && is_inclusive && bounds.upper.is_none()
     }
 
     fn bound(&mut self, limit: &Option<(Constant, bool)>, inclusive: &str, exclusive: &str) {
