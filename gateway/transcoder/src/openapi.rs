@@ -11,12 +11,14 @@
 //! Sources of the rules: the OpenAPI Specification 3.1, JSON Schema 2020-12, the ProtoJSON guide of protobuf.dev.
 
 mod comments;
+mod components;
 mod examples;
 mod operations;
 mod options;
 mod parameters;
 mod paths;
 mod patterns;
+mod presence;
 mod rules;
 mod scalars;
 mod schemas;
@@ -31,15 +33,14 @@ use std::{
 
 use self::{
     comments::Comment,
+    components::Component,
     paths::PathText,
-    scalars::typed,
-    schemas::{Component, schema_ref},
     value::{Json, Object},
 };
 use crate::{
     descriptor::{self, FieldDef, MethodDef, Place, Pool, ServiceDef},
     error::{CompileError, Problem},
-    plan::{FieldPlan, MessageId, Shape, Types},
+    plan::{FieldPlan, MessageId, Types},
     route::Route,
     schema::{MethodPlan, Schema, builtin},
 };
@@ -78,10 +79,6 @@ const METHODS: [http::Method; 8] = [
     http::Method::PATCH,
     http::Method::TRACE,
 ];
-const STATUS: &str = "google.rpc.Status";
-const ANY: &str = "google.protobuf.Any";
-const STREAM_ERROR: &str = "StreamError";
-
 /// One binding and the definitions behind it.
 struct Bound<'a> {
     route: &'a Arc<Route>,
@@ -264,64 +261,6 @@ impl<'a> Document<'a> {
         list.set(name, operation);
     }
 
-    fn components(&mut self) -> Object {
-        let mut components = Object::new();
-        let responses = self.shared_responses();
-        if !responses.is_empty() {
-            components.set("responses", responses);
-        }
-        self.write_components();
-        if self.uses_default_error {
-            self.schemas.insert(STATUS.to_owned(), error_status());
-            self.schemas.insert(ANY.to_owned(), schemas::any());
-        }
-        if self.uses_stream_error {
-            let error = typed("object")
-                .with("description", "The end of a stream that failed.")
-                .with(
-                    "properties",
-                    Object::new().with("error", schema_ref(STATUS)),
-                )
-                .with("required", Json::list(["error"]));
-            self.schemas.insert(STREAM_ERROR.to_owned(), error);
-        }
-        let mut schemas = Object::new();
-        for (name, schema) in std::mem::take(&mut self.schemas) {
-            schemas.push(name, schema);
-        }
-        components.with("schemas", schemas)
-    }
-
-    fn shared_responses(&mut self) -> Object {
-        let mut responses = Object::new();
-        if self.uses_default_error {
-            let media = Object::new().with("schema", schema_ref(STATUS));
-            let error = Object::new()
-                .with(
-                    "description",
-                    "An error; the HTTP status follows from its code.",
-                )
-                .with("content", Object::new().with("application/json", media));
-            responses.set("Error", error);
-        }
-        if self.uses_invalid_request {
-            responses.set("InvalidRequest", self.invalid_request());
-        }
-        responses
-    }
-
-    /// A message as it stands in a body: its component, or the form that a well-known type has.
-    fn reference_or_form(&mut self, id: MessageId) -> Object {
-        let plan = self.types.message(id);
-        match (plan.shape, plan.fields.first()) {
-            (Shape::Wrapper, Some(value)) => scalars::nullable(scalars::scalar(value.kind, false)),
-            (shape, _) => {
-                let own = scalars::well_known(shape);
-                own.unwrap_or_else(|| self.reference(Component::Message(id)))
-            }
-        }
-    }
-
     /// The definitions of a message's fields, in the order of the file, and of its extensions.
     fn fields(&self, id: MessageId) -> impl Iterator<Item = &'a FieldDef> + use<'a> {
         let own = &self.pool.message(id).fields;
@@ -387,24 +326,4 @@ fn tags(bound: &[Bound<'_>]) -> Json {
         tag.set_text("description", &Comment::of(&service.source).text());
         tag
     }))
-}
-
-/// What [`Schema::write_status`] writes.
-fn error_status() -> Object {
-    let code = typed("integer")
-        .with("format", "int32")
-        .with("description", "The code, of `google.rpc.Code`.");
-    let message = typed("string").with("description", "What went wrong, for developers.");
-    let details = typed("array").with("items", schema_ref(ANY)).with(
-        "description",
-        "More about it, in messages such as `google.rpc.BadRequest`.",
-    );
-    let properties = Object::new()
-        .with("code", code)
-        .with("message", message)
-        .with("details", details);
-    typed("object")
-        .with("description", "An error (`google.rpc.Status`).")
-        .with("properties", properties)
-        .with("required", Json::list(["code", "message", "details"]))
 }

@@ -157,7 +157,8 @@ impl<'a> Match<'a> {
             })
     }
 
-    /// Appends the first message of an upload: path variables, query parameters and the content type of the body.
+    /// Appends the first message of an upload: path variables, query parameters and the content type of the body. Rules of
+    /// `buf.validate` are not checked, since the message is not whole yet.
     ///
     /// # Errors
     /// As [`Match::encode_request`]; also where the route is no upload.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ANY, Bound, Document, STATUS, STREAM_ERROR,
+    Bound, Document,
     comments::Comment,
+    components::{ANY, Component, STATUS, STREAM_ERROR, schema_ref},
     options,
     paths::PathText,
     scalars::typed,
-    schemas::{Component, described, schema_ref},
+    schemas::described,
     value::{Json, Object},
 };
 use crate::{

@@ -6,52 +6,20 @@
 use super::{
     Document,
     comments::Comment,
+    components::{Component, any},
     options::Behavior,
     rules::{Constraints, Translator},
     scalars::{self, Look, look, typed},
     value::{Json, Object},
 };
 use crate::{
-    descriptor::{EnumDef, EnumValueDef, FieldDef, MessageDef},
-    plan::{EnumId, FieldPlan, Kind, Label, MessageId, Shape},
-    validate::table::{Constant, Ignore, OwnRules, Test, ValueRules},
+    descriptor::{EnumDef, EnumValueDef, FieldDef},
+    plan::{FieldPlan, Kind, Label, MessageId, Shape},
+    validate::table::{Ignore, OwnRules, Test, ValueRules},
 };
 
-/// A type whose schema is to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Component {
-    Message(MessageId),
-    Enum(EnumId),
-}
-
 impl<'a> Document<'a> {
-    /// The schemas of all types that were referred to, and of those that these refer to.
-    pub(super) fn write_components(&mut self) {
-        while let Some(component) = self.pending.pop() {
-            let (name, schema) = match component {
-                Component::Message(id) => (self.pool.message(id).name.clone(), self.message(id)),
-                Component::Enum(id) => match self.pool.enums.get(id) {
-                    Some(definition) => (definition.name.clone(), self.enumeration(definition)),
-                    None => continue,
-                },
-            };
-            self.schemas.insert(name.into(), schema);
-        }
-    }
-
-    /// `$ref`, and a promise to write what it refers to.
-    pub(super) fn reference(&mut self, component: Component) -> Object {
-        let name = match component {
-            Component::Message(id) => &*self.pool.message(id).name,
-            Component::Enum(id) => self.pool.enums.get(id).map_or("", |found| &found.name),
-        };
-        if self.seen.insert(component) {
-            self.pending.push(component);
-        }
-        schema_ref(name)
-    }
-
-    fn message(&mut self, id: MessageId) -> Object {
+    pub(super) fn message(&mut self, id: MessageId) -> Object {
         match self.types.message(id).shape {
             Shape::Any => any(),
             _ => self.object(id, &[]),
@@ -125,14 +93,6 @@ impl<'a> Document<'a> {
             schema.set("examples", examples);
         }
         schema
-    }
-
-    pub(super) fn is_required(&self, id: MessageId, index: usize, definition: &FieldDef) -> bool {
-        let plan = &self.types.message(id).fields[index];
-        let by_rule = self.rules(id, index).is_some_and(|rules| {
-            rules.is_required || plan.label != Label::Explicit && refuses_zero(rules)
-        });
-        by_rule || plan.is_required || super::options::field(definition).has(Behavior::Required)
     }
 
     pub(super) fn rules(&self, id: MessageId, index: usize) -> Option<&'a OwnRules> {
@@ -246,52 +206,7 @@ impl<'a> Document<'a> {
         (schema, sentences)
     }
 
-    /// At most one member of each oneof, at least one where a rule says so.
-    fn choices(
-        &self,
-        id: MessageId,
-        definition: &MessageDef,
-        without: &[usize],
-        schema: &mut Object,
-    ) {
-        let plan = self.types.message(id);
-        let rules = self.types.rules.messages.get(id);
-        let mut groups = Vec::new();
-        let oneofs = definition.oneofs.iter().filter(|oneof| !oneof.is_synthetic);
-        for (number, oneof) in (0..).zip(oneofs) {
-            let members =
-                (0..plan.fields.len()).filter(|at| plan.fields[*at].oneof == Some(number));
-            let required = rules.is_some_and(|rules| {
-                rules
-                    .required_oneofs
-                    .iter()
-                    .any(|required| required.name == oneof.name)
-            });
-            groups.push((members.collect::<Vec<_>>(), required));
-        }
-        let rules = rules.into_iter().flat_map(|rules| &rules.choices);
-        groups.extend(rules.map(|choice| {
-            let members = choice.members.iter().map(|member| *member as usize);
-            (members.collect(), choice.is_required)
-        }));
-        // A path may have set a member already, of which this schema knows nothing.
-        groups.retain(|(members, _)| !members.iter().any(|member| without.contains(member)));
-        let constraints: Vec<Object> = groups
-            .iter()
-            .filter(|(members, required)| members.len() > 1 || *required)
-            .map(|(members, required)| {
-                let names = members.iter().map(|at| self.property(&plan.fields[*at]));
-                exclusive(names.collect(), *required)
-            })
-            .collect();
-        match constraints.len() {
-            0 => {}
-            1 => constraints.into_iter().for_each(|only| schema.merge(only)),
-            _ => schema.set("allOf", Json::list(constraints)),
-        }
-    }
-
-    fn enumeration(&self, definition: &EnumDef) -> Object {
+    pub(super) fn enumeration(&self, definition: &EnumDef) -> Object {
         let comment = Comment::of(&definition.source);
         let mut text = comment.text();
         let values = definition.values.iter().filter_map(value_line);
@@ -329,10 +244,6 @@ impl<'a> Document<'a> {
     }
 }
 
-pub(super) fn schema_ref(name: &str) -> Object {
-    Object::new().with("$ref", format!("#/components/schemas/{name}"))
-}
-
 /// Description and sentences in one text.
 pub(super) fn described(description: &str, sentences: &[String]) -> String {
     let mut text = description.to_owned();
@@ -353,51 +264,6 @@ fn with_sentences(mut schema: Object, sentences: &[String]) -> Object {
     schema
 }
 
-/// Whether a field without presence can't be left out, as its zero breaks a rule.
-fn refuses_zero(rules: &OwnRules) -> bool {
-    let checks = rules.value.checks.iter().chain(&rules.count);
-    let is_active = rules.value.ignore == Ignore::Never;
-    is_active && checks.into_iter().any(|check| excludes_zero(&check.test))
-}
-
-fn excludes_zero(test: &Test) -> bool {
-    let is_zero = |value: &Constant| match value {
-        Constant::Bool(value) => !value,
-        Constant::Int(value) => *value == 0,
-        Constant::Real(value) => *value == 0.0,
-        Constant::Bytes(value) => value.is_empty(),
-    };
-    match test {
-        Test::Length(_, least, _) => *least > 0,
-        Test::NotEmpty => true,
-        Test::Matches { pattern, .. } => !pattern.is_match(""),
-        Test::Prefix(part) | Test::Suffix(part) | Test::Contains(part) => !part.is_empty(),
-        Test::In(values) => !values.iter().any(is_zero),
-        Test::NotIn(values) => values.iter().any(is_zero),
-        Test::Within(bounds) if !bounds.exclude_the_middle() => match &bounds.lower {
-            Some((Constant::Int(limit), true)) => *limit > 0,
-            Some((Constant::Int(limit), false)) => *limit >= 0,
-            Some((Constant::Real(limit), true)) => *limit > 0.0,
-            Some((Constant::Real(limit), false)) => *limit >= 0.0,
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// At most one of the names, or exactly one. Twice negated, which means the same: generators of code take a `oneOf` next to
-/// `properties` for a choice of types and make empty classes of it, and pass over `not`.
-fn exclusive(names: Vec<&str>, is_required: bool) -> Object {
-    let has = |name: &&str| Object::new().with("required", Json::list([*name]));
-    let mut choices: Vec<Object> = names.iter().map(has).collect();
-    if !is_required {
-        let none = Object::new().with("anyOf", Json::list(choices.clone()));
-        choices.push(Object::new().with("not", none));
-    }
-    let one = Object::new().with("oneOf", Json::list(choices));
-    Object::new().with("not", Object::new().with("not", one))
-}
-
 /// One item of an enum's description, where there is something to say.
 fn value_line(value: &EnumValueDef) -> Option<String> {
     let text = Comment::of(&value.source).text().replace('\n', " ");
@@ -412,17 +278,4 @@ fn value_line(value: &EnumValueDef) -> Option<String> {
         ("", _) => Some(format!("- `{}`{deprecated}", value.name)),
         _ => Some(format!("- `{}`{deprecated}: {text}", value.name)),
     }
-}
-
-/// `google.protobuf.Any`: members of the message, or `value` where that has a form of its own.
-pub(super) fn any() -> Object {
-    let url = typed("string").with(
-        "description",
-        "Type URL; behind its last slash the full name of the message.",
-    );
-    typed("object")
-        .with("description", "Any message, together with its type.")
-        .with("properties", Object::new().with("@type", url))
-        .with("required", Json::list(["@type"]))
-        .with("additionalProperties", true)
 }

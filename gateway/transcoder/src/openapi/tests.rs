@@ -125,7 +125,7 @@ fn well_known_types_look_as_protojson_has_them() {
 
 #[test]
 fn open_enums_are_names_or_numbers_and_their_values_are_described() {
-    let messages = "message In { E v = 1; } message Out {} // Kinds.\nenum E { Z = 0; /* The\n first. */ A = 1; }";
+    let messages = "message In { E v = 1; } message Out {}\n// Kinds.\nenum E {\n Z = 0;\n // The\n // first.\n A = 1; }";
     let document = of_rule("get: '/v1'", messages);
     assert_eq!(
         document["components"]["schemas"]["t.E"],

@@ -57,7 +57,9 @@ impl<'p> Path<'p> {
                 Step::Field(name) if text.is_empty() => write!(text, "{name}"),
                 Step::Field(name) => write!(text, ".{name}"),
                 Step::Index(index) => write!(text, "[{index}]"),
-                Step::Key(Value::Text(key)) => write!(text, "[{key:?}]"),
+                Step::Key(Value::Text(key)) => {
+                    write!(text, "[{:?}]", String::from_utf8_lossy(key))
+                }
                 Step::Key(Value::Bool(key)) => write!(text, "[{key}]"),
                 Step::Key(Value::Int(key)) => write!(text, "[{key}]"),
                 Step::Key(_) => Ok(()),

@@ -44,6 +44,9 @@ fn translate(pattern: &str) -> String {
                 negated.unwrap_or(tail)
             }
             (_, Place::Outside) => {
+                if first == '{' && !is_repetition(tail) {
+                    out.push('\\');
+                }
                 out.push(first);
                 tail
             }
@@ -60,6 +63,15 @@ fn translate(pattern: &str) -> String {
         };
     }
     out
+}
+
+/// Whether `{` repeats what stands before it; RE2 takes any other one literally.
+fn is_repetition(tail: &str) -> bool {
+    let is_count = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    tail.split_once('}').is_some_and(|(inside, _)| {
+        let (min, max) = inside.split_once(',').unwrap_or((inside, ""));
+        !min.is_empty() && is_count(min) && is_count(max)
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +142,12 @@ fn escape<'a>(tail: &'a str, is_class: bool, out: &mut String) -> &'a str {
             out.push_str(&regex::escape(quoted));
             return after;
         }
+        // A name or a number in braces.
+        ('p' | 'P' | 'x', _) if behind.starts_with('{') && behind.contains('}') => {
+            let (name, after) = behind.split_once('}').unwrap_or((behind, ""));
+            out.push_str(&format!("\\{escaped}{name}}}"));
+            return after;
+        }
         _ => {
             out.push('\\');
             out.push(escaped);
@@ -173,6 +191,16 @@ mod tests {
         check("^[a~~b]$", "~", true);
         check("^[+--]+$", "+,-", true);
         check("^[--/]+$", "-./", true);
+    }
+
+    #[test]
+    fn braces_repeat_or_are_themselves() {
+        check("^a{2}b{1,}c{0,1}$", "aabb", true);
+        check("^{id}$", "{id}", true);
+        check("^a{,2}$", "a{,2}", true);
+        check(r"^\p{Greek}{2}$", "αβ", true);
+        check(r"^[\p{Greek}\x{41}]+$", "αA", true);
+        check(r"^\{\}$", "{}", true);
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub(super) enum Value<'a> {
     Bool(bool),
     Int(i128),
     Real(f64),
-    Text(&'a str),
+    /// Read as UTF-8 only where a test asks for it: bytes are known to be well formed before rules are looked at.
+    Text(&'a [u8]),
     Bytes(&'a [u8]),
     Paths(Vec<&'a str>),
     /// How many elements a list or a map has.
@@ -51,16 +52,13 @@ pub(super) fn raw_value<'a>(
 
 /// Reads what [`raw_value`] gave.
 pub(super) fn decode(kind: Kind, raw: &[u8]) -> Read<Value<'_>> {
-    let content = match kind {
-        Kind::String => str::from_utf8(raw).ok().map(Value::Text),
-        Kind::Bytes => Some(Value::Bytes(raw)),
-        Kind::Message(_) | Kind::Group(_) => Some(Value::Nothing),
-        _ => return number(kind, &mut Reader::new(raw)),
-    };
-    content.ok_or(crate::error::ResponseError::new(NOT_UTF8))
+    match kind {
+        Kind::String => Ok(Value::Text(raw)),
+        Kind::Bytes => Ok(Value::Bytes(raw)),
+        Kind::Message(_) | Kind::Group(_) => Ok(Value::Nothing),
+        _ => number(kind, &mut Reader::new(raw)),
+    }
 }
-
-pub(super) const NOT_UTF8: &str = "text is not UTF-8";
 
 /// Reads the next number of a packed run, or the only one.
 pub(super) fn number<'a>(kind: Kind, reader: &mut Reader<'_>) -> Read<Value<'a>> {
@@ -92,7 +90,7 @@ fn unzigzag(value: u64) -> i64 {
 /// The value of a field that is not on the wire.
 pub(super) fn default<'a>(kind: Kind) -> Value<'a> {
     match kind {
-        Kind::String => Value::Text(""),
+        Kind::String => Value::Text(&[]),
         Kind::Bytes => Value::Bytes(&[]),
         Kind::Bool => Value::Bool(false),
         Kind::Double | Kind::Float => Value::Real(0.0),
@@ -106,16 +104,14 @@ pub(super) fn default<'a>(kind: Kind) -> Value<'a> {
 impl<'a> Value<'a> {
     pub(super) fn bytes(&self) -> &'a [u8] {
         match self {
-            Value::Text(text) => text.as_bytes(),
-            Value::Bytes(bytes) => bytes,
+            Value::Text(bytes) | Value::Bytes(bytes) => bytes,
             _ => &[],
         }
     }
 
     fn text(&self) -> Option<&'a str> {
         match self {
-            Value::Text(text) => Some(text),
-            Value::Bytes(bytes) => str::from_utf8(bytes).ok(),
+            Value::Text(bytes) | Value::Bytes(bytes) => str::from_utf8(bytes).ok(),
             _ => None,
         }
     }
@@ -147,12 +143,20 @@ impl<'a> Value<'a> {
         matches!(self, Value::Real(number) if number.is_nan())
     }
 
-    fn length(&self, unit: Unit) -> u64 {
-        match (unit, self) {
-            (Unit::Characters, Value::Text(text)) => text.chars().count() as u64,
+    /// Whether the length is from `min` to `max`.
+    fn has_length(&self, unit: Unit, min: u64, max: u64) -> bool {
+        let bytes = self.bytes().len() as u64;
+        let length = match (unit, self) {
             (Unit::Elements, Value::Count(count)) => *count,
-            _ => self.bytes().len() as u64,
-        }
+            // A character takes one to four bytes, which mostly says enough.
+            (Unit::Characters, _) if bytes <= max && bytes.div_ceil(4) >= min => return true,
+            (Unit::Characters, Value::Text(text)) => {
+                let is_start = |byte: &&u8| **byte & 0xc0 != 0x80;
+                text.iter().filter(is_start).count() as u64
+            }
+            _ => bytes,
+        };
+        (min..=max).contains(&length)
     }
 
     fn compare(&self, limit: &Constant) -> Option<Ordering> {
@@ -185,7 +189,7 @@ impl Test {
             Test::NotIn(refused) => !is_any(refused),
             Test::Within(bounds) => bounds.hold(value),
             Test::Finite => !matches!(value, Value::Real(number) if !number.is_finite()),
-            Test::Length(unit, min, max) => (*min..=*max).contains(&value.length(*unit)),
+            Test::Length(unit, min, max) => value.has_length(*unit, *min, *max),
             Test::Matches { pattern, .. } => {
                 value.text().is_some_and(|text| pattern.is_match(text))
             }

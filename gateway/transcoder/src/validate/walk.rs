@@ -245,17 +245,16 @@ impl<'a> Walk<'a> {
         place: Place<'_>,
     ) -> Read<()> {
         let field = group.field;
-        let is_set = self.is_set(field, group.range.clone())?;
+        let mut is_set = !group.range.is_empty();
         if let Some(rules) = rules {
+            let value = self.value(field.kind, rules.value.form, group.range.clone())?;
+            is_set &= field.label != Label::Implicit || !value.is_default();
             let is_optional =
                 field.label != Label::Implicit || rules.value.ignore == Ignore::IfZero;
             match is_set {
                 false if rules.is_required => self.report(place.path, REQUIRED.0, REQUIRED.1),
                 false if is_optional => {}
-                _ => {
-                    let value = self.value(field.kind, rules.value.form, group.range.clone())?;
-                    self.checks(&rules.value.checks, &value, place.path);
-                }
+                _ => self.checks(&rules.value.checks, &value, place.path),
             }
         }
         if is_set {

@@ -2,7 +2,7 @@
 
 use super::{
     pieces::{Elements, Piece, fit},
-    value::{self, NOT_UTF8, raw_value},
+    value::{self, raw_value},
 };
 use crate::{
     error::ResponseError,
@@ -11,6 +11,7 @@ use crate::{
     wire::{Read, Reader, TOO_DEEP},
 };
 
+const NOT_UTF8: &str = "text is not UTF-8";
 const WRONG_WIRE_TYPE: &str = "the wire type is not the field's";
 
 /// Reads a message and all inside of it. Known fields in a foreign wire type are refused: other decoders may take them for

@@ -21,9 +21,15 @@ fn field(kind: &str, rules: &str) -> Value {
     message(&format!("{kind} v = 1 [(buf.validate.field).{rules}];"))["properties"]["v"].clone()
 }
 
+fn check<const N: usize>(cases: [(&str, &str, Value); N]) {
+    for (kind, rules, expected) in cases {
+        assert_eq!(field(kind, rules), expected, "{kind} {rules}");
+    }
+}
+
 #[test]
-fn rules_with_a_keyword_become_that_keyword() {
-    let cases = [
+fn rules_for_text_and_bytes_become_keywords() {
+    check([
         (
             "string",
             "string = {min_len: 2, max_len: 5}",
@@ -70,6 +76,17 @@ fn rules_with_a_keyword_become_that_keyword() {
             json!({"type": "string", "format": "uuid", "minLength": 1}),
         ),
         (
+            "bytes",
+            "bytes = {min_len: 1, max_len: 3}",
+            json!({"type": "string", "contentEncoding": "base64", "minLength": 2, "maxLength": 4}),
+        ),
+    ]);
+}
+
+#[test]
+fn rules_for_numbers_become_keywords() {
+    check([
+        (
             "int32",
             "int32 = {gt: 0, lte: 9}",
             json!({"type": "integer", "format": "int32", "exclusiveMinimum": 0, "maximum": 9}),
@@ -94,15 +111,16 @@ fn rules_with_a_keyword_become_that_keyword() {
             "int64.in = -5",
             json!({"type": "string", "format": "int64", "pattern": "^-?[0-9]+$", "enum": ["-5"]}),
         ),
+    ]);
+}
+
+#[test]
+fn rules_for_enums_lists_maps_and_wrappers_become_keywords() {
+    check([
         (
             "bool",
             "bool.const = true",
             json!({"type": "boolean", "enum": [true]}),
-        ),
-        (
-            "bytes",
-            "bytes = {min_len: 1, max_len: 3}",
-            json!({"type": "string", "contentEncoding": "base64", "minLength": 2, "maxLength": 4}),
         ),
         (
             "E",
@@ -130,10 +148,7 @@ fn rules_with_a_keyword_become_that_keyword() {
             "int32.lt = 4",
             json!({"type": ["integer", "null"], "format": "int32", "exclusiveMaximum": 4}),
         ),
-    ];
-    for (kind, rules, expected) in cases {
-        assert_eq!(field(kind, rules), expected, "{kind} {rules}");
-    }
+    ]);
 }
 
 #[test]

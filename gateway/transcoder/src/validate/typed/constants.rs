@@ -103,7 +103,10 @@ fn scalar(kind: Kind, raw: &[u8]) -> Read<Shown> {
             (Constant::Real(number), (number as f32).to_string())
         }
         Value::Real(number) => (Constant::Real(number), number.to_string()),
-        Value::Text(text) => (Constant::Bytes(text.as_bytes().into()), format!("`{text}`")),
+        Value::Text(text) => {
+            let shown = format!("`{}`", String::from_utf8_lossy(text));
+            (Constant::Bytes(text.into()), shown)
+        }
         other => {
             let bytes = other.bytes();
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

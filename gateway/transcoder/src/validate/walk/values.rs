@@ -23,7 +23,7 @@ impl<'a> Walk<'a> {
             Form::Wrapper(kind) => Ok(self.inner(1, kind, range)?.unwrap_or(value::default(kind))),
             Form::TypeUrl => {
                 let url = self.inner(1, Kind::String, range)?;
-                Ok(url.unwrap_or(Value::Text("")))
+                Ok(url.unwrap_or(Value::Text(&[])))
             }
             Form::Time => {
                 let part = |number, kind| match self.inner(number, kind, range.clone())? {
@@ -60,10 +60,8 @@ impl<'a> Walk<'a> {
             let mut reader = Reader::new(piece.raw);
             while let Some((number, wire_type)) = reader.tag()? {
                 let raw = raw_value(&mut reader, number, wire_type)?;
-                if (number, wire_type) == (1, WireType::Delimited)
-                    && let Value::Text(path) = value::decode(Kind::String, raw)?
-                {
-                    paths.push(path);
+                if (number, wire_type) == (1, WireType::Delimited) {
+                    paths.extend(str::from_utf8(raw));
                 }
             }
         }
