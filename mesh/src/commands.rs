@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod down;
 mod events;
+mod fuzz;
 mod sqlx;
 mod status;
 mod test;
@@ -55,6 +56,8 @@ enum Verb {
     /// Measures, in optimized builds
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Runs the fuzz targets of the transcoder; exits with 1 on a finding
+    Fuzz(fuzz::Args),
     /// Rewrites the offline data of the SQL of one crate
     Sqlx(sqlx::Args),
     /// Runs everything that CI runs: format, lints, dependencies, tests
@@ -93,6 +96,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
             Verb::Bench(verb) => bench::bench(verb),
+            Verb::Fuzz(args) => fuzz::fuzz(&args),
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),
         }

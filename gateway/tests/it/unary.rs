@@ -56,6 +56,44 @@ async fn head_has_the_headers_of_get() {
 }
 
 #[tokio::test]
+async fn forms_and_protobuf_say_the_same_as_json() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let json = gateway
+        .post(
+            "/v1/greetings",
+            "application/json",
+            r#"{"name":"Ada","times":2}"#,
+        )
+        .await;
+    assert_eq!(json.status, 200, "{:?}", json.body);
+    for (content_type, body) in [
+        (
+            "application/x-www-form-urlencoded",
+            &b"name=Ada&times=2"[..],
+        ),
+        ("application/x-protobuf", b"\x0a\x03Ada\x10\x02"),
+    ] {
+        let other = gateway.post("/v1/greetings", content_type, body).await;
+        assert_eq!(other.json()["text"], json.json()["text"], "{content_type}");
+    }
+    gateway
+        .post("/v1/greetings", "application/x-protobuf", &b"\x0a"[..])
+        .await
+        .assert_error(400, Code::InvalidArgument, "INVALID_PROTOBUF");
+}
+
+#[tokio::test]
+async fn streams_that_the_gateway_does_not_carry_yet_are_unimplemented() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    gateway
+        .post("/v1/chats", "application/json", "{}")
+        .await
+        .assert_error(501, Code::Unimplemented, "NOT_IMPLEMENTED");
+}
+
+#[tokio::test]
 async fn broken_rules_of_the_contract_are_all_told_as_services_tell_them() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;
@@ -121,6 +159,10 @@ async fn what_the_gateway_refuses_is_a_status_in_json() {
         .get("/v1/greetings/%zz")
         .await
         .assert_error(400, Code::InvalidArgument, "BAD_PATH");
+    gateway
+        .get(&"/a".repeat(100))
+        .await
+        .assert_error(414, Code::InvalidArgument, "PATH_TOO_LONG");
     gateway.get("/v1/greetings/a?time=1").await.assert_error(
         400,
         Code::InvalidArgument,

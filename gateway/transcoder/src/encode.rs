@@ -27,6 +27,8 @@ pub(crate) struct Pin<'a> {
     pub(crate) fields: &'a [usize],
     /// Tag and value of the scalar; empty for the default of a field without presence.
     pub(crate) wire: &'a [u8],
+    /// Whether another value in the body is dropped instead of refused.
+    pub(crate) is_silent: bool,
 }
 
 type Done<T = ()> = Result<T, Failure>;
@@ -128,7 +130,7 @@ impl<'a> Encoder<'a> {
             self.out.truncate(start);
         }
         if let Some(pin) = leaf {
-            if self.out[start..] != *pin.wire {
+            if !pin.is_silent && self.out[start..] != *pin.wire {
                 let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
                 return Err(failure.offset(at));
             }
@@ -164,7 +166,7 @@ impl<'a> Encoder<'a> {
             .iter()
             .map(|pin| Pin {
                 fields: &pin.fields[1..],
-                wire: pin.wire,
+                ..*pin
             })
             .collect();
         self.message(id, &inner)

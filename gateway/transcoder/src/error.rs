@@ -58,7 +58,19 @@ pub enum RouteError {
         /// What the `Allow` header lists, sorted by name.
         allow: Vec<http::Method>,
     },
-    /// The path itself is malformed or over a bound (400).
+    /// The path matches without the slash at its end (308).
+    #[error("the path is {location:?}, without a slash at the end")]
+    Redirect {
+        /// The raw path that matches; the caller adds the query of the request.
+        location: String,
+    },
+    /// The path is over a bound (414).
+    #[error("bad path: {reason}")]
+    PathTooLong {
+        /// Which bound.
+        reason: &'static str,
+    },
+    /// The path itself is malformed (400).
     #[error("bad path: {reason}")]
     BadPath {
         /// What is wrong with it.
@@ -71,6 +83,8 @@ pub enum RouteError {
 pub enum Rule {
     /// The body is not JSON (RFC 8259), or not UTF-8.
     Syntax,
+    /// The body is not protobuf wire format, or holds a string that is not UTF-8.
+    Protobuf,
     /// A JSON value has the wrong type, format or range for its field.
     InvalidValue,
     /// No field has this name, or it can't be set from here.
@@ -92,6 +106,7 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Rule::Syntax => "INVALID_JSON",
+            Rule::Protobuf => "INVALID_PROTOBUF",
             Rule::InvalidValue => "INVALID_VALUE",
             Rule::UnknownField => "UNKNOWN_FIELD",
             Rule::Duplicate => "DUPLICATE_FIELD",

@@ -37,11 +37,16 @@ mod wkt;
 pub use accept::accepts;
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
 pub use limits::{
-    MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
-    MAX_QUERY_VALUE_BYTES, MAX_VIOLATIONS,
+    MAX_BODY_VALUES, MAX_DEPTH, MAX_MASK_BYTES, MAX_PATH_BYTES, MAX_PATH_SEGMENTS,
+    MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, MAX_ROUTE_STEPS, MAX_VIOLATIONS,
 };
 pub use openapi::{Info, OpenApi};
-pub use options::{Clock, JsonOptions, Options, ValidationOptions};
+pub use options::{
+    BindingConflict, Clock, DefaultBindings, DuplicateQuery, HttpOptions, HttpRule, JsonOptions,
+    Options, PathDecoding, TrailingSlash, UnexpectedBody, UnknownQuery, ValidationOptions,
+};
+pub use query::SystemParameters;
+pub use request::{BoundField, Content, Source, UnsupportedMediaType};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};

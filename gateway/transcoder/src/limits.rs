@@ -3,13 +3,13 @@
 /// Nesting of JSON values and of messages on the wire: what protobuf implementations accept, and small enough for any stack.
 pub const MAX_DEPTH: usize = 100;
 
-/// Query parameters of one request: duplicates are found by comparing all pairs, so the count must stay small.
+/// Parameters of one query, or pairs of one form: duplicates are found by comparing all pairs, so the count must stay small.
 pub const MAX_QUERY_PAIRS: usize = 128;
 
-/// Bytes of one raw query key: longer than any real field path, too short to be used as a payload.
+/// Bytes of one raw key of a query or form: longer than any real field path, too short to be used as a payload.
 pub const MAX_QUERY_KEY_BYTES: usize = 4 * 1024;
 
-/// Bytes of one raw query value: a field mask or a token fits; larger data belongs into a body.
+/// Bytes of one raw value of a query or form: a field mask or a token fits; larger data belongs into a body.
 pub const MAX_QUERY_VALUE_BYTES: usize = 16 * 1024;
 
 /// Bytes of one raw request path: what common servers and proxies accept; spans of segments are kept in 16 bits.
@@ -17,6 +17,17 @@ pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
 /// Segments of one request path: spans live in a fixed array on the stack, and a `**` may be tried once per segment.
 pub const MAX_PATH_SEGMENTS: usize = 64;
+
+/// Places of the routing tables that one path may visit. Without backtracking it visits one per segment; templates that overlap in
+/// many ways can make a hostile path visit as many as there are segments in all templates.
+pub const MAX_ROUTE_STEPS: u32 = 16 * 1024;
+
+/// JSON values (of lists, maps and objects together) or protobuf fields of one request body: each becomes an object in the
+/// upstream's memory that is many times larger than its text.
+pub const MAX_BODY_VALUES: usize = 1 << 20;
+
+/// Bytes of the update mask that a PATCH derives from its body: leaves deep down repeat all names above them.
+pub const MAX_MASK_BYTES: usize = 64 * 1024;
 
 /// Bytes of a file's package name, as in protoc: each package around it is an entry of its own in the table of names.
 pub(crate) const MAX_PACKAGE_BYTES: usize = 511;

@@ -1,12 +1,22 @@
 //! Where the standards leave a choice: what a schema is compiled with.
 
+mod dialect;
+mod http;
+
 use std::time::SystemTime;
+
+pub use http::{
+    BindingConflict, DefaultBindings, DuplicateQuery, HttpOptions, HttpRule, PathDecoding,
+    TrailingSlash, UnexpectedBody, UnknownQuery,
+};
 
 /// Choices for one schema. The defaults are the strict reading of the standards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// How messages look as JSON.
     pub json: JsonOptions,
+    /// How HTTP requests become messages.
+    pub http: HttpOptions,
     /// How the rules of `buf.validate` are enforced.
     pub validation: ValidationOptions,
 }

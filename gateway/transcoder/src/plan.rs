@@ -75,7 +75,6 @@ pub(crate) struct FieldPlan {
     #[allow(dead_code, reason = "for checks of presence")]
     pub(crate) is_required: bool,
     /// A string that the wire format refuses unless it is UTF-8. JSON never takes another.
-    #[allow(dead_code, reason = "for the writer of canonical bytes")]
     pub(crate) is_utf8_checked: bool,
     /// Tag of one value; of the whole run where the field is packed.
     pub(crate) tag: Tag,
@@ -207,6 +206,14 @@ impl Kind {
 impl EnumPlan {
     pub(crate) fn number(&self, name: &str) -> Option<i32> {
         self.names.get(name).map(|index| self.numbers[index])
+    }
+
+    /// The value with this name in any case; the first one by number, where several differ by case alone.
+    pub(crate) fn number_ignoring_case(&self, name: &str) -> Option<i32> {
+        let quoted = |(_, own): &&(i32, Box<str>)| own.trim_matches('"').eq_ignore_ascii_case(name);
+        self.number(name)
+            .or_else(|| self.number(&name.to_ascii_uppercase()))
+            .or_else(|| self.quoted.iter().find(quoted).map(|(number, _)| *number))
     }
 
     pub(crate) fn quoted_name(&self, number: i32) -> Option<&str> {

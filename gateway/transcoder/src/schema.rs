@@ -1,5 +1,6 @@
 //! A compiled schema: types, methods and routes of one descriptor set.
 
+mod bindings;
 pub(crate) mod builtin;
 mod rules;
 
@@ -11,13 +12,17 @@ use std::{
 use crate::{
     descriptor::{self, MethodDef, Pool, ServiceDef},
     error::{CompileError, Problem, RouteError},
+    options::HttpRule,
     options::Options,
     plan::{self, MessageId, Types},
-    route::{Match, Route, Router},
+    route::{Match, Route, Router, RouterBuilder},
     validate::{self, Validator},
 };
 
 pub(crate) use crate::descriptor::Place;
+pub(crate) use rules::HttpConfig;
+
+use bindings::Bindings;
 
 /// Everything compiled from one descriptor set. Immutable; share it behind an `Arc`.
 #[derive(Debug)]
@@ -95,9 +100,14 @@ impl Schema {
             router: Router::default(),
             notes,
         };
+        let mut router = RouterBuilder::default();
+        let mut bindings = Bindings::new(&schema.types.options.http);
         for service in &pool.services {
-            schema.add_service(&pool, service, &mut problems);
+            schema.add_service(&pool, service, &mut bindings, &mut router, &mut problems);
         }
+        schema.add_default_bindings(&mut bindings, &mut router);
+        problems.extend(bindings.unknown(&schema.services));
+        schema.router = router.finish(&schema.types.options.http);
         if problems.is_empty() {
             Ok(schema)
         } else {
@@ -149,7 +159,19 @@ impl Schema {
         self.router.routes()
     }
 
-    fn add_service(&mut self, pool: &Pool, service: &ServiceDef, problems: &mut Vec<Problem>) {
+    #[cfg(test)]
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    fn add_service(
+        &mut self,
+        pool: &Pool,
+        service: &ServiceDef,
+        bindings: &mut Bindings,
+        router: &mut RouterBuilder,
+        problems: &mut Vec<Problem>,
+    ) {
         for definition in &service.methods {
             let place = pool.place_of_option(
                 &definition.source,
@@ -167,18 +189,39 @@ impl Schema {
                 options.idempotency(),
             ));
             self.methods.insert(method.path.clone(), method.clone());
-            let Some(rule) = options.http else { continue };
-            let mut compiler = rules::Compiler {
-                types: &self.types,
-                method: &method,
-                place: &place,
-                problems,
-                notes: &mut self.notes,
-            };
-            for route in compiler.compile(&rule) {
-                if let Err(reason) = self.router.insert(route, &place) {
-                    problems.push(place.problem(reason));
-                }
+            if let Some((rule, place)) = bindings.rule(&method, options.into_rule(), &place) {
+                self.add_rule(&method, &rule, &place, router, problems);
+            }
+        }
+    }
+
+    /// A default binding yields to a rule that has its path already.
+    fn add_default_bindings(&mut self, bindings: &mut Bindings, router: &mut RouterBuilder) {
+        for (method, place, rule) in bindings.take_defaults() {
+            let mut clashes = Vec::new();
+            self.add_rule(&method, &rule, &place, router, &mut clashes);
+            self.notes.extend(clashes);
+        }
+    }
+
+    fn add_rule(
+        &mut self,
+        method: &Arc<MethodPlan>,
+        rule: &HttpRule,
+        place: &Place,
+        router: &mut RouterBuilder,
+        problems: &mut Vec<Problem>,
+    ) {
+        let mut compiler = rules::Compiler {
+            types: &self.types,
+            method,
+            place,
+            problems,
+            notes: &mut self.notes,
+        };
+        for route in compiler.compile(rule) {
+            if let Err(reason) = router.insert(route, place) {
+                problems.push(place.problem(reason));
             }
         }
     }

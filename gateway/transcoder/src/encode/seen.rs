@@ -1,5 +1,7 @@
 //! Finding what is set twice.
 
+use std::borrow::Cow;
+
 use crate::{
     plan::Kind,
     wire::{Read, Reader, WireType},
@@ -41,12 +43,14 @@ impl Seen {
     }
 }
 
+const NONE: &[u8] = &[];
+
 /// Maps up to this size are compared pair by pair, without an allocation.
 const FEW: usize = 8;
 
 /// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
 pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
-    let mut few = [&wire[..0]; FEW];
+    let mut few = [const { Cow::Borrowed(NONE) }; FEW];
     let mut many = Vec::new();
     let mut count = 0;
     let mut reader = Reader::new(wire);
@@ -71,7 +75,7 @@ pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
 }
 
 /// The bytes of an entry's key; none for the default, which may also be left out.
-pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<&[u8]> {
+pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     let mut key = &entry[..0];
     let mut reader = Reader::new(entry);
     while let Some((number, wire_type)) = reader.tag()? {
@@ -85,8 +89,43 @@ pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<&[u8]> {
             }
         }
     }
+    if kind.wire_type() == WireType::Varint && !key.is_empty() {
+        return canonical_varint(key, kind);
+    }
     let is_default = kind != Kind::String && key.iter().all(|byte| *byte == 0);
-    Ok(if is_default { &entry[..0] } else { key })
+    Ok(Cow::Borrowed(if is_default { &entry[..0] } else { key }))
+}
+
+/// The one encoding of the value that a reader takes a varint for: it may be longer than needed, or wider than its type.
+fn canonical_varint(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
+    let raw = Reader::new(key).varint()?;
+    let value = match kind {
+        Kind::Bool => u64::from(raw != 0),
+        Kind::Int32 => i64::from(raw as i32) as u64,
+        Kind::Uint32 | Kind::Sint32 => u64::from(raw as u32),
+        _ => raw,
+    };
+    if value == 0 {
+        return Ok(Cow::Borrowed(&key[..0]));
+    }
+    let mut encoded = [0; 10];
+    let mut rest = value;
+    let mut length = 0;
+    for byte in &mut encoded {
+        length += 1;
+        *byte = (rest & 0x7f) as u8;
+        rest >>= 7;
+        if rest == 0 {
+            break;
+        }
+        *byte |= 0x80;
+    }
+    let encoded = &encoded[..length];
+    Ok(if encoded == key {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(encoded.to_vec())
+    })
 }
 
 #[cfg(test)]
@@ -115,6 +154,35 @@ mod tests {
             let mut absent = entries;
             absent.extend([0x0a, 0]);
             assert_eq!(has_duplicate_key(&absent, Kind::Int32), Ok(true), "{count}");
+        }
+    }
+
+    #[test]
+    fn keys_are_equal_when_their_values_are() {
+        let same: [(Kind, &[u8], &[u8]); 6] = [
+            (Kind::Bool, &[1], &[2]),
+            (Kind::Int64, &[5], &[0x85, 0x00]),
+            (Kind::Uint64, &[], &[0x80, 0x00]),
+            (
+                Kind::Uint64,
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+            ),
+            (Kind::Uint32, &[7], &[0x87, 0x80, 0x80, 0x80, 0x10]),
+            (
+                Kind::Int32,
+                &[0xff, 0xff, 0xff, 0xff, 0x0f],
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+            ),
+        ];
+        let entry = |key: &[u8]| match key {
+            [] => Vec::new(),
+            key => [&[0x08], key].concat(),
+        };
+        for (kind, one, two) in same {
+            let (one, two) = (entry(one), entry(two));
+            assert_eq!(key_of(&one, kind), key_of(&two, kind), "{kind:?}");
+            assert_ne!(key_of(&one, kind), key_of(&[0x08, 9], Kind::Int64));
         }
     }
 }

@@ -40,7 +40,7 @@ impl<'a> Document<'a> {
             let own = self.path_parameter(route, path, parameter, name);
             parameters.push(own.into());
         }
-        if route.body != Body::Whole {
+        if route.body != Body::Whole || self.types.options.http.query_beside_body {
             parameters.extend(self.query_parameters(route));
         }
         parameters
@@ -213,6 +213,15 @@ impl<'a> Document<'a> {
                     return;
                 }
                 let parameter = self.query_parameter(id, index, definition, leaves);
+                leaves.found.push(parameter.into());
+            }
+            (_, Some(Shape::Struct | Shape::Value | Shape::ListValue)) if field.is_singular() => {
+                // JSON text.
+                let mut parameter = self.query_parameter(id, index, definition, leaves);
+                if let Some(schema) = parameter.remove("schema") {
+                    let media = Object::new().with("schema", schema);
+                    parameter.set("content", Object::new().with("application/json", media));
+                }
                 leaves.found.push(parameter.into());
             }
             // The others have no form in a query.

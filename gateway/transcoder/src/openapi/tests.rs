@@ -244,7 +244,7 @@ fn every_leaf_that_path_and_body_leave_is_a_query_parameter() {
     };
     assert_eq!(
         names("post: '/v1/{id}' body: 'body'"),
-        ["part.someText", "part.other.yes", "many", "at"]
+        ["part.someText", "part.other.yes", "many", "at", "value"]
     );
     assert_eq!(names("post: '/v1/{id}' body: '*'"), [""; 0]);
 }

@@ -94,8 +94,9 @@ impl Decoder<'_> {
                 // Messages merge field by field, which is what their concatenation decodes to.
                 let mut content = Cow::Borrowed(content(field, last)?);
                 if group.len() > 1 {
-                    let parts: Read<Vec<&[u8]>> =
-                        group.iter().map(|o| self::content(field, o)).collect();
+                    // Each has to be a message of its own: two halves of one are malformed.
+                    let part = |o| self::content(field, o).and_then(well_formed);
+                    let parts: Read<Vec<&[u8]>> = group.iter().map(part).collect();
                     content = Cow::Owned(parts?.concat());
                 }
                 self.message(id, &content, depth + 1).map(|()| false)
@@ -124,7 +125,7 @@ impl Decoder<'_> {
         self.out.push(b'{');
         let mut is_first = true;
         for (position, entry) in entries.into_iter().enumerate() {
-            if last.get(key_of(entry, key_kind)?) == Some(&position) {
+            if last.get(&key_of(entry, key_kind)?) == Some(&position) {
                 self.entry(field, entry, is_first, depth)?;
                 is_first = false;
             }
@@ -246,4 +247,13 @@ fn content<'w>(field: &FieldPlan, occurrence: &Occurrence<'w>) -> Read<&'w [u8]>
         Kind::Group(_) => value.group(field.number),
         _ => value.delimited(),
     }
+}
+
+/// Walks over the fields of a message.
+fn well_formed(wire: &[u8]) -> Read<&[u8]> {
+    let mut reader = Reader::new(wire);
+    while let Some((number, wire_type)) = reader.tag()? {
+        reader.skip(number, wire_type)?;
+    }
+    Ok(wire)
 }
