@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bench;
+mod conformance;
 mod demo;
 mod down;
 mod events;
@@ -53,6 +54,9 @@ enum Verb {
     /// Breaks a mesh of its own on purpose and checks that nothing was lost or doubled
     #[command(subcommand)]
     Verify(verify::Verb),
+    /// Runs official conformance suites against what this checkout builds
+    #[command(subcommand)]
+    Conformance(conformance::Verb),
     /// Measures, in optimized builds
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -95,6 +99,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Demo(args) => demo::demo(args).await,
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
+            Verb::Conformance(verb) => conformance::conformance(verb).await,
             Verb::Bench(verb) => bench::bench(verb),
             Verb::Fuzz(args) => fuzz::fuzz(&args),
             Verb::Sqlx(args) => sqlx::sqlx(args).await,

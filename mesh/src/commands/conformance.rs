@@ -1,0 +1,34 @@
+//! `mesh conformance`: runs official suites, which others wrote, against what this checkout builds.
+
+mod openapi;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// OpenAPI documents of the contracts, given to the official validator, and their examples to their own schemas
+    Openapi(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn conformance(verb: Verb) -> Result<ExitCode> {
+    let ui = Ui::detect();
+    let passed = match verb {
+        Verb::Openapi(args) => openapi::openapi(ui, args.json)?,
+    };
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
