@@ -6,6 +6,7 @@
 //! - Methods that OpenAPI does not know (`custom` kinds, and `*` for all methods) stand under `x-methods` of their path.
 //! - Validation rules that have no keyword in JSON Schema are sentences of the description.
 //! - A stream is documented by the schema of one message, or of an array of them, beside the content type of each framing.
+//! - `x-grpc-method` is the path of the method behind an operation.
 //! - Every operation has the error body of the transcoder as `default`, and a response per status that its comment tells of.
 //!
 //! Sources of the rules: the OpenAPI Specification 3.1, JSON Schema 2020-12, the ProtoJSON guide of protobuf.dev.
@@ -40,6 +41,7 @@ use self::{
 use crate::{
     descriptor::{self, FieldDef, MethodDef, Place, Pool, ServiceDef},
     error::{CompileError, Problem},
+    limits::MAX_PROBLEMS,
     plan::{FieldPlan, MessageId, Types},
     route::Route,
     schema::{MethodPlan, Schema, builtin},
@@ -63,7 +65,7 @@ pub struct Info {
 pub struct OpenApi {
     /// The document as JSON text. Equal schemas give equal text.
     pub json: String,
-    /// What could not be said in it: examples that are none, routes that OpenAPI can't tell apart.
+    /// What could not be said in it: examples that are none, routes that OpenAPI can't tell apart. No more than a thousand.
     pub notes: Vec<Problem>,
 }
 
@@ -298,7 +300,7 @@ impl<'a> Document<'a> {
     fn note(&mut self, place: &Place, reason: impl Into<String>) {
         let note = place.problem(reason);
         // A field is written once per place where it stands: in its message, in a body, as a parameter.
-        if !self.notes.contains(&note) {
+        if self.notes.len() < MAX_PROBLEMS && !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }

@@ -1,5 +1,7 @@
 //! Which fields must be there, and which exclude each other.
 
+use std::collections::HashSet;
+
 use super::{
     Document,
     options::{self, Behavior},
@@ -29,25 +31,7 @@ impl Document<'_> {
         schema: &mut Object,
     ) {
         let plan = self.types.message(id);
-        let rules = self.types.rules.messages.get(id);
-        let mut groups = Vec::new();
-        let oneofs = definition.oneofs.iter().filter(|oneof| !oneof.is_synthetic);
-        for (number, oneof) in (0..).zip(oneofs) {
-            let members =
-                (0..plan.fields.len()).filter(|at| plan.fields[*at].oneof == Some(number));
-            let required = rules.is_some_and(|rules| {
-                rules
-                    .required_oneofs
-                    .iter()
-                    .any(|required| required.name == oneof.name)
-            });
-            groups.push((members.collect::<Vec<_>>(), required));
-        }
-        let rules = rules.into_iter().flat_map(|rules| &rules.choices);
-        groups.extend(rules.map(|choice| {
-            let members = choice.members.iter().map(|member| *member as usize);
-            (members.collect(), choice.is_required)
-        }));
+        let mut groups = self.groups(id, definition);
         // A path may have set a member already, of which this schema knows nothing.
         groups.retain(|(members, _)| !members.iter().any(|member| without.contains(member)));
         let constraints: Vec<Object> = groups
@@ -63,6 +47,29 @@ impl Document<'_> {
             1 => constraints.into_iter().for_each(|only| schema.merge(only)),
             _ => schema.set("allOf", Json::list(constraints)),
         }
+    }
+
+    /// The fields that exclude each other, and whether one of them must be set: oneofs, and choices that rules make.
+    fn groups(&self, id: MessageId, definition: &MessageDef) -> Vec<(Vec<usize>, bool)> {
+        let rules = self.types.rules.messages.get(id);
+        let required = rules.into_iter().flat_map(|rules| &rules.required_oneofs);
+        let required: HashSet<&str> = required.map(|oneof| &*oneof.name).collect();
+        let oneofs = definition.oneofs.iter().filter(|oneof| !oneof.is_synthetic);
+        let mut groups: Vec<(Vec<usize>, bool)> = oneofs
+            .map(|oneof| (Vec::new(), required.contains(&*oneof.name)))
+            .collect();
+        for (at, field) in self.types.message(id).fields.iter().enumerate() {
+            let oneof = field.oneof.map(usize::from);
+            if let Some((members, _)) = oneof.and_then(|oneof| groups.get_mut(oneof)) {
+                members.push(at);
+            }
+        }
+        let choices = rules.into_iter().flat_map(|rules| &rules.choices);
+        groups.extend(choices.map(|choice| {
+            let members = choice.members.iter().map(|member| *member as usize);
+            (members.collect(), choice.is_required)
+        }));
+        groups
     }
 }
 
