@@ -1,23 +1,26 @@
 //! JSON text to protobuf wire bytes, in one pass over the text.
 
+mod repeated;
+mod scalars;
 mod seen;
 mod well_known;
 
 use crate::{
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
-    plan::{EnumId, FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    scalar,
+    plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
     wire::{WireType, close, open, put_varint},
 };
 
-pub(crate) use seen::{Seen, has_duplicate_key, key_of};
+pub(crate) use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
 
 /// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
 pub(crate) struct Encoder<'a> {
     pub(crate) types: &'a Types,
     pub(crate) cursor: Cursor<'a>,
     pub(crate) out: &'a mut Vec<u8>,
+    /// Bytes read only to find the `@type` behind them.
+    ahead: usize,
 }
 
 /// A field that the path has set: the body may repeat the value, not change it.
@@ -33,14 +36,43 @@ pub(crate) struct Pin<'a> {
 
 type Done<T = ()> = Result<T, Failure>;
 
+/// What a value has become on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Value,
+    /// Its type's default, written all the same.
+    Default,
+    /// An unknown name of an enum value, where the unknown is ignored.
+    Nothing,
+}
+
+impl From<bool> for Written {
+    #[inline]
+    fn from(is_default: bool) -> Self {
+        if is_default {
+            Written::Default
+        } else {
+            Written::Value
+        }
+    }
+}
+
 impl<'a> Encoder<'a> {
+    pub(crate) fn new(types: &'a Types, cursor: Cursor<'a>, out: &'a mut Vec<u8>) -> Self {
+        Encoder {
+            types,
+            cursor,
+            out,
+            ahead: 0,
+        }
+    }
+
     /// Appends the content of a message of type `id`.
     pub(crate) fn message(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {
         let plan = self.types.message(id);
         match plan.shape {
             Shape::Object | Shape::Empty => {
-                self.require(Token::Object)?;
-                self.cursor.begin_object()?;
+                self.begin_object()?;
                 self.members(plan, pins, false)
             }
             _ => self.well_known(plan),
@@ -48,10 +80,9 @@ impl<'a> Encoder<'a> {
     }
 
     /// Appends one field: tag and value, or nothing for `null`.
+    #[inline]
     pub(crate) fn field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
-        if self.cursor.peek()? == Token::Null
-            && !(field.is_singular() && self.takes_null(field.kind))
-        {
+        if self.cursor.is_next(b'n') && !(field.is_singular() && self.takes_null(field.kind)) {
             return self.cursor.literal("null");
         }
         match field.label {
@@ -70,23 +101,50 @@ impl<'a> Encoder<'a> {
                 oneofs.insert(usize::from(oneof));
             }
         }
+        let mut has_type = is_any.then_some(false);
         let mut guess = 0;
         let mut is_first = true;
-        while let Some(key) = self.cursor.next_key(is_first)? {
+        while self.cursor.next_member(is_first)? {
             is_first = false;
-            let Some(index) = plan.by_name(&key, guess) else {
-                self.unknown(&key, is_any)?;
+            let Some(index) = self.next_field(plan, guess, &mut has_type)? else {
                 continue;
             };
             guess = index + 1;
             let field = &plan.fields[index];
             let pins = pins_of(pins, index);
-            self.member(field, index, pins, &mut fields, &mut oneofs)
-                .map_err(|failure| failure.in_field(&field.json_name))?;
+            let member = self.member(field, index, pins, &mut fields, &mut oneofs);
+            if let Err(failure) = member {
+                return Err(failure.in_field(&field.json_name));
+            }
         }
         Ok(())
     }
 
+    /// Reads a key; `None` if no field has it, and its value is passed over. Callers mostly send fields in the order of the
+    /// schema, so that the next ones are tried before all names are searched.
+    #[inline]
+    fn next_field(
+        &mut self,
+        plan: &MessagePlan,
+        guess: usize,
+        has_type: &mut Option<bool>,
+    ) -> Done<Option<usize>> {
+        for index in [guess, guess + 1] {
+            if let Some(field) = plan.fields.get(index)
+                && self.cursor.take_key(&field.key)
+            {
+                return Ok(Some(index));
+            }
+        }
+        let key = self.cursor.key()?;
+        let index = plan.by_name(&key, usize::MAX);
+        if index.is_none() {
+            self.unknown(&key, has_type)?;
+        }
+        Ok(index)
+    }
+
+    #[inline]
     fn member(
         &mut self,
         field: &FieldPlan,
@@ -98,9 +156,8 @@ impl<'a> Encoder<'a> {
         if !fields.insert(index) {
             return Err(self.fail(Rule::Duplicate, "the field is set twice"));
         }
-        let is_null = self.cursor.peek()? == Token::Null && !self.takes_null(field.kind);
         if let Some(oneof) = field.oneof
-            && !is_null
+            && (!self.cursor.is_next(b'n') || self.takes_null(field.kind))
             && !oneofs.insert(usize::from(oneof))
             && pins.is_empty()
         {
@@ -109,15 +166,39 @@ impl<'a> Encoder<'a> {
         self.field(field, pins)
     }
 
-    fn unknown(&mut self, key: &str, is_any: bool) -> Done {
-        if (is_any && key == "@type") || self.types.options.json.ignore_unknown_fields {
-            return self.cursor.skip_value();
-        }
-        let failure = self.fail(Rule::UnknownField, "no field has this name");
-        Err(failure.in_field(key))
+    /// `has_type`: in an Any, whether its `@type` was there before.
+    #[cold]
+    fn unknown(&mut self, key: &str, has_type: &mut Option<bool>) -> Done {
+        let (rule, reason) = match has_type {
+            Some(has_type) if key == "@type" => {
+                if !std::mem::replace(has_type, true) {
+                    return self.cursor.skip_value();
+                }
+                (Rule::Duplicate, "the type is given twice")
+            }
+            _ if self.types.options.json.ignore_unknown_fields => return self.cursor.skip_value(),
+            _ => (Rule::UnknownField, "no field has this name"),
+        };
+        Err(self.fail(rule, reason).in_field(key))
     }
 
+    #[inline]
     fn singular(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
+        if !pins.is_empty() {
+            return self.pinned(field, pins);
+        }
+        let start = self.out.len();
+        field.tag.put(self.out);
+        match self.value(field, &[])? {
+            Written::Value => {}
+            Written::Default if field.label == Label::Explicit => {}
+            _ => self.out.truncate(start),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn pinned(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
         let start = self.out.len();
         let at = self.cursor.position();
         field.tag.put(self.out);
@@ -125,12 +206,13 @@ impl<'a> Encoder<'a> {
             [pin] if pin.fields.len() == 1 => (Some(pin), &pins[..0]),
             _ => (None, pins),
         };
-        let is_default = self.value(field, inner)?;
-        if is_default && field.label == Label::Implicit {
-            self.out.truncate(start);
+        match self.value(field, inner)? {
+            Written::Value => {}
+            Written::Default if field.label == Label::Explicit => {}
+            _ => self.out.truncate(start),
         }
         if let Some(pin) = leaf {
-            if !pin.is_silent && self.out[start..] != *pin.wire {
+            if !pin.is_silent && self.out.get(start..) != Some(pin.wire) {
                 let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
                 return Err(failure.offset(at));
             }
@@ -139,20 +221,21 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// The value of a singular field or of one element, without tag; returns whether it is the default.
-    fn value(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done<bool> {
+    /// The value of a singular field or of one element, without tag.
+    #[inline]
+    fn value(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done<Written> {
         match field.kind {
             Kind::Message(id) => {
                 let at = open(self.out);
                 self.inner(id, pins)?;
                 close(self.out, at);
-                Ok(false)
+                Ok(Written::Value)
             }
             Kind::Group(id) => {
                 self.inner(id, pins)?;
                 let end = field.number << 3 | WireType::EndGroup as u32;
                 put_varint(self.out, u64::from(end));
-                Ok(false)
+                Ok(Written::Value)
             }
             kind => self.scalar(kind),
         }
@@ -172,118 +255,6 @@ impl<'a> Encoder<'a> {
         self.message(id, &inner)
     }
 
-    fn list(&mut self, field: &FieldPlan) -> Done {
-        self.require(Token::Array)?;
-        self.cursor.begin_array()?;
-        let start = self.out.len();
-        let run = (field.label == Label::Packed).then(|| {
-            field.tag.put(self.out);
-            open(self.out)
-        });
-        let mut index = 0;
-        while self.cursor.next_element(index == 0)? {
-            if run.is_none() {
-                field.tag.put(self.out);
-            }
-            self.element(field)
-                .map_err(|failure| failure.at_index(index))?;
-            index += 1;
-        }
-        match run {
-            Some(_) if index == 0 => self.out.truncate(start),
-            Some(at) => close(self.out, at),
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn element(&mut self, field: &FieldPlan) -> Done {
-        if self.cursor.peek()? == Token::Null && !self.takes_null(field.kind) {
-            return Err(self.fail(Rule::InvalidValue, "null is no element"));
-        }
-        self.value(field, &[]).map(drop)
-    }
-
-    fn map(&mut self, field: &FieldPlan) -> Done {
-        self.require(Token::Object)?;
-        self.cursor.begin_object()?;
-        let start = self.out.len();
-        let entry = field.message().map(|id| &self.types.message(id).fields);
-        let Some([key_field, value_field]) = entry.map(Vec::as_slice) else {
-            return Err(self.fail(Rule::InvalidValue, "the map's entry type is malformed"));
-        };
-        let mut is_first = true;
-        while let Some(key) = self.cursor.next_key(is_first)? {
-            is_first = false;
-            field.tag.put(self.out);
-            let at = open(self.out);
-            key_field.tag.put(self.out);
-            scalar::put_text(self.types, key_field.kind, &key, self.out)
-                .map_err(|reason| self.fail(Rule::InvalidValue, reason).at_key(&key))?;
-            value_field.tag.put(self.out);
-            self.element(value_field)
-                .map_err(|failure| failure.at_key(&key))?;
-            close(self.out, at);
-        }
-        self.refuse_duplicate_keys(start, key_field)
-    }
-
-    /// Looks through the map entries written since `start`.
-    fn refuse_duplicate_keys(&self, start: usize, key: &FieldPlan) -> Done {
-        match has_duplicate_key(&self.out[start..], key.kind) {
-            Ok(false) => Ok(()),
-            _ => Err(self.fail(Rule::Duplicate, "a key of the map comes twice")),
-        }
-    }
-
-    fn scalar(&mut self, kind: Kind) -> Done<bool> {
-        let token = self.cursor.peek()?;
-        let at = self.cursor.position();
-        let put = match (kind, token) {
-            (Kind::String, Token::String) => return self.string(),
-            (Kind::Bytes, Token::String) => scalar::put_base64(&self.cursor.string()?, self.out),
-            (Kind::Bool, Token::True | Token::False) => {
-                let value = token == Token::True;
-                self.cursor.literal(if value { "true" } else { "false" })?;
-                Ok(scalar::put_bool(value, self.out))
-            }
-            (Kind::Enum(id), _) => self.enumeration(id, token)?,
-            (Kind::String | Kind::Bytes | Kind::Bool, _) => return Err(self.mismatch(kind, token)),
-            (_, Token::Number) => scalar::put_number(kind, self.cursor.number()?, self.out),
-            (_, Token::String) => scalar::put_number_text(kind, &self.cursor.string()?, self.out),
-            _ => return Err(self.mismatch(kind, token)),
-        };
-        put.map_err(|reason| RequestError::new(Rule::InvalidValue, reason).offset(at))
-    }
-
-    fn string(&mut self) -> Done<bool> {
-        if let Some(text) = self.cursor.plain_string()? {
-            put_varint(self.out, text.len() as u64);
-            self.out.extend_from_slice(text.as_bytes());
-            return Ok(text.is_empty());
-        }
-        let at = open(self.out);
-        self.cursor.string_into(self.out)?;
-        close(self.out, at);
-        Ok(false)
-    }
-
-    fn enumeration(&mut self, id: EnumId, token: Token) -> Done<scalar::Put> {
-        match token {
-            Token::String => {
-                let name = self.cursor.string()?;
-                Ok(scalar::put_enum_name(self.types, id, &name, self.out))
-            }
-            Token::Number => Ok(scalar::put_enum_number(self.cursor.number()?, self.out)),
-            Token::Null if self.types.enums[id].is_null => {
-                self.cursor.literal("null")?;
-                self.out.push(0);
-                Ok(Ok(true))
-            }
-            _ => Err(self.mismatch(Kind::Enum(id), token)),
-        }
-    }
-
     /// Whether `null` is a value of the type, and not the absence of one.
     fn takes_null(&self, kind: Kind) -> bool {
         match kind {
@@ -293,6 +264,23 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    #[inline]
+    fn begin_object(&mut self) -> Done {
+        if !self.cursor.is_next(b'{') {
+            self.require(Token::Object)?;
+        }
+        self.cursor.begin_object()
+    }
+
+    #[inline]
+    fn begin_array(&mut self) -> Done {
+        if !self.cursor.is_next(b'[') {
+            self.require(Token::Array)?;
+        }
+        self.cursor.begin_array()
+    }
+
+    #[cold]
     fn require(&mut self, token: Token) -> Done {
         match self.cursor.peek()? {
             found if found == token => Ok(()),
@@ -303,28 +291,24 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn mismatch(&self, kind: Kind, found: Token) -> Failure {
-        let expected = match kind {
-            Kind::Bool => "a boolean",
-            Kind::String => "a string",
-            Kind::Bytes => "base64 in a string",
-            Kind::Enum(_) => "the name or number of an enum value",
-            _ => "a number",
-        };
-        self.fail(
-            Rule::InvalidValue,
-            format!("expected {expected}, found {}", found.name()),
-        )
-    }
-
     /// A failure at the reader's position: in front of the value, unless some of it is read already.
+    #[cold]
     fn fail(&self, rule: Rule, description: impl Into<String>) -> Failure {
         RequestError::new(rule, description).offset(self.cursor.position())
     }
 }
 
+#[cold]
+fn invalid(reason: &'static str, at: usize) -> Failure {
+    RequestError::new(Rule::InvalidValue, reason).offset(at)
+}
+
 /// The pins below field `index`. Pins are sorted, so that they stand together.
+#[inline]
 fn pins_of<'p, 'a>(pins: &'p [Pin<'a>], index: usize) -> &'p [Pin<'a>] {
+    if pins.is_empty() {
+        return pins;
+    }
     let start = pins.partition_point(|pin| pin.fields[0] < index);
     let length = pins[start..].partition_point(|pin| pin.fields[0] == index);
     &pins[start..start + length]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::validate::Violations;
+use crate::{limits::MAX_SHOWN_CHARS, validate::Violations};
 
 /// What stops a descriptor set from being compiled: every problem, not only the first.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +156,7 @@ impl fmt::Display for RequestError {
 pub(crate) type Failure = Box<RequestError>;
 
 impl RequestError {
+    #[cold]
     pub(crate) fn new(rule: Rule, description: impl Into<String>) -> Failure {
         Box::new(RequestError {
             path: String::new(),
@@ -166,24 +167,37 @@ impl RequestError {
         })
     }
 
+    #[cold]
     pub(crate) fn offset(mut self: Box<Self>, offset: usize) -> Failure {
         self.offset.get_or_insert(offset);
         self
     }
 
     /// Puts one more element in front of the path, as the error leaves the value of field `name`.
+    #[cold]
     pub(crate) fn in_field(self: Box<Self>, name: &str) -> Failure {
-        self.within(name)
+        match name.char_indices().nth(MAX_SHOWN_CHARS) {
+            Some((end, _)) => self.within(&format!("{}…", name.get(..end).unwrap_or_default())),
+            None => self.within(name),
+        }
     }
 
+    #[cold]
     pub(crate) fn at_index(self: Box<Self>, index: usize) -> Failure {
         self.within(&format!("[{index}]"))
     }
 
+    #[cold]
     pub(crate) fn at_key(self: Box<Self>, key: &str) -> Failure {
-        self.within(&format!("[{key:?}]"))
+        let shown = key.char_indices().nth(MAX_SHOWN_CHARS);
+        match shown.and_then(|(end, _)| key.get(..end)) {
+            Some(start) => self.within(&format!("[\"{}…\"]", start.escape_debug())),
+            None => self.within(&format!("[{key:?}]")),
+        }
     }
 
+    /// Names and keys come cut to what is worth showing: a hostile one may be as long as its body, and is copied on every level
+    /// that the error passes.
     fn within(mut self: Box<Self>, element: &str) -> Failure {
         prepend(&mut self.path, element);
         for violation in &mut self.violations.listed {
@@ -215,16 +229,24 @@ impl fmt::Display for ResponseError {
 }
 
 impl ResponseError {
-    pub(crate) fn new(description: &'static str) -> Self {
-        ResponseError {
+    #[cold]
+    pub(crate) fn new(description: &'static str) -> Box<Self> {
+        Box::new(ResponseError {
             path: String::new(),
             description,
-        }
+        })
     }
 
-    pub(crate) fn in_field(mut self, name: &str) -> Self {
+    #[cold]
+    pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Box<Self> {
         prepend(&mut self.path, name);
         self
+    }
+}
+
+impl From<Box<ResponseError>> for ResponseError {
+    fn from(error: Box<ResponseError>) -> Self {
+        *error
     }
 }
 

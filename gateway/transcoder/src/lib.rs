@@ -10,6 +10,7 @@ mod accept;
 mod descriptor;
 mod encode;
 mod error;
+mod fields;
 mod json;
 mod limits;
 mod mask;
@@ -36,14 +37,16 @@ mod wkt;
 
 pub use accept::accepts;
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
+pub use fields::Fields;
 pub use limits::{
     MAX_BODY_VALUES, MAX_DEPTH, MAX_MASK_BYTES, MAX_PATH_BYTES, MAX_PATH_SEGMENTS,
     MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, MAX_ROUTE_STEPS, MAX_VIOLATIONS,
 };
 pub use openapi::{Info, OpenApi};
 pub use options::{
-    BindingConflict, Clock, DefaultBindings, DuplicateQuery, HttpOptions, HttpRule, JsonOptions,
-    Options, PathDecoding, TrailingSlash, UnexpectedBody, UnknownQuery, ValidationOptions,
+    BindingConflict, Clock, DefaultBindings, DuplicateQuery, EmitDefaults, HttpOptions, HttpRule,
+    JsonOptions, Options, PathDecoding, TrailingSlash, UnexpectedBody, UnknownQuery,
+    ValidationOptions,
 };
 pub use query::SystemParameters;
 pub use request::{BoundField, Content, Source, UnsupportedMediaType};

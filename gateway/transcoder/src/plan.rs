@@ -5,6 +5,7 @@ mod build;
 use std::collections::HashMap;
 
 use crate::{
+    json::{Key, Literal},
     names::NameTable,
     options::Options,
     validate::Rules,
@@ -65,8 +66,8 @@ pub(crate) struct FieldPlan {
     pub(crate) number: u32,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
-    /// `"jsonName":`, ready to be copied.
-    pub(crate) key: Box<str>,
+    /// The key in responses, and what is tried first on those of requests.
+    pub(crate) key: Key,
     pub(crate) kind: Kind,
     pub(crate) label: Label,
     pub(crate) oneof: Option<u16>,
@@ -124,7 +125,7 @@ pub(crate) struct EnumPlan {
     names: NameTable,
     numbers: Vec<i32>,
     /// Sorted by number; the name is quoted. Of aliases, the one declared first.
-    quoted: Vec<(i32, Box<str>)>,
+    quoted: Vec<(i32, Literal)>,
 }
 
 // === impl Types ===
@@ -132,6 +133,17 @@ pub(crate) struct EnumPlan {
 impl Types {
     pub(crate) fn message(&self, id: MessageId) -> &MessagePlan {
         &self.messages[id]
+    }
+
+    /// Puts the proto names into responses, where the options say so.
+    fn choose_keys(&mut self) {
+        if !self.options.json.preserve_proto_field_names {
+            return;
+        }
+        let fields = self.messages.iter_mut().flat_map(|m| &mut m.fields);
+        for field in fields.filter(|field| !field.is_extension) {
+            field.key = Key::new(&field.name);
+        }
     }
 
     /// The type that an Any's URL names: what follows the last slash.
@@ -152,6 +164,7 @@ impl MessagePlan {
         }
     }
 
+    #[inline]
     pub(crate) fn by_number(&self, number: u32) -> Option<usize> {
         match self.dense.get(number as usize) {
             Some(0) => None,
@@ -169,6 +182,15 @@ impl MessagePlan {
 impl FieldPlan {
     pub(crate) fn is_singular(&self) -> bool {
         matches!(self.label, Label::Implicit | Label::Explicit)
+    }
+
+    /// Of one occurrence, which is one value or a packed run.
+    pub(crate) fn wire_type(&self, is_run: bool) -> WireType {
+        if is_run {
+            WireType::Delimited
+        } else {
+            self.kind.wire_type()
+        }
     }
 
     /// The message or group type of the field's values.
@@ -210,16 +232,17 @@ impl EnumPlan {
 
     /// The value with this name in any case; the first one by number, where several differ by case alone.
     pub(crate) fn number_ignoring_case(&self, name: &str) -> Option<i32> {
-        let quoted = |(_, own): &&(i32, Box<str>)| own.trim_matches('"').eq_ignore_ascii_case(name);
+        let quoted = |(_, own): &&(i32, Literal)| own.is_quoted(name);
         self.number(name)
             .or_else(|| self.number(&name.to_ascii_uppercase()))
             .or_else(|| self.quoted.iter().find(quoted).map(|(number, _)| *number))
     }
 
-    pub(crate) fn quoted_name(&self, number: i32) -> Option<&str> {
+    #[inline]
+    pub(crate) fn quoted_name(&self, number: i32) -> Option<&Literal> {
         let matches = |index: usize| {
             let (candidate, name) = self.quoted.get(index)?;
-            (*candidate == number).then_some(&**name)
+            (*candidate == number).then_some(name)
         };
         // Values mostly count up from zero, so that the number is the index.
         usize::try_from(number)

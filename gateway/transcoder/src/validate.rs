@@ -72,7 +72,7 @@ pub struct Validator {
 
 /// Checks a message that this crate has written itself.
 pub(crate) fn check_written(types: &Types, id: MessageId, wire: &[u8]) -> Result<(), Failure> {
-    let failure = |error: ResponseError| {
+    let failure = |error: Box<ResponseError>| {
         let failure = RequestError::new(Rule::InvalidValue, error.description);
         failure.in_field(&error.path)
     };
@@ -88,7 +88,7 @@ pub(crate) fn check_written(types: &Types, id: MessageId, wire: &[u8]) -> Result
     }
 }
 
-fn violations(types: &Types, id: MessageId, wire: &[u8]) -> Result<Violations, ResponseError> {
+fn violations(types: &Types, id: MessageId, wire: &[u8]) -> Result<Violations, Box<ResponseError>> {
     let Some(rules) = types.rules.messages.get(id) else {
         return Ok(Violations::default());
     };

@@ -1,6 +1,12 @@
 //! Protobuf wire format: reading and writing varints, fixed-width values, tags and length prefixes.
 
+mod put;
+
 use crate::{error::ResponseError, limits::MAX_DEPTH};
+
+pub(crate) use put::{
+    Tag, close, close_wide, open, open_wide, put_delimited, put_prefix, put_varint, put_word,
+};
 
 /// How a value is laid out on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,78 +19,6 @@ pub(crate) enum WireType {
     Fixed32 = 5,
 }
 
-/// A field tag, encoded once at compile time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tag {
-    bytes: [u8; 5],
-    len: u8,
-}
-
-impl Tag {
-    pub(crate) fn new(number: u32, wire_type: WireType) -> Self {
-        let mut bytes = [0; 5];
-        let mut rest = (number << 3) | wire_type as u32;
-        let mut len = 0;
-        while rest >= 0x80 {
-            bytes[len] = (rest as u8) | 0x80;
-            rest >>= 7;
-            len += 1;
-        }
-        bytes[len] = rest as u8;
-        Tag {
-            bytes,
-            len: len as u8 + 1,
-        }
-    }
-
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes[..usize::from(self.len)]);
-    }
-}
-
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-pub(crate) fn put_delimited(out: &mut Vec<u8>, tag: Tag, content: &[u8]) {
-    tag.put(out);
-    put_varint(out, content.len() as u64);
-    out.extend_from_slice(content);
-}
-
-/// Leaves one byte for a length that is not known yet, and returns where.
-pub(crate) fn open(out: &mut Vec<u8>) -> usize {
-    out.push(0);
-    out.len() - 1
-}
-
-/// Fills in the length of what was written since [`open`]; content of 128 bytes and more moves up to make room.
-pub(crate) fn close(out: &mut Vec<u8>, at: usize) {
-    let start = at + 1;
-    let length = out.len() - start;
-    if length < 0x80 {
-        out[at] = length as u8;
-        return;
-    }
-    let mut prefix = [0u8; 10];
-    let mut rest = length as u64;
-    let mut size = 0;
-    while rest >= 0x80 {
-        prefix[size] = (rest as u8) | 0x80;
-        rest >>= 7;
-        size += 1;
-    }
-    prefix[size] = rest as u8;
-    size += 1;
-    out.resize(out.len() + size - 1, 0);
-    out.copy_within(start..start + length, at + size);
-    out[at..at + size].copy_from_slice(&prefix[..size]);
-}
-
 pub(crate) const TRUNCATED: &str = "message ends in the middle of a field";
 pub(crate) const TOO_DEEP: &str = "message is nested too deeply";
 
@@ -94,13 +28,15 @@ pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
 }
 
-pub(crate) type Read<T> = Result<T, ResponseError>;
+/// Boxed, so that what is read comes back in registers.
+pub(crate) type Read<T> = Result<T, Box<ResponseError>>;
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(rest: &'a [u8]) -> Self {
         Reader { rest }
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Read<u64> {
         if let [first, rest @ ..] = self.rest
             && *first < 0x80
@@ -108,15 +44,41 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             return Ok(u64::from(*first));
         }
+        if let [first, second, rest @ ..] = self.rest
+            && *second < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(first & 0x7f) | u64::from(*second) << 7);
+        }
         self.long_varint()
     }
 
+    /// Up to eight bytes at once: groups of 7 bits move down into lanes of 14, 28 and then 56.
     fn long_varint(&mut self) -> Read<u64> {
+        let Some(chunk) = self.rest.first_chunk() else {
+            return self.any_varint();
+        };
+        let word = u64::from_le_bytes(*chunk);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return self.any_varint();
+        }
+        // All bits below the end's high bit; the byte of the end has no such bit.
+        let word = word & (ends ^ (ends - 1));
+        let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+        let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+        let word = (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4;
+        let length = ends.trailing_zeros() as usize / 8 + 1;
+        self.rest = self.rest.get(length..).unwrap_or_default();
+        Ok(word)
+    }
+
+    fn any_varint(&mut self) -> Read<u64> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
             if *byte < 0x80 {
-                self.rest = &self.rest[index + 1..];
+                self.rest = self.rest.get(index + 1..).unwrap_or_default();
                 return Ok(value);
             }
         }
@@ -125,6 +87,7 @@ impl<'a> Reader<'a> {
         ))
     }
 
+    #[inline]
     pub(crate) fn fixed32(&mut self) -> Read<u32> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
             return Err(ResponseError::new(TRUNCATED));
@@ -133,6 +96,7 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(*head))
     }
 
+    #[inline]
     pub(crate) fn fixed64(&mut self) -> Read<u64> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
             return Err(ResponseError::new(TRUNCATED));
@@ -141,6 +105,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*head))
     }
 
+    #[inline]
     pub(crate) fn delimited(&mut self) -> Read<&'a [u8]> {
         let length = self.varint()?;
         let split = usize::try_from(length)
@@ -153,7 +118,21 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// As [`Reader::delimited`], for one that copies in large steps: the content, all that follows it, and the content's length.
+    #[inline]
+    pub(crate) fn delimited_and_more(&mut self) -> Read<(&'a [u8], usize)> {
+        let length = self.varint()?;
+        let content = self.rest;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        match content.get(length..) {
+            Some(rest) => self.rest = rest,
+            None => return Err(ResponseError::new(TRUNCATED)),
+        }
+        Ok((content, length))
+    }
+
     /// The next field number and wire type; `None` at the end.
+    #[inline]
     pub(crate) fn tag(&mut self) -> Read<Option<(u32, WireType)>> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -200,7 +179,9 @@ impl<'a> Reader<'a> {
                 None => return Err(ResponseError::new(TRUNCATED)),
                 Some((inner, WireType::StartGroup)) => {
                     depth += 1;
-                    *open.get_mut(depth).ok_or(ResponseError::new(TOO_DEEP))? = inner;
+                    *open
+                        .get_mut(depth)
+                        .ok_or_else(|| ResponseError::new(TOO_DEEP))? = inner;
                 }
                 Some((end, WireType::EndGroup)) if end != open[depth] => {
                     return Err(ResponseError::new("group ends with another number"));
@@ -218,32 +199,6 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn varints_survive_the_round_trip() {
-        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
-            let mut out = Vec::new();
-            put_varint(&mut out, value);
-            let mut reader = Reader::new(&out);
-            assert_eq!(reader.varint(), Ok(value));
-            assert!(reader.rest.is_empty());
-        }
-    }
-
-    #[test]
-    fn length_prefix_grows_with_its_content() {
-        for length in [0, 1, 127, 128, 16_383, 16_384, 2_097_152] {
-            let mut out = vec![9];
-            let at = open(&mut out);
-            out.extend((0..length).map(|n| n as u8));
-            close(&mut out, at);
-            let mut reader = Reader::new(&out[1..]);
-            let content = reader.delimited().unwrap();
-            assert_eq!(content.len(), length);
-            assert!(content.iter().enumerate().all(|(n, byte)| *byte == n as u8));
-            assert!(reader.rest.is_empty());
-        }
-    }
 
     #[test]
     fn malformed_bytes_are_errors() {

@@ -1,6 +1,6 @@
 //! Finding what is set twice.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
     plan::Kind,
@@ -10,24 +10,21 @@ use crate::{
 /// A set of small indices; only messages of more than 128 fields make it allocate.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    low: u128,
-    high: Vec<u128>,
+    low: [u64; 2],
+    high: Vec<u64>,
 }
 
-const WORD: usize = u128::BITS as usize;
+const WORD: usize = u64::BITS as usize;
 
 impl Seen {
     /// Whether `index` is new.
+    #[inline]
     pub(crate) fn insert(&mut self, index: usize) -> bool {
         let bit = 1 << (index % WORD);
-        let word = match (index / WORD).checked_sub(1) {
-            None => &mut self.low,
-            Some(place) => {
-                if self.high.len() <= place {
-                    self.high.resize(place + 1, 0);
-                }
-                &mut self.high[place]
-            }
+        let place = index / WORD;
+        let word = match self.low.get_mut(place) {
+            Some(word) => word,
+            None => high_word(&mut self.high, place - 2),
         };
         let is_new = *word & bit == 0;
         *word |= bit;
@@ -35,18 +32,83 @@ impl Seen {
     }
 
     pub(crate) fn contains(&self, index: usize) -> bool {
-        let word = match (index / WORD).checked_sub(1) {
-            None => self.low,
-            Some(place) => self.high.get(place).copied().unwrap_or(0),
+        let place = index / WORD;
+        let word = match self.low.get(place) {
+            Some(word) => *word,
+            None => self.high.get(place - 2).copied().unwrap_or(0),
         };
         word & 1 << (index % WORD) != 0
     }
+}
+
+#[cold]
+fn high_word(high: &mut Vec<u64>, place: usize) -> &mut u64 {
+    if high.len() <= place {
+        high.resize(place + 1, 0);
+    }
+    &mut high[place]
 }
 
 const NONE: &[u8] = &[];
 
 /// Maps up to this size are compared pair by pair, without an allocation.
 const FEW: usize = 8;
+
+/// Keys of a map that are remembered on the stack. Most maps have no more.
+const FIRST: usize = 32;
+
+/// The first keys of a map, compared as they come.
+#[derive(Debug)]
+pub(crate) struct FirstKeys<'a> {
+    keys: [&'a [u8]; FIRST],
+    count: usize,
+    /// One bit for each key, by its hash: as long as it is unset, no equal key can have been there.
+    filter: u64,
+}
+
+impl<'a> FirstKeys<'a> {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        FirstKeys {
+            keys: [&[]; FIRST],
+            count: 0,
+            filter: 0,
+        }
+    }
+
+    /// Whether no key before was equal. Of what comes behind the first ones, nothing is known: see [`FirstKeys::is_all`].
+    #[inline]
+    pub(crate) fn insert(&mut self, key: &'a [u8]) -> bool {
+        let bit = bit_of(key);
+        let is_new =
+            self.filter & bit == 0 || !self.keys.iter().take(self.count).any(|known| *known == key);
+        self.filter |= bit;
+        if let Some(place) = self.keys.get_mut(self.count) {
+            *place = key;
+        }
+        self.count += 1;
+        is_new
+    }
+
+    /// Whether all keys of a map of `count` entries have been compared.
+    #[inline]
+    pub(crate) fn is_all(&self, count: usize) -> bool {
+        self.count == count && count <= FIRST
+    }
+}
+
+/// One of 64 bits, by the length and the last bytes, in which keys of one map mostly differ.
+#[inline]
+fn bit_of(key: &[u8]) -> u64 {
+    let word = match key.last_chunk() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => key
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let hash = (word ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    1 << (hash >> 58)
+}
 
 /// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
 pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
@@ -56,22 +118,21 @@ pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
     let mut reader = Reader::new(wire);
     while reader.tag()?.is_some() {
         let key = key_of(reader.delimited()?, kind)?;
-        if count < FEW {
-            if few[..count].contains(&key) {
-                return Ok(true);
-            }
-            few[count] = key;
-        } else {
-            many.push(key);
+        if few.iter().take(count).any(|known| *known == key) {
+            return Ok(true);
+        }
+        match few.get_mut(count) {
+            Some(place) => *place = key,
+            None => many.push(key),
         }
         count += 1;
     }
     if many.is_empty() {
         return Ok(false);
     }
-    many.extend(few);
-    many.sort_unstable();
-    Ok(many.windows(2).any(|pair| pair[0] == pair[1]))
+    // Hashing takes time linear in the bytes; its seed is random, so that no caller can make keys collide.
+    let mut seen = HashSet::with_capacity(many.len());
+    Ok(!many.into_iter().all(|key| seen.insert(key)))
 }
 
 /// The bytes of an entry's key; none for the default, which may also be left out.
@@ -89,11 +150,17 @@ pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
             }
         }
     }
+    canonical_key(key, kind)
+}
+
+/// A key by its value: nothing for the default of a number, and varints without what they could do without.
+#[inline]
+pub(crate) fn canonical_key(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     if kind.wire_type() == WireType::Varint && !key.is_empty() {
         return canonical_varint(key, kind);
     }
     let is_default = kind != Kind::String && key.iter().all(|byte| *byte == 0);
-    Ok(Cow::Borrowed(if is_default { &entry[..0] } else { key }))
+    Ok(Cow::Borrowed(if is_default { NONE } else { key }))
 }
 
 /// The one encoding of the value that a reader takes a varint for: it may be longer than needed, or wider than its type.
@@ -154,6 +221,22 @@ mod tests {
             let mut absent = entries;
             absent.extend([0x0a, 0]);
             assert_eq!(has_duplicate_key(&absent, Kind::Int32), Ok(true), "{count}");
+        }
+    }
+
+    #[test]
+    fn first_keys_are_told_apart_until_there_are_too_many() {
+        let names: Vec<String> = (0..40).map(|n| format!("a longer key {n}")).collect();
+        for count in [1, 2, FIRST, FIRST + 1, names.len()] {
+            let mut keys = FirstKeys::new();
+            for name in &names[..count] {
+                assert!(keys.insert(name.as_bytes()));
+            }
+            assert_eq!(keys.is_all(count), count <= FIRST);
+            assert!(!keys.is_all(count + 1));
+            for name in &names[..count.min(FIRST)] {
+                assert!(!keys.insert(name.as_bytes()));
+            }
         }
     }
 

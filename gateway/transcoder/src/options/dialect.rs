@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::{
-    BindingConflict, DuplicateQuery, HttpOptions, JsonOptions, Options, PathDecoding,
+    BindingConflict, DuplicateQuery, EmitDefaults, HttpOptions, JsonOptions, Options, PathDecoding,
     TrailingSlash, UnexpectedBody, UnknownQuery,
 };
 use crate::schema::HttpConfig;
@@ -40,8 +40,9 @@ impl Options {
     pub fn grpc_gateway() -> Options {
         Options {
             json: JsonOptions {
-                emit_defaults: true,
+                emit_defaults: EmitDefaults::All,
                 ignore_unknown_fields: true,
+                ..JsonOptions::default()
             },
             http: HttpOptions {
                 path_decoding: PathDecoding::All,

@@ -72,11 +72,8 @@ fn read(
     read: impl FnOnce(&mut Encoder<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     check_values(body)?;
-    let mut encoder = Encoder {
-        types,
-        cursor: Cursor::new(if is_blank(body) { b"{}" } else { body })?,
-        out,
-    };
+    let cursor = Cursor::new(if is_blank(body) { b"{}" } else { body })?;
+    let mut encoder = Encoder::new(types, cursor, out);
     read(&mut encoder)?;
     encoder.cursor.finish()
 }

@@ -119,11 +119,7 @@ fn put_message(types: &Types, id: MessageId, text: &str, out: &mut Vec<u8>) -> R
         }
         Shape::Empty if text.is_empty() => Ok(()),
         Shape::Empty | Shape::Struct | Shape::Value | Shape::ListValue => {
-            let mut encoder = Encoder {
-                types,
-                cursor: Cursor::new(text.as_bytes())?,
-                out,
-            };
+            let mut encoder = Encoder::new(types, Cursor::new(text.as_bytes())?, out);
             let read = encoder.message(id, &[]);
             let read = read.and_then(|()| encoder.cursor.finish());
             read.map_err(|mut failure| {

@@ -10,7 +10,7 @@ use crate::{
     limits::{MAX_BODY_VALUES, MAX_DEPTH},
     plan::{FieldPlan, Kind, Label, MessageId, Types},
     route::Body,
-    wire::{self, Reader, WireType},
+    wire::{self, Read, Reader, WireType},
 };
 
 /// Writes bindings and body. A PATCH gets no mask from it: an absent mask means the populated fields (AIP-134), which the upstream
@@ -109,7 +109,7 @@ impl Checker<'_> {
         let mut reader = Reader::new(wire);
         loop {
             let at = self.whole - tail - reader.rest.len();
-            let syntax = |error: ResponseError| malformed(error.description).offset(at);
+            let syntax = |error: Box<ResponseError>| malformed(error.description).offset(at);
             if depth == MAX_DEPTH {
                 return Err(RequestError::new(Rule::LimitExceeded, wire::TOO_DEEP).offset(at));
             }
@@ -177,7 +177,7 @@ struct Item<'w> {
 }
 
 impl<'w> Iterator for Fields<'_, 'w> {
-    type Item = Result<Item<'w>, ResponseError>;
+    type Item = Read<Item<'w>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let start = self.reader.rest;

@@ -3,6 +3,7 @@
 use super::{Decoder, utf8};
 use crate::{
     error::ResponseError,
+    fields::All,
     json,
     plan::{MessagePlan, Shape},
     wire::{Read, Reader, WireType},
@@ -15,8 +16,9 @@ impl Decoder<'_> {
             Shape::Timestamp => self.time(wire, wkt::write_timestamp),
             Shape::Duration => self.time(wire, wkt::write_duration),
             Shape::FieldMask => self.field_mask(wire),
+            Shape::Wrapper => self.wrapper(plan, wire, depth),
             // One field, which stands for the whole message.
-            Shape::Wrapper | Shape::Struct | Shape::ListValue => self.only(plan, 0, wire, depth),
+            Shape::Struct | Shape::ListValue => self.only(plan, 0, wire, depth, All),
             // Only the struct or list around a value counts as a level, as it does in JSON.
             Shape::Value => self.value(plan, wire, depth.saturating_sub(1)),
             Shape::Any => {
@@ -27,10 +29,27 @@ impl Decoder<'_> {
                 }
                 self.any(url, value, depth)
             }
-            Shape::Object | Shape::Empty => self.members(plan, wire, true, depth),
+            Shape::Object | Shape::Empty => self.members(plan, wire, depth, All),
         }
     }
 
+    /// The value alone; nothing but it is in the message, mostly.
+    fn wrapper(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
+        let start = self.out.len();
+        if let Some(field) = plan.fields.first()
+            && let Some(rest) = field.tag.strip(wire)
+        {
+            let mut reader = Reader::new(rest);
+            self.scalar(field.kind, &mut reader)?;
+            if reader.rest.is_empty() {
+                return Ok(());
+            }
+            self.out.truncate(start);
+        }
+        self.only(plan, 0, wire, depth, All)
+    }
+
+    #[inline]
     fn time(
         &mut self,
         wire: &[u8],
@@ -86,7 +105,7 @@ impl Decoder<'_> {
             reader.skip(number, wire_type)?;
         }
         match last {
-            Some(index) => self.only(plan, index, wire, depth),
+            Some(index) => self.only(plan, index, wire, depth, All),
             None => {
                 self.out.extend_from_slice(b"null");
                 Ok(())
@@ -102,10 +121,10 @@ impl Decoder<'_> {
         json::put_string(url, self.out);
         let plan = self.types.message(id);
         if plan.shape == Shape::Object {
-            self.members(plan, value, false, depth + 1)?;
+            self.members(plan, value, depth + 1, All)?;
         } else {
             self.out.extend_from_slice(b",\"value\":");
-            self.message(id, value, depth + 1)?;
+            self.message(id, value, depth + 1, All)?;
         }
         self.out.push(b'}');
         Ok(())

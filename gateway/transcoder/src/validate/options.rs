@@ -30,7 +30,7 @@ impl<'a> OptionFields<'a> {
             }
             Ok(())
         };
-        read().map_err(|error: crate::error::ResponseError| {
+        read().map_err(|error: Box<crate::error::ResponseError>| {
             format!("the option's bytes are malformed: {}", error.description)
         })?;
         Ok(OptionFields { fields })

@@ -28,7 +28,7 @@ pub(super) fn check(types: &Types, id: MessageId, content: &[u8], depth: usize) 
             reader.skip(number, wire_type)?;
             continue;
         };
-        let in_field = |error: ResponseError| error.in_field(&field.json_name);
+        let in_field = |error: Box<ResponseError>| error.in_field(&field.json_name);
         let Some(is_packed) = fit(field, wire_type) else {
             return Err(in_field(ResponseError::new(WRONG_WIRE_TYPE)));
         };

@@ -26,9 +26,11 @@ impl<'a> Walk<'a> {
                 Ok(url.unwrap_or(Value::Text(&[])))
             }
             Form::Time => {
-                let part = |number, kind| match self.inner(number, kind, range.clone())? {
-                    Some(Value::Int(value)) => Ok(value),
-                    _ => Ok(0),
+                let part = |number, kind| -> Read<i128> {
+                    match self.inner(number, kind, range.clone())? {
+                        Some(Value::Int(value)) => Ok(value),
+                        _ => Ok(0),
+                    }
                 };
                 let nanos = part(2, Kind::Int32)?;
                 Ok(Value::Int(part(1, Kind::Int64)? * 1_000_000_000 + nanos))
