@@ -276,11 +276,14 @@ impl<'a> Document<'a> {
 
     /// The name of a field in JSON.
     fn property<'f>(&self, field: &'f FieldPlan) -> &'f str {
-        &field.json_name
+        match self.types.options.json.preserve_proto_field_names && !field.is_extension {
+            true => &field.name,
+            false => &field.json_name,
+        }
     }
 
     fn enums_as_numbers(&self) -> bool {
-        false
+        self.types.options.json.enums_as_numbers
     }
 
     fn place_of(&self, method: &MethodPlan) -> Place {

@@ -6,6 +6,7 @@ use crate::{
     descriptor::{FieldDef, MessageDef, Place, Source},
     encode::Encoder,
     error::Failure,
+    fields::All,
     json::Cursor,
     plan::MessageId,
     response,
@@ -81,7 +82,7 @@ impl Document<'_> {
         broken.retain(|violation| is_own(violation.split(": ").next().unwrap_or_default()));
         refuse(broken)?;
         let mut out = Vec::new();
-        response::write_field(self.types, id, index, &wire, &mut out)
+        response::write_field(self.types, id, index, All, &wire, &mut out)
             .map_err(|error| error.to_string())?;
         raw(out)
     }
@@ -100,7 +101,7 @@ impl Document<'_> {
 
     fn written(&self, id: MessageId, wire: &[u8]) -> Result<Json, String> {
         let mut out = Vec::new();
-        response::write_message(self.types, id, wire, &mut out)
+        response::write_message(self.types, id, All, wire, &mut out)
             .map_err(|error| error.to_string())?;
         raw(out)
     }
@@ -112,11 +113,8 @@ impl Document<'_> {
     ) -> Result<Vec<u8>, String> {
         let mut wire = Vec::new();
         let read = || {
-            let mut encoder = Encoder {
-                types: self.types,
-                cursor: Cursor::new(text.trim().as_bytes())?,
-                out: &mut wire,
-            };
+            let mut encoder =
+                Encoder::new(self.types, Cursor::new(text.trim().as_bytes())?, &mut wire);
             encode(&mut encoder)?;
             encoder.cursor.finish()
         };

@@ -165,8 +165,9 @@ impl<'a> Translator<'a> {
         if self.enums_as_numbers {
             return Some(number.into());
         }
-        let name = self.names?.quoted_name(number)?;
-        Some(Json::Raw(name.into()))
+        let mut name = Vec::new();
+        self.names?.quoted_name(number)?.put(&mut name);
+        Some(Json::Raw(String::from_utf8(name).ok()?.into()))
     }
 
     fn bounds(&mut self, bounds: &Bounds) -> bool {

@@ -433,3 +433,29 @@ fn a_document_is_the_same_each_time_and_of_its_own_set_alone() {
     let error = schema.openapi(&other, &Info::default()).unwrap_err();
     assert!(error.to_string().contains("another descriptor set"));
 }
+
+#[test]
+fn names_and_enums_follow_the_options_for_json() {
+    let body = "service S { rpc M(X) returns (X) { option (google.api.http) = { get: '/v1/{an_id}' response_body: 'a_place' }; } }
+        message X { string an_id = 1; Place a_place = 2; Part a_part = 3; }
+        message Part { Place place = 1; int32 some_number = 2; }
+        enum Place { NOWHERE = 0; SHELF = 1; }";
+    let set = descriptor_set_with_lines(&[("t.proto", source(body))]);
+    let mut options = Options::default();
+    options.json.preserve_proto_field_names = true;
+    options.json.enums_as_numbers = true;
+    let schema = Schema::compile_with(&set, options).unwrap();
+    let document = schema.openapi(&set, &Info::default()).unwrap();
+    let document: Value = serde_json::from_str(&document.json).unwrap();
+    let parameters = &document["paths"]["/v1/{an_id}"]["get"]["parameters"];
+    let parameters = parameters.as_array().unwrap().iter();
+    let names: Vec<&str> = parameters.map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["an_id", "a_place", "a_part.place", "a_part.some_number"]
+    );
+    assert_eq!(
+        document["components"]["schemas"]["t.Place"],
+        json!({"type": "integer", "format": "int32", "x-enum-numbers": [0, 1], "x-enum-varnames": ["NOWHERE", "SHELF"]})
+    );
+}
