@@ -7,11 +7,13 @@
 //! AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
 
 mod accept;
+mod canonical;
 mod encode;
 mod error;
 mod json;
 mod limits;
 mod mask;
+mod message;
 mod names;
 mod options;
 mod percent;
@@ -37,6 +39,7 @@ pub use limits::{
     MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
     MAX_QUERY_VALUE_BYTES,
 };
+pub use message::Message;
 pub use options::{JsonOptions, Options};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};

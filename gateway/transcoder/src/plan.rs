@@ -31,6 +31,8 @@ pub(crate) struct MessagePlan {
     /// Sorted by number; extensions are among them under their name in brackets.
     pub(crate) fields: Vec<FieldPlan>,
     pub(crate) shape: Shape,
+    /// Written as a group of type and message for each extension (`message_set_wire_format`).
+    pub(crate) is_message_set: bool,
     names: NameTable,
     /// Index plus one by field number, for the small numbers that nearly all fields have.
     dense: Vec<u16>,
@@ -62,6 +64,8 @@ pub(crate) struct FieldPlan {
     pub(crate) label: Label,
     pub(crate) oneof: Option<u16>,
     pub(crate) is_extension: bool,
+    /// A string whose bytes must be UTF-8.
+    pub(crate) is_utf8: bool,
     /// Tag of one value; of the whole run where the field is packed.
     pub(crate) tag: Tag,
 }
@@ -104,6 +108,8 @@ pub(crate) enum Kind {
 pub(crate) struct EnumPlan {
     /// `google.protobuf.NullValue`, which is JSON `null`.
     pub(crate) is_null: bool,
+    /// Numbers without a name are unknown fields, not values.
+    pub(crate) is_closed: bool,
     names: NameTable,
     numbers: Vec<i32>,
     /// Sorted by number; the name is quoted. Of aliases, the one declared first.
@@ -115,6 +121,11 @@ pub(crate) struct EnumPlan {
 impl Types {
     pub(crate) fn message(&self, id: MessageId) -> &MessagePlan {
         &self.messages[id]
+    }
+
+    /// Whether a number on the wire has a name in the enum.
+    pub(crate) fn is_named(&self, id: EnumId, value: u64) -> bool {
+        self.enums[id].quoted_name(value as i32).is_some()
     }
 
     /// The type that an Any's URL names: what follows the last slash.

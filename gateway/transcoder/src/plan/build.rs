@@ -61,6 +61,11 @@ fn message(ids: &Ids, descriptor: &MessageDescriptor) -> MessagePlan {
     MessagePlan {
         name: descriptor.full_name().into(),
         shape: shape(descriptor.full_name()),
+        is_message_set: descriptor
+            .descriptor_proto()
+            .options
+            .as_ref()
+            .is_some_and(|options| options.message_set_wire_format()),
         names: NameTable::new(json_names.chain(proto_names)),
         dense: dense(&fields),
         fields,
@@ -97,6 +102,8 @@ fn field(ids: &Ids, oneofs: &HashMap<String, u16>, descriptor: &FieldDescriptor)
             .containing_oneof()
             .and_then(|oneof| oneofs.get(oneof.name()).copied()),
         is_extension: false,
+        is_utf8: kind == Kind::String
+            && descriptor.parent_file().syntax() == prost_reflect::Syntax::Proto3,
         tag: tag(descriptor.number(), kind, label),
     }
 }
@@ -118,6 +125,8 @@ fn extension(ids: &Ids, descriptor: &ExtensionDescriptor) -> FieldPlan {
         label,
         oneof: None,
         is_extension: true,
+        is_utf8: kind == Kind::String
+            && descriptor.parent_file().syntax() == prost_reflect::Syntax::Proto3,
         tag: tag(descriptor.number(), kind, label),
     }
 }
@@ -194,6 +203,7 @@ fn enumeration(descriptor: &EnumDescriptor) -> EnumPlan {
     quoted.sort_by_key(|(number, _)| *number);
     quoted.dedup_by_key(|(number, _)| *number);
     EnumPlan {
+        is_closed: descriptor.parent_file().syntax() != prost_reflect::Syntax::Proto3,
         is_null: descriptor.full_name() == "google.protobuf.NullValue",
         names: NameTable::new(
             (0..)
