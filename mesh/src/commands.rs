@@ -1,6 +1,7 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
+mod conformance;
 mod demo;
 mod down;
 mod events;
@@ -51,6 +52,9 @@ enum Verb {
     /// Breaks a mesh of its own on purpose and checks that nothing was lost or doubled
     #[command(subcommand)]
     Verify(verify::Verb),
+    /// Runs official conformance suites against what this checkout builds
+    #[command(subcommand)]
+    Conformance(conformance::Verb),
     /// Rewrites the offline data of the SQL of one crate
     Sqlx(sqlx::Args),
     /// Runs everything that CI runs: format, lints, dependencies, tests
@@ -88,6 +92,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Demo(args) => demo::demo(args).await,
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
+            Verb::Conformance(verb) => conformance::conformance(verb).await,
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),
         }

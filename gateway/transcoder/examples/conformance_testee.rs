@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 use prost::Message as _;
-use transcoder::{JsonOptions, Message, Options, Schema};
+use transcoder::{Message, Options, Schema};
 
 /// `conformance.ConformanceRequest`.
 #[derive(prost::Message)]
@@ -71,14 +71,8 @@ struct Testee {
 
 impl Testee {
     fn new(descriptor_set: &[u8]) -> Result<Self, transcoder::CompileError> {
-        let lenient = JsonOptions {
-            ignore_unknown_fields: true,
-            ..JsonOptions::default()
-        };
-        let lenient = Options {
-            json: lenient,
-            ..Options::default()
-        };
+        let mut lenient = Options::default();
+        lenient.json.ignore_unknown_fields = true;
         Ok(Testee {
             strict: Schema::compile(descriptor_set)?,
             lenient: Schema::compile_with(descriptor_set, lenient)?,
