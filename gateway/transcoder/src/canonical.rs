@@ -40,6 +40,11 @@ impl<'t> Writer<'t> {
             self.field(plan, field, group, depth)
                 .map_err(|error| error.in_field(&field.json_name))?;
         }
+        for replaced in &found.replaced {
+            if let Some(field) = plan.fields.get(replaced.index) {
+                self.check(plan, field, std::slice::from_ref(replaced), depth)?;
+            }
+        }
         for unknown in found.unknown {
             match unknown {
                 Unknown::Raw(bytes) => self.out.extend_from_slice(bytes),
@@ -96,6 +101,21 @@ impl<'t> Writer<'t> {
             }
             [] => Ok(true),
         }
+    }
+
+    /// Refuses what is malformed, even though something else has replaced it.
+    fn check(
+        &mut self,
+        plan: &MessagePlan,
+        field: &FieldPlan,
+        group: &[Occurrence<'_>],
+        depth: usize,
+    ) -> Read<()> {
+        let start = self.out.len();
+        self.singular(plan, field, group, depth)
+            .map_err(|error| error.in_field(&field.json_name))?;
+        self.out.truncate(start);
+        Ok(())
     }
 
     /// Appends a message or group, merged from its occurrences.
@@ -205,13 +225,18 @@ impl<'t> Writer<'t> {
         }
         // Stable, so that of equal keys the last one of the wire comes last.
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let last_ones = entries.chunk_by(|(a, _), (b, _)| a == b);
-        for (key, values) in last_ones.filter_map(<[_]>::last) {
+        for same in entries.chunk_by(|(a, _), (b, _)| a == b) {
+            let [replaced @ .., (key, values)] = same else {
+                continue;
+            };
+            for (_, values) in replaced {
+                self.check(plan, value_field, values, depth)?;
+            }
             field.tag.put(self.out);
             let at = open(self.out);
-            self.key(key_field, key)?;
+            self.key(key_field, key);
             match values.as_slice() {
-                [] => self.absent_value(value_field)?,
+                [] => self.absent_value(value_field),
                 values => drop(self.singular(plan, value_field, values, depth)?),
             }
             close(self.out, at);
@@ -219,46 +244,42 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    fn key(&mut self, field: &FieldPlan, key: &Key<'_>) -> Read<()> {
+    fn key(&mut self, field: &FieldPlan, key: &Key<'_>) {
         field.tag.put(self.out);
         match key {
             Key::Number(number) => self.put_number(field.kind, *number as u64),
-            Key::Text(text) => drop(self.scalar_bytes(field, text)?),
+            Key::Text(text) => self.put_bytes(text),
         }
-        Ok(())
     }
 
     /// Entries hold their value even when it is the default, as all implementations write them.
-    fn absent_value(&mut self, field: &FieldPlan) -> Read<()> {
+    fn absent_value(&mut self, field: &FieldPlan) {
         field.tag.put(self.out);
         if let Kind::Group(_) = field.kind {
             Tag::new(field.number, WireType::EndGroup).put(self.out);
-            return Ok(());
+            return;
         }
         match field.kind.wire_type() {
             WireType::Delimited => self.out.push(0),
             _ => self.put_number(field.kind, 0),
         }
-        Ok(())
     }
 
     /// Appends one scalar; returns whether it is its type's default.
     fn scalar(&mut self, field: &FieldPlan, value: &mut Reader<'_>) -> Read<bool> {
         if let Kind::String | Kind::Bytes = field.kind {
-            return self.scalar_bytes(field, value.delimited()?);
+            let bytes = value.delimited()?;
+            self.put_bytes(bytes);
+            return Ok(bytes.is_empty());
         }
         let number = normal(field.kind, value)?;
         self.put_number(field.kind, number);
         Ok(number == 0)
     }
 
-    fn scalar_bytes(&mut self, field: &FieldPlan, bytes: &[u8]) -> Read<bool> {
-        if field.is_utf8 && std::str::from_utf8(bytes).is_err() {
-            return Err(ResponseError::new("string is not UTF-8"));
-        }
+    fn put_bytes(&mut self, bytes: &[u8]) {
         put_varint(self.out, bytes.len() as u64);
         self.out.extend_from_slice(bytes);
-        Ok(bytes.is_empty())
     }
 
     fn put_number(&mut self, kind: Kind, number: u64) {

@@ -20,7 +20,9 @@ fn list(problems: &[Problem]) -> String {
 pub struct Problem {
     /// Name of the proto file; empty when the set could not be read at all.
     pub file: String,
-    /// Full name of the service method the problem is about; empty when there is none.
+    /// Line in that file, counted from one, where the set was compiled with source information.
+    pub line: Option<u32>,
+    /// Full name of the definition the problem is about; empty when there is none.
     pub element: String,
     /// Why it is refused, or what is worth knowing.
     pub reason: String,
@@ -28,17 +30,17 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.file.is_empty(), self.element.is_empty()) {
-            (true, _) => write!(formatter, "{}", self.reason),
-            (false, true) => write!(formatter, "{}: {}", self.file, self.reason),
-            (false, false) => {
-                write!(
-                    formatter,
-                    "{}: {}: {}",
-                    self.file, self.element, self.reason
-                )
+        if !self.file.is_empty() {
+            formatter.write_str(&self.file)?;
+            if let Some(line) = self.line {
+                write!(formatter, ":{line}")?;
             }
+            formatter.write_str(": ")?;
         }
+        if !self.element.is_empty() {
+            write!(formatter, "{}: ", self.element)?;
+        }
+        formatter.write_str(&self.reason)
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod accept;
 mod canonical;
+mod descriptor;
 mod encode;
 mod error;
 mod json;

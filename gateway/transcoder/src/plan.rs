@@ -31,7 +31,10 @@ pub(crate) struct MessagePlan {
     /// Sorted by number; extensions are among them under their name in brackets.
     pub(crate) fields: Vec<FieldPlan>,
     pub(crate) shape: Shape,
-    /// Written as a group of type and message for each extension (`message_set_wire_format`).
+    /// Fields 1 and 2 are a map's key and value.
+    #[allow(dead_code, reason = "for the writer of canonical bytes")]
+    pub(crate) is_map_entry: bool,
+    /// Extensions are items of a group on the wire (`message_set_wire_format`).
     pub(crate) is_message_set: bool,
     names: NameTable,
     /// Index plus one by field number, for the small numbers that nearly all fields have.
@@ -64,8 +67,11 @@ pub(crate) struct FieldPlan {
     pub(crate) label: Label,
     pub(crate) oneof: Option<u16>,
     pub(crate) is_extension: bool,
-    /// A string whose bytes must be UTF-8.
-    pub(crate) is_utf8: bool,
+    /// proto2 `required`, or the feature `LEGACY_REQUIRED`.
+    #[allow(dead_code, reason = "for checks of presence")]
+    pub(crate) is_required: bool,
+    /// A string that the wire format refuses unless it is UTF-8. JSON never takes another.
+    pub(crate) is_utf8_checked: bool,
     /// Tag of one value; of the whole run where the field is packed.
     pub(crate) tag: Tag,
 }
@@ -108,7 +114,7 @@ pub(crate) enum Kind {
 pub(crate) struct EnumPlan {
     /// `google.protobuf.NullValue`, which is JSON `null`.
     pub(crate) is_null: bool,
-    /// Numbers without a name are unknown fields, not values.
+    /// Numbers without a name are unknown fields on the wire, not values.
     pub(crate) is_closed: bool,
     names: NameTable,
     numbers: Vec<i32>,

@@ -8,14 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor, ServiceDescriptor};
-
 use crate::{
+    descriptor::{self, MethodDef, Pool, ServiceDef},
     error::{CompileError, Problem, RouteError},
     options::Options,
     plan::{self, MessageId, Types},
     route::{Match, Router},
 };
+
+pub(crate) use crate::descriptor::Place;
 
 /// Everything compiled from one descriptor set. Immutable; share it behind an `Arc`.
 #[derive(Debug)]
@@ -66,10 +67,12 @@ pub enum Idempotency {
 // === impl Schema ===
 
 impl Schema {
-    /// Compiles an encoded `google.protobuf.FileDescriptorSet` (proto2 and proto3, imports included).
+    /// Compiles an encoded `google.protobuf.FileDescriptorSet` (proto2, proto3, editions 2023 and 2024), imports included. The
+    /// well-known types may be left out, and files may come in any order.
     ///
     /// # Errors
-    /// Every problem of the set: unresolvable types, malformed or contradicting `google.api.http` rules, ambiguous routes.
+    /// Every problem of the set: unresolvable types, contradicting definitions, unknown editions; if there are none of these,
+    /// malformed or contradicting `google.api.http` rules and ambiguous routes.
     pub fn compile(descriptor_set: &[u8]) -> Result<Schema, CompileError> {
         Self::compile_with(descriptor_set, Options::default())
     }
@@ -79,17 +82,17 @@ impl Schema {
     /// # Errors
     /// As [`Schema::compile`].
     pub fn compile_with(descriptor_set: &[u8], options: Options) -> Result<Schema, CompileError> {
-        let pool = load(descriptor_set)?;
+        let (pool, notes) = descriptor::load(descriptor_set, builtin::files)?;
+        let mut problems = builtin::check(&pool);
         let mut schema = Schema {
             types: Arc::new(plan::build(&pool, options)),
-            services: pool.services().map(|s| s.full_name().into()).collect(),
+            services: pool.services.iter().map(|s| s.name.clone()).collect(),
             methods: HashMap::new(),
             router: Router::default(),
-            notes: Vec::new(),
+            notes,
         };
-        let mut problems = Vec::new();
-        for service in pool.services() {
-            schema.add_service(&service, &mut problems);
+        for service in &pool.services {
+            schema.add_service(&pool, service, &mut problems);
         }
         if problems.is_empty() {
             Ok(schema)
@@ -131,14 +134,23 @@ impl Schema {
         self.router.find(method, path)
     }
 
-    fn add_service(&mut self, service: &ServiceDescriptor, problems: &mut Vec<Problem>) {
-        for descriptor in service.methods() {
-            let options = rules::read_options(&descriptor);
-            let method = Arc::new(self.method_plan(&descriptor, options.idempotency()));
-            let place = Place {
-                file: service.parent_file().name().into(),
-                element: descriptor.full_name().into(),
-            };
+    fn add_service(&mut self, pool: &Pool, service: &ServiceDef, problems: &mut Vec<Problem>) {
+        for definition in &service.methods {
+            let place = pool.place_of_option(
+                &definition.source,
+                definition.name.clone(),
+                rules::HTTP_OPTION,
+            );
+            let options = rules::read_options(definition).unwrap_or_else(|reason| {
+                problems.push(place.problem(reason));
+                rules::MethodOptions::default()
+            });
+            let method = Arc::new(method_plan(
+                pool,
+                service,
+                definition,
+                options.idempotency(),
+            ));
             self.methods.insert(method.path.clone(), method.clone());
             let Some(rule) = options.http else { continue };
             let mut compiler = rules::Compiler {
@@ -155,60 +167,31 @@ impl Schema {
             }
         }
     }
-
-    fn method_plan(&self, descriptor: &MethodDescriptor, idempotency: Idempotency) -> MethodPlan {
-        let service = descriptor.parent_service();
-        let (input, output) = (descriptor.input(), descriptor.output());
-        MethodPlan {
-            path: format!("/{}/{}", service.full_name(), descriptor.name()).into(),
-            kind: match (
-                descriptor.is_client_streaming(),
-                descriptor.is_server_streaming(),
-            ) {
-                (false, false) => MethodKind::Unary,
-                (true, false) => MethodKind::ClientStreaming,
-                (false, true) => MethodKind::ServerStreaming,
-                (true, true) => MethodKind::BidiStreaming,
-            },
-            idempotency,
-            input: self.types.by_name[input.full_name()],
-            output: self.types.by_name[output.full_name()],
-            input_name: input.full_name().into(),
-            output_name: output.full_name().into(),
-        }
-    }
 }
 
-fn load(descriptor_set: &[u8]) -> Result<DescriptorPool, CompileError> {
-    let resolve = || {
-        let mut pool = builtin::pool()?;
-        pool.decode_file_descriptor_set(descriptor_set)?;
-        builtin::add_error_details(&mut pool)?;
-        Ok(pool)
-    };
-    resolve().map_err(|error: DescriptorError| CompileError {
-        problems: vec![Problem {
-            file: error.file().unwrap_or_default().to_owned(),
-            element: String::new(),
-            reason: error.to_string(),
-        }],
-    })
-}
-
-/// Where a rule is written.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) file: Box<str>,
-    pub(crate) element: Box<str>,
-}
-
-impl Place {
-    pub(crate) fn problem(&self, reason: impl Into<String>) -> Problem {
-        Problem {
-            file: self.file.to_string(),
-            element: self.element.to_string(),
-            reason: reason.into(),
-        }
+fn method_plan(
+    pool: &Pool,
+    service: &ServiceDef,
+    definition: &MethodDef,
+    idempotency: Idempotency,
+) -> MethodPlan {
+    let name = definition.name.rsplit('.').next().unwrap_or_default();
+    MethodPlan {
+        path: format!("/{}/{name}", service.name).into(),
+        kind: match (
+            definition.is_client_streaming,
+            definition.is_server_streaming,
+        ) {
+            (false, false) => MethodKind::Unary,
+            (true, false) => MethodKind::ClientStreaming,
+            (false, true) => MethodKind::ServerStreaming,
+            (true, true) => MethodKind::BidiStreaming,
+        },
+        idempotency,
+        input: definition.input,
+        output: definition.output,
+        input_name: pool.message(definition.input).name.clone(),
+        output_name: pool.message(definition.output).name.clone(),
     }
 }
 

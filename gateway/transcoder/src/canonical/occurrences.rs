@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{ITEM, ITEM_MESSAGE, ITEM_TYPE};
 use crate::{
     encode::Seen,
+    error::ResponseError,
     plan::{EnumId, FieldPlan, Kind, Label, MessagePlan, Types},
     wire::{Read, Reader, WireType},
 };
@@ -29,12 +30,14 @@ pub(super) enum Unknown<'w> {
 
 #[derive(Debug, Default)]
 pub(super) struct Found<'w> {
-    /// Sorted by field, otherwise in the order of the wire; without members of oneofs that later ones have replaced.
+    /// Sorted by field, otherwise in the order of the wire.
     pub(super) known: Vec<Occurrence<'w>>,
+    /// Members of oneofs that later ones have replaced.
+    pub(super) replaced: Vec<Occurrence<'w>>,
     pub(super) unknown: Vec<Unknown<'w>>,
 }
 
-/// Reads through all `parts`, so that nothing malformed stays unseen.
+/// Reads through all `parts`. What is inside of messages is not read yet.
 pub(super) fn collect<'w>(
     types: &Types,
     plan: &MessagePlan,
@@ -61,10 +64,15 @@ pub(super) fn collect<'w>(
                     value,
                 }),
             };
-            found.add(types, plan, item, raw)?;
+            found
+                .add(types, plan, item, raw)
+                .map_err(|error| match plan.by_number(number) {
+                    Some(index) => error.in_field(&plan.fields[index].json_name),
+                    None => error,
+                })?;
         }
     }
-    drop_replaced_members(plan, &mut found.known);
+    found.settle_oneofs(plan);
     found.known.sort_by_key(|occurrence| occurrence.index);
     Ok(found)
 }
@@ -105,33 +113,32 @@ fn is_run(field: &FieldPlan, wire_type: WireType) -> bool {
         && matches!(field.label, Label::Repeated | Label::Packed)
 }
 
-/// Of a oneof, the member that comes last counts; what it had before another member came is lost.
-fn drop_replaced_members(plan: &MessagePlan, known: &mut Vec<Occurrence<'_>>) {
-    let oneof = |occurrence: &Occurrence<'_>| plan.fields.get(occurrence.index)?.oneof;
-    if !known.iter().any(|occurrence| oneof(occurrence).is_some()) {
-        return;
-    }
-    let mut winners: HashMap<u16, usize> = HashMap::new();
-    let mut closed = Seen::default();
-    let mut keep: Vec<bool> = known
-        .iter()
-        .rev()
-        .map(|occurrence| {
-            let Some(oneof) = oneof(occurrence) else {
-                return true;
-            };
-            if *winners.entry(oneof).or_insert(occurrence.index) != occurrence.index {
-                closed.insert(usize::from(oneof));
-            }
-            !closed.contains(usize::from(oneof))
-        })
-        .collect();
-    known.retain(|_| keep.pop().unwrap_or(true));
-}
-
 // === impl Found ===
 
 impl<'w> Found<'w> {
+    /// Of a oneof, the member that comes last counts; what it had before another member came is lost.
+    fn settle_oneofs(&mut self, plan: &MessagePlan) {
+        let oneof = |occurrence: &Occurrence<'_>| plan.fields.get(occurrence.index)?.oneof;
+        if !self.known.iter().any(|known| oneof(known).is_some()) {
+            return;
+        }
+        let mut winners: HashMap<u16, usize> = HashMap::new();
+        let mut closed = Seen::default();
+        for known in std::mem::take(&mut self.known).into_iter().rev() {
+            let is_replaced = oneof(&known).is_some_and(|oneof| {
+                if *winners.entry(oneof).or_insert(known.index) != known.index {
+                    closed.insert(usize::from(oneof));
+                }
+                closed.contains(usize::from(oneof))
+            });
+            match is_replaced {
+                true => self.replaced.push(known),
+                false => self.known.push(known),
+            }
+        }
+        self.known.reverse();
+    }
+
     /// Sorts what was read into known and unknown; a closed enum does not know numbers without a name.
     fn add(
         &mut self,
@@ -145,6 +152,9 @@ impl<'w> Found<'w> {
             self.unknown.push(Unknown::Raw(raw));
             return Ok(());
         };
+        if field.is_utf8_checked {
+            occurrence.check_utf8()?;
+        }
         match closed_enum(types, field) {
             None => self.known.push(occurrence),
             Some(id) if field.label == Label::Map => {
@@ -211,6 +221,13 @@ impl<'w> Occurrence<'w> {
         match self.wire_type {
             WireType::StartGroup => value.group(field.number),
             _ => value.delimited(),
+        }
+    }
+
+    fn check_utf8(&self) -> Read<()> {
+        match std::str::from_utf8({ self.value }.delimited()?) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ResponseError::new("string is not UTF-8")),
         }
     }
 

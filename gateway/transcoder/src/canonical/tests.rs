@@ -210,6 +210,17 @@ fn text_is_utf8_where_the_schema_says_so() {
 }
 
 #[test]
+fn what_was_replaced_is_checked_as_well() {
+    let text = [0x1a, 1, 0xff, 0x1a, 0];
+    assert!(canonical(proto3(), "t.M", &text).is_err());
+    let member = [0x52, 3, 0x1a, 1, 0xff, 0x48, 1];
+    let error = canonical(proto3(), "t.M", &member).unwrap_err();
+    assert_eq!(error.to_string(), "right.text: string is not UTF-8");
+    let entry = [0x42, 5, 0x12, 3, 0x1a, 1, 0xff, 0x42, 0];
+    assert!(canonical(proto3(), "t.M", &entry).is_err());
+}
+
+#[test]
 fn groups_are_merged_as_messages_are() {
     let wire = [0x33, 0x10, 2, 0x34, 0x33, 0x08, 1, 0x34];
     check(proto2(), "p.M", &wire, &[0x33, 0x08, 1, 0x10, 2, 0x34]);

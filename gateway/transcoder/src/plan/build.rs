@@ -1,14 +1,8 @@
-//! Builds the plans from a resolved descriptor pool.
-
-use std::collections::HashMap;
-
-use prost_reflect::{
-    Cardinality, DescriptorPool, EnumDescriptor, ExtensionDescriptor, FieldDescriptor,
-    Kind as ReflectKind, MessageDescriptor,
-};
+//! Builds the plans from resolved definitions.
 
 use super::{EnumPlan, FieldPlan, Kind, Label, MessagePlan, Shape, Types};
 use crate::{
+    descriptor::{EnumDef, FieldDef, MessageDef, Pool, Utf8Validation},
     names::NameTable,
     options::Options,
     wire::{Tag, WireType},
@@ -17,41 +11,38 @@ use crate::{
 /// Field numbers up to here are looked up by index; larger ones, which are rare, by binary search.
 const DENSE_NUMBERS: u32 = 512;
 
-pub(crate) fn build(pool: &DescriptorPool, options: Options) -> Types {
-    let ids = Ids {
-        messages: pool
-            .all_messages()
-            .zip(0..)
-            .map(|(message, id)| (message.full_name().into(), id))
-            .collect(),
-        enums: pool
-            .all_enums()
-            .zip(0..)
-            .map(|(descriptor, id)| (descriptor.full_name().into(), id))
-            .collect(),
-    };
+pub(crate) fn build(pool: &Pool, options: Options) -> Types {
+    let mut extensions: Vec<Vec<&FieldDef>> = vec![Vec::new(); pool.messages.len()];
+    for extension in &pool.extensions {
+        extensions[extension.extendee].push(&extension.field);
+    }
+    let messages = pool.messages.iter().zip(extensions);
     Types {
-        messages: pool.all_messages().map(|m| message(&ids, &m)).collect(),
-        enums: pool.all_enums().map(|e| enumeration(&e)).collect(),
-        by_name: ids.messages,
+        messages: messages
+            .map(|(m, extensions)| message(m, &extensions))
+            .collect(),
+        enums: pool.enums.iter().map(enumeration).collect(),
+        by_name: pool
+            .messages
+            .iter()
+            .zip(0..)
+            .map(|(message, id)| (message.name.clone(), id))
+            .collect(),
         options,
     }
 }
 
-struct Ids {
-    messages: HashMap<Box<str>, usize>,
-    enums: HashMap<Box<str>, usize>,
-}
-
-fn message(ids: &Ids, descriptor: &MessageDescriptor) -> MessagePlan {
-    let oneofs: HashMap<String, u16> = descriptor
-        .oneofs()
-        .filter(|oneof| !oneof.is_synthetic())
-        .zip(0..)
-        .map(|(oneof, index)| (oneof.name().to_owned(), index))
-        .collect();
-    let own = descriptor.fields().map(|f| field(ids, &oneofs, &f));
-    let extensions = descriptor.extensions().map(|e| extension(ids, &e));
+fn message(definition: &MessageDef, extensions: &[&FieldDef]) -> MessagePlan {
+    let oneofs = real_oneofs(definition);
+    let own = definition.fields.iter().map(|own| {
+        let oneof = own.oneof.and_then(|index| oneofs.get(index).copied());
+        field(own, oneof.flatten())
+    });
+    let extensions = extensions.iter().map(|extension| FieldPlan {
+        is_extension: true,
+        name: extension.json_name.clone(),
+        ..field(extension, None)
+    });
     let mut fields: Vec<FieldPlan> = own.chain(extensions).collect();
     fields.sort_by_key(|field| field.number);
 
@@ -59,17 +50,28 @@ fn message(ids: &Ids, descriptor: &MessageDescriptor) -> MessagePlan {
     let json_names = (0..).zip(&fields).map(|(index, f)| (&*f.json_name, index));
     let proto_names = (0..).zip(&fields).map(|(index, f)| (&*f.name, index));
     MessagePlan {
-        name: descriptor.full_name().into(),
-        shape: shape(descriptor.full_name()),
-        is_message_set: descriptor
-            .descriptor_proto()
-            .options
-            .as_ref()
-            .is_some_and(|options| options.message_set_wire_format()),
+        name: definition.name.clone(),
+        shape: shape(&definition.name),
+        is_map_entry: definition.is_map_entry,
+        is_message_set: definition.is_message_set,
         names: NameTable::new(json_names.chain(proto_names)),
         dense: dense(&fields),
         fields,
     }
+}
+
+/// The number in the plan of each oneof that is more than an `optional`.
+fn real_oneofs(definition: &MessageDef) -> Vec<Option<u16>> {
+    let mut numbers = 0..;
+    let mut number = |is_synthetic: bool| match is_synthetic {
+        true => None,
+        false => numbers.next(),
+    };
+    definition
+        .oneofs
+        .iter()
+        .map(|oneof| number(oneof.is_synthetic))
+        .collect()
 }
 
 fn dense(fields: &[FieldPlan]) -> Vec<u16> {
@@ -82,52 +84,20 @@ fn dense(fields: &[FieldPlan]) -> Vec<u16> {
     table
 }
 
-fn field(ids: &Ids, oneofs: &HashMap<String, u16>, descriptor: &FieldDescriptor) -> FieldPlan {
-    let kind = kind(ids, &descriptor.kind(), descriptor.is_group());
-    let label = match descriptor.cardinality() {
-        _ if descriptor.is_map() => Label::Map,
-        Cardinality::Repeated if descriptor.is_packed() => Label::Packed,
-        Cardinality::Repeated => Label::Repeated,
-        _ if descriptor.supports_presence() => Label::Explicit,
-        _ => Label::Implicit,
-    };
+fn field(definition: &FieldDef, oneof: Option<u16>) -> FieldPlan {
     FieldPlan {
-        number: descriptor.number(),
-        name: descriptor.name().into(),
-        json_name: descriptor.json_name().into(),
-        key: key(descriptor.json_name()),
-        kind,
-        label,
-        oneof: descriptor
-            .containing_oneof()
-            .and_then(|oneof| oneofs.get(oneof.name()).copied()),
+        number: definition.number,
+        name: definition.name.clone(),
+        json_name: definition.json_name.clone(),
+        key: key(&definition.json_name),
+        kind: definition.kind,
+        label: definition.label,
+        oneof,
         is_extension: false,
-        is_utf8: kind == Kind::String
-            && descriptor.parent_file().syntax() == prost_reflect::Syntax::Proto3,
-        tag: tag(descriptor.number(), kind, label),
-    }
-}
-
-fn extension(ids: &Ids, descriptor: &ExtensionDescriptor) -> FieldPlan {
-    let kind = kind(ids, &descriptor.kind(), descriptor.is_group());
-    let label = match descriptor.cardinality() {
-        Cardinality::Repeated if descriptor.is_packed() => Label::Packed,
-        Cardinality::Repeated => Label::Repeated,
-        _ => Label::Explicit,
-    };
-    let name: Box<str> = format!("[{}]", descriptor.full_name()).into();
-    FieldPlan {
-        number: descriptor.number(),
-        key: key(&name),
-        json_name: name.clone(),
-        name,
-        kind,
-        label,
-        oneof: None,
-        is_extension: true,
-        is_utf8: kind == Kind::String
-            && descriptor.parent_file().syntax() == prost_reflect::Syntax::Proto3,
-        tag: tag(descriptor.number(), kind, label),
+        is_required: definition.is_required,
+        is_utf8_checked: definition.kind == Kind::String
+            && definition.features.utf8_validation == Utf8Validation::Verify,
+        tag: tag(definition.number, definition.kind, definition.label),
     }
 }
 
@@ -143,35 +113,6 @@ fn key(json_name: &str) -> Box<str> {
     crate::json::put_string(json_name, &mut key);
     key.push(b':');
     String::from_utf8_lossy(&key).into()
-}
-
-fn kind(ids: &Ids, kind: &ReflectKind, is_group: bool) -> Kind {
-    match kind {
-        ReflectKind::Double => Kind::Double,
-        ReflectKind::Float => Kind::Float,
-        ReflectKind::Int32 => Kind::Int32,
-        ReflectKind::Int64 => Kind::Int64,
-        ReflectKind::Uint32 => Kind::Uint32,
-        ReflectKind::Uint64 => Kind::Uint64,
-        ReflectKind::Sint32 => Kind::Sint32,
-        ReflectKind::Sint64 => Kind::Sint64,
-        ReflectKind::Fixed32 => Kind::Fixed32,
-        ReflectKind::Fixed64 => Kind::Fixed64,
-        ReflectKind::Sfixed32 => Kind::Sfixed32,
-        ReflectKind::Sfixed64 => Kind::Sfixed64,
-        ReflectKind::Bool => Kind::Bool,
-        ReflectKind::String => Kind::String,
-        ReflectKind::Bytes => Kind::Bytes,
-        ReflectKind::Enum(descriptor) => Kind::Enum(ids.enums[descriptor.full_name()]),
-        ReflectKind::Message(descriptor) => {
-            let id = ids.messages[descriptor.full_name()];
-            if is_group {
-                Kind::Group(id)
-            } else {
-                Kind::Message(id)
-            }
-        }
-    }
 }
 
 fn shape(full_name: &str) -> Shape {
@@ -193,24 +134,24 @@ fn shape(full_name: &str) -> Shape {
     }
 }
 
-fn enumeration(descriptor: &EnumDescriptor) -> EnumPlan {
-    let values = &descriptor.enum_descriptor_proto().value;
+fn enumeration(definition: &EnumDef) -> EnumPlan {
+    let values = &definition.values;
     let mut quoted: Vec<(i32, Box<str>)> = values
         .iter()
-        .map(|value| (value.number(), format!("\"{}\"", value.name()).into()))
+        .map(|value| (value.number, format!("\"{}\"", value.name).into()))
         .collect();
     // Stable, so that the first of several aliases stays first and survives.
     quoted.sort_by_key(|(number, _)| *number);
     quoted.dedup_by_key(|(number, _)| *number);
     EnumPlan {
-        is_closed: descriptor.parent_file().syntax() != prost_reflect::Syntax::Proto3,
-        is_null: descriptor.full_name() == "google.protobuf.NullValue",
+        is_null: &*definition.name == "google.protobuf.NullValue",
+        is_closed: definition.is_closed(),
         names: NameTable::new(
             (0..)
                 .zip(values)
-                .map(|(index, value)| (value.name(), index)),
+                .map(|(index, value)| (&*value.name, index)),
         ),
-        numbers: values.iter().map(|value| value.number()).collect(),
+        numbers: values.iter().map(|value| value.number).collect(),
         quoted,
     }
 }

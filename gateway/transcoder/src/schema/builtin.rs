@@ -1,204 +1,407 @@
-//! Types that a schema always knows: the well-known ones, and the standard details of `google.rpc.Status`. An upstream sends
-//! them inside `Any` without naming them anywhere in its descriptors.
+//! Types that a schema always knows: the well-known ones that have a JSON form of their own, and the standard details of
+//! `google.rpc.Status`. An upstream sends them inside `Any` without naming them anywhere in its descriptors.
 
-use prost_reflect::{DescriptorError, DescriptorPool};
-use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MessageOptions,
-    field_descriptor_proto::{Label, Type},
+use std::collections::HashSet;
+
+use prost::{Message, bytes::Bytes};
+
+use crate::{
+    descriptor::{FieldDef, MessageDef, Pool, proto},
+    error::Problem,
+    plan::{Kind, Label},
 };
 
-/// A pool of `google.protobuf`. A descriptor set added to it may leave these files out or bring its own copies.
-pub(super) fn pool() -> Result<DescriptorPool, DescriptorError> {
-    let mut pool = DescriptorPool::new();
-    // Only this package: other code of the process may have put more into the global pool.
-    pool.add_file_descriptor_protos(
-        DescriptorPool::global()
-            .files()
-            .filter(|file| file.package_name() == "google.protobuf")
-            .map(|file| file.file_descriptor_proto().clone()),
-    )?;
-    Ok(pool)
+const PROTOBUF: &str = "google.protobuf";
+const RPC: &str = "google.rpc";
+
+/// The messages that a set lacks, told the full names of those that it has: a set's own definition wins.
+pub(super) fn files(own: &HashSet<String>) -> Vec<proto::File> {
+    vec![
+        file(PROTOBUF, WELL_KNOWN, own),
+        file(RPC, ERROR_DETAILS, own),
+    ]
 }
 
-/// Adds the error details that the pool lacks, in a file of their own.
-pub(super) fn add_error_details(pool: &mut DescriptorPool) -> Result<(), DescriptorError> {
-    let mut file = FileDescriptorProto {
-        name: Some("protomesh/transcoder/error_details.proto".into()),
-        package: Some("google.rpc".into()),
-        syntax: Some("proto3".into()),
-        dependency: vec!["google/protobuf/duration.proto".into()],
-        ..FileDescriptorProto::default()
-    };
-    for (name, fields) in ERROR_DETAILS {
-        let root = name.split('.').next().unwrap_or(name);
-        if pool
-            .get_message_by_name(&format!("google.rpc.{root}"))
-            .is_some()
-        {
+/// What is wrong with a set's own definitions of well-known types: readers and writers count on the standard fields.
+pub(super) fn check(pool: &Pool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for message in &pool.messages {
+        let Some(name) = message.name.strip_prefix("google.protobuf.") else {
             continue;
-        }
-        let message = message(name, fields);
-        match file.message_type.iter_mut().find(|m| m.name() == root) {
-            Some(parent) => parent.nested_type.push(message),
-            None => file.message_type.push(message),
+        };
+        let Some((_, fields)) = WELL_KNOWN.iter().find(|(known, _)| *known == name) else {
+            continue;
+        };
+        for (field, number) in fields.iter().zip(1..) {
+            if !message
+                .fields
+                .iter()
+                .any(|own| own.number == number && field.is(own, pool))
+            {
+                let place = pool.place(&message.source, message.name.clone());
+                let reason = format!("field {number} is not the standard '{}'", field.name);
+                problems.push(place.problem(reason));
+            }
         }
     }
-    pool.add_file_descriptor_proto(file)
+    problems
 }
 
-enum Field {
-    Text(&'static str),
-    Number(&'static str),
-    OptionalNumber(&'static str),
-    /// From string to string.
-    Map(&'static str),
-    One(&'static str, &'static str),
-    Many(&'static str, &'static str),
+/// One field; the fields of each message are numbered from one, without gaps.
+struct Field {
+    name: &'static str,
+    content: Content,
+    multiplicity: Multiplicity,
 }
 
-use Field::{Many, Map, Number, One, OptionalNumber, Text};
+#[derive(Clone, Copy)]
+enum Content {
+    Scalar(Kind),
+    /// A message of the same package, or of `google.protobuf` if it starts with a dot.
+    Message(&'static str),
+    Null,
+}
 
-/// `google/rpc/error_details.proto`: the fields of each message are numbered from one, without gaps.
-const ERROR_DETAILS: [(&str, &[Field]); 13] = [
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Multiplicity {
+    One,
+    /// A proto3 `optional`.
+    Optional,
+    Many,
+    /// From string.
+    Map,
+    /// In the message's oneof.
+    OneOf,
+}
+
+const fn field(name: &'static str, content: Content, multiplicity: Multiplicity) -> Field {
+    Field {
+        name,
+        content,
+        multiplicity,
+    }
+}
+
+const fn scalar(name: &'static str, kind: Kind) -> Field {
+    field(name, Content::Scalar(kind), Multiplicity::One)
+}
+
+const fn text(name: &'static str) -> Field {
+    scalar(name, Kind::String)
+}
+
+const fn message(name: &'static str, type_name: &'static str) -> Field {
+    field(name, Content::Message(type_name), Multiplicity::One)
+}
+
+const fn messages(name: &'static str, type_name: &'static str) -> Field {
+    field(name, Content::Message(type_name), Multiplicity::Many)
+}
+
+const fn texts(name: &'static str) -> Field {
+    field(name, Content::Scalar(Kind::String), Multiplicity::Map)
+}
+
+const fn choice(name: &'static str, content: Content) -> Field {
+    field(name, content, Multiplicity::OneOf)
+}
+
+type Table = &'static [(&'static str, &'static [Field])];
+
+/// `google/protobuf/{any,duration,empty,field_mask,struct,timestamp,wrappers}.proto`.
+const WELL_KNOWN: Table = &[
+    ("Any", &[text("type_url"), scalar("value", Kind::Bytes)]),
+    ("Duration", SECONDS_AND_NANOS),
+    ("Timestamp", SECONDS_AND_NANOS),
+    ("Empty", &[]),
+    (
+        "FieldMask",
+        &[field(
+            "paths",
+            Content::Scalar(Kind::String),
+            Multiplicity::Many,
+        )],
+    ),
+    (
+        "Struct",
+        &[field(
+            "fields",
+            Content::Message("Value"),
+            Multiplicity::Map,
+        )],
+    ),
+    (
+        "Value",
+        &[
+            choice("null_value", Content::Null),
+            choice("number_value", Content::Scalar(Kind::Double)),
+            choice("string_value", Content::Scalar(Kind::String)),
+            choice("bool_value", Content::Scalar(Kind::Bool)),
+            choice("struct_value", Content::Message("Struct")),
+            choice("list_value", Content::Message("ListValue")),
+        ],
+    ),
+    ("ListValue", &[messages("values", "Value")]),
+    ("DoubleValue", &[scalar("value", Kind::Double)]),
+    ("FloatValue", &[scalar("value", Kind::Float)]),
+    ("Int64Value", &[scalar("value", Kind::Int64)]),
+    ("UInt64Value", &[scalar("value", Kind::Uint64)]),
+    ("Int32Value", &[scalar("value", Kind::Int32)]),
+    ("UInt32Value", &[scalar("value", Kind::Uint32)]),
+    ("BoolValue", &[scalar("value", Kind::Bool)]),
+    ("StringValue", &[text("value")]),
+    ("BytesValue", &[scalar("value", Kind::Bytes)]),
+];
+
+const SECONDS_AND_NANOS: &[Field] = &[scalar("seconds", Kind::Int64), scalar("nanos", Kind::Int32)];
+
+/// `google/rpc/error_details.proto`.
+const ERROR_DETAILS: Table = &[
     (
         "ErrorInfo",
-        &[Text("reason"), Text("domain"), Map("metadata")],
+        &[text("reason"), text("domain"), texts("metadata")],
     ),
-    (
-        "RetryInfo",
-        &[One("retry_delay", ".google.protobuf.Duration")],
-    ),
+    ("RetryInfo", &[message("retry_delay", ".Duration")]),
     (
         "QuotaFailure",
-        &[Many("violations", ".google.rpc.QuotaFailure.Violation")],
+        &[messages("violations", "QuotaFailure.Violation")],
     ),
     (
         "QuotaFailure.Violation",
         &[
-            Text("subject"),
-            Text("description"),
-            Text("api_service"),
-            Text("quota_metric"),
-            Text("quota_id"),
-            Map("quota_dimensions"),
-            Number("quota_value"),
-            OptionalNumber("future_quota_value"),
+            text("subject"),
+            text("description"),
+            text("api_service"),
+            text("quota_metric"),
+            text("quota_id"),
+            texts("quota_dimensions"),
+            scalar("quota_value", Kind::Int64),
+            field(
+                "future_quota_value",
+                Content::Scalar(Kind::Int64),
+                Multiplicity::Optional,
+            ),
         ],
     ),
     (
         "PreconditionFailure",
-        &[Many(
-            "violations",
-            ".google.rpc.PreconditionFailure.Violation",
-        )],
+        &[messages("violations", "PreconditionFailure.Violation")],
     ),
     (
         "PreconditionFailure.Violation",
-        &[Text("type"), Text("subject"), Text("description")],
+        &[text("type"), text("subject"), text("description")],
     ),
     (
         "BadRequest",
-        &[Many(
-            "field_violations",
-            ".google.rpc.BadRequest.FieldViolation",
-        )],
+        &[messages("field_violations", "BadRequest.FieldViolation")],
     ),
     (
         "BadRequest.FieldViolation",
         &[
-            Text("field"),
-            Text("description"),
-            Text("reason"),
-            One("localized_message", ".google.rpc.LocalizedMessage"),
+            text("field"),
+            text("description"),
+            text("reason"),
+            message("localized_message", "LocalizedMessage"),
         ],
     ),
-    ("RequestInfo", &[Text("request_id"), Text("serving_data")]),
+    ("RequestInfo", &[text("request_id"), text("serving_data")]),
     (
         "ResourceInfo",
         &[
-            Text("resource_type"),
-            Text("resource_name"),
-            Text("owner"),
-            Text("description"),
+            text("resource_type"),
+            text("resource_name"),
+            text("owner"),
+            text("description"),
         ],
     ),
-    ("Help", &[Many("links", ".google.rpc.Help.Link")]),
-    ("Help.Link", &[Text("description"), Text("url")]),
-    ("LocalizedMessage", &[Text("locale"), Text("message")]),
+    ("Help", &[messages("links", "Help.Link")]),
+    ("Help.Link", &[text("description"), text("url")]),
+    ("LocalizedMessage", &[text("locale"), text("message")]),
 ];
 
-fn message(path: &str, fields: &[Field]) -> DescriptorProto {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    let mut message = DescriptorProto {
-        name: Some(name.into()),
-        ..DescriptorProto::default()
+fn file(package: &str, table: Table, own: &HashSet<String>) -> proto::File {
+    let mut file = proto::File {
+        name: format!("protomesh/transcoder/{package}.proto"),
+        package: package.into(),
+        syntax: "proto3".into(),
+        ..proto::File::default()
+    };
+    for (name, fields) in table {
+        let root = name.split('.').next().unwrap_or(name);
+        if own.contains(&format!("{package}.{root}")) {
+            continue;
+        }
+        let message = message_type(package, name, fields);
+        match file.messages.iter_mut().find(|m| m.name == root) {
+            Some(parent) => parent.messages.push(message),
+            None => file.messages.push(message),
+        }
+        if *name == "Value" {
+            file.enums.push(null_value());
+        }
+    }
+    file
+}
+
+fn null_value() -> proto::EnumType {
+    proto::EnumType {
+        name: "NullValue".into(),
+        values: vec![proto::EnumValue {
+            name: "NULL_VALUE".into(),
+            ..proto::EnumValue::default()
+        }],
+        ..proto::EnumType::default()
+    }
+}
+
+fn message_type(package: &str, path: &str, fields: &[Field]) -> proto::MessageType {
+    let mut message = proto::MessageType {
+        name: path.rsplit('.').next().unwrap_or(path).into(),
+        ..proto::MessageType::default()
     };
     for (field, number) in fields.iter().zip(1..) {
-        let descriptor = match *field {
-            Text(name) => scalar(name, number, Type::String),
-            Number(name) => scalar(name, number, Type::Int64),
-            OptionalNumber(name) => optional(&mut message, scalar(name, number, Type::Int64)),
-            One(name, type_name) => reference(name, number, type_name, Label::Optional),
-            Many(name, type_name) => reference(name, number, type_name, Label::Repeated),
-            Map(name) => {
-                let entry = map_entry(name);
-                let type_name = format!(".google.rpc.{path}.{}", entry.name());
-                message.nested_type.push(entry);
-                reference(name, number, &type_name, Label::Repeated)
-            }
-        };
-        message.field.push(descriptor);
+        field.add_to(&mut message, number, package, path);
     }
     message
 }
 
-fn scalar(name: &str, number: i32, kind: Type) -> FieldDescriptorProto {
-    FieldDescriptorProto {
-        name: Some(name.into()),
-        number: Some(number),
-        r#type: Some(kind.into()),
-        label: Some(Label::Optional.into()),
-        ..FieldDescriptorProto::default()
+// === impl Field ===
+
+impl Field {
+    fn add_to(&self, message: &mut proto::MessageType, number: i32, package: &str, path: &str) {
+        let mut field = proto::Field {
+            number,
+            ..self.content.field(self.name, package)
+        };
+        match self.multiplicity {
+            Multiplicity::One => {}
+            Multiplicity::Many => field.label = proto::label::REPEATED,
+            Multiplicity::Map => {
+                let entry = map_entry(self.name, self.content.field("value", package));
+                field = proto::Field {
+                    number,
+                    label: proto::label::REPEATED,
+                    kind: proto::kind::MESSAGE,
+                    type_name: format!(".{package}.{path}.{}", entry.name),
+                    ..named(self.name)
+                };
+                message.messages.push(entry);
+            }
+            Multiplicity::Optional => {
+                field.proto3_optional = true;
+                field.oneof_index = message.oneofs.len().try_into().ok();
+                message.oneofs.push(oneof(format!("_{}", self.name)));
+            }
+            Multiplicity::OneOf => {
+                field.oneof_index = Some(0);
+                if message.oneofs.is_empty() {
+                    message.oneofs.push(oneof("kind".into()));
+                }
+            }
+        }
+        message.fields.push(field);
+    }
+
+    /// Whether `own` is this field under the same name and number.
+    fn is(&self, own: &FieldDef, pool: &Pool) -> bool {
+        let is_label = match self.multiplicity {
+            Multiplicity::Many => matches!(own.label, Label::Repeated | Label::Packed),
+            Multiplicity::Map => own.label == Label::Map,
+            _ => matches!(own.label, Label::Implicit | Label::Explicit),
+        };
+        let named = |message: &MessageDef| match self.content {
+            Content::Message(name) => message.name.strip_prefix("google.protobuf.") == Some(name),
+            _ => false,
+        };
+        let is_content = match (self.content, own.kind) {
+            (_, Kind::Message(id)) if self.multiplicity == Multiplicity::Map => {
+                let mut fields = pool.message(id).fields.iter();
+                fields
+                    .any(|value| matches!(value.kind, Kind::Message(id) if named(pool.message(id))))
+            }
+            (_, Kind::Message(id)) => named(pool.message(id)),
+            (Content::Scalar(kind), own) => kind == own,
+            (Content::Null, Kind::Enum(_)) => true,
+            _ => false,
+        };
+        *own.name == *self.name && is_label && is_content
     }
 }
 
-fn reference(name: &str, number: i32, type_name: &str, label: Label) -> FieldDescriptorProto {
-    FieldDescriptorProto {
-        label: Some(label.into()),
-        type_name: Some(type_name.into()),
-        ..scalar(name, number, Type::Message)
+// === impl Content ===
+
+impl Content {
+    fn field(self, name: &str, package: &str) -> proto::Field {
+        let (kind, type_name) = match self {
+            Content::Scalar(kind) => (number_of(kind), String::new()),
+            Content::Null => (proto::kind::ENUM, format!(".{PROTOBUF}.NullValue")),
+            Content::Message(name) if name.starts_with('.') => {
+                (proto::kind::MESSAGE, format!(".{PROTOBUF}{name}"))
+            }
+            Content::Message(name) => (proto::kind::MESSAGE, format!(".{package}.{name}")),
+        };
+        proto::Field {
+            kind,
+            type_name,
+            ..named(name)
+        }
     }
 }
 
-/// A proto3 `optional`: the only member of a oneof of its own.
-fn optional(message: &mut DescriptorProto, field: FieldDescriptorProto) -> FieldDescriptorProto {
-    message.oneof_decl.push(prost_types::OneofDescriptorProto {
-        name: Some(format!("_{}", field.name())),
-        ..prost_types::OneofDescriptorProto::default()
-    });
-    FieldDescriptorProto {
-        proto3_optional: Some(true),
-        oneof_index: Some(message.oneof_decl.len() as i32 - 1),
-        ..field
+/// `FieldDescriptorProto.Type` of the scalars in the tables.
+fn number_of(kind: Kind) -> i32 {
+    match kind {
+        Kind::Double => 1,
+        Kind::Float => 2,
+        Kind::Int64 => 3,
+        Kind::Uint64 => 4,
+        Kind::Int32 => 5,
+        Kind::Bool => 8,
+        Kind::Bytes => 12,
+        Kind::Uint32 => 13,
+        _ => 9,
     }
 }
 
-fn map_entry(field: &str) -> DescriptorProto {
-    let camel: String = field
+fn named(name: &str) -> proto::Field {
+    proto::Field {
+        name: name.into(),
+        label: proto::label::OPTIONAL,
+        ..proto::Field::default()
+    }
+}
+
+fn oneof(name: String) -> proto::Oneof {
+    proto::Oneof {
+        name,
+        ..proto::Oneof::default()
+    }
+}
+
+/// `MessageOptions`, as far as a map's entry needs it.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+struct EntryOptions {
+    #[prost(bool, tag = "7")]
+    map_entry: bool,
+}
+
+fn map_entry(field: &str, value: proto::Field) -> proto::MessageType {
+    let words = field
         .split('_')
-        .filter_map(|word| Some((word.get(..1)?, word.get(1..)?)))
+        .filter_map(|word| Some((word.get(..1)?, word.get(1..)?)));
+    let camel: String = words
         .flat_map(|(first, rest)| [first.to_ascii_uppercase(), rest.to_owned()])
         .collect();
-    DescriptorProto {
-        name: Some(format!("{camel}Entry")),
-        field: vec![
-            scalar("key", 1, Type::String),
-            scalar("value", 2, Type::String),
-        ],
-        options: Some(MessageOptions {
-            map_entry: Some(true),
-            ..MessageOptions::default()
-        }),
-        ..DescriptorProto::default()
+    let key = proto::Field {
+        number: 1,
+        ..Content::Scalar(Kind::String).field("key", "")
+    };
+    proto::MessageType {
+        name: format!("{camel}Entry"),
+        fields: vec![key, proto::Field { number: 2, ..value }],
+        options: vec![Bytes::from(
+            EntryOptions { map_entry: true }.encode_to_vec(),
+        )],
+        ..proto::MessageType::default()
     }
 }

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use prost::Message;
-use prost_reflect::MethodDescriptor;
-
-use super::{Idempotency, MethodKind, MethodPlan, Place};
+use super::{Idempotency, MethodKind, MethodPlan};
 use crate::{
+    descriptor::{MethodDef, Place},
     error::Problem,
     plan::{Kind, MessageId, Shape, Types},
     route::{Body, Route, RouteVariable},
     template::{Template, Variable},
     upload,
 };
+use prost::Message;
 
 /// The options of a method that this crate reads. Decoding the raw bytes needs no descriptor of the extension in the set.
 #[derive(Clone, PartialEq, Message)]
@@ -61,9 +60,12 @@ struct CustomPattern {
     path: String,
 }
 
-pub(super) fn read_options(method: &MethodDescriptor) -> MethodOptions {
-    // The pool has parsed these bytes already; what it accepts, this decodes.
-    MethodOptions::decode(&*method.options().encode_to_vec()).unwrap_or_default()
+/// Number of the option `google.api.http`.
+pub(super) const HTTP_OPTION: i32 = 72_295_728;
+
+pub(super) fn read_options(method: &MethodDef) -> Result<MethodOptions, String> {
+    let read = method.options.decode();
+    read.map_err(|error| format!("malformed options: {error}"))
 }
 
 impl MethodOptions {

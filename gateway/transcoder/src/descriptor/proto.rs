@@ -1,0 +1,246 @@
+//! The parts of `google/protobuf/descriptor.proto` that a schema is compiled from, as they lie on the wire.
+
+use prost::{
+    Message,
+    bytes::{Bytes, BytesMut},
+};
+
+/// `FileDescriptorSet`, its files still encoded: equal bytes are how two copies of one file are told from a conflict.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct FileSet {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(crate) files: Vec<Bytes>,
+}
+
+/// `FileDescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct File {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, tag = "2")]
+    pub(crate) package: String,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) dependencies: Vec<String>,
+    #[prost(int32, repeated, packed = "false", tag = "11")]
+    pub(crate) weak_dependencies: Vec<i32>,
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) messages: Vec<MessageType>,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) enums: Vec<EnumType>,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) services: Vec<Service>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) extensions: Vec<Field>,
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub(crate) options: Vec<Bytes>,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) source_code_info: Option<SourceCodeInfo>,
+    #[prost(string, tag = "12")]
+    pub(crate) syntax: String,
+    #[prost(int32, tag = "14")]
+    pub(crate) edition: i32,
+}
+
+/// `DescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct MessageType {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) fields: Vec<Field>,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) messages: Vec<MessageType>,
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) enums: Vec<EnumType>,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) extension_ranges: Vec<ExtensionRange>,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) extensions: Vec<Field>,
+    #[prost(bytes = "bytes", repeated, tag = "7")]
+    pub(crate) options: Vec<Bytes>,
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) oneofs: Vec<Oneof>,
+}
+
+/// `DescriptorProto.ExtensionRange`: field numbers from `start` to before `end`.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(crate) struct ExtensionRange {
+    #[prost(int32, tag = "1")]
+    pub(crate) start: i32,
+    #[prost(int32, tag = "2")]
+    pub(crate) end: i32,
+}
+
+/// `FieldDescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Field {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, tag = "2")]
+    pub(crate) extendee: String,
+    #[prost(int32, tag = "3")]
+    pub(crate) number: i32,
+    #[prost(int32, tag = "4")]
+    pub(crate) label: i32,
+    #[prost(int32, tag = "5")]
+    pub(crate) kind: i32,
+    #[prost(string, tag = "6")]
+    pub(crate) type_name: String,
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub(crate) options: Vec<Bytes>,
+    #[prost(int32, optional, tag = "9")]
+    pub(crate) oneof_index: Option<i32>,
+    #[prost(string, optional, tag = "10")]
+    pub(crate) json_name: Option<String>,
+    #[prost(bool, tag = "17")]
+    pub(crate) proto3_optional: bool,
+}
+
+/// `FieldDescriptorProto.Label`.
+pub(crate) mod label {
+    pub(crate) const OPTIONAL: i32 = 1;
+    pub(crate) const REQUIRED: i32 = 2;
+    pub(crate) const REPEATED: i32 = 3;
+}
+
+/// `FieldDescriptorProto.Type`, as far as it is told apart by name; the scalars stand in the one table that maps them.
+pub(crate) mod kind {
+    pub(crate) const GROUP: i32 = 10;
+    pub(crate) const MESSAGE: i32 = 11;
+    pub(crate) const ENUM: i32 = 14;
+}
+
+/// `OneofDescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Oneof {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(crate) options: Vec<Bytes>,
+}
+
+/// `EnumDescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct EnumType {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) values: Vec<EnumValue>,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(crate) options: Vec<Bytes>,
+}
+
+/// `EnumValueDescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct EnumValue {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(int32, tag = "2")]
+    pub(crate) number: i32,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(crate) options: Vec<Bytes>,
+}
+
+/// `ServiceDescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Service {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) methods: Vec<Method>,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(crate) options: Vec<Bytes>,
+}
+
+/// `MethodDescriptorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Method {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, tag = "2")]
+    pub(crate) input_type: String,
+    #[prost(string, tag = "3")]
+    pub(crate) output_type: String,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub(crate) options: Vec<Bytes>,
+    #[prost(bool, tag = "5")]
+    pub(crate) client_streaming: bool,
+    #[prost(bool, tag = "6")]
+    pub(crate) server_streaming: bool,
+}
+
+/// `SourceCodeInfo`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SourceCodeInfo {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) locations: Vec<Location>,
+}
+
+/// `SourceCodeInfo.Location`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Location {
+    #[prost(int32, repeated, tag = "1")]
+    pub(crate) path: Vec<i32>,
+    /// Start line (counted from zero), start column, and the end.
+    #[prost(int32, repeated, tag = "2")]
+    pub(crate) span: Vec<i32>,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) leading_comments: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    pub(crate) trailing_comments: Option<String>,
+}
+
+/// Field numbers inside the descriptor messages: what [`Location::path`] is made of.
+pub(crate) mod path {
+    pub(crate) const FILE_MESSAGE: i32 = 4;
+    pub(crate) const FILE_ENUM: i32 = 5;
+    pub(crate) const FILE_SERVICE: i32 = 6;
+    pub(crate) const FILE_EXTENSION: i32 = 7;
+    pub(crate) const FILE_OPTIONS: i32 = 8;
+    pub(crate) const FILE_DEPENDENCY: i32 = 3;
+    pub(crate) const FILE_SYNTAX: i32 = 12;
+    pub(crate) const FILE_EDITION: i32 = 14;
+    pub(crate) const MESSAGE_FIELD: i32 = 2;
+    pub(crate) const MESSAGE_MESSAGE: i32 = 3;
+    pub(crate) const MESSAGE_ENUM: i32 = 4;
+    pub(crate) const MESSAGE_EXTENSION: i32 = 6;
+    pub(crate) const MESSAGE_OPTIONS: i32 = 7;
+    pub(crate) const MESSAGE_ONEOF: i32 = 8;
+    pub(crate) const FIELD_OPTIONS: i32 = 8;
+    pub(crate) const ONEOF_OPTIONS: i32 = 2;
+    pub(crate) const ENUM_VALUE: i32 = 2;
+    pub(crate) const ENUM_OPTIONS: i32 = 3;
+    pub(crate) const ENUM_VALUE_OPTIONS: i32 = 3;
+    pub(crate) const SERVICE_METHOD: i32 = 2;
+    pub(crate) const SERVICE_OPTIONS: i32 = 3;
+    pub(crate) const METHOD_OPTIONS: i32 = 4;
+}
+
+/// The options of one element, encoded: each reader decodes the few fields it knows, and nothing is lost on the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RawOptions(Bytes);
+
+// === impl RawOptions ===
+
+impl RawOptions {
+    /// Occurrences of a singular message merge, and encodings merge by being put one after another.
+    pub(super) fn merged(occurrences: &[Bytes]) -> Self {
+        match occurrences {
+            [] => RawOptions::default(),
+            [one] => RawOptions(one.clone()),
+            many => {
+                let mut all = BytesMut::new();
+                many.iter().for_each(|bytes| all.extend_from_slice(bytes));
+                RawOptions(all.freeze())
+            }
+        }
+    }
+
+    /// The fields that `M` declares; the others are skipped.
+    ///
+    /// # Errors
+    /// The bytes are not protobuf, or one of those fields has another type on the wire.
+    pub(crate) fn decode<M: Message + Default>(&self) -> Result<M, prost::DecodeError> {
+        M::decode(self.0.clone())
+    }
+}
