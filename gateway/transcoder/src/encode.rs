@@ -53,6 +53,7 @@ impl<'a> Encoder<'a> {
             return self.cursor.literal("null");
         }
         match field.label {
+            Label::Implicit | Label::Explicit if self.ignores(field.kind)? => Ok(()),
             Label::Implicit | Label::Explicit => self.singular(field, pins),
             Label::Repeated | Label::Packed => self.list(field),
             Label::Map => self.map(field),
@@ -180,15 +181,18 @@ impl<'a> Encoder<'a> {
         });
         let mut index = 0;
         while self.cursor.next_element(index == 0)? {
+            index += 1;
+            if self.ignores(field.kind)? {
+                continue;
+            }
             if run.is_none() {
                 field.tag.put(self.out);
             }
             self.element(field)
-                .map_err(|failure| failure.at_index(index))?;
-            index += 1;
+                .map_err(|failure| failure.at_index(index - 1))?;
         }
         match run {
-            Some(_) if index == 0 => self.out.truncate(start),
+            Some(at) if self.out.len() == at + 1 => self.out.truncate(start),
             Some(at) => close(self.out, at),
             None => {}
         }
@@ -213,11 +217,16 @@ impl<'a> Encoder<'a> {
         let mut is_first = true;
         while let Some(key) = self.cursor.next_key(is_first)? {
             is_first = false;
+            let entry = self.out.len();
             field.tag.put(self.out);
             let at = open(self.out);
             key_field.tag.put(self.out);
             scalar::put_text(self.types, key_field.kind, &key, self.out)
                 .map_err(|reason| self.fail(Rule::InvalidValue, reason).at_key(&key))?;
+            if self.ignores(value_field.kind)? {
+                self.out.truncate(entry);
+                continue;
+            }
             value_field.tag.put(self.out);
             self.element(value_field)
                 .map_err(|failure| failure.at_key(&key))?;
@@ -289,6 +298,24 @@ impl<'a> Encoder<'a> {
             Kind::Message(id) => self.types.message(id).shape == Shape::Value,
             _ => false,
         }
+    }
+
+    /// Passes over the name of an enum value that the schema lacks, where unknown things are ignored: a field stays unset,
+    /// and a list or map goes without the element.
+    fn ignores(&mut self, kind: Kind) -> Done<bool> {
+        let Kind::Enum(id) = kind else {
+            return Ok(false);
+        };
+        let is_lenient = self.types.options.json.ignore_unknown_fields;
+        if !is_lenient || self.cursor.peek()? != Token::String {
+            return Ok(false);
+        }
+        let mut ahead = self.cursor;
+        let is_known = self.types.enums[id].number(&ahead.string()?).is_some();
+        if !is_known {
+            self.cursor = ahead;
+        }
+        Ok(!is_known)
     }
 
     fn require(&mut self, token: Token) -> Done {

@@ -93,3 +93,6 @@ impl<'s> Message<'s> {
         canonical::write(self.types, self.id, wire, out)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,6 @@ pub struct Options {
 pub struct JsonOptions {
     /// Responses show scalars without presence at their default, empty lists and empty maps, instead of leaving them out.
     pub emit_defaults: bool,
-    /// Requests may carry JSON keys that no field has, instead of being refused.
+    /// Requests may carry JSON keys that no field has, and names that an enum lacks, instead of being refused.
     pub ignore_unknown_fields: bool,
 }

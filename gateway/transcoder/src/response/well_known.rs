@@ -101,7 +101,8 @@ impl Decoder<'_> {
         self.out.extend_from_slice(b"{\"@type\":");
         json::put_string(url, self.out);
         let plan = self.types.message(id);
-        if plan.shape == Shape::Object {
+        // `Empty` has no fields to be confused with `@type`, so that it needs no `value` around it.
+        if matches!(plan.shape, Shape::Object | Shape::Empty) {
             self.members(plan, value, false, depth + 1)?;
         } else {
             self.out.extend_from_slice(b",\"value\":");

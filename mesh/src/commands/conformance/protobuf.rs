@@ -17,7 +17,7 @@ use outcome::Outcome;
 use runner::Runner;
 
 /// Each run has all cases of the editions up to this one.
-const EDITIONS: [&str; 1] = ["PROTO3"];
+const EDITIONS: [&str; 2] = ["PROTO3", "UNSTABLE"];
 /// As many cases have proto2 and proto3 together in this version of the suite.
 const CASES: usize = 2_817;
 /// Where the wheel has the message types of the cases, below its include directory.
