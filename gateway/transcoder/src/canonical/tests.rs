@@ -316,6 +316,12 @@ fn json(schema: &Schema, wire: &[u8]) -> Result<serde_json::Value, ResponseError
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        // A failing case is printed; it belongs into a test of its own, not into a file.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn the_canonical_form_means_the_same_and_is_its_own(wire in wire()) {
         let schema = proto3();

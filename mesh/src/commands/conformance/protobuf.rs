@@ -136,21 +136,15 @@ fn tell(report: &Report, json: bool) -> Result<()> {
         for failure in &run.failures {
             ui::print(failure);
         }
-        for skipped in &run.skipped_cases {
-            ui::print(format!("skipped {skipped}"));
-        }
     }
-    let mut rows = vec![
-        ["up to", "run", "passed", "failed", "skipped"]
-            .map(String::from)
-            .to_vec(),
-    ];
+    let header = ["up to", "run", "passed", "failed", "skipped", "text format"];
+    let mut rows = vec![header.map(String::from).to_vec()];
     rows.extend(report.runs.iter().map(|run| {
         let counts = [run.run, run.passed, run.failures.len(), run.skipped];
         let counts = counts.iter().map(usize::to_string);
-        std::iter::once(run.maximum_edition.clone())
-            .chain(counts)
-            .collect()
+        let text_format = format!("{} skipped", run.text_format_skipped);
+        let edition = std::iter::once(run.maximum_edition.clone());
+        edition.chain(counts).chain([text_format]).collect()
     }));
     ui::print(ui::table(&rows));
     ui::print(match report.problems.as_slice() {
