@@ -51,8 +51,8 @@ impl Processes {
         };
         let mut showcase = Command::new(&server.program);
         showcase.arg("run");
-        showcase.arg(format!("--port={}", address(SHOWCASE)?));
-        showcase.arg(format!("--fallback-port={}", address(FALLBACK)?));
+        showcase.arg(format!("--port={}", address(SHOWCASE)?.port()));
+        showcase.arg(format!("--fallback-port={}", address(FALLBACK)?.port()));
         let mut gateway = Command::new(cargo::binaries()?.join(GATEWAY));
         gateway.env("PROTOMESH_LISTEN", address(GATEWAY)?.to_string());
         gateway.env(
