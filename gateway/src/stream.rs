@@ -13,8 +13,8 @@ use http_body_util::StreamBody;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
-use transcoder::Route;
-use transcoder::stream::{Framing, Writer};
+use transcoder::stream::{Close, Framing, Writer};
+use transcoder::{ResponseError, Route};
 
 use crate::call::{self, Call, Messages};
 use crate::catalog::Catalog;
@@ -45,7 +45,7 @@ pub(crate) async fn answer(
             let mut writer = Writer::new(framing);
             let mut opening = Vec::new();
             if let Some(first) = first {
-                writer.message(&mut opening, |out| route.write_response(&first, out))?;
+                write(&mut writer, route, &first, &mut opening)?;
             }
             let live = Live {
                 messages,
@@ -67,7 +67,27 @@ fn framing(exchange: &Exchange<'_>) -> Result<Framing, Failure> {
         .split('&')
         .find_map(|pair| pair.strip_prefix("alt=").or(pair.strip_prefix("$alt=")));
     Framing::negotiate(Some(&rest::accept(&exchange.head.headers)), alt).map_err(|_| {
-        Failure::not_acceptable("application/x-ndjson, application/json, text/event-stream")
+        Failure::not_acceptable(
+            "application/x-ndjson, application/json, text/event-stream, application/x-protobuf",
+        )
+    })
+}
+
+/// Appends one message: its JSON, or itself where the caller asked for protobuf.
+fn write(
+    writer: &mut Writer,
+    route: &Route,
+    message: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), ResponseError> {
+    let is_json = writer.framing().is_json();
+    writer.message(out, |out| {
+        if is_json {
+            route.write_response(message, out)
+        } else {
+            out.extend_from_slice(message);
+            Ok(())
+        }
     })
 }
 
@@ -107,36 +127,44 @@ impl Live {
 
     /// One frame per message, so that each is flushed by itself.
     fn into_stream(self) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
-        futures::stream::unfold(self, |mut live| async move {
-            let unit = live.next().await;
-            (!unit.is_empty()).then(|| (Ok(Frame::data(Bytes::from(unit))), live))
+        futures::stream::try_unfold(self, |mut live| async move {
+            let unit = match live.next().await {
+                Ok(unit) => unit,
+                Err(status) => {
+                    // Lets out what is written already, before the connection is gone.
+                    tokio::task::yield_now().await;
+                    return Err(status);
+                }
+            };
+            Ok((!unit.is_empty()).then(|| (Frame::data(Bytes::from(unit)), live)))
         })
     }
 
     /// The bytes that come next; empty at the end.
-    async fn next(&mut self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// The stream has failed, and its framing can't say so: the transfer is to be broken off.
+    async fn next(&mut self) -> Result<Vec<u8>, Status> {
         let mut out = std::mem::take(&mut self.opening);
         if !out.is_empty() {
-            return out;
+            return Ok(out);
         }
         let Some(mut writer) = self.writer.take() else {
-            return out;
+            return Ok(out);
         };
         match self.event(writer.framing()).await {
-            Event::Message(message) => {
-                match writer.message(&mut out, |out| self.route.write_response(&message, out)) {
-                    Ok(()) => self.writer = Some(writer),
-                    Err(error) => self.fail(writer, &Failure::from(error).status, &mut out),
-                }
-            }
+            Event::Message(message) => match write(&mut writer, &self.route, &message, &mut out) {
+                Ok(()) => self.writer = Some(writer),
+                Err(error) => self.fail(writer, Failure::from(error).status, &mut out)?,
+            },
             Event::Silence => {
                 writer.keep_alive(&mut out);
                 self.writer = Some(writer);
             }
-            Event::Failed(status) => self.fail(writer, &status, &mut out),
+            Event::Failed(status) => self.fail(writer, status, &mut out)?,
             Event::End => writer.end(&mut out),
         }
-        out
+        Ok(out)
     }
 
     async fn event(&mut self, framing: Framing) -> Event {
@@ -154,10 +182,13 @@ impl Live {
         }
     }
 
-    fn fail(&self, writer: Writer, status: &Status, out: &mut Vec<u8>) {
+    fn fail(&self, writer: Writer, status: Status, out: &mut Vec<u8>) -> Result<(), Status> {
         let mut json = Vec::new();
-        write_status(&self.catalog.schema, status, &mut json);
-        writer.error(&json, out);
+        write_status(&self.catalog.schema, &status, &mut json);
+        match writer.error(&json, out) {
+            Close::Clean => Ok(()),
+            Close::Abort => Err(status),
+        }
     }
 }
 

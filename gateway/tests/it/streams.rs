@@ -40,6 +40,29 @@ async fn one_stream_in_three_framings() {
 }
 
 #[tokio::test]
+async fn a_stream_of_protobuf_has_a_length_before_each_message() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    for (path, accept) in [
+        ("/v1/counts/2", "application/x-protobuf"),
+        ("/v1/counts/2?alt=proto", ""),
+    ] {
+        let reply = count(&gateway, path, accept).await;
+        let content_type = reply.header("content-type");
+        assert_eq!(content_type, "application/x-protobuf; delimited=true");
+        assert_eq!(reply.text(), "\x02\x08\x01\x02\x08\x02");
+    }
+
+    let request = Request::get("/v1/counts/9?failAt=2&alt=proto");
+    let (response, _connection) = gateway
+        .open(request.body(Full::<Bytes>::default()).unwrap())
+        .await;
+    assert_eq!(response.status(), 200);
+    let collected = soon("the end of the stream", response.into_body().collect()).await;
+    assert!(collected.is_err(), "a failed stream must not end well");
+}
+
+#[tokio::test]
 async fn an_empty_stream_is_no_error() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;

@@ -17,3 +17,9 @@ pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
 /// Segments of one request path: spans live in a fixed array on the stack, and a `**` may be tried once per segment.
 pub const MAX_PATH_SEGMENTS: usize = 64;
+
+/// Bytes of a file's package name, as in protoc: each package around it is an entry of its own in the table of names.
+pub(crate) const MAX_PACKAGE_BYTES: usize = 511;
+
+/// Problems that one load reports; further ones are counted, as one broken file easily breaks all that use it.
+pub(crate) const MAX_PROBLEMS: usize = 1000;

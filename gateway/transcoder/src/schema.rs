@@ -1,6 +1,6 @@
 //! A compiled schema: types, methods and routes of one descriptor set.
 
-mod builtin;
+pub(crate) mod builtin;
 mod rules;
 
 use std::{

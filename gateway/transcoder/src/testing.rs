@@ -20,6 +20,15 @@ impl FileResolver for Inline<'_> {
 
 /// An encoded descriptor set of the named sources, which may import the files under `tests/proto`.
 pub(crate) fn descriptor_set(sources: &[(&'static str, &'static str)]) -> Vec<u8> {
+    encoded(sources, false)
+}
+
+/// [`descriptor_set`] that knows the lines and comments.
+pub(crate) fn descriptor_set_with_lines(sources: &[(&'static str, &'static str)]) -> Vec<u8> {
+    encoded(sources, true)
+}
+
+fn encoded(sources: &[(&'static str, &'static str)], with_lines: bool) -> Vec<u8> {
     let sources: &'static [(&str, &str)] = Box::leak(sources.to_vec().into());
     let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
     let mut resolver = ChainFileResolver::new();
@@ -28,6 +37,7 @@ pub(crate) fn descriptor_set(sources: &[(&'static str, &'static str)]) -> Vec<u8
     resolver.add(GoogleFileResolver::new());
     let mut compiler = Compiler::with_file_resolver(resolver);
     compiler.include_imports(true);
+    compiler.include_source_info(with_lines);
     for (name, _) in sources {
         compiler.open_file(name).unwrap();
     }

@@ -8,6 +8,7 @@ use super::{
     source::{FileId, Locations, Source},
     symbols::{First, Symbol, Symbols, join},
 };
+use crate::limits::MAX_PACKAGE_BYTES;
 
 /// What the files of a set declare, in their order.
 #[derive(Debug, Default)]
@@ -95,17 +96,22 @@ impl<'a> Declarer<'_, 'a> {
             path: Vec::new(),
             features: file.features,
         };
-        if !proto.package.is_empty() && !proto.package.split('.').all(is_identifier) {
-            self.problem(None, "", format!("{:?} is no package name", proto.package));
-        }
-        if let Err(first) = self.declared.symbols.add_package(&proto.package, self.file) {
-            self.taken(None, &proto.package, first);
-        }
+        self.package(&proto.package);
         self.messages(&scope, &proto.messages, path::FILE_MESSAGE);
         self.enums(&scope, &proto.enums, path::FILE_ENUM);
         self.extensions(&scope, &proto.extensions, path::FILE_EXTENSION);
         for (index, service) in proto.services.iter().enumerate() {
             self.service(&scope, service, scope.path_of(path::FILE_SERVICE, index));
+        }
+    }
+
+    fn package(&mut self, name: &str) {
+        if name.len() > MAX_PACKAGE_BYTES {
+            self.problem(None, "", "the package name is too long");
+        } else if !name.is_empty() && !name.split('.').all(is_identifier) {
+            self.problem(None, "", format!("{name:?} is no package name"));
+        } else if let Err(first) = self.declared.symbols.add_package(name, self.file) {
+            self.taken(None, name, first);
         }
     }
 

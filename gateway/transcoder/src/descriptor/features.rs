@@ -104,6 +104,7 @@ impl Edition {
             ("proto3", 0 | 999) => Ok(Edition::Proto3),
             // 2023, 2024, 2026, and the one in which protobuf tries out what is to come.
             ("" | "editions", 1000..=1002 | 9999) => Ok(Edition::From2023),
+            ("editions", 0) => Err("the file names no edition".into()),
             ("" | "editions", edition) => Err(match edition {
                 1003..9999 => format!(
                     "edition number {edition} is newer than edition 2026, the last one known here"

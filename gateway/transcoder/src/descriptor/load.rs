@@ -122,8 +122,8 @@ fn top_level(file: &proto::File) -> impl Iterator<Item = String> {
 }
 
 fn loaded(id: FileId, proto: proto::File, report: &mut Report) -> LoadedFile {
-    let lines = Locations::new(proto.source_code_info.as_ref());
     let mut problem = |tag: i32, reason: String| {
+        let lines = Locations::new(proto.source_code_info.as_ref());
         let at = At {
             file: id,
             line: lines.line(&[tag]),

@@ -1,10 +1,10 @@
 //! Collects what is wrong with a descriptor set, so that one load tells everything.
 
 use super::source::FileId;
-use crate::error::{CompileError, Problem};
-
-/// Problems more than this are counted only: a broken file easily breaks everything that uses it.
-const MAX_PROBLEMS: usize = 1000;
+use crate::{
+    error::{CompileError, Problem},
+    limits::MAX_PROBLEMS,
+};
 
 /// What was found so far.
 #[derive(Debug, Default)]

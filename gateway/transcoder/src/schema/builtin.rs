@@ -15,7 +15,7 @@ const PROTOBUF: &str = "google.protobuf";
 const RPC: &str = "google.rpc";
 
 /// The messages that a set lacks, told the full names of those that it has: a set's own definition wins.
-pub(super) fn files(own: &HashSet<String>) -> Vec<proto::File> {
+pub(crate) fn files(own: &HashSet<String>) -> Vec<proto::File> {
     vec![
         file(PROTOBUF, WELL_KNOWN, own),
         file(RPC, ERROR_DETAILS, own),
@@ -23,7 +23,7 @@ pub(super) fn files(own: &HashSet<String>) -> Vec<proto::File> {
 }
 
 /// What is wrong with a set's own definitions of well-known types: readers and writers count on the standard fields.
-pub(super) fn check(pool: &Pool) -> Vec<Problem> {
+pub(crate) fn check(pool: &Pool) -> Vec<Problem> {
     let mut problems = Vec::new();
     for message in &pool.messages {
         let Some(name) = message.name.strip_prefix("google.protobuf.") else {

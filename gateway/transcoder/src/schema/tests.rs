@@ -160,3 +160,138 @@ fn empty_set_still_knows_the_standard_details() {
     assert!(knows("google.rpc.QuotaFailure"));
     assert!(knows("google.protobuf.Timestamp"));
 }
+
+#[test]
+fn bad_rules_are_reported_with_the_line_of_the_rule() {
+    let source = testing::source(
+        "message M {}
+        service S {
+            rpc Good(M) returns (M);
+            rpc Bad(M) returns (M) {
+                option idempotency_level = IDEMPOTENT;
+                option (google.api.http) = { get: \"v1\" };
+            }
+        }",
+    );
+    let line = source
+        .lines()
+        .position(|line| line.contains("google.api.http)"))
+        .unwrap()
+        + 1;
+    let set = testing::descriptor_set_with_lines(&[("t.proto", source)]);
+    let error = Schema::compile(&set).unwrap_err();
+    let place = format!("t.proto:{line}: t.S.Bad: ");
+    assert!(error.problems[0].to_string().starts_with(&place), "{error}");
+}
+
+/// A set whose own file defines `google.protobuf.StringValue` with one field.
+fn own_wrapper(field: &str) -> Result<Schema, crate::CompileError> {
+    let source =
+        format!("syntax = \"proto3\"; package google.protobuf; message StringValue {{ {field} }}");
+    Schema::compile(&testing::descriptor_set(&[("own.proto", source.leak())]))
+}
+
+#[test]
+fn own_definition_of_a_well_known_type_wins_if_it_has_the_standard_fields() {
+    assert!(own_wrapper("string value = 1; string more = 2;").is_ok());
+    for field in [
+        "",
+        "string value = 2;",
+        "string text = 1;",
+        "bytes value = 1;",
+        "repeated string value = 1;",
+    ] {
+        let error = own_wrapper(field).unwrap_err();
+        let expected =
+            "own.proto: google.protobuf.StringValue: field 1 is not the standard 'value'";
+        assert_eq!(error.problems[0].to_string(), expected, "{field}");
+    }
+}
+
+#[test]
+fn malformed_method_options_are_a_problem_of_the_method() {
+    use crate::descriptor::proto::{File, FileSet};
+    use prost::Message;
+    let set = testing::descriptor_set(&[(
+        "t.proto",
+        testing::source("message M {} service S { rpc Get(M) returns (M); }"),
+    )]);
+    let mut set = FileSet::decode(&*set).unwrap();
+    let last = set.files.last_mut().unwrap();
+    let mut file = File::decode(last.clone()).unwrap();
+    file.services[0].methods[0].options = vec![b"\x82\xd3\xe4\x93\x02\x09".as_slice().into()];
+    *last = file.encode_to_vec().into();
+    let error = Schema::compile(&set.encode_to_vec()).unwrap_err();
+    assert_eq!(error.problems[0].element, "t.S.Get");
+    assert!(error.to_string().contains("malformed options"), "{error}");
+}
+
+/// Edition 2023: `message M { M child = 1 [features.message_encoding = DELIMITED]; int32 set = 2;
+/// int32 plain = 3 [features.field_presence = IMPLICIT]; repeated int32 many = 4; }`, and a method that takes and gives it.
+fn edition_set() -> Vec<u8> {
+    use crate::descriptor::proto::{Field, File, FileSet, MessageType, Method, Service};
+    use prost::Message;
+    let field = |number: i32, name: &str, label: i32, kind: i32, options: &'static [u8]| Field {
+        name: name.into(),
+        number,
+        label,
+        kind,
+        options: vec![options.into()],
+        ..Field::default()
+    };
+    let child = Field {
+        type_name: ".e.M".into(),
+        ..field(1, "child", 1, 11, &[0xaa, 1, 2, 0x28, 2])
+    };
+    let message = MessageType {
+        name: "M".into(),
+        fields: vec![
+            child,
+            field(2, "set", 1, 5, &[]),
+            field(3, "plain", 1, 5, &[0xaa, 1, 2, 8, 2]),
+            field(4, "many", 3, 5, &[]),
+        ],
+        ..MessageType::default()
+    };
+    let method = Method {
+        name: "Put".into(),
+        input_type: ".e.M".into(),
+        output_type: ".e.M".into(),
+        options: vec![
+            b"\x82\xd3\xe4\x93\x02\x07\x22\x02/m\x3a\x01*"
+                .as_slice()
+                .into(),
+        ],
+        ..Method::default()
+    };
+    let file = File {
+        name: "e.proto".into(),
+        package: "e".into(),
+        syntax: "editions".into(),
+        edition: 1000,
+        messages: vec![message],
+        services: vec![Service {
+            name: "S".into(),
+            methods: vec![method],
+            ..Service::default()
+        }],
+        ..File::default()
+    };
+    let files = vec![file.encode_to_vec().into()];
+    FileSet { files }.encode_to_vec()
+}
+
+#[test]
+fn messages_of_editions_are_written_as_their_features_say() {
+    let schema = Schema::compile(&edition_set()).unwrap();
+    let found = schema.route(&http::Method::POST, "/m").unwrap();
+    let json = br#"{"child":{"plain":1},"set":0,"plain":0,"many":[1,2]}"#;
+    let mut wire = Vec::new();
+    found.encode_request(None, json, &mut wire).unwrap();
+    // A group; a zero that was sent; no zero without presence; a packed run.
+    assert_eq!(wire, [0x0b, 0x18, 1, 0x0c, 0x10, 0, 0x22, 2, 1, 2]);
+    let mut back = Vec::new();
+    found.route().write_response(&wire, &mut back).unwrap();
+    let expected = r#"{"child":{"plain":1},"set":0,"many":[1,2]}"#;
+    assert_eq!(String::from_utf8(back).unwrap(), expected);
+}

@@ -1,0 +1,49 @@
+//! How the messages of a request stream follow each other, told by its content type.
+
+use crate::stream::framing::{NDJSON_TYPES, PROTOBUF_TYPES};
+
+/// How the messages of a request stream follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON value per line; blank lines count for nothing, the last line needs no line feed.
+    Ndjson,
+    /// The elements of one JSON array.
+    JsonArray,
+    /// JSON values one after the other, with or without white space between them, as grpc-gateway takes them.
+    Concatenated,
+    /// [`Format::JsonArray`] if the first byte is `[`, else [`Format::Concatenated`]: a single object is a stream of one.
+    Json,
+    /// JSON text sequence (RFC 7464): each value behind a record separator, U+001E. What may be truncated (a bare number or
+    /// word without white space behind it) is refused, as is all else that is no sequence.
+    Sequence,
+    /// Protobuf messages, each behind its length as a varint, as [`crate::stream::Framing::Delimited`] writes them.
+    Delimited,
+}
+
+// === impl Format ===
+
+impl Format {
+    /// The format of a `Content-Type`; `None` for one that is none of them. Parameters count for nothing.
+    ///
+    /// `application/json` and all `+json` types are [`Format::Json`]. NDJSON has no registered type and goes by several;
+    /// protobuf's is registered by RFC 9996, and has older names.
+    pub fn of_content_type(content_type: &str) -> Option<Format> {
+        let essence = content_type.split(';').next().unwrap_or_default();
+        let essence = essence.trim().to_ascii_lowercase();
+        let is_any = |names: &[&str]| names.contains(&essence.as_str());
+        if is_any(NDJSON_TYPES) {
+            Some(Format::Ndjson)
+        } else if essence == "application/json" || essence.ends_with("+json") {
+            Some(Format::Json)
+        } else if essence == "application/json-seq" || essence.ends_with("+json-seq") {
+            Some(Format::Sequence)
+        } else if is_any(PROTOBUF_TYPES) {
+            Some(Format::Delimited)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Which framing a response stream has, and who gets which.
+
+use http::StatusCode;
+
+use crate::accept;
+
+/// How the messages of a response stream follow each other in one HTTP body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One JSON value per line.
+    Ndjson,
+    /// One JSON array.
+    JsonArray,
+    /// Server-sent events (WHATWG HTML, section 9.2).
+    Sse,
+    /// Protobuf messages, each behind its length as a varint: what `writeDelimitedTo` of the protobuf libraries writes.
+    Delimited,
+}
+
+/// NDJSON has no registered type.
+pub(super) const NDJSON_TYPES: &[&str] = &[
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+];
+
+/// The type that RFC 9996 registers, and those in use before.
+pub(super) const PROTOBUF_TYPES: &[&str] = &[
+    "application/x-protobuf",
+    "application/protobuf",
+    "application/vnd.google.protobuf",
+];
+
+// === impl Framing ===
+
+impl Framing {
+    /// Chooses by the `alt` query parameter, then by the `Accept` header (RFC 9110 section 12.5.1: highest quality, then
+    /// order); NDJSON for those who take anything.
+    ///
+    /// # Errors
+    /// `406 Not Acceptable` where the client accepts none of the framings.
+    pub fn negotiate(accept: Option<&str>, alt: Option<&str>) -> Result<Framing, StatusCode> {
+        Self::negotiate_or(Framing::Ndjson, accept, alt)
+    }
+
+    /// [`Framing::negotiate`] with another framing for those who take anything, such as Envoy's [`Framing::JsonArray`].
+    ///
+    /// `alt` is `sse`, `json`, `ndjson` or `proto`, and outdoes the header; an empty one says nothing.
+    ///
+    /// # Errors
+    /// As [`Framing::negotiate`]; also where `alt` is none of these.
+    pub fn negotiate_or(
+        preferred: Framing,
+        accept: Option<&str>,
+        alt: Option<&str>,
+    ) -> Result<Framing, StatusCode> {
+        match alt.unwrap_or_default() {
+            "" => {}
+            "sse" => return Ok(Framing::Sse),
+            "json" => return Ok(Framing::JsonArray),
+            "ndjson" => return Ok(Framing::Ndjson),
+            "proto" => return Ok(Framing::Delimited),
+            _ => return Err(StatusCode::NOT_ACCEPTABLE),
+        }
+        let accept = accept.unwrap_or_default();
+        // The last of equal ranks wins, so what suits most clients stands last.
+        [
+            Framing::Delimited,
+            Framing::Sse,
+            Framing::JsonArray,
+            Framing::Ndjson,
+            preferred,
+        ]
+        .into_iter()
+        .filter_map(|framing| Some((accept::rank(accept, framing.names())?, framing)))
+        .max_by_key(|(rank, _)| *rank)
+        .map(|(_, framing)| framing)
+        .ok_or(StatusCode::NOT_ACCEPTABLE)
+    }
+
+    /// The `Content-Type` of the stream. That of [`Framing::Delimited`] is Spring's, which tells it from a single message.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Framing::Ndjson => "application/x-ndjson",
+            Framing::JsonArray => "application/json",
+            Framing::Sse => "text/event-stream",
+            Framing::Delimited => "application/x-protobuf; delimited=true",
+        }
+    }
+
+    /// Whether messages are written as JSON, and not as their protobuf encoding.
+    pub fn is_json(self) -> bool {
+        self != Framing::Delimited
+    }
+
+    /// The media types by which clients ask for it.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Framing::Ndjson => NDJSON_TYPES,
+            Framing::JsonArray => &["application/json"],
+            Framing::Sse => &["text/event-stream"],
+            Framing::Delimited => PROTOBUF_TYPES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
