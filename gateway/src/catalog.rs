@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::service::Routes;
-use transcoder::Schema;
+use transcoder::{Options, Schema};
 
 use crate::learn::reflection::{Learned, qualified};
 
@@ -160,10 +160,14 @@ pub(crate) struct Count {
 }
 
 impl Catalog {
-    pub(crate) fn compile(merged: &Merged, complete: bool) -> Result<Self, Refusal> {
+    pub(crate) fn compile(
+        merged: &Merged,
+        options: &Options,
+        complete: bool,
+    ) -> Result<Self, Refusal> {
         let set = merged.descriptor_set();
         Ok(Self {
-            schema: Schema::compile(&set)?,
+            schema: Schema::compile_with(&set, options.clone())?,
             owners: merged
                 .owners
                 .iter()

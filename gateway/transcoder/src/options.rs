@@ -14,4 +14,7 @@ pub struct JsonOptions {
     pub emit_defaults: bool,
     /// Requests may carry JSON keys that no field has, and names that an enum lacks, instead of being refused.
     pub ignore_unknown_fields: bool,
+    /// Requests name fields, in JSON and in queries, as responses do. ProtoJSON has readers take JSON names and the names of the
+    /// proto file alike.
+    pub strict_names: bool,
 }

@@ -129,6 +129,19 @@ impl Types {
         &self.messages[id]
     }
 
+    /// Leaves one name to each field, where the options say so.
+    fn restrict_names(&mut self) {
+        if !self.options.json.strict_names {
+            return;
+        }
+        for message in &mut self.messages {
+            let names = (0..)
+                .zip(&message.fields)
+                .map(|(index, f)| (&*f.json_name, index));
+            message.names = NameTable::new(names);
+        }
+    }
+
     /// Whether a number on the wire has a name in the enum.
     pub(crate) fn is_named(&self, id: EnumId, value: u64) -> bool {
         self.enums[id].quoted_name(value as i32).is_some()

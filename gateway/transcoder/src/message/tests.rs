@@ -101,3 +101,22 @@ fn a_duration_may_end_within_the_last_second_of_its_range() {
     }
     assert!(round(&strict(), r#"{"duration":"315576000001s"}"#).is_err());
 }
+
+#[test]
+fn fields_have_two_names_unless_one_is_asked_for() {
+    const NAMES: &str = "message M { int32 some_number = 1; map<string, int32> a_map = 2; }";
+    let lenient = testing::compile(NAMES).unwrap();
+    let mut options = Options::default();
+    options.json.strict_names = true;
+    let strict = testing::compile_with(NAMES, options);
+    let shown = r#"{"someNumber":1,"aMap":{"a_key":1}}"#;
+    let original = r#"{"some_number":1,"a_map":{"a_key":1}}"#;
+    assert_eq!(round(&lenient, shown).as_deref(), Ok(shown));
+    assert_eq!(round(&lenient, original).as_deref(), Ok(shown));
+    assert_eq!(round(&strict, shown).as_deref(), Ok(shown));
+    let error = round(&strict, original).unwrap_err();
+    assert!(
+        error.starts_with("some_number: no field has this name"),
+        "{error}"
+    );
+}

@@ -17,7 +17,7 @@ pub(crate) fn build(pool: &Pool, options: Options) -> Types {
         extensions[extension.extendee].push(&extension.field);
     }
     let messages = pool.messages.iter().zip(extensions);
-    Types {
+    let mut types = Types {
         messages: messages
             .map(|(m, extensions)| message(m, &extensions))
             .collect(),
@@ -29,7 +29,9 @@ pub(crate) fn build(pool: &Pool, options: Options) -> Types {
             .map(|(message, id)| (message.name.clone(), id))
             .collect(),
         options,
-    }
+    };
+    types.restrict_names();
+    types
 }
 
 fn message(definition: &MessageDef, extensions: &[&FieldDef]) -> MessagePlan {

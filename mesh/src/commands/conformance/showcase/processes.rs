@@ -60,7 +60,7 @@ impl Processes {
             format!("http://{}", address(SHOWCASE)?),
         );
         // The suite asks for the names that Google's servers take, and for no others.
-        gateway.env("PROTOMESH_JSON_NAMES_ONLY", "true");
+        gateway.env("PROTOMESH_STRICT_NAMES", "true");
         let mut processes = Self {
             showcase: spawn(showcase, &dir.path().join("showcase.log"))?,
             gateway: spawn(gateway, &dir.path().join("gateway.log"))?,

@@ -11,6 +11,9 @@ use super::request::{Request, query, text};
 /// What the server says about a message that is not that of the suite: the gateway has to hand it on.
 const MISMATCH: &str = "(ComplianceSuiteRequestMismatchError)";
 const NOT_FOUND: &str = "(ComplianceSuiteRequestNotFoundError)";
+/// What the gateway says by itself: the reason, and the field that a violation is about.
+const UNKNOWN_FIELD: &str = "\"reason\":\"UNKNOWN_FIELD\"";
+const IN_INFO: &str = "\"field\":\"info.";
 const ZEROS: &str = "Zero values for all fields";
 const NO_OPTIONAL: &str = "Basic types, no optional fields";
 
@@ -34,7 +37,7 @@ pub(super) fn negative(suite: &Suite) -> Result<Vec<Case>> {
                             twice,
                             "info",
                         ));
-                        cases.push(refused("proto names in the body", snake, "f_"));
+                        cases.push(refused("proto names in the body", snake, UNKNOWN_FIELD));
                     }
                     "Compliance.RepeatDataQuery" => {
                         let request = snake_query(message);
