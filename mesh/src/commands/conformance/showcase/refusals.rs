@@ -35,17 +35,13 @@ pub(super) fn negative(suite: &Suite) -> Result<Vec<Case>> {
                         cases.push(refused(
                             "the body's fields in the query as well",
                             twice,
-                            "info",
+                            IN_INFO,
                         ));
                         cases.push(refused("proto names in the body", snake, UNKNOWN_FIELD));
                     }
                     "Compliance.RepeatDataQuery" => {
                         let request = snake_query(message);
-                        cases.push(refused(
-                            "proto names in the query",
-                            request,
-                            "server_verify",
-                        ));
+                        cases.push(refused("proto names in the query", request, UNKNOWN_FIELD));
                     }
                     _ => {}
                 }
