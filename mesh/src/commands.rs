@@ -1,6 +1,7 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
+mod bench;
 mod conformance;
 mod demo;
 mod down;
@@ -52,6 +53,9 @@ enum Verb {
     /// Breaks a mesh of its own on purpose and checks that nothing was lost or doubled
     #[command(subcommand)]
     Verify(verify::Verb),
+    /// Measures, in optimized builds
+    #[command(subcommand)]
+    Bench(bench::Verb),
     /// Runs official conformance suites against what this checkout builds
     #[command(subcommand)]
     Conformance(conformance::Verb),
@@ -92,6 +96,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Demo(args) => demo::demo(args).await,
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
+            Verb::Bench(verb) => bench::bench(verb),
             Verb::Conformance(verb) => conformance::conformance(verb).await,
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),

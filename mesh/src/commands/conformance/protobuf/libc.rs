@@ -100,7 +100,8 @@ fn download(work: &Path) -> Result<()> {
     )?;
     // As if nothing were installed.
     fs::write(work.join("status"), "")?;
-    said(apt(work).args(["--quiet", "update"]))?;
+    // Without it, lists that could not be fetched are no more than a warning.
+    said(apt(work).args(["-o", "APT::Update::Error-Mode=any", "--quiet", "update"]))?;
     said(apt(work).args(["--quiet", "download"]).args(PACKAGES)).map(drop)
 }
 

@@ -1,0 +1,102 @@
+//! Measures the transcoder beside its peers; `cargo mesh bench transcoder` runs it.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use benchmarks::{
+    corpus,
+    counting::Counting,
+    measure::{self, Effort, Streamed},
+    report::{self, Reading},
+};
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How fast the transcoder is, beside the crates that do the same work
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Print one JSON object for each reading, one a line
+    #[arg(long)]
+    json: bool,
+    /// Measure for a few seconds: a first look, not for quoting
+    #[arg(long)]
+    quick: bool,
+    /// Fail when a target is missed, not only when an output is wrong
+    #[arg(long)]
+    check: bool,
+    /// Only send NDJSON through, in a process that does nothing else
+    #[arg(long, hide = true)]
+    ndjson: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let effort = if args.quick {
+        Effort::QUICK
+    } else {
+        Effort::FULL
+    };
+    if args.ndjson {
+        let streamed = measure::ndjson(&corpus::schema()?, effort.ndjson_bytes)?;
+        println!("{}", serde_json::to_string(&streamed)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("warning: not optimized; run with --release for numbers that mean something");
+    }
+    let mut lines = Vec::new();
+    run(&args, effort, |reading| {
+        if args.json {
+            println!("{}", serde_json::to_string(&reading)?);
+        }
+        lines.extend(reading.lines());
+        Ok(())
+    })?;
+    if !args.json {
+        print!("{}", report::table(&lines));
+    }
+    Ok(if args.check && !report::passes(&lines) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Takes all readings, and shows each as it comes.
+fn run(args: &Args, effort: Effort, mut show: impl FnMut(Reading) -> Result<()>) -> Result<()> {
+    let schema = corpus::schema()?;
+    for sample in corpus::SAMPLES {
+        for speed in measure::speed(sample, &schema, effort)? {
+            show(Reading::Speed(speed))?;
+        }
+    }
+    for sample in corpus::SAMPLES {
+        show(Reading::Allocated(measure::allocations(sample, &schema)?))?;
+    }
+    show(Reading::Routed(measure::routing(effort)?))?;
+    show(Reading::Streamed(stream_apart(args)?))?;
+    for messages in [1000, 10_000] {
+        show(Reading::Loaded(measure::load(messages)?))?;
+    }
+    Ok(())
+}
+
+/// Memory that this process has used before would hide what the stream takes.
+fn stream_apart(args: &Args) -> Result<Streamed> {
+    let program = std::env::current_exe().context("cannot find out where this program is")?;
+    let output = Command::new(program)
+        .arg("--ndjson")
+        .args(args.quick.then_some("--quick"))
+        .output()
+        .context("cannot start a process to stream in")?;
+    if !output.status.success() {
+        bail!(
+            "streaming failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    serde_json::from_slice(&output.stdout).context("cannot read what streaming has measured")
+}

@@ -1,0 +1,31 @@
+//! The transcoder, through its public API.
+
+use anyhow::Result;
+use transcoder::Match;
+
+use super::Codec;
+
+/// A route: what a server holds in its hands once it knows whose message it has.
+pub(super) struct Transcoder<'a> {
+    found: Match<'a>,
+}
+
+impl<'a> Transcoder<'a> {
+    pub(super) fn new(found: Match<'a>) -> Self {
+        Transcoder { found }
+    }
+}
+
+impl Codec for Transcoder<'_> {
+    fn name(&self) -> &'static str {
+        "transcoder"
+    }
+
+    fn json_to_wire(&mut self, json: &[u8], wire: &mut Vec<u8>) -> Result<()> {
+        Ok(self.found.encode_request(None, json, wire)?)
+    }
+
+    fn wire_to_json(&mut self, wire: &[u8], json: &mut Vec<u8>) -> Result<()> {
+        Ok(self.found.route().write_response(wire, json)?)
+    }
+}

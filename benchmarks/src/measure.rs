@@ -1,0 +1,50 @@
+//! What is measured. Each module takes one reading and returns it as an object of the `--json` output.
+
+mod allocations;
+mod contest;
+mod load;
+mod ndjson;
+mod routing;
+mod speed;
+
+pub use allocations::{Allocated, allocations};
+pub use load::{Loaded, load};
+pub use ndjson::{Streamed, ndjson};
+pub use routing::{Routed, routing};
+pub use speed::{Direction, Speed, speed};
+
+use std::time::Duration;
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// How often each contestant has its turn; the median of the turns counts.
+    pub rounds: usize,
+    /// Time of one turn.
+    pub turn: Duration,
+    /// Bytes of NDJSON to send through.
+    pub ndjson_bytes: u64,
+}
+
+// === impl Effort ===
+
+impl Effort {
+    /// What numbers to be quoted are measured with.
+    pub const FULL: Effort = Effort {
+        rounds: 15,
+        turn: Duration::from_millis(40),
+        ndjson_bytes: 1_000_000_000,
+    };
+
+    /// A first look.
+    pub const QUICK: Effort = Effort {
+        rounds: 7,
+        turn: Duration::from_millis(8),
+        ndjson_bytes: 50_000_000,
+    };
+}
+
+fn rounded(value: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
+}

@@ -1,0 +1,124 @@
+//! What it costs to load a schema.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result, ensure};
+use protox::{
+    Compiler, Error,
+    file::{ChainFileResolver, File, FileResolver, GoogleFileResolver},
+};
+use serde::Serialize;
+use transcoder::Schema;
+
+use super::{contest::median, rounded};
+use crate::{clock::cpu_time, counting};
+
+/// The median of so many loads counts.
+const LOADS: usize = 3;
+/// One service for so many messages.
+const MESSAGES_PER_SERVICE: usize = 10;
+
+const SOURCE: &str = "source.proto";
+
+/// Cost of compiling one schema.
+#[derive(Debug, Clone, Serialize)]
+pub struct Loaded {
+    /// Always `load`.
+    pub measure: &'static str,
+    /// Messages of the schema, of ten fields each.
+    pub messages: usize,
+    /// Its encoded descriptors.
+    pub descriptor_bytes: usize,
+    /// Milliseconds from descriptors to plans.
+    pub ms: f64,
+    /// Heap that the compiled schema holds.
+    pub heap_bytes: i64,
+    /// The most heap that compiling it held.
+    pub peak_bytes: i64,
+}
+
+/// Loads a schema of so many messages; the binary must run with [`counting::Counting`].
+///
+/// # Errors
+/// When the schema doesn't compile.
+pub fn load(messages: usize) -> Result<Loaded> {
+    let descriptors = compile(&proto(messages)?)?;
+    let mut times = Vec::new();
+    for _ in 0..LOADS {
+        let start = cpu_time();
+        let schema = Schema::compile(&descriptors)?;
+        times.push((cpu_time() - start).as_secs_f64() * 1000.0);
+        ensure!(
+            schema.methods().count() == messages.div_ceil(MESSAGES_PER_SERVICE),
+            "methods are missing"
+        );
+    }
+    let (schema, counted) = counting::count(|| Schema::compile(&descriptors));
+    drop(schema?);
+    Ok(Loaded {
+        measure: "load",
+        messages,
+        descriptor_bytes: descriptors.len(),
+        ms: rounded(median(times), 2),
+        heap_bytes: counted.live_bytes,
+        peak_bytes: counted.peak_bytes,
+    })
+}
+
+/// Messages that refer to each other, with the kinds of fields that messages have.
+fn proto(messages: usize) -> Result<String> {
+    let mut proto = String::from(
+        "syntax = \"proto3\"; package load; import \"google/api/annotations.proto\"; \
+         import \"google/protobuf/timestamp.proto\";\n",
+    );
+    for n in 0..messages {
+        let (other, third) = ((n + 1) % messages, n * 31 % messages);
+        writeln!(
+            proto,
+            "message Message{n} {{ string name = 1; int64 size_bytes = 2; double ratio = 3; bool enabled = 4; \
+             enum Kind {{ KIND_{n}_UNSPECIFIED = 0; KIND_{n}_SOME = 1; }} Kind kind = 5; repeated string tags = 6; \
+             map<string, string> labels = 7; Message{other} next = 8; repeated Message{third} children = 9; \
+             google.protobuf.Timestamp create_time = 10; }}"
+        )?;
+    }
+    for n in (0..messages).step_by(MESSAGES_PER_SERVICE) {
+        writeln!(
+            proto,
+            "service Service{n} {{ rpc Create(Message{n}) returns (Message{n}) {{ \
+             option (google.api.http) = {{ post: \"/v1/messages{n}/{{name}}\" body: \"*\" }}; }} }}"
+        )?;
+    }
+    Ok(proto)
+}
+
+/// Encoded descriptors of one file that may import Google's.
+pub(super) fn compile(proto: &str) -> Result<Vec<u8>> {
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(Source(proto.to_owned()));
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler
+        .include_imports(true)
+        .open_file(SOURCE)
+        .context("cannot compile the proto")?;
+    Ok(compiler.encode_file_descriptor_set())
+}
+
+/// The file to compile, and the imports of Google's that don't come with every compiler.
+struct Source(String);
+
+impl FileResolver for Source {
+    fn open_file(&self, name: &str) -> Result<File, Error> {
+        let source = match name {
+            SOURCE => &*self.0,
+            "google/api/annotations.proto" => {
+                include_str!("../../../shared/codegen/third_party/google/api/annotations.proto")
+            }
+            "google/api/http.proto" => {
+                include_str!("../../../shared/codegen/third_party/google/api/http.proto")
+            }
+            _ => return Err(Error::file_not_found(name)),
+        };
+        File::from_source(name, source)
+    }
+}
