@@ -247,7 +247,7 @@ impl<'t> Writer<'t> {
     fn key(&mut self, field: &FieldPlan, key: &Key<'_>) {
         field.tag.put(self.out);
         match key {
-            Key::Number(number) => self.put_number(field.kind, *number as u64),
+            Key::Number(_, number) => self.put_number(field.kind, *number),
             Key::Text(text) => self.put_bytes(text),
         }
     }
@@ -259,9 +259,13 @@ impl<'t> Writer<'t> {
             Tag::new(field.number, WireType::EndGroup).put(self.out);
             return;
         }
-        match field.kind.wire_type() {
-            WireType::Delimited => self.out.push(0),
-            _ => self.put_number(field.kind, 0),
+        match field.kind {
+            Kind::Enum(id) => {
+                let number = i64::from(self.types.enums[id].default_number());
+                self.put_number(field.kind, number as u64);
+            }
+            kind if kind.wire_type() == WireType::Delimited => self.out.push(0),
+            kind => self.put_number(kind, 0),
         }
     }
 
@@ -291,10 +295,11 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// Keys as they are sorted; signed ones by their value.
+/// Keys as they are sorted.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key<'w> {
-    Number(i128),
+    /// The value, by which keys are sorted, and what stands for it on the wire.
+    Number(i128, u64),
     Text(&'w [u8]),
 }
 
@@ -302,17 +307,19 @@ fn sort_key<'w>(field: &FieldPlan, key: Option<Occurrence<'w>>) -> Read<Key<'w>>
     let mut value = match key {
         Some(key) => key.value,
         None if field.kind == Kind::String => return Ok(Key::Text(&[])),
-        None => return Ok(Key::Number(0)),
+        None => return Ok(Key::Number(0, 0)),
     };
     if field.kind == Kind::String {
         return Ok(Key::Text(value.delimited()?));
     }
     let number = normal(field.kind, &mut value)?;
-    Ok(Key::Number(match field.kind {
+    let value = match field.kind {
         Kind::Int32 | Kind::Int64 | Kind::Sfixed64 => i128::from(number as i64),
         Kind::Sfixed32 => i128::from(number as i32),
+        Kind::Sint32 | Kind::Sint64 => i128::from(number >> 1) ^ -i128::from(number & 1),
         _ => i128::from(number),
-    }))
+    };
+    Ok(Key::Number(value, number))
 }
 
 /// The value as its type holds it: narrow types keep their low bits, as all implementations do with values that are too large.

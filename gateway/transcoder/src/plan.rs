@@ -221,6 +221,11 @@ impl EnumPlan {
         self.names.get(name).map(|index| self.numbers[index])
     }
 
+    /// What an unset field of this enum holds: the value declared first, which is zero unless the enum is closed.
+    pub(crate) fn default_number(&self) -> i32 {
+        self.numbers.first().copied().unwrap_or(0)
+    }
+
     pub(crate) fn quoted_name(&self, number: i32) -> Option<&str> {
         let matches = |index: usize| {
             let (candidate, name) = self.quoted.get(index)?;

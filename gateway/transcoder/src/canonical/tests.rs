@@ -28,6 +28,7 @@ const PROTO2: &str = r#"
     syntax = "proto2";
     package p;
     enum E { A = 0; B = 1; }
+    enum FromOne { ONE = 1; TWO = 2; }
     message M {
         optional E one = 1;
         repeated E many = 2;
@@ -37,6 +38,7 @@ const PROTO2: &str = r#"
         optional group Inner = 6 { optional int32 a = 1; optional int32 b = 2; }
         optional Set set = 7;
         oneof choice { int32 number = 8; E value = 9; }
+        map<sint32, FromOne> from_one = 10;
     }
     message Set {
         option message_set_wire_format = true;
@@ -137,6 +139,13 @@ fn map_entries_are_sorted_and_the_last_of_a_key_counts() {
     let plus_one = [0x7a, 7, 0x0d, 1, 0, 0, 0, 0x10, 0];
     let wire = [plus_one, minus_one].concat();
     check(proto3(), "t.M", &wire, &[minus_one, plus_one].concat());
+}
+
+#[test]
+fn zigzag_keys_are_sorted_by_value_and_an_absent_enum_is_its_first_value() {
+    let entry = |key: u8, value: u8| [0x52, 4, 0x08, key, 0x10, value];
+    let wire = [&[0x52, 2, 0x08, 2], &entry(1, 2)[..]].concat();
+    check(proto2(), "p.M", &wire, &[entry(1, 2), entry(2, 1)].concat());
 }
 
 #[test]
