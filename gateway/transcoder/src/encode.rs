@@ -3,21 +3,25 @@
 mod seen;
 mod well_known;
 
+use std::borrow::Cow;
+
 use crate::{
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     plan::{EnumId, FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
     scalar,
-    wire::{WireType, close, open, put_varint},
+    wire::{WireType, close, close_wide, open, open_wide, put_varint},
 };
 
-pub(crate) use seen::{Seen, has_duplicate_key, key_of};
+pub(crate) use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
 
 /// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
 pub(crate) struct Encoder<'a> {
     pub(crate) types: &'a Types,
     pub(crate) cursor: Cursor<'a>,
     pub(crate) out: &'a mut Vec<u8>,
+    /// Bytes read only to find the `@type` behind them.
+    ahead: usize,
 }
 
 /// A field that the path has set: the body may repeat the value, not change it.
@@ -31,14 +35,43 @@ pub(crate) struct Pin<'a> {
 
 type Done<T = ()> = Result<T, Failure>;
 
+/// What a value has become on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Value,
+    /// Its type's default, written all the same.
+    Default,
+    /// An unknown name of an enum value, where the unknown is ignored.
+    Nothing,
+}
+
+impl From<bool> for Written {
+    #[inline]
+    fn from(is_default: bool) -> Self {
+        if is_default {
+            Written::Default
+        } else {
+            Written::Value
+        }
+    }
+}
+
 impl<'a> Encoder<'a> {
+    pub(crate) fn new(types: &'a Types, cursor: Cursor<'a>, out: &'a mut Vec<u8>) -> Self {
+        Encoder {
+            types,
+            cursor,
+            out,
+            ahead: 0,
+        }
+    }
+
     /// Appends the content of a message of type `id`.
     pub(crate) fn message(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {
         let plan = self.types.message(id);
         match plan.shape {
             Shape::Object | Shape::Empty => {
-                self.require(Token::Object)?;
-                self.cursor.begin_object()?;
+                self.begin_object()?;
                 self.members(plan, pins, false)
             }
             _ => self.well_known(plan),
@@ -46,14 +79,12 @@ impl<'a> Encoder<'a> {
     }
 
     /// Appends one field: tag and value, or nothing for `null`.
+    #[inline]
     pub(crate) fn field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
-        if self.cursor.peek()? == Token::Null
-            && !(field.is_singular() && self.takes_null(field.kind))
-        {
+        if self.cursor.is_next(b'n') && !(field.is_singular() && self.takes_null(field.kind)) {
             return self.cursor.literal("null");
         }
         match field.label {
-            Label::Implicit | Label::Explicit if self.ignores(field.kind)? => Ok(()),
             Label::Implicit | Label::Explicit => self.singular(field, pins),
             Label::Repeated | Label::Packed => self.list(field),
             Label::Map => self.map(field),
@@ -69,23 +100,50 @@ impl<'a> Encoder<'a> {
                 oneofs.insert(usize::from(oneof));
             }
         }
+        let mut has_type = is_any.then_some(false);
         let mut guess = 0;
         let mut is_first = true;
-        while let Some(key) = self.cursor.next_key(is_first)? {
+        while self.cursor.next_member(is_first)? {
             is_first = false;
-            let Some(index) = plan.by_name(&key, guess) else {
-                self.unknown(&key, is_any)?;
+            let Some(index) = self.next_field(plan, guess, &mut has_type)? else {
                 continue;
             };
             guess = index + 1;
             let field = &plan.fields[index];
             let pins = pins_of(pins, index);
-            self.member(field, index, pins, &mut fields, &mut oneofs)
-                .map_err(|failure| failure.in_field(&field.json_name))?;
+            let member = self.member(field, index, pins, &mut fields, &mut oneofs);
+            if let Err(failure) = member {
+                return Err(failure.in_field(&field.json_name));
+            }
         }
         Ok(())
     }
 
+    /// Reads a key; `None` if no field has it, and its value is passed over. Callers mostly send fields in the order of the
+    /// schema, so that the next ones are tried before all names are searched.
+    #[inline]
+    fn next_field(
+        &mut self,
+        plan: &MessagePlan,
+        guess: usize,
+        has_type: &mut Option<bool>,
+    ) -> Done<Option<usize>> {
+        for index in [guess, guess + 1] {
+            if let Some(field) = plan.fields.get(index)
+                && self.cursor.take_key(&field.key)
+            {
+                return Ok(Some(index));
+            }
+        }
+        let key = self.cursor.key()?;
+        let index = plan.by_name(&key, usize::MAX);
+        if index.is_none() {
+            self.unknown(&key, has_type)?;
+        }
+        Ok(index)
+    }
+
+    #[inline]
     fn member(
         &mut self,
         field: &FieldPlan,
@@ -97,9 +155,8 @@ impl<'a> Encoder<'a> {
         if !fields.insert(index) {
             return Err(self.fail(Rule::Duplicate, "the field is set twice"));
         }
-        let is_null = self.cursor.peek()? == Token::Null && !self.takes_null(field.kind);
         if let Some(oneof) = field.oneof
-            && !is_null
+            && (!self.cursor.is_next(b'n') || self.takes_null(field.kind))
             && !oneofs.insert(usize::from(oneof))
             && pins.is_empty()
         {
@@ -108,15 +165,39 @@ impl<'a> Encoder<'a> {
         self.field(field, pins)
     }
 
-    fn unknown(&mut self, key: &str, is_any: bool) -> Done {
-        if (is_any && key == "@type") || self.types.options.json.ignore_unknown_fields {
-            return self.cursor.skip_value();
-        }
-        let failure = self.fail(Rule::UnknownField, "no field has this name");
-        Err(failure.in_field(key))
+    /// `has_type`: in an Any, whether its `@type` was there before.
+    #[cold]
+    fn unknown(&mut self, key: &str, has_type: &mut Option<bool>) -> Done {
+        let (rule, reason) = match has_type {
+            Some(has_type) if key == "@type" => {
+                if !std::mem::replace(has_type, true) {
+                    return self.cursor.skip_value();
+                }
+                (Rule::Duplicate, "the type is given twice")
+            }
+            _ if self.types.options.json.ignore_unknown_fields => return self.cursor.skip_value(),
+            _ => (Rule::UnknownField, "no field has this name"),
+        };
+        Err(self.fail(rule, reason).in_field(key))
     }
 
+    #[inline]
     fn singular(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
+        if !pins.is_empty() {
+            return self.pinned(field, pins);
+        }
+        let start = self.out.len();
+        field.tag.put(self.out);
+        match self.value(field, &[])? {
+            Written::Value => {}
+            Written::Default if field.label == Label::Explicit => {}
+            _ => self.out.truncate(start),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn pinned(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
         let start = self.out.len();
         let at = self.cursor.position();
         field.tag.put(self.out);
@@ -124,12 +205,13 @@ impl<'a> Encoder<'a> {
             [pin] if pin.fields.len() == 1 => (Some(pin), &pins[..0]),
             _ => (None, pins),
         };
-        let is_default = self.value(field, inner)?;
-        if is_default && field.label == Label::Implicit {
-            self.out.truncate(start);
+        match self.value(field, inner)? {
+            Written::Value => {}
+            Written::Default if field.label == Label::Explicit => {}
+            _ => self.out.truncate(start),
         }
         if let Some(pin) = leaf {
-            if self.out[start..] != *pin.wire {
+            if self.out.get(start..) != Some(pin.wire) {
                 let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
                 return Err(failure.offset(at));
             }
@@ -138,20 +220,21 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// The value of a singular field or of one element, without tag; returns whether it is the default.
-    fn value(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done<bool> {
+    /// The value of a singular field or of one element, without tag.
+    #[inline]
+    fn value(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done<Written> {
         match field.kind {
             Kind::Message(id) => {
                 let at = open(self.out);
                 self.inner(id, pins)?;
                 close(self.out, at);
-                Ok(false)
+                Ok(Written::Value)
             }
             Kind::Group(id) => {
                 self.inner(id, pins)?;
                 let end = field.number << 3 | WireType::EndGroup as u32;
                 put_varint(self.out, u64::from(end));
-                Ok(false)
+                Ok(Written::Value)
             }
             kind => self.scalar(kind),
         }
@@ -172,102 +255,178 @@ impl<'a> Encoder<'a> {
     }
 
     fn list(&mut self, field: &FieldPlan) -> Done {
-        self.require(Token::Array)?;
-        self.cursor.begin_array()?;
-        let start = self.out.len();
-        let run = (field.label == Label::Packed).then(|| {
-            field.tag.put(self.out);
-            open(self.out)
-        });
+        self.begin_array()?;
+        match (field.label, field.kind) {
+            (Label::Packed, _) => self.run(field),
+            (_, Kind::Message(id)) => self.messages(field, id),
+            _ => self.elements(field),
+        }
+    }
+
+    fn messages(&mut self, field: &FieldPlan, id: MessageId) -> Done {
+        let mut width = 1;
         let mut index = 0;
         while self.cursor.next_element(index == 0)? {
+            field.tag.put(self.out);
+            let at = open_wide(self.out, width);
+            self.refuse_null(field.kind)
+                .and_then(|()| self.message(id, &[]))
+                .map_err(|failure| failure.at_index(index))?;
+            width = close_wide(self.out, at, width);
             index += 1;
-            if self.ignores(field.kind)? {
-                continue;
-            }
-            if run.is_none() {
-                field.tag.put(self.out);
-            }
-            self.element(field)
-                .map_err(|failure| failure.at_index(index - 1))?;
-        }
-        match run {
-            Some(at) if self.out.len() == at + 1 => self.out.truncate(start),
-            Some(at) => close(self.out, at),
-            None => {}
         }
         Ok(())
     }
 
-    fn element(&mut self, field: &FieldPlan) -> Done {
-        if self.cursor.peek()? == Token::Null && !self.takes_null(field.kind) {
+    fn elements(&mut self, field: &FieldPlan) -> Done {
+        let mut index = 0;
+        while self.cursor.next_element(index == 0)? {
+            let start = self.out.len();
+            field.tag.put(self.out);
+            let written = self.element(field);
+            if written.map_err(|failure| failure.at_index(index))? == Written::Nothing {
+                self.out.truncate(start);
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, field: &FieldPlan) -> Done {
+        let start = self.out.len();
+        field.tag.put(self.out);
+        let at = open(self.out);
+        let mut index = 0;
+        while self.cursor.next_element(index == 0)? {
+            if let Err(failure) = self.element(field) {
+                return Err(failure.at_index(index));
+            }
+            index += 1;
+        }
+        if self.out.len() == at + 1 {
+            self.out.truncate(start);
+        } else {
+            close(self.out, at);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn element(&mut self, field: &FieldPlan) -> Done<Written> {
+        self.refuse_null(field.kind)?;
+        self.value(field, &[])
+    }
+
+    #[inline]
+    fn refuse_null(&mut self, kind: Kind) -> Done {
+        if self.cursor.is_next(b'n') && !self.takes_null(kind) {
+            // What is no `null` either is a fault of another rule.
+            let mut ahead = self.cursor;
+            ahead.literal("null")?;
             return Err(self.fail(Rule::InvalidValue, "null is no element"));
         }
-        self.value(field, &[]).map(drop)
+        Ok(())
     }
 
     fn map(&mut self, field: &FieldPlan) -> Done {
-        self.require(Token::Object)?;
-        self.cursor.begin_object()?;
+        self.begin_object()?;
         let start = self.out.len();
         let entry = field.message().map(|id| &self.types.message(id).fields);
         let Some([key_field, value_field]) = entry.map(Vec::as_slice) else {
             return Err(self.fail(Rule::InvalidValue, "the map's entry type is malformed"));
         };
-        let mut is_first = true;
-        while let Some(key) = self.cursor.next_key(is_first)? {
-            is_first = false;
+        let mut keys = FirstKeys::new();
+        let mut count = 0;
+        while self.cursor.next_member(count == 0)? {
+            count += 1;
+            let key = self.cursor.key()?;
+            if let (Kind::String, Cow::Borrowed(key)) = (key_field.kind, &key)
+                && !keys.insert(key.as_bytes())
+            {
+                return Err(self.duplicate_key());
+            }
             let entry = self.out.len();
             field.tag.put(self.out);
             let at = open(self.out);
             key_field.tag.put(self.out);
             scalar::put_text(self.types, key_field.kind, &key, self.out)
                 .map_err(|reason| self.fail(Rule::InvalidValue, reason).at_key(&key))?;
-            if self.ignores(value_field.kind)? {
-                self.out.truncate(entry);
-                continue;
-            }
             value_field.tag.put(self.out);
-            self.element(value_field)
-                .map_err(|failure| failure.at_key(&key))?;
-            close(self.out, at);
+            let written = self.element(value_field);
+            match written.map_err(|failure| failure.at_key(&key))? {
+                Written::Nothing => self.out.truncate(entry),
+                _ => close(self.out, at),
+            }
         }
-        self.refuse_duplicate_keys(start, key_field)
-    }
-
-    /// Looks through the map entries written since `start`.
-    fn refuse_duplicate_keys(&self, start: usize, key: &FieldPlan) -> Done {
-        match has_duplicate_key(&self.out[start..], key.kind) {
+        if keys.is_all(count) {
+            return Ok(());
+        }
+        match has_duplicate_key(self.out.get(start..).unwrap_or_default(), key_field.kind) {
             Ok(false) => Ok(()),
-            _ => Err(self.fail(Rule::Duplicate, "a key of the map comes twice")),
+            _ => Err(self.duplicate_key()),
         }
     }
 
-    fn scalar(&mut self, kind: Kind) -> Done<bool> {
+    #[cold]
+    fn duplicate_key(&self) -> Failure {
+        self.fail(Rule::Duplicate, "a key of the map comes twice")
+    }
+
+    #[inline]
+    fn scalar(&mut self, kind: Kind) -> Done<Written> {
+        match kind {
+            Kind::String if self.cursor.is_next(b'"') => self.string().map(Written::from),
+            Kind::Enum(id) => self.enumeration(id),
+            Kind::String | Kind::Bytes | Kind::Bool => self.other(kind),
+            _ => self.number(kind),
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, kind: Kind) -> Done<Written> {
+        let is_quoted = self.cursor.is_next(b'"');
+        let at = self.cursor.position();
+        let put = if is_quoted {
+            match self.cursor.quoted_number() {
+                Some(number) => scalar::put_number(kind, number, self.out),
+                None => scalar::put_number_text(kind, &self.cursor.string()?, self.out),
+            }
+        } else {
+            match self.cursor.peek()? {
+                Token::Number => scalar::put_number(kind, self.cursor.number()?, self.out),
+                token => return Err(self.mismatch(kind, token)),
+            }
+        };
+        match put {
+            Ok(is_default) => Ok(is_default.into()),
+            Err(reason) => Err(invalid(reason, at)),
+        }
+    }
+
+    fn other(&mut self, kind: Kind) -> Done<Written> {
         let token = self.cursor.peek()?;
         let at = self.cursor.position();
-        let put = match (kind, token) {
-            (Kind::String, Token::String) => return self.string(),
-            (Kind::Bytes, Token::String) => scalar::put_base64(&self.cursor.string()?, self.out),
+        match (kind, token) {
+            (Kind::Bytes, Token::String) => {
+                match scalar::put_base64(&self.cursor.string()?, self.out) {
+                    Ok(is_default) => Ok(is_default.into()),
+                    Err(reason) => Err(invalid(reason, at)),
+                }
+            }
             (Kind::Bool, Token::True | Token::False) => {
                 let value = token == Token::True;
                 self.cursor.literal(if value { "true" } else { "false" })?;
-                Ok(scalar::put_bool(value, self.out))
+                Ok(scalar::put_bool(value, self.out).into())
             }
-            (Kind::Enum(id), _) => self.enumeration(id, token)?,
-            (Kind::String | Kind::Bytes | Kind::Bool, _) => return Err(self.mismatch(kind, token)),
-            (_, Token::Number) => scalar::put_number(kind, self.cursor.number()?, self.out),
-            (_, Token::String) => scalar::put_number_text(kind, &self.cursor.string()?, self.out),
-            _ => return Err(self.mismatch(kind, token)),
-        };
-        put.map_err(|reason| RequestError::new(Rule::InvalidValue, reason).offset(at))
+            _ => Err(self.mismatch(kind, token)),
+        }
     }
 
+    /// Whether the string is empty.
+    #[inline]
     fn string(&mut self) -> Done<bool> {
-        if let Some(text) = self.cursor.plain_string()? {
-            put_varint(self.out, text.len() as u64);
-            self.out.extend_from_slice(text.as_bytes());
-            return Ok(text.is_empty());
+        if let Some(length) = self.cursor.put_plain_string(self.out)? {
+            return Ok(length == 0);
         }
         let at = open(self.out);
         self.cursor.string_into(self.out)?;
@@ -275,19 +434,31 @@ impl<'a> Encoder<'a> {
         Ok(false)
     }
 
-    fn enumeration(&mut self, id: EnumId, token: Token) -> Done<scalar::Put> {
-        match token {
+    #[inline]
+    fn enumeration(&mut self, id: EnumId) -> Done<Written> {
+        let token = self.cursor.peek()?;
+        let at = self.cursor.position();
+        let put = match token {
             Token::String => {
                 let name = self.cursor.string()?;
-                Ok(scalar::put_enum_name(self.types, id, &name, self.out))
+                match scalar::put_enum_name(self.types, id, &name, self.out) {
+                    Err(_) if self.types.options.json.ignore_unknown_fields => {
+                        return Ok(Written::Nothing);
+                    }
+                    put => put,
+                }
             }
-            Token::Number => Ok(scalar::put_enum_number(self.cursor.number()?, self.out)),
+            Token::Number => scalar::put_enum_number(self.cursor.number()?, self.out),
             Token::Null if self.types.enums[id].is_null => {
                 self.cursor.literal("null")?;
                 self.out.push(0);
-                Ok(Ok(true))
+                Ok(true)
             }
-            _ => Err(self.mismatch(Kind::Enum(id), token)),
+            _ => return Err(self.mismatch(Kind::Enum(id), token)),
+        };
+        match put {
+            Ok(is_default) => Ok(is_default.into()),
+            Err(reason) => Err(invalid(reason, at)),
         }
     }
 
@@ -300,24 +471,23 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Passes over the name of an enum value that the schema lacks, where unknown things are ignored: a field stays unset,
-    /// and a list or map goes without the element.
-    fn ignores(&mut self, kind: Kind) -> Done<bool> {
-        let Kind::Enum(id) = kind else {
-            return Ok(false);
-        };
-        let is_lenient = self.types.options.json.ignore_unknown_fields;
-        if !is_lenient || self.cursor.peek()? != Token::String {
-            return Ok(false);
+    #[inline]
+    fn begin_object(&mut self) -> Done {
+        if !self.cursor.is_next(b'{') {
+            self.require(Token::Object)?;
         }
-        let mut ahead = self.cursor;
-        let is_known = self.types.enums[id].number(&ahead.string()?).is_some();
-        if !is_known {
-            self.cursor = ahead;
-        }
-        Ok(!is_known)
+        self.cursor.begin_object()
     }
 
+    #[inline]
+    fn begin_array(&mut self) -> Done {
+        if !self.cursor.is_next(b'[') {
+            self.require(Token::Array)?;
+        }
+        self.cursor.begin_array()
+    }
+
+    #[cold]
     fn require(&mut self, token: Token) -> Done {
         match self.cursor.peek()? {
             found if found == token => Ok(()),
@@ -328,6 +498,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    #[cold]
     fn mismatch(&self, kind: Kind, found: Token) -> Failure {
         let expected = match kind {
             Kind::Bool => "a boolean",
@@ -343,13 +514,23 @@ impl<'a> Encoder<'a> {
     }
 
     /// A failure at the reader's position: in front of the value, unless some of it is read already.
+    #[cold]
     fn fail(&self, rule: Rule, description: impl Into<String>) -> Failure {
         RequestError::new(rule, description).offset(self.cursor.position())
     }
 }
 
+#[cold]
+fn invalid(reason: &'static str, at: usize) -> Failure {
+    RequestError::new(Rule::InvalidValue, reason).offset(at)
+}
+
 /// The pins below field `index`. Pins are sorted, so that they stand together.
+#[inline]
 fn pins_of<'p, 'a>(pins: &'p [Pin<'a>], index: usize) -> &'p [Pin<'a>] {
+    if pins.is_empty() {
+        return pins;
+    }
     let start = pins.partition_point(|pin| pin.fields[0] < index);
     let length = pins[start..].partition_point(|pin| pin.fields[0] == index);
     &pins[start..start + length]

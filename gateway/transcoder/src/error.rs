@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::limits::MAX_SHOWN_CHARS;
+
 /// What stops a descriptor set from being compiled: every problem, not only the first.
 #[derive(Debug, thiserror::Error)]
 #[error("{} problem(s) in the descriptor set: {}", problems.len(), list(problems))]
@@ -130,6 +132,7 @@ impl fmt::Display for RequestError {
 pub(crate) type Failure = Box<RequestError>;
 
 impl RequestError {
+    #[cold]
     pub(crate) fn new(rule: Rule, description: impl Into<String>) -> Failure {
         Box::new(RequestError {
             path: String::new(),
@@ -139,24 +142,33 @@ impl RequestError {
         })
     }
 
+    #[cold]
     pub(crate) fn offset(mut self: Box<Self>, offset: usize) -> Failure {
         self.offset.get_or_insert(offset);
         self
     }
 
     /// Puts one more element in front of the path, as the error leaves the value of field `name`.
+    #[cold]
     pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Failure {
         prepend(&mut self.path, name);
         self
     }
 
+    #[cold]
     pub(crate) fn at_index(mut self: Box<Self>, index: usize) -> Failure {
-        prepend(&mut self.path, &format!("[{index}]"));
+        insert(&mut self.path, &format!("[{index}]"));
         self
     }
 
+    #[cold]
     pub(crate) fn at_key(mut self: Box<Self>, key: &str) -> Failure {
-        prepend(&mut self.path, &format!("[{key:?}]"));
+        let shown = key.char_indices().nth(MAX_SHOWN_CHARS);
+        let element = match shown.and_then(|(end, _)| key.get(..end)) {
+            Some(start) => format!("[\"{}…\"]", start.escape_debug()),
+            None => format!("[{key:?}]"),
+        };
+        insert(&mut self.path, &element);
         self
     }
 }
@@ -183,20 +195,40 @@ impl fmt::Display for ResponseError {
 }
 
 impl ResponseError {
-    pub(crate) fn new(description: &'static str) -> Self {
-        ResponseError {
+    #[cold]
+    pub(crate) fn new(description: &'static str) -> Box<Self> {
+        Box::new(ResponseError {
             path: String::new(),
             description,
-        }
+        })
     }
 
-    pub(crate) fn in_field(mut self, name: &str) -> Self {
+    #[cold]
+    pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Box<Self> {
         prepend(&mut self.path, name);
         self
     }
 }
 
+impl From<Box<ResponseError>> for ResponseError {
+    fn from(error: Box<ResponseError>) -> Self {
+        *error
+    }
+}
+
+/// Puts `element` in front, cut to what is worth showing: a hostile key may be as long as its body, and is copied on every level
+/// that the error passes.
 fn prepend(path: &mut String, element: &str) {
+    match element.char_indices().nth(MAX_SHOWN_CHARS) {
+        Some((end, _)) => insert(
+            path,
+            &format!("{}…", element.get(..end).unwrap_or_default()),
+        ),
+        None => insert(path, element),
+    }
+}
+
+fn insert(path: &mut String, element: &str) {
     if !path.is_empty() && !path.starts_with('[') {
         path.insert(0, '.');
     }

@@ -11,6 +11,7 @@ mod canonical;
 mod descriptor;
 mod encode;
 mod error;
+mod fields;
 mod json;
 mod limits;
 mod mask;
@@ -36,12 +37,13 @@ mod wkt;
 
 pub use accept::accepts;
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
+pub use fields::Fields;
 pub use limits::{
     MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
     MAX_QUERY_VALUE_BYTES,
 };
 pub use message::Message;
-pub use options::{JsonOptions, Options};
+pub use options::{EmitDefaults, JsonOptions, Options};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};

@@ -18,6 +18,16 @@ pub const MAX_PATH_BYTES: usize = 8 * 1024;
 /// Segments of one request path: spans live in a fixed array on the stack, and a `**` may be tried once per segment.
 pub const MAX_PATH_SEGMENTS: usize = 64;
 
+/// Characters of a name or key from a request that an error shows.
+pub(crate) const MAX_SHOWN_CHARS: usize = 128;
+
+/// How often a body may be read over to find the `@type` of an Any behind its members: once for each Any inside another that
+/// does not begin with it.
+pub(crate) const MAX_LOOKAHEAD: usize = 8;
+
+/// Bytes of one response mask (`$fields`): as a query value.
+pub(crate) const MAX_FIELDS_BYTES: usize = MAX_QUERY_VALUE_BYTES;
+
 /// Bytes of a file's package name, as in protoc: each package around it is an entry of its own in the table of names.
 pub(crate) const MAX_PACKAGE_BYTES: usize = 511;
 

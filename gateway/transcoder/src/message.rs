@@ -3,7 +3,8 @@
 use crate::{
     canonical,
     encode::Encoder,
-    error::{RequestError, ResponseError},
+    error::{Failure, RequestError, ResponseError},
+    fields::All,
     json::Cursor,
     plan::{MessageId, Types},
     response,
@@ -54,26 +55,32 @@ impl<'s> Message<'s> {
     /// Appends the wire bytes of the message that a JSON text denotes (ProtoJSON).
     ///
     /// # Errors
-    /// The text is not the JSON of such a message; `out` then holds an unusable part of it.
+    /// The text is not the JSON of such a message; `out` is left as it was.
     pub fn read_json(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), RequestError> {
+        let start = out.len();
         let mut read = || {
-            let mut encoder = Encoder {
-                types: self.types,
-                cursor: Cursor::new(json)?,
-                out,
-            };
+            let mut encoder = Encoder::new(self.types, Cursor::new(json)?, &mut *out);
             encoder.message(self.id, &[])?;
             encoder.cursor.finish()
         };
-        read().map_err(|failure| *failure)
+        let read: Result<(), Failure> = read();
+        read.map_err(|failure| {
+            out.truncate(start);
+            *failure
+        })
     }
 
     /// Appends the JSON text of a message (ProtoJSON). Unknown fields are left out.
     ///
     /// # Errors
-    /// The bytes are no such message, or it has no JSON form; `out` then holds an unusable part of it.
+    /// The bytes are no such message, or it has no JSON form; `out` is left as it was.
     pub fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
-        response::write_message(self.types, self.id, wire, out)
+        let start = out.len();
+        let written = response::write_message(self.types, self.id, All, wire, out);
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
     }
 
     /// Appends the message in canonical form: two encodings of equal messages become the same bytes.
@@ -88,9 +95,14 @@ impl<'s> Message<'s> {
     ///
     /// # Errors
     /// The bytes are no such message: cut off or malformed, nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH), or with a
-    /// string that is not UTF-8 where the schema demands it; `out` then holds an unusable part of it.
+    /// string that is not UTF-8 where the schema demands it; `out` is left as it was.
     pub fn canonical(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
-        canonical::write(self.types, self.id, wire, out)
+        let start = out.len();
+        let written = canonical::write(self.types, self.id, wire, out);
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
     }
 }
 

@@ -10,11 +10,32 @@ pub struct Options {
 /// Where ProtoJSON leaves a choice. The default is ProtoJSON's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JsonOptions {
-    /// Responses show scalars without presence at their default, empty lists and empty maps, instead of leaving them out.
-    pub emit_defaults: bool,
-    /// Requests may carry JSON keys that no field has, and names that an enum lacks, instead of being refused.
+    /// What responses show of fields that are not set.
+    pub emit_defaults: EmitDefaults,
+    /// Responses carry the field names of the proto file instead of lowerCamelCase. Requests may use either, always.
+    pub preserve_proto_field_names: bool,
+    /// Responses carry enum values as numbers instead of names. Requests may use either, always.
+    pub enums_as_numbers: bool,
+    /// Requests may carry JSON keys that no field has, and names that no enum value has, instead of being refused. An enum name
+    /// that is ignored leaves its field unset, or is no element of its list or map.
     pub ignore_unknown_fields: bool,
     /// Requests name fields, in JSON and in queries, as responses do. ProtoJSON has readers take JSON names and the names of the
     /// proto file alike.
     pub strict_names: bool,
 }
+
+/// What responses show of fields without presence that are at their default. Fields with presence (messages, `optional`, members
+/// of oneofs) and extensions are shown when they are set, always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EmitDefaults {
+    /// Nothing, as ProtoJSON has it.
+    #[default]
+    Never,
+    /// Numbers, booleans, strings, bytes and enums.
+    Scalars,
+    /// These, and empty lists and maps.
+    All,
+}
+
+#[cfg(test)]
+mod tests;

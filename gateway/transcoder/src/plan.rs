@@ -5,6 +5,7 @@ mod build;
 use std::collections::HashMap;
 
 use crate::{
+    json::{Key, Literal},
     names::NameTable,
     options::Options,
     wire::{Tag, WireType},
@@ -61,8 +62,8 @@ pub(crate) struct FieldPlan {
     pub(crate) number: u32,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
-    /// `"jsonName":`, ready to be copied.
-    pub(crate) key: Box<str>,
+    /// The key in responses, and what is tried first on those of requests.
+    pub(crate) key: Key,
     pub(crate) kind: Kind,
     pub(crate) label: Label,
     pub(crate) oneof: Option<u16>,
@@ -119,7 +120,7 @@ pub(crate) struct EnumPlan {
     names: NameTable,
     numbers: Vec<i32>,
     /// Sorted by number; the name is quoted. Of aliases, the one declared first.
-    quoted: Vec<(i32, Box<str>)>,
+    quoted: Vec<(i32, Literal)>,
 }
 
 // === impl Types ===
@@ -134,17 +135,30 @@ impl Types {
         if !self.options.json.strict_names {
             return;
         }
+        let shows_proto_names = self.options.json.preserve_proto_field_names;
         for message in &mut self.messages {
-            let names = (0..)
-                .zip(&message.fields)
-                .map(|(index, f)| (&*f.json_name, index));
-            message.names = NameTable::new(names);
+            let names = message.fields.iter().map(|field| match shows_proto_names {
+                true => &*field.name,
+                false => &*field.json_name,
+            });
+            message.names = NameTable::new(names.zip(0..));
         }
     }
 
     /// Whether a number on the wire has a name in the enum.
     pub(crate) fn is_named(&self, id: EnumId, value: u64) -> bool {
         self.enums[id].quoted_name(value as i32).is_some()
+    }
+
+    /// Puts the proto names into responses, where the options say so.
+    fn choose_keys(&mut self) {
+        if !self.options.json.preserve_proto_field_names {
+            return;
+        }
+        let fields = self.messages.iter_mut().flat_map(|m| &mut m.fields);
+        for field in fields.filter(|field| !field.is_extension) {
+            field.key = Key::new(&field.name);
+        }
     }
 
     /// The type that an Any's URL names: what follows the last slash.
@@ -165,6 +179,7 @@ impl MessagePlan {
         }
     }
 
+    #[inline]
     pub(crate) fn by_number(&self, number: u32) -> Option<usize> {
         match self.dense.get(number as usize) {
             Some(0) => None,
@@ -182,6 +197,15 @@ impl MessagePlan {
 impl FieldPlan {
     pub(crate) fn is_singular(&self) -> bool {
         matches!(self.label, Label::Implicit | Label::Explicit)
+    }
+
+    /// Of one occurrence, which is one value or a packed run.
+    pub(crate) fn wire_type(&self, is_run: bool) -> WireType {
+        if is_run {
+            WireType::Delimited
+        } else {
+            self.kind.wire_type()
+        }
     }
 
     /// The message or group type of the field's values.
@@ -226,10 +250,11 @@ impl EnumPlan {
         self.numbers.first().copied().unwrap_or(0)
     }
 
-    pub(crate) fn quoted_name(&self, number: i32) -> Option<&str> {
+    #[inline]
+    pub(crate) fn quoted_name(&self, number: i32) -> Option<&Literal> {
         let matches = |index: usize| {
             let (candidate, name) = self.quoted.get(index)?;
-            (*candidate == number).then_some(&**name)
+            (*candidate == number).then_some(name)
         };
         // Values mostly count up from zero, so that the number is the index.
         usize::try_from(number)

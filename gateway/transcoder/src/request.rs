@@ -70,11 +70,8 @@ fn read_body(
     read: impl FnOnce(&mut Encoder<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let is_blank = body.iter().all(u8::is_ascii_whitespace);
-    let mut encoder = Encoder {
-        types,
-        cursor: Cursor::new(if is_blank { b"{}" } else { body })?,
-        out,
-    };
+    let cursor = Cursor::new(if is_blank { b"{}" } else { body })?;
+    let mut encoder = Encoder::new(types, cursor, out);
     read(&mut encoder)?;
     encoder.cursor.finish()
 }

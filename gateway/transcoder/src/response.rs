@@ -7,10 +7,12 @@ mod gather;
 mod well_known;
 
 use crate::{
-    encode::Seen,
+    encode::{FirstKeys, Seen, has_duplicate_key},
     error::ResponseError,
+    fields::Select,
     json,
     limits::MAX_DEPTH,
+    options::EmitDefaults,
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
     wire::{self, Read, Reader, WireType},
 };
@@ -21,10 +23,11 @@ pub(crate) use well_known::read_any;
 pub(crate) fn write_message(
     types: &Types,
     id: MessageId,
+    select: impl Select,
     wire: &[u8],
     out: &mut Vec<u8>,
 ) -> Read<()> {
-    Decoder::new(types, out).message(id, wire, 0)
+    Decoder::new(types, out).message(id, wire, 0, select)
 }
 
 /// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an absent message.
@@ -32,13 +35,14 @@ pub(crate) fn write_field(
     types: &Types,
     id: MessageId,
     index: usize,
+    select: impl Select,
     wire: &[u8],
     out: &mut Vec<u8>,
 ) -> Read<()> {
     let plan = types.message(id);
     let field = &plan.fields[index];
     Decoder::new(types, out)
-        .only(plan, index, wire, 0)
+        .only(plan, index, wire, 0, select)
         .map_err(|error| error.in_field(&field.json_name))
 }
 
@@ -55,6 +59,14 @@ struct Decoder<'t> {
     is_gathering: bool,
 }
 
+/// What comes next in a message.
+enum Next {
+    /// A field by its index, and whether its value is a packed run.
+    Field(usize, bool),
+    Unknown,
+    End,
+}
+
 impl<'t> Decoder<'t> {
     fn new(types: &'t Types, out: &'t mut Vec<u8>) -> Self {
         Decoder {
@@ -64,109 +76,146 @@ impl<'t> Decoder<'t> {
         }
     }
 
-    fn message(&mut self, id: MessageId, wire: &[u8], depth: usize) -> Read<()> {
+    fn message<S: Select>(
+        &mut self,
+        id: MessageId,
+        wire: &[u8],
+        depth: usize,
+        select: S,
+    ) -> Read<()> {
         if depth == MAX_DEPTH {
             return Err(ResponseError::new(wire::TOO_DEEP));
         }
         let plan = self.types.message(id);
         match plan.shape {
             Shape::Object | Shape::Empty => {
-                self.out.push(b'{');
-                self.members(plan, wire, true, depth)?;
-                self.out.push(b'}');
+                let start = self.out.len();
+                self.members(plan, wire, depth, select)?;
+                self.enclose(start, b'{', b'}');
                 Ok(())
             }
             _ => self.well_known(plan, wire, depth),
         }
     }
 
-    fn members(
+    /// Puts brackets around what was written since `start`, where every item begins with a comma: the first comma makes room.
+    #[inline]
+    fn enclose(&mut self, start: usize, open: u8, close: u8) {
+        match self.out.get_mut(start) {
+            Some(first) => *first = open,
+            None => self.out.push(open),
+        }
+        self.out.push(close);
+    }
+
+    /// Writes the members of an object, each with a comma in front.
+    fn members<S: Select>(
         &mut self,
         plan: &MessagePlan,
         wire: &[u8],
-        is_first: bool,
         depth: usize,
+        select: S,
     ) -> Read<()> {
         if !self.is_gathering {
             let start = self.out.len();
-            if self.ordered(plan, wire, is_first, depth)? {
+            if self.ordered(plan, wire, depth, select)? {
                 return Ok(());
             }
             self.out.truncate(start);
             self.is_gathering = true;
         }
-        self.gathered(plan, wire, is_first, depth)
+        self.gathered(plan, wire, depth, select)
     }
 
     /// Writes the members in the order in which they come; returns false where that is not the order to write.
-    fn ordered(
+    fn ordered<S: Select>(
         &mut self,
         plan: &MessagePlan,
         wire: &[u8],
-        mut is_first: bool,
         depth: usize,
+        select: S,
     ) -> Read<bool> {
         let mut oneofs = Seen::default();
         let mut next = 0;
         let mut reader = Reader::new(wire);
         loop {
             let run = reader.rest;
-            let Some((number, wire_type)) = reader.tag()? else {
-                break;
-            };
-            let Some(index) = find(plan, number, wire_type, next) else {
-                reader.skip(number, wire_type)?;
-                continue;
+            let (index, is_run) = match next_field(plan, next, &mut reader)? {
+                Next::Field(index, is_run) => (index, is_run),
+                Next::Unknown => continue,
+                Next::End => break,
             };
             let field = &plan.fields[index];
-            let is_second_member = field.oneof.is_some_and(|o| !oneofs.insert(usize::from(o)));
-            if index < next || is_second_member {
+            if field.oneof.is_some_and(|o| !oneofs.insert(usize::from(o))) {
                 return Ok(false);
             }
-            self.defaults(&plan.fields[next..index], &mut is_first)?;
-            let start = self.out.len();
-            self.key(field, is_first);
-            let is_absent = match field.label {
-                Label::Explicit | Label::Implicit => self
-                    .singular(field, &mut reader, depth)
-                    .map(|is_default| is_default && field.label == Label::Implicit),
-                Label::Repeated | Label::Packed => self.list(field, wire_type, &mut reader, depth),
-                Label::Map => {
-                    let is_unique = self.map(field, run, &mut reader, depth);
-                    if is_unique == Ok(false) {
-                        return Ok(false);
-                    }
-                    is_unique.map(|_| false)
-                }
+            let Some(inner) = select.field(index) else {
+                reader.skip(field.number, field.wire_type(is_run))?;
+                continue;
             };
-            if is_absent.map_err(|error| error.in_field(&field.json_name))? {
-                self.out.truncate(start);
-                self.defaults(&plan.fields[index..=index], &mut is_first)?;
-            } else {
-                is_first = false;
+            if index < next {
+                return Ok(false);
             }
+            self.defaults(plan, next..index, select)?;
             next = index + 1;
+            let start = self.out.len();
+            field.key.put(self.out);
+            let is_absent = match field.label {
+                Label::Explicit => self
+                    .singular(field, &mut reader, depth, inner)
+                    .map(|_| false),
+                Label::Implicit => self.singular(field, &mut reader, depth, inner),
+                Label::Repeated | Label::Packed => {
+                    self.list(field, is_run, &mut reader, depth, inner)
+                }
+                Label::Map => match self.map(field, run, &mut reader, depth, inner) {
+                    Ok(false) => return Ok(false),
+                    is_unique => is_unique.map(|_| false),
+                },
+            };
+            match is_absent {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.out.truncate(start);
+                    self.defaults(plan, index..next, select)?;
+                }
+                Err(error) => return Err(error.in_field(&field.json_name)),
+            }
         }
-        self.defaults(&plan.fields[next..], &mut is_first)?;
+        self.defaults(plan, next..plan.fields.len(), select)?;
         Ok(true)
     }
 
-    fn key(&mut self, field: &FieldPlan, is_first: bool) {
-        if !is_first {
-            self.out.push(b',');
+    /// Writes absent fields that have no presence, where that is asked for.
+    #[inline]
+    fn defaults<S: Select>(
+        &mut self,
+        plan: &MessagePlan,
+        absent: std::ops::Range<usize>,
+        select: S,
+    ) -> Read<()> {
+        match self.types.options.json.emit_defaults {
+            EmitDefaults::Never => Ok(()),
+            mode => self.emit_defaults(plan, absent, select, mode),
         }
-        self.out.extend_from_slice(field.key.as_bytes());
     }
 
-    /// Writes absent fields that have no presence, where that is asked for.
-    fn defaults(&mut self, fields: &[FieldPlan], is_first: &mut bool) -> Read<()> {
-        if !self.types.options.json.emit_defaults {
-            return Ok(());
-        }
-        for field in fields {
-            if field.label != Label::Explicit && !field.is_extension {
-                self.key(field, *is_first);
-                *is_first = false;
+    fn emit_defaults<S: Select>(
+        &mut self,
+        plan: &MessagePlan,
+        absent: std::ops::Range<usize>,
+        select: S,
+        mode: EmitDefaults,
+    ) -> Read<()> {
+        for index in absent {
+            let field = &plan.fields[index];
+            let is_shown = match field.label {
+                Label::Explicit => false,
+                Label::Implicit => true,
+                Label::Repeated | Label::Packed | Label::Map => mode == EmitDefaults::All,
+            };
+            if is_shown && !field.is_extension && select.field(index).is_some() {
+                field.key.put(self.out);
                 self.default(field)?;
             }
         }
@@ -184,140 +233,189 @@ impl<'t> Decoder<'t> {
     }
 
     /// Writes one value; returns whether it is its type's default.
-    fn singular(&mut self, field: &FieldPlan, reader: &mut Reader<'_>, depth: usize) -> Read<bool> {
+    #[inline(always)]
+    fn singular<S: Select>(
+        &mut self,
+        field: &FieldPlan,
+        reader: &mut Reader<'_>,
+        depth: usize,
+        select: S,
+    ) -> Read<bool> {
         match field.kind {
             Kind::Message(id) => self
-                .message(id, reader.delimited()?, depth + 1)
+                .message(id, reader.delimited()?, depth + 1, select)
                 .map(|()| false),
             Kind::Group(id) => {
                 let content = reader.group(field.number)?;
-                self.message(id, content, depth + 1).map(|()| false)
+                self.message(id, content, depth + 1, select).map(|()| false)
             }
+            Kind::String => self.string(reader),
             kind => self.scalar(kind, reader),
         }
     }
 
-    /// Writes the run of elements whose first tag is read; returns whether there were none.
-    fn list(
+    /// Writes the elements whose first tag is read; returns whether there were none.
+    fn list<S: Select>(
         &mut self,
         field: &FieldPlan,
-        wire_type: WireType,
+        mut is_run: bool,
         reader: &mut Reader<'_>,
         depth: usize,
+        select: S,
     ) -> Read<bool> {
-        self.out.push(b'[');
         let start = self.out.len();
-        self.elements(field, wire_type, reader, start, depth)?;
-        while let Some((wire_type, after)) = follows(field, *reader)? {
-            *reader = after;
-            self.elements(field, wire_type, reader, start, depth)?;
+        loop {
+            self.elements(field, is_run, reader, depth, select)?;
+            match follows(field, reader) {
+                Some(next) => is_run = next,
+                None => break,
+            }
         }
         let is_empty = self.out.len() == start;
-        self.out.push(b']');
+        self.enclose(start, b'[', b']');
         Ok(is_empty)
     }
 
-    /// Writes one element or a packed run of them; the list's inside began at `start`.
-    fn elements(
+    /// Writes one element or a packed run of them, each with a comma in front.
+    #[inline]
+    fn elements<S: Select>(
         &mut self,
         field: &FieldPlan,
-        wire_type: WireType,
+        is_run: bool,
         reader: &mut Reader<'_>,
-        start: usize,
         depth: usize,
+        select: S,
     ) -> Read<()> {
-        if wire_type == field.kind.wire_type() {
-            if self.out.len() > start {
-                self.out.push(b',');
-            }
-            return self.singular(field, reader, depth).map(drop);
+        if !is_run {
+            self.out.push(b',');
+            return self.singular(field, reader, depth, select).map(drop);
         }
         let mut run = Reader::new(reader.delimited()?);
         while !run.rest.is_empty() {
-            if self.out.len() > start {
-                self.out.push(b',');
-            }
+            self.out.push(b',');
             self.scalar(field.kind, &mut run)?;
         }
         Ok(())
     }
 
-    /// Writes the run of map entries that began at `run`, whose first tag is read; false where two keys are equal.
-    fn map(
+    /// Writes the map entries that began at `run`, whose first tag is read; false where two keys are equal.
+    fn map<S: Select>(
         &mut self,
         field: &FieldPlan,
         run: &[u8],
         reader: &mut Reader<'_>,
         depth: usize,
+        select: S,
     ) -> Read<bool> {
-        self.out.push(b'{');
-        self.entry(field, reader.delimited()?, true, depth)?;
-        let mut count = 1;
-        while let Some((_, after)) = follows(field, *reader)? {
-            *reader = after;
-            self.entry(field, reader.delimited()?, false, depth)?;
+        let Some(entry) = field.message().map(|id| self.types.message(id)) else {
+            return reader.delimited().map(|_| true);
+        };
+        let start = self.out.len();
+        let mut keys = FirstKeys::new();
+        let mut is_unique = true;
+        let mut count = 0;
+        loop {
+            let key = self.entry(entry, reader.delimited()?, depth, select)?;
+            is_unique &= keys.insert(key);
             count += 1;
+            if follows(field, reader).is_none() {
+                break;
+            }
         }
-        self.out.push(b'}');
-        let run = &run[..run.len() - reader.rest.len()];
-        let key = field
-            .message()
-            .map(|id| self.types.message(id).fields[0].kind);
-        match key {
-            Some(kind) if count > 1 => Ok(!crate::encode::has_duplicate_key(run, kind)?),
-            _ => Ok(true),
+        self.enclose(start, b'{', b'}');
+        let run = run.get(..run.len() - reader.rest.len()).unwrap_or(run);
+        match entry.fields.first() {
+            Some(key) if !keys.is_all(count) => Ok(!has_duplicate_key(run, key.kind)?),
+            _ => Ok(is_unique),
         }
     }
 
-    /// Writes a scalar; returns whether it is its type's default.
+    /// Writes a scalar; returns whether it is its type's default. Narrow types keep their low bits, as all implementations do
+    /// with values that are too large.
     fn scalar(&mut self, kind: Kind, reader: &mut Reader<'_>) -> Read<bool> {
-        let value = match kind {
-            Kind::String => return self.string(reader.delimited()?),
+        match kind {
+            Kind::String => self.string(reader),
             Kind::Bytes => {
                 let bytes = reader.delimited()?;
                 json::put_base64(bytes, self.out);
-                return Ok(bytes.is_empty());
+                Ok(bytes.is_empty())
             }
-            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => reader.fixed64()?,
-            Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => u64::from(reader.fixed32()?),
-            _ => reader.varint()?,
-        };
-        // Narrow types keep their low bits, as all implementations do with values that are too large.
-        match kind {
-            Kind::Double => json::put_double(f64::from_bits(value), self.out),
-            Kind::Float => json::put_float(f32::from_bits(value as u32), self.out),
-            Kind::Int32 | Kind::Sfixed32 => json::put_signed(i64::from(value as i32), self.out),
-            Kind::Uint32 | Kind::Fixed32 => json::put_unsigned(u64::from(value as u32), self.out),
-            Kind::Sint32 => json::put_signed(unzigzag(u64::from(value as u32)), self.out),
-            Kind::Bool => self
-                .out
-                .extend_from_slice(if value == 0 { b"false" } else { b"true" }),
-            Kind::Enum(id) => self.enumeration(id, value as i32),
-            _ => {
-                self.out.push(b'"');
-                match kind {
-                    Kind::Int64 | Kind::Sfixed64 => json::put_signed(value as i64, self.out),
-                    Kind::Sint64 => json::put_signed(unzigzag(value), self.out),
-                    _ => json::put_unsigned(value, self.out),
-                }
-                self.out.push(b'"');
+            Kind::Double => {
+                let bits = reader.fixed64()?;
+                json::put_double(f64::from_bits(bits), self.out);
+                Ok(bits == 0)
             }
+            Kind::Float => {
+                let bits = reader.fixed32()?;
+                json::put_float(f32::from_bits(bits), self.out);
+                Ok(bits == 0)
+            }
+            Kind::Int32 => Ok(self.signed(i64::from(reader.varint()? as i32))),
+            Kind::Uint32 => Ok(self.signed(i64::from(reader.varint()? as u32))),
+            Kind::Sint32 => Ok(self.signed(unzigzag(u64::from(reader.varint()? as u32)))),
+            Kind::Fixed32 => Ok(self.signed(i64::from(reader.fixed32()?))),
+            Kind::Sfixed32 => Ok(self.signed(i64::from(reader.fixed32()? as i32))),
+            Kind::Int64 => Ok(self.quoted(reader.varint()? as i64)),
+            Kind::Sint64 => Ok(self.quoted(unzigzag(reader.varint()?))),
+            Kind::Sfixed64 => Ok(self.quoted(reader.fixed64()? as i64)),
+            Kind::Uint64 => Ok(self.quoted_unsigned(reader.varint()?)),
+            Kind::Fixed64 => Ok(self.quoted_unsigned(reader.fixed64()?)),
+            Kind::Bool => {
+                let value = reader.varint()? != 0;
+                let word: &[u8] = if value { b"true" } else { b"false" };
+                self.out.extend_from_slice(word);
+                Ok(!value)
+            }
+            Kind::Enum(id) => {
+                let number = reader.varint()? as i32;
+                self.enumeration(id, number);
+                Ok(number == 0)
+            }
+            Kind::Message(_) | Kind::Group(_) => Err(ResponseError::new("a message is no scalar")),
         }
-        Ok(value == 0)
     }
 
-    fn string(&mut self, bytes: &[u8]) -> Read<bool> {
-        let text = utf8(bytes)?;
-        json::put_string(text, self.out);
-        Ok(text.is_empty())
+    #[inline]
+    fn signed(&mut self, value: i64) -> bool {
+        json::put_signed(value, self.out);
+        value == 0
     }
 
+    /// 64-bit integers are strings in JSON.
+    #[inline]
+    fn quoted(&mut self, value: i64) -> bool {
+        self.out.push(b'"');
+        json::put_signed(value, self.out);
+        self.out.push(b'"');
+        value == 0
+    }
+
+    #[inline]
+    fn quoted_unsigned(&mut self, value: u64) -> bool {
+        self.out.push(b'"');
+        json::put_unsigned(value, self.out);
+        self.out.push(b'"');
+        value == 0
+    }
+
+    #[inline]
+    fn string(&mut self, reader: &mut Reader<'_>) -> Read<bool> {
+        let (bytes, len) = reader.delimited_and_more()?;
+        if json::put_text(bytes, len, self.out) {
+            Ok(len == 0)
+        } else {
+            Err(not_utf8())
+        }
+    }
+
+    #[inline]
     fn enumeration(&mut self, id: usize, number: i32) {
         let plan = &self.types.enums[id];
+        let is_named = !self.types.options.json.enums_as_numbers;
         match plan.quoted_name(number) {
             _ if plan.is_null => self.out.extend_from_slice(b"null"),
-            Some(name) => self.out.extend_from_slice(name.as_bytes()),
-            None => json::put_signed(i64::from(number), self.out),
+            Some(name) if is_named => name.put(self.out),
+            _ => json::put_signed(i64::from(number), self.out),
         }
     }
 }
@@ -338,14 +436,45 @@ fn accepts(field: &FieldPlan, wire_type: WireType) -> bool {
     wire_type == field.kind.wire_type() || is_run
 }
 
-/// The reader behind the next tag, if that tag is one more of `field`.
-fn follows<'w>(field: &FieldPlan, mut reader: Reader<'w>) -> Read<Option<(WireType, Reader<'w>)>> {
-    match reader.tag()? {
-        Some((number, wire_type)) if number == field.number && accepts(field, wire_type) => {
-            Ok(Some((wire_type, reader)))
-        }
-        _ => Ok(None),
+/// Reads a tag, and passes over the value of an unknown one. The field at `guess` is tried first.
+#[inline]
+fn next_field(plan: &MessagePlan, guess: usize, reader: &mut Reader<'_>) -> Read<Next> {
+    if let Some(field) = plan.fields.get(guess)
+        && let Some(rest) = field.tag.strip(reader.rest)
+    {
+        reader.rest = rest;
+        return Ok(Next::Field(guess, field.label == Label::Packed));
     }
+    let Some((number, wire_type)) = reader.tag()? else {
+        return Ok(Next::End);
+    };
+    match find(plan, number, wire_type, usize::MAX) {
+        Some(index) => {
+            let is_run = wire_type != plan.fields[index].kind.wire_type();
+            Ok(Next::Field(index, is_run))
+        }
+        None => reader.skip(number, wire_type).map(|()| Next::Unknown),
+    }
+}
+
+/// Reads the next tag if it is one more of `field`; returns whether its value is a packed run.
+#[inline]
+fn follows(field: &FieldPlan, reader: &mut Reader<'_>) -> Option<bool> {
+    if let Some(rest) = field.tag.strip(reader.rest) {
+        reader.rest = rest;
+        return Some(field.label == Label::Packed);
+    }
+    if !field.tag.resembles(reader.rest) {
+        return None;
+    }
+    let mut ahead = *reader;
+    // A malformed tag is left to who reads it next.
+    let (number, wire_type) = ahead.tag().ok()??;
+    if number != field.number || !accepts(field, wire_type) {
+        return None;
+    }
+    *reader = ahead;
+    Some(wire_type != field.kind.wire_type())
 }
 
 /// Reads as the default of any scalar.
@@ -353,12 +482,18 @@ fn zero() -> Reader<'static> {
     Reader::new(&[0; 8])
 }
 
+#[inline]
 fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 fn utf8(bytes: &[u8]) -> Read<&str> {
-    std::str::from_utf8(bytes).map_err(|_| ResponseError::new("string is not UTF-8"))
+    simdutf8::basic::from_utf8(bytes).map_err(|_| not_utf8())
+}
+
+#[cold]
+fn not_utf8() -> Box<ResponseError> {
+    ResponseError::new("string is not UTF-8")
 }
 
 #[cfg(test)]

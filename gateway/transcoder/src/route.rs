@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{RequestError, ResponseError},
+    fields::{All, Fields, Select},
     plan::Types,
     request, response,
     schema::MethodPlan,
@@ -98,12 +99,52 @@ impl Route {
     /// # Errors
     /// The bytes are not a message of the method's output type, or hold what ProtoJSON can't say. `out` is as before then.
     pub fn write_response(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+        self.write(All, wire, out)
+    }
+
+    /// Compiles a response mask (the system parameter `$fields`), to be used by [`Route::write_response_fields`] for as long as
+    /// the route lives: names of fields, by JSON names or proto names, as in `id,lines(sku,price.units)`. A name stands for all
+    /// that is below it and leads through lists and the values of maps; `*` is every field, `/` the same as `.`, and an empty mask
+    /// shows everything. Where the rule has a `response_body`, names are those of its fields.
+    ///
+    /// # Errors
+    /// A name that no field has, or one below something that has no fields; a malformed or overlong mask.
+    pub fn fields(&self, mask: &str) -> Result<Fields, RequestError> {
+        Fields::compile(self, mask).map_err(|failure| *failure)
+    }
+
+    /// As [`Route::write_response`], with nothing but the chosen fields. `fields` is of this route: another's chooses other fields.
+    ///
+    /// # Errors
+    /// As [`Route::write_response`]. What is not chosen is not looked at.
+    pub fn write_response_fields(
+        &self,
+        fields: &Fields,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ResponseError> {
+        match fields.root() {
+            Some(chosen) => self.write(chosen, wire, out),
+            None => self.write(All, wire, out),
+        }
+    }
+
+    fn write(
+        &self,
+        select: impl Select,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ResponseError> {
         let start = out.len();
+        let (types, output) = (&self.types, self.method.output);
         let written = match self.response {
-            None => response::write_message(&self.types, self.method.output, wire, out),
-            Some(field) => response::write_field(&self.types, self.method.output, field, wire, out),
+            None => response::write_message(types, output, select, wire, out),
+            Some(field) => response::write_field(types, output, field, select, wire, out),
         };
-        written.inspect_err(|_| out.truncate(start))
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
     }
 
     /// The content type (empty where none is set) and the place of the data inside `wire`, of an `HttpBody` response.
@@ -114,7 +155,7 @@ impl Route {
         &self,
         wire: &'w [u8],
     ) -> Result<(&'w str, std::ops::Range<usize>), ResponseError> {
-        upload::read_response(self, wire)
+        Ok(upload::read_response(self, wire)?)
     }
 }
 

@@ -7,7 +7,7 @@ use base64::{
 };
 
 use crate::{
-    json::is_number,
+    json::Number,
     plan::{EnumId, Kind, Types},
     wire::put_varint,
 };
@@ -35,20 +35,30 @@ pub(crate) fn put_text(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>)
             "false" => Ok(put_bool(false, out)),
             _ => Err(NOT_BOOL),
         },
-        Kind::Enum(_) if is_number(text) => put_enum_number(text, out),
-        Kind::Enum(id) => put_enum_name(types, id, text, out),
+        Kind::Enum(id) => match Number::parse(text) {
+            Some(number) => put_enum_number(number, out),
+            None => put_enum_name(types, id, text, out),
+        },
         Kind::Message(_) | Kind::Group(_) => Err("expected a message"),
         _ => put_number_text(kind, text, out),
     }
 }
 
 /// Appends a number that is written as a string: the grammar of JSON numbers, and the names of special floats.
+#[inline]
 pub(crate) fn put_number_text(kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
+    match Number::parse(text) {
+        Some(number) => put_number(kind, number, out),
+        None => put_special(kind, text, out),
+    }
+}
+
+#[cold]
+fn put_special(kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
     let special = match text {
         "NaN" => f64::NAN,
         "Infinity" => f64::INFINITY,
         "-Infinity" => f64::NEG_INFINITY,
-        _ if is_number(text) => return put_number(kind, text, out),
         _ => return Err(NOT_NUMBER),
     };
     match kind {
@@ -58,14 +68,68 @@ pub(crate) fn put_number_text(kind: Kind, text: &str, out: &mut Vec<u8>) -> Put 
     }
 }
 
-/// Appends a number whose text is known to follow the grammar of JSON numbers.
-pub(crate) fn put_number(kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
+/// Appends a number.
+#[inline]
+pub(crate) fn put_number(kind: Kind, number: Number<'_>, out: &mut Vec<u8>) -> Put {
     match kind {
-        Kind::Double => finite(text.parse::<f64>().ok().filter(|v| v.is_finite()))
-            .map(|value| put_double(value, out)),
-        Kind::Float => finite(text.parse::<f32>().ok().filter(|v| v.is_finite()))
-            .map(|value| put_float(value, out)),
-        _ => put_integer(kind, integer(text)?, out),
+        Kind::Double => double(number).map(|value| put_double(value, out)),
+        Kind::Float => float(number).map(|value| put_float(value, out)),
+        _ if number.is_exact && number.exponent == 0 => {
+            put_integer(kind, number.is_negative, number.mantissa, out)
+        }
+        _ => {
+            let value = integer(number.text)?;
+            let magnitude = u64::try_from(value.unsigned_abs()).map_err(|_| OUT_OF_RANGE)?;
+            put_integer(kind, value < 0, magnitude, out)
+        }
+    }
+}
+
+/// Powers of ten that 64-bit floats hold exactly.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+/// Powers of ten that 32-bit floats hold exactly.
+const SMALL_POWERS: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
+
+/// The nearest 64-bit float. One operation on two exact operands rounds once, which is all there is to do for most numbers
+/// (Clinger, "How to read floating point numbers accurately").
+#[inline]
+fn double(number: Number<'_>) -> Result<f64, &'static str> {
+    let power = usize::try_from(number.exponent.unsigned_abs()).ok();
+    let power = power.and_then(|power| POWERS.get(power));
+    match power {
+        Some(power) if number.is_exact && number.mantissa <= 1 << f64::MANTISSA_DIGITS => {
+            let mantissa = number.mantissa as f64;
+            let value = if number.exponent < 0 {
+                mantissa / power
+            } else {
+                mantissa * power
+            };
+            Ok(if number.is_negative { -value } else { value })
+        }
+        _ => finite(number.text.parse::<f64>().ok().filter(|v| v.is_finite())),
+    }
+}
+
+/// As [`double`], in 32 bits.
+#[inline]
+fn float(number: Number<'_>) -> Result<f32, &'static str> {
+    let power = usize::try_from(number.exponent.unsigned_abs()).ok();
+    let power = power.and_then(|power| SMALL_POWERS.get(power));
+    match power {
+        Some(power) if number.is_exact && number.mantissa <= 1 << f32::MANTISSA_DIGITS => {
+            let mantissa = number.mantissa as f32;
+            let value = if number.exponent < 0 {
+                mantissa / power
+            } else {
+                mantissa * power
+            };
+            Ok(if number.is_negative { -value } else { value })
+        }
+        _ => finite(number.text.parse::<f32>().ok().filter(|v| v.is_finite())),
     }
 }
 
@@ -73,24 +137,41 @@ fn finite<T>(value: Option<T>) -> Result<T, &'static str> {
     value.ok_or(OUT_OF_RANGE)
 }
 
-fn put_integer(kind: Kind, value: i128, out: &mut Vec<u8>) -> Put {
+#[inline]
+fn put_integer(kind: Kind, is_negative: bool, magnitude: u64, out: &mut Vec<u8>) -> Put {
+    let signed = || signed(is_negative, magnitude);
+    let unsigned = || match is_negative && magnitude > 0 {
+        true => Err(OUT_OF_RANGE),
+        false => Ok(magnitude),
+    };
     match kind {
-        Kind::Int32 => put_varint(out, i64::from(narrow::<i32>(value)?) as u64),
-        Kind::Int64 => put_varint(out, narrow::<i64>(value)? as u64),
-        Kind::Uint32 => put_varint(out, u64::from(narrow::<u32>(value)?)),
-        Kind::Uint64 => put_varint(out, narrow::<u64>(value)?),
-        Kind::Sint32 => put_varint(out, zigzag(i64::from(narrow::<i32>(value)?))),
-        Kind::Sint64 => put_varint(out, zigzag(narrow::<i64>(value)?)),
-        Kind::Fixed32 => out.extend(narrow::<u32>(value)?.to_le_bytes()),
-        Kind::Fixed64 => out.extend(narrow::<u64>(value)?.to_le_bytes()),
-        Kind::Sfixed32 => out.extend(narrow::<i32>(value)?.to_le_bytes()),
-        Kind::Sfixed64 => out.extend(narrow::<i64>(value)?.to_le_bytes()),
+        Kind::Int32 => put_varint(out, i64::from(narrow::<i32, _>(signed()?)?) as u64),
+        Kind::Int64 => put_varint(out, signed()? as u64),
+        Kind::Uint32 => put_varint(out, u64::from(narrow::<u32, _>(unsigned()?)?)),
+        Kind::Uint64 => put_varint(out, unsigned()?),
+        Kind::Sint32 => put_varint(out, zigzag(i64::from(narrow::<i32, _>(signed()?)?))),
+        Kind::Sint64 => put_varint(out, zigzag(signed()?)),
+        Kind::Fixed32 => out.extend_from_slice(&narrow::<u32, _>(unsigned()?)?.to_le_bytes()),
+        Kind::Fixed64 => out.extend_from_slice(&unsigned()?.to_le_bytes()),
+        Kind::Sfixed32 => out.extend_from_slice(&narrow::<i32, _>(signed()?)?.to_le_bytes()),
+        Kind::Sfixed64 => out.extend_from_slice(&signed()?.to_le_bytes()),
         _ => return Err(NOT_NUMBER),
     }
-    Ok(value == 0)
+    Ok(magnitude == 0)
 }
 
-fn narrow<T: TryFrom<i128>>(value: i128) -> Result<T, &'static str> {
+#[inline]
+fn signed(is_negative: bool, magnitude: u64) -> Result<i64, &'static str> {
+    let value = if is_negative {
+        0i64.checked_sub_unsigned(magnitude)
+    } else {
+        0i64.checked_add_unsigned(magnitude)
+    };
+    value.ok_or(OUT_OF_RANGE)
+}
+
+#[inline]
+fn narrow<T: TryFrom<V>, V>(value: V) -> Result<T, &'static str> {
     T::try_from(value).map_err(|_| OUT_OF_RANGE)
 }
 
@@ -99,10 +180,8 @@ fn zigzag(value: i64) -> u64 {
 }
 
 /// The integer that a JSON number denotes, exactly: `1.0`, `1e2` and `250e-1` are integers too.
+#[cold]
 fn integer(text: &str) -> Result<i128, &'static str> {
-    if let Ok(value) = text.parse::<i64>() {
-        return Ok(i128::from(value));
-    }
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>()),
         None => (text, Ok(0)),
@@ -145,12 +224,12 @@ fn scaled(value: i128, exponent: i64) -> Result<i128, &'static str> {
 }
 
 pub(crate) fn put_double(value: f64, out: &mut Vec<u8>) -> bool {
-    out.extend(value.to_le_bytes());
+    out.extend_from_slice(&value.to_le_bytes());
     value.to_bits() == 0
 }
 
 fn put_float(value: f32, out: &mut Vec<u8>) -> bool {
-    out.extend(value.to_le_bytes());
+    out.extend_from_slice(&value.to_le_bytes());
     value.to_bits() == 0
 }
 
@@ -167,13 +246,13 @@ pub(crate) fn put_enum_name(types: &Types, id: EnumId, name: &str, out: &mut Vec
 }
 
 /// Numbers that the enum doesn't know are kept: it may have grown since.
-pub(crate) fn put_enum_number(text: &str, out: &mut Vec<u8>) -> Put {
-    put_integer(Kind::Int32, integer(text)?, out)
+pub(crate) fn put_enum_number(number: Number<'_>, out: &mut Vec<u8>) -> Put {
+    put_number(Kind::Int32, number, out)
 }
 
 /// Appends length and bytes of base64 in the standard or the URL-safe alphabet, padded or not.
 pub(crate) fn put_base64(text: &str, out: &mut Vec<u8>) -> Put {
-    let is_url_safe = text.bytes().any(|byte| byte == b'-' || byte == b'_');
+    let is_url_safe = memchr::memchr2(b'-', b'_', text.as_bytes()).is_some();
     let engine = if is_url_safe {
         &ANY_URL_SAFE
     } else {
@@ -248,8 +327,9 @@ mod tests {
             (Kind::Double, "1.8e308"),
         ];
         for (kind, text) in cases {
+            let number = Number::parse(text).unwrap();
             assert_eq!(
-                put_number(kind, text, &mut out),
+                put_number(kind, number, &mut out),
                 Err(OUT_OF_RANGE),
                 "{text}"
             );
@@ -275,6 +355,51 @@ mod tests {
         }
         for text in ["-/8=", "a", "a===", "%%", "YQ==YQ=="] {
             assert_eq!(put_base64(text, &mut Vec::new()), Err(NOT_BASE64), "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_are_the_nearest() {
+        let texts = [
+            "0",
+            "-0",
+            "0.1",
+            "-7.25",
+            "9007199254740992",
+            "9007199254740993",
+            "123456789.125e-3",
+            "1e22",
+            "1e23",
+            "8.5e-22",
+            "1e-23",
+            "16777216",
+            "16777217",
+            "1.1e10",
+            "1e11",
+            "3e-11",
+            "0.30000000000000004",
+            "2.2250738585072011e-308",
+            "1.7976931348623157e308",
+            "3.4028235e38",
+            "4.9e-324",
+            "1e-46",
+            "0.1000000000000000055511151231257827021181583404541015625",
+        ];
+        for text in texts {
+            let number = Number::parse(text).unwrap();
+            let expected = text.parse::<f64>().unwrap();
+            assert_eq!(
+                double(number).map(f64::to_bits),
+                Ok(expected.to_bits()),
+                "{text}"
+            );
+            let expected = text.parse::<f32>().unwrap();
+            let expected = finite(Some(expected).filter(|value| value.is_finite()));
+            assert_eq!(
+                float(number).map(f32::to_bits),
+                expected.map(f32::to_bits),
+                "{text}"
+            );
         }
     }
 }

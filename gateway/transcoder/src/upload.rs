@@ -7,7 +7,7 @@ use crate::{
     plan::{Kind, MessageId, Types},
     request,
     route::{Body, Match, Route},
-    wire::{Reader, Tag, WireType, put_delimited, put_varint},
+    wire::{Read, Reader, Tag, WireType, put_delimited, put_varint},
 };
 
 const HTTP_BODY: &str = "google.api.HttpBody";
@@ -105,10 +105,7 @@ fn varint_len(length: usize) -> usize {
 }
 
 /// Content type and place of the data in a response message. Of a field that comes twice, the last one counts.
-pub(crate) fn read_response<'w>(
-    route: &Route,
-    wire: &'w [u8],
-) -> Result<(&'w str, Range<usize>), ResponseError> {
+pub(crate) fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str, Range<usize>)> {
     let Some(download) = route.download else {
         return Err(ResponseError::new("the response is no google.api.HttpBody"));
     };
@@ -139,7 +136,7 @@ struct Found<'w> {
 
 impl<'w> Found<'w> {
     /// Reads an HttpBody that lies at `base` in the response message.
-    fn read(&mut self, body: &'w [u8], base: usize) -> Result<(), ResponseError> {
+    fn read(&mut self, body: &'w [u8], base: usize) -> Read<()> {
         let mut reader = Reader::new(body);
         while let Some((number, wire_type)) = reader.tag()? {
             match (number, wire_type) {
@@ -155,7 +152,7 @@ impl<'w> Found<'w> {
         Ok(())
     }
 
-    fn finish(self) -> Result<(&'w str, Range<usize>), ResponseError> {
+    fn finish(self) -> Read<(&'w str, Range<usize>)> {
         match std::str::from_utf8(self.content_type) {
             Ok(content_type) => Ok((content_type, self.data)),
             Err(_) => Err(ResponseError::new("the content type is not UTF-8")),

@@ -16,33 +16,96 @@ pub(crate) enum WireType {
 /// A field tag, encoded once at compile time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tag {
-    bytes: [u8; 5],
+    /// The bytes, the first one lowest.
+    word: u64,
     len: u8,
 }
 
+// === impl Tag ===
+
 impl Tag {
     pub(crate) fn new(number: u32, wire_type: WireType) -> Self {
-        let mut bytes = [0; 5];
-        let mut rest = (number << 3) | wire_type as u32;
-        let mut len = 0;
-        while rest >= 0x80 {
-            bytes[len] = (rest as u8) | 0x80;
-            rest >>= 7;
-            len += 1;
-        }
-        bytes[len] = rest as u8;
+        let (word, len) = varint_word(u64::from(number << 3 | wire_type as u32));
         Tag {
-            bytes,
-            len: len as u8 + 1,
+            word,
+            len: len as u8,
         }
     }
 
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes[..usize::from(self.len)]);
+    #[inline]
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
+        put_word(out, self.word, usize::from(self.len));
+    }
+
+    /// Appends the tag and a varint behind it, in one step where the value is small.
+    #[inline]
+    pub(crate) fn put_varint(self, value: u64, out: &mut Vec<u8>) {
+        if value < 0x80 {
+            let word = self.word | value << (8 * self.len);
+            put_word(out, word, usize::from(self.len) + 1);
+        } else {
+            self.put(out);
+            put_varint(out, value);
+        }
+    }
+
+    /// Whether `wire` may begin with a tag of the same field, be it of another wire type or longer than need be: the low bits of
+    /// the number are in the first byte, always.
+    #[inline]
+    pub(crate) fn resembles(self, wire: &[u8]) -> bool {
+        wire.first()
+            .is_some_and(|byte| (byte ^ self.word as u8) & 0x78 == 0)
+    }
+
+    /// What follows the tag, if `wire` begins with it.
+    #[inline]
+    pub(crate) fn strip(self, wire: &[u8]) -> Option<&[u8]> {
+        let len = usize::from(self.len);
+        let is_next = match wire.first_chunk() {
+            Some(chunk) => (u64::from_le_bytes(*chunk) ^ self.word) << (64 - 8 * len) == 0,
+            None => wire.starts_with(&self.word.to_le_bytes()[..len]),
+        };
+        if is_next { wire.get(len..) } else { None }
     }
 }
 
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends the low `len` bytes of a word. All eight are written and the surplus is taken back: a copy of fixed size costs one
+/// instruction, one of variable size costs a call.
+#[inline]
+pub(crate) fn put_word(out: &mut Vec<u8>, word: u64, len: usize) {
+    let end = out.len() + len;
+    out.extend_from_slice(&word.to_le_bytes());
+    out.truncate(end);
+}
+
+/// Appends `text[..len]`, by the same trick as [`put_word`] where `text` goes on for long enough.
+#[inline]
+pub(crate) fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
+    let end = out.len() + len;
+    if let (true, Some(chunk)) = (len <= 16, text.first_chunk::<16>()) {
+        out.extend_from_slice(chunk);
+        out.truncate(end);
+    } else if let (true, Some(chunk)) = (len <= 32, text.first_chunk::<32>()) {
+        out.extend_from_slice(chunk);
+        out.truncate(end);
+    } else {
+        out.extend_from_slice(text.get(..len).unwrap_or(text));
+    }
+}
+
+#[inline]
+pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        out.push(value as u8);
+    } else if value < 1 << 56 {
+        let (word, len) = varint_word(value);
+        put_word(out, word, len);
+    } else {
+        put_long_varint(out, value);
+    }
+}
+
+fn put_long_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value as u8) | 0x80);
         value >>= 7;
@@ -50,39 +113,80 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// The varint of a value below 2^56: its bytes, the first one lowest, and their number.
+#[inline]
+fn varint_word(value: u64) -> (u64, usize) {
+    // Groups of 28, 14 and then 7 bits move up into lanes of 32, 16 and 8.
+    let spread = (value & 0x0fff_ffff) | (value & 0x00ff_ffff_f000_0000) << 4;
+    let spread = (spread & 0x0000_3fff_0000_3fff) | (spread & 0x0fff_c000_0fff_c000) << 2;
+    let spread = (spread & 0x007f_007f_007f_007f) | (spread & 0x3f80_3f80_3f80_3f80) << 1;
+    let len = varint_len(value);
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+    (spread | more, len)
+}
+
+/// How many bytes the varint of a value takes.
+#[inline]
+fn varint_len(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
 pub(crate) fn put_delimited(out: &mut Vec<u8>, tag: Tag, content: &[u8]) {
-    tag.put(out);
-    put_varint(out, content.len() as u64);
+    tag.put_varint(content.len() as u64, out);
     out.extend_from_slice(content);
 }
 
 /// Leaves one byte for a length that is not known yet, and returns where.
+#[inline]
 pub(crate) fn open(out: &mut Vec<u8>) -> usize {
     out.push(0);
     out.len() - 1
 }
 
 /// Fills in the length of what was written since [`open`]; content of 128 bytes and more moves up to make room.
+#[inline]
 pub(crate) fn close(out: &mut Vec<u8>, at: usize) {
-    let start = at + 1;
-    let length = out.len() - start;
-    if length < 0x80 {
-        out[at] = length as u8;
-        return;
+    close_wide(out, at, 1);
+}
+
+/// As [`open`], with room for a length of `width` bytes: elements of one list are mostly of one size.
+#[inline]
+pub(crate) fn open_wide(out: &mut Vec<u8>, width: usize) -> usize {
+    let at = out.len();
+    put_word(out, 0, width);
+    at
+}
+
+/// As [`close`], for what [`open_wide`] began; returns the width that would have been right.
+#[inline]
+pub(crate) fn close_wide(out: &mut Vec<u8>, at: usize, width: usize) -> usize {
+    let length = (out.len() - at - width) as u64;
+    let needed = varint_len(length);
+    if needed != width {
+        shift(out, at, width, needed);
     }
-    let mut prefix = [0u8; 10];
-    let mut rest = length as u64;
-    let mut size = 0;
-    while rest >= 0x80 {
-        prefix[size] = (rest as u8) | 0x80;
-        rest >>= 7;
-        size += 1;
+    // No length in memory needs more than eight bytes.
+    let (word, _) = varint_word(length);
+    match out.get_mut(at) {
+        Some(first) if needed == 1 => *first = length as u8,
+        _ => {
+            let bytes = word.to_le_bytes();
+            if let (Some(place), Some(bytes)) = (out.get_mut(at..at + needed), bytes.get(..needed))
+            {
+                place.copy_from_slice(bytes);
+            }
+        }
     }
-    prefix[size] = rest as u8;
-    size += 1;
-    out.resize(out.len() + size - 1, 0);
-    out.copy_within(start..start + length, at + size);
-    out[at..at + size].copy_from_slice(&prefix[..size]);
+    needed
+}
+
+#[cold]
+fn shift(out: &mut Vec<u8>, at: usize, width: usize, needed: usize) {
+    let end = out.len();
+    out.resize(end + needed.saturating_sub(width), 0);
+    out.copy_within(at + width..end, at + needed);
+    out.truncate(end + needed - width);
 }
 
 /// A varint of 32 bits; unlike other numbers, a tag must not be longer than its value can need.
@@ -97,13 +201,15 @@ pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
 }
 
-pub(crate) type Read<T> = Result<T, ResponseError>;
+/// Boxed, so that what is read comes back in registers.
+pub(crate) type Read<T> = Result<T, Box<ResponseError>>;
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(rest: &'a [u8]) -> Self {
         Reader { rest }
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Read<u64> {
         if let [first, rest @ ..] = self.rest
             && *first < 0x80
@@ -114,12 +220,32 @@ impl<'a> Reader<'a> {
         self.long_varint()
     }
 
+    /// Up to eight bytes at once: groups of 7 bits move down into lanes of 14, 28 and then 56.
     fn long_varint(&mut self) -> Read<u64> {
+        let Some(chunk) = self.rest.first_chunk() else {
+            return self.any_varint();
+        };
+        let word = u64::from_le_bytes(*chunk);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return self.any_varint();
+        }
+        // All bits below the end's high bit; the byte of the end has no such bit.
+        let word = word & (ends ^ (ends - 1));
+        let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+        let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+        let word = (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4;
+        let length = ends.trailing_zeros() as usize / 8 + 1;
+        self.rest = self.rest.get(length..).unwrap_or_default();
+        Ok(word)
+    }
+
+    fn any_varint(&mut self) -> Read<u64> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
             if *byte < 0x80 {
-                self.rest = &self.rest[index + 1..];
+                self.rest = self.rest.get(index + 1..).unwrap_or_default();
                 return Ok(value);
             }
         }
@@ -128,6 +254,7 @@ impl<'a> Reader<'a> {
         ))
     }
 
+    #[inline]
     pub(crate) fn fixed32(&mut self) -> Read<u32> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
             return Err(ResponseError::new(TRUNCATED));
@@ -136,6 +263,7 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(*head))
     }
 
+    #[inline]
     pub(crate) fn fixed64(&mut self) -> Read<u64> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
             return Err(ResponseError::new(TRUNCATED));
@@ -144,6 +272,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*head))
     }
 
+    #[inline]
     pub(crate) fn delimited(&mut self) -> Read<&'a [u8]> {
         let length = self.varint()?;
         let split = usize::try_from(length)
@@ -156,7 +285,21 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// As [`Reader::delimited`], for one that copies in large steps: the content, all that follows it, and the content's length.
+    #[inline]
+    pub(crate) fn delimited_and_more(&mut self) -> Read<(&'a [u8], usize)> {
+        let length = self.varint()?;
+        let content = self.rest;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        match content.get(length..) {
+            Some(rest) => self.rest = rest,
+            None => return Err(ResponseError::new(TRUNCATED)),
+        }
+        Ok((content, length))
+    }
+
     /// The next field number and wire type; `None` at the end.
+    #[inline]
     pub(crate) fn tag(&mut self) -> Read<Option<(u32, WireType)>> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -206,7 +349,9 @@ impl<'a> Reader<'a> {
                 None => return Err(ResponseError::new(TRUNCATED)),
                 Some((inner, WireType::StartGroup)) => {
                     depth += 1;
-                    *open.get_mut(depth).ok_or(ResponseError::new(TOO_DEEP))? = inner;
+                    *open
+                        .get_mut(depth)
+                        .ok_or_else(|| ResponseError::new(TOO_DEEP))? = inner;
                 }
                 Some((end, WireType::EndGroup)) if end != open[depth] => {
                     return Err(ResponseError::new("group ends with another number"));
@@ -227,22 +372,33 @@ mod tests {
 
     #[test]
     fn varints_survive_the_round_trip() {
-        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+        let edges = (0..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit]);
+        for value in edges.chain([300, u64::from(u32::MAX), u64::MAX]) {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             let mut reader = Reader::new(&out);
             assert_eq!(reader.varint(), Ok(value));
+            let mut followed = out.clone();
+            followed.extend([0xff; 8]);
+            let mut reader = Reader::new(&followed);
+            assert_eq!(reader.varint(), Ok(value));
+            assert_eq!(reader.rest, [0xff; 8]);
+            let mut long = Vec::new();
+            put_long_varint(&mut long, value);
+            assert_eq!(out, long);
+            reader.rest = &[];
             assert!(reader.rest.is_empty());
         }
     }
 
     #[test]
     fn length_prefix_grows_with_its_content() {
-        for length in [0, 1, 127, 128, 16_383, 16_384, 2_097_152] {
+        let lengths = [0, 1, 127, 128, 16_383, 16_384, 2_097_152];
+        for (length, width) in lengths.into_iter().zip([1, 2, 1, 3, 4, 1, 2]) {
             let mut out = vec![9];
-            let at = open(&mut out);
+            let at = open_wide(&mut out, width);
             out.extend((0..length).map(|n| n as u8));
-            close(&mut out, at);
+            close_wide(&mut out, at, width);
             let mut reader = Reader::new(&out[1..]);
             let content = reader.delimited().unwrap();
             assert_eq!(content.len(), length);

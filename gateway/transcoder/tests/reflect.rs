@@ -12,7 +12,7 @@ use prost_reflect::{
 };
 use serde_json::Value;
 use std::sync::LazyLock;
-use transcoder::{JsonOptions, Options, ResponseError, Schema};
+use transcoder::{EmitDefaults, JsonOptions, Options, ResponseError, Schema};
 
 /// The schema under test: a service that takes and gives each of the messages.
 struct World {
@@ -29,7 +29,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let set = compiler.encode_file_descriptor_set();
     let options = Options {
         json: JsonOptions {
-            emit_defaults: true,
+            emit_defaults: EmitDefaults::All,
             ..JsonOptions::default()
         },
     };

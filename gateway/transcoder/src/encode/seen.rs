@@ -1,5 +1,7 @@
 //! Finding what is set twice.
 
+use std::collections::HashSet;
+
 use crate::{
     plan::Kind,
     wire::{Read, Reader, WireType},
@@ -8,24 +10,21 @@ use crate::{
 /// A set of small indices; only messages of more than 128 fields make it allocate.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    low: u128,
-    high: Vec<u128>,
+    low: [u64; 2],
+    high: Vec<u64>,
 }
 
-const WORD: usize = u128::BITS as usize;
+const WORD: usize = u64::BITS as usize;
 
 impl Seen {
     /// Whether `index` is new.
+    #[inline]
     pub(crate) fn insert(&mut self, index: usize) -> bool {
         let bit = 1 << (index % WORD);
-        let word = match (index / WORD).checked_sub(1) {
-            None => &mut self.low,
-            Some(place) => {
-                if self.high.len() <= place {
-                    self.high.resize(place + 1, 0);
-                }
-                &mut self.high[place]
-            }
+        let place = index / WORD;
+        let word = match self.low.get_mut(place) {
+            Some(word) => word,
+            None => high_word(&mut self.high, place - 2),
         };
         let is_new = *word & bit == 0;
         *word |= bit;
@@ -33,16 +32,59 @@ impl Seen {
     }
 
     pub(crate) fn contains(&self, index: usize) -> bool {
-        let word = match (index / WORD).checked_sub(1) {
-            None => self.low,
-            Some(place) => self.high.get(place).copied().unwrap_or(0),
+        let place = index / WORD;
+        let word = match self.low.get(place) {
+            Some(word) => *word,
+            None => self.high.get(place - 2).copied().unwrap_or(0),
         };
         word & 1 << (index % WORD) != 0
     }
 }
 
+#[cold]
+fn high_word(high: &mut Vec<u64>, place: usize) -> &mut u64 {
+    if high.len() <= place {
+        high.resize(place + 1, 0);
+    }
+    &mut high[place]
+}
+
 /// Maps up to this size are compared pair by pair, without an allocation.
 const FEW: usize = 8;
+
+/// The first few keys of a map, compared as they come: most maps have no more.
+#[derive(Debug)]
+pub(crate) struct FirstKeys<'a> {
+    keys: [&'a [u8]; FEW],
+    count: usize,
+}
+
+impl<'a> FirstKeys<'a> {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        FirstKeys {
+            keys: [&[]; FEW],
+            count: 0,
+        }
+    }
+
+    /// Whether no key before was equal. Of what comes behind the first few, nothing is known: see [`FirstKeys::is_all`].
+    #[inline]
+    pub(crate) fn insert(&mut self, key: &'a [u8]) -> bool {
+        let is_new = !self.keys.iter().take(self.count).any(|known| *known == key);
+        if let Some(place) = self.keys.get_mut(self.count) {
+            *place = key;
+        }
+        self.count += 1;
+        is_new
+    }
+
+    /// Whether all keys of a map of `count` entries have been compared.
+    #[inline]
+    pub(crate) fn is_all(&self, count: usize) -> bool {
+        self.count == count && count <= FEW
+    }
+}
 
 /// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
 pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
@@ -52,22 +94,21 @@ pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
     let mut reader = Reader::new(wire);
     while reader.tag()?.is_some() {
         let key = key_of(reader.delimited()?, kind)?;
-        if count < FEW {
-            if few[..count].contains(&key) {
-                return Ok(true);
-            }
-            few[count] = key;
-        } else {
-            many.push(key);
+        if few.iter().take(count).any(|known| *known == key) {
+            return Ok(true);
+        }
+        match few.get_mut(count) {
+            Some(place) => *place = key,
+            None => many.push(key),
         }
         count += 1;
     }
     if many.is_empty() {
         return Ok(false);
     }
-    many.extend(few);
-    many.sort_unstable();
-    Ok(many.windows(2).any(|pair| pair[0] == pair[1]))
+    // Hashing takes time linear in the bytes; its seed is random, so that no caller can make keys collide.
+    let mut seen = HashSet::with_capacity(many.len());
+    Ok(!many.into_iter().all(|key| seen.insert(key)))
 }
 
 /// The bytes of an entry's key; none for the default, which may also be left out.
@@ -85,8 +126,14 @@ pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<&[u8]> {
             }
         }
     }
+    Ok(canonical_key(key, kind))
+}
+
+/// Nothing for the default of a number, however it is written.
+#[inline]
+pub(crate) fn canonical_key(key: &[u8], kind: Kind) -> &[u8] {
     let is_default = kind != Kind::String && key.iter().all(|byte| *byte == 0);
-    Ok(if is_default { &entry[..0] } else { key })
+    if is_default { &[] } else { key }
 }
 
 #[cfg(test)]

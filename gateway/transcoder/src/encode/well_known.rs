@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{Done, Encoder, seen::has_duplicate_key};
+use super::{Done, Encoder, FirstKeys, Written, invalid, seen::has_duplicate_key};
 use crate::{
-    error::{RequestError, Rule},
+    error::Rule,
     json::Token,
+    limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS},
     plan::{Kind, MessagePlan, Shape},
     scalar,
     wire::{close, open, put_varint},
@@ -43,31 +44,41 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    #[inline]
     fn text(&mut self, put: fn(&str, &mut Vec<u8>) -> Result<(), &'static str>) -> Done {
-        self.require(Token::String)?;
+        if !self.cursor.is_next(b'"') {
+            self.require(Token::String)?;
+        }
         let at = self.cursor.position();
         let text = self.cursor.string()?;
-        put(&text, self.out)
-            .map_err(|reason| RequestError::new(Rule::InvalidValue, reason).offset(at))
+        match put(&text, self.out) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(invalid(reason, at)),
+        }
     }
 
     fn wrapper(&mut self, plan: &'a MessagePlan) -> Done {
         let field = &plan.fields[0];
         let start = self.out.len();
         field.tag.put(self.out);
-        if self.value(field, &[])? {
+        if self.value(field, &[])? == Written::Default {
             self.out.truncate(start);
         }
         Ok(())
     }
 
     fn structure(&mut self) -> Done {
-        self.require(Token::Object)?;
-        self.cursor.begin_object()?;
+        self.begin_object()?;
         let start = self.out.len();
-        let mut is_first = true;
-        while let Some(key) = self.cursor.next_key(is_first)? {
-            is_first = false;
+        let mut keys = FirstKeys::new();
+        let mut count = 0;
+        while let Some(key) = self.cursor.next_key(count == 0)? {
+            count += 1;
+            if let Cow::Borrowed(key) = key
+                && !keys.insert(key.as_bytes())
+            {
+                return Err(self.duplicate_key());
+            }
             self.out.push(STRUCT_FIELDS);
             let entry = open(self.out);
             self.out.push(ENTRY_KEY);
@@ -79,15 +90,17 @@ impl<'a> Encoder<'a> {
             close(self.out, value);
             close(self.out, entry);
         }
-        match has_duplicate_key(&self.out[start..], Kind::String) {
+        if keys.is_all(count) {
+            return Ok(());
+        }
+        match has_duplicate_key(self.out.get(start..).unwrap_or_default(), Kind::String) {
             Ok(false) => Ok(()),
-            _ => Err(self.fail(Rule::Duplicate, "a key of the object comes twice")),
+            _ => Err(self.duplicate_key()),
         }
     }
 
     fn list_value(&mut self) -> Done {
-        self.require(Token::Array)?;
-        self.cursor.begin_array()?;
+        self.begin_array()?;
         let mut index = 0;
         while self.cursor.next_element(index == 0)? {
             self.out.push(LIST_VALUES);
@@ -146,7 +159,8 @@ impl<'a> Encoder<'a> {
             return self.empty_any();
         };
         let Some(id) = self.types.by_url(&url) else {
-            let failure = self.fail(Rule::InvalidValue, format!("unknown type {url:?}"));
+            let shown: String = url.chars().take(MAX_SHOWN_CHARS).collect();
+            let failure = self.fail(Rule::InvalidValue, format!("unknown type {shown:?}"));
             return Err(failure.in_field("@type"));
         };
         self.out.push(ANY_TYPE_URL);
@@ -179,34 +193,41 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Looks ahead for `@type`; the reader stays where it is.
-    fn type_url(&self) -> Done<Option<Cow<'a, str>>> {
+    /// The value of `@type`, wherever in the object it stands; the reader stays where it is. That it comes only once is seen
+    /// when the members are read.
+    fn type_url(&mut self) -> Done<Option<Cow<'a, str>>> {
         let mut ahead = self.cursor;
         ahead.begin_object()?;
-        let mut url = None;
         let mut is_first = true;
         while let Some(key) = ahead.next_key(is_first)? {
             is_first = false;
             if key != "@type" {
                 ahead.skip_value()?;
-            } else if url.is_none() && ahead.peek()? == Token::String {
-                url = Some(ahead.string()?);
-            } else {
+                continue;
+            }
+            if ahead.peek()? != Token::String {
                 let failure = self.fail(Rule::InvalidValue, "expected one string");
                 return Err(failure.in_field("@type"));
             }
+            self.ahead += ahead.position() - self.cursor.position();
+            if self.ahead > MAX_LOOKAHEAD * ahead.text().len() {
+                let reason = "'@type' stands too far behind in Anys within Anys";
+                return Err(self.fail(Rule::LimitExceeded, reason));
+            }
+            return ahead.string().map(Some);
         }
-        Ok(url)
+        Ok(None)
     }
 
     /// A type whose JSON is no object of fields stands under `value`.
     fn any_special(&mut self, plan: &'a MessagePlan) -> Done {
         let mut has_value = false;
+        let mut has_type = Some(false);
         let mut is_first = true;
         while let Some(key) = self.cursor.next_key(is_first)? {
             is_first = false;
             if key != "value" {
-                self.unknown(&key, true)?;
+                self.unknown(&key, &mut has_type)?;
                 continue;
             }
             if has_value {
@@ -228,8 +249,7 @@ impl<'a> Encoder<'a> {
         if plan.shape != Shape::Empty {
             return self.well_known(plan);
         }
-        self.require(Token::Object)?;
-        self.cursor.begin_object()?;
+        self.begin_object()?;
         self.members(plan, &[], false)
     }
 }

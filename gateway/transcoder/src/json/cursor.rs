@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::{Key, Number, scan};
 use crate::{
     error::{Failure, RequestError, Rule},
     limits::MAX_DEPTH,
+    wire::put_prefix,
 };
 
 /// A position in a JSON text. Copying it is how a reader looks ahead and comes back.
@@ -43,7 +45,7 @@ impl Token {
 impl<'a> Cursor<'a> {
     /// Refuses what is not UTF-8 at once, so that no later step has to look at it again.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, Failure> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
+        let text = simdutf8::compat::from_utf8(bytes).map_err(|error| {
             RequestError::new(Rule::Syntax, "the body is not UTF-8").offset(error.valid_up_to())
         })?;
         Ok(Cursor {
@@ -53,195 +55,328 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// All of it, read or not.
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    #[inline]
     pub(crate) fn position(&self) -> usize {
         self.position
     }
 
+    #[cold]
     fn error(&self, description: &str) -> Failure {
         RequestError::new(Rule::Syntax, description).offset(self.position)
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.position).copied()
+    }
+
+    /// What is unread.
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        let bytes = self.text.as_bytes();
+        bytes.get(self.position..).unwrap_or_default()
     }
 
     fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    fn skip_space(&mut self) {
+    /// The next byte that is no white space.
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        match self.byte() {
+            Some(byte) if byte <= b' ' => self.next_behind_space(),
+            byte => byte,
+        }
+    }
+
+    fn next_behind_space(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
             self.position += 1;
         }
+        self.byte()
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8, what: &str) -> Result<(), Failure> {
-        self.skip_space();
-        if self.byte() == Some(byte) {
+        if self.next() == Some(byte) {
             self.position += 1;
             Ok(())
         } else {
-            Err(self.error(&format!("expected {what}")))
+            Err(self.expected(what))
         }
+    }
+
+    #[cold]
+    fn expected(&self, what: &str) -> Failure {
+        self.error(&format!("expected {what}"))
     }
 
     /// The kind of the next value, which stays unread.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Result<Token, Failure> {
-        self.skip_space();
-        match self.byte() {
-            Some(b'{') => Ok(Token::Object),
-            Some(b'[') => Ok(Token::Array),
+        match self.next() {
             Some(b'"') => Ok(Token::String),
             Some(b'-' | b'0'..=b'9') => Ok(Token::Number),
+            Some(b'{') => Ok(Token::Object),
+            Some(b'[') => Ok(Token::Array),
             Some(b't') => Ok(Token::True),
             Some(b'f') => Ok(Token::False),
             Some(b'n') => Ok(Token::Null),
-            Some(_) => Err(self.error("expected a JSON value")),
-            None => Err(self.error("the body ends where a JSON value was expected")),
+            found => Err(self.no_value(found)),
         }
     }
 
+    #[cold]
+    fn no_value(&self, found: Option<u8>) -> Failure {
+        self.error(match found {
+            Some(_) => "expected a JSON value",
+            None => "the body ends where a JSON value was expected",
+        })
+    }
+
+    /// Whether the next value begins with this byte.
+    #[inline]
+    pub(crate) fn is_next(&mut self, byte: u8) -> bool {
+        self.next() == Some(byte)
+    }
+
+    #[inline]
     pub(crate) fn begin_object(&mut self) -> Result<(), Failure> {
         self.expect(b'{', "an object")?;
         self.enter()
     }
 
+    #[inline]
     pub(crate) fn begin_array(&mut self) -> Result<(), Failure> {
         self.expect(b'[', "an array")?;
         self.enter()
     }
 
+    #[inline]
     fn enter(&mut self) -> Result<(), Failure> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            let description = format!("nested more than {MAX_DEPTH} levels deep");
-            return Err(RequestError::new(Rule::LimitExceeded, description).offset(self.position));
+            return Err(self.too_deep());
         }
         Ok(())
     }
 
+    #[cold]
+    fn too_deep(&self) -> Failure {
+        let description = format!("nested more than {MAX_DEPTH} levels deep");
+        RequestError::new(Rule::LimitExceeded, description).offset(self.position)
+    }
+
     /// The next key of the object, its colon read too; `None` at the end of the object.
     pub(crate) fn next_key(&mut self, is_first: bool) -> Result<Option<Cow<'a, str>>, Failure> {
-        if !self.next_item(is_first, b'}')? {
-            return Ok(None);
+        if self.next_member(is_first)? {
+            self.key().map(Some)
+        } else {
+            Ok(None)
         }
-        self.skip_space();
+    }
+
+    /// Whether the object goes on; then [`Cursor::take_key`] or [`Cursor::key`] is next.
+    #[inline]
+    pub(crate) fn next_member(&mut self, is_first: bool) -> Result<bool, Failure> {
+        let goes_on = self.next_item(is_first, b'}')?;
+        if goes_on {
+            self.next();
+        }
+        Ok(goes_on)
+    }
+
+    /// Reads the key and its colon, if it is this one, written as the schema writes it.
+    #[inline]
+    pub(crate) fn take_key(&mut self, key: &Key) -> bool {
+        let rest = self.rest();
+        match key.strip(rest) {
+            Some(length) if rest.get(length) == Some(&b':') => {
+                self.position += length + 1;
+                true
+            }
+            Some(length) => {
+                let mut ahead = *self;
+                ahead.position += length;
+                let has_colon = ahead.expect(b':', "':'").is_ok();
+                if has_colon {
+                    *self = ahead;
+                }
+                has_colon
+            }
+            None => false,
+        }
+    }
+
+    /// Reads a key and its colon.
+    pub(crate) fn key(&mut self) -> Result<Cow<'a, str>, Failure> {
         if self.byte() != Some(b'"') {
-            return Err(self.error("expected a key in quotes"));
+            return Err(self.expected("a key in quotes"));
         }
         let key = self.string()?;
         self.expect(b':', "':'")?;
-        Ok(Some(key))
+        Ok(key)
     }
 
     /// Whether the array goes on.
+    #[inline]
     pub(crate) fn next_element(&mut self, is_first: bool) -> Result<bool, Failure> {
         self.next_item(is_first, b']')
     }
 
+    #[inline]
     fn next_item(&mut self, is_first: bool, close: u8) -> Result<bool, Failure> {
-        self.skip_space();
-        match self.byte() {
+        match self.next() {
+            Some(b',') if !is_first => {
+                self.position += 1;
+                Ok(true)
+            }
             Some(byte) if byte == close => {
                 self.position += 1;
                 self.depth -= 1;
                 Ok(false)
             }
-            Some(b',') if !is_first => {
-                self.position += 1;
-                Ok(true)
-            }
             Some(_) if is_first => Ok(true),
-            _ => Err(self.error(&format!("expected ',' or '{}'", char::from(close)))),
+            _ if close == b'}' => Err(self.expected("',' or '}'")),
+            _ => Err(self.expected("',' or ']'")),
         }
     }
 
     /// Reads `true`, `false` or `null`, whichever [`Cursor::peek`] has announced.
+    #[inline]
     pub(crate) fn literal(&mut self, word: &'static str) -> Result<(), Failure> {
-        self.skip_space();
-        let end = self.position + word.len();
-        if self.slice(self.position, end) != word {
-            return Err(self.error(&format!("expected {word}")));
+        self.next();
+        if !self.rest().starts_with(word.as_bytes()) {
+            return Err(self.expected(word));
         }
-        self.position = end;
+        self.position += word.len();
         Ok(())
     }
 
-    /// The exact text of a number, checked against the grammar.
-    pub(crate) fn number(&mut self) -> Result<&'a str, Failure> {
-        self.skip_space();
-        let start = self.position;
-        let bytes = self.text.as_bytes();
-        let length = bytes[start..]
-            .iter()
-            .position(|b| !matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-            .unwrap_or(bytes.len() - start);
-        let number = self.slice(start, start + length);
-        if !is_number(number) {
-            return Err(self.error("malformed number"));
+    /// A number, checked against the grammar.
+    #[inline]
+    pub(crate) fn number(&mut self) -> Result<Number<'a>, Failure> {
+        self.next();
+        let rest = self.text.get(self.position..).unwrap_or_default();
+        match Number::read(rest) {
+            Some(number) => {
+                self.position += number.text.len();
+                Ok(number)
+            }
+            None => Err(self.error("malformed number")),
         }
-        self.position += length;
-        Ok(number)
+    }
+
+    /// A number in quotes; `None`, with nothing read, if the string is something else.
+    #[inline]
+    pub(crate) fn quoted_number(&mut self) -> Option<Number<'a>> {
+        let number = Number::read(self.text.get(self.position + 1..)?)?;
+        let end = self.position + 1 + number.text.len();
+        if self.text.as_bytes().get(end) != Some(&b'"') {
+            return None;
+        }
+        self.position = end + 1;
+        Some(number)
     }
 
     /// A string; borrowed from the text unless it has escapes.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Failure> {
         match self.plain_string()? {
             Some(text) => Ok(Cow::Borrowed(text)),
-            None => {
-                let mut decoded = Vec::new();
-                self.string_into(&mut decoded)?;
-                let text = String::from_utf8(decoded);
-                text.map(Cow::Owned)
-                    .map_err(|_| self.error("malformed string"))
-            }
+            None => self.escaped_string().map(Cow::Owned),
         }
     }
 
+    #[cold]
+    fn escaped_string(&mut self) -> Result<String, Failure> {
+        let mut decoded = Vec::new();
+        self.string_into(&mut decoded)?;
+        String::from_utf8(decoded).map_err(|_| self.error("malformed string"))
+    }
+
     /// A string without escapes; `None`, with nothing read, if there are some.
+    #[inline]
     pub(crate) fn plain_string(&mut self) -> Result<Option<&'a str>, Failure> {
-        self.skip_space();
-        if self.byte() != Some(b'"') {
-            return Err(self.error("expected a string"));
-        }
         let start = self.position + 1;
-        let length = self.plain_length(start)?;
-        if self.text.as_bytes().get(start + length) != Some(&b'"') {
-            return Ok(None);
+        let length = self.plain_extent()?;
+        if let Some(length) = length {
+            self.position = start + length + 1;
+            Ok(Some(self.slice(start, start + length)))
+        } else {
+            Ok(None)
         }
-        self.position = start + length + 1;
-        Ok(Some(self.slice(start, start + length)))
+    }
+
+    /// Appends the length and the content of a string without escapes, and returns the length; `None`, with nothing read, if
+    /// there are some.
+    #[inline]
+    pub(crate) fn put_plain_string(&mut self, out: &mut Vec<u8>) -> Result<Option<usize>, Failure> {
+        let Some(length) = self.plain_extent()? else {
+            return Ok(None);
+        };
+        crate::wire::put_varint(out, length as u64);
+        self.position += 1;
+        put_prefix(out, self.rest(), length);
+        self.position += length + 1;
+        Ok(Some(length))
+    }
+
+    /// The length of the next string, if it has no escapes.
+    #[inline]
+    fn plain_extent(&mut self) -> Result<Option<usize>, Failure> {
+        let Some((b'"', rest)) = self.rest().split_first() else {
+            return self.far_plain_extent();
+        };
+        let length = scan::plain_length(rest);
+        match rest.get(length) {
+            Some(b'"') => Ok(Some(length)),
+            Some(b'\\') => Ok(None),
+            _ => Err(self.bad_string(self.position + 1 + length)),
+        }
+    }
+
+    #[cold]
+    fn far_plain_extent(&mut self) -> Result<Option<usize>, Failure> {
+        match self.next_behind_space() {
+            Some(b'"') => self.plain_extent(),
+            _ => Err(self.expected("a string")),
+        }
+    }
+
+    #[cold]
+    fn bad_string(&mut self, at: usize) -> Failure {
+        self.position = at;
+        self.error(match self.byte() {
+            Some(_) => "control character in a string",
+            None => "the body ends inside a string",
+        })
     }
 
     /// Appends the decoded content of a string.
     pub(crate) fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
         self.expect(b'"', "a string")?;
         loop {
-            let start = self.position;
-            let length = self.plain_length(start)?;
-            out.extend_from_slice(self.slice(start, start + length).as_bytes());
-            self.position = start + length + 1;
-            if self.text.as_bytes().get(start + length) == Some(&b'"') {
-                return Ok(());
+            let rest = self.rest();
+            let length = scan::plain_length(rest);
+            put_prefix(out, rest, length);
+            match rest.get(length) {
+                Some(b'"') => {
+                    self.position += length + 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.position += length + 1,
+                _ => return Err(self.bad_string(self.position + length)),
             }
             let mut buffer = [0; 4];
             out.extend_from_slice(self.escape()?.encode_utf8(&mut buffer).as_bytes());
         }
-    }
-
-    /// How many bytes from `start` on stand for themselves; the next one is a quote or a backslash.
-    fn plain_length(&mut self, start: usize) -> Result<usize, Failure> {
-        let bytes = &self.text.as_bytes()[start..];
-        let stop = memchr::memchr2(b'"', b'\\', bytes);
-        let plain = &bytes[..stop.unwrap_or(bytes.len())];
-        if let Some(at) = plain.iter().position(|byte| *byte < 0x20) {
-            self.position = start + at;
-            return Err(self.error("control character in a string"));
-        }
-        stop.ok_or_else(|| {
-            self.position = self.text.len();
-            self.error("the body ends inside a string")
-        })
     }
 
     fn escape(&mut self) -> Result<char, Failure> {
@@ -294,8 +429,9 @@ impl<'a> Cursor<'a> {
             Token::Object => {
                 self.begin_object()?;
                 let mut is_first = true;
-                while self.next_key(is_first)?.is_some() {
+                while self.next_member(is_first)? {
                     is_first = false;
+                    self.skip_key()?;
                     self.skip_value()?;
                 }
                 Ok(())
@@ -309,7 +445,7 @@ impl<'a> Cursor<'a> {
                 }
                 Ok(())
             }
-            Token::String => self.string().map(drop),
+            Token::String => self.skip_string(),
             Token::Number => self.number().map(drop),
             Token::True => self.literal("true"),
             Token::False => self.literal("false"),
@@ -317,44 +453,36 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    fn skip_key(&mut self) -> Result<(), Failure> {
+        if self.byte() != Some(b'"') {
+            return Err(self.expected("a key in quotes"));
+        }
+        self.skip_string()?;
+        self.expect(b':', "':'")
+    }
+
+    fn skip_string(&mut self) -> Result<(), Failure> {
+        self.expect(b'"', "a string")?;
+        loop {
+            let rest = self.rest();
+            let length = scan::plain_length(rest);
+            match rest.get(length) {
+                Some(b'"') => {
+                    self.position += length + 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.position += length + 1,
+                _ => return Err(self.bad_string(self.position + length)),
+            }
+            self.escape()?;
+        }
+    }
+
     /// Refuses anything but white space behind the value.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        self.skip_space();
-        match self.byte() {
+        match self.next() {
             None => Ok(()),
             Some(_) => Err(self.error("unexpected text behind the JSON value")),
         }
     }
-}
-
-/// `number = [ "-" ] int [ frac ] [ exp ]` (RFC 8259 section 6).
-pub(crate) fn is_number(text: &str) -> bool {
-    let digits = |text: &mut &[u8]| {
-        let count = text.iter().take_while(|b| b.is_ascii_digit()).count();
-        *text = &text[count..];
-        count
-    };
-    let mut rest = text.as_bytes();
-    rest = rest.strip_prefix(b"-").unwrap_or(rest);
-    let has_leading_zero = rest.first() == Some(&b'0');
-    let integer = digits(&mut rest);
-    if integer == 0 || (has_leading_zero && integer > 1) {
-        return false;
-    }
-    if let [b'.', tail @ ..] = rest {
-        rest = tail;
-        if digits(&mut rest) == 0 {
-            return false;
-        }
-    }
-    if let [b'e' | b'E', tail @ ..] = rest {
-        rest = tail;
-        if let [b'+' | b'-', tail @ ..] = rest {
-            rest = tail;
-        }
-        if digits(&mut rest) == 0 {
-            return false;
-        }
-    }
-    rest.is_empty()
 }

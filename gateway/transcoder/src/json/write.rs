@@ -2,38 +2,60 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
+use super::scan;
+use crate::wire::{put_prefix, put_word};
+
 /// What stands behind the backslash for each control character; `u` for those without a short form.
 const CONTROL: [u8; 32] = *b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
+/// Appends the bytes of a string field, quoted; the bytes may go on behind `len`. False where they are not UTF-8.
+#[inline]
+pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
+    if scan::is_plain_ascii(bytes, len) {
+        out.push(b'"');
+        put_prefix(out, bytes, len);
+        out.push(b'"');
+        return true;
+    }
+    put_checked(bytes.get(..len).unwrap_or(bytes), out)
+}
+
+fn put_checked(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => {
+            put_string(text, out);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
 /// Appends a quoted string.
 pub(crate) fn put_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    put_escaped(text, out);
+    let mut rest = text.as_bytes();
+    loop {
+        let length = scan::plain_length(rest);
+        put_prefix(out, rest, length);
+        let Some((byte, tail)) = rest.get(length..).and_then(<[u8]>::split_first) else {
+            break;
+        };
+        put_escape(*byte, out);
+        rest = tail;
+    }
     out.push(b'"');
 }
 
-/// Appends the inside of a quoted string.
-fn put_escaped(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
-    while let Some(length) = rest
-        .iter()
-        .position(|b| *b < 0x20 || *b == b'"' || *b == b'\\')
-    {
-        let (plain, tail) = rest.split_at(length);
-        out.extend_from_slice(plain);
-        let byte = tail[0];
-        match CONTROL.get(usize::from(byte)) {
-            None => out.extend([b'\\', byte]),
-            Some(b'u') => {
-                out.extend_from_slice(b"\\u00");
-                out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-            }
-            Some(short) => out.extend([b'\\', *short]),
+fn put_escape(byte: u8, out: &mut Vec<u8>) {
+    match CONTROL.get(usize::from(byte)) {
+        None => out.extend([b'\\', byte]),
+        Some(b'u') => {
+            out.extend_from_slice(b"\\u00");
+            out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
-        rest = &tail[1..];
+        Some(short) => out.extend([b'\\', *short]),
     }
-    out.extend_from_slice(rest);
 }
 
 /// Appends a quoted string of standard, padded base64.
@@ -49,12 +71,63 @@ pub(crate) fn put_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+#[inline]
 pub(crate) fn put_signed(value: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    if value < 0 {
+        out.push(b'-');
+    }
+    put_unsigned(value.unsigned_abs(), out);
 }
 
+#[inline]
 pub(crate) fn put_unsigned(value: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    if value < 100_000_000 {
+        let digits = eight_digits(value as u32);
+        // At least one digit, also of zero.
+        let zeros = digits.trailing_zeros().min(56) / 8;
+        put_word(
+            out,
+            (digits | ASCII_ZEROS) >> (8 * zeros),
+            8 - zeros as usize,
+        );
+    } else {
+        put_large(value, out);
+    }
+}
+
+fn put_large(value: u64, out: &mut Vec<u8>) {
+    put_unsigned(value / 100_000_000, out);
+    let low = eight_digits((value % 100_000_000) as u32);
+    put_word(out, low | ASCII_ZEROS, 8);
+}
+
+const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// The decimal digits of a number below 10^8, one in each byte, the first one lowest. Pairs of digits, then digits, are told
+/// apart in all lanes at once, dividing by a multiplication that is exact for values so small.
+#[inline]
+fn eight_digits(value: u32) -> u64 {
+    let halves = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
+    let upper = ((halves * 5243) >> 19) & 0x0000_007f_0000_007f;
+    let pairs = upper | (halves - 100 * upper) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | (pairs - 10 * tens) << 8
+}
+
+/// Appends the last `width` digits, at most eight, of a number below 10^8.
+#[inline]
+pub(crate) fn put_padded(value: u32, width: usize, out: &mut Vec<u8>) {
+    put_word(
+        out,
+        (eight_digits(value) | ASCII_ZEROS) >> (64 - 8 * width),
+        width,
+    );
+}
+
+/// Two digits of a number below 100.
+#[inline]
+pub(crate) fn two_digits(value: u32) -> [u8; 2] {
+    [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]
 }
 
 /// Appends the shortest text that reads back as the same value; what JSON numbers can't say becomes a string.
@@ -82,5 +155,40 @@ fn special(value: f64) -> &'static [u8] {
         b"\"Infinity\""
     } else {
         b"\"-Infinity\""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: i64) -> String {
+        let mut out = Vec::new();
+        put_signed(value, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn integers_are_decimal() {
+        for power in 0..19 {
+            for near in [-1, 0, 1, 7] {
+                let value = 10i64.pow(power) + near;
+                assert_eq!(text(value), value.to_string());
+                assert_eq!(text(-value), (-value).to_string());
+            }
+        }
+        assert_eq!(text(i64::MIN), i64::MIN.to_string());
+        let mut out = Vec::new();
+        put_unsigned(u64::MAX, &mut out);
+        assert_eq!(out, u64::MAX.to_string().as_bytes());
+    }
+
+    /// Both halves go through the same steps, so that all values of one half are all there is to see.
+    #[test]
+    fn four_digits_come_apart_exactly() {
+        for value in 0..10_000 {
+            let digits = (eight_digits(value * 10_000 + value) | ASCII_ZEROS).to_le_bytes();
+            assert_eq!(digits, *format!("{value:04}{value:04}").as_bytes());
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::{EnumPlan, FieldPlan, Kind, Label, MessagePlan, Shape, Types};
 use crate::{
     descriptor::{EnumDef, FieldDef, MessageDef, Pool, Utf8Validation},
+    json::{Key, Literal},
     names::NameTable,
     options::Options,
     wire::{Tag, WireType},
@@ -30,6 +31,7 @@ pub(crate) fn build(pool: &Pool, options: Options) -> Types {
             .collect(),
         options,
     };
+    types.choose_keys();
     types.restrict_names();
     types
 }
@@ -91,7 +93,7 @@ fn field(definition: &FieldDef, oneof: Option<u16>) -> FieldPlan {
         number: definition.number,
         name: definition.name.clone(),
         json_name: definition.json_name.clone(),
-        key: key(&definition.json_name),
+        key: Key::new(&definition.json_name),
         kind: definition.kind,
         label: definition.label,
         oneof,
@@ -108,13 +110,6 @@ fn tag(number: u32, kind: Kind, label: Label) -> Tag {
         Label::Packed => Tag::new(number, WireType::Delimited),
         _ => Tag::new(number, kind.wire_type()),
     }
-}
-
-fn key(json_name: &str) -> Box<str> {
-    let mut key = Vec::new();
-    crate::json::put_string(json_name, &mut key);
-    key.push(b':');
-    String::from_utf8_lossy(&key).into()
 }
 
 fn shape(full_name: &str) -> Shape {
@@ -138,9 +133,14 @@ fn shape(full_name: &str) -> Shape {
 
 fn enumeration(definition: &EnumDef) -> EnumPlan {
     let values = &definition.values;
-    let mut quoted: Vec<(i32, Box<str>)> = values
+    let mut quoted: Vec<(i32, Literal)> = values
         .iter()
-        .map(|value| (value.number, format!("\"{}\"", value.name).into()))
+        .map(|value| {
+            (
+                value.number,
+                Literal::new(format!("\"{}\"", value.name).as_bytes()),
+            )
+        })
         .collect();
     // Stable, so that the first of several aliases stays first and survives.
     quoted.sort_by_key(|(number, _)| *number);

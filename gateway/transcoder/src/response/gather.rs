@@ -4,7 +4,8 @@ use std::{borrow::Cow, collections::HashMap};
 
 use super::{Decoder, find, zero};
 use crate::{
-    encode::{Seen, key_of},
+    encode::{Seen, canonical_key, key_of},
+    fields::Select,
     plan::{FieldPlan, Kind, Label, MessagePlan},
     wire::{Read, Reader, WireType},
 };
@@ -20,12 +21,12 @@ struct Occurrence<'w> {
 
 impl Decoder<'_> {
     /// Writes the members of a message in the order of the plan.
-    pub(super) fn gathered(
+    pub(super) fn gathered<S: Select>(
         &mut self,
         plan: &MessagePlan,
         wire: &[u8],
-        mut is_first: bool,
         depth: usize,
+        select: S,
     ) -> Read<()> {
         let mut occurrences = collect(plan, wire, |_| true)?;
         drop_overwritten_members(plan, &mut occurrences);
@@ -34,30 +35,32 @@ impl Decoder<'_> {
         for group in occurrences.chunk_by(|a, b| a.index == b.index) {
             let index = group[0].index;
             let field = &plan.fields[index];
-            self.defaults(&plan.fields[next..index], &mut is_first)?;
+            let Some(inner) = select.field(index) else {
+                continue;
+            };
+            self.defaults(plan, next..index, select)?;
+            next = index + 1;
             let start = self.out.len();
-            self.key(field, is_first);
+            field.key.put(self.out);
             let is_default = self
-                .merged(field, group, depth)
+                .merged(field, group, depth, inner)
                 .map_err(|error| error.in_field(&field.json_name))?;
             if is_default && field.label != Label::Explicit {
                 self.out.truncate(start);
-                self.defaults(&plan.fields[index..=index], &mut is_first)?;
-            } else {
-                is_first = false;
+                self.defaults(plan, index..next, select)?;
             }
-            next = index + 1;
         }
-        self.defaults(&plan.fields[next..], &mut is_first)
+        self.defaults(plan, next..plan.fields.len(), select)
     }
 
     /// Writes the value of one field and nothing else of the message.
-    pub(super) fn only(
+    pub(super) fn only<S: Select>(
         &mut self,
         plan: &MessagePlan,
         index: usize,
         wire: &[u8],
         depth: usize,
+        select: S,
     ) -> Read<()> {
         let field = &plan.fields[index];
         let mut occurrences = collect(plan, wire, |candidate| {
@@ -68,26 +71,31 @@ impl Decoder<'_> {
         occurrences.retain(|occurrence| occurrence.index == index);
         match occurrences.as_slice() {
             [] => self.default(field),
-            group => self.merged(field, group, depth).map(drop),
+            group => self.merged(field, group, depth, select).map(drop),
         }
     }
 
     /// Writes what all occurrences of one field amount to; returns whether that is the default.
-    fn merged(&mut self, field: &FieldPlan, group: &[Occurrence<'_>], depth: usize) -> Read<bool> {
+    fn merged<S: Select>(
+        &mut self,
+        field: &FieldPlan,
+        group: &[Occurrence<'_>],
+        depth: usize,
+        select: S,
+    ) -> Read<bool> {
         let [.., last] = group else {
             return Ok(true);
         };
         match (field.label, field.kind) {
-            (Label::Map, _) => self.merged_map(field, group, depth),
+            (Label::Map, _) => self.merged_map(field, group, depth, select),
             (Label::Repeated | Label::Packed, _) => {
-                self.out.push(b'[');
                 let start = self.out.len();
                 for mut occurrence in group.iter().copied() {
-                    let wire_type = occurrence.wire_type;
-                    self.elements(field, wire_type, &mut occurrence.value, start, depth)?;
+                    let is_run = occurrence.wire_type != field.kind.wire_type();
+                    self.elements(field, is_run, &mut occurrence.value, depth, select)?;
                 }
                 let is_empty = self.out.len() == start;
-                self.out.push(b']');
+                self.enclose(start, b'[', b']');
                 Ok(is_empty)
             }
             (_, Kind::Message(id) | Kind::Group(id)) => {
@@ -98,22 +106,25 @@ impl Decoder<'_> {
                         group.iter().map(|o| self::content(field, o)).collect();
                     content = Cow::Owned(parts?.concat());
                 }
-                self.message(id, &content, depth + 1).map(|()| false)
+                self.message(id, &content, depth + 1, select)
+                    .map(|()| false)
             }
             (_, kind) => self.scalar(kind, &mut { last.value }),
         }
     }
 
-    fn merged_map(
+    fn merged_map<S: Select>(
         &mut self,
         field: &FieldPlan,
         group: &[Occurrence<'_>],
         depth: usize,
+        select: S,
     ) -> Read<bool> {
         let Some(id) = field.message() else {
             return Ok(true);
         };
-        let key_kind = self.types.message(id).fields[0].kind;
+        let plan = self.types.message(id);
+        let key_kind = plan.fields[0].kind;
         let mut entries = Vec::with_capacity(group.len());
         let mut last = HashMap::with_capacity(group.len());
         for (position, occurrence) in group.iter().enumerate() {
@@ -121,32 +132,77 @@ impl Decoder<'_> {
             last.insert(key_of(entry, key_kind)?, position);
             entries.push(entry);
         }
-        self.out.push(b'{');
-        let mut is_first = true;
+        let start = self.out.len();
         for (position, entry) in entries.into_iter().enumerate() {
             if last.get(key_of(entry, key_kind)?) == Some(&position) {
-                self.entry(field, entry, is_first, depth)?;
-                is_first = false;
+                self.entry(plan, entry, depth, select)?;
             }
         }
-        self.out.push(b'}');
-        Ok(is_first)
+        let is_empty = self.out.len() == start;
+        self.enclose(start, b'{', b'}');
+        Ok(is_empty)
     }
 
-    /// Writes one map entry: a message of key and value, either of which may be left out where it is the default.
-    pub(super) fn entry(
+    /// Writes one map entry with a comma in front, and returns its key: a message of key and value, either of which may be left
+    /// out where it is the default.
+    pub(super) fn entry<'w, S: Select>(
         &mut self,
-        field: &FieldPlan,
-        entry: &[u8],
-        is_first: bool,
+        plan: &MessagePlan,
+        entry: &'w [u8],
         depth: usize,
-    ) -> Read<()> {
-        let Some(plan) = field.message().map(|id| self.types.message(id)) else {
-            return Ok(());
-        };
+        select: S,
+    ) -> Read<&'w [u8]> {
         let [key_field, value_field] = plan.fields.as_slice() else {
-            return Ok(());
+            return Ok(&[]);
         };
+        let start = self.out.len();
+        if let Some(key) = self.plain_entry(key_field, value_field, entry, depth, select)? {
+            return Ok(key);
+        }
+        self.out.truncate(start);
+        self.unusual_entry(plan, [key_field, value_field], entry, depth, select)?;
+        key_of(entry, key_field.kind)
+    }
+
+    /// Writes an entry that is key and value in this order; `None`, with something written, if it is not.
+    #[inline]
+    fn plain_entry<'w, S: Select>(
+        &mut self,
+        key: &FieldPlan,
+        value: &FieldPlan,
+        entry: &'w [u8],
+        depth: usize,
+        select: S,
+    ) -> Read<Option<&'w [u8]>> {
+        let Some(start) = key.tag.strip(entry) else {
+            return Ok(None);
+        };
+        let mut reader = Reader::new(start);
+        self.out.push(b',');
+        self.map_key(key.kind, &mut reader)?;
+        let key = match key.kind {
+            Kind::String => Reader::new(start).delimited()?,
+            kind => {
+                let length = start.len() - reader.rest.len();
+                canonical_key(start.get(..length).unwrap_or_default(), kind)
+            }
+        };
+        let Some(rest) = value.tag.strip(reader.rest) else {
+            return Ok(None);
+        };
+        reader.rest = rest;
+        self.singular(value, &mut reader, depth, select)?;
+        Ok(reader.rest.is_empty().then_some(key))
+    }
+
+    fn unusual_entry<S: Select>(
+        &mut self,
+        plan: &MessagePlan,
+        [key_field, value_field]: [&FieldPlan; 2],
+        entry: &[u8],
+        depth: usize,
+        select: S,
+    ) -> Read<()> {
         let (mut key, mut value) = (None, None);
         let mut is_plain = true;
         let mut reader = Reader::new(entry);
@@ -162,21 +218,21 @@ impl Decoder<'_> {
             }
             reader.skip(number, wire_type)?;
         }
-        if !is_first {
-            self.out.push(b',');
-        }
-        self.map_key(key_field.kind, key.unwrap_or(zero()))?;
+        self.out.push(b',');
+        self.map_key(key_field.kind, &mut key.unwrap_or(zero()))?;
         match value {
-            Some(mut value) if is_plain => self.singular(value_field, &mut value, depth).map(drop),
-            Some(_) => self.only(plan, 1, entry, depth),
+            Some(mut value) if is_plain => self
+                .singular(value_field, &mut value, depth, select)
+                .map(drop),
+            Some(_) => self.only(plan, 1, entry, depth, select),
             None => match value_field.message() {
-                Some(id) => self.message(id, &[], depth + 1),
+                Some(id) => self.message(id, &[], depth + 1, select),
                 None => self.scalar(value_field.kind, &mut zero()).map(drop),
             },
         }
     }
 
-    fn map_key(&mut self, kind: Kind, mut key: Reader<'_>) -> Read<()> {
+    fn map_key(&mut self, kind: Kind, key: &mut Reader<'_>) -> Read<()> {
         // These are in quotes anyway.
         let is_quoted = matches!(
             kind,
@@ -190,7 +246,7 @@ impl Decoder<'_> {
         if !is_quoted {
             self.out.push(b'"');
         }
-        self.scalar(kind, &mut key)?;
+        self.scalar(kind, key)?;
         self.out
             .extend_from_slice(if is_quoted { b":" } else { b"\":" });
         Ok(())

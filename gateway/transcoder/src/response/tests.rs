@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::{JsonOptions, MAX_DEPTH, Options, Schema, testing};
+use crate::{EmitDefaults, JsonOptions, MAX_DEPTH, Options, Schema, testing};
 
 const PROTO: &str = "
     enum Size { option allow_alias = true; SMALL = 0; LARGE = 2; BIG = 2; }
@@ -167,7 +167,7 @@ fn response_body_is_the_field_alone() {
 fn defaults_are_shown_on_request() {
     let options = Options {
         json: JsonOptions {
-            emit_defaults: true,
+            emit_defaults: EmitDefaults::All,
             ..JsonOptions::default()
         },
     };

@@ -3,6 +3,7 @@
 use super::{Decoder, utf8};
 use crate::{
     error::ResponseError,
+    fields::All,
     json,
     plan::{MessagePlan, Shape},
     wire::{Read, Reader, WireType},
@@ -16,7 +17,9 @@ impl Decoder<'_> {
             Shape::Duration => self.time(wire, wkt::write_duration),
             Shape::FieldMask => self.field_mask(wire),
             // One field, which stands for the whole message.
-            Shape::Wrapper | Shape::Struct | Shape::ListValue => self.only(plan, 0, wire, depth),
+            Shape::Wrapper | Shape::Struct | Shape::ListValue => {
+                self.only(plan, 0, wire, depth, All)
+            }
             // Only the struct or list around a value counts as a level, as it does in JSON.
             Shape::Value => self.value(plan, wire, depth.saturating_sub(1)),
             Shape::Any => {
@@ -27,10 +30,11 @@ impl Decoder<'_> {
                 }
                 self.any(url, value, depth)
             }
-            Shape::Object | Shape::Empty => self.members(plan, wire, true, depth),
+            Shape::Object | Shape::Empty => self.members(plan, wire, depth, All),
         }
     }
 
+    #[inline]
     fn time(
         &mut self,
         wire: &[u8],
@@ -86,7 +90,7 @@ impl Decoder<'_> {
             reader.skip(number, wire_type)?;
         }
         match last {
-            Some(index) => self.only(plan, index, wire, depth),
+            Some(index) => self.only(plan, index, wire, depth, All),
             None => {
                 self.out.extend_from_slice(b"null");
                 Ok(())
@@ -103,10 +107,10 @@ impl Decoder<'_> {
         let plan = self.types.message(id);
         // `Empty` has no fields to be confused with `@type`, so that it needs no `value` around it.
         if matches!(plan.shape, Shape::Object | Shape::Empty) {
-            self.members(plan, value, false, depth + 1)?;
+            self.members(plan, value, depth + 1, All)?;
         } else {
             self.out.extend_from_slice(b",\"value\":");
-            self.message(id, value, depth + 1)?;
+            self.message(id, value, depth + 1, All)?;
         }
         self.out.push(b'}');
         Ok(())

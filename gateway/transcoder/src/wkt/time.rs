@@ -1,6 +1,9 @@
 //! `google.protobuf.Timestamp` as RFC 3339 and `google.protobuf.Duration` as seconds with the suffix `s`.
 
-use crate::wire::put_varint;
+use crate::{
+    json::{put_padded, two_digits},
+    wire::put_varint,
+};
 
 const NOT_TIMESTAMP: &str = "expected a timestamp as in RFC 3339";
 const NOT_DURATION: &str = "expected seconds with the suffix 's'";
@@ -66,12 +69,18 @@ fn nanos(fraction: &str) -> Option<i64> {
     Some(digits(fraction)? * 10i64.pow(missing as u32))
 }
 
+#[inline]
 fn parse_timestamp(text: &str) -> Option<(i64, i64)> {
-    let (date, rest) = text.split_at_checked(10)?;
-    let (time, rest) = rest.strip_prefix('T')?.split_at_checked(8)?;
-    let [year, month, day] = triple(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = triple(time, ':', [2, 2, 2])?;
-    let is_valid = (1..=12).contains(&month)
+    let head = text.as_bytes().first_chunk::<19>()?;
+    let is_separated = [head[4], head[7], head[10], head[13], head[16]] == *b"--T::";
+    let year = pair(head[0], head[1])? * 100 + pair(head[2], head[3])?;
+    let month = pair(head[5], head[6])?;
+    let day = pair(head[8], head[9])?;
+    let hour = pair(head[11], head[12])?;
+    let minute = pair(head[14], head[15])?;
+    let second = pair(head[17], head[18])?;
+    let is_valid = is_separated
+        && (1..=12).contains(&month)
         && (1..=days_in_month(year, month)).contains(&day)
         && hour < 24
         && minute < 60
@@ -79,15 +88,24 @@ fn parse_timestamp(text: &str) -> Option<(i64, i64)> {
     if !is_valid {
         return None;
     }
+    let rest = text.get(19..)?;
     let (nanos, zone) = match rest.strip_prefix('.') {
         Some(rest) => {
-            let (fraction, zone) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+            let length = rest.bytes().position(|byte| !byte.is_ascii_digit())?;
+            let (fraction, zone) = rest.split_at_checked(length)?;
             (nanos(fraction)?, zone)
         }
         None => (0, rest),
     };
     let seconds = days(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
     Some((seconds - offset(zone)?, nanos))
+}
+
+/// The number that two digits denote.
+#[inline]
+fn pair(tens: u8, ones: u8) -> Option<i64> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
 }
 
 /// Seconds east of UTC.
@@ -104,16 +122,6 @@ fn offset(zone: &str) -> Option<i64> {
     let is_short = hours.len() == 2 && minutes.len() == 2;
     let (hours, minutes) = (digits(hours)?, digits(minutes)?);
     (is_short && hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
-}
-
-fn triple(text: &str, separator: char, widths: [usize; 3]) -> Option<[i64; 3]> {
-    let mut values = [0; 3];
-    let mut parts = text.split(separator);
-    for (value, width) in values.iter_mut().zip(widths) {
-        let part = parts.next().filter(|part| part.len() == width)?;
-        *value = digits(part)?;
-    }
-    parts.next().is_none().then_some(values)
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {
@@ -162,19 +170,16 @@ pub(crate) fn write_timestamp(
     }
     let [year, month, day] = date(seconds.div_euclid(SECONDS_PER_DAY));
     let second = seconds.rem_euclid(SECONDS_PER_DAY);
-    let mut text = *b"\"0000-00-00T00:00:00";
-    let fields = [
-        (1, 4, year),
-        (6, 2, month),
-        (9, 2, day),
-        (12, 2, second / 3600),
-        (15, 2, second / 60 % 60),
-        (18, 2, second % 60),
-    ];
-    for (start, width, value) in fields {
-        fill(&mut text[start..start + width], value);
-    }
-    out.extend_from_slice(&text);
+    let [y1, y2] = two_digits((year / 100) as u32);
+    let [y3, y4] = two_digits((year % 100) as u32);
+    let [m1, m2] = two_digits(month as u32);
+    let [d1, d2] = two_digits(day as u32);
+    let [h1, h2] = two_digits((second / 3600) as u32);
+    let [n1, n2] = two_digits((second / 60 % 60) as u32);
+    let [s1, s2] = two_digits((second % 60) as u32);
+    out.extend_from_slice(&[
+        b'"', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2,
+    ]);
     write_fraction(nanos.unsigned_abs(), out);
     out.extend_from_slice(b"Z\"");
     Ok(())
@@ -207,21 +212,14 @@ fn write_fraction(nanos: u32, out: &mut Vec<u8>) {
     if nanos == 0 {
         return;
     }
-    let mut text = *b".000000000";
-    fill(&mut text[1..], i64::from(nanos));
-    let length = match nanos {
-        n if n % 1_000_000 == 0 => 4,
-        n if n % 1_000 == 0 => 7,
-        _ => 10,
-    };
-    out.extend_from_slice(&text[..length]);
-}
-
-/// Writes a number right-aligned over zeros.
-fn fill(place: &mut [u8], mut value: i64) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
+    out.push(b'.');
+    if nanos.is_multiple_of(1_000_000) {
+        put_padded(nanos / 1_000_000, 3, out);
+    } else if nanos.is_multiple_of(1_000) {
+        put_padded(nanos / 1_000, 6, out);
+    } else {
+        put_padded(nanos / 10, 8, out);
+        put_padded(nanos % 10, 1, out);
     }
 }
 

@@ -1,0 +1,120 @@
+//! Texts that are known when a schema is compiled, laid out to be copied and compared in one step.
+
+const SHORT: usize = 32;
+
+/// A text of any length that is mostly short.
+#[derive(Debug, Clone)]
+pub(crate) struct Literal {
+    short: [u8; SHORT],
+    len: usize,
+    /// All of it, where it is not short.
+    long: Box<[u8]>,
+}
+
+/// The key of a member, as it stands in an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    /// `,"name":`
+    member: Literal,
+}
+
+// === impl Literal ===
+
+impl Literal {
+    pub(crate) fn new(text: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        let long = match short.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text);
+                Box::default()
+            }
+            None => text.into(),
+        };
+        Literal {
+            short,
+            len: text.len(),
+            long,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        if self.len <= SHORT {
+            // A copy of fixed size, and the surplus taken back.
+            let end = out.len() + self.len;
+            out.extend_from_slice(&self.short);
+            out.truncate(end);
+        } else {
+            out.extend_from_slice(&self.long);
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.short.get(..self.len).unwrap_or(&self.long)
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut text = vec![b','];
+        super::put_string(name, &mut text);
+        text.push(b':');
+        Key {
+            member: Literal::new(&text),
+        }
+    }
+
+    /// Appends a comma, the quoted name and a colon.
+    #[inline]
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        self.member.put(out);
+    }
+
+    /// The length of the quoted name, if `text` begins with it.
+    #[inline]
+    pub(crate) fn strip(&self, text: &[u8]) -> Option<usize> {
+        let len = self.member.len - 2;
+        let [_, short @ ..] = &self.member.short;
+        let is_next = match (text.first_chunk(), short.first_chunk()) {
+            (Some(text), Some(name)) if len <= 16 => {
+                let differing = u128::from_le_bytes(*text) ^ u128::from_le_bytes(*name);
+                differing << (128 - 8 * len) == 0
+            }
+            _ => self.is_start_of(text, len),
+        };
+        is_next.then_some(len)
+    }
+
+    fn is_start_of(&self, text: &[u8], len: usize) -> bool {
+        self.member
+            .as_bytes()
+            .get(1..=len)
+            .is_some_and(|name| text.starts_with(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_every_length_are_written_and_recognized() {
+        for length in 0..50 {
+            let name = "k".repeat(length);
+            let key = Key::new(&name);
+            let mut out = Vec::new();
+            key.put(&mut out);
+            assert_eq!(out, format!(",\"{name}\":").as_bytes());
+            for tail in ["", ":1", ":1,\"another\":\"so that many bytes follow\""] {
+                let text = format!("\"{name}\"{tail}");
+                assert_eq!(key.strip(text.as_bytes()), Some(length + 2), "{text}");
+                let text = format!("\"{name}k\"{tail}");
+                assert_eq!(key.strip(text.as_bytes()), None, "{text}");
+                let text = format!("\"{name}");
+                assert_eq!(key.strip(text.as_bytes()), None, "{text}");
+            }
+        }
+    }
+}
