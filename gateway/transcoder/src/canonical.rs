@@ -1,18 +1,16 @@
 //! Wire bytes to wire bytes in canonical form: every field once, in order, at its shortest; unknown fields behind.
 
-mod occurrences;
-
 use crate::{
     error::ResponseError,
     limits::MAX_DEPTH,
+    occurrences::{ITEM, ITEM_MESSAGE, ITEM_TYPE, Occurrence, Unknown, collect},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Types},
     wire::{self, Read, Reader, Tag, WireType, close, open, put_varint},
 };
-use occurrences::{Occurrence, Unknown, collect};
 
 /// Appends the canonical form of a message.
-pub(crate) fn write(types: &Types, id: MessageId, wire: &[u8], out: &mut Vec<u8>) -> Read<()> {
-    Writer { types, out }.message(id, &[wire], 0)
+pub(crate) fn write(types: &Types, plan: &MessagePlan, wire: &[u8], out: &mut Vec<u8>) -> Read<()> {
+    Writer { types, out }.message(plan, &[wire], 0)
 }
 
 struct Writer<'t> {
@@ -20,19 +18,13 @@ struct Writer<'t> {
     out: &'t mut Vec<u8>,
 }
 
-/// Field numbers of the group around a member of a message set.
-const ITEM: u32 = 1;
-const ITEM_TYPE: u32 = 2;
-const ITEM_MESSAGE: u32 = 3;
-
 impl<'t> Writer<'t> {
     /// Appends the message that `parts` amount to: a message decodes from the concatenation of its parts, by which it merges.
-    fn message(&mut self, id: MessageId, parts: &[&[u8]], depth: usize) -> Read<()> {
+    fn message(&mut self, plan: &MessagePlan, parts: &[&[u8]], depth: usize) -> Read<()> {
         if depth == MAX_DEPTH {
             return Err(ResponseError::new(wire::TOO_DEEP));
         }
-        let plan = self.types.message(id);
-        let found = collect(self.types, plan, parts)?;
+        let found = collect(self.types, plan, parts, |_| true)?;
         for group in found.known.chunk_by(|a, b| a.index == b.index) {
             let Some(field) = group.first().and_then(|first| plan.fields.get(first.index)) else {
                 continue;
@@ -126,9 +118,10 @@ impl<'t> Writer<'t> {
         group: &[Occurrence<'_>],
         depth: usize,
     ) -> Read<()> {
-        let (Kind::Message(id) | Kind::Group(id)) = field.kind else {
+        let Some(id) = field.message() else {
             return Ok(());
         };
+        let inner = self.types.message(id);
         let parts: Read<Vec<&[u8]>> = group.iter().map(|o| o.content(field)).collect();
         let parts = parts?;
         if plan.is_message_set {
@@ -136,22 +129,22 @@ impl<'t> Writer<'t> {
             Tag::new(ITEM_TYPE, WireType::Varint).put(self.out);
             put_varint(self.out, u64::from(field.number));
             Tag::new(ITEM_MESSAGE, WireType::Delimited).put(self.out);
-            self.delimited(id, &parts, depth)?;
+            self.delimited(inner, &parts, depth)?;
             Tag::new(ITEM, WireType::EndGroup).put(self.out);
             return Ok(());
         }
         field.tag.put(self.out);
         if matches!(field.kind, Kind::Message(_)) {
-            return self.delimited(id, &parts, depth);
+            return self.delimited(inner, &parts, depth);
         }
-        self.message(id, &parts, depth + 1)?;
+        self.message(inner, &parts, depth + 1)?;
         Tag::new(field.number, WireType::EndGroup).put(self.out);
         Ok(())
     }
 
-    fn delimited(&mut self, id: MessageId, parts: &[&[u8]], depth: usize) -> Read<()> {
+    fn delimited(&mut self, plan: &MessagePlan, parts: &[&[u8]], depth: usize) -> Read<()> {
         let at = open(self.out);
-        self.message(id, parts, depth + 1)?;
+        self.message(plan, parts, depth + 1)?;
         close(self.out, at);
         Ok(())
     }
@@ -216,7 +209,7 @@ impl<'t> Writer<'t> {
         let mut entries = Vec::with_capacity(group.len());
         for occurrence in group {
             let parts = [occurrence.content(field)?];
-            let found = collect(self.types, plan, &parts)?;
+            let found = collect(self.types, plan, &parts, |_| true)?;
             let is_key = |occurrence: &Occurrence<'_>| occurrence.index == 0;
             let split = found.known.partition_point(is_key);
             let key = found.known.get(..split).and_then(<[_]>::last).copied();

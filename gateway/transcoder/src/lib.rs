@@ -17,6 +17,7 @@ mod limits;
 mod mask;
 mod message;
 mod names;
+mod occurrences;
 mod options;
 mod percent;
 mod plan;

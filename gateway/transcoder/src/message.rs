@@ -98,7 +98,7 @@ impl<'s> Message<'s> {
     /// string that is not UTF-8 where the schema demands it; `out` is left as it was.
     pub fn canonical(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
         let start = out.len();
-        let written = canonical::write(self.types, self.id, wire, out);
+        let written = canonical::write(self.types, self.types.message(self.id), wire, out);
         written.map_err(|error| {
             out.truncate(start);
             *error

@@ -120,3 +120,79 @@ fn fields_have_two_names_unless_one_is_asked_for() {
         "{error}"
     );
 }
+
+const PROTO2: &str = r#"
+    syntax = "proto2";
+    package p;
+    enum E { ZERO = 0; ONE = 1; }
+    enum FromOne { FIRST = 1; SECOND = 2; }
+    message M {
+        optional E one = 1;
+        repeated E many = 2;
+        repeated E packed = 3 [packed = true];
+        map<string, E> map = 4;
+        oneof choice { int32 number = 5; E value = 6; }
+        optional M child = 7;
+        optional Set set = 8;
+        map<string, FromOne> from_one = 9;
+    }
+    message Set {
+        option message_set_wire_format = true;
+        extensions 4 to max;
+    }
+    message Member {
+        extend Set { optional Member member = 1000; }
+        optional int32 a = 1;
+    }
+"#;
+
+fn proto2() -> Schema {
+    Schema::compile(&testing::descriptor_set(&[("p.proto", PROTO2)])).unwrap()
+}
+
+fn json(wire: &[u8]) -> String {
+    let mut out = Vec::new();
+    let schema = proto2();
+    let message = schema.message("p.M").unwrap();
+    message.write_json(wire, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn numbers_that_a_closed_enum_does_not_name_are_no_values_in_json() {
+    let cases: [(&[u8], &str); 8] = [
+        (&[0x08, 5], "{}"),
+        (&[0x08, 1, 0x08, 5], r#"{"one":"ONE"}"#),
+        (&[0x10, 5, 0x10, 1, 0x10, 6], r#"{"many":["ONE"]}"#),
+        (&[0x1a, 3, 5, 1, 6], r#"{"packed":["ONE"]}"#),
+        (&[0x1a, 1, 5], "{}"),
+        (
+            &[
+                0x22, 5, 0x0a, 1, b'a', 0x10, 5, 0x22, 5, 0x0a, 1, b'b', 0x10, 1,
+            ],
+            r#"{"map":{"b":"ONE"}}"#,
+        ),
+        (&[0x28, 7, 0x30, 5], r#"{"number":7}"#),
+        (&[0x3a, 4, 0x08, 5, 0x28, 1], r#"{"child":{"number":1}}"#),
+    ];
+    for (wire, expected) in cases {
+        assert_eq!(json(wire), expected, "{wire:?}");
+    }
+    // An absent value is the first one of the enum.
+    assert_eq!(
+        json(&[0x4a, 3, 0x0a, 1, b'k']),
+        r#"{"fromOne":{"k":"FIRST"}}"#
+    );
+}
+
+#[test]
+fn members_of_a_message_set_are_extensions_in_json() {
+    let schema = proto2();
+    let message = schema.message("p.M").unwrap();
+    let text = r#"{"set":{"[p.Member.member]":{"a":5}}}"#;
+    let item = [0x42, 9, 0x0b, 0x10, 0xe8, 0x07, 0x1a, 2, 0x08, 5, 0x0c];
+    let mut wire = Vec::new();
+    message.read_json(text.as_bytes(), &mut wire).unwrap();
+    assert_eq!(wire, item);
+    assert_eq!(json(&item), text);
+}

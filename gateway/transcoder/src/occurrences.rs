@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::{ITEM, ITEM_MESSAGE, ITEM_TYPE};
 use crate::{
     encode::Seen,
     error::ResponseError,
@@ -10,18 +9,23 @@ use crate::{
     wire::{Read, Reader, WireType},
 };
 
+/// Field numbers of the group around a member of a message set, and of what is in it.
+pub(crate) const ITEM: u32 = 1;
+pub(crate) const ITEM_TYPE: u32 = 2;
+pub(crate) const ITEM_MESSAGE: u32 = 3;
+
 /// One occurrence of a known field.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Occurrence<'w> {
-    pub(super) index: usize,
+pub(crate) struct Occurrence<'w> {
+    pub(crate) index: usize,
     wire_type: WireType,
     /// In front of the value.
-    pub(super) value: Reader<'w>,
+    pub(crate) value: Reader<'w>,
 }
 
 /// One occurrence of something that the schema does not have.
 #[derive(Debug)]
-pub(super) enum Unknown<'w> {
+pub(crate) enum Unknown<'w> {
     /// Tag and value.
     Raw(&'w [u8]),
     /// Field number and value of a closed enum that came in a packed run.
@@ -29,19 +33,20 @@ pub(super) enum Unknown<'w> {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Found<'w> {
+pub(crate) struct Found<'w> {
     /// Sorted by field, otherwise in the order of the wire.
-    pub(super) known: Vec<Occurrence<'w>>,
+    pub(crate) known: Vec<Occurrence<'w>>,
     /// Members of oneofs that later ones have replaced.
-    pub(super) replaced: Vec<Occurrence<'w>>,
-    pub(super) unknown: Vec<Unknown<'w>>,
+    pub(crate) replaced: Vec<Occurrence<'w>>,
+    pub(crate) unknown: Vec<Unknown<'w>>,
 }
 
-/// Reads through all `parts`. What is inside of messages is not read yet.
-pub(super) fn collect<'w>(
+/// Reads through all `parts` for the fields that are wanted. What is inside of messages is not read yet.
+pub(crate) fn collect<'w>(
     types: &Types,
     plan: &MessagePlan,
     parts: &[&'w [u8]],
+    wants: impl Fn(usize) -> bool,
 ) -> Read<Found<'w>> {
     let mut found = Found::default();
     for part in parts {
@@ -64,12 +69,9 @@ pub(super) fn collect<'w>(
                     value,
                 }),
             };
-            found
-                .add(types, plan, item, raw)
-                .map_err(|error| match plan.by_number(number) {
-                    Some(index) => error.in_field(&plan.fields[index].json_name),
-                    None => error,
-                })?;
+            if item.is_none_or(|item| wants(item.index)) {
+                found.add(types, plan, item, raw)?;
+            }
         }
     }
     found.settle_oneofs(plan);
@@ -152,6 +154,17 @@ impl<'w> Found<'w> {
             self.unknown.push(Unknown::Raw(raw));
             return Ok(());
         };
+        self.sort(types, field, occurrence, raw)
+            .map_err(|error| error.in_field(&field.json_name))
+    }
+
+    fn sort(
+        &mut self,
+        types: &Types,
+        field: &FieldPlan,
+        occurrence: Occurrence<'w>,
+        raw: &'w [u8],
+    ) -> Read<()> {
         if field.is_utf8_checked {
             occurrence.check_utf8()?;
         }
@@ -215,8 +228,13 @@ fn has_named_value(types: &Types, id: EnumId, mut entry: Reader<'_>) -> Read<boo
 // === impl Occurrence ===
 
 impl<'w> Occurrence<'w> {
+    /// Whether the value is a packed run.
+    pub(crate) fn is_run(&self, field: &FieldPlan) -> bool {
+        is_run(field, self.wire_type)
+    }
+
     /// The bytes of a message or group.
-    pub(super) fn content(&self, field: &FieldPlan) -> Read<&'w [u8]> {
+    pub(crate) fn content(&self, field: &FieldPlan) -> Read<&'w [u8]> {
         let mut value = self.value;
         match self.wire_type {
             WireType::StartGroup => value.group(field.number),
@@ -232,7 +250,7 @@ impl<'w> Occurrence<'w> {
     }
 
     /// Calls `visit` in front of each scalar: of all in a packed run, else of the one. It has to read the scalar.
-    pub(super) fn each(
+    pub(crate) fn each(
         &self,
         field: &FieldPlan,
         mut visit: impl FnMut(&mut Reader<'w>) -> Read<()>,
