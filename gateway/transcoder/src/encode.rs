@@ -119,14 +119,14 @@ impl<'a> Encoder<'a> {
             }
         }
         if plan.is_message_set {
-            return self.into_items(plan, start);
+            return self.write_items(plan, start);
         }
         Ok(())
     }
 
     /// Gives the fields of a message set, written since `start`, their own form on the wire.
     #[cold]
-    fn into_items(&mut self, plan: &MessagePlan, start: usize) -> Done {
+    fn write_items(&mut self, plan: &MessagePlan, start: usize) -> Done {
         let fields = self.out.split_off(start);
         canonical::write(self.types, plan, &fields, self.out)
             .map_err(|error| self.fail(Rule::InvalidValue, error.description))
