@@ -1,17 +1,16 @@
 //! JSON text to protobuf wire bytes, in one pass over the text.
 
+mod repeated;
+mod scalars;
 mod seen;
 mod well_known;
-
-use std::borrow::Cow;
 
 use crate::{
     canonical,
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
-    plan::{EnumId, FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    scalar,
-    wire::{WireType, close, close_wide, open, open_wide, put_varint},
+    plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
+    wire::{WireType, close, open, put_varint},
 };
 
 pub(crate) use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
@@ -267,214 +266,6 @@ impl<'a> Encoder<'a> {
         self.message(id, &inner)
     }
 
-    fn list(&mut self, field: &FieldPlan) -> Done {
-        self.begin_array()?;
-        match (field.label, field.kind) {
-            (Label::Packed, _) => self.run(field),
-            (_, Kind::Message(id)) => self.messages(field, id),
-            _ => self.elements(field),
-        }
-    }
-
-    fn messages(&mut self, field: &FieldPlan, id: MessageId) -> Done {
-        let mut width = 1;
-        let mut index = 0;
-        while self.cursor.next_element(index == 0)? {
-            field.tag.put(self.out);
-            let at = open_wide(self.out, width);
-            self.refuse_null(field.kind)
-                .and_then(|()| self.message(id, &[]))
-                .map_err(|failure| failure.at_index(index))?;
-            width = close_wide(self.out, at, width);
-            index += 1;
-        }
-        Ok(())
-    }
-
-    fn elements(&mut self, field: &FieldPlan) -> Done {
-        let mut index = 0;
-        while self.cursor.next_element(index == 0)? {
-            let start = self.out.len();
-            field.tag.put(self.out);
-            let written = self.element(field);
-            if written.map_err(|failure| failure.at_index(index))? == Written::Nothing {
-                self.out.truncate(start);
-            }
-            index += 1;
-        }
-        Ok(())
-    }
-
-    fn run(&mut self, field: &FieldPlan) -> Done {
-        let start = self.out.len();
-        field.tag.put(self.out);
-        let at = open(self.out);
-        let mut index = 0;
-        while self.cursor.next_element(index == 0)? {
-            if let Err(failure) = self.element(field) {
-                return Err(failure.at_index(index));
-            }
-            index += 1;
-        }
-        if self.out.len() == at + 1 {
-            self.out.truncate(start);
-        } else {
-            close(self.out, at);
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn element(&mut self, field: &FieldPlan) -> Done<Written> {
-        self.refuse_null(field.kind)?;
-        self.value(field, &[])
-    }
-
-    #[inline]
-    fn refuse_null(&mut self, kind: Kind) -> Done {
-        if self.cursor.is_next(b'n') && !self.takes_null(kind) {
-            // What is no `null` either is a fault of another rule.
-            let mut ahead = self.cursor;
-            ahead.literal("null")?;
-            return Err(self.fail(Rule::InvalidValue, "null is no element"));
-        }
-        Ok(())
-    }
-
-    fn map(&mut self, field: &FieldPlan) -> Done {
-        self.begin_object()?;
-        let start = self.out.len();
-        let entry = field.message().map(|id| &self.types.message(id).fields);
-        let Some([key_field, value_field]) = entry.map(Vec::as_slice) else {
-            return Err(self.fail(Rule::InvalidValue, "the map's entry type is malformed"));
-        };
-        let mut keys = FirstKeys::new();
-        let mut count = 0;
-        while self.cursor.next_member(count == 0)? {
-            count += 1;
-            let key = self.cursor.key()?;
-            if let (Kind::String, Cow::Borrowed(key)) = (key_field.kind, &key)
-                && !keys.insert(key.as_bytes())
-            {
-                return Err(self.duplicate_key());
-            }
-            let entry = self.out.len();
-            field.tag.put(self.out);
-            let at = open(self.out);
-            key_field.tag.put(self.out);
-            scalar::put_text(self.types, key_field.kind, &key, self.out)
-                .map_err(|reason| self.fail(Rule::InvalidValue, reason).at_key(&key))?;
-            value_field.tag.put(self.out);
-            let written = self.element(value_field);
-            match written.map_err(|failure| failure.at_key(&key))? {
-                Written::Nothing => self.out.truncate(entry),
-                _ => close(self.out, at),
-            }
-        }
-        if keys.is_all(count) {
-            return Ok(());
-        }
-        match has_duplicate_key(self.out.get(start..).unwrap_or_default(), key_field.kind) {
-            Ok(false) => Ok(()),
-            _ => Err(self.duplicate_key()),
-        }
-    }
-
-    #[cold]
-    fn duplicate_key(&self) -> Failure {
-        self.fail(Rule::Duplicate, "a key of the map comes twice")
-    }
-
-    #[inline]
-    fn scalar(&mut self, kind: Kind) -> Done<Written> {
-        match kind {
-            Kind::String if self.cursor.is_next(b'"') => self.string().map(Written::from),
-            Kind::Enum(id) => self.enumeration(id),
-            Kind::String | Kind::Bytes | Kind::Bool => self.other(kind),
-            _ => self.number(kind),
-        }
-    }
-
-    #[inline]
-    fn number(&mut self, kind: Kind) -> Done<Written> {
-        let is_quoted = self.cursor.is_next(b'"');
-        let at = self.cursor.position();
-        let put = if is_quoted {
-            match self.cursor.quoted_number() {
-                Some(number) => scalar::put_number(kind, number, self.out),
-                None => scalar::put_number_text(kind, &self.cursor.string()?, self.out),
-            }
-        } else {
-            match self.cursor.peek()? {
-                Token::Number => scalar::put_number(kind, self.cursor.number()?, self.out),
-                token => return Err(self.mismatch(kind, token)),
-            }
-        };
-        match put {
-            Ok(is_default) => Ok(is_default.into()),
-            Err(reason) => Err(invalid(reason, at)),
-        }
-    }
-
-    fn other(&mut self, kind: Kind) -> Done<Written> {
-        let token = self.cursor.peek()?;
-        let at = self.cursor.position();
-        match (kind, token) {
-            (Kind::Bytes, Token::String) => {
-                match scalar::put_base64(&self.cursor.string()?, self.out) {
-                    Ok(is_default) => Ok(is_default.into()),
-                    Err(reason) => Err(invalid(reason, at)),
-                }
-            }
-            (Kind::Bool, Token::True | Token::False) => {
-                let value = token == Token::True;
-                self.cursor.literal(if value { "true" } else { "false" })?;
-                Ok(scalar::put_bool(value, self.out).into())
-            }
-            _ => Err(self.mismatch(kind, token)),
-        }
-    }
-
-    /// Whether the string is empty.
-    #[inline]
-    fn string(&mut self) -> Done<bool> {
-        if let Some(length) = self.cursor.put_plain_string(self.out)? {
-            return Ok(length == 0);
-        }
-        let at = open(self.out);
-        self.cursor.string_into(self.out)?;
-        close(self.out, at);
-        Ok(false)
-    }
-
-    #[inline]
-    fn enumeration(&mut self, id: EnumId) -> Done<Written> {
-        let token = self.cursor.peek()?;
-        let at = self.cursor.position();
-        let put = match token {
-            Token::String => {
-                let name = self.cursor.string()?;
-                match scalar::put_enum_name(self.types, id, &name, self.out) {
-                    Err(_) if self.types.options.json.ignore_unknown_fields => {
-                        return Ok(Written::Nothing);
-                    }
-                    put => put,
-                }
-            }
-            Token::Number => scalar::put_enum_number(self.cursor.number()?, self.out),
-            Token::Null if self.types.enums[id].is_null => {
-                self.cursor.literal("null")?;
-                self.out.push(0);
-                Ok(true)
-            }
-            _ => return Err(self.mismatch(Kind::Enum(id), token)),
-        };
-        match put {
-            Ok(is_default) => Ok(is_default.into()),
-            Err(reason) => Err(invalid(reason, at)),
-        }
-    }
-
     /// Whether `null` is a value of the type, and not the absence of one.
     fn takes_null(&self, kind: Kind) -> bool {
         match kind {
@@ -509,21 +300,6 @@ impl<'a> Encoder<'a> {
                 Err(self.fail(Rule::InvalidValue, text))
             }
         }
-    }
-
-    #[cold]
-    fn mismatch(&self, kind: Kind, found: Token) -> Failure {
-        let expected = match kind {
-            Kind::Bool => "a boolean",
-            Kind::String => "a string",
-            Kind::Bytes => "base64 in a string",
-            Kind::Enum(_) => "the name or number of an enum value",
-            _ => "a number",
-        };
-        self.fail(
-            Rule::InvalidValue,
-            format!("expected {expected}, found {}", found.name()),
-        )
     }
 
     /// A failure at the reader's position: in front of the value, unless some of it is read already.

@@ -52,26 +52,35 @@ fn high_word(high: &mut Vec<u64>, place: usize) -> &mut u64 {
 /// Maps up to this size are compared pair by pair, without an allocation.
 const FEW: usize = 8;
 
-/// The first few keys of a map, compared as they come: most maps have no more.
+/// Keys of a map that are remembered on the stack. Most maps have no more.
+const FIRST: usize = 32;
+
+/// The first keys of a map, compared as they come.
 #[derive(Debug)]
 pub(crate) struct FirstKeys<'a> {
-    keys: [&'a [u8]; FEW],
+    keys: [&'a [u8]; FIRST],
     count: usize,
+    /// One bit for each key, by its hash: as long as it is unset, no equal key can have been there.
+    filter: u64,
 }
 
 impl<'a> FirstKeys<'a> {
     #[inline]
     pub(crate) fn new() -> Self {
         FirstKeys {
-            keys: [&[]; FEW],
+            keys: [&[]; FIRST],
             count: 0,
+            filter: 0,
         }
     }
 
-    /// Whether no key before was equal. Of what comes behind the first few, nothing is known: see [`FirstKeys::is_all`].
+    /// Whether no key before was equal. Of what comes behind the first ones, nothing is known: see [`FirstKeys::is_all`].
     #[inline]
     pub(crate) fn insert(&mut self, key: &'a [u8]) -> bool {
-        let is_new = !self.keys.iter().take(self.count).any(|known| *known == key);
+        let bit = bit_of(key);
+        let is_new =
+            self.filter & bit == 0 || !self.keys.iter().take(self.count).any(|known| *known == key);
+        self.filter |= bit;
         if let Some(place) = self.keys.get_mut(self.count) {
             *place = key;
         }
@@ -82,8 +91,21 @@ impl<'a> FirstKeys<'a> {
     /// Whether all keys of a map of `count` entries have been compared.
     #[inline]
     pub(crate) fn is_all(&self, count: usize) -> bool {
-        self.count == count && count <= FEW
+        self.count == count && count <= FIRST
     }
+}
+
+/// One of 64 bits, by the length and the last bytes, in which keys of one map mostly differ.
+#[inline]
+fn bit_of(key: &[u8]) -> u64 {
+    let word = match key.last_chunk() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => key
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let hash = (word ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    1 << (hash >> 58)
 }
 
 /// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
@@ -162,6 +184,22 @@ mod tests {
             let mut absent = entries;
             absent.extend([0x0a, 0]);
             assert_eq!(has_duplicate_key(&absent, Kind::Int32), Ok(true), "{count}");
+        }
+    }
+
+    #[test]
+    fn first_keys_are_told_apart_until_there_are_too_many() {
+        let names: Vec<String> = (0..40).map(|n| format!("a longer key {n}")).collect();
+        for count in [1, 2, FIRST, FIRST + 1, names.len()] {
+            let mut keys = FirstKeys::new();
+            for name in &names[..count] {
+                assert!(keys.insert(name.as_bytes()));
+            }
+            assert_eq!(keys.is_all(count), count <= FIRST);
+            assert!(!keys.is_all(count + 1));
+            for name in &names[..count.min(FIRST)] {
+                assert!(!keys.insert(name.as_bytes()));
+            }
         }
     }
 }

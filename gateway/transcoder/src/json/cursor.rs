@@ -1,12 +1,13 @@
 //! The pull reader: it hands out one token at a time and never builds a tree.
 
+mod strings;
+
 use std::borrow::Cow;
 
-use super::{Key, Number, scan};
+use super::{Key, Number};
 use crate::{
     error::{Failure, RequestError, Rule},
     limits::MAX_DEPTH,
-    wire::put_prefix,
 };
 
 /// A position in a JSON text. Copying it is how a reader looks ahead and comes back.
@@ -285,144 +286,6 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
-    /// A string; borrowed from the text unless it has escapes.
-    #[inline]
-    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Failure> {
-        match self.plain_string()? {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.escaped_string().map(Cow::Owned),
-        }
-    }
-
-    #[cold]
-    fn escaped_string(&mut self) -> Result<String, Failure> {
-        let mut decoded = Vec::new();
-        self.string_into(&mut decoded)?;
-        String::from_utf8(decoded).map_err(|_| self.error("malformed string"))
-    }
-
-    /// A string without escapes; `None`, with nothing read, if there are some.
-    #[inline]
-    pub(crate) fn plain_string(&mut self) -> Result<Option<&'a str>, Failure> {
-        let start = self.position + 1;
-        let length = self.plain_extent()?;
-        if let Some(length) = length {
-            self.position = start + length + 1;
-            Ok(Some(self.slice(start, start + length)))
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// Appends the length and the content of a string without escapes, and returns the length; `None`, with nothing read, if
-    /// there are some.
-    #[inline]
-    pub(crate) fn put_plain_string(&mut self, out: &mut Vec<u8>) -> Result<Option<usize>, Failure> {
-        let Some(length) = self.plain_extent()? else {
-            return Ok(None);
-        };
-        crate::wire::put_varint(out, length as u64);
-        self.position += 1;
-        put_prefix(out, self.rest(), length);
-        self.position += length + 1;
-        Ok(Some(length))
-    }
-
-    /// The length of the next string, if it has no escapes.
-    #[inline]
-    fn plain_extent(&mut self) -> Result<Option<usize>, Failure> {
-        let Some((b'"', rest)) = self.rest().split_first() else {
-            return self.far_plain_extent();
-        };
-        let length = scan::plain_length(rest);
-        match rest.get(length) {
-            Some(b'"') => Ok(Some(length)),
-            Some(b'\\') => Ok(None),
-            _ => Err(self.bad_string(self.position + 1 + length)),
-        }
-    }
-
-    #[cold]
-    fn far_plain_extent(&mut self) -> Result<Option<usize>, Failure> {
-        match self.next_behind_space() {
-            Some(b'"') => self.plain_extent(),
-            _ => Err(self.expected("a string")),
-        }
-    }
-
-    #[cold]
-    fn bad_string(&mut self, at: usize) -> Failure {
-        self.position = at;
-        self.error(match self.byte() {
-            Some(_) => "control character in a string",
-            None => "the body ends inside a string",
-        })
-    }
-
-    /// Appends the decoded content of a string.
-    pub(crate) fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
-        self.expect(b'"', "a string")?;
-        loop {
-            let rest = self.rest();
-            let length = scan::plain_length(rest);
-            put_prefix(out, rest, length);
-            match rest.get(length) {
-                Some(b'"') => {
-                    self.position += length + 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.position += length + 1,
-                _ => return Err(self.bad_string(self.position + length)),
-            }
-            let mut buffer = [0; 4];
-            out.extend_from_slice(self.escape()?.encode_utf8(&mut buffer).as_bytes());
-        }
-    }
-
-    fn escape(&mut self) -> Result<char, Failure> {
-        let byte = self.byte();
-        self.position += 1;
-        match byte {
-            Some(plain @ (b'"' | b'\\' | b'/')) => Ok(char::from(plain)),
-            Some(b'b') => Ok('\u{8}'),
-            Some(b'f') => Ok('\u{c}'),
-            Some(b'n') => Ok('\n'),
-            Some(b'r') => Ok('\r'),
-            Some(b't') => Ok('\t'),
-            Some(b'u') => self.unicode(),
-            _ => {
-                self.position -= 1;
-                Err(self.error("unknown escape in a string"))
-            }
-        }
-    }
-
-    fn unicode(&mut self) -> Result<char, Failure> {
-        let high = self.hex4()?;
-        let is_pair = (0xd800..0xdc00).contains(&high)
-            && self.slice(self.position, self.position + 2) == "\\u";
-        let code = if is_pair {
-            self.position += 2;
-            match self.hex4()? {
-                low @ 0xdc00..=0xdfff => 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00),
-                _ => high,
-            }
-        } else {
-            high
-        };
-        char::from_u32(code).ok_or_else(|| self.error("lone surrogate in a string"))
-    }
-
-    fn hex4(&mut self) -> Result<u32, Failure> {
-        let digits = self.slice(self.position, self.position + 4);
-        // The parser alone would take a sign.
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let code = u32::from_str_radix(digits, 16).ok().filter(|_| is_hex);
-        let code = code.ok_or_else(|| self.error("malformed \\u escape"))?;
-        self.position += 4;
-        Ok(code)
-    }
-
     /// Passes over a value, checking all of it.
     pub(crate) fn skip_value(&mut self) -> Result<(), Failure> {
         match self.peek()? {
@@ -459,23 +322,6 @@ impl<'a> Cursor<'a> {
         }
         self.skip_string()?;
         self.expect(b':', "':'")
-    }
-
-    fn skip_string(&mut self) -> Result<(), Failure> {
-        self.expect(b'"', "a string")?;
-        loop {
-            let rest = self.rest();
-            let length = scan::plain_length(rest);
-            match rest.get(length) {
-                Some(b'"') => {
-                    self.position += length + 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.position += length + 1,
-                _ => return Err(self.bad_string(self.position + length)),
-            }
-            self.escape()?;
-        }
     }
 
     /// Refuses anything but white space behind the value.

@@ -22,13 +22,16 @@ pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
 }
 
 fn put_checked(bytes: &[u8], out: &mut Vec<u8>) -> bool {
-    match simdutf8::basic::from_utf8(bytes) {
-        Ok(text) => {
-            put_string(text, out);
-            true
-        }
-        Err(_) => false,
+    // Vectors pay off for longer texts.
+    let text = match bytes.len() {
+        0..64 => std::str::from_utf8(bytes).ok(),
+        _ => simdutf8::basic::from_utf8(bytes).ok(),
+    };
+    let is_text = text.is_some();
+    if let Some(text) = text {
+        put_string(text, out);
     }
+    is_text
 }
 
 /// Appends a quoted string.

@@ -16,10 +16,9 @@ impl Decoder<'_> {
             Shape::Timestamp => self.time(wire, wkt::write_timestamp),
             Shape::Duration => self.time(wire, wkt::write_duration),
             Shape::FieldMask => self.field_mask(wire),
+            Shape::Wrapper => self.wrapper(plan, wire, depth),
             // One field, which stands for the whole message.
-            Shape::Wrapper | Shape::Struct | Shape::ListValue => {
-                self.only(plan, 0, wire, depth, All)
-            }
+            Shape::Struct | Shape::ListValue => self.only(plan, 0, wire, depth, All),
             // Only the struct or list around a value counts as a level, as it does in JSON.
             Shape::Value => self.value(plan, wire, depth.saturating_sub(1)),
             Shape::Any => {
@@ -32,6 +31,22 @@ impl Decoder<'_> {
             }
             Shape::Object | Shape::Empty => self.members(plan, wire, depth, All),
         }
+    }
+
+    /// The value alone; nothing but it is in the message, mostly.
+    fn wrapper(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
+        let start = self.out.len();
+        if let Some(field) = plan.fields.first()
+            && let Some(rest) = field.tag.strip(wire)
+        {
+            let mut reader = Reader::new(rest);
+            self.scalar(field.kind, &mut reader)?;
+            if reader.rest.is_empty() {
+                return Ok(());
+            }
+            self.out.truncate(start);
+        }
+        self.only(plan, 0, wire, depth, All)
     }
 
     #[inline]
