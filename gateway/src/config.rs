@@ -68,6 +68,7 @@ impl Config {
     pub(crate) fn transcoding(&self) -> transcoder::Options {
         let mut options = transcoder::Options::default();
         options.json.strict_names = self.strict_names;
+        options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }
 

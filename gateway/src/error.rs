@@ -1,6 +1,6 @@
 //! What goes wrong at the gateway, and how every failure looks to a caller of the JSON API (`google.rpc.Status`, AIP-193).
 
-use chassis::error::Fault;
+use chassis::error::{Fault, Violation};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use tonic::body::Body;
@@ -12,7 +12,7 @@ use transcoder::{RequestError, ResponseError, RouteError, Schema};
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
-    /// Where HTTP has a finer word than the gRPC code: 405, 406, 413, 415.
+    /// Where HTTP has a finer word than the gRPC code: 405, 406, 413, 414, 415.
     http: Option<StatusCode>,
     allow: Option<HeaderValue>,
 }
@@ -26,8 +26,9 @@ impl Failure {
     }
 
     pub(crate) fn unsupported_media_type(found: &str) -> Self {
-        let message =
-            format!("the content type `{found}` is not taken here, `application/json` is");
+        let message = format!(
+            "the content type `{found}` is not taken here; `application/json` is, and forms and protobuf are"
+        );
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
     }
@@ -126,6 +127,12 @@ impl From<RouteError> for Failure {
         match error {
             RouteError::NotFound => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
             RouteError::BadPath { .. } => Fault::invalid_argument("BAD_PATH", message).into(),
+            RouteError::PathTooLong { .. } => {
+                let fault = Fault::invalid_argument("PATH_TOO_LONG", message);
+                Self::http(StatusCode::URI_TOO_LONG, fault)
+            }
+            // Only where the options ask for redirects, which this gateway's don't.
+            RouteError::Redirect { .. } => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
             RouteError::MethodNotAllowed { allow } => {
                 let methods: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
                 let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
@@ -141,13 +148,14 @@ impl From<RouteError> for Failure {
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
-        let fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
-        if error.path.is_empty() {
-            fault
-        } else {
-            fault.violation(error.path, error.description)
+        let mut fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
+        if !error.violations.is_empty() {
+            let listed = error.violations.listed.into_iter();
+            fault.violations = listed.map(Violation::from).collect();
+        } else if !error.path.is_empty() {
+            fault = fault.violation(error.path, error.description);
         }
-        .into()
+        fault.into()
     }
 }
 

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tonic::Code;
 use tonic::body::Body;
-use transcoder::{Match, MethodKind, Route, RouteError};
+use transcoder::{Content, Match, MethodKind, Route, RouteError};
 
 use crate::call::{self, Call};
 use crate::catalog::Catalog;
@@ -120,9 +120,10 @@ impl Exchange<'_> {
                 .route()
                 .encode_upload_chunk(&self.read(body).await?, &mut frame);
         } else {
-            expect_json(&self.head.headers, &body)?;
+            let content = content(&self.head.headers, &body)?;
             let body = self.read(body).await?;
-            self.matched.encode_request(query, &body, &mut frame)?;
+            self.matched
+                .encode_request_as(content, query, &body, &mut frame)?;
         }
         Ok(call::end_frame(frame)?)
     }
@@ -181,23 +182,11 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure>
         .map_err(|_| Failure::bad_header("content-type", "ASCII"))
 }
 
-/// A body without content type is taken for JSON; without a body the type says nothing.
-fn expect_json(headers: &HeaderMap, body: &Body) -> Result<(), Failure> {
-    let Some(content_type) = content_type(headers)? else {
-        return Ok(());
-    };
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    let is_json =
-        essence == JSON || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if is_json || essence.is_empty() || body.is_end_stream() {
-        Ok(())
-    } else {
-        Err(Failure::unsupported_media_type(&essence))
+/// How the body is written. One without content type is taken for JSON; without a body the type says nothing.
+fn content(headers: &HeaderMap, body: &Body) -> Result<Content, Failure> {
+    match Content::of(content_type(headers)?.unwrap_or_default()) {
+        Err(_) if body.is_end_stream() => Ok(Content::Json),
+        other => other.map_err(|error| Failure::unsupported_media_type(&error.found)),
     }
 }
 
@@ -223,23 +212,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_recognised_by_its_media_type() {
+    fn content_type_matters_only_with_a_body() {
         for (content_type, expected) in [
-            ("application/json", true),
-            ("application/json; charset=utf-8", true),
-            ("application/merge-patch+json", true),
-            ("text/plain", false),
-            ("application/x-www-form-urlencoded", false),
+            ("application/json; charset=utf-8", Some(Content::Json)),
+            ("application/x-www-form-urlencoded", Some(Content::Form)),
+            ("application/x-protobuf", Some(Content::Protobuf)),
+            ("text/plain", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             let body = Body::new(Full::from("x"));
-            assert_eq!(
-                expect_json(&headers, &body).is_ok(),
-                expected,
-                "{content_type}"
-            );
-            assert!(expect_json(&headers, &Body::empty()).is_ok());
+            assert_eq!(content(&headers, &body).ok(), expected, "{content_type}");
+            assert!(content(&headers, &Body::empty()).is_ok());
         }
     }
 }

@@ -6,6 +6,7 @@ mod conformance;
 mod demo;
 mod down;
 mod events;
+mod fuzz;
 mod sqlx;
 mod status;
 mod test;
@@ -59,6 +60,8 @@ enum Verb {
     /// Runs official conformance suites against what this checkout builds
     #[command(subcommand)]
     Conformance(conformance::Verb),
+    /// Runs the fuzz targets of the transcoder; exits with 1 on a finding
+    Fuzz(fuzz::Args),
     /// Rewrites the offline data of the SQL of one crate
     Sqlx(sqlx::Args),
     /// Runs everything that CI runs: format, lints, dependencies, tests
@@ -98,6 +101,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Verify(verb) => verify::verify(verb).await,
             Verb::Bench(verb) => bench::bench(verb),
             Verb::Conformance(verb) => conformance::conformance(verb).await,
+            Verb::Fuzz(args) => fuzz::fuzz(&args),
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Pid, geteuid, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,17 @@ fn raw(pid: u32) -> io::Result<Pid> {
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
+/// The CPU time that a running process has used so far; `None` where the system has no cheap way to ask.
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    // proc(5): of the fields behind the command, the 12th and the 13th are the ticks in user mode and in the kernel.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let millis = (ticks()? + ticks()?) * 1000 / rustix::param::clock_ticks_per_second();
+    Some(Duration::from_millis(millis))
+}
+
 #[cfg(target_os = "linux")]
 fn birth(pid: u32) -> Option<String> {
     // proc(5): the command in parentheses may hold anything, so fields are counted from the last one;
@@ -133,6 +145,17 @@ fn birth(pid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn cpu_time_grows_with_work() {
+        let own = || cpu_time(std::process::id()).unwrap();
+        let before = own();
+        while own() == before {
+            std::hint::black_box((0..10_000u64).sum::<u64>());
+        }
+        assert_eq!(cpu_time(u32::MAX), None);
+    }
 
     #[test]
     fn a_process_that_ended_is_not_alive_even_while_it_is_a_zombie() {

@@ -56,6 +56,85 @@ async fn head_has_the_headers_of_get() {
 }
 
 #[tokio::test]
+async fn forms_and_protobuf_say_the_same_as_json() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let json = gateway
+        .post(
+            "/v1/greetings",
+            "application/json",
+            r#"{"name":"Ada","times":2}"#,
+        )
+        .await;
+    assert_eq!(json.status, 200, "{:?}", json.body);
+    for (content_type, body) in [
+        (
+            "application/x-www-form-urlencoded",
+            &b"name=Ada&times=2"[..],
+        ),
+        ("application/x-protobuf", b"\x0a\x03Ada\x10\x02"),
+    ] {
+        let other = gateway.post("/v1/greetings", content_type, body).await;
+        assert_eq!(other.json()["text"], json.json()["text"], "{content_type}");
+    }
+    gateway
+        .post("/v1/greetings", "application/x-protobuf", &b"\x0a"[..])
+        .await
+        .assert_error(400, Code::InvalidArgument, "INVALID_PROTOBUF");
+}
+
+#[tokio::test]
+async fn streams_that_the_gateway_does_not_carry_yet_are_unimplemented() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    gateway
+        .post("/v1/chats", "application/json", "{}")
+        .await
+        .assert_error(501, Code::Unimplemented, "NOT_IMPLEMENTED");
+}
+
+#[tokio::test]
+async fn broken_rules_of_the_contract_are_all_told_as_services_tell_them() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+
+    let long = "x".repeat(101);
+    let path = format!("/v1/greetings/{long}?times=101");
+    let body = format!(r#"{{"name":"{long}","times":101}}"#);
+    for reply in [
+        gateway.get(&path).await,
+        gateway
+            .post("/v1/greetings", "application/json", body)
+            .await,
+    ] {
+        reply.assert_error(400, Code::InvalidArgument, "INVALID_FIELD");
+        let json = reply.json();
+        assert_eq!(
+            json["message"],
+            "name: must have at most 100 bytes (and 1 more)"
+        );
+        assert_eq!(
+            json["details"][1],
+            json!({
+                "@type": "type.googleapis.com/google.rpc.BadRequest",
+                "fieldViolations": [
+                    {
+                        "field": "name",
+                        "description": "must have at most 100 bytes",
+                        "reason": "string.max_bytes",
+                    },
+                    {
+                        "field": "times",
+                        "description": "must be at least 0 and at most 100",
+                        "reason": "int32.gte_lte",
+                    },
+                ],
+            })
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_the_gateway_refuses_is_a_status_in_json() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&[upstream.address], &[("max_body_bytes", "100")]).await;
@@ -80,6 +159,10 @@ async fn what_the_gateway_refuses_is_a_status_in_json() {
         .get("/v1/greetings/%zz")
         .await
         .assert_error(400, Code::InvalidArgument, "BAD_PATH");
+    gateway
+        .get(&"/a".repeat(100))
+        .await
+        .assert_error(414, Code::InvalidArgument, "PATH_TOO_LONG");
     gateway.get("/v1/greetings/a?time=1").await.assert_error(
         400,
         Code::InvalidArgument,

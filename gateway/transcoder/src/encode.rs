@@ -31,6 +31,8 @@ pub(crate) struct Pin<'a> {
     pub(crate) fields: &'a [usize],
     /// Tag and value of the scalar; empty for the default of a field without presence.
     pub(crate) wire: &'a [u8],
+    /// Whether another value in the body is dropped instead of refused.
+    pub(crate) is_silent: bool,
 }
 
 type Done<T = ()> = Result<T, Failure>;
@@ -223,7 +225,7 @@ impl<'a> Encoder<'a> {
             _ => self.out.truncate(start),
         }
         if let Some(pin) = leaf {
-            if self.out.get(start..) != Some(pin.wire) {
+            if !pin.is_silent && self.out.get(start..) != Some(pin.wire) {
                 let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
                 return Err(failure.offset(at));
             }
@@ -260,7 +262,7 @@ impl<'a> Encoder<'a> {
             .iter()
             .map(|pin| Pin {
                 fields: &pin.fields[1..],
-                wire: pin.wire,
+                ..*pin
             })
             .collect();
         self.message(id, &inner)

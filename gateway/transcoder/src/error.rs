@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::limits::MAX_SHOWN_CHARS;
+use crate::{limits::MAX_SHOWN_CHARS, validate::Violations};
 
 /// What stops a descriptor set from being compiled: every problem, not only the first.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,19 @@ pub enum RouteError {
         /// What the `Allow` header lists, sorted by name.
         allow: Vec<http::Method>,
     },
-    /// The path itself is malformed or over a bound (400).
+    /// The path matches without the slash at its end (308).
+    #[error("the path is {location:?}, without a slash at the end")]
+    Redirect {
+        /// The raw path that matches; the caller adds the query of the request.
+        location: String,
+    },
+    /// The path is over a bound (414).
+    #[error("bad path: {reason}")]
+    PathTooLong {
+        /// Which bound.
+        reason: &'static str,
+    },
+    /// The path itself is malformed (400).
     #[error("bad path: {reason}")]
     BadPath {
         /// What is wrong with it.
@@ -71,6 +83,8 @@ pub enum RouteError {
 pub enum Rule {
     /// The body is not JSON (RFC 8259), or not UTF-8.
     Syntax,
+    /// The body is not protobuf wire format, or holds a string that is not UTF-8.
+    Protobuf,
     /// A JSON value has the wrong type, format or range for its field.
     InvalidValue,
     /// No field has this name, or it can't be set from here.
@@ -83,6 +97,8 @@ pub enum Rule {
     UnexpectedBody,
     /// A bound of this crate is exceeded.
     LimitExceeded,
+    /// The message is well formed and breaks validation rules of its contract.
+    Violation,
 }
 
 impl Rule {
@@ -90,12 +106,14 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Rule::Syntax => "INVALID_JSON",
+            Rule::Protobuf => "INVALID_PROTOBUF",
             Rule::InvalidValue => "INVALID_VALUE",
             Rule::UnknownField => "UNKNOWN_FIELD",
             Rule::Duplicate => "DUPLICATE_FIELD",
             Rule::PathConflict => "PATH_CONFLICT",
             Rule::UnexpectedBody => "UNEXPECTED_BODY",
             Rule::LimitExceeded => "LIMIT_EXCEEDED",
+            Rule::Violation => "INVALID_FIELD",
         }
     }
 }
@@ -111,12 +129,18 @@ pub struct RequestError {
     pub description: String,
     /// Byte offset into the JSON body, where the body is at fault.
     pub offset: Option<usize>,
+    /// Every validation rule that is broken, the first of which is the one above; empty unless the rule is
+    /// [`Rule::Violation`].
+    pub violations: Violations,
 }
 
 impl std::error::Error for RequestError {}
 
 impl fmt::Display for RequestError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.violations.is_empty() {
+            return write!(formatter, "{}", self.violations);
+        }
         if !self.path.is_empty() {
             write!(formatter, "{}: ", self.path)?;
         }
@@ -139,6 +163,7 @@ impl RequestError {
             rule,
             description: description.into(),
             offset: None,
+            violations: Violations::default(),
         })
     }
 
@@ -150,25 +175,34 @@ impl RequestError {
 
     /// Puts one more element in front of the path, as the error leaves the value of field `name`.
     #[cold]
-    pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Failure {
-        prepend(&mut self.path, name);
-        self
+    pub(crate) fn in_field(self: Box<Self>, name: &str) -> Failure {
+        match name.char_indices().nth(MAX_SHOWN_CHARS) {
+            Some((end, _)) => self.within(&format!("{}…", name.get(..end).unwrap_or_default())),
+            None => self.within(name),
+        }
     }
 
     #[cold]
-    pub(crate) fn at_index(mut self: Box<Self>, index: usize) -> Failure {
-        insert(&mut self.path, &format!("[{index}]"));
-        self
+    pub(crate) fn at_index(self: Box<Self>, index: usize) -> Failure {
+        self.within(&format!("[{index}]"))
     }
 
     #[cold]
-    pub(crate) fn at_key(mut self: Box<Self>, key: &str) -> Failure {
+    pub(crate) fn at_key(self: Box<Self>, key: &str) -> Failure {
         let shown = key.char_indices().nth(MAX_SHOWN_CHARS);
-        let element = match shown.and_then(|(end, _)| key.get(..end)) {
-            Some(start) => format!("[\"{}…\"]", start.escape_debug()),
-            None => format!("[{key:?}]"),
-        };
-        insert(&mut self.path, &element);
+        match shown.and_then(|(end, _)| key.get(..end)) {
+            Some(start) => self.within(&format!("[\"{}…\"]", start.escape_debug())),
+            None => self.within(&format!("[{key:?}]")),
+        }
+    }
+
+    /// Names and keys come cut to what is worth showing: a hostile one may be as long as its body, and is copied on every level
+    /// that the error passes.
+    fn within(mut self: Box<Self>, element: &str) -> Failure {
+        prepend(&mut self.path, element);
+        for violation in &mut self.violations.listed {
+            prepend(&mut violation.path, element);
+        }
         self
     }
 }
@@ -216,19 +250,7 @@ impl From<Box<ResponseError>> for ResponseError {
     }
 }
 
-/// Puts `element` in front, cut to what is worth showing: a hostile key may be as long as its body, and is copied on every level
-/// that the error passes.
 fn prepend(path: &mut String, element: &str) {
-    match element.char_indices().nth(MAX_SHOWN_CHARS) {
-        Some((end, _)) => insert(
-            path,
-            &format!("{}…", element.get(..end).unwrap_or_default()),
-        ),
-        None => insert(path, element),
-    }
-}
-
-fn insert(path: &mut String, element: &str) {
     if !path.is_empty() && !path.starts_with('[') {
         path.insert(0, '.');
     }

@@ -33,6 +33,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod upload;
+mod validate;
 mod wire;
 mod wkt;
 
@@ -40,11 +41,18 @@ pub use accept::accepts;
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
 pub use fields::Fields;
 pub use limits::{
-    MAX_DEPTH, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS,
-    MAX_QUERY_VALUE_BYTES,
+    MAX_BODY_VALUES, MAX_DEPTH, MAX_MASK_BYTES, MAX_PATH_BYTES, MAX_PATH_SEGMENTS,
+    MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, MAX_ROUTE_STEPS, MAX_VIOLATIONS,
 };
 pub use message::Message;
-pub use options::{EmitDefaults, JsonOptions, Options};
+pub use options::{
+    BindingConflict, Clock, DefaultBindings, DuplicateQuery, EmitDefaults, HttpOptions, HttpRule,
+    JsonOptions, Options, PathDecoding, TrailingSlash, UnexpectedBody, UnknownQuery,
+    ValidationOptions,
+};
+pub use query::SystemParameters;
+pub use request::{BoundField, Content, Source, UnsupportedMediaType};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};
+pub use validate::{Malformed, Validator, Violation, Violations};

@@ -1,8 +1,9 @@
 //! AIP-134: a PATCH without an update mask means the fields that its body names.
 
 use crate::{
-    error::Failure,
+    error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
+    limits::MAX_MASK_BYTES,
     plan::{FieldPlan, MessageId, Shape, Types},
     wire::{close, open, put_varint},
     wkt,
@@ -25,47 +26,65 @@ pub(crate) fn put(
     let at = open(out);
     if body.iter().any(|byte| !byte.is_ascii_whitespace()) && cursor.peek()? == Token::Object {
         let mut path = String::new();
-        put_paths(types, id, &mut cursor, &mut path, out)?;
+        let names = Mask { types, start: at };
+        names.put_paths(id, &mut cursor, &mut path, out)?;
     }
     close(out, at);
     Ok(())
 }
 
-fn put_paths(
-    types: &Types,
-    id: MessageId,
-    cursor: &mut Cursor<'_>,
-    path: &mut String,
-    out: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let plan = types.message(id);
-    cursor.begin_object()?;
-    let mut is_first = true;
-    while let Some(key) = cursor.next_key(is_first)? {
-        is_first = false;
-        // The body has been encoded before: a key that is unknown here was allowed to be ignored there.
-        let Some(index) = plan.by_name(&key, usize::MAX) else {
-            cursor.skip_value()?;
-            continue;
-        };
-        let field = &plan.fields[index];
-        let length = path.len();
-        if length > 0 {
-            path.push('.');
-        }
-        path.push_str(&field.name);
-        match inner_object(types, field) {
-            Some(inner) if has_members(*cursor)? => put_paths(types, inner, cursor, path, out)?,
-            _ => {
+struct Mask<'t> {
+    types: &'t Types,
+    /// Where in the output the paths begin.
+    start: usize,
+}
+
+// === impl Mask ===
+
+impl Mask<'_> {
+    /// Nests as deep as the cursor lets JSON nest.
+    fn put_paths(
+        &self,
+        id: MessageId,
+        cursor: &mut Cursor<'_>,
+        path: &mut String,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let plan = self.types.message(id);
+        cursor.begin_object()?;
+        let mut is_first = true;
+        while let Some(key) = cursor.next_key(is_first)? {
+            is_first = false;
+            // The body has been encoded before: a key that is unknown here was allowed to be ignored there.
+            let Some(index) = plan.by_name(&key, usize::MAX) else {
                 cursor.skip_value()?;
-                out.push(wkt::PATHS_TAG);
-                put_varint(out, path.len() as u64);
-                out.extend_from_slice(path.as_bytes());
+                continue;
+            };
+            let field = &plan.fields[index];
+            let length = path.len();
+            if length > 0 {
+                path.push('.');
             }
+            path.push_str(&field.name);
+            match inner_object(self.types, field) {
+                Some(inner) if has_members(*cursor)? => self.put_paths(inner, cursor, path, out)?,
+                _ => {
+                    if out.len() - self.start + path.len() > MAX_MASK_BYTES {
+                        let reason =
+                            format!("the update mask takes more than {MAX_MASK_BYTES} bytes");
+                        let failure = RequestError::new(Rule::LimitExceeded, reason);
+                        return Err(failure.offset(cursor.position()));
+                    }
+                    cursor.skip_value()?;
+                    out.push(wkt::PATHS_TAG);
+                    put_varint(out, path.len() as u64);
+                    out.extend_from_slice(path.as_bytes());
+                }
+            }
+            path.truncate(length);
         }
-        path.truncate(length);
+        Ok(())
     }
-    Ok(())
 }
 
 /// The type below a field whose JSON is an object of fields.

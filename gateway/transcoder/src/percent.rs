@@ -2,23 +2,32 @@
 
 use std::borrow::Cow;
 
+use crate::options::PathDecoding;
+
 const MALFORMED: &str = "malformed percent-encoding";
 const NUL: &str = "encoded NUL";
 const NOT_UTF8: &str = "percent-encoding is not UTF-8";
+
+/// RFC 6570 section 1.5, both kinds of reserved characters.
+const RESERVED: &[u8] = b"!#$&'()*+,/:;=?@[]";
 
 /// Decodes every escape: what a variable of one segment gets.
 pub(crate) fn decode_all(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     decode(raw, |_| false, false)
 }
 
-/// Decodes every escape but `%2F`: what a variable of several segments gets, so that its slashes stay distinguishable.
-pub(crate) fn decode_except_slash(raw: &str) -> Result<Cow<'_, str>, &'static str> {
-    decode(raw, |byte| byte == b'/', false)
+/// Decodes what a variable of several segments gets.
+pub(crate) fn decode_multi(raw: &str, mode: PathDecoding) -> Result<Cow<'_, str>, &'static str> {
+    match mode {
+        PathDecoding::ExceptSlash => decode(raw, |byte| byte == b'/', false),
+        PathDecoding::ExceptReserved => decode(raw, |byte| RESERVED.contains(&byte), false),
+        PathDecoding::All => decode_all(raw),
+    }
 }
 
-/// Decodes every escape, and `+` as a space, as HTML forms write it.
-pub(crate) fn decode_query(raw: &str) -> Result<Cow<'_, str>, &'static str> {
-    decode(raw, |_| false, true)
+/// Decodes every escape of a query, and `+` as a space where the options say so.
+pub(crate) fn decode_query(raw: &str, plus_is_space: bool) -> Result<Cow<'_, str>, &'static str> {
+    decode(raw, |_| false, plus_is_space)
 }
 
 fn decode(
@@ -67,42 +76,4 @@ fn hex(digit: u8) -> Result<u8, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The default column of the decoding table: each printable ASCII character, encoded in both cases of hex.
-    #[test]
-    fn every_character_decodes_as_the_table_says() {
-        for byte in 0x20u8..0x7f {
-            for raw in [format!("a%{byte:02x}b"), format!("a%{byte:02X}b")] {
-                let plain = format!("a{}b", char::from(byte));
-                assert_eq!(decode_all(&raw).unwrap(), plain, "{raw}");
-                assert_eq!(decode_query(&raw).unwrap(), plain, "{raw}");
-                let multi = if byte == b'/' { raw.clone() } else { plain };
-                assert_eq!(decode_except_slash(&raw).unwrap(), multi, "{raw}");
-            }
-        }
-    }
-
-    #[test]
-    fn plus_is_a_space_in_queries_only() {
-        assert_eq!(decode_all("a+b").unwrap(), "a+b");
-        assert_eq!(decode_except_slash("a+b").unwrap(), "a+b");
-        assert_eq!(decode_query("a+b%2B").unwrap(), "a b+");
-    }
-
-    #[test]
-    fn unicode_is_put_together() {
-        assert_eq!(decode_all("%E2%82%ac").unwrap(), "€");
-    }
-
-    #[test]
-    fn bad_escapes_are_refused() {
-        for raw in ["%", "%2", "%zz", "%2g", "a%", "%-1"] {
-            assert_eq!(decode_all(raw), Err(MALFORMED), "{raw}");
-        }
-        assert_eq!(decode_all("%00"), Err(NUL));
-        assert_eq!(decode_all("%ff"), Err(NOT_UTF8));
-        assert_eq!(decode_all("%E2%82"), Err(NOT_UTF8));
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use crate::{
     json::{Key, Literal},
     names::NameTable,
     options::Options,
+    validate::Rules,
     wire::{Tag, WireType},
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct Types {
     pub(crate) enums: Vec<EnumPlan>,
     pub(crate) by_name: HashMap<Box<str>, MessageId>,
     pub(crate) options: Options,
+    /// By message id.
+    pub(crate) rules: Rules,
 }
 
 #[derive(Debug)]
@@ -248,6 +251,14 @@ impl EnumPlan {
     /// What an unset field of this enum holds: the value declared first, which is zero unless the enum is closed.
     pub(crate) fn default_number(&self) -> i32 {
         self.numbers.first().copied().unwrap_or(0)
+    }
+
+    /// The value with this name in any case; the first one by number, where several differ by case alone.
+    pub(crate) fn number_ignoring_case(&self, name: &str) -> Option<i32> {
+        let quoted = |(_, own): &&(i32, Literal)| own.is_quoted(name);
+        self.number(name)
+            .or_else(|| self.number(&name.to_ascii_uppercase()))
+            .or_else(|| self.quoted.iter().find(quoted).map(|(number, _)| *number))
     }
 
     #[inline]

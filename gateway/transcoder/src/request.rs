@@ -1,202 +1,111 @@
 //! One HTTP request to one message: path variables, then the query, then the body.
 
+mod bindings;
+mod body;
+mod content;
+mod leaf;
+mod protobuf;
+
 use crate::{
-    encode::{Encoder, Pin},
     error::{Failure, RequestError, Rule},
-    json::Cursor,
-    mask, percent,
-    plan::{FieldPlan, Kind, MessageId, Types},
-    query::{self, Bindings},
-    route::{Body, Match},
-    scalar, wire, wkt,
+    options::UnexpectedBody,
+    percent, query,
+    route::{Body, Match, Route},
 };
 
-/// A path that a variable has bound, kept to be compared with what query and body say.
-pub(crate) struct Bound<'a> {
-    fields: &'a [usize],
-    /// Tag and value of the scalar, without the messages around it.
-    leaf: Vec<u8>,
-}
+pub(crate) use bindings::Bindings;
+pub use bindings::{BoundField, Source};
+pub use content::{Content, UnsupportedMediaType};
+pub(crate) use leaf::{Overlap, has_text_form, overlap, path_text};
 
 pub(crate) fn encode(
     found: &Match<'_>,
+    content: Content,
     query: Option<&str>,
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    if found.route.is_upload() {
+    let route = &**found.route;
+    if route.is_upload() {
         let reason = "the method takes raw bytes, not JSON";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
-    let bound = encode_path(found, out)?;
-    let has_mask = encode_query(found, &bound, query, out)?;
-    let types = &found.route.types;
-    let input = found.route.method.input;
-    let mut pins: Vec<Pin<'_>> = bound
-        .iter()
-        .map(|bound| Pin {
-            fields: bound.fields,
-            wire: &bound.leaf,
-        })
-        .collect();
-    pins.sort_by_key(|pin| pin.fields);
-    match found.route.body {
-        Body::None if body.is_empty() => Ok(()),
-        Body::None => {
-            let reason = "the method takes no body";
-            Err(RequestError::new(Rule::UnexpectedBody, reason))
-        }
-        Body::Whole => read_body(types, body, out, |encoder| encoder.message(input, &pins)),
-        Body::Field(index) => {
-            let field = &types.message(input).fields[index];
-            pins.retain(|pin| pin.fields[0] == index);
-            read_body(types, body, out, |encoder| encoder.field(field, &pins))
-                .map_err(|failure| failure.in_field(&field.json_name))?;
-            match found.route.mask {
-                Some(mask) if !has_mask => {
-                    mask::put(types, &types.message(input).fields[mask], field, body, out)
-                }
-                _ => Ok(()),
-            }
-        }
+    let mut bindings = bind(found, query)?;
+    if route.body == Body::None {
+        check_no_body(route, body)?;
+        bindings.write(out);
+        return Ok(());
+    }
+    match content {
+        Content::Json => body::put_json(&mut bindings, body, out),
+        Content::Form => body::put_form(&mut bindings, body, out),
+        Content::Protobuf => protobuf::put(&mut bindings, body, out),
     }
 }
 
-/// Reads the whole body as one JSON value; an empty one is `{}`.
-fn read_body(
-    types: &Types,
-    body: &[u8],
-    out: &mut Vec<u8>,
-    read: impl FnOnce(&mut Encoder<'_>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let is_blank = body.iter().all(u8::is_ascii_whitespace);
-    let cursor = Cursor::new(if is_blank { b"{}" } else { body })?;
-    let mut encoder = Encoder::new(types, cursor, out);
-    read(&mut encoder)?;
-    encoder.cursor.finish()
+/// A message of a stream behind the first one.
+pub(crate) fn encode_next(route: &Route, json: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    if route.body == Body::None || route.is_upload() {
+        let reason = "the method takes no JSON in its body";
+        return Err(RequestError::new(Rule::UnexpectedBody, reason));
+    }
+    body::put_json_value(route, &[], json, out)
 }
 
-/// Appends what the path has bound.
-pub(crate) fn encode_path<'a>(
-    found: &Match<'a>,
-    out: &mut Vec<u8>,
-) -> Result<Vec<Bound<'a>>, Failure> {
-    let types = &found.route.types;
-    let input = found.route.method.input;
-    let mut bound = Vec::with_capacity(found.route.variables.len());
-    for variable in &found.route.variables {
+/// What path and query bind.
+pub(crate) fn bind<'a>(found: &Match<'a>, query: Option<&str>) -> Result<Bindings<'a>, Failure> {
+    let mut bindings = Bindings::new(found.route);
+    bind_into(&mut bindings, found, query)?;
+    Ok(bindings)
+}
+
+fn bind_into(
+    bindings: &mut Bindings<'_>,
+    found: &Match<'_>,
+    query: Option<&str>,
+) -> Result<(), Failure> {
+    let route = found.route;
+    for variable in &route.variables {
         let raw = found.captured(variable);
         let text = if variable.is_multi {
-            percent::decode_except_slash(raw)
+            percent::decode_multi(raw, route.types.options.http.path_decoding)
         } else {
             percent::decode_all(raw)
         };
-        let mut leaf = Vec::new();
-        text.and_then(|text| put_leaf(types, input, &variable.fields, &text, &mut leaf))
-            .map_err(|reason| {
-                let failure = RequestError::new(Rule::InvalidValue, reason);
-                failure.in_field(&path_text(types, input, &variable.fields))
-            })?;
-        put_nested(types, input, &variable.fields, &leaf, out);
-        bound.push(Bound {
-            fields: &variable.fields,
-            leaf,
-        });
+        let text = text.map_err(|reason| {
+            RequestError::new(Rule::InvalidValue, reason).in_field(&path_text(
+                &route.types,
+                route.method.input,
+                &variable.fields,
+            ))
+        })?;
+        bindings.add_path(&variable.fields, &text)?;
     }
-    Ok(bound)
+    query::bind(bindings, query.unwrap_or_default())
 }
 
-/// Appends the query parameters; returns whether they hold the update mask.
-pub(crate) fn encode_query(
-    found: &Match<'_>,
-    bound: &[Bound<'_>],
-    query: Option<&str>,
-    out: &mut Vec<u8>,
-) -> Result<bool, Failure> {
-    let route = found.route;
-    let mut bindings = Bindings::new(&route.types, route.method.input, route.body);
-    for bound in bound {
-        bindings.add_path(bound.fields);
-    }
-    query::encode(&mut bindings, query.unwrap_or_default(), out)?;
-    Ok(route.mask.is_some_and(|mask| bindings.touches(mask)))
+pub(crate) fn explain(found: &Match<'_>, query: Option<&str>) -> Result<Vec<BoundField>, Failure> {
+    let mut bindings = Bindings::new(found.route);
+    bindings.explained = Some(Vec::new());
+    bind_into(&mut bindings, found, query)?;
+    Ok(bindings.explained.unwrap_or_default())
 }
 
-/// Appends tag and value of the scalar at the end of `fields`; nothing where the text is the default of a field without presence.
-pub(crate) fn put_leaf(
-    types: &Types,
-    input: MessageId,
-    fields: &[usize],
-    text: &str,
-    out: &mut Vec<u8>,
-) -> Result<(), &'static str> {
-    let Some(field) = chain(types, input, fields).last() else {
+/// Parameters up to the first faulty one, if there is one.
+pub(crate) fn unbound(found: &Match<'_>, query: Option<&str>) -> Vec<(String, String)> {
+    let mut bindings = Bindings::new(found.route);
+    bindings.unbound = Some(Vec::new());
+    match bind_into(&mut bindings, found, query) {
+        Ok(()) | Err(_) => bindings.unbound.unwrap_or_default(),
+    }
+}
+
+fn check_no_body(route: &Route, body: &[u8]) -> Result<(), Failure> {
+    if body.is_empty() || route.types.options.http.unexpected_body == UnexpectedBody::Ignore {
         return Ok(());
-    };
-    let start = out.len();
-    // One element of a packed field is written as one element: readers take both forms.
-    wire::Tag::new(field.number, field.kind.wire_type()).put(out);
-    let is_default = match field.kind {
-        Kind::Message(id) => {
-            let at = wire::open(out);
-            wkt::put_text(types, id, text, out)?;
-            wire::close(out, at);
-            false
-        }
-        kind => scalar::put_text(types, kind, text, out)?,
-    };
-    if is_default && field.label == crate::plan::Label::Implicit {
-        out.truncate(start);
     }
-    Ok(())
-}
-
-/// Appends `leaf` inside the messages that lead to it. Several such pieces of one message merge on the wire.
-pub(crate) fn put_nested(
-    types: &Types,
-    input: MessageId,
-    fields: &[usize],
-    leaf: &[u8],
-    out: &mut Vec<u8>,
-) {
-    let parents = fields.len().saturating_sub(1);
-    let mut ends = Vec::with_capacity(parents);
-    for field in chain(types, input, fields).take(parents) {
-        field.tag.put(out);
-        ends.push(match field.kind {
-            Kind::Group(_) => Err(field.number << 3 | wire::WireType::EndGroup as u32),
-            _ => Ok(wire::open(out)),
-        });
-    }
-    out.extend_from_slice(leaf);
-    for end in ends.into_iter().rev() {
-        match end {
-            Ok(at) => wire::close(out, at),
-            Err(tag) => wire::put_varint(out, u64::from(tag)),
-        }
-    }
-}
-
-/// The fields that indices lead through.
-fn chain<'t>(
-    types: &'t Types,
-    input: MessageId,
-    fields: &[usize],
-) -> impl Iterator<Item = &'t FieldPlan> {
-    let mut message = Some(input);
-    fields.iter().map_while(move |index| {
-        let field = &types.message(message?).fields[*index];
-        message = field.message();
-        Some(field)
-    })
-}
-
-/// The dotted JSON names of a field path.
-pub(crate) fn path_text(types: &Types, input: MessageId, fields: &[usize]) -> String {
-    let names: Vec<&str> = chain(types, input, fields)
-        .map(|field| &*field.json_name)
-        .collect();
-    names.join(".")
+    let reason = "the method takes no body";
+    Err(RequestError::new(Rule::UnexpectedBody, reason))
 }
 
 #[cfg(test)]

@@ -1,22 +1,28 @@
 //! Matching a path: one trie of segments for all routes, with literal before `*` before `**`, and backtracking.
 
+mod build;
+mod search;
+mod spans;
+mod tables;
 #[cfg(test)]
 mod tests;
-mod trie;
 
 use std::sync::Arc;
 
 use crate::{
-    error::{RequestError, ResponseError},
+    error::{Failure, RequestError, ResponseError},
     fields::{All, Fields, Select},
     plan::Types,
-    request, response,
+    request::{self, BoundField, Content},
+    response,
     schema::MethodPlan,
-    template::{Segment, Template},
-    upload,
+    template::Template,
+    upload, validate,
 };
 
-pub(crate) use trie::{Router, Spans};
+pub(crate) use build::RouterBuilder;
+pub(crate) use search::Router;
+pub(crate) use spans::Spans;
 
 /// One HTTP binding of a method.
 #[derive(Debug)]
@@ -86,6 +92,37 @@ impl Route {
     /// takes the place of [`Route::write_response`].
     pub fn is_download(&self) -> bool {
         self.download.is_some()
+    }
+
+    /// Appends a message of a client stream that is not the first: its JSON alone, as path and query bind to the first message.
+    /// It is checked against the rules of `buf.validate` like the first.
+    ///
+    /// # Errors
+    /// The message's fault, with the field it concerns. `out` is as before then.
+    pub fn encode_stream_message(
+        &self,
+        json: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let start = out.len();
+        let encoded = request::encode_next(self, json, out);
+        self.checked(encoded, start, out)
+    }
+
+    /// Refuses what was written since `start` where it breaks a rule of `buf.validate`; of a failure nothing stays.
+    fn checked(
+        &self,
+        encoded: Result<(), Failure>,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let written = out.get(start..).unwrap_or_default();
+        encoded
+            .and_then(|()| validate::check_written(&self.types, self.method.input, written))
+            .map_err(|failure| {
+                out.truncate(start);
+                *failure
+            })
     }
 
     /// Appends a message that carries only the next bytes of an upload. For a unary method it continues the message of the
@@ -173,6 +210,9 @@ impl<'a> Match<'a> {
     }
 
     /// Appends the request message: path variables, query parameters and JSON body in one protobuf encoding, without frame header.
+    /// For a method that takes a stream this is the first message; [`Route::encode_stream_message`] makes the ones that follow.
+    ///
+    /// The message is checked against the rules of `buf.validate`, unless the options say otherwise.
     ///
     /// # Errors
     /// The caller's fault, with the field it concerns. `out` is as before then.
@@ -182,14 +222,40 @@ impl<'a> Match<'a> {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        let start = out.len();
-        request::encode(self, query, body, out).map_err(|failure| {
-            out.truncate(start);
-            *failure
-        })
+        self.encode_request_as(Content::Json, query, body, out)
     }
 
-    /// Appends the first message of an upload: path variables, query parameters and the content type of the body.
+    /// [`Match::encode_request`] with a body of another content type.
+    ///
+    /// # Errors
+    /// As [`Match::encode_request`].
+    pub fn encode_request_as(
+        &self,
+        content: Content,
+        query: Option<&str>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let start = out.len();
+        let encoded = request::encode(self, content, query, body, out);
+        self.route.checked(encoded, start, out)
+    }
+
+    /// What path and query bind, in this order: for people who ask why a request means what it means.
+    ///
+    /// # Errors
+    /// The faults of path and query that [`Match::encode_request`] finds.
+    pub fn bindings(&self, query: Option<&str>) -> Result<Vec<BoundField>, RequestError> {
+        request::explain(self, query).map_err(|failure| *failure)
+    }
+
+    /// The query parameters that no field takes, decoded, where the options capture them instead of refusing them.
+    pub fn unbound_query(&self, query: Option<&str>) -> Vec<(String, String)> {
+        request::unbound(self, query)
+    }
+
+    /// Appends the first message of an upload: path variables, query parameters and the content type of the body. Rules of
+    /// `buf.validate` are not checked, since the message is not whole yet.
     ///
     /// # Errors
     /// As [`Match::encode_request`]; also where the route is no upload.
@@ -208,11 +274,13 @@ impl<'a> Match<'a> {
 
     /// The raw text that a variable has captured.
     pub(crate) fn captured(&self, variable: &RouteVariable) -> &'a str {
-        let segments = &self.route.template.segments;
-        let glob = segments.iter().position(|s| *s == Segment::Glob);
+        let template = &self.route.template;
+        let glob = template.glob();
         // What lies behind a `**` moves by as many segments as it took beyond one.
         let place = |index: usize| match glob {
-            Some(glob) if index > glob => index + self.spans.len() - segments.len(),
+            Some(glob) if index > glob => {
+                (index + self.spans.len()).saturating_sub(template.segments.len())
+            }
             _ => index,
         };
         self.spans

@@ -1,5 +1,6 @@
 //! A compiled schema: types, methods and routes of one descriptor set.
 
+mod bindings;
 pub(crate) mod builtin;
 mod rules;
 
@@ -11,12 +12,17 @@ use std::{
 use crate::{
     descriptor::{self, MethodDef, Pool, ServiceDef},
     error::{CompileError, Problem, RouteError},
+    options::HttpRule,
     options::Options,
     plan::{self, MessageId, Types},
-    route::{Match, Router},
+    route::{Match, Router, RouterBuilder},
+    validate::{self, Validator},
 };
 
 pub(crate) use crate::descriptor::Place;
+pub(crate) use rules::HttpConfig;
+
+use bindings::Bindings;
 
 /// Everything compiled from one descriptor set. Immutable; share it behind an `Arc`.
 #[derive(Debug)]
@@ -72,7 +78,7 @@ impl Schema {
     ///
     /// # Errors
     /// Every problem of the set: unresolvable types, contradicting definitions, unknown editions; if there are none of these,
-    /// malformed or contradicting `google.api.http` rules and ambiguous routes.
+    /// malformed or contradicting rules of `google.api.http` and `buf.validate` and ambiguous routes.
     pub fn compile(descriptor_set: &[u8]) -> Result<Schema, CompileError> {
         Self::compile_with(descriptor_set, Options::default())
     }
@@ -82,18 +88,26 @@ impl Schema {
     /// # Errors
     /// As [`Schema::compile`].
     pub fn compile_with(descriptor_set: &[u8], options: Options) -> Result<Schema, CompileError> {
-        let (pool, notes) = descriptor::load(descriptor_set, builtin::files)?;
+        let (pool, mut notes) = descriptor::load(descriptor_set, builtin::files)?;
         let mut problems = builtin::check(&pool);
+        let mut types = plan::build(&pool, options);
+        types.rules = validate::load(&pool, &types, &types.options.validation, &mut problems);
+        notes.extend(types.rules.unenforced().cloned());
         let mut schema = Schema {
-            types: Arc::new(plan::build(&pool, options)),
+            types: Arc::new(types),
             services: pool.services.iter().map(|s| s.name.clone()).collect(),
             methods: HashMap::new(),
             router: Router::default(),
             notes,
         };
+        let mut router = RouterBuilder::default();
+        let mut bindings = Bindings::new(&schema.types.options.http);
         for service in &pool.services {
-            schema.add_service(&pool, service, &mut problems);
+            schema.add_service(&pool, service, &mut bindings, &mut router, &mut problems);
         }
+        schema.add_default_bindings(&mut bindings, &mut router);
+        problems.extend(bindings.unknown(&schema.services));
+        schema.router = router.finish(&schema.types.options.http);
         if problems.is_empty() {
             Ok(schema)
         } else {
@@ -109,6 +123,12 @@ impl Schema {
     /// The method at `/package.Service/Method`.
     pub fn method(&self, path: &str) -> Option<&MethodPlan> {
         self.methods.get(path).map(|method| &**method)
+    }
+
+    /// What checks messages of the type with this full name; `None` where the set has no such type.
+    pub fn validator(&self, message: &str) -> Option<Validator> {
+        let id = self.types.by_name.get(message)?;
+        Some(Validator::new(self.types.clone(), *id))
     }
 
     /// All methods, sorted by path.
@@ -134,7 +154,19 @@ impl Schema {
         self.router.find(method, path)
     }
 
-    fn add_service(&mut self, pool: &Pool, service: &ServiceDef, problems: &mut Vec<Problem>) {
+    #[cfg(test)]
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    fn add_service(
+        &mut self,
+        pool: &Pool,
+        service: &ServiceDef,
+        bindings: &mut Bindings,
+        router: &mut RouterBuilder,
+        problems: &mut Vec<Problem>,
+    ) {
         for definition in &service.methods {
             let place = pool.place_of_option(
                 &definition.source,
@@ -152,18 +184,39 @@ impl Schema {
                 options.idempotency(),
             ));
             self.methods.insert(method.path.clone(), method.clone());
-            let Some(rule) = options.http else { continue };
-            let mut compiler = rules::Compiler {
-                types: &self.types,
-                method: &method,
-                place: &place,
-                problems,
-                notes: &mut self.notes,
-            };
-            for route in compiler.compile(&rule) {
-                if let Err(reason) = self.router.insert(route, &place) {
-                    problems.push(place.problem(reason));
-                }
+            if let Some((rule, place)) = bindings.rule(&method, options.into_rule(), &place) {
+                self.add_rule(&method, &rule, &place, router, problems);
+            }
+        }
+    }
+
+    /// A default binding yields to a rule that has its path already.
+    fn add_default_bindings(&mut self, bindings: &mut Bindings, router: &mut RouterBuilder) {
+        for (method, place, rule) in bindings.take_defaults() {
+            let mut clashes = Vec::new();
+            self.add_rule(&method, &rule, &place, router, &mut clashes);
+            self.notes.extend(clashes);
+        }
+    }
+
+    fn add_rule(
+        &mut self,
+        method: &Arc<MethodPlan>,
+        rule: &HttpRule,
+        place: &Place,
+        router: &mut RouterBuilder,
+        problems: &mut Vec<Problem>,
+    ) {
+        let mut compiler = rules::Compiler {
+            types: &self.types,
+            method,
+            place,
+            problems,
+            notes: &mut self.notes,
+        };
+        for route in compiler.compile(rule) {
+            if let Err(reason) = router.insert(route, place) {
+                problems.push(place.problem(reason));
             }
         }
     }

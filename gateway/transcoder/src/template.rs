@@ -59,6 +59,17 @@ impl Template {
         segments.len() != 1 || segments[0] == Segment::Glob
     }
 
+    /// Where the `**` is.
+    pub(crate) fn glob(&self) -> Option<usize> {
+        self.segments.iter().position(|s| *s == Segment::Glob)
+    }
+
+    /// Whether segments follow the `**`: more than the grammar of `google/api/http.proto` has.
+    pub(crate) fn has_suffix(&self) -> bool {
+        self.glob()
+            .is_some_and(|glob| glob + 1 < self.segments.len())
+    }
+
     fn checked(self) -> Result<Template, String> {
         let globs = self.segments.iter().filter(|s| **s == Segment::Glob);
         if globs.count() > 1 {

@@ -31,9 +31,15 @@ pub(crate) fn descriptor_set_with_lines(sources: &[(&'static str, &'static str)]
 fn encoded(sources: &[(&'static str, &'static str)], with_lines: bool) -> Vec<u8> {
     let sources: &'static [(&str, &str)] = Box::leak(sources.to_vec().into());
     let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    // The house's own copy of `buf/validate/validate.proto`.
+    let rules = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/codegen/third_party"
+    );
     let mut resolver = ChainFileResolver::new();
     resolver.add(Inline(sources));
     resolver.add(IncludeFileResolver::new(protos.into()));
+    resolver.add(IncludeFileResolver::new(rules.into()));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = Compiler::with_file_resolver(resolver);
     compiler.include_imports(true);
@@ -62,6 +68,14 @@ pub(crate) fn source(body: &str) -> &'static str {
         .map(|file| format!("import \"{file}\";\n"))
         .collect();
     format!("syntax = \"proto3\";\npackage t;\n{imports}{body}").leak()
+}
+
+/// As [`source`], with the rules of `buf.validate`.
+pub(crate) fn ruled(body: &str) -> &'static str {
+    let import = "import \"buf/validate/validate.proto\";\n";
+    let whole = source(body);
+    let (head, tail) = whole.split_at(whole.find("import").unwrap());
+    format!("{head}{import}{tail}").leak()
 }
 
 pub(crate) fn compile(body: &str) -> Result<Schema, CompileError> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     error::{Failure, RequestError, ResponseError, Rule},
     plan::{Kind, MessageId, Types},
-    request,
+    request::{self, Bindings},
     route::{Body, Match, Route},
     wire::{Read, Reader, Tag, WireType, put_delimited, put_varint},
 };
@@ -74,10 +74,27 @@ pub(crate) fn encode_head(
         let reason = "the method takes JSON, not raw bytes";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
-    let bound = request::encode_path(found, out)?;
-    request::encode_query(found, &bound, query, out)?;
-    put_part(found.route, CONTENT_TYPE, content_type.as_bytes(), out);
+    let bindings = request::bind(found, query)?;
+    bindings.write(out);
+    if !binds_content_type(&bindings) {
+        put_part(found.route, CONTENT_TYPE, content_type.as_bytes(), out);
+    }
     Ok(())
+}
+
+/// Whether a variable of the path is the content type, which it may bind like any other field, and then wins over the header.
+fn binds_content_type(bindings: &Bindings<'_>) -> bool {
+    let (types, input) = (&bindings.route.types, bindings.route.method.input);
+    let type_in = |body: MessageId| types.message(body).by_number(CONTENT_TYPE);
+    match bindings.route.body {
+        Body::None => false,
+        Body::Whole => type_in(input).is_some_and(|index| bindings.binds(&[index])),
+        Body::Field(field) => {
+            let body = types.message(input).fields[field].message();
+            let index = body.and_then(type_in);
+            index.is_some_and(|index| bindings.binds(&[field, index]))
+        }
+    }
 }
 
 pub(crate) fn encode_chunk(route: &Route, bytes: &[u8], out: &mut Vec<u8>) {

@@ -47,6 +47,12 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             return Ok(u64::from(*first));
         }
+        if let [first, second, rest @ ..] = self.rest
+            && *second < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(first & 0x7f) | u64::from(*second) << 7);
+        }
         self.long_varint()
     }
 

@@ -32,6 +32,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
             emit_defaults: EmitDefaults::All,
             ..JsonOptions::default()
         },
+        ..Options::default()
     };
     World {
         pool: DescriptorPool::decode(&*set).unwrap(),

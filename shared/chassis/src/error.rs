@@ -196,6 +196,16 @@ impl Fault {
     }
 }
 
+impl From<transcoder::Violation> for Violation {
+    fn from(violation: transcoder::Violation) -> Self {
+        Self {
+            field: violation.path,
+            description: violation.message,
+            rule: violation.rule,
+        }
+    }
+}
+
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         let body = pb::Status {

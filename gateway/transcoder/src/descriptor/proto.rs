@@ -236,6 +236,11 @@ impl RawOptions {
         }
     }
 
+    /// As encoded; empty where the element has no options.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The fields that `M` declares; the others are skipped.
     ///
     /// # Errors

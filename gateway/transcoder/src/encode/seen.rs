@@ -1,6 +1,6 @@
 //! Finding what is set twice.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
     plan::Kind,
@@ -48,6 +48,8 @@ fn high_word(high: &mut Vec<u64>, place: usize) -> &mut u64 {
     }
     &mut high[place]
 }
+
+const NONE: &[u8] = &[];
 
 /// Maps up to this size are compared pair by pair, without an allocation.
 const FEW: usize = 8;
@@ -110,7 +112,7 @@ fn bit_of(key: &[u8]) -> u64 {
 
 /// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
 pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
-    let mut few = [&wire[..0]; FEW];
+    let mut few = [const { Cow::Borrowed(NONE) }; FEW];
     let mut many = Vec::new();
     let mut count = 0;
     let mut reader = Reader::new(wire);
@@ -134,7 +136,7 @@ pub(crate) fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
 }
 
 /// The bytes of an entry's key; none for the default, which may also be left out.
-pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<&[u8]> {
+pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     let mut key = &entry[..0];
     let mut reader = Reader::new(entry);
     while let Some((number, wire_type)) = reader.tag()? {
@@ -148,14 +150,49 @@ pub(crate) fn key_of(entry: &[u8], kind: Kind) -> Read<&[u8]> {
             }
         }
     }
-    Ok(canonical_key(key, kind))
+    canonical_key(key, kind)
 }
 
-/// Nothing for the default of a number, however it is written.
+/// A key by its value: nothing for the default of a number, and varints without what they could do without.
 #[inline]
-pub(crate) fn canonical_key(key: &[u8], kind: Kind) -> &[u8] {
+pub(crate) fn canonical_key(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
+    if kind.wire_type() == WireType::Varint && !key.is_empty() {
+        return canonical_varint(key, kind);
+    }
     let is_default = kind != Kind::String && key.iter().all(|byte| *byte == 0);
-    if is_default { &[] } else { key }
+    Ok(Cow::Borrowed(if is_default { NONE } else { key }))
+}
+
+/// The one encoding of the value that a reader takes a varint for: it may be longer than needed, or wider than its type.
+fn canonical_varint(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
+    let raw = Reader::new(key).varint()?;
+    let value = match kind {
+        Kind::Bool => u64::from(raw != 0),
+        Kind::Int32 => i64::from(raw as i32) as u64,
+        Kind::Uint32 | Kind::Sint32 => u64::from(raw as u32),
+        _ => raw,
+    };
+    if value == 0 {
+        return Ok(Cow::Borrowed(&key[..0]));
+    }
+    let mut encoded = [0; 10];
+    let mut rest = value;
+    let mut length = 0;
+    for byte in &mut encoded {
+        length += 1;
+        *byte = (rest & 0x7f) as u8;
+        rest >>= 7;
+        if rest == 0 {
+            break;
+        }
+        *byte |= 0x80;
+    }
+    let encoded = &encoded[..length];
+    Ok(if encoded == key {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(encoded.to_vec())
+    })
 }
 
 #[cfg(test)]
@@ -200,6 +237,35 @@ mod tests {
             for name in &names[..count.min(FIRST)] {
                 assert!(!keys.insert(name.as_bytes()));
             }
+        }
+    }
+
+    #[test]
+    fn keys_are_equal_when_their_values_are() {
+        let same: [(Kind, &[u8], &[u8]); 6] = [
+            (Kind::Bool, &[1], &[2]),
+            (Kind::Int64, &[5], &[0x85, 0x00]),
+            (Kind::Uint64, &[], &[0x80, 0x00]),
+            (
+                Kind::Uint64,
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+            ),
+            (Kind::Uint32, &[7], &[0x87, 0x80, 0x80, 0x80, 0x10]),
+            (
+                Kind::Int32,
+                &[0xff, 0xff, 0xff, 0xff, 0x0f],
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+            ),
+        ];
+        let entry = |key: &[u8]| match key {
+            [] => Vec::new(),
+            key => [&[0x08], key].concat(),
+        };
+        for (kind, one, two) in same {
+            let (one, two) = (entry(one), entry(two));
+            assert_eq!(key_of(&one, kind), key_of(&two, kind), "{kind:?}");
+            assert_ne!(key_of(&one, kind), key_of(&[0x08, 9], Kind::Int64));
         }
     }
 }

@@ -239,6 +239,7 @@ fn defaults_are_shown_of_chosen_fields_alone() {
             emit_defaults: EmitDefaults::All,
             ..JsonOptions::default()
         },
+        ..Options::default()
     };
     let schema = testing::compile_with(PROTO, options);
     assert_eq!(

@@ -49,6 +49,11 @@ impl Literal {
         }
     }
 
+    /// Whether it is this name in quotes, in any case.
+    pub(crate) fn is_quoted(&self, name: &str) -> bool {
+        matches!(self.as_bytes(), [b'"', own @ .., b'"'] if own.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
     fn as_bytes(&self) -> &[u8] {
         self.short.get(..self.len).unwrap_or(&self.long)
     }

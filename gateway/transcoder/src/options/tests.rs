@@ -14,7 +14,10 @@ const PROTO: &str = "
 ";
 
 fn schema(json: JsonOptions) -> Schema {
-    let options = Options { json };
+    let options = Options {
+        json,
+        ..Options::default()
+    };
     testing::compile_with(PROTO, options)
 }
 

@@ -6,6 +6,7 @@ use crate::{
     json::{Key, Literal},
     names::NameTable,
     options::Options,
+    validate::Rules,
     wire::{Tag, WireType},
 };
 
@@ -30,6 +31,7 @@ pub(crate) fn build(pool: &Pool, options: Options) -> Types {
             .map(|(message, id)| (message.name.clone(), id))
             .collect(),
         options,
+        rules: Rules::default(),
     };
     types.choose_keys();
     types.restrict_names();

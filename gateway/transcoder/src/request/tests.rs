@@ -1,8 +1,11 @@
 //! Path, query and body together: what each may set, and what they may not contradict.
 
+mod content;
+mod options;
+
 use crate::{
-    MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, RequestError, Rule, Schema,
-    testing,
+    Content, MAX_MASK_BYTES, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES,
+    RequestError, Rule, Schema, limits::MAX_BODY_VALUES, testing,
 };
 
 const PROTO: &str = "
@@ -15,7 +18,10 @@ const PROTO: &str = "
       Size size = 5; bool flag = 6; bytes data = 7; google.protobuf.Timestamp time = 8; google.protobuf.Int64Value limit = 9;
       double ratio = 10; repeated Line lines = 11; map<string, string> labels = 12;
       oneof by { string by_name = 13; Line by_line = 14; } repeated Size sizes = 15; uint64 big = 16;
-      google.protobuf.Duration wait = 17; }
+      google.protobuf.Duration wait = 17; google.protobuf.Struct extra = 18; google.protobuf.Value any = 19;
+      google.protobuf.ListValue list = 20; google.protobuf.Empty nothing = 21; google.protobuf.NullValue null = 22;
+      repeated google.protobuf.Timestamp times = 23; map<int32, Size> counted = 24; map<string, Line> by_sku = 25;
+      google.protobuf.BoolValue maybe = 26; Line sole = 27; }
     service S {
       rpc Get(In) returns (In) { option (google.api.http) = { get: \"/in/{name}\" }; }
       rpc List(In) returns (In) { option (google.api.http) = { get: \"/list\" }; }
@@ -25,6 +31,16 @@ const PROTO: &str = "
       rpc PostOne(In) returns (In) { option (google.api.http) = { post: \"/post-one/{by_name}\" body: \"*\" }; }
       rpc Patch(In) returns (In) { option (google.api.http) = { patch: \"/{book.name=books/*}\" body: \"book\" }; }
       rpc Lines(In) returns (In) { option (google.api.http) = { put: \"/lines\" body: \"lines\" }; }
+      rpc Name(In) returns (In) { option (google.api.http) = { put: \"/name\" body: \"name\" }; }
+      rpc Labels(In) returns (In) { option (google.api.http) = { put: \"/labels\" body: \"labels\" }; }
+      rpc Limit(In) returns (In) { option (google.api.http) = { put: \"/limit\" body: \"limit\" }; }
+      rpc Sole(In) returns (In) { option (google.api.http) = { put: \"/sole/{sole.sku}\" body: \"sole\" }; }
+      rpc ByLine(In) returns (In) { option (google.api.http) = { put: \"/by-line\" body: \"by_line\" }; }
+      rpc Time(In) returns (In) { option (google.api.http) = { post: \"/time/{time}\" body: \"*\" }; }
+      rpc Deep(In) returns (In) { option (google.api.http) = { post: \"/deep/{book.line.quantity}\" body: \"*\" }; }
+      rpc Stream(stream In) returns (In) { option (google.api.http) = { post: \"/stream/{name}\" body: \"*\" }; }
+      rpc Chat(stream In) returns (stream In) { option (google.api.http) = { post: \"/chat\" body: \"book\" }; }
+      rpc Mute(stream In) returns (In) { option (google.api.http) = { get: \"/mute\" }; }
       rpc Paper(In) returns (In) { option (google.api.http) = { put: \"/paper/{book.paper}\" body: \"book\" }; }
     }
 ";
@@ -35,6 +51,15 @@ fn schema() -> Schema {
 
 /// The request message, shown as JSON.
 fn encode(schema: &Schema, request: &str, body: &str) -> Result<String, RequestError> {
+    encode_as(schema, Content::Json, request, body.as_bytes())
+}
+
+fn encode_as(
+    schema: &Schema,
+    content: Content,
+    request: &str,
+    body: &[u8],
+) -> Result<String, RequestError> {
     let (method, target) = request.split_once(' ').unwrap();
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -43,14 +68,22 @@ fn encode(schema: &Schema, request: &str, body: &str) -> Result<String, RequestE
     let method = http::Method::from_bytes(method.as_bytes()).unwrap();
     let found = schema.route(&method, path).unwrap();
     let mut wire = Vec::new();
-    found.encode_request(query, body.as_bytes(), &mut wire)?;
+    found.encode_request_as(content, query, body, &mut wire)?;
     let mut json = Vec::new();
     found.route().write_response(&wire, &mut json).unwrap();
     Ok(String::from_utf8(json).unwrap())
 }
 
+/// The message as JSON, or the fault.
+fn outcome(schema: &Schema, content: Content, request: &str, body: &[u8]) -> String {
+    encode_as(schema, content, request, body).unwrap_or_else(|error| {
+        let rule = error.rule.as_str();
+        format!("{}: {rule}: {}", error.path, error.description)
+    })
+}
+
 /// Request, body, and the message as JSON.
-const MESSAGES: [(&str, &str, &str); 20] = [
+const MESSAGES: [(&str, &str, &str); 43] = [
     (
         "GET /in/a%20b?size=SIZE_LARGE&flag=true",
         "",
@@ -65,7 +98,7 @@ const MESSAGES: [(&str, &str, &str); 20] = [
     (
         "GET /list?book.displayTitle=x+y&book.sequel.name=z&book.display_title=",
         "",
-        "book.display_title: DUPLICATE_FIELD: the parameter comes twice",
+        "book.displayTitle: DUPLICATE_FIELD: the parameter comes twice",
     ),
     (
         "GET /list?book.display_title=x+y%2B&book.sequel.name=z&book.sequel.line.quantity=2",
@@ -127,20 +160,78 @@ const MESSAGES: [(&str, &str, &str); 20] = [
         r#"{"tags":["t"],"paper":"p"}"#,
         r#"{"book":{"tags":["t"],"paper":"p"}}"#,
     ),
+    // Types whose JSON is any JSON, as text.
+    (
+        "GET /list?extra=%7B%22a%22:%5B%22x%22,null%5D%7D&any=%22x%22&list=%5Btrue%5D",
+        "",
+        r#"{"extra":{"a":["x",null]},"any":"x","list":[true]}"#,
+    ),
+    ("GET /list?any=null&null=null", "", r#"{"any":null}"#),
+    ("GET /list?nothing", "", r#"{"nothing":{}}"#),
+    ("GET /list?nothing=%7B%7D", "", r#"{"nothing":{}}"#),
+    (
+        "GET /list?extra=%7B",
+        "",
+        "extra: INVALID_VALUE: JSON text: expected ',' or '}'",
+    ),
+    (
+        "GET /list?extra=1",
+        "",
+        "extra: INVALID_VALUE: JSON text: expected an object, found a number",
+    ),
+    (
+        "GET /list?any=x",
+        "",
+        "any: INVALID_VALUE: JSON text: expected a JSON value",
+    ),
+    (
+        "GET /list?times=2020-01-01T00:00:00Z&times=2021-01-01T00:00:00Z",
+        "",
+        r#"{"times":["2020-01-01T00:00:00Z","2021-01-01T00:00:00Z"]}"#,
+    ),
+    ("GET /list?any.string_value=x", "", r#"{"any":"x"}"#),
+    (
+        "GET /list?wait.seconds=3&wait.nanos=5",
+        "",
+        r#"{"wait":"3.000000005s"}"#,
+    ),
+    // A body that is one field.
+    ("PUT /name", r#""n""#, r#"{"name":"n"}"#),
+    ("PUT /name", "", "{}"),
+    ("PUT /name", "null", "{}"),
+    (
+        "PUT /labels?flag=true",
+        r#"{"a":"b"}"#,
+        r#"{"flag":true,"labels":{"a":"b"}}"#,
+    ),
+    ("PUT /labels", " ", "{}"),
+    ("PUT /lines", "", "{}"),
+    ("PUT /limit", "7", r#"{"limit":"7"}"#),
+    ("PUT /limit", "", "{}"),
+    ("PUT /sole/a", "", r#"{"sole":{"sku":"a"}}"#),
+    ("PUT /by-line", "", r#"{"byLine":{}}"#),
+    (
+        "PUT /by-line?by_name=x",
+        "{}",
+        "byName: DUPLICATE_FIELD: the body is another field of the same oneof",
+    ),
+    (
+        "PUT /name?name=x",
+        r#""n""#,
+        "name: UNKNOWN_FIELD: the field is the body",
+    ),
+    (
+        "POST /deep/3",
+        r#"{"book":{"line":{"quantity":3,"sku":"a"}}}"#,
+        r#"{"book":{"line":{"sku":"a","quantity":3}}}"#,
+    ),
 ];
 
 #[test]
 fn path_query_and_body_become_one_message() {
     let schema = schema();
     for (request, body, expected) in MESSAGES {
-        let actual = encode(&schema, request, body).unwrap_or_else(|error| {
-            format!(
-                "{}: {}: {}",
-                error.path,
-                error.rule.as_str(),
-                error.description
-            )
-        });
+        let actual = outcome(&schema, Content::Json, request, body.as_bytes());
         assert_eq!(actual, expected, "{request} {body}");
     }
 }
@@ -184,7 +275,7 @@ const FAULTS: [(&str, &str, &str, Rule); 36] = [
     (
         "GET /one/n?by_line.sku=n",
         "",
-        "by_line.sku",
+        "byLine.sku",
         Rule::PathConflict,
     ),
     ("GET /in/n", "{}", "", Rule::UnexpectedBody),
@@ -338,6 +429,36 @@ fn bounds_hold() {
         let error = encode(&schema, &request, &body).unwrap_err();
         assert_eq!(error.rule, Rule::LimitExceeded, "{error}");
     }
+}
+
+#[test]
+fn body_of_too_many_values_is_refused() {
+    let schema = schema();
+    let ids = |count: usize| format!("{{\"ids\":[{}0]}}", "0,".repeat(count - 1));
+    assert!(encode(&schema, "POST /post/n", &ids(MAX_BODY_VALUES - 2)).is_ok());
+    let error = encode(&schema, "POST /post/n", &ids(MAX_BODY_VALUES)).unwrap_err();
+    assert_eq!(error.rule, Rule::LimitExceeded, "{error}");
+    // What looks like values inside a string is none, whatever is escaped there.
+    let text = format!(
+        "{{\"bookName\":0,\"name\":\"\\\"{}\"}}",
+        ",".repeat(2 * MAX_BODY_VALUES)
+    );
+    let error = encode(&schema, "POST /post/n", &text).unwrap_err();
+    assert_eq!(error.rule, Rule::UnknownField, "{error}");
+}
+
+#[test]
+fn mask_is_bounded() {
+    let schema = schema();
+    let leaves = r#""displayTitle":"","tags":[],"etag":"","line":{"sku":"","quantity":1}"#;
+    let nested = |depth: usize| {
+        let books = format!("{{{leaves},\"sequel\":").repeat(depth);
+        format!("{books}{{{leaves}}}{}", "}".repeat(depth))
+    };
+    assert!(encode(&schema, "PATCH /books/7", &nested(20)).is_ok());
+    let error = encode(&schema, "PATCH /books/7", &nested(80)).unwrap_err();
+    assert_eq!(error.rule, Rule::LimitExceeded, "{error}");
+    assert!(error.description.contains(&MAX_MASK_BYTES.to_string()));
 }
 
 #[test]

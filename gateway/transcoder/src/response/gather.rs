@@ -8,7 +8,7 @@ use crate::{
     fields::Select,
     occurrences::{Occurrence, collect},
     plan::{FieldPlan, Kind, Label, MessagePlan},
-    wire::Read,
+    wire::{Read, Reader},
 };
 
 impl Decoder<'_> {
@@ -92,7 +92,9 @@ impl Decoder<'_> {
                 // Messages merge field by field, which is what their concatenation decodes to.
                 let mut content = Cow::Borrowed(last.content(field)?);
                 if group.len() > 1 {
-                    let parts: Read<Vec<&[u8]>> = group.iter().map(|o| o.content(field)).collect();
+                    // Each has to be a message of its own: two halves of one are malformed.
+                    let parts = group.iter().map(|o| o.content(field).and_then(well_formed));
+                    let parts: Read<Vec<&[u8]>> = parts.collect();
                     content = Cow::Owned(parts?.concat());
                 }
                 self.message(id, &content, depth + 1, select)
@@ -123,7 +125,7 @@ impl Decoder<'_> {
         }
         let start = self.out.len();
         for (position, entry) in entries.into_iter().enumerate() {
-            if last.get(key_of(entry, key_kind)?) == Some(&position) {
+            if last.get(&key_of(entry, key_kind)?) == Some(&position) {
                 self.entry(plan, entry, depth, select)?;
             }
         }
@@ -131,4 +133,13 @@ impl Decoder<'_> {
         self.enclose(start, b'{', b'}');
         Ok(is_empty)
     }
+}
+
+/// Walks over the fields of a message.
+fn well_formed(wire: &[u8]) -> Read<&[u8]> {
+    let mut reader = Reader::new(wire);
+    while let Some((number, wire_type)) = reader.tag()? {
+        reader.skip(number, wire_type)?;
+    }
+    Ok(wire)
 }

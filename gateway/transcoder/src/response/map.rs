@@ -1,8 +1,10 @@
 //! Maps: entries as they come, each a message of key and value.
 
+use std::borrow::Cow;
+
 use super::{Decoder, find, follows, zero};
 use crate::{
-    encode::{FirstKeys, canonical_key, has_duplicate_key, key_of},
+    encode::{FirstKeys, canonical_key, has_duplicate_key},
     fields::Select,
     plan::{FieldPlan, Kind, MessagePlan},
     wire::{Read, Reader},
@@ -27,7 +29,10 @@ impl Decoder<'_> {
         let mut count = 0;
         loop {
             let key = self.entry(entry, reader.delimited()?, depth, select)?;
-            is_unique &= keys.insert(key);
+            // A key that is written in an unusual way is left to the second look.
+            if let Some(key) = key {
+                is_unique &= keys.insert(key);
+            }
             count += 1;
             if follows(field, reader).is_none() {
                 break;
@@ -41,7 +46,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Writes one map entry with a comma in front, and returns its key: a message of key and value, either of which may be left
+    /// Writes one map entry with a comma in front, and returns its key, if it is written as usual: a message of key and value, either of which may be left
     /// out where it is the default.
     pub(super) fn entry<'w, S: Select>(
         &mut self,
@@ -49,17 +54,17 @@ impl Decoder<'_> {
         entry: &'w [u8],
         depth: usize,
         select: S,
-    ) -> Read<&'w [u8]> {
+    ) -> Read<Option<&'w [u8]>> {
         let [key_field, value_field] = plan.fields.as_slice() else {
-            return Ok(&[]);
+            return Ok(None);
         };
         let start = self.out.len();
         if let Some(key) = self.plain_entry(key_field, value_field, entry, depth, select)? {
-            return Ok(key);
+            return Ok(Some(key));
         }
         self.out.truncate(start);
         self.unusual_entry(plan, [key_field, value_field], entry, depth, select)?;
-        key_of(entry, key_field.kind)
+        Ok(None)
     }
 
     /// Writes an entry that is key and value in this order; `None`, with something written, if it is not.
@@ -82,7 +87,10 @@ impl Decoder<'_> {
             Kind::String => Reader::new(start).delimited()?,
             kind => {
                 let length = start.len() - reader.rest.len();
-                canonical_key(start.get(..length).unwrap_or_default(), kind)
+                match canonical_key(start.get(..length).unwrap_or_default(), kind)? {
+                    Cow::Borrowed(key) => key,
+                    Cow::Owned(_) => return Ok(None),
+                }
             }
         };
         let Some(rest) = value.tag.strip(reader.rest) else {

@@ -170,6 +170,7 @@ fn defaults_are_shown_on_request() {
             emit_defaults: EmitDefaults::All,
             ..JsonOptions::default()
         },
+        ..Options::default()
     };
     let schema = testing::compile_with(PROTO, options);
     assert_eq!(
@@ -189,6 +190,7 @@ fn unknown_keys_are_ignored_on_request() {
             ignore_unknown_fields: true,
             ..JsonOptions::default()
         },
+        ..Options::default()
     };
     let proto = "message In { string a = 1; }
         service S { rpc Do(In) returns (In) { option (google.api.http) = { post: \"/do\" body: \"*\" }; } }";

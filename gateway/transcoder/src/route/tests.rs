@@ -4,7 +4,8 @@ use http::Method;
 use proptest::prelude::*;
 
 use crate::{
-    MAX_PATH_BYTES, MAX_PATH_SEGMENTS, RouteError, Schema,
+    HttpOptions, HttpRule, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, Options, RouteError, Schema,
+    TrailingSlash,
     template::{Segment, Template},
     testing,
 };
@@ -40,6 +41,7 @@ fn route(schema: &Schema, method: &str, path: &str) -> String {
             text
         }
         Err(RouteError::MethodNotAllowed { allow }) => format!("405 {allow:?}"),
+        Err(RouteError::Redirect { location }) => format!("redirect {location}"),
         Err(error) => error.to_string(),
     }
 }
@@ -95,7 +97,8 @@ fn registered_verbs_win_and_unknown_ones_stay_text() {
         ("/person/jason%3Averb", "/person/{a} jason%3Averb"),
         ("/person/jason:nerb", "/person/{a} jason:nerb"),
         ("/person/jason:nerb:verb", "/{x=**}:verb person/jason:nerb"),
-        ("/person/jason:", "/person/{a} jason:"),
+        ("/person/jason:", NONE),
+        ("/person/jason%3A", "/person/{a} jason%3A"),
         ("/animal", NONE),
         ("/:verb", "/{x=**}:verb "),
         ("/v1/items/7:a%2fb", "/v1/{a=items/*}:a%2Fb items/7"),
@@ -194,8 +197,6 @@ fn malformed_paths_are_refused() {
         "/%zz",
         "/%00",
         "/%ff",
-        &long,
-        &deep,
     ];
     for path in bad {
         let error = schema.route(&Method::GET, path).unwrap_err();
@@ -203,6 +204,10 @@ fn malformed_paths_are_refused() {
             matches!(error, RouteError::BadPath { .. }),
             "{path}: {error}"
         );
+    }
+    for path in [long, deep] {
+        let error = schema.route(&Method::GET, &path).unwrap_err();
+        assert!(matches!(error, RouteError::PathTooLong { .. }), "{error}");
     }
     assert!(
         schema
@@ -243,6 +248,179 @@ fn variables_decode_as_the_table_says() {
     }
     assert_eq!(encode("/one/a+b"), "a+b");
     assert_eq!(encode("/one/%E2%82%AC"), "€");
+}
+
+fn with(http: HttpOptions, templates: &[&str]) -> Schema {
+    let rules = templates.iter().map(|path| HttpRule {
+        http_method: "GET".into(),
+        path: (*path).into(),
+        ..HttpRule::default()
+    });
+    let mut bindings: Vec<HttpRule> = rules.collect();
+    let mut rule = bindings.remove(0);
+    rule.selector = "t.S.M".into();
+    rule.additional_bindings = bindings;
+    let http = HttpOptions {
+        rules: vec![rule],
+        ..http
+    };
+    let proto = "message In { string a = 1; string x = 2; } service S { rpc M(In) returns (In); }";
+    testing::compile_with(
+        proto,
+        Options {
+            http,
+            ..Options::default()
+        },
+    )
+}
+
+#[test]
+fn slash_at_the_end_may_redirect_or_be_ignored() {
+    let templates = ["/v1/{a}", "/v1/{x=**}:verb", "/"];
+    let cases = [
+        ("/v1/q/", "redirect /v1/q", "/v1/{a} q"),
+        ("/v1/q:verb/", "redirect /v1/q:verb", "/v1/{x=**}:verb q"),
+        ("/v1/q", "/v1/{a} q", "/v1/{a} q"),
+        ("/", "/", "/"),
+        ("/v1/q//", NONE, NONE),
+        ("//v1/q/", NONE, NONE),
+        ("//evil.example/", NONE, NONE),
+        ("//", "redirect /", "/"),
+        ("/v2/", NONE, NONE),
+    ];
+    for (trailing_slash, redirects) in [
+        (TrailingSlash::Redirect, true),
+        (TrailingSlash::Ignore, false),
+    ] {
+        let http = HttpOptions {
+            trailing_slash,
+            ..HttpOptions::default()
+        };
+        let schema = with(http, &templates);
+        for (path, redirected, ignored) in cases {
+            let expected = if redirects { redirected } else { ignored };
+            assert_eq!(route(&schema, "GET", path), expected, "{path}");
+        }
+        assert_eq!(route(&schema, "POST", "/v1/q/"), NONE);
+    }
+}
+
+#[test]
+fn strict_verbs_match_nothing_unless_registered() {
+    let http = HttpOptions {
+        strict_verbs: true,
+        ..HttpOptions::default()
+    };
+    let schema = with(http, &["/v1/{a}", "/v1/{a}:verb", "/{x=**}:other"]);
+    let cases = [
+        ("/v1/q", "/v1/{a} q"),
+        ("/v1/q:verb", "/v1/{a}:verb q"),
+        ("/v1/q:r:verb", "/v1/{a}:verb q:r"),
+        ("/v1/q%3Anope", "/v1/{a} q%3Anope"),
+        ("/v1/q:nope", NONE),
+        ("/v1:verb", NONE),
+        ("/v1:other", "/{x=**}:other v1"),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(route(&schema, "GET", path), expected, "{path}");
+    }
+}
+
+/// Templates that differ in every way a segment can: all `a` or `*`, `length` segments of them.
+fn overlapping(prefix: &str, length: usize) -> Vec<String> {
+    let segment = |bits: usize, at: usize| if bits >> at & 1 == 0 { "/a" } else { "/*" };
+    let template = |bits: usize| (0..length).map(|at| segment(bits, at)).collect::<String>();
+    (0..1 << length)
+        .map(|bits| format!("{prefix}{}", template(bits)))
+        .collect()
+}
+
+#[test]
+fn overlapping_templates_are_searched_within_bounds() {
+    let long = "/a".repeat(MAX_PATH_SEGMENTS);
+    for (prefix, length, path, bound) in [
+        // No template has this many segments: the first look ends it.
+        ("", 10, "/a".repeat(9) + "/b/c", 1),
+        ("", 10, "/a".repeat(10), 1 << 11),
+        (
+            "/**",
+            10,
+            "/a".repeat(MAX_PATH_SEGMENTS - 1) + "/b",
+            1 << 11,
+        ),
+        ("/**", 6, long, 1 << 8),
+    ] {
+        let templates = overlapping(prefix, length);
+        let templates: Vec<&str> = templates.iter().map(String::as_str).collect();
+        let schema = with(HttpOptions::default(), &templates);
+        let steps = schema.router().steps(&path);
+        assert!(
+            steps <= bound,
+            "{prefix} {length}: {steps} steps for {path}"
+        );
+    }
+}
+
+#[test]
+fn search_gives_up_instead_of_running_away() {
+    let templates = overlapping("", 14);
+    let templates: Vec<&str> = templates.iter().map(String::as_str).collect();
+    let schema = with(HttpOptions::default(), &templates);
+    let path = "/a".repeat(14);
+    assert!(schema.route(&Method::GET, &path).is_ok());
+    let error = schema.route(&Method::POST, &path).unwrap_err();
+    let is_refused = matches!(error, RouteError::BadPath { reason } if reason.contains("overlap"));
+    assert!(is_refused, "{error}");
+}
+
+#[test]
+fn lookup_visits_as_many_places_of_a_large_schema_as_of_a_small_one() {
+    let build = |count: usize| {
+        let templates: Vec<String> = (0..count)
+            .map(|n| match n % 4 {
+                0 => format!("/v1/resource{n}"),
+                1 => format!("/v1/resource{n}/{{a}}"),
+                2 => format!(
+                    "/v1/a-resource-with-a-name-longer-than-a-cache-line-is-wide-{n}/{{a}}:verb{n}"
+                ),
+                _ => format!("/v1/{{x=resource{n}/*/parts/**}}"),
+            })
+            .collect();
+        let templates: Vec<&str> = templates.iter().map(String::as_str).collect();
+        (with(HttpOptions::default(), &templates), count)
+    };
+    let [(small, _), (large, count)] = [build(12), build(10_000)];
+    for n in 0..count {
+        let (path, captured) = match n % 4 {
+            0 => (format!("/v1/resource{n}"), None),
+            1 => (format!("/v1/resource{n}/q"), Some("q".to_owned())),
+            2 => (
+                format!(
+                    "/v1/a-resource-with-a-name-longer-than-a-cache-line-is-wide-{n}/q:verb{n}"
+                ),
+                Some("q".into()),
+            ),
+            _ => {
+                let path = format!("resource{n}/q/parts/r/s");
+                (format!("/v1/{path}"), Some(path))
+            }
+        };
+        let found = schema_route(&large, &path);
+        assert_eq!(found, captured, "{path}");
+        if n < 12 {
+            let steps = |schema: &Schema| schema.router().steps(&path);
+            assert_eq!(steps(&large), steps(&small), "{path}");
+        }
+    }
+    assert_eq!(route(&large, "GET", "/v1/resource10000"), NONE);
+    assert_eq!(route(&large, "GET", "/v1/resource2"), NONE);
+}
+
+/// What the one variable of the route has captured.
+fn schema_route(schema: &Schema, path: &str) -> Option<String> {
+    let found = schema.route(&Method::GET, path).unwrap();
+    let mut variables = found.route.variables.iter();
+    variables.next().map(|v| found.captured(v).to_owned())
 }
 
 /// Matches by trying every split of the path, without a trie.

@@ -1,64 +1,25 @@
 //! Reads `google.api.http` annotations and compiles each binding into a route, or says why it can't be one.
 
+mod proto;
+
 use std::sync::Arc;
 
-use super::{Idempotency, MethodKind, MethodPlan};
+use super::{Idempotency, MethodPlan};
 use crate::{
     descriptor::{MethodDef, Place},
     error::Problem,
-    plan::{Kind, MessageId, Shape, Types},
+    limits::MAX_PATH_SEGMENTS,
+    options::HttpRule,
+    plan::{FieldPlan, MessageId, Shape, Types},
+    query,
+    request::{Overlap, has_text_form, overlap},
     route::{Body, Route, RouteVariable},
     template::{Template, Variable},
     upload,
 };
-use prost::Message;
 
-/// The options of a method that this crate reads. Decoding the raw bytes needs no descriptor of the extension in the set.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct MethodOptions {
-    #[prost(int32, tag = "34")]
-    idempotency_level: i32,
-    #[prost(message, optional, tag = "72295728")]
-    pub(super) http: Option<HttpRule>,
-}
-
-/// `google.api.HttpRule`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct HttpRule {
-    #[prost(oneof = "Pattern", tags = "2, 3, 4, 5, 6, 8")]
-    pattern: Option<Pattern>,
-    #[prost(string, tag = "7")]
-    body: String,
-    #[prost(string, tag = "12")]
-    response_body: String,
-    #[prost(message, repeated, tag = "11")]
-    additional_bindings: Vec<HttpRule>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum Pattern {
-    #[prost(string, tag = "2")]
-    Get(String),
-    #[prost(string, tag = "3")]
-    Put(String),
-    #[prost(string, tag = "4")]
-    Post(String),
-    #[prost(string, tag = "5")]
-    Delete(String),
-    #[prost(string, tag = "6")]
-    Patch(String),
-    #[prost(message, tag = "8")]
-    Custom(CustomPattern),
-}
-
-/// `google.api.CustomHttpPattern`.
-#[derive(Clone, PartialEq, Message)]
-struct CustomPattern {
-    #[prost(string, tag = "1")]
-    kind: String,
-    #[prost(string, tag = "2")]
-    path: String,
-}
+pub(crate) use proto::HttpConfig;
+pub(super) use proto::MethodOptions;
 
 /// Number of the option `google.api.http`.
 pub(super) const HTTP_OPTION: i32 = 72_295_728;
@@ -99,8 +60,7 @@ impl Compiler<'_> {
                 self.problem("additional_bindings can't be nested");
             }
             match self.binding(binding) {
-                Ok(Some(route)) => routes.push(route),
-                Ok(None) => {}
+                Ok(route) => routes.push(route),
                 Err(reason) => self.problem(reason),
             }
         }
@@ -115,50 +75,83 @@ impl Compiler<'_> {
         self.notes.push(self.place.problem(reason));
     }
 
-    fn binding(&mut self, rule: &HttpRule) -> Result<Option<Route>, String> {
-        let (http_method, text) = pattern(rule)?;
+    fn binding(&mut self, rule: &HttpRule) -> Result<Route, String> {
+        let text = rule.path.as_str();
+        let http_method = http_method(rule)?;
         let at = |reason: String| format!("template {text:?}: {reason}");
         let template = Template::parse(text).map_err(at)?;
+        if template.segments.len() > MAX_PATH_SEGMENTS {
+            return Err(at(format!("more than {MAX_PATH_SEGMENTS} segments")));
+        }
         let body = self.body(&rule.body)?;
         let variables = template
             .variables
             .iter()
             .map(|variable| self.variable(&template, variable, &body).map_err(at))
             .collect::<Result<Vec<_>, _>>()?;
+        self.check_variables(&variables).map_err(at)?;
         let response = self.response(&rule.response_body)?;
-        let upload = upload::plan(self.types, self.method.input, &body);
-        if !self.is_routable(upload.is_some()) {
-            self.note(format!(
-                "{text:?} is not reachable: this kind of stream has no JSON form over plain HTTP"
-            ));
-            return Ok(None);
-        }
-        if body != Body::None && matches!(http_method.as_str(), "GET" | "HEAD" | "DELETE") {
-            self.note(format!(
-                "{http_method} {text:?} takes a body, which many clients and proxies drop"
-            ));
-        }
-        Ok(Some(Route {
+        let route = Route {
             types: self.types.clone(),
             method: self.method.clone(),
             mask: self.update_mask(&http_method, &body),
             download: upload::plan_response(self.types, self.method.output, response),
+            upload: upload::plan(self.types, self.method.input, &body),
             http_method,
             text: text.into(),
             template,
             variables,
             body,
             response,
-            upload,
-        }))
+        };
+        self.remark(&route);
+        Ok(route)
     }
 
-    fn is_routable(&self, is_upload: bool) -> bool {
-        match self.method.kind {
-            MethodKind::Unary | MethodKind::ServerStreaming => true,
-            MethodKind::ClientStreaming => is_upload,
-            MethodKind::BidiStreaming => false,
+    /// Notes what is legal and yet likely to surprise somebody.
+    fn remark(&mut self, route: &Route) {
+        let (method, text) = (&route.http_method, &route.text);
+        if route.body != Body::None && matches!(method.as_str(), "GET" | "HEAD" | "DELETE") {
+            self.note(format!(
+                "{method} {text:?} takes a body, which many clients and proxies drop"
+            ));
         }
+        if route.template.has_suffix() {
+            self.note(format!(
+                "{text:?} goes on after '**', which not every gateway accepts"
+            ));
+        }
+        let standard = method.as_str().to_ascii_uppercase();
+        if standard != method.as_str() && STANDARD_METHODS.contains(&standard.as_str()) {
+            self.note(format!(
+                "custom kind {:?} is not {standard}: HTTP methods are case-sensitive",
+                method.as_str()
+            ));
+        }
+        let hidden: Vec<String> = self.hidden(route).map(|f| f.name.to_string()).collect();
+        for name in hidden {
+            self.note(format!(
+                "{text:?}: the query can't set '{name}', which is the name of a system parameter"
+            ));
+        }
+    }
+
+    /// The fields that a query could set, were it not for the system parameters.
+    fn hidden<'t>(&self, route: &'t Route) -> impl Iterator<Item = &'t FieldPlan> + use<'t> {
+        let types = &route.types;
+        let fields = match route.body {
+            Body::Whole => &[],
+            _ => types.message(route.method.input).fields.as_slice(),
+        };
+        fields.iter().enumerate().filter_map(|(index, field)| {
+            let is_bound = route.variables.iter().any(|v| v.fields == [index])
+                || route.body == Body::Field(index);
+            let is_system = [&field.name, &field.json_name]
+                .into_iter()
+                .any(|name| query::is_system_parameter(name));
+            let is_hidden = !is_bound && is_system && has_text_form(types, field.kind);
+            is_hidden.then_some(field)
+        })
     }
 
     fn body(&self, body: &str) -> Result<Body, String> {
@@ -218,11 +211,11 @@ impl Compiler<'_> {
             message = field.message();
             leaf = Some(field);
         }
-        if !leaf.is_some_and(|field| self.has_text_form(field.kind)) {
+        if !leaf.is_some_and(|field| has_text_form(self.types, field.kind)) {
             return Err(format!("'{path}' is a message, which a path can't carry"));
         }
-        if *body == Body::Field(fields[0]) && fields.len() == 1 {
-            return Err(format!("'{path}' is the body"));
+        if let Body::Field(body) = *body {
+            self.check_overlap(&path, &fields, body)?;
         }
         Ok(RouteVariable {
             start: variable.start,
@@ -232,15 +225,38 @@ impl Compiler<'_> {
         })
     }
 
-    /// Scalars, and the messages whose JSON form is a string or a number.
-    fn has_text_form(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Message(id) => matches!(
-                self.types.message(id).shape,
-                Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper
-            ),
-            Kind::Group(_) => false,
-            _ => true,
+    /// Every request would set the fields of two variables that exclude each other.
+    fn check_variables(&self, variables: &[RouteVariable]) -> Result<(), String> {
+        let input = self.method.input;
+        for (index, one) in variables.iter().enumerate() {
+            for other in &variables[..index] {
+                let reason = match overlap(self.types, input, &other.fields, &one.fields) {
+                    Some(Overlap::Field) => "lie inside each other",
+                    Some(Overlap::Oneof) => "are of the same oneof",
+                    None => continue,
+                };
+                let name = |variable: &RouteVariable| {
+                    crate::request::path_text(self.types, input, &variable.fields)
+                };
+                return Err(format!("'{}' and '{}' {reason}", name(other), name(one)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A variable may lie inside the body, but can't be it, nor exclude it.
+    fn check_overlap(&self, path: &str, variable: &[usize], body: usize) -> Result<(), String> {
+        let fields = &self.types.message(self.method.input).fields;
+        match variable {
+            [first] if *first == body => Err(format!("'{path}' is the body")),
+            [first, ..]
+                if *first != body
+                    && fields[*first].oneof.is_some()
+                    && fields[*first].oneof == fields[body].oneof =>
+            {
+                Err(format!("'{path}' is of the same oneof as the body"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -260,19 +276,14 @@ impl Compiler<'_> {
     }
 }
 
-fn pattern(rule: &HttpRule) -> Result<(http::Method, &str), String> {
-    let (method, path) = match &rule.pattern {
-        Some(Pattern::Get(path)) => (http::Method::GET, path),
-        Some(Pattern::Put(path)) => (http::Method::PUT, path),
-        Some(Pattern::Post(path)) => (http::Method::POST, path),
-        Some(Pattern::Delete(path)) => (http::Method::DELETE, path),
-        Some(Pattern::Patch(path)) => (http::Method::PATCH, path),
-        Some(Pattern::Custom(custom)) => {
-            let method = http::Method::from_bytes(custom.kind.as_bytes())
-                .map_err(|_| format!("custom kind {:?} is not an HTTP method", custom.kind))?;
-            (method, &custom.path)
-        }
-        None => return Err("the rule names no method and path".into()),
-    };
-    Ok((method, path))
+const STANDARD_METHODS: [&str; 9] = [
+    "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT",
+];
+
+fn http_method(rule: &HttpRule) -> Result<http::Method, String> {
+    if rule.http_method.is_empty() && rule.path.is_empty() {
+        return Err("the rule names no method and path".into());
+    }
+    http::Method::from_bytes(rule.http_method.as_bytes())
+        .map_err(|_| format!("custom kind {:?} is not an HTTP method", rule.http_method))
 }

@@ -1,10 +1,14 @@
 //! What compiles, what is refused and why.
 
-use crate::{Idempotency, MethodKind, Schema, testing};
+use crate::{
+    CompileError, DefaultBindings, HttpOptions, HttpRule, Idempotency, MethodKind, Options,
+    PathDecoding, Schema, testing,
+};
 
 const MESSAGES: &str = "
     message In { string name = 1; Book book = 2; repeated string tags = 3; map<string, string> labels = 4;
-      google.protobuf.Timestamp time = 5; google.api.HttpBody raw = 6; Book other = 7; int32 number = 8; }
+      google.protobuf.Timestamp time = 5; google.api.HttpBody raw = 6; Book other = 7; int32 number = 8;
+      oneof one { string one_a = 9; string one_b = 10; } }
     message Book { string name = 1; Book sequel = 2; }
 ";
 
@@ -45,6 +49,18 @@ fn every_bad_rule_is_reported_with_its_place() {
             "get: \"/m\" additional_bindings { get: \"/n\" additional_bindings { get: \"/o\" } }",
             "can't be nested",
         ),
+        (
+            "custom: { kind: \"A B\" path: \"/p\" }",
+            "not an HTTP method",
+        ),
+        ("get: \"\"", "starts with '/'"),
+        ("get: \"/q/{time}/{time.seconds}\"", "lie inside each other"),
+        ("get: \"/r/{one_a}/{one_b}\"", "are of the same oneof"),
+        (
+            "post: \"/s/{one_a}\" body: \"one_b\"",
+            "same oneof as the body",
+        ),
+        ("get: \"/t/{name=/a}\"", "empty segment"),
     ];
     let all: Vec<&str> = cases.iter().map(|(rule, _)| *rule).collect();
     let error = testing::compile(&rules(&all)).unwrap_err();
@@ -58,18 +74,208 @@ fn every_bad_rule_is_reported_with_its_place() {
 
 #[test]
 fn ambiguous_rules_name_both_places() {
-    let error = testing::compile(&rules(&[
+    let proto = rules(&[
         "get: \"/v1/{name=books/*}\"",
         "get: \"/v1/books/{book.name}\"",
         "get: \"/v1/books/*:verb\"",
         "post: \"/v1/books/*\"",
-    ]))
-    .unwrap_err();
+    ]);
+    let source = testing::source(&proto);
+    let set = testing::descriptor_set_with_lines(&[("t.proto", source)]);
+    let error = Schema::compile(&set).unwrap_err();
     let [problem] = error.problems.as_slice() else {
         panic!("{error}")
     };
+    let line = |text: &str| source.lines().position(|line| line.contains(text)).unwrap() + 1;
+    assert_eq!(problem.line, Some(line("rpc M1(") as u32));
+    let other = format!("t.S.M0 in t.proto:{}", line("rpc M0("));
     assert_eq!(problem.element, "t.S.M1");
-    assert!(problem.reason.contains("t.S.M0 in t.proto"), "{problem}");
+    assert!(problem.reason.contains(&other), "{problem}");
+}
+
+/// The schema of three methods, two of them annotated, with these options.
+fn configured(http: HttpOptions) -> Result<Schema, CompileError> {
+    let proto = format!(
+        "{MESSAGES}
+        service S {{
+            rpc Get(In) returns (In) {{ option (google.api.http) = {{ get: \"/get/{{name}}\" }}; }}
+            rpc Put(In) returns (In) {{ option (google.api.http) = {{ put: \"/put\" body: \"*\" }}; }}
+            rpc Bare(In) returns (In);
+        }}
+        service Other {{ rpc Bare(In) returns (In); }}"
+    );
+    let set = testing::descriptor_set(&[("t.proto", testing::source(&proto))]);
+    let options = Options {
+        http,
+        ..Options::default()
+    };
+    Schema::compile_with(&set, options)
+}
+
+fn rule(selector: &str, http_method: &str, path: &str) -> HttpRule {
+    HttpRule {
+        selector: selector.into(),
+        http_method: http_method.into(),
+        path: path.into(),
+        ..HttpRule::default()
+    }
+}
+
+/// Which method takes the request.
+fn takes(schema: &Schema, method: http::Method, path: &str) -> Option<String> {
+    let found = schema.route(&method, path).ok()?;
+    Some(found.method().path().to_owned())
+}
+
+#[test]
+fn configured_rules_replace_annotations_and_the_last_one_counts() {
+    let mut last = rule("t.S.Get", "GET", "/new/{name}");
+    last.additional_bindings = vec![rule("", "*", "/any")];
+    let schema = configured(HttpOptions {
+        rules: vec![
+            rule("t.S.Get", "GET", "not even a template"),
+            rule("t.S.Bare", "PURGE", "/bare"),
+            last,
+        ],
+        ..HttpOptions::default()
+    })
+    .unwrap();
+    let (get, purge) = (
+        http::Method::GET,
+        http::Method::from_bytes(b"PURGE").unwrap(),
+    );
+    assert_eq!(takes(&schema, get.clone(), "/new/x").unwrap(), "/t.S/Get");
+    assert_eq!(takes(&schema, purge.clone(), "/any").unwrap(), "/t.S/Get");
+    assert_eq!(takes(&schema, purge, "/bare").unwrap(), "/t.S/Bare");
+    assert_eq!(
+        takes(&schema, http::Method::PUT, "/put").unwrap(),
+        "/t.S/Put"
+    );
+    assert_eq!(takes(&schema, get, "/get/x"), None);
+}
+
+#[test]
+fn faults_of_the_configuration_name_their_rule() {
+    let mut nested = rule("t.S.Put", "PUT", "/a");
+    nested.additional_bindings = vec![rule("", "PUT", "/b")];
+    nested.additional_bindings[0].additional_bindings = vec![rule("", "PUT", "/c")];
+    let error = configured(HttpOptions {
+        rules: vec![
+            rule("t.S.Nope", "GET", "/a"),
+            nested,
+            rule("t.S.Bare", "GET", "/get/{name}"),
+        ],
+        default_bindings: DefaultBindings::Services(vec!["t.S".into(), "t.Nope".into()]),
+        ..HttpOptions::default()
+    })
+    .unwrap_err();
+    let faults: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        ["http.rules[1]: t.S.Put", "can't be nested"],
+        [
+            "http.rules[2]: t.S.Bare",
+            "ambiguous with \"/get/{name}\" of t.S.Get in t.proto",
+        ],
+        ["http.rules[0]: t.S.Nope", "no method of this name"],
+        [
+            "http.default_bindings[1]: t.Nope",
+            "no service of this name",
+        ],
+    ];
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+    for (fault, [place, reason]) in faults.iter().zip(expected) {
+        assert!(
+            fault.starts_with(place) && fault.contains(reason),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn default_bindings_are_switched_on_by_service() {
+    let post = |schema: &Schema, path| takes(schema, http::Method::POST, path).is_some();
+    let paths = ["/t.S/Bare", "/t.Other/Bare", "/t.S/Put"];
+    let cases = [
+        (DefaultBindings::None, false, [false, false, false]),
+        (DefaultBindings::All, false, [true, true, false]),
+        (
+            DefaultBindings::Services(vec!["t.Other".into()]),
+            false,
+            [false, true, false],
+        ),
+        (DefaultBindings::All, true, [true, true, true]),
+    ];
+    for (default_bindings, default_bindings_beside_rules, expected) in cases {
+        let schema = configured(HttpOptions {
+            default_bindings: default_bindings.clone(),
+            default_bindings_beside_rules,
+            ..HttpOptions::default()
+        })
+        .unwrap();
+        assert_eq!(
+            paths.map(|path| post(&schema, path)),
+            expected,
+            "{default_bindings:?}"
+        );
+        if expected[0] {
+            let found = schema.route(&http::Method::POST, "/t.S/Bare").unwrap();
+            let mut wire = Vec::new();
+            found
+                .encode_request(None, br#"{"name":"n"}"#, &mut wire)
+                .unwrap();
+            assert_eq!(wire, b"\x0a\x01n");
+        }
+    }
+    // A rule that has the path already keeps it.
+    let schema = configured(HttpOptions {
+        rules: vec![rule("t.S.Get", "POST", "/t.S/Bare")],
+        default_bindings: DefaultBindings::All,
+        ..HttpOptions::default()
+    })
+    .unwrap();
+    assert_eq!(
+        takes(&schema, http::Method::POST, "/t.S/Bare").unwrap(),
+        "/t.S/Get"
+    );
+    assert!(
+        schema
+            .notes()
+            .iter()
+            .any(|note| note.reason.contains("ambiguous"))
+    );
+}
+
+/// `google.api.Http` with one rule, as bytes: selector, pattern, body, one additional binding.
+#[test]
+fn service_configuration_is_read_from_its_message() {
+    let delimited = |tag: u8, content: &[u8]| [&[tag, content.len() as u8], content].concat();
+    let custom = [delimited(0x0a, b"HEAD"), delimited(0x12, b"/head")].concat();
+    let additional = delimited(0x42, &custom);
+    let parts = [
+        delimited(0x0a, b"t.S.Bare"),
+        delimited(0x32, b"/bare/{name}"),
+        delimited(0x3a, b"book"),
+        delimited(0x5a, &additional),
+    ];
+    let config = [delimited(0x0a, &parts.concat()), vec![0x10, 1]].concat();
+    let mut http = HttpOptions {
+        path_decoding: PathDecoding::ExceptReserved,
+        ..HttpOptions::default()
+    };
+    http.add_service_config(&config).unwrap();
+    assert_eq!(http.path_decoding, PathDecoding::ExceptSlash);
+    let expected = HttpRule {
+        body: "book".into(),
+        additional_bindings: vec![rule("", "HEAD", "/head")],
+        ..rule("t.S.Bare", "PATCH", "/bare/{name}")
+    };
+    assert_eq!(http.rules, [expected]);
+    assert!(http.add_service_config(b"\x0a").is_err());
+    let schema = configured(http).unwrap();
+    assert_eq!(
+        takes(&schema, http::Method::PATCH, "/bare/x").unwrap(),
+        "/t.S/Bare"
+    );
 }
 
 #[test]
@@ -80,29 +286,63 @@ fn path_variables_may_lie_inside_the_body() {
 }
 
 #[test]
-fn streams_without_a_json_form_are_notes() {
+fn streams_have_routes_as_other_methods_have() {
     let schema = testing::compile(&format!(
         "{MESSAGES} service S {{
             rpc Up(stream In) returns (In) {{ option (google.api.http) = {{ post: \"/up\" body: \"raw\" }}; }}
             rpc Client(stream In) returns (In) {{ option (google.api.http) = {{ post: \"/c\" body: \"*\" }}; }}
             rpc Both(stream In) returns (stream In) {{ option (google.api.http) = {{ post: \"/b\" body: \"*\" }}; }}
-            rpc Down(In) returns (stream In) {{ option (google.api.http) = {{ delete: \"/d\" body: \"*\" }}; }}
+            rpc Down(In) returns (stream In) {{ option (google.api.http) = {{ post: \"/d\" body: \"*\" }}; }}
         }}"
     ))
     .unwrap();
+    assert_eq!(schema.notes(), []);
+    for (path, kind, is_upload) in [
+        ("/up", MethodKind::ClientStreaming, true),
+        ("/c", MethodKind::ClientStreaming, false),
+        ("/b", MethodKind::BidiStreaming, false),
+        ("/d", MethodKind::ServerStreaming, false),
+    ] {
+        let found = schema.route(&http::Method::POST, path).unwrap();
+        assert_eq!(found.method().kind(), kind, "{path}");
+        assert_eq!(found.route().is_upload(), is_upload, "{path}");
+    }
+}
+
+#[test]
+fn surprises_are_notes() {
+    let cases = [
+        (
+            "delete: \"/a\" body: \"*\"",
+            "many clients and proxies drop",
+        ),
+        (
+            "custom: { kind: \"HEAD\" path: \"/b\" } body: \"book\"",
+            "many clients",
+        ),
+        ("get: \"/c/{name=**}/d\"", "goes on after '**'"),
+        ("custom: { kind: \"get\" path: \"/d\" }", "is not GET"),
+    ];
+    let all: Vec<&str> = cases.iter().map(|(rule, _)| *rule).collect();
+    let schema = testing::compile(&rules(&all)).unwrap();
+    assert_eq!(schema.notes().len(), cases.len(), "{:?}", schema.notes());
+    for (index, (note, (rule, reason))) in schema.notes().iter().zip(cases).enumerate() {
+        assert_eq!(note.element, format!("t.S.M{index}"));
+        assert!(note.reason.contains(reason), "{rule}: {note}");
+    }
+    let schema = testing::compile(
+        "message K { string key = 1; string alt = 2; repeated string fields = 3; string quota_user = 4; K access_token = 5; }
+        service S {
+            rpc A(K) returns (K) { option (google.api.http) = { get: \"/a/{alt}\" }; }
+            rpc B(K) returns (K) { option (google.api.http) = { post: \"/b\" body: \"*\" }; }
+        }",
+    )
+    .unwrap();
     let notes: Vec<String> = schema.notes().iter().map(ToString::to_string).collect();
     assert_eq!(notes.len(), 3, "{notes:?}");
-    assert!(notes[0].contains("t.S.Client") && notes[0].contains("not reachable"));
-    assert!(notes[1].contains("t.S.Both"));
-    assert!(notes[2].contains("t.S.Down") && notes[2].contains("takes a body"));
-    assert!(
-        schema
-            .route(&http::Method::POST, "/up")
-            .unwrap()
-            .route()
-            .is_upload()
-    );
-    assert!(schema.route(&http::Method::POST, "/c").is_err());
+    for (note, name) in notes.iter().zip(["'key'", "'fields'", "'quota_user'"]) {
+        assert!(note.contains(name) && note.contains("t.S.A"), "{note}");
+    }
 }
 
 #[test]

@@ -16,10 +16,42 @@ fn schema() -> Schema {
            rpc Whole(google.api.HttpBody) returns (google.api.HttpBody) {
              option (google.api.http) = { post: \"/whole\" body: \"*\" }; }
            rpc Get(In) returns (Out) { option (google.api.http) = { get: \"/out\" response_body: \"file\" }; }
+           rpc Typed(In) returns (In) {
+             option (google.api.http) = { post: \"/typed/{file.content_type=*/*}\" body: \"file\" }; }
            rpc Json(In) returns (Out) { option (google.api.http) = { get: \"/json\" }; }
          }",
     )
     .unwrap()
+}
+
+#[test]
+fn content_type_of_the_path_wins_over_the_header() {
+    let schema = schema();
+    let found = schema.route(&Method::POST, "/typed/text/csv").unwrap();
+    let mut head = Vec::new();
+    found
+        .encode_upload_head(Some("tag=t"), "image/png", &mut head)
+        .unwrap();
+    assert_eq!(head, b"\xe2\x12\x0a\x0a\x08text/csv\x1a\x01t");
+}
+
+#[test]
+fn query_never_reaches_into_the_raw_body() {
+    let schema = schema();
+    let found = schema.route(&Method::POST, "/field/n").unwrap();
+    for query in ["file=x", "file.data=eA==", "file.content_type=a/b"] {
+        let mut head = b"before".to_vec();
+        let error = found.encode_upload_head(Some(query), "text/csv", &mut head);
+        assert_eq!(
+            error.unwrap_err().rule,
+            crate::Rule::UnknownField,
+            "{query}"
+        );
+        assert_eq!(head, b"before");
+    }
+    let whole = schema.route(&Method::POST, "/whole").unwrap();
+    let error = whole.encode_upload_head(Some("data=eA=="), "text/csv", &mut Vec::new());
+    assert_eq!(error.unwrap_err().path, "data");
 }
 
 #[test]

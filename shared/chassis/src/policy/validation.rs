@@ -1,28 +1,23 @@
 //! `buf.validate` at the door: every request message is checked before a handler can see it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::Frame;
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor};
 use schema::Method;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
+use transcoder::{Clock, Options, Schema, ValidationOptions, Validator};
 
-use self::check::RulesByName;
-use self::compile::Options;
-use crate::error::Fault;
-
-mod check;
-mod compile;
-mod plan;
+use crate::error::{Fault, Violation};
 
 #[cfg(test)]
 mod tests;
@@ -32,16 +27,22 @@ const PREFIX_BYTES: usize = 5;
 
 /// The compiled rules of a contract.
 pub(crate) struct Rules {
-    inputs: HashMap<&'static str, MessageDescriptor>,
-    messages: RulesByName,
+    inputs: HashMap<&'static str, Input>,
     max_message_bytes: usize,
+}
+
+/// The request message of a method that has something to check.
+#[derive(Clone)]
+struct Input {
+    name: &'static str,
+    validator: Validator,
 }
 
 /// A request body that gives out whole messages, each one valid.
 struct Checked {
     source: Body,
     rules: Arc<Rules>,
-    input: MessageDescriptor,
+    input: Input,
     buffer: BytesMut,
     source_ended: bool,
     failed: bool,
@@ -78,67 +79,59 @@ where
 // === impl Rules ===
 
 impl Rules {
-    /// Compiles the rules of every request message of `methods`.
+    /// Compiles the rules of every request message of `methods`. Beside the contract's own rules one of ours holds everywhere:
+    /// U+0000 is text in protobuf and in none of our databases. A handler that got it could only fail, and a saga that carried
+    /// it could only retry for ever.
     ///
     /// # Errors
-    /// A descriptor set that does not decode or lacks a message, and a rule that does not compile.
+    /// A descriptor set that does not compile or lacks a message, and a rule that nothing would check.
     pub(crate) fn compile(
         descriptor_set: &[u8],
         methods: &'static [Method],
         max_message_bytes: usize,
     ) -> anyhow::Result<Self> {
-        let pool = DescriptorPool::decode(descriptor_set).context("descriptor set")?;
-        let options = Options::find(&pool);
-        let mut rules = Self {
-            inputs: HashMap::new(),
-            messages: RulesByName::new(),
-            max_message_bytes,
+        let options = Options {
+            validation: ValidationOptions {
+                enforce: true,
+                refuse_nul: true,
+                clock: Some(Clock(SystemTime::now)),
+            },
+            ..Options::default()
         };
+        let schema = Schema::compile_with(descriptor_set, options)?;
+        let mut inputs = HashMap::new();
         for method in methods {
-            let input = pool
-                .get_message_by_name(method.input)
+            let validator = schema
+                .validator(method.input)
                 .with_context(|| format!("descriptor set lacks {}", method.input))?;
-            if rules.add_reachable(&options, &input)? {
-                rules.inputs.insert(method.path, input);
+            let unenforced = validator.unenforced();
+            let texts: Vec<String> = unenforced.iter().map(ToString::to_string).collect();
+            ensure!(texts.is_empty(), "validation: {}", texts.join("; "));
+            if validator.has_rules() {
+                let name = method.input;
+                inputs.insert(method.path, Input { name, validator });
             }
         }
-        Ok(rules)
+        Ok(Self {
+            inputs,
+            max_message_bytes,
+        })
     }
+}
 
-    // Compiles a message and all inside of it; returns whether any of them has something to check: rules or text.
-    fn add_reachable(
-        &mut self,
-        options: &Options,
-        input: &MessageDescriptor,
-    ) -> anyhow::Result<bool> {
-        let mut any = false;
-        for message in reachable(input) {
-            any |= message.fields().any(|field| field.kind() == Kind::String);
-            let compiled = options.compile(&message)?;
-            if !compiled.is_empty() {
-                any = true;
-                self.messages
-                    .insert(message.full_name().to_owned(), compiled);
-            }
-        }
-        Ok(any)
-    }
+// === impl Input ===
 
-    fn check(&self, input: &MessageDescriptor, wire: &[u8]) -> Result<(), Fault> {
-        let message = DynamicMessage::decode(input.clone(), wire).map_err(|error| {
-            let text = format!("request is not a {}: {error}", input.full_name());
+impl Input {
+    fn check(&self, wire: &[u8]) -> Result<(), Fault> {
+        let found = self.validator.check(wire).map_err(|error| {
+            let text = format!("request is not a {}: {error}", self.name);
             Fault::invalid_argument("INVALID_MESSAGE", text)
         })?;
-        let violations = check::violations(&self.messages, &message, wire);
-        let Some(first) = violations.first() else {
+        if found.is_empty() {
             return Ok(());
-        };
-        let mut text = format!("{}: {}", first.field, first.description);
-        if violations.len() > 1 {
-            text.push_str(&format!(" (and {} more)", violations.len() - 1));
         }
-        let mut fault = Fault::invalid_argument("INVALID_FIELD", text);
-        fault.violations = violations;
+        let mut fault = Fault::invalid_argument("INVALID_FIELD", found.to_string());
+        fault.violations = found.listed.into_iter().map(Violation::from).collect();
         Err(fault)
     }
 }
@@ -170,7 +163,7 @@ impl Checked {
             return Ok(None);
         }
         let message = self.buffer.split_to(PREFIX_BYTES + length).freeze();
-        self.rules.check(&self.input, &message[PREFIX_BYTES..])?;
+        self.input.check(&message[PREFIX_BYTES..])?;
         Ok(Some(message))
     }
 
@@ -217,21 +210,4 @@ impl http_body::Body for Checked {
     fn is_end_stream(&self) -> bool {
         self.failed || (self.buffer.is_empty() && self.source.is_end_stream())
     }
-}
-
-fn reachable(root: &MessageDescriptor) -> Vec<MessageDescriptor> {
-    let mut seen = HashSet::from([root.full_name().to_owned()]);
-    let mut messages = vec![root.clone()];
-    let mut next = 0;
-    while let Some(message) = messages.get(next).cloned() {
-        next += 1;
-        for field in message.fields() {
-            if let Some(nested) = field.kind().as_message()
-                && seen.insert(nested.full_name().to_owned())
-            {
-                messages.push(nested.clone());
-            }
-        }
-    }
-    messages
 }

@@ -3,6 +3,7 @@
 mod properties;
 
 use super::*;
+use crate::{Violation, Violations};
 
 const ROOMY: usize = 1 << 20;
 
@@ -367,6 +368,14 @@ fn an_error_in_a_message_is_placed_in_the_stream() {
         rule: Rule::InvalidValue,
         description: "expected a string".into(),
         offset,
+        violations: Violations {
+            listed: vec![Violation {
+                path: path.into(),
+                rule: "required".into(),
+                message: "value is required".into(),
+            }],
+            more: 0,
+        },
     };
     for (found, expected) in [
         (

@@ -1,0 +1,406 @@
+//! Messages as plain values, and the protobuf wire format read as the encoding guide describes it.
+
+pub(crate) mod json;
+pub(crate) mod read;
+pub(crate) mod time;
+pub(crate) mod write;
+
+use std::collections::BTreeMap;
+
+use prost_reflect::Kind;
+
+use crate::world::{Field, Shape, Type, World};
+
+/// A value. Floats are bits, so that values compare as they are written; there is one NaN.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Datum {
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Double(u64),
+    Float(u32),
+    Text(String),
+    Bytes(Vec<u8>),
+    Message(Record),
+    List(Vec<Datum>),
+    Map(BTreeMap<Datum, Datum>),
+}
+
+/// What is present in a message, by field number. The value of an Any whose type is known is a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Record(pub(crate) BTreeMap<u32, Datum>);
+
+/// Why bytes are no message, or a text no JSON of one.
+pub(crate) type Refusal = &'static str;
+
+/// Levels of messages that are read. The transcoder's own bound is lower, wherever it counts.
+const MAX_LEVELS: usize = 400;
+pub(crate) const TOO_DEEP: Refusal = "nested too deeply";
+
+pub(crate) const ANY_URL: u32 = 1;
+pub(crate) const ANY_VALUE: u32 = 2;
+
+/// One occurrence of a field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Raw<'w> {
+    Varint(u64),
+    Fixed64(u64),
+    Fixed32(u32),
+    Delimited(&'w [u8]),
+    Group(&'w [u8]),
+}
+
+// === impl Datum ===
+
+impl Datum {
+    pub(crate) fn double(value: f64) -> Datum {
+        let value = if value.is_nan() { f64::NAN } else { value };
+        Datum::Double(value.to_bits())
+    }
+
+    pub(crate) fn float(value: f32) -> Datum {
+        let value = if value.is_nan() { f32::NAN } else { value };
+        Datum::Float(value.to_bits())
+    }
+
+    /// The default of a scalar type.
+    pub(crate) fn default_of(kind: &Kind) -> Datum {
+        match kind {
+            Kind::Double => Datum::double(0.0),
+            Kind::Float => Datum::float(0.0),
+            Kind::Bool => Datum::Bool(false),
+            Kind::String => Datum::Text(String::new()),
+            Kind::Bytes => Datum::Bytes(Vec::new()),
+            Kind::Uint32 | Kind::Fixed32 | Kind::Uint64 | Kind::Fixed64 => Datum::Unsigned(0),
+            Kind::Message(_) => Datum::Message(Record::default()),
+            _ => Datum::Signed(0),
+        }
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    pub(crate) fn get(&self, number: u32) -> Option<&Datum> {
+        self.0.get(&number)
+    }
+
+    pub(crate) fn text(&self, number: u32) -> &str {
+        match self.get(number) {
+            Some(Datum::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    pub(crate) fn signed(&self, number: u32) -> i64 {
+        match self.get(number) {
+            Some(Datum::Signed(value)) => *value,
+            _ => 0,
+        }
+    }
+
+    /// Sets a field, unless it is at a default that means absent.
+    pub(crate) fn set(&mut self, field: &Field, value: Datum) {
+        let is_absent = match &value {
+            Datum::List(elements) => elements.is_empty(),
+            Datum::Map(entries) => entries.is_empty(),
+            value => !field.has_presence && *value == Datum::default_of(&field.kind),
+        };
+        if is_absent {
+            self.0.remove(&field.number);
+        } else {
+            self.0.insert(field.number, value);
+        }
+    }
+
+    /// Reads a message. What later bytes overwrite is not looked at, as nobody ever sees it.
+    pub(crate) fn decode(world: &World, kind: &Type, wire: &[u8]) -> Result<Record, Refusal> {
+        decode(world, kind, wire, 0)
+    }
+}
+
+fn decode(world: &World, kind: &Type, wire: &[u8], level: usize) -> Result<Record, Refusal> {
+    if level > MAX_LEVELS {
+        return Err(TOO_DEEP);
+    }
+    let mut by_field: BTreeMap<u32, Vec<Raw<'_>>> = BTreeMap::new();
+    for (number, raw) in occurrences(wire)? {
+        let Some(field) = kind.by_number(number).filter(|field| is_of(field, raw)) else {
+            continue;
+        };
+        if let Some(oneof) = &field.oneof {
+            // The member that comes last is the only one.
+            let rivals = kind.fields.iter().filter(|other| {
+                other.oneof.as_ref() == Some(oneof) && other.number != field.number
+            });
+            rivals.for_each(|rival| drop(by_field.remove(&rival.number)));
+        }
+        by_field.entry(number).or_default().push(raw);
+    }
+    let mut record = Record::default();
+    for (number, raws) in by_field {
+        if let Some(field) = kind.by_number(number) {
+            record.set(field, value(world, field, &raws, level)?);
+        }
+    }
+    if kind.name == "google.protobuf.Any" {
+        open_any(world, &mut record, level)?;
+    }
+    Ok(record)
+}
+
+/// Whether the wire type is one that values of the field have; else the field is unknown.
+pub(crate) fn is_of(field: &Field, raw: Raw<'_>) -> bool {
+    let is_own = match raw {
+        Raw::Group(_) => return field.shape.is_group(),
+        Raw::Delimited(_) if field.shape.is_group() => return false,
+        Raw::Varint(_) => is_varint(&field.kind),
+        Raw::Fixed64(_) => matches!(field.kind, Kind::Double | Kind::Fixed64 | Kind::Sfixed64),
+        Raw::Fixed32(_) => matches!(field.kind, Kind::Float | Kind::Fixed32 | Kind::Sfixed32),
+        Raw::Delimited(_) => is_delimited(&field.kind),
+    };
+    let is_run = matches!(raw, Raw::Delimited(_)) && field.shape == Shape::List;
+    is_own || is_run
+}
+
+fn is_delimited(kind: &Kind) -> bool {
+    matches!(kind, Kind::String | Kind::Bytes | Kind::Message(_))
+}
+
+fn is_varint(kind: &Kind) -> bool {
+    let is_fixed = matches!(
+        kind,
+        Kind::Double
+            | Kind::Fixed64
+            | Kind::Sfixed64
+            | Kind::Float
+            | Kind::Fixed32
+            | Kind::Sfixed32
+    );
+    !is_fixed && !is_delimited(kind)
+}
+
+/// What one occurrence of a field would amount to alone.
+pub(crate) fn only_value(world: &World, field: &Field, raw: Raw<'_>) -> Result<Datum, Refusal> {
+    if is_of(field, raw) {
+        value(world, field, &[raw], 0)
+    } else {
+        Ok(Datum::List(Vec::new()))
+    }
+}
+
+/// What all occurrences of a field amount to.
+fn value(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result<Datum, Refusal> {
+    match field.shape {
+        Shape::Map => map(world, field, raws, level),
+        Shape::List | Shape::GroupList => {
+            let mut elements = Vec::new();
+            for raw in raws {
+                match raw {
+                    Raw::Delimited(run) if !is_delimited(&field.kind) => {
+                        elements.extend(packed(&field.kind, run)?);
+                    }
+                    raw => elements.push(single(world, field, &[*raw], level)?),
+                }
+            }
+            Ok(Datum::List(elements))
+        }
+        Shape::Single | Shape::Group => single(world, field, raws, level),
+    }
+}
+
+fn single(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result<Datum, Refusal> {
+    let Some(name) = field.message() else {
+        return scalar(&field.kind, *raws.last().ok_or("nothing to read")?);
+    };
+    // Messages merge, and that is what their concatenation decodes to; but each has to be one.
+    let mut content = Vec::new();
+    for raw in raws {
+        if let Raw::Delimited(part) | Raw::Group(part) = raw {
+            occurrences(part)?;
+            content.extend_from_slice(part);
+        }
+    }
+    decode(world, world.message(&name), &content, level + 1).map(Datum::Message)
+}
+
+fn map(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result<Datum, Refusal> {
+    let (key_field, value_field) = field.entry(world);
+    let mut last: BTreeMap<Datum, Vec<Raw<'_>>> = BTreeMap::new();
+    for raw in raws {
+        let Raw::Delimited(entry) = raw else { continue };
+        let mut key = Datum::default_of(&key_field.kind);
+        let mut values = Vec::new();
+        let mut key_raw = None;
+        for (number, raw) in occurrences(entry)? {
+            match number {
+                1 if is_of(key_field, raw) => key_raw = Some(raw),
+                2 if is_of(value_field, raw) => values.push(raw),
+                _ => {}
+            }
+        }
+        if let Some(raw) = key_raw {
+            key = scalar(&key_field.kind, raw)?;
+        }
+        last.insert(key, values);
+    }
+    let mut entries = BTreeMap::new();
+    for (key, values) in last {
+        let value = match (values.as_slice(), value_field.message()) {
+            ([], None) => Datum::default_of(&value_field.kind),
+            (values, _) => single(world, value_field, values, level + 1)?,
+        };
+        entries.insert(key, value);
+    }
+    Ok(Datum::Map(entries))
+}
+
+fn packed(kind: &Kind, run: &[u8]) -> Result<Vec<Datum>, Refusal> {
+    let mut rest = run;
+    let mut elements = Vec::new();
+    while !rest.is_empty() {
+        let raw = match kind {
+            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => Raw::Fixed64(fixed64(&mut rest)?),
+            Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => Raw::Fixed32(fixed32(&mut rest)?),
+            _ => Raw::Varint(varint(&mut rest)?),
+        };
+        elements.push(scalar(kind, raw)?);
+    }
+    Ok(elements)
+}
+
+/// Narrow types keep the low bits of what is too large for them.
+fn scalar(kind: &Kind, raw: Raw<'_>) -> Result<Datum, Refusal> {
+    let unzigzag = |value: u64| (value >> 1).cast_signed() ^ -(value & 1).cast_signed();
+    Ok(match (kind, raw) {
+        (Kind::Double, Raw::Fixed64(bits)) => Datum::double(f64::from_bits(bits)),
+        (Kind::Float, Raw::Fixed32(bits)) => Datum::float(f32::from_bits(bits)),
+        (Kind::Fixed64, Raw::Fixed64(bits)) => Datum::Unsigned(bits),
+        (Kind::Sfixed64, Raw::Fixed64(bits)) => Datum::Signed(bits.cast_signed()),
+        (Kind::Fixed32, Raw::Fixed32(bits)) => Datum::Unsigned(bits.into()),
+        (Kind::Sfixed32, Raw::Fixed32(bits)) => Datum::Signed(bits.cast_signed().into()),
+        (Kind::Bool, Raw::Varint(value)) => Datum::Bool(value != 0),
+        (Kind::Uint64, Raw::Varint(value)) => Datum::Unsigned(value),
+        (Kind::Uint32, Raw::Varint(value)) => Datum::Unsigned((value as u32).into()),
+        (Kind::Int64, Raw::Varint(value)) => Datum::Signed(value.cast_signed()),
+        (Kind::Sint64, Raw::Varint(value)) => Datum::Signed(unzigzag(value)),
+        (Kind::Sint32, Raw::Varint(value)) => Datum::Signed(unzigzag((value as u32).into())),
+        (_, Raw::Varint(value)) => Datum::Signed((value as i32).into()),
+        (Kind::String, Raw::Delimited(bytes)) => Datum::Text(
+            std::str::from_utf8(bytes)
+                .map_err(|_| "not UTF-8")?
+                .to_owned(),
+        ),
+        (_, Raw::Delimited(bytes)) => Datum::Bytes(bytes.to_vec()),
+        _ => return Err("another wire type"),
+    })
+}
+
+/// Replaces the value of an Any by the message in it, where its type is known.
+fn open_any(world: &World, record: &mut Record, level: usize) -> Result<(), Refusal> {
+    let Some(kind) = world.by_url(record.text(ANY_URL)) else {
+        return Ok(());
+    };
+    let inner = match record.get(ANY_VALUE) {
+        Some(Datum::Bytes(bytes)) => decode(world, kind, bytes, level + 1)?,
+        _ => Record::default(),
+    };
+    record.0.insert(ANY_VALUE, Datum::Message(inner));
+    Ok(())
+}
+
+/// The fields of a message in their order on the wire.
+pub(crate) fn occurrences(wire: &[u8]) -> Result<Vec<(u32, Raw<'_>)>, Refusal> {
+    let mut rest = wire;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let (number, wire_type) = tag(&mut rest)?;
+        found.push((number, raw(&mut rest, number, wire_type, 0)?));
+    }
+    Ok(found)
+}
+
+/// Number and content of the fields of a message that has only delimited ones.
+pub(crate) fn delimited_fields(wire: &[u8]) -> Result<Vec<(u32, Vec<u8>)>, Refusal> {
+    let fields = occurrences(wire)?
+        .into_iter()
+        .map(|(number, raw)| match raw {
+            Raw::Delimited(content) => Ok((number, content.to_vec())),
+            _ => Err("another wire type"),
+        });
+    fields.collect()
+}
+
+fn raw<'w>(
+    rest: &mut &'w [u8],
+    number: u32,
+    wire_type: u32,
+    level: usize,
+) -> Result<Raw<'w>, Refusal> {
+    match wire_type {
+        0 => varint(rest).map(Raw::Varint),
+        1 => fixed64(rest).map(Raw::Fixed64),
+        2 => {
+            let length = usize::try_from(varint(rest)?).map_err(|_| CUT_OFF)?;
+            take(rest, length).map(Raw::Delimited)
+        }
+        3 => group(rest, number, level).map(Raw::Group),
+        5 => fixed32(rest).map(Raw::Fixed32),
+        _ => Err("no such wire type here"),
+    }
+}
+
+/// The content of a group, whose end is read too.
+fn group<'w>(rest: &mut &'w [u8], number: u32, level: usize) -> Result<&'w [u8], Refusal> {
+    if level > MAX_LEVELS {
+        return Err(TOO_DEEP);
+    }
+    let start = *rest;
+    loop {
+        let length = start.len() - rest.len();
+        match tag(rest)? {
+            (end, 4) if end == number => return Ok(&start[..length]),
+            (inner, wire_type) => drop(raw(rest, inner, wire_type, level + 1)?),
+        }
+    }
+}
+
+const CUT_OFF: Refusal = "cut off";
+
+fn tag(rest: &mut &[u8]) -> Result<(u32, u32), Refusal> {
+    let tag = u32::try_from(varint(rest)?).map_err(|_| "tag out of range")?;
+    if tag >> 3 == 0 {
+        return Err("field number zero");
+    }
+    Ok((tag >> 3, tag & 7))
+}
+
+fn varint(rest: &mut &[u8]) -> Result<u64, Refusal> {
+    let mut value: u128 = 0;
+    for index in 0..10 {
+        let [byte] = take(rest, 1)? else {
+            return Err(CUT_OFF);
+        };
+        value |= u128::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Ok(value as u64);
+        }
+    }
+    Err("varint of more than ten bytes")
+}
+
+fn fixed64(rest: &mut &[u8]) -> Result<u64, Refusal> {
+    let bytes = take(rest, 8)?.try_into().map_err(|_| CUT_OFF)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn fixed32(rest: &mut &[u8]) -> Result<u32, Refusal> {
+    let bytes = take(rest, 4)?.try_into().map_err(|_| CUT_OFF)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+fn take<'w>(rest: &mut &'w [u8], length: usize) -> Result<&'w [u8], Refusal> {
+    let (head, tail) = rest.split_at_checked(length).ok_or(CUT_OFF)?;
+    *rest = tail;
+    Ok(head)
+}

@@ -1,0 +1,207 @@
+//! Messages to ProtoJSON, as a tree of serde_json.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use prost_reflect::Kind;
+use serde_json::{Map, Value};
+
+use super::{
+    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, occurrences, only_value, read::has_own_json,
+    time,
+};
+use crate::world::{Field, Type, World};
+
+type Write = Result<Value, Refusal>;
+
+/// The JSON of a message, as it is without options.
+pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
+    let well_known = kind
+        .name
+        .strip_prefix("google.protobuf.")
+        .unwrap_or_default();
+    let times = || (record.signed(1), record.signed(2));
+    match well_known {
+        "Any" => any(world, record),
+        "Timestamp" => {
+            let (seconds, nanos) = times();
+            text(time::write_timestamp(seconds, nanos))
+        }
+        "Duration" => {
+            let (seconds, nanos) = times();
+            text(time::write_duration(seconds, nanos))
+        }
+        "FieldMask" => mask(record),
+        "Value" => free_form(world, kind, record),
+        "Struct" | "ListValue" => only(world, kind, record),
+        name if name.ends_with("Value") && name != "EnumValue" => only(world, kind, record),
+        _ => members(world, kind, record).map(Value::Object),
+    }
+}
+
+/// Whether every occurrence of every field could be written if it were the only one.
+pub(crate) fn is_sound(world: &World, kind: &Type, wire: &[u8]) -> bool {
+    let Ok(occurrences) = occurrences(wire) else {
+        return false;
+    };
+    occurrences.into_iter().all(|(number, raw)| {
+        let Some(field) = kind.by_number(number) else {
+            return true;
+        };
+        let alone = only_value(world, field, raw).and_then(|datum| value(world, field, &datum));
+        let inner = field.message().map(|name| world.message(&name));
+        let is_sound_inside = match (inner, raw) {
+            (Some(inner), Raw::Delimited(content) | Raw::Group(content)) => {
+                is_sound(world, inner, content)
+            }
+            _ => true,
+        };
+        alone.is_ok() && is_sound_inside
+    })
+}
+
+fn text(text: Option<String>) -> Write {
+    text.map(Value::String).ok_or("has no JSON form")
+}
+
+fn members(world: &World, kind: &Type, record: &Record) -> Result<Map<String, Value>, Refusal> {
+    let mut object = Map::new();
+    for (number, datum) in &record.0 {
+        let field = kind.by_number(*number).ok_or("no such field")?;
+        object.insert(field.json_name.clone(), value(world, field, datum)?);
+    }
+    Ok(object)
+}
+
+/// A message of one field, which stands for the whole.
+fn only(world: &World, kind: &Type, record: &Record) -> Write {
+    let field = kind.by_number(1).ok_or("no such field")?;
+    let absent = match kind.name.as_str() {
+        "google.protobuf.Struct" => Datum::Map(BTreeMap::new()),
+        "google.protobuf.ListValue" => Datum::List(Vec::new()),
+        _ => Datum::default_of(&field.kind),
+    };
+    value(world, field, record.get(1).unwrap_or(&absent))
+}
+
+fn value(world: &World, field: &Field, datum: &Datum) -> Write {
+    match datum {
+        Datum::List(elements) => {
+            let elements = elements.iter().map(|element| value(world, field, element));
+            elements.collect::<Result<_, _>>().map(Value::Array)
+        }
+        Datum::Map(entries) => {
+            let (_, value_field) = field.entry(world);
+            let mut object = Map::new();
+            for (key, datum) in entries {
+                object.insert(key_text(key), value(world, value_field, datum)?);
+            }
+            Ok(Value::Object(object))
+        }
+        Datum::Message(record) => {
+            let name = field.message().ok_or("not a message")?;
+            message(world, world.message(&name), record)
+        }
+        datum => Ok(scalar(&field.kind, datum)),
+    }
+}
+
+fn key_text(key: &Datum) -> String {
+    match key {
+        Datum::Text(text) => text.clone(),
+        Datum::Bool(value) => value.to_string(),
+        Datum::Signed(value) => value.to_string(),
+        Datum::Unsigned(value) => value.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn scalar(kind: &Kind, datum: &Datum) -> Value {
+    let is_wide = matches!(
+        kind,
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64
+    );
+    match datum {
+        Datum::Bool(value) => Value::Bool(*value),
+        Datum::Signed(value) => match kind {
+            Kind::Enum(kind) if kind.full_name() == "google.protobuf.NullValue" => Value::Null,
+            // Of several names the first.
+            Kind::Enum(kind) => match kind.values().find(|v| i64::from(v.number()) == *value) {
+                Some(found) => Value::String(found.name().to_owned()),
+                None => Value::from(*value),
+            },
+            _ if is_wide => Value::String(value.to_string()),
+            _ => Value::from(*value),
+        },
+        Datum::Unsigned(value) if is_wide => Value::String(value.to_string()),
+        Datum::Unsigned(value) => Value::from(*value),
+        Datum::Double(bits) => float(f64::from_bits(*bits)),
+        Datum::Float(bits) => {
+            let value = f32::from_bits(*bits);
+            // The shortest text for 32 bits, read as the 64 bits that serde_json knows.
+            float(value.to_string().parse().unwrap_or(f64::from(value)))
+        }
+        Datum::Text(text) => Value::String(text.clone()),
+        Datum::Bytes(bytes) => Value::String(BASE64_STANDARD.encode(bytes)),
+        Datum::Message(_) | Datum::List(_) | Datum::Map(_) => Value::Null,
+    }
+}
+
+fn float(value: f64) -> Value {
+    let special = if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    };
+    serde_json::Number::from_f64(value).map_or_else(|| special.into(), Value::Number)
+}
+
+fn mask(record: &Record) -> Write {
+    let Some(Datum::List(paths)) = record.get(1) else {
+        return Ok("".into());
+    };
+    let mut texts = Vec::new();
+    for path in paths {
+        let Datum::Text(path) = path else {
+            return Err("not a path");
+        };
+        let camel = time::camel(path).filter(|text| !text.is_empty());
+        texts.push(camel.ok_or("path without a JSON form")?);
+    }
+    Ok(texts.join(",").into())
+}
+
+/// A Value without a member is `null`.
+fn free_form(world: &World, kind: &Type, record: &Record) -> Write {
+    let Some((number, datum)) = record.0.first_key_value() else {
+        return Ok(Value::Null);
+    };
+    if let Datum::Double(bits) = datum
+        && !f64::from_bits(*bits).is_finite()
+    {
+        return Err("no JSON number is infinite");
+    }
+    let field = kind.by_number(*number).ok_or("no such field")?;
+    value(world, field, datum)
+}
+
+fn any(world: &World, record: &Record) -> Write {
+    if record.0.is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    let url = record.text(ANY_URL);
+    let kind = world.by_url(url).ok_or("no such type")?;
+    let Some(Datum::Message(inner)) = record.get(ANY_VALUE) else {
+        return Err("no message");
+    };
+    let mut object = Map::new();
+    if has_own_json(&kind.name) {
+        object.insert("value".into(), message(world, kind, inner)?);
+    } else {
+        object = members(world, kind, inner)?;
+    }
+    object.insert("@type".into(), url.into());
+    Ok(Value::Object(object))
+}

@@ -1,0 +1,75 @@
+//! Presets for moving from another gateway: each only sets documented options, and any of them can be set back.
+
+use prost::Message;
+
+use super::{
+    BindingConflict, DuplicateQuery, EmitDefaults, HttpOptions, JsonOptions, Options, PathDecoding,
+    TrailingSlash, UnexpectedBody, UnknownQuery,
+};
+use crate::schema::HttpConfig;
+
+impl Options {
+    /// What Envoy's `grpc_json_transcoder` does unless it is configured: reserved characters stay encoded in variables of several
+    /// segments, `+` is a plus, a slash at the end is ignored, query parameters bind beside any body, a body wins over the path,
+    /// and what is unknown is dropped.
+    pub fn envoy() -> Options {
+        Options {
+            json: JsonOptions {
+                ignore_unknown_fields: true,
+                ..JsonOptions::default()
+            },
+            http: HttpOptions {
+                path_decoding: PathDecoding::ExceptReserved,
+                trailing_slash: TrailingSlash::Ignore,
+                plus_is_space: false,
+                unknown_query: UnknownQuery::Ignore,
+                duplicate_query: DuplicateQuery::LastWins,
+                query_beside_body: true,
+                enums_ignore_case: false,
+                binding_conflict: BindingConflict::BodyWins,
+                unexpected_body: UnexpectedBody::Ignore,
+                ..HttpOptions::default()
+            },
+            ..Options::default()
+        }
+    }
+
+    /// What grpc-gateway does unless it is configured: responses show every default, unknown keys and parameters are dropped, maps
+    /// can be set by the query, booleans are lenient, the path wins over body and query. Its decoding of the whole path before the
+    /// split into segments, by which `%2F` separates them, is not imitated: it lets a value choose the route.
+    pub fn grpc_gateway() -> Options {
+        Options {
+            json: JsonOptions {
+                emit_defaults: EmitDefaults::All,
+                ignore_unknown_fields: true,
+                ..JsonOptions::default()
+            },
+            http: HttpOptions {
+                path_decoding: PathDecoding::All,
+                unknown_query: UnknownQuery::Ignore,
+                query_maps: true,
+                lenient_bools: true,
+                binding_conflict: BindingConflict::PathWins,
+                unexpected_body: UnexpectedBody::Ignore,
+                ..HttpOptions::default()
+            },
+            ..Options::default()
+        }
+    }
+}
+
+impl HttpOptions {
+    /// Takes over an encoded `google.api.Http`: adds its rules behind those that are there, and where it sets
+    /// `fully_decode_reserved_expansion`, variables of several segments decode everything but `%2F`.
+    ///
+    /// # Errors
+    /// The bytes are no such message, or a rule nests deeper than rules can.
+    pub fn add_service_config(&mut self, http: &[u8]) -> Result<(), prost::DecodeError> {
+        let config = HttpConfig::decode(http)?;
+        if config.fully_decode_reserved_expansion {
+            self.path_decoding = PathDecoding::ExceptSlash;
+        }
+        self.rules.extend(config.into_rules());
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! The content type of a request body, as a pure function of the header.
+
+/// How a request body is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Content {
+    /// JSON text: `application/json`, and anything of `application` that ends in `+json`.
+    #[default]
+    Json,
+    /// Pairs of field paths and texts, by the rules of a query: `application/x-www-form-urlencoded`.
+    Form,
+    /// Protobuf wire format: `application/protobuf`, `application/x-protobuf`.
+    Protobuf,
+}
+
+/// A content type that no message can be read from (415).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the content type `{found}` is not taken here")]
+pub struct UnsupportedMediaType {
+    /// The media type that was found, in lower case and without parameters; with its charset where that is at fault.
+    pub found: String,
+}
+
+// === impl Content ===
+
+impl Content {
+    /// Reads a `content-type` header; an empty one means JSON. Parameters are passed over, but a charset must be UTF-8, which is
+    /// all that JSON, forms and protobuf know (RFC 8259 section 8.1).
+    ///
+    /// # Errors
+    /// No message is ever written like that.
+    pub fn of(content_type: &str) -> Result<Content, UnsupportedMediaType> {
+        let mut parts = content_type.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let content = match essence.as_str() {
+            "" | "application/json" => Content::Json,
+            "application/x-www-form-urlencoded" => Content::Form,
+            "application/protobuf" | "application/x-protobuf" => Content::Protobuf,
+            other if other.starts_with("application/") && other.ends_with("+json") => Content::Json,
+            _ => return Err(UnsupportedMediaType { found: essence }),
+        };
+        let charset = parts
+            .filter_map(|part| part.split_once('='))
+            .find(|(name, _)| name.trim_end().eq_ignore_ascii_case("charset"));
+        match charset.map(|(_, value)| value.trim().trim_matches('"')) {
+            Some(charset) if !is_utf8(charset) => Err(UnsupportedMediaType {
+                found: format!("{essence}; charset={}", charset.to_ascii_lowercase()),
+            }),
+            _ => Ok(content),
+        }
+    }
+}
+
+/// ASCII is a part of UTF-8.
+fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii"]
+        .iter()
+        .any(|name| charset.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_are_told_apart() {
+        let refused = |found: &str| {
+            Err(UnsupportedMediaType {
+                found: found.into(),
+            })
+        };
+        for (header, expected) in [
+            ("", Ok(Content::Json)),
+            ("application/json", Ok(Content::Json)),
+            ("Application/JSON ; Charset=\"UTF-8\"", Ok(Content::Json)),
+            ("application/merge-patch+json", Ok(Content::Json)),
+            ("application/json; q=a; charset=us-ascii", Ok(Content::Json)),
+            ("application/x-www-form-urlencoded", Ok(Content::Form)),
+            ("application/protobuf", Ok(Content::Protobuf)),
+            (
+                "application/x-protobuf;messageType=a.B",
+                Ok(Content::Protobuf),
+            ),
+            (
+                "application/json; charset=latin1",
+                refused("application/json; charset=latin1"),
+            ),
+            ("text/plain", refused("text/plain")),
+            ("image/svg+json", refused("image/svg+json")),
+            (
+                "multipart/form-data; boundary=x",
+                refused("multipart/form-data"),
+            ),
+        ] {
+            assert_eq!(Content::of(header), expected, "{header}");
+        }
+    }
+}

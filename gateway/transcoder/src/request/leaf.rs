@@ -1,0 +1,215 @@
+//! One value as text, on its way into the message: what paths, queries and forms bind.
+
+use crate::{
+    encode::Encoder,
+    error::{Failure, RequestError, Rule},
+    json::Cursor,
+    plan::{FieldPlan, Kind, Label, MessageId, Shape, Types},
+    scalar, wire, wkt,
+};
+
+/// Scalars, and the messages whose JSON form is one string, number or boolean: what a segment of a path can carry.
+pub(crate) fn has_text_form(types: &Types, kind: Kind) -> bool {
+    match kind {
+        Kind::Message(id) => matches!(
+            types.message(id).shape,
+            Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper
+        ),
+        Kind::Group(_) => false,
+        _ => true,
+    }
+}
+
+/// What a query parameter can carry: also JSON text, where the type is JSON itself, and an empty message.
+pub(super) fn has_parameter_form(types: &Types, kind: Kind) -> bool {
+    let is_json = |id| {
+        let shape = types.message(id).shape;
+        matches!(
+            shape,
+            Shape::Struct | Shape::Value | Shape::ListValue | Shape::Empty
+        )
+    };
+    has_text_form(types, kind) || matches!(kind, Kind::Message(id) if is_json(id))
+}
+
+/// Appends tag and value of the field; nothing where the text is the default of a field without presence.
+pub(super) fn put_leaf(
+    types: &Types,
+    field: &FieldPlan,
+    text: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let start = out.len();
+    // One element of a packed field is written as one element: readers take both forms.
+    wire::Tag::new(field.number, field.kind.wire_type()).put(out);
+    let is_default = put_value(types, field.kind, text, out)?;
+    if is_default && field.label == Label::Implicit {
+        out.truncate(start);
+    }
+    Ok(())
+}
+
+/// Appends one entry of a map.
+pub(super) fn put_entry(
+    types: &Types,
+    field: &FieldPlan,
+    key: &str,
+    text: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let entry = field
+        .message()
+        .map(|id| types.message(id).fields.as_slice());
+    let Some([key_field, value_field]) = entry else {
+        return Err(invalid("the map's entry type is malformed"));
+    };
+    field.tag.put(out);
+    let at = wire::open(out);
+    key_field.tag.put(out);
+    scalar::put_text(types, key_field.kind, key, out).map_err(invalid)?;
+    value_field.tag.put(out);
+    put_value(types, value_field.kind, text, out)?;
+    wire::close(out, at);
+    Ok(())
+}
+
+/// Appends a value without its tag; returns whether it is the default.
+fn put_value(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>) -> Result<bool, Failure> {
+    let options = &types.options.http;
+    let put = match kind {
+        Kind::Message(id) => {
+            let at = wire::open(out);
+            put_message(types, id, text, out)?;
+            wire::close(out, at);
+            Ok(false)
+        }
+        Kind::Bool if options.lenient_bools => match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(scalar::put_bool(true, out)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(scalar::put_bool(false, out)),
+            _ => Err("expected a boolean, such as true, t or 1"),
+        },
+        Kind::Enum(id) if text == "null" && types.enums[id].is_null => {
+            wire::put_varint(out, 0);
+            Ok(true)
+        }
+        Kind::Enum(id) if options.enums_ignore_case => {
+            match types.enums[id].number_ignoring_case(text) {
+                Some(number) => {
+                    wire::put_varint(out, i64::from(number) as u64);
+                    Ok(number == 0)
+                }
+                None => scalar::put_text(types, kind, text, out),
+            }
+        }
+        kind => scalar::put_text(types, kind, text, out),
+    };
+    put.map_err(invalid)
+}
+
+fn put_message(types: &Types, id: MessageId, text: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
+    let plan = types.message(id);
+    match plan.shape {
+        Shape::Wrapper => {
+            let start = out.len();
+            plan.fields[0].tag.put(out);
+            if put_value(types, plan.fields[0].kind, text, out)? {
+                out.truncate(start);
+            }
+            Ok(())
+        }
+        Shape::Empty if text.is_empty() => Ok(()),
+        Shape::Empty | Shape::Struct | Shape::Value | Shape::ListValue => {
+            let mut encoder = Encoder::new(types, Cursor::new(text.as_bytes())?, out);
+            let read = encoder.message(id, &[]);
+            let read = read.and_then(|()| encoder.cursor.finish());
+            read.map_err(|mut failure| {
+                // The value is no part of a body that the offset could point into.
+                failure.offset = None;
+                failure.rule = Rule::InvalidValue;
+                failure.description.insert_str(0, "JSON text: ");
+                failure
+            })
+        }
+        _ => wkt::put_text(types, id, text, out)
+            .map(drop)
+            .map_err(invalid),
+    }
+}
+
+fn invalid(reason: &'static str) -> Failure {
+    RequestError::new(Rule::InvalidValue, reason)
+}
+
+/// Appends `leaf` inside the messages that lead to it. Several such pieces of one message merge on the wire.
+pub(super) fn put_nested(
+    types: &Types,
+    input: MessageId,
+    fields: &[usize],
+    leaf: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let parents = fields.len().saturating_sub(1);
+    let mut ends = Vec::with_capacity(parents);
+    for field in chain(types, input, fields).take(parents) {
+        field.tag.put(out);
+        ends.push(match field.kind {
+            Kind::Group(_) => Err(field.number << 3 | wire::WireType::EndGroup as u32),
+            _ => Ok(wire::open(out)),
+        });
+    }
+    out.extend_from_slice(leaf);
+    for end in ends.into_iter().rev() {
+        match end {
+            Ok(at) => wire::close(out, at),
+            Err(tag) => wire::put_varint(out, u64::from(tag)),
+        }
+    }
+}
+
+/// The fields that indices lead through.
+pub(super) fn chain<'t>(
+    types: &'t Types,
+    input: MessageId,
+    fields: &[usize],
+) -> impl Iterator<Item = &'t FieldPlan> {
+    let mut message = Some(input);
+    fields.iter().map_while(move |index| {
+        let field = types.message(message?).fields.get(*index)?;
+        message = field.message();
+        Some(field)
+    })
+}
+
+/// The dotted JSON names of a field path.
+pub(crate) fn path_text(types: &Types, input: MessageId, fields: &[usize]) -> String {
+    let names: Vec<&str> = chain(types, input, fields)
+        .map(|field| &*field.json_name)
+        .collect();
+    names.join(".")
+}
+
+/// How two field paths get into each other's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlap {
+    /// One is the other, or contains it.
+    Field,
+    /// They lead to different fields of one oneof.
+    Oneof,
+}
+
+pub(crate) fn overlap(
+    types: &Types,
+    input: MessageId,
+    a: &[usize],
+    b: &[usize],
+) -> Option<Overlap> {
+    let common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let (Some(own), Some(other)) = (a.get(common), b.get(common)) else {
+        return Some(Overlap::Field);
+    };
+    let parent = chain(types, input, &a[..common]).last();
+    let parent = parent.map_or(Some(input), FieldPlan::message)?;
+    let fields = &types.message(parent).fields;
+    let is_shared = fields[*own].oneof.is_some() && fields[*own].oneof == fields[*other].oneof;
+    is_shared.then_some(Overlap::Oneof)
+}
