@@ -26,7 +26,8 @@ pub struct Options {
 pub struct JsonOptions {
     /// What responses show of fields that are not set.
     pub emit_defaults: EmitDefaults,
-    /// Responses carry the field names of the proto file instead of lowerCamelCase. Requests may use either, always.
+    /// Responses carry the field names of the proto file instead of lowerCamelCase. Requests may use either, unless
+    /// `strict_names` is set.
     pub preserve_proto_field_names: bool,
     /// Responses carry enum values as numbers instead of names. Requests may use either, always.
     pub enums_as_numbers: bool,

@@ -119,6 +119,12 @@ fn fields_have_two_names_unless_one_is_asked_for() {
         error.starts_with("some_number: no field has this name"),
         "{error}"
     );
+    let mut options = Options::default();
+    options.json.strict_names = true;
+    options.json.preserve_proto_field_names = true;
+    let proto = testing::compile_with(NAMES, options);
+    assert_eq!(round(&proto, original).as_deref(), Ok(original));
+    assert!(round(&proto, shown).is_err());
 }
 
 const PROTO2: &str = r#"
