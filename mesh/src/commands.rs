@@ -54,12 +54,12 @@ enum Verb {
     /// Breaks a mesh of its own on purpose and checks that nothing was lost or doubled
     #[command(subcommand)]
     Verify(verify::Verb),
-    /// Runs official conformance suites against what this checkout builds
-    #[command(subcommand)]
-    Conformance(conformance::Verb),
     /// Measures, in optimized builds
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Runs official conformance suites against what this checkout builds
+    #[command(subcommand)]
+    Conformance(conformance::Verb),
     /// Runs the fuzz targets of the transcoder; exits with 1 on a finding
     Fuzz(fuzz::Args),
     /// Rewrites the offline data of the SQL of one crate
@@ -99,8 +99,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Demo(args) => demo::demo(args).await,
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
-            Verb::Conformance(verb) => conformance::conformance(verb).await,
             Verb::Bench(verb) => bench::bench(verb),
+            Verb::Conformance(verb) => conformance::conformance(verb).await,
             Verb::Fuzz(args) => fuzz::fuzz(&args),
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),

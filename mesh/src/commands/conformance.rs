@@ -1,6 +1,8 @@
 //! `mesh conformance`: runs official suites, which others wrote, against what this checkout builds.
 
 mod openapi;
+mod protobuf;
+mod showcase;
 
 use std::process::ExitCode;
 
@@ -12,6 +14,10 @@ use crate::ui::Ui;
 pub(super) enum Verb {
     /// OpenAPI documents of the contracts, given to the official validator, and their examples to their own schemas
     Openapi(Args),
+    /// Protobuf's own suite: binary and JSON, proto2, proto3 and editions, required and recommended cases
+    Protobuf(Args),
+    /// The REST compliance suite of gapic-showcase, sent to the gateway in front of its server
+    Showcase(Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -25,6 +31,8 @@ pub(super) async fn conformance(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
     let passed = match verb {
         Verb::Openapi(args) => openapi::openapi(ui, args.json)?,
+        Verb::Protobuf(args) => protobuf::protobuf(ui, args.json)?,
+        Verb::Showcase(args) => showcase::showcase(ui, args.json).await?,
     };
     Ok(if passed {
         ExitCode::SUCCESS

@@ -71,7 +71,8 @@ pub(crate) fn check(
     };
     let got = match schema.route(&verb, path) {
         Err(RouteError::NotFound) => Answer::NotFound,
-        Err(RouteError::BadPath { .. }) => Answer::Bad,
+        Err(RouteError::BadPath { .. } | RouteError::PathTooLong { .. }) => Answer::Bad,
+        Err(RouteError::Redirect { location }) => unreachable!("no option asks for {location}"),
         Err(RouteError::MethodNotAllowed { allow }) => {
             Answer::WrongMethod(allow.iter().map(ToString::to_string).collect())
         }
