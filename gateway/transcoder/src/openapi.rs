@@ -4,7 +4,8 @@
 //! comments of a contract may say beside prose is told in `comments`; how templates become paths in `paths`.
 //!
 //! - Methods that OpenAPI does not know (`custom` kinds, and `*` for all methods) stand under `x-methods` of their path.
-//! - Validation rules that have no keyword in JSON Schema are sentences of the description.
+//! - Validation rules that have no keyword in JSON Schema are sentences of the description; a pattern of RE2 that ECMA-262 reads
+//!   otherwise also stands under `x-re2-pattern`.
 //! - A stream is documented by the schema of one message, or of an array of them, beside the content type of each framing.
 //! - `x-grpc-method` is the path of the method behind an operation.
 //! - Every operation has the error body of the transcoder as `default`, and a response per status that its comment tells of.

@@ -28,6 +28,13 @@ const ANY_TYPE: &str = "*/*";
 const INVALID_ARGUMENT: i32 = 3;
 const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
 
+/// A request body that is JSON.
+struct JsonBody {
+    schema: Object,
+    is_required: bool,
+    description: String,
+}
+
 /// The errors that share an HTTP status.
 #[derive(Default)]
 struct Failures {
@@ -83,67 +90,57 @@ impl Document<'_> {
 
     fn request_body(&mut self, bound: &Bound<'_>, comment: &Comment) -> Option<Object> {
         let route = bound.route;
-        let input = route.method.input;
         if route.upload.is_some() {
             let content = Object::new().with(ANY_TYPE, Object::new());
-            return Some(
-                Object::new()
-                    .with("required", true)
-                    .with("content", content),
-            );
+            let body = Object::new().with("required", true);
+            return Some(body.with("content", content));
         }
-        let (schema, is_required, description) = match route.body {
+        let (field, found) = match route.body {
             Body::None => return None,
-            Body::Whole => {
-                let schema = self.whole_body(route);
-                let is_required = self.has_required_fields(input, &path_fields(route));
-                (
-                    schema,
-                    is_required,
-                    Comment::of(&self.pool.message(input).source).text(),
-                )
-            }
-            Body::Field(index) => {
-                let number = self.types.message(input).fields[index].number;
-                let definition = self.definition(input, number)?;
-                let mut schema = self.field(input, index, definition);
-                let description = match schema.remove("description") {
-                    Some(Json::Text(text)) => text,
-                    _ => String::new(),
-                };
-                (
-                    schema,
-                    self.is_required(input, index, definition),
-                    description,
-                )
-            }
+            Body::Whole => (None, self.message_body(route)),
+            Body::Field(index) => (Some(index), self.field_body(route, index)?),
         };
-        let field = match route.body {
-            Body::Field(index) => Some(index),
-            _ => None,
-        };
-        let place = (&bound.method.source, &*bound.method.name);
-        let examples = self.body_examples(input, field, place, comment);
         let mut body = Object::new();
-        body.set_text("description", &description);
-        body.set("required", is_required);
+        body.set_text("description", &found.description);
+        body.set("required", found.is_required);
         let is_stream = matches!(
             route.method.kind(),
             MethodKind::ClientStreaming | MethodKind::BidiStreaming
         );
+        let place = (&bound.method.source, &*bound.method.name);
+        let examples = self.body_examples(route.method.input, field, place, comment);
         let content = if is_stream {
-            let list = typed("array").with("items", schema.clone());
-            Object::new()
-                .with(NDJSON, Object::new().with("schema", schema))
-                .with(JSON, Object::new().with("schema", list))
+            let list = typed("array").with("items", found.schema.clone());
+            media(NDJSON, found.schema).with(JSON, Object::new().with("schema", list))
         } else {
-            let mut media = Object::new().with("schema", schema);
+            let mut media = Object::new().with("schema", found.schema);
             if !examples.is_empty() {
                 media.set("examples", named(examples));
             }
             Object::new().with(JSON, media)
         };
         Some(body.with("content", content))
+    }
+
+    fn message_body(&mut self, route: &Route) -> JsonBody {
+        let input = route.method.input;
+        JsonBody {
+            schema: self.whole_body(route),
+            is_required: self.has_required_fields(input, &path_fields(route)),
+            description: Comment::of(&self.pool.message(input).source).text(),
+        }
+    }
+
+    fn field_body(&mut self, route: &Route, index: usize) -> Option<JsonBody> {
+        let input = route.method.input;
+        let number = self.types.message(input).fields.get(index)?.number;
+        let definition = self.definition(input, number)?;
+        let mut schema = self.field(input, index, definition);
+        Some(JsonBody {
+            description: schema.take_text("description"),
+            schema,
+            is_required: self.is_required(input, index, definition),
+        })
     }
 
     /// The request message without what the path has.
@@ -278,10 +275,7 @@ impl Document<'_> {
         let definition = number.and_then(|number| self.definition(output, number));
         if let (Some(index), Some(definition)) = (route.response, definition) {
             let mut schema = self.field(output, index, definition);
-            let text = match schema.remove("description") {
-                Some(Json::Text(text)) => text,
-                _ => String::new(),
-            };
+            let text = schema.take_text("description");
             return (schema, text);
         }
         let text = Comment::of(&self.pool.message(output).source).text();

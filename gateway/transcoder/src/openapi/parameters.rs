@@ -85,10 +85,7 @@ impl<'a> Document<'a> {
             }
             _ => typed("string").with("minLength", 1),
         };
-        let own = match schema.remove("description") {
-            Some(Json::Text(own)) => own,
-            _ => String::new(),
-        };
+        let own = schema.take_text("description");
         let mut sentences = Vec::new();
         if let Some(variable) = variable.filter(|_| !parameter.is_whole) {
             let of = self.variable_names(route);
@@ -242,10 +239,7 @@ impl<'a> Document<'a> {
         let mut object = Object::new()
             .with("name", leaves.names.join("."))
             .with("in", "query");
-        let mut description = match schema.remove("description") {
-            Some(Json::Text(text)) => text,
-            _ => String::new(),
-        };
+        let mut description = schema.take_text("description");
         if leaves.path.first().copied() == leaves.route.mask && leaves.path.len() == 1 {
             let left_out = "left out, it is the fields that the body has".to_owned();
             description = described(&description, &[left_out]);

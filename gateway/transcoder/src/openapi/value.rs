@@ -133,6 +133,14 @@ impl Object {
         Some(self.0.remove(at).1)
     }
 
+    /// Removes a text; an empty one where there is none.
+    pub(super) fn take_text(&mut self, name: &str) -> String {
+        match self.remove(name) {
+            Some(Json::Text(text)) => text,
+            _ => String::new(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
