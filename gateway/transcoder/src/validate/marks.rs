@@ -8,7 +8,7 @@ use crate::plan::{FieldPlan, Label, MessagePlan};
 
 /// Sets of fields, one bit for each that is looked at.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// Fields of which absence breaks a rule.
     must: u128,
     /// Of each set, one must be set.

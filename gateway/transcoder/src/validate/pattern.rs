@@ -11,11 +11,11 @@ use crate::limits::{MAX_PATTERN_BYTES, MAX_PATTERN_TABLE_BYTES};
 
 /// What text is matched against.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     regex: Regex,
     /// The whole automaton, where it is small. It takes a step per byte and no scratch memory; a regex that builds its automaton
     /// as it goes must fetch that from a pool, which takes longer than most texts of requests.
-    table: Option<Table>,
+    table: Option<Box<Table>>,
 }
 
 /// An automaton with all its states.
@@ -44,7 +44,7 @@ pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
         })?;
     Ok(Pattern {
         regex,
-        table: Table::new(&translated),
+        table: Table::new(&translated).map(Box::new),
     })
 }
 
@@ -52,7 +52,7 @@ pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
 
 impl Pattern {
     /// Whether the pattern occurs in the text, which is UTF-8.
-    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
         match self.table.as_ref().and_then(|table| table.is_match(text)) {
             Some(is_match) => is_match,
             None => str::from_utf8(text).is_ok_and(|text| self.regex.is_match(text)),

@@ -9,7 +9,7 @@ use super::{
 
 /// What to test first.
 #[derive(Debug)]
-pub(super) struct Quick {
+pub(crate) struct Quick {
     /// Lengths in bytes, or whole numbers, that keep all limits.
     sure: RangeInclusive<i64>,
     /// The checks that are no limits.
@@ -84,8 +84,8 @@ fn whole(bounds: &Bounds) -> Option<RangeInclusive<i64>> {
     let high = limit(&bounds.upper, i128::from(i64::MAX), -1)?;
     let cut = |limit: i128| limit.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
     match low > high || low > i128::from(i64::MAX) || high < i128::from(i64::MIN) {
-        // Nothing passes.
-        true => Some(i64::MAX..=i64::MIN),
+        // None passes, or none of 64 bits: the check itself says no.
+        true => None,
         false => Some(cut(low)..=cut(high)),
     }
 }
@@ -121,7 +121,7 @@ impl ValueRules {
 impl Test {
     fn holds_text(&self, text: &[u8], now: &Now) -> bool {
         match self {
-            Test::Matches(pattern) => pattern.is_match(text),
+            Test::Matches { pattern, .. } => pattern.is_match(text),
             Test::Prefix(part) => text.starts_with(part),
             Test::In(allowed) => allowed.has_bytes(text),
             _ => self.holds(&Value::Text(text), now),

@@ -4,11 +4,18 @@ use std::collections::HashSet;
 
 use super::{table::Constant, value::Value};
 
-/// Constants of one type, in which values are looked up.
+/// Constants of one type, in the order of the contract.
 #[derive(Debug)]
-pub(super) enum Set {
-    /// As they are.
-    Any(Box<[Constant]>),
+pub(crate) struct Set {
+    constants: Vec<Constant>,
+    lookup: Lookup,
+}
+
+/// How values are found among them.
+#[derive(Debug)]
+enum Lookup {
+    /// One by one.
+    Any,
     /// Whole numbers, sorted.
     Ints(Box<[i128]>),
     /// Text and bytes so short that each is a word, sorted: codes of countries, currencies and languages.
@@ -27,48 +34,61 @@ const FEW: usize = 16;
 
 impl Set {
     pub(super) fn new(constants: Vec<Constant>) -> Self {
-        let ints = constants.iter().map(|constant| match constant {
-            Constant::Int(number) => Some(*number),
-            _ => None,
-        });
-        if let Some(mut ints) = ints.collect::<Option<Vec<_>>>() {
-            ints.sort_unstable();
-            return Set::Ints(ints.into());
-        }
-        let bytes = constants.iter().map(|constant| match constant {
-            Constant::Bytes(bytes) => Some(&**bytes),
-            _ => None,
-        });
-        let Some(bytes) = bytes.collect::<Option<Vec<&[u8]>>>() else {
-            return Set::Any(constants.into());
-        };
-        match bytes.iter().map(|bytes| word(bytes)).collect() {
-            Some(words) => {
-                let mut words: Vec<u128> = words;
-                words.sort_unstable();
-                Set::Words(words.into())
-            }
-            None => Set::Bytes(bytes.into_iter().map(Box::from).collect()),
-        }
+        let lookup = Lookup::new(&constants);
+        Set { constants, lookup }
+    }
+
+    pub(crate) fn constants(&self) -> &[Constant] {
+        &self.constants
     }
 
     pub(super) fn has(&self, value: &Value<'_>) -> bool {
-        match (self, value) {
-            (Set::Any(constants), _) => constants.iter().any(|constant| value.equals(constant)),
-            (Set::Ints(ints), Value::Int(number)) => ints.binary_search(number).is_ok(),
+        match (&self.lookup, value) {
+            (Lookup::Any, _) => self.constants.iter().any(|constant| value.equals(constant)),
+            (Lookup::Ints(ints), Value::Int(number)) => ints.binary_search(number).is_ok(),
             (_, Value::Text(bytes) | Value::Bytes(bytes)) => self.has_bytes(bytes),
             _ => false,
         }
     }
 
     pub(super) fn has_bytes(&self, bytes: &[u8]) -> bool {
-        match self {
-            Set::Words(words) => word(bytes).is_some_and(|word| match words.len() {
+        match &self.lookup {
+            Lookup::Words(words) => word(bytes).is_some_and(|word| match words.len() {
                 0..=FEW => words.contains(&word),
                 _ => words.binary_search(&word).is_ok(),
             }),
-            Set::Bytes(set) => set.contains(bytes),
-            Set::Ints(_) | Set::Any(_) => false,
+            Lookup::Bytes(set) => set.contains(bytes),
+            Lookup::Ints(_) | Lookup::Any => false,
+        }
+    }
+}
+
+// === impl Lookup ===
+
+impl Lookup {
+    fn new(constants: &[Constant]) -> Self {
+        let ints = constants.iter().map(|constant| match constant {
+            Constant::Int(number) => Some(*number),
+            _ => None,
+        });
+        if let Some(mut ints) = ints.collect::<Option<Vec<_>>>() {
+            ints.sort_unstable();
+            return Lookup::Ints(ints.into());
+        }
+        let bytes = constants.iter().map(|constant| match constant {
+            Constant::Bytes(bytes) => Some(&**bytes),
+            _ => None,
+        });
+        let Some(bytes) = bytes.collect::<Option<Vec<&[u8]>>>() else {
+            return Lookup::Any;
+        };
+        let words = bytes.iter().map(|bytes| word(bytes));
+        match words.collect::<Option<Vec<u128>>>() {
+            Some(mut words) => {
+                words.sort_unstable();
+                Lookup::Words(words.into())
+            }
+            None => Lookup::Bytes(bytes.into_iter().map(Box::from).collect()),
         }
     }
 }

@@ -265,7 +265,7 @@ impl Test {
             Test::Within(bounds) => bounds.hold(value),
             Test::Finite => !matches!(value, Value::Real(number) if !number.is_finite()),
             Test::Length(unit, min, max) => value.has_length(*unit, *min, *max),
-            Test::Matches(pattern) => value
+            Test::Matches { pattern, .. } => value
                 .text()
                 .is_some_and(|text| pattern.is_match(text.as_bytes())),
             Test::Prefix(part) => value.bytes().starts_with(part),
@@ -335,7 +335,7 @@ fn contains(value: &[u8], part: &[u8]) -> bool {
 
 impl Bounds {
     /// Whether the lower limit is above the upper one: then the values outside of both are meant.
-    pub(super) fn exclude_the_middle(&self) -> bool {
+    pub(crate) fn exclude_the_middle(&self) -> bool {
         match (&self.lower, &self.upper) {
             (Some((Constant::Int(lower), _)), Some((Constant::Int(upper), _))) => lower > upper,
             (Some((Constant::Real(lower), _)), Some((Constant::Real(upper), _))) => lower > upper,
