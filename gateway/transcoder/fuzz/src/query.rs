@@ -135,9 +135,9 @@ fn resolve<'w>(world: &'w World, kind: &'w Type, key: &str) -> Result<Vec<&'w Fi
         kind = field.message().map(|name| world.message(&name));
     }
     let leaf = path.last().ok_or("no such field")?;
-    let is_list_of_messages = !leaf.shape.is_single() && leaf.message().is_some();
-    if is_list_of_messages {
-        Err("a list of messages, or a map")
+    let is_without_text = |name: String| leaf.shape != Shape::List || !read::has_text(&name);
+    if !leaf.shape.is_single() && leaf.message().is_some_and(is_without_text) {
+        Err("a list of messages without a text, or a map")
     } else {
         Ok(path)
     }
@@ -173,10 +173,8 @@ fn put(world: &World, record: &mut Record, path: &[&Field], text: &str) -> Resul
         return put(world, inner, rest, text);
     }
     let value = match field.message() {
-        Some(name) if field.shape == Shape::Single => {
-            Datum::Message(read::message_text(world.message(&name), text)?)
-        }
-        Some(_) => return Err("no text form"),
+        Some(_) if field.shape.is_group() => return Err("no text form"),
+        Some(name) => Datum::Message(read::message_text(world, world.message(&name), text)?),
         None => read::scalar_text(&field.kind, text)?,
     };
     if field.shape == Shape::List {

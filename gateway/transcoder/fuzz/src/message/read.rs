@@ -157,12 +157,15 @@ pub(crate) fn scalar_text(kind: &Kind, text: &str) -> Read<Datum> {
             &Json::Bool(text.parse().map_err(|_| "not a boolean")?),
         ),
         Kind::Enum(_) if is_number(text) => number(kind, text),
+        Kind::Enum(kind) if text == "null" && kind.full_name() == "google.protobuf.NullValue" => {
+            Ok(Datum::Signed(0))
+        }
         kind => scalar(kind, &Json::Text(text.to_owned())),
     }
 }
 
-/// A message whose JSON is a string or a number, in a query.
-pub(crate) fn message_text(kind: &Type, text: &str) -> Read<Record> {
+/// A message in a query: what its JSON string or number says, or JSON text where the type is JSON itself.
+pub(crate) fn message_text(world: &World, kind: &Type, text: &str) -> Read<Record> {
     match kind
         .name
         .strip_prefix("google.protobuf.")
@@ -171,7 +174,10 @@ pub(crate) fn message_text(kind: &Type, text: &str) -> Read<Record> {
         "Timestamp" => pair(time::parse_timestamp(text).ok_or(NOT_TIMESTAMP)?),
         "Duration" => pair(time::parse_duration(text).ok_or(NOT_DURATION)?),
         "FieldMask" => mask(text),
-        "Value" | "ListValue" => Err("no text form"),
+        "Empty" if text.is_empty() => Ok(Record::default()),
+        "Empty" | "Struct" | "Value" | "ListValue" => {
+            message(world, kind, &Json::parse(text.as_bytes())?)
+        }
         name if name.ends_with("Value") => {
             let field = kind.by_number(1).ok_or("no such wrapper")?;
             let mut record = Record::default();
@@ -180,6 +186,11 @@ pub(crate) fn message_text(kind: &Type, text: &str) -> Read<Record> {
         }
         _ => Err("no text form"),
     }
+}
+
+/// Whether elements of the type, in a list, can be set by a query.
+pub(crate) fn has_text(name: &str) -> bool {
+    has_own_json(name) && name != "google.protobuf.Any"
 }
 
 fn number_text(kind: &Kind, text: &str) -> Read<Datum> {

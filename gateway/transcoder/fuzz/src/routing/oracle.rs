@@ -1,6 +1,6 @@
 //! The rules of `google/api/http.proto`, tried one by one: every route, with every length of its `**`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FIELDS, Rule};
 use crate::percent::{Mode, decode};
@@ -81,10 +81,14 @@ impl Pattern {
             pattern.pieces(body)?;
         }
         let globs = pattern.steps.iter().filter(|step| **step == Step::Many);
-        let mut paths: Vec<&str> = pattern.variables.iter().map(|v| &*v.path).collect();
-        paths.sort_unstable();
-        let is_unique = paths.windows(2).all(|pair| pair[0] != pair[1]);
-        (globs.count() <= 1 && is_unique && paths.into_iter().all(is_text_field)).then_some(pattern)
+        let paths: Vec<&str> = pattern.variables.iter().map(|v| &*v.path).collect();
+        // Variables are text fields, of which none lies inside another: to be unique is all that is left.
+        let unique: BTreeSet<&str> = paths.iter().copied().collect();
+        let is_fine = unique.len() == paths.len()
+            && globs.count() <= 1
+            && pattern.steps.len() <= MAX_SEGMENTS
+            && paths.into_iter().all(is_text_field);
+        is_fine.then_some(pattern)
     }
 
     fn pieces(&mut self, body: &str) -> Option<()> {
