@@ -1,11 +1,16 @@
 //! One gRPC call to an upstream, in messages that stay raw bytes.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::{Buf, Bytes};
 use chassis::client::Upstream;
 use chassis::error::Fault;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codec::{DecodeBuf, Decoder};
@@ -54,7 +59,7 @@ impl Call {
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
     pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
-        let request = request(self.path, self.metadata, Body::new(Full::new(frame)));
+        let request = request(self.path, self.metadata, Body::new(OneFrame(Some(frame))));
         let response = send(self.upstream, request, self.deadline).await?;
         messages(response, self.max_message_bytes)
     }
@@ -101,6 +106,26 @@ pub(crate) async fn within<T, E: From<Status>>(
     match tokio::time::timeout_at(deadline, wait).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Status::from(Fault::deadline_exceeded()).into()),
+    }
+}
+
+/// A request body that does not tell its length: the client would make a `content-length` of it, which no gRPC client sends,
+/// and a server that returns metadata as trailers would return it too, where it makes an error response malformed.
+struct OneFrame(Option<Bytes>);
+
+impl http_body::Body for OneFrame {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|frame| Ok(Frame::data(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
     }
 }
 

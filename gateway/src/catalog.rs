@@ -1,13 +1,12 @@
 //! What the gateway serves at one moment: the merged API of the upstreams, compiled, and who serves which service.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::service::Routes;
-use transcoder::{Clock, Options, Schema, ValidationOptions};
+use transcoder::{Options, Schema};
 
 use crate::learn::reflection::{Learned, qualified};
 
@@ -161,10 +160,14 @@ pub(crate) struct Count {
 }
 
 impl Catalog {
-    pub(crate) fn compile(merged: &Merged, complete: bool) -> Result<Self, Refusal> {
+    pub(crate) fn compile(
+        merged: &Merged,
+        options: &Options,
+        complete: bool,
+    ) -> Result<Self, Refusal> {
         let set = merged.descriptor_set();
         Ok(Self {
-            schema: Schema::compile_with(&set, options())?,
+            schema: Schema::compile_with(&set, options.clone())?,
             owners: merged
                 .owners
                 .iter()
@@ -179,16 +182,6 @@ impl Catalog {
     pub(crate) fn owner(&self, path: &str) -> Option<usize> {
         let (service, _) = path.strip_prefix('/')?.split_once('/')?;
         self.owners.get(service).copied()
-    }
-}
-
-fn options() -> Options {
-    Options {
-        validation: ValidationOptions {
-            clock: Some(Clock(SystemTime::now)),
-            ..ValidationOptions::default()
-        },
-        ..Options::default()
     }
 }
 

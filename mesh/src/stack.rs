@@ -3,7 +3,7 @@
 mod launch;
 mod nats;
 mod options;
-mod ports;
+pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod secrets;
 pub mod state;

@@ -33,6 +33,18 @@ async fn outcome(response: Response<Body>) -> Result<Bytes, (Code, String)> {
 }
 
 #[tokio::test]
+async fn a_request_of_one_frame_does_not_tell_its_length() {
+    use http_body::Body as _;
+    let mut body = OneFrame(Some(Bytes::from_static(b"frame")));
+    assert_eq!(body.size_hint().exact(), None);
+    assert!(!body.is_end_stream());
+    let frame = body.frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "frame");
+    assert!(body.is_end_stream());
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
 async fn one_message_is_the_answer_and_none_or_two_are_not() {
     let ok = [("grpc-status", "0")];
     let one = body(b"\0\0\0\0\x01x", &ok);

@@ -61,7 +61,7 @@ fn a_service_of_two_upstreams_is_refused_by_both_names() {
 fn an_upstream_that_is_not_learned_yet_is_left_out() {
     let merged = Merged::new(&urls(), &[None, learned(&["b.B"], &[])]).unwrap();
     assert_eq!(merged.owners["b.B"], SECOND);
-    let catalog = Catalog::compile(&merged, false).unwrap();
+    let catalog = Catalog::compile(&merged, &Options::default(), false).unwrap();
     assert_eq!(catalog.owner("/b.B/Get"), Some(SECOND));
     assert_eq!(catalog.owner("/b.B"), None);
     assert_eq!(catalog.owner("/c.C/Get"), None);

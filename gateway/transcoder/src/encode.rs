@@ -6,6 +6,7 @@ mod seen;
 mod well_known;
 
 use crate::{
+    canonical,
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
@@ -94,6 +95,7 @@ impl<'a> Encoder<'a> {
 
     /// The members of an object whose brace is read. `is_any`: the object may name its type under `@type`.
     fn members(&mut self, plan: &'a MessagePlan, pins: &[Pin<'_>], is_any: bool) -> Done {
+        let start = self.out.len();
         let mut fields = Seen::default();
         let mut oneofs = Seen::default();
         for pin in pins {
@@ -117,7 +119,18 @@ impl<'a> Encoder<'a> {
                 return Err(failure.in_field(&field.json_name));
             }
         }
+        if plan.is_message_set {
+            return self.write_items(plan, start);
+        }
         Ok(())
+    }
+
+    /// Gives the fields of a message set, written since `start`, their own form on the wire.
+    #[cold]
+    fn write_items(&mut self, plan: &MessagePlan, start: usize) -> Done {
+        let fields = self.out.split_off(start);
+        canonical::write(self.types, plan, &fields, self.out)
+            .map_err(|error| self.fail(Rule::InvalidValue, error.description))
     }
 
     /// Reads a key; `None` if no field has it, and its value is passed over. Callers mostly send fields in the order of the

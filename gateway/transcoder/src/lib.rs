@@ -7,6 +7,7 @@
 //! AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
 
 mod accept;
+mod canonical;
 mod descriptor;
 mod encode;
 mod error;
@@ -14,7 +15,9 @@ mod fields;
 mod json;
 mod limits;
 mod mask;
+mod message;
 mod names;
+mod occurrences;
 mod options;
 mod percent;
 mod plan;
@@ -41,6 +44,7 @@ pub use limits::{
     MAX_BODY_VALUES, MAX_DEPTH, MAX_MASK_BYTES, MAX_PATH_BYTES, MAX_PATH_SEGMENTS,
     MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, MAX_ROUTE_STEPS, MAX_VIOLATIONS,
 };
+pub use message::Message;
 pub use options::{
     BindingConflict, Clock, DefaultBindings, DuplicateQuery, EmitDefaults, HttpOptions, HttpRule,
     JsonOptions, Options, PathDecoding, TrailingSlash, UnexpectedBody, UnknownQuery,

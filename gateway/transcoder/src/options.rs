@@ -26,13 +26,17 @@ pub struct Options {
 pub struct JsonOptions {
     /// What responses show of fields that are not set.
     pub emit_defaults: EmitDefaults,
-    /// Responses carry the field names of the proto file instead of lowerCamelCase. Requests may use either, always.
+    /// Responses carry the field names of the proto file instead of lowerCamelCase. Requests may use either, unless
+    /// `strict_names` is set.
     pub preserve_proto_field_names: bool,
     /// Responses carry enum values as numbers instead of names. Requests may use either, always.
     pub enums_as_numbers: bool,
     /// Requests may carry JSON keys that no field has, and names that no enum value has, instead of being refused. An enum name
     /// that is ignored leaves its field unset, or is no element of its list or map.
     pub ignore_unknown_fields: bool,
+    /// Requests name fields, in JSON and in queries, as responses do. ProtoJSON has readers take JSON names and the names of the
+    /// proto file alike.
+    pub strict_names: bool,
 }
 
 /// How the rules of `buf.validate` are enforced.

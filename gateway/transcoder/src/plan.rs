@@ -39,7 +39,6 @@ pub(crate) struct MessagePlan {
     #[allow(dead_code, reason = "for the writer of canonical bytes")]
     pub(crate) is_map_entry: bool,
     /// Extensions are items of a group on the wire (`message_set_wire_format`).
-    #[allow(dead_code, reason = "for the writer of canonical bytes")]
     pub(crate) is_message_set: bool,
     names: NameTable,
     /// Index plus one by field number, for the small numbers that nearly all fields have.
@@ -120,7 +119,6 @@ pub(crate) struct EnumPlan {
     /// `google.protobuf.NullValue`, which is JSON `null`.
     pub(crate) is_null: bool,
     /// Numbers without a name are unknown fields on the wire, not values.
-    #[allow(dead_code, reason = "for the readers of enums")]
     pub(crate) is_closed: bool,
     names: NameTable,
     numbers: Vec<i32>,
@@ -133,6 +131,26 @@ pub(crate) struct EnumPlan {
 impl Types {
     pub(crate) fn message(&self, id: MessageId) -> &MessagePlan {
         &self.messages[id]
+    }
+
+    /// Leaves one name to each field, where the options say so.
+    fn restrict_names(&mut self) {
+        if !self.options.json.strict_names {
+            return;
+        }
+        let shows_proto_names = self.options.json.preserve_proto_field_names;
+        for message in &mut self.messages {
+            let names = message.fields.iter().map(|field| match shows_proto_names {
+                true => &*field.name,
+                false => &*field.json_name,
+            });
+            message.names = NameTable::new(names.zip(0..));
+        }
+    }
+
+    /// Whether a number on the wire has a name in the enum.
+    pub(crate) fn is_named(&self, id: EnumId, value: u64) -> bool {
+        self.enums[id].quoted_name(value as i32).is_some()
     }
 
     /// Puts the proto names into responses, where the options say so.
@@ -228,6 +246,11 @@ impl Kind {
 impl EnumPlan {
     pub(crate) fn number(&self, name: &str) -> Option<i32> {
         self.names.get(name).map(|index| self.numbers[index])
+    }
+
+    /// What an unset field of this enum holds: the value declared first, which is zero unless the enum is closed.
+    pub(crate) fn default_number(&self) -> i32 {
+        self.numbers.first().copied().unwrap_or(0)
     }
 
     /// The value with this name in any case; the first one by number, where several differ by case alone.

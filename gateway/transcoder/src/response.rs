@@ -58,6 +58,8 @@ struct Decoder<'t> {
     /// Set once a message was not in order. From then on messages are gathered at once: trying twice on every level of a
     /// nested message would take exponential time.
     is_gathering: bool,
+    /// Set by a number that is no value of its closed enum: it is an unknown field, so that the message is gathered too.
+    has_stray: bool,
 }
 
 /// What comes next in a message.
@@ -74,6 +76,7 @@ impl<'t> Decoder<'t> {
             types,
             out,
             is_gathering: false,
+            has_stray: false,
         }
     }
 
@@ -136,6 +139,9 @@ impl<'t> Decoder<'t> {
         depth: usize,
         select: S,
     ) -> Read<bool> {
+        if plan.is_message_set {
+            return Ok(false);
+        }
         let mut oneofs = Seen::default();
         let mut next = 0;
         let mut reader = Reader::new(wire);
@@ -174,6 +180,9 @@ impl<'t> Decoder<'t> {
                     is_unique => is_unique.map(|_| false),
                 },
             };
+            if std::mem::take(&mut self.has_stray) {
+                return Ok(false);
+            }
             match is_absent {
                 Ok(false) => {}
                 Ok(true) => {
@@ -228,7 +237,15 @@ impl<'t> Decoder<'t> {
             (Label::Repeated | Label::Packed, _) => self.out.extend_from_slice(b"[]"),
             (Label::Map, _) => self.out.extend_from_slice(b"{}"),
             (_, Some(_)) => self.out.extend_from_slice(b"null"),
-            (_, None) => drop(self.scalar(field.kind, &mut zero())?),
+            (_, None) => self.default_scalar(field.kind)?,
+        }
+        Ok(())
+    }
+
+    fn default_scalar(&mut self, kind: Kind) -> Read<()> {
+        match kind {
+            Kind::Enum(id) => self.enumeration(id, self.types.enums[id].default_number()),
+            kind => drop(self.scalar(kind, &mut zero())?),
         }
         Ok(())
     }
@@ -293,8 +310,12 @@ impl<'t> Decoder<'t> {
         }
         let mut run = Reader::new(reader.delimited()?);
         while !run.rest.is_empty() {
+            let start = self.out.len();
             self.out.push(b',');
             self.scalar(field.kind, &mut run)?;
+            if std::mem::take(&mut self.has_stray) {
+                self.out.truncate(start);
+            }
         }
         Ok(())
     }

@@ -19,6 +19,9 @@ pub(crate) enum WireType {
     Fixed32 = 5,
 }
 
+/// A varint of 32 bits; unlike other numbers, a tag must not be longer than its value can need.
+const MAX_TAG_BYTES: usize = 5;
+
 pub(crate) const TRUNCATED: &str = "message ends in the middle of a field";
 pub(crate) const TOO_DEEP: &str = "message is nested too deeply";
 
@@ -137,7 +140,10 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let Ok(tag) = u32::try_from(self.varint()?) else {
+        let before = self.rest.len();
+        let tag = self.varint()?;
+        let size = before - self.rest.len();
+        let Some(tag) = u32::try_from(tag).ok().filter(|_| size <= MAX_TAG_BYTES) else {
             return Err(ResponseError::new("field tag is out of range"));
         };
         let wire_type = match tag & 7 {
@@ -202,7 +208,8 @@ mod tests {
 
     #[test]
     fn malformed_bytes_are_errors() {
-        let cases: [&[u8]; 7] = [
+        let cases: [&[u8]; 8] = [
+            &[0x88, 0x80, 0x80, 0x80, 0x80, 0x00, 1],
             &[0x80],
             &[
                 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01,

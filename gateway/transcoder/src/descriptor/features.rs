@@ -102,11 +102,12 @@ impl Edition {
             // Files of proto2 leave the syntax out.
             ("" | "proto2", 0 | 998) => Ok(Edition::Proto2),
             ("proto3", 0 | 999) => Ok(Edition::Proto3),
-            ("" | "editions", 1000 | 1001) => Ok(Edition::From2023),
+            // 2023, 2024, 2026, and the one in which protobuf tries out what is to come.
+            ("" | "editions", 1000..=1002 | 9999) => Ok(Edition::From2023),
             ("editions", 0) => Err("the file names no edition".into()),
             ("" | "editions", edition) => Err(match edition {
-                1002..9999 => format!(
-                    "edition number {edition} is newer than edition 2024, the last one known here"
+                1003..9999 => format!(
+                    "edition number {edition} is newer than edition 2026, the last one known here"
                 ),
                 _ => format!("edition number {edition} is not a released edition"),
             }),

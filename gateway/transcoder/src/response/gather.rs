@@ -2,22 +2,14 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use super::{Decoder, find};
+use super::Decoder;
 use crate::{
-    encode::{Seen, key_of},
+    encode::key_of,
     fields::Select,
+    occurrences::{Occurrence, collect},
     plan::{FieldPlan, Kind, Label, MessagePlan},
-    wire::{Read, Reader, WireType},
+    wire::{Read, Reader},
 };
-
-/// One occurrence of a known field.
-#[derive(Debug, Clone, Copy)]
-struct Occurrence<'w> {
-    index: usize,
-    wire_type: WireType,
-    /// In front of the value.
-    value: Reader<'w>,
-}
 
 impl Decoder<'_> {
     /// Writes the members of a message in the order of the plan.
@@ -28,9 +20,7 @@ impl Decoder<'_> {
         depth: usize,
         select: S,
     ) -> Read<()> {
-        let mut occurrences = collect(plan, wire, |_| true)?;
-        drop_overwritten_members(plan, &mut occurrences);
-        occurrences.sort_by_key(|occurrence| occurrence.index);
+        let occurrences = collect(self.types, plan, &[wire], |_| true)?.known;
         let mut next = 0;
         for group in occurrences.chunk_by(|a, b| a.index == b.index) {
             let index = group[0].index;
@@ -63,11 +53,11 @@ impl Decoder<'_> {
         select: S,
     ) -> Read<()> {
         let field = &plan.fields[index];
-        let mut occurrences = collect(plan, wire, |candidate| {
+        let found = collect(self.types, plan, &[wire], |candidate| {
             let oneof = plan.fields[candidate].oneof;
             candidate == index || (oneof.is_some() && oneof == field.oneof)
         })?;
-        drop_overwritten_members(plan, &mut occurrences);
+        let mut occurrences = found.known;
         occurrences.retain(|occurrence| occurrence.index == index);
         match occurrences.as_slice() {
             [] => self.default(field),
@@ -91,7 +81,7 @@ impl Decoder<'_> {
             (Label::Repeated | Label::Packed, _) => {
                 let start = self.out.len();
                 for mut occurrence in group.iter().copied() {
-                    let is_run = occurrence.wire_type != field.kind.wire_type();
+                    let is_run = occurrence.is_run(field);
                     self.elements(field, is_run, &mut occurrence.value, depth, select)?;
                 }
                 let is_empty = self.out.len() == start;
@@ -100,11 +90,11 @@ impl Decoder<'_> {
             }
             (_, Kind::Message(id) | Kind::Group(id)) => {
                 // Messages merge field by field, which is what their concatenation decodes to.
-                let mut content = Cow::Borrowed(content(field, last)?);
+                let mut content = Cow::Borrowed(last.content(field)?);
                 if group.len() > 1 {
                     // Each has to be a message of its own: two halves of one are malformed.
-                    let part = |o| self::content(field, o).and_then(well_formed);
-                    let parts: Read<Vec<&[u8]>> = group.iter().map(part).collect();
+                    let parts = group.iter().map(|o| o.content(field).and_then(well_formed));
+                    let parts: Read<Vec<&[u8]>> = parts.collect();
                     content = Cow::Owned(parts?.concat());
                 }
                 self.message(id, &content, depth + 1, select)
@@ -129,7 +119,7 @@ impl Decoder<'_> {
         let mut entries = Vec::with_capacity(group.len());
         let mut last = HashMap::with_capacity(group.len());
         for (position, occurrence) in group.iter().enumerate() {
-            let entry = content(field, occurrence)?;
+            let entry = occurrence.content(field)?;
             last.insert(key_of(entry, key_kind)?, position);
             entries.push(entry);
         }
@@ -142,57 +132,6 @@ impl Decoder<'_> {
         let is_empty = self.out.len() == start;
         self.enclose(start, b'{', b'}');
         Ok(is_empty)
-    }
-}
-
-/// The occurrences of the wanted fields, in the order of the wire.
-fn collect<'w>(
-    plan: &MessagePlan,
-    wire: &'w [u8],
-    wants: impl Fn(usize) -> bool,
-) -> Read<Vec<Occurrence<'w>>> {
-    let mut occurrences = Vec::new();
-    let mut reader = Reader::new(wire);
-    while let Some((number, wire_type)) = reader.tag()? {
-        if let Some(index) = find(plan, number, wire_type, usize::MAX).filter(|i| wants(*i)) {
-            occurrences.push(Occurrence {
-                index,
-                wire_type,
-                value: reader,
-            });
-        }
-        reader.skip(number, wire_type)?;
-    }
-    Ok(occurrences)
-}
-
-/// Of a oneof, the member that comes last counts; what it had before another member came is lost.
-fn drop_overwritten_members(plan: &MessagePlan, occurrences: &mut Vec<Occurrence<'_>>) {
-    let mut winners: HashMap<u16, usize> = HashMap::new();
-    let mut closed = Seen::default();
-    let mut keep: Vec<bool> = occurrences
-        .iter()
-        .rev()
-        .map(|occurrence| {
-            let Some(oneof) = plan.fields[occurrence.index].oneof else {
-                return true;
-            };
-            let winner = *winners.entry(oneof).or_insert(occurrence.index);
-            if winner != occurrence.index {
-                closed.insert(usize::from(oneof));
-            }
-            winner == occurrence.index && !closed.contains(usize::from(oneof))
-        })
-        .collect();
-    occurrences.retain(|_| keep.pop().unwrap_or(true));
-}
-
-/// The bytes of a message or group occurrence.
-fn content<'w>(field: &FieldPlan, occurrence: &Occurrence<'w>) -> Read<&'w [u8]> {
-    let mut value = occurrence.value;
-    match field.kind {
-        Kind::Group(_) => value.group(field.number),
-        _ => value.delimited(),
     }
 }
 

@@ -133,7 +133,7 @@ impl Decoder<'_> {
             Some(_) => self.only(plan, 1, entry, depth, select),
             None => match value_field.message() {
                 Some(id) => self.message(id, &[], depth + 1, select),
-                None => self.scalar(value_field.kind, &mut zero()).map(drop),
+                None => self.default_scalar(value_field.kind),
             },
         }
     }

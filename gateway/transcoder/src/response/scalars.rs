@@ -88,12 +88,13 @@ impl Decoder<'_> {
     }
 
     #[inline]
-    fn enumeration(&mut self, id: usize, number: i32) {
+    pub(super) fn enumeration(&mut self, id: usize, number: i32) {
         let plan = &self.types.enums[id];
         let is_named = !self.types.options.json.enums_as_numbers;
         match plan.quoted_name(number) {
             _ if plan.is_null => self.out.extend_from_slice(b"null"),
             Some(name) if is_named => name.put(self.out),
+            None if plan.is_closed => self.has_stray = true,
             _ => json::put_signed(i64::from(number), self.out),
         }
     }

@@ -120,7 +120,8 @@ impl Decoder<'_> {
         self.out.extend_from_slice(b"{\"@type\":");
         json::put_string(url, self.out);
         let plan = self.types.message(id);
-        if plan.shape == Shape::Object {
+        // `Empty` has no fields to be confused with `@type`, so that it needs no `value` around it.
+        if matches!(plan.shape, Shape::Object | Shape::Empty) {
             self.members(plan, value, depth + 1, All)?;
         } else {
             self.out.extend_from_slice(b",\"value\":");

@@ -12,7 +12,7 @@ const DURATION_RANGE: &str = "duration is out of range";
 
 /// `0001-01-01T00:00:00Z` and `9999-12-31T23:59:59Z`, in seconds of the Unix epoch.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-/// Ten thousand years, the bound of `duration.proto`.
+/// Ten thousand years, the bound of `seconds` in `duration.proto`; a fraction may stand behind the last of them.
 const DURATION_SECONDS: i64 = 315_576_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Days from `0000-03-01` to `1970-01-01`. Years that start in March have their leap day at the end.
@@ -40,7 +40,7 @@ pub(crate) fn put_duration(text: &str, out: &mut Vec<u8>) -> Result<(), &'static
     };
     let seconds = digits(whole).ok_or(NOT_DURATION)?;
     let nanos = fraction.map_or(Some(0), nanos).ok_or(NOT_DURATION)?;
-    if seconds > DURATION_SECONDS || (seconds == DURATION_SECONDS && nanos > 0) {
+    if seconds > DURATION_SECONDS {
         return Err(DURATION_RANGE);
     }
     let sign = if number.starts_with('-') { -1 } else { 1 };
@@ -193,8 +193,7 @@ pub(crate) fn write_duration(
 ) -> Result<(), &'static str> {
     let is_in_range = seconds.abs_diff(0) <= DURATION_SECONDS as u64
         && nanos.unsigned_abs() < 1_000_000_000
-        && (seconds.signum() * i64::from(nanos.signum()) >= 0)
-        && (seconds.abs_diff(0) < DURATION_SECONDS as u64 || nanos == 0);
+        && (seconds.signum() * i64::from(nanos.signum()) >= 0);
     if !is_in_range {
         return Err(DURATION_RANGE);
     }

@@ -121,10 +121,10 @@ const OTHER_FAULTS: &[(&str, Change)] = &[
         f.syntax = "proto4".into()
     }),
     (
-        "t.proto: edition number 1002 is newer than edition 2024",
+        "t.proto: edition number 1003 is newer than edition 2026",
         |f| {
             f.syntax = "editions".into();
-            f.edition = 1002;
+            f.edition = 1003;
         },
     ),
 ];

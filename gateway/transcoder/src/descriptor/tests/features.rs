@@ -246,8 +246,8 @@ fn maps_are_never_delimited() {
 fn unknown_editions_are_named() {
     let cases = [
         (
-            ("editions", 1002),
-            "edition number 1002 is newer than edition 2024",
+            ("editions", 1003),
+            "edition number 1003 is newer than edition 2026",
         ),
         (
             ("editions", 5),

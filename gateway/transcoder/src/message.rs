@@ -1,0 +1,110 @@
+//! One message type by its name: JSON text to wire bytes and back without a route, and wire bytes in their canonical form.
+
+use crate::{
+    canonical,
+    encode::Encoder,
+    error::{Failure, RequestError, ResponseError},
+    fields::All,
+    json::Cursor,
+    plan::{MessageId, Types},
+    response,
+    schema::Schema,
+};
+
+/// A message type of a [`Schema`], for callers that have no route: files, queues, tools.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let schema = transcoder::Schema::compile(&[])?;
+/// let duration = schema.message("google.protobuf.Duration").ok_or("unknown type")?;
+/// let (mut wire, mut json) = (Vec::new(), Vec::new());
+/// duration.read_json(br#""90.5s""#, &mut wire)?;
+/// duration.write_json(&wire, &mut json)?;
+/// assert_eq!(json, br#""90.500s""#);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'s> {
+    types: &'s Types,
+    id: MessageId,
+}
+
+// === impl Schema ===
+
+impl Schema {
+    /// The message type with this full name, as `package.Type`; the well-known types and the details of `google.rpc.Status`
+    /// are always there.
+    pub fn message(&self, name: &str) -> Option<Message<'_>> {
+        let id = self.types.by_name.get(name).copied()?;
+        Some(Message {
+            types: &self.types,
+            id,
+        })
+    }
+}
+
+// === impl Message ===
+
+impl<'s> Message<'s> {
+    /// Full name of the type.
+    pub fn name(&self) -> &'s str {
+        &self.types.message(self.id).name
+    }
+
+    /// Appends the wire bytes of the message that a JSON text denotes (ProtoJSON).
+    ///
+    /// # Errors
+    /// The text is not the JSON of such a message; `out` is left as it was.
+    pub fn read_json(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), RequestError> {
+        let start = out.len();
+        let mut read = || {
+            let mut encoder = Encoder::new(self.types, Cursor::new(json)?, &mut *out);
+            encoder.message(self.id, &[])?;
+            encoder.cursor.finish()
+        };
+        let read: Result<(), Failure> = read();
+        read.map_err(|failure| {
+            out.truncate(start);
+            *failure
+        })
+    }
+
+    /// Appends the JSON text of a message (ProtoJSON). Unknown fields are left out.
+    ///
+    /// # Errors
+    /// The bytes are no such message, or it has no JSON form; `out` is left as it was.
+    pub fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+        let start = out.len();
+        let written = response::write_message(self.types, self.id, All, wire, out);
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
+    }
+
+    /// Appends the message in canonical form: two encodings of equal messages become the same bytes.
+    ///
+    /// Fields stand in the order of their numbers, once each and at their shortest; later occurrences have replaced earlier
+    /// ones or been merged into them, oneofs are settled, repeated scalars are packed where the schema says so, map entries
+    /// are sorted by key, and fields without presence are left out at their default. Unknown fields follow as they came, among
+    /// them values of closed enums that the schema does not name; what an `Any` holds stays as it is.
+    ///
+    /// A hash of these bytes is a strong ETag (RFC 9110 §8.8.1) of whatever form the message is shown in, and two messages can
+    /// be compared by them.
+    ///
+    /// # Errors
+    /// The bytes are no such message: cut off or malformed, nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH), or with a
+    /// string that is not UTF-8 where the schema demands it; `out` is left as it was.
+    pub fn canonical(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+        let start = out.len();
+        let written = canonical::write(self.types, self.types.message(self.id), wire, out);
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

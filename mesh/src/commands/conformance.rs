@@ -1,0 +1,38 @@
+//! `mesh conformance`: runs official suites, which others wrote, against what this checkout builds.
+
+mod protobuf;
+mod showcase;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Protobuf's own suite: binary and JSON, proto2, proto3 and editions, required and recommended cases
+    Protobuf(Args),
+    /// The REST compliance suite of gapic-showcase, sent to the gateway in front of its server
+    Showcase(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn conformance(verb: Verb) -> Result<ExitCode> {
+    let ui = Ui::detect();
+    let passed = match verb {
+        Verb::Protobuf(args) => protobuf::protobuf(ui, args.json)?,
+        Verb::Showcase(args) => showcase::showcase(ui, args.json).await?,
+    };
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
