@@ -39,6 +39,9 @@ pub(crate) const TOO_DEEP: Refusal = "nested too deeply";
 
 pub(crate) const ANY_URL: u32 = 1;
 pub(crate) const ANY_VALUE: u32 = 2;
+const SET_ITEM: u32 = 1;
+const SET_TYPE: u32 = 2;
+const SET_MESSAGE: u32 = 3;
 
 /// One occurrence of a field.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +76,11 @@ impl Datum {
             Kind::Bytes => Datum::Bytes(Vec::new()),
             Kind::Uint32 | Kind::Fixed32 | Kind::Uint64 | Kind::Fixed64 => Datum::Unsigned(0),
             Kind::Message(_) => Datum::Message(Record::default()),
+            // The first one that is declared; in an open enum that is zero.
+            Kind::Enum(kind) => {
+                let first = kind.enum_descriptor_proto().value.first();
+                Datum::Signed(first.map_or(0, |value| value.number().into()))
+            }
             _ => Datum::Signed(0),
         }
     }
@@ -124,8 +132,9 @@ fn decode(world: &World, kind: &Type, wire: &[u8], level: usize) -> Result<Recor
         return Err(TOO_DEEP);
     }
     let mut by_field: BTreeMap<u32, Vec<Raw<'_>>> = BTreeMap::new();
-    for (number, raw) in occurrences(wire)? {
-        let Some(field) = kind.by_number(number).filter(|field| is_of(field, raw)) else {
+    for (number, raw) in members_of(kind, wire)? {
+        let is_known = |field: &&Field| is_of(field, raw) && !is_stray_value(world, field, raw);
+        let Some(field) = kind.by_number(number).filter(is_known) else {
             continue;
         };
         if let Some(oneof) = &field.oneof {
@@ -147,6 +156,46 @@ fn decode(world: &World, kind: &Type, wire: &[u8], level: usize) -> Result<Recor
         open_any(world, &mut record, level)?;
     }
     Ok(record)
+}
+
+/// The fields of a message in their order on the wire; items of a message set are its extensions.
+pub(crate) fn members_of<'w>(kind: &Type, wire: &'w [u8]) -> Result<Vec<(u32, Raw<'w>)>, Refusal> {
+    let mut members = Vec::new();
+    for (number, raw) in occurrences(wire)? {
+        match raw {
+            Raw::Group(item) if kind.is_message_set && number == SET_ITEM => {
+                let (mut number, mut message) = (None, None);
+                for field in occurrences(item)? {
+                    match field {
+                        (SET_TYPE, Raw::Varint(id)) => number = u32::try_from(id).ok(),
+                        (SET_MESSAGE, raw @ Raw::Delimited(_)) => message = Some(raw),
+                        _ => {}
+                    }
+                }
+                members.extend(number.zip(message));
+            }
+            raw => members.push((number, raw)),
+        }
+    }
+    Ok(members)
+}
+
+/// Whether the value is none that its closed enum has; of a map, that of the entry.
+fn is_stray_value(world: &World, field: &Field, raw: Raw<'_>) -> bool {
+    let is_stray = |field: &Field, raw| match scalar(&field.kind, raw) {
+        Ok(Datum::Signed(number)) => field.is_stray(number),
+        _ => false,
+    };
+    match (field.shape, raw) {
+        (Shape::Map, Raw::Delimited(entry)) => {
+            let (_, value) = field.entry(world);
+            let values = occurrences(entry).unwrap_or_default().into_iter();
+            let last = values.filter(|(number, raw)| *number == 2 && is_of(value, *raw));
+            last.last().is_some_and(|(_, raw)| is_stray(value, raw))
+        }
+        (_, Raw::Varint(_)) => is_stray(field, raw),
+        _ => false,
+    }
 }
 
 /// Whether the wire type is one that values of the field have; else the field is unknown.
@@ -198,7 +247,11 @@ fn value(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result
             for raw in raws {
                 match raw {
                     Raw::Delimited(run) if !is_delimited(&field.kind) => {
-                        elements.extend(packed(&field.kind, run)?);
+                        let run = packed(&field.kind, run)?.into_iter();
+                        elements.extend(run.filter(|element| match element {
+                            Datum::Signed(number) => !field.is_stray(*number),
+                            _ => true,
+                        }));
                     }
                     raw => elements.push(single(world, field, &[*raw], level)?),
                 }
@@ -368,7 +421,11 @@ fn group<'w>(rest: &mut &'w [u8], number: u32, level: usize) -> Result<&'w [u8],
 const CUT_OFF: Refusal = "cut off";
 
 fn tag(rest: &mut &[u8]) -> Result<(u32, u32), Refusal> {
+    let before = rest.len();
     let tag = u32::try_from(varint(rest)?).map_err(|_| "tag out of range")?;
+    if before - rest.len() > 5 {
+        return Err("tag of more bytes than it can need");
+    }
     if tag >> 3 == 0 {
         return Err("field number zero");
     }

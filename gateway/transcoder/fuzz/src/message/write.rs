@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use prost_reflect::Kind;
 use serde_json::{Map, Value};
+use transcoder::EmitDefaults;
 
 use super::{
-    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, occurrences, only_value, read::has_own_json,
-    time,
+    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, occurrences, only_value,
+    read::has_own_json, time,
 };
-use crate::world::{Field, Type, World};
+use crate::world::{Field, Shape, Type, World};
 
 type Write = Result<Value, Refusal>;
 
-/// The JSON of a message, as it is without options.
+/// The JSON of a message.
 pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     let well_known = kind
         .name
@@ -41,9 +42,12 @@ pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
 
 /// Whether every occurrence of every field could be written if it were the only one.
 pub(crate) fn is_sound(world: &World, kind: &Type, wire: &[u8]) -> bool {
-    let Ok(occurrences) = occurrences(wire) else {
+    let Ok(occurrences) = members_of(kind, wire) else {
         return false;
     };
+    if kind.name == "google.protobuf.Any" && !is_sound_inside(world, wire) {
+        return false;
+    }
     occurrences.into_iter().all(|(number, raw)| {
         let Some(field) = kind.by_number(number) else {
             return true;
@@ -60,17 +64,50 @@ pub(crate) fn is_sound(world: &World, kind: &Type, wire: &[u8]) -> bool {
     })
 }
 
+/// Whether what an Any holds is sound.
+fn is_sound_inside(world: &World, any: &[u8]) -> bool {
+    let fields = occurrences(any).unwrap_or_default();
+    let last = |wanted| {
+        let mut contents = fields.iter().rev().filter_map(|found| match found {
+            (number, Raw::Delimited(content)) if *number == wanted => Some(*content),
+            _ => None,
+        });
+        contents.next().unwrap_or_default()
+    };
+    let url = std::str::from_utf8(last(ANY_URL)).unwrap_or_default();
+    let kind = world.by_url(url);
+    kind.is_none_or(|kind| is_sound(world, kind, last(ANY_VALUE)))
+}
+
 fn text(text: Option<String>) -> Write {
     text.map(Value::String).ok_or("has no JSON form")
 }
 
 fn members(world: &World, kind: &Type, record: &Record) -> Result<Map<String, Value>, Refusal> {
     let mut object = Map::new();
-    for (number, datum) in &record.0 {
-        let field = kind.by_number(*number).ok_or("no such field")?;
-        object.insert(field.json_name.clone(), value(world, field, datum)?);
+    for field in &kind.fields {
+        let value = match record.get(field.number) {
+            Some(datum) => Some(value(world, field, datum)?),
+            None => default(world, field),
+        };
+        let name = field.shown_name(world.style).to_owned();
+        object.extend(value.map(|value| (name, value)));
     }
     Ok(object)
+}
+
+/// What is shown of a field that is absent.
+fn default(world: &World, field: &Field) -> Option<Value> {
+    let mode = world.style.defaults;
+    match field.shape {
+        _ if field.is_extension() || mode == EmitDefaults::Never => None,
+        Shape::Map => (mode == EmitDefaults::All).then(|| Value::Object(Map::new())),
+        Shape::List | Shape::GroupList => {
+            (mode == EmitDefaults::All).then(|| Value::Array(Vec::new()))
+        }
+        _ if field.has_presence => None,
+        _ => Some(scalar(world, &field.kind, &Datum::default_of(&field.kind))),
+    }
 }
 
 /// A message of one field, which stands for the whole.
@@ -102,7 +139,7 @@ fn value(world: &World, field: &Field, datum: &Datum) -> Write {
             let name = field.message().ok_or("not a message")?;
             message(world, world.message(&name), record)
         }
-        datum => Ok(scalar(&field.kind, datum)),
+        datum => Ok(scalar(world, &field.kind, datum)),
     }
 }
 
@@ -116,7 +153,7 @@ fn key_text(key: &Datum) -> String {
     }
 }
 
-fn scalar(kind: &Kind, datum: &Datum) -> Value {
+fn scalar(world: &World, kind: &Kind, datum: &Datum) -> Value {
     let is_wide = matches!(
         kind,
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64
@@ -125,11 +162,13 @@ fn scalar(kind: &Kind, datum: &Datum) -> Value {
         Datum::Bool(value) => Value::Bool(*value),
         Datum::Signed(value) => match kind {
             Kind::Enum(kind) if kind.full_name() == "google.protobuf.NullValue" => Value::Null,
+            Kind::Enum(_) if world.style.shows_numbers => Value::from(*value),
             // Of several names the first.
-            Kind::Enum(kind) => match kind.values().find(|v| i64::from(v.number()) == *value) {
-                Some(found) => Value::String(found.name().to_owned()),
-                None => Value::from(*value),
-            },
+            Kind::Enum(kind) => {
+                let mut declared = kind.enum_descriptor_proto().value.iter();
+                let found = declared.find(|own| i64::from(own.number()) == *value);
+                found.map_or(Value::from(*value), |own| own.name().into())
+            }
             _ if is_wide => Value::String(value.to_string()),
             _ => Value::from(*value),
         },
@@ -197,7 +236,7 @@ fn any(world: &World, record: &Record) -> Write {
         return Err("no message");
     };
     let mut object = Map::new();
-    if has_own_json(&kind.name) {
+    if has_own_json(&kind.name) && kind.name != "google.protobuf.Empty" {
         object.insert("value".into(), message(world, kind, inner)?);
     } else {
         object = members(world, kind, inner)?;

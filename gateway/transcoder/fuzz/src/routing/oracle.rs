@@ -32,6 +32,8 @@ struct Variable {
 pub(crate) enum Answer {
     /// The path can't be served by anyone.
     Bad,
+    /// The path is over a bound.
+    TooLong,
     NotFound,
     /// Names for the `Allow` header.
     WrongMethod(Vec<String>),
@@ -218,8 +220,9 @@ fn step(text: &str) -> Option<Step> {
 
 fn literal(text: &str) -> Option<String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.~!$&'()+,;@%".contains(c);
-    let is_literal = !matches!(text, "" | "." | "..") && text.chars().all(is_allowed);
-    is_literal.then(|| decode(text, Mode::All))?
+    let is_literal = !text.is_empty() && text.chars().all(is_allowed);
+    let decoded = is_literal.then(|| decode(text, Mode::All))?;
+    decoded.filter(|text| text != "." && text != "..")
 }
 
 /// `a`, `in.a`, `in.in.b`: any number of `in`, then a text field.
@@ -253,9 +256,14 @@ pub(crate) fn compile(rules: &[Rule]) -> Option<Vec<Pattern>> {
 
 /// Answers a request by trying everything.
 pub(crate) fn answer(rules: &[Rule], patterns: &[Pattern], method: &str, path: &str) -> Answer {
-    let Some(segments) = split(path) else {
-        return Answer::Bad;
+    let segments = match split(path) {
+        Ok(segments) => segments,
+        Err(answer) => return answer,
     };
+    // No verb is empty, and no other reading has a colon there.
+    if segments.last().is_some_and(|last| last.ends_with(':')) {
+        return Answer::NotFound;
+    }
     for method in [Some(method), (method == "HEAD").then_some("GET")]
         .into_iter()
         .flatten()
@@ -320,14 +328,20 @@ fn ways(
     found
 }
 
-/// The raw segments of a path; `None` for one that must be refused.
-fn split(path: &str) -> Option<Vec<&str>> {
-    let rest = path.strip_prefix('/').filter(|_| path.len() <= MAX_BYTES)?;
-    if rest.is_empty() {
-        return Some(Vec::new());
+/// The raw segments of a path, or the answer to one that must be refused: for the first fault that it has.
+fn split(path: &str) -> Result<Vec<&str>, Answer> {
+    if path.len() > MAX_BYTES {
+        return Err(Answer::TooLong);
     }
-    let segments: Vec<&str> = rest.split('/').collect();
-    let is_fine =
-        |raw: &&str| decode(raw, Mode::All).is_some_and(|text| text != "." && text != "..");
-    (segments.len() <= MAX_SEGMENTS && segments.iter().all(is_fine)).then_some(segments)
+    let rest = path.strip_prefix('/').ok_or(Answer::Bad)?;
+    let mut segments = Vec::new();
+    for raw in rest.split('/').filter(|_| !rest.is_empty()) {
+        let text = decode(raw, Mode::All).filter(|text| text != "." && text != "..");
+        text.ok_or(Answer::Bad)?;
+        if segments.len() == MAX_SEGMENTS {
+            return Err(Answer::TooLong);
+        }
+        segments.push(raw);
+    }
+    Ok(segments)
 }
