@@ -51,3 +51,9 @@ pub const MAX_VIOLATIONS: usize = 64;
 
 /// Memory of one compiled pattern of a contract: what `regex` allows by default.
 pub(crate) const MAX_PATTERN_BYTES: usize = 10 * (1 << 20);
+
+/// Query parameters that an OpenAPI document lists for one operation: more than a request may have help nobody.
+pub(crate) const MAX_OPENAPI_PARAMETERS: usize = MAX_QUERY_PAIRS;
+
+/// Messages within messages whose fields an OpenAPI document lists as query parameters.
+pub(crate) const MAX_OPENAPI_PARAMETER_DEPTH: usize = 8;

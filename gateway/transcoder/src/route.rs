@@ -32,6 +32,8 @@ pub struct Route {
     /// `*` stands for every method.
     pub(crate) http_method: http::Method,
     pub(crate) text: Box<str>,
+    /// Which binding of its method it is; zero is the rule itself, the others are additional.
+    pub(crate) binding: usize,
     pub(crate) template: Template,
     pub(crate) variables: Vec<RouteVariable>,
     pub(crate) body: Body,

@@ -15,7 +15,7 @@ use crate::{
     options::HttpRule,
     options::Options,
     plan::{self, MessageId, Types},
-    route::{Match, Router, RouterBuilder},
+    route::{Match, Route, Router, RouterBuilder},
     validate::{self, Validator},
 };
 
@@ -152,6 +152,11 @@ impl Schema {
         path: &'a str,
     ) -> Result<Match<'a>, RouteError> {
         self.router.find(method, path)
+    }
+
+    /// All routes, in no order that says something.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.router.routes()
     }
 
     #[cfg(test)]

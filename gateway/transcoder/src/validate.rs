@@ -5,13 +5,13 @@
 //! and one with protobuf get the same violations.
 
 mod compile;
-mod known;
+pub(crate) mod known;
 mod load;
 mod options;
 mod path;
 mod pattern;
 mod pieces;
-mod table;
+pub(crate) mod table;
 mod typed;
 mod value;
 mod walk;

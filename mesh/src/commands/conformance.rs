@@ -1,5 +1,6 @@
 //! `mesh conformance`: runs official suites, which others wrote, against what this checkout builds.
 
+mod openapi;
 mod protobuf;
 mod showcase;
 
@@ -11,6 +12,8 @@ use crate::ui::Ui;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
+    /// OpenAPI documents of the contracts, given to the official validator, and their examples to their own schemas
+    Openapi(Args),
     /// Protobuf's own suite: binary and JSON, proto2, proto3 and editions, required and recommended cases
     Protobuf(Args),
     /// The REST compliance suite of gapic-showcase, sent to the gateway in front of its server
@@ -27,6 +30,7 @@ pub(super) struct Args {
 pub(super) async fn conformance(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
     let passed = match verb {
+        Verb::Openapi(args) => openapi::openapi(ui, args.json)?,
         Verb::Protobuf(args) => protobuf::protobuf(ui, args.json)?,
         Verb::Showcase(args) => showcase::showcase(ui, args.json).await?,
     };

@@ -1,11 +1,11 @@
 //! The search: literal before `*` before `**`, with backtracking, and a bound on how much of it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use http::Method;
 
 use super::{
-    Match, Spans,
+    Match, Route, Spans,
     tables::{Leaves, NONE, Node, Tables},
 };
 use crate::{
@@ -52,6 +52,10 @@ impl Router {
             trailing_slash: options.trailing_slash,
             strict_verbs: options.strict_verbs,
         }
+    }
+
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.tables.routes.iter()
     }
 
     pub(crate) fn find<'a>(

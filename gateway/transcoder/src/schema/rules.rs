@@ -60,7 +60,10 @@ impl Compiler<'_> {
                 self.problem("additional_bindings can't be nested");
             }
             match self.binding(binding) {
-                Ok(route) => routes.push(route),
+                Ok(route) => routes.push(Route {
+                    binding: index,
+                    ..route
+                }),
                 Err(reason) => self.problem(reason),
             }
         }
@@ -99,6 +102,7 @@ impl Compiler<'_> {
             upload: upload::plan(self.types, self.method.input, &body),
             http_method,
             text: text.into(),
+            binding: 0,
             template,
             variables,
             body,

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A named format. Emptiness is judged apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Email,
     Hostname,
     Ip(Versions),
@@ -29,7 +29,7 @@ pub(super) enum Format {
 
 /// Which versions of the Internet Protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Versions {
+pub(crate) enum Versions {
     V4,
     V6,
     Both,

@@ -8,79 +8,79 @@ use crate::{error::Problem, plan::Kind};
 /// The rules of all messages of a schema, by message id.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    pub(super) messages: Vec<MessageRules>,
+    pub(crate) messages: Vec<MessageRules>,
 }
 
 /// What a walk is looking for: a message that has none of it below is passed over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Need(u8);
+pub(crate) struct Need(u8);
 
 /// The rules of one message type.
 #[derive(Debug, Default)]
-pub(super) struct MessageRules {
+pub(crate) struct MessageRules {
     /// What is to be found in the message and in all messages below it.
-    pub(super) need: Need,
+    pub(crate) need: Need,
     /// By field index; empty where `need` is.
-    pub(super) fields: Box<[FieldRules]>,
+    pub(crate) fields: Box<[FieldRules]>,
     /// Indices of the fields whose values are looked at, ascending.
-    pub(super) active: Box<[u32]>,
-    pub(super) oneof_count: usize,
-    pub(super) required_oneofs: Vec<RequiredOneof>,
-    pub(super) choices: Vec<Choice>,
+    pub(crate) active: Box<[u32]>,
+    pub(crate) oneof_count: usize,
+    pub(crate) required_oneofs: Vec<RequiredOneof>,
+    pub(crate) choices: Vec<Choice>,
     /// What the contract demands of this message and nothing here checks.
-    pub(super) unenforced: Vec<Problem>,
+    pub(crate) unenforced: Vec<Problem>,
 }
 
 /// A oneof of which a member must be set.
 #[derive(Debug)]
-pub(super) struct RequiredOneof {
-    pub(super) name: Box<str>,
-    pub(super) members: Vec<u32>,
+pub(crate) struct RequiredOneof {
+    pub(crate) name: Box<str>,
+    pub(crate) members: Vec<u32>,
 }
 
 /// Fields of which at most one may be set (`MessageOneofRule`).
 #[derive(Debug)]
-pub(super) struct Choice {
-    pub(super) members: Vec<u32>,
-    pub(super) is_required: bool,
-    pub(super) at_most_one: Box<str>,
-    pub(super) exactly_one: Box<str>,
+pub(crate) struct Choice {
+    pub(crate) members: Vec<u32>,
+    pub(crate) is_required: bool,
+    pub(crate) at_most_one: Box<str>,
+    pub(crate) exactly_one: Box<str>,
 }
 
 /// What is asked of one field.
 #[derive(Debug, Default)]
-pub(super) struct FieldRules {
+pub(crate) struct FieldRules {
     /// For which walks the field's values are gathered.
-    pub(super) collect: Need,
-    pub(super) own: Option<Box<OwnRules>>,
+    pub(crate) collect: Need,
+    pub(crate) own: Option<Box<OwnRules>>,
 }
 
 /// The rules that stand at one field.
 #[derive(Debug, Default)]
-pub(super) struct OwnRules {
-    pub(super) is_required: bool,
-    pub(super) value: ValueRules,
+pub(crate) struct OwnRules {
+    pub(crate) is_required: bool,
+    pub(crate) value: ValueRules,
     /// On how many elements a list or a map has.
-    pub(super) count: Vec<Check>,
-    pub(super) unique: Option<Check>,
+    pub(crate) count: Vec<Check>,
+    pub(crate) unique: Option<Check>,
     /// Of the items of a list, or of the values of a map.
-    pub(super) items: ValueRules,
-    pub(super) keys: ValueRules,
+    pub(crate) items: ValueRules,
+    pub(crate) keys: ValueRules,
 }
 
 /// The rules of one value: a field, an item, a key.
 #[derive(Debug, Default)]
-pub(super) struct ValueRules {
-    pub(super) ignore: Ignore,
-    pub(super) form: Form,
+pub(crate) struct ValueRules {
+    pub(crate) ignore: Ignore,
+    pub(crate) form: Form,
     /// What an enum calls zero: its first value.
-    pub(super) first: i32,
-    pub(super) checks: Vec<Check>,
+    pub(crate) first: i32,
+    pub(crate) checks: Vec<Check>,
 }
 
 /// When rules are passed over (`buf.validate.Ignore`).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ignore {
+pub(crate) enum Ignore {
     #[default]
     Never,
     IfZero,
@@ -89,7 +89,7 @@ pub(super) enum Ignore {
 
 /// How a field's bytes become the value that its rules are about.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     #[default]
     Scalar,
     /// The `value` of a wrapper message.
@@ -106,22 +106,26 @@ pub(super) enum Form {
 
 /// One rule with the words for its violation.
 #[derive(Debug)]
-pub(super) struct Check {
+pub(crate) struct Check {
     /// Id of protovalidate, for example `string.min_len`.
-    pub(super) id: Box<str>,
-    pub(super) text: Box<str>,
-    pub(super) test: Test,
+    pub(crate) id: Box<str>,
+    pub(crate) text: Box<str>,
+    pub(crate) test: Test,
 }
 
 /// What a value is tested for.
 #[derive(Debug)]
-pub(super) enum Test {
+pub(crate) enum Test {
     In(Vec<Constant>),
     NotIn(Vec<Constant>),
     Within(Bounds),
     Finite,
     Length(Unit, u64, u64),
-    Matches(Regex),
+    Matches {
+        pattern: Regex,
+        /// As the contract has it.
+        source: Box<str>,
+    },
     Prefix(Box<[u8]>),
     Suffix(Box<[u8]>),
     Contains(Box<[u8]>),
@@ -146,7 +150,7 @@ pub(super) enum Test {
 
 /// What a length counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(crate) enum Unit {
     Characters,
     Bytes,
     Elements,
@@ -154,7 +158,7 @@ pub(super) enum Unit {
 
 /// A value that a rule names.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Constant {
+pub(crate) enum Constant {
     Bool(bool),
     Int(i128),
     Real(f64),
@@ -164,33 +168,33 @@ pub(super) enum Constant {
 
 /// Limits of a number; the flag says whether the limit itself is allowed.
 #[derive(Debug)]
-pub(super) struct Bounds {
-    pub(super) lower: Option<(Constant, bool)>,
-    pub(super) upper: Option<(Constant, bool)>,
+pub(crate) struct Bounds {
+    pub(crate) lower: Option<(Constant, bool)>,
+    pub(crate) upper: Option<(Constant, bool)>,
 }
 
 // === impl Need ===
 
 impl Need {
     /// Fields and oneofs that have rules.
-    pub(super) const RULES: Need = Need(1);
+    pub(crate) const RULES: Need = Need(1);
     /// Text, which must not hold U+0000 where the options say so.
-    pub(super) const TEXT: Need = Need(2);
-    pub(super) const ALL: Need = Need(3);
+    pub(crate) const TEXT: Need = Need(2);
+    pub(crate) const ALL: Need = Need(3);
 
-    pub(super) fn and(self, other: Need) -> Need {
+    pub(crate) fn and(self, other: Need) -> Need {
         Need(self.0 & other.0)
     }
 
-    pub(super) fn or(self, other: Need) -> Need {
+    pub(crate) fn or(self, other: Need) -> Need {
         Need(self.0 | other.0)
     }
 
-    pub(super) fn meets(self, other: Need) -> bool {
+    pub(crate) fn meets(self, other: Need) -> bool {
         self.0 & other.0 != 0
     }
 
-    pub(super) fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
 }

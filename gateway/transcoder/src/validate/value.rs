@@ -190,7 +190,9 @@ impl Test {
             Test::Within(bounds) => bounds.hold(value),
             Test::Finite => !matches!(value, Value::Real(number) if !number.is_finite()),
             Test::Length(unit, min, max) => value.has_length(*unit, *min, *max),
-            Test::Matches(pattern) => value.text().is_some_and(|text| pattern.is_match(text)),
+            Test::Matches { pattern, .. } => {
+                value.text().is_some_and(|text| pattern.is_match(text))
+            }
             Test::Prefix(part) => value.bytes().starts_with(part),
             Test::Suffix(part) => value.bytes().ends_with(part),
             Test::Contains(part) => contains(value.bytes(), part),
@@ -255,7 +257,7 @@ fn contains(value: &[u8], part: &[u8]) -> bool {
 
 impl Bounds {
     /// Whether the lower limit is above the upper one: then the values outside of both are meant.
-    pub(super) fn exclude_the_middle(&self) -> bool {
+    pub(crate) fn exclude_the_middle(&self) -> bool {
         match (&self.lower, &self.upper) {
             (Some((Constant::Int(lower), _)), Some((Constant::Int(upper), _))) => lower > upper,
             (Some((Constant::Real(lower), _)), Some((Constant::Real(upper), _))) => lower > upper,

@@ -181,7 +181,11 @@ impl Typed<'_> {
         let compiled = pattern::compile(text)
             .map_err(|reason| format!("rule `{}.pattern`: {reason}", self.name))?;
         let words = format!("must match the pattern `{text}`");
-        self.add("pattern", words, Test::Matches(compiled));
+        let test = Test::Matches {
+            pattern: compiled,
+            source: text.into(),
+        };
+        self.add("pattern", words, test);
         Ok(())
     }
 
