@@ -255,12 +255,17 @@ fn a_closed_enum_takes_no_number_without_a_name() {
 fn of_values_in_one_map_entry_the_last_decides_whether_a_closed_enum_has_it() {
     let schema = closed(Options::default());
     let message = schema.message("t.M").unwrap();
-    let cases: [(&[u8], &str); 3] = [
+    let cases: [(&[u8], &str); 4] = [
         (
             &[0x22, 7, 0x0a, 1, b'a', 0x10, 3, 0x10, 1],
             r#"{"map":{"a":"ONE"}}"#,
         ),
         (&[0x22, 7, 0x0a, 1, b'a', 0x10, 1, 0x10, 3], "{}"),
+        // An entry that has no value of the enum stays out, whatever follows.
+        (
+            &[0x22, 5, 0x0a, 1, b'a', 0x10, 3, 0x22, 3, 0x0a, 1, b'b'],
+            r#"{"map":{"b":"ONE"}}"#,
+        ),
         // Behind such an entry nothing is lost.
         (
             &[0x22, 7, 0x0a, 1, b'a', 0x10, 3, 0x10, 1, 0x1a, 2, 1, 2],

@@ -59,11 +59,12 @@ impl Decoder<'_> {
             return Ok(None);
         };
         let start = self.out.len();
+        let had_stray = self.has_stray;
         if let Some(key) = self.plain_entry(key_field, value_field, entry, depth, select)? {
             return Ok(Some(key));
         }
         self.out.truncate(start);
-        self.has_stray = false;
+        self.has_stray = had_stray;
         self.unusual_entry(plan, [key_field, value_field], entry, depth, select)?;
         Ok(None)
     }
