@@ -229,15 +229,6 @@ fn is_varint(kind: &Kind) -> bool {
     !is_fixed && !is_delimited(kind)
 }
 
-/// What one occurrence of a field would amount to alone.
-pub(crate) fn only_value(world: &World, field: &Field, raw: Raw<'_>) -> Result<Datum, Refusal> {
-    if is_of(field, raw) {
-        value(world, field, &[raw], 0)
-    } else {
-        Ok(Datum::List(Vec::new()))
-    }
-}
-
 /// What all occurrences of a field amount to.
 fn value(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result<Datum, Refusal> {
     match field.shape {

@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 use transcoder::EmitDefaults;
 
 use super::{
-    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, occurrences, only_value,
-    read::has_own_json, time,
+    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, read::has_own_json, time,
 };
 use crate::world::{Field, Shape, Type, World};
 
@@ -40,43 +39,33 @@ pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     }
 }
 
-/// Whether every occurrence of every field could be written if it were the only one.
-pub(crate) fn is_sound(world: &World, kind: &Type, wire: &[u8]) -> bool {
-    let Ok(occurrences) = members_of(kind, wire) else {
-        return false;
-    };
-    if kind.name == "google.protobuf.Any" && !is_sound_inside(world, wire) {
-        return false;
+/// Whether all texts are UTF-8, also those that later bytes overwrite: a parser sees every one of them.
+pub(crate) fn has_only_utf8(world: &World, kind: &Type, wire: &[u8]) -> bool {
+    let mut any = (None, None);
+    for (number, raw) in members_of(kind, wire).unwrap_or_default() {
+        let (Some(field), Raw::Delimited(content) | Raw::Group(content)) =
+            (kind.by_number(number), raw)
+        else {
+            continue;
+        };
+        let is_fine = match field.message() {
+            Some(name) => has_only_utf8(world, world.message(&name), content),
+            None => field.kind != Kind::String || std::str::from_utf8(content).is_ok(),
+        };
+        if !is_fine {
+            return false;
+        }
+        match number {
+            ANY_URL => any.0 = std::str::from_utf8(content).ok(),
+            ANY_VALUE => any.1 = Some(content),
+            _ => {}
+        }
     }
-    occurrences.into_iter().all(|(number, raw)| {
-        let Some(field) = kind.by_number(number) else {
-            return true;
-        };
-        let alone = only_value(world, field, raw).and_then(|datum| value(world, field, &datum));
-        let inner = field.message().map(|name| world.message(&name));
-        let is_sound_inside = match (inner, raw) {
-            (Some(inner), Raw::Delimited(content) | Raw::Group(content)) => {
-                is_sound(world, inner, content)
-            }
-            _ => true,
-        };
-        alone.is_ok() && is_sound_inside
-    })
-}
-
-/// Whether what an Any holds is sound.
-fn is_sound_inside(world: &World, any: &[u8]) -> bool {
-    let fields = occurrences(any).unwrap_or_default();
-    let last = |wanted| {
-        let mut contents = fields.iter().rev().filter_map(|found| match found {
-            (number, Raw::Delimited(content)) if *number == wanted => Some(*content),
-            _ => None,
-        });
-        contents.next().unwrap_or_default()
-    };
-    let url = std::str::from_utf8(last(ANY_URL)).unwrap_or_default();
-    let kind = world.by_url(url);
-    kind.is_none_or(|kind| is_sound(world, kind, last(ANY_VALUE)))
+    if kind.name != "google.protobuf.Any" {
+        return true;
+    }
+    let inner = any.0.and_then(|url| world.by_url(url));
+    inner.is_none_or(|kind| has_only_utf8(world, kind, any.1.unwrap_or_default()))
 }
 
 fn text(text: Option<String>) -> Write {
