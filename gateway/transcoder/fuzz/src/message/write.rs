@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use transcoder::EmitDefaults;
 
 use super::{
-    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, read::has_own_json, time,
+    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, packed, read::has_own_json, time,
 };
 use crate::world::{Field, Shape, Type, World};
 
@@ -39,18 +39,23 @@ pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     }
 }
 
-/// Whether all texts are UTF-8, also those that later bytes overwrite: a parser sees every one of them.
-pub(crate) fn has_only_utf8(world: &World, kind: &Type, wire: &[u8]) -> bool {
+/// Whether a parser, which sees also what later bytes overwrite, would find nothing wrong: neither bytes that are no message nor
+/// texts that are not UTF-8.
+pub(crate) fn is_whole(world: &World, kind: &Type, wire: &[u8]) -> bool {
+    let Ok(members) = members_of(kind, wire) else {
+        return false;
+    };
     let mut any = (None, None);
-    for (number, raw) in members_of(kind, wire).unwrap_or_default() {
+    for (number, raw) in members {
         let (Some(field), Raw::Delimited(content) | Raw::Group(content)) =
             (kind.by_number(number), raw)
         else {
             continue;
         };
         let is_fine = match field.message() {
-            Some(name) => has_only_utf8(world, world.message(&name), content),
-            None => field.kind != Kind::String || std::str::from_utf8(content).is_ok(),
+            Some(name) => is_whole(world, world.message(&name), content),
+            None if field.kind == Kind::String => std::str::from_utf8(content).is_ok(),
+            None => field.kind == Kind::Bytes || packed(&field.kind, content).is_ok(),
         };
         if !is_fine {
             return false;
@@ -65,7 +70,7 @@ pub(crate) fn has_only_utf8(world: &World, kind: &Type, wire: &[u8]) -> bool {
         return true;
     }
     let inner = any.0.and_then(|url| world.by_url(url));
-    inner.is_none_or(|kind| has_only_utf8(world, kind, any.1.unwrap_or_default()))
+    inner.is_none_or(|kind| is_whole(world, kind, any.1.unwrap_or_default()))
 }
 
 fn text(text: Option<String>) -> Write {
