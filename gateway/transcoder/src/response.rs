@@ -319,8 +319,13 @@ impl<'t> Decoder<'t> {
         select: S,
     ) -> Read<()> {
         if !is_run {
+            let start = self.out.len();
             self.out.push(b',');
-            return self.singular(field, reader, depth, select).map(drop);
+            self.singular(field, reader, depth, select)?;
+            if std::mem::take(&mut self.has_stray) {
+                self.out.truncate(start);
+            }
+            return Ok(());
         }
         let mut run = Reader::new(reader.delimited()?);
         while !run.rest.is_empty() {

@@ -278,3 +278,22 @@ fn of_values_in_one_map_entry_the_last_decides_whether_a_closed_enum_has_it() {
         assert_eq!(String::from_utf8(json).unwrap(), expected);
     }
 }
+
+#[test]
+fn a_list_leaves_out_what_its_closed_enum_has_not_however_it_is_written() {
+    let schema = closed(Options::default());
+    let message = schema.message("t.M").unwrap();
+    let cases: [(&[u8], &str); 3] = [
+        (&[0x10, 3, 0x12, 2, 1, 2], r#"{"many":["ONE","TWO"]}"#),
+        (
+            &[0x12, 3, 1, 3, 2, 0x10, 3, 0x10, 1],
+            r#"{"many":["ONE","TWO","ONE"]}"#,
+        ),
+        (&[0x10, 3, 0x1a, 1, 3], "{}"),
+    ];
+    for (wire, expected) in cases {
+        let mut json = Vec::new();
+        message.write_json(wire, &mut json).unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), expected);
+    }
+}
