@@ -10,6 +10,7 @@ use crate::{
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
+    scalar,
     wire::{WireType, close, open, put_varint},
 };
 
@@ -45,6 +46,14 @@ enum Written {
     Default,
     /// An unknown name of an enum value, where the unknown is ignored.
     Nothing,
+}
+
+/// What comes next in an object.
+enum Next {
+    /// A field by its index.
+    Field(usize),
+    Unknown,
+    End,
 }
 
 impl From<bool> for Written {
@@ -83,6 +92,9 @@ impl<'a> Encoder<'a> {
     /// Appends one field: tag and value, or nothing for `null`.
     #[inline]
     pub(crate) fn field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
+        if pins.is_empty() && field.is_singular() && self.short(field) {
+            return Ok(());
+        }
         if self.cursor.is_next(b'n') && !(field.is_singular() && self.takes_null(field.kind)) {
             return self.cursor.literal("null");
         }
@@ -106,11 +118,19 @@ impl<'a> Encoder<'a> {
         let mut has_type = is_any.then_some(false);
         let mut guess = 0;
         let mut is_first = true;
-        while self.cursor.next_member(is_first)? {
-            is_first = false;
-            let Some(index) = self.next_field(plan, guess, &mut has_type)? else {
-                continue;
+        loop {
+            let index = match self.expected_field(plan, guess, is_first) {
+                Some(index) => index,
+                None => match self.next_field(plan, is_first, &mut has_type)? {
+                    Next::Field(index) => index,
+                    Next::Unknown => {
+                        is_first = false;
+                        continue;
+                    }
+                    Next::End => break,
+                },
             };
+            is_first = false;
             guess = index + 1;
             let field = &plan.fields[index];
             let pins = pins_of(pins, index);
@@ -133,28 +153,40 @@ impl<'a> Encoder<'a> {
             .map_err(|error| self.fail(Rule::InvalidValue, error.description))
     }
 
-    /// Reads a key; `None` if no field has it, and its value is passed over. Callers mostly send fields in the order of the
-    /// schema, so that the next ones are tried before all names are searched.
+    /// Reads the next key, if it is one of two. Callers mostly send fields in the order of the schema, and without white space.
     #[inline]
-    fn next_field(
+    fn expected_field(
         &mut self,
         plan: &MessagePlan,
         guess: usize,
+        is_first: bool,
+    ) -> Option<usize> {
+        if !is_first && self.cursor.byte() != Some(b',') {
+            return None;
+        }
+        [guess, guess + 1].into_iter().find(|index| {
+            plan.fields.get(*index).is_some_and(|field| match is_first {
+                true => self.cursor.take_key(&field.key),
+                false => self.cursor.take_member(&field.key),
+            })
+        })
+    }
+
+    /// Reads a key, wherever its field stands in the schema. If no field has it, its value is passed over.
+    fn next_field(
+        &mut self,
+        plan: &MessagePlan,
+        is_first: bool,
         has_type: &mut Option<bool>,
-    ) -> Done<Option<usize>> {
-        for index in [guess, guess + 1] {
-            if let Some(field) = plan.fields.get(index)
-                && self.cursor.take_key(&field.key)
-            {
-                return Ok(Some(index));
-            }
+    ) -> Done<Next> {
+        if !self.cursor.next_member(is_first)? {
+            return Ok(Next::End);
         }
         let key = self.cursor.key()?;
-        let index = plan.by_name(&key, usize::MAX);
-        if index.is_none() {
-            self.unknown(&key, has_type)?;
+        match plan.by_name(&key, usize::MAX) {
+            Some(index) => Ok(Next::Field(index)),
+            None => self.unknown(&key, has_type).map(|()| Next::Unknown),
         }
-        Ok(index)
     }
 
     #[inline]
@@ -208,6 +240,43 @@ impl<'a> Encoder<'a> {
             _ => self.out.truncate(start),
         }
         Ok(())
+    }
+
+    /// Appends a value that is short and simple, as most are: tag and value in one step. False, with nothing read, for all that
+    /// takes more.
+    #[inline]
+    fn short(&mut self, field: &FieldPlan) -> bool {
+        match field.kind {
+            Kind::String => {
+                let Some((text, length)) = self.cursor.short_string() else {
+                    return false;
+                };
+                if length > 0 || field.label != Label::Implicit {
+                    field.tag.put_text(text, length, self.out);
+                }
+                true
+            }
+            kind @ (Kind::Int32
+            | Kind::Int64
+            | Kind::Uint32
+            | Kind::Uint64
+            | Kind::Sint32
+            | Kind::Sint64) => {
+                let mut ahead = self.cursor;
+                let varint = ahead
+                    .short_integer()
+                    .and_then(|(sign, value)| scalar::short_varint(kind, sign, value));
+                let Some(varint) = varint else {
+                    return false;
+                };
+                self.cursor = ahead;
+                if varint > 0 || field.label != Label::Implicit {
+                    field.tag.put_varint(varint, self.out);
+                }
+                true
+            }
+            _ => false,
+        }
     }
 
     #[cold]

@@ -28,7 +28,7 @@ pub(crate) fn write_message(
     wire: &[u8],
     out: &mut Vec<u8>,
 ) -> Read<()> {
-    Decoder::new(types, out).message(id, wire, 0, select)
+    checked(types, out, |decoder| decoder.message(id, wire, 0, select))
 }
 
 /// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an absent message.
@@ -42,14 +42,36 @@ pub(crate) fn write_field(
 ) -> Read<()> {
     let plan = types.message(id);
     let field = &plan.fields[index];
-    Decoder::new(types, out)
-        .only(plan, index, wire, 0, select)
-        .map_err(|error| error.in_field(&field.json_name))
+    checked(types, out, |decoder| {
+        decoder
+            .only(plan, index, wire, 0, select)
+            .map_err(|error| error.in_field(&field.json_name))
+    })
 }
 
 /// Appends the JSON of an Any.
 pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
-    Decoder::new(types, out).any(url, value, 0)
+    checked(types, out, |decoder| decoder.any(url, value, 0))
+}
+
+/// Writes, and sees to it that all text is UTF-8. Looking at the whole output once is several times as fast as at each string,
+/// and finds the same: what surrounds a string is ASCII, and so is whatever it has escaped, so that no sequence of bytes goes on
+/// from one to the next. To find the field at fault, all is written again.
+fn checked(
+    types: &Types,
+    out: &mut Vec<u8>,
+    write: impl Fn(&mut Decoder<'_>) -> Read<()>,
+) -> Read<()> {
+    let start = out.len();
+    let mut decoder = Decoder::new(types, out);
+    write(&mut decoder)?;
+    if decoder.texts != Texts::Unchecked || utf8(out.get(start..).unwrap_or_default()).is_ok() {
+        return Ok(());
+    }
+    out.truncate(start);
+    let mut decoder = Decoder::new(types, out);
+    decoder.texts = Texts::Each;
+    write(&mut decoder).and(Err(not_utf8()))
 }
 
 struct Decoder<'t> {
@@ -60,6 +82,17 @@ struct Decoder<'t> {
     is_gathering: bool,
     /// Set by a number that is no value of its closed enum: it is an unknown field, so that the message is gathered too.
     has_stray: bool,
+    texts: Texts,
+}
+
+/// What is known of the strings that were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    Ascii,
+    /// Some are not ASCII. Whether they are UTF-8 is seen at the end.
+    Unchecked,
+    /// Each is checked at once.
+    Each,
 }
 
 /// What comes next in a message.
@@ -77,6 +110,7 @@ impl<'t> Decoder<'t> {
             out,
             is_gathering: false,
             has_stray: false,
+            texts: Texts::Ascii,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Texts that are known when a schema is compiled, laid out to be copied and compared in one step.
 
-const SHORT: usize = 32;
+use super::scan;
+use crate::wire::CHUNK;
+
+const SHORT: usize = CHUNK;
 
 /// A text of any length that is mostly short.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub(crate) struct Literal {
 pub(crate) struct Key {
     /// `,"name":`
     member: Literal,
+    /// `"name":`
+    first: Literal,
 }
 
 // === impl Literal ===
@@ -54,6 +59,18 @@ impl Literal {
         matches!(self.as_bytes(), [b'"', own @ .., b'"'] if own.eq_ignore_ascii_case(name.as_bytes()))
     }
 
+    /// Whether `text` begins with it.
+    #[inline]
+    pub(crate) fn starts(&self, text: &[u8]) -> bool {
+        match text.first_chunk() {
+            Some(chunk) if self.len <= SHORT => {
+                let differing = !scan::equal(chunk, &self.short);
+                differing & scan::first_bits(self.len) == 0
+            }
+            _ => text.starts_with(self.as_bytes()),
+        }
+    }
+
     fn as_bytes(&self) -> &[u8] {
         self.short.get(..self.len).unwrap_or(&self.long)
     }
@@ -68,6 +85,7 @@ impl Key {
         text.push(b':');
         Key {
             member: Literal::new(&text),
+            first: Literal::new(text.get(1..).unwrap_or_default()),
         }
     }
 
@@ -77,26 +95,16 @@ impl Key {
         self.member.put(out);
     }
 
-    /// The length of the quoted name, if `text` begins with it.
+    /// The length of comma, quoted name and colon, if `text` begins with them.
     #[inline]
-    pub(crate) fn strip(&self, text: &[u8]) -> Option<usize> {
-        let len = self.member.len - 2;
-        let [_, short @ ..] = &self.member.short;
-        let is_next = match (text.first_chunk(), short.first_chunk()) {
-            (Some(text), Some(name)) if len <= 16 => {
-                let differing = u128::from_le_bytes(*text) ^ u128::from_le_bytes(*name);
-                differing << (128 - 8 * len) == 0
-            }
-            _ => self.is_start_of(text, len),
-        };
-        is_next.then_some(len)
+    pub(crate) fn strip_member(&self, text: &[u8]) -> Option<usize> {
+        self.member.starts(text).then_some(self.member.len)
     }
 
-    fn is_start_of(&self, text: &[u8], len: usize) -> bool {
-        self.member
-            .as_bytes()
-            .get(1..=len)
-            .is_some_and(|name| text.starts_with(name))
+    /// The length of quoted name and colon, if `text` begins with them.
+    #[inline]
+    pub(crate) fn strip_first(&self, text: &[u8]) -> Option<usize> {
+        self.first.starts(text).then_some(self.first.len)
     }
 }
 
@@ -112,13 +120,14 @@ mod tests {
             let mut out = Vec::new();
             key.put(&mut out);
             assert_eq!(out, format!(",\"{name}\":").as_bytes());
-            for tail in ["", ":1", ":1,\"another\":\"so that many bytes follow\""] {
-                let text = format!("\"{name}\"{tail}");
-                assert_eq!(key.strip(text.as_bytes()), Some(length + 2), "{text}");
-                let text = format!("\"{name}k\"{tail}");
-                assert_eq!(key.strip(text.as_bytes()), None, "{text}");
-                let text = format!("\"{name}");
-                assert_eq!(key.strip(text.as_bytes()), None, "{text}");
+            for tail in ["1", "1,\"another\":\"so that many bytes follow\""] {
+                let text = format!(",\"{name}\":{tail}");
+                assert_eq!(key.strip_member(text.as_bytes()), Some(length + 4));
+                assert_eq!(key.strip_first(&text.as_bytes()[1..]), Some(length + 3));
+                for other in [format!(",\"{name}k\":{tail}"), format!(",\"{name}\"")] {
+                    assert_eq!(key.strip_member(other.as_bytes()), None, "{other}");
+                    assert_eq!(key.strip_first(&other.as_bytes()[1..]), None, "{other}");
+                }
             }
         }
     }
