@@ -155,21 +155,31 @@ impl<'a> Encoder<'a> {
 
     /// Reads the next key, if it is one of two. Callers mostly send fields in the order of the schema, and without white space.
     #[inline]
-    fn expected_field(
+    fn expected_field<'p>(
         &mut self,
-        plan: &MessagePlan,
+        plan: &'p MessagePlan,
         guess: usize,
         is_first: bool,
     ) -> Option<usize> {
         if !is_first && self.cursor.byte() != Some(b',') {
             return None;
         }
-        [guess, guess + 1].into_iter().find(|index| {
-            plan.fields.get(*index).is_some_and(|field| match is_first {
-                true => self.cursor.take_key(&field.key),
-                false => self.cursor.take_member(&field.key),
-            })
-        })
+        let [one, two] = match plan.fields.get(guess..) {
+            Some([one, two, ..]) => [one, two],
+            Some([one]) => [one, one],
+            _ => return None,
+        };
+        let text = |field: &'p FieldPlan| match is_first {
+            true => field.key.first(),
+            false => field.key.member(),
+        };
+        if self.cursor.take(text(one)) {
+            Some(guess)
+        } else if self.cursor.take(text(two)) {
+            Some(guess + 1)
+        } else {
+            None
+        }
     }
 
     /// Reads a key, wherever its field stands in the schema. If no field has it, its value is passed over.
@@ -272,6 +282,18 @@ impl<'a> Encoder<'a> {
                 self.cursor = ahead;
                 if varint > 0 || field.label != Label::Implicit {
                     field.tag.put_varint(varint, self.out);
+                }
+                true
+            }
+            Kind::Double => {
+                let mut ahead = self.cursor;
+                let value = ahead.short_number().and_then(scalar::short_double);
+                let Some(value) = value else {
+                    return false;
+                };
+                self.cursor = ahead;
+                if value.to_bits() != 0 || field.label != Label::Implicit {
+                    field.tag.put_fixed(value.to_le_bytes(), self.out);
                 }
                 true
             }

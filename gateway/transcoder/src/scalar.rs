@@ -94,24 +94,31 @@ const POWERS: [f64; 23] = [
 /// Powers of ten that 32-bit floats hold exactly.
 const SMALL_POWERS: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 
-/// The nearest 64-bit float. One operation on two exact operands rounds once, which is all there is to do for most numbers
-/// (Clinger, "How to read floating point numbers accurately").
+/// The nearest 64-bit float.
 #[inline]
 fn double(number: Number<'_>) -> Result<f64, &'static str> {
-    let power = usize::try_from(number.exponent.unsigned_abs()).ok();
-    let power = power.and_then(|power| POWERS.get(power));
-    match power {
-        Some(power) if number.is_exact && number.mantissa <= 1 << f64::MANTISSA_DIGITS => {
-            let mantissa = number.mantissa as f64;
-            let value = if number.exponent < 0 {
-                mantissa / power
-            } else {
-                mantissa * power
-            };
-            Ok(if number.is_negative { -value } else { value })
-        }
-        _ => finite(number.text().parse::<f64>().ok().filter(|v| v.is_finite())),
+    match short_double(number) {
+        Some(value) => Ok(value),
+        None => finite(number.text().parse::<f64>().ok().filter(|v| v.is_finite())),
     }
+}
+
+/// The nearest 64-bit float, where it takes one operation on two exact operands. It rounds once, which is all there is to do for
+/// most numbers (Clinger, "How to read floating point numbers accurately").
+#[inline]
+pub(crate) fn short_double(number: Number<'_>) -> Option<f64> {
+    let power = usize::try_from(number.exponent.unsigned_abs()).ok();
+    let power = power.and_then(|power| POWERS.get(power))?;
+    if !number.is_exact || number.mantissa > 1 << f64::MANTISSA_DIGITS {
+        return None;
+    }
+    let mantissa = number.mantissa as f64;
+    let value = if number.exponent < 0 {
+        mantissa / power
+    } else {
+        mantissa * power
+    };
+    Some(if number.is_negative { -value } else { value })
 }
 
 /// As [`double`], in 32 bits.

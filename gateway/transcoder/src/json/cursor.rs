@@ -4,7 +4,7 @@ mod strings;
 
 use std::borrow::Cow;
 
-use super::{Key, Number, scan};
+use super::{Literal, Number, scan};
 use crate::{
     error::{Failure, RequestError, Rule},
     limits::MAX_DEPTH,
@@ -184,7 +184,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the object goes on; then [`Cursor::take_key`] or [`Cursor::key`] is next.
+    /// Whether the object goes on; then [`Cursor::key`] is next.
     #[inline]
     pub(crate) fn next_member(&mut self, is_first: bool) -> Result<bool, Failure> {
         let goes_on = self.next_item(is_first, b'}')?;
@@ -194,20 +194,14 @@ impl<'a> Cursor<'a> {
         Ok(goes_on)
     }
 
-    /// Reads comma, key and colon, if it is this one, written without white space and as the schema writes it.
+    /// Passes over this text, if it comes at once.
     #[inline]
-    pub(crate) fn take_member(&mut self, key: &Key) -> bool {
-        let length = key.strip_member(self.rest());
-        self.position += length.unwrap_or(0);
-        length.is_some()
-    }
-
-    /// As [`Cursor::take_member`], behind the comma.
-    #[inline]
-    pub(crate) fn take_key(&mut self, key: &Key) -> bool {
-        let length = key.strip_first(self.rest());
-        self.position += length.unwrap_or(0);
-        length.is_some()
+    pub(crate) fn take(&mut self, text: &Literal) -> bool {
+        let is_next = text.starts(self.rest());
+        if is_next {
+            self.position += text.len;
+        }
+        is_next
     }
 
     /// A string that is short, has no escapes, and comes at once; `None`, with nothing read, for every other value. What is
@@ -289,6 +283,14 @@ impl<'a> Cursor<'a> {
         }
         self.position += word.len();
         Ok(())
+    }
+
+    /// A number that comes at once; `None`, with nothing read, for everything else.
+    #[inline]
+    pub(crate) fn short_number(&mut self) -> Option<Number<'a>> {
+        let number = Number::read(self.text.get(self.position..)?)?;
+        self.position += number.len;
+        Some(number)
     }
 
     /// A number, checked against the grammar.

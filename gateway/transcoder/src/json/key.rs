@@ -9,7 +9,7 @@ const SHORT: usize = CHUNK;
 #[derive(Debug, Clone)]
 pub(crate) struct Literal {
     short: [u8; SHORT],
-    len: usize,
+    pub(crate) len: usize,
     /// All of it, where it is not short.
     long: Box<[u8]>,
 }
@@ -95,16 +95,16 @@ impl Key {
         self.member.put(out);
     }
 
-    /// The length of comma, quoted name and colon, if `text` begins with them.
+    /// Comma, quoted name and colon.
     #[inline]
-    pub(crate) fn strip_member(&self, text: &[u8]) -> Option<usize> {
-        self.member.starts(text).then_some(self.member.len)
+    pub(crate) fn member(&self) -> &Literal {
+        &self.member
     }
 
-    /// The length of quoted name and colon, if `text` begins with them.
+    /// Quoted name and colon.
     #[inline]
-    pub(crate) fn strip_first(&self, text: &[u8]) -> Option<usize> {
-        self.first.starts(text).then_some(self.first.len)
+    pub(crate) fn first(&self) -> &Literal {
+        &self.first
     }
 }
 
@@ -122,11 +122,15 @@ mod tests {
             assert_eq!(out, format!(",\"{name}\":").as_bytes());
             for tail in ["1", "1,\"another\":\"so that many bytes follow\""] {
                 let text = format!(",\"{name}\":{tail}");
-                assert_eq!(key.strip_member(text.as_bytes()), Some(length + 4));
-                assert_eq!(key.strip_first(&text.as_bytes()[1..]), Some(length + 3));
+                assert!(key.member().starts(text.as_bytes()));
+                assert!(key.first().starts(&text.as_bytes()[1..]));
+                assert_eq!(
+                    (key.member().len, key.first().len),
+                    (length + 4, length + 3)
+                );
                 for other in [format!(",\"{name}k\":{tail}"), format!(",\"{name}\"")] {
-                    assert_eq!(key.strip_member(other.as_bytes()), None, "{other}");
-                    assert_eq!(key.strip_first(&other.as_bytes()[1..]), None, "{other}");
+                    assert!(!key.member().starts(other.as_bytes()), "{other}");
+                    assert!(!key.first().starts(&other.as_bytes()[1..]), "{other}");
                 }
             }
         }

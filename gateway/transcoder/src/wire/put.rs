@@ -54,6 +54,16 @@ impl Tag {
         });
     }
 
+    /// Appends the tag and eight bytes.
+    #[inline]
+    pub(crate) fn put_fixed(self, bytes: [u8; 8], out: &mut Vec<u8>) {
+        let word = u128::from(self.word) | u128::from(u64::from_le_bytes(bytes)) << (8 * self.len);
+        put_window(out, |window| {
+            *window = word.to_le_bytes();
+            usize::from(self.len) + 8
+        });
+    }
+
     /// Whether `wire` may begin with a tag of the same field, be it of another wire type or longer than need be: the low bits of
     /// the number are in the first byte, always.
     #[inline]
