@@ -16,6 +16,14 @@ test *FILTER:
 verify *FILES:
     cargo mesh verify orders {{FILES}}
 
+# An official suite: protobuf, showcase or openapi.
+conformance SUITE:
+    cargo mesh conformance {{SUITE}}
+
+# The transcoder beside its peers.
+bench *ARGS:
+    cargo mesh bench transcoder {{ARGS}}
+
 # Rewrite the offline data of one crate's SQL: events, ingest, inventory, orders or payments.
 sqlx CRATE:
     cargo mesh sqlx {{CRATE}}

@@ -1,10 +1,8 @@
 //! Compiled plans from descriptors: HTTP routes, JSON text straight to protobuf wire bytes, wire bytes straight to JSON text.
 //!
-//! Nothing here does I/O, and no message object is ever built: [`Schema::compile`] turns a descriptor set into tables once, and
-//! every request and response walks those tables.
-//!
 //! Sources of the rules: `google/api/http.proto` (routes and bindings), the ProtoJSON guide of protobuf.dev, AIP-127, AIP-134,
 //! AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
+#![doc = include_str!("../README.md")]
 
 mod accept;
 mod canonical;
