@@ -10,7 +10,6 @@ use crate::{
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    scalar,
     wire::{WireType, close, open, put_varint},
 };
 
@@ -92,10 +91,11 @@ impl<'a> Encoder<'a> {
     /// Appends one field: tag and value, or nothing for `null`.
     #[inline]
     pub(crate) fn field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
+        let is_null = self.cursor.is_next(b'n');
         if pins.is_empty() && field.is_singular() && self.short(field) {
             return Ok(());
         }
-        if self.cursor.is_next(b'n') && !(field.is_singular() && self.takes_null(field.kind)) {
+        if is_null && !(field.is_singular() && self.takes_null(field.kind)) {
             return self.cursor.literal("null");
         }
         match field.label {
@@ -121,7 +121,7 @@ impl<'a> Encoder<'a> {
         loop {
             let index = match self.expected_field(plan, guess, is_first) {
                 Some(index) => index,
-                None => match self.next_field(plan, is_first, &mut has_type)? {
+                None => match self.next_field(plan, guess, is_first, &mut has_type)? {
                     Next::Field(index) => index,
                     Next::Unknown => {
                         is_first = false;
@@ -186,11 +186,18 @@ impl<'a> Encoder<'a> {
     fn next_field(
         &mut self,
         plan: &MessagePlan,
+        guess: usize,
         is_first: bool,
         has_type: &mut Option<bool>,
     ) -> Done<Next> {
         if !self.cursor.next_member(is_first)? {
             return Ok(Next::End);
+        }
+        // Behind white space the expected one is still to be tried.
+        if let Some(field) = plan.fields.get(guess)
+            && self.cursor.take(field.key.first())
+        {
+            return Ok(Next::Field(guess));
         }
         let key = self.cursor.key()?;
         match plan.by_name(&key, usize::MAX) {
@@ -250,55 +257,6 @@ impl<'a> Encoder<'a> {
             _ => self.out.truncate(start),
         }
         Ok(())
-    }
-
-    /// Appends a value that is short and simple, as most are: tag and value in one step. False, with nothing read, for all that
-    /// takes more.
-    #[inline]
-    fn short(&mut self, field: &FieldPlan) -> bool {
-        match field.kind {
-            Kind::String => {
-                let Some((text, length)) = self.cursor.short_string() else {
-                    return false;
-                };
-                if length > 0 || field.label != Label::Implicit {
-                    field.tag.put_text(text, length, self.out);
-                }
-                true
-            }
-            kind @ (Kind::Int32
-            | Kind::Int64
-            | Kind::Uint32
-            | Kind::Uint64
-            | Kind::Sint32
-            | Kind::Sint64) => {
-                let mut ahead = self.cursor;
-                let varint = ahead
-                    .short_integer()
-                    .and_then(|(sign, value)| scalar::short_varint(kind, sign, value));
-                let Some(varint) = varint else {
-                    return false;
-                };
-                self.cursor = ahead;
-                if varint > 0 || field.label != Label::Implicit {
-                    field.tag.put_varint(varint, self.out);
-                }
-                true
-            }
-            Kind::Double => {
-                let mut ahead = self.cursor;
-                let value = ahead.short_number().and_then(scalar::short_double);
-                let Some(value) = value else {
-                    return false;
-                };
-                self.cursor = ahead;
-                if value.to_bits() != 0 || field.label != Label::Implicit {
-                    field.tag.put_fixed(value.to_le_bytes(), self.out);
-                }
-                true
-            }
-            _ => false,
-        }
     }
 
     #[cold]
