@@ -47,6 +47,14 @@ enum Written {
     Nothing,
 }
 
+/// What comes next in an object.
+enum Next {
+    /// A field by its index.
+    Field(usize),
+    Unknown,
+    End,
+}
+
 impl From<bool> for Written {
     #[inline]
     fn from(is_default: bool) -> Self {
@@ -83,7 +91,11 @@ impl<'a> Encoder<'a> {
     /// Appends one field: tag and value, or nothing for `null`.
     #[inline]
     pub(crate) fn field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
-        if self.cursor.is_next(b'n') && !(field.is_singular() && self.takes_null(field.kind)) {
+        let is_null = self.cursor.is_next(b'n');
+        if pins.is_empty() && field.is_singular() && self.short(field) {
+            return Ok(());
+        }
+        if is_null && !(field.is_singular() && self.takes_null(field.kind)) {
             return self.cursor.literal("null");
         }
         match field.label {
@@ -106,11 +118,19 @@ impl<'a> Encoder<'a> {
         let mut has_type = is_any.then_some(false);
         let mut guess = 0;
         let mut is_first = true;
-        while self.cursor.next_member(is_first)? {
-            is_first = false;
-            let Some(index) = self.next_field(plan, guess, &mut has_type)? else {
-                continue;
+        loop {
+            let index = match self.expected_field(plan, guess, is_first) {
+                Some(index) => index,
+                None => match self.next_field(plan, guess, is_first, &mut has_type)? {
+                    Next::Field(index) => index,
+                    Next::Unknown => {
+                        is_first = false;
+                        continue;
+                    }
+                    Next::End => break,
+                },
             };
+            is_first = false;
             guess = index + 1;
             let field = &plan.fields[index];
             let pins = pins_of(pins, index);
@@ -133,28 +153,57 @@ impl<'a> Encoder<'a> {
             .map_err(|error| self.fail(Rule::InvalidValue, error.description))
     }
 
-    /// Reads a key; `None` if no field has it, and its value is passed over. Callers mostly send fields in the order of the
-    /// schema, so that the next ones are tried before all names are searched.
+    /// Reads the next key, if it is one of two. Callers mostly send fields in the order of the schema, and without white space.
     #[inline]
+    fn expected_field<'p>(
+        &mut self,
+        plan: &'p MessagePlan,
+        guess: usize,
+        is_first: bool,
+    ) -> Option<usize> {
+        if !is_first && self.cursor.byte() != Some(b',') {
+            return None;
+        }
+        let [one, two] = match plan.fields.get(guess..) {
+            Some([one, two, ..]) => [one, two],
+            Some([one]) => [one, one],
+            _ => return None,
+        };
+        let text = |field: &'p FieldPlan| match is_first {
+            true => field.key.first(),
+            false => field.key.member(),
+        };
+        if self.cursor.take(text(one)) {
+            Some(guess)
+        } else if self.cursor.take(text(two)) {
+            Some(guess + 1)
+        } else {
+            None
+        }
+    }
+
+    /// Reads a key, wherever its field stands in the schema. If no field has it, its value is passed over.
     fn next_field(
         &mut self,
         plan: &MessagePlan,
         guess: usize,
+        is_first: bool,
         has_type: &mut Option<bool>,
-    ) -> Done<Option<usize>> {
-        for index in [guess, guess + 1] {
-            if let Some(field) = plan.fields.get(index)
-                && self.cursor.take_key(&field.key)
-            {
-                return Ok(Some(index));
-            }
+    ) -> Done<Next> {
+        if !self.cursor.next_member(is_first)? {
+            return Ok(Next::End);
+        }
+        // Behind white space the expected one is still to be tried.
+        if let Some(field) = plan.fields.get(guess)
+            && self.cursor.take(field.key.first())
+        {
+            return Ok(Next::Field(guess));
         }
         let key = self.cursor.key()?;
-        let index = plan.by_name(&key, usize::MAX);
-        if index.is_none() {
-            self.unknown(&key, has_type)?;
+        match plan.by_name(&key, usize::MAX) {
+            Some(index) => Ok(Next::Field(index)),
+            None => self.unknown(&key, has_type).map(|()| Next::Unknown),
         }
-        Ok(index)
     }
 
     #[inline]

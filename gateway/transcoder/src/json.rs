@@ -11,8 +11,8 @@ mod tests;
 
 pub(crate) use cursor::{Cursor, Token};
 pub(crate) use key::{Key, Literal};
-pub(crate) use number::Number;
+pub(crate) use number::{Number, digits};
 pub(crate) use write::{
-    put_base64, put_double, put_float, put_padded, put_signed, put_string, put_text, put_unsigned,
-    two_digits,
+    padded, put_base64, put_double, put_float, put_quoted_integer, put_signed, put_string,
+    put_text, put_unsigned,
 };

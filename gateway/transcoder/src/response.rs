@@ -28,7 +28,7 @@ pub(crate) fn write_message(
     wire: &[u8],
     out: &mut Vec<u8>,
 ) -> Read<()> {
-    Decoder::new(types, out).settled(|decoder| decoder.message(id, wire, 0, select))
+    checked(types, out, |decoder| decoder.message(id, wire, 0, select))
 }
 
 /// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an absent message.
@@ -42,14 +42,50 @@ pub(crate) fn write_field(
 ) -> Read<()> {
     let plan = types.message(id);
     let field = &plan.fields[index];
-    Decoder::new(types, out)
-        .settled(|decoder| decoder.only(plan, index, wire, 0, select))
-        .map_err(|error| error.in_field(&field.json_name))
+    checked(types, out, |decoder| {
+        decoder
+            .only(plan, index, wire, 0, select)
+            .map_err(|error| error.in_field(&field.json_name))
+    })
 }
 
 /// Appends the JSON of an Any.
 pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
-    Decoder::new(types, out).settled(|decoder| decoder.any(url, value, 0))
+    checked(types, out, |decoder| decoder.any(url, value, 0))
+}
+
+/// Writes, and sees to it that all text is UTF-8. Looking at the whole output once is several times as fast as at each string,
+/// and finds the same: what surrounds a string is ASCII, and so is whatever it has escaped, so that no sequence of bytes goes on
+/// from one to the next.
+///
+/// What fails is written again, gathered from the top and with a look at each string: later bytes may overwrite or mend what the
+/// first look refuses, and the field at fault is to be named. Once in all, so that only errors take twice the time.
+fn checked(
+    types: &Types,
+    out: &mut Vec<u8>,
+    write: impl Fn(&mut Decoder<'_>) -> Read<()>,
+) -> Read<()> {
+    let start = out.len();
+    let mut decoder = Decoder::new(types, out);
+    let written = write(&mut decoder);
+    let is_unchecked = decoder.texts == Texts::Unchecked;
+    let refusal = match written {
+        Ok(()) if is_unchecked && utf8(out.get(start..).unwrap_or_default()).is_err() => not_utf8(),
+        Ok(()) => return Ok(()),
+        Err(refusal) => refusal,
+    };
+    out.truncate(start);
+    let mut decoder = Decoder::new(types, out);
+    decoder.is_gathering = true;
+    decoder.texts = Texts::Each;
+    // The first look knows more about the place, unless it was a look at the whole.
+    write(&mut decoder).map_err(|again| {
+        if refusal.path.is_empty() {
+            again
+        } else {
+            refusal
+        }
+    })
 }
 
 struct Decoder<'t> {
@@ -60,6 +96,17 @@ struct Decoder<'t> {
     is_gathering: bool,
     /// Set by a number that is no value of its closed enum: it is an unknown field, so that the message is gathered too.
     has_stray: bool,
+    texts: Texts,
+}
+
+/// What is known of the strings that were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    Ascii,
+    /// Some are not ASCII. Whether they are UTF-8 is seen at the end.
+    Unchecked,
+    /// Each is checked at once.
+    Each,
 }
 
 /// What comes next in a message.
@@ -77,21 +124,8 @@ impl<'t> Decoder<'t> {
             out,
             is_gathering: false,
             has_stray: false,
+            texts: Texts::Ascii,
         }
-    }
-
-    /// Writes, and gathers from the top where that fails: later bytes may overwrite or mend what the first look refuses. Once in
-    /// all, so that only errors take twice the time.
-    #[inline]
-    fn settled(&mut self, write: impl Fn(&mut Self) -> Read<()>) -> Read<()> {
-        let start = self.out.len();
-        write(self).or_else(|refusal| {
-            self.out.truncate(start);
-            self.is_gathering = true;
-            self.has_stray = false;
-            // The first look knows more about the place.
-            write(self).map_err(|_| refusal)
-        })
     }
 
     fn message<S: Select>(

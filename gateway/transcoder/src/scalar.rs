@@ -78,7 +78,7 @@ pub(crate) fn put_number(kind: Kind, number: Number<'_>, out: &mut Vec<u8>) -> P
             put_integer(kind, number.is_negative, number.mantissa, out)
         }
         _ => {
-            let value = integer(number.text)?;
+            let value = integer(number.text())?;
             let magnitude = u64::try_from(value.unsigned_abs()).map_err(|_| OUT_OF_RANGE)?;
             put_integer(kind, value < 0, magnitude, out)
         }
@@ -94,24 +94,31 @@ const POWERS: [f64; 23] = [
 /// Powers of ten that 32-bit floats hold exactly.
 const SMALL_POWERS: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 
-/// The nearest 64-bit float. One operation on two exact operands rounds once, which is all there is to do for most numbers
-/// (Clinger, "How to read floating point numbers accurately").
+/// The nearest 64-bit float.
 #[inline]
 fn double(number: Number<'_>) -> Result<f64, &'static str> {
-    let power = usize::try_from(number.exponent.unsigned_abs()).ok();
-    let power = power.and_then(|power| POWERS.get(power));
-    match power {
-        Some(power) if number.is_exact && number.mantissa <= 1 << f64::MANTISSA_DIGITS => {
-            let mantissa = number.mantissa as f64;
-            let value = if number.exponent < 0 {
-                mantissa / power
-            } else {
-                mantissa * power
-            };
-            Ok(if number.is_negative { -value } else { value })
-        }
-        _ => finite(number.text.parse::<f64>().ok().filter(|v| v.is_finite())),
+    match short_double(number) {
+        Some(value) => Ok(value),
+        None => finite(number.text().parse::<f64>().ok().filter(|v| v.is_finite())),
     }
+}
+
+/// The nearest 64-bit float, where it takes one operation on two exact operands. It rounds once, which is all there is to do for
+/// most numbers (Clinger, "How to read floating point numbers accurately").
+#[inline]
+pub(crate) fn short_double(number: Number<'_>) -> Option<f64> {
+    let power = usize::try_from(number.exponent.unsigned_abs()).ok();
+    let power = power.and_then(|power| POWERS.get(power))?;
+    if !number.is_exact || number.mantissa > 1 << f64::MANTISSA_DIGITS {
+        return None;
+    }
+    let mantissa = number.mantissa as f64;
+    let value = if number.exponent < 0 {
+        mantissa / power
+    } else {
+        mantissa * power
+    };
+    Some(if number.is_negative { -value } else { value })
 }
 
 /// As [`double`], in 32 bits.
@@ -129,7 +136,7 @@ fn float(number: Number<'_>) -> Result<f32, &'static str> {
             };
             Ok(if number.is_negative { -value } else { value })
         }
-        _ => finite(number.text.parse::<f32>().ok().filter(|v| v.is_finite())),
+        _ => finite(number.text().parse::<f32>().ok().filter(|v| v.is_finite())),
     }
 }
 
@@ -158,6 +165,25 @@ fn put_integer(kind: Kind, is_negative: bool, magnitude: u64, out: &mut Vec<u8>)
         _ => return Err(NOT_NUMBER),
     }
     Ok(magnitude == 0)
+}
+
+/// The varint of an integer of at most 16 digits; `None` where it is out of range, or the kind is no varint.
+#[inline]
+pub(crate) fn short_varint(kind: Kind, is_negative: bool, magnitude: u64) -> Option<u64> {
+    let magnitude = magnitude as i64;
+    let value = if is_negative { -magnitude } else { magnitude };
+    let is_in_range = match kind {
+        Kind::Int64 | Kind::Sint64 => true,
+        Kind::Int32 | Kind::Sint32 => i32::try_from(value).is_ok(),
+        Kind::Uint64 => value >= 0,
+        Kind::Uint32 => u32::try_from(value).is_ok(),
+        _ => false,
+    };
+    let varint = match kind {
+        Kind::Sint32 | Kind::Sint64 => zigzag(value),
+        _ => value as u64,
+    };
+    is_in_range.then_some(varint)
 }
 
 #[inline]

@@ -5,7 +5,8 @@ mod put;
 use crate::{error::ResponseError, limits::MAX_DEPTH};
 
 pub(crate) use put::{
-    Tag, close, close_wide, open, open_wide, put_delimited, put_prefix, put_varint, put_word,
+    CHUNK, Tag, chunk, close, close_wide, open, open_wide, put_delimited, put_prefix, put_varint,
+    put_window, put_word,
 };
 
 /// How a value is laid out on the wire.
@@ -47,21 +48,15 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             return Ok(u64::from(*first));
         }
-        if let [first, second, rest @ ..] = self.rest
-            && *second < 0x80
-        {
-            self.rest = rest;
-            return Ok(u64::from(first & 0x7f) | u64::from(*second) << 7);
-        }
         self.long_varint()
     }
 
     /// Up to eight bytes at once: groups of 7 bits move down into lanes of 14, 28 and then 56.
     fn long_varint(&mut self) -> Read<u64> {
-        let Some(chunk) = self.rest.first_chunk() else {
-            return self.any_varint();
+        let word = match self.rest.first_chunk() {
+            Some(chunk) => u64::from_le_bytes(*chunk),
+            None => put::short_word(self.rest),
         };
-        let word = u64::from_le_bytes(*chunk);
         let ends = !word & 0x8080_8080_8080_8080;
         if ends == 0 {
             return self.any_varint();
@@ -72,7 +67,10 @@ impl<'a> Reader<'a> {
         let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
         let word = (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4;
         let length = ends.trailing_zeros() as usize / 8 + 1;
-        self.rest = self.rest.get(length..).unwrap_or_default();
+        match self.rest.get(length..) {
+            Some(rest) => self.rest = rest,
+            None => return Err(not_varint()),
+        }
         Ok(word)
     }
 
@@ -85,9 +83,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(ResponseError::new(
-            "varint is longer than ten bytes or cut off",
-        ))
+        Err(not_varint())
     }
 
     #[inline]
@@ -200,6 +196,11 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+#[cold]
+fn not_varint() -> Box<ResponseError> {
+    ResponseError::new("varint is longer than ten bytes or cut off")
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ impl Encoder<'_> {
     fn elements(&mut self, field: &FieldPlan) -> Done {
         let mut index = 0;
         while self.cursor.next_element(index == 0)? {
+            if self.short(field) {
+                index += 1;
+                continue;
+            }
             let start = self.out.len();
             field.tag.put(self.out);
             let written = self.element(field);

@@ -4,12 +4,62 @@ use super::{Done, Encoder, Written, invalid};
 use crate::{
     error::{Failure, Rule},
     json::Token,
-    plan::{EnumId, Kind},
+    plan::{EnumId, FieldPlan, Kind, Label},
     scalar,
     wire::{close, open},
 };
 
 impl Encoder<'_> {
+    /// Appends a value that is short and simple, as most are: tag and value in one step. False, with nothing read, for all that
+    /// takes more.
+    #[inline]
+    pub(super) fn short(&mut self, field: &FieldPlan) -> bool {
+        let written = match field.kind {
+            Kind::String => self.short_string(field),
+            Kind::Int32
+            | Kind::Int64
+            | Kind::Uint32
+            | Kind::Uint64
+            | Kind::Sint32
+            | Kind::Sint64 => self.short_integer(field),
+            Kind::Double => self.short_double(field),
+            _ => None,
+        };
+        written.is_some()
+    }
+
+    #[inline]
+    fn short_string(&mut self, field: &FieldPlan) -> Option<()> {
+        let (text, length) = self.cursor.short_string()?;
+        if length > 0 || field.label != Label::Implicit {
+            field.tag.put_text(text, length, self.out);
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn short_integer(&mut self, field: &FieldPlan) -> Option<()> {
+        let mut ahead = self.cursor;
+        let (is_negative, magnitude) = ahead.short_integer()?;
+        let value = scalar::short_varint(field.kind, is_negative, magnitude)?;
+        self.cursor = ahead;
+        if value != 0 || field.label != Label::Implicit {
+            field.tag.put_varint(value, self.out);
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn short_double(&mut self, field: &FieldPlan) -> Option<()> {
+        let mut ahead = self.cursor;
+        let value = scalar::short_double(ahead.short_number()?)?;
+        self.cursor = ahead;
+        if value.to_bits() != 0 || field.label != Label::Implicit {
+            field.tag.put_fixed(value.to_le_bytes(), self.out);
+        }
+        Some(())
+    }
+
     #[inline]
     pub(super) fn scalar(&mut self, kind: Kind) -> Done<Written> {
         match kind {

@@ -4,10 +4,11 @@ mod strings;
 
 use std::borrow::Cow;
 
-use super::{Key, Number};
+use super::{Literal, Number, scan};
 use crate::{
     error::{Failure, RequestError, Rule},
     limits::MAX_DEPTH,
+    wire::CHUNK,
 };
 
 /// A position in a JSON text. Copying it is how a reader looks ahead and comes back.
@@ -72,7 +73,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    fn byte(&self) -> Option<u8> {
+    pub(crate) fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.position).copied()
     }
 
@@ -183,7 +184,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the object goes on; then [`Cursor::take_key`] or [`Cursor::key`] is next.
+    /// Whether the object goes on; then [`Cursor::key`] is next.
     #[inline]
     pub(crate) fn next_member(&mut self, is_first: bool) -> Result<bool, Failure> {
         let goes_on = self.next_item(is_first, b'}')?;
@@ -193,26 +194,50 @@ impl<'a> Cursor<'a> {
         Ok(goes_on)
     }
 
-    /// Reads the key and its colon, if it is this one, written as the schema writes it.
+    /// Passes over this text, if it comes at once.
     #[inline]
-    pub(crate) fn take_key(&mut self, key: &Key) -> bool {
-        let rest = self.rest();
-        match key.strip(rest) {
-            Some(length) if rest.get(length) == Some(&b':') => {
-                self.position += length + 1;
-                true
-            }
-            Some(length) => {
-                let mut ahead = *self;
-                ahead.position += length;
-                let has_colon = ahead.expect(b':', "':'").is_ok();
-                if has_colon {
-                    *self = ahead;
-                }
-                has_colon
-            }
-            None => false,
+    pub(crate) fn take(&mut self, text: &Literal) -> bool {
+        let is_next = text.starts(self.rest());
+        if is_next {
+            self.position += text.len;
         }
+        is_next
+    }
+
+    /// A string that is short, has no escapes, and comes at once; `None`, with nothing read, for every other value. What is
+    /// behind the string is in the chunk too.
+    #[inline]
+    pub(crate) fn short_string(&mut self) -> Option<(&'a [u8; CHUNK], usize)> {
+        let (b'"', rest) = self.rest().split_first()? else {
+            return None;
+        };
+        let chunk = rest.first_chunk()?;
+        let length = scan::stops(chunk).trailing_zeros() as usize;
+        if chunk.get(length) != Some(&b'"') {
+            return None;
+        }
+        self.position += length + 2;
+        Some((chunk, length))
+    }
+
+    /// An integer of at most 16 digits, in quotes or not, and its sign; `None`, with nothing read, for everything else.
+    #[inline]
+    pub(crate) fn short_integer(&mut self) -> Option<(bool, u64)> {
+        let rest = self.rest();
+        let (first, behind) = rest.split_first()?;
+        let is_quoted = *first == b'"';
+        let unquoted = if is_quoted { behind } else { rest };
+        let (is_negative, magnitude, tail) = Number::short_integer(unquoted)?;
+        let is_end = match tail.first()? {
+            b'"' => is_quoted,
+            b',' | b'}' | b']' => !is_quoted,
+            _ => false,
+        };
+        if !is_end {
+            return None;
+        }
+        self.position += rest.len() - tail.len() + usize::from(is_quoted);
+        Some((is_negative, magnitude))
     }
 
     /// Reads a key and its colon.
@@ -260,6 +285,14 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// A number that comes at once; `None`, with nothing read, for everything else.
+    #[inline]
+    pub(crate) fn short_number(&mut self) -> Option<Number<'a>> {
+        let number = Number::read(self.text.get(self.position..)?)?;
+        self.position += number.len;
+        Some(number)
+    }
+
     /// A number, checked against the grammar.
     #[inline]
     pub(crate) fn number(&mut self) -> Result<Number<'a>, Failure> {
@@ -267,7 +300,7 @@ impl<'a> Cursor<'a> {
         let rest = self.text.get(self.position..).unwrap_or_default();
         match Number::read(rest) {
             Some(number) => {
-                self.position += number.text.len();
+                self.position += number.len;
                 Ok(number)
             }
             None => Err(self.error("malformed number")),
@@ -278,7 +311,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn quoted_number(&mut self) -> Option<Number<'a>> {
         let number = Number::read(self.text.get(self.position + 1..)?)?;
-        let end = self.position + 1 + number.text.len();
+        let end = self.position + 1 + number.len;
         if self.text.as_bytes().get(end) != Some(&b'"') {
             return None;
         }

@@ -1,12 +1,15 @@
 //! Texts that are known when a schema is compiled, laid out to be copied and compared in one step.
 
-const SHORT: usize = 32;
+use super::scan;
+use crate::wire::CHUNK;
+
+const SHORT: usize = CHUNK;
 
 /// A text of any length that is mostly short.
 #[derive(Debug, Clone)]
 pub(crate) struct Literal {
     short: [u8; SHORT],
-    len: usize,
+    pub(crate) len: usize,
     /// All of it, where it is not short.
     long: Box<[u8]>,
 }
@@ -16,6 +19,8 @@ pub(crate) struct Literal {
 pub(crate) struct Key {
     /// `,"name":`
     member: Literal,
+    /// `"name":`
+    first: Literal,
 }
 
 // === impl Literal ===
@@ -54,6 +59,18 @@ impl Literal {
         matches!(self.as_bytes(), [b'"', own @ .., b'"'] if own.eq_ignore_ascii_case(name.as_bytes()))
     }
 
+    /// Whether `text` begins with it.
+    #[inline]
+    pub(crate) fn starts(&self, text: &[u8]) -> bool {
+        match text.first_chunk() {
+            Some(chunk) if self.len <= SHORT => {
+                let differing = !scan::equal(chunk, &self.short);
+                differing & scan::first_bits(self.len) == 0
+            }
+            _ => text.starts_with(self.as_bytes()),
+        }
+    }
+
     fn as_bytes(&self) -> &[u8] {
         self.short.get(..self.len).unwrap_or(&self.long)
     }
@@ -68,6 +85,7 @@ impl Key {
         text.push(b':');
         Key {
             member: Literal::new(&text),
+            first: Literal::new(text.get(1..).unwrap_or_default()),
         }
     }
 
@@ -77,26 +95,16 @@ impl Key {
         self.member.put(out);
     }
 
-    /// The length of the quoted name, if `text` begins with it.
+    /// Comma, quoted name and colon.
     #[inline]
-    pub(crate) fn strip(&self, text: &[u8]) -> Option<usize> {
-        let len = self.member.len - 2;
-        let [_, short @ ..] = &self.member.short;
-        let is_next = match (text.first_chunk(), short.first_chunk()) {
-            (Some(text), Some(name)) if len <= 16 => {
-                let differing = u128::from_le_bytes(*text) ^ u128::from_le_bytes(*name);
-                differing << (128 - 8 * len) == 0
-            }
-            _ => self.is_start_of(text, len),
-        };
-        is_next.then_some(len)
+    pub(crate) fn member(&self) -> &Literal {
+        &self.member
     }
 
-    fn is_start_of(&self, text: &[u8], len: usize) -> bool {
-        self.member
-            .as_bytes()
-            .get(1..=len)
-            .is_some_and(|name| text.starts_with(name))
+    /// Quoted name and colon.
+    #[inline]
+    pub(crate) fn first(&self) -> &Literal {
+        &self.first
     }
 }
 
@@ -112,13 +120,18 @@ mod tests {
             let mut out = Vec::new();
             key.put(&mut out);
             assert_eq!(out, format!(",\"{name}\":").as_bytes());
-            for tail in ["", ":1", ":1,\"another\":\"so that many bytes follow\""] {
-                let text = format!("\"{name}\"{tail}");
-                assert_eq!(key.strip(text.as_bytes()), Some(length + 2), "{text}");
-                let text = format!("\"{name}k\"{tail}");
-                assert_eq!(key.strip(text.as_bytes()), None, "{text}");
-                let text = format!("\"{name}");
-                assert_eq!(key.strip(text.as_bytes()), None, "{text}");
+            for tail in ["1", "1,\"another\":\"so that many bytes follow\""] {
+                let text = format!(",\"{name}\":{tail}");
+                assert!(key.member().starts(text.as_bytes()));
+                assert!(key.first().starts(&text.as_bytes()[1..]));
+                assert_eq!(
+                    (key.member().len, key.first().len),
+                    (length + 4, length + 3)
+                );
+                for other in [format!(",\"{name}k\":{tail}"), format!(",\"{name}\"")] {
+                    assert!(!key.member().starts(other.as_bytes()), "{other}");
+                    assert!(!key.first().starts(&other.as_bytes()[1..]), "{other}");
+                }
             }
         }
     }

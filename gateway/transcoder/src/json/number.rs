@@ -3,7 +3,9 @@
 /// A JSON number: `mantissa * 10^exponent`, and its text for what does not fit in that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number<'a> {
-    pub(crate) text: &'a str,
+    /// The number, and whatever stands behind it.
+    source: &'a str,
+    pub(crate) len: usize,
     pub(crate) is_negative: bool,
     /// All digits, if [`Number::is_exact`].
     pub(crate) mantissa: u64,
@@ -20,7 +22,33 @@ const OVERFLOWN: u64 = 10_000_000_000_000_000_000;
 impl<'a> Number<'a> {
     /// The whole of `text` as a number.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        Self::read(text).filter(|number| number.text.len() == text.len())
+        Self::read(text).filter(|number| number.len == text.len())
+    }
+
+    pub(crate) fn text(&self) -> &'a str {
+        self.source.get(..self.len).unwrap_or_default()
+    }
+
+    /// The integer of at most 16 digits that `text` begins with: its sign, its value, and what is behind it. `None` for every
+    /// other, or where less than 16 bytes follow the sign.
+    #[inline]
+    pub(super) fn short_integer(text: &[u8]) -> Option<(bool, u64, &[u8])> {
+        let (is_negative, text) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        let words = text.first_chunk::<16>()?.as_chunks::<8>().0;
+        let (mut length, mut value) = leading_digits(u64::from_le_bytes(*words.first()?));
+        if length == 8 {
+            let (more, low) = leading_digits(u64::from_le_bytes(*words.get(1)?));
+            length += more;
+            value = value * POWERS.get(more)? + low;
+        }
+        let has_leading_zero = length > 1 && text.first() == Some(&b'0');
+        if length == 0 || has_leading_zero {
+            return None;
+        }
+        Some((is_negative, value, text.get(length..)?))
     }
 
     /// The number that `text` begins with: `[ "-" ] int [ frac ] [ exp ]` (RFC 8259 section 6).
@@ -52,7 +80,8 @@ impl<'a> Number<'a> {
             at = end;
         }
         Some(Number {
-            text: text.get(..at)?,
+            source: text,
+            len: at,
             is_negative,
             mantissa,
             exponent,
@@ -78,7 +107,7 @@ const POWERS: [u64; 9] = [
 
 /// Adds a run of digits to `value`, which wraps around if it overflows; returns where the run ends.
 #[inline]
-fn digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
+pub(crate) fn digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let (length, number) = leading_digits(u64::from_le_bytes(*chunk));
         *value = value.wrapping_mul(POWERS[length]).wrapping_add(number);
@@ -167,7 +196,23 @@ mod tests {
             let same = number.mantissa.to_string() == text;
             assert!(same || !is_exact, "{text}");
         }
-        assert_eq!(Number::read("12,").unwrap().text, "12");
+        assert_eq!(Number::read("12,").unwrap().text(), "12");
+    }
+
+    #[test]
+    fn short_integers_are_read_at_once() {
+        for digits in ["0", "7", "12345678", "123456789", "9999999999999999"] {
+            for sign in ["", "-"] {
+                let text = format!("{sign}{digits},\"and\":\"what follows\"");
+                let (is_negative, value, rest) = Number::short_integer(text.as_bytes()).unwrap();
+                assert_eq!(is_negative, !sign.is_empty());
+                assert_eq!(value.to_string(), digits);
+                assert_eq!(rest, &text.as_bytes()[sign.len() + digits.len()..]);
+            }
+        }
+        for text in ["", "1", "-", "a123456789abcdef", "0123456789abcdef"] {
+            assert_eq!(Number::short_integer(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

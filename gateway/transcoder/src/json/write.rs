@@ -3,41 +3,45 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::scan;
-use crate::wire::{put_prefix, put_word};
+use crate::wire::{CHUNK, chunk, put_prefix, put_window, put_word};
 
 /// What stands behind the backslash for each control character; `u` for those without a short form.
 const CONTROL: [u8; 32] = *b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
-/// Appends the bytes of a string field, quoted; the bytes may go on behind `len`. False where they are not UTF-8.
+/// Appends the bytes of a string field, quoted; the bytes may go on behind `len`. Returns whether all of them are ASCII: where
+/// they are not, nobody has seen yet whether they are UTF-8.
 #[inline]
 pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
-    if scan::is_plain_ascii(bytes, len) {
-        out.push(b'"');
-        put_prefix(out, bytes, len);
-        out.push(b'"');
-        return true;
+    if len <= CHUNK {
+        let text = chunk(bytes, len);
+        let within = scan::first_bits(len);
+        if scan::stops(&text) & within == 0 {
+            put_window(out, |window: &mut [u8; CHUNK + 2]| {
+                let [open, content @ .., _] = window;
+                *open = b'"';
+                content.copy_from_slice(&text);
+                if let Some(close) = window.get_mut(len + 1) {
+                    *close = b'"';
+                }
+                len + 2
+            });
+            return scan::beyond_ascii(&text) & within == 0;
+        }
     }
-    put_checked(bytes.get(..len).unwrap_or(bytes), out)
-}
-
-fn put_checked(bytes: &[u8], out: &mut Vec<u8>) -> bool {
-    // Vectors pay off for longer texts.
-    let text = match bytes.len() {
-        0..64 => std::str::from_utf8(bytes).ok(),
-        _ => simdutf8::basic::from_utf8(bytes).ok(),
-    };
-    let is_text = text.is_some();
-    if let Some(text) = text {
-        put_string(text, out);
-    }
-    is_text
+    let bytes = bytes.get(..len).unwrap_or(bytes);
+    put_quoted(bytes, out);
+    bytes.is_ascii()
 }
 
 /// Appends a quoted string.
 pub(crate) fn put_string(text: &str, out: &mut Vec<u8>) {
+    put_quoted(text.as_bytes(), out);
+}
+
+fn put_quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     loop {
         let length = scan::plain_length(rest);
         put_prefix(out, rest, length);
@@ -85,23 +89,80 @@ pub(crate) fn put_signed(value: i64, out: &mut Vec<u8>) {
 #[inline]
 pub(crate) fn put_unsigned(value: u64, out: &mut Vec<u8>) {
     if value < 100_000_000 {
-        let digits = eight_digits(value as u32);
-        // At least one digit, also of zero.
-        let zeros = digits.trailing_zeros().min(56) / 8;
-        put_word(
-            out,
-            (digits | ASCII_ZEROS) >> (8 * zeros),
-            8 - zeros as usize,
-        );
+        let (digits, len) = few_digits(value as u32);
+        put_word(out, digits, len);
     } else {
         put_large(value, out);
     }
 }
 
+/// Appends an integer in quotes.
+#[inline]
+pub(crate) fn put_quoted_integer(is_negative: bool, magnitude: u64, out: &mut Vec<u8>) {
+    if magnitude >= 10_000_000_000_000_000 {
+        out.extend_from_slice(if is_negative { b"\"-" } else { b"\"" });
+        put_large(magnitude, out);
+        out.push(b'"');
+        return;
+    }
+    let (digits, len) = many_digits(magnitude);
+    put_window(out, |window: &mut [u8; 19]| {
+        // Without the sign, digits take its place.
+        *window = *b"\"-                \"";
+        let start = 1 + usize::from(is_negative);
+        if let Some(place) = window.get_mut(start..start + 16) {
+            place.copy_from_slice(&digits.to_le_bytes());
+        }
+        if let Some(close) = window.get_mut(start + len) {
+            *close = b'"';
+        }
+        start + len + 1
+    });
+}
+
 fn put_large(value: u64, out: &mut Vec<u8>) {
-    put_unsigned(value / 100_000_000, out);
-    let low = eight_digits((value % 100_000_000) as u32);
-    put_word(out, low | ASCII_ZEROS, 8);
+    let (high, low) = (
+        value / 10_000_000_000_000_000,
+        value % 10_000_000_000_000_000,
+    );
+    if high == 0 {
+        let (digits, len) = many_digits(low);
+        put_window(out, |window| {
+            *window = digits.to_le_bytes();
+            len
+        });
+    } else {
+        let (digits, len) = few_digits(high as u32);
+        put_word(out, digits, len);
+        out.extend_from_slice(&sixteen_digits(low).to_le_bytes());
+    }
+}
+
+/// The digits of a number below 10^8, the first one lowest, and how many there are.
+#[inline]
+fn few_digits(value: u32) -> (u64, usize) {
+    let digits = eight_digits(value);
+    // At least one digit, also of zero.
+    let zeros = digits.trailing_zeros().min(56) / 8;
+    ((digits | ASCII_ZEROS) >> (8 * zeros), 8 - zeros as usize)
+}
+
+/// As [`few_digits`], of a number below 10^16.
+#[inline]
+fn many_digits(value: u64) -> (u128, usize) {
+    let digits = sixteen_digits(value);
+    let zeros = (digits ^ u128::from(ASCII_ZEROS) << 64 ^ u128::from(ASCII_ZEROS))
+        .trailing_zeros()
+        .min(120)
+        / 8;
+    (digits >> (8 * zeros), 16 - zeros as usize)
+}
+
+#[inline]
+fn sixteen_digits(value: u64) -> u128 {
+    let high = eight_digits((value / 100_000_000) as u32) | ASCII_ZEROS;
+    let low = eight_digits((value % 100_000_000) as u32) | ASCII_ZEROS;
+    u128::from(high) | u128::from(low) << 64
 }
 
 const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
@@ -117,26 +178,18 @@ fn eight_digits(value: u32) -> u64 {
     tens | (pairs - 10 * tens) << 8
 }
 
-/// Appends the last `width` digits, at most eight, of a number below 10^8.
+/// The eight digits of a number below 10^8, leading zeros too.
 #[inline]
-pub(crate) fn put_padded(value: u32, width: usize, out: &mut Vec<u8>) {
-    put_word(
-        out,
-        (eight_digits(value) | ASCII_ZEROS) >> (64 - 8 * width),
-        width,
-    );
-}
-
-/// Two digits of a number below 100.
-#[inline]
-pub(crate) fn two_digits(value: u32) -> [u8; 2] {
-    [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]
+pub(crate) fn padded(value: u32) -> [u8; 8] {
+    (eight_digits(value) | ASCII_ZEROS).to_le_bytes()
 }
 
 /// Appends the shortest text that reads back as the same value; what JSON numbers can't say becomes a string.
 pub(crate) fn put_double(value: f64, out: &mut Vec<u8>) {
     if value.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value).as_bytes();
+        put_prefix(out, text, text.len());
     } else {
         out.extend_from_slice(special(value));
     }
@@ -145,7 +198,9 @@ pub(crate) fn put_double(value: f64, out: &mut Vec<u8>) {
 /// As [`put_double`], shortest for 32 bits.
 pub(crate) fn put_float(value: f32, out: &mut Vec<u8>) {
     if value.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value).as_bytes();
+        put_prefix(out, text, text.len());
     } else {
         out.extend_from_slice(special(f64::from(value)));
     }

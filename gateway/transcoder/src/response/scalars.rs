@@ -1,12 +1,15 @@
 //! Scalars.
 
-use super::{Decoder, not_utf8};
+use super::{Decoder, Texts, utf8};
 use crate::{
     error::ResponseError,
     json,
     plan::Kind,
-    wire::{Read, Reader},
+    wire::{Read, Reader, put_word},
 };
+
+const TRUE: u64 = u64::from_le_bytes(*b"true    ");
+const FALSE: u64 = u64::from_le_bytes(*b"false   ");
 
 impl Decoder<'_> {
     /// Writes a scalar; returns whether it is its type's default. Narrow types keep their low bits, as all implementations do
@@ -41,8 +44,8 @@ impl Decoder<'_> {
             Kind::Fixed64 => Ok(self.quoted_unsigned(reader.fixed64()?)),
             Kind::Bool => {
                 let value = reader.varint()? != 0;
-                let word: &[u8] = if value { b"true" } else { b"false" };
-                self.out.extend_from_slice(word);
+                let (word, len) = if value { (TRUE, 4) } else { (FALSE, 5) };
+                put_word(self.out, word, len);
                 Ok(!value)
             }
             Kind::Enum(id) => {
@@ -63,27 +66,34 @@ impl Decoder<'_> {
     /// 64-bit integers are strings in JSON.
     #[inline]
     fn quoted(&mut self, value: i64) -> bool {
-        self.out.push(b'"');
-        json::put_signed(value, self.out);
-        self.out.push(b'"');
+        json::put_quoted_integer(value < 0, value.unsigned_abs(), self.out);
         value == 0
     }
 
     #[inline]
     fn quoted_unsigned(&mut self, value: u64) -> bool {
-        self.out.push(b'"');
-        json::put_unsigned(value, self.out);
-        self.out.push(b'"');
+        json::put_quoted_integer(false, value, self.out);
         value == 0
     }
 
     #[inline]
     pub(super) fn string(&mut self, reader: &mut Reader<'_>) -> Read<bool> {
         let (bytes, len) = reader.delimited_and_more()?;
-        if json::put_text(bytes, len, self.out) {
-            Ok(len == 0)
-        } else {
-            Err(not_utf8())
+        if !json::put_text(bytes, len, self.out) {
+            self.beyond_ascii(bytes.get(..len).unwrap_or(bytes))?;
+        }
+        Ok(len == 0)
+    }
+
+    /// Takes note of text that has to be UTF-8.
+    #[inline]
+    fn beyond_ascii(&mut self, text: &[u8]) -> Read<()> {
+        match self.texts {
+            Texts::Each => utf8(text).map(drop),
+            _ => {
+                self.texts = Texts::Unchecked;
+                Ok(())
+            }
         }
     }
 

@@ -57,6 +57,15 @@ impl Decoder<'_> {
     ) -> Read<()> {
         let (mut seconds, mut nanos) = (0, 0);
         let mut reader = Reader::new(wire);
+        // Both in this order is what encoders write.
+        if let [0x08, rest @ ..] = reader.rest {
+            reader.rest = rest;
+            seconds = reader.varint()? as i64;
+        }
+        if let [0x10, rest @ ..] = reader.rest {
+            reader.rest = rest;
+            nanos = reader.varint()? as i32;
+        }
         while let Some((number, wire_type)) = reader.tag()? {
             match (number, wire_type) {
                 (1, WireType::Varint) => seconds = reader.varint()? as i64,

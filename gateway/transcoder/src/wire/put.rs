@@ -38,6 +38,32 @@ impl Tag {
         }
     }
 
+    /// Appends the tag, a length, and as many bytes of the text.
+    #[inline]
+    pub(crate) fn put_text(self, text: &[u8; CHUNK], len: usize, out: &mut Vec<u8>) {
+        let word = self.word | (len as u64) << (8 * self.len);
+        let start = usize::from(self.len) + 1;
+        put_window(out, |window: &mut [u8; CHUNK + 8]| {
+            if let Some(place) = window.first_chunk_mut() {
+                *place = word.to_le_bytes();
+            }
+            if let Some(place) = window.get_mut(start..start + CHUNK) {
+                place.copy_from_slice(text);
+            }
+            start + len
+        });
+    }
+
+    /// Appends the tag and eight bytes.
+    #[inline]
+    pub(crate) fn put_fixed(self, bytes: [u8; 8], out: &mut Vec<u8>) {
+        let word = u128::from(self.word) | u128::from(u64::from_le_bytes(bytes)) << (8 * self.len);
+        put_window(out, |window| {
+            *window = word.to_le_bytes();
+            usize::from(self.len) + 8
+        });
+    }
+
     /// Whether `wire` may begin with a tag of the same field, be it of another wire type or longer than need be: the low bits of
     /// the number are in the first byte, always.
     #[inline]
@@ -50,6 +76,9 @@ impl Tag {
     #[inline]
     pub(crate) fn strip(self, wire: &[u8]) -> Option<&[u8]> {
         let len = usize::from(self.len);
+        if let (1, [first, rest @ ..]) = (len, wire) {
+            return (*first == self.word as u8).then_some(rest);
+        }
         let is_next = match wire.first_chunk() {
             Some(chunk) => (u64::from_le_bytes(*chunk) ^ self.word) << (64 - 8 * len) == 0,
             None => wire.starts_with(&self.word.to_le_bytes()[..len]),
@@ -67,18 +96,82 @@ pub(crate) fn put_word(out: &mut Vec<u8>, word: u64, len: usize) {
     out.truncate(end);
 }
 
-/// Appends `text[..len]`, by the same trick as [`put_word`] where `text` goes on for long enough.
+/// Appends what `fill` writes into a window of zeros; it returns how many bytes those are. One look at the capacity and stores
+/// of fixed size are cheaper than a look for each of the parts.
+#[inline(always)]
+pub(crate) fn put_window<const SIZE: usize>(
+    out: &mut Vec<u8>,
+    fill: impl FnOnce(&mut [u8; SIZE]) -> usize,
+) {
+    let start = out.len();
+    out.extend_from_slice(&[0; SIZE]);
+    let len = out.last_chunk_mut().map_or(0, fill);
+    out.truncate(start + len);
+}
+
+/// Appends `text[..len]`. What is behind them is copied too, where there is something: see [`put_word`].
 #[inline]
 pub(crate) fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
-    let end = out.len() + len;
-    if let (true, Some(chunk)) = (len <= 16, text.first_chunk::<16>()) {
-        out.extend_from_slice(chunk);
-        out.truncate(end);
-    } else if let (true, Some(chunk)) = (len <= 32, text.first_chunk::<32>()) {
-        out.extend_from_slice(chunk);
+    if len <= CHUNK {
+        let end = out.len() + len;
+        out.extend_from_slice(&chunk(text, len));
         out.truncate(end);
     } else {
         out.extend_from_slice(text.get(..len).unwrap_or(text));
+    }
+}
+
+/// What texts are looked at and copied by.
+pub(crate) const CHUNK: usize = 32;
+
+/// The first bytes of a text, `len` of them for sure. The others may be anything.
+#[inline]
+pub(crate) fn chunk(text: &[u8], len: usize) -> [u8; CHUNK] {
+    match text.first_chunk() {
+        Some(chunk) => *chunk,
+        None => short_chunk(text.get(..len).unwrap_or(text)),
+    }
+}
+
+/// Two halves that overlap are a text of any length between one and two of them.
+#[inline]
+fn short_chunk(text: &[u8]) -> [u8; CHUNK] {
+    let mut chunk = [0; CHUNK];
+    if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        copy_ends(&mut chunk, text.len(), first, last);
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        copy_ends(&mut chunk, text.len(), first, last);
+    } else {
+        let word = short_word(text);
+        copy_ends(&mut chunk, 8, &word.to_le_bytes(), &word.to_le_bytes());
+    }
+    chunk
+}
+
+#[inline]
+fn copy_ends<const HALF: usize>(
+    chunk: &mut [u8; CHUNK],
+    len: usize,
+    first: &[u8; HALF],
+    last: &[u8; HALF],
+) {
+    let ends = [(0, first), (len - HALF, last)];
+    for (at, half) in ends {
+        if let Some(place) = chunk.get_mut(at..at + HALF) {
+            place.copy_from_slice(half);
+        }
+    }
+}
+
+/// Fewer than eight bytes as a word, the first one lowest, and zeros behind them.
+#[inline]
+pub(crate) fn short_word(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let last = u64::from(u32::from_le_bytes(*last));
+        u64::from(u32::from_le_bytes(*first)) | last << (8 * (bytes.len() - 4))
+    } else {
+        let byte = |at: usize| bytes.get(at).map_or(0, |byte| u64::from(*byte));
+        byte(0) | byte(1) << 8 | byte(2) << 16
     }
 }
 
@@ -200,6 +293,23 @@ mod tests {
             assert_eq!(out, long);
             reader.rest = &[];
             assert!(reader.rest.is_empty());
+        }
+    }
+
+    #[test]
+    fn texts_of_every_length_are_copied() {
+        let all: Vec<u8> = (1..=80).collect();
+        for length in 0..=all.len() {
+            for text in [&all[..length], &all] {
+                let mut out = vec![9];
+                put_prefix(&mut out, text, length);
+                assert_eq!(out[1..], all[..length]);
+            }
+        }
+        for length in 0..8 {
+            let word = short_word(&all[..length]).to_le_bytes();
+            assert_eq!(word[..length], all[..length]);
+            assert!(word[length..].iter().all(|byte| *byte == 0));
         }
     }
 

@@ -1,8 +1,8 @@
 //! `google.protobuf.Timestamp` as RFC 3339 and `google.protobuf.Duration` as seconds with the suffix `s`.
 
 use crate::{
-    json::{put_padded, two_digits},
-    wire::put_varint,
+    json::{self, padded},
+    wire::{put_varint, put_window},
 };
 
 const NOT_TIMESTAMP: &str = "expected a timestamp as in RFC 3339";
@@ -69,6 +69,28 @@ fn nanos(fraction: &str) -> Option<i64> {
     Some(digits(fraction)? * 10i64.pow(missing as u32))
 }
 
+/// The nanoseconds that the digits at `start` denote behind a point, and the text behind them.
+#[inline]
+fn fraction(text: &str, start: usize) -> Option<(i64, &str)> {
+    let mut value = 0;
+    let end = json::digits(text.as_bytes(), start, &mut value);
+    let scale = NANOS_BY_DIGITS.get((end - start).checked_sub(1)?)?;
+    Some((value as i64 * scale, text.get(end..)?))
+}
+
+/// What the last of one to nine digits behind a point stands for.
+const NANOS_BY_DIGITS: [i64; 9] = [
+    100_000_000,
+    10_000_000,
+    1_000_000,
+    100_000,
+    10_000,
+    1_000,
+    100,
+    10,
+    1,
+];
+
 #[inline]
 fn parse_timestamp(text: &str) -> Option<(i64, i64)> {
     let head = text.as_bytes().first_chunk::<19>()?;
@@ -88,14 +110,9 @@ fn parse_timestamp(text: &str) -> Option<(i64, i64)> {
     if !is_valid {
         return None;
     }
-    let rest = text.get(19..)?;
-    let (nanos, zone) = match rest.strip_prefix('.') {
-        Some(rest) => {
-            let length = rest.bytes().position(|byte| !byte.is_ascii_digit())?;
-            let (fraction, zone) = rest.split_at_checked(length)?;
-            (nanos(fraction)?, zone)
-        }
-        None => (0, rest),
+    let (nanos, zone) = match text.as_bytes().get(19) {
+        Some(b'.') => fraction(text, 20)?,
+        _ => (0, text.get(19..)?),
     };
     let seconds = days(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
     Some((seconds - offset(zone)?, nanos))
@@ -144,19 +161,21 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * ERA_DAYS + day_of_era - EPOCH_DAYS
 }
 
-/// The reverse of [`days`].
-fn date(days: i64) -> [i64; 3] {
-    let days = days + EPOCH_DAYS;
-    let era = days.div_euclid(ERA_DAYS);
-    let day_of_era = days.rem_euclid(ERA_DAYS);
+/// `0001-01-01`, in days since `0000-03-01`.
+const FIRST_DAY: u32 = 306;
+
+/// The reverse of [`days`], of days since `0000-03-01`: eight decimal digits for year, month and day.
+#[inline]
+fn date(days: u32) -> u32 {
+    let (era, day_of_era) = (days / ERA_DAYS as u32, days % ERA_DAYS as u32);
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    [year, month, day]
+    let year = era * 400 + year_of_era + u32::from(month <= 2);
+    year * 10_000 + month * 100 + day
 }
 
 /// Appends the quoted text of a timestamp, in UTC.
@@ -168,20 +187,20 @@ pub(crate) fn write_timestamp(
     if !TIMESTAMP_SECONDS.contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
         return Err(TIMESTAMP_RANGE);
     }
-    let [year, month, day] = date(seconds.div_euclid(SECONDS_PER_DAY));
-    let second = seconds.rem_euclid(SECONDS_PER_DAY);
-    let [y1, y2] = two_digits((year / 100) as u32);
-    let [y3, y4] = two_digits((year % 100) as u32);
-    let [m1, m2] = two_digits(month as u32);
-    let [d1, d2] = two_digits(day as u32);
-    let [h1, h2] = two_digits((second / 3600) as u32);
-    let [n1, n2] = two_digits((second / 60 % 60) as u32);
-    let [s1, s2] = two_digits((second % 60) as u32);
-    out.extend_from_slice(&[
-        b'"', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2,
-    ]);
-    write_fraction(nanos.unsigned_abs(), out);
-    out.extend_from_slice(b"Z\"");
+    let since = (seconds - TIMESTAMP_SECONDS.start()) as u64;
+    let date = date((since / SECONDS_PER_DAY as u64) as u32 + FIRST_DAY);
+    let second = (since % SECONDS_PER_DAY as u64) as u32;
+    let time = second / 3600 * 10_000 + second / 60 % 60 * 100 + second % 60;
+    let [y1, y2, y3, y4, m1, m2, d1, d2] = padded(date);
+    let [_, _, h1, h2, n1, n2, s1, s2] = padded(time);
+    put_window(out, |window: &mut [u8; 20 + FRACTION_AND_END]| {
+        let (head, tail) = window.split_at_mut(20);
+        head.copy_from_slice(&[
+            b'"', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1,
+            s2,
+        ]);
+        20 + write_fraction(nanos.unsigned_abs(), b'Z', tail)
+    });
     Ok(())
 }
 
@@ -202,25 +221,32 @@ pub(crate) fn write_duration(
         out.push(b'-');
     }
     crate::json::put_unsigned(seconds.unsigned_abs(), out);
-    write_fraction(nanos.unsigned_abs(), out);
-    out.extend_from_slice(b"s\"");
+    put_window(out, |window: &mut [u8; FRACTION_AND_END]| {
+        write_fraction(nanos.unsigned_abs(), b's', window)
+    });
     Ok(())
 }
 
-/// Appends nothing, or 3, 6 or 9 digits, whichever is exact.
-fn write_fraction(nanos: u32, out: &mut Vec<u8>) {
-    if nanos == 0 {
-        return;
+/// The size of a point, nine digits, a letter and a quote.
+const FRACTION_AND_END: usize = 12;
+
+/// Writes no fraction, or one of 3, 6 or 9 digits, whichever is exact, then the letter and a quote; returns how many bytes.
+#[inline]
+fn write_fraction(nanos: u32, end: u8, place: &mut [u8]) -> usize {
+    let [d1, d2, d3, d4, d5, d6, d7, d8] = padded(nanos / 10);
+    let d9 = b'0' + (nanos % 10) as u8;
+    let all = [b'.', d1, d2, d3, d4, d5, d6, d7, d8, d9, end, b'"'];
+    let len = match nanos {
+        0 => 0,
+        _ if nanos.is_multiple_of(1_000_000) => 4,
+        _ if nanos.is_multiple_of(1_000) => 7,
+        _ => 10,
+    };
+    place.copy_from_slice(&all);
+    if let Some(place) = place.get_mut(len..len + 2) {
+        place.copy_from_slice(&[end, b'"']);
     }
-    out.push(b'.');
-    if nanos.is_multiple_of(1_000_000) {
-        put_padded(nanos / 1_000_000, 3, out);
-    } else if nanos.is_multiple_of(1_000) {
-        put_padded(nanos / 1_000, 6, out);
-    } else {
-        put_padded(nanos / 10, 8, out);
-        put_padded(nanos % 10, 1, out);
-    }
+    len + 2
 }
 
 #[cfg(test)]
