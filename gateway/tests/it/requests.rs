@@ -1,6 +1,7 @@
 //! Request streams over the JSON API: formats, bindings, turns, faults in mid-stream, back-pressure, cancellation.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -79,7 +80,7 @@ async fn a_bad_message_is_placed_in_its_stream_and_tears_the_call() {
     let keys = [("max_body_bytes", "100")];
     let gateway = Gateway::start(&[upstream.address], &keys).await;
     gateway.wait_until_ready().await;
-    let good = "{\"name\":\"x\"}\n".repeat(17);
+    let good = "{\"times\":1}\n".repeat(17);
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(100));
     for (bad, reason, field) in [
         (
@@ -91,20 +92,11 @@ async fn a_bad_message_is_placed_in_its_stream_and_tears_the_call() {
         (r#"{"times":1"#, "INVALID_JSON", "[17]"),
         (&long, "LIMIT_EXCEEDED", "[17]"),
     ] {
-        for path in ["/v1/gatherings/a", "/v1/lists"] {
-            if path == "/v1/lists" && field != "[17]" {
-                continue;
-            }
-            let good = if path == "/v1/lists" {
-                "{}\n".repeat(17)
-            } else {
-                good.replacen("\"name\":\"x\"", "", 1)
-            };
-            let reply = gateway.post(path, NDJSON, format!("{good}{bad}\n")).await;
-            reply.assert_error(400, Code::InvalidArgument, reason);
-            let violation = &reply.json()["details"][1]["fieldViolations"][0];
-            assert_eq!(violation["field"], field, "{reply:?}");
-        }
+        let body = format!("{good}{bad}\n");
+        let reply = gateway.post("/v1/gatherings/a", NDJSON, body).await;
+        reply.assert_error(400, Code::InvalidArgument, reason);
+        let violation = &reply.json()["details"][1]["fieldViolations"][0];
+        assert_eq!(violation["field"], field, "{reply:?}");
     }
     let events = upstream.events().borrow().clone();
     assert!(
@@ -201,16 +193,18 @@ async fn a_request_stream_that_breaks_off_never_looks_complete() {
         let seen = events.borrow().len();
         let (talk, response, connection) = chat(&gateway, is_http2, "").await;
         assert_eq!(response.status(), 200);
-        drop((connection, response));
+        let broken = Err(io::Error::other("the client breaks off"));
+        talk.send(broken).await.unwrap();
         let outcome = soon("the tear", events.wait_for(|events| events.len() > seen));
         assert_eq!(outcome.await.unwrap().last().unwrap(), "Chat torn");
-        drop(talk);
+        drop((connection, response));
     }
 }
 
 #[tokio::test]
 async fn a_request_stream_waits_for_the_upstream_instead_of_filling_memory() {
-    const MESSAGES: u64 = 500_000;
+    const MESSAGES: u64 = 6_400;
+    const NAME_BYTES: u64 = 10_000;
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;
     // The upstream reads one message and then no more.
@@ -220,9 +214,10 @@ async fn a_request_stream_waits_for_the_upstream_instead_of_filling_memory() {
 
     let sent = Arc::new(AtomicU64::new(0));
     let counted = sent.clone();
-    let line = Bytes::from(format!("{{\"name\":\"{}\"}}\n", "x".repeat(88)).repeat(100));
-    let total = line.len() as u64 * MESSAGES / 100;
-    let lines = futures::stream::iter(0..MESSAGES / 100).map(move |_| {
+    let name = "x".repeat(NAME_BYTES as usize);
+    let line = Bytes::from(format!("{{\"list\":{{\"names\":[\"{name}\"]}}}}\n"));
+    let total = line.len() as u64 * MESSAGES;
+    let lines = futures::stream::iter(0..MESSAGES).map(move |_| {
         counted.fetch_add(line.len() as u64, Ordering::SeqCst);
         Ok::<_, Infallible>(Frame::data(line.clone()))
     });
@@ -251,8 +246,8 @@ async fn a_request_stream_waits_for_the_upstream_instead_of_filling_memory() {
     observed.permits.add_permits(withheld);
     let response = soon("the stream", reply).await.unwrap().unwrap();
     assert_eq!(response.status(), 200);
-    // With the name of the first message, which the path has bound.
-    assert_eq!(observed.stored.load(Ordering::SeqCst), MESSAGES * 88 + 1);
+    let stored = observed.stored.load(Ordering::SeqCst);
+    assert_eq!(stored, MESSAGES * NAME_BYTES);
 }
 
 #[tokio::test]
@@ -268,12 +263,12 @@ async fn a_request_stream_that_is_refused_is_answered_at_once() {
     assert_eq!(response.status(), 403);
 }
 
-type Talk = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
+type Talk = mpsc::Sender<io::Result<Frame<Bytes>>>;
 
 /// A body that grows by what is said.
 fn pipe() -> (
     Talk,
-    impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+    impl Body<Data = Bytes, Error = io::Error> + Send + Unpin + 'static,
 ) {
     let (talk, queue) = mpsc::channel(4);
     (talk, StreamBody::new(ReceiverStream::new(queue)))
@@ -307,6 +302,12 @@ async fn say(talk: &Talk, line: &'static str) {
 
 /// The next line of an answer, which is flushed by itself.
 async fn next(answers: &mut Incoming) -> Option<Value> {
-    let frame = soon("a line", answers.frame()).await?.unwrap();
-    Some(serde_json::from_slice(&frame.into_data().unwrap()).unwrap())
+    loop {
+        let frame = soon("a line", answers.frame()).await?.unwrap();
+        let line = frame.into_data().unwrap();
+        // HTTP/2 may end a body with a frame of nothing.
+        if !line.is_empty() {
+            return Some(serde_json::from_slice(&line).unwrap());
+        }
+    }
 }

@@ -300,19 +300,47 @@ impl StreamingService<GreetRequest> for Chat {
     type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<GreetRequest>>) -> Self::Future {
-        let observed = self.0.observed.clone();
-        let answers = request.into_inner().map(move |message| {
-            let message = message.inspect_err(|_| observed.note("Chat torn"))?;
-            if message.name == "nobody" {
-                return Err(nobody());
-            }
-            Ok(GreetResponse {
-                text: format!("hello {}", message.name),
-                mood: message.mood,
-                ..Default::default()
-            })
-        });
+        let chatting = Chatting {
+            observed: self.0.observed.clone(),
+            end: "Chat torn",
+        };
+        let answers = futures::stream::try_unfold(
+            (request.into_inner(), chatting),
+            |(mut messages, mut chatting)| async move {
+                let Some(message) = messages.message().await? else {
+                    chatting.complete();
+                    return Ok(None);
+                };
+                if message.name == "nobody" {
+                    return Err(nobody());
+                }
+                let answer = GreetResponse {
+                    text: format!("hello {}", message.name),
+                    mood: message.mood,
+                    ..Default::default()
+                };
+                Ok(Some((answer, (messages, chatting))))
+            },
+        );
         async move { Ok(Response::new(answers.boxed())) }.boxed()
+    }
+}
+
+/// Notes how a chat has ended.
+struct Chatting {
+    observed: Arc<Observed>,
+    end: &'static str,
+}
+
+impl Chatting {
+    fn complete(&mut self) {
+        self.end = "Chat complete";
+    }
+}
+
+impl Drop for Chatting {
+    fn drop(&mut self) {
+        self.observed.note(self.end);
     }
 }
 
@@ -349,9 +377,9 @@ async fn gather(
     let mut gathered = Vec::new();
     while let Some(message) = messages.message().await? {
         observed.permits.acquire().await.unwrap().forget();
-        observed
-            .stored
-            .fetch_add(message.name.len() as u64, Ordering::SeqCst);
+        let names = message.list.iter().flat_map(|list| &list.names);
+        let bytes: usize = names.map(String::len).sum();
+        observed.stored.fetch_add(bytes as u64, Ordering::SeqCst);
         gathered.push(match message.list {
             Some(list) => list.names.join("+"),
             None if message.name == "refused" => return Err(Status::permission_denied("not you")),
