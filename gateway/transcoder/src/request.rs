@@ -36,20 +36,38 @@ pub(crate) fn encode(
         bindings.write(out);
         return Ok(());
     }
-    match content {
-        Content::Json => body::put_json(&mut bindings, body, out),
-        Content::Form => body::put_form(&mut bindings, body, out),
-        Content::Protobuf => protobuf::put(&mut bindings, body, out),
-    }
+    put_body(&mut bindings, content, body, out)
 }
 
 /// A message of a stream behind the first one.
-pub(crate) fn encode_next(route: &Route, json: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+pub(crate) fn encode_next(
+    route: &Route,
+    content: Content,
+    message: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
     if route.body == Body::None || route.is_upload() {
-        let reason = "the method takes no JSON in its body";
+        let reason = "the method takes no messages in its body";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
-    body::put_json_value(route, &[], json, out)
+    match content {
+        Content::Json => body::put_json_value(route, &[], message, out),
+        other => put_body(&mut Bindings::new(route), other, message, out),
+    }
+}
+
+/// Writes bindings and body.
+fn put_body(
+    bindings: &mut Bindings<'_>,
+    content: Content,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    match content {
+        Content::Json => body::put_json(bindings, body, out),
+        Content::Form => body::put_form(bindings, body, out),
+        Content::Protobuf => protobuf::put(bindings, body, out),
+    }
 }
 
 /// What path and query bind.
