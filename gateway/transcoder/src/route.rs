@@ -106,8 +106,21 @@ impl Route {
         json: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
+        self.encode_stream_message_as(Content::Json, json, out)
+    }
+
+    /// [`Route::encode_stream_message`] for a message of another content type: forms are never streams.
+    ///
+    /// # Errors
+    /// As [`Route::encode_stream_message`].
+    pub fn encode_stream_message_as(
+        &self,
+        content: Content,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
         let start = out.len();
-        let encoded = request::encode_next(self, json, out);
+        let encoded = request::encode_next(self, content, message, out);
         self.checked(encoded, start, out)
     }
 
