@@ -5,12 +5,14 @@ mod contest;
 mod load;
 mod ndjson;
 mod routing;
+mod rules;
 mod speed;
 
 pub use allocations::{Allocated, allocations};
 pub use load::{Loaded, load};
 pub use ndjson::{Streamed, ndjson};
 pub use routing::{Routed, routing};
+pub use rules::{Validated, rules};
 pub use speed::{Direction, Speed, speed};
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::corpus::{ORDER, REPORT};
-use crate::measure::{Allocated, Direction, Loaded, Routed, Speed, Streamed};
+use crate::measure::{Allocated, Direction, Loaded, Routed, Speed, Streamed, Validated};
 
 /// One object of the results.
 #[derive(Debug, Clone, Serialize)]
@@ -13,6 +13,7 @@ pub enum Reading {
     Speed(Speed),
     Allocated(Allocated),
     Routed(Routed),
+    Validated(Validated),
     Streamed(Streamed),
     Loaded(Loaded),
 }
@@ -71,6 +72,7 @@ impl Reading {
             Reading::Speed(speed) => speed_lines(speed),
             Reading::Allocated(allocated) => allocated_lines(allocated),
             Reading::Routed(routed) => routed_lines(routed),
+            Reading::Validated(validated) => validated_lines(validated),
             Reading::Streamed(streamed) => streamed_lines(streamed),
             Reading::Loaded(loaded) => loaded_lines(loaded),
         }
@@ -127,6 +129,23 @@ fn routed_lines(routed: &Routed) -> Vec<Line> {
                 routed.ns_10000_spread, routed.ratio_spread
             ),
         ),
+    ]
+}
+
+fn validated_lines(validated: &Validated) -> Vec<Line> {
+    let nanos = |value: f64| format!("{value:.0} ns");
+    vec![
+        Line::new(
+            format!("{}, JSON to wire", validated.message),
+            nanos(validated.ns_checked),
+        ),
+        Line::new("  rules left aside", nanos(validated.ns_unchecked)),
+        Line::new(
+            "  rules by that (aim: 0.35)",
+            format!("{:.2} ×", validated.ratio),
+        ),
+        Line::new("  wire bytes of others", nanos(validated.ns_wire)),
+        Line::new("  allocations", format!("{}", validated.allocations)),
     ]
 }
 

@@ -27,6 +27,9 @@ struct Args {
     /// Fail when a target is missed, not only when an output is wrong
     #[arg(long)]
     check: bool,
+    /// Only check messages against rules
+    #[arg(long, hide = true)]
+    rules: bool,
     /// Only send NDJSON through, in a process that does nothing else
     #[arg(long, hide = true)]
     ndjson: bool,
@@ -42,6 +45,10 @@ fn main() -> Result<ExitCode> {
     if args.ndjson {
         let streamed = measure::ndjson(&corpus::schema()?, effort.ndjson_bytes)?;
         println!("{}", serde_json::to_string(&streamed)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.rules {
+        println!("{}", serde_json::to_string(&measure::rules(effort)?)?);
         return Ok(ExitCode::SUCCESS);
     }
     if cfg!(debug_assertions) {
@@ -77,6 +84,7 @@ fn run(args: &Args, effort: Effort, mut show: impl FnMut(Reading) -> Result<()>)
         show(Reading::Allocated(measure::allocations(sample, &schema)?))?;
     }
     show(Reading::Routed(measure::routing(effort)?))?;
+    show(Reading::Validated(measure::rules(effort)?))?;
     show(Reading::Streamed(stream_apart(args)?))?;
     for messages in [1000, 10_000] {
         show(Reading::Loaded(measure::load(messages)?))?;

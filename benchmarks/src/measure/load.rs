@@ -91,7 +91,7 @@ fn proto(messages: usize) -> Result<String> {
     Ok(proto)
 }
 
-/// Encoded descriptors of one file that may import Google's.
+/// Encoded descriptors of one file that may import Google's and the rules.
 pub(super) fn compile(proto: &str) -> Result<Vec<u8>> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(Source(proto.to_owned()));
@@ -104,7 +104,7 @@ pub(super) fn compile(proto: &str) -> Result<Vec<u8>> {
     Ok(compiler.encode_file_descriptor_set())
 }
 
-/// The file to compile, and the imports of Google's that don't come with every compiler.
+/// The file to compile, and the imports that don't come with every compiler.
 struct Source(String);
 
 impl FileResolver for Source {
@@ -116,6 +116,9 @@ impl FileResolver for Source {
             }
             "google/api/http.proto" => {
                 include_str!("../../../shared/codegen/third_party/google/api/http.proto")
+            }
+            "buf/validate/validate.proto" => {
+                include_str!("../../../shared/codegen/third_party/buf/validate/validate.proto")
             }
             _ => return Err(Error::file_not_found(name)),
         };

@@ -57,3 +57,6 @@ pub(crate) const MAX_OPENAPI_PARAMETERS: usize = MAX_QUERY_PAIRS;
 
 /// Messages within messages whose fields an OpenAPI document lists as query parameters.
 pub(crate) const MAX_OPENAPI_PARAMETER_DEPTH: usize = 8;
+
+/// Memory of the whole automaton of a pattern; larger ones are built state by state as texts ask for them.
+pub(crate) const MAX_PATTERN_TABLE_BYTES: usize = 64 * 1024;

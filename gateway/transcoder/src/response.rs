@@ -28,7 +28,7 @@ pub(crate) fn write_message(
     wire: &[u8],
     out: &mut Vec<u8>,
 ) -> Read<()> {
-    Decoder::new(types, out).message(id, wire, 0, select)
+    Decoder::new(types, out).settled(|decoder| decoder.message(id, wire, 0, select))
 }
 
 /// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an absent message.
@@ -43,13 +43,13 @@ pub(crate) fn write_field(
     let plan = types.message(id);
     let field = &plan.fields[index];
     Decoder::new(types, out)
-        .only(plan, index, wire, 0, select)
+        .settled(|decoder| decoder.only(plan, index, wire, 0, select))
         .map_err(|error| error.in_field(&field.json_name))
 }
 
 /// Appends the JSON of an Any.
 pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
-    Decoder::new(types, out).any(url, value, 0)
+    Decoder::new(types, out).settled(|decoder| decoder.any(url, value, 0))
 }
 
 struct Decoder<'t> {
@@ -78,6 +78,20 @@ impl<'t> Decoder<'t> {
             is_gathering: false,
             has_stray: false,
         }
+    }
+
+    /// Writes, and gathers from the top where that fails: later bytes may overwrite or mend what the first look refuses. Once in
+    /// all, so that only errors take twice the time.
+    #[inline]
+    fn settled(&mut self, write: impl Fn(&mut Self) -> Read<()>) -> Read<()> {
+        let start = self.out.len();
+        write(self).or_else(|refusal| {
+            self.out.truncate(start);
+            self.is_gathering = true;
+            self.has_stray = false;
+            // The first look knows more about the place.
+            write(self).map_err(|_| refusal)
+        })
     }
 
     fn message<S: Select>(
@@ -305,8 +319,13 @@ impl<'t> Decoder<'t> {
         select: S,
     ) -> Read<()> {
         if !is_run {
+            let start = self.out.len();
             self.out.push(b',');
-            return self.singular(field, reader, depth, select).map(drop);
+            self.singular(field, reader, depth, select)?;
+            if std::mem::take(&mut self.has_stray) {
+                self.out.truncate(start);
+            }
+            return Ok(());
         }
         let mut run = Reader::new(reader.delimited()?);
         while !run.rest.is_empty() {
@@ -360,7 +379,7 @@ fn next_field(plan: &MessagePlan, guess: usize, reader: &mut Reader<'_>) -> Read
 
 /// Reads the next tag if it is one more of `field`; returns whether its value is a packed run.
 #[inline]
-fn follows(field: &FieldPlan, reader: &mut Reader<'_>) -> Option<bool> {
+pub(crate) fn follows(field: &FieldPlan, reader: &mut Reader<'_>) -> Option<bool> {
     if let Some(rest) = field.tag.strip(reader.rest) {
         reader.rest = rest;
         return Some(field.label == Label::Packed);

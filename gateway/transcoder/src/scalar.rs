@@ -9,7 +9,7 @@ use base64::{
 use crate::{
     json::Number,
     plan::{EnumId, Kind, Types},
-    wire::put_varint,
+    wire::{Reader, put_varint},
 };
 
 const NOT_INTEGER: &str = "expected an integer";
@@ -36,7 +36,7 @@ pub(crate) fn put_text(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>)
             _ => Err(NOT_BOOL),
         },
         Kind::Enum(id) => match Number::parse(text) {
-            Some(number) => put_enum_number(number, out),
+            Some(number) => put_enum_number(types, id, number, out),
             None => put_enum_name(types, id, text, out),
         },
         Kind::Message(_) | Kind::Group(_) => Err("expected a message"),
@@ -245,9 +245,24 @@ pub(crate) fn put_enum_name(types: &Types, id: EnumId, name: &str, out: &mut Vec
     Ok(number == 0)
 }
 
-/// Numbers that the enum doesn't know are kept: it may have grown since.
-pub(crate) fn put_enum_number(number: Number<'_>, out: &mut Vec<u8>) -> Put {
-    put_number(Kind::Int32, number, out)
+pub(crate) const NO_SUCH_NUMBER: &str = "no value of the closed enum has this number";
+
+/// Numbers that an open enum doesn't know are kept: it may have grown since. In a closed enum they are no values.
+pub(crate) fn put_enum_number(
+    types: &Types,
+    id: EnumId,
+    number: Number<'_>,
+    out: &mut Vec<u8>,
+) -> Put {
+    let start = out.len();
+    let is_default = put_number(Kind::Int32, number, out)?;
+    if types.enums[id].is_closed {
+        let written = Reader::new(out.get(start..).unwrap_or_default()).varint();
+        if !written.is_ok_and(|value| types.is_named(id, value)) {
+            return Err(NO_SUCH_NUMBER);
+        }
+    }
+    Ok(is_default)
 }
 
 /// Appends length and bytes of base64 in the standard or the URL-safe alphabet, padded or not.

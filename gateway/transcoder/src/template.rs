@@ -171,12 +171,12 @@ impl<'a> Parser<'a> {
         if raw.is_empty() {
             return Err(format!("empty {what} before {rest:?}"));
         }
-        if raw == "." || raw == ".." {
-            return Err(format!("{what} '{raw}' never reaches a server"));
-        }
         self.rest = rest;
         let decoded =
             percent::decode_all(raw).map_err(|reason| format!("{what} {raw:?}: {reason}"))?;
+        if matches!(&*decoded, "." | "..") {
+            return Err(format!("{what} '{raw}' never reaches a server"));
+        }
         Ok(decoded.into())
     }
 }
@@ -251,6 +251,7 @@ mod tests {
             ("/v1/{a}x", "unexpected \"x\""),
             ("/v1/%zz", "percent"),
             ("/v1/../a", "never reaches"),
+            ("/v1/%2e/a", "never reaches"),
         ];
         for (text, reason) in cases {
             let error = Template::parse(text).unwrap_err();

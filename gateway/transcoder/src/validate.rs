@@ -5,12 +5,18 @@
 //! and one with protobuf get the same violations.
 
 mod compile;
+mod compose;
+mod distinct;
+mod fast;
 pub(crate) mod known;
 mod load;
+mod marks;
 mod options;
 mod path;
 mod pattern;
 mod pieces;
+mod quick;
+mod set;
 pub(crate) mod table;
 mod typed;
 mod value;
@@ -20,7 +26,7 @@ mod well_formed;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, fmt, sync::Arc, time::SystemTime};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use crate::{
     error::{Failure, Problem, RequestError, ResponseError, Rule},
@@ -28,9 +34,11 @@ use crate::{
     plan::{MessageId, Types},
 };
 
+use fast::Fast;
 pub(crate) use load::load;
 use table::Need;
 pub(crate) use table::Rules;
+use value::Now;
 use walk::Walk;
 
 /// One rule that a message breaks.
@@ -76,7 +84,7 @@ pub(crate) fn check_written(types: &Types, id: MessageId, wire: &[u8]) -> Result
         let failure = RequestError::new(Rule::InvalidValue, error.description);
         failure.in_field(&error.path)
     };
-    let found = violations(types, id, wire).map_err(failure)?;
+    let found = violations(types, id, wire, Origin::Own).map_err(failure)?;
     match found.listed.first() {
         None => Ok(()),
         Some(first) => {
@@ -88,32 +96,40 @@ pub(crate) fn check_written(types: &Types, id: MessageId, wire: &[u8]) -> Result
     }
 }
 
-fn violations(types: &Types, id: MessageId, wire: &[u8]) -> Result<Violations, Box<ResponseError>> {
-    let Some(rules) = types.rules.messages.get(id) else {
-        return Ok(Violations::default());
-    };
-    // Text lies on the wire as it is: without a zero byte there is no U+0000, and most messages have none.
-    let has_zero = rules.need.meets(Need::TEXT) && memchr::memchr(0, wire).is_some();
-    let need = if has_zero { Need::ALL } else { Need::RULES };
-    if !rules.need.meets(need) {
-        return Ok(Violations::default());
-    }
-    let clock = types.options.validation.clock;
-    Walk::run(
-        types,
-        id,
-        wire,
-        need,
-        clock.map(|clock| since_epoch((clock.0)())),
-    )
+/// Who has written a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// This crate: it is well formed.
+    Own,
+    Foreign,
 }
 
-/// Nanoseconds.
-fn since_epoch(now: SystemTime) -> i128 {
-    match now.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => after.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
+fn violations(
+    types: &Types,
+    id: MessageId,
+    wire: &[u8],
+    origin: Origin,
+) -> Result<Violations, Box<ResponseError>> {
+    let rules = types.rules.messages.get(id);
+    let texts = rules.is_some_and(|rules| rules.need.meets(Need::TEXT));
+    // Text lies on the wire as it is: without a zero byte there is no U+0000, and most messages have none.
+    let refuses_nul = texts && memchr::memchr(0, wire).is_some();
+    let now = Now::new(types.options.validation.clock);
+    let fast = Fast {
+        types,
+        rules: &types.rules,
+        now: &now,
+        is_foreign: origin == Origin::Foreign,
+        refuses_nul,
+    };
+    if fast.passes(id, wire) {
+        return Ok(Violations::default());
     }
+    if origin == Origin::Foreign {
+        well_formed::check(types, id, wire, 0)?;
+    }
+    let need = if refuses_nul { Need::ALL } else { Need::RULES };
+    Walk::run(types, id, wire, need, &now)
 }
 
 // === impl Rules ===
@@ -144,9 +160,7 @@ impl Validator {
     /// The bytes are no message of the type: cut off, nested too deeply, text that is not UTF-8, a known field in a wire type
     /// that is not its own.
     pub fn check(&self, wire: &[u8]) -> Result<Violations, Malformed> {
-        let checked = well_formed::check(&self.types, self.input, wire, 0)
-            .and_then(|()| violations(&self.types, self.input, wire));
-        checked.map_err(|error| Malformed {
+        violations(&self.types, self.input, wire, Origin::Foreign).map_err(|error| Malformed {
             path: error.path,
             description: error.description,
         })

@@ -117,7 +117,7 @@ async fn bad_input_names_the_field_and_the_rule() -> Result<()> {
     no_day["placedAt"] = json!("2010-02-30T08:26:00");
     let impossible = http.post("/v1/orders", &no_day).await?;
     assert_eq!(impossible.status, 400, "{}", impossible.text());
-    assert_eq!(self::violation(&impossible)?["field"], "placed_at");
+    assert_eq!(self::violation(&impossible)?["field"], "placedAt");
 
     let missing = http
         .get("/v1/orders/00000000-0000-0000-0000-000000000000", "*/*")

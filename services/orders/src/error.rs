@@ -51,7 +51,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (code, reason, field) = match &error {
             Error::UnknownOrder(_) => (Code::NotFound, "ORDER_NOT_FOUND", None),
-            Error::NoOrderId(_) => (Code::InvalidArgument, "INVALID_FIELD", Some("order_id")),
+            Error::NoOrderId(_) => (Code::InvalidArgument, "INVALID_FIELD", Some("orderId")),
             Error::NoLocalTime { field, .. } => {
                 (Code::InvalidArgument, "INVALID_FIELD", Some(*field))
             }

@@ -157,7 +157,7 @@ fn order_id(text: &str) -> Result<Uuid, Error> {
 
 fn order_from_proto(request: PlaceOrderRequest) -> Result<NewOrder, Error> {
     Ok(NewOrder {
-        placed_at: local_time("placed_at", &request.placed_at)?,
+        placed_at: local_time("placedAt", &request.placed_at)?,
         request_id: request.request_id,
         account_id: request.account_id,
         currency_code: request.currency_code,

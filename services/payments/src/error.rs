@@ -40,7 +40,7 @@ impl From<Error> for Status {
         };
         let fault = Fault::new(code, reason, &message);
         match error {
-            Error::Refused(_, Refusal::Currency(_)) => fault.violation("currency_code", message),
+            Error::Refused(_, Refusal::Currency(_)) => fault.violation("currencyCode", message),
             Error::NoSuchTime(field) => fault.violation(field, message),
             _ => fault,
         }

@@ -38,7 +38,7 @@ impl PaymentsService for Payments {
             account_id: request.account_id,
             currency_code: request.currency_code,
             amount_minor: request.amount_minor,
-            effective_at: local_time("effective_at", &request.effective_at)?,
+            effective_at: local_time("effectiveAt", &request.effective_at)?,
         };
         let payment = self
             .execute(request.payment_id, Action::Authorize(authorization))
@@ -53,7 +53,7 @@ impl PaymentsService for Payments {
         request: Request<CapturePaymentRequest>,
     ) -> Result<Response<CapturePaymentResponse>, Status> {
         let request = request.into_inner();
-        let effective_at = local_time("effective_at", &request.effective_at)?;
+        let effective_at = local_time("effectiveAt", &request.effective_at)?;
         let payment = self
             .execute(request.payment_id, Action::Capture(effective_at))
             .await?;
@@ -82,7 +82,7 @@ impl PaymentsService for Payments {
         let refund = Refund {
             refund_id: request.refund_id,
             amount_minor: request.amount_minor,
-            effective_at: local_time("effective_at", &request.effective_at)?,
+            effective_at: local_time("effectiveAt", &request.effective_at)?,
         };
         let payment = self
             .execute(request.payment_id, Action::Refund(refund))
@@ -109,7 +109,7 @@ impl PaymentsService for Payments {
         let request = request.into_inner();
         let as_of = match request.as_of.as_str() {
             "" => None,
-            text => Some(local_time("as_of", text)?),
+            text => Some(local_time("asOf", text)?),
         };
         let currency_code = self.policy.currency_code.clone();
         let balance =
@@ -233,10 +233,10 @@ mod tests {
 
     #[test]
     fn a_time_of_no_calendar_is_refused_by_its_field() {
-        assert!(local_time("effective_at", "2010-12-01T08:26:00").is_ok());
+        assert!(local_time("effectiveAt", "2010-12-01T08:26:00").is_ok());
         assert!(matches!(
-            local_time("effective_at", "2010-02-30T08:26:00"),
-            Err(Error::NoSuchTime("effective_at"))
+            local_time("effectiveAt", "2010-02-30T08:26:00"),
+            Err(Error::NoSuchTime("effectiveAt"))
         ));
     }
 

@@ -14,8 +14,8 @@ pub fn number(token: &str) -> Result<Option<i64>, Fault> {
         return Ok(None);
     }
     token.parse().map(Some).map_err(|_| {
-        let text = "page_token is none that this method returned";
-        Fault::invalid_argument("INVALID_FIELD", text).violation("page_token", text)
+        let text = "pageToken is none that this method returned";
+        Fault::invalid_argument("INVALID_FIELD", text).violation("pageToken", text)
     })
 }
 
@@ -85,7 +85,7 @@ mod tests {
                 (fault.code, fault.reason),
                 (tonic::Code::InvalidArgument, "INVALID_FIELD")
             );
-            assert_eq!(fault.violations[0].field, "page_token");
+            assert_eq!(fault.violations[0].field, "pageToken");
         }
     }
 

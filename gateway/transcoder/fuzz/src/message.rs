@@ -1,8 +1,9 @@
-//! Messages as plain values, and the protobuf wire format read as the encoding guide describes it.
+//! Messages as plain values, read from the wire as the guides of protobuf.dev describe it.
 
 pub(crate) mod json;
 pub(crate) mod read;
 pub(crate) mod time;
+mod wire;
 pub(crate) mod write;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 use prost_reflect::Kind;
 
 use crate::world::{Field, Shape, Type, World};
+use wire::{MAX_LEVELS, fixed32, fixed64, varint};
+pub(crate) use wire::{Raw, TOO_DEEP, delimited_fields, occurrences};
 
 /// A value. Floats are bits, so that values compare as they are written; there is one NaN.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,22 +36,11 @@ pub(crate) struct Record(pub(crate) BTreeMap<u32, Datum>);
 /// Why bytes are no message, or a text no JSON of one.
 pub(crate) type Refusal = &'static str;
 
-/// Levels of messages that are read. The transcoder's own bound is lower, wherever it counts.
-const MAX_LEVELS: usize = 400;
-pub(crate) const TOO_DEEP: Refusal = "nested too deeply";
-
 pub(crate) const ANY_URL: u32 = 1;
 pub(crate) const ANY_VALUE: u32 = 2;
-
-/// One occurrence of a field.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Raw<'w> {
-    Varint(u64),
-    Fixed64(u64),
-    Fixed32(u32),
-    Delimited(&'w [u8]),
-    Group(&'w [u8]),
-}
+const SET_ITEM: u32 = 1;
+const SET_TYPE: u32 = 2;
+const SET_MESSAGE: u32 = 3;
 
 // === impl Datum ===
 
@@ -73,6 +65,11 @@ impl Datum {
             Kind::Bytes => Datum::Bytes(Vec::new()),
             Kind::Uint32 | Kind::Fixed32 | Kind::Uint64 | Kind::Fixed64 => Datum::Unsigned(0),
             Kind::Message(_) => Datum::Message(Record::default()),
+            // The first one that is declared; in an open enum that is zero.
+            Kind::Enum(kind) => {
+                let first = kind.enum_descriptor_proto().value.first();
+                Datum::Signed(first.map_or(0, |value| value.number().into()))
+            }
             _ => Datum::Signed(0),
         }
     }
@@ -124,8 +121,9 @@ fn decode(world: &World, kind: &Type, wire: &[u8], level: usize) -> Result<Recor
         return Err(TOO_DEEP);
     }
     let mut by_field: BTreeMap<u32, Vec<Raw<'_>>> = BTreeMap::new();
-    for (number, raw) in occurrences(wire)? {
-        let Some(field) = kind.by_number(number).filter(|field| is_of(field, raw)) else {
+    for (number, raw) in members_of(kind, wire)? {
+        let is_known = |field: &&Field| is_of(field, raw) && !is_stray_value(world, field, raw);
+        let Some(field) = kind.by_number(number).filter(is_known) else {
             continue;
         };
         if let Some(oneof) = &field.oneof {
@@ -147,6 +145,46 @@ fn decode(world: &World, kind: &Type, wire: &[u8], level: usize) -> Result<Recor
         open_any(world, &mut record, level)?;
     }
     Ok(record)
+}
+
+/// The fields of a message in their order on the wire; items of a message set are its extensions.
+pub(crate) fn members_of<'w>(kind: &Type, wire: &'w [u8]) -> Result<Vec<(u32, Raw<'w>)>, Refusal> {
+    let mut members = Vec::new();
+    for (number, raw) in occurrences(wire)? {
+        match raw {
+            Raw::Group(item) if kind.is_message_set && number == SET_ITEM => {
+                let (mut number, mut message) = (None, None);
+                for field in occurrences(item)? {
+                    match field {
+                        (SET_TYPE, Raw::Varint(id)) => number = u32::try_from(id).ok(),
+                        (SET_MESSAGE, raw @ Raw::Delimited(_)) => message = Some(raw),
+                        _ => {}
+                    }
+                }
+                members.extend(number.zip(message));
+            }
+            raw => members.push((number, raw)),
+        }
+    }
+    Ok(members)
+}
+
+/// Whether the value is none that its closed enum has; of a map, that of the entry.
+fn is_stray_value(world: &World, field: &Field, raw: Raw<'_>) -> bool {
+    let is_stray = |field: &Field, raw| match scalar(&field.kind, raw) {
+        Ok(Datum::Signed(number)) => field.is_stray(number),
+        _ => false,
+    };
+    match (field.shape, raw) {
+        (Shape::Map, Raw::Delimited(entry)) => {
+            let (_, value) = field.entry(world);
+            let values = occurrences(entry).unwrap_or_default().into_iter();
+            let mut own = values.filter(|(number, raw)| *number == 2 && is_of(value, *raw));
+            own.next_back().is_some_and(|(_, raw)| is_stray(value, raw))
+        }
+        (_, Raw::Varint(_)) => is_stray(field, raw),
+        _ => false,
+    }
 }
 
 /// Whether the wire type is one that values of the field have; else the field is unknown.
@@ -180,15 +218,6 @@ fn is_varint(kind: &Kind) -> bool {
     !is_fixed && !is_delimited(kind)
 }
 
-/// What one occurrence of a field would amount to alone.
-pub(crate) fn only_value(world: &World, field: &Field, raw: Raw<'_>) -> Result<Datum, Refusal> {
-    if is_of(field, raw) {
-        value(world, field, &[raw], 0)
-    } else {
-        Ok(Datum::List(Vec::new()))
-    }
-}
-
 /// What all occurrences of a field amount to.
 fn value(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result<Datum, Refusal> {
     match field.shape {
@@ -198,7 +227,11 @@ fn value(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result
             for raw in raws {
                 match raw {
                     Raw::Delimited(run) if !is_delimited(&field.kind) => {
-                        elements.extend(packed(&field.kind, run)?);
+                        let run = packed(&field.kind, run)?.into_iter();
+                        elements.extend(run.filter(|element| match element {
+                            Datum::Signed(number) => !field.is_stray(*number),
+                            _ => true,
+                        }));
                     }
                     raw => elements.push(single(world, field, &[*raw], level)?),
                 }
@@ -307,100 +340,4 @@ fn open_any(world: &World, record: &mut Record, level: usize) -> Result<(), Refu
     };
     record.0.insert(ANY_VALUE, Datum::Message(inner));
     Ok(())
-}
-
-/// The fields of a message in their order on the wire.
-pub(crate) fn occurrences(wire: &[u8]) -> Result<Vec<(u32, Raw<'_>)>, Refusal> {
-    let mut rest = wire;
-    let mut found = Vec::new();
-    while !rest.is_empty() {
-        let (number, wire_type) = tag(&mut rest)?;
-        found.push((number, raw(&mut rest, number, wire_type, 0)?));
-    }
-    Ok(found)
-}
-
-/// Number and content of the fields of a message that has only delimited ones.
-pub(crate) fn delimited_fields(wire: &[u8]) -> Result<Vec<(u32, Vec<u8>)>, Refusal> {
-    let fields = occurrences(wire)?
-        .into_iter()
-        .map(|(number, raw)| match raw {
-            Raw::Delimited(content) => Ok((number, content.to_vec())),
-            _ => Err("another wire type"),
-        });
-    fields.collect()
-}
-
-fn raw<'w>(
-    rest: &mut &'w [u8],
-    number: u32,
-    wire_type: u32,
-    level: usize,
-) -> Result<Raw<'w>, Refusal> {
-    match wire_type {
-        0 => varint(rest).map(Raw::Varint),
-        1 => fixed64(rest).map(Raw::Fixed64),
-        2 => {
-            let length = usize::try_from(varint(rest)?).map_err(|_| CUT_OFF)?;
-            take(rest, length).map(Raw::Delimited)
-        }
-        3 => group(rest, number, level).map(Raw::Group),
-        5 => fixed32(rest).map(Raw::Fixed32),
-        _ => Err("no such wire type here"),
-    }
-}
-
-/// The content of a group, whose end is read too.
-fn group<'w>(rest: &mut &'w [u8], number: u32, level: usize) -> Result<&'w [u8], Refusal> {
-    if level > MAX_LEVELS {
-        return Err(TOO_DEEP);
-    }
-    let start = *rest;
-    loop {
-        let length = start.len() - rest.len();
-        match tag(rest)? {
-            (end, 4) if end == number => return Ok(&start[..length]),
-            (inner, wire_type) => drop(raw(rest, inner, wire_type, level + 1)?),
-        }
-    }
-}
-
-const CUT_OFF: Refusal = "cut off";
-
-fn tag(rest: &mut &[u8]) -> Result<(u32, u32), Refusal> {
-    let tag = u32::try_from(varint(rest)?).map_err(|_| "tag out of range")?;
-    if tag >> 3 == 0 {
-        return Err("field number zero");
-    }
-    Ok((tag >> 3, tag & 7))
-}
-
-fn varint(rest: &mut &[u8]) -> Result<u64, Refusal> {
-    let mut value: u128 = 0;
-    for index in 0..10 {
-        let [byte] = take(rest, 1)? else {
-            return Err(CUT_OFF);
-        };
-        value |= u128::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Ok(value as u64);
-        }
-    }
-    Err("varint of more than ten bytes")
-}
-
-fn fixed64(rest: &mut &[u8]) -> Result<u64, Refusal> {
-    let bytes = take(rest, 8)?.try_into().map_err(|_| CUT_OFF)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-fn fixed32(rest: &mut &[u8]) -> Result<u32, Refusal> {
-    let bytes = take(rest, 4)?.try_into().map_err(|_| CUT_OFF)?;
-    Ok(u32::from_le_bytes(bytes))
-}
-
-fn take<'w>(rest: &mut &'w [u8], length: usize) -> Result<&'w [u8], Refusal> {
-    let (head, tail) = rest.split_at_checked(length).ok_or(CUT_OFF)?;
-    *rest = tail;
-    Ok(head)
 }

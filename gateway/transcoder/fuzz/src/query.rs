@@ -6,7 +6,7 @@ use transcoder::{MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, Re
 use crate::{
     message::{Datum, Record, Refusal, read},
     percent::{Mode, decode, encode},
-    world::{Field, Root, Shape, Type, WORLD, World},
+    world::{Choice, Field, Root, Shape, Type, World},
 };
 
 /// Parameters that never bind (Google system parameters).
@@ -26,11 +26,11 @@ const TOO_MUCH: Refusal = "over a bound";
 const BAD_ESCAPE: Refusal = "bad escape";
 const MAX_NAMES: usize = transcoder::MAX_DEPTH;
 
-/// A syntax (`2` or `3`) and a query: taken or refused as the oracle takes or refuses it, with the same message. The same pairs
+/// A message and its options (see [`Choice`]) and a query: taken or refused as the oracle takes or refuses it, with the same message. The same pairs
 /// with every byte as an escape are the same bytes.
 pub fn query(data: &[u8]) {
-    let world = &*WORLD;
-    let (root, text) = Root::choose(data);
+    let (Choice { root, style }, text) = Choice::split(data);
+    let world = &World::of(style);
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
@@ -126,7 +126,7 @@ fn resolve<'w>(world: &'w World, kind: &'w Type, key: &str) -> Result<Vec<&'w Fi
             return Err("below a list or a map");
         }
         let field = kind
-            .and_then(|kind| kind.by_name(name))
+            .and_then(|kind| kind.by_name(name, world.style))
             .ok_or("no such field")?;
         if path.len() == MAX_NAMES {
             return Err(TOO_MUCH);
@@ -135,9 +135,9 @@ fn resolve<'w>(world: &'w World, kind: &'w Type, key: &str) -> Result<Vec<&'w Fi
         kind = field.message().map(|name| world.message(&name));
     }
     let leaf = path.last().ok_or("no such field")?;
-    let is_list_of_messages = !leaf.shape.is_single() && leaf.message().is_some();
-    if is_list_of_messages {
-        Err("a list of messages, or a map")
+    let is_without_text = |name: String| leaf.shape != Shape::List || !read::has_text(&name);
+    if !leaf.shape.is_single() && leaf.message().is_some_and(is_without_text) {
+        Err("a list of messages without a text, or a map")
     } else {
         Ok(path)
     }
@@ -173,10 +173,8 @@ fn put(world: &World, record: &mut Record, path: &[&Field], text: &str) -> Resul
         return put(world, inner, rest, text);
     }
     let value = match field.message() {
-        Some(name) if field.shape == Shape::Single => {
-            Datum::Message(read::message_text(world.message(&name), text)?)
-        }
-        Some(_) => return Err("no text form"),
+        Some(_) if field.shape.is_group() => return Err("no text form"),
+        Some(name) => Datum::Message(read::message_text(world, world.message(&name), text)?),
         None => read::scalar_text(&field.kind, text)?,
     };
     if field.shape == Shape::List {

@@ -1,25 +1,47 @@
 //! The schema that messages are fuzzed with, as the transcoder sees it and as the oracles do.
 
-use std::{collections::HashMap, sync::LazyLock};
+mod choice;
+
+use std::{
+    collections::HashMap,
+    ops::Deref,
+    sync::{LazyLock, OnceLock},
+};
 
 use http::Method;
 use prost_reflect::{
     Cardinality, DescriptorPool, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+    prost_types::MessageOptions,
 };
-use transcoder::{Match, Schema};
+use transcoder::{Match, Options, Schema};
 
-/// The schema, compiled once.
+pub(crate) use choice::{Choice, Root, Style};
+
+/// The schema as it is compiled with one style.
+#[derive(Clone, Copy)]
 pub(crate) struct World {
-    pub(crate) schema: Schema,
+    pub(crate) schema: &'static Schema,
+    pub(crate) style: Style,
+    common: &'static Common,
+}
+
+/// What does not depend on the style.
+pub(crate) struct Common {
     pub(crate) pool: DescriptorPool,
     types: HashMap<String, Type>,
+    set: Vec<u8>,
+    schemas: [OnceLock<Schema>; Style::COUNT],
 }
+
+static COMMON: LazyLock<Common> = LazyLock::new(Common::load);
 
 /// A message type as a flat table: extensions are fields.
 #[derive(Debug)]
 pub(crate) struct Type {
     pub(crate) name: String,
     pub(crate) fields: Vec<Field>,
+    /// Extensions are items of a group.
+    pub(crate) is_message_set: bool,
 }
 
 #[derive(Debug)]
@@ -43,59 +65,26 @@ pub(crate) enum Shape {
     Map,
 }
 
-pub(crate) static WORLD: LazyLock<World> = LazyLock::new(World::load);
-
-/// The messages that bodies are read as.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Root {
-    pub(crate) message: &'static str,
-    pub(crate) path: &'static str,
-}
-
-impl Root {
-    /// An input begins with the syntax of the message that it is about: `2` for proto2, anything else for proto3.
-    pub(crate) fn choose(data: &[u8]) -> (Root, &[u8]) {
-        let (first, rest) = data.split_first().unwrap_or((&b'3', &[]));
-        let (message, path) = match first {
-            b'2' => ("legacy.Old", "/old"),
-            _ => ("kitchen.Sink", "/sink"),
-        };
-        (Root { message, path }, rest)
-    }
-}
-
 // === impl World ===
 
 impl World {
-    fn load() -> World {
-        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/proto");
-        let mut compiler = protox::Compiler::new([own, tests]).expect("the directories exist");
-        compiler.include_imports(true);
-        compiler.open_file("fuzz.proto").expect("it compiles");
-        let set = compiler.encode_file_descriptor_set();
-        let pool = DescriptorPool::decode(&*set).expect("protox encodes what prost decodes");
-        let types = pool.all_messages();
+    pub(crate) fn of(style: Style) -> World {
+        let common = &*COMMON;
+        let compile = || {
+            let options = Options {
+                json: style.options(),
+                ..Options::default()
+            };
+            Schema::compile_with(&common.set, options).expect("it is valid")
+        };
         World {
-            schema: Schema::compile(&set).expect("it is valid"),
-            types: types
-                .map(|message| (message.full_name().to_owned(), Type::of(&message)))
-                .collect(),
-            pool,
+            schema: common.schemas[style.index()].get_or_init(compile),
+            style,
+            common,
         }
     }
 
-    pub(crate) fn message(&self, name: &str) -> &Type {
-        &self.types[name]
-    }
-
-    /// The type that an Any's URL names.
-    pub(crate) fn by_url(&self, url: &str) -> Option<&Type> {
-        let slash = url.rfind('/')?;
-        self.types.get(&url[slash + 1..])
-    }
-
-    pub(crate) fn route(&self, method: &Method, root: Root) -> Match<'_> {
+    pub(crate) fn route(&self, method: &Method, root: Root) -> Match<'static> {
         let found = self.schema.route(method, root.path);
         found.expect("the schema has this route")
     }
@@ -117,6 +106,47 @@ impl World {
     }
 }
 
+impl Deref for World {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        self.common
+    }
+}
+
+// === impl Common ===
+
+impl Common {
+    fn load() -> Common {
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
+        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/proto");
+        let mut compiler = protox::Compiler::new([own, tests]).expect("the directories exist");
+        compiler.include_imports(true);
+        compiler.open_file("fuzz.proto").expect("it compiles");
+        let set = compiler.encode_file_descriptor_set();
+        let pool = DescriptorPool::decode(&*set).expect("protox encodes what prost decodes");
+        let types = pool.all_messages();
+        Common {
+            types: types
+                .map(|message| (message.full_name().to_owned(), Type::of(&message)))
+                .collect(),
+            pool,
+            set,
+            schemas: [const { OnceLock::new() }; Style::COUNT],
+        }
+    }
+
+    pub(crate) fn message(&self, name: &str) -> &Type {
+        &self.types[name]
+    }
+
+    /// The type that an Any's URL names.
+    pub(crate) fn by_url(&self, url: &str) -> Option<&Type> {
+        let slash = url.rfind('/')?;
+        self.types.get(&url[slash + 1..])
+    }
+}
+
 // === impl Type ===
 
 impl Type {
@@ -128,6 +158,11 @@ impl Type {
         Type {
             name: message.full_name().to_owned(),
             fields: own.chain(extensions).collect(),
+            is_message_set: message
+                .descriptor_proto()
+                .options
+                .as_ref()
+                .is_some_and(MessageOptions::message_set_wire_format),
         }
     }
 
@@ -135,9 +170,13 @@ impl Type {
         self.fields.iter().find(|field| field.number == number)
     }
 
-    /// By JSON name, else by proto name.
-    pub(crate) fn by_name(&self, name: &str) -> Option<&Field> {
-        let json = self.fields.iter().find(|field| field.json_name == name);
+    /// By JSON name, else by proto name; where names are strict, by the one that responses show.
+    pub(crate) fn by_name(&self, name: &str, style: Style) -> Option<&Field> {
+        let mut fields = self.fields.iter();
+        if style.has_strict_names {
+            return fields.find(|field| field.shown_name(style) == name);
+        }
+        let json = fields.find(|field| field.json_name == name);
         json.or_else(|| self.fields.iter().find(|field| field.name == name))
     }
 }
@@ -171,6 +210,23 @@ impl Field {
             has_presence: true,
             oneof: None,
         }
+    }
+
+    /// The name that responses show.
+    pub(crate) fn shown_name(&self, style: Style) -> &str {
+        match style.shows_proto_names {
+            true => &self.name,
+            false => &self.json_name,
+        }
+    }
+
+    pub(crate) fn is_extension(&self) -> bool {
+        self.name.starts_with('[')
+    }
+
+    /// Whether its type is a closed enum without this number, which makes an occurrence an unknown field.
+    pub(crate) fn is_stray(&self, number: i64) -> bool {
+        is_stray(&self.kind, number)
     }
 
     /// The name of the message type of its values.
@@ -217,4 +273,14 @@ impl Shape {
     pub(crate) fn is_group(self) -> bool {
         matches!(self, Shape::Group | Shape::GroupList)
     }
+}
+
+/// Whether the type is a closed enum without this number. Enums of proto2 are closed, and no other is here.
+pub(crate) fn is_stray(kind: &Kind, number: i64) -> bool {
+    let Kind::Enum(kind) = kind else { return false };
+    let is_closed = kind.parent_file().syntax() == prost_reflect::Syntax::Proto2;
+    is_closed
+        && !kind
+            .values()
+            .any(|value| i64::from(value.number()) == number)
 }

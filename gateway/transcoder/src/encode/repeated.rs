@@ -55,8 +55,11 @@ impl Encoder<'_> {
         let at = open(self.out);
         let mut index = 0;
         while self.cursor.next_element(index == 0)? {
-            if let Err(failure) = self.element(field) {
-                return Err(failure.at_index(index));
+            let end = self.out.len();
+            match self.element(field) {
+                Ok(Written::Nothing) => self.out.truncate(end),
+                Ok(_) => {}
+                Err(failure) => return Err(failure.at_index(index)),
             }
             index += 1;
         }

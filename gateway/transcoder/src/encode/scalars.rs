@@ -86,7 +86,17 @@ impl Encoder<'_> {
                     put => put,
                 }
             }
-            Token::Number => scalar::put_enum_number(self.cursor.number()?, self.out),
+            Token::Number => {
+                let number = self.cursor.number()?;
+                match scalar::put_enum_number(self.types, id, number, self.out) {
+                    Err(scalar::NO_SUCH_NUMBER)
+                        if self.types.options.json.ignore_unknown_fields =>
+                    {
+                        return Ok(Written::Nothing);
+                    }
+                    put => put,
+                }
+            }
             Token::Null if self.types.enums[id].is_null => {
                 self.cursor.literal("null")?;
                 self.out.push(0);

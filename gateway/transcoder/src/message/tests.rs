@@ -202,3 +202,98 @@ fn members_of_a_message_set_are_extensions_in_json() {
     assert_eq!(wire, item);
     assert_eq!(json(&item), text);
 }
+
+const CLOSED: &str = r#"
+    syntax = "proto2";
+    package t;
+    enum E { ONE = 1; TWO = 2; }
+    message M {
+        optional E one = 1;
+        repeated E many = 2;
+        repeated E run = 3 [packed = true];
+        map<string, E> map = 4;
+    }
+"#;
+
+fn closed(options: Options) -> Schema {
+    let set = testing::descriptor_set(&[("t.proto", CLOSED)]);
+    Schema::compile_with(&set, options).unwrap()
+}
+
+#[test]
+fn a_closed_enum_takes_no_number_without_a_name() {
+    let strict = closed(Options::default());
+    let mut options = Options::default();
+    options.json.ignore_unknown_fields = true;
+    let lenient = closed(options);
+    let cases = [
+        (r#"{"one":3}"#, "{}", "one"),
+        (r#"{"one":"3"}"#, "{}", "one"),
+        (r#"{"many":[3,1]}"#, r#"{"many":["ONE"]}"#, "many[0]"),
+        (
+            r#"{"run":[2,3,"NO",1]}"#,
+            r#"{"run":["TWO","ONE"]}"#,
+            "run[1]",
+        ),
+        (
+            r#"{"map":{"a":3,"b":2}}"#,
+            r#"{"map":{"b":"TWO"}}"#,
+            r#"map["a"]"#,
+        ),
+    ];
+    for (text, kept, path) in cases {
+        assert_eq!(round(&lenient, text).as_deref(), Ok(kept));
+        let error = round(&strict, text).unwrap_err();
+        assert!(error.starts_with(path), "{error}");
+    }
+    for text in [r#"{"one":1.5}"#, r#"{"one":3000000000}"#] {
+        assert!(round(&lenient, text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn of_values_in_one_map_entry_the_last_decides_whether_a_closed_enum_has_it() {
+    let schema = closed(Options::default());
+    let message = schema.message("t.M").unwrap();
+    let cases: [(&[u8], &str); 4] = [
+        (
+            &[0x22, 7, 0x0a, 1, b'a', 0x10, 3, 0x10, 1],
+            r#"{"map":{"a":"ONE"}}"#,
+        ),
+        (&[0x22, 7, 0x0a, 1, b'a', 0x10, 1, 0x10, 3], "{}"),
+        // An entry that has no value of the enum stays out, whatever follows.
+        (
+            &[0x22, 5, 0x0a, 1, b'a', 0x10, 3, 0x22, 3, 0x0a, 1, b'b'],
+            r#"{"map":{"b":"ONE"}}"#,
+        ),
+        // Behind such an entry nothing is lost.
+        (
+            &[0x22, 7, 0x0a, 1, b'a', 0x10, 3, 0x10, 1, 0x1a, 2, 1, 2],
+            r#"{"run":["ONE","TWO"],"map":{"a":"ONE"}}"#,
+        ),
+    ];
+    for (wire, expected) in cases {
+        let mut json = Vec::new();
+        message.write_json(wire, &mut json).unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_list_leaves_out_what_its_closed_enum_has_not_however_it_is_written() {
+    let schema = closed(Options::default());
+    let message = schema.message("t.M").unwrap();
+    let cases: [(&[u8], &str); 3] = [
+        (&[0x10, 3, 0x12, 2, 1, 2], r#"{"many":["ONE","TWO"]}"#),
+        (
+            &[0x12, 3, 1, 3, 2, 0x10, 3, 0x10, 1],
+            r#"{"many":["ONE","TWO","ONE"]}"#,
+        ),
+        (&[0x10, 3, 0x1a, 1, 3], "{}"),
+    ];
+    for (wire, expected) in cases {
+        let mut json = Vec::new();
+        message.write_json(wire, &mut json).unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), expected);
+    }
+}

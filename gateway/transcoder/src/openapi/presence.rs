@@ -90,10 +90,10 @@ fn excludes_zero(test: &Test) -> bool {
     match test {
         Test::Length(_, least, _) => *least > 0,
         Test::NotEmpty => true,
-        Test::Matches { pattern, .. } => !pattern.is_match(""),
+        Test::Matches { pattern, .. } => !pattern.is_match(b""),
         Test::Prefix(part) | Test::Suffix(part) | Test::Contains(part) => !part.is_empty(),
-        Test::In(values) => !values.iter().any(is_zero),
-        Test::NotIn(values) => values.iter().any(is_zero),
+        Test::In(values) => !values.constants().iter().any(is_zero),
+        Test::NotIn(values) => values.constants().iter().any(is_zero),
         Test::Within(bounds) if !bounds.exclude_the_middle() => match &bounds.lower {
             Some((Constant::Int(limit), true)) => *limit > 0,
             Some((Constant::Int(limit), false)) => *limit >= 0,

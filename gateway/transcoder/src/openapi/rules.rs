@@ -114,8 +114,8 @@ impl<'a> Translator<'a> {
     /// Whether there are keywords that say all of it.
     fn check(&mut self, check: &Check) -> bool {
         match &check.test {
-            Test::In(values) => self.values(values, false),
-            Test::NotIn(values) => self.values(values, true),
+            Test::In(values) => self.values(values.constants(), false),
+            Test::NotIn(values) => self.values(values.constants(), true),
             Test::Within(bounds) => self.bounds(bounds),
             Test::Finite => true,
             Test::Length(unit, least, most) => self.length(*unit, *least, *most),

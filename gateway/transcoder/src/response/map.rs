@@ -59,10 +59,12 @@ impl Decoder<'_> {
             return Ok(None);
         };
         let start = self.out.len();
+        let had_stray = self.has_stray;
         if let Some(key) = self.plain_entry(key_field, value_field, entry, depth, select)? {
             return Ok(Some(key));
         }
         self.out.truncate(start);
+        self.has_stray = had_stray;
         self.unusual_entry(plan, [key_field, value_field], entry, depth, select)?;
         Ok(None)
     }
@@ -127,7 +129,8 @@ impl Decoder<'_> {
         self.out.push(b',');
         self.map_key(key_field.kind, &mut key.unwrap_or(zero()))?;
         match value {
-            Some(mut value) if is_plain => self
+            // Of scalars the last one counts, also where it is none that its closed enum has.
+            Some(mut value) if is_plain || value_field.message().is_none() => self
                 .singular(value_field, &mut value, depth, select)
                 .map(drop),
             Some(_) => self.only(plan, 1, entry, depth, select),

@@ -98,6 +98,20 @@ fn unusual_encodings_mean_what_protobuf_says() {
 }
 
 #[test]
+fn what_later_bytes_mend_is_written_whatever_stands_in_front() {
+    let schema = testing::compile(PROTO).unwrap();
+    let mended = b"\x5a\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x5a\x02\x10\x05";
+    let time = "\"time\":\"1970-01-01T00:00:00.000000005Z\"";
+    assert_eq!(json(&schema, "/out", mended), format!("{{{time}}}"));
+    // Out of order, so that the search for what is to be gathered has begun.
+    let child = b"\x2a\x05\x12\x01x\x08\x01";
+    assert_eq!(
+        json(&schema, "/out", &[&child[..], mended].concat()),
+        format!("{{\"child\":{{\"number\":1,\"text\":\"x\"}},{time}}}")
+    );
+}
+
+#[test]
 fn what_json_cannot_say_is_an_error_with_its_path() {
     let cases: [(&[u8], &str); 9] = [
         (

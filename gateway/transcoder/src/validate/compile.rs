@@ -2,6 +2,7 @@
 
 use super::{
     options::{OptionFields, rules_of},
+    quick::Quick,
     table::{Check, Form, Ignore, OwnRules, Test, Unit, ValueRules},
     typed::{Typed, between},
 };
@@ -152,6 +153,7 @@ impl Compiler<'_> {
             ignore: ignore(rules)?,
             form,
             first: self.enum_numbers(kind).first().copied().unwrap_or(0),
+            quick: Quick::new(&checks),
             checks,
         })
     }

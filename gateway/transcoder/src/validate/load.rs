@@ -2,6 +2,7 @@
 
 use super::{
     compile::Compiler,
+    marks,
     options::{OptionFields, RULES, rules_of},
     table::{Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, RequiredOneof, Rules},
 };
@@ -296,6 +297,7 @@ fn gather(plan: &MessagePlan, rules: &mut MessageRules, needs: &[Need], texts: N
         }
     }
     rules.active = active.into();
+    marks::mark(plan, rules);
 }
 
 // === impl OwnRules ===

@@ -2,15 +2,37 @@
 //! time and another dialect in a few corners.
 
 use regex::{Regex, RegexBuilder};
+use regex_automata::{
+    dfa::{Automaton, StartKind, dense},
+    util::{primitives::StateID, start, syntax},
+};
 
-use crate::limits::MAX_PATTERN_BYTES;
+use crate::limits::{MAX_PATTERN_BYTES, MAX_PATTERN_TABLE_BYTES};
+
+/// What text is matched against.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    regex: Regex,
+    /// The whole automaton, where it is small. It takes a step per byte and no scratch memory; a regex that builds its automaton
+    /// as it goes must fetch that from a pool, which takes longer than most texts of requests.
+    table: Option<Box<Table>>,
+}
+
+/// An automaton with all its states.
+#[derive(Debug)]
+struct Table {
+    automaton: dense::DFA<Vec<u32>>,
+    /// At the start of a text.
+    start: StateID,
+}
 
 /// Compiles an RE2 pattern.
 ///
 /// # Errors
 /// A pattern that is malformed or needs more memory than [`MAX_PATTERN_BYTES`].
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&translate(pattern))
+pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
+    let translated = translate(pattern);
+    let regex = RegexBuilder::new(&translated)
         .size_limit(MAX_PATTERN_BYTES)
         .octal(true)
         .build()
@@ -19,7 +41,64 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
                 format!("pattern `{pattern}` needs more than {limit} bytes")
             }
             _ => format!("pattern `{pattern}` is malformed"),
-        })
+        })?;
+    Ok(Pattern {
+        regex,
+        table: Table::new(&translated).map(Box::new),
+    })
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    /// Whether the pattern occurs in the text, which is UTF-8.
+    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
+        match self.table.as_ref().and_then(|table| table.is_match(text)) {
+            Some(is_match) => is_match,
+            None => str::from_utf8(text).is_ok_and(|text| self.regex.is_match(text)),
+        }
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    /// The automaton of a pattern, unless it is too large: Unicode classes and long repetitions make it so.
+    fn new(translated: &str) -> Option<Self> {
+        let limits = dense::Config::new()
+            .start_kind(StartKind::Unanchored)
+            .dfa_size_limit(Some(MAX_PATTERN_TABLE_BYTES))
+            .determinize_size_limit(Some(MAX_PATTERN_TABLE_BYTES));
+        let automaton = dense::Builder::new()
+            .configure(limits)
+            .syntax(syntax::Config::new().octal(true))
+            .build(translated)
+            .ok()?;
+        let start = automaton.start_state(&start::Config::new()).ok()?;
+        Some(Table { automaton, start })
+    }
+
+    /// `None` where the automaton gives up at what is not ASCII.
+    fn is_match(&self, text: &[u8]) -> Option<bool> {
+        let mut state = self.start;
+        for byte in text {
+            state = self.automaton.next_state(state, *byte);
+            if self.automaton.is_special_state(state) {
+                // A start state is special too, and says nothing.
+                if self.automaton.is_match_state(state) {
+                    return Some(true);
+                }
+                if self.automaton.is_dead_state(state) {
+                    return Some(false);
+                }
+                if self.automaton.is_quit_state(state) {
+                    return None;
+                }
+            }
+        }
+        let end = self.automaton.next_eoi_state(state);
+        Some(self.automaton.is_match_state(end))
+    }
 }
 
 /// In RE2 the classes `\d`, `\s`, `\w` and the boundary `\b` know only ASCII, brackets don't nest and have no operators, and
@@ -163,7 +242,9 @@ mod tests {
     #[track_caller]
     fn check(pattern: &str, text: &str, is_match: bool) {
         let compiled = compile(pattern).unwrap();
-        assert_eq!(compiled.is_match(text), is_match, "{pattern} on {text}");
+        let found = compiled.is_match(text.as_bytes());
+        assert_eq!(found, is_match, "{pattern} on {text}");
+        assert_eq!(compiled.regex.is_match(text), is_match, "{pattern}");
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Compiled validation rules: per message, per field and per value, in tables that run parallel to the plans.
 
-use regex::Regex;
-
-use super::known::Format;
+use super::{known::Format, marks::Marks, pattern::Pattern, quick::Quick, set::Set};
 use crate::{error::Problem, plan::Kind};
 
 /// The rules of all messages of a schema, by message id.
@@ -27,6 +25,8 @@ pub(crate) struct MessageRules {
     pub(crate) oneof_count: usize,
     pub(crate) required_oneofs: Vec<RequiredOneof>,
     pub(crate) choices: Vec<Choice>,
+    /// For the fast path; `None` where it can't take the message.
+    pub(crate) marks: Option<Marks>,
     /// What the contract demands of this message and nothing here checks.
     pub(crate) unenforced: Vec<Problem>,
 }
@@ -52,6 +52,11 @@ pub(crate) struct Choice {
 pub(crate) struct FieldRules {
     /// For which walks the field's values are gathered.
     pub(crate) collect: Need,
+    /// The field's own bit in [`Marks`].
+    pub(crate) bit: u128,
+    /// What must not have come before: the field itself, where that would change what is said of it, and the other members of
+    /// its oneof.
+    pub(crate) rivals: u128,
     pub(crate) own: Option<Box<OwnRules>>,
 }
 
@@ -76,6 +81,8 @@ pub(crate) struct ValueRules {
     /// What an enum calls zero: its first value.
     pub(crate) first: i32,
     pub(crate) checks: Vec<Check>,
+    /// Of `checks`.
+    pub(crate) quick: Quick,
 }
 
 /// When rules are passed over (`buf.validate.Ignore`).
@@ -116,13 +123,13 @@ pub(crate) struct Check {
 /// What a value is tested for.
 #[derive(Debug)]
 pub(crate) enum Test {
-    In(Vec<Constant>),
-    NotIn(Vec<Constant>),
+    In(Set),
+    NotIn(Set),
     Within(Bounds),
     Finite,
     Length(Unit, u64, u64),
     Matches {
-        pattern: Regex,
+        pattern: Pattern,
         /// As the contract has it.
         source: Box<str>,
     },

@@ -6,6 +6,7 @@ mod text;
 use self::constants::{Reading, Shown};
 use super::{
     options::OptionFields,
+    set::Set,
     table::{Bounds, Check, Test, Unit},
 };
 use crate::plan::Kind;
@@ -230,7 +231,7 @@ impl<'a> Typed<'a> {
         if let Some(number) = equal {
             let number = self.knows(number);
             if let Some((value, text)) = reading.last(self.rules, number)?.map(Shown::into_parts) {
-                let test = Test::In(vec![value]);
+                let test = Test::In(Set::new(vec![value]));
                 self.add("const", format!("must equal {text}"), test);
             }
         }
@@ -239,7 +240,7 @@ impl<'a> Typed<'a> {
             let (values, text) = reading.list(self.rules, number)?;
             if !values.is_empty() {
                 let text = format!("must be one of [{text}]");
-                self.add("in", text, Test::In(values));
+                self.add("in", text, Test::In(Set::new(values)));
             }
         }
         if let Some(number) = without {
@@ -247,7 +248,7 @@ impl<'a> Typed<'a> {
             let (values, text) = reading.list(self.rules, number)?;
             if !values.is_empty() {
                 let text = format!("must not be one of [{text}]");
-                self.add("not_in", text, Test::NotIn(values));
+                self.add("not_in", text, Test::NotIn(Set::new(values)));
             }
         }
         Ok(())

@@ -1,9 +1,13 @@
 //! Values as rules see them, read from wire bytes, and the tests that they pass or fail.
 
-use std::cmp::Ordering;
+use std::{cell::OnceCell, cmp::Ordering, time::SystemTime};
 
-use super::table::{Bounds, Constant, Test, Unit};
+use super::{
+    distinct::Identity,
+    table::{Bounds, Constant, Ignore, Test, Unit, ValueRules},
+};
 use crate::{
+    options::Clock,
     plan::Kind,
     wire::{Read, Reader, WireType},
 };
@@ -24,12 +28,12 @@ pub(super) enum Value<'a> {
     Nothing,
 }
 
-/// What makes values of one type the same, for `unique` and for the keys of maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Identity<'a> {
-    Int(i128),
-    Real(u64),
-    Bytes(&'a [u8]),
+/// The time, read once and only where a rule asks for it.
+#[derive(Debug, Default)]
+pub(super) struct Now {
+    clock: Option<Clock>,
+    /// Nanoseconds since the epoch.
+    read: OnceCell<i128>,
 }
 
 /// The bytes of the value whose tag was just read: content without a length prefix, a number as it stands.
@@ -83,6 +87,27 @@ pub(super) fn number<'a>(kind: Kind, reader: &mut Reader<'_>) -> Read<Value<'a>>
     })
 }
 
+/// Reads the next whole number that fits an `i64`; `None` where it is of another kind or cut off.
+#[inline]
+pub(super) fn int(kind: Kind, reader: &mut Reader<'_>) -> Option<i64> {
+    match kind {
+        Kind::Fixed32 => reader.fixed32().ok().map(i64::from),
+        Kind::Sfixed32 => reader.fixed32().ok().map(|bits| i64::from(bits as i32)),
+        Kind::Sfixed64 => reader.fixed64().ok().map(|bits| bits as i64),
+        _ => {
+            let number = reader.varint().ok()?;
+            match kind {
+                Kind::Int32 | Kind::Enum(_) => Some(i64::from(number as i32)),
+                Kind::Int64 => Some(number as i64),
+                Kind::Uint32 => Some(i64::from(number as u32)),
+                Kind::Sint32 => Some(i64::from(unzigzag(u64::from(number as u32)) as i32)),
+                Kind::Sint64 => Some(unzigzag(number)),
+                _ => None,
+            }
+        }
+    }
+}
+
 fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
@@ -96,6 +121,30 @@ pub(super) fn default<'a>(kind: Kind) -> Value<'a> {
         Kind::Double | Kind::Float => Value::Real(0.0),
         Kind::Message(_) | Kind::Group(_) => Value::Nothing,
         _ => Value::Int(0),
+    }
+}
+
+// === impl Now ===
+
+impl Now {
+    pub(super) fn new(clock: Option<Clock>) -> Self {
+        Now {
+            clock,
+            read: OnceCell::new(),
+        }
+    }
+
+    fn get(&self) -> Option<i128> {
+        let clock = self.clock?;
+        Some(*self.read.get_or_init(|| since_epoch((clock.0)())))
+    }
+}
+
+/// Nanoseconds.
+fn since_epoch(now: SystemTime) -> i128 {
+    match now.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
     }
 }
 
@@ -167,7 +216,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn equals(&self, constant: &Constant) -> bool {
+    pub(super) fn equals(&self, constant: &Constant) -> bool {
         match (self, constant) {
             (Value::Bool(left), Constant::Bool(right)) => left == right,
             (Value::Int(left), Constant::Int(right)) => left == right,
@@ -178,21 +227,47 @@ impl<'a> Value<'a> {
     }
 }
 
+// === impl ValueRules ===
+
+impl ValueRules {
+    /// Whether there is something to ask of an item, a key or a value of a map.
+    pub(super) fn is_active(&self) -> bool {
+        !self.checks.is_empty() || self.ignore == Ignore::Always
+    }
+
+    /// Whether `ignore` says that an item, a key or a value of a map, which is always set, need not keep the rules.
+    pub(super) fn passes_over(&self, value: &Value<'_>) -> bool {
+        match self.ignore {
+            Ignore::Never => false,
+            Ignore::IfZero => match value {
+                Value::Int(number) if self.first != 0 => *number == i128::from(self.first),
+                _ => value.is_default(),
+            },
+            Ignore::Always => true,
+        }
+    }
+
+    /// Whether the value keeps the rules.
+    #[inline]
+    pub(super) fn hold(&self, value: &Value<'_>, now: &Now) -> bool {
+        self.checks.iter().all(|check| check.test.holds(value, now))
+    }
+}
+
 // === impl Test ===
 
 impl Test {
-    /// Whether the value passes; `now` is nanoseconds since the epoch.
-    pub(super) fn holds(&self, value: &Value<'_>, now: Option<i128>) -> bool {
-        let is_any = |list: &[Constant]| list.iter().any(|constant| value.equals(constant));
+    /// Whether the value passes.
+    pub(super) fn holds(&self, value: &Value<'_>, now: &Now) -> bool {
         match self {
-            Test::In(allowed) => is_any(allowed),
-            Test::NotIn(refused) => !is_any(refused),
+            Test::In(allowed) => allowed.has(value),
+            Test::NotIn(refused) => !refused.has(value),
             Test::Within(bounds) => bounds.hold(value),
             Test::Finite => !matches!(value, Value::Real(number) if !number.is_finite()),
             Test::Length(unit, min, max) => value.has_length(*unit, *min, *max),
-            Test::Matches { pattern, .. } => {
-                value.text().is_some_and(|text| pattern.is_match(text))
-            }
+            Test::Matches { pattern, .. } => value
+                .text()
+                .is_some_and(|text| pattern.is_match(text.as_bytes())),
             Test::Prefix(part) => value.bytes().starts_with(part),
             Test::Suffix(part) => value.bytes().ends_with(part),
             Test::Contains(part) => contains(value.bytes(), part),
@@ -216,8 +291,11 @@ impl Test {
         }
     }
 
-    fn holds_now(&self, value: &Value<'_>, now: Option<i128>) -> bool {
-        let (Value::Int(at), Some(now)) = (value, now) else {
+    fn holds_now(&self, value: &Value<'_>, now: &Now) -> bool {
+        if !matches!(self, Test::BeforeNow | Test::AfterNow | Test::NearNow(_)) {
+            return true;
+        }
+        let (Value::Int(at), Some(now)) = (value, now.get()) else {
             return true;
         };
         match self {

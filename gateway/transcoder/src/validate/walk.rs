@@ -10,7 +10,7 @@ use super::{
     path::Path,
     pieces::{self, Piece, Pieces},
     table::{Check, Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, Rules, ValueRules},
-    value::Value,
+    value::{Now, Value},
 };
 use crate::{
     error::ResponseError,
@@ -26,8 +26,7 @@ const REQUIRED: (&str, &str) = ("required", "value is required");
 pub(super) struct Walk<'a> {
     types: &'a Types,
     rules: &'a Rules,
-    /// Nanoseconds since the epoch.
-    now: Option<i128>,
+    now: &'a Now,
     pieces: Pieces<'a>,
     found: Violations,
 }
@@ -56,7 +55,7 @@ impl<'a> Walk<'a> {
         id: MessageId,
         wire: &'a [u8],
         need: Need,
-        now: Option<i128>,
+        now: &'a Now,
     ) -> Read<Violations> {
         let mut walk = Walk {
             types,
@@ -283,16 +282,7 @@ impl<'a> Walk<'a> {
 
     /// Checks of an item, a key or a value of a map: always set, but perhaps passed over.
     fn value_rules(&mut self, rules: &ValueRules, value: &Value<'_>, path: &Path<'_>) {
-        let is_zero = || match value {
-            Value::Int(number) if rules.first != 0 => *number == i128::from(rules.first),
-            _ => value.is_default(),
-        };
-        let is_ignored = match rules.ignore {
-            Ignore::Never => false,
-            Ignore::IfZero => is_zero(),
-            Ignore::Always => true,
-        };
-        if !is_ignored {
+        if !rules.passes_over(value) {
             self.checks(&rules.checks, value, path);
         }
     }

@@ -121,7 +121,7 @@ fn offset(zone: &str) -> Option<i64> {
     let (hours, minutes) = rest.split_once(':')?;
     let is_short = hours.len() == 2 && minutes.len() == 2;
     let (hours, minutes) = (digits(hours)?, digits(minutes)?);
-    (is_short && hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
+    (is_short && hours < 24 && minutes < 60).then(|| sign * (hours * 3600 + minutes * 60))
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {

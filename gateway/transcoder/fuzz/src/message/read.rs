@@ -9,7 +9,7 @@ use base64::{
 use prost_reflect::Kind;
 
 use super::{ANY_URL, ANY_VALUE, Datum, Record, Refusal, json::Json, time};
-use crate::world::{Field, Shape, Type, World};
+use crate::world::{Field, Shape, Type, World, is_stray};
 
 type Read<T> = Result<T, Refusal>;
 
@@ -27,6 +27,7 @@ pub(crate) const OUT_OF_RANGE: Refusal = "out of range";
 pub(crate) const ANY_MEMBERS: Refusal = "an Any has other members";
 pub(crate) const NOT_BASE64: Refusal = "not base64";
 pub(crate) const NOT_OBJECT: Refusal = "not an object";
+pub(crate) const UNKNOWN_VALUE: Refusal = "no such enum value";
 
 /// Reads the JSON of a message.
 pub(crate) fn message(world: &World, kind: &Type, json: &Json<'_>) -> Read<Record> {
@@ -73,7 +74,12 @@ fn members<'j, 'a: 'j>(
     let mut seen = BTreeSet::new();
     let mut oneofs = BTreeSet::new();
     for (key, json) in members {
-        let field = kind.by_name(key).ok_or("no such field")?;
+        let Some(field) = kind.by_name(key, world.style) else {
+            match world.style.ignores_unknown {
+                true => continue,
+                false => return Err("no such field"),
+            }
+        };
         if !seen.insert(field.number) {
             return Err(DUPLICATE_FIELD);
         }
@@ -84,11 +90,19 @@ fn members<'j, 'a: 'j>(
         {
             return Err("two members of one oneof");
         }
-        if !is_null {
-            record.set(field, value(world, field, json)?);
+        if !is_null && let Some(value) = kept(world, value(world, field, json))? {
+            record.set(field, value);
         }
     }
     Ok(record)
+}
+
+/// The value, or nothing where it names what no enum has and that is to be ignored.
+fn kept(world: &World, value: Read<Datum>) -> Read<Option<Datum>> {
+    match value {
+        Err(UNKNOWN_VALUE) if world.style.ignores_unknown => Ok(None),
+        value => value.map(Some),
+    }
 }
 
 fn value(world: &World, field: &Field, json: &Json<'_>) -> Read<Datum> {
@@ -96,8 +110,11 @@ fn value(world: &World, field: &Field, json: &Json<'_>) -> Read<Datum> {
         Shape::Single | Shape::Group => single(world, field, json),
         Shape::List | Shape::GroupList => match json {
             Json::Array(elements) => {
-                let elements = elements.iter().map(|json| element(world, field, json));
-                elements.collect::<Read<_>>().map(Datum::List)
+                let elements = elements
+                    .iter()
+                    .map(|json| kept(world, element(world, field, json)));
+                let elements = elements.collect::<Read<Vec<_>>>()?;
+                Ok(Datum::List(elements.into_iter().flatten().collect()))
             }
             _ => Err("not an array"),
         },
@@ -106,12 +123,14 @@ fn value(world: &World, field: &Field, json: &Json<'_>) -> Read<Datum> {
             let mut entries = BTreeMap::new();
             for (key, json) in object(json)? {
                 let key = scalar_text(&key_field.kind, key)?;
-                let value = element(world, value_field, json)?;
+                let value = kept(world, element(world, value_field, json))?;
                 if entries.insert(key, value).is_some() {
                     return Err(DUPLICATE_KEY);
                 }
             }
-            Ok(Datum::Map(entries))
+            let entries = entries.into_iter();
+            let kept = entries.filter_map(|(key, value)| Some((key, value?)));
+            Ok(Datum::Map(kept.collect()))
         }
     }
 }
@@ -137,7 +156,7 @@ fn scalar(kind: &Kind, json: &Json<'_>) -> Read<Datum> {
         (Kind::Bytes, Json::Text(text)) => bytes(text),
         (Kind::Bool | Kind::String | Kind::Bytes, _) => Err("another type of JSON value"),
         (Kind::Enum(kind), Json::Text(name)) => {
-            let found = kind.get_value_by_name(name).ok_or("no such enum value")?;
+            let found = kind.get_value_by_name(name).ok_or(UNKNOWN_VALUE)?;
             Ok(Datum::Signed(found.number().into()))
         }
         (Kind::Enum(kind), Json::Null) if kind.full_name() == "google.protobuf.NullValue" => {
@@ -157,12 +176,15 @@ pub(crate) fn scalar_text(kind: &Kind, text: &str) -> Read<Datum> {
             &Json::Bool(text.parse().map_err(|_| "not a boolean")?),
         ),
         Kind::Enum(_) if is_number(text) => number(kind, text),
+        Kind::Enum(kind) if text == "null" && kind.full_name() == "google.protobuf.NullValue" => {
+            Ok(Datum::Signed(0))
+        }
         kind => scalar(kind, &Json::Text(text.to_owned())),
     }
 }
 
-/// A message whose JSON is a string or a number, in a query.
-pub(crate) fn message_text(kind: &Type, text: &str) -> Read<Record> {
+/// A message in a query: what its JSON string or number says, or JSON text where the type is JSON itself.
+pub(crate) fn message_text(world: &World, kind: &Type, text: &str) -> Read<Record> {
     match kind
         .name
         .strip_prefix("google.protobuf.")
@@ -171,7 +193,10 @@ pub(crate) fn message_text(kind: &Type, text: &str) -> Read<Record> {
         "Timestamp" => pair(time::parse_timestamp(text).ok_or(NOT_TIMESTAMP)?),
         "Duration" => pair(time::parse_duration(text).ok_or(NOT_DURATION)?),
         "FieldMask" => mask(text),
-        "Value" | "ListValue" => Err("no text form"),
+        "Empty" if text.is_empty() => Ok(Record::default()),
+        "Empty" | "Struct" | "Value" | "ListValue" => {
+            message(world, kind, &Json::parse(text.as_bytes())?)
+        }
         name if name.ends_with("Value") => {
             let field = kind.by_number(1).ok_or("no such wrapper")?;
             let mut record = Record::default();
@@ -180,6 +205,11 @@ pub(crate) fn message_text(kind: &Type, text: &str) -> Read<Record> {
         }
         _ => Err("no text form"),
     }
+}
+
+/// Whether elements of the type, in a list, can be set by a query.
+pub(crate) fn has_text(name: &str) -> bool {
+    has_own_json(name) && name != "google.protobuf.Any"
 }
 
 fn number_text(kind: &Kind, text: &str) -> Read<Datum> {
@@ -205,6 +235,10 @@ fn is_number(text: &str) -> bool {
 
 fn number(kind: &Kind, text: &str) -> Read<Datum> {
     match kind {
+        Kind::Enum(_) => match signed(text, i32::MIN.into(), i32::MAX.into())? {
+            Datum::Signed(number) if is_stray(kind, number) => Err(UNKNOWN_VALUE),
+            number => Ok(number),
+        },
         Kind::Double => {
             let value: f64 = text.parse().map_err(|_| NUMBER_TEXT)?;
             value
@@ -353,11 +387,14 @@ fn any(world: &World, json: &Json<'_>) -> Read<Record> {
     if all.is_empty() {
         return Ok(Record::default());
     }
-    let (types, others): (Vec<_>, Vec<_>) = all.iter().partition(|(key, _)| key == "@type");
+    let (types, mut others): (Vec<_>, Vec<_>) = all.iter().partition(|(key, _)| key == "@type");
     let [(_, Json::Text(url))] = types.as_slice() else {
         return Err(ANY_MEMBERS);
     };
     let kind = world.by_url(url).ok_or("no such type")?;
+    if has_own_json(&kind.name) && world.style.ignores_unknown {
+        others.retain(|(key, _)| key == "value");
+    }
     let inner = match (has_own_json(&kind.name), others.as_slice()) {
         (false, _) => members(world, kind, others.into_iter())?,
         (true, [(key, json)]) if key == "value" => message(world, kind, json)?,

@@ -2,6 +2,7 @@
 
 const MIN_SECONDS: i64 = -62_135_596_800;
 const MAX_SECONDS: i64 = 253_402_300_799;
+/// Of whole seconds; a fraction may stand behind the last of them.
 const MAX_DURATION: i64 = 315_576_000_000;
 const DAY: i64 = 86_400;
 
@@ -130,14 +131,12 @@ pub(crate) fn parse_duration(text: &str) -> Option<(i64, i64)> {
         return None;
     }
     let (seconds, nanos) = (number(whole), nanos(fraction)?);
-    let is_in_range = seconds < MAX_DURATION || (seconds == MAX_DURATION && nanos == 0);
-    is_in_range.then_some((sign * seconds, sign * nanos))
+    (seconds <= MAX_DURATION).then_some((sign * seconds, sign * nanos))
 }
 
 pub(crate) fn write_duration(seconds: i64, nanos: i64) -> Option<String> {
-    let is_in_range = seconds.unsigned_abs() <= MAX_DURATION.unsigned_abs()
-        && nanos.abs() < 1_000_000_000
-        && (seconds.unsigned_abs() < MAX_DURATION.unsigned_abs() || nanos == 0);
+    let is_in_range =
+        seconds.unsigned_abs() <= MAX_DURATION.unsigned_abs() && nanos.abs() < 1_000_000_000;
     let is_mixed = (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0);
     if !is_in_range || is_mixed {
         return None;

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use prost_reflect::Kind;
 use serde_json::{Map, Value};
+use transcoder::EmitDefaults;
 
 use super::{
-    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, occurrences, only_value, read::has_own_json,
-    time,
+    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, packed, read::has_own_json, time,
 };
-use crate::world::{Field, Type, World};
+use crate::world::{Field, Shape, Type, World};
 
 type Write = Result<Value, Refusal>;
 
-/// The JSON of a message, as it is without options.
+/// The JSON of a message.
 pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     let well_known = kind
         .name
@@ -39,25 +39,38 @@ pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     }
 }
 
-/// Whether every occurrence of every field could be written if it were the only one.
-pub(crate) fn is_sound(world: &World, kind: &Type, wire: &[u8]) -> bool {
-    let Ok(occurrences) = occurrences(wire) else {
+/// Whether a parser, which sees also what later bytes overwrite, would find nothing wrong: neither bytes that are no message nor
+/// texts that are not UTF-8.
+pub(crate) fn is_whole(world: &World, kind: &Type, wire: &[u8]) -> bool {
+    let Ok(members) = members_of(kind, wire) else {
         return false;
     };
-    occurrences.into_iter().all(|(number, raw)| {
-        let Some(field) = kind.by_number(number) else {
-            return true;
+    let mut any = (None, None);
+    for (number, raw) in members {
+        let (Some(field), Raw::Delimited(content) | Raw::Group(content)) =
+            (kind.by_number(number), raw)
+        else {
+            continue;
         };
-        let alone = only_value(world, field, raw).and_then(|datum| value(world, field, &datum));
-        let inner = field.message().map(|name| world.message(&name));
-        let is_sound_inside = match (inner, raw) {
-            (Some(inner), Raw::Delimited(content) | Raw::Group(content)) => {
-                is_sound(world, inner, content)
-            }
-            _ => true,
+        let is_fine = match field.message() {
+            Some(name) => is_whole(world, world.message(&name), content),
+            None if field.kind == Kind::String => std::str::from_utf8(content).is_ok(),
+            None => field.kind == Kind::Bytes || packed(&field.kind, content).is_ok(),
         };
-        alone.is_ok() && is_sound_inside
-    })
+        if !is_fine {
+            return false;
+        }
+        match number {
+            ANY_URL => any.0 = std::str::from_utf8(content).ok(),
+            ANY_VALUE => any.1 = Some(content),
+            _ => {}
+        }
+    }
+    if kind.name != "google.protobuf.Any" {
+        return true;
+    }
+    let inner = any.0.and_then(|url| world.by_url(url));
+    inner.is_none_or(|kind| is_whole(world, kind, any.1.unwrap_or_default()))
 }
 
 fn text(text: Option<String>) -> Write {
@@ -66,11 +79,29 @@ fn text(text: Option<String>) -> Write {
 
 fn members(world: &World, kind: &Type, record: &Record) -> Result<Map<String, Value>, Refusal> {
     let mut object = Map::new();
-    for (number, datum) in &record.0 {
-        let field = kind.by_number(*number).ok_or("no such field")?;
-        object.insert(field.json_name.clone(), value(world, field, datum)?);
+    for field in &kind.fields {
+        let value = match record.get(field.number) {
+            Some(datum) => Some(value(world, field, datum)?),
+            None => default(world, field),
+        };
+        let name = field.shown_name(world.style).to_owned();
+        object.extend(value.map(|value| (name, value)));
     }
     Ok(object)
+}
+
+/// What is shown of a field that is absent.
+fn default(world: &World, field: &Field) -> Option<Value> {
+    let mode = world.style.defaults;
+    match field.shape {
+        _ if field.is_extension() || mode == EmitDefaults::Never => None,
+        Shape::Map => (mode == EmitDefaults::All).then(|| Value::Object(Map::new())),
+        Shape::List | Shape::GroupList => {
+            (mode == EmitDefaults::All).then(|| Value::Array(Vec::new()))
+        }
+        _ if field.has_presence => None,
+        _ => Some(scalar(world, &field.kind, &Datum::default_of(&field.kind))),
+    }
 }
 
 /// A message of one field, which stands for the whole.
@@ -102,7 +133,7 @@ fn value(world: &World, field: &Field, datum: &Datum) -> Write {
             let name = field.message().ok_or("not a message")?;
             message(world, world.message(&name), record)
         }
-        datum => Ok(scalar(&field.kind, datum)),
+        datum => Ok(scalar(world, &field.kind, datum)),
     }
 }
 
@@ -116,7 +147,7 @@ fn key_text(key: &Datum) -> String {
     }
 }
 
-fn scalar(kind: &Kind, datum: &Datum) -> Value {
+fn scalar(world: &World, kind: &Kind, datum: &Datum) -> Value {
     let is_wide = matches!(
         kind,
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64
@@ -125,11 +156,13 @@ fn scalar(kind: &Kind, datum: &Datum) -> Value {
         Datum::Bool(value) => Value::Bool(*value),
         Datum::Signed(value) => match kind {
             Kind::Enum(kind) if kind.full_name() == "google.protobuf.NullValue" => Value::Null,
+            Kind::Enum(_) if world.style.shows_numbers => Value::from(*value),
             // Of several names the first.
-            Kind::Enum(kind) => match kind.values().find(|v| i64::from(v.number()) == *value) {
-                Some(found) => Value::String(found.name().to_owned()),
-                None => Value::from(*value),
-            },
+            Kind::Enum(kind) => {
+                let mut declared = kind.enum_descriptor_proto().value.iter();
+                let found = declared.find(|own| i64::from(own.number()) == *value);
+                found.map_or(Value::from(*value), |own| own.name().into())
+            }
             _ if is_wide => Value::String(value.to_string()),
             _ => Value::from(*value),
         },
@@ -197,7 +230,7 @@ fn any(world: &World, record: &Record) -> Write {
         return Err("no message");
     };
     let mut object = Map::new();
-    if has_own_json(&kind.name) {
+    if has_own_json(&kind.name) && kind.name != "google.protobuf.Empty" {
         object.insert("value".into(), message(world, kind, inner)?);
     } else {
         object = members(world, kind, inner)?;

@@ -1,6 +1,6 @@
 //! The rules of `google/api/http.proto`, tried one by one: every route, with every length of its `**`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FIELDS, Rule};
 use crate::percent::{Mode, decode};
@@ -32,6 +32,8 @@ struct Variable {
 pub(crate) enum Answer {
     /// The path can't be served by anyone.
     Bad,
+    /// The path is over a bound.
+    TooLong,
     NotFound,
     /// Names for the `Allow` header.
     WrongMethod(Vec<String>),
@@ -81,10 +83,14 @@ impl Pattern {
             pattern.pieces(body)?;
         }
         let globs = pattern.steps.iter().filter(|step| **step == Step::Many);
-        let mut paths: Vec<&str> = pattern.variables.iter().map(|v| &*v.path).collect();
-        paths.sort_unstable();
-        let is_unique = paths.windows(2).all(|pair| pair[0] != pair[1]);
-        (globs.count() <= 1 && is_unique && paths.into_iter().all(is_text_field)).then_some(pattern)
+        let paths: Vec<&str> = pattern.variables.iter().map(|v| &*v.path).collect();
+        // Variables are text fields, of which none lies inside another: to be unique is all that is left.
+        let unique: BTreeSet<&str> = paths.iter().copied().collect();
+        let is_fine = unique.len() == paths.len()
+            && globs.count() <= 1
+            && pattern.steps.len() <= MAX_SEGMENTS
+            && paths.into_iter().all(is_text_field);
+        is_fine.then_some(pattern)
     }
 
     fn pieces(&mut self, body: &str) -> Option<()> {
@@ -214,8 +220,9 @@ fn step(text: &str) -> Option<Step> {
 
 fn literal(text: &str) -> Option<String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.~!$&'()+,;@%".contains(c);
-    let is_literal = !matches!(text, "" | "." | "..") && text.chars().all(is_allowed);
-    is_literal.then(|| decode(text, Mode::All))?
+    let is_literal = !text.is_empty() && text.chars().all(is_allowed);
+    let decoded = is_literal.then(|| decode(text, Mode::All))?;
+    decoded.filter(|text| text != "." && text != "..")
 }
 
 /// `a`, `in.a`, `in.in.b`: any number of `in`, then a text field.
@@ -249,9 +256,14 @@ pub(crate) fn compile(rules: &[Rule]) -> Option<Vec<Pattern>> {
 
 /// Answers a request by trying everything.
 pub(crate) fn answer(rules: &[Rule], patterns: &[Pattern], method: &str, path: &str) -> Answer {
-    let Some(segments) = split(path) else {
-        return Answer::Bad;
+    let segments = match split(path) {
+        Ok(segments) => segments,
+        Err(answer) => return answer,
     };
+    // No verb is empty, and no other reading has a colon there.
+    if segments.last().is_some_and(|last| last.ends_with(':')) {
+        return Answer::NotFound;
+    }
     for method in [Some(method), (method == "HEAD").then_some("GET")]
         .into_iter()
         .flatten()
@@ -316,14 +328,20 @@ fn ways(
     found
 }
 
-/// The raw segments of a path; `None` for one that must be refused.
-fn split(path: &str) -> Option<Vec<&str>> {
-    let rest = path.strip_prefix('/').filter(|_| path.len() <= MAX_BYTES)?;
-    if rest.is_empty() {
-        return Some(Vec::new());
+/// The raw segments of a path, or the answer to one that must be refused: for the first fault that it has.
+fn split(path: &str) -> Result<Vec<&str>, Answer> {
+    if path.len() > MAX_BYTES {
+        return Err(Answer::TooLong);
     }
-    let segments: Vec<&str> = rest.split('/').collect();
-    let is_fine =
-        |raw: &&str| decode(raw, Mode::All).is_some_and(|text| text != "." && text != "..");
-    (segments.len() <= MAX_SEGMENTS && segments.iter().all(is_fine)).then_some(segments)
+    let rest = path.strip_prefix('/').ok_or(Answer::Bad)?;
+    let mut segments = Vec::new();
+    for raw in rest.split('/').filter(|_| !rest.is_empty()) {
+        let text = decode(raw, Mode::All).filter(|text| text != "." && text != "..");
+        text.ok_or(Answer::Bad)?;
+        if segments.len() == MAX_SEGMENTS {
+            return Err(Answer::TooLong);
+        }
+        segments.push(raw);
+    }
+    Ok(segments)
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{World, listed};
 use crate::wire::{Reader, Tag, WireType, put_delimited, put_varint};
 
-const MESSAGE: &str = "
+pub(super) const MESSAGE: &str = "
     message M {
         int32 number = 1 [(buf.validate.field).int32.gt = 5];
         string text = 2 [(buf.validate.field).string.min_len = 2];
@@ -184,7 +184,7 @@ fn nesting_is_bounded() {
 }
 
 /// The fields of [`MESSAGE`], one at a time.
-fn field() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn field() -> impl Strategy<Value = Vec<u8>> {
     let delimited = |number: u32, content: Vec<u8>| {
         let mut out = Vec::new();
         put_delimited(&mut out, Tag::new(number, WireType::Delimited), &content);
@@ -219,7 +219,7 @@ fn number_of(field: &[u8]) -> u32 {
 }
 
 /// Splits a submessage into pieces of one field each.
-fn split(field: &[u8]) -> Vec<u8> {
+pub(super) fn split(field: &[u8]) -> Vec<u8> {
     let number = number_of(field);
     if ![3, 7, 8].contains(&number) {
         return field.to_vec();

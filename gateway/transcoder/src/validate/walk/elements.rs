@@ -1,15 +1,15 @@
 //! Lists and maps: how many elements there are, and each of them.
 
-use std::collections::HashSet;
-
 use smallvec::SmallVec;
 
 use super::super::{
+    compose::last,
+    distinct::Distinct,
     pieces::{Elements, Piece},
     table::{Ignore, Need, OwnRules, ValueRules},
-    value::{self, Identity, Value, raw_value},
+    value::{self, Value, raw_value},
 };
-use super::{Group, NO_NUL, Place, REQUIRED, Walk, values::last};
+use super::{Group, NO_NUL, Place, REQUIRED, Walk};
 use crate::{
     plan::{FieldPlan, Kind},
     wire::{Read, Reader},
@@ -17,22 +17,6 @@ use crate::{
 
 /// The entries of a map that count, each with its key.
 type Entries<'a> = SmallVec<[(&'a [u8], Value<'a>); 8]>;
-
-/// As many values as are compared one by one: short lists and maps are the usual ones, and cost no table.
-type Few<'a> = SmallVec<[Identity<'a>; 8]>;
-
-/// Whether the value has not come yet. From the ninth one on by a table, because comparing each with each lets one request
-/// cost minutes.
-fn is_new<'a>(value: Identity<'a>, few: &mut Few<'a>, many: &mut HashSet<Identity<'a>>) -> bool {
-    if few.contains(&value) {
-        return false;
-    }
-    if few.len() < few.inline_size() {
-        few.push(value);
-        return true;
-    }
-    many.insert(value)
-}
 
 // === impl Walk ===
 
@@ -131,12 +115,11 @@ impl<'a> Walk<'a> {
         if count < 2 {
             return Ok(true);
         }
-        let mut few: Few<'_> = SmallVec::new();
-        let mut many = HashSet::new();
+        let mut values = Distinct::default();
         for piece in self.pieces.get(group.range.clone()).unwrap_or_default() {
             for element in Elements::new(*piece, kind) {
                 let value = value::decode(kind, element?)?;
-                if !value.is_nan() && !is_new(value.identity(), &mut few, &mut many) {
+                if !value.is_nan() && !values.insert(value.identity()) {
                     return Ok(false);
                 }
             }
@@ -180,15 +163,14 @@ impl<'a> Walk<'a> {
     fn entries(&self, group: &Group<'a>, key_kind: Kind) -> Read<Entries<'a>> {
         let pieces = self.pieces.get(group.range.clone()).unwrap_or_default();
         let mut entries = Entries::with_capacity(pieces.len());
-        let mut few: Few<'_> = SmallVec::new();
-        let mut many = HashSet::new();
+        let mut keys = Distinct::default();
         // From behind, so that the first one met is the one that counts.
         for piece in pieces.iter().rev() {
             let key = last(piece.raw, 1, key_kind.wire_type())?;
             let key = key.map_or(Ok(value::default(key_kind)), |raw| {
                 value::decode(key_kind, raw)
             })?;
-            if is_new(key.identity(), &mut few, &mut many) {
+            if keys.insert(key.identity()) {
                 entries.push((piece.raw, key));
             }
         }
@@ -248,13 +230,5 @@ impl<'a> Walk<'a> {
         self.inside(value_field, range, Place { need, ..place })?;
         self.pieces.truncate(base);
         Ok(())
-    }
-}
-
-// === impl ValueRules ===
-
-impl ValueRules {
-    fn is_active(&self) -> bool {
-        !self.checks.is_empty() || self.ignore == Ignore::Always
     }
 }
