@@ -17,6 +17,7 @@ pub(crate) use bindings::Bindings;
 pub use bindings::{BoundField, Source};
 pub use content::{Content, UnsupportedMediaType};
 pub(crate) use leaf::{Overlap, has_text_form, overlap, path_text};
+pub(crate) use protobuf::{check_defaults, copy as copy_around};
 
 pub(crate) fn encode(
     found: &Match<'_>,
@@ -36,7 +37,11 @@ pub(crate) fn encode(
         bindings.write(out);
         return Ok(());
     }
-    put_body(&mut bindings, content, body, out)
+    match content {
+        Content::Json => body::put_json(&mut bindings, body, out),
+        Content::Form => body::put_form(&mut bindings, body, out),
+        Content::Protobuf => protobuf::put(&mut bindings, body, out),
+    }
 }
 
 /// A message of a stream behind the first one.
@@ -52,21 +57,11 @@ pub(crate) fn encode_next(
     }
     match content {
         Content::Json => body::put_json_value(route, &[], message, out),
-        other => put_body(&mut Bindings::new(route), other, message, out),
-    }
-}
-
-/// Writes bindings and body.
-fn put_body(
-    bindings: &mut Bindings<'_>,
-    content: Content,
-    body: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    match content {
-        Content::Json => body::put_json(bindings, body, out),
-        Content::Form => body::put_form(bindings, body, out),
-        Content::Protobuf => protobuf::put(bindings, body, out),
+        Content::Protobuf => protobuf::put_value(route, message, out),
+        Content::Form => {
+            let reason = "a form is one message, and no stream of them";
+            Err(RequestError::new(Rule::UnexpectedBody, reason))
+        }
     }
 }
 

@@ -114,7 +114,7 @@ impl Route {
         self.encode_stream_message_as(Content::Json, json, out)
     }
 
-    /// [`Route::encode_stream_message`] with a message of another content type.
+    /// [`Route::encode_stream_message`] for a message of another content type: forms are never streams.
     ///
     /// # Errors
     /// As [`Route::encode_stream_message`].
