@@ -17,8 +17,8 @@ use tonic::codec::{DecodeBuf, Decoder};
 use tonic::{Code, Status, Streaming};
 use tower::Service;
 
-use crate::arriving;
-use crate::frames::BoundedFrames;
+use crate::arriving::{self, Lifeline};
+use crate::frames::{BoundedFrames, Refused};
 
 /// A gRPC frame begins with one byte of flags and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
 pub(crate) const FRAME_HEADER_BYTES: usize = 5;
@@ -34,8 +34,21 @@ pub(crate) struct Call {
     pub(crate) max_message_bytes: usize,
 }
 
-/// The messages that an upstream sends, each read when it is asked for.
-pub(crate) type Messages = Streaming<Bytes>;
+/// The messages that an upstream sends, each read when it is asked for. Dropping them cancels the call.
+pub(crate) struct Messages {
+    received: Streaming<Bytes>,
+    /// Why the gateway broke the request off; the upstream's error is only a consequence then.
+    refused: Refused,
+    /// Where the client of the call does not keep it.
+    deadline: Option<Instant>,
+    _lifeline: Option<Lifeline>,
+}
+
+/// Request messages that still arrive, and why they were broken off, if they were.
+pub(crate) struct Incoming {
+    pub(crate) body: Body,
+    pub(crate) refused: Refused,
+}
 
 /// Begins a frame: room for the header that [`end_frame`] fills in, so that a message is encoded in its final place.
 pub(crate) fn begin_frame() -> Vec<u8> {
@@ -44,11 +57,25 @@ pub(crate) fn begin_frame() -> Vec<u8> {
 
 /// Fills in the length of a frame from [`begin_frame`]; fails above 4 GiB, which no configuration allows.
 pub(crate) fn end_frame(mut frame: Vec<u8>) -> Result<Bytes, Status> {
-    let length = u32::try_from(frame.len() - FRAME_HEADER_BYTES).map_err(|_| {
+    end_frame_in(&mut frame, 0)?;
+    Ok(Bytes::from(frame))
+}
+
+/// [`begin_frame`] behind other frames; returns where it begins.
+pub(crate) fn begin_frame_in(frames: &mut Vec<u8>) -> usize {
+    let start = frames.len();
+    frames.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+    start
+}
+
+/// [`end_frame`] for the last one of several, which begins at `start`.
+pub(crate) fn end_frame_in(frames: &mut [u8], start: usize) -> Result<(), Status> {
+    let length = frames.len() - start - FRAME_HEADER_BYTES;
+    let length = u32::try_from(length).map_err(|_| {
         Fault::resource_exhausted("MESSAGE_TOO_LARGE", "a message is larger than 4 GiB")
     })?;
-    frame[1..FRAME_HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
-    Ok(Bytes::from(frame))
+    frames[start + 1..start + FRAME_HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(())
 }
 
 impl Call {
@@ -65,15 +92,60 @@ impl Call {
     }
 
     /// Sends a request whose messages still arrive from the client and returns the one message of the response.
-    pub(crate) async fn upload(self, body: Body) -> Result<Bytes, Status> {
-        let request = request(self.path, self.metadata, body);
-        let exchange = async {
-            let (response, _lifeline) =
-                arriving::send(self.upstream, request, self.deadline).await?;
-            only_message(messages(response, self.max_message_bytes)?).await
-        };
-        within(self.deadline, exchange).await
+    pub(crate) async fn upload(self, incoming: Incoming) -> Result<Bytes, Status> {
+        let deadline = self.deadline;
+        let exchange = async { only_message(self.converse(incoming).await?).await };
+        within(deadline, exchange).await
     }
+
+    /// Sends a request whose messages still arrive from the client and returns as soon as the upstream answers with headers.
+    pub(crate) async fn converse(self, incoming: Incoming) -> Result<Messages, Status> {
+        let Incoming { body, refused } = incoming;
+        let request = request(self.path, self.metadata, body);
+        let sent = arriving::send(self.upstream, request, self.deadline).await;
+        let (response, lifeline) = sent.map_err(|status| cause(&refused, status))?;
+        let messages = messages(response, self.max_message_bytes);
+        Ok(Messages {
+            deadline: self.deadline,
+            _lifeline: Some(lifeline),
+            refused: refused.clone(),
+            ..messages.map_err(|status| cause(&refused, status))?
+        })
+    }
+}
+
+impl Messages {
+    /// The next message; `None` at the end.
+    pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
+        let received = within(self.deadline, self.received.message()).await;
+        received.map_err(|status| cause(&self.refused, status))
+    }
+}
+
+impl From<Streaming<Bytes>> for Messages {
+    fn from(received: Streaming<Bytes>) -> Self {
+        Self {
+            received,
+            refused: Refused::default(),
+            deadline: None,
+            _lifeline: None,
+        }
+    }
+}
+
+impl From<Body> for Incoming {
+    /// A body that the gateway itself never breaks off.
+    fn from(body: Body) -> Self {
+        Self {
+            body,
+            refused: Refused::default(),
+        }
+    }
+}
+
+/// The gateway's own reason to break a request off, where it has one, in place of what became of the call.
+fn cause(refused: &Refused, status: Status) -> Status {
+    refused.get().cloned().unwrap_or(status)
 }
 
 /// Sends a request as it is. The client ends the response at the deadline, the body included.
@@ -149,7 +221,7 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
     let (head, body) = response.into_parts();
     if let Some(status) = Status::from_header_map(&head.headers) {
         return match status.code() {
-            Code::Ok => Ok(Streaming::new_empty(Raw, body)),
+            Code::Ok => Ok(Streaming::new_empty(Raw, body).into()),
             _ => Err(status),
         };
     }
@@ -159,13 +231,7 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
         Some(too_large) => bad_upstream(too_large.message()),
         None => status,
     });
-    Ok(Streaming::new_response(
-        Raw,
-        body,
-        head.status,
-        None,
-        Some(max_message_bytes),
-    ))
+    Ok(Streaming::new_response(Raw, body, head.status, None, Some(max_message_bytes)).into())
 }
 
 async fn only_message(mut messages: Messages) -> Result<Bytes, Status> {

@@ -1,10 +1,14 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
+mod choices;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chassis::config::ConfigError;
 use serde::Deserialize;
+
+pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -17,7 +21,7 @@ const NO_UPSTREAM: &str = "expected at least one gRPC server: `--upstream http:/
 pub struct Config {
     /// gRPC servers to front, `http://host:port`.
     pub upstreams: Vec<String>,
-    /// Largest JSON request body, in bytes.
+    /// Largest request body in JSON or protobuf, in bytes; of a stream, its largest message.
     pub max_body_bytes: usize,
     /// Bound of one round of reflection, in milliseconds.
     pub reflect_timeout_ms: u64,
@@ -27,8 +31,20 @@ pub struct Config {
     pub sse_keep_alive_ms: u64,
     /// Largest piece of a raw upload in one message, in bytes.
     pub upload_chunk_bytes: usize,
-    /// Whether requests must name fields by their JSON names alone.
+    /// Whose habits the JSON API has; the other keys below outdo it.
+    pub dialect: Dialect,
+    /// What responses show of fields that are at their default.
+    pub emit_defaults: EmitDefaults,
+    /// Whether responses carry the field names of the proto files.
+    pub preserve_proto_field_names: bool,
+    /// Whether responses carry enum values as numbers.
+    pub enums_as_numbers: bool,
+    /// What becomes of JSON keys that no field has.
+    pub unknown_fields: UnknownFields,
+    /// Whether requests must name fields as responses do.
     pub strict_names: bool,
+    /// What becomes of a path that would match without the slash at its end.
+    pub trailing_slash: TrailingSlash,
 }
 
 impl Config {
@@ -66,7 +82,12 @@ impl Config {
 
     /// What the API is compiled with.
     pub(crate) fn transcoding(&self) -> transcoder::Options {
-        let mut options = transcoder::Options::default();
+        let mut options = self.dialect.options();
+        self.emit_defaults.apply(&mut options);
+        self.unknown_fields.apply(&mut options);
+        self.trailing_slash.apply(&mut options);
+        options.json.preserve_proto_field_names = self.preserve_proto_field_names;
+        options.json.enums_as_numbers = self.enums_as_numbers;
         options.json.strict_names = self.strict_names;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
@@ -154,5 +175,55 @@ mod tests {
             ..config(&["http://a:1"])
         };
         refused(&interval, "`reflect_interval_ms`");
+    }
+
+    #[test]
+    fn a_choice_that_does_not_exist_is_named_with_its_key() {
+        for key in [
+            "dialect",
+            "emit_defaults",
+            "unknown_fields",
+            "trailing_slash",
+            "enums_as_numbers",
+        ] {
+            let flags = [(key.to_owned(), vec!["kong".to_owned()])];
+            let sources = chassis::config::Sources {
+                flags: flags.into(),
+                ..Default::default()
+            };
+            let layers = chassis::config::Layers::load(crate::DEFAULTS, &sources).unwrap();
+            let error = layers.parse::<Config>().unwrap_err();
+            assert_eq!(error.key, key, "{error}");
+            assert!(error.problem.contains("kong"), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_outdo_the_dialect() {
+        let choose = |dialect, unknown_fields, trailing_slash| {
+            let chosen = Config {
+                dialect,
+                unknown_fields,
+                trailing_slash,
+                ..config(&["http://a:1"])
+            };
+            let options = chosen.transcoding();
+            assert!(options.validation.clock.is_some());
+            (
+                options.json.ignore_unknown_fields,
+                options.http.trailing_slash,
+            )
+        };
+        use transcoder::TrailingSlash::{Ignore, Redirect, Strict};
+        for (dialect, expected) in [
+            (Dialect::Strict, (false, Strict)),
+            (Dialect::Envoy, (true, Ignore)),
+            (Dialect::GrpcGateway, (true, Strict)),
+        ] {
+            let followed = choose(dialect, UnknownFields::Dialect, TrailingSlash::Dialect);
+            assert_eq!(followed, expected);
+            let outdone = choose(dialect, UnknownFields::Refuse, TrailingSlash::Redirect);
+            assert_eq!(outdone, (false, Redirect));
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What goes wrong at the gateway, and how every failure looks to a caller of the JSON API (`google.rpc.Status`, AIP-193).
 
 use chassis::error::{Fault, Violation};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use http::{Response, StatusCode};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -12,9 +14,10 @@ use transcoder::{RequestError, ResponseError, RouteError, Schema};
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
-    /// Where HTTP has a finer word than the gRPC code: 405, 406, 413, 414, 415.
+    /// Where HTTP has a finer word than the gRPC code: 308, 405, 406, 413, 414, 415.
     http: Option<StatusCode>,
-    allow: Option<HeaderValue>,
+    /// The header that belongs to that status.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Failure {
@@ -25,10 +28,8 @@ impl Failure {
         Self::http(StatusCode::PAYLOAD_TOO_LARGE, fault)
     }
 
-    pub(crate) fn unsupported_media_type(found: &str) -> Self {
-        let message = format!(
-            "the content type `{found}` is not taken here; `application/json` is, and forms and protobuf are"
-        );
+    pub(crate) fn unsupported_media_type(found: &str, taken: &str) -> Self {
+        let message = format!("the content type `{found}` is not taken here; {taken}");
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
     }
@@ -40,8 +41,42 @@ impl Failure {
         Self::http(StatusCode::NOT_ACCEPTABLE, fault)
     }
 
-    pub(crate) fn not_implemented(message: &str) -> Self {
-        Fault::new(Code::Unimplemented, "NOT_IMPLEMENTED", message).into()
+    pub(crate) fn fields_of_protobuf() -> Self {
+        let message = "`$fields` chooses what is shown as JSON, and protobuf was asked for";
+        Fault::invalid_argument("FIELDS_OF_PROTOBUF", message)
+            .violation("$fields", "not together with protobuf")
+            .into()
+    }
+
+    /// Why no route takes a request with this query.
+    pub(crate) fn unrouted(error: RouteError, query: Option<&str>) -> Self {
+        let message = error.to_string();
+        match error {
+            RouteError::NotFound => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
+            RouteError::BadPath { .. } => Fault::invalid_argument("BAD_PATH", message).into(),
+            RouteError::PathTooLong { .. } => {
+                let fault = Fault::invalid_argument("PATH_TOO_LONG", message);
+                Self::http(StatusCode::URI_TOO_LONG, fault)
+            }
+            RouteError::Redirect { location } => {
+                let fault = Fault::not_found("TRAILING_SLASH", message);
+                let location = match query {
+                    Some(query) => format!("{location}?{query}"),
+                    None => location,
+                };
+                Self::http(StatusCode::PERMANENT_REDIRECT, fault).with(LOCATION, &location)
+            }
+            RouteError::MethodNotAllowed { allow } => {
+                let methods: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
+                let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
+                Self::http(StatusCode::METHOD_NOT_ALLOWED, fault).with(ALLOW, &methods.join(", "))
+            }
+        }
+    }
+
+    fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.header = HeaderValue::from_str(value).ok().map(|value| (name, value));
+        self
     }
 
     /// The client broke the request off; nobody is left to read this, but logs and metrics are.
@@ -68,7 +103,7 @@ impl Failure {
         Self {
             status: fault.into(),
             http: Some(http),
-            allow: None,
+            header: None,
         }
     }
 
@@ -83,8 +118,8 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, allow);
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
         }
         if let Some(seconds) = retry_after_seconds(&self.status) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -110,7 +145,7 @@ impl From<Status> for Failure {
         Self {
             status,
             http: None,
-            allow: None,
+            header: None,
         }
     }
 }
@@ -118,31 +153,6 @@ impl From<Status> for Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Status::from(fault).into()
-    }
-}
-
-impl From<RouteError> for Failure {
-    fn from(error: RouteError) -> Self {
-        let message = error.to_string();
-        match error {
-            RouteError::NotFound => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
-            RouteError::BadPath { .. } => Fault::invalid_argument("BAD_PATH", message).into(),
-            RouteError::PathTooLong { .. } => {
-                let fault = Fault::invalid_argument("PATH_TOO_LONG", message);
-                Self::http(StatusCode::URI_TOO_LONG, fault)
-            }
-            // Only where the options ask for redirects, which this gateway's don't.
-            RouteError::Redirect { .. } => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
-            RouteError::MethodNotAllowed { allow } => {
-                let methods: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
-                let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
-                let allow = HeaderValue::from_str(&methods.join(", ")).ok();
-                Self {
-                    allow,
-                    ..Self::http(StatusCode::METHOD_NOT_ALLOWED, fault)
-                }
-            }
-        }
     }
 }
 

@@ -11,9 +11,11 @@ mod frames;
 mod gateway;
 mod learn;
 mod native;
+mod requests;
 mod rest;
 mod stream;
 mod upload;
+mod view;
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use tower::service_fn;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 
-pub use config::Config;
+pub use config::{Config, Dialect, EmitDefaults, TrailingSlash, UnknownFields};
 
 /// The documented default of every key of [`Config`], in TOML.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chassis::error::Fault;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use tonic::Code;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tonic::body::Body;
-use transcoder::{Content, Match, MethodKind, Route, RouteError};
+use transcoder::{Content, Match, MethodKind, RouteError, SystemParameters};
 
-use crate::call::{self, Call};
+use crate::call::{self, Call, Incoming};
 use crate::catalog::Catalog;
 use crate::error::Failure;
 use crate::gateway::{Gateway, name_span};
+use crate::requests::Requests;
+use crate::view::{JSON, View};
 use crate::{edge, stream, upload};
 
-const JSON: &str = "application/json";
+const MESSAGE_TYPES: &str = "`application/json` is, and forms and protobuf are";
 
 /// A request of the JSON API that has found its route.
 pub(crate) struct Exchange<'a> {
@@ -27,6 +27,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) catalog: &'a Arc<Catalog>,
     pub(crate) head: &'a Parts,
     pub(crate) matched: Match<'a>,
+    pub(crate) parameters: SystemParameters<'a>,
+    pub(crate) view: View,
 }
 
 /// Answers a request; every failure becomes a `google.rpc.Status`.
@@ -63,21 +65,25 @@ async fn answer(
         deadline,
         max_message_bytes: gateway.max_message_bytes(),
     };
+    let parameters = SystemParameters::of(head.uri.query());
     let exchange = Exchange {
         gateway,
         catalog,
         head,
         matched,
+        view: View::new(matched.route(), &parameters)?,
+        parameters,
     };
-    match method.kind() {
-        MethodKind::Unary => unary(exchange, call, body).await,
-        MethodKind::ServerStreaming => stream::answer(exchange, call, body).await,
-        MethodKind::ClientStreaming if matched.route().is_upload() => {
-            upload::answer(exchange, call, body).await
+    // A rule without a body leaves path and query to say all, which is one message.
+    match (method.kind(), matched.route().takes_body()) {
+        (MethodKind::Unary, _) | (MethodKind::ClientStreaming, false) => {
+            unary(exchange, call, body).await
         }
-        MethodKind::ClientStreaming | MethodKind::BidiStreaming => Err(Failure::not_implemented(
-            "this method takes a stream of messages, which the JSON API does not carry",
-        )),
+        (MethodKind::ServerStreaming, _) | (MethodKind::BidiStreaming, false) => {
+            stream::answer(exchange, call, body).await
+        }
+        (MethodKind::ClientStreaming, true) => collect(exchange, call, body).await,
+        (MethodKind::BidiStreaming, true) => stream::converse(exchange, call, body).await,
     }
 }
 
@@ -94,20 +100,47 @@ fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize)
         });
     found.map_err(|error| match error {
         RouteError::NotFound if !catalog.complete => Failure::incomplete(),
-        other => other.into(),
+        other => Failure::unrouted(other, head.uri.query()),
     })
 }
 
 async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Response<Body>, Failure> {
-    let route = exchange.matched.route();
-    if !route.is_download() && !transcoder::accepts(&accept(&exchange.head.headers), JSON) {
-        return Err(Failure::not_acceptable(JSON));
-    }
+    exchange.check_accept()?;
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
-    respond(route, call.unary(frame).await?)
+    exchange.view.respond(&call.unary(frame).await?)
+}
+
+/// Answers a stream of requests with the upstream's one message.
+async fn collect(
+    exchange: Exchange<'_>,
+    call: Call,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    exchange.check_accept()?;
+    let incoming = exchange.request_messages(body)?;
+    exchange.view.respond(&call.upload(incoming).await?)
 }
 
 impl Exchange<'_> {
+    /// Whether the caller takes what a single message is answered with.
+    fn check_accept(&self) -> Result<(), Failure> {
+        let is_raw = self.matched.route().is_download();
+        if is_raw || transcoder::accepts(&accept(&self.head.headers), JSON) {
+            Ok(())
+        } else {
+            Err(Failure::not_acceptable(JSON))
+        }
+    }
+
+    /// The messages of a request that is a stream of them, each encoded when the upstream takes it.
+    pub(crate) fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
+        if self.matched.route().is_upload() {
+            Ok(upload::messages(self, body)?.into())
+        } else {
+            Requests::of(self, body)
+        }
+    }
+
     /// Reads a whole request and encodes it as one frame.
     pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
         let mut frame = call::begin_frame();
@@ -141,39 +174,6 @@ impl Exchange<'_> {
     }
 }
 
-/// The response to one message.
-pub(crate) fn respond(route: &Route, message: Bytes) -> Result<Response<Body>, Failure> {
-    let (content_type, body) = if route.is_download() {
-        let (content_type, data) = route.http_body_response(&message)?;
-        (download_type(content_type)?, message.slice(data))
-    } else {
-        let mut json = Vec::new();
-        route.write_response(&message, &mut json)?;
-        (Some(HeaderValue::from_static(JSON)), Bytes::from(json))
-    };
-    let mut response = Response::new(Body::new(Full::new(body)));
-    if let Some(content_type) = content_type {
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
-    }
-    Ok(response)
-}
-
-/// The content type that an upstream has set in an `HttpBody`; none if it is empty.
-pub(crate) fn download_type(content_type: &str) -> Result<Option<HeaderValue>, Failure> {
-    if content_type.is_empty() {
-        return Ok(None);
-    }
-    let value = HeaderValue::from_str(content_type);
-    value.map(Some).map_err(|_| {
-        Fault::new(
-            Code::Internal,
-            "BAD_UPSTREAM_MESSAGE",
-            "the upstream sent a content type that no header can hold",
-        )
-        .into()
-    })
-}
-
 /// The content type of a request, in text.
 pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     let value = headers.get(CONTENT_TYPE).map(|value| value.to_str());
@@ -186,7 +186,9 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure>
 fn content(headers: &HeaderMap, body: &Body) -> Result<Content, Failure> {
     match Content::of(content_type(headers)?.unwrap_or_default()) {
         Err(_) if body.is_end_stream() => Ok(Content::Json),
-        other => other.map_err(|error| Failure::unsupported_media_type(&error.found)),
+        other => {
+            other.map_err(|error| Failure::unsupported_media_type(&error.found, MESSAGE_TYPES))
+        }
     }
 }
 
@@ -209,6 +211,8 @@ fn without_body(response: Response<Body>) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::Full;
+
     use super::*;
 
     #[test]

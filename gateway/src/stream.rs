@@ -13,77 +13,102 @@ use http_body_util::StreamBody;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
+use transcoder::ResponseError;
 use transcoder::stream::{Close, Framing, Writer};
-use transcoder::{ResponseError, Route};
 
 use crate::call::{self, Call, Messages};
 use crate::catalog::Catalog;
 use crate::error::{Failure, write_status};
 use crate::rest::{self, Exchange};
+use crate::view::View;
 
 /// Asks nginx and those that follow it not to collect a stream before they pass it on.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Answers as soon as the upstream has sent its first message or its first error, which decides the HTTP status.
+/// Answers one request with a stream.
 pub(crate) async fn answer(
     exchange: Exchange<'_>,
     call: Call,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let route = exchange.matched.route();
-    let framing = if route.is_download() {
-        None
-    } else {
-        Some(framing(&exchange)?)
-    };
+    let framing = framing(&exchange)?;
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
-    let mut messages = call.open(frame).await?;
-    let first = messages.message().await?;
-    match framing {
-        None => download(route.clone(), messages, first),
-        Some(framing) => {
-            let mut writer = Writer::new(framing);
-            let mut opening = Vec::new();
-            if let Some(first) = first {
-                write(&mut writer, route, &first, &mut opening)?;
-            }
-            let live = Live {
-                messages,
-                opening,
-                route: route.clone(),
-                catalog: exchange.catalog.clone(),
-                writer: Some(writer),
-                keep_alive: exchange.gateway.config().sse_keep_alive(),
-                draining: exchange.gateway.draining().clone(),
-            };
-            live.respond(framing)
-        }
-    }
+    respond(&exchange, framing, call.open(frame).await?).await
 }
 
-fn framing(exchange: &Exchange<'_>) -> Result<Framing, Failure> {
-    let query = exchange.head.uri.query().unwrap_or_default();
-    let alt = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("alt=").or(pair.strip_prefix("$alt=")));
-    Framing::negotiate(Some(&rest::accept(&exchange.head.headers)), alt).map_err(|_| {
+/// Answers a stream of requests with a stream, while they arrive.
+pub(crate) async fn converse(
+    exchange: Exchange<'_>,
+    call: Call,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    let framing = framing(&exchange)?;
+    let incoming = exchange.request_messages(body)?;
+    respond(&exchange, framing, call.converse(incoming).await?).await
+}
+
+/// Responds as soon as the upstream has sent its first message or its first error, which decides the HTTP status.
+async fn respond(
+    exchange: &Exchange<'_>,
+    framing: Option<Framing>,
+    mut messages: Messages,
+) -> Result<Response<Body>, Failure> {
+    let view = exchange.view.clone();
+    let first = messages.message().await?;
+    let Some(framing) = framing else {
+        return download(view, messages, first);
+    };
+    let config = exchange.gateway.config();
+    let mut writer = Writer::new(framing);
+    if config.dialect.has_envelope() {
+        writer = writer.with_envelope();
+    }
+    let mut opening = Vec::new();
+    if let Some(first) = first {
+        write(&mut writer, &view, &first, &mut opening)?;
+    }
+    let live = Live {
+        messages,
+        opening,
+        view,
+        catalog: exchange.catalog.clone(),
+        writer: Some(writer),
+        keep_alive: config.sse_keep_alive(),
+        draining: exchange.gateway.draining().clone(),
+    };
+    Ok(live.respond(framing))
+}
+
+/// The framing that the caller asks for; none for raw bytes.
+fn framing(exchange: &Exchange<'_>) -> Result<Option<Framing>, Failure> {
+    if exchange.matched.route().is_download() {
+        return Ok(None);
+    }
+    let preferred = exchange.gateway.config().dialect.framing();
+    let accept = rest::accept(&exchange.head.headers);
+    let alt = exchange.parameters.alt.as_deref();
+    let framing = Framing::negotiate_or(preferred, Some(&accept), alt).map_err(|_| {
         Failure::not_acceptable(
             "application/x-ndjson, application/json, text/event-stream, application/x-protobuf",
         )
-    })
+    })?;
+    if exchange.view.is_partial() && !framing.is_json() {
+        return Err(Failure::fields_of_protobuf());
+    }
+    Ok(Some(framing))
 }
 
 /// Appends one message: its JSON, or itself where the caller asked for protobuf.
 fn write(
     writer: &mut Writer,
-    route: &Route,
+    view: &View,
     message: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), ResponseError> {
     let is_json = writer.framing().is_json();
     writer.message(out, |out| {
         if is_json {
-            route.write_response(message, out)
+            view.write_json(message, out)
         } else {
             out.extend_from_slice(message);
             Ok(())
@@ -97,7 +122,7 @@ struct Live {
     messages: Messages,
     /// The first message, written already, to decide the HTTP status; empty once it is sent.
     opening: Vec<u8>,
-    route: Arc<Route>,
+    view: View,
     catalog: Arc<Catalog>,
     /// `None` once the end is written.
     writer: Option<Writer>,
@@ -113,7 +138,7 @@ enum Event {
 }
 
 impl Live {
-    fn respond(self, framing: Framing) -> Result<Response<Body>, Failure> {
+    fn respond(self, framing: Framing) -> Response<Body> {
         let mut response = Response::new(Body::new(StreamBody::new(self.into_stream())));
         let headers = response.headers_mut();
         headers.insert(
@@ -122,7 +147,7 @@ impl Live {
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(BUFFERING, HeaderValue::from_static("no"));
-        Ok(response)
+        response
     }
 
     /// One frame per message, so that each is flushed by itself.
@@ -153,7 +178,7 @@ impl Live {
             return Ok(out);
         };
         match self.event(writer.framing()).await {
-            Event::Message(message) => match write(&mut writer, &self.route, &message, &mut out) {
+            Event::Message(message) => match write(&mut writer, &self.view, &message, &mut out) {
                 Ok(()) => self.writer = Some(writer),
                 Err(error) => self.fail(writer, Failure::from(error).status, &mut out)?,
             },
@@ -200,16 +225,16 @@ pub(crate) fn stopping() -> Status {
 /// Raw bytes of `google.api.HttpBody` messages, one after the other. There is no place for an error among them, so a failure
 /// breaks the transfer off, which no client takes for the end.
 fn download(
-    route: Arc<Route>,
+    view: View,
     messages: Messages,
     first: Option<Bytes>,
 ) -> Result<Response<Body>, Failure> {
     let content_type = match &first {
-        Some(message) => rest::download_type(route.http_body_response(message)?.0)?,
+        Some(message) => view.content_type(message)?,
         None => None,
     };
     let chunks = futures::stream::try_unfold((messages, first), move |(mut messages, first)| {
-        let route = route.clone();
+        let view = view.clone();
         async move {
             let message = match first {
                 Some(first) => Some(first),
@@ -218,10 +243,8 @@ fn download(
             let Some(message) = message else {
                 return Ok(None);
             };
-            let (_, data) = route
-                .http_body_response(&message)
-                .map_err(|error| Failure::from(error).status)?;
-            Ok::<_, Status>(Some((Frame::data(message.slice(data)), (messages, None))))
+            let data = view.data(&message).map_err(|failure| failure.status)?;
+            Ok::<_, Status>(Some((Frame::data(data), (messages, None))))
         }
     });
     let mut response = Response::new(Body::new(StreamBody::new(chunks)));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
 use http::header::CONTENT_LENGTH;
 use http_body::Frame;
 use tonic::Status;
@@ -13,16 +12,12 @@ use tonic::body::Body;
 use transcoder::Route;
 
 use crate::arriving::torn;
-use crate::call::{self, Call};
+use crate::call;
 use crate::error::Failure;
 use crate::rest::{self, Exchange};
 
-/// Sends the upload while it arrives and answers with the upstream's one message.
-pub(crate) async fn answer(
-    exchange: Exchange<'_>,
-    call: Call,
-    body: Body,
-) -> Result<Response<Body>, Failure> {
+/// The messages of the upload, to be sent while it arrives.
+pub(crate) fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Body, Failure> {
     let mut head = call::begin_frame();
     let content_type = rest::content_type(&exchange.head.headers)?.unwrap_or_default();
     exchange
@@ -33,16 +28,14 @@ pub(crate) async fn answer(
         .headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    let upload = Upload {
+    Ok(Body::new(Upload {
         head: Some(call::end_frame(head)?),
         body,
         piece: Bytes::new(),
         left: declared,
         max_piece: exchange.gateway.config().upload_chunk_bytes,
         route: exchange.matched.route().clone(),
-    };
-    let message = call.upload(Body::new(upload)).await?;
-    rest::respond(exchange.matched.route(), message)
+    }))
 }
 
 /// The messages of one upload: the head, then pieces. At most one piece of the client's body is held at a time.

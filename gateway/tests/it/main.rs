@@ -5,8 +5,10 @@
     reason = "a helper of a test may panic like the test itself"
 )]
 
+mod dialects;
 mod learning;
 mod native;
+mod requests;
 mod streams;
 mod support;
 mod unary;

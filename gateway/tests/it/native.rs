@@ -365,6 +365,7 @@ fn greet(name: &str) -> Request<GreetRequest> {
     Request::new(GreetRequest {
         name: name.to_owned(),
         times: 1,
+        ..Default::default()
     })
 }
 

@@ -63,6 +63,30 @@ async fn a_stream_of_protobuf_has_a_length_before_each_message() {
 }
 
 #[tokio::test]
+async fn every_message_shows_only_the_fields_that_were_asked_for() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    for (query, expected) in [
+        ("fields=number", "{\"number\":1}\n{\"number\":2}\n"),
+        (
+            "$fields=padding&$alt=json",
+            r#"[{"padding":"/w=="},{"padding":"/w=="}]"#,
+        ),
+        (
+            "%24fields=number&%24alt=sse",
+            "id: 1\ndata: {\"number\":1}\n\nid: 2\ndata: {\"number\":2}\n\nevent: end\ndata: {}\n\n",
+        ),
+    ] {
+        let reply = count(&gateway, &format!("/v1/counts/2?padding=1&{query}"), "").await;
+        assert_eq!(reply.text(), expected, "{query}");
+    }
+    let reply = count(&gateway, "/v1/counts/2?fields=number.x", "").await;
+    reply.assert_error(400, Code::InvalidArgument, "UNKNOWN_FIELD");
+    let reply = count(&gateway, "/v1/counts/2?fields=number&alt=proto", "").await;
+    reply.assert_error(400, Code::InvalidArgument, "FIELDS_OF_PROTOBUF");
+}
+
+#[tokio::test]
 async fn an_empty_stream_is_no_error() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;

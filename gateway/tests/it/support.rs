@@ -16,7 +16,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
@@ -133,6 +134,26 @@ impl Gateway {
             let _ = connection.await;
         });
         (sender, Connection(task.abort_handle()))
+    }
+
+    /// [`Gateway::open`] over HTTP/2.
+    pub(crate) async fn open_http2<B>(
+        &self,
+        mut request: Request<B>,
+    ) -> (Response<Incoming>, Connection)
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+    {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.unwrap();
+        let task = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let uri = format!("http://{}{}", self.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        (response, Connection(task.abort_handle()))
     }
 
     /// Stops as SIGTERM does, and returns when the last connection is closed.

@@ -84,13 +84,27 @@ async fn forms_and_protobuf_say_the_same_as_json() {
 }
 
 #[tokio::test]
-async fn streams_that_the_gateway_does_not_carry_yet_are_unimplemented() {
+async fn only_the_fields_that_were_asked_for_are_shown() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;
-    gateway
-        .post("/v1/chats", "application/json", "{}")
-        .await
-        .assert_error(501, Code::Unimplemented, "NOT_IMPLEMENTED");
+    for (fields, expected) in [
+        ("fields=text", json!({"text": "hello a"})),
+        ("%24fields=mood%2Ctext", json!({"text": "hello a"})),
+        ("$fields=mood", json!({})),
+    ] {
+        let reply = gateway.get(&format!("/v1/greetings/a?{fields}")).await;
+        assert_eq!(reply.json(), expected, "{fields}");
+    }
+    let reply = gateway.get("/v1/greetings/a?$fields=").await;
+    assert!(reply.json()["metadata"].is_object(), "{reply:?}");
+
+    let reply = gateway.get("/v1/greetings/hang?fields=text,nope").await;
+    reply.assert_error(400, Code::InvalidArgument, "UNKNOWN_FIELD");
+    let field = &reply.json()["details"][1]["fieldViolations"][0]["field"];
+    assert_eq!(field, "nope");
+    // Raw bytes have no fields.
+    let reply = gateway.get("/v1/files/page?fields=nope").await;
+    assert_eq!(reply.text(), "<page>");
 }
 
 #[tokio::test]

@@ -4,16 +4,19 @@ mod repeated;
 mod scalars;
 mod seen;
 mod well_known;
+mod whole;
 
 use crate::{
     canonical,
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
+    request,
     wire::{WireType, close, open, put_varint},
 };
 
 pub(crate) use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
+pub(crate) use whole::read_whole;
 
 /// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
 pub(crate) struct Encoder<'a> {
@@ -133,8 +136,12 @@ impl<'a> Encoder<'a> {
             is_first = false;
             guess = index + 1;
             let field = &plan.fields[index];
-            let pins = pins_of(pins, index);
-            let member = self.member(field, index, pins, &mut fields, &mut oneofs);
+            let own = pins_of(pins, index);
+            let member = if own.is_empty() && is_outdone(plan, field, pins) {
+                self.outdone(field, index, &mut fields)
+            } else {
+                self.member(field, index, own, &mut fields, &mut oneofs)
+            };
             if let Err(failure) = member {
                 return Err(failure.in_field(&field.json_name));
             }
@@ -228,6 +235,18 @@ impl<'a> Encoder<'a> {
         self.field(field, pins)
     }
 
+    /// Reads a member and drops it: the path has set another of its oneof, and wins.
+    #[cold]
+    fn outdone(&mut self, field: &FieldPlan, index: usize, fields: &mut Seen) -> Done {
+        if !fields.insert(index) {
+            return Err(self.fail(Rule::Duplicate, "the field is set twice"));
+        }
+        let start = self.out.len();
+        let read = self.field(field, &[]);
+        self.out.truncate(start);
+        read
+    }
+
     /// `has_type`: in an Any, whether its `@type` was there before.
     #[cold]
     fn unknown(&mut self, key: &str, has_type: &mut Option<bool>) -> Done {
@@ -314,14 +333,29 @@ impl<'a> Encoder<'a> {
                 ..*pin
             })
             .collect();
-        self.message(id, &inner)
+        match self.types.message(id).shape {
+            Shape::Object | Shape::Empty => self.message(id, &inner),
+            _ => self.pinned_well_known(id, &inner),
+        }
+    }
+
+    /// A type whose JSON does not name its fields, some of which the path has set: what was written is compared.
+    #[cold]
+    fn pinned_well_known(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {
+        let at = self.cursor.position();
+        let start = self.out.len();
+        self.message(id, &[])?;
+        let written = self.out.split_off(start);
+        request::copy_around(self.types, id, &written, pins, self.out)
+            .and_then(|()| request::check_defaults(self.types, id, &written, pins))
+            .map_err(|failure| failure.offset(at))
     }
 
     /// Whether `null` is a value of the type, and not the absence of one.
     fn takes_null(&self, kind: Kind) -> bool {
         match kind {
             Kind::Enum(id) => self.types.enums[id].is_null,
-            Kind::Message(id) => self.types.message(id).shape == Shape::Value,
+            Kind::Message(id) | Kind::Group(id) => self.types.message(id).shape == Shape::Value,
             _ => false,
         }
     }
@@ -363,6 +397,16 @@ impl<'a> Encoder<'a> {
 #[cold]
 fn invalid(reason: &'static str, at: usize) -> Failure {
     RequestError::new(Rule::InvalidValue, reason).offset(at)
+}
+
+/// Whether the path has set another field of the same oneof, and wins without a word.
+#[inline]
+fn is_outdone(plan: &MessagePlan, field: &FieldPlan, pins: &[Pin<'_>]) -> bool {
+    let oneof = |pin: &Pin<'_>| plan.fields.get(*pin.fields.first()?)?.oneof;
+    field.oneof.is_some()
+        && pins
+            .iter()
+            .any(|pin| pin.is_silent && oneof(pin) == field.oneof)
 }
 
 /// The pins below field `index`. Pins are sorted, so that they stand together.

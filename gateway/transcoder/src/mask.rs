@@ -4,8 +4,8 @@ use crate::{
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     limits::MAX_MASK_BYTES,
-    plan::{FieldPlan, MessageId, Shape, Types},
-    wire::{close, open, put_varint},
+    plan::{FieldPlan, Kind, MessageId, Shape, Types},
+    wire::put_varint,
     wkt,
 };
 
@@ -22,14 +22,14 @@ pub(crate) fn put(
         return Ok(());
     };
     let mut cursor = Cursor::new(body)?;
-    mask.tag.put(out);
-    let at = open(out);
+    let at = mask.open(out);
+    let start = out.len();
     if body.iter().any(|byte| !byte.is_ascii_whitespace()) && cursor.peek()? == Token::Object {
         let mut path = String::new();
-        let names = Mask { types, start: at };
+        let names = Mask { types, start };
         names.put_paths(id, &mut cursor, &mut path, out)?;
     }
-    close(out, at);
+    mask.close(at, out);
     Ok(())
 }
 
@@ -61,6 +61,10 @@ impl Mask<'_> {
                 continue;
             };
             let field = &plan.fields[index];
+            if self.is_ignored(field, *cursor)? {
+                cursor.skip_value()?;
+                continue;
+            }
             let length = path.len();
             if length > 0 {
                 path.push('.');
@@ -84,6 +88,17 @@ impl Mask<'_> {
             path.truncate(length);
         }
         Ok(())
+    }
+
+    /// Whether the value is the name of an enum value that was ignored as unknown: in the mask, it would clear the field.
+    fn is_ignored(&self, field: &FieldPlan, mut ahead: Cursor<'_>) -> Result<bool, Failure> {
+        let Kind::Enum(id) = field.kind else {
+            return Ok(false);
+        };
+        if !field.is_singular() || ahead.peek()? != Token::String {
+            return Ok(false);
+        }
+        Ok(self.types.enums[id].number(&ahead.string()?).is_none())
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::{
     canonical,
-    encode::Encoder,
-    error::{Failure, RequestError, ResponseError},
+    encode::read_whole,
+    error::{RequestError, ResponseError},
     fields::All,
-    json::Cursor,
     plan::{MessageId, Types},
     response,
     schema::Schema,
@@ -58,12 +57,9 @@ impl<'s> Message<'s> {
     /// The text is not the JSON of such a message; `out` is left as it was.
     pub fn read_json(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), RequestError> {
         let start = out.len();
-        let mut read = || {
-            let mut encoder = Encoder::new(self.types, Cursor::new(json)?, &mut *out);
-            encoder.message(self.id, &[])?;
-            encoder.cursor.finish()
-        };
-        let read: Result<(), Failure> = read();
+        let read = read_whole(self.types, json, out, |encoder| {
+            encoder.message(self.id, &[])
+        });
         read.map_err(|failure| {
             out.truncate(start);
             *failure

@@ -9,7 +9,7 @@ use crate::{
     names::NameTable,
     options::Options,
     validate::Rules,
-    wire::{Tag, WireType},
+    wire::{self, Tag, WireType},
 };
 
 pub(crate) use build::build;
@@ -133,18 +133,29 @@ impl Types {
         &self.messages[id]
     }
 
-    /// Leaves one name to each field, where the options say so.
-    fn restrict_names(&mut self) {
-        if !self.options.json.strict_names {
+    /// Where the options say so, leaves one name to each field, or lets the proto names go first: what responses show is always
+    /// what requests mean by it.
+    fn choose_names(&mut self) {
+        let options = &self.options.json;
+        let (is_strict, shows_proto_names) =
+            (options.strict_names, options.preserve_proto_field_names);
+        if !is_strict && !shows_proto_names {
             return;
         }
-        let shows_proto_names = self.options.json.preserve_proto_field_names;
         for message in &mut self.messages {
-            let names = message.fields.iter().map(|field| match shows_proto_names {
-                true => &*field.name,
-                false => &*field.json_name,
+            let names = (0..).zip(&message.fields).map(|(index, field)| {
+                let names = [&*field.json_name, &*field.name];
+                (names, index)
             });
-            message.names = NameTable::new(names.zip(0..));
+            let shown = usize::from(shows_proto_names);
+            let first = names.clone().map(|(names, index)| (names[shown], index));
+            message.names = match is_strict {
+                true => NameTable::new(first),
+                false => {
+                    let second = names.map(|(names, index)| (names[1 - shown], index));
+                    NameTable::new(first.chain(second))
+                }
+            };
         }
     }
 
@@ -208,6 +219,23 @@ impl FieldPlan {
             WireType::Delimited
         } else {
             self.kind.wire_type()
+        }
+    }
+
+    /// Begins a value that is a message or a group, and returns where, for [`FieldPlan::close`].
+    pub(crate) fn open(&self, out: &mut Vec<u8>) -> usize {
+        self.tag.put(out);
+        match self.kind {
+            Kind::Group(_) => out.len(),
+            _ => wire::open(out),
+        }
+    }
+
+    /// Ends a value that [`FieldPlan::open`] has begun.
+    pub(crate) fn close(&self, at: usize, out: &mut Vec<u8>) {
+        match self.kind {
+            Kind::Group(_) => Tag::new(self.number, WireType::EndGroup).put(out),
+            _ => wire::close(out, at),
         }
     }
 

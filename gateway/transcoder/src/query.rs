@@ -127,7 +127,9 @@ fn bind_pair(
     let plus_is_space = options.plus_is_space || source == Source::Body;
     let invalid = |reason| RequestError::new(Rule::InvalidValue, reason);
     let key = percent::decode_query(pair.key, plus_is_space).map_err(invalid)?;
-    if is_system_parameter(&key) || options.ignored_query.iter().any(|name| **name == *key) {
+    let never_binds =
+        is_system_parameter(&key) || options.ignored_query.iter().any(|name| **name == *key);
+    if never_binds && source == Source::Query {
         return Ok(());
     }
     let value = percent::decode_query(pair.value, plus_is_space);
@@ -144,6 +146,8 @@ fn bind_pair(
     match target {
         Ok(target) => bindings.bind(target, &value, source),
         Err(failure) if failure.rule != Rule::UnknownField => Err(failure.in_field(&key)),
+        // In a form it may be a field like any other.
+        Err(_) if never_binds => Ok(()),
         Err(failure) => match options.unknown_query {
             UnknownQuery::Refuse => Err(failure.in_field(&key)),
             UnknownQuery::Ignore => Ok(()),

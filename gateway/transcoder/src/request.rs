@@ -17,6 +17,7 @@ pub(crate) use bindings::Bindings;
 pub use bindings::{BoundField, Source};
 pub use content::{Content, UnsupportedMediaType};
 pub(crate) use leaf::{Overlap, has_text_form, overlap, path_text};
+pub(crate) use protobuf::{check_defaults, copy as copy_around};
 
 pub(crate) fn encode(
     found: &Match<'_>,
@@ -44,12 +45,24 @@ pub(crate) fn encode(
 }
 
 /// A message of a stream behind the first one.
-pub(crate) fn encode_next(route: &Route, json: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+pub(crate) fn encode_next(
+    route: &Route,
+    content: Content,
+    message: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
     if route.body == Body::None || route.is_upload() {
-        let reason = "the method takes no JSON in its body";
+        let reason = "the method takes no messages in its body";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
-    body::put_json_value(route, &[], json, out)
+    match content {
+        Content::Json => body::put_json_value(route, &[], message, out),
+        Content::Protobuf => protobuf::put_value(route, message, out),
+        Content::Form => {
+            let reason = "a form is one message, and no stream of them";
+            Err(RequestError::new(Rule::UnexpectedBody, reason))
+        }
+    }
 }
 
 /// What path and query bind.

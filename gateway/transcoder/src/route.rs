@@ -96,6 +96,11 @@ impl Route {
         self.download.is_some()
     }
 
+    /// Whether the request body is any part of the request message. Where it is none, path and query are all of a message.
+    pub fn takes_body(&self) -> bool {
+        self.body != Body::None
+    }
+
     /// Appends a message of a client stream that is not the first: its JSON alone, as path and query bind to the first message.
     /// It is checked against the rules of `buf.validate` like the first.
     ///
@@ -106,8 +111,21 @@ impl Route {
         json: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
+        self.encode_stream_message_as(Content::Json, json, out)
+    }
+
+    /// [`Route::encode_stream_message`] for a message of another content type: forms are never streams.
+    ///
+    /// # Errors
+    /// As [`Route::encode_stream_message`].
+    pub fn encode_stream_message_as(
+        &self,
+        content: Content,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
         let start = out.len();
-        let encoded = request::encode_next(self, json, out);
+        let encoded = request::encode_next(self, content, message, out);
         self.checked(encoded, start, out)
     }
 

@@ -86,3 +86,18 @@ pub(crate) fn compile_with(body: &str, options: Options) -> Schema {
     let set = descriptor_set(&[("t.proto", source(body))]);
     Schema::compile_with(&set, options).unwrap()
 }
+
+/// As [`compile_with`], of a file of edition 2023 whose messages are all groups on the wire (`DELIMITED`).
+pub(crate) fn compile_delimited(body: &str, options: Options) -> Schema {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Set {
+        #[prost(bytes = "vec", repeated, tag = "1")]
+        files: Vec<Vec<u8>>,
+    }
+    let set = descriptor_set(&[("t.proto", source(body))]);
+    let mut set: Set = prost::Message::decode(&*set).unwrap();
+    let file = set.files.last_mut().unwrap();
+    // Of what comes twice, the last counts: `syntax`, `edition`, and `options.features` with implicit presence.
+    file.extend(b"\x62\x08editions\x70\xe8\x07\x42\x07\x92\x03\x04\x08\x02\x28\x02");
+    Schema::compile_with(&prost::Message::encode_to_vec(&set), options).unwrap()
+}

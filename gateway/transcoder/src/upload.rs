@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     error::{Failure, RequestError, ResponseError, Rule},
-    plan::{Kind, MessageId, Types},
+    plan::{FieldPlan, Kind, MessageId, Types},
     request::{self, Bindings},
     route::{Body, Match, Route},
     wire::{Read, Reader, Tag, WireType, put_delimited, put_varint},
@@ -18,7 +18,14 @@ const DATA: u32 = 2;
 /// Where the request message keeps the HttpBody: it is one, or a field of it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Upload {
-    field: Option<Tag>,
+    field: Option<Around>,
+}
+
+/// The tag of the field that the HttpBody is, and the tag behind it where it is a group (`DELIMITED` in editions).
+#[derive(Debug, Clone, Copy)]
+struct Around {
+    tag: Tag,
+    end: Option<Tag>,
 }
 
 /// Where the response message keeps the HttpBody.
@@ -33,10 +40,11 @@ pub(crate) fn plan(types: &Types, input: MessageId, body: &Body) -> Option<Uploa
         Body::Whole => is_http_body(types, input).then_some(Upload { field: None }),
         Body::Field(index) => {
             let field = &types.message(input).fields[index];
-            let is_body = field.is_singular()
-                && matches!(field.kind, Kind::Message(id) if is_http_body(types, id));
-            is_body.then_some(Upload {
-                field: Some(field.tag),
+            let is_group = matches!(field.kind, Kind::Group(_));
+            let end = is_group.then(|| Tag::new(field.number, WireType::EndGroup));
+            let tag = field.tag;
+            holds_http_body(types, field).then_some(Upload {
+                field: Some(Around { tag, end }),
             })
         }
     }
@@ -51,13 +59,15 @@ pub(crate) fn plan_response(
         None => is_http_body(types, output).then_some(Download { field: None }),
         Some(index) => {
             let field = &types.message(output).fields[index];
-            let is_body = field.is_singular()
-                && matches!(field.kind, Kind::Message(id) if is_http_body(types, id));
-            is_body.then_some(Download {
+            holds_http_body(types, field).then_some(Download {
                 field: Some(field.number),
             })
         }
     }
+}
+
+fn holds_http_body(types: &Types, field: &FieldPlan) -> bool {
+    field.is_singular() && field.message().is_some_and(|id| is_http_body(types, id))
 }
 
 fn is_http_body(types: &Types, id: MessageId) -> bool {
@@ -110,7 +120,11 @@ fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
     let Some(Upload { field: Some(field) }) = route.upload else {
         return put_delimited(out, tag, content);
     };
-    field.put(out);
+    field.tag.put(out);
+    if let Some(end) = field.end {
+        put_delimited(out, tag, content);
+        return end.put(out);
+    }
     put_varint(out, (1 + varint_len(content.len()) + content.len()) as u64);
     put_delimited(out, tag, content);
 }
@@ -136,12 +150,15 @@ pub(crate) fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str,
     };
     let mut reader = Reader::new(wire);
     while let Some((number, wire_type)) = reader.tag()? {
-        if (number, wire_type) != (field, WireType::Delimited) {
-            reader.skip(number, wire_type)?;
-            continue;
+        let before = wire.len() - reader.rest.len();
+        match wire_type {
+            WireType::Delimited if number == field => {
+                let content = reader.delimited()?;
+                found.read(content, wire.len() - reader.rest.len() - content.len())?;
+            }
+            WireType::StartGroup if number == field => found.read(reader.group(number)?, before)?,
+            _ => reader.skip(number, wire_type)?,
         }
-        let content = reader.delimited()?;
-        found.read(content, wire.len() - reader.rest.len() - content.len())?;
     }
     found.finish()
 }

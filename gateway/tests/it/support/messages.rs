@@ -8,6 +8,16 @@ pub(crate) struct GreetRequest {
     pub(crate) name: String,
     #[prost(int32, tag = "2")]
     pub(crate) times: i32,
+    #[prost(int32, tag = "3")]
+    pub(crate) mood: i32,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) list: Option<List>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct List {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) names: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -16,6 +26,8 @@ pub(crate) struct GreetResponse {
     pub(crate) text: String,
     #[prost(map = "string, string", tag = "2")]
     pub(crate) metadata: HashMap<String, String>,
+    #[prost(int32, tag = "3")]
+    pub(crate) mood: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -72,7 +72,12 @@ impl Service<http::Request<Body>> for Stranger {
                 "Fetch" => Grpc::new(ProstCodec::default()).unary(Fetch, request).await,
                 "Chat" => {
                     Grpc::new(ProstCodec::default())
-                        .streaming(Chat, request)
+                        .streaming(Chat(stranger), request)
+                        .await
+                }
+                "Gather" => {
+                    Grpc::new(ProstCodec::default())
+                        .client_streaming(Gather(stranger), request)
                         .await
                 }
                 _ => Status::unimplemented(method).into_http(),
@@ -127,7 +132,11 @@ fn greeting(request: Request<GreetRequest>) -> Response<GreetResponse> {
     let (metadata, _, message) = request.into_parts();
     let metadata: HashMap<String, String> = headers(metadata.into_headers());
     let text = vec![format!("hello {}", message.name); message.times.max(1) as usize].join(", ");
-    Response::new(GreetResponse { text, metadata })
+    Response::new(GreetResponse {
+        text,
+        metadata,
+        mood: message.mood,
+    })
 }
 
 fn headers(headers: HeaderMap) -> HashMap<String, String> {
@@ -283,7 +292,7 @@ impl UnaryService<FetchRequest> for Fetch {
     }
 }
 
-struct Chat;
+struct Chat(Stranger);
 
 impl StreamingService<GreetRequest> for Chat {
     type Response = GreetResponse;
@@ -291,13 +300,92 @@ impl StreamingService<GreetRequest> for Chat {
     type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<GreetRequest>>) -> Self::Future {
-        let answers = request.into_inner().map(|message| {
-            let text = format!("hello {}", message?.name);
-            Ok(GreetResponse {
-                text,
-                ..Default::default()
-            })
-        });
+        let chatting = Chatting {
+            observed: self.0.observed.clone(),
+            end: "Chat torn",
+        };
+        let answers = futures::stream::try_unfold(
+            (request.into_inner(), chatting),
+            |(mut messages, mut chatting)| async move {
+                let Some(message) = messages.message().await? else {
+                    chatting.complete();
+                    return Ok(None);
+                };
+                if message.name == "nobody" {
+                    return Err(nobody());
+                }
+                let answer = GreetResponse {
+                    text: format!("hello {}", message.name),
+                    mood: message.mood,
+                    ..Default::default()
+                };
+                Ok(Some((answer, (messages, chatting))))
+            },
+        );
         async move { Ok(Response::new(answers.boxed())) }.boxed()
     }
+}
+
+/// Notes how a chat has ended.
+struct Chatting {
+    observed: Arc<Observed>,
+    end: &'static str,
+}
+
+impl Chatting {
+    fn complete(&mut self) {
+        self.end = "Chat complete";
+    }
+}
+
+impl Drop for Chatting {
+    fn drop(&mut self) {
+        self.observed.note(self.end);
+    }
+}
+
+struct Gather(Stranger);
+
+impl ClientStreamingService<GreetRequest> for Gather {
+    type Response = GreetResponse;
+    type Future = BoxFuture<'static, Result<Response<GreetResponse>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<GreetRequest>>) -> Self::Future {
+        let observed = self.0.observed.clone();
+        async move {
+            let outcome = gather(&observed, request.into_inner()).await;
+            observed.note(if outcome.is_ok() {
+                "Gather complete"
+            } else {
+                "Gather torn"
+            });
+            let text = outcome?.join(" ");
+            Ok(Response::new(GreetResponse {
+                text,
+                ..Default::default()
+            }))
+        }
+        .boxed()
+    }
+}
+
+/// The first messages, each as `name*times`, or as the names in its list.
+async fn gather(
+    observed: &Observed,
+    mut messages: Streaming<GreetRequest>,
+) -> Result<Vec<String>, Status> {
+    let mut gathered = Vec::new();
+    while let Some(message) = messages.message().await? {
+        observed.permits.acquire().await.unwrap().forget();
+        let names = message.list.iter().flat_map(|list| &list.names);
+        let bytes: usize = names.map(String::len).sum();
+        observed.stored.fetch_add(bytes as u64, Ordering::SeqCst);
+        gathered.push(match message.list {
+            Some(list) => list.names.join("+"),
+            None if message.name == "refused" => return Err(Status::permission_denied("not you")),
+            None => format!("{}*{}", message.name, message.times),
+        });
+        gathered.truncate(10);
+    }
+    Ok(gathered)
 }

@@ -140,3 +140,29 @@ fn what_is_unknown_may_be_ignored() {
         assert!(!echo(&lenient, body).starts_with('{'), "{body}");
     }
 }
+
+#[test]
+fn a_name_means_to_requests_what_responses_show_by_it() {
+    let proto = "message In { string foo = 1 [json_name = \"bar\"]; int32 x = 2; int32 y = 3; string bar = 4 [json_name = \"baz\"]; }";
+    for (preserve_proto_field_names, first, last) in [(false, "bar", "baz"), (true, "foo", "bar")] {
+        let json = JsonOptions {
+            preserve_proto_field_names,
+            ..JsonOptions::default()
+        };
+        let options = Options {
+            json,
+            ..Options::default()
+        };
+        let schema = crate::testing::compile_with(proto, options);
+        let message = schema.message("t.In").unwrap();
+        for (name, tag) in [(first, 0x0a), (last, 0x22)] {
+            let mut wire = Vec::new();
+            let json = format!("{{\"x\":0,\"{name}\":\"v\"}}");
+            message.read_json(json.as_bytes(), &mut wire).unwrap();
+            assert_eq!(wire, [tag, 1, b'v']);
+            let mut json = Vec::new();
+            message.write_json(&wire, &mut json).unwrap();
+            assert_eq!(json, format!("{{\"{name}\":\"v\"}}").into_bytes());
+        }
+    }
+}

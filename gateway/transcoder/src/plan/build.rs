@@ -34,7 +34,7 @@ pub(crate) fn build(pool: &Pool, options: Options) -> Types {
         rules: Rules::default(),
     };
     types.choose_keys();
-    types.restrict_names();
+    types.choose_names();
     types
 }
 

@@ -2,7 +2,7 @@
 
 use super::bindings::{Bindings, Claim, claims_on, settle};
 use crate::{
-    encode::{Encoder, Pin},
+    encode::{Encoder, Pin, read_whole},
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     limits::MAX_BODY_VALUES,
@@ -22,8 +22,10 @@ pub(super) fn put_json(
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     let route = bindings.route;
-    if may_yield(route) {
-        let cursor = Cursor::new(if is_blank(body) { b"{}" } else { body })?;
+    // A body that is not UTF-8 is left to the encoder, which finds out where.
+    if may_yield(route)
+        && let Ok(cursor) = Cursor::new(if is_blank(body) { b"{}" } else { body })
+    {
         bindings.yield_to(|claims| mark_body(route, cursor, claims))?;
     }
     bindings.write(out);
@@ -72,10 +74,8 @@ fn read(
     read: impl FnOnce(&mut Encoder<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     check_values(body)?;
-    let cursor = Cursor::new(if is_blank(body) { b"{}" } else { body })?;
-    let mut encoder = Encoder::new(types, cursor, out);
-    read(&mut encoder)?;
-    encoder.cursor.finish()
+    let text = if is_blank(body) { b"{}" } else { body };
+    read_whole(types, text, out, read)
 }
 
 fn is_blank(body: &[u8]) -> bool {

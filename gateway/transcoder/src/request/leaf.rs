@@ -11,11 +11,10 @@ use crate::{
 /// Scalars, and the messages whose JSON form is one string, number or boolean: what a segment of a path can carry.
 pub(crate) fn has_text_form(types: &Types, kind: Kind) -> bool {
     match kind {
-        Kind::Message(id) => matches!(
+        Kind::Message(id) | Kind::Group(id) => matches!(
             types.message(id).shape,
             Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper
         ),
-        Kind::Group(_) => false,
         _ => true,
     }
 }
@@ -29,7 +28,7 @@ pub(super) fn has_parameter_form(types: &Types, kind: Kind) -> bool {
             Shape::Struct | Shape::Value | Shape::ListValue | Shape::Empty
         )
     };
-    has_text_form(types, kind) || matches!(kind, Kind::Message(id) if is_json(id))
+    has_text_form(types, kind) || matches!(kind, Kind::Message(id) | Kind::Group(id) if is_json(id))
 }
 
 /// Appends tag and value of the field; nothing where the text is the default of a field without presence.
@@ -42,6 +41,11 @@ pub(super) fn put_leaf(
     let start = out.len();
     // One element of a packed field is written as one element: readers take both forms.
     wire::Tag::new(field.number, field.kind.wire_type()).put(out);
+    if let Kind::Group(id) = field.kind {
+        put_message(types, id, text, out)?;
+        field.close(start, out);
+        return Ok(());
+    }
     let is_default = put_value(types, field.kind, text, out)?;
     if is_default && field.label == Label::Implicit {
         out.truncate(start);
@@ -151,18 +155,11 @@ pub(super) fn put_nested(
     let parents = fields.len().saturating_sub(1);
     let mut ends = Vec::with_capacity(parents);
     for field in chain(types, input, fields).take(parents) {
-        field.tag.put(out);
-        ends.push(match field.kind {
-            Kind::Group(_) => Err(field.number << 3 | wire::WireType::EndGroup as u32),
-            _ => Ok(wire::open(out)),
-        });
+        ends.push((field, field.open(out)));
     }
     out.extend_from_slice(leaf);
-    for end in ends.into_iter().rev() {
-        match end {
-            Ok(at) => wire::close(out, at),
-            Err(tag) => wire::put_varint(out, u64::from(tag)),
-        }
+    for (field, at) in ends.into_iter().rev() {
+        field.close(at, out);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     error::{Failure, RequestError, ResponseError, Rule},
     limits::{MAX_BODY_VALUES, MAX_DEPTH},
     plan::{FieldPlan, Kind, Label, MessageId, Types},
-    route::Body,
+    route::{Body, Route},
     wire::{self, Read, Reader, WireType},
 };
 
@@ -21,50 +21,83 @@ pub(super) fn put(
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     let route = bindings.route;
-    let (types, input) = (&*route.types, route.method.input);
-    let field = match route.body {
-        Body::Field(index) => Some(index),
-        _ => None,
-    };
-    let plan = field.map(|index| &types.message(input).fields[index]);
-    let id = match plan {
-        None => input,
-        Some(field) => match field.kind {
-            Kind::Message(id) if field.is_singular() => id,
-            _ => {
-                let reason = "a protobuf body can only be a message";
-                let failure = RequestError::new(Rule::InvalidValue, reason);
-                return Err(failure.in_field(&field.json_name));
+    let types = &*route.types;
+    let id = check(route, body)?;
+    if may_yield(route) {
+        bindings.yield_to(|claims| match route.body {
+            Body::Field(field) => {
+                let below = settle(claims_on(claims, 0, field), 0);
+                mark(types, id, body, 1, below)
             }
-        },
-    };
-    let named = |failure: Failure| match plan {
-        Some(field) => failure.in_field(&field.json_name),
-        None => failure,
-    };
+            _ => mark(types, id, body, 0, claims),
+        })?;
+    }
+    bindings.write(out);
+    put_checked(route, id, &bindings.pins(), body, out)
+}
+
+/// Writes the body alone.
+pub(super) fn put_value(route: &Route, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    let id = check(route, body)?;
+    put_checked(route, id, &[], body, out)
+}
+
+/// The type of the body, which is one of its messages.
+fn check(route: &Route, body: &[u8]) -> Result<MessageId, Failure> {
+    let (types, input) = (&*route.types, route.method.input);
     let mut checker = Checker {
         types,
         whole: body.len(),
         fields: 0,
     };
-    checker.message(id, body, 0).map_err(named)?;
-    if may_yield(route) {
-        bindings.yield_to(|claims| match field {
-            Some(field) => mark(types, id, body, 1, settle(claims_on(claims, 0, field), 0)),
-            None => mark(types, id, body, 0, claims),
-        })?;
-    }
-    bindings.write(out);
-    let pins = bindings.pins();
-    match (plan, field) {
-        (Some(plan), Some(field)) => {
-            let pins: Vec<Pin<'_>> = strip(pins.iter(), field).collect();
-            plan.tag.put(out);
-            let at = wire::open(out);
-            copy(types, id, body, &pins, out).map_err(named)?;
-            wire::close(out, at);
+    let Body::Field(index) = route.body else {
+        return checker.message(input, body, 0).map(|()| input);
+    };
+    let field = &types.message(input).fields[index];
+    let checked = match field.message().filter(|_| field.is_singular()) {
+        Some(id) => checker.message(id, body, 0).map(|()| id),
+        None => {
+            let reason = "a protobuf body can only be a message";
+            Err(RequestError::new(Rule::InvalidValue, reason))
         }
-        _ => copy(types, id, body, &pins, out)?,
+    };
+    checked.map_err(|failure| failure.in_field(&field.json_name))
+}
+
+fn put_checked(
+    route: &Route,
+    id: MessageId,
+    pins: &[Pin<'_>],
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let types = &*route.types;
+    let Body::Field(index) = route.body else {
+        return copy(types, id, body, pins, out);
+    };
+    let field = &types.message(route.method.input).fields[index];
+    let pins: Vec<Pin<'_>> = strip(pins.iter(), index).collect();
+    let at = field.open(out);
+    copy(types, id, body, &pins, out).map_err(|failure| failure.in_field(&field.json_name))?;
+    field.close(at, out);
+    Ok(())
+}
+
+/// Refuses a message without a field that the path has set, where its absence is a value of its own.
+pub(crate) fn check_defaults(
+    types: &Types,
+    id: MessageId,
+    wire: &[u8],
+    pins: &[Pin<'_>],
+) -> Result<(), Failure> {
+    for pin in pins.iter().filter(|p| !p.is_silent && !p.wire.is_empty()) {
+        let [index] = pin.fields else { continue };
+        let field = &types.message(id).fields[*index];
+        let is_there = |item: Read<Item<'_>>| item.is_ok_and(|item| item.index == Some(*index));
+        if field.label == Label::Implicit && !fields(types, id, wire).any(is_there) {
+            let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
+            return Err(failure.in_field(&field.json_name));
+        }
     }
     Ok(())
 }
@@ -235,7 +268,7 @@ fn mark(
 }
 
 /// Appends a message that has been checked, without the fields that are pinned; a different value of one is a conflict.
-fn copy(
+pub(crate) fn copy(
     types: &Types,
     id: MessageId,
     wire: &[u8],
@@ -295,16 +328,9 @@ fn copy_field(
             let Some(id) = field.message() else {
                 return Ok(());
             };
-            field.tag.put(out);
-            if item.wire_type == WireType::StartGroup {
-                copy(types, id, item.content, inner, out)?;
-                let end = field.number << 3 | WireType::EndGroup as u32;
-                wire::put_varint(out, u64::from(end));
-                return Ok(());
-            }
-            let at = wire::open(out);
+            let at = field.open(out);
             copy(types, id, item.content, inner, out)?;
-            wire::close(out, at);
+            field.close(at, out);
             Ok(())
         }
     }
@@ -324,6 +350,11 @@ fn canonical(field: &FieldPlan, item: &Item<'_>) -> Vec<u8> {
             wire::put_varint(&mut wire, item.content.len() as u64);
             wire.extend_from_slice(item.content);
             item.content.is_empty()
+        }
+        WireType::StartGroup => {
+            wire.extend_from_slice(item.content);
+            field.close(0, &mut wire);
+            false
         }
         _ => {
             wire.extend_from_slice(item.content);

@@ -1,6 +1,7 @@
 //! Path, query and body together: what each may set, and what they may not contradict.
 
 mod content;
+mod messages;
 mod options;
 
 use crate::{

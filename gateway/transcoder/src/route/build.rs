@@ -1,6 +1,9 @@
 //! Collects routes and lays them out as tables for the search.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     Route,
@@ -20,6 +23,8 @@ struct Growing {
     star: Option<usize>,
     glob: Option<usize>,
     routes: Vec<(Arc<Route>, Place)>,
+    /// Which of the routes has a verb and a method.
+    numbers: HashMap<(Option<Box<str>>, http::Method), usize>,
 }
 
 // === impl RouterBuilder ===
@@ -39,17 +44,18 @@ impl RouterBuilder {
         for segment in &route.template.segments {
             at = self.child(at, segment);
         }
-        let rival = self.nodes[at].routes.iter().find(|(other, _)| {
-            other.template.verb == route.template.verb && other.http_method == route.http_method
-        });
-        if let Some((other, place)) = rival {
+        let node = &mut self.nodes[at];
+        let next = node.routes.len();
+        let key = (route.template.verb.clone(), route.http_method.clone());
+        let known = *node.numbers.entry(key).or_insert(next);
+        if let Some((other, place)) = node.routes.get(known) {
             let line = place.line.map_or(String::new(), |line| format!(":{line}"));
             return Err(format!(
                 "{} {:?} is ambiguous with {:?} of {} in {}{line}",
                 route.http_method, route.text, other.text, place.element, place.file
             ));
         }
-        self.nodes[at].routes.push((Arc::new(route), place.clone()));
+        node.routes.push((Arc::new(route), place.clone()));
         Ok(())
     }
 
@@ -87,14 +93,12 @@ impl RouterBuilder {
                 Link::Glob => tables.nodes[parent as usize].glob = at,
             }
             node.others = tables.leaves.len() as u32;
-            for (index, (route, _)) in source.routes.iter().enumerate() {
-                let leaf = tables.leaf(route);
-                if index == 0 {
-                    node.leaf = leaf;
-                } else {
-                    tables.leaves.push(leaf);
-                    node.more += 1;
-                }
+            let mut leaves: Vec<Leaf> = source.routes.iter().map(|(r, _)| tables.leaf(r)).collect();
+            leaves.sort_by_key(|leaf| leaf.verb);
+            if let Some((first, others)) = leaves.split_first() {
+                node.leaf = *first;
+                node.more = others.len() as u32;
+                tables.leaves.extend_from_slice(others);
             }
             tables.nodes.push(node);
             // The last one pushed is laid out next to its parent.

@@ -75,7 +75,7 @@ impl Router {
             Ok(found) if self.trailing_slash == TrailingSlash::Ignore => Ok(found),
             // No template matches an empty segment: `//host`, which browsers take for an authority, can't be a location.
             Ok(_) => Err(RouteError::Redirect {
-                location: shorter.to_owned(),
+                location: as_location(shorter),
             }),
             Err(_) => Err(refusal),
         }
@@ -83,18 +83,19 @@ impl Router {
 
     fn find_exactly<'a>(&'a self, method: &Method, path: &'a str) -> Result<Match<'a>, RouteError> {
         let readings = self.readings(path)?;
-        let find = |method| {
-            let code = self.tables.methods.iter().position(|known| known == method);
-            let any = self
-                .tables
-                .methods
-                .iter()
-                .position(|known| known.as_str() == "*");
-            self.find_as(code, any, &readings)
+        let code = |name: &str| {
+            let methods = &self.tables.methods;
+            methods.iter().position(|known| known.as_str() == name)
         };
-        let found = match find(method)? {
-            None if *method == Method::HEAD => find(&Method::GET)?,
-            found => found,
+        let find = |method, any| self.find_as(method, any, &readings);
+        let found = if *method == Method::HEAD {
+            // A rule for every method is no rule for HEAD: what GET finds is what HEAD tells about.
+            match code("HEAD").map(|own| find(Some(own), None)).transpose()? {
+                Some(Some(own)) => Some(own),
+                _ => find(code("GET"), code("*"))?,
+            }
+        } else {
+            find(code(method.as_str()), code("*"))?
         };
         match found {
             Some(found) => Ok(found),
@@ -210,6 +211,19 @@ impl Router {
         }
         steps
     }
+}
+
+/// A path as a `Location` carries it (RFC 3986): browsers take a raw backslash for a slash, and `/\\host` for another host.
+fn as_location(path: &str) -> String {
+    let mut location = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte) {
+            location.push(char::from(byte));
+        } else {
+            location.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    location
 }
 
 // === impl Walk ===

@@ -147,10 +147,13 @@ impl Tables {
 // === impl Leaves ===
 
 impl<'t> Leaves<'t> {
-    /// Those of one verb, or those without.
+    /// Those of one verb, or those without. They are sorted by verb: a path may have thousands.
     pub(super) fn of(self, verb: u32) -> impl Iterator<Item = &'t Leaf> + Clone {
-        let all = self.first.into_iter().chain(self.others);
-        all.filter(move |leaf| leaf.verb == verb)
+        let start = self.others.partition_point(|leaf| leaf.verb < verb);
+        let (_, others) = self.others.split_at(start);
+        let others = others.iter().take_while(move |leaf| leaf.verb == verb);
+        let first = self.first.filter(|leaf| leaf.verb == verb);
+        first.into_iter().chain(others)
     }
 }
 

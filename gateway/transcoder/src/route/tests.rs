@@ -306,6 +306,61 @@ fn slash_at_the_end_may_redirect_or_be_ignored() {
 }
 
 #[test]
+fn redirects_stay_on_their_host() {
+    let options = HttpOptions {
+        trailing_slash: TrailingSlash::Redirect,
+        ..HttpOptions::default()
+    };
+    let schema = with(options, &["/{a}", "/x/{a=**}"]);
+    // Browsers take a backslash for a slash, and two slashes for the start of a host; they drop tabs.
+    for (path, expected) in [
+        ("/\\host.example/", "/%5Chost.example"),
+        ("/\t\\host.example/", "/%09%5Chost.example"),
+        ("/x/a%2Fb/ä/", "/x/a%2Fb/%C3%A4"),
+    ] {
+        let location = expected.to_owned();
+        let refusal = schema.route(&Method::GET, path).unwrap_err();
+        assert_eq!(refusal, RouteError::Redirect { location });
+    }
+}
+
+#[test]
+fn head_takes_its_own_rule_or_that_of_get() {
+    let any = |path: &str| format!("custom: {{ kind: \"*\" path: \"{path}\" }}");
+    let found = |rules: &[&str], path| {
+        let schema = schema(rules);
+        let found = schema.route(&Method::HEAD, path).unwrap();
+        found.route.http_method.to_string()
+    };
+    let rules = [&*any("/a"), "get: \"/a\"", &any("/b")];
+    assert_eq!(found(&rules, "/a"), "GET");
+    assert_eq!(found(&rules, "/b"), "*");
+    let own = "custom: { kind: \"HEAD\" path: \"/{a}\" }";
+    assert_eq!(found(&[&any("/a"), "get: \"/a\"", own], "/a"), "HEAD");
+    assert_eq!(found(&[&any("/a/b"), own], "/a/b"), "*");
+}
+
+#[test]
+fn verbs_and_methods_of_one_path_are_told_apart_however_many_there_are() {
+    let mut rules = vec!["get: \"/a\"".to_owned(), "post: \"/a\"".to_owned()];
+    for number in (0..50).rev() {
+        rules.push(format!("get: \"/a:v{number}\""));
+        rules.push(format!("post: \"/a:v{number}\""));
+    }
+    let schema = schema(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+    for number in 0..50 {
+        let path = format!("/a:v{number}");
+        for method in ["GET", "POST"] {
+            assert_eq!(route(&schema, method, &path), path);
+        }
+        assert_eq!(route(&schema, "PUT", &path), "405 [GET, HEAD, POST]");
+    }
+    assert_eq!(route(&schema, "GET", "/a"), "/a");
+    assert_eq!(route(&schema, "GET", "/a:v50"), NONE);
+    assert_eq!(route(&schema, "DELETE", "/a"), "405 [GET, HEAD, POST]");
+}
+
+#[test]
 fn strict_verbs_match_nothing_unless_registered() {
     let http = HttpOptions {
         strict_verbs: true,

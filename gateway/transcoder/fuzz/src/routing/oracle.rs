@@ -269,7 +269,10 @@ pub(crate) fn answer(rules: &[Rule], patterns: &[Pattern], method: &str, path: &
         .flatten()
     {
         let mut ways = ways(rules, patterns, &segments);
-        ways.retain(|(rank, rule, _)| rules[*rule].method == method || rank.is_any_method);
+        // A rule for every method is none for HEAD, which takes that of GET.
+        ways.retain(|(rank, rule, _)| {
+            rules[*rule].method == method || (rank.is_any_method && method != "HEAD")
+        });
         ways.sort();
         if let Some((_, rule, segments)) = ways.first() {
             let segments: Vec<&str> = segments.iter().map(String::as_str).collect();

@@ -338,6 +338,28 @@ fn path_and_query_bind_to_the_first_message_of_a_stream() {
     let mute = schema.route(&http::Method::GET, "/mute").unwrap();
     let error = mute.route().encode_stream_message(b"{}", &mut Vec::new());
     assert_eq!(error.unwrap_err().rule, Rule::UnexpectedBody);
+    assert!(!mute.route().takes_body());
+}
+
+#[test]
+fn messages_of_a_stream_may_be_protobuf() {
+    let schema = schema();
+    for (path, next, expected) in [
+        ("/stream/n", &b"\x0a\x01m"[..], r#"{"name":"m"}"#),
+        ("/chat", b"\x0a\x01m", r#"{"book":{"name":"m"}}"#),
+    ] {
+        let found = schema.route(&http::Method::POST, path).unwrap();
+        let route = found.route();
+        assert!(route.takes_body());
+        let (mut wire, mut json) = (Vec::new(), Vec::new());
+        route
+            .encode_stream_message_as(Content::Protobuf, next, &mut wire)
+            .unwrap();
+        route.write_response(&wire, &mut json).unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), expected);
+        let torn = route.encode_stream_message_as(Content::Protobuf, b"\x0a", &mut wire);
+        assert_eq!(torn.unwrap_err().rule, Rule::Protobuf);
+    }
 }
 
 #[test]
