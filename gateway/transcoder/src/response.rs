@@ -175,6 +175,8 @@ impl<'t> Decoder<'t> {
             }
             self.out.truncate(start);
             self.is_gathering = true;
+            // Whatever the first look left behind is looked at again.
+            self.has_stray = false;
         }
         self.gathered(plan, wire, depth, select)
     }

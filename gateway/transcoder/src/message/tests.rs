@@ -255,7 +255,7 @@ fn a_closed_enum_takes_no_number_without_a_name() {
 fn of_values_in_one_map_entry_the_last_decides_whether_a_closed_enum_has_it() {
     let schema = closed(Options::default());
     let message = schema.message("t.M").unwrap();
-    let cases: [(&[u8], &str); 4] = [
+    let cases: [(&[u8], &str); 5] = [
         (
             &[0x22, 7, 0x0a, 1, b'a', 0x10, 3, 0x10, 1],
             r#"{"map":{"a":"ONE"}}"#,
@@ -265,6 +265,11 @@ fn of_values_in_one_map_entry_the_last_decides_whether_a_closed_enum_has_it() {
         (
             &[0x22, 5, 0x0a, 1, b'a', 0x10, 3, 0x22, 3, 0x0a, 1, b'b'],
             r#"{"map":{"b":"ONE"}}"#,
+        ),
+        // Nor does it take from a list what another entry with its key makes be read again.
+        (
+            &[0x22, 5, 0x0a, 1, b'a', 0x10, 3, 0x22, 0, 0x22, 0, 0x10, 2],
+            r#"{"many":["TWO"],"map":{"":"ONE"}}"#,
         ),
         // Behind such an entry nothing is lost.
         (
