@@ -63,7 +63,7 @@ async fn grpcurl_lists_describes_and_calls_every_service() -> Result<()> {
         .unwrap_err()
         .to_string();
     assert!(
-        refused.contains("InvalidArgument") && refused.contains("request_id"),
+        refused.contains("InvalidArgument") && refused.contains("requestId"),
         "{refused}"
     );
     let order = json!({
