@@ -42,10 +42,12 @@ pub struct Validated {
 pub fn rules(effort: Effort) -> Result<Validated> {
     let descriptors = compile(include_str!("../../proto/bench/v1/ruled.proto"))?;
     let schema = |enforce| {
-        let mut options = Options::default();
-        options.validation = ValidationOptions {
-            enforce,
-            ..ValidationOptions::default()
+        let options = Options {
+            validation: ValidationOptions {
+                enforce,
+                ..ValidationOptions::default()
+            },
+            ..Options::default()
         };
         Schema::compile_with(&descriptors, options)
     };
