@@ -65,6 +65,18 @@ impl Choice {
     }
 }
 
+// === impl Root ===
+
+impl Root {
+    /// Whether closed enums and message sets may be in it, by its own type or by that of an Any: other implementations read
+    /// neither as the guides say.
+    pub(crate) fn is_beyond_others(self, input: &[u8]) -> bool {
+        const PACKAGE: &[u8] = b"strict.";
+        let has_name = input.windows(PACKAGE.len()).any(|part| part == PACKAGE);
+        has_name || self.message.as_bytes().starts_with(PACKAGE)
+    }
+}
+
 // === impl Style ===
 
 impl Style {
