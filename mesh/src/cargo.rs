@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::home::Home;
+use crate::os::said;
 
 /// Cargo, at the root of the workspace; the one that runs us, if one does.
 pub fn command(home: &Home) -> Command {
@@ -85,18 +86,10 @@ fn run(mut build: Command) -> Result<()> {
 /// # Errors
 /// When Cargo can't describe the workspace.
 pub fn product_leaks(home: &Home) -> Result<Vec<String>> {
-    let output = command(home)
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+    let mut cargo = command(home);
+    let text = said(cargo.args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: Metadata =
-        serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata says")?;
+        serde_json::from_str(&text).context("cannot read what cargo metadata says")?;
     Ok(leaks(&metadata, home.checkout()))
 }
 

@@ -1,9 +1,12 @@
-//! What the operating system is asked for: identities of processes, signals, and the account that Postgres runs under.
+//! What the operating system is asked for: what programs say, identities of processes, signals, and the account that Postgres
+//! runs under.
 
 use std::io;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, geteuid, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +54,22 @@ impl Identity {
             let _ = send(self.pid, signal);
         }
     }
+}
+
+/// Runs a program to its end and returns what it has printed.
+///
+/// # Errors
+/// When it can't be started, or fails: with what it has said about that on stderr.
+pub(crate) fn said(command: &mut Command) -> Result<String> {
+    let name = command.get_program().display().to_string();
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("{name} failed ({}): {}", output.status, stderr.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The user and group that a child runs under.

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::home::Home;
+use crate::os::said;
 use crate::ui::{self, Ui};
 use run::{Places, Run};
 
@@ -95,24 +96,11 @@ fn chosen(asked: &[String], known: &[String]) -> Result<Vec<String>> {
 }
 
 fn commit(home: &Home) -> Result<String> {
-    let output = Command::new("git")
-        .args([
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=40",
-            "--exclude=*",
-        ])
-        .current_dir(home.checkout())
-        .output()
-        .context("cannot run git")?;
-    if !output.status.success() {
-        bail!(
-            "git can't say what is checked out: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--abbrev=40"]);
+    git.arg("--exclude=*").current_dir(home.checkout());
+    let commit = said(&mut git).context("git can't say what is checked out")?;
+    Ok(commit.trim().to_owned())
 }
 
 fn table(report: &Report) -> String {

@@ -8,14 +8,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use super::secrets::{Secrets, password, write_private};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir, lock};
-use crate::os::{Account, Signal};
+use crate::os::{Account, Signal, said};
 use crate::probe::Probe;
 use crate::services::POSTGRES;
 use crate::supervise::Program;
@@ -102,20 +102,7 @@ fn run_initdb(
     if let Some(account) = Account::unprivileged() {
         initdb.uid(account.uid).gid(account.gid);
     }
-    let output = initdb.output().with_context(|| {
-        format!(
-            "cannot run {}",
-            engines.postgres_program("initdb").display()
-        )
-    })?;
-    if !output.status.success() {
-        bail!(
-            "initdb failed ({}): {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(())
+    said(&mut initdb).map(drop)
 }
 
 fn copy_dir(from: &Path, to: &Path) -> Result<()> {

@@ -5,11 +5,12 @@ mod validator;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::cargo;
 use crate::home::Home;
+use crate::os::said;
 use crate::ui::{self, Ui};
 use validator::{Outcome, Validator};
 
@@ -91,7 +92,7 @@ pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
 }
 
 /// The document of one source.
-fn write(home: &Home, program: &Path, source: &Source) -> Result<Vec<u8>> {
+fn write(home: &Home, program: &Path, source: &Source) -> Result<String> {
     let checkout = home.checkout();
     let mut files: Vec<String> = source.files.iter().map(ToString::to_string).collect();
     let root = source.includes.first().copied().unwrap_or_default();
@@ -101,14 +102,7 @@ fn write(home: &Home, program: &Path, source: &Source) -> Result<Vec<u8>> {
     let mut command = Command::new(program);
     command.current_dir(checkout).args([source.name, "1"]);
     command.args(source.includes).arg("--").args(files);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("no document of {}: {}", source.name, stderr.trim());
-    }
-    Ok(output.stdout)
+    said(&mut command).with_context(|| format!("no document of {}", source.name))
 }
 
 /// All proto files below a directory, by their path from there, sorted.

@@ -7,11 +7,12 @@ mod runner;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::cargo;
 use crate::home::Home;
+use crate::os::said;
 use crate::ui::{self, Ui};
 use outcome::Outcome;
 use runner::Runner;
@@ -72,26 +73,13 @@ fn compile(runner: &Runner, work: &Path) -> Result<PathBuf> {
         .arg(prefixed("--proto_path=", &runner.include))
         .arg(prefixed("--descriptor_set_out=", &set))
         .args(&files);
-    let output = protoc.output().context("cannot run protoc")?;
-    if !output.status.success() {
-        bail!(
-            "protoc failed ({}): {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+    said(&mut protoc)?;
     Ok(set)
 }
 
 /// The runner would wait long for a testee that ends at once, and not say why it did.
 fn starts(testee: &Path, set: &Path) -> Result<()> {
-    let mut idle = Command::new(testee);
-    let output = idle.arg(set).stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("cannot run {}", testee.display()))?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
+    said(Command::new(testee).arg(set).stdin(Stdio::null())).map(drop)
 }
 
 fn prefixed(option: &str, path: &Path) -> std::ffi::OsString {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo;
 use crate::home::Home;
+use crate::os::said;
 
 /// SanitizerCoverage as libFuzzer needs it (clang's `-fsanitize=fuzzer-no-link`), which stable compilers have too: counters of
 /// edges, where they are, and the operands of comparisons.
@@ -43,11 +44,7 @@ pub(super) fn build(home: &Home) -> Result<PathBuf> {
 /// The platform that we compile on and for.
 fn host() -> Result<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(compiler)
-        .arg("-vV")
-        .output()
-        .context("cannot run rustc")?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = said(Command::new(compiler).arg("-vV"))?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc does not say its host")?.to_owned())
 }

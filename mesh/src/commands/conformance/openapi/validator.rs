@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, create_dir, lock};
+use crate::os::said;
 use crate::ui::Ui;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -40,8 +41,8 @@ impl Validator {
         create_dir(&dir, 0o755)?;
         let _guard = lock(&dir.join("lock"))?;
         // Some packages are compiled for one version of Python.
-        let python =
-            said(python().args(["-c", "import sys; print(sys.implementation.cache_tag)"]))?;
+        let python = said(python().args(["-c", "import sys; print(sys.implementation.cache_tag)"]))
+            .context("the validator is written for Python")?;
         let packages = dir.join(format!("{NAME}-{version}-{}", python.trim()));
         if !packages.is_dir() {
             let step = ui.step(format!("fetching {NAME} {version}"));
@@ -90,18 +91,6 @@ fn install(work: &Path, content: &Path) -> Result<()> {
 
 fn python() -> Command {
     Command::new("python3")
-}
-
-/// What a program prints.
-fn said(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .context("cannot run python3, which the validator is written for")?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("python3 failed ({}): {}", output.status, stderr.trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::home::{Home, create_dir, lock};
+use crate::os::said;
 use crate::ui::Ui;
 
 /// The release of Debian that has glibc 2.38 or newer.
@@ -154,17 +155,4 @@ fn unpack(packages: &Path, into: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What a program prints.
-fn said(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {name}"))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("{name} failed ({}): {}", output.status, stderr.trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::engines::fetch::Lock;
 use crate::home::{Home, create_dir, lock};
+use crate::os::said;
 use crate::ui::Ui;
 
 const NAME: &str = "gapic-showcase";
@@ -107,12 +108,6 @@ fn build(module: &Path, program: &Path) -> Result<()> {
         "-o",
     ]);
     go.arg(program).arg("./cmd/gapic-showcase");
-    let output = go.output().context("cannot run go")?;
-    if !output.status.success() {
-        bail!(
-            "go cannot build gapic-showcase: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+    said(&mut go).context("go cannot build gapic-showcase")?;
     Ok(())
 }
