@@ -8,13 +8,18 @@ use crate::measure::{Allocated, Direction, Loaded, Routed, Speed, Streamed, Vali
 /// One object of the results.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
-#[allow(missing_docs)]
 pub enum Reading {
+    /// One message in one direction.
     Speed(Speed),
+    /// Allocations of one message.
     Allocated(Allocated),
+    /// Finding a route.
     Routed(Routed),
+    /// Checking the rules of one message.
     Validated(Validated),
+    /// A long stream.
     Streamed(Streamed),
+    /// Loading a schema.
     Loaded(Loaded),
 }
 
