@@ -5,6 +5,7 @@ use crate::{
     limits::MAX_DEPTH,
     occurrences::{ITEM, ITEM_MESSAGE, ITEM_TYPE, Occurrence, Unknown, collect},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Types},
+    scalar::unzigzag,
     wire::{self, Read, Reader, Tag, WireType, close, open, put_varint},
 };
 
@@ -309,7 +310,7 @@ fn sort_key<'w>(field: &FieldPlan, key: Option<Occurrence<'w>>) -> Read<Key<'w>>
     let value = match field.kind {
         Kind::Int32 | Kind::Int64 | Kind::Sfixed64 => i128::from(number as i64),
         Kind::Sfixed32 => i128::from(number as i32),
-        Kind::Sint32 | Kind::Sint64 => i128::from(number >> 1) ^ -i128::from(number & 1),
+        Kind::Sint32 | Kind::Sint64 => i128::from(unzigzag(number)),
         _ => i128::from(number),
     };
     Ok(Key::Number(value, number))

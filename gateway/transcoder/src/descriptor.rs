@@ -4,11 +4,6 @@
 //! Sources of the rules: `google/protobuf/descriptor.proto`, the language specifications of proto2, proto3 and editions, and
 //! the page on features of protobuf.dev.
 
-#![allow(
-    dead_code,
-    reason = "definitions keep what a set says of them, whether or not this build compiles something from it"
-)]
-
 mod declare;
 mod features;
 mod fields;
@@ -23,6 +18,7 @@ use std::sync::Arc;
 
 use crate::plan::{Kind, Label, MessageId};
 
+pub(crate) use declare::is_identifier;
 pub(crate) use features::{EnumType, Features, Utf8Validation};
 pub(crate) use load::load;
 pub(crate) use proto::RawOptions;

@@ -2,7 +2,6 @@
 
 mod repeated;
 mod scalars;
-mod seen;
 mod well_known;
 mod whole;
 
@@ -12,10 +11,10 @@ use crate::{
     json::{Cursor, Token},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
     request,
-    wire::{WireType, close, open, put_varint},
+    seen::Seen,
+    wire::{Tag, WireType, close, open},
 };
 
-pub(crate) use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
 pub(crate) use whole::read_whole;
 
 /// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
@@ -207,7 +206,7 @@ impl<'a> Encoder<'a> {
             return Ok(Next::Field(guess));
         }
         let key = self.cursor.key()?;
-        match plan.by_name(&key, usize::MAX) {
+        match plan.by_name(&key) {
             Some(index) => Ok(Next::Field(index)),
             None => self.unknown(&key, has_type).map(|()| Next::Unknown),
         }
@@ -314,8 +313,7 @@ impl<'a> Encoder<'a> {
             }
             Kind::Group(id) => {
                 self.inner(id, pins)?;
-                let end = field.number << 3 | WireType::EndGroup as u32;
-                put_varint(self.out, u64::from(end));
+                Tag::new(field.number, WireType::EndGroup).put(self.out);
                 Ok(Written::Value)
             }
             kind => self.scalar(kind),

@@ -244,12 +244,6 @@ impl ResponseError {
     }
 }
 
-impl From<Box<ResponseError>> for ResponseError {
-    fn from(error: Box<ResponseError>) -> Self {
-        *error
-    }
-}
-
 fn prepend(path: &mut String, element: &str) {
     if !path.is_empty() && !path.starts_with('[') {
         path.insert(0, '.');

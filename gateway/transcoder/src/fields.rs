@@ -199,7 +199,7 @@ impl<'a> Compiler<'a> {
     /// The index of a field and the message below it.
     fn resolve(&self, place: Place, name: &str) -> Option<(usize, Option<MessageId>)> {
         let plan = self.types.message(place.message?);
-        let index = plan.by_name(name, usize::MAX)?;
+        let index = plan.by_name(name)?;
         Some((index, message_below(self.types, plan.fields.get(index)?)))
     }
 

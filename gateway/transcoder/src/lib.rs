@@ -26,6 +26,7 @@ mod response;
 mod route;
 mod scalar;
 mod schema;
+mod seen;
 mod status;
 pub mod stream;
 mod template;

@@ -58,5 +58,8 @@ pub(crate) const MAX_OPENAPI_PARAMETERS: usize = MAX_QUERY_PAIRS;
 /// Messages within messages whose fields an OpenAPI document lists as query parameters.
 pub(crate) const MAX_OPENAPI_PARAMETER_DEPTH: usize = 8;
 
+/// Fields that are looked at for them: messages that hold each other many times over have more paths than anybody can list.
+pub(crate) const MAX_OPENAPI_PARAMETER_VISITS: usize = 8 * MAX_OPENAPI_PARAMETERS;
+
 /// Memory of the whole automaton of a pattern; larger ones are built state by state as texts ask for them.
 pub(crate) const MAX_PATTERN_TABLE_BYTES: usize = 64 * 1024;

@@ -56,7 +56,7 @@ impl Mask<'_> {
         while let Some(key) = cursor.next_key(is_first)? {
             is_first = false;
             // The body has been encoded before: a key that is unknown here was allowed to be ignored there.
-            let Some(index) = plan.by_name(&key, usize::MAX) else {
+            let Some(index) = plan.by_name(&key) else {
                 cursor.skip_value()?;
                 continue;
             };

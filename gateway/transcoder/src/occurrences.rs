@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::{
-    encode::Seen,
     error::ResponseError,
     plan::{EnumId, FieldPlan, Kind, Label, MessagePlan, Types},
+    seen::Seen,
     wire::{Read, Reader, WireType},
 };
 

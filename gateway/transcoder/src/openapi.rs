@@ -82,6 +82,7 @@ const METHODS: [http::Method; 8] = [
     http::Method::PATCH,
     http::Method::TRACE,
 ];
+
 /// One binding and the definitions behind it.
 struct Bound<'a> {
     route: &'a Arc<Route>,

@@ -35,9 +35,6 @@ pub(crate) struct MessagePlan {
     /// Sorted by number; extensions are among them under their name in brackets.
     pub(crate) fields: Vec<FieldPlan>,
     pub(crate) shape: Shape,
-    /// Fields 1 and 2 are a map's key and value.
-    #[allow(dead_code, reason = "for the writer of canonical bytes")]
-    pub(crate) is_map_entry: bool,
     /// Extensions are items of a group on the wire (`message_set_wire_format`).
     pub(crate) is_message_set: bool,
     names: NameTable,
@@ -72,7 +69,6 @@ pub(crate) struct FieldPlan {
     pub(crate) oneof: Option<u16>,
     pub(crate) is_extension: bool,
     /// proto2 `required`, or the feature `LEGACY_REQUIRED`.
-    #[allow(dead_code, reason = "for checks of presence")]
     pub(crate) is_required: bool,
     /// A string that the wire format refuses unless it is UTF-8. JSON never takes another.
     pub(crate) is_utf8_checked: bool,
@@ -185,12 +181,9 @@ impl Types {
 // === impl MessagePlan ===
 
 impl MessagePlan {
-    /// The field with this JSON name or proto name; `guess` is tried first, as callers mostly send fields in order.
-    pub(crate) fn by_name(&self, name: &str, guess: usize) -> Option<usize> {
-        match self.fields.get(guess) {
-            Some(field) if *field.json_name == *name => Some(guess),
-            _ => self.names.get(name),
-        }
+    /// The field with this JSON name or proto name, of which the options may leave only one.
+    pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
+        self.names.get(name)
     }
 
     #[inline]

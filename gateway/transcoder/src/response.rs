@@ -9,12 +9,12 @@ mod scalars;
 mod well_known;
 
 use crate::{
-    encode::Seen,
     error::ResponseError,
     fields::Select,
     limits::MAX_DEPTH,
     options::EmitDefaults,
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
+    seen::Seen,
     wire::{self, Read, Reader, WireType},
 };
 

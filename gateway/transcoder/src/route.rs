@@ -212,7 +212,7 @@ impl Route {
         &self,
         wire: &'w [u8],
     ) -> Result<(&'w str, std::ops::Range<usize>), ResponseError> {
-        Ok(upload::read_response(self, wire)?)
+        upload::read_response(self, wire).map_err(|error| *error)
     }
 }
 

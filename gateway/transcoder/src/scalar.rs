@@ -205,6 +205,12 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
+/// The signed integer that a `sint32` or `sint64` stands for on the wire.
+#[inline]
+pub(crate) fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 /// The integer that a JSON number denotes, exactly: `1.0`, `1e2` and `250e-1` are integers too.
 #[cold]
 fn integer(text: &str) -> Result<i128, &'static str> {

@@ -10,16 +10,14 @@ use std::{
 };
 
 use crate::{
-    descriptor::{self, MethodDef, Pool, ServiceDef},
+    descriptor::{self, MethodDef, Place, Pool, ServiceDef},
     error::{CompileError, Problem, RouteError},
-    options::HttpRule,
-    options::Options,
+    options::{HttpRule, Options},
     plan::{self, MessageId, Types},
     route::{Match, Route, Router, RouterBuilder},
     validate::{self, Validator},
 };
 
-pub(crate) use crate::descriptor::Place;
 pub(crate) use rules::HttpConfig;
 
 use bindings::Bindings;
@@ -73,7 +71,7 @@ pub enum Idempotency {
 // === impl Schema ===
 
 impl Schema {
-    /// Compiles an encoded `google.protobuf.FileDescriptorSet` (proto2, proto3, editions 2023 and 2024), imports included. The
+    /// Compiles an encoded `google.protobuf.FileDescriptorSet` (proto2, proto3, editions up to 2026), imports included. The
     /// well-known types may be left out, and files may come in any order.
     ///
     /// # Errors

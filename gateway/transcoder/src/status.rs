@@ -55,8 +55,9 @@ pub fn status_code_name(code: i32) -> &'static str {
 }
 
 impl Schema {
-    /// Appends `{"code":…,"message":…,"details":[…]}`. `details_bin` is the decoded `grpc-status-details-bin` trailer, an encoded
-    /// `google.rpc.Status` of which only the details are read. A detail that can't be shown keeps its type and its bytes.
+    /// Appends `{"code":…,"message":…,"details":[…]}`, the JSON of a `google.rpc.Status`. `details_bin` is the decoded
+    /// `grpc-status-details-bin` trailer, an encoded `google.rpc.Status` of which only the details are read. A detail that can't
+    /// be shown keeps its type and its bytes (base64, under `value`); `google.rpc.DebugInfo` is left out.
     pub fn write_status(
         &self,
         code: i32,

@@ -1,6 +1,6 @@
 //! The path template grammar of `google/api/http.proto`, parsed and normalised.
 
-use crate::percent;
+use crate::{descriptor::is_identifier, percent};
 
 /// A template: its segments, its variables as ranges of them, its verb.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,11 +179,6 @@ impl<'a> Parser<'a> {
         }
         Ok(decoded.into())
     }
-}
-
-fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

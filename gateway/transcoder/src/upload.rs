@@ -7,7 +7,7 @@ use crate::{
     plan::{FieldPlan, Kind, MessageId, Types},
     request::{self, Bindings},
     route::{Body, Match, Route},
-    wire::{Read, Reader, Tag, WireType, put_delimited, put_varint},
+    wire::{Read, Reader, Tag, WireType, put_delimited, put_varint, varint_len},
 };
 
 const HTTP_BODY: &str = "google.api.HttpBody";
@@ -125,14 +125,10 @@ fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
         put_delimited(out, tag, content);
         return end.put(out);
     }
-    put_varint(out, (1 + varint_len(content.len()) + content.len()) as u64);
+    // Known beforehand, so that a large chunk need not move; the tags of an HttpBody are one byte long.
+    let length = content.len() as u64;
+    put_varint(out, 1 + varint_len(length) as u64 + length);
     put_delimited(out, tag, content);
-}
-
-/// How many bytes a length takes on the wire; known beforehand, so that a large chunk need not move.
-fn varint_len(length: usize) -> usize {
-    let bits = usize::BITS - (length | 1).leading_zeros();
-    bits.div_ceil(7) as usize
 }
 
 /// Content type and place of the data in a response message. Of a field that comes twice, the last one counts.

@@ -6,7 +6,7 @@ use crate::{error::ResponseError, limits::MAX_DEPTH};
 
 pub(crate) use put::{
     CHUNK, Tag, chunk, close, close_wide, open, open_wide, put_delimited, put_prefix, put_varint,
-    put_window, put_word,
+    put_window, put_word, varint_len,
 };
 
 /// How a value is laid out on the wire.
@@ -166,6 +166,20 @@ impl<'a> Reader<'a> {
             WireType::Fixed32 => self.fixed32().map(drop),
             WireType::StartGroup => self.group(number).map(drop),
             WireType::EndGroup => Err(ResponseError::new("group ends without a start")),
+        }
+    }
+
+    /// The bytes of the value whose tag was just read: content without a length prefix or an end tag, a number as it stands.
+    pub(crate) fn value(&mut self, number: u32, wire_type: WireType) -> Read<&'a [u8]> {
+        match wire_type {
+            WireType::Delimited => self.delimited(),
+            WireType::StartGroup => self.group(number),
+            _ => {
+                let before = self.rest;
+                self.skip(number, wire_type)?;
+                let length = before.len() - self.rest.len();
+                Ok(before.get(..length).unwrap_or_default())
+            }
         }
     }
 

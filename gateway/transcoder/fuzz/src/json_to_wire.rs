@@ -9,6 +9,7 @@ use crate::{
         json::{Json, MAX_LEVELS},
         read::{self, *},
     },
+    text::{brackets, show},
     world::{Choice, Root, World},
 };
 
@@ -65,17 +66,6 @@ pub fn json_to_wire(data: &[u8]) {
         (Err(error), Ok(_)) => panic!("{} is refused: {error}", show(body)),
         (Ok(_), Err(reason)) => panic!("{} is taken, but: {reason}", show(body)),
     }
-}
-
-fn show(body: &[u8]) -> String {
-    body.escape_ascii().to_string()
-}
-
-/// No text is nested deeper than it has brackets that open.
-fn brackets(body: &[u8]) -> usize {
-    body.iter()
-        .filter(|byte| matches!(byte, b'{' | b'['))
-        .count()
 }
 
 /// An error says where in the text and in the message.

@@ -12,6 +12,7 @@ mod query;
 mod routing;
 mod splitters;
 mod template;
+mod text;
 mod wire_to_json;
 mod world;
 

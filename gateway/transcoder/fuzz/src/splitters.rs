@@ -6,6 +6,8 @@ use transcoder::{
     stream::{Format, Splitter},
 };
 
+use crate::text::{brackets, show};
+
 /// A message with its index and its offset.
 type Piece = (Vec<u8>, u64, u64);
 
@@ -67,10 +69,6 @@ pub fn splitters(data: &[u8]) {
             show(stream)
         ),
     }
-}
-
-fn show(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string()
 }
 
 /// Splits a stream that arrives in chunks of these lengths, over and over.
@@ -217,11 +215,4 @@ fn check_delimited(bound: usize, stream: &[u8], outcome: &Outcome) {
         "{}: {outcome:?}",
         show(stream)
     );
-}
-
-/// No text is nested deeper than it has brackets that open.
-fn brackets(text: &[u8]) -> usize {
-    text.iter()
-        .filter(|byte| matches!(byte, b'{' | b'['))
-        .count()
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     json_to_wire::levels,
     message::{Datum, Raw, Record, TOO_DEEP, is_of, occurrences, write},
+    text::show,
     world::{Choice, Root, Type, World},
 };
 
@@ -79,10 +80,6 @@ fn is_same(got: &Value, expected: &Value) -> bool {
         }
         (got, expected) => got == expected,
     }
-}
-
-fn show(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string()
 }
 
 /// The framings of streams rely on it.

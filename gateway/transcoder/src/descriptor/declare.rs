@@ -258,7 +258,7 @@ impl<'a> Declarer<'_, 'a> {
 }
 
 /// What the language calls `ident`: nothing else can be quoted, put in a path or shown without escaping.
-pub(super) fn is_identifier(name: &str) -> bool {
+pub(crate) fn is_identifier(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes
         .next()

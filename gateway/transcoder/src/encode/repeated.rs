@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Done, Encoder, FirstKeys, Written, has_duplicate_key};
+use super::{Done, Encoder, Written};
 use crate::{
     error::{Failure, Rule},
     plan::{FieldPlan, Kind, Label, MessageId},
     scalar,
+    seen::{FirstKeys, has_duplicate_key},
     wire::{close, close_wide, open, open_wide},
 };
 

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{Done, Encoder, FirstKeys, Written, invalid, seen::has_duplicate_key};
+use super::{Done, Encoder, Written, invalid};
 use crate::{
     error::Rule,
     json::Token,
     limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS},
     plan::{Kind, MessagePlan, Shape},
     scalar,
+    seen::{FirstKeys, has_duplicate_key},
     wire::{close, open, put_varint},
     wkt,
 };

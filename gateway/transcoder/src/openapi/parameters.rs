@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     descriptor::FieldDef,
-    limits::{MAX_OPENAPI_PARAMETER_DEPTH, MAX_OPENAPI_PARAMETERS},
+    limits::{MAX_OPENAPI_PARAMETER_DEPTH, MAX_OPENAPI_PARAMETER_VISITS, MAX_OPENAPI_PARAMETERS},
     plan::{Kind, MessageId, Shape},
     route::{Body, Route},
 };
@@ -23,7 +23,9 @@ struct Leaves<'r> {
     /// Field indices from the request to the message at hand, and their names.
     path: Vec<usize>,
     names: Vec<String>,
+    /// Fields looked at, whether a query can set them or not.
     visited: usize,
+    /// Whether a bound has kept some of them out.
     is_cut: bool,
 }
 
@@ -157,7 +159,7 @@ impl<'a> Document<'a> {
                 continue;
             };
             leaves.visited += 1;
-            if leaves.visited > 8 * MAX_OPENAPI_PARAMETERS
+            if leaves.visited > MAX_OPENAPI_PARAMETER_VISITS
                 || leaves.found.len() >= MAX_OPENAPI_PARAMETERS
             {
                 leaves.is_cut = true;

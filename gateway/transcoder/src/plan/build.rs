@@ -58,7 +58,6 @@ fn message(definition: &MessageDef, extensions: &[&FieldDef]) -> MessagePlan {
     MessagePlan {
         name: definition.name.clone(),
         shape: shape(&definition.name),
-        is_map_entry: definition.is_map_entry,
         is_message_set: definition.is_message_set,
         names: NameTable::new(json_names.chain(proto_names)),
         dense: dense(&fields),

@@ -6,11 +6,12 @@ use std::ops::Range;
 
 use super::leaf::{self, Overlap};
 use crate::{
-    encode::{Pin, key_of},
+    encode::Pin,
     error::{Failure, RequestError, Rule},
     options::{BindingConflict, DuplicateQuery},
     plan::{Kind, Label, MessageId, Types},
     route::{Body, Route},
+    seen::key_of,
     wire::Reader,
 };
 pub(crate) use target::Target;

@@ -163,7 +163,7 @@ fn mark_object(
     let mut is_first = true;
     while let Some(key) = cursor.next_key(is_first)? {
         is_first = false;
-        match types.message(id).by_name(&key, usize::MAX) {
+        match types.message(id).by_name(&key) {
             Some(index) => {
                 let claims = claims_on(claims, depth, index);
                 mark_value(types, (id, index), cursor, depth, claims)?;

@@ -113,6 +113,9 @@ fn put_value(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>) -> Result
 fn put_message(types: &Types, id: MessageId, text: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
     let plan = types.message(id);
     match plan.shape {
+        Shape::Timestamp => wkt::put_timestamp(text, out).map_err(invalid),
+        Shape::Duration => wkt::put_duration(text, out).map_err(invalid),
+        Shape::FieldMask => wkt::put_field_mask(text, out).map_err(invalid),
         Shape::Wrapper => {
             let start = out.len();
             plan.fields[0].tag.put(out);
@@ -134,9 +137,7 @@ fn put_message(types: &Types, id: MessageId, text: &str, out: &mut Vec<u8>) -> R
                 failure
             })
         }
-        _ => wkt::put_text(types, id, text, out)
-            .map(drop)
-            .map_err(invalid),
+        Shape::Object | Shape::Any => Err(invalid("a message can't be written as one parameter")),
     }
 }
 

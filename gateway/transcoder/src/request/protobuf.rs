@@ -51,11 +51,11 @@ fn check(route: &Route, body: &[u8]) -> Result<MessageId, Failure> {
         fields: 0,
     };
     let Body::Field(index) = route.body else {
-        return checker.message(input, body, 0).map(|()| input);
+        return checker.message(input, body, 0, 0).map(|()| input);
     };
     let field = &types.message(input).fields[index];
     let checked = match field.message().filter(|_| field.is_singular()) {
-        Some(id) => checker.message(id, body, 0).map(|()| id),
+        Some(id) => checker.message(id, body, 0, 0).map(|()| id),
         None => {
             let reason = "a protobuf body can only be a message";
             Err(RequestError::new(Rule::InvalidValue, reason))
@@ -119,7 +119,9 @@ fn strip<'p, 'a: 'p>(
 /// Looks through a message for what no reader would take.
 struct Checker<'t> {
     types: &'t Types,
+    /// Bytes of the body.
     whole: usize,
+    /// Fields met so far, known or not.
     fields: usize,
 }
 
@@ -127,11 +129,7 @@ struct Checker<'t> {
 
 impl Checker<'_> {
     /// `tail` is how many bytes of the body lie behind `wire`.
-    fn message(&mut self, id: MessageId, wire: &[u8], tail: usize) -> Result<(), Failure> {
-        self.nested(id, wire, tail, 0)
-    }
-
-    fn nested(
+    fn message(
         &mut self,
         id: MessageId,
         wire: &[u8],
@@ -167,14 +165,14 @@ impl Checker<'_> {
                 (Some(Kind::Message(inner)), WireType::Delimited) => {
                     let content = reader.delimited().map_err(syntax)?;
                     let tail = tail + reader.rest.len();
-                    self.nested(inner, content, tail, depth + 1)
+                    self.message(inner, content, tail, depth + 1)
                         .map_err(|failure| named(failure, field))?;
                 }
                 (Some(Kind::Group(inner)), WireType::StartGroup) => {
                     let start = reader.rest;
                     let content = reader.group(number).map_err(syntax)?;
                     let tail = tail + start.len() - content.len();
-                    self.nested(inner, content, tail, depth + 1)
+                    self.message(inner, content, tail, depth + 1)
                         .map_err(|failure| named(failure, field))?;
                 }
                 _ => reader.skip(number, wire_type).map_err(syntax)?,
@@ -194,15 +192,18 @@ fn named(failure: Failure, field: Option<&FieldPlan>) -> Failure {
     }
 }
 
-/// The fields of a message one by one: index of the plan if it is known, tag and value, value alone.
+/// The fields of a message one by one.
 struct Fields<'t, 'w> {
     types: &'t Types,
     id: MessageId,
     reader: Reader<'w>,
 }
 
+/// One occurrence of a field.
 struct Item<'w> {
+    /// In the plan, if the field is known.
     index: Option<usize>,
+    /// Tag and value.
     raw: &'w [u8],
     wire_type: WireType,
     /// The content of a message or group, the bytes of other delimited values.
@@ -218,15 +219,7 @@ impl<'w> Iterator for Fields<'_, 'w> {
             Ok(tag) => tag?,
             Err(error) => return Some(Err(error)),
         };
-        let before = self.reader.rest;
-        let content = match wire_type {
-            WireType::Delimited => self.reader.delimited(),
-            WireType::StartGroup => self.reader.group(number),
-            _ => {
-                let skipped = self.reader.skip(number, wire_type);
-                skipped.map(|()| &before[..before.len() - self.reader.rest.len()])
-            }
-        };
+        let content = self.reader.value(number, wire_type);
         Some(content.map(|content| Item {
             index: self.types.message(self.id).by_number(number),
             raw: &start[..start.len() - self.reader.rest.len()],

@@ -4,10 +4,10 @@ use std::{borrow::Cow, collections::HashMap};
 
 use super::Decoder;
 use crate::{
-    encode::key_of,
     fields::Select,
     occurrences::{Occurrence, collect},
     plan::{FieldPlan, Kind, Label, MessagePlan},
+    seen::key_of,
     wire::{Read, Reader},
 };
 

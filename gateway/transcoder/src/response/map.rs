@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::{Decoder, find, follows, zero};
 use crate::{
-    encode::{FirstKeys, canonical_key, has_duplicate_key},
     fields::Select,
     plan::{FieldPlan, Kind, MessagePlan},
+    seen::{FirstKeys, canonical_key, has_duplicate_key},
     wire::{Read, Reader},
 };
 
@@ -46,8 +46,8 @@ impl Decoder<'_> {
         }
     }
 
-    /// Writes one map entry with a comma in front, and returns its key, if it is written as usual: a message of key and value, either of which may be left
-    /// out where it is the default.
+    /// Writes one map entry with a comma in front: a message of key and value, either of which may be left out where it is the
+    /// default. Returns its key if it is written as usual, that is if it has both, in this order.
     pub(super) fn entry<'w, S: Select>(
         &mut self,
         plan: &MessagePlan,

@@ -5,6 +5,7 @@ use crate::{
     error::ResponseError,
     json,
     plan::Kind,
+    scalar::unzigzag,
     wire::{Read, Reader, put_word},
 };
 
@@ -108,9 +109,4 @@ impl Decoder<'_> {
             _ => json::put_signed(i64::from(number), self.out),
         }
     }
-}
-
-#[inline]
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
 }

@@ -9,7 +9,7 @@ use super::{
     Route,
     tables::{Leaf, Lengths, Literals, NONE, Node, Tables},
 };
-use crate::{options::HttpOptions, route::Router, schema::Place, template::Segment};
+use crate::{descriptor::Place, options::HttpOptions, route::Router, template::Segment};
 
 /// Routes as they come in, in a trie that is easy to grow.
 #[derive(Debug)]

@@ -75,8 +75,8 @@ const NO_LEAF: Leaf = Leaf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Lengths(u64);
 
-/// From a node and the text of a segment to the child: open addressing, at most three quarters full. The content comes from the schema and
-/// requests only look up, so that none of them can make it collide.
+/// From a node and the text of a segment to the child: open addressing, at most three quarters full. The content comes from the
+/// schema and requests only look up, so that none of them can make it collide.
 #[derive(Debug)]
 pub(super) struct Literals {
     slots: Box<[Slot]>,

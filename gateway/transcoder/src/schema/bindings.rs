@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{MethodPlan, Place};
+use super::MethodPlan;
 use crate::{
+    descriptor::Place,
     error::Problem,
     options::{DefaultBindings, HttpOptions, HttpRule},
 };

@@ -2,7 +2,7 @@
 
 use super::{
     table::Form,
-    value::{self, Value, raw_value},
+    value::{self, Value},
 };
 use crate::{
     plan::Kind,
@@ -39,7 +39,7 @@ pub(super) fn last(content: &[u8], number: u32, wire_type: WireType) -> Read<Opt
     let mut reader = Reader::new(content);
     let mut found = None;
     while let Some((other, found_type)) = reader.tag()? {
-        let raw = raw_value(&mut reader, other, found_type)?;
+        let raw = reader.value(other, found_type)?;
         if (other, found_type) == (number, wire_type) {
             found = Some(raw);
         }
@@ -78,7 +78,7 @@ fn paths<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Read<Value<'a>> {
     for piece in pieces {
         let mut reader = Reader::new(piece);
         while let Some((number, wire_type)) = reader.tag()? {
-            let raw = raw_value(&mut reader, number, wire_type)?;
+            let raw = reader.value(number, wire_type)?;
             if (number, wire_type) == (1, WireType::Delimited) {
                 paths.extend(str::from_utf8(raw));
             }

@@ -4,6 +4,8 @@ mod uri;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::descriptor::is_identifier;
+
 /// A named format. Emptiness is judged apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -166,11 +168,6 @@ fn is_ulid(text: &str) -> bool {
     text.len() == 26
         && text.bytes().all(is_digit)
         && text.starts_with(|first| matches!(first, '0'..='7'))
-}
-
-fn is_identifier(name: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    name.bytes().all(is_part) && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// A token of RFC 9110 §5.6.2, behind the colon of a pseudo header if there is one. As protovalidate has it, with the comma.

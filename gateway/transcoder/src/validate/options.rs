@@ -1,6 +1,5 @@
 //! Option bytes taken apart by field number, without a descriptor of `buf/validate/validate.proto`.
 
-use super::value::raw_value;
 use crate::wire::{Reader, WireType};
 
 /// The fields of one option message, in the order of the wire.
@@ -25,7 +24,7 @@ impl<'a> OptionFields<'a> {
         let mut fields = Vec::new();
         let mut read = || {
             while let Some((number, wire_type)) = reader.tag()? {
-                let raw = raw_value(&mut reader, number, wire_type)?;
+                let raw = reader.value(number, wire_type)?;
                 fields.push((number, wire_type, raw));
             }
             Ok(())

@@ -3,10 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::{
-    table::{MessageRules, Need},
-    value::raw_value,
-};
+use super::table::{MessageRules, Need};
 use crate::{
     plan::{FieldPlan, Kind, MessagePlan},
     wire::{Read, Reader, WireType},
@@ -59,7 +56,7 @@ pub(super) fn collect<'w>(
             Some((field, is_packed)) => pieces.push(Piece {
                 field,
                 is_packed,
-                raw: raw_value(&mut reader, number, wire_type)?,
+                raw: reader.value(number, wire_type)?,
             }),
         }
     }

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     options::Clock,
     plan::Kind,
-    wire::{Read, Reader, WireType},
+    scalar::unzigzag,
+    wire::{Read, Reader},
 };
 
 /// One value. Integers of all types are compared as one type, and so are both kinds of floats.
@@ -36,25 +37,7 @@ pub(super) struct Now {
     read: OnceCell<i128>,
 }
 
-/// The bytes of the value whose tag was just read: content without a length prefix, a number as it stands.
-pub(super) fn raw_value<'a>(
-    reader: &mut Reader<'a>,
-    number: u32,
-    wire_type: WireType,
-) -> Read<&'a [u8]> {
-    match wire_type {
-        WireType::Delimited => reader.delimited(),
-        WireType::StartGroup => reader.group(number),
-        _ => {
-            let before = reader.rest;
-            reader.skip(number, wire_type)?;
-            let length = before.len() - reader.rest.len();
-            Ok(before.get(..length).unwrap_or_default())
-        }
-    }
-}
-
-/// Reads what [`raw_value`] gave.
+/// Reads what [`Reader::value`] gave.
 pub(super) fn decode(kind: Kind, raw: &[u8]) -> Read<Value<'_>> {
     match kind {
         Kind::String => Ok(Value::Text(raw)),
@@ -106,10 +89,6 @@ pub(super) fn int(kind: Kind, reader: &mut Reader<'_>) -> Option<i64> {
             }
         }
     }
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// The value of a field that is not on the wire.

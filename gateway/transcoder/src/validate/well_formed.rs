@@ -2,7 +2,7 @@
 
 use super::{
     pieces::{Elements, Piece, fit},
-    value::{self, raw_value},
+    value,
 };
 use crate::{
     error::ResponseError,
@@ -32,7 +32,7 @@ pub(super) fn check(types: &Types, id: MessageId, content: &[u8], depth: usize) 
         let Some(is_packed) = fit(field, wire_type) else {
             return Err(in_field(ResponseError::new(WRONG_WIRE_TYPE)));
         };
-        let raw = raw_value(&mut reader, number, wire_type).map_err(in_field)?;
+        let raw = reader.value(number, wire_type).map_err(in_field)?;
         check_value(types, field, raw, is_packed, depth).map_err(in_field)?;
     }
     Ok(())

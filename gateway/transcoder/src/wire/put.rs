@@ -209,7 +209,7 @@ fn varint_word(value: u64) -> (u64, usize) {
 
 /// How many bytes the varint of a value takes.
 #[inline]
-fn varint_len(value: u64) -> usize {
+pub(crate) fn varint_len(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }

@@ -72,7 +72,7 @@ impl<'a> Bindings<'a> {
             if last.is_some_and(|field| !field.is_singular()) {
                 return Err("elements of lists and maps can't be set by the query");
             }
-            let index = plan.by_name(name, usize::MAX);
+            let index = plan.by_name(name);
             let index = index.ok_or("no field has this name")?;
             if self.fields.len() - start == MAX_DEPTH {
                 return Err(TOO_DEEP);

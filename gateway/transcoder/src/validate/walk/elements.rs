@@ -7,7 +7,7 @@ use super::super::{
     distinct::Distinct,
     pieces::{Elements, Piece},
     table::{Ignore, Need, OwnRules, ValueRules},
-    value::{self, Value, raw_value},
+    value::{self, Value},
 };
 use super::{Group, NO_NUL, Place, REQUIRED, Walk};
 use crate::{
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
         let base = self.pieces.len();
         let mut reader = Reader::new(content);
         while let Some((number, wire_type)) = reader.tag()? {
-            let raw = raw_value(&mut reader, number, wire_type)?;
+            let raw = reader.value(number, wire_type)?;
             if number == value_field.number && wire_type == value_field.kind.wire_type() {
                 self.pieces.push(Piece {
                     field: 0,
