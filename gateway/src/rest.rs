@@ -53,18 +53,10 @@ async fn answer(
     head: &Parts,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let deadline = edge::deadline(&head.headers)?;
-    let metadata = edge::metadata(&head.headers)?;
     let (matched, owner) = route(catalog, head)?;
     name_span(&head.method, &matched);
     let method = matched.method();
-    let call = Call {
-        upstream: gateway.directory().upstream(owner).clone(),
-        path: method.path().to_owned(),
-        metadata,
-        deadline,
-        max_message_bytes: gateway.max_message_bytes(),
-    };
+    let call = call(gateway, head, &matched, owner)?;
     let parameters = SystemParameters::of(head.uri.query());
     let exchange = Exchange {
         gateway,
@@ -87,7 +79,26 @@ async fn answer(
     }
 }
 
-fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize), Failure> {
+/// The call that a request makes.
+pub(crate) fn call(
+    gateway: &Gateway,
+    head: &Parts,
+    matched: &Match<'_>,
+    owner: usize,
+) -> Result<Call, Failure> {
+    Ok(Call {
+        upstream: gateway.directory().upstream(owner).clone(),
+        path: matched.method().path().to_owned(),
+        metadata: edge::metadata(&head.headers)?,
+        deadline: edge::deadline(&head.headers)?,
+        max_message_bytes: gateway.max_message_bytes(),
+    })
+}
+
+pub(crate) fn route<'a>(
+    catalog: &'a Catalog,
+    head: &'a Parts,
+) -> Result<(Match<'a>, usize), Failure> {
     let found = catalog
         .schema
         .route(&head.method, head.uri.path())
@@ -141,14 +152,27 @@ impl Exchange<'_> {
         }
     }
 
+    /// The frame of an upload that says all but the bytes.
+    pub(crate) fn upload_head(&self) -> Result<Bytes, Failure> {
+        let mut frame = call::begin_frame();
+        self.encode_upload_head(&mut frame)?;
+        Ok(call::end_frame(frame)?)
+    }
+
+    fn encode_upload_head(&self, frame: &mut Vec<u8>) -> Result<(), Failure> {
+        let content_type = content_type(&self.head.headers)?.unwrap_or_default();
+        let query = self.head.uri.query();
+        Ok(self
+            .matched
+            .encode_upload_head(query, content_type, frame)?)
+    }
+
     /// Reads a whole request and encodes it as one frame.
     pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
         let mut frame = call::begin_frame();
         let query = self.head.uri.query();
         if self.matched.route().is_upload() {
-            let content_type = content_type(&self.head.headers)?.unwrap_or_default();
-            self.matched
-                .encode_upload_head(query, content_type, &mut frame)?;
+            self.encode_upload_head(&mut frame)?;
             self.matched
                 .route()
                 .encode_upload_chunk(&self.read(body).await?, &mut frame);

@@ -14,22 +14,17 @@ use transcoder::Route;
 use crate::arriving::torn;
 use crate::call;
 use crate::error::Failure;
-use crate::rest::{self, Exchange};
+use crate::rest::Exchange;
 
 /// The messages of the upload, to be sent while it arrives.
 pub(crate) fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Body, Failure> {
-    let mut head = call::begin_frame();
-    let content_type = rest::content_type(&exchange.head.headers)?.unwrap_or_default();
-    exchange
-        .matched
-        .encode_upload_head(exchange.head.uri.query(), content_type, &mut head)?;
     let declared = exchange
         .head
         .headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     Ok(Body::new(Upload {
-        head: Some(call::end_frame(head)?),
+        head: Some(exchange.upload_head()?),
         body,
         piece: Bytes::new(),
         left: declared,
