@@ -10,6 +10,7 @@ mod error;
 mod frames;
 mod gateway;
 mod learn;
+mod multipart;
 mod native;
 mod requests;
 mod rest;

@@ -35,8 +35,8 @@ use conversation::{Conversation, Shape};
 
 pub(crate) use handshake::is_asked_for;
 
-/// The methods whose routes a WebSocket may take, since its own handshake is always GET. Of several at one path, the first that
-/// streams is taken.
+/// The methods whose routes a WebSocket may take, since its own handshake is always GET. Of several at one path, that of
+/// the method that streams most is taken.
 const METHODS: [Method; 5] = [
     Method::GET,
     Method::POST,
@@ -118,13 +118,24 @@ async fn begin(
 
 fn method(catalog: &Catalog, head: &Parts) -> Result<Method, Failure> {
     let found = |method: &Method| catalog.schema.route(method, head.uri.path());
-    let streams = |matched: &Match<'_>| matched.method().kind() != MethodKind::Unary;
+    // A route without a body would leave the client of a request stream nothing to say.
+    let rank = |matched: &Match<'_>| match matched.method().kind() {
+        MethodKind::Unary => 0,
+        MethodKind::ServerStreaming => 1,
+        MethodKind::ClientStreaming | MethodKind::BidiStreaming => {
+            1 + u8::from(matched.route().takes_body())
+        }
+    };
     let matching: Vec<_> = METHODS
         .iter()
         .filter_map(|method| Some((method, found(method).ok()?)))
         .collect();
-    let streaming = matching.iter().find(|(_, matched)| streams(matched));
-    match streaming.or(matching.first()) {
+    // The last of equals is the maximum, hence the reversal.
+    match matching
+        .iter()
+        .rev()
+        .max_by_key(|(_, matched)| rank(matched))
+    {
         Some((method, _)) => Ok((*method).clone()),
         None if !catalog.complete => Err(Failure::incomplete()),
         None => {
@@ -143,7 +154,10 @@ async fn input(exchange: &Exchange<'_>, call: &Call) -> Result<(Option<Bytes>, I
         return Ok((Some(frame), Input::Nothing));
     }
     if route.is_upload() {
-        return Ok((Some(exchange.upload_head()?), Input::Chunks(route.clone())));
+        return Ok((
+            Some(exchange.upload_head(exchange.head.uri.query(), "")?),
+            Input::Chunks(route.clone()),
+        ));
     }
     exchange.matched.bindings(exchange.head.uri.query())?;
     let encoder = Encoder::of(exchange);

@@ -71,7 +71,6 @@ enum End {
 }
 
 /// Whether the client shows signs of life. While a message of its own waits for the upstream, it need not.
-#[derive(Default)]
 struct Life {
     heard: AtomicBool,
     waiting: AtomicBool,
@@ -90,7 +89,11 @@ impl Conversation {
             Socket::from_raw_socket(TokioIo::new(socket), Role::Server, Some(bounds)).await;
         let (mut sink, mut source) = socket.split();
         let (speaker, incoming) = channel();
-        let life = Life::default();
+        // The handshake was the first sign.
+        let life = Life {
+            heard: AtomicBool::new(true),
+            waiting: AtomicBool::new(false),
+        };
         let speaking = Speaking {
             sink: &mut sink,
             shape: self.shape,
