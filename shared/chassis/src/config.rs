@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::ClientSettings;
+use crate::server::TlsSettings;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub crash_at: String,
     /// Calls to other services.
     pub client: ClientSettings,
+    /// TLS of the listener.
+    pub tls: TlsSettings,
 }
 
 /// How log lines are written.
@@ -160,6 +163,7 @@ impl Layers {
                 return Err(ConfigError::new(key, problem, self.origin(key)));
             }
         }
+        settings.tls.validate()?;
         Ok(settings)
     }
 

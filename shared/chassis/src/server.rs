@@ -19,16 +19,22 @@ use tonic_health::server::HealthReporter;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt, service_fn};
 
+use self::tls::Tls;
 use crate::Process;
 use crate::policy::validation::Rules;
 use crate::policy::{deadline, torn, validation};
 
 mod listener;
+mod peer;
 mod probes;
+mod tls;
 pub(crate) mod trace;
 
 #[cfg(test)]
 mod tests;
+
+pub use peer::Peer;
+pub use tls::{Certificate, ClientAuth, Session, TlsMode, TlsSettings};
 
 /// Every service of a process has this one type: requests as hyper reads them, responses boxed once.
 pub(crate) type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
@@ -125,8 +131,10 @@ impl Server {
     /// Serves until the process drains, then lets running requests finish within `drain_timeout_ms`.
     ///
     /// # Errors
-    /// A contract that can't be served: its descriptor set or one of its validation rules is broken.
+    /// A contract that can't be served, because its descriptor set or one of its validation rules is broken, and
+    /// certificates that can't be used.
     pub async fn serve(mut self, listener: TcpListener, process: &Process) -> anyhow::Result<()> {
+        let tls = Tls::load(&process.settings().tls)?;
         let health = HealthReporter::new();
         let public = self.names.clone();
         self = self.with_standard_services(health.clone())?;
@@ -145,7 +153,8 @@ impl Server {
                     .await;
             }
         };
-        let ((), ()) = tokio::join!(announce_stop, listener::run(listener, handler, process));
+        let served = listener::run(listener, handler, tls, process);
+        let ((), ()) = tokio::join!(announce_stop, served);
         Ok(())
     }
 
