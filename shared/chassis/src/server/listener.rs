@@ -11,14 +11,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
+use self::addresses::Addresses;
 use self::connection::Connections;
 use self::socket::{Open, Socket};
 use super::Handler;
 use super::tls::Tls;
 use crate::Process;
 
+mod activity;
+mod addresses;
 mod connection;
+mod settings;
 mod socket;
+
+pub use settings::ListenerSettings;
 
 /// After a failed accept, which mostly means that file descriptors have run out: some need time to come back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,8 +44,11 @@ pub(super) async fn run(
         let following = tls.follow_files(draining.clone());
         process.spawn("certificates", following.map(Ok::<_, Infallible>));
     }
-    let shared = Arc::new(Connections::new(handler, tls, draining.clone()));
-    let limit = Arc::new(Semaphore::new(process.settings().max_connections));
+    let settings = process.settings();
+    let addresses = Addresses::new(settings.listener.max_connections_per_address);
+    let shared = Connections::new(handler, tls, &settings.listener, draining.clone());
+    let shared = Arc::new(shared);
+    let limit = Arc::new(Semaphore::new(settings.max_connections));
     let open = TaskTracker::new();
     let mut connections = JoinSet::new();
     loop {
@@ -50,8 +59,14 @@ pub(super) async fn run(
             Some(_) = connections.join_next() => continue,
         };
         let (stream, address, permit) = accepted;
+        // Refused at once and not kept waiting: the listen queue is for all addresses.
+        let Ok(counted) = addresses.count(address.ip()) else {
+            tracing::debug!(peer = %address, "too many connections of one address");
+            continue;
+        };
         let held = Open {
             _permit: permit,
+            _counted: counted,
             _token: open.token(),
         };
         connections.spawn(shared.clone().serve(Socket::new(stream, held), address));
@@ -59,7 +74,7 @@ pub(super) async fn run(
     drop(listener);
     open.close();
     // Not the tasks: a connection that was upgraded outlives its own.
-    let closed = tokio::time::timeout(process.settings().drain_timeout(), open.wait());
+    let closed = tokio::time::timeout(settings.drain_timeout(), open.wait());
     if closed.await.is_err() {
         // Dropping the set closes what is left.
         tracing::warn!(connections = open.len(), "drain timed out");

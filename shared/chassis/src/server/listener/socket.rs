@@ -3,12 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::activity::Activity;
+use super::addresses::Counted;
 
 /// How a client begins HTTP/2 (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,12 +34,14 @@ pub(super) struct Socket {
     /// The part of `first` that is not read again yet.
     start: usize,
     end: usize,
+    activity: Arc<Activity>,
     _open: Open,
 }
 
 /// What an open connection holds of the listener's bounds.
 pub(super) struct Open {
     pub(super) _permit: Option<OwnedSemaphorePermit>,
+    pub(super) _counted: Option<Counted>,
     pub(super) _token: TaskTrackerToken,
 }
 
@@ -51,12 +57,18 @@ impl Socket {
             first: [0; PREFACE.len()],
             start: 0,
             end: 0,
+            activity: Activity::new(),
             _open: open,
         }
     }
 
     pub(super) fn local_address(&self) -> Option<SocketAddr> {
         self.stream.local_addr().ok()
+    }
+
+    /// What goes on on this connection.
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        self.activity.clone()
     }
 
     /// Whether the client begins a TLS handshake.
@@ -86,6 +98,7 @@ impl Socket {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             read => {
                 self.end += read;
+                self.activity.hear();
                 Ok(())
             }
         }
@@ -100,7 +113,12 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.start == this.end {
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
+            let before = buffer.filled().len();
+            let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+            if buffer.filled().len() > before {
+                this.activity.hear();
+            }
+            return polled;
         }
         let length = buffer.remaining().min(this.end - this.start);
         buffer.put_slice(&this.first[this.start..this.start + length]);
