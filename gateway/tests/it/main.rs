@@ -9,6 +9,7 @@ mod dialects;
 mod learning;
 mod native;
 mod requests;
+mod smuggling;
 mod streams;
 mod support;
 mod unary;
