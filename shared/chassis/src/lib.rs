@@ -8,6 +8,7 @@ pub mod error;
 pub mod page;
 mod policy;
 mod process;
+mod reload;
 mod run;
 pub mod server;
 pub mod telemetry;
@@ -18,5 +19,6 @@ mod testing;
 
 pub use policy::deadline;
 pub use process::Process;
+pub use reload::Reloads;
 pub use run::{Flag, main, main_with_flags};
 pub use server::Server;
