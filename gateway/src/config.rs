@@ -1,6 +1,7 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
 mod choices;
+mod schema;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,6 +10,9 @@ use chassis::config::ConfigError;
 use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use schema::{
+    BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
+};
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -45,6 +49,8 @@ pub struct Config {
     pub strict_names: bool,
     /// What becomes of a path that would match without the slash at its end.
     pub trailing_slash: TrailingSlash,
+    /// Where the API of the upstreams is learned from, and what may become of it.
+    pub schema: SchemaSettings,
 }
 
 impl Config {
@@ -72,6 +78,7 @@ impl Config {
                 return refuse(key, "expected a number above 0, got 0");
             }
         }
+        self.schema.validate(&self.upstreams)?;
         if !UPLOAD_CHUNK_BYTES.contains(&self.upload_chunk_bytes) {
             let (low, high) = UPLOAD_CHUNK_BYTES.into_inner();
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
@@ -89,6 +96,7 @@ impl Config {
         options.json.preserve_proto_field_names = self.preserve_proto_field_names;
         options.json.enums_as_numbers = self.enums_as_numbers;
         options.json.strict_names = self.strict_names;
+        options.http.rules = self.schema.rules();
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }

@@ -6,10 +6,13 @@
 )]
 
 mod dialects;
+mod foreign;
 mod learning;
 mod native;
+mod reload;
 mod requests;
 mod streams;
 mod support;
+mod swap;
 mod unary;
 mod uploads;

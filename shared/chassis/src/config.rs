@@ -183,7 +183,10 @@ impl Layers {
         leaves(&self.merged.cache, "", &mut new);
         let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         let differs = |key: &&&String| old.get(**key) != new.get(**key);
-        keys.iter().filter(differs).map(|key| (**key).clone()).collect()
+        keys.iter()
+            .filter(differs)
+            .map(|key| (**key).clone())
+            .collect()
     }
 
     /// Whether a key is one of [`Settings`], which are read at the start of a process only.
