@@ -45,8 +45,8 @@ impl Generations {
         })
     }
 
-    pub(crate) fn current(&self) -> Arc<Gateway> {
-        self.current.load_full()
+    pub(crate) fn current(&self) -> Gateway {
+        Gateway::clone(&self.current.load())
     }
 
     /// Puts each configuration that comes into force, until shutdown. One that does not fit changes nothing.

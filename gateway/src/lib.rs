@@ -24,7 +24,6 @@ use std::sync::Arc;
 use chassis::{Flag, Process, Server};
 use tower::service_fn;
 
-use crate::gateway::Gateway;
 use crate::generation::Generations;
 
 pub use config::{
@@ -58,7 +57,7 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
     let generations = Arc::new(Generations::begin(process.clone(), config).await?);
     process.spawn("reload", generations.clone().follow(reloads));
     let current = generations.clone();
-    let service = service_fn(move |request| Gateway::clone(&current.current()).serve(request));
+    let service = service_fn(move |request| current.current().serve(request));
     Ok(Server::from_service(service)
         .ready_when(move || generations.current().directory().catalog().complete))
 }

@@ -159,7 +159,7 @@ impl Running {
 
 /// A field of a log line, as text.
 fn field(line: &Value, name: &str) -> String {
-    match &line["fields"][name] {
+    match &line[name] {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
