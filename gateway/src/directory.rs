@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use chassis::client::Upstream;
+use chassis::client::{Upstream, UpstreamSettings};
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 use transcoder::Options;
@@ -18,13 +18,20 @@ use crate::learn::reflection::Learned;
 
 /// Shared by every request and by the tasks that learn. The set of upstreams never changes; another one is another directory.
 pub(crate) struct Directory {
-    urls: Arc<[String]>,
-    upstreams: Vec<Upstream>,
+    names: Arc<[String]>,
+    clients: Vec<Client>,
     options: Options,
     policy: BreakingChanges,
     catalog: ArcSwap<Catalog>,
     /// By index of the upstream. Held over a whole merge: two upstreams learned at once must not overwrite each other's catalog.
     entries: Mutex<Vec<Entry>>,
+}
+
+/// The way to one upstream, and what it was made from.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) settings: UpstreamSettings,
+    pub(crate) upstream: Upstream,
 }
 
 /// What is known about one upstream.
@@ -60,18 +67,18 @@ impl Directory {
     /// # Errors
     /// What is known does not compile with these options.
     pub(crate) async fn new(
-        upstreams: Vec<(String, Upstream)>,
+        clients: Vec<Client>,
         entries: Vec<Entry>,
         options: Options,
         policy: BreakingChanges,
     ) -> Result<Self, Refusal> {
-        let (urls, upstreams): (Vec<_>, Vec<_>) = upstreams.into_iter().unzip();
-        let urls: Arc<[String]> = urls.into();
+        let names = clients.iter().map(|client| client.settings.name.clone());
+        let names: Arc<[String]> = names.collect();
         let known = entries.iter().map(|entry| entry.learned.clone()).collect();
-        let prepared = prepare(urls.clone(), options.clone(), known).await?;
+        let prepared = prepare(names.clone(), options.clone(), known).await?;
         let directory = Self {
-            urls,
-            upstreams,
+            names,
+            clients,
             options,
             policy,
             catalog: ArcSwap::new(prepared.catalog),
@@ -86,14 +93,14 @@ impl Directory {
     }
 
     pub(crate) fn upstream(&self, index: usize) -> &Upstream {
-        &self.upstreams[index]
+        &self.clients[index].upstream
     }
 
-    /// What is known about the upstream with this URL, and its client, for a directory that takes over.
-    pub(crate) async fn known(&self, url: &str) -> Option<(Upstream, Entry)> {
-        let index = self.urls.iter().position(|own| own == url)?;
+    /// The client of the upstream with this name, and what is known about it, for a directory that takes over.
+    pub(crate) async fn known(&self, name: &str) -> Option<(Client, Entry)> {
+        let index = self.names.iter().position(|own| own == name)?;
         let entry = self.entries.lock().await[index].clone();
-        Some((self.upstreams[index].clone(), entry))
+        Some((self.clients[index].clone(), entry))
     }
 
     /// Takes over what an upstream offers, if it differs from what is known, fits the other upstreams and breaks no caller.
@@ -103,7 +110,7 @@ impl Directory {
         if entry.learned.as_ref() == Some(&learned) {
             entry.refused = None;
             if entry.problem.take().is_some() {
-                let upstream = &self.urls[index];
+                let upstream = &self.names[index];
                 info!(upstream, "upstream is back with the same api");
             }
             return;
@@ -122,7 +129,7 @@ impl Directory {
         let last = &mut self.entries.lock().await[index].problem;
         if last.as_ref() != Some(&problem) {
             warn!(
-                upstream = self.urls[index],
+                upstream = self.names[index],
                 error = problem,
                 "upstream not learned, trying again"
             );
@@ -165,7 +172,7 @@ impl Directory {
 
     /// Compiles, and compares with what is in force.
     async fn prepare(&self, apis: Vec<Option<Learned>>) -> Result<Prepared, Refusal> {
-        let prepared = prepare(self.urls.clone(), self.options.clone(), apis).await?;
+        let prepared = prepare(self.names.clone(), self.options.clone(), apis).await?;
         if self.policy == BreakingChanges::Allow {
             return Ok(prepared);
         }
@@ -200,7 +207,7 @@ impl Directory {
     fn refuse(&self, entry: &mut Entry, index: usize, learned: Learned, refusal: Refusal) {
         let problem = refusal.to_string();
         if entry.problem.as_ref() != Some(&problem) {
-            let upstream = &self.urls[index];
+            let upstream = &self.names[index];
             error!(upstream, problem, "api of upstream refused");
         }
         entry.problem = Some(problem);
@@ -212,12 +219,12 @@ impl Directory {
     }
 
     fn report(&self, index: usize, merged: &Merged, catalog: &Catalog, learned: Option<&Learned>) {
-        let upstream = &self.urls[index];
+        let upstream = &self.names[index];
         for conflict in &merged.conflicts {
             error!(
                 file = conflict.file,
-                kept = self.urls[conflict.kept],
-                ignored = self.urls[conflict.ignored],
+                kept = self.names[conflict.kept],
+                ignored = self.names[conflict.ignored],
                 "two upstreams have different files of the same name"
             );
         }
@@ -244,12 +251,12 @@ impl Directory {
 }
 
 async fn prepare(
-    urls: Arc<[String]>,
+    names: Arc<[String]>,
     options: Options,
     apis: Vec<Option<Learned>>,
 ) -> Result<Prepared, Refusal> {
     off_the_path(move || {
-        let merged = Merged::new(&urls, &apis)?;
+        let merged = Merged::new(&names, &apis)?;
         let complete = apis.iter().all(Option::is_some);
         let catalog = Arc::new(Catalog::compile(&merged, &options, complete)?);
         Ok(Prepared {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use chassis::client::Upstream;
+use chassis::client::{Upstream, UpstreamSettings};
 use chassis::config::{ConfigError, Layers};
 use chassis::{Process, Reloads};
 use tokio::sync::Mutex;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::Config;
-use crate::directory::{Directory, Entry};
+use crate::directory::{Client, Directory};
 use crate::gateway::Gateway;
 use crate::learn::{self, Source};
 
@@ -79,40 +79,35 @@ impl Generations {
     }
 }
 
-/// Upstreams that were there before keep their connections and what is known of their API; those that are gone drain, as each
-/// call holds what it needs.
+/// Upstreams that were there before keep what is known of their API, and their connections where they are reached as before; those
+/// that are gone drain, as each call holds what it needs.
 async fn next(
     process: &Process,
     config: Config,
     before: Option<&Directory>,
 ) -> Result<Next, ConfigError> {
     config.validate()?;
-    let mut sources = Vec::with_capacity(config.upstreams.len());
-    let mut upstreams = Vec::with_capacity(config.upstreams.len());
-    let mut entries = Vec::with_capacity(config.upstreams.len());
-    for url in &config.upstreams {
-        let mut source = Source::of(&config, url);
+    let all = config.upstream_settings(&process.settings().client)?;
+    let (mut sources, mut clients, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for settings in all {
+        let mut source = Source::of(&config, &settings.name);
         source.check().await.map_err(|error| {
             ConfigError::new("schema.descriptors", error.to_string(), "the configuration")
         })?;
         sources.push(source);
         let known = match before {
-            Some(before) => before.known(url).await,
+            Some(before) => before.known(&settings.name).await,
             None => None,
         };
-        let (upstream, entry) = match known {
-            Some(known) => known,
-            None => {
-                let settings = &process.settings().client;
-                let upstream = Upstream::connect_lazy(url, settings, &[])?;
-                (upstream, Entry::default())
-            }
-        };
-        upstreams.push((url.clone(), upstream));
-        entries.push(entry);
+        let (client, entry) = known.unzip();
+        clients.push(match client.filter(|client| client.settings == settings) {
+            Some(client) => client,
+            None => connect(settings)?,
+        });
+        entries.push(entry.unwrap_or_default());
     }
     let (options, policy) = (config.transcoding(), config.schema.breaking_changes);
-    let directory = Directory::new(upstreams, entries, options, policy).await;
+    let directory = Directory::new(clients, entries, options, policy).await;
     let directory = directory.map_err(|refusal| {
         let problem = format!("the api in force does not fit: {refusal}");
         ConfigError::new("schema", problem, "the configuration")
@@ -124,6 +119,12 @@ async fn next(
         process.draining(),
     );
     Ok(Next { gateway, sources })
+}
+
+fn connect(settings: UpstreamSettings) -> Result<Client, ConfigError> {
+    let key = format!("upstream.{}", settings.name);
+    let upstream = Upstream::new(settings.clone(), &key, &[])?;
+    Ok(Client { settings, upstream })
 }
 
 fn learn(process: &Process, next: &Next) -> CancellationToken {

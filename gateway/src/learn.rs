@@ -52,15 +52,15 @@ pub(crate) enum Error {
 // === impl Source ===
 
 impl Source {
-    /// What the configuration has for the upstream with this URL.
+    /// What the configuration has for the upstream with this name.
     pub(crate) fn of(config: &Config, upstream: &str) -> Self {
         let schema = &config.schema;
-        let own = schema.sources.iter().find(|own| own.upstream == upstream);
+        let own = config.upstream.get(upstream).map(|table| &table.schema);
         let mut paths = own.map_or_else(Vec::new, |own| own.descriptors.clone());
         let own_files = paths.len();
         paths.extend(schema.descriptors.iter().cloned());
         // Files for all upstreams are about the only one, if there is no other.
-        let is_alone = own_files == 0 && config.upstreams.len() == 1;
+        let is_alone = own_files == 0 && config.upstreams.len() + config.upstream.len() == 1;
         Self {
             claims: Claims {
                 named: own.map_or_else(Default::default, |own| {

@@ -27,8 +27,8 @@ use tower::service_fn;
 use crate::generation::Generations;
 
 pub use config::{
-    BreakingChanges, Config, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings,
-    SchemaSettings, SourceSettings, TrailingSlash, UnknownFields,
+    BreakingChanges, Config, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings, MirrorTable,
+    SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable, VersionTable,
 };
 
 /// The documented default of every key of [`Config`], in TOML.
@@ -39,7 +39,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "upstream",
         key: "upstreams",
-        help: "A gRPC server to front, as http://host:port; may be repeated",
+        help: "A gRPC server to front, as http://host:port or https://host:port; may be repeated",
     },
     Flag {
         name: "descriptors",

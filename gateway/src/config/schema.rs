@@ -17,8 +17,6 @@ pub struct SchemaSettings {
     pub reflection: bool,
     /// What becomes of an API that would break the callers of the one in force.
     pub breaking_changes: BreakingChanges,
-    /// What single upstreams are learned from.
-    pub sources: Vec<SourceSettings>,
     /// HTTP rules of methods, in place of their own.
     pub http_rules: Vec<HttpRuleSettings>,
 }
@@ -33,18 +31,14 @@ pub enum BreakingChanges {
     Allow,
 }
 
-/// An item of `[[schema.sources]]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The keys under `[upstream.NAME.schema]`: what a single upstream is learned from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct SourceSettings {
-    /// Which of `upstreams`.
-    pub upstream: String,
     /// Descriptor files of this upstream, which go before those for all.
-    #[serde(default)]
     pub descriptors: Vec<PathBuf>,
     /// Full names of the services that it serves; empty: what reflection lists, and without reflection all that its own files
     /// declare.
-    #[serde(default)]
     pub services: Vec<String>,
     /// Whether it is asked by server reflection; by default what `schema.reflection` says.
     pub reflection: Option<bool>,
@@ -89,18 +83,7 @@ pub struct CustomPattern {
 // === impl SchemaSettings ===
 
 impl SchemaSettings {
-    pub(super) fn validate(&self, upstreams: &[String]) -> Result<(), ConfigError> {
-        for (index, source) in self.sources.iter().enumerate() {
-            let key = format!("schema.sources[{index}].upstream");
-            let upstream = &source.upstream;
-            if !upstreams.contains(upstream) {
-                return refuse(&key, &format!("`{upstream}` is none of `upstreams`"));
-            }
-            let before = &self.sources[..index];
-            if before.iter().any(|other| other.upstream == *upstream) {
-                return refuse(&key, &format!("`{upstream}` comes twice"));
-            }
-        }
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
         for (index, rule) in self.http_rules.iter().enumerate() {
             let key = format!("schema.http_rules[{index}]");
             if rule.selector.is_empty() {
@@ -173,17 +156,14 @@ mod tests {
 
     fn settings(extra: &str) -> SchemaSettings {
         let base = "descriptors = []\nreflection = true\nbreaking_changes = \"refuse\"\n";
-        let missing = ["sources", "http_rules"]
-            .into_iter()
-            .filter(|key| !extra.contains(&format!("[[{key}]]")))
-            .map(|key| format!("{key} = []\n"));
-        let text = format!("{base}{}{extra}", missing.collect::<String>());
+        let rules = if extra.is_empty() { "http_rules = []" } else { extra };
+        let text = format!("{base}{rules}");
         toml::from_str(&text).unwrap()
     }
 
     #[track_caller]
     fn refused(extra: &str, expected: &str) {
-        let error = settings(extra).validate(&["http://a:1".to_owned()]);
+        let error = settings(extra).validate();
         let message = error.unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
@@ -194,7 +174,7 @@ mod tests {
             "[[http_rules]]\nselector = \"a.A.Get\"\nget = \"/a/{id}\"\n\
              additional_bindings = [{ custom = { kind = \"HEAD\", path = \"/b\" }, response_body = \"x\" }]",
         );
-        settings.validate(&[]).unwrap();
+        settings.validate().unwrap();
         let [rule] = &settings.rules()[..] else {
             panic!("{settings:?}");
         };
@@ -211,12 +191,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        refused(
-            "[[sources]]\nupstream = \"http://b:1\"",
-            "schema.sources[0].upstream",
-        );
-        let source = "[[sources]]\nupstream = \"http://a:1\"\n";
-        refused(&format!("{source}{source}"), "schema.sources[1].upstream");
         refused(
             "[[http_rules]]\nget = \"/a\"",
             "schema.http_rules[0].selector",

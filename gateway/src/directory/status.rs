@@ -59,16 +59,16 @@ impl Directory {
             complete: self.catalog().complete,
             breaking_changes: self.policy,
             upstreams: self
-                .urls
+                .names
                 .iter()
                 .zip(entries.iter())
-                .map(|(url, entry)| upstream(url, entry))
+                .map(|(name, entry)| upstream(name, entry))
                 .collect(),
         }
     }
 }
 
-fn upstream(url: &str, entry: &Entry) -> UpstreamStatus {
+fn upstream(name: &str, entry: &Entry) -> UpstreamStatus {
     let learned = entry.learned.as_ref();
     let by_reflection = learned.is_some_and(|learned| learned.by_reflection);
     let by_files = learned.is_some_and(|learned| learned.by_files);
@@ -79,7 +79,7 @@ fn upstream(url: &str, entry: &Entry) -> UpstreamStatus {
         http_rules,
     } = entry.count;
     UpstreamStatus {
-        upstream: url.to_owned(),
+        upstream: name.to_owned(),
         sources: sources
             .into_iter()
             .filter_map(|(is_one, name)| is_one.then_some(name))

@@ -29,7 +29,7 @@ pub(crate) struct Claims {
 pub(crate) enum Error {
     #[error(
         "the upstream does not offer server reflection, and nothing says which services it serves: \
-         name its `descriptors` or its `services` under `[[schema.sources]]`"
+         name its `descriptors` or its `services` under `[upstream.NAME.schema]`"
     )]
     Unassigned,
     #[error("no descriptor file and no reflection declares the service `{0}`")]

@@ -143,21 +143,22 @@ async fn of_several_upstreams_without_reflection_each_says_what_it_serves() {
     eventually("nothing is guessed", async || {
         let status = gateway.upstream_status(1).await;
         let problem = status["problem"].as_str().unwrap_or_default();
-        let is_told = problem.contains("[[schema.sources]]");
+        let is_told = problem.contains("[upstream.NAME.schema]");
         is_told.then_some(()).ok_or(status)
     })
     .await;
 
     // By its own file, and by name.
     let own = DescriptorFile::new(&descriptors("stranger"));
-    let sources = format!(
-        "[[schema.sources]]\nupstream = \"http://{}\"\ndescriptors = [\"{}\"]\n\
-         [[schema.sources]]\nupstream = \"http://{}\"\nservices = [\"other.v1.OtherService\"]\nreflection = false\n",
+    let tables = format!(
+        "[upstream.first]\nendpoints = [\"http://{}\"]\nschema.descriptors = [\"{}\"]\n\
+         [upstream.second]\nendpoints = [\"http://{}\"]\n\
+         schema = {{ services = [\"other.v1.OtherService\"], reflection = false }}\n",
         first.address,
         own.path(),
         second.address
     );
-    gateway.reload(layers(&addresses, &keys, &sources));
+    gateway.reload(layers(&[], &keys, &tables));
     gateway.answers("/v1/greetings/a", 200).await;
     // It is sent to the second, which does not know it.
     gateway.answers("/v1/ping", 501).await;

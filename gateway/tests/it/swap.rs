@@ -113,15 +113,15 @@ async fn a_service_that_moves_to_another_upstream_breaks_nobody() {
     let one = DescriptorFile::new(&[stranger.clone(), other.clone()].concat());
     // The same file name with other content is another file for the gateway, so that the third goes by itself.
     let two = DescriptorFile::new(&descriptors_named(&third, "third.proto"));
-    let sources = [(&first, &one), (&second, &two)].map(|(upstream, file)| {
+    let tables = [("a", &first, &one), ("b", &second, &two)].map(|(name, upstream, file)| {
         format!(
-            "[[schema.sources]]\nupstream = \"http://{}\"\ndescriptors = [\"{}\"]\nreflection = false\n",
+            "[upstream.{name}]\nendpoints = [\"http://{}\"]\n\
+             schema = {{ descriptors = [\"{}\"], reflection = false }}\n",
             upstream.address,
             file.path()
         )
     });
-    let addresses = [first.address, second.address];
-    let gateway = Gateway::configured(layers(&addresses, &[], &sources.concat())).await;
+    let gateway = Gateway::configured(layers(&[], &[], &tables.concat())).await;
     gateway.wait_until_ready().await;
     assert_eq!(gateway.upstream_status(0).await["services"], 2);
 

@@ -110,7 +110,7 @@ fn what_is_missing_is_named() {
         ..Claims::default()
     };
     assert!(refused(&sets, &own).contains("`lost.proto`"));
-    assert!(refused(&sets, &Claims::default()).contains("[[schema.sources]]"));
+    assert!(refused(&sets, &Claims::default()).contains("[upstream.NAME.schema]"));
     let named = Claims {
         named: BTreeSet::from(["a.No".to_owned()]),
         own_files: 0,
