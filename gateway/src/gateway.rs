@@ -14,9 +14,9 @@ use transcoder::Match;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::{call, native, rest, websocket};
+use crate::{call, native, rest, status, websocket};
 
-/// What every request shares; clones are the same gateway.
+/// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
@@ -53,6 +53,9 @@ impl Gateway {
         let request = request.map(Body::new);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
+        if request.uri().path() == status::PATH {
+            return Ok(status::serve(&self, request.method()).await);
+        }
         // 1. Native gRPC says so in its content type, and may use any path.
         if call::is_grpc(request.headers()) {
             return Ok(native::serve(&self, &catalog, request).await);
@@ -67,6 +70,10 @@ impl Gateway {
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    pub(crate) fn shared_directory(&self) -> Arc<Directory> {
+        self.shared.directory.clone()
     }
 
     pub(crate) fn directory(&self) -> &Directory {

@@ -91,6 +91,7 @@ pub(crate) fn call(
     Ok(Call {
         upstream: gateway.directory().upstream(owner).clone(),
         path: matched.method().path().to_owned(),
+        safety: call::safety(matched.method()),
         metadata: edge::metadata(&head.headers)?,
         deadline: edge::deadline(&head.headers)?,
         max_message_bytes: gateway.max_message_bytes(),

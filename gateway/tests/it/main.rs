@@ -6,12 +6,15 @@
 )]
 
 mod dialects;
+mod foreign;
 mod learning;
 mod native;
+mod reload;
 mod requests;
 mod smuggling;
 mod streams;
 mod support;
+mod swap;
 mod unary;
 mod uploads;
 mod websocket;
