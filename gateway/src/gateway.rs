@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -10,8 +11,10 @@ use tonic::body::Body;
 use tracing::Span;
 use transcoder::Match;
 
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::edge::Edge;
 use crate::{call, native, rest};
 
 /// What every request shares; clones are the same gateway.
@@ -21,6 +24,7 @@ pub(crate) struct Gateway {
 }
 
 struct Shared {
+    edge: Edge,
     config: Config,
     directory: Arc<Directory>,
     max_message_bytes: usize,
@@ -36,6 +40,7 @@ impl Gateway {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                edge: Edge::new(&config),
                 config,
                 directory,
                 max_message_bytes,
@@ -53,12 +58,30 @@ impl Gateway {
         let request = request.map(Body::new);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
+        let Some(cors) = &self.edge().cors else {
+            return Ok(self.answer(&catalog, request).await);
+        };
+        // A preflight asks about a request, in whichever protocol that will be.
+        if let Some(response) = cors.preflight(&catalog, &request) {
+            return Ok(response);
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = self.answer(&catalog, request).await;
+        cors.share(origin.as_ref(), response.headers_mut());
+        Ok(response)
+    }
+
+    async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
         // 1. Native gRPC says so in its content type, and may use any path.
         if call::is_grpc(request.headers()) {
-            return Ok(native::serve(&self, &catalog, request).await);
+            return native::serve(self, catalog, request).await;
         }
         // 2. Everything else is the JSON API.
-        Ok(rest::serve(&self, &catalog, request).await)
+        rest::serve(self, catalog, request).await
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.shared.edge
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -3,6 +3,7 @@
 mod arriving;
 mod call;
 mod catalog;
+mod compression;
 mod config;
 mod directory;
 mod edge;
@@ -27,7 +28,11 @@ use tower::service_fn;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 
-pub use config::{Config, Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use compression::Coding;
+pub use config::{
+    CompressionSettings, ConditionalSettings, Config, CorsSettings, DeadlineSettings, Dialect,
+    EmitDefaults, ErrorSettings, MetadataSettings, TrailingSlash, UnknownFields,
+};
 
 /// The documented default of every key of [`Config`], in TOML.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");

@@ -12,7 +12,7 @@ use tonic::body::Body;
 use transcoder::stream::{Format, Message, Splitter};
 use transcoder::{Content, RequestError, Route};
 
-use crate::arriving::torn;
+use crate::arriving::broken;
 use crate::call::{self, Incoming};
 use crate::catalog::Catalog;
 use crate::error::Failure;
@@ -135,7 +135,7 @@ impl http_body::Body for Requests {
             if frames.is_empty() && this.failed.is_none() {
                 match ready!(Pin::new(&mut this.body).poll_frame(context)) {
                     Some(Ok(frame)) => this.chunk = frame.into_data().unwrap_or_default(),
-                    Some(Err(_)) => return Poll::Ready(Some(Err(torn()))),
+                    Some(Err(status)) => this.failed = Some(broken(status)),
                     None => frames = this.finish(),
                 }
             }

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tonic::Status;
 use tonic::body::Body;
 use transcoder::{Content, Match, MethodKind, RouteError, SystemParameters};
 
-use crate::call::{self, Call, Incoming};
+use crate::call::{self, Answer, Call, Incoming};
 use crate::catalog::Catalog;
 use crate::error::Failure;
 use crate::gateway::{Gateway, name_span};
 use crate::requests::Requests;
 use crate::view::{JSON, View};
-use crate::{edge, stream, upload};
+use crate::{stream, upload};
 
 const MESSAGE_TYPES: &str = "`application/json` is, and forms and protobuf are";
 
@@ -38,13 +39,37 @@ pub(crate) async fn serve(
     request: Request<Body>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let answered = answer(gateway, catalog, &head, body).await;
-    let response = answered.unwrap_or_else(|failure| failure.into_response(&catalog.schema));
-    if head.method == Method::HEAD {
-        without_body(response)
-    } else {
-        response
+    if let Some(response) = options(catalog, &head) {
+        return response;
     }
+    let edge = gateway.edge();
+    let answered = answer(gateway, catalog, &head, body).await;
+    let response = answered.unwrap_or_else(|failure| {
+        let (schema, headers) = (&catalog.schema, &head.headers);
+        failure.into_response(schema, edge, headers)
+    });
+    edge.finish(&head, response)
+}
+
+/// What a path may be asked with, for OPTIONS without a route of its own (RFC 9110 §9.3.7).
+fn options(catalog: &Catalog, head: &Parts) -> Option<Response<Body>> {
+    if head.method != Method::OPTIONS {
+        return None;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if head.uri.path() == "*" {
+        return Some(response);
+    }
+    let found = catalog.schema.route(&head.method, head.uri.path());
+    let Err(RouteError::MethodNotAllowed { allow }) = found else {
+        return None;
+    };
+    let mut methods: Vec<&str> = allow.iter().map(Method::as_str).collect();
+    methods.push("OPTIONS");
+    let allow = HeaderValue::from_str(&methods.join(", ")).ok()?;
+    response.headers_mut().insert(ALLOW, allow);
+    Some(response)
 }
 
 async fn answer(
@@ -53,10 +78,14 @@ async fn answer(
     head: &Parts,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let deadline = edge::deadline(&head.headers)?;
-    let metadata = edge::metadata(&head.headers)?;
+    let edge = gateway.edge();
+    let deadline = edge.deadline(&head.headers)?;
+    let mut metadata = edge.metadata.of_request(&head.headers)?;
     let (matched, owner) = route(catalog, head)?;
     name_span(&head.method, &matched);
+    edge.metadata
+        .add_origin(head, matched.route().template(), &mut metadata);
+    let body = edge.decode(&head.headers, body)?;
     let method = matched.method();
     let call = Call {
         upstream: gateway.directory().upstream(owner).clone(),
@@ -107,7 +136,7 @@ fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize)
 async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
-    exchange.view.respond(&call.unary(frame).await?)
+    exchange.respond(call.unary(frame).await?)
 }
 
 /// Answers a stream of requests with the upstream's one message.
@@ -118,7 +147,7 @@ async fn collect(
 ) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
     let incoming = exchange.request_messages(body)?;
-    exchange.view.respond(&call.upload(incoming).await?)
+    exchange.respond(call.upload(incoming).await?)
 }
 
 impl Exchange<'_> {
@@ -132,10 +161,31 @@ impl Exchange<'_> {
         }
     }
 
+    /// The response that is one message.
+    fn respond(&self, answer: Answer) -> Result<Response<Body>, Failure> {
+        let edge = self.gateway.edge();
+        let response = self.view.respond(&answer.message)?;
+        let mut response = edge.metadata.dress(&answer, self.head, response);
+        let Some(tagger) = edge.tagger(&self.head.method) else {
+            return Ok(response);
+        };
+        if response.status() == StatusCode::OK && !response.headers().contains_key(ETAG) {
+            let mut canonical = Vec::new();
+            if let Some(output) = self.catalog.schema.message(self.matched.method().output()) {
+                output.canonical(&answer.message, &mut canonical)?;
+            }
+            let fields = self.parameters.fields.as_deref().unwrap_or_default();
+            if let Some(tag) = tagger.tag(&canonical, fields) {
+                response.headers_mut().insert(ETAG, tag);
+            }
+        }
+        Ok(response)
+    }
+
     /// The messages of a request that is a stream of them, each encoded when the upstream takes it.
     pub(crate) fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
         if self.matched.route().is_upload() {
-            Ok(upload::messages(self, body)?.into())
+            upload::messages(self, body)
         } else {
             Requests::of(self, body)
         }
@@ -169,7 +219,11 @@ impl Exchange<'_> {
         match Limited::new(body, max_bytes).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large(max_bytes)),
-            Err(_) => Err(Failure::client_gone()),
+            Err(error) => match error.downcast::<Status>() {
+                // A refusal of the gateway's own; the client's errors have no reason.
+                Ok(status) if chassis::error::reason(&status).is_some() => Err((*status).into()),
+                _ => Err(Failure::client_gone()),
+            },
         }
     }
 }
@@ -197,16 +251,6 @@ pub(crate) fn accept(headers: &HeaderMap) -> String {
     let lines = headers.get_all(ACCEPT).iter();
     let lines: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
     lines.join(",")
-}
-
-/// The response to HEAD has the headers of GET, and no content (RFC 9110 §9.3.2).
-fn without_body(response: Response<Body>) -> Response<Body> {
-    let (mut head, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact() {
-        head.headers
-            .insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    Response::from_parts(head, Body::empty())
 }
 
 #[cfg(test)]

@@ -5,37 +5,41 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 use transcoder::Route;
 
-use crate::arriving::torn;
-use crate::call;
+use crate::arriving::{broken, torn};
+use crate::call::{self, Incoming};
 use crate::error::Failure;
+use crate::frames::Refused;
 use crate::rest::{self, Exchange};
 
 /// The messages of the upload, to be sent while it arrives.
-pub(crate) fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Body, Failure> {
+pub(crate) fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Incoming, Failure> {
     let mut head = call::begin_frame();
     let content_type = rest::content_type(&exchange.head.headers)?.unwrap_or_default();
     exchange
         .matched
         .encode_upload_head(exchange.head.uri.query(), content_type, &mut head)?;
-    let declared = exchange
-        .head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Body::new(Upload {
+    let headers = &exchange.head.headers;
+    let length = headers.get(CONTENT_LENGTH);
+    // A coding tells its end itself, and its length is another.
+    let length = length.filter(|_| !headers.contains_key(CONTENT_ENCODING));
+    let declared = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    let refused = Refused::default();
+    let body = Body::new(Upload {
         head: Some(call::end_frame(head)?),
         body,
         piece: Bytes::new(),
         left: declared,
         max_piece: exchange.gateway.config().upload_chunk_bytes,
         route: exchange.matched.route().clone(),
-    }))
+        refused: refused.clone(),
+    });
+    Ok(Incoming { body, refused })
 }
 
 /// The messages of one upload: the head, then pieces. At most one piece of the client's body is held at a time.
@@ -47,6 +51,8 @@ struct Upload {
     left: Option<u64>,
     max_piece: usize,
     route: Arc<Route>,
+    /// Tells the one who answers the client.
+    refused: Refused,
 }
 
 impl Upload {
@@ -58,7 +64,11 @@ impl Upload {
         match frame {
             None if self.left.is_some_and(|left| left > 0) => Err(torn()),
             None => Ok(None),
-            Some(Err(_)) => Err(torn()),
+            Some(Err(status)) => {
+                let status = broken(status);
+                let _ = self.refused.set(status.clone());
+                Err(status)
+            }
             Some(Ok(frame)) => {
                 self.piece = frame.into_data().unwrap_or_default();
                 self.left = self

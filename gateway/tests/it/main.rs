@@ -5,8 +5,13 @@
     reason = "a helper of a test may panic like the test itself"
 )]
 
+mod compression;
+mod conditional;
+mod cors;
+mod deadlines;
 mod dialects;
 mod learning;
+mod metadata;
 mod native;
 mod requests;
 mod streams;
