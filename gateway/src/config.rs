@@ -5,6 +5,7 @@ mod compression;
 mod cors;
 mod edge;
 mod metadata;
+mod websocket;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use compression::CompressionSettings;
 pub use cors::CorsSettings;
 pub use edge::{ConditionalSettings, DeadlineSettings, ErrorSettings};
 pub use metadata::MetadataSettings;
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -65,6 +67,8 @@ pub struct Config {
     pub compression: CompressionSettings,
     /// What errors tell.
     pub errors: ErrorSettings,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
 }
 
 impl Config {
@@ -99,7 +103,8 @@ impl Config {
         }
         self.metadata.validate()?;
         self.cors.validate()?;
-        self.compression.validate()
+        self.compression.validate()?;
+        self.websocket.validate()
     }
 
     /// What the API is compiled with.

@@ -18,3 +18,4 @@ mod streams;
 mod support;
 mod unary;
 mod uploads;
+mod websocket;
