@@ -81,7 +81,7 @@ pub(crate) async fn serve(
             });
             response
         }
-        Err(failure) => failure.into_response(&catalog.schema),
+        Err(failure) => failure.into_response(&catalog.schema, gateway.edge(), &head.headers),
     }
 }
 

@@ -5,9 +5,14 @@
     reason = "a helper of a test may panic like the test itself"
 )]
 
+mod compression;
+mod conditional;
+mod cors;
+mod deadlines;
 mod dialects;
 mod foreign;
 mod learning;
+mod metadata;
 mod native;
 mod reload;
 mod requests;
