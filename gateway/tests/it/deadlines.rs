@@ -64,7 +64,8 @@ async fn a_caller_that_goes_away_cancels_the_call_over_both_versions() {
             let upstream_events = upstream.events();
             let before = count(&upstream_events, cancelled);
             let uri = format!("http://{}{path}", gateway.address);
-            let request = Request::get(uri).body(Full::<Bytes>::default()).unwrap();
+            let request = Request::get(uri).header("host", gateway.address.to_string());
+            let request = request.body(Full::<Bytes>::default()).unwrap();
             let (mut waiting, connection) = if is_http2 {
                 let (mut sender, connection) = gateway.connect_http2().await;
                 (
@@ -104,6 +105,7 @@ async fn an_upload_that_breaks_off_never_looks_whole_over_both_versions() {
         let request = Request::builder()
             .method(Method::POST)
             .uri(uri)
+            .header("host", gateway.address.to_string())
             .body(body)
             .unwrap();
         let frame = http_body::Frame::data(Bytes::from_static(b"part"));

@@ -196,8 +196,10 @@ impl Service<Request<Body>> for Upstream {
             None => call.boxed(),
             Some(deadline) => async move {
                 // Also here, because the peer may be the one that hangs.
-                let outcome = tokio::time::timeout_at(deadline, call).await;
-                outcome.unwrap_or_else(|_| Err(Fault::deadline_exceeded().into()))
+                match tokio::time::timeout_at(deadline, call).await {
+                    Ok(outcome) if !is_late(&outcome, deadline) => outcome,
+                    _ => Err(Fault::deadline_exceeded().into()),
+                }
             }
             .boxed(),
         }
@@ -221,6 +223,18 @@ impl Shared {
         let of_method = || self.methods.get(request.uri().path());
         own.or_else(of_method).copied().unwrap_or_default()
     }
+}
+
+/// Whether a call was cancelled by its own deadline, which a server may notice first and then calls CANCELLED.
+fn is_late(outcome: &Result<Response<Body>, Status>, deadline: Instant) -> bool {
+    let is_cancelled = match outcome {
+        Ok(response) => response
+            .headers()
+            .get("grpc-status")
+            .is_some_and(|code| code.as_bytes() == b"1"),
+        Err(status) => status.code() == tonic::Code::Cancelled,
+    };
+    is_cancelled && Instant::now() >= deadline
 }
 
 /// Only where something is reached by https: elsewhere nobody needs roots of the system.
