@@ -86,7 +86,7 @@ impl Call {
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
     pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
-        let request = request(self.path, self.metadata, Body::new(OneFrame(Some(frame))));
+        let request = request(self.path, self.metadata, one_frame(frame));
         let response = send(self.upstream, request, self.deadline).await?;
         messages(response, self.max_message_bytes)
     }
@@ -181,6 +181,11 @@ pub(crate) async fn within<T, E: From<Status>>(
     }
 }
 
+/// A request of one message.
+pub(crate) fn one_frame(frame: Bytes) -> Body {
+    Body::new(OneFrame(Some(frame)))
+}
+
 /// A request body that does not tell its length: the client would make a `content-length` of it, which no gRPC client sends,
 /// and a server that returns metadata as trailers would return it too, where it makes an error response malformed.
 struct OneFrame(Option<Bytes>);
@@ -225,7 +230,8 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
             _ => Err(status),
         };
     }
-    let (body, refused) = BoundedFrames::new(body, max_message_bytes);
+    let refused = Refused::default();
+    let body = BoundedFrames::new(body, max_message_bytes, refused.clone());
     // A caller of the JSON API did not choose the size of the response, so RESOURCE_EXHAUSTED (429) would blame the wrong side.
     let body = body.map_err(move |status| match refused.get() {
         Some(too_large) => bad_upstream(too_large.message()),
@@ -244,7 +250,7 @@ async fn only_message(mut messages: Messages) -> Result<Bytes, Status> {
     }
 }
 
-fn bad_upstream(message: &str) -> Status {
+pub(crate) fn bad_upstream(message: &str) -> Status {
     Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message).into()
 }
 

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use crate::error::Failure;
 
+/// Milliseconds, at most ten digits (Connect protocol, "Timeout").
+pub(crate) const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
+
 /// Request headers that become metadata of the same name.
 const FORWARDED: [&str; 6] = [
     "authorization",
@@ -37,6 +40,7 @@ const HOP_BY_HOP: [&str; 9] = [
 pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
     let deadlines = [
         chassis::deadline::from_headers(headers)?,
+        milliseconds(headers)?,
         seconds(headers, "x-server-timeout")?,
         seconds(headers, "request-timeout")?,
     ];
@@ -96,6 +100,19 @@ fn is_printable_ascii(value: &HeaderValue) -> bool {
         .all(|byte| (0x20..=0x7e).contains(byte))
 }
 
+fn milliseconds(headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
+    let Some(value) = headers.get(CONNECT_TIMEOUT) else {
+        return Ok(None);
+    };
+    let digits = value.to_str().ok().filter(|text| {
+        (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let milliseconds: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+    let milliseconds = milliseconds
+        .ok_or_else(|| Failure::bad_header(CONNECT_TIMEOUT, "milliseconds, at most 10 digits"))?;
+    Ok(Instant::now().checked_add(Duration::from_millis(milliseconds)))
+}
+
 /// Reads a header of seconds, with or without a fraction; more than the clock can hold is no deadline.
 fn seconds(headers: &HeaderMap, name: &str) -> Result<Option<Instant>, Failure> {
     let Some(value) = headers.get(name) else {
@@ -138,6 +155,10 @@ mod tests {
             Some(1.5)
         );
         assert_eq!(
+            seconds_left(&[("connect-timeout-ms", "1500"), ("request-timeout", "2")]),
+            Some(1.5)
+        );
+        assert_eq!(
             seconds_left(&[("request-timeout", "2"), ("x-server-timeout", "2.5")]),
             Some(2.0)
         );
@@ -155,6 +176,9 @@ mod tests {
             ("x-server-timeout", "-1"),
             ("request-timeout", "inf"),
             ("request-timeout", ""),
+            ("connect-timeout-ms", ""),
+            ("connect-timeout-ms", "1.5"),
+            ("connect-timeout-ms", "10000000000"),
         ] {
             let failure = deadline(&headers(&[(name, value)])).unwrap_err();
             assert_eq!(

@@ -28,6 +28,12 @@ impl Failure {
         Self::http(StatusCode::PAYLOAD_TOO_LARGE, fault)
     }
 
+    /// As for a message in a stream, whose protocols say so.
+    pub(crate) fn message_too_large(max_bytes: usize) -> Self {
+        let message = format!("the message is larger than {max_bytes} bytes");
+        Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
+    }
+
     pub(crate) fn unsupported_media_type(found: &str, taken: &str) -> Self {
         let message = format!("the content type `{found}` is not taken here; {taken}");
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
@@ -74,6 +80,19 @@ impl Failure {
         }
     }
 
+    /// A method of gRPC is called in one way only.
+    pub(crate) fn method_not_allowed(found: &http::Method, allowed: &'static str) -> Self {
+        let message = format!("{found} is not taken here, {allowed} is");
+        let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
+        Self::http(StatusCode::METHOD_NOT_ALLOWED, fault).with(ALLOW, allowed)
+    }
+
+    pub(crate) fn unknown_service(path: &str) -> Self {
+        let message = format!("no upstream serves `{path}`");
+        let fault = Fault::new(Code::Unimplemented, "UNKNOWN_SERVICE", message);
+        Self::http(StatusCode::NOT_FOUND, fault)
+    }
+
     fn with(mut self, name: HeaderName, value: &str) -> Self {
         self.header = HeaderValue::from_str(value).ok().map(|value| (name, value));
         self
@@ -111,6 +130,11 @@ impl Failure {
     pub(crate) fn into_response(self, schema: &Schema) -> Response<Body> {
         let mut body = Vec::new();
         write_status(schema, &self.status, &mut body);
+        self.respond(body)
+    }
+
+    /// A response with this body, which is JSON.
+    pub(crate) fn respond(self, body: Vec<u8>) -> Response<Body> {
         let mut response = Response::new(Body::new(http_body_util::Full::from(body)));
         *response.status_mut() = self
             .http

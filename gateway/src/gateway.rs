@@ -12,7 +12,9 @@ use transcoder::Match;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::{call, native, rest};
+use crate::grpc_web::Encoding;
+use crate::protocol::Protocol;
+use crate::{connect, grpc_web, native, rest};
 
 /// What every request shares; clones are the same gateway.
 #[derive(Clone)]
@@ -53,12 +55,28 @@ impl Gateway {
         let request = request.map(Body::new);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
-        // 1. Native gRPC says so in its content type, and may use any path.
-        if call::is_grpc(request.headers()) {
-            return Ok(native::serve(&self, &catalog, request).await);
-        }
-        // 2. Everything else is the JSON API.
-        Ok(rest::serve(&self, &catalog, request).await)
+        let (head, body) = request.into_parts();
+        let protocol = Protocol::of(&head, &catalog.schema);
+        let request = Request::from_parts(head, body);
+        let (gateway, catalog) = (&self, &catalog);
+        Ok(match protocol {
+            Protocol::Grpc(codec) => native::serve(gateway, catalog, codec, request).await,
+            Protocol::GrpcWeb(codec) => {
+                grpc_web::serve(gateway, catalog, Encoding::Binary, codec, request).await
+            }
+            Protocol::GrpcWebText(codec) => {
+                grpc_web::serve(gateway, catalog, Encoding::Text, codec, request).await
+            }
+            Protocol::ConnectUnary(codec) => {
+                connect::unary(gateway, catalog, codec, request).await
+            }
+            Protocol::ConnectGet => connect::get(gateway, catalog, request).await,
+            Protocol::ConnectStream(codec) => {
+                connect::stream(gateway, catalog, codec, request).await
+            }
+            Protocol::ConnectMismatch => connect::mismatch(catalog, &request),
+            Protocol::Rest => rest::serve(gateway, catalog, request).await,
+        })
     }
 
     pub(crate) fn config(&self) -> &Config {
