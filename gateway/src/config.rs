@@ -1,6 +1,11 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
 mod choices;
+mod compression;
+mod cors;
+mod edge;
+mod metadata;
+mod websocket;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,6 +14,11 @@ use chassis::config::ConfigError;
 use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use compression::CompressionSettings;
+pub use cors::CorsSettings;
+pub use edge::{ConditionalSettings, DeadlineSettings, ErrorSettings};
+pub use metadata::MetadataSettings;
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -45,6 +55,20 @@ pub struct Config {
     pub strict_names: bool,
     /// What becomes of a path that would match without the slash at its end.
     pub trailing_slash: TrailingSlash,
+    /// Headers that become metadata, and the other way.
+    pub metadata: MetadataSettings,
+    /// How long calls may take.
+    pub deadline: DeadlineSettings,
+    /// Pages of other origins.
+    pub cors: CorsSettings,
+    /// `ETag` and the requests that name one.
+    pub conditional: ConditionalSettings,
+    /// Content codings.
+    pub compression: CompressionSettings,
+    /// What errors tell.
+    pub errors: ErrorSettings,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
 }
 
 impl Config {
@@ -77,7 +101,10 @@ impl Config {
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
             return refuse("upload_chunk_bytes", &problem);
         }
-        Ok(())
+        self.metadata.validate()?;
+        self.cors.validate()?;
+        self.compression.validate()?;
+        self.websocket.validate()
     }
 
     /// What the API is compiled with.
@@ -89,6 +116,7 @@ impl Config {
         options.json.preserve_proto_field_names = self.preserve_proto_field_names;
         options.json.enums_as_numbers = self.enums_as_numbers;
         options.json.strict_names = self.strict_names;
+        options.json.show_debug_info = self.errors.debug_info;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }

@@ -26,7 +26,7 @@ use crate::error::Failure;
 use crate::frames::too_large;
 use crate::gateway::Gateway;
 use crate::protocol::{CONNECT_VERSION, Codec, is_unary};
-use crate::{edge, messages, native};
+use crate::{messages, native};
 
 use answer::Answer;
 
@@ -48,7 +48,7 @@ pub(crate) async fn unary(
         let (head, body) = request.into_parts();
         check_version(&head.headers)?;
         check_shape(catalog, head.uri.path(), true, &head.headers)?;
-        let deadline = edge::deadline(&head.headers)?;
+        let deadline = gateway.edge().deadline(&head.headers)?;
         let message = call::within(deadline, read(body, gateway.max_message_bytes())).await?;
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, codec, deadline, request, message).await
@@ -77,7 +77,7 @@ pub(crate) async fn get(
         }
         head.method = Method::POST;
         head.uri = head.uri.path().parse().unwrap_or_default();
-        let deadline = edge::deadline(&head.headers)?;
+        let deadline = gateway.edge().deadline(&head.headers)?;
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, asked.codec, deadline, request, asked.message).await
     };
@@ -99,7 +99,7 @@ pub(crate) async fn stream(
     }
     let answered = async {
         check_version(request.headers())?;
-        let deadline = edge::deadline(request.headers())?;
+        let deadline = gateway.edge().deadline(request.headers())?;
         let request = stream_into_grpc(request);
         native::forward(gateway, catalog, codec, deadline, request).await
     };

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use chassis::Process;
+use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -10,11 +12,13 @@ use tonic::body::Body;
 use tracing::Span;
 use transcoder::Match;
 
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::edge::Edge;
 use crate::grpc_web::Encoding;
 use crate::protocol::Protocol;
-use crate::{connect, grpc_web, native, rest};
+use crate::{connect, grpc_web, native, rest, websocket};
 
 /// What every request shares; clones are the same gateway.
 #[derive(Clone)]
@@ -23,25 +27,22 @@ pub(crate) struct Gateway {
 }
 
 struct Shared {
+    edge: Edge,
     config: Config,
     directory: Arc<Directory>,
-    max_message_bytes: usize,
+    process: Process,
     draining: CancellationToken,
 }
 
 impl Gateway {
-    pub(crate) fn new(
-        config: Config,
-        directory: Arc<Directory>,
-        max_message_bytes: usize,
-        draining: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: Process) -> Self {
         Self {
             shared: Arc::new(Shared {
+                edge: Edge::new(&config),
                 config,
                 directory,
-                max_message_bytes,
-                draining,
+                draining: process.draining(),
+                process,
             }),
         }
     }
@@ -55,28 +56,39 @@ impl Gateway {
         let request = request.map(Body::new);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
-        let (head, body) = request.into_parts();
-        let protocol = Protocol::of(&head, &catalog.schema);
-        let request = Request::from_parts(head, body);
-        let (gateway, catalog) = (&self, &catalog);
-        Ok(match protocol {
-            Protocol::Grpc(codec) => native::serve(gateway, catalog, codec, request).await,
+        let Some(cors) = &self.edge().cors else {
+            return Ok(self.answer(&catalog, request).await);
+        };
+        // A preflight asks about a request, in whichever protocol that will be.
+        if let Some(response) = cors.preflight(&catalog, &request) {
+            return Ok(response);
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = self.answer(&catalog, request).await;
+        cors.share(origin.as_ref(), response.headers_mut());
+        Ok(response)
+    }
+
+    async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
+        match Protocol::of(&request, &catalog.schema) {
+            Protocol::Grpc(codec) => native::serve(self, catalog, codec, request).await,
             Protocol::GrpcWeb(codec) => {
-                grpc_web::serve(gateway, catalog, Encoding::Binary, codec, request).await
+                grpc_web::serve(self, catalog, Encoding::Binary, codec, request).await
             }
             Protocol::GrpcWebText(codec) => {
-                grpc_web::serve(gateway, catalog, Encoding::Text, codec, request).await
+                grpc_web::serve(self, catalog, Encoding::Text, codec, request).await
             }
-            Protocol::ConnectUnary(codec) => {
-                connect::unary(gateway, catalog, codec, request).await
-            }
-            Protocol::ConnectGet => connect::get(gateway, catalog, request).await,
-            Protocol::ConnectStream(codec) => {
-                connect::stream(gateway, catalog, codec, request).await
-            }
+            Protocol::ConnectUnary(codec) => connect::unary(self, catalog, codec, request).await,
+            Protocol::ConnectGet => connect::get(self, catalog, request).await,
+            Protocol::ConnectStream(codec) => connect::stream(self, catalog, codec, request).await,
             Protocol::ConnectMismatch => connect::mismatch(catalog, &request),
-            Protocol::Rest => rest::serve(gateway, catalog, request).await,
-        })
+            Protocol::WebSocket => websocket::serve(self, catalog, request).await,
+            Protocol::Rest => rest::serve(self, catalog, request).await,
+        }
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.shared.edge
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -88,7 +100,12 @@ impl Gateway {
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {
-        self.shared.max_message_bytes
+        self.shared.process.settings().max_message_bytes
+    }
+
+    /// Runs what goes on behind the answer of a request, an upgraded connection; the drain waits for it.
+    pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.shared.process.track(work);
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

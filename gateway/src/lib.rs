@@ -14,6 +14,7 @@ mod gateway;
 mod grpc_web;
 mod learn;
 mod messages;
+mod multipart;
 mod native;
 mod protocol;
 mod requests;
@@ -21,6 +22,7 @@ mod rest;
 mod stream;
 mod upload;
 mod view;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -32,7 +34,11 @@ use tower::service_fn;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 
-pub use config::{Config, Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use compression::Coding;
+pub use config::{
+    CompressionSettings, ConditionalSettings, Config, CorsSettings, DeadlineSettings, Dialect,
+    EmitDefaults, ErrorSettings, MetadataSettings, TrailingSlash, UnknownFields, WebSocketSettings,
+};
 
 /// The documented default of every key of [`Config`], in TOML.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -61,13 +67,7 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
         let watch = learn::watch(directory.clone(), index, config.clone(), process.shutdown());
         process.spawn("learn", watch);
     }
-    let max_message_bytes = process.settings().max_message_bytes;
-    let gateway = Gateway::new(
-        config,
-        directory.clone(),
-        max_message_bytes,
-        process.draining(),
-    );
+    let gateway = Gateway::new(config, directory.clone(), process);
     let service = service_fn(move |request| gateway.clone().serve(request));
     Ok(Server::from_service(service).ready_when(move || directory.catalog().complete))
 }

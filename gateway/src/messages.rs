@@ -29,13 +29,6 @@ pub(crate) const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 /// What can be looked into, as [`ACCEPT_ENCODING`] lists it.
 const CODINGS: &str = "gzip,br,zstd,deflate";
 
-/// Fast rather than small: these are messages on their way, and not files.
-const LEVELS: Levels = Levels {
-    gzip: 4,
-    br: 3,
-    zstd: 1,
-};
-
 /// The flag of a message that is compressed.
 const COMPRESSED: u8 = 1;
 
@@ -57,8 +50,8 @@ pub(crate) enum Work {
     Check(Validator),
     /// From JSON to wire bytes, for the upstream.
     ReadJson(Type, Option<Validator>),
-    /// From wire bytes to JSON, for the caller.
-    WriteJson(Type),
+    /// From wire bytes to JSON, for the caller; compressed where the upstream did so.
+    WriteJson(Type, Levels),
 }
 
 /// A message type of the API as it was when the call began.
@@ -171,13 +164,13 @@ impl EachMessage {
                 }
                 call::end_frame(frame)
             }
-            Work::WriteJson(of) => {
+            Work::WriteJson(of, levels) => {
                 let mut frame = call::begin_frame();
                 of.message()?.write_json(&message, &mut frame).map_err(Failure::from)
                     .map_err(|failure| failure.status)?;
                 match self.coding.filter(|_| flags == COMPRESSED) {
                     None => call::end_frame(frame),
-                    Some(coding) => recompress(coding, &frame[FRAME_HEADER_BYTES..]),
+                    Some(coding) => recompress(coding, *levels, &frame[FRAME_HEADER_BYTES..]),
                 }
             }
         }
@@ -203,7 +196,7 @@ impl EachMessage {
     fn malformed(&self, what: &str) -> Status {
         let message = format!("a message {what}");
         match &self.work {
-            Work::WriteJson(_) => Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message),
+            Work::WriteJson(..) => Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message),
             _ => Fault::new(Code::Internal, "MALFORMED_MESSAGE", message),
         }
         .into()
@@ -291,8 +284,8 @@ fn check(validator: &Validator, wire: &[u8]) -> Result<(), Status> {
     Err(fault.into())
 }
 
-fn recompress(coding: Coding, message: &[u8]) -> Result<Bytes, Status> {
-    let compressed = compression::compress(coding, LEVELS, message)
+fn recompress(coding: Coding, levels: Levels, message: &[u8]) -> Result<Bytes, Status> {
+    let compressed = compression::compress(coding, levels, message)
         .map_err(|error| Status::from(chassis::error::internal(error)))?;
     let mut frame = call::begin_frame();
     frame[0] = COMPRESSED;

@@ -30,7 +30,7 @@ pub(crate) async fn serve(
     codec: Codec,
     request: Request<Body>,
 ) -> Response<Body> {
-    let answered = match edge::deadline(request.headers()) {
+    let answered = match gateway.edge().deadline(request.headers()) {
         Ok(deadline) => forward(gateway, catalog, codec, deadline, request).await,
         Err(failure) => Err(failure),
     };
@@ -77,7 +77,7 @@ pub(crate) async fn forward(
         kind,
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
-    let mut looks = Looks::of(catalog, method, codec)?;
+    let mut looks = Looks::of(gateway, catalog, method, codec)?;
     let (request, refused) = looks.take_request(request, gateway.max_message_bytes())?;
     let upstream = gateway.directory().upstream(owner).clone();
     let sent = if requests_stream {
@@ -108,6 +108,7 @@ struct Looks {
 
 impl Looks {
     fn of(
+        gateway: &Gateway,
         catalog: &Arc<Catalog>,
         method: Option<&MethodPlan>,
         codec: Codec,
@@ -128,7 +129,7 @@ impl Looks {
         Ok(match codec {
             Codec::Json => Self {
                 request: Some(Work::ReadJson(of(method.input()), validator)),
-                response: Some(Work::WriteJson(of(method.output()))),
+                response: Some(Work::WriteJson(of(method.output()), gateway.edge().levels())),
             },
             _ => Self {
                 request: validator.map(Work::Check),

@@ -1,9 +1,11 @@
 //! Which protocol a request speaks: what the sniff looks at, in its order.
 
 use http::header::{CONTENT_TYPE, HeaderMap};
-use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Request};
+use tonic::body::Body;
 use transcoder::{MethodPlan, Schema};
+
+use crate::websocket;
 
 /// Says that a request is Connect's, whatever its path is (Connect protocol, "Unary-Request").
 pub(crate) const CONNECT_VERSION: &str = "connect-protocol-version";
@@ -23,6 +25,7 @@ pub(crate) enum Protocol {
     ConnectStream(Codec),
     /// A method's path, asked for in a way that no protocol has.
     ConnectMismatch,
+    WebSocket,
     /// The JSON API: all other requests.
     Rest,
 }
@@ -38,9 +41,9 @@ pub(crate) enum Codec {
 
 impl Protocol {
     /// The sniff.
-    pub(crate) fn of(head: &Parts, schema: &Schema) -> Self {
+    pub(crate) fn of(request: &Request<Body>, schema: &Schema) -> Self {
         // 1. The content types of gRPC and of Connect's streams are nobody else's.
-        let media_type = media_type(&head.headers);
+        let media_type = media_type(request.headers());
         let families: [(&str, fn(Codec) -> Self); 3] = [
             ("application/grpc-web-text", Self::GrpcWebText),
             ("application/grpc-web", Self::GrpcWeb),
@@ -54,19 +57,23 @@ impl Protocol {
         if let Some(codec) = media_type.strip_prefix("application/connect+") {
             return Self::ConnectStream(Codec::of(codec));
         }
-        // 2. A unary call of Connect says so in a header, or has the path of a method that is no route of the JSON API.
-        let path = head.uri.path();
-        let says_so = head.headers.contains_key(CONNECT_VERSION);
+        // 2. A WebSocket says so in its handshake; its path is one of the JSON API.
+        if websocket::is_asked_for(request) {
+            return Self::WebSocket;
+        }
+        // 3. A unary call of Connect says so in a header, or has the path of a method that is no route of the JSON API.
+        let path = request.uri().path();
+        let says_so = request.headers().contains_key(CONNECT_VERSION);
         let is_method_only =
-            || schema.method(path).is_some() && schema.route(&head.method, path).is_err();
-        match (&head.method, &*media_type) {
+            || schema.method(path).is_some() && schema.route(request.method(), path).is_err();
+        match (request.method(), &*media_type) {
             (&Method::POST, "application/proto") => Self::ConnectUnary(Codec::Proto),
             (&Method::GET, _) if says_so || is_method_only() => Self::ConnectGet,
             (&Method::POST, "application/json") if says_so || is_method_only() => {
                 Self::ConnectUnary(Codec::Json)
             }
             _ if says_so || is_method_only() => Self::ConnectMismatch,
-            // 3. The rest.
+            // 4. The rest.
             _ => Self::Rest,
         }
     }

@@ -5,11 +5,17 @@
     reason = "a helper of a test may panic like the test itself"
 )]
 
+mod compression;
+mod conditional;
+mod cors;
+mod deadlines;
 mod dialects;
 mod learning;
+mod metadata;
 mod native;
 mod requests;
 mod streams;
 mod support;
 mod unary;
 mod uploads;
+mod websocket;

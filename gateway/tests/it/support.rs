@@ -41,6 +41,18 @@ impl Gateway {
         gateway
     }
 
+    /// [`Gateway::ready`] with keys of its own.
+    pub(crate) async fn ready_with(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
+        let gateway = Self::start(upstreams, keys).await;
+        gateway.wait_until_ready().await;
+        gateway
+    }
+
+    /// Sends a request without a body.
+    pub(crate) async fn ask(&self, request: http::request::Builder) -> Reply {
+        self.send(request.body(Full::default()).unwrap()).await
+    }
+
     pub(crate) async fn start(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
         let mut flags = BTreeMap::from([
             (
@@ -144,16 +156,24 @@ impl Gateway {
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
     {
+        let (mut sender, connection) = self.connect_http2().await;
+        let uri = format!("http://{}{}", self.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        (sender.send_request(request).await.unwrap(), connection)
+    }
+
+    /// [`Gateway::connect`] over HTTP/2; requests need absolute addresses.
+    pub(crate) async fn connect_http2<B>(&self) -> (http2::SendRequest<B>, Connection)
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+    {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.unwrap();
+        let (sender, connection) = handshake.await.unwrap();
         let task = tokio::spawn(async move {
             let _ = connection.await;
         });
-        let uri = format!("http://{}{}", self.address, request.uri());
-        *request.uri_mut() = uri.parse().unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        (response, Connection(task.abort_handle()))
+        (sender, Connection(task.abort_handle()))
     }
 
     /// Stops as SIGTERM does, and returns when the last connection is closed.
