@@ -156,7 +156,11 @@ mod tests {
 
     fn settings(extra: &str) -> SchemaSettings {
         let base = "descriptors = []\nreflection = true\nbreaking_changes = \"refuse\"\n";
-        let rules = if extra.is_empty() { "http_rules = []" } else { extra };
+        let rules = if extra.is_empty() {
+            "http_rules = []"
+        } else {
+            extra
+        };
         let text = format!("{base}{rules}");
         toml::from_str(&text).unwrap()
     }
