@@ -117,7 +117,7 @@ impl Running {
         soon(message, async {
             loop {
                 let line = self.log.next_line().await.unwrap();
-                let line: Value = serde_json::from_str(&line.expect("the log goes on")).unwrap();
+                let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
                 if field(&line, "message") == message {
                     return line;
                 }
