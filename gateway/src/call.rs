@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use chassis::client::Upstream;
+use chassis::client::{Safety, Upstream};
 use chassis::error::Fault;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -17,6 +17,7 @@ use tonic::codec::{DecodeBuf, Decoder};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
 use tower::Service;
+use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::arriving::{self, Lifeline};
 use crate::frames::{BoundedFrames, Refused};
@@ -29,6 +30,7 @@ pub(crate) struct Call {
     pub(crate) upstream: Upstream,
     /// `/package.Service/Method`.
     pub(crate) path: String,
+    pub(crate) safety: Safety,
     pub(crate) metadata: HeaderMap,
     pub(crate) deadline: Option<Instant>,
     /// Largest response message, in bytes.
@@ -47,13 +49,14 @@ pub(crate) struct Answer {
 
 /// The messages that an upstream sends, each read when it is asked for. Dropping them cancels the call.
 pub(crate) struct Messages {
+    /// Before the messages, so that it is let go of first: the request has to be torn before the call is cancelled.
+    _lifeline: Option<Lifeline>,
     received: Streaming<Bytes>,
     metadata: HeaderMap,
     /// Why the gateway broke the request off; the upstream's error is only a consequence then.
     refused: Refused,
     /// Where the client of the call does not keep it.
     deadline: Option<Instant>,
-    _lifeline: Option<Lifeline>,
 }
 
 /// Request messages that still arrive, and why they were broken off, if they were.
@@ -98,7 +101,8 @@ impl Call {
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
     pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
-        let request = request(self.path, self.metadata, one_frame(frame));
+        let mut request = request(self.path, self.metadata, one_frame(frame));
+        request.extensions_mut().insert(self.safety);
         let response = send(self.upstream, request, self.deadline).await?;
         messages(response, self.max_message_bytes)
     }
@@ -178,6 +182,16 @@ fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
     all.extend(later);
     *status.metadata_mut() = MetadataMap::from_headers(all);
     status
+}
+
+/// What the contract promises about sending a call again; nothing for a stream of requests, which is gone once it is sent.
+pub(crate) fn safety(method: &MethodPlan) -> Safety {
+    match (method.kind(), method.idempotency()) {
+        (MethodKind::ClientStreaming | MethodKind::BidiStreaming, _) => Safety::Unknown,
+        (_, Idempotency::NoSideEffects) => Safety::NoSideEffects,
+        (_, Idempotency::Idempotent) => Safety::Idempotent,
+        (_, Idempotency::Unknown) => Safety::Unknown,
+    }
 }
 
 /// Sends a request as it is. The client ends the response at the deadline, the body included.

@@ -18,9 +18,9 @@ use crate::directory::Directory;
 use crate::edge::Edge;
 use crate::grpc_web::Encoding;
 use crate::protocol::Protocol;
-use crate::{connect, grpc_web, native, rest, websocket};
+use crate::{connect, grpc_web, native, rest, status, websocket};
 
-/// What every request shares; clones are the same gateway.
+/// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
@@ -56,6 +56,9 @@ impl Gateway {
         let request = request.map(Body::new);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
+        if request.uri().path() == status::PATH {
+            return Ok(status::serve(&self, request.method()).await);
+        }
         let Some(cors) = &self.edge().cors else {
             return Ok(self.answer(&catalog, request).await);
         };
@@ -93,6 +96,10 @@ impl Gateway {
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    pub(crate) fn shared_directory(&self) -> Arc<Directory> {
+        self.shared.directory.clone()
     }
 
     pub(crate) fn directory(&self) -> &Directory {

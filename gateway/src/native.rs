@@ -69,6 +69,7 @@ pub(crate) async fn forward(
     }
     let method = catalog.schema.method(path);
     let kind = method.map(MethodPlan::kind);
+    let safety = method.map(call::safety).unwrap_or_default();
     let requests_stream = matches!(
         kind,
         None | Some(MethodKind::ClientStreaming | MethodKind::BidiStreaming)
@@ -78,7 +79,8 @@ pub(crate) async fn forward(
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
     let mut looks = Looks::of(gateway, catalog, method, codec)?;
-    let (request, refused) = looks.take_request(request, gateway.max_message_bytes())?;
+    let (mut request, refused) = looks.take_request(request, gateway.max_message_bytes())?;
+    request.extensions_mut().insert(safety);
     let upstream = gateway.directory().upstream(owner).clone();
     let sent = if requests_stream {
         arriving::send(upstream, request, deadline)

@@ -120,6 +120,7 @@ pub(crate) fn call(
     Ok(Call {
         upstream: gateway.directory().upstream(owner).clone(),
         path: matched.method().path().to_owned(),
+        safety: call::safety(matched.method()),
         metadata,
         deadline: edge.deadline(&head.headers)?,
         max_message_bytes: gateway.max_message_bytes(),

@@ -54,26 +54,11 @@ impl Gateway {
     }
 
     pub(crate) async fn start(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
-        let mut flags = BTreeMap::from([
-            (
-                "upstreams".to_owned(),
-                upstreams
-                    .iter()
-                    .map(|address| format!("http://{address}"))
-                    .collect(),
-            ),
-            ("reflect_interval_ms".to_owned(), vec!["20".to_owned()]),
-            ("sse_keep_alive_ms".to_owned(), vec!["20".to_owned()]),
-        ]);
-        for (key, value) in keys {
-            flags.insert((*key).to_owned(), vec![(*value).to_owned()]);
-        }
-        let sources = Sources {
-            file: None,
-            environment: Vec::new(),
-            flags,
-        };
-        let layers = Layers::load(gateway::DEFAULTS, &sources).unwrap();
+        Self::configured(layers(upstreams, keys, "")).await
+    }
+
+    /// Starts a gateway with this whole configuration.
+    pub(crate) async fn configured(layers: Layers) -> Self {
         let process = Process::new("gateway", layers.settings().unwrap());
         let server = gateway::start(process.clone(), layers.parse().unwrap())
             .await
@@ -87,6 +72,29 @@ impl Gateway {
             process,
             server,
         }
+    }
+
+    /// Hands the gateway another configuration, as SIGHUP does.
+    pub(crate) fn reload(&self, layers: Layers) {
+        assert!(self.process.reload(layers.into()));
+    }
+
+    /// Waits until a path is answered with this status.
+    pub(crate) async fn answers(&self, path: &str, status: u16) -> Reply {
+        eventually(path, async || {
+            let reply = self.get(path).await;
+            if reply.status == status {
+                Ok(reply)
+            } else {
+                Err(reply)
+            }
+        })
+        .await
+    }
+
+    /// What `/-/schema` says of the upstream at this place in the configuration.
+    pub(crate) async fn upstream_status(&self, index: usize) -> serde_json::Value {
+        self.get("/-/schema").await.json()["upstreams"][index].take()
     }
 
     pub(crate) async fn wait_until_ready(&self) {
@@ -239,6 +247,27 @@ impl Reply {
         assert_eq!(found, (status, Some(code as i64), Some(reason)), "{self:?}");
         assert_eq!(self.header("content-type"), "application/json");
     }
+}
+
+/// The configuration of a gateway in front of these upstreams: that of a TOML file, outdone by single keys.
+pub(crate) fn layers(upstreams: &[SocketAddr], keys: &[(&str, &str)], file: &str) -> Layers {
+    let urls = upstreams.iter().map(|address| format!("http://{address}"));
+    let mut flags = BTreeMap::from([
+        ("upstreams".to_owned(), urls.collect()),
+        ("reflect_interval_ms".to_owned(), vec!["20".to_owned()]),
+        ("sse_keep_alive_ms".to_owned(), vec!["20".to_owned()]),
+    ]);
+    for (key, value) in keys {
+        flags.insert((*key).to_owned(), vec![(*value).to_owned()]);
+    }
+    let written = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(written.path(), file).unwrap();
+    let sources = Sources {
+        file: Some(written.path().to_owned()),
+        environment: Vec::new(),
+        flags,
+    };
+    Layers::load(gateway::DEFAULTS, &sources).unwrap()
 }
 
 /// Waits until `check` returns a value, and panics with what it last saw.

@@ -8,15 +8,18 @@ pub mod error;
 pub mod page;
 mod policy;
 mod process;
+mod reload;
 mod run;
 pub mod server;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 
 #[cfg(test)]
 mod testing;
 
 pub use policy::deadline;
 pub use process::Process;
+pub use reload::Reloads;
 pub use run::{Flag, main, main_with_flags};
 pub use server::Server;
