@@ -5,9 +5,9 @@ mod compression;
 mod cors;
 mod edge;
 mod metadata;
-mod websocket;
 mod schema;
 mod upstreams;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

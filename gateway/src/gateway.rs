@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::Process;
 use http::header::ORIGIN;
@@ -30,19 +31,22 @@ struct Shared {
     edge: Edge,
     config: Config,
     directory: Arc<Directory>,
-    process: Process,
+    max_message_bytes: usize,
+    body_stall_timeout: Duration,
     draining: CancellationToken,
 }
 
 impl Gateway {
-    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: Process) -> Self {
+    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: &Process) -> Self {
+        let settings = process.settings();
         Self {
             shared: Arc::new(Shared {
                 edge: Edge::new(&config),
                 config,
                 directory,
+                max_message_bytes: settings.max_message_bytes,
+                body_stall_timeout: settings.listener.body_stall_timeout(),
                 draining: process.draining(),
-                process,
             }),
         }
     }
@@ -107,12 +111,12 @@ impl Gateway {
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {
-        self.shared.process.settings().max_message_bytes
+        self.shared.max_message_bytes
     }
 
-    /// Runs what goes on behind the answer of a request, an upgraded connection; the drain waits for it.
-    pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.shared.process.track(work);
+    /// How long the next byte of a body that is one message may keep waiting.
+    pub(crate) fn body_stall_timeout(&self) -> Duration {
+        self.shared.body_stall_timeout
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chassis::stalled;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -263,13 +264,13 @@ impl Exchange<'_> {
         if body.size_hint().lower() > max_bytes as u64 {
             return Err(Failure::body_too_large(max_bytes));
         }
+        let body = stalled::bound(body, self.gateway.body_stall_timeout());
         match Limited::new(body, max_bytes).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large(max_bytes)),
             Err(error) => match error.downcast::<Status>() {
-                // A refusal of the gateway's own; the client's errors have no reason.
-                Ok(status) if chassis::error::reason(&status).is_some() => Err((*status).into()),
-                _ => Err(Failure::client_gone()),
+                Ok(status) => Err(Failure::unread(Some(&status))),
+                Err(_) => Err(Failure::client_gone()),
             },
         }
     }

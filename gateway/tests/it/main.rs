@@ -16,6 +16,7 @@ mod metadata;
 mod native;
 mod reload;
 mod requests;
+mod smuggling;
 mod streams;
 mod support;
 mod swap;
