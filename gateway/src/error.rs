@@ -187,26 +187,32 @@ impl Failure {
     ) -> Response<Body> {
         let mut body = Vec::new();
         write_status(schema, &self.status, &mut body);
-        self.respond(body)
+        let mut failure = self;
+        let code = failure.status.code();
+        failure.http.get_or_insert_with(|| http_status(code, request));
+        let metadata = std::mem::take(failure.status.metadata_mut()).into_headers();
+        let mut response = failure.respond(body);
+        if !metadata.is_empty() {
+            let pause = response.headers_mut().remove(RETRY_AFTER);
+            edge.metadata.dress_error(&metadata, &mut response);
+            // What the details say of it is what clients of gRPC are told too.
+            response.headers_mut().extend(pause.map(|pause| (RETRY_AFTER, pause)));
+        }
+        response
     }
 
-    /// A response with this body, which is JSON.
+    /// A response with this body, which is JSON, and without the metadata of the failure.
     pub(crate) fn respond(self, body: Vec<u8>) -> Response<Body> {
         let mut response = Response::new(Body::new(http_body_util::Full::from(body)));
         *response.status_mut() = self
             .http
-            .unwrap_or_else(|| http_status(self.status.code(), request));
+            .unwrap_or_else(|| transcoder::http_status(self.status.code() as i32));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = self.header {
             headers.insert(name, value);
         }
-        let metadata = self.status.metadata().as_ref();
-        if !metadata.is_empty() {
-            edge.metadata.dress_error(metadata, &mut response);
-        }
-        let headers = response.headers_mut();
         if let Some(seconds) = retry_after_seconds(&self.status) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -97,12 +97,6 @@ impl Codec {
         }
     }
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Proto | Self::Unknown => "proto",
-        }
-    }
 }
 
 /// Whether a method with this plan takes a call with one message on both sides.
