@@ -101,7 +101,7 @@ impl Call {
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
     pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
-        let mut request = request(self.path, self.metadata, Body::new(OneFrame(Some(frame))));
+        let mut request = request(self.path, self.metadata, one_frame(frame));
         request.extensions_mut().insert(self.safety);
         let response = send(self.upstream, request, self.deadline).await?;
         messages(response, self.max_message_bytes)
@@ -174,16 +174,6 @@ fn cause(refused: &Refused, status: Status) -> Status {
     refused.get().cloned().unwrap_or(status)
 }
 
-/// What the contract promises about sending a call again; nothing for a stream of requests, which is gone once it is sent.
-pub(crate) fn safety(method: &MethodPlan) -> Safety {
-    match (method.kind(), method.idempotency()) {
-        (MethodKind::ClientStreaming | MethodKind::BidiStreaming, _) => Safety::Unknown,
-        (_, Idempotency::NoSideEffects) => Safety::NoSideEffects,
-        (_, Idempotency::Idempotent) => Safety::Idempotent,
-        (_, Idempotency::Unknown) => Safety::Unknown,
-    }
-}
-
 /// Adds the metadata that came before a status to that of the status.
 fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
     let later = std::mem::take(status.metadata_mut()).into_headers();
@@ -192,6 +182,16 @@ fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
     all.extend(later);
     *status.metadata_mut() = MetadataMap::from_headers(all);
     status
+}
+
+/// What the contract promises about sending a call again; nothing for a stream of requests, which is gone once it is sent.
+pub(crate) fn safety(method: &MethodPlan) -> Safety {
+    match (method.kind(), method.idempotency()) {
+        (MethodKind::ClientStreaming | MethodKind::BidiStreaming, _) => Safety::Unknown,
+        (_, Idempotency::NoSideEffects) => Safety::NoSideEffects,
+        (_, Idempotency::Idempotent) => Safety::Idempotent,
+        (_, Idempotency::Unknown) => Safety::Unknown,
+    }
 }
 
 /// Sends a request as it is. The client ends the response at the deadline, the body included.
@@ -225,6 +225,11 @@ pub(crate) async fn within<T, E: From<Status>>(
         Ok(outcome) => outcome,
         Err(_) => Err(Status::from(Fault::deadline_exceeded()).into()),
     }
+}
+
+/// A request of one message.
+pub(crate) fn one_frame(frame: Bytes) -> Body {
+    Body::new(OneFrame(Some(frame)))
 }
 
 /// A request body that does not tell its length: the client would make a `content-length` of it, which no gRPC client sends,
@@ -271,7 +276,8 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
             _ => Err(status),
         };
     }
-    let (body, refused) = BoundedFrames::new(body, max_message_bytes);
+    let refused = Refused::default();
+    let body = BoundedFrames::new(body, max_message_bytes, refused.clone());
     // A caller of the JSON API did not choose the size of the response, so RESOURCE_EXHAUSTED (429) would blame the wrong side.
     let body = body.map_err(move |status| match refused.get() {
         Some(too_large) => bad_upstream(too_large.message()),
@@ -295,7 +301,7 @@ async fn only_message(mut messages: Messages) -> Result<Answer, Status> {
     })
 }
 
-fn bad_upstream(message: &str) -> Status {
+pub(crate) fn bad_upstream(message: &str) -> Status {
     Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message).into()
 }
 

@@ -15,11 +15,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, Hea
 use serde::Deserialize;
 
 pub(crate) use bodies::{Decoded, Encoded};
-#[allow(
-    unused_imports,
-    reason = "for the protocols that compress each message"
-)]
-pub(crate) use codec::{compress, decompress};
+pub(crate) use codec::{Undecodable, compress, decompress};
 pub(crate) use negotiation::negotiate;
 
 /// Media types that are not text by their name, and yet become smaller.

@@ -22,11 +22,11 @@ pub use compression::CompressionSettings;
 pub use cors::CorsSettings;
 pub use edge::{ConditionalSettings, DeadlineSettings, ErrorSettings};
 pub use metadata::MetadataSettings;
+pub use websocket::WebSocketSettings;
 pub use schema::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
-pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -151,8 +151,8 @@ impl Config {
         options.json.preserve_proto_field_names = self.preserve_proto_field_names;
         options.json.enums_as_numbers = self.enums_as_numbers;
         options.json.strict_names = self.strict_names;
-        options.http.rules = self.schema.rules();
         options.json.show_debug_info = self.errors.debug_info;
+        options.http.rules = self.schema.rules();
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }

@@ -16,6 +16,7 @@ use crate::error::Failure;
 
 pub(crate) use conditional::is_condition;
 pub(crate) use cors::Cors;
+pub(crate) use deadline::CONNECT_TIMEOUT;
 pub(crate) use metadata::{is_reserved, strip_hop_by_hop, takes_trailers};
 
 /// The configured manners, made ready for use on every request.
@@ -53,6 +54,11 @@ impl Edge {
         let max = self.max_duration;
         let max = max.and_then(|max| Instant::now().checked_add(max));
         Ok(asked.into_iter().chain(max).min())
+    }
+
+    /// How hard content codings try.
+    pub(crate) fn levels(&self) -> Levels {
+        self.levels
     }
 
     /// What marks the versions of a message that are sent as `ETag`, for requests that may be conditional.

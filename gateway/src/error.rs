@@ -34,6 +34,12 @@ impl Failure {
         Self::http(StatusCode::PAYLOAD_TOO_LARGE, fault)
     }
 
+    /// As for a message in a stream, whose protocols say so.
+    pub(crate) fn message_too_large(max_bytes: usize) -> Self {
+        let message = format!("the message is larger than {max_bytes} bytes");
+        Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
+    }
+
     pub(crate) fn unsupported_media_type(found: &str, taken: &str) -> Self {
         let message = format!("the content type `{found}` is not taken here; {taken}");
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
@@ -86,6 +92,19 @@ impl Failure {
                 Self::http(StatusCode::METHOD_NOT_ALLOWED, fault).with(ALLOW, &methods.join(", "))
             }
         }
+    }
+
+    /// A method of gRPC is called in one way only.
+    pub(crate) fn method_not_allowed(found: &http::Method, allowed: &'static str) -> Self {
+        let message = format!("{found} is not taken here, {allowed} is");
+        let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
+        Self::http(StatusCode::METHOD_NOT_ALLOWED, fault).with(ALLOW, allowed)
+    }
+
+    pub(crate) fn unknown_service(path: &str) -> Self {
+        let message = format!("no upstream serves `{path}`");
+        let fault = Fault::new(Code::Unimplemented, "UNKNOWN_SERVICE", message);
+        Self::http(StatusCode::NOT_FOUND, fault)
     }
 
     fn with(mut self, name: HeaderName, value: &str) -> Self {
@@ -168,25 +187,46 @@ impl Failure {
     ) -> Response<Body> {
         let mut body = Vec::new();
         write_status(schema, &self.status, &mut body);
+        let mut failure = self;
+        let code = failure.status.code();
+        failure.http.get_or_insert_with(|| http_status(code, request));
+        let metadata = std::mem::take(failure.status.metadata_mut()).into_headers();
+        let mut response = failure.respond(body);
+        if !metadata.is_empty() {
+            let pause = response.headers_mut().remove(RETRY_AFTER);
+            edge.metadata.dress_error(&metadata, &mut response);
+            // What the details say of it is what clients of gRPC are told too.
+            response.headers_mut().extend(pause.map(|pause| (RETRY_AFTER, pause)));
+        }
+        response
+    }
+
+    /// A response with this body, which is JSON, and without the metadata of the failure.
+    pub(crate) fn respond(self, body: Vec<u8>) -> Response<Body> {
         let mut response = Response::new(Body::new(http_body_util::Full::from(body)));
         *response.status_mut() = self
             .http
-            .unwrap_or_else(|| http_status(self.status.code(), request));
+            .unwrap_or_else(|| transcoder::http_status(self.status.code() as i32));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = self.header {
             headers.insert(name, value);
         }
-        let metadata = self.status.metadata().as_ref();
-        if !metadata.is_empty() {
-            edge.metadata.dress_error(metadata, &mut response);
-        }
-        let headers = response.headers_mut();
         if let Some(seconds) = retry_after_seconds(&self.status) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+/// The HTTP status of an error. Of a request with a condition, these codes say that it was not met.
+fn http_status(code: Code, request: &HeaderMap) -> StatusCode {
+    match code {
+        Code::FailedPrecondition | Code::Aborted if edge::is_condition(request) => {
+            StatusCode::PRECONDITION_FAILED
+        }
+        other => transcoder::http_status(other as i32),
     }
 }
 
@@ -200,16 +240,6 @@ fn is_malformed(status: &Status) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// The HTTP status of an error. Of a request with a condition, these codes say that it was not met.
-fn http_status(code: Code, request: &HeaderMap) -> StatusCode {
-    match code {
-        Code::FailedPrecondition | Code::Aborted if edge::is_condition(request) => {
-            StatusCode::PRECONDITION_FAILED
-        }
-        other => transcoder::http_status(other as i32),
-    }
 }
 
 /// Appends a status as `google.rpc.Status` in JSON.

@@ -14,7 +14,8 @@ use tonic::{Code, Status};
 use crate::arriving::Lifeline;
 use crate::call::FRAME_HEADER_BYTES;
 
-const STATUS: &str = "grpc-status";
+/// How a call ended (gRPC over HTTP/2, "Status").
+pub(crate) const STATUS: &str = "grpc-status";
 
 /// Why a body was broken off by the gateway, for whoever has to answer for it.
 pub(crate) type Refused = Arc<OnceLock<Status>>;
@@ -53,14 +54,13 @@ struct Lengths {
 // === impl BoundedFrames ===
 
 impl BoundedFrames {
-    pub(crate) fn new(inner: Body, max_message_bytes: usize) -> (Self, Refused) {
-        let refused = Refused::default();
-        let body = Self {
+    /// A message over the bound is also told to whoever holds `refused`.
+    pub(crate) fn new(inner: Body, max_message_bytes: usize, refused: Refused) -> Self {
+        Self {
             inner,
             lengths: Lengths::new(max_message_bytes),
-            refused: refused.clone(),
-        };
-        (body, refused)
+            refused,
+        }
     }
 }
 
@@ -182,6 +182,14 @@ impl http_body::Body for ResponseFrames {
     }
 }
 
+/// Why a message is not passed on.
+pub(crate) fn too_large(length: usize, max_bytes: usize) -> Status {
+    let message = format!(
+        "a message of {length} bytes is larger than the {max_bytes} bytes that are passed on"
+    );
+    Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
+}
+
 /// As gRPC clients say it themselves of a response without `grpc-status`.
 fn no_status() -> Status {
     let message = "the upstream ended the response without a status";
@@ -228,11 +236,7 @@ impl Lengths {
         let [_, length @ ..] = self.header;
         let length = u32::from_be_bytes(length) as usize;
         if length > self.max {
-            let message = format!(
-                "a message of {length} bytes is larger than the {} bytes that are passed on",
-                self.max
-            );
-            return Err(Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into());
+            return Err(too_large(length, self.max));
         }
         self.header_filled = 0;
         self.message_left = length;

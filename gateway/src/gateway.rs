@@ -17,7 +17,9 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::edge::Edge;
-use crate::{call, native, rest, status, websocket};
+use crate::grpc_web::Encoding;
+use crate::protocol::Protocol;
+use crate::{connect, grpc_web, native, rest, status, websocket};
 
 /// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
@@ -75,16 +77,21 @@ impl Gateway {
     }
 
     async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
-        // 1. Native gRPC says so in its content type, and may use any path.
-        if call::is_grpc(request.headers()) {
-            return native::serve(self, catalog, request).await;
+        match Protocol::of(&request, &catalog.schema) {
+            Protocol::Grpc(codec) => native::serve(self, catalog, codec, request).await,
+            Protocol::GrpcWeb(codec) => {
+                grpc_web::serve(self, catalog, Encoding::Binary, codec, request).await
+            }
+            Protocol::GrpcWebText(codec) => {
+                grpc_web::serve(self, catalog, Encoding::Text, codec, request).await
+            }
+            Protocol::ConnectUnary(codec) => connect::unary(self, catalog, codec, request).await,
+            Protocol::ConnectGet => connect::get(self, catalog, request).await,
+            Protocol::ConnectStream(codec) => connect::stream(self, catalog, codec, request).await,
+            Protocol::ConnectMismatch => connect::mismatch(catalog, &request),
+            Protocol::WebSocket => websocket::serve(self, catalog, request).await,
+            Protocol::Rest => rest::serve(self, catalog, request).await,
         }
-        // 2. A WebSocket says so in its handshake. Its path is one of the JSON API, whatever the method of the route is.
-        if websocket::is_asked_for(&request) {
-            return websocket::serve(self, catalog, request).await;
-        }
-        // 3. Everything else is the JSON API.
-        rest::serve(self, catalog, request).await
     }
 
     pub(crate) fn edge(&self) -> &Edge {

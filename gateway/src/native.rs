@@ -1,40 +1,61 @@
-//! Native gRPC: forwarded frame by frame to the upstream that owns the service, or answered by the gateway's own reflection.
+//! gRPC: forwarded frame by frame to the upstream that owns the service, or answered by the gateway's own reflection. The other
+//! RPC protocols come through here too, in the form of gRPC.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
-use http::header::HOST;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
+use http::{Method, Request, Response};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::ServiceExt;
-use transcoder::MethodKind;
+use transcoder::{MethodKind, MethodPlan};
 
 use crate::catalog::Catalog;
-use crate::frames::{BoundedFrames, Cut, ResponseFrames};
+use crate::error::Failure;
+use crate::frames::{BoundedFrames, Cut, Refused, ResponseFrames};
 use crate::gateway::Gateway;
+use crate::messages::{self, EachMessage, Type, Work};
+use crate::protocol::{CONNECT_VERSION, Codec};
 use crate::{arriving, call, edge, stream};
 
 /// Answers a request whose content type is gRPC's; a failure is a response without messages ("Trailers-Only").
 pub(crate) async fn serve(
     gateway: &Gateway,
-    catalog: &Catalog,
+    catalog: &Arc<Catalog>,
+    codec: Codec,
     request: Request<Body>,
 ) -> Response<Body> {
-    match answer(gateway, catalog, request).await {
-        Ok(response) => response,
-        Err(status) => status.into_http(),
-    }
+    let answered = match gateway.edge().deadline(request.headers()) {
+        Ok(deadline) => forward(gateway, catalog, codec, deadline, request).await,
+        Err(failure) => Err(failure),
+    };
+    answered.unwrap_or_else(|failure| trailers_only(failure.status))
 }
 
-async fn answer(
+/// A failure in the form of gRPC.
+pub(crate) fn trailers_only(status: Status) -> Response<Body> {
+    status.into_http()
+}
+
+/// Forwards a request that has the form of gRPC, and returns a response of the same form that always ends in a status.
+///
+/// # Errors
+/// The call failed before the upstream answered.
+pub(crate) async fn forward(
     gateway: &Gateway,
-    catalog: &Catalog,
+    catalog: &Arc<Catalog>,
+    codec: Codec,
+    deadline: Option<Instant>,
     request: Request<Body>,
-) -> Result<Response<Body>, Status> {
+) -> Result<Response<Body>, Failure> {
+    if request.method() != Method::POST {
+        return Err(Failure::method_not_allowed(request.method(), "POST"));
+    }
     let path = request.uri().path();
     if path.starts_with("/grpc.reflection.") {
         let Ok(response) = catalog.reflection.clone().oneshot(request).await;
@@ -43,8 +64,11 @@ async fn answer(
     let Some(owner) = catalog.owner(path) else {
         return Err(unknown(catalog, path));
     };
+    if codec == Codec::Unknown {
+        return Err(unknown_codec());
+    }
     let method = catalog.schema.method(path);
-    let kind = method.map(|method| method.kind());
+    let kind = method.map(MethodPlan::kind);
     let safety = method.map(call::safety).unwrap_or_default();
     let requests_stream = matches!(
         kind,
@@ -54,22 +78,9 @@ async fn answer(
         kind,
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
-    let deadline = gateway.edge().deadline(request.headers());
-    let deadline = deadline.map_err(|failure| failure.status)?;
-    let mut refused = Default::default();
-    let mut request = request.map(|body| {
-        let frames;
-        (frames, refused) = BoundedFrames::new(body, gateway.max_message_bytes());
-        Body::new(frames)
-    });
+    let mut looks = Looks::of(gateway, catalog, method, codec)?;
+    let (mut request, refused) = looks.take_request(request, gateway.max_message_bytes())?;
     request.extensions_mut().insert(safety);
-    edge::strip_hop_by_hop(request.headers_mut());
-    request.headers_mut().remove(HOST);
-    // The client writes its own; this one would end a call before the grace of a torn request.
-    request.headers_mut().remove(GRPC_TIMEOUT);
-    request
-        .headers_mut()
-        .insert(http::header::TE, http::HeaderValue::from_static("trailers"));
     let upstream = gateway.directory().upstream(owner).clone();
     let sent = if requests_stream {
         arriving::send(upstream, request, deadline)
@@ -86,13 +97,101 @@ async fn answer(
         let draining = gateway.draining().clone();
         Box::pin(async move { cut(&draining, deadline).await })
     });
-    Ok(ResponseFrames::wrap(
-        response,
-        gateway.max_message_bytes(),
-        refused,
-        lifeline,
-        cut,
-    ))
+    let max_bytes = gateway.max_message_bytes();
+    let (response, max_bytes) = looks.on_response(response, max_bytes)?;
+    Ok(ResponseFrames::wrap(response, max_bytes, refused, lifeline, cut))
+}
+
+/// What of a call is looked into; most calls pass untouched.
+struct Looks {
+    request: Option<Work>,
+    response: Option<Work>,
+}
+
+impl Looks {
+    fn of(
+        gateway: &Gateway,
+        catalog: &Arc<Catalog>,
+        method: Option<&MethodPlan>,
+        codec: Codec,
+    ) -> Result<Self, Failure> {
+        let Some(method) = method else {
+            // Only what a descriptor describes can be written in JSON.
+            return match codec {
+                Codec::Json => Err(unknown_codec()),
+                _ => Ok(Self { request: None, response: None }),
+            };
+        };
+        let validator = catalog.schema.validator(method.input());
+        let validator = validator.filter(transcoder::Validator::has_rules);
+        let of = |name: &str| Type {
+            catalog: catalog.clone(),
+            name: name.to_owned(),
+        };
+        Ok(match codec {
+            Codec::Json => Self {
+                request: Some(Work::ReadJson(of(method.input()), validator)),
+                response: Some(Work::WriteJson(of(method.output()), gateway.edge().levels())),
+            },
+            _ => Self {
+                request: validator.map(Work::Check),
+                response: None,
+            },
+        })
+    }
+
+    /// The request as the upstream gets it.
+    fn take_request(
+        &mut self,
+        request: Request<Body>,
+        max_bytes: usize,
+    ) -> Result<(Request<Body>, Refused), Failure> {
+        let (mut head, body) = request.into_parts();
+        let refused = Refused::default();
+        let body = match self.request.take() {
+            None => Body::new(BoundedFrames::new(body, max_bytes, refused.clone())),
+            Some(work) => {
+                let coding = messages::coding(&head.headers)?;
+                if matches!(work, Work::ReadJson(..)) {
+                    // What is written anew is written plainly.
+                    head.headers.remove(messages::ENCODING);
+                }
+                EachMessage::of(body, work, coding, max_bytes, refused.clone())
+            }
+        };
+        let headers = &mut head.headers;
+        edge::strip_hop_by_hop(headers);
+        // The client writes its own time-out; this one would end a call before the grace of a torn request. A length is not
+        // gRPC's, and a server that returns metadata would return it.
+        for name in [HOST.as_str(), GRPC_TIMEOUT, CONTENT_LENGTH.as_str(), edge::CONNECT_TIMEOUT, CONNECT_VERSION] {
+            headers.remove(name);
+        }
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        if self.response.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            messages::restrict_codings(headers);
+        }
+        Ok((Request::from_parts(head, body), refused))
+    }
+
+    /// The response as the caller gets it, and the bound of its messages.
+    fn on_response(
+        self,
+        response: Response<Body>,
+        max_bytes: usize,
+    ) -> Result<(Response<Body>, usize), Failure> {
+        let Some(work) = self.response else {
+            return Ok((response, max_bytes));
+        };
+        let coding = messages::coding(response.headers())?;
+        let mut response = response.map(|body| {
+            EachMessage::of(body, work, coding, max_bytes, Refused::default())
+        });
+        let json = HeaderValue::from_static("application/grpc+json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        // Their size was bounded where it was the upstream's; text is longer.
+        Ok((response, usize::MAX))
+    }
 }
 
 /// Waits for the drain or the deadline, which a call with a [`crate::arriving::Lifeline`] outlives by its grace.
@@ -105,17 +204,17 @@ async fn cut(draining: &CancellationToken, deadline: Option<Instant>) -> Status 
     status
 }
 
-fn unknown(catalog: &Catalog, path: &str) -> Status {
+fn unknown(catalog: &Catalog, path: &str) -> Failure {
     if catalog.complete {
-        Fault::new(
-            Code::Unimplemented,
-            "UNKNOWN_SERVICE",
-            format!("no upstream serves `{path}`"),
-        )
-        .into()
+        Failure::unknown_service(path)
     } else {
-        crate::error::Failure::incomplete().status
+        Failure::incomplete()
     }
+}
+
+fn unknown_codec() -> Failure {
+    let message = "messages are taken as `proto`, and as `json` where their descriptors are known";
+    Fault::new(Code::Unimplemented, "UNKNOWN_CODEC", message).into()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tonic::Status;
 use tonic::body::Body;
 use transcoder::{Content, Match, MethodKind, RouteError, SystemParameters};
 
@@ -267,7 +268,10 @@ impl Exchange<'_> {
         match Limited::new(body, max_bytes).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large(max_bytes)),
-            Err(error) => Err(Failure::unread(error.downcast_ref())),
+            Err(error) => match error.downcast::<Status>() {
+                Ok(status) => Err(Failure::unread(Some(&status))),
+                Err(_) => Err(Failure::client_gone()),
+            },
         }
     }
 }

@@ -31,7 +31,6 @@ pub(crate) enum Undecodable {
 }
 
 /// Compresses one message.
-#[allow(dead_code, reason = "for the protocols that compress each message")]
 pub(crate) fn compress(coding: Coding, levels: Levels, message: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = Encoder::new(coding, levels);
     let mut out = Vec::new();
@@ -41,7 +40,6 @@ pub(crate) fn compress(coding: Coding, levels: Levels, message: &[u8]) -> std::i
 }
 
 /// Decompresses one message of at most so many bytes.
-#[allow(dead_code, reason = "for the protocols that compress each message")]
 pub(crate) fn decompress(
     coding: Coding,
     message: &Bytes,

@@ -7,14 +7,31 @@ use tokio::time::Instant;
 
 use crate::error::Failure;
 
+/// Milliseconds, at most ten digits (Connect protocol, "Timeout").
+pub(crate) const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
+
 /// The earliest of the deadlines that the caller names; none is invented.
 pub(super) fn asked(headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
     let deadlines = [
         chassis::deadline::from_headers(headers)?,
+        milliseconds(headers)?,
         seconds(headers, "x-server-timeout")?,
         seconds(headers, "request-timeout")?,
     ];
     Ok(deadlines.into_iter().flatten().min())
+}
+
+fn milliseconds(headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
+    let Some(value) = headers.get(CONNECT_TIMEOUT) else {
+        return Ok(None);
+    };
+    let digits = value.to_str().ok().filter(|text| {
+        (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let milliseconds: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+    let milliseconds = milliseconds
+        .ok_or_else(|| Failure::bad_header(CONNECT_TIMEOUT, "milliseconds, at most 10 digits"))?;
+    Ok(Instant::now().checked_add(Duration::from_millis(milliseconds)))
 }
 
 /// Reads a header of seconds, with or without a fraction; more than the clock can hold is no deadline.
@@ -61,6 +78,10 @@ mod tests {
             Some(1.5)
         );
         assert_eq!(
+            seconds_left(&[("connect-timeout-ms", "1500"), ("request-timeout", "2")]),
+            Some(1.5)
+        );
+        assert_eq!(
             seconds_left(&[("request-timeout", "2"), ("x-server-timeout", "2.5")]),
             Some(2.0)
         );
@@ -78,6 +99,9 @@ mod tests {
             ("x-server-timeout", "-1"),
             ("request-timeout", "inf"),
             ("request-timeout", ""),
+            ("connect-timeout-ms", ""),
+            ("connect-timeout-ms", "1.5"),
+            ("connect-timeout-ms", "10000000000"),
         ] {
             let failure = asked(&headers(&[(name, value)])).unwrap_err();
             assert_eq!(

@@ -25,7 +25,7 @@ use crate::support::messages::*;
 use crate::support::stranger::{Observed, Reflection, Upstream, descriptors, happened};
 use crate::support::{Gateway, eventually, soon};
 
-const GREET: &str = "/stranger.v1.StrangerService/Greet";
+pub(crate) const GREET: &str = "/stranger.v1.StrangerService/Greet";
 const COUNT: &str = "/stranger.v1.StrangerService/Count";
 const STORE: &str = "/stranger.v1.StrangerService/Store";
 const CHAT: &str = "/stranger.v1.StrangerService/Chat";
@@ -361,7 +361,7 @@ async fn ask(
         .unwrap()
 }
 
-fn greet(name: &str) -> Request<GreetRequest> {
+pub(crate) fn greet(name: &str) -> Request<GreetRequest> {
     Request::new(GreetRequest {
         name: name.to_owned(),
         times: 1,
@@ -375,7 +375,7 @@ async fn ready(channel: Channel) -> Grpc<Channel> {
     grpc
 }
 
-async fn unary(
+pub(crate) async fn unary(
     channel: Channel,
     path: &'static str,
     request: Request<GreetRequest>,

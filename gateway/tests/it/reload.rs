@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinSet;
 
+use crate::native::{GREET, greet, unary};
 use crate::requests::{chat, next, say};
 use crate::support::stranger::{DescriptorFile, Upstream, descriptors, variant};
 use crate::support::{Gateway, eventually, layers, soon};
@@ -116,7 +117,7 @@ impl Running {
         soon(message, async {
             loop {
                 let line = self.log.next_line().await.unwrap();
-                let line: Value = serde_json::from_str(&line.expect("the log goes on")).unwrap();
+                let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
                 if field(&line, "message") == message {
                     return line;
                 }
@@ -218,22 +219,29 @@ const REQUESTS: usize = 5000;
 async fn swaps_and_reloads_under_load_lose_no_request() {
     let requests = std::env::var("PROTOMESH_TEST_REQUESTS");
     let requests = requests.map_or(REQUESTS, |number| number.parse().unwrap());
-    let upstream = Upstream::mute().await;
+    let (upstream, extra) = (Upstream::mute().await, Upstream::mute().await);
     let old = "additional_bindings {\n        post: \"/v1/greetings\"";
     let added = format!("additional_bindings {{get: \"/v2/greetings/{{name}}\"}} {old}");
     let versions = [descriptors("stranger"), variant(&[(old, &added)])];
     let file = DescriptorFile::new(&versions[0]);
-    let path = file.path();
-    let configuration = |dialect: &str| {
-        let keys = [
-            ("schema.descriptors", &*path),
-            ("schema.reflection", "false"),
-            ("schema.breaking_changes", "allow"),
-            ("dialect", dialect),
-        ];
-        layers(&[upstream.address], &keys, "")
+    let other = DescriptorFile::new(&descriptors("other"));
+    let table = |name: &str, upstream: &Upstream, file: &DescriptorFile| {
+        let (address, path) = (upstream.address, file.path());
+        format!(
+            "[upstream.{name}]\nendpoints = [\"http://{address}\"]\n\
+             schema = {{ descriptors = [\"{path}\"], reflection = false }}\n"
+        )
     };
-    let gateway = Arc::new(Gateway::configured(configuration("strict")).await);
+    let configuration = |is_odd: bool| {
+        let dialect = if is_odd { "envoy" } else { "strict" };
+        let keys = [("schema.breaking_changes", "allow"), ("dialect", dialect)];
+        let mut tables = table("main", &upstream, &file);
+        if is_odd {
+            tables += &table("extra", &extra, &other);
+        }
+        layers(&[], &keys, &tables)
+    };
+    let gateway = Arc::new(Gateway::configured(configuration(false)).await);
     gateway.wait_until_ready().await;
 
     let done = Arc::new(AtomicUsize::new(0));
@@ -241,6 +249,7 @@ async fn swaps_and_reloads_under_load_lose_no_request() {
     for _ in 0..CONNECTIONS {
         load.spawn(ask(gateway.clone(), done.clone(), requests));
     }
+    load.spawn(call(gateway.clone(), done.clone(), requests));
     for round in 1..=ROUNDS {
         // Spread over all of the load.
         let share = requests * round / (ROUNDS + 1);
@@ -251,10 +260,15 @@ async fn swaps_and_reloads_under_load_lose_no_request() {
         .await;
         let is_odd = round % 2 == 1;
         file.write(&versions[usize::from(is_odd)]);
-        gateway.reload(configuration(if is_odd { "envoy" } else { "strict" }));
-        let (swapped, reloaded) = if is_odd { (200, 200) } else { (404, 400) };
+        gateway.reload(configuration(is_odd));
+        let [swapped, reloaded, added] = if is_odd {
+            [200, 200, 501]
+        } else {
+            [404, 400, 404]
+        };
         gateway.answers("/v2/greetings/a", swapped).await;
         gateway.answers("/v1/greetings/a?unknown=1", reloaded).await;
+        gateway.answers("/v1/ping", added).await;
     }
     let failures: Vec<String> = load.join_all().await.into_iter().flatten().collect();
     let total = done.load(Ordering::Relaxed);
@@ -264,6 +278,19 @@ async fn swaps_and_reloads_under_load_lose_no_request() {
         "{} of {total}: {failures:?}",
         failures.len()
     );
+}
+
+/// [`ask`] in native gRPC.
+async fn call(gateway: Arc<Gateway>, done: Arc<AtomicUsize>, requests: usize) -> Vec<String> {
+    let mut failures = Vec::new();
+    let channel = gateway.grpc().await;
+    while done.fetch_add(1, Ordering::Relaxed) < requests {
+        match soon("an answer", unary(channel.clone(), GREET, greet("load"))).await {
+            Ok(response) if response.get_ref().text == "hello load" => {}
+            other => failures.push(format!("{other:?}")),
+        }
+    }
+    failures
 }
 
 /// Asks until all have asked enough; returns what was answered wrong.

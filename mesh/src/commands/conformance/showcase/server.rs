@@ -1,21 +1,23 @@
-//! The server and the suite of gapic-showcase: a Go module, checked against the lock file and built once.
+//! The server and the suite of gapic-showcase, out of one Go module.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::{Context, Result};
 
-use crate::engines::fetch::Lock;
-use crate::home::{Home, create_dir, lock};
-use crate::os::said;
+use super::super::golang::Module;
+use crate::home::Home;
 use crate::ui::Ui;
 
-const NAME: &str = "gapic-showcase";
-const MODULE: &str = "github.com/googleapis/gapic-showcase";
-/// The suite, in the module and beside the program.
-const SUITE: &str = "server/services/compliance_suite.json";
+const PROGRAM: &str = "gapic-showcase";
+const SUITE: &str = "suite.json";
+
+const MODULE: Module = Module {
+    name: "gapic-showcase",
+    path: "github.com/googleapis/gapic-showcase",
+    programs: &[PROGRAM],
+    files: &[("server/services/compliance_suite.json", SUITE)],
+};
 
 #[derive(Debug)]
 pub(super) struct Server {
@@ -25,89 +27,19 @@ pub(super) struct Server {
     pub(super) version: String,
 }
 
-/// What `go mod download -json` says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Module {
-    dir: PathBuf,
-    sum: String,
-    error: String,
-}
-
 impl Server {
     /// Builds what isn't there yet.
     ///
     /// # Errors
-    /// Without Go, without the module, or when the module is not what the lock file says.
+    /// As [`Module::ensure`].
     pub(super) fn ensure(home: &Home, ui: Ui) -> Result<Self> {
-        let dir = home.engines();
-        create_dir(&dir, 0o755)?;
-        let _guard = lock(&dir.join("lock"))?;
-        let locked = Lock::read()?;
-        let pin = locked.pin(NAME)?;
-        let built = dir.join(format!("{NAME}-{}", pin.version));
-        if !built.is_dir() {
-            let step = ui.step(format!("fetching and building {NAME} {}", pin.version));
-            let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&dir)?;
-            let module = download(&pin.version, work.path())?;
-            let pinned = pin.go_sum.as_deref().unwrap_or_default();
-            if module.sum != pinned {
-                bail!(
-                    "{NAME} {} has the sum {}, but engines.lock.toml pins {pinned}: not built",
-                    pin.version,
-                    module.sum
-                );
-            }
-            let content = work.path().join("content");
-            create_dir(&content, 0o755)?;
-            build(&module.dir, &content.join(NAME))?;
-            fs::copy(module.dir.join(SUITE), content.join("suite.json"))
-                .context("the module has no compliance suite")?;
-            fs::rename(&content, &built)?;
-            step.done();
-        }
-        let suite = built.join("suite.json");
+        let built = MODULE.ensure(home, ui)?;
+        let suite = built.dir.join(SUITE);
         Ok(Self {
-            program: built.join(NAME),
+            program: built.dir.join(PROGRAM),
             suite: fs::read_to_string(&suite)
                 .with_context(|| format!("cannot read {}", suite.display()))?,
-            version: pin.version.clone(),
+            version: built.version,
         })
     }
-}
-
-fn download(version: &str, work: &Path) -> Result<Module> {
-    let mut go = Command::new("go");
-    // Outside of any module, so that nothing of the checkout has a say.
-    go.current_dir(work);
-    go.args(["mod", "download", "-json", &format!("{MODULE}@v{version}")]);
-    let output = go
-        .output()
-        .context("cannot run go, which builds gapic-showcase")?;
-    let module: Module = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    if !output.status.success() || !module.error.is_empty() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "go cannot fetch {MODULE}@v{version}: {}{}",
-            module.error,
-            stderr.trim()
-        );
-    }
-    Ok(module)
-}
-
-/// The module's own `go.sum` pins what it depends on.
-fn build(module: &Path, program: &Path) -> Result<()> {
-    let mut go = Command::new("go");
-    go.current_dir(module);
-    go.args([
-        "build",
-        "-trimpath",
-        "-buildvcs=false",
-        "-mod=readonly",
-        "-o",
-    ]);
-    go.arg(program).arg("./cmd/gapic-showcase");
-    said(&mut go).context("go cannot build gapic-showcase")?;
-    Ok(())
 }

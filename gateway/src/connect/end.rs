@@ -1,0 +1,126 @@
+//! The response of a stream: the messages as they come, and a last one that says how the call ended (Connect protocol,
+//! "EndStreamResponse").
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::Response;
+use http_body::Frame;
+use serde::Serialize;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::error::Error;
+use super::metadata;
+use crate::call;
+use crate::catalog::Catalog;
+use crate::frames::STATUS;
+use crate::messages;
+use crate::protocol::Codec;
+
+/// Tells the last message from those before it.
+const END_STREAM: u8 = 0b10;
+
+/// The last message.
+#[derive(Debug, Default, Serialize)]
+struct EndStream {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, Vec<String>>,
+}
+
+/// A response body of gRPC, with its trailers as the last message.
+struct Enveloped {
+    inner: Body,
+    /// Those that are known from the start, in place of the whole body.
+    trailers: Option<HeaderMap>,
+    catalog: Arc<Catalog>,
+    is_ended: bool,
+}
+
+/// Turns a response of gRPC into one of Connect.
+pub(super) fn from_grpc(
+    response: Response<Body>,
+    codec: Codec,
+    catalog: Arc<Catalog>,
+) -> Response<Body> {
+    let (mut head, inner) = response.into_parts();
+    let mut headers = std::mem::take(&mut head.headers);
+    // What came as trailers only is the end of the stream; but the codings that are taken are said by the head.
+    let trailers = headers.contains_key(STATUS).then(|| {
+        let codings = headers.get(messages::ACCEPT_ENCODING).cloned();
+        let kept = codings.map(|list| (HeaderName::from_static(messages::ACCEPT_ENCODING), list));
+        std::mem::replace(&mut headers, kept.into_iter().collect())
+    });
+    head.headers = metadata::stream_head(headers);
+    let content_type = match codec {
+        Codec::Json => "application/connect+json",
+        _ => "application/connect+proto",
+    };
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let body = Enveloped {
+        inner,
+        trailers,
+        catalog,
+        is_ended: false,
+    };
+    Response::from_parts(head, Body::new(body))
+}
+
+impl http_body::Body for Enveloped {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        let trailers = match self.trailers.take() {
+            Some(trailers) => trailers,
+            None => match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_trailers() {
+                    Ok(trailers) => trailers,
+                    Err(data) => return Poll::Ready(Some(Ok(data))),
+                },
+                other => {
+                    self.is_ended = true;
+                    return Poll::Ready(other);
+                }
+            },
+        };
+        self.is_ended = true;
+        self.inner = Body::empty();
+        Poll::Ready(Some(end_stream(trailers, &self.catalog).map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended
+    }
+}
+
+fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
+    let status = Status::from_header_map(&trailers)
+        .unwrap_or_else(|| call::bad_upstream("the upstream ended without a status"));
+    let failed = status.code() != Code::Ok;
+    let mut end = EndStream {
+        error: failed.then(|| Error::of(&status, &catalog.schema)),
+        metadata: BTreeMap::new(),
+    };
+    for (name, value) in &metadata::trailing(trailers) {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        end.metadata.entry(name.to_string()).or_default().push(value);
+    }
+    let mut frame = call::begin_frame();
+    frame[0] = END_STREAM;
+    let written = serde_json::to_writer(&mut frame, &end);
+    written.map_err(|error| Status::from(chassis::error::internal(error)))?;
+    call::end_frame(frame)
+}
