@@ -3,6 +3,7 @@
 mod choices;
 mod schema;
 mod upstreams;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -17,6 +18,7 @@ pub use schema::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -57,6 +59,8 @@ pub struct Config {
     pub trailing_slash: TrailingSlash,
     /// Where the API of the upstreams is learned from, and what may become of it.
     pub schema: SchemaSettings,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
 }
 
 impl Config {
@@ -82,7 +86,7 @@ impl Config {
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
             return refuse("upload_chunk_bytes", &problem);
         }
-        Ok(())
+        self.websocket.validate()
     }
 
     /// What the clients of all upstreams are made from, in the order of their names' first use; `client` is what the process has

@@ -11,6 +11,7 @@ mod frames;
 mod gateway;
 mod generation;
 mod learn;
+mod multipart;
 mod native;
 mod requests;
 mod rest;
@@ -18,6 +19,7 @@ mod status;
 mod stream;
 mod upload;
 mod view;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ use crate::generation::Generations;
 pub use config::{
     BreakingChanges, Config, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings, MirrorTable,
     SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable, VersionTable,
+    WebSocketSettings,
 };
 
 /// The documented default of every key of [`Config`], in TOML.

@@ -16,3 +16,4 @@ mod support;
 mod swap;
 mod unary;
 mod uploads;
+mod websocket;
