@@ -121,6 +121,12 @@ const ROWS: &[Row] = &[
         300,
         LATE,
     ),
+    connection(
+        "connection accepted, then silence, for longer than `connect_timeout_ms`",
+        Server::Hangs,
+        5000,
+        UNREACHABLE,
+    ),
     row("reset before headers", Write, RESET, 1, |_, id| {
         vec![Step::Write(reset(id, Reason::INTERNAL_ERROR))]
     }),
