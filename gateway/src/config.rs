@@ -2,6 +2,7 @@
 
 mod choices;
 mod upstreams;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -51,6 +53,8 @@ pub struct Config {
     pub strict_names: bool,
     /// What becomes of a path that would match without the slash at its end.
     pub trailing_slash: TrailingSlash,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
 }
 
 impl Config {
@@ -75,7 +79,7 @@ impl Config {
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
             return refuse("upload_chunk_bytes", &problem);
         }
-        Ok(())
+        self.websocket.validate()
     }
 
     /// What the clients of all upstreams are made from, in the order of their names' first use; `client` is what the process has

@@ -15,3 +15,4 @@ mod support;
 mod unary;
 mod uploads;
 mod upstreams;
+mod websocket;
