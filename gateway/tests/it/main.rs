@@ -6,6 +6,7 @@
 )]
 
 mod dialects;
+mod faults;
 mod foreign;
 mod learning;
 mod native;
@@ -16,4 +17,5 @@ mod support;
 mod swap;
 mod unary;
 mod uploads;
+mod upstreams;
 mod websocket;
