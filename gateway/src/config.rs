@@ -1,6 +1,10 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
 mod choices;
+mod compression;
+mod cors;
+mod edge;
+mod metadata;
 mod schema;
 mod upstreams;
 mod websocket;
@@ -14,6 +18,10 @@ use chassis::config::ConfigError;
 use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use compression::CompressionSettings;
+pub use cors::CorsSettings;
+pub use edge::{ConditionalSettings, DeadlineSettings, ErrorSettings};
+pub use metadata::MetadataSettings;
 pub use schema::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
@@ -57,10 +65,22 @@ pub struct Config {
     pub strict_names: bool,
     /// What becomes of a path that would match without the slash at its end.
     pub trailing_slash: TrailingSlash,
-    /// Where the API of the upstreams is learned from, and what may become of it.
-    pub schema: SchemaSettings,
+    /// Headers that become metadata, and the other way.
+    pub metadata: MetadataSettings,
+    /// How long calls may take.
+    pub deadline: DeadlineSettings,
+    /// Pages of other origins.
+    pub cors: CorsSettings,
+    /// `ETag` and the requests that name one.
+    pub conditional: ConditionalSettings,
+    /// Content codings.
+    pub compression: CompressionSettings,
+    /// What errors tell.
+    pub errors: ErrorSettings,
     /// WebSocket connections.
     pub websocket: WebSocketSettings,
+    /// Where the API of the upstreams is learned from, and what may become of it.
+    pub schema: SchemaSettings,
 }
 
 impl Config {
@@ -86,6 +106,9 @@ impl Config {
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
             return refuse("upload_chunk_bytes", &problem);
         }
+        self.metadata.validate()?;
+        self.cors.validate()?;
+        self.compression.validate()?;
         self.websocket.validate()
     }
 
@@ -129,6 +152,7 @@ impl Config {
         options.json.enums_as_numbers = self.enums_as_numbers;
         options.json.strict_names = self.strict_names;
         options.http.rules = self.schema.rules();
+        options.json.show_debug_info = self.errors.debug_info;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::Process;
+use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -11,8 +13,10 @@ use tonic::body::Body;
 use tracing::Span;
 use transcoder::Match;
 
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::edge::Edge;
 use crate::{call, native, rest, status, websocket};
 
 /// What every request of one generation shares; clones are the same generation.
@@ -22,20 +26,25 @@ pub(crate) struct Gateway {
 }
 
 struct Shared {
+    edge: Edge,
     config: Config,
     directory: Arc<Directory>,
-    process: Process,
+    max_message_bytes: usize,
+    body_stall_timeout: Duration,
     draining: CancellationToken,
 }
 
 impl Gateway {
-    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: Process) -> Self {
+    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: &Process) -> Self {
+        let settings = process.settings();
         Self {
             shared: Arc::new(Shared {
+                edge: Edge::new(&config),
                 config,
                 directory,
+                max_message_bytes: settings.max_message_bytes,
+                body_stall_timeout: settings.listener.body_stall_timeout(),
                 draining: process.draining(),
-                process,
             }),
         }
     }
@@ -52,16 +61,34 @@ impl Gateway {
         if request.uri().path() == status::PATH {
             return Ok(status::serve(&self, request.method()).await);
         }
+        let Some(cors) = &self.edge().cors else {
+            return Ok(self.answer(&catalog, request).await);
+        };
+        // A preflight asks about a request, in whichever protocol that will be.
+        if let Some(response) = cors.preflight(&catalog, &request) {
+            return Ok(response);
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = self.answer(&catalog, request).await;
+        cors.share(origin.as_ref(), response.headers_mut());
+        Ok(response)
+    }
+
+    async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
         // 1. Native gRPC says so in its content type, and may use any path.
         if call::is_grpc(request.headers()) {
-            return Ok(native::serve(&self, &catalog, request).await);
+            return native::serve(self, catalog, request).await;
         }
         // 2. A WebSocket says so in its handshake. Its path is one of the JSON API, whatever the method of the route is.
         if websocket::is_asked_for(&request) {
-            return Ok(websocket::serve(&self, &catalog, request).await);
+            return websocket::serve(self, catalog, request).await;
         }
         // 3. Everything else is the JSON API.
-        Ok(rest::serve(&self, &catalog, request).await)
+        rest::serve(self, catalog, request).await
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.shared.edge
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -77,12 +104,12 @@ impl Gateway {
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {
-        self.shared.process.settings().max_message_bytes
+        self.shared.max_message_bytes
     }
 
-    /// Runs what goes on behind the answer of a request, an upgraded connection; the drain waits for it.
-    pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.shared.process.track(work);
+    /// How long the next byte of a body that is one message may keep waiting.
+    pub(crate) fn body_stall_timeout(&self) -> Duration {
+        self.shared.body_stall_timeout
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

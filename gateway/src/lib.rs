@@ -3,6 +3,7 @@
 mod arriving;
 mod call;
 mod catalog;
+mod compression;
 mod config;
 mod directory;
 mod edge;
@@ -28,10 +29,12 @@ use tower::service_fn;
 
 use crate::generation::Generations;
 
+pub use compression::Coding;
 pub use config::{
-    BreakingChanges, Config, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings, MirrorTable,
-    SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable, VersionTable,
-    WebSocketSettings,
+    BreakingChanges, CompressionSettings, ConditionalSettings, Config, CorsSettings, CustomPattern,
+    DeadlineSettings, Dialect, EmitDefaults, ErrorSettings, HttpRuleSettings, MetadataSettings,
+    MirrorTable, SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable,
+    VersionTable, WebSocketSettings,
 };
 
 /// The documented default of every key of [`Config`], in TOML.

@@ -14,9 +14,10 @@ use http_body::{Body as _, Frame};
 use http_body_util::StreamBody;
 use multer::{Field, Multipart};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tonic::Status;
 use tonic::body::Body;
 
-use crate::arriving::torn;
+use crate::arriving::{broken, torn};
 use crate::error::Failure;
 use crate::frames::Refused;
 
@@ -159,7 +160,10 @@ fn failure(error: multer::Error) -> Failure {
         multer::Error::StreamReadFailed(source) if source.is::<HeadersTooLarge>() => {
             malformed(&source.to_string())
         }
-        multer::Error::StreamReadFailed(_) => torn().into(),
+        multer::Error::StreamReadFailed(source) => match source.downcast::<Status>() {
+            Ok(status) => broken(*status).into(),
+            Err(_) => torn().into(),
+        },
         other => malformed(&other.to_string()),
     }
 }

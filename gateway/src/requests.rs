@@ -12,7 +12,7 @@ use tonic::body::Body;
 use transcoder::Content;
 use transcoder::stream::{Format, Splitter};
 
-use crate::arriving::torn;
+use crate::arriving::broken;
 use crate::call::Incoming;
 use crate::error::Failure;
 use crate::frames::Refused;
@@ -124,7 +124,7 @@ impl http_body::Body for Requests {
             if frames.is_empty() && this.failed.is_none() {
                 match ready!(Pin::new(&mut this.body).poll_frame(context)) {
                     Some(Ok(frame)) => this.chunk = frame.into_data().unwrap_or_default(),
-                    Some(Err(_)) => return Poll::Ready(Some(Err(torn()))),
+                    Some(Err(status)) => this.failed = Some(broken(status)),
                     None => frames = this.finish(),
                 }
             }

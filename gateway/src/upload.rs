@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 use transcoder::Route;
 
-use crate::arriving::torn;
+use crate::arriving::{broken, torn};
 use crate::call::{self, Incoming};
 use crate::error::Failure;
+use crate::frames::Refused;
 use crate::multipart;
 use crate::rest::{self, Exchange};
 
@@ -25,18 +26,29 @@ pub(crate) async fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Inco
     let Some(boundary) = multipart::boundary(content_type)? else {
         let head = exchange.upload_head(query, content_type)?;
         let declared = headers.get(CONTENT_LENGTH);
+        // A coding tells its end itself, and its length is another.
+        let declared = declared.filter(|_| !headers.contains_key(CONTENT_ENCODING));
         let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
-        return Ok(Upload::body(exchange, head, body, declared).into());
+        return Ok(Upload::messages(
+            exchange,
+            head,
+            body,
+            declared,
+            Refused::default(),
+        ));
     };
     let max_bytes = exchange.gateway.config().max_body_bytes;
     let file = multipart::file(body, boundary, max_bytes).await?;
     let query = file.query_behind(query);
     let head = exchange.upload_head(Some(&query), &file.content_type)?;
-    Ok(Incoming {
-        // Its last boundary says where it ends.
-        body: Upload::body(exchange, head, file.data, None),
-        refused: file.refused,
-    })
+    // Its last boundary says where it ends.
+    Ok(Upload::messages(
+        exchange,
+        head,
+        file.data,
+        None,
+        file.refused,
+    ))
 }
 
 /// The messages of one upload: the head, then pieces. At most one piece of the client's body is held at a time.
@@ -48,18 +60,31 @@ struct Upload {
     left: Option<u64>,
     max_piece: usize,
     route: Arc<Route>,
+    /// Tells the one who answers the client.
+    refused: Refused,
 }
 
 impl Upload {
-    fn body(exchange: &Exchange<'_>, head: Bytes, body: Body, left: Option<u64>) -> Body {
-        Body::new(Self {
+    fn messages(
+        exchange: &Exchange<'_>,
+        head: Bytes,
+        body: Body,
+        left: Option<u64>,
+        refused: Refused,
+    ) -> Incoming {
+        let upload = Self {
             head: Some(head),
             body,
             piece: Bytes::new(),
             left,
             max_piece: exchange.gateway.config().upload_chunk_bytes,
             route: exchange.matched.route().clone(),
-        })
+            refused: refused.clone(),
+        };
+        Incoming {
+            body: Body::new(upload),
+            refused,
+        }
     }
 
     /// Every way in which a body can be less than the client meant to send is an error here.
@@ -70,7 +95,11 @@ impl Upload {
         match frame {
             None if self.left.is_some_and(|left| left > 0) => Err(torn()),
             None => Ok(None),
-            Some(Err(_)) => Err(torn()),
+            Some(Err(status)) => {
+                let status = broken(status);
+                let _ = self.refused.set(status.clone());
+                Err(status)
+            }
             Some(Ok(frame)) => {
                 self.piece = frame.into_data().unwrap_or_default();
                 self.left = self

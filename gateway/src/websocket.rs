@@ -72,7 +72,8 @@ pub(crate) async fn serve(
     };
     match answered.await {
         Ok((response, conversation)) => {
-            gateway.track(async move {
+            // The drain waits for the socket, and so for this.
+            tokio::spawn(async move {
                 match upgrade.await {
                     Ok(socket) => conversation.run(socket).await,
                     Err(error) => tracing::debug!(%error, "client left within the handshake"),
@@ -80,7 +81,7 @@ pub(crate) async fn serve(
             });
             response
         }
-        Err(failure) => failure.into_response(&catalog.schema),
+        Err(failure) => failure.into_response(&catalog.schema, gateway.edge(), &head.headers),
     }
 }
 

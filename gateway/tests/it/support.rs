@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chassis::Process;
 use chassis::config::{Layers, Sources};
+use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -39,6 +40,18 @@ impl Gateway {
         let gateway = Self::start(upstreams, &[]).await;
         gateway.wait_until_ready().await;
         gateway
+    }
+
+    /// [`Gateway::ready`] with keys of its own.
+    pub(crate) async fn ready_with(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
+        let gateway = Self::start(upstreams, keys).await;
+        gateway.wait_until_ready().await;
+        gateway
+    }
+
+    /// Sends a request without a body.
+    pub(crate) async fn ask(&self, request: http::request::Builder) -> Reply {
+        self.send(request.body(Full::default()).unwrap()).await
     }
 
     pub(crate) async fn start(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
@@ -136,7 +149,7 @@ impl Gateway {
         (sender.send_request(request).await.unwrap(), connection)
     }
 
-    pub(crate) async fn connect<B>(&self) -> (SendRequest<B>, Connection)
+    pub(crate) async fn connect<B>(&self) -> (Sender<B>, Connection)
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
@@ -146,7 +159,7 @@ impl Gateway {
             // A test that breaks the connection is what an error here would be about.
             let _ = connection.await;
         });
-        (sender, Connection(task.abort_handle()))
+        (Sender(sender), Connection(task.abort_handle()))
     }
 
     /// [`Gateway::open`] over HTTP/2.
@@ -157,16 +170,24 @@ impl Gateway {
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
     {
+        let (mut sender, connection) = self.connect_http2().await;
+        let uri = format!("http://{}{}", self.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        (sender.send_request(request).await.unwrap(), connection)
+    }
+
+    /// [`Gateway::connect`] over HTTP/2; requests need absolute addresses.
+    pub(crate) async fn connect_http2<B>(&self) -> (http2::SendRequest<B>, Connection)
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+    {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.unwrap();
+        let (sender, connection) = handshake.await.unwrap();
         let task = tokio::spawn(async move {
             let _ = connection.await;
         });
-        let uri = format!("http://{}{}", self.address, request.uri());
-        *request.uri_mut() = uri.parse().unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        (response, Connection(task.abort_handle()))
+        (sender, Connection(task.abort_handle()))
     }
 
     /// Stops as SIGTERM does, and returns when the last connection is closed.
@@ -185,6 +206,23 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.server.abort();
+    }
+}
+
+/// Sends requests on one HTTP/1.1 connection, each with the `host` that it must have.
+pub(crate) struct Sender<B>(SendRequest<B>);
+
+impl<B> Sender<B>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    pub(crate) fn send_request(
+        &mut self,
+        mut request: Request<B>,
+    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<B> {
+        let host = HeaderValue::from_static("gateway.test");
+        request.headers_mut().entry(HOST).or_insert(host);
+        self.0.send_request(request)
     }
 }
 

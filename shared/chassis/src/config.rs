@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::ClientSettings;
+use crate::server::{ListenerSettings, TlsSettings};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,10 @@ pub struct Settings {
     pub crash_at: String,
     /// Calls to other services.
     pub client: ClientSettings,
+    /// What a connection and a request may take.
+    pub listener: ListenerSettings,
+    /// TLS of the listener.
+    pub tls: TlsSettings,
 }
 
 /// How log lines are written.
@@ -160,6 +165,8 @@ impl Layers {
                 return Err(ConfigError::new(key, problem, self.origin(key)));
             }
         }
+        settings.listener.validate()?;
+        settings.tls.validate()?;
         Ok(settings)
     }
 
