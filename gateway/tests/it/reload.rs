@@ -253,11 +253,14 @@ async fn swaps_and_reloads_under_load_lose_no_request() {
     for round in 1..=ROUNDS {
         // Spread over all of the load.
         let share = requests * round / (ROUNDS + 1);
-        eventually("the load goes on", async || {
-            let seen = done.load(Ordering::Relaxed);
-            (seen >= share).then_some(()).ok_or(seen)
-        })
-        .await;
+        let mut seen = done.load(Ordering::Relaxed);
+        while seen < share {
+            seen = eventually("the load goes on", async || {
+                let now = done.load(Ordering::Relaxed);
+                (now > seen).then_some(now).ok_or(now)
+            })
+            .await;
+        }
         let is_odd = round % 2 == 1;
         file.write(&versions[usize::from(is_odd)]);
         gateway.reload(configuration(is_odd));

@@ -58,6 +58,11 @@ impl Gateway {
         Self::configured(layers(upstreams, keys, "")).await
     }
 
+    /// Starts a gateway with this file as its configuration.
+    pub(crate) async fn with_file(text: &str) -> Self {
+        Self::configured(loaded(BTreeMap::new(), text)).await
+    }
+
     /// Starts a gateway with this whole configuration.
     pub(crate) async fn configured(layers: Layers) -> Self {
         let process = Process::new("gateway", layers.settings().unwrap());
@@ -278,6 +283,10 @@ pub(crate) fn layers(upstreams: &[SocketAddr], keys: &[(&str, &str)], file: &str
     for (key, value) in keys {
         flags.insert((*key).to_owned(), vec![(*value).to_owned()]);
     }
+    loaded(flags, file)
+}
+
+fn loaded(flags: BTreeMap<String, Vec<String>>, file: &str) -> Layers {
     let written = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     std::fs::write(written.path(), file).unwrap();
     let sources = Sources {
