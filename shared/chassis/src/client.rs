@@ -211,8 +211,11 @@ impl Service<Request<Body>> for Upstream {
             None => call.boxed(),
             Some(deadline) => async move {
                 // Also here, because the peer may be the one that hangs.
-                let outcome = tokio::time::timeout_at(deadline, call).await;
-                outcome.unwrap_or_else(|_| Err(Fault::deadline_exceeded().into()))
+                match tokio::time::timeout_at(deadline, call).await {
+                    // The peer watches the same deadline, and some call its end CANCELLED.
+                    Ok(outcome) if Instant::now() < deadline => outcome,
+                    _ => Err(Fault::deadline_exceeded().into()),
+                }
             }
             .boxed(),
         }
