@@ -293,7 +293,7 @@ async fn the_fields_of_a_form_bind_as_a_query_does() {
 async fn a_form_that_does_not_fit_is_refused_and_never_stored() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;
-    let mut events = upstream.events();
+    let events = upstream.events();
     let file = (r#""f"; filename="x""#, "", "abc");
     let whole = form(&[file]);
     let bad = |reply: Reply| reply.assert_error(400, Code::InvalidArgument, "BAD_MULTIPART");

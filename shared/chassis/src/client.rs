@@ -212,7 +212,8 @@ impl Service<Request<Body>> for Upstream {
             Some(deadline) => async move {
                 // Also here, because the peer may be the one that hangs.
                 match tokio::time::timeout_at(deadline, call).await {
-                    Ok(outcome) if !is_late(&outcome, deadline) => outcome,
+                    // The peer watches the same deadline, and some call its end CANCELLED.
+                    Ok(outcome) if Instant::now() < deadline => outcome,
                     _ => Err(Fault::deadline_exceeded().into()),
                 }
             }
@@ -238,18 +239,6 @@ impl Shared {
         let of_method = || self.methods.get(request.uri().path());
         own.or_else(of_method).copied().unwrap_or_default()
     }
-}
-
-/// Whether a call was cancelled by its own deadline, which a server may notice first and then calls CANCELLED.
-fn is_late(outcome: &Result<Response<Body>, Status>, deadline: Instant) -> bool {
-    let is_cancelled = match outcome {
-        Ok(response) => response
-            .headers()
-            .get("grpc-status")
-            .is_some_and(|code| code.as_bytes() == b"1"),
-        Err(status) => status.code() == tonic::Code::Cancelled,
-    };
-    is_cancelled && Instant::now() >= deadline
 }
 
 /// Only where something is reached by https: elsewhere nobody needs roots of the system.

@@ -111,7 +111,7 @@ impl Cluster {
         let outcome = resolved.wait_for(Option::is_some).await;
         // The sender is in `members`, so it is still there.
         match outcome.as_deref() {
-            Ok(Some(Err(problem))) => Err(Failure::unreachable(&members.name, problem)),
+            Ok(Some(Err(_))) => Err(Failure::unreachable()),
             _ => Ok(()),
         }
     }

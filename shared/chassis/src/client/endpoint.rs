@@ -32,10 +32,10 @@ pub(super) struct Endpoint {
 struct Pool {
     open: Vec<Arc<Connection>>,
     /// One at a time, shared by all that wait for it: a burst of calls must not become a burst of connections.
-    connecting: Option<Shared<BoxFuture<'static, Result<(), String>>>>,
+    connecting: Option<Shared<BoxFuture<'static, ()>>>,
     failures: u32,
-    /// Until when nobody tries to connect, and why the last attempt failed.
-    paused: Option<(Instant, String)>,
+    /// Until when nobody tries to connect.
+    paused: Option<Instant>,
 }
 
 /// The right to one stream; gives it back when it is dropped.
@@ -46,9 +46,9 @@ pub(super) struct Slot {
 
 enum Next {
     Take(Arc<Connection>),
-    Connect(Shared<BoxFuture<'static, Result<(), String>>>),
+    Connect(Shared<BoxFuture<'static, ()>>),
     Wait,
-    Fail(String),
+    Fail,
 }
 
 impl Endpoint {
@@ -65,8 +65,7 @@ impl Endpoint {
     /// Whether a call would at least get as far as trying to connect.
     pub(super) fn is_reachable(&self) -> bool {
         let pool = lock(&self.pool);
-        let is_paused = |(until, _): &(Instant, String)| Instant::now() < *until;
-        !pool.open.is_empty() || !pool.paused.as_ref().is_some_and(is_paused)
+        !pool.open.is_empty() || !pool.is_paused()
     }
 
     /// Waits for a stream, over a new connection if the open ones have no room.
@@ -88,18 +87,12 @@ impl Endpoint {
                     stale += 1;
                     // Every old connection may have gone away since, but not every new one.
                     if stale > self.settings.max_connections {
-                        return Err(
-                            self.unreachable("connections are closed as soon as they are made")
-                        );
+                        return Err(Failure::unreachable());
                     }
                 }
-                Next::Connect(connecting) => {
-                    connecting
-                        .await
-                        .map_err(|problem| self.unreachable(&problem))?;
-                }
+                Next::Connect(connecting) => connecting.await,
                 Next::Wait => released.await,
-                Next::Fail(problem) => return Err(self.unreachable(&problem)),
+                Next::Fail => return Err(Failure::unreachable()),
             }
         }
     }
@@ -116,14 +109,10 @@ impl Endpoint {
         if pool.open.len() >= self.settings.max_connections {
             return Next::Wait;
         }
-        if let Some((until, problem)) = &pool.paused
-            && Instant::now() < *until
-        {
-            let problem = problem.clone();
-            return if pool.open.is_empty() {
-                Next::Fail(problem)
-            } else {
-                Next::Wait
+        if pool.is_paused() {
+            return match pool.open.is_empty() {
+                true => Next::Fail,
+                false => Next::Wait,
             };
         }
         let connecting = self.clone().connect().boxed().shared();
@@ -132,7 +121,7 @@ impl Endpoint {
     }
 
     /// In a task of its own: a caller that gives up must not take the connection from those that come after it.
-    async fn connect(self: Arc<Self>) -> Result<(), String> {
+    async fn connect(self: Arc<Self>) {
         let connecting = tokio::spawn(async move {
             let opened = Connection::open(&self.target, &self.settings).await;
             let mut pool = lock(&self.pool);
@@ -141,23 +130,25 @@ impl Endpoint {
                 Ok(connection) => {
                     pool.open.push(Arc::new(connection));
                     (pool.failures, pool.paused) = (0, None);
-                    Ok(())
                 }
                 Err(problem) => {
-                    let pause = pause(pool.failures);
+                    let endpoint = &self.target.address.authority;
+                    tracing::warn!(%endpoint, problem, "no connection to endpoint of upstream");
+                    pool.paused = Some(Instant::now() + pause(pool.failures));
                     pool.failures = pool.failures.saturating_add(1);
-                    pool.paused = Some((Instant::now() + pause, problem.clone()));
-                    Err(problem)
                 }
             }
         });
-        connecting
-            .await
-            .unwrap_or_else(|error| Err(error.to_string()))
+        if let Err(error) = connecting.await {
+            // Only the end of the runtime ends it early.
+            tracing::debug!(%error, "connecting ended early");
+        }
     }
+}
 
-    fn unreachable(&self, problem: &str) -> Failure {
-        Failure::unreachable(self.target.address.authority.as_str(), problem)
+impl Pool {
+    fn is_paused(&self) -> bool {
+        self.paused.is_some_and(|until| Instant::now() < until)
     }
 }
 

@@ -25,8 +25,9 @@ pub(super) enum Unsent {
 }
 
 impl Failure {
-    pub(super) fn unreachable(upstream: &str, problem: &str) -> Self {
-        let message = format!("upstream {upstream} cannot be reached: {problem}");
+    /// Callers learn no addresses; the log has them.
+    pub(super) fn unreachable() -> Self {
+        let message = "the upstream cannot be reached";
         Self {
             status: Fault::unavailable("UPSTREAM_UNREACHABLE", message).into(),
             unsent: Some(Unsent::Unreachable),

@@ -13,6 +13,9 @@ use tonic::body::Body;
 /// The largest request that is kept for another attempt, in bytes: what servers accept by default.
 const REPLAY_BYTES_MAX: usize = 4 * 1024 * 1024 + 5;
 
+/// What is gathered of a request that is not kept, in bytes: enough to see that a small one is whole.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
 /// A request body, in the form that tells what can still be done with it.
 pub(super) enum Payload {
     /// All of it; may be sent any number of times.
@@ -34,6 +37,10 @@ impl Payload {
     pub(super) async fn of(mut body: Body, is_repeatable: bool) -> Result<Self, Status> {
         let mut ready = VecDeque::new();
         let mut bytes = 0;
+        let most = match is_repeatable {
+            true => REPLAY_BYTES_MAX,
+            false => GATHERED_BYTES_MAX,
+        };
         loop {
             let polled = poll_fn(|context| {
                 let polled = Pin::new(&mut body).poll_frame(context);
@@ -51,7 +58,11 @@ impl Payload {
             let length = frame.data_ref().map(Bytes::len);
             bytes += length.unwrap_or_default();
             ready.push_back(frame);
-            if length.is_none() || bytes > REPLAY_BYTES_MAX {
+            let is_last = length.is_some() && body.is_end_stream();
+            if is_last && bytes <= REPLAY_BYTES_MAX {
+                return Ok(Self::Whole(joined(ready)));
+            }
+            if length.is_none() || bytes > most {
                 break;
             }
         }

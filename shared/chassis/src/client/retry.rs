@@ -138,8 +138,7 @@ impl Call<'_> {
                 outcome => return outcome,
             }
         }
-        let nobody = || Failure::unreachable("of no endpoint", "there is none");
-        Err(last.unwrap_or_else(nobody))
+        Err(last.unwrap_or_else(Failure::unreachable))
     }
 
     /// One that was not tried before, if there is one.
@@ -221,8 +220,10 @@ impl Drop for Watch<'_> {
             .call
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline);
-        if !self.is_noted && is_late {
-            self.failed();
+        match (self.is_noted, is_late) {
+            (true, _) => {}
+            (false, true) => self.failed(),
+            (false, false) => self.endpoint.standing.given_up(self.began.elapsed()),
         }
     }
 }

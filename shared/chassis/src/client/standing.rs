@@ -94,6 +94,14 @@ impl Standing {
         settings.eject_after > 0 && failures >= settings.eject_after
     }
 
+    /// Notes that nobody waited longer than this for an answer, which took at least as long.
+    pub(super) fn given_up(&self, after: Duration) {
+        let mut latency = lock(&self.latency);
+        if after.as_secs_f64() > latency.average {
+            latency.observe(after.as_secs_f64());
+        }
+    }
+
     /// Ejects it for a time that grows from one ejection to the next.
     pub(super) fn eject(&self, settings: &ClientSettings) -> Duration {
         let mut ejection = lock(&self.ejection);
