@@ -1,6 +1,7 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
 mod choices;
+mod websocket;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,7 +9,10 @@ use std::time::Duration;
 use chassis::config::ConfigError;
 use serde::Deserialize;
 
+use crate::forwarded::Trust;
+
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -21,6 +25,8 @@ const NO_UPSTREAM: &str = "expected at least one gRPC server: `--upstream http:/
 pub struct Config {
     /// gRPC servers to front, `http://host:port`.
     pub upstreams: Vec<String>,
+    /// Addresses and networks of the proxies in front, whose word about the client counts.
+    pub trusted_proxies: Vec<String>,
     /// Largest request body in JSON or protobuf, in bytes; of a stream, its largest message.
     pub max_body_bytes: usize,
     /// Bound of one round of reflection, in milliseconds.
@@ -45,6 +51,8 @@ pub struct Config {
     pub strict_names: bool,
     /// What becomes of a path that would match without the slash at its end.
     pub trailing_slash: TrailingSlash,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
 }
 
 impl Config {
@@ -62,6 +70,7 @@ impl Config {
                 return refuse("upstreams", &format!("`{url}` is named twice"));
             }
         }
+        Trust::parse(&self.trusted_proxies)?;
         for (key, value) in [
             ("max_body_bytes", self.max_body_bytes as u64),
             ("reflect_timeout_ms", self.reflect_timeout_ms),
@@ -77,7 +86,7 @@ impl Config {
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
             return refuse("upload_chunk_bytes", &problem);
         }
-        Ok(())
+        self.websocket.validate()
     }
 
     /// What the API is compiled with.

@@ -8,13 +8,18 @@ use tokio::time::Instant;
 use crate::error::Failure;
 
 /// Request headers that become metadata of the same name.
-const FORWARDED: [&str; 6] = [
+const FORWARDED: [&str; 10] = [
     "authorization",
     "traceparent",
     "tracestate",
     "idempotency-key",
     "x-request-id",
     "last-event-id",
+    // Written anew by `crate::forwarded`, never as the caller sent them.
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
 ];
 
 /// Any other metadata, by the convention of grpc-gateway: `grpc-metadata-tenant: a` becomes `tenant: a`.

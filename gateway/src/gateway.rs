@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Process;
+use chassis::config::ConfigError;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,8 @@ use transcoder::Match;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::{call, native, rest};
+use crate::forwarded::Trust;
+use crate::{call, native, rest, websocket};
 
 /// What every request shares; clones are the same gateway.
 #[derive(Clone)]
@@ -25,23 +27,28 @@ pub(crate) struct Gateway {
 struct Shared {
     config: Config,
     directory: Arc<Directory>,
-    max_message_bytes: usize,
-    body_stall_timeout: Duration,
+    process: Process,
+    trust: Trust,
     draining: CancellationToken,
 }
 
 impl Gateway {
-    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: &Process) -> Self {
-        let settings = process.settings();
-        Self {
+    /// # Errors
+    /// Trusted proxies that are no addresses.
+    pub(crate) fn new(
+        config: Config,
+        directory: Arc<Directory>,
+        process: Process,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
             shared: Arc::new(Shared {
+                trust: Trust::parse(&config.trusted_proxies)?,
                 config,
                 directory,
-                max_message_bytes: settings.max_message_bytes,
-                body_stall_timeout: settings.listener.body_stall_timeout(),
                 draining: process.draining(),
+                process,
             }),
-        }
+        })
     }
 
     /// Answers one request. Before, the chassis has bounded the connections, answered the probes and health checks, and opened the
@@ -50,14 +57,20 @@ impl Gateway {
         self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let request = request.map(Body::new);
+        let mut request = request.map(Body::new);
+        // Who the client is concerns every protocol, and what it says about that itself concerns none.
+        self.shared.trust.identify(&mut request);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
         // 1. Native gRPC says so in its content type, and may use any path.
         if call::is_grpc(request.headers()) {
             return Ok(native::serve(&self, &catalog, request).await);
         }
-        // 2. Everything else is the JSON API.
+        // 2. A WebSocket says so in its handshake. Its path is one of the JSON API, whatever the method of the route is.
+        if websocket::is_asked_for(&request) {
+            return Ok(websocket::serve(&self, &catalog, request).await);
+        }
+        // 3. Everything else is the JSON API.
         Ok(rest::serve(&self, &catalog, request).await)
     }
 
@@ -70,12 +83,17 @@ impl Gateway {
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {
-        self.shared.max_message_bytes
+        self.shared.process.settings().max_message_bytes
+    }
+
+    /// Runs what goes on behind the answer of a request, an upgraded connection; the drain waits for it.
+    pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.shared.process.track(work);
     }
 
     /// How long the next byte of a body that is one message may keep waiting.
     pub(crate) fn body_stall_timeout(&self) -> Duration {
-        self.shared.body_stall_timeout
+        self.shared.process.settings().listener.body_stall_timeout()
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

@@ -6,6 +6,7 @@
 )]
 
 mod dialects;
+mod forwarded;
 mod learning;
 mod native;
 mod requests;
@@ -14,3 +15,4 @@ mod streams;
 mod support;
 mod unary;
 mod uploads;
+mod websocket;
