@@ -6,6 +6,7 @@
 )]
 
 mod dialects;
+mod drain;
 mod forwarded;
 mod learning;
 mod native;

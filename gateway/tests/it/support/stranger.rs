@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 
 use super::service::Stranger;
 
@@ -83,7 +83,9 @@ impl Upstream {
             .unwrap();
         let listener = listener.into_std().unwrap();
         runtime.spawn(async move {
-            let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            let listener = TcpListener::from_std(listener).unwrap();
+            // Without it an answer of several writes waits for the acknowledgement of the first.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let server = tonic::transport::Server::builder().add_routes(routes);
             server.serve_with_incoming(incoming).await.unwrap();
         });
