@@ -17,6 +17,8 @@ use chassis::client::{ClientSettings, UpstreamSettings};
 use chassis::config::ConfigError;
 use serde::Deserialize;
 
+use crate::forwarded::Trust;
+
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
 pub use compression::CompressionSettings;
 pub use cors::CorsSettings;
@@ -41,6 +43,8 @@ pub struct Config {
     pub upstreams: Vec<String>,
     /// Those with more to say than an address, by name.
     pub upstream: BTreeMap<String, UpstreamTable>,
+    /// Addresses and networks of the proxies in front, whose word about the client counts.
+    pub trusted_proxies: Vec<String>,
     /// Largest request body in JSON or protobuf, in bytes; of a stream, its largest message.
     pub max_body_bytes: usize,
     /// Bound of one round of reflection, in milliseconds.
@@ -90,6 +94,7 @@ impl Config {
     /// Names the first key that does not fit.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.upstream_settings(&ClientSettings::default())?;
+        Trust::parse(&self.trusted_proxies)?;
         for (key, value) in [
             ("max_body_bytes", self.max_body_bytes as u64),
             ("reflect_timeout_ms", self.reflect_timeout_ms),

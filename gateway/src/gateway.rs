@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Process;
+use chassis::config::ConfigError;
 use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::edge::Edge;
+use crate::forwarded::Trust;
 use crate::grpc_web::Encoding;
 use crate::protocol::Protocol;
 use crate::{connect, grpc_web, native, rest, status, websocket};
@@ -33,22 +35,30 @@ struct Shared {
     directory: Arc<Directory>,
     max_message_bytes: usize,
     body_stall_timeout: Duration,
+    trust: Trust,
     draining: CancellationToken,
 }
 
 impl Gateway {
-    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: &Process) -> Self {
+    /// # Errors
+    /// Trusted proxies that are no addresses.
+    pub(crate) fn new(
+        config: Config,
+        directory: Arc<Directory>,
+        process: &Process,
+    ) -> Result<Self, ConfigError> {
         let settings = process.settings();
-        Self {
+        Ok(Self {
             shared: Arc::new(Shared {
                 edge: Edge::new(&config),
+                trust: Trust::parse(&config.trusted_proxies)?,
                 config,
                 directory,
                 max_message_bytes: settings.max_message_bytes,
                 body_stall_timeout: settings.listener.body_stall_timeout(),
                 draining: process.draining(),
             }),
-        }
+        })
     }
 
     /// Answers one request. Before, the chassis has bounded the connections, answered the probes and health checks, and opened the
@@ -57,7 +67,9 @@ impl Gateway {
         self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let request = request.map(Body::new);
+        let mut request = request.map(Body::new);
+        // Who the client is concerns every protocol, and what it says about that itself concerns none.
+        self.shared.trust.identify(&mut request);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
         if request.uri().path() == status::PATH {
@@ -116,7 +128,7 @@ impl Gateway {
 
     /// How long the next byte of a body that is one message may keep waiting.
     pub(crate) fn body_stall_timeout(&self) -> Duration {
-        self.shared.body_stall_timeout
+        self.shared.process.settings().listener.body_stall_timeout()
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

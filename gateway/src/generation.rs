@@ -112,7 +112,7 @@ async fn next(
         let problem = format!("the api in force does not fit: {refusal}");
         ConfigError::new("schema", problem, "the configuration")
     })?;
-    let gateway = Gateway::new(config, Arc::new(directory), process);
+    let gateway = Gateway::new(config, Arc::new(directory), process)?;
     Ok(Next { gateway, sources })
 }
 

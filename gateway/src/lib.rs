@@ -9,6 +9,7 @@ mod connect;
 mod directory;
 mod edge;
 mod error;
+mod forwarded;
 mod frames;
 mod gateway;
 mod generation;

@@ -1,8 +1,9 @@
-//! `mesh fuzz`: builds the fuzz targets of the transcoder with coverage counters and runs each for some CPU time.
+//! `mesh fuzz`: builds the fuzz targets with coverage counters and runs each for some CPU time.
 
 mod build;
 mod run;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -16,8 +17,11 @@ use crate::os::said;
 use crate::ui::{self, Ui};
 use run::{Places, Run};
 
-/// The crate of the targets, in the checkout.
-const CRATE: &str = "gateway/transcoder/fuzz";
+/// The crates of the targets: name, and place in the checkout.
+const CRATES: [(&str, &str); 2] = [
+    ("gateway-fuzz", "gateway/fuzz"),
+    ("transcoder-fuzz", "gateway/transcoder/fuzz"),
+];
 const SECONDS: NonZeroU64 = NonZeroU64::new(60).unwrap();
 
 #[derive(Debug, clap::Args)]
@@ -42,14 +46,15 @@ struct Report {
 
 pub(super) fn fuzz(args: &Args) -> Result<ExitCode> {
     let (home, ui) = (Home::of_checkout()?, Ui::detect());
-    let dir = home.checkout().join(CRATE);
-    let targets = chosen(&args.targets, &known(&dir)?)?;
+    let known = known(home.checkout())?;
+    let targets = chosen(&args.targets, &known.keys().cloned().collect::<Vec<_>>())?;
     let commit = commit(&home)?;
     let programs = build::build(&home)?;
     let time = Duration::from_secs(args.seconds.get());
     let mut runs = Vec::new();
     for target in targets {
         let step = ui.bar(format!("fuzzing {target}"));
+        let dir = home.checkout().join(known[&target].1);
         let run = run::run(&Places::of(&dir, &programs, &target), &target, time, &step)?;
         if run.finding.is_none() {
             step.done();
@@ -66,23 +71,30 @@ pub(super) fn fuzz(args: &Args) -> Result<ExitCode> {
         ui::print(table(&report));
     }
     let findings = report.targets.iter().filter(|run| run.finding.is_some());
-    Ok(match findings.inspect(|run| explain(run)).count() {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    Ok(
+        match findings
+            .inspect(|run| explain(run, known[&run.target]))
+            .count()
+        {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        },
+    )
 }
 
-/// The targets that there are: one program each.
-fn known(dir: &Path) -> Result<Vec<String>> {
-    let programs = dir.join("fuzz_targets");
-    let describe = || format!("cannot read {}", programs.display());
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&programs).with_context(describe)? {
-        let path = entry.with_context(describe)?.path();
-        names.extend(path.file_stem().map(|name| name.to_string_lossy().into()));
+/// The targets that there are, one program each, and the crates that they are in.
+fn known(checkout: &Path) -> Result<BTreeMap<String, (&'static str, &'static str)>> {
+    let mut known = BTreeMap::new();
+    for (package, dir) in CRATES {
+        let programs = checkout.join(dir).join("fuzz_targets");
+        let describe = || format!("cannot read {}", programs.display());
+        for entry in std::fs::read_dir(&programs).with_context(describe)? {
+            let path = entry.with_context(describe)?.path();
+            let name = path.file_stem().map(|name| name.to_string_lossy().into());
+            known.extend(name.map(|name| (name, (package, dir))));
+        }
     }
-    names.sort();
-    Ok(names)
+    Ok(known)
 }
 
 fn chosen(asked: &[String], known: &[String]) -> Result<Vec<String>> {
@@ -127,12 +139,12 @@ fn table(report: &Report) -> String {
 }
 
 /// What a developer does with a finding.
-fn explain(run: &Run) {
+fn explain(run: &Run, (package, dir): (&str, &str)) {
     let Some(finding) = &run.finding else { return };
     let target = &run.target;
     let input: PathBuf = finding.input.clone().unwrap_or_default();
     ui::print_error(&anyhow::anyhow!(
-        "{target}: {}\n  input: {}\n  log: {}\n  Keep it as a test: move the input to {CRATE}/regressions/{target}/ under a name that says what it is;\n  `cargo test -p transcoder-fuzz` replays it from then on.",
+        "{target}: {}\n  input: {}\n  log: {}\n  Keep it as a test: move the input to {dir}/regressions/{target}/ under a name that says what it is;\n  `cargo test -p {package}` replays it from then on.",
         finding.reason,
         input.display(),
         finding.log.display()

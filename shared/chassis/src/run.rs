@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Arg, ArgAction, Command};
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{ConfigError, Layers, Sources};
@@ -26,6 +27,9 @@ const EXIT_USAGE: u8 = 64;
 
 /// How long work on blocking threads may hold up the exit.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// A command line flag that sets a configuration key, above every other source. Repeated values make a list.
 #[derive(Debug, Clone, Copy)]
@@ -203,11 +207,25 @@ async fn start_and_serve(
         () = draining.cancelled() => return Ok(()),
         server = start => server.context("start")?,
     };
+    if process.settings().listener.reuse_port {
+        // Whoever listens gets its share of the connections at once.
+        server.until_ready(&draining).await;
+    }
     let address = process.settings().listen;
-    let listener = TcpListener::bind(address)
-        .await
+    let listener = listen(address, process.settings().listener.reuse_port)
         .with_context(|| format!("listen on {address}"))?;
     server.serve(listener, process).await
+}
+
+fn listen(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(reuse_port)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {

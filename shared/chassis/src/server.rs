@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use http::{Request, Response};
@@ -11,6 +12,7 @@ use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use schema::{Method, MethodKind};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
@@ -64,6 +66,9 @@ const STANDARD_SERVICES: [&str; 3] = [
 
 /// Answers `GET /readyz`.
 pub(crate) type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Between two questions whether the process is ready.
+const READY_INTERVAL: Duration = Duration::from_millis(20);
 
 struct Contract {
     descriptor_set: Vec<u8>,
@@ -128,6 +133,16 @@ impl Server {
     pub fn ready_when(mut self, ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.ready = Arc::new(ready);
         self
+    }
+
+    /// Waits until `GET /readyz` would say so, or until `stop`.
+    pub(crate) async fn until_ready(&self, stop: &CancellationToken) {
+        let ready = async {
+            while !(self.ready)() {
+                tokio::time::sleep(READY_INTERVAL).await;
+            }
+        };
+        stop.run_until_cancelled(ready).await;
     }
 
     /// Serves until the process drains, then lets running requests finish within `drain_timeout_ms`.

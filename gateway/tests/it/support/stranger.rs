@@ -10,7 +10,7 @@ use prost::Message;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 
 use super::service::Stranger;
 
@@ -97,7 +97,9 @@ impl Upstream {
         let listener = listener.into_std().unwrap();
         let counted = observed.clone();
         runtime.spawn(async move {
-            let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            let listener = TcpListener::from_std(listener).unwrap();
+            // Without it an answer of several writes waits for the acknowledgement of the first.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let incoming = incoming.inspect(move |_| {
                 counted.connections.fetch_add(1, Ordering::SeqCst);
             });

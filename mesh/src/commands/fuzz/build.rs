@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::CRATES;
 use crate::cargo;
 use crate::home::Home;
 use crate::os::said;
@@ -28,7 +29,12 @@ pub(super) fn build(home: &Home) -> Result<PathBuf> {
     let target = binaries.parent().unwrap_or(&binaries).join("fuzz");
     // With `--target`, the flags are not those of build scripts and macros.
     let status = cargo::command(home)
-        .args(["build", "--package", "transcoder-fuzz", "--bins"])
+        .args(["build", "--bins"])
+        .args(
+            CRATES
+                .iter()
+                .flat_map(|(package, _)| ["--package", package]),
+        )
         .args(["--features", "libfuzzer", "--profile", "fuzz"])
         .args(["--target", &host, "--target-dir"])
         .arg(&target)

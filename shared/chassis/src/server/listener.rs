@@ -45,40 +45,82 @@ pub(super) async fn run(
         process.spawn("certificates", following.map(Ok::<_, Infallible>));
     }
     let settings = process.settings();
-    let addresses = Addresses::new(settings.listener.max_connections_per_address);
     let shared = Connections::new(handler, tls, &settings.listener, draining.clone());
-    let shared = Arc::new(shared);
+    let mut accepted = Accepted {
+        shared: Arc::new(shared),
+        addresses: Addresses::new(settings.listener.max_connections_per_address),
+        open: TaskTracker::new(),
+        tasks: JoinSet::new(),
+    };
     let limit = Arc::new(Semaphore::new(settings.max_connections));
-    let open = TaskTracker::new();
-    let mut connections = JoinSet::new();
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             () = draining.cancelled() => break,
-            accepted = accept(&listener, &limit) => accepted,
+            (stream, address, permit) = accept(&listener, &limit) => {
+                accepted.serve(stream, address, permit);
+            }
             // Reaps what has ended; without connections this branch is off.
-            Some(_) = connections.join_next() => continue,
-        };
-        let (stream, address, permit) = accepted;
+            Some(_) = accepted.tasks.join_next() => {}
+        }
+    }
+    // What the system has accepted for us would be reset with the socket.
+    for (stream, address) in waiting(listener) {
+        let permit = limit.clone().try_acquire_owned().ok();
+        accepted.serve(stream, address, permit);
+    }
+    accepted.finish(settings.drain_timeout()).await;
+}
+
+/// The connections of a listener.
+struct Accepted {
+    shared: Arc<Connections>,
+    addresses: Addresses,
+    open: TaskTracker,
+    tasks: JoinSet<()>,
+}
+
+impl Accepted {
+    fn serve(
+        &mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
         // Refused at once and not kept waiting: the listen queue is for all addresses.
-        let Ok(counted) = addresses.count(address.ip()) else {
+        let Ok(counted) = self.addresses.count(address.ip()) else {
             tracing::debug!(peer = %address, "too many connections of one address");
-            continue;
+            return;
         };
         let held = Open {
             _permit: permit,
             _counted: counted,
-            _token: open.token(),
+            _token: self.open.token(),
         };
-        connections.spawn(shared.clone().serve(Socket::new(stream, held), address));
+        let socket = Socket::new(stream, held);
+        self.tasks.spawn(self.shared.clone().serve(socket, address));
     }
-    drop(listener);
-    open.close();
-    // Not the tasks: a connection that was upgraded outlives its own.
-    let closed = tokio::time::timeout(settings.drain_timeout(), open.wait());
-    if closed.await.is_err() {
-        // Dropping the set closes what is left.
-        tracing::warn!(connections = open.len(), "drain timed out");
+
+    async fn finish(self, bound: Duration) {
+        self.open.close();
+        // Not the tasks: a connection that was upgraded outlives its own.
+        if tokio::time::timeout(bound, self.open.wait()).await.is_err() {
+            // Dropping the set closes what is left.
+            tracing::warn!(connections = self.open.len(), "drain timed out");
+        }
     }
+}
+
+/// Closes a listener and returns the connections that were in its queue, whose length is bounded.
+fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else {
+        return Vec::new();
+    };
+    let next = || {
+        let (stream, address) = listener.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address))
+    };
+    std::iter::from_fn(next).collect()
 }
 
 // The permit comes first: a connection over the limit stays in the listen queue of the system, whose length is bounded.

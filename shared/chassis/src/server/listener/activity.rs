@@ -129,6 +129,14 @@ fn millis(duration: Duration) -> u64 {
 
 // === impl Running ===
 
+impl Running {
+    /// Counts on after the end of the response: a tunnel in a stream of HTTP/2 goes on without it, and it can't be seen when
+    /// it ends. So this connection is never idle again.
+    pub(super) fn outlive(&self) {
+        self.0.running.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.rest();

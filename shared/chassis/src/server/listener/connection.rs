@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -81,6 +81,8 @@ impl Connections {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_header_list_size(settings.max_header_bytes)
             .max_concurrent_streams(settings.max_streams)
+            // WebSocket over HTTP/2 (RFC 8441).
+            .enable_connect_protocol()
             .max_pending_accept_reset_streams(settings.max_pending_resets)
             .max_local_error_reset_streams(settings.max_error_resets)
             .initial_stream_window_size(settings.stream_window_bytes)
@@ -168,11 +170,15 @@ impl Connections {
             let running = counting.begin();
             let draining = draining.clone();
             let version = request.version();
+            let tunnels = request.method() == Method::CONNECT;
             request.extensions_mut().insert(tcp.clone());
             request.extensions_mut().insert(peer.clone());
             let answered = handler.clone().oneshot(request);
             async move {
                 let mut response = answered.await?;
+                if tunnels && response.status().is_success() {
+                    running.outlive();
+                }
                 if draining.is_cancelled() && version < Version::HTTP_2 {
                     announce_close(&mut response);
                 }

@@ -9,6 +9,8 @@ use crate::config::ConfigError;
 /// The keys under `[listener]`; `config.default.toml` documents them.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListenerSettings {
+    /// Whether other processes may listen on the same port.
+    pub reuse_port: bool,
     /// Connections of one address at once; 0 for no bound.
     pub max_connections_per_address: usize,
     /// Bound of the head of an HTTP/1 request, from its first byte, in milliseconds.
