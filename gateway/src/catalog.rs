@@ -32,6 +32,8 @@ pub(crate) struct Catalog {
     pub(crate) reflection: Routes,
     /// Whether every configured upstream has been learned.
     pub(crate) complete: bool,
+    /// Tells this API from others; the same descriptors have the same one.
+    pub(crate) revision: u64,
 }
 
 /// Why a set of learned APIs does not make a catalog. The upstream is the one that has to be left out.
@@ -175,6 +177,7 @@ impl Catalog {
                 .collect(),
             reflection: reflection(merged, &set)?,
             complete,
+            revision: xxhash_rust::xxh3::xxh3_64(&set),
         })
     }
 
