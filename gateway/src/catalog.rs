@@ -34,6 +34,8 @@ pub(crate) struct Catalog {
     pub(crate) reflection: Routes,
     /// Whether every configured upstream has been learned.
     pub(crate) complete: bool,
+    /// Tells this API from others; the same descriptors have the same one.
+    pub(crate) revision: u64,
 }
 
 /// Why a set of learned APIs does not make a catalog. The upstream is the one that has to be left out.
@@ -221,6 +223,7 @@ impl Catalog {
             reflection: reflection(merged, &set)?,
             descriptor_set: set.into(),
             complete,
+            revision: xxhash_rust::xxh3::xxh3_64(&set),
         })
     }
 

@@ -6,7 +6,7 @@ mod negotiation;
 
 use compression_codecs::brotli::params::EncoderParams;
 use compression_codecs::core::Level;
-use compression_codecs::zstd::params::DParameter;
+use compression_codecs::zstd::params::{CParameter, DParameter};
 use compression_codecs::{
     BrotliDecoder, BrotliEncoder, DecodeV2, EncodeV2, GzipDecoder, GzipEncoder, ZlibDecoder,
     ZlibEncoder, ZstdDecoder, ZstdEncoder,
@@ -34,8 +34,8 @@ const COMPRESSIBLE: [&str; 8] = [
 /// (RFC 9659 §3), and all that it takes.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How much brotli looks back, as a power of two; a larger window costs each stream memory.
-const BROTLI_WINDOW_LOG: i32 = 18;
+/// How far encoders look back, as a power of two. A stream that waits for its next message keeps the window, whatever it costs.
+const WINDOW_LOG: u8 = 16;
 
 /// Whether content of this kind becomes smaller, and may be changed on its way (RFC 9111 §5.2.2.6).
 pub(crate) fn is_worthwhile(headers: &HeaderMap) -> bool {
@@ -116,9 +116,17 @@ impl Coding {
             Self::Deflate => Box::new(ZlibEncoder::new(precise(levels.gzip).into())),
             Self::Br => {
                 let params = EncoderParams::default().quality(precise(levels.br));
-                Box::new(BrotliEncoder::new(params.window_size(BROTLI_WINDOW_LOG)))
+                Box::new(BrotliEncoder::new(params.window_size(WINDOW_LOG.into())))
             }
-            Self::Zstd => Box::new(ZstdEncoder::new(levels.zstd)),
+            Self::Zstd => {
+                let log = u32::from(WINDOW_LOG);
+                let params = [
+                    CParameter::window_log(log),
+                    CParameter::hash_log(log - 2),
+                    CParameter::chain_log(log - 2),
+                ];
+                Box::new(ZstdEncoder::new_with_params(levels.zstd, &params))
+            }
         }
     }
 

@@ -229,6 +229,48 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_in_a_section_is_named_with_it() {
+        let parse = |key: &str, values: &[&str]| {
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            let mut flags = std::collections::BTreeMap::from([(key.to_owned(), values)]);
+            flags.insert("upstreams".to_owned(), vec!["http://a:1".to_owned()]);
+            if key.starts_with("cors.") {
+                let allow = vec!["true".to_owned()];
+                flags.insert("cors.allow_credentials".to_owned(), allow);
+            }
+            let sources = chassis::config::Sources {
+                flags,
+                ..Default::default()
+            };
+            let layers = chassis::config::Layers::load(crate::DEFAULTS, &sources).unwrap();
+            layers.parse::<Config>().unwrap()
+        };
+        for (key, values) in [
+            ("cors.allowed_origins", &["https://a.example", "*"][..]),
+            ("cors.allowed_origins", &["a.example"]),
+            ("cors.allowed_methods", &["get"]),
+            ("cors.allowed_headers", &["*"]),
+            ("cors.exposed_headers", &["*"]),
+            ("cors.exposed_headers", &["a b"]),
+            ("metadata.request", &["grpc-timeout"]),
+            ("metadata.request", &["X-Tenant"]),
+            ("metadata.response", &["a b*"]),
+            ("metadata.response_deny", &["content-type"]),
+            ("metadata.stream_trailers", &["x-*"]),
+            ("metadata.request_prefix", &["X-"]),
+            ("compression.gzip_level", &["0"]),
+            ("compression.br_level", &["12"]),
+            ("compression.zstd_level", &["23"]),
+            ("compression.max_ratio", &["0"]),
+        ] {
+            refused(&parse(key, values), &format!("`{key}`"));
+        }
+        parse("cors.allowed_origins", &["https://a.example"])
+            .validate()
+            .unwrap();
+    }
+
+    #[test]
     fn a_choice_that_does_not_exist_is_named_with_its_key() {
         for key in [
             "dialect",

@@ -1,16 +1,20 @@
 //! What crosses the edge beside messages: deadlines, metadata, conditions, content codings, pages of other origins.
 
+mod codings;
 mod conditional;
 mod cors;
 mod deadline;
 mod metadata;
 
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRAILER};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
+use http_body::Body as _;
 use tokio::time::Instant;
 use tonic::body::Body;
 
-use crate::compression::{self, Coding, Decoded, Encoded, Levels};
 use crate::config::Config;
 use crate::error::Failure;
 
@@ -21,30 +25,21 @@ pub(crate) use metadata::{is_reserved, strip_hop_by_hop, takes_trailers};
 
 /// The configured manners, made ready for use on every request.
 pub(crate) struct Edge {
-    max_duration: Option<std::time::Duration>,
+    max_duration: Option<Duration>,
     pub(crate) metadata: metadata::Rules,
     pub(crate) cors: Option<Cors>,
     etags: Option<conditional::Tagger>,
-    request_codings: Vec<Coding>,
-    response_codings: Vec<Coding>,
-    levels: Levels,
-    min_bytes: u64,
-    max_ratio: u64,
+    codings: codings::Codings,
 }
 
 impl Edge {
     pub(crate) fn new(config: &Config) -> Self {
-        let compression = &config.compression;
         Self {
             max_duration: config.deadline.max(),
             metadata: metadata::Rules::new(&config.metadata, config.dialect),
             cors: Cors::new(&config.cors),
             etags: conditional::Tagger::new(config),
-            request_codings: compression.request.clone(),
-            response_codings: compression.response.clone(),
-            levels: compression.levels(),
-            min_bytes: compression.min_bytes,
-            max_ratio: compression.max_ratio,
+            codings: codings::Codings::new(&config.compression),
         }
     }
 
@@ -69,79 +64,31 @@ impl Edge {
 
     /// The body without its content coding.
     pub(crate) fn decode(&self, headers: &HeaderMap, body: Body) -> Result<Body, Failure> {
-        let Some(value) = headers.get(http::header::CONTENT_ENCODING) else {
-            return Ok(body);
-        };
-        let name = value.to_str().unwrap_or_default().trim();
-        let is_one = headers
-            .get_all(http::header::CONTENT_ENCODING)
-            .iter()
-            .count()
-            == 1;
-        if is_one && (name.is_empty() || name.eq_ignore_ascii_case("identity")) {
-            return Ok(body);
-        }
-        let coding =
-            Coding::of(name).filter(|coding| is_one && self.request_codings.contains(coding));
-        let Some(coding) = coding else {
-            let taken: Vec<&str> = self
-                .request_codings
-                .iter()
-                .map(|coding| coding.name())
-                .collect();
-            return Err(Failure::unsupported_coding(name, &taken.join(", ")));
-        };
-        if http_body::Body::is_end_stream(&body) {
-            return Ok(body);
-        }
-        Ok(Body::new(Decoded::new(body, coding, self.max_ratio)))
+        self.codings.decode(headers, body)
     }
 
     /// Completes a response of the JSON API: not modified, compressed, or without content where HTTP wants none.
     pub(crate) fn finish(&self, head: &Parts, mut response: Response<Body>) -> Response<Body> {
-        let coding = self.response_coding(&head.headers, &mut response);
-        if let Some(coding) = coding {
-            conditional::mark(response.headers_mut(), coding);
+        if has_no_content(response.status()) {
+            return without_content(response);
+        }
+        let method = &head.method;
+        let chosen = self.codings.choose(method, &head.headers, &mut response);
+        if let Some(chosen) = &chosen {
+            conditional::mark(response.headers_mut(), chosen.coding);
         }
         if conditional::is_unmodified(head, &response) {
             return conditional::not_modified(response);
         }
-        if let Some(coding) = coding {
-            let headers = response.headers_mut();
-            headers.insert(
-                http::header::CONTENT_ENCODING,
-                http::HeaderValue::from_static(coding.name()),
-            );
-            headers.remove(http::header::CONTENT_LENGTH);
+        match chosen {
+            Some(chosen) => self.codings.encode(chosen, response),
+            None if *method == Method::HEAD => only_head(response),
+            None => response,
         }
-        match (&head.method, coding) {
-            (&Method::HEAD, None) => without_content(response, true),
-            (&Method::HEAD, Some(_)) => without_content(response, false),
-            _ if has_no_content(response.status()) => without_content(response, false),
-            (_, Some(coding)) => {
-                response.map(|body| Body::new(Encoded::new(body, coding, self.levels)))
-            }
-            (_, None) => response,
-        }
-    }
-
-    fn response_coding(&self, asked: &HeaderMap, response: &mut Response<Body>) -> Option<Coding> {
-        let size = http_body::Body::size_hint(response.body()).exact();
-        let is_small = size.is_some_and(|size| size < self.min_bytes);
-        if is_small || self.response_codings.is_empty() || has_no_content(response.status()) {
-            return None;
-        }
-        if !compression::is_worthwhile(response.headers()) {
-            return None;
-        }
-        response.headers_mut().append(
-            http::header::VARY,
-            http::HeaderValue::from_static("accept-encoding"),
-        );
-        compression::negotiate(asked, &self.response_codings)
     }
 }
 
+/// Statuses whose responses end with their headers (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
 fn has_no_content(status: StatusCode) -> bool {
     matches!(
         status,
@@ -149,19 +96,19 @@ fn has_no_content(status: StatusCode) -> bool {
     )
 }
 
+fn without_content(response: Response<Body>) -> Response<Body> {
+    let (mut head, _) = response.into_parts();
+    head.headers.remove(CONTENT_TYPE);
+    head.headers.remove(TRAILER);
+    Response::from_parts(head, Body::empty())
+}
+
 /// The response to HEAD has the headers of GET, and no content (RFC 9110 §9.3.2).
-fn without_content(response: Response<Body>, tells_length: bool) -> Response<Body> {
+fn only_head(response: Response<Body>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
-    let length = http_body::Body::size_hint(&body).exact();
-    if let Some(length) = length.filter(|_| tells_length) {
-        head.headers.insert(
-            http::header::CONTENT_LENGTH,
-            http::HeaderValue::from(length),
-        );
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(CONTENT_LENGTH, length.into());
     }
-    if has_no_content(head.status) {
-        head.headers.remove(http::header::CONTENT_TYPE);
-    }
-    head.headers.remove(http::header::TRAILER);
+    head.headers.remove(TRAILER);
     Response::from_parts(head, Body::empty())
 }

@@ -190,7 +190,7 @@ impl Exchange<'_> {
                 output.canonical(&answer.message, &mut canonical)?;
             }
             let fields = self.parameters.fields.as_deref().unwrap_or_default();
-            if let Some(tag) = tagger.tag(&canonical, fields) {
+            if let Some(tag) = tagger.tag(&canonical, fields, self.catalog.revision) {
                 response.headers_mut().insert(ETAG, tag);
             }
         }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use chassis::error::Fault;
 use http_body::Frame;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -26,6 +27,7 @@ pub(crate) struct Encoded {
     chunk: Bytes,
     /// `None` while data is still read.
     end: Option<End>,
+    _permit: OwnedSemaphorePermit,
 }
 
 enum End {
@@ -48,12 +50,19 @@ pub(crate) struct Decoded {
 // === impl Encoded ===
 
 impl Encoded {
-    pub(crate) fn new(body: Body, coding: Coding, levels: Levels) -> Self {
+    /// The permit is held as long as the encoder is.
+    pub(crate) fn new(
+        body: Body,
+        coding: Coding,
+        levels: Levels,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             body,
             encoder: Encoder::new(coding, levels),
             chunk: Bytes::new(),
             end: None,
+            _permit: permit,
         }
     }
 

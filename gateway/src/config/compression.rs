@@ -17,6 +17,8 @@ pub struct CompressionSettings {
     pub response: Vec<Coding>,
     /// Smaller responses of known size are sent as they are, in bytes.
     pub min_bytes: u64,
+    /// Responses that are compressed at once; further ones are sent as they are.
+    pub max_at_once: usize,
     /// How many bytes of a request may come of one received byte, beyond the first MiB.
     pub max_ratio: u64,
     /// gzip and deflate, from 1 (fast) to 9 (small).

@@ -49,7 +49,8 @@ fn check(key: &str, name: &str, may_be_prefix: bool) -> Result<(), ConfigError> 
     let stem = name.strip_suffix('*').filter(|_| may_be_prefix);
     let exact = stem.unwrap_or(name);
     let is_all = stem == Some("");
-    if !is_all && HeaderName::from_lowercase(exact.as_bytes()).is_err() {
+    let is_name = HeaderName::from_lowercase(exact.as_bytes()).is_ok() && !exact.contains('*');
+    if !is_all && !is_name {
         return refuse(key, &format!("`{name}` is not a header name in lower case"));
     }
     if stem.is_none() && is_reserved(exact) {

@@ -1,52 +1,39 @@
 //! Conditional requests (RFC 9110 §13): what versions of a message are told apart by, and what is not sent again.
 
-use std::fmt::Write;
-
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH,
     IF_NONE_MATCH, IF_UNMODIFIED_SINCE, TRAILER,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use sha2::{Digest, Sha256};
 use tonic::body::Body;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::compression::Coding;
 use crate::config::Config;
 
-/// How much of the hash makes the tag: nobody finds two messages that share it by chance.
-const TAG_BYTES: usize = 16;
-
-/// Makes strong entity tags. Equal messages have equal tags in every gateway of the same configuration.
+/// Makes strong entity tags. Equal messages have equal tags in every gateway of the same configuration and API.
 pub(crate) struct Tagger {
-    /// The hash of what decides how messages look.
-    seed: Sha256,
+    /// Stands for how messages are shown.
+    seed: u64,
 }
 
 impl Tagger {
     pub(super) fn new(config: &Config) -> Option<Self> {
-        if !config.conditional.etag {
-            return None;
-        }
-        let mut seed = Sha256::new();
-        seed.update(format!("{:?}", config.transcoding().json));
-        Some(Self { seed })
+        let shown = format!("{:?}", config.transcoding().json);
+        config.conditional.etag.then(|| Self {
+            seed: xxh3_64(shown.as_bytes()),
+        })
     }
 
-    /// The tag of a message, in canonical form, of which these fields are shown.
-    pub(crate) fn tag(&self, canonical: &[u8], fields: &str) -> Option<HeaderValue> {
-        let mut hash = self.seed.clone();
-        hash.update((fields.len() as u64).to_be_bytes());
-        hash.update(fields);
-        hash.update(canonical);
-        let mut tag = String::with_capacity(2 * TAG_BYTES + 2);
-        tag.push('"');
-        for byte in &hash.finalize()[..TAG_BYTES] {
-            // A string takes everything.
-            let _ = write!(tag, "{byte:02x}");
-        }
-        tag.push('"');
-        HeaderValue::try_from(tag).ok()
+    /// The tag of a message, in canonical form, of which these fields are shown by this revision of the API.
+    ///
+    /// XXH3 is no cryptographic hash: whoever writes the messages of a resource could make two of them share a tag, and so keep
+    /// readers from seeing the second one, which leaving the first one in place does as well.
+    pub(crate) fn tag(&self, canonical: &[u8], fields: &str, revision: u64) -> Option<HeaderValue> {
+        let seed = xxh3_64_with_seed(fields.as_bytes(), self.seed ^ revision);
+        let hash = xxh3_128_with_seed(canonical, seed);
+        HeaderValue::try_from(format!("\"{hash:032x}\"")).ok()
     }
 }
 

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use tonic::Code;
 
 use crate::support::stranger::Upstream;
-use crate::support::{Gateway, Reply, soon};
+use crate::support::{Gateway, Reply, eventually, soon};
 
 fn decode(mut decoder: impl Decode, input: &[u8]) -> String {
     let mut out = PartialBuffer::new(vec![0; 1 << 20]);
@@ -131,6 +131,32 @@ async fn an_event_of_a_compressed_stream_arrives_at_once() {
             soon("the second message", second).await;
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_compressed_at_once_is_bounded() {
+    let upstream = Upstream::start().await;
+    let keys = [("compression.max_at_once", "1")];
+    let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
+    let open = async || {
+        let request = Request::get("/v1/counts/9?hold_at=2").header("accept-encoding", "gzip");
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        gateway.open(request).await
+    };
+    let (first, connection) = open().await;
+    assert_eq!(first.headers()["content-encoding"], "gzip");
+    let (second, _connection) = open().await;
+    assert!(!second.headers().contains_key("content-encoding"));
+    drop((first, connection));
+    eventually("the place is free again", async || {
+        let (response, _connection) = open().await;
+        let headers = response.headers().clone();
+        headers
+            .get("content-encoding")
+            .map(drop)
+            .ok_or(headers.clone())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, StreamBody};
+use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
@@ -43,11 +44,10 @@ async fn the_configuration_bounds_every_call() {
     assert!(micros < 300_000, "{forwarded}");
 }
 
+type Piece = Result<http_body::Frame<Bytes>, std::io::Error>;
+
 /// A body that begins and does not end.
-fn unending() -> (
-    StreamBody<ReceiverStream<Result<http_body::Frame<Bytes>, std::io::Error>>>,
-    tokio::sync::mpsc::Sender<Result<http_body::Frame<Bytes>, std::io::Error>>,
-) {
+fn unending() -> (StreamBody<ReceiverStream<Piece>>, Sender<Piece>) {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     (StreamBody::new(ReceiverStream::new(receiver)), sender)
 }

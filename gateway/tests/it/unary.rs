@@ -56,6 +56,44 @@ async fn head_has_the_headers_of_get() {
 }
 
 #[tokio::test]
+async fn head_of_a_stream_begins_it_only_and_head_may_have_a_rule() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut events = upstream.events();
+
+    let path = "/v1/counts/9?hold_at=2";
+    for (accept, content_type) in [
+        ("text/event-stream", "text/event-stream"),
+        ("application/json", "application/json"),
+    ] {
+        let reply = gateway
+            .ask(Request::head(path).header("accept", accept))
+            .await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-type")),
+            (200, content_type)
+        );
+        assert!(reply.body.is_empty() && !reply.headers.contains_key("content-length"));
+    }
+    // What nobody reads is not kept open.
+    happened(&mut events, "Count dropped").await;
+
+    let reply = gateway.ask(Request::head("/v1/heads/page")).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.header("content-length")),
+        (200, "6")
+    );
+    let reply = gateway.get("/v1/heads/page").await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.header("allow")),
+        (405, "HEAD")
+    );
+    let reply = gateway.ask(Request::head("/v1/nowhere")).await;
+    assert_eq!(reply.status, 404);
+    assert!(reply.body.is_empty() && reply.header("content-length") != "0");
+}
+
+#[tokio::test]
 async fn forms_and_protobuf_say_the_same_as_json() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;

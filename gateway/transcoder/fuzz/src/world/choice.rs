@@ -113,6 +113,8 @@ impl Style {
             enums_as_numbers: self.shows_numbers,
             ignore_unknown_fields: self.ignores_unknown,
             strict_names: self.has_strict_names,
+            // Of errors, which are not what is compared.
+            show_debug_info: false,
         }
     }
 }
