@@ -13,6 +13,7 @@ mod fields;
 mod json;
 mod limits;
 mod mask;
+mod media;
 mod message;
 mod names;
 mod occurrences;
