@@ -13,3 +13,4 @@ mod streams;
 mod support;
 mod unary;
 mod uploads;
+mod websocket;
