@@ -12,7 +12,7 @@ use http::{Response, StatusCode};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-use transcoder::{RequestError, ResponseError, RouteError, Schema};
+use transcoder::{RequestError, RouteError, Schema, WireError};
 
 use crate::edge::{self, Edge};
 
@@ -283,8 +283,8 @@ impl From<RequestError> for Failure {
     }
 }
 
-impl From<ResponseError> for Failure {
-    fn from(error: ResponseError) -> Self {
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
         tracing::error!(%error, "response of upstream does not fit its own descriptor");
         Fault::new(
             Code::Internal,

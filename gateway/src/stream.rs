@@ -12,7 +12,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use tonic::Status;
 use tonic::body::Body;
-use transcoder::ResponseError;
+use transcoder::WireError;
 use transcoder::stream::{Close, Framing, Writer};
 
 use crate::call::{self, Call, Messages};
@@ -120,7 +120,7 @@ fn write(
     view: &View,
     message: &[u8],
     out: &mut Vec<u8>,
-) -> Result<(), ResponseError> {
+) -> Result<(), WireError> {
     let is_json = writer.framing().is_json();
     writer.message(out, |out| {
         if is_json {

@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::Full;
 use tonic::Code;
 use tonic::body::Body;
-use transcoder::{Fields, ResponseError, Route, SystemParameters};
+use transcoder::{Fields, Route, SystemParameters, WireError};
 
 use crate::error::Failure;
 
@@ -48,7 +48,7 @@ impl View {
     }
 
     /// Appends the JSON of one message.
-    pub(crate) fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+    pub(crate) fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
         match &self.fields {
             Some(fields) => self.route.write_response_fields(fields, wire, out),
             None => self.route.write_response(wire, out),

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 use prost::Message as _;
-use transcoder::{Message, Options, Schema};
+use transcoder::{MessageType, Options, Schema};
 
 /// `conformance.ConformanceRequest`.
 #[derive(prost::Message)]
@@ -107,7 +107,7 @@ impl Testee {
     }
 }
 
-fn canonical(message: Message<'_>, wire: &[u8]) -> Outcome {
+fn canonical(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     let mut out = Vec::new();
     match message.canonical(wire, &mut out) {
         Ok(()) => Outcome::Protobuf(out),
@@ -116,7 +116,7 @@ fn canonical(message: Message<'_>, wire: &[u8]) -> Outcome {
 }
 
 /// The library reads and writes in one pass: whether the bytes or the JSON are at fault is asked afterwards.
-fn wire_to_json(message: Message<'_>, wire: &[u8]) -> Outcome {
+fn wire_to_json(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     let mut json = Vec::new();
     match message.write_json(wire, &mut json) {
         Ok(()) => Outcome::Json(json),

@@ -1,7 +1,7 @@
 //! Wire bytes to wire bytes in canonical form: every field once, in order, at its shortest; unknown fields behind.
 
 use crate::{
-    error::ResponseError,
+    error::WireError,
     limits::MAX_DEPTH,
     occurrences::{ITEM, ITEM_MESSAGE, ITEM_TYPE, Occurrence, Unknown, collect},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Types},
@@ -23,7 +23,7 @@ impl<'t> Writer<'t> {
     /// Appends the message that `parts` amount to: a message decodes from the concatenation of its parts, by which it merges.
     fn message(&mut self, plan: &MessagePlan, parts: &[&[u8]], depth: usize) -> Read<()> {
         if depth == MAX_DEPTH {
-            return Err(ResponseError::new(wire::TOO_DEEP));
+            return Err(WireError::new(wire::TOO_DEEP));
         }
         let found = collect(self.types, plan, parts, |_| true)?;
         for group in found.known.chunk_by(|a, b| a.index == b.index) {

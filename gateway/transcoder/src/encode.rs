@@ -1,5 +1,6 @@
 //! JSON text to protobuf wire bytes, in one pass over the text.
 
+mod pins;
 mod repeated;
 mod scalars;
 mod well_known;
@@ -10,11 +11,12 @@ use crate::{
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    request,
     seen::Seen,
     wire::{Tag, WireType, close, open},
 };
 
+pub(crate) use pins::Pin;
+use pins::{is_outdone, pins_of};
 pub(crate) use whole::read_whole;
 
 /// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
@@ -24,17 +26,6 @@ pub(crate) struct Encoder<'a> {
     pub(crate) out: &'a mut Vec<u8>,
     /// Bytes read only to find the `@type` behind them.
     ahead: usize,
-}
-
-/// A field that the path has set: the body may repeat the value, not change it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pin<'a> {
-    /// Field indices from the message at hand down to the scalar.
-    pub(crate) fields: &'a [usize],
-    /// Tag and value of the scalar; empty for the default of a field without presence.
-    pub(crate) wire: &'a [u8],
-    /// Whether another value in the body is dropped instead of refused.
-    pub(crate) is_silent: bool,
 }
 
 type Done<T = ()> = Result<T, Failure>;
@@ -91,12 +82,18 @@ impl<'a> Encoder<'a> {
     }
 
     /// Appends one field: tag and value, or nothing for `null`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
-        let is_null = self.cursor.is_next(b'n');
         if pins.is_empty() && field.is_singular() && self.short(field) {
             return Ok(());
         }
+        self.long_field(field, pins)
+    }
+
+    /// Apart, so that nobody else makes room for all that it needs.
+    #[inline(never)]
+    fn long_field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
+        let is_null = self.cursor.is_next(b'n');
         if is_null && !(field.is_singular() && self.takes_null(field.kind)) {
             return self.cursor.literal("null");
         }
@@ -234,18 +231,6 @@ impl<'a> Encoder<'a> {
         self.field(field, pins)
     }
 
-    /// Reads a member and drops it: the path has set another of its oneof, and wins.
-    #[cold]
-    fn outdone(&mut self, field: &FieldPlan, index: usize, fields: &mut Seen) -> Done {
-        if !fields.insert(index) {
-            return Err(self.fail(Rule::Duplicate, "the field is set twice"));
-        }
-        let start = self.out.len();
-        let read = self.field(field, &[]);
-        self.out.truncate(start);
-        read
-    }
-
     /// `has_type`: in an Any, whether its `@type` was there before.
     #[cold]
     fn unknown(&mut self, key: &str, has_type: &mut Option<bool>) -> Done {
@@ -277,30 +262,6 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    #[cold]
-    fn pinned(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
-        let start = self.out.len();
-        let at = self.cursor.position();
-        field.tag.put(self.out);
-        let (leaf, inner) = match pins {
-            [pin] if pin.fields.len() == 1 => (Some(pin), &pins[..0]),
-            _ => (None, pins),
-        };
-        match self.value(field, inner)? {
-            Written::Value => {}
-            Written::Default if field.label == Label::Explicit => {}
-            _ => self.out.truncate(start),
-        }
-        if let Some(pin) = leaf {
-            if !pin.is_silent && self.out.get(start..) != Some(pin.wire) {
-                let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
-                return Err(failure.offset(at));
-            }
-            self.out.truncate(start);
-        }
-        Ok(())
-    }
-
     /// The value of a singular field or of one element, without tag.
     #[inline]
     fn value(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done<Written> {
@@ -318,35 +279,6 @@ impl<'a> Encoder<'a> {
             }
             kind => self.scalar(kind),
         }
-    }
-
-    fn inner(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {
-        if pins.is_empty() {
-            return self.message(id, &[]);
-        }
-        let inner: Vec<Pin<'_>> = pins
-            .iter()
-            .map(|pin| Pin {
-                fields: &pin.fields[1..],
-                ..*pin
-            })
-            .collect();
-        match self.types.message(id).shape {
-            Shape::Object | Shape::Empty => self.message(id, &inner),
-            _ => self.pinned_well_known(id, &inner),
-        }
-    }
-
-    /// A type whose JSON does not name its fields, some of which the path has set: what was written is compared.
-    #[cold]
-    fn pinned_well_known(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {
-        let at = self.cursor.position();
-        let start = self.out.len();
-        self.message(id, &[])?;
-        let written = self.out.split_off(start);
-        request::copy_around(self.types, id, &written, pins, self.out)
-            .and_then(|()| request::check_defaults(self.types, id, &written, pins))
-            .map_err(|failure| failure.offset(at))
     }
 
     /// Whether `null` is a value of the type, and not the absence of one.
@@ -395,25 +327,4 @@ impl<'a> Encoder<'a> {
 #[cold]
 fn invalid(reason: &'static str, at: usize) -> Failure {
     RequestError::new(Rule::InvalidValue, reason).offset(at)
-}
-
-/// Whether the path has set another field of the same oneof, and wins without a word.
-#[inline]
-fn is_outdone(plan: &MessagePlan, field: &FieldPlan, pins: &[Pin<'_>]) -> bool {
-    let oneof = |pin: &Pin<'_>| plan.fields.get(*pin.fields.first()?)?.oneof;
-    field.oneof.is_some()
-        && pins
-            .iter()
-            .any(|pin| pin.is_silent && oneof(pin) == field.oneof)
-}
-
-/// The pins below field `index`. Pins are sorted, so that they stand together.
-#[inline]
-fn pins_of<'p, 'a>(pins: &'p [Pin<'a>], index: usize) -> &'p [Pin<'a>] {
-    if pins.is_empty() {
-        return pins;
-    }
-    let start = pins.partition_point(|pin| pin.fields[0] < index);
-    let length = pins[start..].partition_point(|pin| pin.fields[0] == index);
-    &pins[start..start + length]
 }

@@ -207,18 +207,19 @@ impl RequestError {
     }
 }
 
-/// Why an upstream's message can't be shown as JSON: the upstream is at fault, not the caller.
+/// Why bytes are no message of their type, or one that has no form in JSON. Of a response, the upstream is at fault and not the
+/// caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResponseError {
+pub struct WireError {
     /// Field path by JSON names; empty for the message as a whole.
     pub path: String,
     /// What is wrong, without the path.
     pub description: &'static str,
 }
 
-impl std::error::Error for ResponseError {}
+impl std::error::Error for WireError {}
 
-impl fmt::Display for ResponseError {
+impl fmt::Display for WireError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.path.is_empty() {
             formatter.write_str(self.description)
@@ -228,13 +229,19 @@ impl fmt::Display for ResponseError {
     }
 }
 
-impl ResponseError {
+impl WireError {
     #[cold]
     pub(crate) fn new(description: &'static str) -> Box<Self> {
-        Box::new(ResponseError {
+        Box::new(WireError {
             path: String::new(),
             description,
         })
+    }
+
+    /// The same about a request.
+    #[cold]
+    pub(crate) fn as_request(&self) -> Failure {
+        RequestError::new(Rule::InvalidValue, self.description).in_field(&self.path)
     }
 
     #[cold]

@@ -171,7 +171,9 @@ impl<'a> Compiler<'a> {
         loop {
             let name = self.name();
             self.names.push(name);
-            if name == "*" && place.message.is_some() {
+            // Also of a response that has no fields: a number, a timestamp.
+            let is_root = place.node == Some(0);
+            if name == "*" && (place.message.is_some() || is_root) {
                 if let Some(node) = place.node.and_then(|node| self.nodes.get_mut(node)) {
                     node.is_whole = true;
                 }

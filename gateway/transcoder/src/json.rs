@@ -1,6 +1,7 @@
 //! JSON text (RFC 8259): a strict pull reader over bytes, and the writers of strings and numbers.
 
 mod cursor;
+mod float;
 mod key;
 mod number;
 mod scan;
@@ -10,9 +11,9 @@ mod write;
 mod tests;
 
 pub(crate) use cursor::{Cursor, Token};
+pub(crate) use float::{put_double, put_float};
 pub(crate) use key::{Key, Literal};
 pub(crate) use number::{Number, digits};
 pub(crate) use write::{
-    padded, put_base64, put_double, put_float, put_quoted_integer, put_signed, put_string,
-    put_text, put_unsigned,
+    padded, put_base64, put_quoted_integer, put_signed, put_string, put_text, put_unsigned,
 };

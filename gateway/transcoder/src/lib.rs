@@ -14,6 +14,7 @@ mod fields;
 mod json;
 mod limits;
 mod mask;
+mod media;
 mod message;
 mod names;
 mod occurrences;
@@ -23,6 +24,7 @@ mod percent;
 mod plan;
 mod query;
 mod request;
+mod required;
 mod response;
 mod route;
 mod scalar;
@@ -40,13 +42,13 @@ mod wkt;
 
 pub use accept::accepts;
 pub use compat::{Breakage, BreakingChange, Contract, breaking_changes};
-pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
+pub use error::{CompileError, Problem, RequestError, RouteError, Rule, WireError};
 pub use fields::Fields;
 pub use limits::{
     MAX_BODY_VALUES, MAX_DEPTH, MAX_MASK_BYTES, MAX_PATH_BYTES, MAX_PATH_SEGMENTS,
     MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, MAX_ROUTE_STEPS, MAX_VIOLATIONS,
 };
-pub use message::Message;
+pub use message::MessageType;
 pub use openapi::{Info, OpenApi};
 pub use options::{
     BindingConflict, Clock, DefaultBindings, DuplicateQuery, EmitDefaults, HttpOptions, HttpRule,
@@ -58,4 +60,4 @@ pub use request::{BoundField, Content, Source, UnsupportedMediaType};
 pub use route::{Match, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};
-pub use validate::{Malformed, Validator, Violation, Violations};
+pub use validate::{Validator, Violation, Violations};

@@ -1,6 +1,7 @@
 //! Bounds on what one request or response may ask of the transcoder.
 
-/// Nesting of JSON values and of messages on the wire: what protobuf implementations accept, and small enough for any stack.
+/// Nesting of JSON values and of messages on the wire, the outermost one counted: the recursion limit of ProtoJSON parsers, and
+/// small enough for any stack.
 pub const MAX_DEPTH: usize = 100;
 
 /// Parameters of one query, or pairs of one form: duplicates are found by comparing all pairs, so the count must stay small.

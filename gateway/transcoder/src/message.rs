@@ -3,10 +3,10 @@
 use crate::{
     canonical,
     encode::read_whole,
-    error::{RequestError, ResponseError},
+    error::{RequestError, WireError},
     fields::All,
     plan::{MessageId, Types},
-    response,
+    required, response,
     schema::Schema,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'s> {
+pub struct MessageType<'s> {
     types: &'s Types,
     id: MessageId,
 }
@@ -34,18 +34,18 @@ pub struct Message<'s> {
 impl Schema {
     /// The message type with this full name, as `package.Type`; the well-known types and the details of `google.rpc.Status`
     /// are always there.
-    pub fn message(&self, name: &str) -> Option<Message<'_>> {
+    pub fn message(&self, name: &str) -> Option<MessageType<'_>> {
         let id = self.types.by_name.get(name).copied()?;
-        Some(Message {
+        Some(MessageType {
             types: &self.types,
             id,
         })
     }
 }
 
-// === impl Message ===
+// === impl MessageType ===
 
-impl<'s> Message<'s> {
+impl<'s> MessageType<'s> {
     /// Full name of the type.
     pub fn name(&self) -> &'s str {
         &self.types.message(self.id).name
@@ -60,6 +60,10 @@ impl<'s> Message<'s> {
         let read = read_whole(self.types, json, out, |encoder| {
             encoder.message(self.id, &[])
         });
+        let read = read.and_then(|()| {
+            let written = out.get(start..).unwrap_or_default();
+            required::check_written(self.types, self.id, written)
+        });
         read.map_err(|failure| {
             out.truncate(start);
             *failure
@@ -70,7 +74,7 @@ impl<'s> Message<'s> {
     ///
     /// # Errors
     /// The bytes are no such message, or it has no JSON form; `out` is left as it was.
-    pub fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+    pub fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
         let start = out.len();
         let written = response::write_message(self.types, self.id, All, wire, out);
         written.map_err(|error| {
@@ -92,7 +96,7 @@ impl<'s> Message<'s> {
     /// # Errors
     /// The bytes are no such message: cut off or malformed, nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH), or with a
     /// string that is not UTF-8 where the schema demands it; `out` is left as it was.
-    pub fn canonical(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+    pub fn canonical(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
         let start = out.len();
         let written = canonical::write(self.types, self.types.message(self.id), wire, out);
         written.map_err(|error| {

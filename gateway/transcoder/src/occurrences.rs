@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    error::ResponseError,
+    error::WireError,
     plan::{EnumId, FieldPlan, Kind, Label, MessagePlan, Types},
     seen::Seen,
     wire::{Read, Reader, WireType},
@@ -245,7 +245,7 @@ impl<'w> Occurrence<'w> {
     fn check_utf8(&self) -> Read<()> {
         match std::str::from_utf8({ self.value }.delimited()?) {
             Ok(_) => Ok(()),
-            Err(_) => Err(ResponseError::new("string is not UTF-8")),
+            Err(_) => Err(WireError::new("string is not UTF-8")),
         }
     }
 

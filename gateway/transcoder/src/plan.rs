@@ -35,6 +35,8 @@ pub(crate) struct MessagePlan {
     /// Sorted by number; extensions are among them under their name in brackets.
     pub(crate) fields: Vec<FieldPlan>,
     pub(crate) shape: Shape,
+    /// It has a required field, or a message with one may be in it.
+    pub(crate) has_required_below: bool,
     /// Extensions are items of a group on the wire (`message_set_wire_format`).
     pub(crate) is_message_set: bool,
     names: NameTable,
@@ -152,6 +154,27 @@ impl Types {
                     NameTable::new(first.chain(second))
                 }
             };
+        }
+    }
+
+    /// Tells every message of the required fields below it: from those that have some, upwards.
+    fn mark_required(&mut self) {
+        let mut holders: Vec<Vec<MessageId>> = vec![Vec::new(); self.messages.len()];
+        for (id, message) in self.messages.iter().enumerate() {
+            for inner in message.fields.iter().filter_map(FieldPlan::message) {
+                holders[inner].push(id);
+            }
+        }
+        let ids = 0..self.messages.len();
+        let mut pending: Vec<MessageId> = ids
+            .filter(|id| self.messages[*id].has_required_below)
+            .collect();
+        while let Some(id) = pending.pop() {
+            for holder in std::mem::take(&mut holders[id]) {
+                if !std::mem::replace(&mut self.messages[holder].has_required_below, true) {
+                    pending.push(holder);
+                }
+            }
         }
     }
 

@@ -3,21 +3,26 @@
 //! Encoders write fields in the order of their numbers, each singular field once. That is the path taken first, without an
 //! allocation; a message that is legal but not so (fields out of order, to be merged, or of one oneof) is gathered and sorted.
 
+mod defaults;
 mod gather;
 mod map;
 mod scalars;
+mod tags;
 mod well_known;
 
 use crate::{
-    error::ResponseError,
+    error::WireError,
     fields::Select,
+    json,
     limits::MAX_DEPTH,
-    options::EmitDefaults,
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
     seen::Seen,
-    wire::{self, Read, Reader, WireType},
+    wire::{self, Read, Reader},
 };
 
+use defaults::zero;
+pub(crate) use tags::follows;
+use tags::{Next, find, next_field};
 pub(crate) use well_known::read_any;
 
 /// Appends the JSON of a message.
@@ -28,7 +33,9 @@ pub(crate) fn write_message(
     wire: &[u8],
     out: &mut Vec<u8>,
 ) -> Read<()> {
-    checked(types, out, |decoder| decoder.message(id, wire, 0, select))
+    checked(types, wire, out, |decoder| {
+        decoder.message(id, wire, 0, select)
+    })
 }
 
 /// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an absent message.
@@ -42,7 +49,7 @@ pub(crate) fn write_field(
 ) -> Read<()> {
     let plan = types.message(id);
     let field = &plan.fields[index];
-    checked(types, out, |decoder| {
+    checked(types, wire, out, |decoder| {
         decoder
             .only(plan, index, wire, 0, select)
             .map_err(|error| error.in_field(&field.json_name))
@@ -51,7 +58,7 @@ pub(crate) fn write_field(
 
 /// Appends the JSON of an Any.
 pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
-    checked(types, out, |decoder| decoder.any(url, value, 0))
+    checked(types, value, out, |decoder| decoder.any(url, value, 0))
 }
 
 /// Writes, and sees to it that all text is UTF-8. Looking at the whole output once is several times as fast as at each string,
@@ -62,11 +69,12 @@ pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8
 /// first look refuses, and the field at fault is to be named. Once in all, so that only errors take twice the time.
 fn checked(
     types: &Types,
+    wire: &[u8],
     out: &mut Vec<u8>,
     write: impl Fn(&mut Decoder<'_>) -> Read<()>,
 ) -> Read<()> {
     let start = out.len();
-    let mut decoder = Decoder::new(types, out);
+    let mut decoder = Decoder::new(types, wire, out);
     let written = write(&mut decoder);
     let is_unchecked = decoder.texts == Texts::Unchecked;
     let refusal = match written {
@@ -75,7 +83,7 @@ fn checked(
         Err(refusal) => refusal,
     };
     out.truncate(start);
-    let mut decoder = Decoder::new(types, out);
+    let mut decoder = Decoder::new(types, wire, out);
     decoder.is_gathering = true;
     decoder.texts = Texts::Each;
     // The first look knows more about the place, unless it was a look at the whole.
@@ -90,6 +98,8 @@ fn checked(
 
 struct Decoder<'t> {
     types: &'t Types,
+    /// All that is read: see [`onward`].
+    wire: &'t [u8],
     out: &'t mut Vec<u8>,
     /// Set once a message was not in order. From then on messages are gathered at once: trying twice on every level of a
     /// nested message would take exponential time.
@@ -109,18 +119,11 @@ enum Texts {
     Each,
 }
 
-/// What comes next in a message.
-enum Next {
-    /// A field by its index, and whether its value is a packed run.
-    Field(usize, bool),
-    Unknown,
-    End,
-}
-
 impl<'t> Decoder<'t> {
-    fn new(types: &'t Types, out: &'t mut Vec<u8>) -> Self {
+    fn new(types: &'t Types, wire: &'t [u8], out: &'t mut Vec<u8>) -> Self {
         Decoder {
             types,
+            wire,
             out,
             is_gathering: false,
             has_stray: false,
@@ -136,7 +139,7 @@ impl<'t> Decoder<'t> {
         select: S,
     ) -> Read<()> {
         if depth == MAX_DEPTH {
-            return Err(ResponseError::new(wire::TOO_DEEP));
+            return Err(WireError::new(wire::TOO_DEEP));
         }
         let plan = self.types.message(id);
         match plan.shape {
@@ -246,60 +249,6 @@ impl<'t> Decoder<'t> {
         Ok(true)
     }
 
-    /// Writes absent fields that have no presence, where that is asked for.
-    #[inline]
-    fn defaults<S: Select>(
-        &mut self,
-        plan: &MessagePlan,
-        absent: std::ops::Range<usize>,
-        select: S,
-    ) -> Read<()> {
-        match self.types.options.json.emit_defaults {
-            EmitDefaults::Never => Ok(()),
-            mode => self.emit_defaults(plan, absent, select, mode),
-        }
-    }
-
-    fn emit_defaults<S: Select>(
-        &mut self,
-        plan: &MessagePlan,
-        absent: std::ops::Range<usize>,
-        select: S,
-        mode: EmitDefaults,
-    ) -> Read<()> {
-        for index in absent {
-            let field = &plan.fields[index];
-            let is_shown = match field.label {
-                Label::Explicit => false,
-                Label::Implicit => true,
-                Label::Repeated | Label::Packed | Label::Map => mode == EmitDefaults::All,
-            };
-            if is_shown && !field.is_extension && select.field(index).is_some() {
-                field.key.put(self.out);
-                self.default(field)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn default(&mut self, field: &FieldPlan) -> Read<()> {
-        match (field.label, field.message()) {
-            (Label::Repeated | Label::Packed, _) => self.out.extend_from_slice(b"[]"),
-            (Label::Map, _) => self.out.extend_from_slice(b"{}"),
-            (_, Some(_)) => self.out.extend_from_slice(b"null"),
-            (_, None) => self.default_scalar(field.kind)?,
-        }
-        Ok(())
-    }
-
-    fn default_scalar(&mut self, kind: Kind) -> Read<()> {
-        match kind {
-            Kind::Enum(id) => self.enumeration(id, self.types.enums[id].default_number()),
-            kind => drop(self.scalar(kind, &mut zero())?),
-        }
-        Ok(())
-    }
-
     /// Writes one value; returns whether it is its type's default.
     #[inline(always)]
     fn singular<S: Select>(
@@ -363,11 +312,17 @@ impl<'t> Decoder<'t> {
             }
             return Ok(());
         }
-        let mut run = Reader::new(reader.delimited()?);
+        self.run(field.kind, Reader::new(reader.delimited()?))
+    }
+
+    fn run(&mut self, kind: Kind, mut run: Reader<'_>) -> Read<()> {
         while !run.rest.is_empty() {
             let start = self.out.len();
             self.out.push(b',');
-            self.scalar(field.kind, &mut run)?;
+            match kind {
+                Kind::Double => json::put_double(f64::from_bits(run.fixed64()?), self.out),
+                kind => drop(self.scalar(kind, &mut run)?),
+            }
             if std::mem::take(&mut self.has_stray) {
                 self.out.truncate(start);
             }
@@ -376,66 +331,15 @@ impl<'t> Decoder<'t> {
     }
 }
 
-/// The known field of a tag; `None` where the number or the wire type is not the schema's, which makes a field unknown.
-fn find(plan: &MessagePlan, number: u32, wire_type: WireType, guess: usize) -> Option<usize> {
-    let index = match plan.fields.get(guess) {
-        Some(field) if field.number == number => guess,
-        _ => plan.by_number(number)?,
-    };
-    accepts(&plan.fields[index], wire_type).then_some(index)
-}
-
-fn accepts(field: &FieldPlan, wire_type: WireType) -> bool {
-    let is_run = matches!(field.label, Label::Repeated | Label::Packed)
-        && wire_type == WireType::Delimited
-        && field.kind.is_packable();
-    wire_type == field.kind.wire_type() || is_run
-}
-
-/// Reads a tag, and passes over the value of an unknown one. The field at `guess` is tried first.
+/// The same bytes and what stands behind them in `whole`, if they are some of it. Texts are copied in steps of fixed size, for
+/// which there is room behind nearly all of them, but seldom within the message that they are in.
 #[inline]
-fn next_field(plan: &MessagePlan, guess: usize, reader: &mut Reader<'_>) -> Read<Next> {
-    if let Some(field) = plan.fields.get(guess)
-        && let Some(rest) = field.tag.strip(reader.rest)
-    {
-        reader.rest = rest;
-        return Ok(Next::Field(guess, field.label == Label::Packed));
+fn onward<'a>(whole: &'a [u8], bytes: &'a [u8]) -> &'a [u8] {
+    let start = bytes.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    match whole.get(start..) {
+        Some(rest) if rest.len() >= bytes.len() => rest,
+        _ => bytes,
     }
-    let Some((number, wire_type)) = reader.tag()? else {
-        return Ok(Next::End);
-    };
-    match find(plan, number, wire_type, usize::MAX) {
-        Some(index) => {
-            let is_run = wire_type != plan.fields[index].kind.wire_type();
-            Ok(Next::Field(index, is_run))
-        }
-        None => reader.skip(number, wire_type).map(|()| Next::Unknown),
-    }
-}
-
-/// Reads the next tag if it is one more of `field`; returns whether its value is a packed run.
-#[inline]
-pub(crate) fn follows(field: &FieldPlan, reader: &mut Reader<'_>) -> Option<bool> {
-    if let Some(rest) = field.tag.strip(reader.rest) {
-        reader.rest = rest;
-        return Some(field.label == Label::Packed);
-    }
-    if !field.tag.resembles(reader.rest) {
-        return None;
-    }
-    let mut ahead = *reader;
-    // A malformed tag is left to who reads it next.
-    let (number, wire_type) = ahead.tag().ok()??;
-    if number != field.number || !accepts(field, wire_type) {
-        return None;
-    }
-    *reader = ahead;
-    Some(wire_type != field.kind.wire_type())
-}
-
-/// Reads as the default of any scalar.
-fn zero() -> Reader<'static> {
-    Reader::new(&[0; 8])
 }
 
 fn utf8(bytes: &[u8]) -> Read<&str> {
@@ -443,8 +347,8 @@ fn utf8(bytes: &[u8]) -> Read<&str> {
 }
 
 #[cold]
-fn not_utf8() -> Box<ResponseError> {
-    ResponseError::new("string is not UTF-8")
+fn not_utf8() -> Box<WireError> {
+    WireError::new("string is not UTF-8")
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ mod tests;
 use std::sync::Arc;
 
 use crate::{
-    error::{Failure, RequestError, ResponseError},
+    error::{Failure, RequestError, WireError},
     fields::{All, Fields, Select},
     plan::Types,
     request::{self, BoundField, Content},
-    response,
+    required, response,
     schema::MethodPlan,
     template::Template,
     upload, validate,
@@ -129,7 +129,8 @@ impl Route {
         self.checked(encoded, start, out)
     }
 
-    /// Refuses what was written since `start` where it breaks a rule of `buf.validate`; of a failure nothing stays.
+    /// Refuses what was written since `start` where a required field is missing or a rule of `buf.validate` is broken; of a failure
+    /// nothing stays.
     fn checked(
         &self,
         encoded: Result<(), Failure>,
@@ -138,6 +139,7 @@ impl Route {
     ) -> Result<(), RequestError> {
         let written = out.get(start..).unwrap_or_default();
         encoded
+            .and_then(|()| required::check_written(&self.types, self.method.input, written))
             .and_then(|()| validate::check_written(&self.types, self.method.input, written))
             .map_err(|failure| {
                 out.truncate(start);
@@ -155,7 +157,7 @@ impl Route {
     ///
     /// # Errors
     /// The bytes are not a message of the method's output type, or hold what ProtoJSON can't say. `out` is as before then.
-    pub fn write_response(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ResponseError> {
+    pub fn write_response(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
         self.write(All, wire, out)
     }
 
@@ -179,19 +181,14 @@ impl Route {
         fields: &Fields,
         wire: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), ResponseError> {
+    ) -> Result<(), WireError> {
         match fields.root() {
             Some(chosen) => self.write(chosen, wire, out),
             None => self.write(All, wire, out),
         }
     }
 
-    fn write(
-        &self,
-        select: impl Select,
-        wire: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), ResponseError> {
+    fn write(&self, select: impl Select, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
         let start = out.len();
         let (types, output) = (&self.types, self.method.output);
         let written = match self.response {
@@ -211,7 +208,7 @@ impl Route {
     pub fn http_body_response<'w>(
         &self,
         wire: &'w [u8],
-    ) -> Result<(&'w str, std::ops::Range<usize>), ResponseError> {
+    ) -> Result<(&'w str, std::ops::Range<usize>), WireError> {
         upload::read_response(self, wire).map_err(|error| *error)
     }
 }

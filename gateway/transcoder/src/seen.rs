@@ -2,9 +2,11 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
+use smallvec::SmallVec;
+
 use crate::{
     plan::Kind,
-    wire::{Read, Reader, WireType},
+    wire::{Read, Reader, WireType, short_word},
 };
 
 /// A set of small indices; only messages of more than 128 fields make it allocate.
@@ -55,59 +57,59 @@ const NONE: &[u8] = &[];
 const FEW: usize = 8;
 
 /// Keys of a map that are remembered on the stack. Most maps have no more.
-const FIRST: usize = 32;
+const FIRST: usize = 64;
 
 /// The first keys of a map, compared as they come.
 #[derive(Debug)]
 pub(crate) struct FirstKeys<'a> {
-    keys: [&'a [u8]; FIRST],
-    count: usize,
+    keys: SmallVec<[&'a [u8]; FIRST]>,
+    /// Whether all keys that came are among them.
+    is_all: bool,
     /// One bit for each key, by its hash: as long as it is unset, no equal key can have been there.
-    filter: u64,
+    filter: [u64; 4],
 }
 
 impl<'a> FirstKeys<'a> {
     #[inline]
     pub(crate) fn new() -> Self {
         FirstKeys {
-            keys: [&[]; FIRST],
-            count: 0,
-            filter: 0,
+            keys: SmallVec::new(),
+            is_all: true,
+            filter: [0; 4],
         }
     }
 
     /// Whether no key before was equal. Of what comes behind the first ones, nothing is known: see [`FirstKeys::is_all`].
     #[inline]
     pub(crate) fn insert(&mut self, key: &'a [u8]) -> bool {
-        let bit = bit_of(key);
-        let is_new =
-            self.filter & bit == 0 || !self.keys.iter().take(self.count).any(|known| *known == key);
-        self.filter |= bit;
-        if let Some(place) = self.keys.get_mut(self.count) {
-            *place = key;
+        let hash = hash_of(key);
+        let (word, bit) = (&mut self.filter[hash / WORD], 1 << (hash % WORD));
+        let is_new = *word & bit == 0 || !self.keys.contains(&key);
+        *word |= bit;
+        if self.keys.len() < FIRST {
+            self.keys.push(key);
+        } else {
+            self.is_all = false;
         }
-        self.count += 1;
         is_new
     }
 
     /// Whether all keys of a map of `count` entries have been compared.
     #[inline]
     pub(crate) fn is_all(&self, count: usize) -> bool {
-        self.count == count && count <= FIRST
+        self.is_all && self.keys.len() == count
     }
 }
 
-/// One of 64 bits, by the length and the last bytes, in which keys of one map mostly differ.
+/// A number below 256, by the length and the last bytes, in which keys of one map mostly differ.
 #[inline]
-fn bit_of(key: &[u8]) -> u64 {
+fn hash_of(key: &[u8]) -> usize {
     let word = match key.last_chunk() {
         Some(chunk) => u64::from_le_bytes(*chunk),
-        None => key
-            .iter()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        None => short_word(key),
     };
     let hash = (word ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    1 << (hash >> 58)
+    (hash >> 56) as usize
 }
 
 /// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
@@ -226,7 +228,7 @@ mod tests {
 
     #[test]
     fn first_keys_are_told_apart_until_there_are_too_many() {
-        let names: Vec<String> = (0..40).map(|n| format!("a longer key {n}")).collect();
+        let names: Vec<String> = (0..80).map(|n| format!("a longer key {n}")).collect();
         for count in [1, 2, FIRST, FIRST + 1, names.len()] {
             let mut keys = FirstKeys::new();
             for name in &names[..count] {

@@ -87,6 +87,12 @@ pub(crate) fn compile_with(body: &str, options: Options) -> Schema {
     Schema::compile_with(&set, options).unwrap()
 }
 
+/// As [`compile`], of a file of proto2.
+pub(crate) fn compile_proto2(body: &str) -> Result<Schema, CompileError> {
+    let source = source(body).replacen("proto3", "proto2", 1).leak();
+    Schema::compile(&descriptor_set(&[("t.proto", source)]))
+}
+
 /// As [`compile_with`], of a file of edition 2023 whose messages are all groups on the wire (`DELIMITED`).
 pub(crate) fn compile_delimited(body: &str, options: Options) -> Schema {
     #[derive(Clone, PartialEq, prost::Message)]

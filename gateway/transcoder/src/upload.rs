@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    error::{Failure, RequestError, ResponseError, Rule},
+    error::{Failure, RequestError, Rule, WireError},
     plan::{FieldPlan, Kind, MessageId, Types},
     request::{self, Bindings},
     route::{Body, Match, Route},
@@ -134,7 +134,7 @@ fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
 /// Content type and place of the data in a response message. Of a field that comes twice, the last one counts.
 pub(crate) fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str, Range<usize>)> {
     let Some(download) = route.download else {
-        return Err(ResponseError::new("the response is no google.api.HttpBody"));
+        return Err(WireError::new("the response is no google.api.HttpBody"));
     };
     let mut found = Found {
         content_type: &[],
@@ -185,7 +185,7 @@ impl<'w> Found<'w> {
     fn finish(self) -> Read<(&'w str, Range<usize>)> {
         match std::str::from_utf8(self.content_type) {
             Ok(content_type) => Ok((content_type, self.data)),
-            Err(_) => Err(ResponseError::new("the content type is not UTF-8")),
+            Err(_) => Err(WireError::new("the content type is not UTF-8")),
         }
     }
 }

@@ -29,7 +29,7 @@ mod tests;
 use std::{collections::HashSet, fmt, sync::Arc};
 
 use crate::{
-    error::{Failure, Problem, RequestError, ResponseError, Rule},
+    error::{Failure, Problem, RequestError, Rule, WireError},
     limits::MAX_VIOLATIONS,
     plan::{MessageId, Types},
 };
@@ -62,15 +62,6 @@ pub struct Violations {
     pub more: usize,
 }
 
-/// Why bytes are no message of the type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed {
-    /// Field path by JSON names; empty for the message as a whole.
-    pub path: String,
-    /// What is wrong, without the path.
-    pub description: &'static str,
-}
-
 /// Checks messages of one type.
 #[derive(Debug, Clone)]
 pub struct Validator {
@@ -80,11 +71,7 @@ pub struct Validator {
 
 /// Checks a message that this crate has written itself.
 pub(crate) fn check_written(types: &Types, id: MessageId, wire: &[u8]) -> Result<(), Failure> {
-    let failure = |error: Box<ResponseError>| {
-        let failure = RequestError::new(Rule::InvalidValue, error.description);
-        failure.in_field(&error.path)
-    };
-    let found = violations(types, id, wire, Origin::Own).map_err(failure)?;
+    let found = violations(types, id, wire, Origin::Own).map_err(|error| error.as_request())?;
     match found.listed.first() {
         None => Ok(()),
         Some(first) => {
@@ -115,7 +102,7 @@ fn violations(
     id: MessageId,
     wire: &[u8],
     origin: Origin,
-) -> Result<Violations, Box<ResponseError>> {
+) -> Result<Violations, Box<WireError>> {
     let rules = types.rules.messages.get(id);
     let texts = rules.is_some_and(|rules| rules.need.meets(Need::TEXT));
     // Text lies on the wire as it is: without a zero byte there is no U+0000, and most messages have none.
@@ -165,11 +152,8 @@ impl Validator {
     /// # Errors
     /// The bytes are no message of the type: cut off, nested too deeply, text that is not UTF-8, a known field in a wire type
     /// that is not its own.
-    pub fn check(&self, wire: &[u8]) -> Result<Violations, Malformed> {
-        violations(&self.types, self.input, wire, Origin::Foreign).map_err(|error| Malformed {
-            path: error.path,
-            description: error.description,
-        })
+    pub fn check(&self, wire: &[u8]) -> Result<Violations, WireError> {
+        violations(&self.types, self.input, wire, Origin::Foreign).map_err(|error| *error)
     }
 
     /// What the contract demands of the message or of one below it, and nothing here checks: CEL, predefined rules, rules newer
@@ -233,18 +217,5 @@ impl fmt::Display for Violation {
             write!(formatter, "{}: ", self.path)?;
         }
         formatter.write_str(&self.message)
-    }
-}
-
-// === impl Malformed ===
-
-impl std::error::Error for Malformed {}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
-            write!(formatter, "{}: ", self.path)?;
-        }
-        formatter.write_str(self.description)
     }
 }

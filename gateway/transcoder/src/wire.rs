@@ -2,11 +2,11 @@
 
 mod put;
 
-use crate::{error::ResponseError, limits::MAX_DEPTH};
+use crate::{error::WireError, limits::MAX_DEPTH};
 
 pub(crate) use put::{
-    CHUNK, Tag, chunk, close, close_wide, open, open_wide, put_delimited, put_prefix, put_varint,
-    put_window, put_word, varint_len,
+    CHUNK, Tag, chunk, close, close_wide, open, open_wide, put_any_varint, put_delimited,
+    put_prefix, put_varint, put_wide_word, put_window, put_word, short_word, varint_len,
 };
 
 /// How a value is laid out on the wire.
@@ -33,7 +33,7 @@ pub(crate) struct Reader<'a> {
 }
 
 /// Boxed, so that what is read comes back in registers.
-pub(crate) type Read<T> = Result<T, Box<ResponseError>>;
+pub(crate) type Read<T> = Result<T, Box<WireError>>;
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(rest: &'a [u8]) -> Self {
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn fixed32(&mut self) -> Read<u32> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
-            return Err(ResponseError::new(TRUNCATED));
+            return Err(WireError::new(TRUNCATED));
         };
         self.rest = rest;
         Ok(u32::from_le_bytes(*head))
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn fixed64(&mut self) -> Read<u64> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
-            return Err(ResponseError::new(TRUNCATED));
+            return Err(WireError::new(TRUNCATED));
         };
         self.rest = rest;
         Ok(u64::from_le_bytes(*head))
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
             .ok()
             .and_then(|length| self.rest.split_at_checked(length));
         let Some((head, rest)) = split else {
-            return Err(ResponseError::new(TRUNCATED));
+            return Err(WireError::new(TRUNCATED));
         };
         self.rest = rest;
         Ok(head)
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         match content.get(length..) {
             Some(rest) => self.rest = rest,
-            None => return Err(ResponseError::new(TRUNCATED)),
+            None => return Err(WireError::new(TRUNCATED)),
         }
         Ok((content, length))
     }
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
         let tag = self.varint()?;
         let size = before - self.rest.len();
         let Some(tag) = u32::try_from(tag).ok().filter(|_| size <= MAX_TAG_BYTES) else {
-            return Err(ResponseError::new("field tag is out of range"));
+            return Err(WireError::new("field tag is out of range"));
         };
         let wire_type = match tag & 7 {
             0 => WireType::Varint,
@@ -149,10 +149,10 @@ impl<'a> Reader<'a> {
             3 => WireType::StartGroup,
             4 => WireType::EndGroup,
             5 => WireType::Fixed32,
-            _ => return Err(ResponseError::new("unknown wire type")),
+            _ => return Err(WireError::new("unknown wire type")),
         };
         match tag >> 3 {
-            0 => Err(ResponseError::new("field number is zero")),
+            0 => Err(WireError::new("field number is zero")),
             number => Ok(Some((number, wire_type))),
         }
     }
@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
             WireType::Delimited => self.delimited().map(drop),
             WireType::Fixed32 => self.fixed32().map(drop),
             WireType::StartGroup => self.group(number).map(drop),
-            WireType::EndGroup => Err(ResponseError::new("group ends without a start")),
+            WireType::EndGroup => Err(WireError::new("group ends without a start")),
         }
     }
 
@@ -192,15 +192,15 @@ impl<'a> Reader<'a> {
         loop {
             let before = self.rest;
             match self.tag()? {
-                None => return Err(ResponseError::new(TRUNCATED)),
+                None => return Err(WireError::new(TRUNCATED)),
                 Some((inner, WireType::StartGroup)) => {
                     depth += 1;
                     *open
                         .get_mut(depth)
-                        .ok_or_else(|| ResponseError::new(TOO_DEEP))? = inner;
+                        .ok_or_else(|| WireError::new(TOO_DEEP))? = inner;
                 }
                 Some((end, WireType::EndGroup)) if end != open[depth] => {
-                    return Err(ResponseError::new("group ends with another number"));
+                    return Err(WireError::new("group ends with another number"));
                 }
                 Some((_, WireType::EndGroup)) if depth == 0 => {
                     return Ok(&start[..start.len() - before.len()]);
@@ -213,8 +213,8 @@ impl<'a> Reader<'a> {
 }
 
 #[cold]
-fn not_varint() -> Box<ResponseError> {
-    ResponseError::new("varint is longer than ten bytes or cut off")
+fn not_varint() -> Box<WireError> {
+    WireError::new("varint is longer than ten bytes or cut off")
 }
 
 #[cfg(test)]

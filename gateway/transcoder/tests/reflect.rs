@@ -12,7 +12,7 @@ use prost_reflect::{
 };
 use serde_json::Value;
 use std::sync::LazyLock;
-use transcoder::{EmitDefaults, JsonOptions, Options, ResponseError, Schema};
+use transcoder::{EmitDefaults, JsonOptions, Options, Schema, WireError};
 
 /// The schema under test: a service that takes and gives each of the messages.
 struct World {
@@ -60,7 +60,7 @@ fn to_json(schema: &Schema, path: &str, wire: &[u8]) -> Value {
     try_json(schema, path, wire).unwrap()
 }
 
-fn try_json(schema: &Schema, path: &str, wire: &[u8]) -> Result<Value, ResponseError> {
+fn try_json(schema: &Schema, path: &str, wire: &[u8]) -> Result<Value, WireError> {
     let found = schema.route(&http::Method::POST, path).unwrap();
     let mut json = Vec::new();
     found.route().write_response(wire, &mut json)?;

@@ -35,7 +35,8 @@ pub fn query(data: &[u8]) {
         return;
     };
     let kind = world.message(root.message);
-    let expected = bind(world, kind, text);
+    let expected = bind(world, kind, text)
+        .and_then(|(record, pairs)| Ok((world.complete(kind, record)?, pairs)));
     match (send(world, root, text), expected) {
         (Ok(wire), Ok((expected, pairs))) => {
             let got = Record::decode(world, kind, &wire);

@@ -94,8 +94,11 @@ fn check_one_line(json: &[u8]) {
 /// What was written reads back as what it was written from.
 fn check_back(world: &World, root: Root, json: &[u8], record: &Record) {
     let kind = world.message(root.message);
+    let expected = world.complete(kind, settled(world, kind, record));
     let wire = match world.encode(root, json) {
         Ok(wire) => wire,
+        // Requests are held to what is required, responses are not.
+        Err(_) if expected.is_err() => return,
         // An array is a level of JSON, but not of messages.
         Err(error) if error.rule == transcoder::Rule::LimitExceeded => {
             assert!(levels(record) >= DEEP / 2, "{}: {error}", show(json));
@@ -104,7 +107,7 @@ fn check_back(world: &World, root: Root, json: &[u8], record: &Record) {
         Err(error) => panic!("{} does not read back: {error}", show(json)),
     };
     let again = Record::decode(world, kind, &wire);
-    assert_eq!(again, Ok(settled(world, kind, record)), "{}", show(json));
+    assert_eq!(again, expected, "{}", show(json));
 }
 
 /// The canonical form is the same message, and its own canonical form.

@@ -15,7 +15,11 @@ use prost_reflect::{
 };
 use transcoder::{Match, Options, Schema};
 
+use crate::message::{Datum, Record, Refusal};
+
 pub(crate) use choice::{Choice, Root, Style};
+
+pub(crate) const REQUIRED: Refusal = "a required field is missing";
 
 /// The schema as it is compiled with one style.
 #[derive(Clone, Copy)]
@@ -53,6 +57,7 @@ pub(crate) struct Field {
     pub(crate) shape: Shape,
     /// Present also with the default value.
     pub(crate) has_presence: bool,
+    pub(crate) is_required: bool,
     pub(crate) oneof: Option<String>,
 }
 
@@ -140,6 +145,40 @@ impl Common {
         &self.types[name]
     }
 
+    /// A message, unless a required field is missing in it or below; what is in an Any counts for nothing.
+    pub(crate) fn complete(&self, kind: &Type, record: Record) -> Result<Record, Refusal> {
+        match self.lacks_required(kind, &record) {
+            true => Err(REQUIRED),
+            false => Ok(record),
+        }
+    }
+
+    fn lacks_required(&self, kind: &Type, record: &Record) -> bool {
+        kind.fields
+            .iter()
+            .any(|field| match record.0.get(&field.number) {
+                None => field.is_required,
+                Some(datum) => self.is_incomplete(&field.kind, datum),
+            })
+    }
+
+    fn is_incomplete(&self, kind: &Kind, datum: &Datum) -> bool {
+        let Kind::Message(message) = kind else {
+            return false;
+        };
+        match datum {
+            Datum::Message(record) => {
+                self.lacks_required(self.message(message.full_name()), record)
+            }
+            Datum::List(elements) => elements.iter().any(|one| self.is_incomplete(kind, one)),
+            Datum::Map(entries) => {
+                let value = message.map_entry_value_field().kind();
+                entries.values().any(|one| self.is_incomplete(&value, one))
+            }
+            _ => false,
+        }
+    }
+
     /// The type that an Any's URL names.
     pub(crate) fn by_url(&self, url: &str) -> Option<&Type> {
         let slash = url.rfind('/')?;
@@ -195,6 +234,7 @@ impl Field {
             kind: field.kind(),
             shape: Shape::of(field.cardinality(), field.is_map(), field.is_group()),
             has_presence: field.supports_presence(),
+            is_required: field.cardinality() == Cardinality::Required,
             oneof: oneof.map(|oneof| oneof.name().to_owned()),
         }
     }
@@ -208,6 +248,7 @@ impl Field {
             kind: field.kind(),
             shape: Shape::of(field.cardinality(), false, field.is_group()),
             has_presence: true,
+            is_required: false,
             oneof: None,
         }
     }

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use crate::{MAX_DEPTH, ResponseError, Schema, testing};
+use crate::{MAX_DEPTH, Schema, WireError, testing};
 
 const PROTO3: &str = "
     message M {
@@ -63,7 +63,7 @@ fn proto2() -> &'static Schema {
     &SCHEMA
 }
 
-fn canonical(schema: &Schema, name: &str, wire: &[u8]) -> Result<Vec<u8>, ResponseError> {
+fn canonical(schema: &Schema, name: &str, wire: &[u8]) -> Result<Vec<u8>, WireError> {
     let mut out = Vec::new();
     let message = schema.message(name).unwrap();
     message.canonical(wire, &mut out).map(|()| out)
@@ -317,7 +317,7 @@ fn field(number: u8, wire_type: u8, content: &[u8]) -> Vec<u8> {
     out
 }
 
-fn json(schema: &Schema, wire: &[u8]) -> Result<serde_json::Value, ResponseError> {
+fn json(schema: &Schema, wire: &[u8]) -> Result<serde_json::Value, WireError> {
     let mut out = Vec::new();
     let message = schema.message("t.M").unwrap();
     message.write_json(wire, &mut out)?;

@@ -12,6 +12,7 @@ use crate::{
 };
 
 impl Encoder<'_> {
+    #[inline(never)]
     pub(super) fn list(&mut self, field: &FieldPlan) -> Done {
         self.begin_array()?;
         match (field.label, field.kind) {
@@ -60,6 +61,10 @@ impl Encoder<'_> {
         let at = open(self.out);
         let mut index = 0;
         while self.cursor.next_element(index == 0)? {
+            if self.short_element(field.kind) {
+                index += 1;
+                continue;
+            }
             let end = self.out.len();
             match self.element(field) {
                 Ok(Written::Nothing) => self.out.truncate(end),
@@ -93,6 +98,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn map(&mut self, field: &FieldPlan) -> Done {
         self.begin_object()?;
         let start = self.out.len();

@@ -6,7 +6,7 @@ use crate::{
     json::Token,
     plan::{EnumId, FieldPlan, Kind, Label},
     scalar,
-    wire::{close, open},
+    wire::{close, open, put_any_varint},
 };
 
 impl Encoder<'_> {
@@ -14,8 +14,16 @@ impl Encoder<'_> {
     /// takes more.
     #[inline]
     pub(super) fn short(&mut self, field: &FieldPlan) -> bool {
+        // Behind white space as well.
+        self.cursor.skip_space();
+        if field.kind == Kind::String {
+            return self.short_string(field).is_some();
+        }
+        self.short_number(field)
+    }
+
+    fn short_number(&mut self, field: &FieldPlan) -> bool {
         let written = match field.kind {
-            Kind::String => self.short_string(field),
             Kind::Int32
             | Kind::Int64
             | Kind::Uint32
@@ -58,6 +66,28 @@ impl Encoder<'_> {
             field.tag.put_fixed(value.to_le_bytes(), self.out);
         }
         Some(())
+    }
+
+    /// Appends an element of a packed run that is short and simple. False, with nothing read, for all that takes more.
+    #[inline]
+    pub(super) fn short_element(&mut self, kind: Kind) -> bool {
+        let mut ahead = self.cursor;
+        if kind == Kind::Double {
+            let value = ahead.short_number().and_then(scalar::short_double);
+            let Some(value) = value else {
+                return false;
+            };
+            self.out.extend_from_slice(&value.to_le_bytes());
+        } else {
+            let value = ahead.short_integer();
+            let value = value.and_then(|(sign, value)| scalar::short_varint(kind, sign, value));
+            let Some(value) = value else {
+                return false;
+            };
+            put_any_varint(self.out, value);
+        }
+        self.cursor = ahead;
+        true
     }
 
     #[inline]

@@ -48,8 +48,9 @@ fn show(schema: &Schema, path: &str, mask: &str, wire: &[u8]) -> String {
 }
 
 /// Path, mask, and what is left.
-const MASKS: [(&str, &str, &str); 17] = [
+const MASKS: [(&str, &str, &str); 18] = [
     ("/order", "id", r#"{"id":"o1"}"#),
+    ("/id", "*", r#""o1""#),
     ("/order", "count,id", r#"{"id":"o1","count":2}"#),
     (
         "/order",

@@ -97,6 +97,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes over white space.
+    #[inline]
+    pub(crate) fn skip_space(&mut self) {
+        self.next();
+    }
+
     fn next_behind_space(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
             self.position += 1;
@@ -220,8 +226,9 @@ impl<'a> Cursor<'a> {
         Some((chunk, length))
     }
 
-    /// An integer of at most 16 digits, in quotes or not, and its sign; `None`, with nothing read, for everything else.
-    #[inline]
+    /// An integer of at most 16 digits, in quotes or not, and its sign; `None`, with nothing read, for everything else. Inlined,
+    /// as that result is too wide to come back in registers.
+    #[inline(always)]
     pub(crate) fn short_integer(&mut self) -> Option<(bool, u64)> {
         let rest = self.rest();
         let (first, behind) = rest.split_first()?;

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::scan;
-use crate::wire::{CHUNK, chunk, put_prefix, put_window, put_word};
+use crate::wire::{CHUNK, chunk, put_wide_word, put_window, put_word};
 
 /// What stands behind the backslash for each control character; `u` for those without a short form.
 const CONTROL: [u8; 32] = *b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
@@ -29,29 +29,38 @@ pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
             return scan::beyond_ascii(&text) & within == 0;
         }
     }
-    let bytes = bytes.get(..len).unwrap_or(bytes);
-    put_quoted(bytes, out);
-    bytes.is_ascii()
+    put_quoted(bytes, len, out)
 }
 
 /// Appends a quoted string.
 pub(crate) fn put_string(text: &str, out: &mut Vec<u8>) {
-    put_quoted(text.as_bytes(), out);
+    put_quoted(text.as_bytes(), text.len(), out);
 }
 
-fn put_quoted(text: &[u8], out: &mut Vec<u8>) {
+/// As [`put_text`], of any text.
+fn put_quoted(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
+    let mut beyond_ascii = 0;
+    let (mut rest, mut left) = (bytes, len);
     out.push(b'"');
-    let mut rest = text;
-    loop {
-        let length = scan::plain_length(rest);
-        put_prefix(out, rest, length);
-        let Some((byte, tail)) = rest.get(length..).and_then(<[u8]>::split_first) else {
-            break;
-        };
-        put_escape(*byte, out);
-        rest = tail;
+    while left > 0 {
+        let step = left.min(CHUNK);
+        let text = chunk(rest, step);
+        let stops = scan::stops(&text) & scan::first_bits(step);
+        let plain = step.min(stops.trailing_zeros() as usize);
+        beyond_ascii |= scan::beyond_ascii(&text) & scan::first_bits(plain);
+        let end = out.len() + plain;
+        out.extend_from_slice(&text);
+        out.truncate(end);
+        let mut done = plain;
+        if stops != 0 {
+            put_escape(text.get(plain).copied().unwrap_or_default(), out);
+            done += 1;
+        }
+        rest = rest.get(done..).unwrap_or_default();
+        left -= done;
     }
     out.push(b'"');
+    beyond_ascii == 0
 }
 
 fn put_escape(byte: u8, out: &mut Vec<u8>) {
@@ -80,10 +89,31 @@ pub(crate) fn put_base64(bytes: &[u8], out: &mut Vec<u8>) {
 
 #[inline]
 pub(crate) fn put_signed(value: i64, out: &mut Vec<u8>) {
-    if value < 0 {
+    let (is_negative, magnitude) = (value < 0, value.unsigned_abs());
+    if magnitude < 100_000_000 {
+        // Nobody can guess the sign of the next number, so that it is better not to jump by it.
+        let (digits, len) = few_digits(magnitude as u32);
+        let sign_len = usize::from(is_negative);
+        let sign = if is_negative { b'-' } else { 0 };
+        let word = u128::from(digits) << (8 * sign_len) | u128::from(sign);
+        put_wide_word(out, word, len + sign_len);
+    } else {
+        put_large_signed(is_negative, magnitude, out);
+    }
+}
+
+#[inline]
+fn put_large_signed(is_negative: bool, magnitude: u64, out: &mut Vec<u8>) {
+    if is_negative {
         out.push(b'-');
     }
-    put_unsigned(value.unsigned_abs(), out);
+    let (high, low) = (magnitude / 100_000_000, magnitude % 100_000_000);
+    if high >= 100_000_000 {
+        return put_large(magnitude, out);
+    }
+    let (digits, len) = few_digits(high as u32);
+    let word = u128::from(digits) | u128::from(eight_digits(low as u32) | ASCII_ZEROS) << (8 * len);
+    put_wide_word(out, word, len + 8);
 }
 
 #[inline]
@@ -140,7 +170,7 @@ fn put_large(value: u64, out: &mut Vec<u8>) {
 
 /// The digits of a number below 10^8, the first one lowest, and how many there are.
 #[inline]
-fn few_digits(value: u32) -> (u64, usize) {
+pub(super) fn few_digits(value: u32) -> (u64, usize) {
     let digits = eight_digits(value);
     // At least one digit, also of zero.
     let zeros = digits.trailing_zeros().min(56) / 8;
@@ -165,12 +195,12 @@ fn sixteen_digits(value: u64) -> u128 {
     u128::from(high) | u128::from(low) << 64
 }
 
-const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
+pub(super) const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
 
 /// The decimal digits of a number below 10^8, one in each byte, the first one lowest. Pairs of digits, then digits, are told
 /// apart in all lanes at once, dividing by a multiplication that is exact for values so small.
 #[inline]
-fn eight_digits(value: u32) -> u64 {
+pub(super) fn eight_digits(value: u32) -> u64 {
     let halves = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
     let upper = ((halves * 5243) >> 19) & 0x0000_007f_0000_007f;
     let pairs = upper | (halves - 100 * upper) << 16;
@@ -182,38 +212,6 @@ fn eight_digits(value: u32) -> u64 {
 #[inline]
 pub(crate) fn padded(value: u32) -> [u8; 8] {
     (eight_digits(value) | ASCII_ZEROS).to_le_bytes()
-}
-
-/// Appends the shortest text that reads back as the same value; what JSON numbers can't say becomes a string.
-pub(crate) fn put_double(value: f64, out: &mut Vec<u8>) {
-    if value.is_finite() {
-        let mut buffer = zmij::Buffer::new();
-        let text = buffer.format_finite(value).as_bytes();
-        put_prefix(out, text, text.len());
-    } else {
-        out.extend_from_slice(special(value));
-    }
-}
-
-/// As [`put_double`], shortest for 32 bits.
-pub(crate) fn put_float(value: f32, out: &mut Vec<u8>) {
-    if value.is_finite() {
-        let mut buffer = zmij::Buffer::new();
-        let text = buffer.format_finite(value).as_bytes();
-        put_prefix(out, text, text.len());
-    } else {
-        out.extend_from_slice(special(f64::from(value)));
-    }
-}
-
-fn special(value: f64) -> &'static [u8] {
-    if value.is_nan() {
-        b"\"NaN\""
-    } else if value > 0.0 {
-        b"\"Infinity\""
-    } else {
-        b"\"-Infinity\""
-    }
 }
 
 #[cfg(test)]

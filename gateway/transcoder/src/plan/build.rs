@@ -33,6 +33,7 @@ pub(crate) fn build(pool: &Pool, options: Options) -> Types {
         options,
         rules: Rules::default(),
     };
+    types.mark_required();
     types.choose_keys();
     types.choose_names();
     types
@@ -58,6 +59,7 @@ fn message(definition: &MessageDef, extensions: &[&FieldDef]) -> MessagePlan {
     MessagePlan {
         name: definition.name.clone(),
         shape: shape(&definition.name),
+        has_required_below: fields.iter().any(|field| field.is_required),
         is_message_set: definition.is_message_set,
         names: NameTable::new(json_names.chain(proto_names)),
         dense: dense(&fields),

@@ -1,5 +1,7 @@
 //! The content type of a request body, as a pure function of the header.
 
+use crate::media;
+
 /// How a request body is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Content {
@@ -8,7 +10,7 @@ pub enum Content {
     Json,
     /// Pairs of field paths and texts, by the rules of a query: `application/x-www-form-urlencoded`.
     Form,
-    /// Protobuf wire format: `application/protobuf`, `application/x-protobuf`.
+    /// Protobuf wire format: `application/protobuf`, `application/x-protobuf`, `application/vnd.google.protobuf`.
     Protobuf,
 }
 
@@ -29,16 +31,18 @@ impl Content {
     /// # Errors
     /// No message is ever written like that.
     pub fn of(content_type: &str) -> Result<Content, UnsupportedMediaType> {
-        let mut parts = content_type.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let essence = media::essence(content_type);
         let content = match essence.as_str() {
-            "" | "application/json" => Content::Json,
+            "" => Content::Json,
             "application/x-www-form-urlencoded" => Content::Form,
-            "application/protobuf" | "application/x-protobuf" => Content::Protobuf,
-            other if other.starts_with("application/") && other.ends_with("+json") => Content::Json,
+            json if media::is_json(json) => Content::Json,
+            protobuf if media::PROTOBUF.contains(&protobuf) => Content::Protobuf,
             _ => return Err(UnsupportedMediaType { found: essence }),
         };
-        let charset = parts
+        let charset = content_type
+            .split(';')
+            .skip(1)
+            .map(str::trim)
             .filter_map(|part| part.split_once('='))
             .find(|(name, _)| name.trim_end().eq_ignore_ascii_case("charset"));
         match charset.map(|(_, value)| value.trim().trim_matches('"')) {
@@ -76,6 +80,7 @@ mod tests {
             ("application/json; q=a; charset=us-ascii", Ok(Content::Json)),
             ("application/x-www-form-urlencoded", Ok(Content::Form)),
             ("application/protobuf", Ok(Content::Protobuf)),
+            ("application/vnd.google.protobuf", Ok(Content::Protobuf)),
             (
                 "application/x-protobuf;messageType=a.B",
                 Ok(Content::Protobuf),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     encode::Pin,
-    error::{Failure, RequestError, ResponseError, Rule},
+    error::{Failure, RequestError, Rule, WireError},
     limits::{MAX_BODY_VALUES, MAX_DEPTH},
     plan::{FieldPlan, Kind, Label, MessageId, Types},
     route::{Body, Route},
@@ -140,7 +140,7 @@ impl Checker<'_> {
         let mut reader = Reader::new(wire);
         loop {
             let at = self.whole - tail - reader.rest.len();
-            let syntax = |error: Box<ResponseError>| malformed(error.description).offset(at);
+            let syntax = |error: Box<WireError>| malformed(error.description).offset(at);
             if depth == MAX_DEPTH {
                 return Err(RequestError::new(Rule::LimitExceeded, wire::TOO_DEEP).offset(at));
             }

@@ -1,8 +1,8 @@
 //! Scalars.
 
-use super::{Decoder, Texts, utf8};
+use super::{Decoder, Texts, onward, utf8};
 use crate::{
-    error::ResponseError,
+    error::WireError,
     json,
     plan::Kind,
     scalar::unzigzag,
@@ -54,7 +54,7 @@ impl Decoder<'_> {
                 self.enumeration(id, number);
                 Ok(number == 0)
             }
-            Kind::Message(_) | Kind::Group(_) => Err(ResponseError::new("a message is no scalar")),
+            Kind::Message(_) | Kind::Group(_) => Err(WireError::new("a message is no scalar")),
         }
     }
 
@@ -80,7 +80,7 @@ impl Decoder<'_> {
     #[inline]
     pub(super) fn string(&mut self, reader: &mut Reader<'_>) -> Read<bool> {
         let (bytes, len) = reader.delimited_and_more()?;
-        if !json::put_text(bytes, len, self.out) {
+        if !json::put_text(onward(self.wire, bytes), len, self.out) {
             self.beyond_ascii(bytes.get(..len).unwrap_or(bytes))?;
         }
         Ok(len == 0)

@@ -2,7 +2,7 @@
 
 use super::{Decoder, utf8};
 use crate::{
-    error::ResponseError,
+    error::WireError,
     fields::All,
     json,
     plan::{MessagePlan, Shape},
@@ -73,7 +73,7 @@ impl Decoder<'_> {
                 _ => reader.skip(number, wire_type)?,
             }
         }
-        write(seconds, nanos, self.out).map_err(ResponseError::new)
+        write(seconds, nanos, self.out).map_err(WireError::new)
     }
 
     fn field_mask(&mut self, wire: &[u8]) -> Read<()> {
@@ -89,7 +89,7 @@ impl Decoder<'_> {
                 self.out.push(b',');
             }
             let path = utf8(reader.delimited()?)?;
-            wkt::write_field_mask(path, self.out).map_err(ResponseError::new)?;
+            wkt::write_field_mask(path, self.out).map_err(WireError::new)?;
         }
         self.out.push(b'"');
         Ok(())
@@ -106,7 +106,7 @@ impl Decoder<'_> {
             if (number, wire_type) == (2, WireType::Fixed64) {
                 let mut ahead = reader;
                 if !f64::from_bits(ahead.fixed64()?).is_finite() {
-                    return Err(ResponseError::new(
+                    return Err(WireError::new(
                         "a google.protobuf.Value can't be NaN or infinite",
                     ));
                 }
@@ -124,7 +124,7 @@ impl Decoder<'_> {
 
     pub(super) fn any(&mut self, url: &str, value: &[u8], depth: usize) -> Read<()> {
         let Some(id) = self.types.by_url(url) else {
-            return Err(ResponseError::new("the Any's type is not in the schema"));
+            return Err(WireError::new("the Any's type is not in the schema"));
         };
         self.out.extend_from_slice(b"{\"@type\":");
         json::put_string(url, self.out);

@@ -1,6 +1,6 @@
 //! How the messages of a request stream follow each other, told by its content type.
 
-use crate::stream::framing::{NDJSON_TYPES, PROTOBUF_TYPES};
+use crate::media;
 
 /// How the messages of a request stream follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,19 +25,17 @@ pub enum Format {
 impl Format {
     /// The format of a `Content-Type`; `None` for one that is none of them. Parameters count for nothing.
     ///
-    /// `application/json` and all `+json` types are [`Format::Json`]. NDJSON has no registered type and goes by several;
+    /// `application/json` and all `+json` types of `application` are [`Format::Json`]. NDJSON has no registered type and goes by several;
     /// protobuf's is registered by RFC 9996, and has older names.
     pub fn of_content_type(content_type: &str) -> Option<Format> {
-        let essence = content_type.split(';').next().unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
-        let is_any = |names: &[&str]| names.contains(&essence.as_str());
-        if is_any(NDJSON_TYPES) {
+        let essence = media::essence(content_type);
+        if media::NDJSON.contains(&&*essence) {
             Some(Format::Ndjson)
-        } else if essence == "application/json" || essence.ends_with("+json") {
+        } else if media::is_json(&essence) {
             Some(Format::Json)
-        } else if essence == "application/json-seq" || essence.ends_with("+json-seq") {
+        } else if media::is_json_sequence(&essence) {
             Some(Format::Sequence)
-        } else if is_any(PROTOBUF_TYPES) {
+        } else if media::PROTOBUF.contains(&&*essence) {
             Some(Format::Delimited)
         } else {
             None

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::accept;
+use crate::{accept, media};
 
 /// How the messages of a response stream follow each other in one HTTP body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,21 +16,6 @@ pub enum Framing {
     /// Protobuf messages, each behind its length as a varint: what `writeDelimitedTo` of the protobuf libraries writes.
     Delimited,
 }
-
-/// NDJSON has no registered type.
-pub(super) const NDJSON_TYPES: &[&str] = &[
-    "application/x-ndjson",
-    "application/ndjson",
-    "application/jsonl",
-    "application/x-jsonl",
-];
-
-/// The type that RFC 9996 registers, and those in use before.
-pub(super) const PROTOBUF_TYPES: &[&str] = &[
-    "application/x-protobuf",
-    "application/protobuf",
-    "application/vnd.google.protobuf",
-];
 
 // === impl Framing ===
 
@@ -97,10 +82,10 @@ impl Framing {
     /// The media types by which clients ask for it.
     fn names(self) -> &'static [&'static str] {
         match self {
-            Framing::Ndjson => NDJSON_TYPES,
+            Framing::Ndjson => media::NDJSON,
             Framing::JsonArray => &["application/json"],
             Framing::Sse => &["text/event-stream"],
-            Framing::Delimited => PROTOBUF_TYPES,
+            Framing::Delimited => media::PROTOBUF,
         }
     }
 }

@@ -60,7 +60,7 @@ impl Fast<'_> {
         if !judges && !self.visits_all() {
             return Some(());
         }
-        if place.depth > MAX_DEPTH {
+        if place.depth >= MAX_DEPTH {
             return None;
         }
         let plan = self.types.message(id);

@@ -29,7 +29,7 @@ impl<'a> OptionFields<'a> {
             }
             Ok(())
         };
-        read().map_err(|error: Box<crate::error::ResponseError>| {
+        read().map_err(|error: Box<crate::error::WireError>| {
             format!("the option's bytes are malformed: {}", error.description)
         })?;
         Ok(OptionFields { fields })

@@ -13,7 +13,7 @@ use super::{
     value::{Now, Value},
 };
 use crate::{
-    error::ResponseError,
+    error::WireError,
     limits::MAX_DEPTH,
     plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Types},
     wire::{Read, TOO_DEEP},
@@ -86,8 +86,8 @@ impl<'a> Walk<'a> {
         if !rules.need.meets(place.need) {
             return Ok(());
         }
-        if place.depth > MAX_DEPTH {
-            return Err(ResponseError::new(TOO_DEEP));
+        if place.depth >= MAX_DEPTH {
+            return Err(WireError::new(TOO_DEEP));
         }
         let plan = self.types.message(id);
         let base = self.pieces.len();

@@ -5,7 +5,7 @@ use super::{
     value,
 };
 use crate::{
-    error::ResponseError,
+    error::WireError,
     limits::MAX_DEPTH,
     plan::{FieldPlan, Kind, MessageId, Types},
     wire::{Read, Reader, TOO_DEEP},
@@ -17,8 +17,8 @@ const WRONG_WIRE_TYPE: &str = "the wire type is not the field's";
 /// Reads a message and all inside of it. Known fields in a foreign wire type are refused: other decoders may take them for
 /// unknown ones, generated Rust code doesn't.
 pub(super) fn check(types: &Types, id: MessageId, content: &[u8], depth: usize) -> Read<()> {
-    if depth > MAX_DEPTH {
-        return Err(ResponseError::new(TOO_DEEP));
+    if depth >= MAX_DEPTH {
+        return Err(WireError::new(TOO_DEEP));
     }
     let plan = types.message(id);
     let mut reader = Reader::new(content);
@@ -28,9 +28,9 @@ pub(super) fn check(types: &Types, id: MessageId, content: &[u8], depth: usize) 
             reader.skip(number, wire_type)?;
             continue;
         };
-        let in_field = |error: Box<ResponseError>| error.in_field(&field.json_name);
+        let in_field = |error: Box<WireError>| error.in_field(&field.json_name);
         let Some(is_packed) = fit(field, wire_type) else {
-            return Err(in_field(ResponseError::new(WRONG_WIRE_TYPE)));
+            return Err(in_field(WireError::new(WRONG_WIRE_TYPE)));
         };
         let raw = reader.value(number, wire_type).map_err(in_field)?;
         check_value(types, field, raw, is_packed, depth).map_err(in_field)?;
@@ -49,7 +49,7 @@ fn check_value(
         Kind::Message(id) | Kind::Group(id) => check(types, id, raw, depth + 1),
         Kind::String => str::from_utf8(raw)
             .map(drop)
-            .map_err(|_| ResponseError::new(NOT_UTF8)),
+            .map_err(|_| WireError::new(NOT_UTF8)),
         kind if is_packed => {
             let run = Piece {
                 field: 0,

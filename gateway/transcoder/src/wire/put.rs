@@ -96,6 +96,14 @@ pub(crate) fn put_word(out: &mut Vec<u8>, word: u64, len: usize) {
     out.truncate(end);
 }
 
+/// As [`put_word`], of up to sixteen bytes.
+#[inline]
+pub(crate) fn put_wide_word(out: &mut Vec<u8>, word: u128, len: usize) {
+    let end = out.len() + len;
+    out.extend_from_slice(&word.to_le_bytes());
+    out.truncate(end);
+}
+
 /// Appends what `fill` writes into a window of zeros; it returns how many bytes those are. One look at the capacity and stores
 /// of fixed size are cheaper than a look for each of the parts.
 #[inline(always)]
@@ -112,13 +120,41 @@ pub(crate) fn put_window<const SIZE: usize>(
 /// Appends `text[..len]`. What is behind them is copied too, where there is something: see [`put_word`].
 #[inline]
 pub(crate) fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
-    if len <= CHUNK {
-        let end = out.len() + len;
-        out.extend_from_slice(&chunk(text, len));
-        out.truncate(end);
-    } else {
-        out.extend_from_slice(text.get(..len).unwrap_or(text));
+    match text.first_chunk::<CHUNK>() {
+        Some(chunk) if len <= CHUNK => {
+            let end = out.len() + len;
+            out.extend_from_slice(chunk);
+            out.truncate(end);
+        }
+        None => put_short(out, text.get(..len).unwrap_or(text)),
+        _ => out.extend_from_slice(text.get(..len).unwrap_or(text)),
     }
+}
+
+/// Appends less than [`CHUNK`] bytes. They go straight to their place: what is put together in memory first, in small steps, can
+/// be read from there in a large one only after the processor has waited for them.
+fn put_short(out: &mut Vec<u8>, text: &[u8]) {
+    if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk()) {
+        put_ends(out, text.len(), first, last);
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk()) {
+        put_ends(out, text.len(), first, last);
+    } else {
+        put_word(out, short_word(text), text.len());
+    }
+}
+
+/// Appends a text of which both ends are given, that meet or overlap.
+#[inline]
+fn put_ends<const HALF: usize>(
+    out: &mut Vec<u8>,
+    len: usize,
+    first: &[u8; HALF],
+    last: &[u8; HALF],
+) {
+    let end = out.len() + len;
+    out.extend_from_slice(first);
+    out.truncate(end - HALF);
+    out.extend_from_slice(last);
 }
 
 /// What texts are looked at and copied by.
@@ -179,7 +215,15 @@ pub(crate) fn short_word(bytes: &[u8]) -> u64 {
 pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
     if value < 0x80 {
         out.push(value as u8);
-    } else if value < 1 << 56 {
+    } else {
+        put_any_varint(out, value);
+    }
+}
+
+/// As [`put_varint`], of numbers of which nobody can guess how long they are: without a jump by that.
+#[inline]
+pub(crate) fn put_any_varint(out: &mut Vec<u8>, value: u64) {
+    if value < 1 << 56 {
         let (word, len) = varint_word(value);
         put_word(out, word, len);
     } else {

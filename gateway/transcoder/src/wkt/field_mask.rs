@@ -2,6 +2,8 @@
 
 use crate::wire::put_varint;
 
+const EMPTY_PATH: &str = "empty path in a field mask";
+
 /// Appends the `paths` of a comma-separated list in lowerCamelCase.
 pub(crate) fn put_field_mask(text: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
     if text.is_empty() {
@@ -9,7 +11,7 @@ pub(crate) fn put_field_mask(text: &str, out: &mut Vec<u8>) -> Result<(), &'stat
     }
     for path in text.split(',') {
         if path.is_empty() {
-            return Err("empty path in a field mask");
+            return Err(EMPTY_PATH);
         }
         if !path
             .bytes()
@@ -35,6 +37,9 @@ pub(crate) const PATHS_TAG: u8 = 0x0a;
 
 /// Appends one path in lowerCamelCase; refuses a path that would not come back as it was.
 pub(crate) fn write_field_mask(path: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    if path.is_empty() {
+        return Err(EMPTY_PATH);
+    }
     let mut is_after_underscore = false;
     for byte in path.bytes() {
         match byte {
@@ -72,7 +77,7 @@ mod tests {
         for text in ["user_id", "a,,b", ",", "a b", "ä"] {
             assert!(put_field_mask(text, &mut Vec::new()).is_err(), "{text}");
         }
-        for path in ["userId", "a__b", "a_", "a_1", "a_.b"] {
+        for path in ["", "userId", "a__b", "a_", "a_1", "a_.b"] {
             assert!(write_field_mask(path, &mut Vec::new()).is_err(), "{path}");
         }
     }

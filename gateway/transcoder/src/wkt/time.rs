@@ -161,20 +161,25 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * ERA_DAYS + day_of_era - EPOCH_DAYS
 }
 
-/// `0001-01-01`, in days since `0000-03-01`.
+/// `0001-01-01`, in days since `0000-03-01`; and any other January 1st since the March before it.
 const FIRST_DAY: u32 = 306;
 
-/// The reverse of [`days`], of days since `0000-03-01`: eight decimal digits for year, month and day.
+/// The reverse of [`days`], of days since `0000-03-01`: eight decimal digits for year, month and day. Quotient and remainder come
+/// out of one multiplication each (Neri and Schneider, "Euclidean affine functions and their application to calendar
+/// algorithms").
 #[inline]
 fn date(days: u32) -> u32 {
-    let (era, day_of_era) = (days / ERA_DAYS as u32, days % ERA_DAYS as u32);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + u32::from(month <= 2);
+    let quarters = 4 * days + 3;
+    let (century, day_of_century) = (quarters / ERA_DAYS as u32, quarters % ERA_DAYS as u32 / 4);
+    let product = 2_939_745 * u64::from(4 * day_of_century + 3);
+    let year_of_century = (product >> 32) as u32;
+    let day_of_year = product as u32 / 2_939_745 / 4;
+    let scaled = 2141 * day_of_year + 197_913;
+    let (month, day) = (scaled >> 16, (scaled & 0xffff) / 2141 + 1);
+    // Months are counted from March on: January and February are the 13th and the 14th.
+    let is_next_year = day_of_year >= FIRST_DAY;
+    let month = if is_next_year { month - 12 } else { month };
+    let year = 100 * century + year_of_century + u32::from(is_next_year);
     year * 10_000 + month * 100 + day
 }
 

@@ -17,6 +17,8 @@ fn the_content_type_names_the_format() {
             "application/x-protobuf; delimited=true",
             Some(Format::Delimited),
         ),
+        ("application/vnd.google.protobuf", Some(Format::Delimited)),
+        ("image/svg+json", None),
         ("text/event-stream", None),
         ("", None),
     ] {

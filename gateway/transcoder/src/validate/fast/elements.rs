@@ -130,7 +130,7 @@ impl Fast<'_> {
         let (keys, items) = own.map_or((&is_idle, &is_idle), |own| (&own.keys, &own.items));
         // An entry is a message on the wire and none in the contract: only what reads the wire counts it.
         let depth = place.depth + usize::from(self.is_foreign);
-        if depth > MAX_DEPTH {
+        if depth >= MAX_DEPTH {
             return None;
         }
         let place = Place { depth, ..place };

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{World, listed};
+use crate::MAX_DEPTH;
 use crate::wire::{Reader, Tag, WireType, put_delimited, put_varint};
 
 pub(super) const MESSAGE: &str = "
@@ -177,9 +178,18 @@ fn nesting_is_bounded() {
         })
     };
     let validator = world.judge.validator("t.M").unwrap();
-    assert!(validator.check(&nested(100)).is_ok());
-    let error = validator.check(&nested(101)).unwrap_err();
+    // One of as many levels can be shown, and read back; so can no deeper one.
+    let message = world.judge.message("t.M").unwrap();
+    let deepest = nested(MAX_DEPTH - 1);
+    assert!(validator.check(&deepest).is_ok());
+    let (mut json, mut wire) = (Vec::new(), Vec::new());
+    message.write_json(&deepest, &mut json).unwrap();
+    message.read_json(&json, &mut wire).unwrap();
+    assert_eq!(wire, deepest);
+    let deeper = nested(MAX_DEPTH);
+    let error = validator.check(&deeper).unwrap_err();
     assert_eq!(error.description, crate::wire::TOO_DEEP);
+    assert!(message.write_json(&deeper, &mut json).is_err());
     assert!(validator.check(&nested(20_000)).is_err());
 }
 

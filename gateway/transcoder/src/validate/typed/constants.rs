@@ -122,12 +122,12 @@ fn scalar(kind: Kind, raw: &[u8]) -> Read<Shown> {
 type Write = fn(i64, i32, &mut Vec<u8>) -> Result<(), &'static str>;
 
 fn time(raw: &[u8], write: Write) -> Read<Shown> {
-    let malformed = |_| crate::error::ResponseError::new("not a message");
+    let malformed = |_| crate::error::WireError::new("not a message");
     let fields = OptionFields::parse(raw).map_err(malformed)?;
     let seconds = fields.varint(1).unwrap_or(0) as i64;
     let nanos = fields.varint(2).unwrap_or(0) as i32;
     let mut text = Vec::new();
-    write(seconds, nanos, &mut text).map_err(crate::error::ResponseError::new)?;
+    write(seconds, nanos, &mut text).map_err(crate::error::WireError::new)?;
     Ok(Shown {
         value: Constant::Int(i128::from(seconds) * 1_000_000_000 + i128::from(nanos)),
         text: String::from_utf8_lossy(&text).trim_matches('"').to_owned(),

@@ -54,7 +54,7 @@ fn timestamps_are_normalised_to_utc() {
 
 #[test]
 fn every_day_of_four_centuries_survives() {
-    for day in (FIRST_DAY..3_652_365).step_by(1009) {
+    for day in FIRST_DAY..3_652_365 {
         let date = i64::from(date(day));
         let [year, month, of_month] = [date / 10_000, date / 100 % 100, date % 100];
         assert_eq!(days(year, month, of_month), i64::from(day) - EPOCH_DAYS);
