@@ -221,9 +221,9 @@ impl Catalog {
                 .map(|(service, index)| (service.clone(), *index))
                 .collect(),
             reflection: reflection(merged, &set)?,
+            revision: xxhash_rust::xxh3::xxh3_64(&set),
             descriptor_set: set.into(),
             complete,
-            revision: xxhash_rust::xxh3::xxh3_64(&set),
         })
     }
 

@@ -52,8 +52,8 @@ impl Edge {
     }
 
     /// How hard content codings try.
-    pub(crate) fn levels(&self) -> Levels {
-        self.levels
+    pub(crate) fn levels(&self) -> crate::compression::Levels {
+        self.codings.levels()
     }
 
     /// What marks the versions of a message that are sent as `ETag`, for requests that may be conditional.

@@ -128,7 +128,7 @@ impl Gateway {
 
     /// How long the next byte of a body that is one message may keep waiting.
     pub(crate) fn body_stall_timeout(&self) -> Duration {
-        self.shared.process.settings().listener.body_stall_timeout()
+        self.shared.body_stall_timeout
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

@@ -99,7 +99,9 @@ pub(crate) async fn forward(
     });
     let max_bytes = gateway.max_message_bytes();
     let (response, max_bytes) = looks.on_response(response, max_bytes)?;
-    Ok(ResponseFrames::wrap(response, max_bytes, refused, lifeline, cut))
+    Ok(ResponseFrames::wrap(
+        response, max_bytes, refused, lifeline, cut,
+    ))
 }
 
 /// What of a call is looked into; most calls pass untouched.
@@ -119,7 +121,10 @@ impl Looks {
             // Only what a descriptor describes can be written in JSON.
             return match codec {
                 Codec::Json => Err(unknown_codec()),
-                _ => Ok(Self { request: None, response: None }),
+                _ => Ok(Self {
+                    request: None,
+                    response: None,
+                }),
             };
         };
         let validator = catalog.schema.validator(method.input());
@@ -131,7 +136,10 @@ impl Looks {
         Ok(match codec {
             Codec::Json => Self {
                 request: Some(Work::ReadJson(of(method.input()), validator)),
-                response: Some(Work::WriteJson(of(method.output()), gateway.edge().levels())),
+                response: Some(Work::WriteJson(
+                    of(method.output()),
+                    gateway.edge().levels(),
+                )),
             },
             _ => Self {
                 request: validator.map(Work::Check),
@@ -163,7 +171,13 @@ impl Looks {
         edge::strip_hop_by_hop(headers);
         // The client writes its own time-out; this one would end a call before the grace of a torn request. A length is not
         // gRPC's, and a server that returns metadata would return it.
-        for name in [HOST.as_str(), GRPC_TIMEOUT, CONTENT_LENGTH.as_str(), edge::CONNECT_TIMEOUT, CONNECT_VERSION] {
+        for name in [
+            HOST.as_str(),
+            GRPC_TIMEOUT,
+            CONTENT_LENGTH.as_str(),
+            edge::CONNECT_TIMEOUT,
+            CONNECT_VERSION,
+        ] {
             headers.remove(name);
         }
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -184,9 +198,8 @@ impl Looks {
             return Ok((response, max_bytes));
         };
         let coding = messages::coding(response.headers())?;
-        let mut response = response.map(|body| {
-            EachMessage::of(body, work, coding, max_bytes, Refused::default())
-        });
+        let mut response =
+            response.map(|body| EachMessage::of(body, work, coding, max_bytes, Refused::default()));
         let json = HeaderValue::from_static("application/grpc+json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         // Their size was bounded where it was the upstream's; text is longer.

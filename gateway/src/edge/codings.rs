@@ -43,6 +43,11 @@ impl Codings {
         }
     }
 
+    /// How hard they try.
+    pub(super) fn levels(&self) -> Levels {
+        self.levels
+    }
+
     /// The body of a request without its coding.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What every gateway of a run has in common.
 #[derive(Debug, clap::Args)]
-pub(in super::super) struct Args {
+pub(in super::super::super) struct Args {
     /// The conformance service, as `http://host:port`
     #[arg(long)]
     upstream: String,
@@ -90,7 +90,10 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let answer = ServerCompatResponse {
         host: address.ip().to_string(),
         port: address.port().into(),
-        pem_cert: asked.server_creds.map(|creds| creds.cert).unwrap_or_default(),
+        pem_cert: asked
+            .server_creds
+            .map(|creds| creds.cert)
+            .unwrap_or_default(),
     };
     compat::write(&answer, &mut tokio::io::stdout()).await?;
     until_stopped(&mut gateway, log).await
@@ -124,7 +127,10 @@ async fn ready(log: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAddr> {
         }
         said.push(line);
     }
-    bail!("the gateway ended before it was ready:\n{}", said.join("\n"))
+    bail!(
+        "the gateway ended before it was ready:\n{}",
+        said.join("\n")
+    )
 }
 
 fn write_config(args: &Args, asked: &ServerCompatRequest, dir: &Path) -> Result<PathBuf> {
