@@ -44,16 +44,18 @@ pub(crate) async fn unary(
     codec: Codec,
     request: Request<Body>,
 ) -> Response<Body> {
+    if let Err(failure) = check_shape(catalog, request.uri().path(), true, request.headers()) {
+        return failure.plain();
+    }
     let answered = async {
         let (head, body) = request.into_parts();
         check_version(&head.headers)?;
-        check_shape(catalog, head.uri.path(), true, &head.headers)?;
         let deadline = gateway.edge().deadline(&head.headers)?;
-        let message = call::within(deadline, read(body, gateway.max_message_bytes())).await?;
+        let message = call::within(deadline, read(body, gateway.config().max_body_bytes)).await?;
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, codec, deadline, request, message).await
     };
-    answered.await.unwrap_or_else(|failure| error::respond(failure, &catalog.schema))
+    answered.await.unwrap_or_else(|failure| refuse(gateway, catalog, failure))
 }
 
 /// Answers a unary call of a method that has no side effects.
@@ -62,15 +64,16 @@ pub(crate) async fn get(
     catalog: &Arc<Catalog>,
     request: Request<Body>,
 ) -> Response<Body> {
+    let method = catalog.schema.method(request.uri().path());
+    if method.is_some_and(|method| !takes_get(method)) {
+        return mismatch(catalog, &request);
+    }
     let answered = async {
         let (mut head, _) = request.into_parts();
-        let method = catalog.schema.method(head.uri.path());
-        if method.is_some_and(|method| !takes_get(method)) {
-            return Err(Failure::method_not_allowed(&Method::GET, "POST"));
-        }
         let asked = get::parse(head.uri.query().unwrap_or_default())?;
-        if asked.message.len() > gateway.max_message_bytes() {
-            return Err(too_large(asked.message.len(), gateway.max_message_bytes()).into());
+        let max_bytes = gateway.config().max_body_bytes;
+        if asked.message.len() > max_bytes {
+            return Err(too_large(asked.message.len(), max_bytes).into());
         }
         if let Some(coding) = asked.compression {
             head.headers.insert(CONTENT_ENCODING, coding);
@@ -81,7 +84,7 @@ pub(crate) async fn get(
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, asked.codec, deadline, request, asked.message).await
     };
-    answered.await.unwrap_or_else(|failure| error::respond(failure, &catalog.schema))
+    answered.await.unwrap_or_else(|failure| refuse(gateway, catalog, failure))
 }
 
 /// Answers a call with enveloped messages; a failure is the last message of a response that is always 200.
@@ -95,7 +98,7 @@ pub(crate) async fn stream(
         return mismatch(catalog, &request);
     }
     if let Err(failure) = check_shape(catalog, request.uri().path(), false, request.headers()) {
-        return error::respond(failure, &catalog.schema);
+        return failure.plain();
     }
     let answered = async {
         check_version(request.headers())?;
@@ -103,7 +106,7 @@ pub(crate) async fn stream(
         let request = stream_into_grpc(request);
         native::forward(gateway, catalog, codec, deadline, request).await
     };
-    let response = answered.await.unwrap_or_else(|failure| native::trailers_only(failure.status));
+    let response = answered.await.unwrap_or_else(|failure| native::trailers_only(gateway, failure.status));
     end::from_grpc(response, codec, catalog.clone())
 }
 
@@ -120,6 +123,12 @@ pub(crate) fn mismatch(catalog: &Catalog, request: &Request<Body>) -> Response<B
         let types = if method.is_none_or(is_unary) { UNARY_TYPES } else { STREAM_TYPES };
         unsupported(request.headers(), types)
     };
+    failure.plain()
+}
+
+/// The response to a unary call that the gateway itself refuses.
+fn refuse(gateway: &Gateway, catalog: &Catalog, mut failure: Failure) -> Response<Body> {
+    failure.status = gateway.own_error(failure.status);
     error::respond(failure, &catalog.schema)
 }
 

@@ -9,6 +9,7 @@ use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
 use tracing::Span;
 use transcoder::Match;
@@ -19,7 +20,7 @@ use crate::directory::Directory;
 use crate::edge::Edge;
 use crate::grpc_web::Encoding;
 use crate::protocol::Protocol;
-use crate::{connect, grpc_web, native, rest, status, websocket};
+use crate::{connect, error, grpc_web, native, rest, status, websocket};
 
 /// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
@@ -108,6 +109,14 @@ impl Gateway {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.shared.directory
+    }
+
+    /// An error of the gateway's own, as callers of the RPC protocols see it.
+    pub(crate) fn own_error(&self, status: Status) -> Status {
+        match self.config().errors.reasons {
+            true => status,
+            false => error::without_reason(status),
+        }
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {

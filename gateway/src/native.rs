@@ -34,12 +34,12 @@ pub(crate) async fn serve(
         Ok(deadline) => forward(gateway, catalog, codec, deadline, request).await,
         Err(failure) => Err(failure),
     };
-    answered.unwrap_or_else(|failure| trailers_only(failure.status))
+    answered.unwrap_or_else(|failure| trailers_only(gateway, failure.status))
 }
 
 /// A failure in the form of gRPC.
-pub(crate) fn trailers_only(status: Status) -> Response<Body> {
-    status.into_http()
+pub(crate) fn trailers_only(gateway: &Gateway, status: Status) -> Response<Body> {
+    gateway.own_error(status).into_http()
 }
 
 /// Forwards a request that has the form of gRPC, and returns a response of the same form that always ends in a status.
@@ -79,7 +79,7 @@ pub(crate) async fn forward(
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
     let mut looks = Looks::of(gateway, catalog, method, codec)?;
-    let (mut request, refused) = looks.take_request(request, gateway.max_message_bytes())?;
+    let (mut request, refused) = looks.take_request(request, gateway.config().max_body_bytes)?;
     request.extensions_mut().insert(safety);
     let upstream = gateway.directory().upstream(owner).clone();
     let sent = if requests_stream {
@@ -99,7 +99,11 @@ pub(crate) async fn forward(
     });
     let max_bytes = gateway.max_message_bytes();
     let (response, max_bytes) = looks.on_response(response, max_bytes)?;
-    Ok(ResponseFrames::wrap(response, max_bytes, refused, lifeline, cut))
+    let shown = gateway.clone();
+    let own_error = Box::new(move |status| shown.own_error(status));
+    Ok(ResponseFrames::wrap(
+        response, max_bytes, refused, lifeline, cut, own_error,
+    ))
 }
 
 /// What of a call is looked into; most calls pass untouched.
