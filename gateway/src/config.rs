@@ -22,11 +22,11 @@ pub use compression::CompressionSettings;
 pub use cors::CorsSettings;
 pub use edge::{ConditionalSettings, DeadlineSettings, ErrorSettings};
 pub use metadata::MetadataSettings;
-pub use websocket::WebSocketSettings;
 pub use schema::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;

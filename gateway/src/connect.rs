@@ -55,7 +55,9 @@ pub(crate) async fn unary(
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, codec, deadline, request, message).await
     };
-    answered.await.unwrap_or_else(|failure| refuse(gateway, catalog, failure))
+    answered
+        .await
+        .unwrap_or_else(|failure| refuse(gateway, catalog, failure))
 }
 
 /// Answers a unary call of a method that has no side effects.
@@ -82,9 +84,19 @@ pub(crate) async fn get(
         head.uri = head.uri.path().parse().unwrap_or_default();
         let deadline = gateway.edge().deadline(&head.headers)?;
         let request = Request::from_parts(head, ());
-        call_unary(gateway, catalog, asked.codec, deadline, request, asked.message).await
+        call_unary(
+            gateway,
+            catalog,
+            asked.codec,
+            deadline,
+            request,
+            asked.message,
+        )
+        .await
     };
-    answered.await.unwrap_or_else(|failure| refuse(gateway, catalog, failure))
+    answered
+        .await
+        .unwrap_or_else(|failure| refuse(gateway, catalog, failure))
 }
 
 /// Answers a call with enveloped messages; a failure is the last message of a response that is always 200.
@@ -106,7 +118,9 @@ pub(crate) async fn stream(
         let request = stream_into_grpc(request);
         native::forward(gateway, catalog, codec, deadline, request).await
     };
-    let response = answered.await.unwrap_or_else(|failure| native::trailers_only(gateway, failure.status));
+    let response = answered
+        .await
+        .unwrap_or_else(|failure| native::trailers_only(gateway, failure.status));
     end::from_grpc(response, codec, catalog.clone())
 }
 
@@ -120,7 +134,11 @@ pub(crate) fn mismatch(catalog: &Catalog, request: &Request<Body>) -> Response<B
         };
         Failure::method_not_allowed(request.method(), allowed)
     } else {
-        let types = if method.is_none_or(is_unary) { UNARY_TYPES } else { STREAM_TYPES };
+        let types = if method.is_none_or(is_unary) {
+            UNARY_TYPES
+        } else {
+            STREAM_TYPES
+        };
         unsupported(request.headers(), types)
     };
     failure.plain()
@@ -150,7 +168,9 @@ async fn call_unary(
 fn unary_into_grpc(request: Request<()>, message: Bytes) -> Result<Request<Body>, Failure> {
     let (mut head, ()) = request.into_parts();
     let headers = &mut head.headers;
-    let coding = headers.remove(CONTENT_ENCODING).filter(|coding| coding != "identity");
+    let coding = headers
+        .remove(CONTENT_ENCODING)
+        .filter(|coding| coding != "identity");
     let mut frame = call::begin_frame();
     // Nothing at all is never compressed ("Unary-Request").
     frame[0] = u8::from(coding.is_some() && !message.is_empty());
@@ -208,9 +228,7 @@ fn check_shape(
     headers: &HeaderMap,
 ) -> Result<(), Failure> {
     match catalog.schema.method(path) {
-        Some(method) if calls_unary && !is_unary(method) => {
-            Err(unsupported(headers, STREAM_TYPES))
-        }
+        Some(method) if calls_unary && !is_unary(method) => Err(unsupported(headers, STREAM_TYPES)),
         Some(method) if !calls_unary && is_unary(method) => Err(unsupported(headers, UNARY_TYPES)),
         _ => Ok(()),
     }
@@ -221,7 +239,9 @@ fn takes_get(method: &MethodPlan) -> bool {
 }
 
 fn unsupported(headers: &HeaderMap, types: &str) -> Failure {
-    let found = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let found = headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or_default());
     Failure::unsupported_media_type(found.unwrap_or_default(), types)
 }
 

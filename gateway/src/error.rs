@@ -198,14 +198,18 @@ impl Failure {
         write_status(schema, &self.status, &mut body);
         let mut failure = self;
         let code = failure.status.code();
-        failure.http.get_or_insert_with(|| http_status(code, request));
+        failure
+            .http
+            .get_or_insert_with(|| http_status(code, request));
         let metadata = std::mem::take(failure.status.metadata_mut()).into_headers();
         let mut response = failure.respond(body);
         if !metadata.is_empty() {
             let pause = response.headers_mut().remove(RETRY_AFTER);
             edge.metadata.dress_error(&metadata, &mut response);
             // What the details say of it is what clients of gRPC are told too.
-            response.headers_mut().extend(pause.map(|pause| (RETRY_AFTER, pause)));
+            response
+                .headers_mut()
+                .extend(pause.map(|pause| (RETRY_AFTER, pause)));
         }
         response
     }

@@ -20,7 +20,7 @@ use crate::directory::Directory;
 use crate::edge::Edge;
 use crate::grpc_web::Encoding;
 use crate::protocol::Protocol;
-use crate::{connect, error, grpc_web, native, rest, status, websocket};
+use crate::{connect, error, grpc_web, lingering, native, rest, status, websocket};
 
 /// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Gateway {
         self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let request = request.map(Body::new);
+        let request = lingering::linger(request.map(Body::new));
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
         if request.uri().path() == status::PATH {

@@ -62,8 +62,12 @@ fn from_grpc(response: Response<Body>, encoding: Encoding, codec: Codec) -> Resp
         (Encoding::Text, _) => "application/grpc-web-text+proto",
     };
     // What came as trailers only is the trailers of the answer.
-    let trailers = head.headers.contains_key(STATUS).then(|| std::mem::take(&mut head.headers));
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let trailers = head
+        .headers
+        .contains_key(STATUS)
+        .then(|| std::mem::take(&mut head.headers));
+    head.headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     let body = Body::new(Framed {
         inner: body,
         trailers: trailers.map(without_http),

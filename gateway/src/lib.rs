@@ -14,6 +14,7 @@ mod gateway;
 mod generation;
 mod grpc_web;
 mod learn;
+mod lingering;
 mod messages;
 mod multipart;
 mod native;

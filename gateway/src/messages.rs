@@ -73,13 +73,18 @@ pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Status> {
     if name == "identity" || name.is_empty() {
         return Ok(None);
     }
-    Coding::of(name).map(Some).ok_or_else(|| unknown_coding(name))
+    Coding::of(name)
+        .map(Some)
+        .ok_or_else(|| unknown_coding(name))
 }
 
 /// Leaves of the codings that the caller takes those that can be looked into on the way back.
 pub(crate) fn restrict_codings(headers: &mut HeaderMap) {
     let lists = headers.get_all(ACCEPT_ENCODING).iter();
-    let names = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim);
+    let names = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim);
     let known: Vec<&str> = names.filter_map(Coding::of).map(Coding::name).collect();
     match known.join(",").parse() {
         Ok(list) if !known.is_empty() => headers.insert(ACCEPT_ENCODING, list),
@@ -145,7 +150,9 @@ impl EachMessage {
         let message = match (flags, self.coding) {
             (0, _) => sent,
             (COMPRESSED, Some(coding)) => self.decompress(coding, &sent)?,
-            (COMPRESSED, None) => return Err(self.malformed("is compressed, and no coding is named")),
+            (COMPRESSED, None) => {
+                return Err(self.malformed("is compressed, and no coding is named"));
+            }
             _ => return Err(self.malformed("has flags that do not exist")),
         };
         match &self.work {
@@ -157,7 +164,9 @@ impl EachMessage {
                 let mut frame = call::begin_frame();
                 // A message without any bytes is the empty one, also for clients that write JSON.
                 let text: &[u8] = if message.is_empty() { b"{}" } else { &message };
-                of.message()?.read_json(text, &mut frame).map_err(Failure::from)
+                of.message()?
+                    .read_json(text, &mut frame)
+                    .map_err(Failure::from)
                     .map_err(|failure| failure.status)?;
                 if let Some(validator) = validator {
                     check(validator, &frame[FRAME_HEADER_BYTES..])?;
@@ -166,7 +175,9 @@ impl EachMessage {
             }
             Work::WriteJson(of, levels) => {
                 let mut frame = call::begin_frame();
-                of.message()?.write_json(&message, &mut frame).map_err(Failure::from)
+                of.message()?
+                    .write_json(&message, &mut frame)
+                    .map_err(Failure::from)
                     .map_err(|failure| failure.status)?;
                 match self.coding.filter(|_| flags == COMPRESSED) {
                     None => call::end_frame(frame),

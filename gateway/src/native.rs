@@ -123,7 +123,10 @@ impl Looks {
             // Only what a descriptor describes can be written in JSON.
             return match codec {
                 Codec::Json => Err(unknown_codec()),
-                _ => Ok(Self { request: None, response: None }),
+                _ => Ok(Self {
+                    request: None,
+                    response: None,
+                }),
             };
         };
         let validator = catalog.schema.validator(method.input());
@@ -135,7 +138,10 @@ impl Looks {
         Ok(match codec {
             Codec::Json => Self {
                 request: Some(Work::ReadJson(of(method.input()), validator)),
-                response: Some(Work::WriteJson(of(method.output()), gateway.edge().levels())),
+                response: Some(Work::WriteJson(
+                    of(method.output()),
+                    gateway.edge().levels(),
+                )),
             },
             _ => Self {
                 request: validator.map(Work::Check),
@@ -167,7 +173,13 @@ impl Looks {
         edge::strip_hop_by_hop(headers);
         // The client writes its own time-out; this one would end a call before the grace of a torn request. A length is not
         // gRPC's, and a server that returns metadata would return it.
-        for name in [HOST.as_str(), GRPC_TIMEOUT, CONTENT_LENGTH.as_str(), edge::CONNECT_TIMEOUT, CONNECT_VERSION] {
+        for name in [
+            HOST.as_str(),
+            GRPC_TIMEOUT,
+            CONTENT_LENGTH.as_str(),
+            edge::CONNECT_TIMEOUT,
+            CONNECT_VERSION,
+        ] {
             headers.remove(name);
         }
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -188,9 +200,8 @@ impl Looks {
             return Ok((response, max_bytes));
         };
         let coding = messages::coding(response.headers())?;
-        let mut response = response.map(|body| {
-            EachMessage::of(body, work, coding, max_bytes, Refused::default())
-        });
+        let mut response =
+            response.map(|body| EachMessage::of(body, work, coding, max_bytes, Refused::default()));
         let json = HeaderValue::from_static("application/grpc+json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         // Their size was bounded where it was the upstream's; text is longer.

@@ -96,7 +96,6 @@ impl Codec {
             Some(name) => Some(Self::of(name)),
         }
     }
-
 }
 
 /// Whether a method with this plan takes a call with one message on both sides.

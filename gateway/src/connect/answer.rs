@@ -1,8 +1,8 @@
 //! The response of a unary call, read as a whole: Connect says how a call ended before it says anything else.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use tonic::body::Body;
 use tonic::{Code, Status};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::Response;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use serde::Serialize;
 use tonic::body::Body;
@@ -62,7 +62,8 @@ pub(super) fn from_grpc(
         Codec::Json => "application/connect+json",
         _ => "application/connect+proto",
     };
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    head.headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     let body = Enveloped {
         inner,
         trailers,
@@ -116,7 +117,10 @@ fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
     };
     for (name, value) in &metadata::trailing(trailers) {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        end.metadata.entry(name.to_string()).or_default().push(value);
+        end.metadata
+            .entry(name.to_string())
+            .or_default()
+            .push(value);
     }
     let mut frame = call::begin_frame();
     frame[0] = END_STREAM;

@@ -41,7 +41,9 @@ struct Detail {
 impl Error {
     pub(super) fn of(status: &Status, schema: &Schema) -> Self {
         // Bytes that are no Status cost the details, never the error itself.
-        let details = pb::Status::decode(status.details()).unwrap_or_default().details;
+        let details = pb::Status::decode(status.details())
+            .unwrap_or_default()
+            .details;
         Self {
             code: code_name(status.code()),
             message: status.message().to_owned(),
@@ -75,7 +77,9 @@ pub(super) fn respond(mut failure: Failure, schema: &Schema) -> Response<Body> {
     let json = serde_json::to_vec(&Error::of(&failure.status, schema)).unwrap_or_default();
     let mut response = failure.respond(json);
     if let Some(codings) = metadata.get(messages::ACCEPT_ENCODING) {
-        response.headers_mut().insert(ACCEPT_ENCODING, codings.clone());
+        response
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, codings.clone());
     }
     response
 }

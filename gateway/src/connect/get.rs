@@ -48,14 +48,19 @@ pub(super) fn parse(query: &str) -> Result<Asked, Failure> {
         Some(b"json") => Codec::Json,
         _ => return Err(bad_parameter("encoding", "`proto` or `json`")),
     };
-    let message = message.ok_or_else(|| bad_parameter("message", "a message, which may be empty"))?;
+    let message =
+        message.ok_or_else(|| bad_parameter("message", "a message, which may be empty"))?;
     let message = match base64.as_deref() {
         None | Some(b"0" | b"") => message,
-        Some(b"1") => BASE64.decode(message).map_err(|_| bad_parameter("message", "base64url"))?,
+        Some(b"1") => BASE64
+            .decode(message)
+            .map_err(|_| bad_parameter("message", "base64url"))?,
         Some(_) => return Err(bad_parameter("base64", "`1`")),
     };
     let compression = compression.filter(|name| !matches!(&**name, b"" | b"identity"));
-    let compression = compression.map(|name| HeaderValue::from_bytes(&name)).transpose();
+    let compression = compression
+        .map(|name| HeaderValue::from_bytes(&name))
+        .transpose();
     Ok(Asked {
         codec,
         message: message.into(),
@@ -81,14 +86,39 @@ mod tests {
         for (query, codec, message, compression) in [
             ("encoding=json&message=%7B%7D", Codec::Json, "{}", None),
             ("connect=v1&message=&encoding=proto", Codec::Proto, "", None),
-            ("encoding=json&message=a+b%2Bc&x=y", Codec::Json, "a b+c", None),
-            ("encoding=proto&base64=1&message=_-8&compression=gzip", Codec::Proto, "", Some("gzip")),
-            ("encoding=proto&base64=1&message=YWI%3D&compression=identity", Codec::Proto, "ab", None),
+            (
+                "encoding=json&message=a+b%2Bc&x=y",
+                Codec::Json,
+                "a b+c",
+                None,
+            ),
+            (
+                "encoding=proto&base64=1&message=_-8&compression=gzip",
+                Codec::Proto,
+                "",
+                Some("gzip"),
+            ),
+            (
+                "encoding=proto&base64=1&message=YWI%3D&compression=identity",
+                Codec::Proto,
+                "ab",
+                None,
+            ),
         ] {
             let asked = parse(query).unwrap();
-            let expected: &[u8] = if query.contains("_-8") { &[0xff, 0xef] } else { message.as_bytes() };
+            let expected: &[u8] = if query.contains("_-8") {
+                &[0xff, 0xef]
+            } else {
+                message.as_bytes()
+            };
             assert_eq!((asked.codec, &*asked.message), (codec, expected), "{query}");
-            assert_eq!(asked.compression.as_ref().map(|value| value.to_str().unwrap()), compression);
+            assert_eq!(
+                asked
+                    .compression
+                    .as_ref()
+                    .map(|value| value.to_str().unwrap()),
+                compression
+            );
         }
     }
 

@@ -47,7 +47,9 @@ impl Decoded {
             let end = left.iter().position(|byte| *byte == b'=');
             let end = end.map_or(left.len(), |padding| (padding / QUAD + 1) * QUAD);
             let (piece, behind) = left.split_at(end.min(left.len()));
-            STANDARD.decode_vec(piece, &mut bytes).map_err(|_| malformed())?;
+            STANDARD
+                .decode_vec(piece, &mut bytes)
+                .map_err(|_| malformed())?;
             left = behind;
         }
         Ok(bytes.into())
@@ -114,9 +116,9 @@ impl http_body::Body for Encoded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = ready!(Pin::new(&mut self.0).poll_frame(context));
-        Poll::Ready(polled.map(|frame| {
-            Ok(frame?.map_data(|data| Bytes::from(STANDARD.encode(data))))
-        }))
+        Poll::Ready(
+            polled.map(|frame| Ok(frame?.map_data(|data| Bytes::from(STANDARD.encode(data))))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {
@@ -149,7 +151,11 @@ mod tests {
             ("YQ==YQ==YWJjYWJj", "aaabcabc"),
         ] {
             for size in 1..=text.len().max(1) {
-                assert_eq!(decode(text, size).await.unwrap(), expected.as_bytes(), "{text} {size}");
+                assert_eq!(
+                    decode(text, size).await.unwrap(),
+                    expected.as_bytes(),
+                    "{text} {size}"
+                );
             }
         }
         for text in ["YQ", "YWJjY", "Y===", "Y!Jj", "=YWJ"] {

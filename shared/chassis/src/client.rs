@@ -200,7 +200,10 @@ impl Service<Request<Body>> for Upstream {
         let span = client_span(&request, &self.shared.settings.name);
         let grace = request.extensions().get::<Grace>().map(|grace| grace.0);
         let given_up = deadline.map(|deadline| deadline + grace.unwrap_or_default());
-        let call = self.clone().send(request, deadline, given_up).instrument(span);
+        let call = self
+            .clone()
+            .send(request, deadline, given_up)
+            .instrument(span);
         match given_up {
             None => call.boxed(),
             Some(given_up) => async move {

@@ -130,7 +130,9 @@ async fn run(
     }
     suite.arg("--").arg(program()?);
     suite.args(["conformance", "connect-under-test"]);
-    suite.args(["--upstream", &upstream, "--descriptors"]).arg(descriptors);
+    suite
+        .args(["--upstream", &upstream, "--descriptors"])
+        .arg(descriptors);
     suite.stdin(Stdio::null()).kill_on_drop(true);
     let output = suite.output().await.context("cannot start the suite")?;
     step.done();
@@ -138,7 +140,11 @@ async fn run(
     let complained = String::from_utf8_lossy(&output.stderr);
     let failed = !output.status.success() && !said.contains("Total cases:");
     if failed {
-        bail!("the suite ended ({}):\n{}", output.status, complained.trim());
+        bail!(
+            "the suite ended ({}):\n{}",
+            output.status,
+            complained.trim()
+        );
     }
     Ok(said)
 }

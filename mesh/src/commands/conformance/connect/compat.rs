@@ -64,7 +64,10 @@ pub(super) async fn read<M: Message + Default>(from: &mut (impl AsyncRead + Unpi
     Ok(M::decode(&*message)?)
 }
 
-pub(super) async fn write(message: &impl Message, to: &mut (impl AsyncWrite + Unpin)) -> Result<()> {
+pub(super) async fn write(
+    message: &impl Message,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> Result<()> {
     let message = message.encode_to_vec();
     to.write_u32(u32::try_from(message.len())?).await?;
     to.write_all(&message).await?;

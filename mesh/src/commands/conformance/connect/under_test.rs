@@ -91,7 +91,10 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let answer = ServerCompatResponse {
         host: address.ip().to_string(),
         port: address.port().into(),
-        pem_cert: asked.server_creds.map(|creds| creds.cert).unwrap_or_default(),
+        pem_cert: asked
+            .server_creds
+            .map(|creds| creds.cert)
+            .unwrap_or_default(),
     };
     compat::write(&answer, &mut tokio::io::stdout()).await?;
     until_stopped(&mut gateway, log).await
@@ -116,7 +119,11 @@ async fn ready(log: &mut Lines<BufReader<ChildStderr>>) -> Result<SocketAddr> {
     let (mut address, mut learned) = (None, false);
     let mut said = Vec::new();
     while let Some(line) = log.next_line().await? {
-        if let Ok(Line { message, address: at }) = serde_json::from_str(&line) {
+        if let Ok(Line {
+            message,
+            address: at,
+        }) = serde_json::from_str(&line)
+        {
             address = address.or(at.filter(|_| message == "listening"));
             learned |= message == "upstream learned";
         }
@@ -125,7 +132,10 @@ async fn ready(log: &mut Lines<BufReader<ChildStderr>>) -> Result<SocketAddr> {
         }
         said.push(line);
     }
-    bail!("the gateway ended before it was ready:\n{}", said.join("\n"))
+    bail!(
+        "the gateway ended before it was ready:\n{}",
+        said.join("\n")
+    )
 }
 
 fn write_config(args: &Args, asked: &ServerCompatRequest, dir: &Path) -> Result<PathBuf> {
