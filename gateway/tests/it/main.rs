@@ -7,10 +7,12 @@
 
 mod compression;
 mod conditional;
+mod connect;
 mod cors;
 mod deadlines;
 mod dialects;
 mod foreign;
+mod grpc_web;
 mod learning;
 mod metadata;
 mod native;
