@@ -51,7 +51,7 @@ pub(crate) async fn unary(
         let (head, body) = request.into_parts();
         check_version(&head.headers)?;
         let deadline = gateway.edge().deadline(&head.headers)?;
-        let message = call::within(deadline, read(body, gateway.config().max_body_bytes)).await?;
+        let message = call::within(deadline, read(body, gateway.max_request_bytes())).await?;
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, codec, deadline, request, message).await
     };
@@ -73,7 +73,7 @@ pub(crate) async fn get(
     let answered = async {
         let (mut head, _) = request.into_parts();
         let asked = get::parse(head.uri.query().unwrap_or_default())?;
-        let max_bytes = gateway.config().max_body_bytes;
+        let max_bytes = gateway.max_request_bytes();
         if asked.message.len() > max_bytes {
             return Err(too_large(asked.message.len(), max_bytes).into());
         }

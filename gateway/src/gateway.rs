@@ -119,6 +119,11 @@ impl Gateway {
         }
     }
 
+    /// The largest message of a request, in bytes.
+    pub(crate) fn max_request_bytes(&self) -> usize {
+        self.config().max_body_bytes.min(self.max_message_bytes())
+    }
+
     pub(crate) fn max_message_bytes(&self) -> usize {
         self.shared.max_message_bytes
     }

@@ -23,6 +23,8 @@ use crate::messages::{self, EachMessage, Type, Work};
 use crate::protocol::{CONNECT_VERSION, Codec};
 use crate::{arriving, call, edge, stream};
 
+const JSON: HeaderValue = HeaderValue::from_static("application/grpc+json");
+
 /// Answers a request whose content type is gRPC's; a failure is a response without messages ("Trailers-Only").
 pub(crate) async fn serve(
     gateway: &Gateway,
@@ -34,7 +36,12 @@ pub(crate) async fn serve(
         Ok(deadline) => forward(gateway, catalog, codec, deadline, request).await,
         Err(failure) => Err(failure),
     };
-    answered.unwrap_or_else(|failure| trailers_only(gateway, failure.status))
+    let mut response = answered.unwrap_or_else(|failure| trailers_only(gateway, failure.status));
+    if codec == Codec::Json {
+        // A client of JSON takes nothing else, not even for an error.
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+    }
+    response
 }
 
 /// A failure in the form of gRPC.
@@ -79,7 +86,7 @@ pub(crate) async fn forward(
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
     let mut looks = Looks::of(gateway, catalog, method, codec)?;
-    let (mut request, refused) = looks.take_request(request, gateway.config().max_body_bytes)?;
+    let (mut request, refused) = looks.take_request(request, gateway.max_request_bytes())?;
     request.extensions_mut().insert(safety);
     let upstream = gateway.directory().upstream(owner).clone();
     let sent = if requests_stream {
@@ -200,10 +207,8 @@ impl Looks {
             return Ok((response, max_bytes));
         };
         let coding = messages::coding(response.headers())?;
-        let mut response =
+        let response =
             response.map(|body| EachMessage::of(body, work, coding, max_bytes, Refused::default()));
-        let json = HeaderValue::from_static("application/grpc+json");
-        response.headers_mut().insert(CONTENT_TYPE, json);
         // Their size was bounded where it was the upstream's; text is longer.
         Ok((response, usize::MAX))
     }

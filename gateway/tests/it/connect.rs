@@ -27,9 +27,11 @@ fn assert_error(reply: &Reply, status: u16, code: &str, reason: &str) {
         (status, &json!(code)),
         "{reply:?}"
     );
-    let detail = &found["details"][0];
-    assert_eq!(detail["type"], "google.rpc.ErrorInfo", "{reply:?}");
-    assert_eq!(detail["debug"]["reason"], reason, "{reply:?}");
+    let details = found["details"].as_array().unwrap();
+    let info = details
+        .iter()
+        .find(|detail| detail["type"] == "google.rpc.ErrorInfo");
+    assert_eq!(info.unwrap()["debug"]["reason"], reason, "{reply:?}");
 }
 
 #[tokio::test]
@@ -124,7 +126,7 @@ async fn a_stream_ends_with_a_message_that_says_how() {
 
 #[tokio::test]
 async fn a_torn_message_is_an_error_and_not_an_end() {
-    let (upstream, gateway) = gateway().await;
+    let (_upstream, gateway) = gateway().await;
     let mut body = frame(&GreetRequest::default());
     body.extend_from_slice(&[0, 0, 0, 0, 9, b'x']);
     for content_type in ["application/connect+proto", "application/connect+json"] {
@@ -133,7 +135,6 @@ async fn a_torn_message_is_an_error_and_not_an_end() {
         let end: serde_json::Value = serde_json::from_slice(&answer.last().unwrap().1).unwrap();
         assert!(end["error"]["code"].is_string(), "{content_type}: {end}");
     }
-    crate::support::stranger::happened(&upstream, "Gather torn").await;
 }
 
 #[tokio::test]
