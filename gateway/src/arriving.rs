@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chassis::client::Upstream;
+use chassis::client::{Grace, Upstream};
 use chassis::error::Fault;
 use http::{Request, Response};
 use http_body::Frame;
@@ -50,7 +50,9 @@ pub(crate) async fn send(
         })
     });
     // The client in `call` enforces a deadline by dropping the call; it is left to it only where breaking the body did not help.
-    let call = call::send(upstream, request, deadline.map(|deadline| deadline + GRACE));
+    let mut request = request;
+    request.extensions_mut().insert(Grace(GRACE));
+    let call = call::send(upstream, request, deadline);
     let call = tokio::spawn(outlive(call, gone.clone()).in_current_span());
     let lifeline = Lifeline {
         gone,

@@ -44,18 +44,20 @@ pub(crate) async fn unary(
     codec: Codec,
     request: Request<Body>,
 ) -> Response<Body> {
+    if let Err(failure) = check_shape(catalog, request.uri().path(), true, request.headers()) {
+        return failure.plain();
+    }
     let answered = async {
         let (head, body) = request.into_parts();
         check_version(&head.headers)?;
-        check_shape(catalog, head.uri.path(), true, &head.headers)?;
         let deadline = gateway.edge().deadline(&head.headers)?;
-        let message = call::within(deadline, read(body, gateway.max_message_bytes())).await?;
+        let message = call::within(deadline, read(body, gateway.max_request_bytes())).await?;
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, codec, deadline, request, message).await
     };
     answered
         .await
-        .unwrap_or_else(|failure| error::respond(failure, &catalog.schema))
+        .unwrap_or_else(|failure| refuse(gateway, catalog, failure))
 }
 
 /// Answers a unary call of a method that has no side effects.
@@ -64,15 +66,16 @@ pub(crate) async fn get(
     catalog: &Arc<Catalog>,
     request: Request<Body>,
 ) -> Response<Body> {
+    let method = catalog.schema.method(request.uri().path());
+    if method.is_some_and(|method| !takes_get(method)) {
+        return mismatch(catalog, &request);
+    }
     let answered = async {
         let (mut head, _) = request.into_parts();
-        let method = catalog.schema.method(head.uri.path());
-        if method.is_some_and(|method| !takes_get(method)) {
-            return Err(Failure::method_not_allowed(&Method::GET, "POST"));
-        }
         let asked = get::parse(head.uri.query().unwrap_or_default())?;
-        if asked.message.len() > gateway.max_message_bytes() {
-            return Err(too_large(asked.message.len(), gateway.max_message_bytes()).into());
+        let max_bytes = gateway.max_request_bytes();
+        if asked.message.len() > max_bytes {
+            return Err(too_large(asked.message.len(), max_bytes).into());
         }
         if let Some(coding) = asked.compression {
             head.headers.insert(CONTENT_ENCODING, coding);
@@ -93,7 +96,7 @@ pub(crate) async fn get(
     };
     answered
         .await
-        .unwrap_or_else(|failure| error::respond(failure, &catalog.schema))
+        .unwrap_or_else(|failure| refuse(gateway, catalog, failure))
 }
 
 /// Answers a call with enveloped messages; a failure is the last message of a response that is always 200.
@@ -107,7 +110,7 @@ pub(crate) async fn stream(
         return mismatch(catalog, &request);
     }
     if let Err(failure) = check_shape(catalog, request.uri().path(), false, request.headers()) {
-        return error::respond(failure, &catalog.schema);
+        return failure.plain();
     }
     let answered = async {
         check_version(request.headers())?;
@@ -117,7 +120,7 @@ pub(crate) async fn stream(
     };
     let response = answered
         .await
-        .unwrap_or_else(|failure| native::trailers_only(failure.status));
+        .unwrap_or_else(|failure| native::trailers_only(gateway, failure.status));
     end::from_grpc(response, codec, catalog.clone())
 }
 
@@ -138,6 +141,12 @@ pub(crate) fn mismatch(catalog: &Catalog, request: &Request<Body>) -> Response<B
         };
         unsupported(request.headers(), types)
     };
+    failure.plain()
+}
+
+/// The response to a unary call that the gateway itself refuses.
+fn refuse(gateway: &Gateway, catalog: &Catalog, mut failure: Failure) -> Response<Body> {
+    failure.status = gateway.own_error(failure.status);
     error::respond(failure, &catalog.schema)
 }
 

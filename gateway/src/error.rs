@@ -178,6 +178,15 @@ impl Failure {
         }
     }
 
+    /// The response to what is no call in any protocol: its HTTP status, and a word about it.
+    pub(crate) fn plain(self) -> Response<Body> {
+        let text = self.status.message().to_owned().into_bytes();
+        let mut response = self.respond(text);
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, plain);
+        response
+    }
+
     /// The response of the JSON API to a request with these headers.
     pub(crate) fn into_response(
         self,
@@ -244,6 +253,15 @@ fn is_malformed(status: &Status) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The error without its details, unless they tell which fields are wrong.
+pub(crate) fn without_reason(status: Status) -> Status {
+    if status.get_details_bad_request().is_some() {
+        return status;
+    }
+    let metadata = status.metadata().clone();
+    Status::with_metadata(status.code(), status.message(), metadata)
 }
 
 /// Appends a status as `google.rpc.Status` in JSON.

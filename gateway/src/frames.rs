@@ -38,7 +38,11 @@ pub(crate) struct ResponseFrames {
     has_status: bool,
     cut: Option<Cut>,
     cut_by: Option<Status>,
+    own_error: OwnError,
 }
+
+/// How an error of the gateway's own is shown.
+pub(crate) type OwnError = Box<dyn Fn(Status) -> Status + Send>;
 
 /// Waits for a reason to end a response before the upstream does.
 pub(crate) type Cut = Pin<Box<dyn Future<Output = Status> + Send>>;
@@ -101,6 +105,7 @@ impl ResponseFrames {
         refused: Refused,
         lifeline: Option<Lifeline>,
         cut: Option<Cut>,
+        own_error: OwnError,
     ) -> Response<Body> {
         let has_status = response.headers().contains_key(STATUS);
         response.map(|inner| {
@@ -112,6 +117,7 @@ impl ResponseFrames {
                 cut,
                 cut_by: None,
                 lifeline,
+                own_error,
             })
         })
     }
@@ -130,7 +136,7 @@ impl ResponseFrames {
     fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.lifeline = None;
         self.inner = None;
-        let status = self.refused.get().cloned().unwrap_or(status);
+        let status = (self.own_error)(self.refused.get().cloned().unwrap_or(status));
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(
             status
@@ -283,7 +289,14 @@ mod tests {
             let body = StreamBody::new(tokio_stream::iter(sent.into_iter().map(Ok::<_, Status>)));
             let mut response = Response::new(Body::new(body));
             *response.headers_mut() = head;
-            let wrapped = ResponseFrames::wrap(response, 10, Refused::default(), None, None);
+            let wrapped = ResponseFrames::wrap(
+                response,
+                10,
+                Refused::default(),
+                None,
+                None,
+                Box::new(|status| status),
+            );
             let ended = wrapped.into_body().collect().await.unwrap();
             let status = ended.trailers().map(|trailers| &trailers[STATUS]);
             assert_eq!(status.map(|status| status.to_str().unwrap()), expected);

@@ -10,6 +10,7 @@ use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
 use tracing::Span;
 use transcoder::Match;
@@ -21,7 +22,7 @@ use crate::edge::Edge;
 use crate::forwarded::Trust;
 use crate::grpc_web::Encoding;
 use crate::protocol::Protocol;
-use crate::{connect, grpc_web, native, rest, status, websocket};
+use crate::{connect, error, grpc_web, lingering, native, rest, status, websocket};
 
 /// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
@@ -67,7 +68,7 @@ impl Gateway {
         self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let mut request = request.map(Body::new);
+        let mut request = lingering::linger(request.map(Body::new));
         // Who the client is concerns every protocol, and what it says about that itself concerns none.
         self.shared.trust.identify(&mut request);
         // One view of the API for the whole request, whatever is learned meanwhile.
@@ -120,6 +121,19 @@ impl Gateway {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.shared.directory
+    }
+
+    /// An error of the gateway's own, as callers of the RPC protocols see it.
+    pub(crate) fn own_error(&self, status: Status) -> Status {
+        match self.config().errors.reasons {
+            true => status,
+            false => error::without_reason(status),
+        }
+    }
+
+    /// The largest message of a request, in bytes.
+    pub(crate) fn max_request_bytes(&self) -> usize {
+        self.config().max_body_bytes.min(self.max_message_bytes())
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {

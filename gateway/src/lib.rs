@@ -15,6 +15,7 @@ mod gateway;
 mod generation;
 mod grpc_web;
 mod learn;
+mod lingering;
 mod messages;
 mod multipart;
 mod native;

@@ -23,6 +23,8 @@ use crate::messages::{self, EachMessage, Type, Work};
 use crate::protocol::{CONNECT_VERSION, Codec};
 use crate::{arriving, call, edge, stream};
 
+const JSON: HeaderValue = HeaderValue::from_static("application/grpc+json");
+
 /// Answers a request whose content type is gRPC's; a failure is a response without messages ("Trailers-Only").
 pub(crate) async fn serve(
     gateway: &Gateway,
@@ -34,12 +36,17 @@ pub(crate) async fn serve(
         Ok(deadline) => forward(gateway, catalog, codec, deadline, request).await,
         Err(failure) => Err(failure),
     };
-    answered.unwrap_or_else(|failure| trailers_only(failure.status))
+    let mut response = answered.unwrap_or_else(|failure| trailers_only(gateway, failure.status));
+    if codec == Codec::Json {
+        // A client of JSON takes nothing else, not even for an error.
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+    }
+    response
 }
 
 /// A failure in the form of gRPC.
-pub(crate) fn trailers_only(status: Status) -> Response<Body> {
-    status.into_http()
+pub(crate) fn trailers_only(gateway: &Gateway, status: Status) -> Response<Body> {
+    gateway.own_error(status).into_http()
 }
 
 /// Forwards a request that has the form of gRPC, and returns a response of the same form that always ends in a status.
@@ -79,7 +86,7 @@ pub(crate) async fn forward(
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
     let mut looks = Looks::of(gateway, catalog, method, codec)?;
-    let (mut request, refused) = looks.take_request(request, gateway.max_message_bytes())?;
+    let (mut request, refused) = looks.take_request(request, gateway.max_request_bytes())?;
     request.extensions_mut().insert(safety);
     let upstream = gateway.directory().upstream(owner).clone();
     let sent = if requests_stream {
@@ -99,8 +106,10 @@ pub(crate) async fn forward(
     });
     let max_bytes = gateway.max_message_bytes();
     let (response, max_bytes) = looks.on_response(response, max_bytes)?;
+    let shown = gateway.clone();
+    let own_error = Box::new(move |status| shown.own_error(status));
     Ok(ResponseFrames::wrap(
-        response, max_bytes, refused, lifeline, cut,
+        response, max_bytes, refused, lifeline, cut, own_error,
     ))
 }
 
@@ -198,10 +207,8 @@ impl Looks {
             return Ok((response, max_bytes));
         };
         let coding = messages::coding(response.headers())?;
-        let mut response =
+        let response =
             response.map(|body| EachMessage::of(body, work, coding, max_bytes, Refused::default()));
-        let json = HeaderValue::from_static("application/grpc+json");
-        response.headers_mut().insert(CONTENT_TYPE, json);
         // Their size was bounded where it was the upstream's; text is longer.
         Ok((response, usize::MAX))
     }

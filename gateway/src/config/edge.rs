@@ -23,6 +23,8 @@ pub struct ConditionalSettings {
 pub struct ErrorSettings {
     /// Whether callers see `google.rpc.DebugInfo`, the stack traces of upstreams.
     pub debug_info: bool,
+    /// Whether errors of the gateway's own carry their stable reason in the protocols of gRPC and Connect too.
+    pub reasons: bool,
 }
 
 impl DeadlineSettings {

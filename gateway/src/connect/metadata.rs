@@ -1,6 +1,6 @@
 //! Metadata of a response: which headers of gRPC are the caller's, and under which names.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName};
 
 use super::{STREAM_ACCEPT_ENCODING, STREAM_ENCODING, messages, rename};
 use crate::edge;
@@ -60,6 +60,7 @@ fn clean(headers: &mut HeaderMap) {
     for name in STATUS {
         headers.remove(name);
     }
+    headers.remove(DATE);
     headers.remove(CONTENT_TYPE);
     headers.remove(CONTENT_LENGTH);
 }

@@ -7,6 +7,7 @@
 
 mod compression;
 mod conditional;
+mod connect;
 mod cors;
 mod deadlines;
 mod dialects;
@@ -14,6 +15,7 @@ mod drain;
 mod faults;
 mod foreign;
 mod forwarded;
+mod grpc_web;
 mod learning;
 mod metadata;
 mod native;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -160,6 +161,7 @@ impl Upstream {
         self,
         request: Request<Body>,
         deadline: Option<Instant>,
+        given_up: Option<Instant>,
     ) -> Result<Response<Body>, Status> {
         let shared = &*self.shared;
         let permit = shared.breaker.enter().await?;
@@ -186,9 +188,14 @@ impl Upstream {
         };
         let answer = call.run(payload).await?;
         let span = Span::current();
-        Ok(Reply::of(answer, deadline, cluster.clone(), span, permit))
+        Ok(Reply::of(answer, given_up, cluster.clone(), span, permit))
     }
 }
+
+/// Extension of a request: how long its call may outlive its deadline, of which the peer is told all the same. For callers who
+/// have a better way to end a call at its deadline than to drop it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grace(pub Duration);
 
 impl Service<Request<Body>> for Upstream {
     type Response = Response<Body>;
@@ -206,14 +213,19 @@ impl Service<Request<Body>> for Upstream {
             Err(fault) => return std::future::ready(Err(fault.into())).boxed(),
         };
         let span = client_span(&request, &self.shared.settings.name);
-        let call = self.clone().send(request, deadline).instrument(span);
-        match deadline {
+        let grace = request.extensions().get::<Grace>().map(|grace| grace.0);
+        let given_up = deadline.map(|deadline| deadline + grace.unwrap_or_default());
+        let call = self
+            .clone()
+            .send(request, deadline, given_up)
+            .instrument(span);
+        match given_up {
             None => call.boxed(),
-            Some(deadline) => async move {
+            Some(given_up) => async move {
                 // Also here, because the peer may be the one that hangs.
-                match tokio::time::timeout_at(deadline, call).await {
+                match tokio::time::timeout_at(given_up, call).await {
                     // The peer watches the same deadline, and some call its end CANCELLED.
-                    Ok(outcome) if Instant::now() < deadline => outcome,
+                    Ok(outcome) if Instant::now() < given_up => outcome,
                     _ => Err(Fault::deadline_exceeded().into()),
                 }
             }

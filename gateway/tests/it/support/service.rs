@@ -307,12 +307,15 @@ impl ClientStreamingService<StoreRequest> for Store {
     fn call(&mut self, request: Request<Streaming<StoreRequest>>) -> Self::Future {
         let observed = self.0.observed.clone();
         async move {
+            // Also noted where the server drops the call, at its deadline.
+            let mut ending = Chatting {
+                observed: observed.clone(),
+                end: "Store torn",
+            };
             let outcome = store(&observed, request.into_inner()).await;
-            observed.note(if outcome.is_ok() {
-                "Store complete"
-            } else {
-                "Store torn"
-            });
+            if outcome.is_ok() {
+                ending.end = "Store complete";
+            }
             outcome.map(Response::new)
         }
         .boxed()
@@ -393,7 +396,7 @@ impl StreamingService<GreetRequest> for Chat {
     }
 }
 
-/// Notes how a chat has ended.
+/// Notes how a stream of requests has ended.
 struct Chatting {
     observed: Arc<Observed>,
     end: &'static str,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 use super::super::super::up::asked_to_stop;
 use super::compat::{self, ServerCompatRequest, ServerCompatResponse};
@@ -36,10 +36,15 @@ struct Config<'a> {
     log: &'a str,
     log_format: &'a str,
     upstreams: [&'a str; 1],
-    max_message_bytes: u32,
     max_body_bytes: u32,
+    errors: Errors,
     schema: Schema<'a>,
     tls: Option<Tls>,
+}
+
+#[derive(Debug, Serialize)]
+struct Errors {
+    reasons: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,11 +65,6 @@ struct Tls {
 /// One line of the gateway's log, as much of it as matters.
 #[derive(Debug, Deserialize)]
 struct Line {
-    fields: Fields,
-}
-
-#[derive(Debug, Deserialize)]
-struct Fields {
     message: String,
     address: Option<SocketAddr>,
 }
@@ -78,11 +78,12 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
         .arg("--config")
         .arg(config)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .context("cannot start the gateway")?;
-    let output = gateway.stdout.take().context("no output")?;
+    let output = gateway.stderr.take().context("no output")?;
     let mut log = BufReader::new(output).lines();
     let address = tokio::time::timeout(PATIENCE, ready(&mut log))
         .await
@@ -100,7 +101,7 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
 }
 
 /// Reads the log on, so that the gateway never waits for its reader.
-async fn until_stopped(gateway: &mut Child, mut log: Lines<BufReader<ChildStdout>>) -> Result<()> {
+async fn until_stopped(gateway: &mut Child, mut log: Lines<BufReader<ChildStderr>>) -> Result<()> {
     let drained = async {
         while let Ok(Some(line)) = log.next_line().await {
             eprintln!("{line}");
@@ -114,13 +115,17 @@ async fn until_stopped(gateway: &mut Child, mut log: Lines<BufReader<ChildStdout
     }
 }
 
-async fn ready(log: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAddr> {
+async fn ready(log: &mut Lines<BufReader<ChildStderr>>) -> Result<SocketAddr> {
     let (mut address, mut learned) = (None, false);
     let mut said = Vec::new();
     while let Some(line) = log.next_line().await? {
-        if let Ok(Line { fields }) = serde_json::from_str(&line) {
-            address = address.or(fields.address.filter(|_| fields.message == "listening"));
-            learned |= fields.message == "upstream learned";
+        if let Ok(Line {
+            message,
+            address: at,
+        }) = serde_json::from_str(&line)
+        {
+            address = address.or(at.filter(|_| message == "listening"));
+            learned |= message == "upstream learned";
         }
         if let (Some(address), true) = (address, learned) {
             return Ok(address);
@@ -158,8 +163,9 @@ fn write_config(args: &Args, asked: &ServerCompatRequest, dir: &Path) -> Result<
         log: "info",
         log_format: "json",
         upstreams: [&args.upstream],
-        max_message_bytes: asked.message_receive_limit,
         max_body_bytes: asked.message_receive_limit,
+        // The suite compares details, and expects none but those of its own service.
+        errors: Errors { reasons: false },
         schema: Schema {
             descriptors: [&args.descriptors],
             reflection: false,
