@@ -203,6 +203,7 @@ fn client_span(request: &Request<Body>, url: &str) -> Span {
         otel.name = name,
         otel.kind = "client",
         otel.status_code = tracing::field::Empty,
+        error.r#type = tracing::field::Empty,
         rpc.system.name = "grpc",
         rpc.method = name,
         rpc.response.status_code = tracing::field::Empty,
