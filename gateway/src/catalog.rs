@@ -9,6 +9,7 @@ use tonic::service::Routes;
 use transcoder::{Options, Schema};
 
 use crate::learn::reflection::{Learned, qualified};
+use crate::openapi::Documents;
 
 /// Field `file` of `google.protobuf.FileDescriptorSet`.
 const FILE: u32 = 1;
@@ -30,6 +31,8 @@ pub(crate) struct Catalog {
     owners: HashMap<String, usize>,
     /// Both versions of server reflection over all that the upstreams serve.
     pub(crate) reflection: Routes,
+    /// The API as OpenAPI describes it.
+    pub(crate) documents: Documents,
     /// Whether every configured upstream has been learned.
     pub(crate) complete: bool,
 }
@@ -174,6 +177,7 @@ impl Catalog {
                 .map(|(service, index)| (service.clone(), *index))
                 .collect(),
             reflection: reflection(merged, &set)?,
+            documents: Documents::new(set, merged.services().map(str::to_owned).collect()),
             complete,
         })
     }

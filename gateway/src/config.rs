@@ -1,6 +1,7 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
 mod choices;
+mod openapi;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use chassis::config::ConfigError;
 use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use openapi::OpenApiSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -45,6 +47,8 @@ pub struct Config {
     pub strict_names: bool,
     /// What becomes of a path that would match without the slash at its end.
     pub trailing_slash: TrailingSlash,
+    /// How the API describes itself.
+    pub openapi: OpenApiSettings,
 }
 
 impl Config {

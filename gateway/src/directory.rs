@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chassis::client::Upstream;
+use chassis::metrics::Metrics;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 use transcoder::Options;
@@ -16,6 +17,7 @@ pub(crate) struct Directory {
     urls: Vec<String>,
     upstreams: Vec<Upstream>,
     options: Options,
+    metrics: Metrics,
     catalog: ArcSwap<Catalog>,
     /// By index of the upstream. Held over a whole merge: two upstreams learned at once must not overwrite each other's catalog.
     entries: Mutex<Vec<Entry>>,
@@ -32,6 +34,7 @@ impl Directory {
     pub(crate) fn new(
         upstreams: Vec<(String, Upstream)>,
         options: Options,
+        metrics: Metrics,
     ) -> Result<Self, Refusal> {
         let (urls, upstreams): (Vec<_>, Vec<_>) = upstreams.into_iter().unzip();
         Ok(Self {
@@ -40,6 +43,7 @@ impl Directory {
             urls,
             upstreams,
             options,
+            metrics,
         })
     }
 
@@ -49,6 +53,11 @@ impl Directory {
 
     pub(crate) fn upstream(&self, index: usize) -> &Upstream {
         &self.upstreams[index]
+    }
+
+    /// Where an upstream is, as it is configured.
+    pub(crate) fn url(&self, index: usize) -> &str {
+        &self.urls[index]
     }
 
     /// Takes over what an upstream reflects, if it differs from what is known and fits the other upstreams.
@@ -67,6 +76,7 @@ impl Directory {
         apis[index] = Some(learned);
         match self.swap(index, &apis) {
             Ok(()) => {
+                self.metrics.schema_offered(true);
                 entries[index] = Entry {
                     learned: apis.swap_remove(index),
                     problem: None,
@@ -75,6 +85,7 @@ impl Directory {
             Err(refusal) => {
                 let problem = refusal.to_string();
                 if entries[index].problem.as_ref() != Some(&problem) {
+                    self.metrics.schema_offered(false);
                     error!(
                         upstream = self.urls[index],
                         problem, "api of upstream refused"

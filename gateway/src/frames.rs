@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chassis::error::Fault;
+use chassis::observe::{self, Observed};
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use tonic::body::Body;
@@ -24,6 +25,7 @@ pub(crate) struct BoundedFrames {
     inner: Body,
     lengths: Lengths,
     refused: Refused,
+    observed: Observed,
 }
 
 /// A response body on its way to the caller, which always ends in trailers: those of the upstream, or the gateway's own.
@@ -36,6 +38,7 @@ pub(crate) struct ResponseFrames {
     cut: Option<Cut>,
     cut_by: Option<Status>,
     _lifeline: Option<Lifeline>,
+    observed: Observed,
 }
 
 /// Waits for a reason to end a response before the upstream does.
@@ -47,6 +50,8 @@ struct Lengths {
     header: [u8; FRAME_HEADER_BYTES],
     header_filled: usize,
     message_left: usize,
+    /// Messages that have begun since they were last counted.
+    begun: u64,
 }
 
 // === impl BoundedFrames ===
@@ -58,6 +63,7 @@ impl BoundedFrames {
             inner,
             lengths: Lengths::new(max_message_bytes),
             refused: refused.clone(),
+            observed: observe::current(),
         };
         (body, refused)
     }
@@ -78,6 +84,8 @@ impl http_body::Body for BoundedFrames {
             let _ = self.refused.set(status.clone());
             return Poll::Ready(Some(Err(status)));
         }
+        let begun = self.lengths.take_begun();
+        self.observed.request_messages(begun);
         polled
     }
 
@@ -111,6 +119,7 @@ impl ResponseFrames {
                 cut,
                 cut_by: None,
                 _lifeline: lifeline,
+                observed: observe::current(),
             })
         })
     }
@@ -122,6 +131,8 @@ impl ResponseFrames {
             }
             self.has_status = true;
         }
+        let begun = self.lengths.take_begun();
+        self.observed.response_messages(begun);
         Poll::Ready(Some(Ok(frame)))
     }
 
@@ -129,6 +140,7 @@ impl ResponseFrames {
     fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.inner = None;
         let status = self.refused.get().cloned().unwrap_or(status);
+        self.observed.end(crate::stream::why(&status));
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(
             status
@@ -195,7 +207,12 @@ impl Lengths {
             header: [0; FRAME_HEADER_BYTES],
             header_filled: 0,
             message_left: 0,
+            begun: 0,
         }
+    }
+
+    fn take_begun(&mut self) -> u64 {
+        std::mem::take(&mut self.begun)
     }
 
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), Status> {
@@ -234,6 +251,7 @@ impl Lengths {
         }
         self.header_filled = 0;
         self.message_left = length;
+        self.begun += 1;
         Ok(())
     }
 }

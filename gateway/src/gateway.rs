@@ -3,16 +3,17 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use chassis::metrics::Protocol;
+use chassis::observe;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tracing::Span;
 use transcoder::Match;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::{call, native, rest};
+use crate::{call, native, pages, rest};
 
 /// What every request shares; clones are the same gateway.
 #[derive(Clone)]
@@ -50,14 +51,18 @@ impl Gateway {
         self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let request = request.map(Body::new);
+        let request = observe::count_body(request);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
         // 1. Native gRPC says so in its content type, and may use any path.
         if call::is_grpc(request.headers()) {
             return Ok(native::serve(&self, &catalog, request).await);
         }
-        // 2. Everything else is the JSON API.
+        // 2. What the gateway shows of itself has paths of its own.
+        if let Some(page) = pages::find(&self, &request) {
+            return Ok(page.answer(&self, &catalog, request).await);
+        }
+        // 3. Everything else is the JSON API.
         Ok(rest::serve(&self, &catalog, request).await)
     }
 
@@ -78,16 +83,11 @@ impl Gateway {
     }
 }
 
-/// Names the span of the request by what was matched, never by the raw path, of which there are unboundedly many
-/// (OpenTelemetry semantic conventions, HTTP server spans).
-pub(crate) fn name_span(http_method: &http::Method, matched: &Match<'_>) {
-    let route = matched.route().template();
-    let span = Span::current();
-    span.record("otel.name", format!("{http_method} {route}"));
-    span.record("http.route", route);
-    span.record("rpc.system.name", "grpc");
-    span.record(
-        "rpc.method",
-        matched.method().path().trim_start_matches('/'),
-    );
+/// Notes what was matched and who serves it, never the raw path, of which there are unboundedly many (OpenTelemetry semantic
+/// conventions, HTTP server spans).
+pub(crate) fn note_match(matched: &Match<'_>, upstream: &str) {
+    let observed = observe::current();
+    observed.route(matched.route().template());
+    observed.call(matched.method().path(), Protocol::Rest);
+    observed.upstream(upstream);
 }

@@ -7,10 +7,14 @@ mod config;
 mod directory;
 mod edge;
 mod error;
+mod explain;
+mod explorer;
 mod frames;
 mod gateway;
 mod learn;
 mod native;
+mod openapi;
+mod pages;
 mod requests;
 mod rest;
 mod stream;
@@ -27,7 +31,7 @@ use tower::service_fn;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 
-pub use config::{Config, Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use config::{Config, Dialect, EmitDefaults, OpenApiSettings, TrailingSlash, UnknownFields};
 
 /// The documented default of every key of [`Config`], in TOML.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -50,7 +54,8 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
         upstream.map(|upstream| (url.clone(), upstream))
     };
     let upstreams: Result<Vec<_>, _> = config.upstreams.iter().map(connect).collect();
-    let directory = Directory::new(upstreams?, config.transcoding()).context("empty catalog")?;
+    let directory = Directory::new(upstreams?, config.transcoding(), process.metrics().clone())
+        .context("empty catalog")?;
     let directory = Arc::new(directory);
     for index in 0..config.upstreams.len() {
         let watch = learn::watch(directory.clone(), index, config.clone(), process.shutdown());

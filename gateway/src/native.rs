@@ -4,6 +4,8 @@ use std::convert::Infallible;
 
 use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
+use chassis::metrics::Protocol;
+use chassis::observe;
 use http::header::HOST;
 use http::{Request, Response};
 use tokio::time::Instant;
@@ -43,7 +45,13 @@ async fn answer(
     let Some(owner) = catalog.owner(path) else {
         return Err(unknown(catalog, path));
     };
-    let kind = catalog.schema.method(path).map(|method| method.kind());
+    let method = catalog.schema.method(path);
+    let observed = observe::current();
+    if let Some(method) = method {
+        observed.call(method.path(), Protocol::Grpc);
+    }
+    observed.upstream(gateway.directory().url(owner));
+    let kind = method.map(|method| method.kind());
     let requests_stream = matches!(
         kind,
         None | Some(MethodKind::ClientStreaming | MethodKind::BidiStreaming)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use chassis::observe::{self, Observed};
 use http::{Method, Uri};
 use http_body::{Body as _, Frame};
 use tonic::Status;
@@ -45,6 +46,7 @@ struct Encoder {
     content: Content,
     /// What the first message is matched with; `None` behind it.
     first: Option<(Method, Uri)>,
+    observed: Observed,
 }
 
 // === impl Requests ===
@@ -68,6 +70,7 @@ impl Requests {
                     _ => Content::Json,
                 },
                 first: Some((head.method.clone(), head.uri.clone())),
+                observed: observe::current(),
             },
             failed: None,
             is_ended: false,
@@ -151,6 +154,7 @@ impl http_body::Body for Requests {
 impl Encoder {
     /// Appends one message as a frame. Path and query bind to the first one.
     fn put(&mut self, message: &Message<'_>, frames: &mut Vec<u8>) -> Result<(), Failure> {
+        self.observed.request_messages(1);
         let start = call::begin_frame_in(frames);
         let encoded: Result<(), RequestError> = match self.first.take() {
             Some((method, uri)) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chassis::observe;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -14,7 +15,7 @@ use transcoder::{Content, Match, MethodKind, RouteError, SystemParameters};
 use crate::call::{self, Call, Incoming};
 use crate::catalog::Catalog;
 use crate::error::Failure;
-use crate::gateway::{Gateway, name_span};
+use crate::gateway::{Gateway, note_match};
 use crate::requests::Requests;
 use crate::view::{JSON, View};
 use crate::{edge, stream, upload};
@@ -39,7 +40,10 @@ pub(crate) async fn serve(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let answered = answer(gateway, catalog, &head, body).await;
-    let response = answered.unwrap_or_else(|failure| failure.into_response(&catalog.schema));
+    let response = answered.unwrap_or_else(|failure| {
+        observe::current().code(failure.status.code());
+        failure.into_response(&catalog.schema)
+    });
     if head.method == Method::HEAD {
         without_body(response)
     } else {
@@ -56,7 +60,7 @@ async fn answer(
     let deadline = edge::deadline(&head.headers)?;
     let metadata = edge::metadata(&head.headers)?;
     let (matched, owner) = route(catalog, head)?;
-    name_span(&head.method, &matched);
+    note_match(&matched, gateway.directory().url(owner));
     let method = matched.method();
     let call = Call {
         upstream: gateway.directory().upstream(owner).clone(),
@@ -107,7 +111,11 @@ fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize)
 async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
-    exchange.view.respond(&call.unary(frame).await?)
+    let observed = observe::current();
+    observed.request_messages(1);
+    let message = call.unary(frame).await?;
+    observed.response_messages(1);
+    exchange.view.respond(&message)
 }
 
 /// Answers a stream of requests with the upstream's one message.
@@ -200,7 +208,7 @@ pub(crate) fn accept(headers: &HeaderMap) -> String {
 }
 
 /// The response to HEAD has the headers of GET, and no content (RFC 9110 §9.3.2).
-fn without_body(response: Response<Body>) -> Response<Body> {
+pub(crate) fn without_body(response: Response<Body>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {
         head.headers

@@ -5,10 +5,14 @@
     reason = "a helper of a test may panic like the test itself"
 )]
 
+mod access_log;
 mod dialects;
+mod explain;
 mod learning;
+mod metrics;
 mod native;
 mod requests;
+mod seen;
 mod streams;
 mod support;
 mod unary;

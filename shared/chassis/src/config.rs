@@ -169,8 +169,15 @@ impl Layers {
         }
         settings.access_log.validate()?;
         if settings.admin_address().is_err() {
-            let problem = format!("expected host:port or nothing, got `{}`", settings.admin_listen);
-            return Err(ConfigError::new("admin_listen", problem, self.origin("admin_listen")));
+            let problem = format!(
+                "expected host:port or nothing, got `{}`",
+                settings.admin_listen
+            );
+            return Err(ConfigError::new(
+                "admin_listen",
+                problem,
+                self.origin("admin_listen"),
+            ));
         }
         Ok(settings)
     }

@@ -65,6 +65,8 @@ pub enum End {
     UpstreamFailed = 2,
     /// The process stops, and the answer had no end of its own.
     Drain = 3,
+    /// The caller's time had run out.
+    Deadline = 4,
 }
 
 /// What all requests of a server share.
@@ -197,9 +199,13 @@ impl Observed {
         let method = known_method(&record.method);
         record.span.record("http.route", template);
         if !record.span.is_disabled() {
-            record.span.record("otel.name", format!("{method} {template}"));
+            record
+                .span
+                .record("otel.name", format!("{method} {template}"));
         }
-        let _ = record.route.set(record.observer.metrics.route(&method, template));
+        let _ = record
+            .route
+            .set(record.observer.metrics.route(&method, template));
     }
 
     /// The upstream that the call goes to.
@@ -323,6 +329,7 @@ impl Record {
             1 => End::ClientGone,
             2 => End::UpstreamFailed,
             3 => End::Drain,
+            4 => End::Deadline,
             _ => seen,
         }
     }
@@ -339,6 +346,7 @@ impl Record {
             End::ClientGone => Code::Cancelled,
             End::UpstreamFailed => Code::Unknown,
             End::Drain => Code::Unavailable,
+            End::Deadline => Code::DeadlineExceeded,
         })
     }
 

@@ -229,7 +229,10 @@ impl Server {
         let probes = Arc::new(Probes {
             ready: self.ready.clone(),
             draining: process.draining(),
-            metrics: process.settings().metrics.then(|| process.metrics().clone()),
+            metrics: process
+                .settings()
+                .metrics
+                .then(|| process.metrics().clone()),
             has_admin,
         });
         let routes = self.services.routes().prepare();
@@ -247,9 +250,8 @@ impl Server {
         // A panic must answer INTERNAL: it would take other calls of an HTTP/1 connection with it.
         let service = service_fn(move |request| trace::guard(service.clone(), request));
         // The record is around all that can refuse a call: a refusal is counted, logged and traced as well.
-        let service = service_fn(move |request| {
-            observe::enforce(observer.clone(), service.clone(), request)
-        });
+        let service =
+            service_fn(move |request| observe::enforce(observer.clone(), service.clone(), request));
         // Probes come every second from every side: outside of the record, which they would fill.
         let service =
             service_fn(move |request| probes::answer(probes.clone(), service.clone(), request));

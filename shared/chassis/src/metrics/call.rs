@@ -65,8 +65,9 @@ pub struct Call {
     pub(crate) active: Gauge,
     pub(crate) request_bytes: Counter,
     pub(crate) response_bytes: Counter,
-    pub(crate) request_messages: Counter,
-    pub(crate) response_messages: Counter,
+    /// Made when they are first counted: not every process looks at messages.
+    request_messages: OnceLock<Counter>,
+    response_messages: OnceLock<Counter>,
 }
 
 /// What is counted of one route.
@@ -161,12 +162,21 @@ impl Protocol {
 impl Call {
     /// Counts messages that a caller has sent.
     pub fn request_messages(&self, count: u64) {
-        self.request_messages.inc_by(count);
+        let family = &self.families.request_messages;
+        self.add(&self.request_messages, family, count);
     }
 
     /// Counts messages that were sent to a caller.
     pub fn response_messages(&self, count: u64) {
-        self.response_messages.inc_by(count);
+        let family = &self.families.response_messages;
+        self.add(&self.response_messages, family, count);
+    }
+
+    fn add(&self, counter: &OnceLock<Counter>, family: &Family<MethodLabels, Counter>, count: u64) {
+        if count > 0 {
+            let counter = counter.get_or_init(|| family.get_or_create_owned(&self.labels));
+            counter.inc_by(count);
+        }
     }
 
     /// Name of the method, without a slash before it.
@@ -203,7 +213,10 @@ impl Route {
     pub(crate) fn ended(&self, status: StatusCode, duration: Duration) {
         let seconds = duration.as_secs_f64();
         // A poisoned list is whole all the same: nothing is left half done in it.
-        let known = self.durations.read().unwrap_or_else(|list| list.into_inner());
+        let known = self
+            .durations
+            .read()
+            .unwrap_or_else(|list| list.into_inner());
         if let Some((_, histogram)) = known.iter().find(|(known, _)| *known == status) {
             return histogram.observe(seconds);
         }
@@ -214,7 +227,10 @@ impl Route {
             http_response_status_code: status.as_u16(),
         });
         histogram.observe(seconds);
-        let mut known = self.durations.write().unwrap_or_else(|list| list.into_inner());
+        let mut known = self
+            .durations
+            .write()
+            .unwrap_or_else(|list| list.into_inner());
         known.push((status, histogram));
     }
 }
@@ -243,10 +259,10 @@ impl Calls {
         let help = "What callers were sent, framing included and headers not";
         let response_bytes = of.response_bytes.clone();
         registry.register_with_unit("rpc_server_response", help, Unit::Bytes, response_bytes);
-        let help = "Messages of request streams";
+        let help = "Messages that callers sent, where they are told apart";
         let request_messages = of.request_messages.clone();
         registry.register("rpc_server_request_messages", help, request_messages);
-        let help = "Messages of response streams";
+        let help = "Messages that callers were sent, where they are told apart";
         let response_messages = of.response_messages.clone();
         registry.register("rpc_server_response_messages", help, response_messages);
         Self {
@@ -282,8 +298,8 @@ impl Families {
             active: self.active.get_or_create_owned(&labels),
             request_bytes: self.request_bytes.get_or_create_owned(&labels),
             response_bytes: self.response_bytes.get_or_create_owned(&labels),
-            request_messages: self.request_messages.get_or_create_owned(&labels),
-            response_messages: self.response_messages.get_or_create_owned(&labels),
+            request_messages: OnceLock::new(),
+            response_messages: OnceLock::new(),
             labels,
             families: self.clone(),
         }
@@ -295,7 +311,8 @@ impl Families {
 impl Routes {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let family = Family::<_, _, fn() -> Histogram>::new_with_constructor(histogram as _);
-        let help = "Time from the first byte of a request of plain HTTP to the last byte of its answer";
+        let help =
+            "Time from the first byte of a request of plain HTTP to the last byte of its answer";
         let durations = family.clone();
         registry.register_with_unit(
             "http_server_request_duration",

@@ -58,12 +58,36 @@ impl Reading {
     fn gauges(&self) -> impl Iterator<Item = (&'static str, &'static str, f64)> {
         let number = |value: u64| Some(value as f64);
         let gauges = [
-            ("process_start_time_seconds", "Start, since the Unix epoch", Some(self.started_seconds)),
-            ("process_resident_memory_bytes", "Resident memory", number(self.resident_bytes)),
-            ("process_virtual_memory_bytes", "Virtual memory", number(self.virtual_bytes)),
-            ("process_threads", "Threads of the operating system", Some(self.threads as f64)),
-            ("process_open_fds", "Open file descriptors", self.open_fds.and_then(number)),
-            ("process_max_fds", "File descriptors that may be open", self.max_fds.and_then(number)),
+            (
+                "process_start_time_seconds",
+                "Start, since the Unix epoch",
+                Some(self.started_seconds),
+            ),
+            (
+                "process_resident_memory_bytes",
+                "Resident memory",
+                number(self.resident_bytes),
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Virtual memory",
+                number(self.virtual_bytes),
+            ),
+            (
+                "process_threads",
+                "Threads of the operating system",
+                Some(self.threads as f64),
+            ),
+            (
+                "process_open_fds",
+                "Open file descriptors",
+                self.open_fds.and_then(number),
+            ),
+            (
+                "process_max_fds",
+                "File descriptors that may be open",
+                self.max_fds.and_then(number),
+            ),
         ];
         gauges
             .into_iter()

@@ -97,13 +97,22 @@ impl AccessLog {
 
 impl Line {
     fn new<B>(settings: AccessLogSettings, request: &Request<B>) -> Self {
-        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         let connection = request.extensions().get::<TcpConnectInfo>();
         Self {
             settings,
             peer: connection.and_then(TcpConnectInfo::remote_addr),
             path: cut(request.uri().path(), PATH_BYTES).into(),
-            user_agent: cut(header(header::USER_AGENT.as_str()).unwrap_or_default(), USER_AGENT_BYTES).into(),
+            user_agent: cut(
+                header(header::USER_AGENT.as_str()).unwrap_or_default(),
+                USER_AGENT_BYTES,
+            )
+            .into(),
             traceparent: header(telemetry::TRACEPARENT).map(|value| cut(value, 64).into()),
             client: OnceLock::new(),
             upstream: OnceLock::new(),
@@ -129,7 +138,10 @@ impl Line {
         if !is_shown {
             return;
         }
-        let protocol = record.call.get().map_or(record.protocol, |call| call.protocol());
+        let protocol = record
+            .call
+            .get()
+            .map_or(record.protocol, |call| call.protocol());
         tracing::info!(
             target: "access",
             parent: None,
@@ -173,6 +185,7 @@ impl End {
             Self::ClientGone => "client_gone",
             Self::UpstreamFailed => "upstream_failed",
             Self::Drain => "drain",
+            Self::Deadline => "deadline",
         }
     }
 }

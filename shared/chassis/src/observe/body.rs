@@ -126,7 +126,10 @@ impl http_body::Body for Watched {
             Poll::Ready(Some(Ok(frame))) => this.saw(frame),
             Poll::Ready(Some(Err(status))) => {
                 this.observed.code(status.code());
-                this.end = Some(End::UpstreamFailed);
+                this.end = Some(match status.code() {
+                    Code::DeadlineExceeded => End::Deadline,
+                    _ => End::UpstreamFailed,
+                });
             }
             Poll::Ready(None) => this.end = Some(End::Complete),
             Poll::Pending => {}
@@ -163,6 +166,8 @@ fn note_code(record: &Record, headers: &HeaderMap) {
     if let Some(code) = headers.get(GRPC_STATUS) {
         let code = Code::from_bytes(code.as_bytes());
         let code = u8::try_from(code as i32).unwrap_or(Code::Unknown as u8);
-        record.code.store(code, std::sync::atomic::Ordering::Relaxed);
+        record
+            .code
+            .store(code, std::sync::atomic::Ordering::Relaxed);
     }
 }

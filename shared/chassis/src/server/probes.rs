@@ -82,6 +82,8 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Respo
     let mut response = Response::new(Body::new(Full::new(body)));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     response
 }

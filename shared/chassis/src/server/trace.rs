@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame};
-use tonic::{Code, Status};
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
 use tracing::Span;
 
