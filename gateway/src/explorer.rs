@@ -50,7 +50,7 @@ const ASSETS: [Asset; 5] = [
 
 /// The page runs our scripts and speaks to us, and that is all: a document that was tampered with can neither load nor send anything
 /// elsewhere.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The file of this name; `None` where there is no such file.

@@ -15,5 +15,6 @@ mod requests;
 mod seen;
 mod streams;
 mod support;
+mod traces;
 mod unary;
 mod uploads;

@@ -203,3 +203,44 @@ impl Binding {
         vec![self.field.clone(), self.value.clone(), self.source.clone()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_told_in_lines() {
+        let told = serde_json::json!({
+            "route": {
+                "method": "GET", "template": "/v1/orders/{id}", "rpc_method": "orders.v1.OrderService/GetOrder",
+                "kind": "unary", "request": "orders.v1.GetOrderRequest", "response": "orders.v1.Order",
+                "body": null, "response_body": null,
+            },
+            "bindings": [{"field": "id", "value": "42", "source": "path"}],
+            "policies": {"upstream": "http://127.0.0.1:1", "max_body_bytes": 10},
+            "others": [{"method": "GET", "template": "/v1/items/{id}", "why": "segment 2 differs"}],
+            "others_left_out": 3,
+        });
+        let answer = Answer::deserialize(told).unwrap();
+        assert_eq!(
+            answer.text(),
+            "✓ GET /v1/orders/{id}\n\
+             \x20 calls              orders.v1.OrderService/GetOrder (unary)\n\
+             \x20 messages           orders.v1.GetOrderRequest → orders.v1.Order\n\
+             \x20 body               is not taken\n\
+             \nfield  value  from\nid     42     path\n\n\
+             \x20 max body bytes     10\n\
+             \x20 upstream           http://127.0.0.1:1\n\
+             \nwhy not\n  GET /v1/items/{id}\n      segment 2 differs\n  and 3 more, further off\n"
+        );
+    }
+
+    #[test]
+    fn a_request_that_nothing_takes_says_so_first() {
+        let told = serde_json::json!({
+            "problem": "no route matches the path", "bindings": [], "others": [], "others_left_out": 0,
+        });
+        let answer = Answer::deserialize(told).unwrap();
+        assert_eq!(answer.text(), "✗ no route matches the path\n");
+    }
+}

@@ -199,6 +199,7 @@ fn client_span(request: &Request<Body>, url: &str) -> Span {
     let path = request.uri().path();
     let name = path.strip_prefix('/').unwrap_or(path);
     tracing::info_span!(
+        target: "trace",
         "call",
         otel.name = name,
         otel.kind = "client",

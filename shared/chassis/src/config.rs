@@ -34,6 +34,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// OTLP/gRPC collector; empty for none.
     pub otlp_endpoint: String,
+    /// When requests have a trace of their own.
+    pub trace: TraceWhen,
     /// Bound of the drain, in milliseconds.
     pub drain_timeout_ms: u64,
     /// Largest request message, in bytes.
@@ -60,6 +62,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// When requests have a trace of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TraceWhen {
+    /// With and without a collector: its ids link logs, events and neighbours.
+    Always,
+    /// Where there is a collector. Without one the context that a caller sends goes on as it is.
+    Exported,
 }
 
 /// A key with an unusable value, or an unknown key. The process exits with 64 (`EX_USAGE` of sysexits).

@@ -142,6 +142,7 @@ fn server_span<B>(request: &Request<B>, protocol: Protocol) -> Span {
     // Names and attributes are those of the OpenTelemetry semantic conventions for HTTP and RPC. A path in the name would make as
     // many names as there are paths.
     let span = tracing::info_span!(
+        target: "trace",
         "request",
         otel.name = method,
         otel.kind = "server",

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::config::{ConfigError, LogFormat, Settings};
+use crate::config::{ConfigError, LogFormat, Settings, TraceWhen};
 
 #[cfg(test)]
 mod tests;
@@ -103,14 +103,13 @@ pub(crate) fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigE
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| ConfigError::new("log", error.to_string(), "the configuration"))?;
-    // The log filter does not apply to spans: with fewer logs, traces must not lose their links.
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer(name.to_owned()))
-        .with_filter(LevelFilter::INFO);
-    let started = tracing_subscriber::registry()
-        .with(log_layer(settings.log_format).with_filter(filter))
-        .with(spans)
-        .try_init();
+    let log = log_layer(settings.log_format).with_filter(filter).boxed();
+    // As a list, in which each layer has a filter: a layer that is `None` has none, and would want every span.
+    let mut layers = vec![log];
+    if settings.trace == TraceWhen::Always || !settings.otlp_endpoint.is_empty() {
+        layers.push(trace_layer(&provider, name));
+    }
+    let started = tracing_subscriber::registry().with(layers).try_init();
     if let Err(error) = started {
         // A program that embeds a service has its own subscriber, which then stays.
         tracing::warn!(%error, "telemetry not started");
@@ -152,6 +151,16 @@ fn tracer_provider(name: &str, settings: &Settings) -> Result<SdkTracerProvider,
         .with_batch_config(bounds)
         .build();
     Ok(builder.with_span_processor(processor).build())
+}
+
+fn trace_layer(provider: &SdkTracerProvider, name: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
+    tracing_opentelemetry::layer()
+        // A span that begins when it is entered has its name before anybody knows the route.
+        .with_context_activation(false)
+        .with_tracer(provider.tracer(name.to_owned()))
+        // The log filter does not apply to spans: with fewer logs, traces must not lose their links.
+        .with_filter(LevelFilter::INFO)
+        .boxed()
 }
 
 fn log_layer(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {

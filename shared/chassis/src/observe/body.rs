@@ -160,7 +160,7 @@ impl Drop for Watched {
 }
 
 fn note_code(record: &Record, headers: &HeaderMap) {
-    if record.protocol != Protocol::Grpc {
+    if record.protocol == Protocol::Rest {
         return;
     }
     if let Some(code) = headers.get(GRPC_STATUS) {
