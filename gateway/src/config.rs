@@ -2,6 +2,7 @@
 
 mod choices;
 mod openapi;
+mod websocket;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
 pub use openapi::OpenApiSettings;
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -49,6 +51,8 @@ pub struct Config {
     pub trailing_slash: TrailingSlash,
     /// How the API describes itself.
     pub openapi: OpenApiSettings,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
 }
 
 impl Config {
@@ -81,7 +85,7 @@ impl Config {
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
             return refuse("upload_chunk_bytes", &problem);
         }
-        Ok(())
+        self.websocket.validate()
     }
 
     /// What the API is compiled with.

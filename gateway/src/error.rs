@@ -91,6 +91,21 @@ impl Failure {
             .into()
     }
 
+    /// The protocol that was asked for is spoken here, in another version.
+    pub(crate) fn upgrade_required(name: HeaderName, version: &str) -> Self {
+        let message =
+            format!("the header `{name}` is not {version}, the one version that is spoken here");
+        let fault = Fault::invalid_argument("UPGRADE_REQUIRED", message);
+        Self::http(StatusCode::UPGRADE_REQUIRED, fault).with(name, version)
+    }
+
+    /// A page of a site that may not connect.
+    pub(crate) fn origin_refused(origin: &str) -> Self {
+        let message =
+            format!("pages of `{origin}` may not connect, see `websocket.allowed_origins`");
+        Fault::new(Code::PermissionDenied, "ORIGIN_REFUSED", message).into()
+    }
+
     /// A schema that has not been learned completely cannot tell what does not exist.
     pub(crate) fn incomplete() -> Self {
         let message = "not every upstream has been learned yet, one of them may serve this";

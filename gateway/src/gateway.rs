@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use chassis::Process;
 use chassis::metrics::Protocol;
 use chassis::observe;
 use http::{Request, Response};
@@ -13,7 +14,7 @@ use transcoder::Match;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::{call, native, pages, rest};
+use crate::{call, native, pages, rest, websocket};
 
 /// What every request shares; clones are the same gateway.
 #[derive(Clone)]
@@ -24,23 +25,18 @@ pub(crate) struct Gateway {
 struct Shared {
     config: Config,
     directory: Arc<Directory>,
-    max_message_bytes: usize,
+    process: Process,
     draining: CancellationToken,
 }
 
 impl Gateway {
-    pub(crate) fn new(
-        config: Config,
-        directory: Arc<Directory>,
-        max_message_bytes: usize,
-        draining: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: Process) -> Self {
         Self {
             shared: Arc::new(Shared {
                 config,
                 directory,
-                max_message_bytes,
-                draining,
+                draining: process.draining(),
+                process,
             }),
         }
     }
@@ -58,11 +54,15 @@ impl Gateway {
         if call::is_grpc(request.headers()) {
             return Ok(native::serve(&self, &catalog, request).await);
         }
-        // 2. What the gateway shows of itself has paths of its own.
+        // 2. A WebSocket says so in its handshake. Its path is one of the JSON API, whatever the method of the route is.
+        if websocket::is_asked_for(&request) {
+            return Ok(websocket::serve(&self, &catalog, request).await);
+        }
+        // 3. What the gateway shows of itself has paths of its own.
         if let Some(page) = pages::find(&self, &request) {
             return Ok(page.answer(&self, &catalog, request).await);
         }
-        // 3. Everything else is the JSON API.
+        // 4. Everything else is the JSON API.
         Ok(rest::serve(&self, &catalog, request).await)
     }
 
@@ -75,7 +75,12 @@ impl Gateway {
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {
-        self.shared.max_message_bytes
+        self.shared.process.settings().max_message_bytes
+    }
+
+    /// Runs what goes on behind the answer of a request, an upgraded connection; the drain waits for it.
+    pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.shared.process.track(work);
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

@@ -12,6 +12,7 @@ mod explorer;
 mod frames;
 mod gateway;
 mod learn;
+mod multipart;
 mod native;
 mod openapi;
 mod pages;
@@ -20,6 +21,7 @@ mod rest;
 mod stream;
 mod upload;
 mod view;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -31,7 +33,9 @@ use tower::service_fn;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 
-pub use config::{Config, Dialect, EmitDefaults, OpenApiSettings, TrailingSlash, UnknownFields};
+pub use config::{
+    Config, Dialect, EmitDefaults, OpenApiSettings, TrailingSlash, UnknownFields, WebSocketSettings,
+};
 
 /// The documented default of every key of [`Config`], in TOML.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -61,13 +65,7 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
         let watch = learn::watch(directory.clone(), index, config.clone(), process.shutdown());
         process.spawn("learn", watch);
     }
-    let max_message_bytes = process.settings().max_message_bytes;
-    let gateway = Gateway::new(
-        config,
-        directory.clone(),
-        max_message_bytes,
-        process.draining(),
-    );
+    let gateway = Gateway::new(config, directory.clone(), process);
     let service = service_fn(move |request| gateway.clone().serve(request));
     Ok(Server::from_service(service).ready_when(move || directory.catalog().complete))
 }

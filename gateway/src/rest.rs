@@ -18,9 +18,10 @@ use crate::error::Failure;
 use crate::gateway::{Gateway, note_match};
 use crate::requests::Requests;
 use crate::view::{JSON, View};
-use crate::{edge, stream, upload};
+use crate::{edge, multipart, stream, upload};
 
-const MESSAGE_TYPES: &str = "`application/json` is, and forms and protobuf are";
+const MESSAGE_TYPES: &str =
+    "`application/json` is, and forms (`multipart/form-data` too) and protobuf are";
 
 /// A request of the JSON API that has found its route.
 pub(crate) struct Exchange<'a> {
@@ -57,18 +58,10 @@ async fn answer(
     head: &Parts,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let deadline = edge::deadline(&head.headers)?;
-    let metadata = edge::metadata(&head.headers)?;
     let (matched, owner) = route(catalog, head)?;
     note_match(&matched, gateway.directory().url(owner));
     let method = matched.method();
-    let call = Call {
-        upstream: gateway.directory().upstream(owner).clone(),
-        path: method.path().to_owned(),
-        metadata,
-        deadline,
-        max_message_bytes: gateway.max_message_bytes(),
-    };
+    let call = call(gateway, head, &matched, owner)?;
     let parameters = SystemParameters::of(head.uri.query());
     let exchange = Exchange {
         gateway,
@@ -91,7 +84,26 @@ async fn answer(
     }
 }
 
-fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize), Failure> {
+/// The call that a request makes.
+pub(crate) fn call(
+    gateway: &Gateway,
+    head: &Parts,
+    matched: &Match<'_>,
+    owner: usize,
+) -> Result<Call, Failure> {
+    Ok(Call {
+        upstream: gateway.directory().upstream(owner).clone(),
+        path: matched.method().path().to_owned(),
+        metadata: edge::metadata(&head.headers)?,
+        deadline: edge::deadline(&head.headers)?,
+        max_message_bytes: gateway.max_message_bytes(),
+    })
+}
+
+pub(crate) fn route<'a>(
+    catalog: &'a Catalog,
+    head: &'a Parts,
+) -> Result<(Match<'a>, usize), Failure> {
     let found = catalog
         .schema
         .route(&head.method, head.uri.path())
@@ -125,7 +137,7 @@ async fn collect(
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
-    let incoming = exchange.request_messages(body)?;
+    let incoming = call::within(call.deadline, exchange.request_messages(body)).await?;
     exchange.view.respond(&call.upload(incoming).await?)
 }
 
@@ -141,32 +153,65 @@ impl Exchange<'_> {
     }
 
     /// The messages of a request that is a stream of them, each encoded when the upstream takes it.
-    pub(crate) fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
+    pub(crate) async fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
         if self.matched.route().is_upload() {
-            Ok(upload::messages(self, body)?.into())
+            upload::messages(self, body).await
         } else {
             Requests::of(self, body)
         }
     }
 
+    /// The frame of an upload that says all but the bytes.
+    pub(crate) fn upload_head(
+        &self,
+        query: Option<&str>,
+        content_type: &str,
+    ) -> Result<Bytes, Failure> {
+        let mut frame = call::begin_frame();
+        self.matched
+            .encode_upload_head(query, content_type, &mut frame)?;
+        Ok(call::end_frame(frame)?)
+    }
+
     /// Reads a whole request and encodes it as one frame.
     pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
+        let content_type = content_type(&self.head.headers)?.unwrap_or_default();
+        let boundary = multipart::boundary(content_type)?;
         let mut frame = call::begin_frame();
         let query = self.head.uri.query();
-        if self.matched.route().is_upload() {
-            let content_type = content_type(&self.head.headers)?.unwrap_or_default();
-            self.matched
-                .encode_upload_head(query, content_type, &mut frame)?;
-            self.matched
-                .route()
-                .encode_upload_chunk(&self.read(body).await?, &mut frame);
-        } else {
-            let content = content(&self.head.headers, &body)?;
-            let body = self.read(body).await?;
-            self.matched
-                .encode_request_as(content, query, &body, &mut frame)?;
+        let max_bytes = self.gateway.config().max_body_bytes;
+        match (self.matched.route().is_upload(), boundary) {
+            (true, None) => {
+                self.matched
+                    .encode_upload_head(query, content_type, &mut frame)?;
+                self.put_chunk(&self.read(body).await?, &mut frame);
+            }
+            (true, Some(boundary)) => {
+                let file = multipart::file(body, boundary, max_bytes).await?;
+                let query = file.query_behind(query);
+                self.matched
+                    .encode_upload_head(Some(&query), &file.content_type, &mut frame)?;
+                let data = self.read(file.data).await;
+                let refused = |failure| file.refused.get().cloned().map_or(failure, Failure::from);
+                self.put_chunk(&data.map_err(refused)?, &mut frame);
+            }
+            (false, None) => {
+                let content = content(content_type, &body)?;
+                let body = self.read(body).await?;
+                self.matched
+                    .encode_request_as(content, query, &body, &mut frame)?;
+            }
+            (false, Some(boundary)) => {
+                let form = multipart::form(body, boundary, max_bytes).await?;
+                self.matched
+                    .encode_request_as(Content::Form, query, &form, &mut frame)?;
+            }
         }
         Ok(call::end_frame(frame)?)
+    }
+
+    fn put_chunk(&self, chunk: &[u8], frame: &mut Vec<u8>) {
+        self.matched.route().encode_upload_chunk(chunk, frame);
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Failure> {
@@ -191,8 +236,8 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure>
 }
 
 /// How the body is written. One without content type is taken for JSON; without a body the type says nothing.
-fn content(headers: &HeaderMap, body: &Body) -> Result<Content, Failure> {
-    match Content::of(content_type(headers)?.unwrap_or_default()) {
+fn content(content_type: &str, body: &Body) -> Result<Content, Failure> {
+    match Content::of(content_type) {
         Err(_) if body.is_end_stream() => Ok(Content::Json),
         other => {
             other.map_err(|error| Failure::unsupported_media_type(&error.found, MESSAGE_TYPES))
@@ -231,11 +276,9 @@ mod tests {
             ("application/x-protobuf", Some(Content::Protobuf)),
             ("text/plain", None),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             let body = Body::new(Full::from("x"));
-            assert_eq!(content(&headers, &body).ok(), expected, "{content_type}");
-            assert!(content(&headers, &Body::empty()).is_ok());
+            assert_eq!(content(content_type, &body).ok(), expected);
+            assert!(content(content_type, &Body::empty()).is_ok());
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn converse(
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     let framing = framing(&exchange)?;
-    let incoming = exchange.request_messages(body)?;
+    let incoming = call::within(call.deadline, exchange.request_messages(body)).await?;
     respond(&exchange, framing, call.converse(incoming).await?).await
 }
 

@@ -12,30 +12,31 @@ use tonic::body::Body;
 use transcoder::Route;
 
 use crate::arriving::torn;
-use crate::call;
+use crate::call::{self, Incoming};
 use crate::error::Failure;
+use crate::multipart;
 use crate::rest::{self, Exchange};
 
-/// The messages of the upload, to be sent while it arrives.
-pub(crate) fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Body, Failure> {
-    let mut head = call::begin_frame();
-    let content_type = rest::content_type(&exchange.head.headers)?.unwrap_or_default();
-    exchange
-        .matched
-        .encode_upload_head(exchange.head.uri.query(), content_type, &mut head)?;
-    let declared = exchange
-        .head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Body::new(Upload {
-        head: Some(call::end_frame(head)?),
-        body,
-        piece: Bytes::new(),
-        left: declared,
-        max_piece: exchange.gateway.config().upload_chunk_bytes,
-        route: exchange.matched.route().clone(),
-    }))
+/// The messages of the upload, to be sent while it arrives. Of `multipart/form-data`, it is the file.
+pub(crate) async fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Incoming, Failure> {
+    let headers = &exchange.head.headers;
+    let query = exchange.head.uri.query();
+    let content_type = rest::content_type(headers)?.unwrap_or_default();
+    let Some(boundary) = multipart::boundary(content_type)? else {
+        let head = exchange.upload_head(query, content_type)?;
+        let declared = headers.get(CONTENT_LENGTH);
+        let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
+        return Ok(Upload::body(exchange, head, body, declared).into());
+    };
+    let max_bytes = exchange.gateway.config().max_body_bytes;
+    let file = multipart::file(body, boundary, max_bytes).await?;
+    let query = file.query_behind(query);
+    let head = exchange.upload_head(Some(&query), &file.content_type)?;
+    Ok(Incoming {
+        // Its last boundary says where it ends.
+        body: Upload::body(exchange, head, file.data, None),
+        refused: file.refused,
+    })
 }
 
 /// The messages of one upload: the head, then pieces. At most one piece of the client's body is held at a time.
@@ -50,6 +51,17 @@ struct Upload {
 }
 
 impl Upload {
+    fn body(exchange: &Exchange<'_>, head: Bytes, body: Body, left: Option<u64>) -> Body {
+        Body::new(Self {
+            head: Some(head),
+            body,
+            piece: Bytes::new(),
+            left,
+            max_piece: exchange.gateway.config().upload_chunk_bytes,
+            route: exchange.matched.route().clone(),
+        })
+    }
+
     /// Every way in which a body can be less than the client meant to send is an error here.
     fn receive(
         &mut self,

@@ -18,3 +18,4 @@ mod support;
 mod traces;
 mod unary;
 mod uploads;
+mod websocket;

@@ -103,6 +103,12 @@ impl Process {
             .spawn(watched.instrument(tracing::info_span!(parent: None, "task", task = name)));
     }
 
+    /// Runs what outlives the request that began it, such as an upgraded connection. The stop of the process waits for it, and
+    /// its end, however it comes, concerns nobody else. It should end by itself when the process drains.
+    pub fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tasks.spawn(work.in_current_span());
+    }
+
     /// Resolves when a background task has failed.
     pub(crate) async fn failed(&self) {
         self.inner.failed.cancelled().await;

@@ -117,6 +117,8 @@ fn builder() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        // WebSocket over HTTP/2 (RFC 8441).
+        .enable_connect_protocol();
     builder
 }
