@@ -9,6 +9,7 @@ use tonic::service::Routes;
 use transcoder::{BreakingChange, Contract, HttpRule, Options, Schema};
 
 use crate::learn::reflection::{Learned, qualified};
+use crate::openapi::Documents;
 
 /// Field `file` of `google.protobuf.FileDescriptorSet`.
 const FILE: u32 = 1;
@@ -32,6 +33,8 @@ pub(crate) struct Catalog {
     owners: HashMap<String, usize>,
     /// Both versions of server reflection over all that the upstreams serve.
     pub(crate) reflection: Routes,
+    /// The API as OpenAPI describes it.
+    pub(crate) documents: Documents,
     /// Whether every configured upstream has been learned.
     pub(crate) complete: bool,
     /// Tells this API from others; the same descriptors have the same one.
@@ -221,6 +224,7 @@ impl Catalog {
                 .map(|(service, index)| (service.clone(), *index))
                 .collect(),
             reflection: reflection(merged, &set)?,
+            documents: Documents::new(set.clone(), merged.services().map(str::to_owned).collect()),
             revision: xxhash_rust::xxh3::xxh3_64(&set),
             descriptor_set: set.into(),
             complete,

@@ -5,6 +5,7 @@ mod compression;
 mod cors;
 mod edge;
 mod metadata;
+mod openapi;
 mod schema;
 mod upstreams;
 mod websocket;
@@ -24,6 +25,7 @@ pub use compression::CompressionSettings;
 pub use cors::CorsSettings;
 pub use edge::{ConditionalSettings, DeadlineSettings, ErrorSettings};
 pub use metadata::MetadataSettings;
+pub use openapi::OpenApiSettings;
 pub use schema::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
@@ -81,6 +83,8 @@ pub struct Config {
     pub compression: CompressionSettings,
     /// What errors tell.
     pub errors: ErrorSettings,
+    /// How the API describes itself.
+    pub openapi: OpenApiSettings,
     /// WebSocket connections.
     pub websocket: WebSocketSettings,
     /// Where the API of the upstreams is learned from, and what may become of it.

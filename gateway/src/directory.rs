@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use chassis::client::{Upstream, UpstreamSettings};
+use chassis::metrics::Metrics;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 use transcoder::Options;
@@ -22,6 +23,7 @@ pub(crate) struct Directory {
     clients: Vec<Client>,
     options: Options,
     policy: BreakingChanges,
+    metrics: Metrics,
     catalog: ArcSwap<Catalog>,
     /// By index of the upstream. Held over a whole merge: two upstreams learned at once must not overwrite each other's catalog.
     entries: Mutex<Vec<Entry>>,
@@ -71,6 +73,7 @@ impl Directory {
         entries: Vec<Entry>,
         options: Options,
         policy: BreakingChanges,
+        metrics: Metrics,
     ) -> Result<Self, Refusal> {
         let names = clients.iter().map(|client| client.settings.name.clone());
         let names: Arc<[String]> = names.collect();
@@ -81,6 +84,7 @@ impl Directory {
             clients,
             options,
             policy,
+            metrics,
             catalog: ArcSwap::new(prepared.catalog),
             entries: Mutex::new(entries),
         };
@@ -94,6 +98,11 @@ impl Directory {
 
     pub(crate) fn upstream(&self, index: usize) -> &Upstream {
         &self.clients[index].upstream
+    }
+
+    /// What an upstream is called in the configuration.
+    pub(crate) fn name(&self, index: usize) -> &str {
+        &self.names[index]
     }
 
     /// The client of the upstream with this name, and what is known about it, for a directory that takes over.
@@ -202,12 +211,14 @@ impl Directory {
             }
         }
         self.catalog.store(catalog);
+        self.metrics.schema_offered(true);
     }
 
     fn refuse(&self, entry: &mut Entry, index: usize, learned: Learned, refusal: Refusal) {
         let problem = refusal.to_string();
         if entry.problem.as_ref() != Some(&problem) {
             let upstream = &self.names[index];
+            self.metrics.schema_offered(false);
             error!(upstream, problem, "api of upstream refused");
         }
         entry.problem = Some(problem);

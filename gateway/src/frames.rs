@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chassis::error::Fault;
+use chassis::observe::{self, Observed};
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use tonic::body::Body;
@@ -25,6 +26,7 @@ pub(crate) struct BoundedFrames {
     inner: Body,
     lengths: Lengths,
     refused: Refused,
+    observed: Observed,
 }
 
 /// A response body on its way to the caller, which always ends in trailers: those of the upstream, or the gateway's own.
@@ -39,6 +41,7 @@ pub(crate) struct ResponseFrames {
     cut: Option<Cut>,
     cut_by: Option<Status>,
     own_error: OwnError,
+    observed: Observed,
 }
 
 /// How an error of the gateway's own is shown.
@@ -53,6 +56,8 @@ struct Lengths {
     header: [u8; FRAME_HEADER_BYTES],
     header_filled: usize,
     message_left: usize,
+    /// Messages that have begun since they were last counted.
+    begun: u64,
 }
 
 // === impl BoundedFrames ===
@@ -64,6 +69,7 @@ impl BoundedFrames {
             inner,
             lengths: Lengths::new(max_message_bytes),
             refused,
+            observed: observe::current(),
         }
     }
 }
@@ -83,6 +89,8 @@ impl http_body::Body for BoundedFrames {
             let _ = self.refused.set(status.clone());
             return Poll::Ready(Some(Err(status)));
         }
+        let begun = self.lengths.take_begun();
+        self.observed.request_messages(begun);
         polled
     }
 
@@ -107,7 +115,11 @@ impl ResponseFrames {
         cut: Option<Cut>,
         own_error: OwnError,
     ) -> Response<Body> {
+        let observed = observe::current();
         let has_status = response.headers().contains_key(STATUS);
+        if has_status {
+            observed.code(code(response.headers()));
+        }
         response.map(|inner| {
             Body::new(Self {
                 inner: Some(inner),
@@ -118,6 +130,7 @@ impl ResponseFrames {
                 cut_by: None,
                 lifeline,
                 own_error,
+                observed,
             })
         })
     }
@@ -128,7 +141,11 @@ impl ResponseFrames {
                 return self.end(no_status());
             }
             self.has_status = true;
+            // Other forms of the call do not say it in trailers.
+            self.observed.code(code(trailers));
         }
+        let begun = self.lengths.take_begun();
+        self.observed.response_messages(begun);
         Poll::Ready(Some(Ok(frame)))
     }
 
@@ -137,6 +154,8 @@ impl ResponseFrames {
         self.lifeline = None;
         self.inner = None;
         let status = (self.own_error)(self.refused.get().cloned().unwrap_or(status));
+        self.observed.code(status.code());
+        self.observed.end(crate::stream::why(&status));
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(
             status
@@ -196,6 +215,13 @@ pub(crate) fn too_large(length: usize, max_bytes: usize) -> Status {
     Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
 }
 
+fn code(headers: &HeaderMap) -> Code {
+    let code = headers
+        .get(STATUS)
+        .map_or(b"".as_slice(), |code| code.as_bytes());
+    Code::from_bytes(code)
+}
+
 /// As gRPC clients say it themselves of a response without `grpc-status`.
 fn no_status() -> Status {
     let message = "the upstream ended the response without a status";
@@ -211,7 +237,12 @@ impl Lengths {
             header: [0; FRAME_HEADER_BYTES],
             header_filled: 0,
             message_left: 0,
+            begun: 0,
         }
+    }
+
+    fn take_begun(&mut self) -> u64 {
+        std::mem::take(&mut self.begun)
     }
 
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), Status> {
@@ -246,6 +277,7 @@ impl Lengths {
         }
         self.header_filled = 0;
         self.message_left = length;
+        self.begun += 1;
         Ok(())
     }
 }

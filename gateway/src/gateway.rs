@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use chassis::Process;
 use chassis::config::ConfigError;
+use chassis::{metrics, observe};
 use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
-use tracing::Span;
 use transcoder::Match;
 
 use crate::catalog::Catalog;
@@ -22,7 +22,7 @@ use crate::edge::Edge;
 use crate::forwarded::Trust;
 use crate::grpc_web::Encoding;
 use crate::protocol::Protocol;
-use crate::{connect, error, grpc_web, lingering, native, rest, status, websocket};
+use crate::{connect, error, grpc_web, lingering, native, pages, rest, websocket};
 
 /// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
@@ -68,14 +68,11 @@ impl Gateway {
         self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let mut request = lingering::linger(request.map(Body::new));
+        let mut request = lingering::linger(observe::count_body(request));
         // Who the client is concerns every protocol, and what it says about that itself concerns none.
         self.shared.trust.identify(&mut request);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
-        if request.uri().path() == status::PATH {
-            return Ok(status::serve(&self, request.method()).await);
-        }
         let Some(cors) = &self.edge().cors else {
             return Ok(self.answer(&catalog, request).await);
         };
@@ -90,7 +87,9 @@ impl Gateway {
     }
 
     async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
-        match Protocol::of(&request, &catalog.schema) {
+        let protocol = Protocol::of(&request, &catalog.schema);
+        protocol.note(&request, &catalog.schema);
+        match protocol {
             Protocol::Grpc(codec) => native::serve(self, catalog, codec, request).await,
             Protocol::GrpcWeb(codec) => {
                 grpc_web::serve(self, catalog, Encoding::Binary, codec, request).await
@@ -103,7 +102,11 @@ impl Gateway {
             Protocol::ConnectStream(codec) => connect::stream(self, catalog, codec, request).await,
             Protocol::ConnectMismatch => connect::mismatch(catalog, &request),
             Protocol::WebSocket => websocket::serve(self, catalog, request).await,
-            Protocol::Rest => rest::serve(self, catalog, request).await,
+            // What the gateway shows of itself has paths of its own.
+            Protocol::Rest => match pages::find(self, &request) {
+                Some(page) => page.answer(self, catalog, request).await,
+                None => rest::serve(self, catalog, request).await,
+            },
         }
     }
 
@@ -150,16 +153,11 @@ impl Gateway {
     }
 }
 
-/// Names the span of the request by what was matched, never by the raw path, of which there are unboundedly many
-/// (OpenTelemetry semantic conventions, HTTP server spans).
-pub(crate) fn name_span(http_method: &http::Method, matched: &Match<'_>) {
-    let route = matched.route().template();
-    let span = Span::current();
-    span.record("otel.name", format!("{http_method} {route}"));
-    span.record("http.route", route);
-    span.record("rpc.system.name", "grpc");
-    span.record(
-        "rpc.method",
-        matched.method().path().trim_start_matches('/'),
-    );
+/// Notes what was matched and who serves it, never the raw path, of which there are unboundedly many (OpenTelemetry semantic
+/// conventions, HTTP server spans).
+pub(crate) fn note_match(matched: &Match<'_>, upstream: &str) {
+    let observed = observe::current();
+    observed.route(matched.route().template());
+    observed.call(matched.method().path(), metrics::Protocol::Rest);
+    observed.upstream(upstream);
 }

@@ -107,7 +107,8 @@ async fn next(
         entries.push(entry.unwrap_or_default());
     }
     let (options, policy) = (config.transcoding(), config.schema.breaking_changes);
-    let directory = Directory::new(clients, entries, options, policy).await;
+    let directory = Directory::new(clients, entries, options, policy, process.metrics().clone());
+    let directory = directory.await;
     let directory = directory.map_err(|refusal| {
         let problem = format!("the api in force does not fit: {refusal}");
         ConfigError::new("schema", problem, "the configuration")

@@ -9,6 +9,8 @@ mod connect;
 mod directory;
 mod edge;
 mod error;
+mod explain;
+mod explorer;
 mod forwarded;
 mod frames;
 mod gateway;
@@ -19,6 +21,8 @@ mod lingering;
 mod messages;
 mod multipart;
 mod native;
+mod openapi;
+mod pages;
 mod protocol;
 mod requests;
 mod rest;
@@ -39,8 +43,8 @@ pub use compression::Coding;
 pub use config::{
     BreakingChanges, CompressionSettings, ConditionalSettings, Config, CorsSettings, CustomPattern,
     DeadlineSettings, Dialect, EmitDefaults, ErrorSettings, HttpRuleSettings, MetadataSettings,
-    MirrorTable, SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable,
-    VersionTable, WebSocketSettings,
+    MirrorTable, OpenApiSettings, SchemaSettings, SourceSettings, TrailingSlash, UnknownFields,
+    UpstreamTable, VersionTable, WebSocketSettings,
 };
 
 /// The documented default of every key of [`Config`], in TOML.

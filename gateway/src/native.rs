@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
+use chassis::observe;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::{Method, Request, Response};
 use tokio::time::Instant;
@@ -77,6 +78,7 @@ pub(crate) async fn forward(
     let method = catalog.schema.method(path);
     let kind = method.map(MethodPlan::kind);
     let safety = method.map(call::safety).unwrap_or_default();
+    observe::current().upstream(gateway.directory().name(owner));
     let requests_stream = matches!(
         kind,
         None | Some(MethodKind::ClientStreaming | MethodKind::BidiStreaming)

@@ -1,5 +1,6 @@
 //! Which protocol a request speaks: what the sniff looks at, in its order.
 
+use chassis::{metrics, observe};
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{HeaderValue, Method, Request};
 use tonic::body::Body;
@@ -75,6 +76,21 @@ impl Protocol {
             _ if says_so || is_method_only() => Self::ConnectMismatch,
             // 4. The rest.
             _ => Self::Rest,
+        }
+    }
+
+    /// Notes the method of a call whose path names it; what has a route notes that.
+    pub(crate) fn note(self, request: &Request<Body>, schema: &Schema) {
+        let counted = match self {
+            Self::Grpc(_) => metrics::Protocol::Grpc,
+            Self::GrpcWeb(_) | Self::GrpcWebText(_) => metrics::Protocol::GrpcWeb,
+            Self::ConnectUnary(_) | Self::ConnectGet | Self::ConnectStream(_) => {
+                metrics::Protocol::Connect
+            }
+            Self::ConnectMismatch | Self::WebSocket | Self::Rest => return,
+        };
+        if let Some(method) = schema.method(request.uri().path()) {
+            observe::current().call(method.path(), counted);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chassis::stalled;
+use chassis::{observe, stalled};
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -16,7 +16,7 @@ use transcoder::{Content, Match, MethodKind, RouteError, SystemParameters};
 use crate::call::{self, Answer, Call, Incoming};
 use crate::catalog::Catalog;
 use crate::error::Failure;
-use crate::gateway::{Gateway, name_span};
+use crate::gateway::{Gateway, note_match};
 use crate::requests::Requests;
 use crate::view::{JSON, View};
 use crate::{multipart, stream, upload};
@@ -47,6 +47,7 @@ pub(crate) async fn serve(
     let edge = gateway.edge();
     let answered = answer(gateway, catalog, &head, body).await;
     let response = answered.unwrap_or_else(|failure| {
+        observe::current().code(failure.status.code());
         let (schema, headers) = (&catalog.schema, &head.headers);
         failure.into_response(schema, edge, headers)
     });
@@ -81,7 +82,7 @@ async fn answer(
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     let (matched, owner) = route(catalog, head)?;
-    name_span(&head.method, &matched);
+    note_match(&matched, gateway.directory().name(owner));
     let body = gateway.edge().decode(&head.headers, body)?;
     let method = matched.method();
     let call = call(gateway, head, &matched, owner)?;
@@ -151,7 +152,11 @@ pub(crate) fn route<'a>(
 async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
-    exchange.respond(call.unary(frame).await?)
+    let observed = observe::current();
+    observed.request_messages(1);
+    let answer = call.unary(frame).await?;
+    observed.response_messages(1);
+    exchange.respond(answer)
 }
 
 /// Answers a stream of requests with the upstream's one message.

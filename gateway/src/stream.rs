@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chassis::error::Fault;
+use chassis::error::{self, Fault};
+use chassis::observe::{self, End, Observed};
 use futures::Stream;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use transcoder::WireError;
 use transcoder::stream::{Close, Framing, Writer};
 
@@ -25,6 +26,9 @@ use crate::view::View;
 
 /// Asks nginx and those that follow it not to collect a stream before they pass it on.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Reason of a stream that ends because the gateway does.
+const STOPPING: &str = "STOPPING";
 
 /// Answers one request with a stream.
 pub(crate) async fn answer(
@@ -78,8 +82,10 @@ fn begin(
     if config.dialect.has_envelope() {
         writer = writer.with_envelope();
     }
+    let observed = observe::current();
     let mut opening = Vec::new();
     if let Some(first) = first {
+        observed.response_messages(1);
         write(&mut writer, &view, &first, &mut opening)?;
     }
     let live = Live {
@@ -91,6 +97,7 @@ fn begin(
         keep_alive: config.sse_keep_alive(),
         gateway: exchange.gateway.clone(),
         trailers: edge::takes_trailers(&exchange.head.headers).then(HeaderMap::new),
+        observed,
     };
     Ok(live.respond(framing))
 }
@@ -146,6 +153,7 @@ struct Live {
     gateway: Gateway,
     /// What the upstream says behind its messages, for a caller who takes trailers.
     trailers: Option<HeaderMap>,
+    observed: Observed,
 }
 
 enum Event {
@@ -201,7 +209,10 @@ impl Live {
         };
         match self.event(writer.framing()).await {
             Event::Message(message) => match write(&mut writer, &self.view, &message, &mut out) {
-                Ok(()) => self.writer = Some(writer),
+                Ok(()) => {
+                    self.observed.response_messages(1);
+                    self.writer = Some(writer);
+                }
                 Err(error) => self.fail(writer, Failure::from(error).status, &mut out)?,
             },
             Event::Silence => {
@@ -245,6 +256,8 @@ impl Live {
     }
 
     fn fail(&self, writer: Writer, status: Status, out: &mut Vec<u8>) -> Result<(), Status> {
+        self.observed.code(status.code());
+        self.observed.end(why(&status));
         let mut json = Vec::new();
         write_status(&self.catalog.schema, &status, &mut json);
         match writer.error(&json, out) {
@@ -256,7 +269,16 @@ impl Live {
 
 /// How a stream ends when the gateway drains.
 pub(crate) fn stopping() -> Status {
-    Fault::unavailable("STOPPING", "the gateway stops, connect again").into()
+    Fault::unavailable(STOPPING, "the gateway stops, connect again").into()
+}
+
+/// Why a response that has begun ends with this status.
+pub(crate) fn why(status: &Status) -> End {
+    match status.code() {
+        Code::DeadlineExceeded => End::Deadline,
+        Code::Unavailable if error::reason(status).as_deref() == Some(STOPPING) => End::Drain,
+        _ => End::UpstreamFailed,
+    }
 }
 
 /// Raw bytes of `google.api.HttpBody` messages, one after the other. There is no place for an error among them, so a failure

@@ -18,6 +18,7 @@ mod requests;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chassis::observe;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use tonic::body::Body;
@@ -26,7 +27,7 @@ use transcoder::{Match, MethodKind, RouteError, SystemParameters};
 use crate::call::Call;
 use crate::catalog::Catalog;
 use crate::error::Failure;
-use crate::gateway::{Gateway, name_span};
+use crate::gateway::{Gateway, note_match};
 use crate::requests::Encoder;
 use crate::rest::{self, Exchange};
 use crate::view::View;
@@ -72,8 +73,11 @@ pub(crate) async fn serve(
     };
     match answered.await {
         Ok((response, conversation)) => {
+            let record = observe::current().upgrade();
             // The drain waits for the socket, and so for this.
             tokio::spawn(async move {
+                // It stays open for as long as the conversation.
+                let _record = record;
                 match upgrade.await {
                     Ok(socket) => conversation.run(socket).await,
                     Err(error) => tracing::debug!(%error, "client left within the handshake"),
@@ -81,7 +85,10 @@ pub(crate) async fn serve(
             });
             response
         }
-        Err(failure) => failure.into_response(&catalog.schema, gateway.edge(), &head.headers),
+        Err(failure) => {
+            observe::current().code(failure.status.code());
+            failure.into_response(&catalog.schema, gateway.edge(), &head.headers)
+        }
     }
 }
 
@@ -93,7 +100,7 @@ async fn begin(
     head.method = method(catalog, head)?;
     let head = &*head;
     let (matched, owner) = rest::route(catalog, head)?;
-    name_span(&head.method, &matched);
+    note_match(&matched, gateway.directory().name(owner));
     let call = rest::call(gateway, head, &matched, owner)?;
     let parameters = SystemParameters::of(head.uri.query());
     let exchange = Exchange {
@@ -114,6 +121,7 @@ async fn begin(
         settings: gateway.config().websocket.clone(),
         max_message_bytes: gateway.config().max_body_bytes,
         draining: gateway.draining().clone(),
+        observed: observe::current(),
     })
 }
 

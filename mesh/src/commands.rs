@@ -6,6 +6,7 @@ mod conformance;
 mod demo;
 mod down;
 mod events;
+mod explain;
 mod fuzz;
 mod sqlx;
 mod status;
@@ -48,6 +49,8 @@ enum Verb {
     Status(status::Args),
     /// Feeds order files through the gateway and prints the books; starts the mesh if it is not up
     Demo(demo::Args),
+    /// Tells which route a request takes, what it binds, which policies apply, and why the other routes do not match
+    Explain(explain::Args),
     /// Shows what became of facts that could not be applied
     #[command(subcommand)]
     Events(events::Verb),
@@ -97,6 +100,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Down => down::down(),
             Verb::Status(args) => status::status(args).await,
             Verb::Demo(args) => demo::demo(args).await,
+            Verb::Explain(args) => explain::explain(args).await,
             Verb::Events(verb) => events::events(verb).await,
             Verb::Verify(verb) => verify::verify(verb).await,
             Verb::Bench(verb) => bench::bench(verb),

@@ -1,7 +1,7 @@
 //! The retail demo: stock is counted in, order files go in at the gateway, and the books come out.
 
 pub(crate) mod books;
-mod client;
+pub(crate) mod client;
 pub(crate) mod file;
 mod opening;
 pub(crate) mod progress;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chassis::observe::{self, Observed};
 use http::{Method, Uri};
 use transcoder::stream::Message;
 use transcoder::{Content, RequestError, Route};
@@ -17,6 +18,7 @@ pub(crate) struct Encoder {
     route: Arc<Route>,
     /// What the first message is matched with; `None` behind it.
     first: Option<(Method, Uri)>,
+    observed: Observed,
 }
 
 // === impl Encoder ===
@@ -28,6 +30,7 @@ impl Encoder {
             catalog: exchange.catalog.clone(),
             route: exchange.matched.route().clone(),
             first: Some((head.method.clone(), head.uri.clone())),
+            observed: observe::current(),
         }
     }
 
@@ -38,6 +41,7 @@ impl Encoder {
         message: &Message<'_>,
         frames: &mut Vec<u8>,
     ) -> Result<(), Failure> {
+        self.observed.request_messages(1);
         let start = call::begin_frame_in(frames);
         let encoded: Result<(), RequestError> = match self.first.take() {
             Some((method, uri)) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::error::Fault;
+use chassis::observe::{self, Observed};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
 use hyper::upgrade::Upgraded;
@@ -47,6 +48,7 @@ pub(super) struct Conversation {
     pub(super) settings: WebSocketSettings,
     pub(super) max_message_bytes: usize,
     pub(super) draining: CancellationToken,
+    pub(super) observed: Observed,
 }
 
 /// How responses look.
@@ -76,6 +78,23 @@ struct Life {
     waiting: AtomicBool,
 }
 
+// === impl End ===
+
+impl End {
+    fn note(&self, observed: &Observed) {
+        match self {
+            Self::Complete => observed.code(Code::Ok),
+            Self::Gone => observed.end(observe::End::ClientGone),
+            Self::Draining => observed.end(observe::End::Drain),
+            Self::TooLarge(status) => observed.code(status.code()),
+            Self::Failed(status) => {
+                observed.code(status.code());
+                observed.end(crate::stream::why(status));
+            }
+        }
+    }
+}
+
 // === impl Conversation ===
 
 impl Conversation {
@@ -100,6 +119,7 @@ impl Conversation {
             life: &life,
             draining: self.draining,
             ping: Duration::from_millis(self.settings.ping_interval_ms),
+            observed: &self.observed,
         };
         let listening = Listening {
             speaker: Some(speaker),
@@ -107,11 +127,13 @@ impl Conversation {
             index: 0,
             max_bytes: self.max_message_bytes,
             life: &life,
+            observed: &self.observed,
         };
         let end = tokio::select! {
             end = speaking.run(self.call, incoming) => end,
             end = listening.run(self.opening, &mut source) => end,
         };
+        end.note(&self.observed);
         close(sink, source, &self.catalog, end).await;
     }
 }
@@ -124,6 +146,7 @@ struct Listening<'a> {
     index: u64,
     max_bytes: usize,
     life: &'a Life,
+    observed: &'a Observed,
 }
 
 impl Listening<'_> {
@@ -164,6 +187,7 @@ impl Listening<'_> {
         let Some(speaker) = self.speaker.take() else {
             return Err(End::Failed(excess()));
         };
+        self.observed.bytes(message.len() as u64, 0);
         match self.encode(content, &message) {
             Ok(frame) => match speaker.say(frame).await {
                 Ok(()) if matches!(self.input, Input::Message(_)) => speaker.end().await,
@@ -212,6 +236,7 @@ struct Speaking<'a> {
     life: &'a Life,
     draining: CancellationToken,
     ping: Duration,
+    observed: &'a Observed,
 }
 
 impl Speaking<'_> {
@@ -225,7 +250,11 @@ impl Speaking<'_> {
             let said = tokio::select! {
                 answer = answers.next() => match answer {
                     Some(Ok(message)) => match self.shape.frame(&message) {
-                        Ok(frame) => self.sink.send(frame).await,
+                        Ok(frame) => {
+                            self.observed.response_messages(1);
+                            self.observed.bytes(0, frame.len() as u64);
+                            self.sink.send(frame).await
+                        }
                         Err(failure) => return End::Failed(failure.status),
                     },
                     Some(Err(status)) => return End::Failed(status),

@@ -5,6 +5,7 @@
     reason = "a helper of a test may panic like the test itself"
 )]
 
+mod access_log;
 mod compression;
 mod conditional;
 mod connect;
@@ -12,19 +13,23 @@ mod cors;
 mod deadlines;
 mod dialects;
 mod drain;
+mod explain;
 mod faults;
 mod foreign;
 mod forwarded;
 mod grpc_web;
 mod learning;
 mod metadata;
+mod metrics;
 mod native;
 mod reload;
 mod requests;
+mod seen;
 mod smuggling;
 mod streams;
 mod support;
 mod swap;
+mod traces;
 mod unary;
 mod uploads;
 mod upstreams;

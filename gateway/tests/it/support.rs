@@ -1,6 +1,7 @@
 //! What the tests share: a gateway on a free port, HTTP clients, and waiting for a condition.
 
 pub(crate) mod messages;
+pub(crate) mod process;
 mod service;
 pub(crate) mod stranger;
 
@@ -145,21 +146,14 @@ impl Gateway {
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
-        let (mut sender, connection) = self.connect().await;
-        (sender.send_request(request).await.unwrap(), connection)
+        open(self.address, request).await
     }
 
     pub(crate) async fn connect<B>(&self) -> (Sender<B>, Connection)
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        let task = tokio::spawn(async move {
-            // A test that breaks the connection is what an error here would be about.
-            let _ = connection.await;
-        });
-        (Sender(sender), Connection(task.abort_handle()))
+        connect(self.address).await
     }
 
     /// [`Gateway::open`] over HTTP/2.
@@ -224,6 +218,28 @@ where
         request.headers_mut().entry(HOST).or_insert(host);
         self.0.send_request(request)
     }
+}
+
+/// Sends a request on an HTTP/1.1 connection of its own, which breaks when the second value is dropped.
+async fn open<B>(address: SocketAddr, request: Request<B>) -> (Response<Incoming>, Connection)
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let (mut sender, connection) = connect(address).await;
+    (sender.send_request(request).await.unwrap(), connection)
+}
+
+async fn connect<B>(address: SocketAddr) -> (Sender<B>, Connection)
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let task = tokio::spawn(async move {
+        // A test that breaks the connection is what an error here would be about.
+        let _ = connection.await;
+    });
+    (Sender(sender), Connection(task.abort_handle()))
 }
 
 /// Breaks when it is dropped.

@@ -57,7 +57,7 @@ pub use options::{
 };
 pub use query::SystemParameters;
 pub use request::{BoundField, Content, Source, UnsupportedMediaType};
-pub use route::{Match, Route};
+pub use route::{Candidate, Explanation, Match, Mismatch, Route};
 pub use schema::{Idempotency, MethodKind, MethodPlan, Schema};
 pub use status::{http_status, status_code_name};
 pub use validate::{Validator, Violation, Violations};

@@ -59,6 +59,8 @@ pub struct Info {
     pub description: String,
     /// URLs under which the API is served; none means: where the document comes from.
     pub servers: Vec<String>,
+    /// Full names of the services that are described; none means: all.
+    pub services: Vec<String>,
 }
 
 /// An OpenAPI document.
@@ -171,7 +173,7 @@ impl<'a> Document<'a> {
             let server = |url: &String| Object::new().with("url", &**url);
             root.set("servers", Json::list(info.servers.iter().map(server)));
         }
-        let bound = self.bound();
+        let bound = self.bound(&info.services);
         root.set("tags", tags(&bound));
         let mut paths = Object::new();
         for item in self.items(&bound) {
@@ -186,10 +188,16 @@ impl<'a> Document<'a> {
     }
 
     /// All bindings: services and methods in the order of the files, bindings in the order of the rule.
-    fn bound(&self) -> Vec<Bound<'a>> {
+    fn bound(&self, chosen: &[String]) -> Vec<Bound<'a>> {
         let mut definitions = HashMap::new();
         let mut order = 0..;
-        for service in &self.pool.services {
+        let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|known| known == name);
+        for service in self
+            .pool
+            .services
+            .iter()
+            .filter(|service| is_chosen(&service.name))
+        {
             for method in &service.methods {
                 let name = method.name.rsplit('.').next().unwrap_or_default();
                 let place = order.next().unwrap_or(usize::MAX);

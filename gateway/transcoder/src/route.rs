@@ -1,6 +1,7 @@
 //! Matching a path: one trie of segments for all routes, with literal before `*` before `**`, and backtracking.
 
 mod build;
+mod explain;
 mod search;
 mod spans;
 mod tables;
@@ -19,6 +20,8 @@ use crate::{
     template::Template,
     upload, validate,
 };
+
+pub use explain::{Candidate, Explanation, Mismatch};
 
 pub(crate) use build::RouterBuilder;
 pub(crate) use search::Router;

@@ -14,7 +14,7 @@ use crate::{
     error::{CompileError, Problem, RouteError},
     options::{HttpRule, Options},
     plan::{self, MessageId, Types},
-    route::{Match, Route, Router, RouterBuilder},
+    route::{Explanation, Match, Route, Router, RouterBuilder},
     validate::{self, Validator},
 };
 
@@ -150,6 +150,12 @@ impl Schema {
         path: &'a str,
     ) -> Result<Match<'a>, RouteError> {
         self.router.find(method, path)
+    }
+
+    /// Why a method and a raw path take the route that [`Schema::route`] finds, and how near every other route came. It compares
+    /// with each template: for people, not for requests.
+    pub fn explain<'a>(&'a self, method: &http::Method, path: &'a str) -> Explanation<'a> {
+        self.router.explain(method, path)
     }
 
     /// All routes, in no order that says something.

@@ -88,12 +88,12 @@ struct Refusal {
 }
 
 impl Client {
-    pub(super) fn new(gateway: SocketAddr) -> Self {
+    pub(crate) fn new(gateway: SocketAddr) -> Self {
         let pool = Pool::builder(TokioExecutor::new()).build_http();
         Self { pool, gateway }
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let call = self.call(Method::GET, path, "application/json", full(Bytes::new()));
         tokio::time::timeout(PATIENCE, call)
             .await

@@ -276,10 +276,12 @@ fn client_span(request: &Request<Body>, name: &str) -> Span {
     let path = request.uri().path();
     let method = path.strip_prefix('/').unwrap_or(path);
     tracing::info_span!(
+        target: "trace",
         "call",
         otel.name = method,
         otel.kind = "client",
         otel.status_code = tracing::field::Empty,
+        error.r#type = tracing::field::Empty,
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = tracing::field::Empty,

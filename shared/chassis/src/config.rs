@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::ClientSettings;
+use crate::observe::AccessLogSettings;
 use crate::server::{ListenerSettings, TlsSettings};
 
 #[cfg(test)]
@@ -34,6 +35,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// OTLP/gRPC collector; empty for none.
     pub otlp_endpoint: String,
+    /// When requests have a trace of their own.
+    pub trace: TraceWhen,
     /// Bound of the drain, in milliseconds.
     pub drain_timeout_ms: u64,
     /// Largest request message, in bytes.
@@ -42,12 +45,18 @@ pub struct Settings {
     pub max_connections: usize,
     /// Name of the crash point to die at; empty for none.
     pub crash_at: String,
+    /// Whether there is `GET /metrics`.
+    pub metrics: bool,
+    /// Address of the listener for operators; empty for none.
+    pub admin_listen: String,
     /// Calls to other services.
     pub client: ClientSettings,
     /// What a connection and a request may take.
     pub listener: ListenerSettings,
     /// TLS of the listener.
     pub tls: TlsSettings,
+    /// One line per request.
+    pub access_log: AccessLogSettings,
 }
 
 /// How log lines are written.
@@ -58,6 +67,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// When requests have a trace of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TraceWhen {
+    /// With and without a collector: its ids link logs, events and neighbours.
+    Always,
+    /// Where there is a collector. Without one the context that a caller sends goes on as it is.
+    Exported,
 }
 
 /// A key with an unusable value, or an unknown key. The process exits with 64 (`EX_USAGE` of sysexits).
@@ -167,6 +186,18 @@ impl Layers {
         }
         settings.listener.validate()?;
         settings.tls.validate()?;
+        settings.access_log.validate()?;
+        if settings.admin_address().is_err() {
+            let problem = format!(
+                "expected host:port or nothing, got `{}`",
+                settings.admin_listen
+            );
+            return Err(ConfigError::new(
+                "admin_listen",
+                problem,
+                self.origin("admin_listen"),
+            ));
+        }
         Ok(settings)
     }
 
@@ -214,6 +245,14 @@ impl Settings {
     /// Bound of the drain.
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// Where operators are served apart from everybody else, if they are.
+    pub(crate) fn admin_address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
+        match self.admin_listen.as_str() {
+            "" => Ok(None),
+            address => address.parse().map(Some),
+        }
     }
 }
 

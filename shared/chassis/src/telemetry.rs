@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::trace::{TraceContextExt, TraceId, TracerProvider};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -18,7 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::config::{ConfigError, LogFormat, Settings};
+use crate::config::{ConfigError, LogFormat, Settings, TraceWhen};
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +30,7 @@ const EXPORT_QUEUE_SPANS_MAX: usize = 4096;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Header of the W3C Trace Context recommendation, §3.2.
-const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 // Stateless, so no global registration that a test or a library could forget.
 static PROPAGATOR: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
@@ -69,8 +69,27 @@ pub(crate) fn extract(span: &Span, headers: &HeaderMap) {
     }
 }
 
-/// Writes the context of `span` into the headers.
+/// Id of the trace that a span is part of, in hexadecimal; `None` where nobody traces.
+pub(crate) fn trace_id(span: &Span) -> Option<String> {
+    let context = span.context();
+    let id = context.span().span_context().trace_id();
+    (id != TraceId::INVALID).then(|| id.to_string())
+}
+
+/// Id of the trace that a `traceparent` names.
+pub(crate) fn trace_id_of(traceparent: &str) -> Option<String> {
+    let value = HeaderValue::from_str(traceparent).ok()?;
+    let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), value)]);
+    let context = PROPAGATOR.extract(&Carrier(&headers));
+    let id = context.span().span_context().trace_id();
+    (id != TraceId::INVALID).then(|| id.to_string())
+}
+
+/// Writes the context of `span` into the headers. A span that nobody wants has none: what the headers say already stays.
 pub(crate) fn inject(span: &Span, headers: &mut HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
     PROPAGATOR.inject_context(&span.context(), &mut CarrierMut(headers));
 }
 
@@ -84,14 +103,13 @@ pub(crate) fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigE
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| ConfigError::new("log", error.to_string(), "the configuration"))?;
-    // The log filter does not apply to spans: with fewer logs, traces must not lose their links.
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer(name.to_owned()))
-        .with_filter(LevelFilter::INFO);
-    let started = tracing_subscriber::registry()
-        .with(log_layer(settings.log_format).with_filter(filter))
-        .with(spans)
-        .try_init();
+    let log = log_layer(settings.log_format).with_filter(filter).boxed();
+    // As a list, in which each layer has a filter: a layer that is `None` has none, and would want every span.
+    let mut layers = vec![log];
+    if settings.trace == TraceWhen::Always || !settings.otlp_endpoint.is_empty() {
+        layers.push(trace_layer(&provider, name));
+    }
+    let started = tracing_subscriber::registry().with(layers).try_init();
     if let Err(error) = started {
         // A program that embeds a service has its own subscriber, which then stays.
         tracing::warn!(%error, "telemetry not started");
@@ -133,6 +151,16 @@ fn tracer_provider(name: &str, settings: &Settings) -> Result<SdkTracerProvider,
         .with_batch_config(bounds)
         .build();
     Ok(builder.with_span_processor(processor).build())
+}
+
+fn trace_layer(provider: &SdkTracerProvider, name: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
+    tracing_opentelemetry::layer()
+        // A span that begins when it is entered has its name before anybody knows the route.
+        .with_context_activation(false)
+        .with_tracer(provider.tracer(name.to_owned()))
+        // The log filter does not apply to spans: with fewer logs, traces must not lose their links.
+        .with_filter(LevelFilter::INFO)
+        .boxed()
 }
 
 fn log_layer(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {

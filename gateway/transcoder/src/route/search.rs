@@ -18,16 +18,16 @@ use crate::{
 /// All routes. A lookup costs as many steps as the path has segments, however many routes there are, unless it backtracks.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
-    tables: Tables,
+    pub(super) tables: Tables,
     trailing_slash: TrailingSlash,
     strict_verbs: bool,
 }
 
 /// One reading of a path: its segments, and a verb or none.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     path: &'a str,
-    spans: Spans,
-    verb: u32,
+    pub(super) spans: Spans,
+    pub(super) verb: u32,
 }
 
 /// One walk through the tables. `W` looks at the leaves of each full match, and takes a route or lets the walk go on.
@@ -104,7 +104,10 @@ impl Router {
     }
 
     /// A registered verb wins over a variable that could swallow it; an unknown one stays part of the variable.
-    fn readings<'a>(&self, path: &'a str) -> Result<[Option<Reading<'a>>; 2], RouteError> {
+    pub(super) fn readings<'a>(
+        &self,
+        path: &'a str,
+    ) -> Result<[Option<Reading<'a>>; 2], RouteError> {
         let spans = Spans::split(path)?;
         let whole = Reading {
             path,
@@ -284,7 +287,7 @@ impl<W: FnMut(Leaves<'_>) -> Option<u32>> Walk<'_, '_, W> {
 
 impl<'a> Reading<'a> {
     /// The decoded text of a segment; `None` for an empty one, which no literal and no `*` matches.
-    fn segment(&self, index: usize) -> Option<Cow<'a, str>> {
+    pub(super) fn segment(&self, index: usize) -> Option<Cow<'a, str>> {
         let raw = self.spans.text(self.path, index, index + 1);
         let text = percent::decode_all(raw).ok()?;
         (!text.is_empty()).then_some(text)
@@ -292,7 +295,7 @@ impl<'a> Reading<'a> {
 
     /// How far a `**` that starts at `index` may reach: up to the first empty segment. Only a verb may follow one, so that
     /// `/v1/:purge` is `/v1/{name=**}:purge` with an empty name.
-    fn globbable(&self, index: usize) -> usize {
+    pub(super) fn globbable(&self, index: usize) -> usize {
         let empty = self.spans.first_empty().max(index);
         let is_before_verb = self.verb != NONE && empty + 1 == self.spans.len();
         if is_before_verb { empty + 1 } else { empty }

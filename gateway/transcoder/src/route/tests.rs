@@ -1,5 +1,7 @@
 //! Which template takes which path, and what its variables get.
 
+mod explain;
+
 use http::Method;
 use proptest::prelude::*;
 
