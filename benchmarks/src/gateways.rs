@@ -4,6 +4,7 @@ mod bare;
 mod contest;
 mod envoy;
 mod figure;
+mod go;
 mod idle;
 mod load;
 mod peer;
@@ -29,7 +30,7 @@ pub struct Plan {
     pub gateway: PathBuf,
     /// Envoy's, where it is at hand.
     pub envoy: Option<PathBuf>,
-    /// The directory of the Go programs, where they could be built.
+    /// The directory to build the Go peers in.
     pub go: Option<PathBuf>,
     /// How often each peer has its turn; medians count.
     pub rounds: usize,
@@ -48,13 +49,14 @@ pub struct Plan {
 /// # Errors
 /// When a peer does not start or answers wrong.
 pub fn run(plan: &Plan, mut show: impl FnMut(Figure) -> Result<()>) -> Result<()> {
+    let go = plan.go.as_deref().filter(|_| go::is_there()).map(go::build);
     let processors = process::Processors::divide();
     let room = process::raise_file_limit()?;
     let upstream = processors.on_load(Upstream::start)?;
     let programs = Programs {
         gateway: plan.gateway.clone(),
         envoy: plan.envoy.clone(),
-        go: plan.go.clone(),
+        go: go.transpose()?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

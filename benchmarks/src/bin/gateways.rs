@@ -21,7 +21,7 @@ struct Args {
     /// Envoy's binary; without it Envoy is skipped
     #[arg(long, value_name = "FILE")]
     envoy: Option<PathBuf>,
-    /// The directory of the Go peers' binaries; without it they are skipped
+    /// Where to build the Go peers; without it, or without Go, they are skipped
     #[arg(long, value_name = "DIR")]
     go: Option<PathBuf>,
     /// Print one JSON object for each figure, one a line
