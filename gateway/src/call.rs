@@ -36,12 +36,13 @@ pub(crate) struct Call {
 
 /// The messages that an upstream sends, each read when it is asked for. Dropping them cancels the call.
 pub(crate) struct Messages {
+    /// Before the messages, so that it is let go of first: the request has to be torn before the call is cancelled.
+    _lifeline: Option<Lifeline>,
     received: Streaming<Bytes>,
     /// Why the gateway broke the request off; the upstream's error is only a consequence then.
     refused: Refused,
     /// Where the client of the call does not keep it.
     deadline: Option<Instant>,
-    _lifeline: Option<Lifeline>,
 }
 
 /// Request messages that still arrive, and why they were broken off, if they were.

@@ -28,6 +28,8 @@ pub(crate) struct BoundedFrames {
 
 /// A response body on its way to the caller, which always ends in trailers: those of the upstream, or the gateway's own.
 pub(crate) struct ResponseFrames {
+    /// Before the body, so that it is let go of first: the request has to be torn before the call is cancelled.
+    lifeline: Option<Lifeline>,
     inner: Option<Body>,
     lengths: Lengths,
     refused: Refused,
@@ -35,7 +37,6 @@ pub(crate) struct ResponseFrames {
     has_status: bool,
     cut: Option<Cut>,
     cut_by: Option<Status>,
-    _lifeline: Option<Lifeline>,
 }
 
 /// Waits for a reason to end a response before the upstream does.
@@ -110,7 +111,7 @@ impl ResponseFrames {
                 has_status,
                 cut,
                 cut_by: None,
-                _lifeline: lifeline,
+                lifeline,
             })
         })
     }
@@ -127,6 +128,7 @@ impl ResponseFrames {
 
     /// Ends the response with the gateway's own trailers; dropping the upstream's body cancels the call.
     fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.lifeline = None;
         self.inner = None;
         let status = self.refused.get().cloned().unwrap_or(status);
         let mut trailers = HeaderMap::new();

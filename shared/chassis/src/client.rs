@@ -1,65 +1,77 @@
-//! The way to another service: one lazy connection with trace, deadline and safe retries around every call.
+//! The way to another service: its endpoints behind one client, with trace, deadline, balance and safe retries around every call.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{Request, Response};
-use schema::{Method, MethodKind};
-use serde::Deserialize;
+use http::{HeaderName, HeaderValue, Request, Response};
+use schema::Method;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint};
+use tower::Service;
 use tower::retry::budget::TpsBudget;
-use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span};
 
 use crate::config::ConfigError;
-use crate::error::{self, Fault};
-use crate::policy::deadline::{self, Bounded, GRPC_TIMEOUT, LastFrame};
-use crate::server::trace::Traced;
-use crate::telemetry;
+use crate::error::Fault;
+use crate::policy::deadline;
+use address::Address;
+use breaker::Breaker;
+use cluster::Cluster;
+use payload::Payload;
+use reply::Reply;
+use split::{Mirror, Split, Version};
+use tls::Tls;
 
+mod address;
+mod breaker;
+mod cluster;
+mod connection;
 mod details;
+mod endpoint;
+mod exchange;
+mod failure;
+mod health;
+mod payload;
+mod reply;
 mod retry;
+mod safety;
+mod settings;
+mod split;
+mod standing;
+mod tls;
 
 #[cfg(test)]
 mod tests;
 
-/// Between pings, also without calls: the next call should not be the one that finds out that the peer vanished.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+pub use safety::Safety;
+pub use settings::{
+    ClientSettings, MirrorSettings, TlsSettings, UpstreamSettings, VersionSettings,
+};
 
-/// How long a ping may stay unanswered before the connection is replaced.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The keys under `[client]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct ClientSettings {
-    /// Bound of one attempt to connect, in milliseconds.
-    pub connect_timeout_ms: u64,
-}
-
-/// A service elsewhere, for `OrderServiceClient::new(upstream)`; clones share one connection and one retry budget.
+/// A service elsewhere, for `OrderServiceClient::new(upstream)`; clones share connections, retry budget and circuit breaker.
 ///
 /// Each call carries the trace of the current span and `grpc-timeout`, the smaller one of the current deadline
-/// ([`crate::deadline::remaining`]) and the call's own. Unary calls that the contract declares repeatable are
-/// sent again on UNAVAILABLE, at most twice.
+/// ([`crate::deadline::remaining`]) and the call's own. It goes to the less loaded of two random endpoints. A call that
+/// no server can have seen is sent to another endpoint; one that is repeatable ([`Safety`]) is sent again on
+/// UNAVAILABLE, at most twice and within a budget. Dropping a response cancels its call.
 #[derive(Clone)]
 pub struct Upstream {
-    channel: Channel,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    url: String,
-    replayable: HashMap<&'static str, &'static Method>,
+    settings: UpstreamSettings,
+    split: Split,
+    mirror: Option<Mirror>,
+    methods: HashMap<&'static str, Safety>,
     budget: TpsBudget,
+    breaker: Breaker,
 }
 
 // === impl Upstream ===
@@ -70,30 +82,67 @@ impl Upstream {
     /// Needs a tokio runtime around it.
     ///
     /// # Errors
-    /// A URL that is not of that form.
+    /// A URL that is not of that form, and settings that do not fit.
     pub fn connect_lazy(
         url: &str,
         settings: &ClientSettings,
         methods: &'static [Method],
     ) -> Result<Self, ConfigError> {
-        let channel = endpoint(url)?
-            .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
-        let replayable = methods
+        Self::new(UpstreamSettings::at(url, settings), "upstream", methods)
+    }
+
+    /// Makes a client for all that the settings name; `key` is where they come from, for errors.
+    ///
+    /// Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// Names the setting that does not fit, or whose file cannot be used.
+    pub fn new(
+        settings: UpstreamSettings,
+        key: &str,
+        methods: &'static [Method],
+    ) -> Result<Self, ConfigError> {
+        settings.validate(key)?;
+        let client = Arc::new(settings.client.clone());
+        let tls = tls(&settings, key)?;
+        let cluster = |name: &str, urls: &[String]| {
+            // They were parsed by `validate`.
+            let addresses = urls.iter().filter_map(|url| Address::parse(url).ok());
+            let addresses = addresses.collect();
+            Arc::new(Cluster::new(name, addresses, tls.clone(), client.clone()))
+        };
+        let versions = settings.versions.iter().map(|version| Version {
+            cluster: cluster(&version.name, &version.endpoints),
+            percent: version.percent,
+            headers: headers(version),
+        });
+        let split = Split {
+            main: cluster(&settings.name, &settings.endpoints),
+            versions: versions.collect(),
+        };
+        let mirror = settings.mirror.as_ref().map(|mirror| Mirror {
+            cluster: cluster("mirror", &mirror.endpoints),
+            percent: mirror.percent,
+            permits: Arc::new(Semaphore::new(mirror.max_requests)),
+        });
+        let methods = methods
             .iter()
-            .filter(|method| method.kind == MethodKind::Unary && method.retry_safe())
-            .map(|method| (method.path, method));
+            .map(|method| (method.path, Safety::of(method)));
         Ok(Self {
-            channel,
             shared: Arc::new(Shared {
-                url: url.to_owned(),
-                replayable: replayable.collect(),
+                split,
+                mirror,
+                methods: methods.collect(),
                 budget: retry::budget(),
+                breaker: Breaker::new(&client),
+                settings,
             }),
         })
+    }
+
+    /// What it was made from: another with equal settings would be the same.
+    pub fn settings(&self) -> &UpstreamSettings {
+        &self.shared.settings
     }
 
     async fn send(
@@ -101,32 +150,28 @@ impl Upstream {
         request: Request<Body>,
         deadline: Option<Instant>,
     ) -> Result<Response<Body>, Status> {
-        let path = request.uri().path();
-        if self.shared.replayable.contains_key(path) {
-            let budget = &self.shared.budget;
-            let attempt = |request| self.attempt(request, deadline);
-            retry::run(budget, attempt, request, deadline).await
-        } else {
-            self.attempt(request, deadline).await
+        let shared = &*self.shared;
+        let permit = shared.breaker.enter().await?;
+        let safety = shared.safety(&request);
+        let (head, body) = request.into_parts();
+        let payload = Payload::of(body, safety != Safety::Unknown).await?;
+        if let Some(mirror) = &shared.mirror {
+            mirror.copy(&head, &payload, deadline);
         }
-    }
-
-    async fn attempt(
-        &self,
-        mut request: Request<Body>,
-        deadline: Option<Instant>,
-    ) -> Result<Response<Body>, Status> {
-        let headers = request.headers_mut();
-        if let Some(deadline) = deadline {
-            // Here and not earlier: a second attempt has less time than the first one had.
-            headers.insert(GRPC_TIMEOUT, deadline::header_value(deadline));
-        }
-        telemetry::inject(&Span::current(), headers);
-        let response = self.channel.clone().oneshot(request).await;
-        // Before anything reads the status, as the retry, the trace and tonic do.
-        response
-            .map(details::mend)
-            .map_err(|error| error::from_source(error.into()))
+        let cluster = shared.split.choose(&head.headers);
+        let call = retry::Call {
+            cluster,
+            breaker: &shared.breaker,
+            budget: &shared.budget,
+            head,
+            deadline,
+            safety,
+            hedge_after: shared.settings.client.hedge_after(),
+            tried: Mutex::default(),
+        };
+        let answer = call.run(payload).await?;
+        let span = Span::current();
+        Ok(Reply::of(answer, deadline, cluster.clone(), span, permit))
     }
 }
 
@@ -136,7 +181,7 @@ impl Service<Request<Body>> for Upstream {
     type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        // The channel is awaited per attempt: a call that waits for it must run out of time like any other.
+        // What there is to wait for is awaited per call: a call that waits must run out of time like any other.
         Poll::Ready(Ok(()))
     }
 
@@ -145,23 +190,17 @@ impl Service<Request<Body>> for Upstream {
             Ok(own) => [own, deadline::current()].into_iter().flatten().min(),
             Err(fault) => return std::future::ready(Err(fault.into())).boxed(),
         };
-        let span = client_span(&request, &self.shared.url);
-        let call = self
-            .clone()
-            .send(request, deadline)
-            .instrument(span.clone());
-        let bounded = async move {
-            let Some(deadline) = deadline else {
-                return Ok(Traced::wrap(call.await?, span));
-            };
-            // Also here, because the peer may be the one that hangs.
-            let response = tokio::time::timeout_at(deadline, call)
-                .await
-                .map_err(|_| Status::from(Fault::deadline_exceeded()))??;
-            let response = response.map(|body| Bounded::wrap(body, deadline, LastFrame::Error));
-            Ok(Traced::wrap(response, span))
-        };
-        bounded.boxed()
+        let span = client_span(&request, &self.shared.settings.name);
+        let call = self.clone().send(request, deadline).instrument(span);
+        match deadline {
+            None => call.boxed(),
+            Some(deadline) => async move {
+                // Also here, because the peer may be the one that hangs.
+                let outcome = tokio::time::timeout_at(deadline, call).await;
+                outcome.unwrap_or_else(|_| Err(Fault::deadline_exceeded().into()))
+            }
+            .boxed(),
+        }
     }
 }
 
@@ -169,43 +208,51 @@ impl fmt::Debug for Upstream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Upstream")
-            .field("url", &self.shared.url)
+            .field("name", &self.shared.settings.name)
             .finish_non_exhaustive()
     }
 }
 
-// === impl ClientSettings ===
+// === impl Shared ===
 
-impl Default for ClientSettings {
-    fn default() -> Self {
-        Self {
-            connect_timeout_ms: 2000,
-        }
+impl Shared {
+    fn safety(&self, request: &Request<Body>) -> Safety {
+        let own = request.extensions().get::<Safety>();
+        let of_method = || self.methods.get(request.uri().path());
+        own.or_else(of_method).copied().unwrap_or_default()
     }
 }
 
-fn endpoint(url: &str) -> Result<Endpoint, ConfigError> {
-    let refused = || {
-        let problem = format!("expected http://host:port, got `{url}`");
-        ConfigError::new("upstream URL", problem, "the configuration")
-    };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| refused())?;
-    let uri = endpoint.uri();
-    let usable = uri.scheme_str() == Some("http") && uri.host().is_some();
-    if usable { Ok(endpoint) } else { Err(refused()) }
+/// Only where something is reached by https: elsewhere nobody needs roots of the system.
+fn tls(settings: &UpstreamSettings, key: &str) -> Result<Option<Tls>, ConfigError> {
+    let versions = settings.versions.iter().map(|version| &version.endpoints);
+    let mirror = settings.mirror.iter().map(|mirror| &mirror.endpoints);
+    let mut urls = std::iter::once(&settings.endpoints)
+        .chain(versions)
+        .chain(mirror);
+    let is_needed = urls.any(|urls| urls.iter().any(|url| url.starts_with("https:")));
+    is_needed.then(|| Tls::new(&settings.tls, key)).transpose()
 }
 
-fn client_span(request: &Request<Body>, url: &str) -> Span {
+fn headers(version: &VersionSettings) -> Vec<(HeaderName, HeaderValue)> {
+    let parsed = version.headers.iter().map(|(name, value)| {
+        // Names and values were checked by `validate`.
+        Some((name.parse().ok()?, value.parse().ok()?))
+    });
+    parsed.flatten().collect()
+}
+
+fn client_span(request: &Request<Body>, name: &str) -> Span {
     let path = request.uri().path();
-    let name = path.strip_prefix('/').unwrap_or(path);
+    let method = path.strip_prefix('/').unwrap_or(path);
     tracing::info_span!(
         "call",
-        otel.name = name,
+        otel.name = method,
         otel.kind = "client",
         otel.status_code = tracing::field::Empty,
         rpc.system.name = "grpc",
-        rpc.method = name,
+        rpc.method = method,
         rpc.response.status_code = tracing::field::Empty,
-        server.address = url,
+        server.address = name,
     )
 }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use prost::Message;
 use prost_types::Any;
-use tonic::{Code, Status, TimeoutExpired};
+use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, RetryInfo, StatusExt, pb};
 
 #[cfg(test)]
 mod tests;
+
+/// Header or trailer of the outcome of a call (gRPC over HTTP/2, "Status").
+pub(crate) const GRPC_STATUS: &str = "grpc-status";
 
 static DOMAIN: OnceLock<String> = OnceLock::new();
 
@@ -64,17 +67,6 @@ pub fn reason(status: &Status) -> Option<String> {
 pub(crate) fn set_domain(name: &str) {
     // A second call can only come from a second start in one process; the first name stands.
     let _ = DOMAIN.set(name.to_owned());
-}
-
-/// Finds the status in the chain of an error: UNAVAILABLE where no connection could be made, else UNKNOWN.
-pub(crate) fn from_source(error: Box<dyn std::error::Error + Send + Sync>) -> Status {
-    // tonic's channel watches `grpc-timeout` as well and calls its end CANCELLED.
-    let first: &(dyn std::error::Error + 'static) = &*error;
-    let mut chain = std::iter::successors(Some(first), |error| error.source());
-    if chain.any(|cause| cause.is::<TimeoutExpired>()) {
-        return Fault::deadline_exceeded().into();
-    }
-    Status::from_error(error)
 }
 
 /// Reads the status out of trailers-only response headers; `None` means that a response has begun.

@@ -12,6 +12,7 @@ mod run;
 pub mod server;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 
 #[cfg(test)]
 mod testing;

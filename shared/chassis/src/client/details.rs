@@ -2,10 +2,7 @@
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::{HeaderMap, Response};
-use http_body::Body as _;
-use http_body_util::BodyExt;
-use tonic::body::Body;
+use http::HeaderMap;
 
 const DETAILS: &str = "grpc-status-details-bin";
 
@@ -15,23 +12,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Removes broken details from headers and trailers: code and message of the error are good without them.
-pub(super) fn mend(mut response: Response<Body>) -> Response<Body> {
-    drop_broken(response.headers_mut());
-    if response.body().is_end_stream() {
-        return response;
-    }
-    response.map(|body| {
-        Body::new(body.map_frame(|mut frame| {
-            if let Some(trailers) = frame.trailers_mut() {
-                drop_broken(trailers);
-            }
-            frame
-        }))
-    })
-}
-
-fn drop_broken(headers: &mut HeaderMap) {
+/// Removes details that are broken from headers or trailers: code and message of the error are good without them.
+pub(super) fn mend(headers: &mut HeaderMap) {
     let broken = headers
         .get(DETAILS)
         .is_some_and(|value| BASE64.decode(value.as_bytes()).is_err());
@@ -44,10 +26,11 @@ fn drop_broken(headers: &mut HeaderMap) {
 mod tests {
     use std::convert::Infallible;
 
-    use http::{HeaderValue, Request};
+    use http::{HeaderValue, Request, Response};
     use http_body::Frame;
     use http_body_util::StreamBody;
     use hyper::body::Incoming;
+    use tonic::body::Body;
     use tonic::{Code, Status};
     use tower::service_fn;
 
@@ -72,7 +55,7 @@ mod tests {
     fn details_that_are_base64_stay() {
         for details in ["CAU", "CAU=", ""] {
             let mut sent = headers(details);
-            drop_broken(&mut sent);
+            mend(&mut sent);
             assert_eq!(sent, headers(details));
         }
     }

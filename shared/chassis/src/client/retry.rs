@@ -1,25 +1,38 @@
-//! Sending a repeatable unary call again, within bounds that keep a struggling service from more load.
+//! The attempts of one call: elsewhere when nobody acted on the request, again when the contract allows it, twice when it is slow.
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use tokio::time::Instant;
-use tonic::body::Body;
+use futures::future::{Either, select};
+use http::HeaderValue;
+use http::request::Parts;
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 use tower::retry::budget::{Budget, TpsBudget};
+use tracing::Span;
 
-use crate::error::{self, Fault};
+use super::breaker::Breaker;
+use super::cluster::Cluster;
+use super::endpoint::Endpoint;
+use super::exchange::{self, Answer};
+use super::failure::{Failure, Unsent};
+use super::payload::Payload;
+use super::safety::Safety;
+use super::standing::lock;
+use crate::error;
+use crate::policy::deadline::{self, GRPC_TIMEOUT};
+use crate::telemetry;
 
 /// Attempts of one call, the first one included (gRFC A6 allows 5; a deeper retry belongs to the caller).
 const ATTEMPTS_MAX: usize = 3;
 
+/// Attempts within one of these that nobody acted on; each goes to another endpoint, if there is one.
+const UNSENT_MAX: usize = 4;
+
 /// Full jitter between these, in milliseconds: callers that failed together must not return together.
 const BACKOFF_MS: std::ops::RangeInclusive<u64> = 20..=200;
-
-/// The largest request that is kept for another attempt, in bytes: what servers accept by default.
-const REPLAY_BYTES_MAX: usize = 4 * 1024 * 1024 + 5;
 
 /// Retries per call over the last [`BUDGET_WINDOW`]: a service that fails every call sees 20 % more of them, not 200 %.
 const BUDGET_RATIO: f32 = 0.2;
@@ -32,66 +45,208 @@ const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 /// Header of the attempts before this one (gRFC A6).
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
+/// One call, whatever number of attempts it takes.
+pub(super) struct Call<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) breaker: &'a Breaker,
+    pub(super) budget: &'a TpsBudget,
+    pub(super) head: Parts,
+    pub(super) deadline: Option<Instant>,
+    pub(super) safety: Safety,
+    pub(super) hedge_after: Option<Duration>,
+    /// Endpoints that had their chance.
+    pub(super) tried: Mutex<Vec<Arc<Endpoint>>>,
+}
+
 /// Makes the budget that all calls of one upstream share.
 pub(super) fn budget() -> TpsBudget {
     TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, BUDGET_RATIO)
 }
 
-/// Calls `attempt` until it is not UNAVAILABLE, or a bound is reached.
-///
-/// A response that has begun is final, whatever its trailers say (gRFC A6, "committed").
-pub(super) async fn run<F, Fut>(
-    budget: &TpsBudget,
-    attempt: F,
-    request: Request<Body>,
-    deadline: Option<Instant>,
-) -> Result<Response<Body>, Status>
-where
-    F: Fn(Request<Body>) -> Fut,
-    Fut: Future<Output = Result<Response<Body>, Status>>,
-{
-    let (parts, body) = request.into_parts();
-    let body = collect(body).await?;
-    budget.deposit();
-    let mut previous = 0;
-    loop {
-        let mut parts = parts.clone();
+impl Call<'_> {
+    /// Tries until the outcome is not UNAVAILABLE, or a bound is reached.
+    ///
+    /// A response that has begun is final, whatever its trailers say (gRFC A6, "committed").
+    pub(super) async fn run(&self, mut payload: Payload) -> Result<Answer, Status> {
+        self.cluster
+            .ready()
+            .await
+            .map_err(|failure| failure.status)?;
+        let is_repeatable = self.safety.is_repeatable() && matches!(payload, Payload::Whole(_));
+        if !is_repeatable {
+            let outcome = self.attempt(&mut payload, 0).await;
+            return outcome.map_err(|failure| failure.status);
+        }
+        self.budget.deposit();
+        let mut previous = 0;
+        loop {
+            let outcome = match self.hedge_after.filter(|_| self.safety.is_hedgeable()) {
+                Some(after) => self.hedged(payload.take(), previous, after).await,
+                None => self.attempt(&mut payload.take(), previous).await,
+            };
+            previous += 1;
+            if previous == ATTEMPTS_MAX || !is_unavailable(&outcome) {
+                return outcome.map_err(|failure| failure.status);
+            }
+            let pause = Duration::from_millis(rand::random_range(BACKOFF_MS));
+            let in_time = |deadline| Instant::now() + pause < deadline;
+            if !self.deadline.is_none_or(in_time) || !self.budget.withdraw() {
+                return outcome.map_err(|failure| failure.status);
+            }
+            tracing::debug!(attempt = previous, "upstream unavailable, calling again");
+            sleep(pause).await;
+        }
+    }
+
+    /// Sends a second request if the first takes long; the first good answer counts, and the other call is cancelled.
+    async fn hedged(
+        &self,
+        mut payload: Payload,
+        previous: usize,
+        after: Duration,
+    ) -> Result<Answer, Failure> {
+        let mut copy = payload.take();
+        let mut first = pin!(self.attempt(&mut payload, previous));
+        if let Either::Left((outcome, _)) = select(&mut first, pin!(sleep(after))).await {
+            return outcome;
+        }
+        if !self.budget.withdraw() {
+            return first.await;
+        }
+        let second = pin!(self.attempt(&mut copy, previous));
+        match select(first, second).await {
+            Either::Left((outcome, other)) => better(outcome, other).await,
+            Either::Right((outcome, other)) => better(outcome, other).await,
+        }
+    }
+
+    /// Sends the request, to one endpoint after the other for as long as nobody has acted on it.
+    async fn attempt(&self, payload: &mut Payload, previous: usize) -> Result<Answer, Failure> {
+        let mut last = None;
+        for _ in 0..UNSENT_MAX {
+            let may_repeat = match &last {
+                None => true,
+                Some(Failure { unsent, .. }) => *unsent == Some(Unsent::Refused),
+            };
+            let Some(endpoint) = self.pick(may_repeat) else {
+                break;
+            };
+            match self.once(&endpoint, payload, previous).await {
+                Err(failure) if failure.unsent.is_some() && !payload.is_gone() => {
+                    last = Some(failure);
+                }
+                outcome => return outcome,
+            }
+        }
+        let nobody = || Failure::unreachable("of no endpoint", "there is none");
+        Err(last.unwrap_or_else(nobody))
+    }
+
+    /// One that was not tried before, if there is one.
+    fn pick(&self, may_repeat: bool) -> Option<Arc<Endpoint>> {
+        let mut tried = lock(&self.tried);
+        let picked = self.cluster.pick(&tried);
+        let picked = picked.or_else(|| self.cluster.pick(&[]).filter(|_| may_repeat))?;
+        tried.push(picked.clone());
+        Some(picked)
+    }
+
+    async fn once(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        payload: &mut Payload,
+        previous: usize,
+    ) -> Result<Answer, Failure> {
+        let mut head = self.head.clone();
         if previous > 0 {
-            parts
-                .headers
+            head.headers
                 .insert(PREVIOUS_ATTEMPTS, HeaderValue::from(previous));
         }
-        let request = Request::from_parts(parts, Body::new(Full::new(body.clone())));
-        let outcome = attempt(request).await;
-        previous += 1;
-        if previous == ATTEMPTS_MAX || !unavailable(&outcome) {
-            return outcome;
+        if let Some(deadline) = self.deadline {
+            // Here and not earlier: a second attempt has less time than the first one had.
+            head.headers
+                .insert(GRPC_TIMEOUT, deadline::header_value(deadline));
         }
-        let pause = Duration::from_millis(rand::random_range(BACKOFF_MS));
-        let in_time = deadline.is_none_or(|deadline| Instant::now() + pause < deadline);
-        if !in_time || !budget.withdraw() {
-            return outcome;
+        let span = Span::current();
+        if !span.is_disabled() {
+            telemetry::inject(&span, &mut head.headers);
         }
-        tracing::debug!(attempt = previous, "service unavailable, calling again");
-        tokio::time::sleep(pause).await;
+        let mut watch = Watch {
+            call: self,
+            endpoint,
+            began: Instant::now(),
+            is_noted: false,
+        };
+        let outcome = exchange::send(endpoint, head, payload).await;
+        watch.note(&outcome);
+        outcome
     }
 }
 
-fn unavailable(outcome: &Result<Response<Body>, Status>) -> bool {
+/// Notes what becomes of an attempt, also of one that nobody waits for any more.
+struct Watch<'a> {
+    call: &'a Call<'a>,
+    endpoint: &'a Arc<Endpoint>,
+    began: Instant,
+    is_noted: bool,
+}
+
+impl Watch<'_> {
+    fn note(&mut self, outcome: &Result<Answer, Failure>) {
+        self.is_noted = true;
+        match outcome {
+            Err(failure) if !failure.is_of_endpoint => {}
+            Ok(answer) if !is_unavailable_answer(answer) => {
+                self.endpoint
+                    .standing
+                    .answered(answer.source.sent_at.elapsed());
+                self.call.breaker.answered();
+            }
+            _ => self.failed(),
+        }
+    }
+
+    fn failed(&self) {
+        self.call
+            .cluster
+            .failed(self.endpoint, self.began.elapsed());
+        self.call.breaker.failed();
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // To give up before the deadline says nothing about the endpoint; to reach it does.
+        let is_late = self
+            .call
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
+        if !self.is_noted && is_late {
+            self.failed();
+        }
+    }
+}
+
+async fn better(
+    outcome: Result<Answer, Failure>,
+    other: impl Future<Output = Result<Answer, Failure>>,
+) -> Result<Answer, Failure> {
+    if is_unavailable(&outcome) {
+        other.await
+    } else {
+        outcome
+    }
+}
+
+fn is_unavailable(outcome: &Result<Answer, Failure>) -> bool {
     match outcome {
-        Err(status) => status.code() == Code::Unavailable,
-        Ok(response) => error::from_headers(response.headers())
-            .is_some_and(|status| status.code() == Code::Unavailable),
+        Err(failure) => failure.status.code() == Code::Unavailable,
+        Ok(answer) => is_unavailable_answer(answer),
     }
 }
 
-async fn collect(body: Body) -> Result<bytes::Bytes, Status> {
-    match Limited::new(body, REPLAY_BYTES_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let text = format!("request is above {REPLAY_BYTES_MAX} bytes");
-            Err(Fault::resource_exhausted("MESSAGE_TOO_LARGE", text).into())
-        }
-        Err(error) => Err(error::from_source(error)),
-    }
+fn is_unavailable_answer(answer: &Answer) -> bool {
+    const UNAVAILABLE: &[u8] = b"14";
+    let status = answer.head.headers().get(error::GRPC_STATUS);
+    status.is_some_and(|status| status.as_bytes() == UNAVAILABLE)
 }

@@ -40,22 +40,13 @@ tokio::task_local! {
     static DEADLINE: Instant;
 }
 
-/// A body that ends when the deadline passes, although its source would go on.
+/// A body that ends when the deadline passes, although its source would go on. It ends with trailers, because an error would
+/// reset the stream without a status.
 pub(crate) struct Bounded {
     source: Body,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
-    last_frame: LastFrame,
     done: bool,
-}
-
-/// How a body says that its deadline has passed.
-#[derive(Clone, Copy)]
-pub(crate) enum LastFrame {
-    /// To a peer: as trailers, because an error would reset the stream without a status.
-    Trailers,
-    /// To a local reader: as an error, which also holds in the middle of a message.
-    Error,
 }
 
 /// Returns the time left for the current call; `None` if nobody set a deadline. Zero once it has passed.
@@ -123,9 +114,7 @@ where
     };
     let call = scope(deadline, inner.oneshot(request));
     match tokio::time::timeout_at(deadline, call).await {
-        Ok(Ok(response)) => {
-            Ok(response.map(|body| Bounded::wrap(body, deadline, LastFrame::Trailers)))
-        }
+        Ok(Ok(response)) => Ok(response.map(|body| Bounded::wrap(body, deadline))),
         Err(_) => Ok(Status::from(Fault::deadline_exceeded()).into_http()),
     }
 }
@@ -146,12 +135,11 @@ fn parse(value: &[u8]) -> Option<Duration> {
 
 impl Bounded {
     /// Bounds `source`, unless it is at its end already.
-    pub(crate) fn wrap(source: Body, deadline: Instant, last_frame: LastFrame) -> Body {
+    pub(crate) fn wrap(source: Body, deadline: Instant) -> Body {
         Body::new(Self {
             source,
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
-            last_frame,
             done: false,
         })
     }
@@ -160,15 +148,9 @@ impl Bounded {
         self.done = true;
         // Whatever feeds the source need not wait for this body to be dropped.
         self.source = Body::empty();
-        let status = Status::from(Fault::deadline_exceeded());
-        match self.last_frame {
-            LastFrame::Error => Err(status),
-            LastFrame::Trailers => {
-                let mut trailers = HeaderMap::new();
-                status.add_header(&mut trailers)?;
-                Ok(Frame::trailers(trailers))
-            }
-        }
+        let mut trailers = HeaderMap::new();
+        Status::from(Fault::deadline_exceeded()).add_header(&mut trailers)?;
+        Ok(Frame::trailers(trailers))
     }
 }
 

@@ -15,10 +15,8 @@ use tower::{Service, ServiceExt};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::error::internal;
+use crate::error::{GRPC_STATUS, internal};
 use crate::telemetry;
-
-const GRPC_STATUS: &str = "grpc-status";
 
 /// A response body that is part of its span: the span ends with it and learns the status from its trailers.
 pub(crate) struct Traced {
@@ -140,7 +138,8 @@ impl http_body::Body for Traced {
     }
 }
 
-fn record_status(span: &Span, headers: &HeaderMap) {
+/// Notes the status of a call in its span, if the headers or trailers hold one.
+pub(crate) fn record_status(span: &Span, headers: &HeaderMap) {
     let Some(code) = headers.get(GRPC_STATUS).and_then(|code| code.to_str().ok()) else {
         return;
     };

@@ -1,0 +1,140 @@
+//! The body of a request on its way out: known as a whole, or still arriving.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures::future::poll_fn;
+use http_body::{Body as _, Frame};
+use tonic::Status;
+use tonic::body::Body;
+
+/// The largest request that is kept for another attempt, in bytes: what servers accept by default.
+const REPLAY_BYTES_MAX: usize = 4 * 1024 * 1024 + 5;
+
+/// A request body, in the form that tells what can still be done with it.
+pub(super) enum Payload {
+    /// All of it; may be sent any number of times.
+    Whole(Bytes),
+    /// May be sent once.
+    Streaming(Streaming),
+    /// A stream that an attempt has begun to send.
+    Gone,
+}
+
+/// What has arrived already, and what it comes from.
+pub(super) struct Streaming {
+    ready: VecDeque<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl Payload {
+    /// Takes what is there; waits for the rest only if it is worth keeping.
+    pub(super) async fn of(mut body: Body, is_repeatable: bool) -> Result<Self, Status> {
+        let mut ready = VecDeque::new();
+        let mut bytes = 0;
+        loop {
+            let polled = poll_fn(|context| {
+                let polled = Pin::new(&mut body).poll_frame(context);
+                match polled {
+                    Poll::Pending if is_repeatable => Poll::Pending,
+                    Poll::Pending => Poll::Ready(None),
+                    Poll::Ready(frame) => Poll::Ready(Some(frame)),
+                }
+            });
+            let frame = match polled.await {
+                None => break,
+                Some(None) => return Ok(Self::Whole(joined(ready))),
+                Some(Some(frame)) => frame?,
+            };
+            let length = frame.data_ref().map(Bytes::len);
+            bytes += length.unwrap_or_default();
+            ready.push_back(frame);
+            if length.is_none() || bytes > REPLAY_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(Self::Streaming(Streaming { ready, rest: body }))
+    }
+
+    /// What an attempt sends.
+    pub(super) fn take(&mut self) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::Whole(bytes.clone()),
+            Self::Streaming(_) | Self::Gone => std::mem::replace(self, Self::Gone),
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+}
+
+impl Streaming {
+    pub(super) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match self.ready.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+}
+
+fn joined(frames: VecDeque<Frame<Bytes>>) -> Bytes {
+    let mut pieces = frames
+        .into_iter()
+        .filter_map(|frame| frame.into_data().ok());
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else {
+        return first;
+    };
+    let mut joined = BytesMut::from(&first[..]);
+    joined.extend_from_slice(&second);
+    pieces.for_each(|piece| joined.extend_from_slice(&piece));
+    joined.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::StreamBody;
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    fn data(text: &'static str) -> Result<Frame<Bytes>, Status> {
+        Ok(Frame::data(Bytes::from(text)))
+    }
+
+    #[tokio::test]
+    async fn what_is_there_at_once_is_whole() {
+        let body = Body::new(StreamBody::new(tokio_stream::iter([data("a"), data("b")])));
+        let Payload::Whole(bytes) = Payload::of(body, false).await.unwrap() else {
+            panic!("not whole");
+        };
+        assert_eq!(bytes, "ab");
+    }
+
+    #[tokio::test]
+    async fn what_still_arrives_is_sent_once() {
+        let endless = tokio_stream::once(data("a")).chain(tokio_stream::pending());
+        let body = Body::new(StreamBody::new(endless));
+        let mut payload = Payload::of(body, false).await.unwrap();
+        let Payload::Streaming(mut streaming) = payload.take() else {
+            panic!("not streaming");
+        };
+        assert!(payload.is_gone());
+        let first = poll_fn(|context| streaming.poll_frame(context)).await;
+        assert_eq!(first.unwrap().unwrap().into_data().unwrap(), "a");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_to_keep_is_sent_once() {
+        let large = Bytes::from(vec![0; REPLAY_BYTES_MAX + 1]);
+        let body = Body::new(http_body_util::Full::new(large));
+        let payload = Payload::of(body, true).await.unwrap();
+        assert!(matches!(payload, Payload::Streaming(_)));
+    }
+}
