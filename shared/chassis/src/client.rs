@@ -250,6 +250,7 @@ fn client_span(request: &Request<Body>, name: &str) -> Span {
         otel.name = method,
         otel.kind = "client",
         otel.status_code = tracing::field::Empty,
+        error.r#type = tracing::field::Empty,
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = tracing::field::Empty,

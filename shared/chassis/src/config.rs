@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::ClientSettings;
+use crate::observe::AccessLogSettings;
 
 #[cfg(test)]
 mod tests;
@@ -41,8 +42,14 @@ pub struct Settings {
     pub max_connections: usize,
     /// Name of the crash point to die at; empty for none.
     pub crash_at: String,
+    /// Whether there is `GET /metrics`.
+    pub metrics: bool,
+    /// Address of the listener for operators; empty for none.
+    pub admin_listen: String,
     /// Calls to other services.
     pub client: ClientSettings,
+    /// One line per request.
+    pub access_log: AccessLogSettings,
 }
 
 /// How log lines are written.
@@ -160,6 +167,11 @@ impl Layers {
                 return Err(ConfigError::new(key, problem, self.origin(key)));
             }
         }
+        settings.access_log.validate()?;
+        if settings.admin_address().is_err() {
+            let problem = format!("expected host:port or nothing, got `{}`", settings.admin_listen);
+            return Err(ConfigError::new("admin_listen", problem, self.origin("admin_listen")));
+        }
         Ok(settings)
     }
 
@@ -187,6 +199,14 @@ impl Settings {
     /// Bound of the drain.
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// Where operators are served apart from everybody else, if they are.
+    pub(crate) fn admin_address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
+        match self.admin_listen.as_str() {
+            "" => Ok(None),
+            address => address.parse().map(Some),
+        }
     }
 }
 

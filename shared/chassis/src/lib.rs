@@ -5,6 +5,8 @@ pub mod client;
 pub mod config;
 pub mod crash;
 pub mod error;
+pub mod metrics;
+pub mod observe;
 pub mod page;
 mod policy;
 mod process;

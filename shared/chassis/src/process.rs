@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::Settings;
+use crate::metrics::Metrics;
 
 /// A handle to the running process; clones are the same process.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub struct Process {
 struct Inner {
     name: String,
     settings: Settings,
+    metrics: Metrics,
     draining: CancellationToken,
     shutdown: CancellationToken,
     failed: CancellationToken,
@@ -32,9 +34,11 @@ struct Inner {
 impl Process {
     /// Creates a process that nothing stops but [`Process::drain`]; [`crate::main`] makes one that signals stop.
     pub fn new(name: impl Into<String>, settings: Settings) -> Self {
+        let name = name.into();
         Self {
             inner: Arc::new(Inner {
-                name: name.into(),
+                metrics: Metrics::new(&name),
+                name,
                 settings,
                 draining: CancellationToken::new(),
                 shutdown: CancellationToken::new(),
@@ -52,6 +56,11 @@ impl Process {
     /// The configuration keys that every process has.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// What the process counts; `GET /metrics` shows it.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     /// Cancelled when the process stops serving: response streams without an end should end now.

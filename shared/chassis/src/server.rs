@@ -19,23 +19,28 @@ use tonic_health::server::HealthReporter;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt, service_fn};
 
+use self::probes::Probes;
 use crate::Process;
+use crate::observe::{self, Observer};
 use crate::policy::validation::Rules;
 use crate::policy::{deadline, torn, validation};
 
 mod listener;
+mod operator;
 mod probes;
 pub(crate) mod trace;
 
 #[cfg(test)]
 mod tests;
 
+pub use operator::{OPERATOR_PREFIX, Operator};
+
 /// Every service of a process has this one type: requests as hyper reads them, responses boxed once.
 pub(crate) type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
 
 /// What a process serves.
 ///
-/// Each gRPC call passes, in this order: probes, trace, panic guard, deadline, torn requests, validation,
+/// Each gRPC call passes, in this order: probes, record (metrics, access log, trace), panic guard, deadline, torn requests, validation,
 /// the service.
 /// [`Server::serve`] says why.
 #[must_use = "a server does nothing until it serves"]
@@ -52,6 +57,14 @@ const STANDARD_SERVICES: [&str; 3] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// Their methods, so that a caller can't make up the names that are counted.
+const STANDARD_METHODS: [&str; 4] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 /// Answers `GET /readyz`.
@@ -83,7 +96,7 @@ impl Server {
 
     /// Creates a server for any HTTP service, which gets every request that no added gRPC service claims.
     ///
-    /// It has the listener, the connection limit, the probes, the trace and the drain of [`Server::new`]. Deadline
+    /// It has the listener, the connection limit, the probes, the record and the drain of [`Server::new`]. Deadline
     /// and validation are its own affair, because its protocols are. Upgrades work; `TcpConnectInfo` of tonic is
     /// among the request's extensions and tells the peer's address.
     pub fn from_service<S, B>(service: S) -> Self
@@ -122,15 +135,38 @@ impl Server {
         self
     }
 
-    /// Serves until the process drains, then lets running requests finish within `drain_timeout_ms`.
+    /// Serves until the process drains, then lets running requests finish within `drain_timeout_ms`. Operators are served on
+    /// `admin_listen`, if it is set.
     ///
     /// # Errors
-    /// A contract that can't be served: its descriptor set or one of its validation rules is broken.
-    pub async fn serve(mut self, listener: TcpListener, process: &Process) -> anyhow::Result<()> {
+    /// A contract that can't be served: its descriptor set or one of its validation rules is broken. An `admin_listen` that can't
+    /// be listened on.
+    pub async fn serve(self, listener: TcpListener, process: &Process) -> anyhow::Result<()> {
+        let admin = match process.settings().admin_address().context("admin_listen")? {
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("listen on {address}, the `admin_listen`"))?,
+            ),
+            None => None,
+        };
+        self.serve_apart(listener, admin, process).await
+    }
+
+    /// [`Server::serve`], with operators on a listener that is bound already.
+    ///
+    /// # Errors
+    /// See [`Server::serve`].
+    pub async fn serve_apart(
+        mut self,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+        process: &Process,
+    ) -> anyhow::Result<()> {
         let health = HealthReporter::new();
         let public = self.names.clone();
         self = self.with_standard_services(health.clone())?;
-        let handler = self.into_handler(process)?;
+        let handler = self.into_handler(process, admin.is_some())?;
         for name in &public {
             health
                 .set_service_status(name, ServingStatus::Serving)
@@ -145,7 +181,14 @@ impl Server {
                     .await;
             }
         };
-        let ((), ()) = tokio::join!(announce_stop, listener::run(listener, handler, process));
+        let for_operators = handler.clone();
+        let operators = async {
+            if let Some(admin) = admin {
+                listener::run(admin, operator::only(for_operators), process).await;
+            }
+        };
+        let public = listener::run(listener, handler, process);
+        let ((), (), ()) = tokio::join!(announce_stop, public, operators);
         Ok(())
     }
 
@@ -179,11 +222,16 @@ impl Server {
     }
 
     // The layers, the innermost first: a request meets them from the bottom up.
-    fn into_handler(self, process: &Process) -> anyhow::Result<Handler> {
+    fn into_handler(self, process: &Process, has_admin: bool) -> anyhow::Result<Handler> {
+        let observer = Arc::new(self.observer(process));
         let rules = Arc::new(self.rules(process.settings().max_message_bytes)?);
         let names: Arc<HashSet<&'static str>> = Arc::new(self.names.into_iter().collect());
-        let draining = process.draining();
-        let ready = self.ready;
+        let probes = Arc::new(Probes {
+            ready: self.ready.clone(),
+            draining: process.draining(),
+            metrics: process.settings().metrics.then(|| process.metrics().clone()),
+            has_admin,
+        });
         let routes = self.services.routes().prepare();
 
         // Validation is last: its cost is for calls that will reach the handler, and counts against the deadline.
@@ -198,14 +246,27 @@ impl Server {
         let service = dispatch(names, service, self.fallback);
         // A panic must answer INTERNAL: it would take other calls of an HTTP/1 connection with it.
         let service = service_fn(move |request| trace::guard(service.clone(), request));
-        // The trace is around all that can refuse a call: a refusal has a trace as well.
-        let service = service_fn(move |request| trace::enforce(service.clone(), request));
-        // Probes come every second from every side: outside of the trace, which they would fill.
+        // The record is around all that can refuse a call: a refusal is counted, logged and traced as well.
         let service = service_fn(move |request| {
-            probes::answer(ready.clone(), draining.clone(), service.clone(), request)
+            observe::enforce(observer.clone(), service.clone(), request)
         });
+        // Probes come every second from every side: outside of the record, which they would fill.
+        let service =
+            service_fn(move |request| probes::answer(probes.clone(), service.clone(), request));
         // The limit of connections is in the listener: what is not accepted costs nothing at all.
         Ok(Handler::new(service))
+    }
+
+    fn observer(&self, process: &Process) -> Observer {
+        let methods = self.contract.iter().flat_map(|contract| contract.methods);
+        let served = methods
+            .map(|method| method.path)
+            .filter(|path| self.names.contains(&service_name(path)));
+        Observer::new(
+            process.metrics().clone(),
+            process.settings().access_log.clone(),
+            served.chain(STANDARD_METHODS).collect(),
+        )
     }
 
     fn rules(&self, max_message_bytes: usize) -> anyhow::Result<Rules> {
@@ -260,7 +321,7 @@ where
         async move {
             match other {
                 Some(handler) => handler.oneshot(request).await,
-                None => grpc.oneshot(request.map(Body::new)).await,
+                None => grpc.oneshot(observe::count_body(request)).await,
             }
         }
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::trace::{TraceContextExt, TraceId, TracerProvider};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -30,7 +30,7 @@ const EXPORT_QUEUE_SPANS_MAX: usize = 4096;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Header of the W3C Trace Context recommendation, §3.2.
-const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 // Stateless, so no global registration that a test or a library could forget.
 static PROPAGATOR: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
@@ -69,8 +69,27 @@ pub(crate) fn extract(span: &Span, headers: &HeaderMap) {
     }
 }
 
-/// Writes the context of `span` into the headers.
+/// Id of the trace that a span is part of, in hexadecimal; `None` where nobody traces.
+pub(crate) fn trace_id(span: &Span) -> Option<String> {
+    let context = span.context();
+    let id = context.span().span_context().trace_id();
+    (id != TraceId::INVALID).then(|| id.to_string())
+}
+
+/// Id of the trace that a `traceparent` names.
+pub(crate) fn trace_id_of(traceparent: &str) -> Option<String> {
+    let value = HeaderValue::from_str(traceparent).ok()?;
+    let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), value)]);
+    let context = PROPAGATOR.extract(&Carrier(&headers));
+    let id = context.span().span_context().trace_id();
+    (id != TraceId::INVALID).then(|| id.to_string())
+}
+
+/// Writes the context of `span` into the headers. A span that nobody wants has none: what the headers say already stays.
 pub(crate) fn inject(span: &Span, headers: &mut HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
     PROPAGATOR.inject_context(&span.context(), &mut CarrierMut(headers));
 }
 

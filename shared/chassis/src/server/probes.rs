@@ -1,47 +1,87 @@
-//! Plain HTTP answers for orchestrators: `GET /healthz` and `GET /readyz`.
+//! Plain HTTP answers for orchestrators and scrapers: `GET /healthz`, `GET /readyz` and `GET /metrics`.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 use super::Ready;
+use super::operator::{self, Operator};
+use crate::metrics::{Format, Metrics};
+
+/// What the answers are made of.
+pub(super) struct Probes {
+    pub(super) ready: Ready,
+    pub(super) draining: CancellationToken,
+    /// `None` where they are not shown.
+    pub(super) metrics: Option<Metrics>,
+    /// Whether operators have a listener of their own, so that the public one shows no metrics.
+    pub(super) has_admin: bool,
+}
 
 /// Answers a probe, or passes the request on.
 ///
 /// `/healthz` is 200 while the process serves, `/readyz` while it also wants traffic; both are 503 during the drain.
 pub(super) async fn answer<S, B>(
-    ready: Ready,
-    draining: CancellationToken,
+    probes: Arc<Probes>,
     inner: S,
-    request: Request<B>,
+    mut request: Request<B>,
 ) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
 {
+    operator::mark(&mut request, probes.has_admin);
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return inner.oneshot(request).await;
     }
-    let wanted = match request.uri().path() {
-        "/healthz" => true,
-        "/readyz" => ready(),
+    let wanted = match (request.uri().path(), probes.metrics(&request)) {
+        ("/healthz", _) => true,
+        ("/readyz", _) => (probes.ready)(),
+        ("/metrics", Some(metrics)) => return Ok(exposition(metrics, request.headers())),
         _ => return inner.oneshot(request).await,
     };
-    Ok(match (draining.is_cancelled(), wanted) {
+    Ok(match (probes.draining.is_cancelled(), wanted) {
         (true, _) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         (false, true) => text(StatusCode::OK, "ok\n"),
     })
 }
 
+impl Probes {
+    fn metrics<B>(&self, request: &Request<B>) -> Option<&Metrics> {
+        let is_operator = request.extensions().get::<Operator>().is_some();
+        let metrics = self.metrics.as_ref();
+        metrics.filter(|_| is_operator || !self.has_admin)
+    }
+}
+
+fn exposition(metrics: &Metrics, headers: &HeaderMap) -> Response<Body> {
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let format = Format::negotiate(accept.unwrap_or_default());
+    match metrics.encode(format) {
+        Ok(text) => respond(StatusCode::OK, format.content_type(), text.into()),
+        Err(error) => {
+            tracing::error!(%error, "metrics not written");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "metrics not written\n")
+        }
+    }
+}
+
 fn text(status: StatusCode, body: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::new(Bytes::from_static(body.as_bytes()))));
+    let body = Bytes::from_static(body.as_bytes());
+    respond(status, "text/plain; charset=utf-8", body)
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(body)));
     *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }

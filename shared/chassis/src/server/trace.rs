@@ -1,4 +1,4 @@
-//! One span per request, child of the caller's, alive until the last byte; and the guard against panics.
+//! The span of a call that is alive until the last byte of its answer, and the guard against handlers that panic.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -7,38 +7,20 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame};
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use crate::error::{GRPC_STATUS, internal};
-use crate::telemetry;
+use crate::metrics::code_name;
 
 /// A response body that is part of its span: the span ends with it and learns the status from its trailers.
 pub(crate) struct Traced {
     source: Body,
     span: Span,
-}
-
-/// Runs the request in a span that continues the trace of the caller.
-///
-/// A service that serves arbitrary paths may record `http.route` and `otel.name` on the current span.
-pub(crate) async fn enforce<S, B>(
-    inner: S,
-    request: Request<B>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
-{
-    let span = server_span(&request);
-    telemetry::extract(&span, request.headers());
-    let response = inner.oneshot(request).instrument(span.clone()).await?;
-    span.record("http.response.status_code", response.status().as_u16());
-    Ok(Traced::wrap(response, span))
 }
 
 /// Answers INTERNAL for a handler that panics.
@@ -57,53 +39,13 @@ where
     })
 }
 
-// Names and attributes are those of the OpenTelemetry semantic conventions for HTTP and RPC.
-fn server_span<B>(request: &Request<B>) -> Span {
-    let path = request.uri().path();
-    let method = request.method().as_str();
-    if !is_grpc(request.headers()) {
-        // A path in the name would make as many names as there are paths.
-        return tracing::info_span!(
-            "request",
-            otel.name = method,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            http.request.method = method,
-            http.route = Empty,
-            http.response.status_code = Empty,
-            url.path = path,
-            rpc.system.name = Empty,
-            rpc.method = Empty,
-            rpc.response.status_code = Empty,
-        );
-    }
-    let name = path.strip_prefix('/').unwrap_or(path);
-    tracing::info_span!(
-        "request",
-        otel.name = name,
-        otel.kind = "server",
-        otel.status_code = Empty,
-        http.response.status_code = Empty,
-        http.route = Empty,
-        rpc.system.name = "grpc",
-        rpc.method = name,
-        rpc.response.status_code = Empty,
-    )
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
 // === impl Traced ===
 
 impl Traced {
     /// Ties the body of a response to `span`.
     pub(crate) fn wrap(response: Response<Body>, span: Span) -> Response<Body> {
         record_status(&span, response.headers());
-        if response.body().is_end_stream() {
+        if span.is_disabled() || response.body().is_end_stream() {
             return response;
         }
         response.map(|source| Body::new(Self { source, span }))
@@ -140,11 +82,13 @@ impl http_body::Body for Traced {
 
 /// Notes the status of a call in its span, if the headers or trailers hold one.
 pub(crate) fn record_status(span: &Span, headers: &HeaderMap) {
-    let Some(code) = headers.get(GRPC_STATUS).and_then(|code| code.to_str().ok()) else {
+    let Some(code) = headers.get(GRPC_STATUS) else {
         return;
     };
-    span.record("rpc.response.status_code", code);
-    if code != "0" {
+    let code = Code::from_bytes(code.as_bytes());
+    span.record("rpc.response.status_code", code_name(code));
+    if code != Code::Ok {
         span.record("otel.status_code", "ERROR");
+        span.record("error.type", code_name(code));
     }
 }
