@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use chassis::client::Upstream;
+use chassis::client::{Safety, Upstream};
 use chassis::error::Fault;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -16,6 +16,7 @@ use tonic::body::Body;
 use tonic::codec::{DecodeBuf, Decoder};
 use tonic::{Code, Status, Streaming};
 use tower::Service;
+use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::arriving::{self, Lifeline};
 use crate::frames::{BoundedFrames, Refused};
@@ -28,6 +29,7 @@ pub(crate) struct Call {
     pub(crate) upstream: Upstream,
     /// `/package.Service/Method`.
     pub(crate) path: String,
+    pub(crate) safety: Safety,
     pub(crate) metadata: HeaderMap,
     pub(crate) deadline: Option<Instant>,
     /// Largest response message, in bytes.
@@ -87,7 +89,8 @@ impl Call {
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
     pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
-        let request = request(self.path, self.metadata, Body::new(OneFrame(Some(frame))));
+        let mut request = request(self.path, self.metadata, Body::new(OneFrame(Some(frame))));
+        request.extensions_mut().insert(self.safety);
         let response = send(self.upstream, request, self.deadline).await?;
         messages(response, self.max_message_bytes)
     }
@@ -147,6 +150,16 @@ impl From<Body> for Incoming {
 /// The gateway's own reason to break a request off, where it has one, in place of what became of the call.
 fn cause(refused: &Refused, status: Status) -> Status {
     refused.get().cloned().unwrap_or(status)
+}
+
+/// What the contract promises about sending a call again; nothing for a stream of requests, which is gone once it is sent.
+pub(crate) fn safety(method: &MethodPlan) -> Safety {
+    match (method.kind(), method.idempotency()) {
+        (MethodKind::ClientStreaming | MethodKind::BidiStreaming, _) => Safety::Unknown,
+        (_, Idempotency::NoSideEffects) => Safety::NoSideEffects,
+        (_, Idempotency::Idempotent) => Safety::Idempotent,
+        (_, Idempotency::Unknown) => Safety::Unknown,
+    }
 }
 
 /// Sends a request as it is. The client ends the response at the deadline, the body included.

@@ -1,26 +1,32 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
 mod choices;
+mod upstreams;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use chassis::client::{ClientSettings, UpstreamSettings};
 use chassis::config::ConfigError;
 use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
 
 const NO_UPSTREAM: &str = "expected at least one gRPC server: `--upstream http://host:port` (may be repeated), \
-    `PROTOMESH_UPSTREAMS=http://host:port,...` or `upstreams = [...]` in the file of `--config`";
+    `PROTOMESH_UPSTREAMS=http://host:port,...`, or `upstreams = [...]` or a table `[upstream.NAME]` in the file of `--config`";
 
 /// The gateway's own keys; `config.default.toml` documents each.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Config {
-    /// gRPC servers to front, `http://host:port`.
+    /// gRPC servers to front, `http://host:port` or `https://host:port`.
     pub upstreams: Vec<String>,
+    /// Those with more to say than an address, by name.
+    pub upstream: BTreeMap<String, UpstreamTable>,
     /// Largest request body in JSON or protobuf, in bytes; of a stream, its largest message.
     pub max_body_bytes: usize,
     /// Bound of one round of reflection, in milliseconds.
@@ -53,15 +59,7 @@ impl Config {
     /// # Errors
     /// Names the first key that does not fit.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.upstreams.is_empty() {
-            return refuse("upstreams", NO_UPSTREAM);
-        }
-        for (index, url) in self.upstreams.iter().enumerate() {
-            check_upstream(url)?;
-            if self.upstreams[..index].contains(url) {
-                return refuse("upstreams", &format!("`{url}` is named twice"));
-            }
-        }
+        self.upstream_settings(&ClientSettings::default())?;
         for (key, value) in [
             ("max_body_bytes", self.max_body_bytes as u64),
             ("reflect_timeout_ms", self.reflect_timeout_ms),
@@ -78,6 +76,36 @@ impl Config {
             return refuse("upload_chunk_bytes", &problem);
         }
         Ok(())
+    }
+
+    /// What the clients of all upstreams are made from, in the order of their names' first use; `client` is what the process has
+    /// under `[client]`.
+    ///
+    /// # Errors
+    /// Names the key that does not fit.
+    pub(crate) fn upstream_settings(
+        &self,
+        client: &ClientSettings,
+    ) -> Result<Vec<UpstreamSettings>, ConfigError> {
+        if self.upstreams.is_empty() && self.upstream.is_empty() {
+            return Err(refused("upstreams", NO_UPSTREAM));
+        }
+        let mut all: Vec<UpstreamSettings> = Vec::new();
+        for url in &self.upstreams {
+            let settings = UpstreamSettings::at(url, client);
+            let problem = settings.validate("upstreams").err();
+            if let Some(error) = problem {
+                return Err(refused("upstreams", &error.problem));
+            }
+            if all.iter().any(|other| other.name == *url) {
+                return Err(refused("upstreams", &format!("`{url}` is named twice")));
+            }
+            all.push(settings);
+        }
+        for (name, table) in &self.upstream {
+            all.push(table.settings(name, client)?);
+        }
+        Ok(all)
     }
 
     /// What the API is compiled with.
@@ -106,30 +134,12 @@ impl Config {
     }
 }
 
-fn check_upstream(url: &str) -> Result<(), ConfigError> {
-    let refuse = |reason: &str| refuse("upstreams", &format!("`{url}` {reason}"));
-    let uri: http::Uri = match url.parse() {
-        Ok(uri) => uri,
-        Err(error) => return refuse(&format!("is not an address: {error}")),
-    };
-    if uri.scheme_str() != Some("http") {
-        return refuse("does not begin with http://");
-    }
-    if uri.host().is_none_or(str::is_empty) || uri.port_u16().is_none() {
-        return refuse("does not name a host and a port");
-    }
-    if uri.path() != "/" || uri.query().is_some() {
-        return refuse("has a path, but the methods' paths are the whole path");
-    }
-    Ok(())
+fn refuse(key: &str, problem: &str) -> Result<(), ConfigError> {
+    Err(refused(key, problem))
 }
 
-fn refuse(key: &str, problem: &str) -> Result<(), ConfigError> {
-    Err(ConfigError::new(
-        key,
-        problem,
-        "the effective configuration",
-    ))
+fn refused(key: &str, problem: &str) -> ConfigError {
+    ConfigError::new(key, problem, "the effective configuration")
 }
 
 #[cfg(test)]
@@ -144,37 +154,37 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(config: &Config, expected: &str) {
+    fn assert_refused(config: &Config, expected: &str) {
         let message = config.validate().unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
 
     #[test]
     fn every_key_has_a_usable_default() {
-        config(&["http://a:1", "http://b:2"]).validate().unwrap();
+        config(&["http://a:1", "https://b:2"]).validate().unwrap();
     }
 
     #[test]
     fn a_key_that_does_not_fit_is_named() {
-        refused(&config(&[]), "--upstream http://host:port");
-        refused(
+        assert_refused(&config(&[]), "--upstream http://host:port");
+        assert_refused(
             &config(&["http://a:1", "http://a:1"]),
             "`http://a:1` is named twice",
         );
-        refused(&config(&["https://a:1"]), "does not begin with http://");
-        refused(&config(&["http://a"]), "a host and a port");
-        refused(&config(&["http://a:1/x"]), "has a path");
-        refused(&config(&["a b"]), "`upstreams`");
+        assert_refused(&config(&["ftp://a:1"]), "does not begin with http://");
+        assert_refused(&config(&["http://a"]), "a host and a port");
+        assert_refused(&config(&["http://a:1/x"]), "has a path");
+        assert_refused(&config(&["a b"]), "`upstreams`");
         let chunk = Config {
             upload_chunk_bytes: 1,
             ..config(&["http://a:1"])
         };
-        refused(&chunk, "`upload_chunk_bytes`");
+        assert_refused(&chunk, "`upload_chunk_bytes`");
         let interval = Config {
             reflect_interval_ms: 0,
             ..config(&["http://a:1"])
         };
-        refused(&interval, "`reflect_interval_ms`");
+        assert_refused(&interval, "`reflect_interval_ms`");
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Directory {
         self.catalog.load_full()
     }
 
+    /// How many upstreams there are.
+    pub(crate) fn len(&self) -> usize {
+        self.upstreams.len()
+    }
+
     pub(crate) fn upstream(&self, index: usize) -> &Upstream {
         &self.upstreams[index]
     }

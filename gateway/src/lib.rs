@@ -20,14 +20,17 @@ mod view;
 use std::sync::Arc;
 
 use anyhow::Context;
-use chassis::client::Upstream;
+use chassis::client::{Upstream, UpstreamSettings};
 use chassis::{Flag, Process, Server};
 use tower::service_fn;
 
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 
-pub use config::{Config, Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use config::{
+    Config, Dialect, EmitDefaults, MirrorTable, TrailingSlash, UnknownFields, UpstreamTable,
+    VersionTable,
+};
 
 /// The documented default of every key of [`Config`], in TOML.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -36,7 +39,7 @@ pub const DEFAULTS: &str = include_str!("../config.default.toml");
 pub const FLAGS: &[Flag] = &[Flag {
     name: "upstream",
     key: "upstreams",
-    help: "A gRPC server to front, as http://host:port; may be repeated",
+    help: "A gRPC server to front, as http://host:port or https://host:port; may be repeated",
 }];
 
 /// Starts to learn the upstreams and returns the server, which answers 503 for what is not learned yet.
@@ -45,14 +48,16 @@ pub const FLAGS: &[Flag] = &[Flag {
 /// A configuration that does not fit, with the key that is wrong.
 pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
     config.validate()?;
-    let connect = |url: &String| {
-        let upstream = Upstream::connect_lazy(url, &process.settings().client, &[]);
-        upstream.map(|upstream| (url.clone(), upstream))
+    let settings = config.upstream_settings(&process.settings().client)?;
+    let connect = |settings: UpstreamSettings| {
+        let name = settings.name.clone();
+        let key = format!("upstream.{name}");
+        Upstream::new(settings, &key, &[]).map(|upstream| (name, upstream))
     };
-    let upstreams: Result<Vec<_>, _> = config.upstreams.iter().map(connect).collect();
+    let upstreams: Result<Vec<_>, _> = settings.into_iter().map(connect).collect();
     let directory = Directory::new(upstreams?, config.transcoding()).context("empty catalog")?;
     let directory = Arc::new(directory);
-    for index in 0..config.upstreams.len() {
+    for index in 0..directory.len() {
         let watch = learn::watch(directory.clone(), index, config.clone(), process.shutdown());
         process.spawn("learn", watch);
     }

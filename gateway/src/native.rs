@@ -43,7 +43,9 @@ async fn answer(
     let Some(owner) = catalog.owner(path) else {
         return Err(unknown(catalog, path));
     };
-    let kind = catalog.schema.method(path).map(|method| method.kind());
+    let method = catalog.schema.method(path);
+    let kind = method.map(|method| method.kind());
+    let safety = method.map(call::safety).unwrap_or_default();
     let requests_stream = matches!(
         kind,
         None | Some(MethodKind::ClientStreaming | MethodKind::BidiStreaming)
@@ -59,6 +61,7 @@ async fn answer(
         (frames, refused) = BoundedFrames::new(body, gateway.max_message_bytes());
         Body::new(frames)
     });
+    request.extensions_mut().insert(safety);
     edge::strip_hop_by_hop(request.headers_mut());
     request.headers_mut().remove(HOST);
     // The client writes its own; this one would end a call before the grace of a torn request.

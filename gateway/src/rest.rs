@@ -61,6 +61,7 @@ async fn answer(
     let call = Call {
         upstream: gateway.directory().upstream(owner).clone(),
         path: method.path().to_owned(),
+        safety: call::safety(method),
         metadata,
         deadline,
         max_message_bytes: gateway.max_message_bytes(),

@@ -113,8 +113,8 @@ impl Session {
             .send(question(list))
             .await
             .map_err(|_| Error::Ended)?;
-        let mut grpc =
-            tonic::client::Grpc::new(upstream.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let mut grpc = tonic::client::Grpc::new(upstream.main_version())
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
         grpc.ready().await.map_err(Error::Call)?;
         let codec =
             tonic_prost::ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::new();

@@ -6,6 +6,7 @@
 )]
 
 mod dialects;
+mod faults;
 mod learning;
 mod native;
 mod requests;
@@ -13,3 +14,4 @@ mod streams;
 mod support;
 mod unary;
 mod uploads;
+mod upstreams;

@@ -56,11 +56,26 @@ impl Gateway {
         for (key, value) in keys {
             flags.insert((*key).to_owned(), vec![(*value).to_owned()]);
         }
-        let sources = Sources {
+        Self::launch(Sources {
             file: None,
             environment: Vec::new(),
             flags,
-        };
+        })
+        .await
+    }
+
+    /// Starts a gateway with this file as its configuration.
+    pub(crate) async fn with_file(text: &str) -> Self {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        Self::launch(Sources {
+            file: Some(file.path().to_owned()),
+            ..Sources::default()
+        })
+        .await
+    }
+
+    async fn launch(sources: Sources) -> Self {
         let layers = Layers::load(gateway::DEFAULTS, &sources).unwrap();
         let process = Process::new("gateway", layers.settings().unwrap());
         let server = gateway::start(process.clone(), layers.parse().unwrap())

@@ -63,6 +63,7 @@ pub use settings::{
 #[derive(Clone)]
 pub struct Upstream {
     shared: Arc<Shared>,
+    is_pinned: bool,
 }
 
 struct Shared {
@@ -129,6 +130,7 @@ impl Upstream {
             .iter()
             .map(|method| (method.path, Safety::of(method)));
         Ok(Self {
+            is_pinned: false,
             shared: Arc::new(Shared {
                 split,
                 mirror,
@@ -145,6 +147,15 @@ impl Upstream {
         &self.shared.settings
     }
 
+    /// The same upstream without its versions and its mirror, for calls that should always meet the same API.
+    #[must_use]
+    pub fn main_version(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            is_pinned: true,
+        }
+    }
+
     async fn send(
         self,
         request: Request<Body>,
@@ -155,10 +166,14 @@ impl Upstream {
         let safety = shared.safety(&request);
         let (head, body) = request.into_parts();
         let payload = Payload::of(body, safety != Safety::Unknown).await?;
-        if let Some(mirror) = &shared.mirror {
-            mirror.copy(&head, &payload, deadline);
-        }
-        let cluster = shared.split.choose(&head.headers);
+        let cluster = if self.is_pinned {
+            &shared.split.main
+        } else {
+            if let Some(mirror) = &shared.mirror {
+                mirror.copy(&head, &payload, deadline);
+            }
+            shared.split.choose(&head.headers)
+        };
         let call = retry::Call {
             cluster,
             breaker: &shared.breaker,

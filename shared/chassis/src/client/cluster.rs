@@ -116,6 +116,13 @@ impl Cluster {
         }
     }
 
+    /// Whether each endpoint is one that gets calls.
+    #[cfg(test)]
+    pub(super) fn usable(&self) -> Vec<bool> {
+        let endpoints = self.members.endpoints.load();
+        endpoints.iter().map(|endpoint| is_good(endpoint)).collect()
+    }
+
     /// Notes a failure of an endpoint, which is ejected if that makes too many, unless too many are already.
     pub(super) fn failed(&self, endpoint: &Endpoint, after: Duration) {
         let settings = &self.members.settings;

@@ -14,6 +14,7 @@ use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
 use super::settings::ClientSettings;
@@ -119,25 +120,27 @@ where
     let pings = connection.ping_pong();
     let closed = Arc::new(AtomicBool::new(false));
     let closing = closed.clone();
-    let driver = tokio::spawn(async move {
+    let driver = AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection to upstream ended");
         }
         closing.store(true, Ordering::Release);
+    }));
+    let mut pings = pings.ok_or("HTTP/2: no pings")?;
+    // Before its first answer a peer has not said how many streams it takes, nor that it speaks HTTP/2 at all.
+    let answered = pings.ping(Ping::opaque()).await;
+    answered.map_err(|error| format!("HTTP/2: {error}"))?;
+    let interval = Duration::from_millis(settings.ping_interval_ms);
+    let limit = Duration::from_millis(settings.ping_timeout_ms);
+    let (driver, unanswered) = (driver.detach(), closed.clone());
+    // Apart from the driver, which would otherwise look at a timer each time it is woken.
+    tokio::spawn(async move {
+        if keep_alive(pings, interval, limit).await.is_err() {
+            tracing::warn!("upstream does not answer pings, connection dropped");
+            unanswered.store(true, Ordering::Release);
+            driver.abort();
+        }
     });
-    if let Some(pings) = pings {
-        let interval = Duration::from_millis(settings.ping_interval_ms);
-        let limit = Duration::from_millis(settings.ping_timeout_ms);
-        let (driver, closed) = (driver.abort_handle(), closed.clone());
-        // Apart from the driver, which would otherwise look at a timer each time it is woken.
-        tokio::spawn(async move {
-            if keep_alive(pings, interval, limit).await.is_err() {
-                tracing::warn!("upstream does not answer pings, connection dropped");
-                closed.store(true, Ordering::Release);
-                driver.abort();
-            }
-        });
-    }
     Ok(Connection {
         sender,
         streams: AtomicUsize::new(0),

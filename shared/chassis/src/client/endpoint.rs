@@ -71,6 +71,7 @@ impl Endpoint {
 
     /// Waits for a stream, over a new connection if the open ones have no room.
     pub(super) async fn acquire(self: &Arc<Self>) -> Result<(Slot, SendRequest<Bytes>), Failure> {
+        let mut stale = 0;
         loop {
             // Before the look at the pool, so that a release between the two is not missed.
             let released = self.released.notified();
@@ -83,6 +84,13 @@ impl Endpoint {
                     self.standing.begin();
                     if let Some(sender) = slot.connection.sender() {
                         return Ok((slot, sender));
+                    }
+                    stale += 1;
+                    // Every old connection may have gone away since, but not every new one.
+                    if stale > self.settings.max_connections {
+                        return Err(
+                            self.unreachable("connections are closed as soon as they are made")
+                        );
                     }
                 }
                 Next::Connect(connecting) => {

@@ -1,7 +1,6 @@
 //! Asking an endpoint how it is by `grpc.health.v1`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
@@ -28,8 +27,8 @@ pub(super) async fn check(
     endpoint: &Arc<Endpoint>,
     settings: &ClientSettings,
 ) -> Result<(), String> {
-    // A check that takes longer than the pause between two of them is an answer too.
-    let limit = Duration::from_millis(settings.health_interval_ms).min(settings.connect_timeout());
+    // A server that takes longer for it than for a connection is not well.
+    let limit = settings.connect_timeout();
     match tokio::time::timeout(limit, ask(endpoint, settings)).await {
         Ok(Ok(ServingStatus::Serving)) => Ok(()),
         Ok(Ok(other)) => Err(other.as_str_name().to_owned()),

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tracing::Span;
 
 use super::cluster::Cluster;
 use super::exchange::{Answer, Source};
-use crate::error::Fault;
+use crate::error::{Fault, GRPC_STATUS};
 use crate::server::trace;
 
 /// One box for all that a response body needs on the way.
@@ -25,6 +26,8 @@ pub(super) struct Reply {
     deadline: Option<Instant>,
     /// Set when the deadline is first waited for: most responses are there at once.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether it is a response of gRPC that has not said yet how the call ended.
+    lacks_status: bool,
     cluster: Arc<Cluster>,
     span: Span,
     _permit: OwnedSemaphorePermit,
@@ -38,11 +41,15 @@ impl Reply {
         span: Span,
         permit: OwnedSemaphorePermit,
     ) -> Response<Body> {
-        trace::record_status(&span, answer.head.headers());
+        let headers = answer.head.headers();
+        trace::record_status(&span, headers);
+        let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
         let body = Self {
             source: Some(answer.source),
             deadline,
             timer: None,
+            lacks_status: is_grpc && !headers.contains_key(GRPC_STATUS),
             cluster,
             span,
             _permit: permit,
@@ -63,6 +70,7 @@ impl Reply {
     fn note(&mut self, trailers: Option<&HeaderMap>) {
         if let Some(trailers) = trailers {
             trace::record_status(&self.span, trailers);
+            self.lacks_status &= !trailers.contains_key(GRPC_STATUS);
         }
     }
 }
@@ -98,15 +106,26 @@ impl http_body::Body for Reply {
                         .failed(&source.slot.endpoint, source.sent_at.elapsed());
                 }
             }
-            Poll::Ready(None) => this.source = None,
+            Poll::Ready(None) => {
+                this.source = None;
+                if this.lacks_status {
+                    this.lacks_status = false;
+                    return Poll::Ready(Some(Err(no_status())));
+                }
+            }
             Poll::Pending => {}
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source
-            .as_ref()
-            .is_none_or(http_body::Body::is_end_stream)
+        let ended = http_body::Body::is_end_stream;
+        !self.lacks_status && self.source.as_ref().is_none_or(ended)
     }
+}
+
+/// The code is that of gRPC clients for a response without `grpc-status`.
+fn no_status() -> Status {
+    let message = "the upstream ended the response without a status";
+    Fault::new(Code::Unknown, "NO_STATUS", message).into()
 }

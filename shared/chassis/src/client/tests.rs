@@ -1,5 +1,7 @@
 //! Calls through an upstream: retries, deadlines, errors.
 
+mod peers;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
