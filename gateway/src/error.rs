@@ -1,6 +1,9 @@
 //! What goes wrong at the gateway, and how every failure looks to a caller of the JSON API (`google.rpc.Status`, AIP-193).
 
+use std::io::ErrorKind;
+
 use chassis::error::{Fault, Violation};
+use chassis::stalled::REQUEST_STALLED;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
@@ -14,7 +17,7 @@ use transcoder::{RequestError, ResponseError, RouteError, Schema};
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
-    /// Where HTTP has a finer word than the gRPC code: 308, 405, 406, 413, 414, 415.
+    /// Where HTTP has a finer word than the gRPC code: 308, 405, 406, 408, 413, 414, 415.
     http: Option<StatusCode>,
     /// The header that belongs to that status.
     header: Option<(HeaderName, HeaderValue)>,
@@ -84,6 +87,25 @@ impl Failure {
         Status::cancelled("the client broke the request off").into()
     }
 
+    /// Why a body could not be read to its end.
+    pub(crate) fn unread(status: Option<&Status>) -> Self {
+        let Some(status) = status else {
+            return Self::client_gone();
+        };
+        if chassis::error::reason(status).as_deref() == Some(REQUEST_STALLED) {
+            return Self {
+                status: status.clone(),
+                http: Some(StatusCode::REQUEST_TIMEOUT),
+                header: None,
+            };
+        }
+        if is_malformed(status) {
+            let message = "the body does not follow its framing (RFC 9112 §7.1)";
+            return Fault::invalid_argument("MALFORMED_BODY", message).into();
+        }
+        Self::client_gone()
+    }
+
     pub(crate) fn bad_header(name: &str, expected: &str) -> Self {
         let message = format!("the header `{name}` is malformed: expected {expected}");
         Fault::invalid_argument("BAD_HEADER", message)
@@ -126,6 +148,18 @@ impl Failure {
         }
         response
     }
+}
+
+/// Whether hyper could not make sense of a body, as opposed to not getting it.
+fn is_malformed(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Appends a status as `google.rpc.Status` in JSON.

@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chassis::Process;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -24,22 +26,20 @@ struct Shared {
     config: Config,
     directory: Arc<Directory>,
     max_message_bytes: usize,
+    body_stall_timeout: Duration,
     draining: CancellationToken,
 }
 
 impl Gateway {
-    pub(crate) fn new(
-        config: Config,
-        directory: Arc<Directory>,
-        max_message_bytes: usize,
-        draining: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(config: Config, directory: Arc<Directory>, process: &Process) -> Self {
+        let settings = process.settings();
         Self {
             shared: Arc::new(Shared {
                 config,
                 directory,
-                max_message_bytes,
-                draining,
+                max_message_bytes: settings.max_message_bytes,
+                body_stall_timeout: settings.listener.body_stall_timeout(),
+                draining: process.draining(),
             }),
         }
     }
@@ -71,6 +71,11 @@ impl Gateway {
 
     pub(crate) fn max_message_bytes(&self) -> usize {
         self.shared.max_message_bytes
+    }
+
+    /// How long the next byte of a body that is one message may keep waiting.
+    pub(crate) fn body_stall_timeout(&self) -> Duration {
+        self.shared.body_stall_timeout
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

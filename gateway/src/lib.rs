@@ -61,13 +61,7 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
         let watch = learn::watch(directory.clone(), index, config.clone(), process.shutdown());
         process.spawn("learn", watch);
     }
-    let max_message_bytes = process.settings().max_message_bytes;
-    let gateway = Gateway::new(
-        config,
-        directory.clone(),
-        max_message_bytes,
-        process.draining(),
-    );
+    let gateway = Gateway::new(config, directory.clone(), &process);
     let service = service_fn(move |request| gateway.clone().serve(request));
     Ok(Server::from_service(service).ready_when(move || directory.catalog().complete))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chassis::stalled;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -167,10 +168,11 @@ impl Exchange<'_> {
         if body.size_hint().lower() > max_bytes as u64 {
             return Err(Failure::body_too_large(max_bytes));
         }
+        let body = stalled::bound(body, self.gateway.body_stall_timeout());
         match Limited::new(body, max_bytes).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large(max_bytes)),
-            Err(_) => Err(Failure::client_gone()),
+            Err(error) => Err(Failure::unread(error.downcast_ref())),
         }
     }
 }

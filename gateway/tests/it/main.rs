@@ -10,6 +10,7 @@ mod faults;
 mod learning;
 mod native;
 mod requests;
+mod smuggling;
 mod streams;
 mod support;
 mod unary;

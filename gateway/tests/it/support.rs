@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chassis::Process;
 use chassis::config::{Layers, Sources};
+use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -138,7 +139,7 @@ impl Gateway {
         (sender.send_request(request).await.unwrap(), connection)
     }
 
-    pub(crate) async fn connect<B>(&self) -> (SendRequest<B>, Connection)
+    pub(crate) async fn connect<B>(&self) -> (Sender<B>, Connection)
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
@@ -148,7 +149,7 @@ impl Gateway {
             // A test that breaks the connection is what an error here would be about.
             let _ = connection.await;
         });
-        (sender, Connection(task.abort_handle()))
+        (Sender(sender), Connection(task.abort_handle()))
     }
 
     /// [`Gateway::open`] over HTTP/2.
@@ -187,6 +188,23 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.server.abort();
+    }
+}
+
+/// Sends requests on one HTTP/1.1 connection, each with the `host` that it must have.
+pub(crate) struct Sender<B>(SendRequest<B>);
+
+impl<B> Sender<B>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    pub(crate) fn send_request(
+        &mut self,
+        mut request: Request<B>,
+    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<B> {
+        let host = HeaderValue::from_static("gateway.test");
+        request.headers_mut().entry(HOST).or_insert(host);
+        self.0.send_request(request)
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::client::ClientSettings;
 use crate::observe::AccessLogSettings;
+use crate::server::{ListenerSettings, TlsSettings};
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,10 @@ pub struct Settings {
     pub client: ClientSettings,
     /// One line per request.
     pub access_log: AccessLogSettings,
+    /// What a connection and a request may take.
+    pub listener: ListenerSettings,
+    /// TLS of the listener.
+    pub tls: TlsSettings,
 }
 
 /// How log lines are written.
@@ -172,6 +177,8 @@ impl Layers {
             let problem = format!("expected host:port or nothing, got `{}`", settings.admin_listen);
             return Err(ConfigError::new("admin_listen", problem, self.origin("admin_listen")));
         }
+        settings.listener.validate()?;
+        settings.tls.validate()?;
         Ok(settings)
     }
 

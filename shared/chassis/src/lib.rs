@@ -19,7 +19,7 @@ pub mod tls;
 #[cfg(test)]
 mod testing;
 
-pub use policy::deadline;
+pub use policy::{deadline, stalled};
 pub use process::Process;
 pub use run::{Flag, main, main_with_flags};
 pub use server::Server;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
-use schema::Method;
+use schema::{Method, MethodKind};
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -20,28 +20,35 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt, service_fn};
 
 use self::probes::Probes;
+use self::tls::Tls;
 use crate::Process;
 use crate::observe::{self, Observer};
 use crate::policy::validation::Rules;
-use crate::policy::{deadline, torn, validation};
+use crate::policy::{deadline, stalled, torn, validation};
 
+mod admission;
 mod listener;
 mod operator;
+mod peer;
 mod probes;
+mod tls;
 pub(crate) mod trace;
 
 #[cfg(test)]
 mod tests;
 
+pub use listener::ListenerSettings;
 pub use operator::{OPERATOR_PREFIX, Operator};
+pub use peer::Peer;
+pub use tls::{Certificate, ClientAuth, Session, TlsMode, TlsSettings};
 
 /// Every service of a process has this one type: requests as hyper reads them, responses boxed once.
 pub(crate) type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
 
 /// What a process serves.
 ///
-/// Each gRPC call passes, in this order: probes, record (metrics, access log, trace), panic guard, deadline, torn requests, validation,
-/// the service.
+/// Each gRPC call passes, in this order: admission, probes, record (metrics, access log, trace), panic guard, deadline, torn
+/// requests, stalled requests, validation, the service.
 /// [`Server::serve`] says why.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
@@ -140,7 +147,7 @@ impl Server {
     ///
     /// # Errors
     /// A contract that can't be served: its descriptor set or one of its validation rules is broken. An `admin_listen` that can't
-    /// be listened on.
+    /// be listened on. Certificates that can't be used.
     pub async fn serve(self, listener: TcpListener, process: &Process) -> anyhow::Result<()> {
         let admin = match process.settings().admin_address().context("admin_listen")? {
             Some(address) => Some(
@@ -163,6 +170,7 @@ impl Server {
         admin: Option<TcpListener>,
         process: &Process,
     ) -> anyhow::Result<()> {
+        let tls = Tls::load(&process.settings().tls)?;
         let health = HealthReporter::new();
         let public = self.names.clone();
         self = self.with_standard_services(health.clone())?;
@@ -184,10 +192,10 @@ impl Server {
         let for_operators = handler.clone();
         let operators = async {
             if let Some(admin) = admin {
-                listener::run(admin, operator::only(for_operators), process).await;
+                listener::run(admin, operator::only(for_operators), None, process).await;
             }
         };
-        let public = listener::run(listener, handler, process);
+        let public = listener::run(listener, handler, tls, process);
         let ((), (), ()) = tokio::join!(announce_stop, public, operators);
         Ok(())
     }
@@ -238,6 +246,16 @@ impl Server {
         let service = service_fn(move |request| {
             validation::enforce(rules.clone(), answer(routes.clone()), request)
         });
+        // A message that stops halfway is given up, before tonic waits for it without end.
+        let single = Arc::new(
+            self.contract
+                .as_ref()
+                .map_or_else(HashSet::new, Contract::single),
+        );
+        let timeout = process.settings().listener.body_stall_timeout();
+        let service = service_fn(move |request| {
+            stalled::enforce(single.clone(), timeout, service.clone(), request)
+        });
         // A torn request is marked before validation passes it on: behind it is tonic, which takes the cut for the end.
         let service = service_fn(move |request| torn::enforce(service.clone(), request));
         // The deadline is inside of the trace, so that a call that ran out of time has one.
@@ -253,6 +271,10 @@ impl Server {
         // Probes come every second from every side: outside of the record, which they would fill.
         let service =
             service_fn(move |request| probes::answer(probes.clone(), service.clone(), request));
+        // What may be read in two ways is refused before anything reads it, probes included.
+        let bounds = admission::Bounds::new(&process.settings().listener);
+        let service =
+            service_fn(move |request| admission::enforce(bounds, service.clone(), request));
         // The limit of connections is in the listener: what is not accepted costs nothing at all.
         Ok(Handler::new(service))
     }
@@ -278,6 +300,17 @@ impl Server {
             ),
             None => Rules::compile(&[], &[], max_message_bytes),
         }
+    }
+}
+
+// === impl Contract ===
+
+impl Contract {
+    /// The paths of the methods whose request is one message.
+    fn single(&self) -> HashSet<&'static str> {
+        let is_single = |kind| matches!(kind, MethodKind::Unary | MethodKind::ServerStreaming);
+        let single = self.methods.iter().filter(|method| is_single(method.kind));
+        single.map(|method| method.path).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A contract, a service and a running server for the tests of this crate.
 
+mod authority;
+
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Once};
@@ -25,6 +27,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::client::{ClientSettings, Upstream};
 use crate::config::{Layers, Settings, Sources};
 use crate::{Process, Server};
+
+pub(crate) use authority::Authority;
 
 pub(crate) const GET: &str = "/shop.v1.ShopService/Get";
 pub(crate) const PUT: &str = "/shop.v1.ShopService/Put";

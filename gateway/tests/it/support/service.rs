@@ -108,6 +108,8 @@ impl UnaryService<GreetRequest> for Greet {
         let guard = Unanswered {
             observed: self.0.observed.clone(),
         };
+        let name = request.get_ref().name.clone();
+        self.0.observed.greeted.lock().unwrap().push(name);
         async move {
             let outcome = match request.get_ref().name.as_str() {
                 "hang" => {

@@ -1,8 +1,8 @@
 //! The upstream: a plain tonic server with reflection, which records what happens to its calls.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -26,6 +26,8 @@ pub(crate) struct Upstream {
 /// What the service has seen and done so far.
 pub(crate) struct Observed {
     events: watch::Sender<Vec<String>>,
+    /// The names that `Greet` was called with.
+    pub(crate) greeted: Mutex<Vec<String>>,
     /// Bytes of padding that `Count` has produced.
     pub(crate) produced: AtomicU64,
     /// Bytes that `Store` has read.
@@ -60,6 +62,7 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let observed = Arc::new(Observed {
             events: watch::Sender::new(Vec::new()),
+            greeted: Mutex::default(),
             produced: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             permits: Semaphore::new(1 << 20),
@@ -89,6 +92,11 @@ impl Upstream {
             observed,
             runtime: Some(runtime),
         }
+    }
+
+    /// The names that `Greet` was called with so far.
+    pub(crate) fn greeted(&self) -> Vec<String> {
+        self.observed.greeted.lock().unwrap().clone()
     }
 
     pub(crate) fn events(&self) -> Events {

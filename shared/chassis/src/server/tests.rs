@@ -12,6 +12,8 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+mod bounds;
+
 use super::*;
 use crate::error::reason;
 use crate::testing::{self, COUNT, GET, Line, PUT, Put, Reply, Running, Shop, call};

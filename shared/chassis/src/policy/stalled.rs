@@ -1,0 +1,130 @@
+//! A request message that stops arriving halfway is an error, not a wait without end.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Service, ServiceExt};
+
+use crate::error::Fault;
+
+/// The `ErrorInfo` reason of a request that stopped arriving.
+pub const REQUEST_STALLED: &str = "REQUEST_STALLED";
+
+/// Bounds each wait for the next bytes of a body, as long as somebody waits for them.
+///
+/// It is for a body that is one message. A stream of messages may be silent for as long as its sender likes.
+pub fn bound(body: Body, timeout: Duration) -> Body {
+    if http_body::Body::is_end_stream(&body) {
+        return body;
+    }
+    Body::new(Bounded {
+        body,
+        timeout,
+        waiting: None,
+    })
+}
+
+/// Bounds the bodies of calls to `single`, the methods with one request message.
+pub(crate) async fn enforce<S>(
+    single: Arc<HashSet<&'static str>>,
+    timeout: Duration,
+    inner: S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let request = if single.contains(request.uri().path()) {
+        request.map(|body| bound(body, timeout))
+    } else {
+        request
+    };
+    inner.oneshot(request).await
+}
+
+struct Bounded {
+    body: Body,
+    timeout: Duration,
+    /// Made by the first wait, since most bodies are there at once.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl http_body::Body for Bounded {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.waiting = None;
+            return Poll::Ready(frame);
+        }
+        let timeout = this.timeout;
+        let waiting = this
+            .waiting
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + timeout)));
+        waiting
+            .as_mut()
+            .poll(context)
+            .map(|()| Some(Err(stalled(timeout))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn stalled(timeout: Duration) -> Status {
+    let message = format!(
+        "no byte of the request arrived for {} ms",
+        timeout.as_millis()
+    );
+    Fault::aborted(REQUEST_STALLED, message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use http_body_util::{BodyExt, StreamBody};
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_but_not_stop() {
+        let second = Duration::from_secs(1);
+        let drip = |pauses: Vec<Duration>| {
+            let frames = futures::stream::iter(pauses).then(async |pause| {
+                tokio::time::sleep(pause).await;
+                Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))
+            });
+            bound(Body::new(StreamBody::new(Box::pin(frames))), second)
+        };
+        let slow = drip(vec![second * 9 / 10; 50]).collect().await.unwrap();
+        assert_eq!(slow.to_bytes().len(), 50);
+        let stopped = drip(vec![Duration::ZERO, second * 2]).collect().await;
+        let status = stopped.unwrap_err();
+        assert_eq!(status.code(), Code::Aborted);
+        assert_eq!(
+            crate::error::reason(&status).as_deref(),
+            Some(REQUEST_STALLED)
+        );
+    }
+}

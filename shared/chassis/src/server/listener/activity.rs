@@ -1,0 +1,199 @@
+//! What goes on on a connection, and when it has gone on for nothing long enough.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::settings::ListenerSettings;
+
+/// The requests of one connection and the time between them.
+pub(super) struct Activity {
+    since: Instant,
+    /// Requests that have no complete response yet.
+    running: AtomicUsize,
+    /// When the last request ended, in milliseconds of this clock.
+    quiet_at: AtomicU64,
+    /// When the first byte after that arrived; 0 for not yet.
+    heard_at: AtomicU64,
+}
+
+/// A request that runs until this is dropped.
+pub(super) struct Running(Arc<Activity>);
+
+/// A response whose request runs until the body is dropped.
+pub(super) struct Answer {
+    body: Body,
+    _running: Running,
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// No request for long.
+    Idle,
+    /// A request whose head does not end.
+    SlowHead,
+}
+
+// === impl Activity ===
+
+impl Activity {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            since: Instant::now(),
+            running: AtomicUsize::new(0),
+            quiet_at: AtomicU64::new(1),
+            heard_at: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn begin(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        self.heard_at.store(0, Ordering::Relaxed);
+        Running(self.clone())
+    }
+
+    /// Notes that bytes have arrived.
+    pub(super) fn hear(&self) {
+        let first = self.heard_at.load(Ordering::Relaxed) == 0;
+        if first && self.running.load(Ordering::Relaxed) == 0 {
+            self.heard_at.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Begins the time without requests anew.
+    pub(super) fn rest(&self) {
+        self.quiet_at.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Waits until the connection has waited in vain. A connection with a running request never has.
+    pub(super) async fn expired(&self, limits: Limits) -> Expired {
+        loop {
+            let (quiet_at, heard_at) = (&self.quiet_at, &self.heard_at);
+            let quiet = quiet_at.load(Ordering::Relaxed) + millis(limits.idle);
+            let heard = heard_at.load(Ordering::Relaxed);
+            let slow = limits
+                .head
+                .filter(|_| heard > 0)
+                .map(|head| heard + millis(head));
+            let now = self.now();
+            let next = if self.running.load(Ordering::Relaxed) > 0 {
+                now + millis(limits.idle.min(limits.head.unwrap_or(limits.idle)))
+            } else if slow.is_some_and(|slow| slow <= now) {
+                return Expired::SlowHead;
+            } else if quiet <= now {
+                return Expired::Idle;
+            } else {
+                // The first byte may come at any time after this look.
+                let head = limits.head.map_or(u64::MAX, |head| now + millis(head));
+                quiet.min(slow.unwrap_or(head))
+            };
+            tokio::time::sleep_until(self.since + Duration::from_millis(next)).await;
+        }
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.since.elapsed()).max(1)
+    }
+}
+
+/// How long a connection may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// For a request.
+    pub(super) idle: Duration,
+    /// For the rest of a request's head; HTTP/2 has other frames between requests, so there it can't be told.
+    pub(super) head: Option<Duration>,
+}
+
+impl Limits {
+    pub(super) fn new(settings: &ListenerSettings, has_heads: bool) -> Self {
+        Self {
+            idle: settings.idle_timeout(),
+            head: has_heads.then(|| settings.header_timeout()),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
+}
+
+// === impl Running ===
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.rest();
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(super) fn new(body: Body, running: Running) -> Self {
+        Self {
+            body,
+            _running: running,
+        }
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        idle: Duration::from_secs(60),
+        head: Some(Duration::from_secs(10)),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_expires_by_silence_or_by_an_endless_head_but_not_in_a_request() {
+        let (activity, start) = (Activity::new(), Instant::now());
+        assert_eq!(activity.expired(LIMITS).await, Expired::Idle);
+        assert_eq!(start.elapsed().as_secs(), 60);
+
+        activity.rest();
+        activity.hear();
+        assert_eq!(activity.expired(LIMITS).await, Expired::SlowHead);
+        assert_eq!(start.elapsed().as_secs(), 70);
+
+        let running = activity.begin();
+        activity.hear();
+        let expired = tokio::time::timeout(Duration::from_secs(1000), activity.expired(LIMITS));
+        assert!(expired.await.is_err());
+        drop(running);
+        let ended = Instant::now();
+        assert_eq!(activity.expired(LIMITS).await, Expired::Idle);
+        assert_eq!(ended.elapsed().as_secs(), 60);
+    }
+}
