@@ -1,25 +1,27 @@
 //! One gRPC call to an upstream, in messages that stay raw bytes.
 
+mod received;
+
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use chassis::client::{Safety, Upstream};
 use chassis::error::Fault;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
-use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codec::{DecodeBuf, Decoder};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 use tower::Service;
 use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::arriving::{self, Lifeline};
-use crate::frames::{BoundedFrames, Refused};
+use crate::frames::Refused;
+use received::Received;
 
 /// A gRPC frame begins with one byte of flags and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
 pub(crate) const FRAME_HEADER_BYTES: usize = 5;
@@ -40,7 +42,7 @@ pub(crate) struct Call {
 pub(crate) struct Messages {
     /// Before the messages, so that it is let go of first: the request has to be torn before the call is cancelled.
     _lifeline: Option<Lifeline>,
-    received: Streaming<Bytes>,
+    received: Received,
     /// Why the gateway broke the request off; the upstream's error is only a consequence then.
     refused: Refused,
     /// Where the client of the call does not keep it.
@@ -121,13 +123,19 @@ impl Call {
 impl Messages {
     /// The next message; `None` at the end.
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        let received = within(self.deadline, self.received.message()).await;
+        let received = poll_fn(|context| self.received.poll_message(context));
+        let received = within(self.deadline, received).await;
         received.map_err(|status| cause(&self.refused, status))
+    }
+
+    /// The next message, if it has arrived already and nothing is to be said before it.
+    pub(crate) fn ready_message(&mut self) -> Option<Bytes> {
+        self.received.ready_message()
     }
 }
 
-impl From<Streaming<Bytes>> for Messages {
-    fn from(received: Streaming<Bytes>) -> Self {
+impl From<Received> for Messages {
+    fn from(received: Received) -> Self {
         Self {
             received,
             refused: Refused::default(),
@@ -233,19 +241,12 @@ fn request(path: String, metadata: HeaderMap, body: Body) -> Request<Body> {
 
 fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messages, Status> {
     let (head, body) = response.into_parts();
-    if let Some(status) = Status::from_header_map(&head.headers) {
-        return match status.code() {
-            Code::Ok => Ok(Streaming::new_empty(Raw, body).into()),
-            _ => Err(status),
-        };
-    }
-    let (body, refused) = BoundedFrames::new(body, max_message_bytes);
-    // A caller of the JSON API did not choose the size of the response, so RESOURCE_EXHAUSTED (429) would blame the wrong side.
-    let body = body.map_err(move |status| match refused.get() {
-        Some(too_large) => bad_upstream(too_large.message()),
-        None => status,
-    });
-    Ok(Streaming::new_response(Raw, body, head.status, None, Some(max_message_bytes)).into())
+    let has_status = match Status::from_header_map(&head.headers) {
+        Some(status) if status.code() == Code::Ok => true,
+        Some(status) => return Err(status),
+        None => false,
+    };
+    Ok(Received::new(body, has_status, max_message_bytes).into())
 }
 
 async fn only_message(mut messages: Messages) -> Result<Bytes, Status> {
@@ -284,18 +285,6 @@ fn not_grpc(status: StatusCode) -> Status {
         status.as_u16()
     );
     Fault::new(code, "NOT_GRPC", message).into()
-}
-
-/// Messages as they are on the wire.
-struct Raw;
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(source.copy_to_bytes(source.remaining())))
-    }
 }
 
 #[cfg(test)]

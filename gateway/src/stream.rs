@@ -25,6 +25,9 @@ use crate::view::View;
 /// Asks nginx and those that follow it not to collect a stream before they pass it on.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+/// Small messages that have arrived together are sent together up to this size: a write for each would cost more than all else.
+const BATCH_BYTES: usize = 32 * 1024;
+
 /// Answers one request with a stream.
 pub(crate) async fn answer(
     exchange: Exchange<'_>,
@@ -73,6 +76,7 @@ async fn respond(
         view,
         catalog: exchange.catalog.clone(),
         writer: Some(writer),
+        failed: None,
         keep_alive: config.sse_keep_alive(),
         draining: exchange.gateway.draining().clone(),
     };
@@ -126,6 +130,8 @@ struct Live {
     catalog: Arc<Catalog>,
     /// `None` once the end is written.
     writer: Option<Writer>,
+    /// Why there is no message behind those that are written.
+    failed: Option<Status>,
     keep_alive: Duration,
     draining: CancellationToken,
 }
@@ -150,7 +156,7 @@ impl Live {
         response
     }
 
-    /// One frame per message, so that each is flushed by itself.
+    /// What has arrived together goes out together; nothing waits for what comes later.
     fn into_stream(self) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
         futures::stream::try_unfold(self, |mut live| async move {
             let unit = match live.next().await {
@@ -178,7 +184,7 @@ impl Live {
             return Ok(out);
         };
         match self.event(writer.framing()).await {
-            Event::Message(message) => match write(&mut writer, &self.view, &message, &mut out) {
+            Event::Message(message) => match self.write_ready(&mut writer, message, &mut out) {
                 Ok(()) => self.writer = Some(writer),
                 Err(error) => self.fail(writer, Failure::from(error).status, &mut out)?,
             },
@@ -192,7 +198,29 @@ impl Live {
         Ok(out)
     }
 
+    /// Appends a message and those that have arrived with it, up to the size of a batch.
+    fn write_ready(
+        &mut self,
+        writer: &mut Writer,
+        message: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ResponseError> {
+        write(writer, &self.view, &message, out)?;
+        while self.failed.is_none()
+            && out.len() < BATCH_BYTES
+            && let Some(message) = self.messages.ready_message()
+        {
+            let written = write(writer, &self.view, &message, out);
+            // Told behind what is good.
+            self.failed = written.map_err(|error| Failure::from(error).status).err();
+        }
+        Ok(())
+    }
+
     async fn event(&mut self, framing: Framing) -> Event {
+        if let Some(status) = self.failed.take() {
+            return Event::Failed(status);
+        }
         tokio::select! {
             message = self.messages.message() => match message {
                 Ok(Some(message)) => Event::Message(message),

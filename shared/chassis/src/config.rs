@@ -35,6 +35,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// OTLP/gRPC collector; empty for none.
     pub otlp_endpoint: String,
+    /// When requests get spans.
+    pub traces: Traces,
     /// Bound of the drain, in milliseconds.
     pub drain_timeout_ms: u64,
     /// Largest request message, in bytes.
@@ -65,6 +67,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// When requests get spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Traces {
+    /// Always: their ids link logs, events and neighbours.
+    Always,
+    /// Where there is a collector for them; else the context that callers send is passed on as it came.
+    Collected,
 }
 
 /// A key with an unusable value, or an unknown key. The process exits with 64 (`EX_USAGE` of sysexits).

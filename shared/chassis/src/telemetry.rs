@@ -13,12 +13,12 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::config::{ConfigError, LogFormat, Settings};
+use crate::config::{ConfigError, LogFormat, Settings, Traces};
 
 #[cfg(test)]
 mod tests;
@@ -104,12 +104,15 @@ pub(crate) fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigE
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| ConfigError::new("log", error.to_string(), "the configuration"))?;
     // The log filter does not apply to spans: with fewer logs, traces must not lose their links.
+    let is_traced = settings.traces == Traces::Always || !settings.otlp_endpoint.is_empty();
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(name.to_owned()))
         .with_filter(LevelFilter::INFO);
+    // A span costs as much as the rest of a request, so that one that nobody asks for must not be there for the log either.
+    let wanted = filter_fn(move |metadata| is_traced || metadata.is_event());
     let started = tracing_subscriber::registry()
-        .with(log_layer(settings.log_format).with_filter(filter))
-        .with(spans)
+        .with(log_layer(settings.log_format).with_filter(filter.and(wanted)))
+        .with(is_traced.then_some(spans))
         .try_init();
     if let Err(error) = started {
         // A program that embeds a service has its own subscriber, which then stays.
