@@ -15,6 +15,8 @@ pub(super) fn config(listen: SocketAddr, upstream: SocketAddr, descriptors: &Pat
             "@type": format!("{PACKAGE}.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"),
             "proto_descriptor": descriptors,
             "services": ["bench.v1.BenchService"],
+            // By default it ends a stream whose reader is a megabyte behind.
+            "max_response_body_size": u32::MAX,
         },
     });
     let router = json!({

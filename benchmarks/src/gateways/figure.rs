@@ -170,3 +170,48 @@ fn stalled_lines(figure: &Stalled) -> Vec<Line> {
         .below(stall_ms / 2.0, figure.upstream_stalled_after_ms),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contested(peer: Peer, ratio: f64) -> Figure {
+        Figure::Contested(Contested {
+            case: "unary",
+            peer,
+            unit: Unit::Request,
+            cpu_us_per_request: 24.5,
+            rps: 20_000.0,
+            p50_ms: 1.5,
+            p99_ms: 3.0,
+            rss_mb: 9.0,
+            ratio,
+        })
+    }
+
+    #[test]
+    fn a_figure_has_the_keys_that_scripts_read() {
+        assert_eq!(
+            serde_json::to_string(&contested(Peer::GrpcGateway, 5.0)).unwrap(),
+            r#"{"case":"unary","peer":"grpc-gateway","unit":"request","cpu_us_per_request":24.5,"rps":20000.0,"p50_ms":1.5,"p99_ms":3.0,"rss_mb":9.0,"ratio":5.0}"#
+        );
+        assert_eq!(
+            serde_json::to_string(&Figure::skipped("grpc", Peer::Envoy, "it is not at hand")).unwrap(),
+            r#"{"case":"grpc","peer":"envoy","skipped":"it is not at hand"}"#
+        );
+    }
+
+    #[test]
+    fn the_targets_are_shares_of_the_peers() {
+        for (peer, ratio, is_met) in [
+            (Peer::Envoy, 4.5, true),
+            (Peer::Envoy, 4.49, false),
+            (Peer::Bare, 0.74, true),
+            (Peer::Bare, 0.73, false),
+            (Peer::GrpcGateway, 0.1, true),
+        ] {
+            let lines = contested(peer, ratio).lines();
+            assert_eq!(crate::report::passes(&lines), is_met, "{peer:?} {ratio}");
+        }
+    }
+}

@@ -10,6 +10,12 @@ use crate::services::{GATEWAY, package};
 use crate::ui::Ui;
 use crate::{cargo, engines};
 
+/// What ships.
+const RELEASE: &str = "release";
+
+/// The same code.
+const SYMBOLS: &str = "bench";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
     /// Measures the transcoder beside prost-reflect, pbjson and buffa
@@ -44,9 +50,9 @@ pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
     let home = Home::of_checkout()?;
     let status = match verb {
-        Verb::Transcoder(args) => measure(&home, "transcoder").args(args.flags()).status(),
+        Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder").args(args.flags()).status(),
         Verb::Gateway(args) => {
-            let mut command = measure(&home, "gateways");
+            let mut command = measure(&home, SYMBOLS, "gateways");
             command.arg("--gateway").arg(gateway(&home)?);
             match envoy(&home, ui) {
                 Ok(program) => {
@@ -69,21 +75,21 @@ pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
 
 /// A program of the benchmarks, whatever profile this one was built in. Cargo says on stderr what it builds; stdout is the
 /// program's.
-fn measure(home: &Home, program: &str) -> Command {
+fn measure(home: &Home, profile: &str, program: &str) -> Command {
     let mut command = cargo::command(home);
-    command.args(["run", "--release", "--package", "benchmarks"]);
+    command.args(["run", "--profile", profile, "--package", "benchmarks"]);
     command.args(["--bin", program, "--"]);
     command
 }
 
-/// The gateway as it ships.
+/// The gateway as it ships, with symbols for those who profile it under this load.
 fn gateway(home: &Home) -> Result<PathBuf> {
     let package = package(GATEWAY);
     let mut build = cargo::command(home);
-    build.args(["build", "--release", "--package", package]);
+    build.args(["build", "--profile", SYMBOLS, "--package", package]);
     let status = build.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo build failed");
-    // Beside the directory of whatever profile this program was built in.
+    // Beside the directory of whatever profile this program was built in; both profiles share one.
     Ok(cargo::binaries()?.with_file_name("release").join(GATEWAY))
 }
 
