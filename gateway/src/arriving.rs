@@ -115,6 +115,15 @@ impl http_body::Body for Arriving {
     }
 }
 
+/// Why a body ended early: a reason is the gateway's own, whatever has none is the client's doing.
+pub(crate) fn broken(status: Status) -> Status {
+    if chassis::error::reason(&status).is_some() {
+        status
+    } else {
+        torn()
+    }
+}
+
 /// Without a source: hyper would pass the reset code of one on.
 pub(crate) fn torn() -> Status {
     Fault::new(

@@ -15,6 +15,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
 use tokio::time::Instant;
 use tonic::body::Body;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tower::Service;
 use transcoder::{Idempotency, MethodKind, MethodPlan};
@@ -38,11 +39,22 @@ pub(crate) struct Call {
     pub(crate) max_message_bytes: usize,
 }
 
+/// The one message that answers a call, and what the upstream said around it.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) message: Bytes,
+    /// Metadata from before the message, as the upstream has sent it: HTTP's own headers and gRPC's are among it.
+    pub(crate) metadata: HeaderMap,
+    /// Metadata from behind the message, as above.
+    pub(crate) trailers: HeaderMap,
+}
+
 /// The messages that an upstream sends, each read when it is asked for. Dropping them cancels the call.
 pub(crate) struct Messages {
     /// Before the messages, so that it is let go of first: the request has to be torn before the call is cancelled.
     _lifeline: Option<Lifeline>,
     received: Received,
+    metadata: HeaderMap,
     /// Why the gateway broke the request off; the upstream's error is only a consequence then.
     refused: Refused,
     /// Where the client of the call does not keep it.
@@ -85,7 +97,7 @@ pub(crate) fn end_frame_in(frames: &mut [u8], start: usize) -> Result<(), Status
 
 impl Call {
     /// Sends a request of one frame and returns the one message of the response.
-    pub(crate) async fn unary(self, frame: Bytes) -> Result<Bytes, Status> {
+    pub(crate) async fn unary(self, frame: Bytes) -> Result<Answer, Status> {
         only_message(self.open(frame).await?).await
     }
 
@@ -98,7 +110,7 @@ impl Call {
     }
 
     /// Sends a request whose messages still arrive from the client and returns the one message of the response.
-    pub(crate) async fn upload(self, incoming: Incoming) -> Result<Bytes, Status> {
+    pub(crate) async fn upload(self, incoming: Incoming) -> Result<Answer, Status> {
         let deadline = self.deadline;
         let exchange = async { only_message(self.converse(incoming).await?).await };
         within(deadline, exchange).await
@@ -121,23 +133,33 @@ impl Call {
 }
 
 impl Messages {
-    /// The next message; `None` at the end.
+    /// The next message; `None` at the end. The metadata of an error includes what came before it and was not taken.
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
         let received = poll_fn(|context| self.received.poll_message(context));
         let received = within(self.deadline, received).await;
-        received.map_err(|status| cause(&self.refused, status))
+        received.map_err(|status| with_metadata(cause(&self.refused, status), self.metadata()))
     }
 
     /// The next message, if it has arrived already and nothing is to be said before it.
     pub(crate) fn ready_message(&mut self) -> Option<Bytes> {
         self.received.ready_message()
     }
-}
 
-impl From<Received> for Messages {
-    fn from(received: Received) -> Self {
+    /// What the upstream said before its first message; empty when it has been taken.
+    pub(crate) fn metadata(&mut self) -> HeaderMap {
+        std::mem::take(&mut self.metadata)
+    }
+
+    /// What the upstream said behind its last message; empty before [`Messages::message`] has returned `None`, and when it has been
+    /// taken.
+    pub(crate) fn trailers(&mut self) -> HeaderMap {
+        self.received.trailers()
+    }
+
+    fn new(received: Received, metadata: HeaderMap) -> Self {
         Self {
             received,
+            metadata,
             refused: Refused::default(),
             deadline: None,
             _lifeline: None,
@@ -168,6 +190,16 @@ pub(crate) fn safety(method: &MethodPlan) -> Safety {
         (_, Idempotency::Idempotent) => Safety::Idempotent,
         (_, Idempotency::Unknown) => Safety::Unknown,
     }
+}
+
+/// Adds the metadata that came before a status to that of the status.
+fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
+    let later = std::mem::take(status.metadata_mut()).into_headers();
+    let mut all = metadata;
+    // What is said later replaces what was said before.
+    all.extend(later);
+    *status.metadata_mut() = MetadataMap::from_headers(all);
+    status
 }
 
 /// Sends a request as it is. The client ends the response at the deadline, the body included.
@@ -246,17 +278,22 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
         Some(status) => return Err(status),
         None => false,
     };
-    Ok(Received::new(body, has_status, max_message_bytes).into())
+    let received = Received::new(body, has_status, max_message_bytes);
+    Ok(Messages::new(received, head.headers))
 }
 
-async fn only_message(mut messages: Messages) -> Result<Bytes, Status> {
+async fn only_message(mut messages: Messages) -> Result<Answer, Status> {
     let message = messages.message().await?;
     let message =
         message.ok_or_else(|| bad_upstream("the upstream sent neither a message nor an error"))?;
-    match messages.message().await? {
-        None => Ok(message),
-        Some(_) => Err(bad_upstream("the upstream sent more than one message")),
+    if messages.message().await?.is_some() {
+        return Err(bad_upstream("the upstream sent more than one message"));
     }
+    Ok(Answer {
+        message,
+        metadata: messages.metadata(),
+        trailers: messages.trailers(),
+    })
 }
 
 fn bad_upstream(message: &str) -> Status {

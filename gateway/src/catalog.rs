@@ -1,12 +1,12 @@
 //! What the gateway serves at one moment: the merged API of the upstreams, compiled, and who serves which service.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::service::Routes;
-use transcoder::{Options, Schema};
+use transcoder::{BreakingChange, Contract, HttpRule, Options, Schema};
 
 use crate::learn::reflection::{Learned, qualified};
 
@@ -26,6 +26,8 @@ const COMMON: &str = "google/";
 /// One consistent view; a request keeps the view that it began with.
 pub(crate) struct Catalog {
     pub(crate) schema: Schema,
+    /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
+    pub(crate) descriptor_set: Bytes,
     /// Index of the upstream by full service name.
     owners: HashMap<String, usize>,
     /// Both versions of server reflection over all that the upstreams serve.
@@ -45,14 +47,34 @@ pub(crate) enum Refusal {
         first: String,
         second: String,
     },
+    #[error("{}", breaking(.0))]
+    Breaking(Vec<BreakingChange>),
     #[error(transparent)]
     Compile(#[from] transcoder::CompileError),
     #[error("reflection cannot serve the merged descriptors")]
     Reflection(#[from] tonic_reflection::server::Error),
+    #[error("the api cannot be compiled: {0}")]
+    Panicked(String),
+}
+
+/// So many of them stand in the log; `/-/schema` has all.
+const LOGGED_CHANGES: usize = 5;
+
+fn breaking(changes: &[BreakingChange]) -> String {
+    let shown = changes.iter().take(LOGGED_CHANGES);
+    let mut text: Vec<String> = shown.map(BreakingChange::to_string).collect();
+    if changes.len() > LOGGED_CHANGES {
+        text.push(format!("and {} more", changes.len() - LOGGED_CHANGES));
+    }
+    format!(
+        "{} change(s) would break callers, so that the api in force stays (`schema.breaking_changes` allows them): {}",
+        changes.len(),
+        text.join("; ")
+    )
 }
 
 /// The same file name with different content from two upstreams; the first one's is kept.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileConflict {
     pub(crate) file: String,
     pub(crate) kept: usize,
@@ -60,7 +82,7 @@ pub(crate) struct FileConflict {
 }
 
 /// The union of what the upstreams offer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Merged {
     files: BTreeMap<String, (usize, Bytes)>,
     owners: BTreeMap<String, usize>,
@@ -134,6 +156,27 @@ impl Merged {
         count
     }
 
+    /// The configured HTTP rules whose methods are served; the others wait for theirs.
+    fn present_rules(&self, rules: &[HttpRule]) -> Vec<HttpRule> {
+        let declared: HashSet<String> = self.declared_methods().collect();
+        let present = |rule: &&HttpRule| declared.contains(&rule.selector);
+        rules.iter().filter(present).cloned().collect()
+    }
+
+    /// Full names of the methods of all files.
+    fn declared_methods(&self) -> impl Iterator<Item = String> {
+        let files = self.files.values();
+        let files = files.filter_map(|(_, raw)| OutlineFile::decode(raw.clone()).ok());
+        files.flat_map(|file| {
+            let package = file.package;
+            file.service.into_iter().flat_map(move |service| {
+                let service_name = qualified(&package, &service.name);
+                let methods = service.method.into_iter();
+                methods.map(move |method| qualified(&service_name, &method.name))
+            })
+        })
+    }
+
     pub(crate) fn services(&self) -> impl Iterator<Item = &str> {
         self.owners.keys().map(String::as_str)
     }
@@ -151,7 +194,7 @@ impl Merged {
 }
 
 /// Numbers for the log.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) services: usize,
     pub(crate) methods: usize,
@@ -166,16 +209,28 @@ impl Catalog {
         complete: bool,
     ) -> Result<Self, Refusal> {
         let set = merged.descriptor_set();
+        let mut options = options.clone();
+        options.http.rules = merged.present_rules(&options.http.rules);
         Ok(Self {
-            schema: Schema::compile_with(&set, options.clone())?,
+            schema: Schema::compile_with(&set, options)?,
             owners: merged
                 .owners
                 .iter()
                 .map(|(service, index)| (service.clone(), *index))
                 .collect(),
             reflection: reflection(merged, &set)?,
+            descriptor_set: set.into(),
             complete,
         })
+    }
+
+    /// What callers of the services that this catalog serves would lose with the other one.
+    pub(crate) fn breaking_changes(&self, next: &Self) -> Result<Vec<BreakingChange>, Refusal> {
+        let is_served = |service: &str| self.owners.contains_key(service);
+        let is_kept = |service: &str| next.owners.contains_key(service);
+        let before = Contract::new(&self.schema, &self.descriptor_set, &is_served);
+        let after = Contract::new(&next.schema, &next.descriptor_set, &is_kept);
+        Ok(transcoder::breaking_changes(before, after)?)
     }
 
     /// The upstream that serves the method at `/package.Service/Method`.
@@ -222,6 +277,8 @@ struct OutlineService {
 
 #[derive(prost::Message)]
 struct OutlineMethod {
+    #[prost(string, tag = "1")]
+    name: String,
     #[prost(message, optional, tag = "4")]
     options: Option<OutlineOptions>,
 }

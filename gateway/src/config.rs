@@ -1,7 +1,13 @@
 //! The gateway's own configuration keys and the check that a process may start with them.
 
 mod choices;
+mod compression;
+mod cors;
+mod edge;
+mod metadata;
+mod schema;
 mod upstreams;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,7 +18,15 @@ use chassis::config::ConfigError;
 use serde::Deserialize;
 
 pub use choices::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use compression::CompressionSettings;
+pub use cors::CorsSettings;
+pub use edge::{ConditionalSettings, DeadlineSettings, ErrorSettings};
+pub use metadata::MetadataSettings;
+pub use schema::{
+    BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
+};
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
+pub use websocket::WebSocketSettings;
 
 /// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -51,6 +65,22 @@ pub struct Config {
     pub strict_names: bool,
     /// What becomes of a path that would match without the slash at its end.
     pub trailing_slash: TrailingSlash,
+    /// Headers that become metadata, and the other way.
+    pub metadata: MetadataSettings,
+    /// How long calls may take.
+    pub deadline: DeadlineSettings,
+    /// Pages of other origins.
+    pub cors: CorsSettings,
+    /// `ETag` and the requests that name one.
+    pub conditional: ConditionalSettings,
+    /// Content codings.
+    pub compression: CompressionSettings,
+    /// What errors tell.
+    pub errors: ErrorSettings,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
+    /// Where the API of the upstreams is learned from, and what may become of it.
+    pub schema: SchemaSettings,
 }
 
 impl Config {
@@ -70,12 +100,16 @@ impl Config {
                 return refuse(key, "expected a number above 0, got 0");
             }
         }
+        self.schema.validate()?;
         if !UPLOAD_CHUNK_BYTES.contains(&self.upload_chunk_bytes) {
             let (low, high) = UPLOAD_CHUNK_BYTES.into_inner();
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
             return refuse("upload_chunk_bytes", &problem);
         }
-        Ok(())
+        self.metadata.validate()?;
+        self.cors.validate()?;
+        self.compression.validate()?;
+        self.websocket.validate()
     }
 
     /// What the clients of all upstreams are made from, in the order of their names' first use; `client` is what the process has
@@ -117,6 +151,8 @@ impl Config {
         options.json.preserve_proto_field_names = self.preserve_proto_field_names;
         options.json.enums_as_numbers = self.enums_as_numbers;
         options.json.strict_names = self.strict_names;
+        options.http.rules = self.schema.rules();
+        options.json.show_debug_info = self.errors.debug_info;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }

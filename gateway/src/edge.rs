@@ -1,202 +1,161 @@
-//! What crosses the edge beside messages: the caller's deadline and the headers that become metadata.
+//! What crosses the edge beside messages: deadlines, metadata, conditions, content codings, pages of other origins.
 
-use std::time::Duration;
+mod conditional;
+mod cors;
+mod deadline;
+mod metadata;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
+use tonic::body::Body;
 
+use crate::compression::{self, Coding, Decoded, Encoded, Levels};
+use crate::config::Config;
 use crate::error::Failure;
 
-/// Request headers that become metadata of the same name.
-const FORWARDED: [&str; 6] = [
-    "authorization",
-    "traceparent",
-    "tracestate",
-    "idempotency-key",
-    "x-request-id",
-    "last-event-id",
-];
+pub(crate) use conditional::is_condition;
+pub(crate) use cors::Cors;
+pub(crate) use metadata::{is_reserved, strip_hop_by_hop, takes_trailers};
 
-/// Any other metadata, by the convention of grpc-gateway: `grpc-metadata-tenant: a` becomes `tenant: a`.
-const METADATA_PREFIX: &str = "grpc-metadata-";
-
-/// Headers about one connection (RFC 9110 §7.6.1), which a proxy must not pass on. `te` is set anew by the client.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// The earliest of the deadlines that the caller names; none is invented.
-pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
-    let deadlines = [
-        chassis::deadline::from_headers(headers)?,
-        seconds(headers, "x-server-timeout")?,
-        seconds(headers, "request-timeout")?,
-    ];
-    Ok(deadlines.into_iter().flatten().min())
+/// The configured manners, made ready for use on every request.
+pub(crate) struct Edge {
+    max_duration: Option<std::time::Duration>,
+    pub(crate) metadata: metadata::Rules,
+    pub(crate) cors: Option<Cors>,
+    etags: Option<conditional::Tagger>,
+    request_codings: Vec<Coding>,
+    response_codings: Vec<Coding>,
+    levels: Levels,
+    min_bytes: u64,
+    max_ratio: u64,
 }
 
-/// The metadata that a caller of the JSON API may send.
-pub(crate) fn metadata(headers: &HeaderMap) -> Result<HeaderMap, Failure> {
-    let mut metadata = HeaderMap::new();
-    for (name, value) in headers {
-        let forwarded = FORWARDED.contains(&name.as_str()).then(|| name.clone());
-        let unprefixed = || name.as_str().strip_prefix(METADATA_PREFIX).and_then(custom);
-        let Some(key) = forwarded.or_else(unprefixed) else {
-            continue;
+impl Edge {
+    pub(crate) fn new(config: &Config) -> Self {
+        let compression = &config.compression;
+        Self {
+            max_duration: config.deadline.max(),
+            metadata: metadata::Rules::new(&config.metadata, config.dialect),
+            cors: Cors::new(&config.cors),
+            etags: conditional::Tagger::new(config),
+            request_codings: compression.request.clone(),
+            response_codings: compression.response.clone(),
+            levels: compression.levels(),
+            min_bytes: compression.min_bytes,
+            max_ratio: compression.max_ratio,
+        }
+    }
+
+    /// The earliest of the deadlines that the caller names and the one that is configured; none is invented.
+    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
+        let asked = deadline::asked(headers)?;
+        let max = self.max_duration;
+        let max = max.and_then(|max| Instant::now().checked_add(max));
+        Ok(asked.into_iter().chain(max).min())
+    }
+
+    /// What marks the versions of a message that are sent as `ETag`, for requests that may be conditional.
+    pub(crate) fn tagger(&self, method: &Method) -> Option<&conditional::Tagger> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        self.etags.as_ref().filter(|_| reads)
+    }
+
+    /// The body without its content coding.
+    pub(crate) fn decode(&self, headers: &HeaderMap, body: Body) -> Result<Body, Failure> {
+        let Some(value) = headers.get(http::header::CONTENT_ENCODING) else {
+            return Ok(body);
         };
-        if !is_printable_ascii(value) {
-            return Err(Failure::bad_header(
-                name.as_str(),
-                "printable ASCII, as metadata of gRPC is",
-            ));
+        let name = value.to_str().unwrap_or_default().trim();
+        let is_one = headers
+            .get_all(http::header::CONTENT_ENCODING)
+            .iter()
+            .count()
+            == 1;
+        if is_one && (name.is_empty() || name.eq_ignore_ascii_case("identity")) {
+            return Ok(body);
         }
-        metadata.append(key, value.clone());
-    }
-    Ok(metadata)
-}
-
-/// Removes what concerns the connection to the caller only.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-/// Names that steer HTTP or gRPC itself cannot be set through the prefix.
-fn custom(name: &str) -> Option<HeaderName> {
-    let reserved = name.starts_with("grpc-")
-        || name.starts_with("content-")
-        || HOP_BY_HOP.contains(&name)
-        || matches!(name, "host" | "expect" | "user-agent");
-    if reserved { None } else { name.parse().ok() }
-}
-
-fn is_printable_ascii(value: &HeaderValue) -> bool {
-    value
-        .as_bytes()
-        .iter()
-        .all(|byte| (0x20..=0x7e).contains(byte))
-}
-
-/// Reads a header of seconds, with or without a fraction; more than the clock can hold is no deadline.
-fn seconds(headers: &HeaderMap, name: &str) -> Result<Option<Instant>, Failure> {
-    let Some(value) = headers.get(name) else {
-        return Ok(None);
-    };
-    let plain = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
-    let text = value
-        .to_str()
-        .ok()
-        .filter(|text| text.as_bytes().iter().all(plain));
-    let seconds: Option<f64> = text.and_then(|text| text.parse().ok());
-    let seconds = seconds.ok_or_else(|| Failure::bad_header(name, "seconds, such as 1.5"))?;
-    let timeout = Duration::try_from_secs_f64(seconds).ok();
-    Ok(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, HeaderValue::from_static(value));
+        let coding =
+            Coding::of(name).filter(|coding| is_one && self.request_codings.contains(coding));
+        let Some(coding) = coding else {
+            let taken: Vec<&str> = self
+                .request_codings
+                .iter()
+                .map(|coding| coding.name())
+                .collect();
+            return Err(Failure::unsupported_coding(name, &taken.join(", ")));
+        };
+        if http_body::Body::is_end_stream(&body) {
+            return Ok(body);
         }
-        headers
+        Ok(Body::new(Decoded::new(body, coding, self.max_ratio)))
     }
 
-    fn seconds_left(pairs: &[(&'static str, &'static str)]) -> Option<f64> {
-        let deadline = deadline(&headers(pairs)).unwrap()?;
-        Some((deadline - Instant::now()).as_secs_f64())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_earliest_of_all_deadlines_counts() {
-        assert_eq!(seconds_left(&[]), None);
-        assert_eq!(seconds_left(&[("grpc-timeout", "1M")]), Some(60.0));
-        assert_eq!(
-            seconds_left(&[("grpc-timeout", "1500m"), ("x-server-timeout", "2.5")]),
-            Some(1.5)
-        );
-        assert_eq!(
-            seconds_left(&[("request-timeout", "2"), ("x-server-timeout", "2.5")]),
-            Some(2.0)
-        );
-        assert_eq!(
-            seconds_left(&[("request-timeout", "99999999999999999999999")]),
-            None
-        );
-    }
-
-    #[test]
-    fn a_malformed_deadline_is_refused() {
-        for (name, value) in [
-            ("grpc-timeout", "S"),
-            ("x-server-timeout", "soon"),
-            ("x-server-timeout", "-1"),
-            ("request-timeout", "inf"),
-            ("request-timeout", ""),
-        ] {
-            let failure = deadline(&headers(&[(name, value)])).unwrap_err();
-            assert_eq!(
-                failure.status.code(),
-                tonic::Code::InvalidArgument,
-                "{name}: {value}"
+    /// Completes a response of the JSON API: not modified, compressed, or without content where HTTP wants none.
+    pub(crate) fn finish(&self, head: &Parts, mut response: Response<Body>) -> Response<Body> {
+        let coding = self.response_coding(&head.headers, &mut response);
+        if let Some(coding) = coding {
+            conditional::mark(response.headers_mut(), coding);
+        }
+        if conditional::is_unmodified(head, &response) {
+            return conditional::not_modified(response);
+        }
+        if let Some(coding) = coding {
+            let headers = response.headers_mut();
+            headers.insert(
+                http::header::CONTENT_ENCODING,
+                http::HeaderValue::from_static(coding.name()),
             );
+            headers.remove(http::header::CONTENT_LENGTH);
+        }
+        match (&head.method, coding) {
+            (&Method::HEAD, None) => without_content(response, true),
+            (&Method::HEAD, Some(_)) => without_content(response, false),
+            _ if has_no_content(response.status()) => without_content(response, false),
+            (_, Some(coding)) => {
+                response.map(|body| Body::new(Encoded::new(body, coding, self.levels)))
+            }
+            (_, None) => response,
         }
     }
 
-    #[test]
-    fn only_allowed_headers_become_metadata() {
-        let sent = headers(&[
-            ("authorization", "Bearer x"),
-            ("cookie", "a=b"),
-            ("connection", "close"),
-            ("grpc-metadata-tenant", "a"),
-            ("grpc-metadata-tenant", "b"),
-            ("grpc-metadata-grpc-timeout", "1S"),
-            ("grpc-metadata-content-type", "text/plain"),
-            ("last-event-id", "7"),
-        ]);
-        let expected = headers(&[
-            ("authorization", "Bearer x"),
-            ("tenant", "a"),
-            ("tenant", "b"),
-            ("last-event-id", "7"),
-        ]);
-        assert_eq!(metadata(&sent).unwrap(), expected);
-        let unprintable = headers(&[("x-request-id", "a\tb")]);
-        assert!(metadata(&unprintable).is_err());
+    fn response_coding(&self, asked: &HeaderMap, response: &mut Response<Body>) -> Option<Coding> {
+        let size = http_body::Body::size_hint(response.body()).exact();
+        let is_small = size.is_some_and(|size| size < self.min_bytes);
+        if is_small || self.response_codings.is_empty() || has_no_content(response.status()) {
+            return None;
+        }
+        if !compression::is_worthwhile(response.headers()) {
+            return None;
+        }
+        response.headers_mut().append(
+            http::header::VARY,
+            http::HeaderValue::from_static("accept-encoding"),
+        );
+        compression::negotiate(asked, &self.response_codings)
     }
+}
 
-    #[test]
-    fn connection_headers_end_at_the_gateway() {
-        let mut sent = headers(&[
-            ("connection", "close, x-private"),
-            ("x-private", "1"),
-            ("te", "trailers"),
-            ("x-kept", "2"),
-        ]);
-        strip_hop_by_hop(&mut sent);
-        assert_eq!(sent, headers(&[("x-kept", "2")]));
+fn has_no_content(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    )
+}
+
+/// The response to HEAD has the headers of GET, and no content (RFC 9110 §9.3.2).
+fn without_content(response: Response<Body>, tells_length: bool) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    let length = http_body::Body::size_hint(&body).exact();
+    if let Some(length) = length.filter(|_| tells_length) {
+        head.headers.insert(
+            http::header::CONTENT_LENGTH,
+            http::HeaderValue::from(length),
+        );
     }
+    if has_no_content(head.status) {
+        head.headers.remove(http::header::CONTENT_TYPE);
+    }
+    head.headers.remove(http::header::TRAILER);
+    Response::from_parts(head, Body::empty())
 }

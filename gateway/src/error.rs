@@ -5,13 +5,16 @@ use std::io::ErrorKind;
 use chassis::error::{Fault, Violation};
 use chassis::stalled::REQUEST_STALLED;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, RETRY_AFTER,
 };
 use http::{Response, StatusCode};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use transcoder::{RequestError, ResponseError, RouteError, Schema};
+
+use crate::edge::{self, Edge};
 
 /// A failure before or instead of a response: the status and what HTTP says beside it.
 #[derive(Debug)]
@@ -35,6 +38,14 @@ impl Failure {
         let message = format!("the content type `{found}` is not taken here; {taken}");
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
+    }
+
+    pub(crate) fn unsupported_coding(found: &str, taken: &str) -> Self {
+        let message =
+            format!("the content coding `{found}` is not taken here; one of `{taken}` is");
+        let fault = Fault::invalid_argument("UNSUPPORTED_CONTENT_CODING", message);
+        // RFC 9110 §12.5.3: what is taken tells this 415 from the one of the media type.
+        Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault).with(ACCEPT_ENCODING, taken)
     }
 
     pub(crate) fn not_acceptable(offered: &str) -> Self {
@@ -99,6 +110,10 @@ impl Failure {
                 header: None,
             };
         }
+        // A refusal of the gateway's own; the client's errors have no reason.
+        if chassis::error::reason(status).is_some() {
+            return status.clone().into();
+        }
         if is_malformed(status) {
             let message = "the body does not follow its framing (RFC 9112 §7.1)";
             return Fault::invalid_argument("MALFORMED_BODY", message).into();
@@ -111,6 +126,21 @@ impl Failure {
         Fault::invalid_argument("BAD_HEADER", message)
             .violation(name, expected)
             .into()
+    }
+
+    /// The protocol that was asked for is spoken here, in another version.
+    pub(crate) fn upgrade_required(name: HeaderName, version: &str) -> Self {
+        let message =
+            format!("the header `{name}` is not {version}, the one version that is spoken here");
+        let fault = Fault::invalid_argument("UPGRADE_REQUIRED", message);
+        Self::http(StatusCode::UPGRADE_REQUIRED, fault).with(name, version)
+    }
+
+    /// A page of a site that may not connect.
+    pub(crate) fn origin_refused(origin: &str) -> Self {
+        let message =
+            format!("pages of `{origin}` may not connect, see `websocket.allowed_origins`");
+        Fault::new(Code::PermissionDenied, "ORIGIN_REFUSED", message).into()
     }
 
     /// A schema that has not been learned completely cannot tell what does not exist.
@@ -129,20 +159,30 @@ impl Failure {
         }
     }
 
-    /// The response of the JSON API.
-    pub(crate) fn into_response(self, schema: &Schema) -> Response<Body> {
+    /// The response of the JSON API to a request with these headers.
+    pub(crate) fn into_response(
+        self,
+        schema: &Schema,
+        edge: &Edge,
+        request: &HeaderMap,
+    ) -> Response<Body> {
         let mut body = Vec::new();
         write_status(schema, &self.status, &mut body);
         let mut response = Response::new(Body::new(http_body_util::Full::from(body)));
         *response.status_mut() = self
             .http
-            .unwrap_or_else(|| transcoder::http_status(self.status.code() as i32));
+            .unwrap_or_else(|| http_status(self.status.code(), request));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = self.header {
             headers.insert(name, value);
         }
+        let metadata = self.status.metadata().as_ref();
+        if !metadata.is_empty() {
+            edge.metadata.dress_error(metadata, &mut response);
+        }
+        let headers = response.headers_mut();
         if let Some(seconds) = retry_after_seconds(&self.status) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -160,6 +200,16 @@ fn is_malformed(status: &Status) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The HTTP status of an error. Of a request with a condition, these codes say that it was not met.
+fn http_status(code: Code, request: &HeaderMap) -> StatusCode {
+    match code {
+        Code::FailedPrecondition | Code::Aborted if edge::is_condition(request) => {
+            StatusCode::PRECONDITION_FAILED
+        }
+        other => transcoder::http_status(other as i32),
+    }
 }
 
 /// Appends a status as `google.rpc.Status` in JSON.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Process;
+use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -12,17 +13,20 @@ use tonic::body::Body;
 use tracing::Span;
 use transcoder::Match;
 
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::{call, native, rest};
+use crate::edge::Edge;
+use crate::{call, native, rest, status, websocket};
 
-/// What every request shares; clones are the same gateway.
+/// What every request of one generation shares; clones are the same generation.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    edge: Edge,
     config: Config,
     directory: Arc<Directory>,
     max_message_bytes: usize,
@@ -35,6 +39,7 @@ impl Gateway {
         let settings = process.settings();
         Self {
             shared: Arc::new(Shared {
+                edge: Edge::new(&config),
                 config,
                 directory,
                 max_message_bytes: settings.max_message_bytes,
@@ -53,16 +58,45 @@ impl Gateway {
         let request = request.map(Body::new);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.directory().catalog();
+        if request.uri().path() == status::PATH {
+            return Ok(status::serve(&self, request.method()).await);
+        }
+        let Some(cors) = &self.edge().cors else {
+            return Ok(self.answer(&catalog, request).await);
+        };
+        // A preflight asks about a request, in whichever protocol that will be.
+        if let Some(response) = cors.preflight(&catalog, &request) {
+            return Ok(response);
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = self.answer(&catalog, request).await;
+        cors.share(origin.as_ref(), response.headers_mut());
+        Ok(response)
+    }
+
+    async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
         // 1. Native gRPC says so in its content type, and may use any path.
         if call::is_grpc(request.headers()) {
-            return Ok(native::serve(&self, &catalog, request).await);
+            return native::serve(self, catalog, request).await;
         }
-        // 2. Everything else is the JSON API.
-        Ok(rest::serve(&self, &catalog, request).await)
+        // 2. A WebSocket says so in its handshake. Its path is one of the JSON API, whatever the method of the route is.
+        if websocket::is_asked_for(&request) {
+            return websocket::serve(self, catalog, request).await;
+        }
+        // 3. Everything else is the JSON API.
+        rest::serve(self, catalog, request).await
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.shared.edge
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    pub(crate) fn shared_directory(&self) -> Arc<Directory> {
+        self.shared.directory.clone()
     }
 
     pub(crate) fn directory(&self) -> &Directory {

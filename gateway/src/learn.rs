@@ -1,5 +1,7 @@
 //! Keeps the directory in step with what the upstreams serve: learns each at start, and again for as long as the process runs.
 
+mod combine;
+mod files;
 pub(crate) mod reflection;
 
 use std::sync::Arc;
@@ -13,7 +15,12 @@ use tonic::Status;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use reflection::{Error, Learned};
+use combine::Claims;
+use files::DescriptorFiles;
+use reflection::Learned;
+
+/// An API larger than this is a mistake or an attack: the largest public ones are a tenth of it.
+const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// First pause after a failed attempt; it doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -21,40 +28,115 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// An upstream that has just come up should not wait longer than this for its callers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Learns one upstream until shutdown. A restarted upstream may serve another API than before and no connection says so:
+/// What one upstream is learned from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    files: DescriptorFiles,
+    claims: Claims,
+    asks: bool,
+    timeout: Duration,
+    interval: Duration,
+}
+
+/// Why an upstream could not be learned.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Reflection(#[from] reflection::Error),
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    #[error(transparent)]
+    Combine(#[from] combine::Error),
+}
+
+// === impl Source ===
+
+impl Source {
+    /// What the configuration has for the upstream with this name.
+    pub(crate) fn of(config: &Config, upstream: &str) -> Self {
+        let schema = &config.schema;
+        let own = config.upstream.get(upstream).map(|table| &table.schema);
+        let mut paths = own.map_or_else(Vec::new, |own| own.descriptors.clone());
+        let own_files = paths.len();
+        paths.extend(schema.descriptors.iter().cloned());
+        // Files for all upstreams are about the only one, if there is no other.
+        let is_alone = own_files == 0 && config.upstreams.len() + config.upstream.len() == 1;
+        Self {
+            claims: Claims {
+                named: own.map_or_else(Default::default, |own| {
+                    own.services.iter().cloned().collect()
+                }),
+                own_files: if is_alone { paths.len() } else { own_files },
+            },
+            files: DescriptorFiles::new(paths),
+            asks: own
+                .and_then(|own| own.reflection)
+                .unwrap_or(schema.reflection),
+            timeout: config.reflect_timeout(),
+            interval: config.reflect_interval(),
+        }
+    }
+
+    /// Reads the descriptor files, so that one that can't be used is found at once.
+    pub(crate) async fn check(&mut self) -> Result<(), Error> {
+        self.files.current().await?;
+        Ok(())
+    }
+
+    async fn learn(&mut self, upstream: &Upstream) -> Result<Learned, Error> {
+        let reflected = match self.asks {
+            true => reflect(upstream, self.timeout).await,
+            false => Err(reflection::Error::NotOffered),
+        };
+        let sets = self.files.current().await?;
+        let reflected = match reflected {
+            Ok(learned) => Some(learned),
+            Err(reflection::Error::NotOffered) if !self.asks || !sets.is_empty() => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(combine::combine(reflected.as_ref(), sets, &self.claims)?)
+    }
+}
+
+/// Learns one upstream until it is told to stop. A restarted upstream may serve another API than before and no connection says so:
 /// asking again is what finds out, and an unchanged answer changes nothing.
 pub(crate) async fn watch(
     directory: Arc<Directory>,
     index: usize,
-    config: Config,
-    shutdown: CancellationToken,
+    mut source: Source,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut failures = 0;
     loop {
-        let pause = match attempt(directory.upstream(index), config.reflect_timeout()).await {
-            Ok(learned) => {
-                failures = 0;
-                directory.offer(index, learned).await;
-                config.reflect_interval()
+        let attempt = async {
+            let learned = source.learn(directory.upstream(index)).await;
+            match &learned {
+                Ok(learned) => directory.offer(index, learned.clone()).await,
+                Err(error) => directory.unreachable(index, error).await,
             }
-            Err(error) => {
-                directory.unreachable(index, &error).await;
-                failures += 1;
-                backoff(failures, config.reflect_interval().min(LONGEST_PAUSE))
-            }
+            learned.is_ok()
+        };
+        let is_learned = tokio::select! {
+            is_learned = attempt => is_learned,
+            () = stop.cancelled() => return Ok(()),
+        };
+        failures = if is_learned { 0 } else { failures + 1 };
+        let pause = match failures {
+            0 => source.interval,
+            _ => backoff(failures, source.interval.min(LONGEST_PAUSE)),
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = shutdown.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(()),
         }
     }
 }
 
-async fn attempt(upstream: &Upstream, limit: Duration) -> Result<Learned, Error> {
+async fn reflect(upstream: &Upstream, limit: Duration) -> Result<Learned, reflection::Error> {
     let learn = chassis::deadline::scope(Instant::now() + limit, reflection::learn(upstream));
     timeout(limit, learn).await.unwrap_or_else(|_| {
         let message = format!("no answer within {} ms", limit.as_millis());
-        Err(Error::Call(Status::deadline_exceeded(message)))
+        Err(reflection::Error::Call(Status::deadline_exceeded(message)))
     })
 }
 

@@ -54,7 +54,8 @@ async fn answer(
         kind,
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
-    let deadline = edge::deadline(request.headers()).map_err(|failure| failure.status)?;
+    let deadline = gateway.edge().deadline(request.headers());
+    let deadline = deadline.map_err(|failure| failure.status)?;
     let mut refused = Default::default();
     let mut request = request.map(|body| {
         let frames;

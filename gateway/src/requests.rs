@@ -1,23 +1,24 @@
 //! Request streams: the messages of one HTTP body become those of one call, as they arrive and as the upstream takes them.
 
+mod encoder;
+
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{Method, Uri};
 use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
-use transcoder::stream::{Format, Message, Splitter};
-use transcoder::{Content, RequestError, Route};
+use transcoder::Content;
+use transcoder::stream::{Format, Splitter};
 
-use crate::arriving::torn;
-use crate::call::{self, Incoming};
-use crate::catalog::Catalog;
+use crate::arriving::broken;
+use crate::call::Incoming;
 use crate::error::Failure;
 use crate::frames::Refused;
 use crate::rest::{self, Exchange};
+
+pub(crate) use encoder::Encoder;
 
 /// Small messages share a frame up to this size, so that a chunk of many is not as many writes; no message waits for another.
 const BATCH_BYTES: usize = 16 * 1024;
@@ -31,20 +32,12 @@ pub(crate) struct Requests {
     chunk: Bytes,
     splitter: Splitter,
     encoder: Encoder,
+    content: Content,
     /// What ends the stream once the messages before it are on their way.
     failed: Option<Status>,
     is_ended: bool,
     /// Tells the one who answers the client.
     refused: Refused,
-}
-
-/// Turns the messages of a body into gRPC frames.
-struct Encoder {
-    catalog: Arc<Catalog>,
-    route: Arc<Route>,
-    content: Content,
-    /// What the first message is matched with; `None` behind it.
-    first: Option<(Method, Uri)>,
 }
 
 // === impl Requests ===
@@ -60,14 +53,10 @@ impl Requests {
             body,
             chunk: Bytes::new(),
             splitter: Splitter::new(format, exchange.gateway.config().max_body_bytes),
-            encoder: Encoder {
-                catalog: exchange.catalog.clone(),
-                route: exchange.matched.route().clone(),
-                content: match format {
-                    Format::Delimited => Content::Protobuf,
-                    _ => Content::Json,
-                },
-                first: Some((head.method.clone(), head.uri.clone())),
+            encoder: Encoder::of(exchange),
+            content: match format {
+                Format::Delimited => Content::Protobuf,
+                _ => Content::Json,
             },
             failed: None,
             is_ended: false,
@@ -86,7 +75,7 @@ impl Requests {
         while frames.len() < BATCH_BYTES {
             let encoded = match self.splitter.next(&mut rest) {
                 Ok(None) => break,
-                Ok(Some(message)) => self.encoder.put(&message, &mut frames),
+                Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frames),
                 Err(error) => Err(error.into()),
             };
             if let Err(failure) = encoded {
@@ -105,7 +94,7 @@ impl Requests {
         let mut frame = Vec::new();
         let encoded = match self.splitter.finish() {
             Ok(None) => Ok(()),
-            Ok(Some(message)) => self.encoder.put(&message, &mut frame),
+            Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frame),
             Err(error) => Err(error.into()),
         };
         self.failed = encoded.map_err(|failure| failure.status).err();
@@ -135,7 +124,7 @@ impl http_body::Body for Requests {
             if frames.is_empty() && this.failed.is_none() {
                 match ready!(Pin::new(&mut this.body).poll_frame(context)) {
                     Some(Ok(frame)) => this.chunk = frame.into_data().unwrap_or_default(),
-                    Some(Err(_)) => return Poll::Ready(Some(Err(torn()))),
+                    Some(Err(status)) => this.failed = Some(broken(status)),
                     None => frames = this.finish(),
                 }
             }
@@ -143,31 +132,6 @@ impl http_body::Body for Requests {
                 return Poll::Ready(Some(Ok(Frame::data(frames.into()))));
             }
         }
-    }
-}
-
-// === impl Encoder ===
-
-impl Encoder {
-    /// Appends one message as a frame. Path and query bind to the first one.
-    fn put(&mut self, message: &Message<'_>, frames: &mut Vec<u8>) -> Result<(), Failure> {
-        let start = call::begin_frame_in(frames);
-        let encoded: Result<(), RequestError> = match self.first.take() {
-            Some((method, uri)) => {
-                let matched = self.catalog.schema.route(&method, uri.path());
-                let matched = matched.map_err(|error| Failure::unrouted(error, uri.query()))?;
-                matched.encode_request_as(self.content, uri.query(), message.bytes, frames)
-            }
-            None => {
-                let route = &self.route;
-                route.encode_stream_message_as(self.content, message.bytes, frames)
-            }
-        };
-        if let Err(error) = encoded {
-            frames.truncate(start);
-            return Err(message.locate(error).into());
-        }
-        Ok(call::end_frame_in(frames, start)?)
     }
 }
 

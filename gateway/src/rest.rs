@@ -4,23 +4,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::stalled;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tonic::body::Body;
 use transcoder::{Content, Match, MethodKind, RouteError, SystemParameters};
 
-use crate::call::{self, Call, Incoming};
+use crate::call::{self, Answer, Call, Incoming};
 use crate::catalog::Catalog;
 use crate::error::Failure;
 use crate::gateway::{Gateway, name_span};
 use crate::requests::Requests;
 use crate::view::{JSON, View};
-use crate::{edge, stream, upload};
+use crate::{multipart, stream, upload};
 
-const MESSAGE_TYPES: &str = "`application/json` is, and forms and protobuf are";
+const MESSAGE_TYPES: &str =
+    "`application/json` is, and forms (`multipart/form-data` too) and protobuf are";
 
 /// A request of the JSON API that has found its route.
 pub(crate) struct Exchange<'a> {
@@ -39,13 +40,37 @@ pub(crate) async fn serve(
     request: Request<Body>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let answered = answer(gateway, catalog, &head, body).await;
-    let response = answered.unwrap_or_else(|failure| failure.into_response(&catalog.schema));
-    if head.method == Method::HEAD {
-        without_body(response)
-    } else {
-        response
+    if let Some(response) = options(catalog, &head) {
+        return response;
     }
+    let edge = gateway.edge();
+    let answered = answer(gateway, catalog, &head, body).await;
+    let response = answered.unwrap_or_else(|failure| {
+        let (schema, headers) = (&catalog.schema, &head.headers);
+        failure.into_response(schema, edge, headers)
+    });
+    edge.finish(&head, response)
+}
+
+/// What a path may be asked with, for OPTIONS without a route of its own (RFC 9110 §9.3.7).
+fn options(catalog: &Catalog, head: &Parts) -> Option<Response<Body>> {
+    if head.method != Method::OPTIONS {
+        return None;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if head.uri.path() == "*" {
+        return Some(response);
+    }
+    let found = catalog.schema.route(&head.method, head.uri.path());
+    let Err(RouteError::MethodNotAllowed { allow }) = found else {
+        return None;
+    };
+    let mut methods: Vec<&str> = allow.iter().map(Method::as_str).collect();
+    methods.push("OPTIONS");
+    let allow = HeaderValue::from_str(&methods.join(", ")).ok()?;
+    response.headers_mut().insert(ALLOW, allow);
+    Some(response)
 }
 
 async fn answer(
@@ -54,19 +79,11 @@ async fn answer(
     head: &Parts,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let deadline = edge::deadline(&head.headers)?;
-    let metadata = edge::metadata(&head.headers)?;
     let (matched, owner) = route(catalog, head)?;
     name_span(&head.method, &matched);
+    let body = gateway.edge().decode(&head.headers, body)?;
     let method = matched.method();
-    let call = Call {
-        upstream: gateway.directory().upstream(owner).clone(),
-        path: method.path().to_owned(),
-        safety: call::safety(method),
-        metadata,
-        deadline,
-        max_message_bytes: gateway.max_message_bytes(),
-    };
+    let call = call(gateway, head, &matched, owner)?;
     let parameters = SystemParameters::of(head.uri.query());
     let exchange = Exchange {
         gateway,
@@ -89,7 +106,31 @@ async fn answer(
     }
 }
 
-fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize), Failure> {
+/// The call that a request makes.
+pub(crate) fn call(
+    gateway: &Gateway,
+    head: &Parts,
+    matched: &Match<'_>,
+    owner: usize,
+) -> Result<Call, Failure> {
+    let edge = gateway.edge();
+    let mut metadata = edge.metadata.of_request(&head.headers)?;
+    let template = matched.route().template();
+    edge.metadata.add_origin(head, template, &mut metadata);
+    Ok(Call {
+        upstream: gateway.directory().upstream(owner).clone(),
+        path: matched.method().path().to_owned(),
+        safety: call::safety(matched.method()),
+        metadata,
+        deadline: edge.deadline(&head.headers)?,
+        max_message_bytes: gateway.max_message_bytes(),
+    })
+}
+
+pub(crate) fn route<'a>(
+    catalog: &'a Catalog,
+    head: &'a Parts,
+) -> Result<(Match<'a>, usize), Failure> {
     let found = catalog
         .schema
         .route(&head.method, head.uri.path())
@@ -109,7 +150,7 @@ fn route<'a>(catalog: &'a Catalog, head: &'a Parts) -> Result<(Match<'a>, usize)
 async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
-    exchange.view.respond(&call.unary(frame).await?)
+    exchange.respond(call.unary(frame).await?)
 }
 
 /// Answers a stream of requests with the upstream's one message.
@@ -119,8 +160,8 @@ async fn collect(
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
-    let incoming = exchange.request_messages(body)?;
-    exchange.view.respond(&call.upload(incoming).await?)
+    let incoming = call::within(call.deadline, exchange.request_messages(body)).await?;
+    exchange.respond(call.upload(incoming).await?)
 }
 
 impl Exchange<'_> {
@@ -134,33 +175,87 @@ impl Exchange<'_> {
         }
     }
 
+    /// The response that is one message.
+    fn respond(&self, answer: Answer) -> Result<Response<Body>, Failure> {
+        let edge = self.gateway.edge();
+        let response = self.view.respond(&answer.message)?;
+        let mut response = edge.metadata.dress(&answer, self.head, response);
+        let Some(tagger) = edge.tagger(&self.head.method) else {
+            return Ok(response);
+        };
+        if response.status() == StatusCode::OK && !response.headers().contains_key(ETAG) {
+            let mut canonical = Vec::new();
+            if let Some(output) = self.catalog.schema.message(self.matched.method().output()) {
+                output.canonical(&answer.message, &mut canonical)?;
+            }
+            let fields = self.parameters.fields.as_deref().unwrap_or_default();
+            if let Some(tag) = tagger.tag(&canonical, fields) {
+                response.headers_mut().insert(ETAG, tag);
+            }
+        }
+        Ok(response)
+    }
+
     /// The messages of a request that is a stream of them, each encoded when the upstream takes it.
-    pub(crate) fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
+    pub(crate) async fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
         if self.matched.route().is_upload() {
-            Ok(upload::messages(self, body)?.into())
+            upload::messages(self, body).await
         } else {
             Requests::of(self, body)
         }
     }
 
+    /// The frame of an upload that says all but the bytes.
+    pub(crate) fn upload_head(
+        &self,
+        query: Option<&str>,
+        content_type: &str,
+    ) -> Result<Bytes, Failure> {
+        let mut frame = call::begin_frame();
+        self.matched
+            .encode_upload_head(query, content_type, &mut frame)?;
+        Ok(call::end_frame(frame)?)
+    }
+
     /// Reads a whole request and encodes it as one frame.
     pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
+        let content_type = content_type(&self.head.headers)?.unwrap_or_default();
+        let boundary = multipart::boundary(content_type)?;
         let mut frame = call::begin_frame();
         let query = self.head.uri.query();
-        if self.matched.route().is_upload() {
-            let content_type = content_type(&self.head.headers)?.unwrap_or_default();
-            self.matched
-                .encode_upload_head(query, content_type, &mut frame)?;
-            self.matched
-                .route()
-                .encode_upload_chunk(&self.read(body).await?, &mut frame);
-        } else {
-            let content = content(&self.head.headers, &body)?;
-            let body = self.read(body).await?;
-            self.matched
-                .encode_request_as(content, query, &body, &mut frame)?;
+        let max_bytes = self.gateway.config().max_body_bytes;
+        match (self.matched.route().is_upload(), boundary) {
+            (true, None) => {
+                self.matched
+                    .encode_upload_head(query, content_type, &mut frame)?;
+                self.put_chunk(&self.read(body).await?, &mut frame);
+            }
+            (true, Some(boundary)) => {
+                let file = multipart::file(body, boundary, max_bytes).await?;
+                let query = file.query_behind(query);
+                self.matched
+                    .encode_upload_head(Some(&query), &file.content_type, &mut frame)?;
+                let data = self.read(file.data).await;
+                let refused = |failure| file.refused.get().cloned().map_or(failure, Failure::from);
+                self.put_chunk(&data.map_err(refused)?, &mut frame);
+            }
+            (false, None) => {
+                let content = content(content_type, &body)?;
+                let body = self.read(body).await?;
+                self.matched
+                    .encode_request_as(content, query, &body, &mut frame)?;
+            }
+            (false, Some(boundary)) => {
+                let form = multipart::form(body, boundary, max_bytes).await?;
+                self.matched
+                    .encode_request_as(Content::Form, query, &form, &mut frame)?;
+            }
         }
         Ok(call::end_frame(frame)?)
+    }
+
+    fn put_chunk(&self, chunk: &[u8], frame: &mut Vec<u8>) {
+        self.matched.route().encode_upload_chunk(chunk, frame);
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Failure> {
@@ -186,8 +281,8 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure>
 }
 
 /// How the body is written. One without content type is taken for JSON; without a body the type says nothing.
-fn content(headers: &HeaderMap, body: &Body) -> Result<Content, Failure> {
-    match Content::of(content_type(headers)?.unwrap_or_default()) {
+fn content(content_type: &str, body: &Body) -> Result<Content, Failure> {
+    match Content::of(content_type) {
         Err(_) if body.is_end_stream() => Ok(Content::Json),
         other => {
             other.map_err(|error| Failure::unsupported_media_type(&error.found, MESSAGE_TYPES))
@@ -200,16 +295,6 @@ pub(crate) fn accept(headers: &HeaderMap) -> String {
     let lines = headers.get_all(ACCEPT).iter();
     let lines: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
     lines.join(",")
-}
-
-/// The response to HEAD has the headers of GET, and no content (RFC 9110 §9.3.2).
-fn without_body(response: Response<Body>) -> Response<Body> {
-    let (mut head, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact() {
-        head.headers
-            .insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    Response::from_parts(head, Body::empty())
 }
 
 #[cfg(test)]
@@ -226,11 +311,9 @@ mod tests {
             ("application/x-protobuf", Some(Content::Protobuf)),
             ("text/plain", None),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             let body = Body::new(Full::from("x"));
-            assert_eq!(content(&headers, &body).ok(), expected, "{content_type}");
-            assert!(content(&headers, &Body::empty()).is_ok());
+            assert_eq!(content(content_type, &body).ok(), expected);
+            assert!(content(content_type, &Body::empty()).is_ok());
         }
     }
 }

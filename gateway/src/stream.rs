@@ -7,10 +7,9 @@ use bytes::Bytes;
 use chassis::error::Fault;
 use futures::Stream;
 use http::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use transcoder::ResponseError;
@@ -18,7 +17,9 @@ use transcoder::stream::{Close, Framing, Writer};
 
 use crate::call::{self, Call, Messages};
 use crate::catalog::Catalog;
+use crate::edge;
 use crate::error::{Failure, write_status};
+use crate::gateway::Gateway;
 use crate::rest::{self, Exchange};
 use crate::view::View;
 
@@ -46,7 +47,7 @@ pub(crate) async fn converse(
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     let framing = framing(&exchange)?;
-    let incoming = exchange.request_messages(body)?;
+    let incoming = call::within(call.deadline, exchange.request_messages(body)).await?;
     respond(&exchange, framing, call.converse(incoming).await?).await
 }
 
@@ -58,9 +59,23 @@ async fn respond(
 ) -> Result<Response<Body>, Failure> {
     let view = exchange.view.clone();
     let first = messages.message().await?;
-    let Some(framing) = framing else {
-        return download(view, messages, first);
+    let metadata = messages.metadata();
+    let mut response = match framing {
+        None => download(view, messages, first)?,
+        Some(framing) => begin(exchange, framing, messages, first)?,
     };
+    let rules = &exchange.gateway.edge().metadata;
+    rules.dress_stream(&metadata, exchange.head, &mut response);
+    Ok(response)
+}
+
+fn begin(
+    exchange: &Exchange<'_>,
+    framing: Framing,
+    messages: Messages,
+    first: Option<Bytes>,
+) -> Result<Response<Body>, Failure> {
+    let view = exchange.view.clone();
     let config = exchange.gateway.config();
     let mut writer = Writer::new(framing);
     if config.dialect.has_envelope() {
@@ -78,7 +93,8 @@ async fn respond(
         writer: Some(writer),
         failed: None,
         keep_alive: config.sse_keep_alive(),
-        draining: exchange.gateway.draining().clone(),
+        gateway: exchange.gateway.clone(),
+        trailers: edge::takes_trailers(&exchange.head.headers).then(HeaderMap::new),
     };
     Ok(live.respond(framing))
 }
@@ -133,7 +149,9 @@ struct Live {
     /// Why there is no message behind those that are written.
     failed: Option<Status>,
     keep_alive: Duration,
-    draining: CancellationToken,
+    gateway: Gateway,
+    /// What the upstream says behind its messages, for a caller who takes trailers.
+    trailers: Option<HeaderMap>,
 }
 
 enum Event {
@@ -167,7 +185,11 @@ impl Live {
                     return Err(status);
                 }
             };
-            Ok((!unit.is_empty()).then(|| (Frame::data(Bytes::from(unit)), live)))
+            if !unit.is_empty() {
+                return Ok(Some((Frame::data(Bytes::from(unit)), live)));
+            }
+            let trailers = live.trailers.take().filter(|trailers| !trailers.is_empty());
+            Ok(trailers.map(|trailers| (Frame::trailers(trailers), live)))
         })
     }
 
@@ -192,8 +214,17 @@ impl Live {
                 writer.keep_alive(&mut out);
                 self.writer = Some(writer);
             }
-            Event::Failed(status) => self.fail(writer, status, &mut out)?,
-            Event::End => writer.end(&mut out),
+            Event::Failed(status) => {
+                self.keep_trailers(status.metadata().as_ref());
+                self.fail(writer, status, &mut out)?;
+            }
+            Event::End => {
+                if self.trailers.is_some() {
+                    let trailers = self.messages.trailers();
+                    self.keep_trailers(&trailers);
+                }
+                writer.end(&mut out);
+            }
         }
         Ok(out)
     }
@@ -229,9 +260,15 @@ impl Live {
             },
             () = tokio::time::sleep(self.keep_alive), if framing == Framing::Sse => Event::Silence,
             // A stream may have no end of its own, and the gateway would wait for it until its drain runs out.
-            () = self.draining.cancelled() => {
+            () = self.gateway.draining().cancelled() => {
                 Event::Failed(stopping())
             }
+        }
+    }
+
+    fn keep_trailers(&mut self, sent: &HeaderMap) {
+        if let Some(trailers) = &mut self.trailers {
+            *trailers = self.gateway.edge().metadata.trailers(sent);
         }
     }
 

@@ -5,37 +5,50 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 use transcoder::Route;
 
-use crate::arriving::torn;
-use crate::call;
+use crate::arriving::{broken, torn};
+use crate::call::{self, Incoming};
 use crate::error::Failure;
+use crate::frames::Refused;
+use crate::multipart;
 use crate::rest::{self, Exchange};
 
-/// The messages of the upload, to be sent while it arrives.
-pub(crate) fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Body, Failure> {
-    let mut head = call::begin_frame();
-    let content_type = rest::content_type(&exchange.head.headers)?.unwrap_or_default();
-    exchange
-        .matched
-        .encode_upload_head(exchange.head.uri.query(), content_type, &mut head)?;
-    let declared = exchange
-        .head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Body::new(Upload {
-        head: Some(call::end_frame(head)?),
-        body,
-        piece: Bytes::new(),
-        left: declared,
-        max_piece: exchange.gateway.config().upload_chunk_bytes,
-        route: exchange.matched.route().clone(),
-    }))
+/// The messages of the upload, to be sent while it arrives. Of `multipart/form-data`, it is the file.
+pub(crate) async fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Incoming, Failure> {
+    let headers = &exchange.head.headers;
+    let query = exchange.head.uri.query();
+    let content_type = rest::content_type(headers)?.unwrap_or_default();
+    let Some(boundary) = multipart::boundary(content_type)? else {
+        let head = exchange.upload_head(query, content_type)?;
+        let declared = headers.get(CONTENT_LENGTH);
+        // A coding tells its end itself, and its length is another.
+        let declared = declared.filter(|_| !headers.contains_key(CONTENT_ENCODING));
+        let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
+        return Ok(Upload::messages(
+            exchange,
+            head,
+            body,
+            declared,
+            Refused::default(),
+        ));
+    };
+    let max_bytes = exchange.gateway.config().max_body_bytes;
+    let file = multipart::file(body, boundary, max_bytes).await?;
+    let query = file.query_behind(query);
+    let head = exchange.upload_head(Some(&query), &file.content_type)?;
+    // Its last boundary says where it ends.
+    Ok(Upload::messages(
+        exchange,
+        head,
+        file.data,
+        None,
+        file.refused,
+    ))
 }
 
 /// The messages of one upload: the head, then pieces. At most one piece of the client's body is held at a time.
@@ -47,9 +60,33 @@ struct Upload {
     left: Option<u64>,
     max_piece: usize,
     route: Arc<Route>,
+    /// Tells the one who answers the client.
+    refused: Refused,
 }
 
 impl Upload {
+    fn messages(
+        exchange: &Exchange<'_>,
+        head: Bytes,
+        body: Body,
+        left: Option<u64>,
+        refused: Refused,
+    ) -> Incoming {
+        let upload = Self {
+            head: Some(head),
+            body,
+            piece: Bytes::new(),
+            left,
+            max_piece: exchange.gateway.config().upload_chunk_bytes,
+            route: exchange.matched.route().clone(),
+            refused: refused.clone(),
+        };
+        Incoming {
+            body: Body::new(upload),
+            refused,
+        }
+    }
+
     /// Every way in which a body can be less than the client meant to send is an error here.
     fn receive(
         &mut self,
@@ -58,7 +95,11 @@ impl Upload {
         match frame {
             None if self.left.is_some_and(|left| left > 0) => Err(torn()),
             None => Ok(None),
-            Some(Err(_)) => Err(torn()),
+            Some(Err(status)) => {
+                let status = broken(status);
+                let _ = self.refused.set(status.clone());
+                Err(status)
+            }
             Some(Ok(frame)) => {
                 self.piece = frame.into_data().unwrap_or_default();
                 self.left = self

@@ -22,6 +22,7 @@ pub(super) struct Received {
     begun: BytesMut,
     /// Whether the headers have said already that the call ended well.
     has_status: bool,
+    trailers: HeaderMap,
     /// How it ended, until that is told.
     outcome: Option<Result<(), Status>>,
     is_done: bool,
@@ -35,6 +36,7 @@ impl Received {
             chunk: Bytes::new(),
             begun: BytesMut::new(),
             has_status,
+            trailers: HeaderMap::new(),
             outcome: None,
             is_done: false,
             max_message_bytes,
@@ -74,6 +76,11 @@ impl Received {
         }
     }
 
+    /// The trailers of a call that has ended; empty when they have been taken.
+    pub(super) fn trailers(&mut self) -> HeaderMap {
+        std::mem::take(&mut self.trailers)
+    }
+
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let outcome = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(Ok(frame)) => match frame.into_data() {
@@ -81,17 +88,20 @@ impl Received {
                     self.chunk = data;
                     return Poll::Ready(());
                 }
-                Err(frame) => self.ended(&frame.into_trailers().unwrap_or_default()),
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().unwrap_or_default();
+                    self.ended()
+                }
             },
             Some(Err(status)) => Err(status),
-            None => self.ended(&HeaderMap::new()),
+            None => self.ended(),
         };
         self.finish(outcome);
         Poll::Ready(())
     }
 
-    fn ended(&self, trailers: &HeaderMap) -> Result<(), Status> {
-        match Status::from_header_map(trailers) {
+    fn ended(&self) -> Result<(), Status> {
+        match Status::from_header_map(&self.trailers) {
             Some(status) if status.code() != Code::Ok => Err(status),
             None if !self.has_status => Err(no_status()),
             _ if !self.begun.is_empty() => {

@@ -19,6 +19,7 @@ fn learned(services: &[&str], files: &[(&str, &[u8])]) -> Option<Learned> {
     Some(Learned {
         files: files.collect(),
         services: services.iter().map(|name| (*name).to_owned()).collect(),
+        ..Learned::default()
     })
 }
 
@@ -91,6 +92,7 @@ fn services_methods_and_http_rules_are_counted_per_upstream() {
         service: vec![OutlineService {
             name: "B".to_owned(),
             method: vec![OutlineMethod {
+                name: "Get".to_owned(),
                 options: Some(OutlineOptions {
                     http: Some(vec![1]),
                 }),

@@ -75,6 +75,14 @@ impl Dialect {
         }
     }
 
+    /// What the names of response headers and of trailers begin with that an upstream sent as metadata.
+    pub(crate) fn metadata_prefixes(self) -> (&'static str, &'static str) {
+        match self {
+            Dialect::GrpcGateway => ("grpc-metadata-", "grpc-trailer-"),
+            Dialect::Strict | Dialect::Envoy => ("", ""),
+        }
+    }
+
     /// Whether the messages of a stream come as `{"result":…}`.
     pub(crate) fn has_envelope(self) -> bool {
         self == Dialect::GrpcGateway

@@ -8,6 +8,8 @@ use chassis::client::{
 use chassis::config::ConfigError;
 use serde::Deserialize;
 
+use super::SourceSettings;
+
 /// One upstream; its name is that of the table.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,9 @@ pub struct UpstreamTable {
     /// Keys of `[client]` that differ for this upstream.
     #[serde(default)]
     pub client: toml::Table,
+    /// What it is learned from.
+    #[serde(default)]
+    pub schema: SourceSettings,
     /// Other versions of the same services by name, which take a part of the calls.
     #[serde(default)]
     pub version: BTreeMap<String, VersionTable>,

@@ -14,26 +14,29 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
+use super::MAX_TOTAL_BYTES;
+
 /// Both versions of the protocol have the same messages; they differ in the name of the service only.
 const V1: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 
 /// What every server brings and the gateway answers by itself.
-const INFRASTRUCTURE: [&str; 2] = ["grpc.health.", "grpc.reflection."];
+pub(crate) const INFRASTRUCTURE: [&str; 2] = ["grpc.health.", "grpc.reflection."];
 
 /// One answer of reflection may hold a file with all its dependencies.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// An API larger than this is a mistake or an attack: the largest public ones are a tenth of it.
-const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
-
-/// The API of one upstream as it reflects it.
+/// The API of one upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Learned {
     /// Encoded `google.protobuf.FileDescriptorProto` by file name, options of extensions included.
     pub(crate) files: BTreeMap<String, Bytes>,
     /// Full names of the services that the upstream says it serves.
     pub(crate) services: BTreeSet<String>,
+    /// Whether the upstream itself has told which services it serves.
+    pub(crate) by_reflection: bool,
+    /// Whether descriptor files have told what some of them are.
+    pub(crate) by_files: bool,
 }
 
 /// Why an upstream could not be learned.
@@ -92,6 +95,8 @@ pub(crate) async fn learn(upstream: &Upstream) -> Result<Learned, Error> {
     Ok(Learned {
         files: files.raw,
         services,
+        by_reflection: true,
+        by_files: false,
     })
 }
 

@@ -1,10 +1,13 @@
 //! How the gateway learns: late, again, from old servers, and from servers that contradict each other.
 
+use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::support::stranger::{Reflection, Upstream, descriptors, reserve};
-use crate::support::{Gateway, eventually};
+use crate::support::stranger::{
+    DescriptorFile, Reflection, Upstream, descriptors, reserve, stripped, variant,
+};
+use crate::support::{Gateway, eventually, layers};
 
 #[tokio::test]
 async fn an_upstream_that_is_down_is_learned_when_it_comes() {
@@ -44,7 +47,8 @@ async fn an_upstream_that_comes_back_with_another_api_is_learned_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let before = Upstream::serve(listener, descriptors("other"), Reflection::V1);
-    let gateway = Gateway::ready(&[address]).await;
+    let gateway = Gateway::start(&[address], &[("schema.breaking_changes", "allow")]).await;
+    gateway.wait_until_ready().await;
     assert_eq!(gateway.get("/v1/greetings/a").await.status, 404);
 
     drop(before);
@@ -88,6 +92,131 @@ async fn of_two_upstreams_with_the_same_service_one_is_refused_and_one_served() 
     })
     .await;
     assert_eq!(gateway.get("/readyz").await.status, 503);
+}
+
+#[tokio::test]
+async fn what_reflection_leaves_out_comes_from_a_descriptor_file() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let reflected = stripped(&descriptors("stranger"));
+    let upstream = Upstream::serve(listener, reflected, Reflection::V1);
+    let bare = Gateway::ready(&[upstream.address]).await;
+    assert_eq!(bare.get("/v1/greetings/a").await.status, 404);
+    let status = bare.upstream_status(0).await;
+    assert_eq!(status["httpRules"], 0);
+    assert_eq!(status["sources"], json!(["reflection"]));
+
+    // Of two services in the file the upstream says that it serves one.
+    let file = DescriptorFile::new(&[descriptors("stranger"), descriptors("other")].concat());
+    let keys = [("schema.descriptors", &*file.path())];
+    let gateway = Gateway::start(&[upstream.address], &keys).await;
+    gateway.wait_until_ready().await;
+    assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
+    assert_eq!(gateway.get("/v1/ping").await.status, 404);
+    let status = gateway.upstream_status(0).await;
+    assert_eq!(status["sources"], json!(["reflection", "descriptors"]));
+    assert_eq!(
+        (&status["services"], &status["methods"]),
+        (&json!(1), &json!(6))
+    );
+    assert_eq!(status["httpRules"], 6);
+}
+
+#[tokio::test]
+async fn a_descriptor_file_is_enough_for_the_only_upstream() {
+    let upstream = Upstream::mute().await;
+    let file = DescriptorFile::new(&descriptors("stranger"));
+    let keys = [("schema.descriptors", &*file.path())];
+    let gateway = Gateway::start(&[upstream.address], &keys).await;
+    gateway.wait_until_ready().await;
+    assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
+    let status = gateway.upstream_status(0).await;
+    assert_eq!(status["sources"], json!(["descriptors"]));
+}
+
+#[tokio::test]
+async fn of_several_upstreams_without_reflection_each_says_what_it_serves() {
+    let (first, second) = (Upstream::mute().await, Upstream::mute().await);
+    let addresses = [first.address, second.address];
+    let all = DescriptorFile::new(&[descriptors("stranger"), descriptors("other")].concat());
+    let keys = [("schema.descriptors", &*all.path())];
+    let gateway = Gateway::start(&addresses, &keys).await;
+    eventually("nothing is guessed", async || {
+        let status = gateway.upstream_status(1).await;
+        let problem = status["problem"].as_str().unwrap_or_default();
+        let is_told = problem.contains("[upstream.NAME.schema]");
+        is_told.then_some(()).ok_or(status)
+    })
+    .await;
+
+    // By its own file, and by name.
+    let own = DescriptorFile::new(&descriptors("stranger"));
+    let tables = format!(
+        "[upstream.first]\nendpoints = [\"http://{}\"]\nschema.descriptors = [\"{}\"]\n\
+         [upstream.second]\nendpoints = [\"http://{}\"]\n\
+         schema = {{ services = [\"other.v1.OtherService\"], reflection = false }}\n",
+        first.address,
+        own.path(),
+        second.address
+    );
+    gateway.reload(layers(&[], &keys, &tables));
+    gateway.answers("/v1/greetings/a", 200).await;
+    // It is sent to the second, which does not know it.
+    gateway.answers("/v1/ping", 501).await;
+    assert_eq!(gateway.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_descriptor_file_is_read_again_when_it_changes() {
+    let upstream = Upstream::mute().await;
+    let file = DescriptorFile::new(&descriptors("stranger"));
+    let keys = [
+        ("schema.descriptors", &*file.path()),
+        ("schema.reflection", "false"),
+    ];
+    let gateway = Gateway::start(&[upstream.address], &keys).await;
+    gateway.wait_until_ready().await;
+    assert_eq!(gateway.get("/v2/greetings/a").await.status, 404);
+    let added = r#"additional_bindings {get: "/v2/greetings/{name}"} additional_bindings {
+        post: "/v1/greetings""#;
+    let old = "additional_bindings {\n        post: \"/v1/greetings\"";
+    file.write(&variant(&[(old, added)]));
+    gateway.answers("/v2/greetings/a", 200).await;
+    assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
+
+    file.write(b"no descriptors");
+    eventually("the file is refused", async || {
+        let status = gateway.upstream_status(0).await;
+        let problem = status["problem"].as_str().unwrap_or_default();
+        let is_told = problem.contains("not an encoded FileDescriptorSet");
+        is_told.then_some(()).ok_or(status)
+    })
+    .await;
+    assert_eq!(gateway.get("/v2/greetings/a").await.status, 200);
+}
+
+#[tokio::test]
+async fn rules_of_the_configuration_bind_methods_that_have_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let reflected = stripped(&descriptors("stranger"));
+    let upstream = Upstream::serve(listener, reflected, Reflection::V1);
+    let rules = "[[schema.http_rules]]\nselector = \"stranger.v1.StrangerService.Greet\"\nget = \"/hi/{name}\"\n\
+                 [[schema.http_rules]]\nselector = \"later.v1.Later.Get\"\nget = \"/later\"\n";
+    let gateway = Gateway::configured(layers(&[upstream.address], &[], rules)).await;
+    gateway.wait_until_ready().await;
+    assert_eq!(gateway.get("/hi/you").await.json()["text"], "hello you");
+    assert_eq!(gateway.get("/later").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_descriptor_file_that_is_not_there_stops_the_start() {
+    let keys = [("schema.descriptors", "/nowhere/api.binpb")];
+    let layers = layers(&["127.0.0.1:1".parse().unwrap()], &keys, "");
+    let process = chassis::Process::new("gateway", layers.settings().unwrap());
+    let refused = gateway::start(process, layers.parse().unwrap()).await;
+    let message = format!("{:#}", refused.err().unwrap());
+    for part in ["`schema.descriptors`", "/nowhere/api.binpb"] {
+        assert!(message.contains(part), "{message}");
+    }
 }
 
 #[tokio::test]

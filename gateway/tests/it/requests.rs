@@ -263,7 +263,7 @@ async fn a_request_stream_that_is_refused_is_answered_at_once() {
     assert_eq!(response.status(), 403);
 }
 
-type Talk = mpsc::Sender<io::Result<Frame<Bytes>>>;
+pub(crate) type Talk = mpsc::Sender<io::Result<Frame<Bytes>>>;
 
 /// A body that grows by what is said.
 fn pipe() -> (
@@ -275,7 +275,7 @@ fn pipe() -> (
 }
 
 /// Opens a chat, in which the first message is said.
-async fn chat(
+pub(crate) async fn chat(
     gateway: &Gateway,
     is_http2: bool,
     timeout: &str,
@@ -295,13 +295,13 @@ async fn chat(
     (talk, response, connection)
 }
 
-async fn say(talk: &Talk, line: &'static str) {
+pub(crate) async fn say(talk: &Talk, line: &'static str) {
     let frame = Frame::data(Bytes::from_static(line.as_bytes()));
     talk.send(Ok(frame)).await.unwrap();
 }
 
 /// The next line of an answer, which is flushed by itself.
-async fn next(answers: &mut Incoming) -> Option<Value> {
+pub(crate) async fn next(answers: &mut Incoming) -> Option<Value> {
     loop {
         let frame = soon("a line", answers.frame()).await?.unwrap();
         let line = frame.into_data().unwrap();

@@ -42,42 +42,35 @@ impl Gateway {
         gateway
     }
 
+    /// [`Gateway::ready`] with keys of its own.
+    pub(crate) async fn ready_with(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
+        let gateway = Self::start(upstreams, keys).await;
+        gateway.wait_until_ready().await;
+        gateway
+    }
+
+    /// Sends a request without a body.
+    pub(crate) async fn ask(&self, request: http::request::Builder) -> Reply {
+        self.send(request.body(Full::default()).unwrap()).await
+    }
+
     pub(crate) async fn start(upstreams: &[SocketAddr], keys: &[(&str, &str)]) -> Self {
-        let mut flags = BTreeMap::from([
-            (
-                "upstreams".to_owned(),
-                upstreams
-                    .iter()
-                    .map(|address| format!("http://{address}"))
-                    .collect(),
-            ),
-            ("reflect_interval_ms".to_owned(), vec!["20".to_owned()]),
-            ("sse_keep_alive_ms".to_owned(), vec!["20".to_owned()]),
-        ]);
-        for (key, value) in keys {
-            flags.insert((*key).to_owned(), vec![(*value).to_owned()]);
-        }
-        Self::launch(Sources {
-            file: None,
-            environment: Vec::new(),
-            flags,
-        })
-        .await
+        Self::configured(layers(upstreams, keys, "")).await
     }
 
     /// Starts a gateway with this file as its configuration.
     pub(crate) async fn with_file(text: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-        Self::launch(Sources {
+        let sources = Sources {
             file: Some(file.path().to_owned()),
             ..Sources::default()
-        })
-        .await
+        };
+        Self::configured(Layers::load(gateway::DEFAULTS, &sources).unwrap()).await
     }
 
-    async fn launch(sources: Sources) -> Self {
-        let layers = Layers::load(gateway::DEFAULTS, &sources).unwrap();
+    /// Starts a gateway with this whole configuration.
+    pub(crate) async fn configured(layers: Layers) -> Self {
         let process = Process::new("gateway", layers.settings().unwrap());
         let server = gateway::start(process.clone(), layers.parse().unwrap())
             .await
@@ -91,6 +84,29 @@ impl Gateway {
             process,
             server,
         }
+    }
+
+    /// Hands the gateway another configuration, as SIGHUP does.
+    pub(crate) fn reload(&self, layers: Layers) {
+        assert!(self.process.reload(layers.into()));
+    }
+
+    /// Waits until a path is answered with this status.
+    pub(crate) async fn answers(&self, path: &str, status: u16) -> Reply {
+        eventually(path, async || {
+            let reply = self.get(path).await;
+            if reply.status == status {
+                Ok(reply)
+            } else {
+                Err(reply)
+            }
+        })
+        .await
+    }
+
+    /// What `/-/schema` says of the upstream at this place in the configuration.
+    pub(crate) async fn upstream_status(&self, index: usize) -> serde_json::Value {
+        self.get("/-/schema").await.json()["upstreams"][index].take()
     }
 
     pub(crate) async fn wait_until_ready(&self) {
@@ -160,16 +176,24 @@ impl Gateway {
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
     {
+        let (mut sender, connection) = self.connect_http2().await;
+        let uri = format!("http://{}{}", self.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        (sender.send_request(request).await.unwrap(), connection)
+    }
+
+    /// [`Gateway::connect`] over HTTP/2; requests need absolute addresses.
+    pub(crate) async fn connect_http2<B>(&self) -> (http2::SendRequest<B>, Connection)
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+    {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.unwrap();
+        let (sender, connection) = handshake.await.unwrap();
         let task = tokio::spawn(async move {
             let _ = connection.await;
         });
-        let uri = format!("http://{}{}", self.address, request.uri());
-        *request.uri_mut() = uri.parse().unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        (response, Connection(task.abort_handle()))
+        (sender, Connection(task.abort_handle()))
     }
 
     /// Stops as SIGTERM does, and returns when the last connection is closed.
@@ -252,6 +276,27 @@ impl Reply {
         assert_eq!(found, (status, Some(code as i64), Some(reason)), "{self:?}");
         assert_eq!(self.header("content-type"), "application/json");
     }
+}
+
+/// The configuration of a gateway in front of these upstreams: that of a TOML file, outdone by single keys.
+pub(crate) fn layers(upstreams: &[SocketAddr], keys: &[(&str, &str)], file: &str) -> Layers {
+    let urls = upstreams.iter().map(|address| format!("http://{address}"));
+    let mut flags = BTreeMap::from([
+        ("upstreams".to_owned(), urls.collect()),
+        ("reflect_interval_ms".to_owned(), vec!["20".to_owned()]),
+        ("sse_keep_alive_ms".to_owned(), vec!["20".to_owned()]),
+    ]);
+    for (key, value) in keys {
+        flags.insert((*key).to_owned(), vec![(*value).to_owned()]);
+    }
+    let written = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(written.path(), file).unwrap();
+    let sources = Sources {
+        file: Some(written.path().to_owned()),
+        environment: Vec::new(),
+        flags,
+    };
+    Layers::load(gateway::DEFAULTS, &sources).unwrap()
 }
 
 /// Waits until `check` returns a value, and panics with what it last saw.

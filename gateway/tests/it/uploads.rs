@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, SizeHint};
+use tonic::Code;
 
 use crate::support::stranger::{Upstream, happened};
-use crate::support::{Gateway, eventually, soon};
+use crate::support::{Gateway, Reply, eventually, soon};
 
 const PIECE: usize = 64 * 1024;
 const TOTAL: u64 = 64 << 20;
@@ -242,4 +243,83 @@ impl Body for Generated {
         self.declared
             .map_or_else(SizeHint::default, |_| SizeHint::with_exact(self.left))
     }
+}
+
+const FORM: &str = "multipart/form-data; boundary=b";
+
+/// Parts as a browser writes them: `(disposition behind the name, content type, value)`.
+fn form(parts: &[(&str, &str, &str)]) -> String {
+    let part = |(disposition, content_type, value): &(&str, &str, &str)| {
+        let typed = match *content_type {
+            "" => String::new(),
+            content_type => format!("content-type: {content_type}\r\n"),
+        };
+        format!(
+            "--b\r\ncontent-disposition: form-data; name={disposition}\r\n{typed}\r\n{value}\r\n"
+        )
+    };
+    parts.iter().map(part).collect::<String>() + "--b--\r\n"
+}
+
+#[tokio::test]
+async fn the_file_of_a_form_is_an_upload() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let body = form(&[(r#""f"; filename="x.csv""#, "text/csv", "a,b\r\n1,2")]);
+    let reply = gateway.post("/v1/files/x", FORM, body).await;
+    let stored = reply.json();
+    assert_eq!(stored["name"], "x", "{stored}");
+    assert_eq!(stored["contentType"], "text/csv");
+    assert_eq!(stored["bytes"], "8");
+}
+
+#[tokio::test]
+async fn the_fields_of_a_form_bind_as_a_query_does() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let body = form(&[(r#""name""#, "", "a&b=ü"), (r#""times""#, "", "2")]);
+    let reply = gateway.post("/v1/greetings", FORM, body).await;
+    assert_eq!(
+        reply.json()["text"],
+        "hello a&b=ü, hello a&b=ü",
+        "{reply:?}"
+    );
+    let body = form(&[(r#""nobody""#, "", "1")]);
+    let reply = gateway.post("/v1/greetings", FORM, body).await;
+    reply.assert_error(400, Code::InvalidArgument, "UNKNOWN_FIELD");
+}
+
+#[tokio::test]
+async fn a_form_that_does_not_fit_is_refused_and_never_stored() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let mut events = upstream.events();
+    let file = (r#""f"; filename="x""#, "", "abc");
+    let whole = form(&[file]);
+    let bad = |reply: Reply| reply.assert_error(400, Code::InvalidArgument, "BAD_MULTIPART");
+
+    bad(gateway
+        .post("/v1/files/x", "multipart/form-data", whole.clone())
+        .await);
+    bad(gateway
+        .post("/v1/files/x", FORM, form(&[(r#""a""#, "", "1")]))
+        .await);
+    bad(gateway
+        .post("/v1/files/x", FORM, form(&[file, (r#""a""#, "", "1")]))
+        .await);
+    happened(&mut events, "Store torn").await;
+    bad(gateway
+        .post(
+            "/v1/files/x",
+            FORM,
+            whole.trim_end_matches("--b--\r\n").to_owned(),
+        )
+        .await);
+    let endless = format!("--b\r\nx-endless: {}", "x".repeat(1 << 20));
+    bad(gateway.post("/v1/files/x", FORM, endless).await);
+    let seen = events.borrow().clone();
+    assert!(
+        !seen.iter().any(|event| event == "Store complete"),
+        "{seen:?}"
+    );
 }

@@ -14,7 +14,7 @@ mod resolve;
 mod source;
 mod symbols;
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use crate::plan::{Kind, Label, MessageId};
 
@@ -55,6 +55,7 @@ pub(crate) struct MessageDef {
     /// Synthetic ones included, as fields refer to them by index.
     pub(crate) oneofs: Vec<OneofDef>,
     pub(crate) extension_ranges: Vec<proto::ExtensionRange>,
+    pub(crate) reserved: Reserved,
     pub(crate) is_map_entry: bool,
     /// `message_set_wire_format`: extensions are items of a group on the wire.
     pub(crate) is_message_set: bool,
@@ -107,6 +108,14 @@ pub(crate) struct EnumDef {
     pub(crate) options: RawOptions,
     /// In the order of the file; aliases included.
     pub(crate) values: Vec<EnumValueDef>,
+    pub(crate) reserved: Reserved,
+}
+
+/// Numbers and names that no field or value may have again.
+#[derive(Debug, Default)]
+pub(crate) struct Reserved {
+    numbers: Vec<RangeInclusive<i64>>,
+    names: Vec<String>,
 }
 
 /// One name of an enum.
@@ -170,6 +179,38 @@ impl Pool {
 
     pub(crate) fn message(&self, id: MessageId) -> &MessageDef {
         &self.messages[id]
+    }
+}
+
+// === impl Reserved ===
+
+impl Reserved {
+    pub(crate) fn has_number(&self, number: i64) -> bool {
+        self.numbers.iter().any(|range| range.contains(&number))
+    }
+
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
+    fn of_message(proto: &proto::MessageType) -> Self {
+        let ranges = proto.reserved_ranges.iter();
+        Reserved {
+            numbers: ranges
+                .map(|range| range.start.into()..=i64::from(range.end) - 1)
+                .collect(),
+            names: proto.reserved_names.clone(),
+        }
+    }
+
+    fn of_enum(proto: &proto::EnumType) -> Self {
+        let ranges = proto.reserved_ranges.iter();
+        Reserved {
+            numbers: ranges
+                .map(|range| range.start.into()..=range.end.into())
+                .collect(),
+            names: proto.reserved_names.clone(),
+        }
     }
 }
 

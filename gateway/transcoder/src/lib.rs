@@ -6,6 +6,7 @@
 
 mod accept;
 mod canonical;
+mod compat;
 mod descriptor;
 mod encode;
 mod error;
@@ -38,6 +39,7 @@ mod wire;
 mod wkt;
 
 pub use accept::accepts;
+pub use compat::{Breakage, BreakingChange, Contract, breaking_changes};
 pub use error::{CompileError, Problem, RequestError, ResponseError, RouteError, Rule};
 pub use fields::Fields;
 pub use limits::{

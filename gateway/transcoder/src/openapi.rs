@@ -40,12 +40,12 @@ use self::{
     value::{Json, Object},
 };
 use crate::{
-    descriptor::{self, FieldDef, MethodDef, Place, Pool, ServiceDef},
+    descriptor::{FieldDef, MethodDef, Place, Pool, ServiceDef},
     error::{CompileError, Problem},
     limits::MAX_PROBLEMS,
     plan::{FieldPlan, MessageId, Types},
     route::Route,
-    schema::{MethodPlan, Schema, builtin},
+    schema::{MethodPlan, Schema},
 };
 
 /// What a document says of the API as a whole.
@@ -124,18 +124,7 @@ impl Schema {
     /// # Errors
     /// `descriptor_set` is not the one that the schema was compiled from.
     pub fn openapi(&self, descriptor_set: &[u8], info: &Info) -> Result<OpenApi, CompileError> {
-        let (pool, _) = descriptor::load(descriptor_set, builtin::files)?;
-        let known = self.types.messages.iter().map(|message| &message.name);
-        if !pool.messages.iter().map(|message| &message.name).eq(known) {
-            return Err(CompileError {
-                problems: vec![Problem {
-                    file: String::new(),
-                    line: None,
-                    element: String::new(),
-                    reason: "the schema was compiled from another descriptor set".to_owned(),
-                }],
-            });
-        }
+        let pool = self.pool(descriptor_set)?;
         let mut document = Document::new(self, &pool);
         let root = document.root(info);
         let mut json = Vec::new();

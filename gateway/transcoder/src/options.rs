@@ -37,6 +37,8 @@ pub struct JsonOptions {
     /// Requests name fields, in JSON and in queries, as responses do. ProtoJSON has readers take JSON names and the names of the
     /// proto file alike.
     pub strict_names: bool,
+    /// Errors show `google.rpc.DebugInfo`, the stack traces of a backend, which are not for the public.
+    pub show_debug_info: bool,
 }
 
 /// How the rules of `buf.validate` are enforced.

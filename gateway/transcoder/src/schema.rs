@@ -157,6 +157,24 @@ impl Schema {
         self.router.routes()
     }
 
+    /// The definitions behind this schema, from the set that it was compiled from: they are not kept, so that they cost no memory
+    /// where nobody reads them.
+    pub(crate) fn pool(&self, descriptor_set: &[u8]) -> Result<Pool, CompileError> {
+        let (pool, _) = descriptor::load(descriptor_set, builtin::files)?;
+        let known = self.types.messages.iter().map(|message| &message.name);
+        if pool.messages.iter().map(|message| &message.name).eq(known) {
+            return Ok(pool);
+        }
+        Err(CompileError {
+            problems: vec![Problem {
+                file: String::new(),
+                line: None,
+                element: String::new(),
+                reason: "the schema was compiled from another descriptor set".to_owned(),
+            }],
+        })
+    }
+
     #[cfg(test)]
     pub(crate) fn router(&self) -> &Router {
         &self.router

@@ -8,7 +8,7 @@ use crate::{
     wire::{Read, Reader, WireType},
 };
 
-/// What the public must not see: stack traces of a backend.
+/// What the public must not see, unless it is asked for: stack traces of a backend.
 const STRIPPED: &str = "google.rpc.DebugInfo";
 
 /// The HTTP status of a gRPC code (`google/rpc/code.proto`); unknown codes are internal errors.
@@ -57,7 +57,8 @@ pub fn status_code_name(code: i32) -> &'static str {
 impl Schema {
     /// Appends `{"code":…,"message":…,"details":[…]}`, the JSON of a `google.rpc.Status`. `details_bin` is the decoded
     /// `grpc-status-details-bin` trailer, an encoded `google.rpc.Status` of which only the details are read. A detail that can't
-    /// be shown keeps its type and its bytes (base64, under `value`); `google.rpc.DebugInfo` is left out.
+    /// be shown keeps its type and its bytes (base64, under `value`); `google.rpc.DebugInfo` is left out unless
+    /// [`JsonOptions::show_debug_info`](crate::JsonOptions::show_debug_info) is set.
     pub fn write_status(
         &self,
         code: i32,
@@ -72,7 +73,10 @@ impl Schema {
         out.extend_from_slice(b",\"details\":[");
         // A trailer that is not a Status at all costs its details, never the error itself.
         let details = read_details(details_bin.unwrap_or_default()).unwrap_or_default();
-        for (index, (url, value)) in details.into_iter().enumerate() {
+        let shows_all = self.types.options.json.show_debug_info;
+        let is_shown = |url: &str| shows_all || url.rsplit('/').next() != Some(STRIPPED);
+        let shown = details.into_iter().filter(|(url, _)| is_shown(url));
+        for (index, (url, value)) in shown.enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -94,7 +98,7 @@ impl Schema {
     }
 }
 
-/// Type URL and value of each detail, without those that are not for the public.
+/// Type URL and value of each detail.
 fn read_details(status: &[u8]) -> Read<Vec<(&str, &[u8])>> {
     let mut details = Vec::new();
     let mut reader = Reader::new(status);
@@ -103,10 +107,7 @@ fn read_details(status: &[u8]) -> Read<Vec<(&str, &[u8])>> {
             reader.skip(number, wire_type)?;
             continue;
         }
-        let (url, value) = response::read_any(reader.delimited()?)?;
-        if url.rsplit('/').next() != Some(STRIPPED) {
-            details.push((url, value));
-        }
+        details.push(response::read_any(reader.delimited()?)?);
     }
     Ok(details)
 }

@@ -96,6 +96,12 @@ pub(crate) fn check_written(types: &Types, id: MessageId, wire: &[u8]) -> Result
     }
 }
 
+/// What is wrong with a message that has no field set.
+pub(crate) fn of_empty(types: &Types, id: MessageId) -> Violations {
+    // No bytes are always well formed.
+    violations(types, id, &[], Origin::Own).unwrap_or_default()
+}
+
 /// Who has written a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {

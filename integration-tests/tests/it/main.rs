@@ -6,6 +6,8 @@
     reason = "a test may panic"
 )]
 
+mod browser;
+mod buf;
 mod events;
 mod gateway;
 mod grpcurl;
@@ -15,3 +17,4 @@ mod returns;
 mod sagas;
 mod stock;
 mod trace;
+mod websocket;

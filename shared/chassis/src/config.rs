@@ -1,6 +1,6 @@
 //! Typed configuration in layers: defaults, file, environment, command line; the one reader of the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -207,6 +207,26 @@ impl Layers {
             .map_err(|error| ConfigError::new("*", error.to_string(), "merged configuration"))
     }
 
+    /// Dotted paths of the keys whose values differ, sorted. An array is one value.
+    pub fn changed_keys(&self, before: &Self) -> Vec<String> {
+        let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+        leaves(&before.merged.cache, "", &mut old);
+        leaves(&self.merged.cache, "", &mut new);
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let differs = |key: &&&String| old.get(**key) != new.get(**key);
+        keys.iter()
+            .filter(differs)
+            .map(|key| (**key).clone())
+            .collect()
+    }
+
+    /// Whether a key is one of [`Settings`], which are read at the start of a process only.
+    pub(crate) fn is_fixed(key: &str) -> bool {
+        let first = key.split('.').next().unwrap_or_default();
+        let own = toml::from_str::<toml::Table>(CHASSIS_DEFAULTS);
+        own.is_ok_and(|own| own.contains_key(first))
+    }
+
     fn origin(&self, key: &str) -> String {
         origin(Some(&self.merged), key)
     }
@@ -356,6 +376,18 @@ fn find<'a>(root: &'a Value, key: &str) -> Option<&'a Value> {
             ValueKind::Table(table) => table.get(name),
             _ => None,
         })
+}
+
+/// The values that are no tables, by dotted path; where they come from is no part of them.
+fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
+    let ValueKind::Table(table) = &value.kind else {
+        found.insert(path.to_owned(), value.to_string());
+        return;
+    };
+    for (name, value) in table {
+        let dot = if path.is_empty() { "" } else { "." };
+        leaves(value, &format!("{path}{dot}{name}"), found);
+    }
 }
 
 fn origin(merged: Option<&Config>, key: &str) -> String {

@@ -10,6 +10,7 @@ pub mod observe;
 pub mod page;
 mod policy;
 mod process;
+mod reload;
 mod run;
 pub mod server;
 pub mod telemetry;
@@ -21,5 +22,6 @@ mod testing;
 
 pub use policy::{deadline, stalled};
 pub use process::Process;
+pub use reload::Reloads;
 pub use run::{Flag, main, main_with_flags};
 pub use server::Server;

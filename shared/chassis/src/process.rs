@@ -6,12 +6,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::config::Settings;
+use crate::config::{Layers, Settings};
 use crate::metrics::Metrics;
+use crate::reload::Reloads;
 
 /// A handle to the running process; clones are the same process.
 #[derive(Clone)]
@@ -27,6 +29,7 @@ struct Inner {
     shutdown: CancellationToken,
     failed: CancellationToken,
     tasks: TaskTracker,
+    reloads: watch::Sender<Option<Arc<Layers>>>,
 }
 
 // === impl Process ===
@@ -44,6 +47,7 @@ impl Process {
                 shutdown: CancellationToken::new(),
                 failed: CancellationToken::new(),
                 tasks: TaskTracker::new(),
+                reloads: watch::Sender::new(None),
             }),
         }
     }
@@ -76,6 +80,19 @@ impl Process {
     /// Begins to stop: health turns to NOT_SERVING, the listener closes, running requests finish.
     pub fn drain(&self) {
         self.inner.draining.cancel();
+    }
+
+    /// The configurations that follow the one at the start: after SIGHUP, or when the file of `--config` has changed. What is
+    /// handed out could be loaded, and the keys of [`Process::settings`] are in range; those never change while a process runs,
+    /// and the log says so. The process checks its own keys, and keeps what it has if they do not fit.
+    pub fn reloads(&self) -> Reloads {
+        Reloads::new(self.inner.reloads.subscribe())
+    }
+
+    /// Hands a configuration to whoever follows [`Process::reloads`]; returns whether somebody does.
+    pub fn reload(&self, layers: Arc<Layers>) -> bool {
+        self.inner.reloads.send_replace(Some(layers));
+        self.inner.reloads.receiver_count() > 0
     }
 
     /// Runs a background task for the life of the process.

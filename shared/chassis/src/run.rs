@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{ConfigError, Layers, Settings, Sources};
+use crate::config::{ConfigError, Layers, Sources};
+use crate::reload::Follower;
 use crate::{Process, Server, crash, error, telemetry};
 
 #[cfg(test)]
@@ -81,7 +82,7 @@ where
         .map_err(anyhow::Error::from)
         .and_then(|layers| match arguments.dump {
             true => print(&layers.dump()?).map(|()| ExitCode::SUCCESS),
-            false => run(name, layers.settings()?, layers.parse()?, start),
+            false => run(name, defaults, sources, layers, start),
         });
     outcome.unwrap_or_else(|error| {
         // There is no log yet, so people and supervisors read it here.
@@ -127,14 +128,17 @@ fn parse(
 
 fn run<C, F, Fut>(
     name: &'static str,
-    settings: Settings,
-    config: C,
+    defaults: &str,
+    sources: Sources,
+    layers: Layers,
     start: F,
 ) -> anyhow::Result<ExitCode>
 where
+    C: DeserializeOwned,
     F: FnOnce(Process, C) -> Fut,
     Fut: Future<Output = anyhow::Result<Server>>,
 {
+    let (settings, config) = (layers.settings()?, layers.parse()?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -145,7 +149,14 @@ where
     };
     error::set_domain(name);
     crash::arm(&settings.crash_at);
-    let outcome = runtime.block_on(live(Process::new(name, settings), config, start));
+    let process = Process::new(name, settings);
+    let outcome = runtime.block_on(async {
+        // Before the start, which may be long: without a handler SIGHUP ends the process.
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP handler")?;
+        let follower = Follower::new(defaults, sources, layers);
+        process.spawn("reload", follower.follow(process.clone(), hangup));
+        live(process, config, start).await
+    });
     let code = outcome.map_or_else(
         |error| {
             tracing::error!(error = format_args!("{error:#}"), "process failed");

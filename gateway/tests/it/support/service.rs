@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use http_body_util::BodyExt;
+use prost::Message as _;
 use tonic::body::Body;
 use tonic::server::{
     ClientStreamingService, Grpc, NamedService, ServerStreamingService, StreamingService,
@@ -19,7 +21,7 @@ use tonic::server::{
 };
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, StatusExt, pb};
 use tower::Service;
 
 use super::messages::*;
@@ -45,6 +47,7 @@ impl Service<http::Request<Body>> for Stranger {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let stranger = self.clone();
+        let echoes = Echoes::of(request.headers());
         async move {
             let method = request
                 .uri()
@@ -53,7 +56,7 @@ impl Service<http::Request<Body>> for Stranger {
                 .next()
                 .unwrap_or_default()
                 .to_owned();
-            Ok(match method.as_str() {
+            let response = match method.as_str() {
                 "Greet" => {
                     Grpc::new(ProstCodec::default())
                         .unary(Greet(stranger), request)
@@ -81,9 +84,52 @@ impl Service<http::Request<Body>> for Stranger {
                         .await
                 }
                 _ => Status::unimplemented(method).into_http(),
-            })
+            };
+            Ok(echoes.add(response))
         }
         .boxed()
+    }
+}
+
+/// Metadata of a request that begin with `echo-` and `echo-trailer-`, which come back without it before and behind the messages.
+struct Echoes {
+    headers: HeaderMap,
+    trailers: HeaderMap,
+}
+
+impl Echoes {
+    fn of(request: &HeaderMap) -> Self {
+        let mut echoes = Self {
+            headers: HeaderMap::new(),
+            trailers: HeaderMap::new(),
+        };
+        for (name, value) in request {
+            let Some(name) = name.as_str().strip_prefix("echo-") else {
+                continue;
+            };
+            let (map, name) = match name.strip_prefix("trailer-") {
+                Some(name) => (&mut echoes.trailers, name),
+                None => (&mut echoes.headers, name),
+            };
+            map.append(HeaderName::try_from(name).unwrap(), value.clone());
+        }
+        echoes
+    }
+
+    fn add(self, mut response: http::Response<Body>) -> http::Response<Body> {
+        let Self { headers, trailers } = self;
+        response.headers_mut().extend(headers);
+        if trailers.is_empty() {
+            return response;
+        }
+        response.map(|body| {
+            Body::new(body.map_frame(move |mut frame| {
+                if let Some(sent) = frame.trailers_mut() {
+                    sent.extend(trailers.clone());
+                }
+                frame
+            }))
+        })
     }
 }
 
@@ -117,6 +163,11 @@ impl UnaryService<GreetRequest> for Greet {
                     std::future::pending().await
                 }
                 "nobody" => Err(nobody()),
+                "crashed" => Err(crashed()),
+                name if name.starts_with("code-") => {
+                    let code: i32 = name["code-".len()..].parse().unwrap();
+                    Err(Status::new(Code::from(code), "as asked"))
+                }
                 "huge" => Ok(Response::new(GreetResponse {
                     text: "x".repeat(5 << 20),
                     ..Default::default()
@@ -162,6 +213,20 @@ fn nobody() -> Status {
         .metadata_mut()
         .insert("x-trail", "kept".parse().unwrap());
     status
+}
+
+/// An error that tells its caller of the service's insides, and something that nobody knows.
+fn crashed() -> Status {
+    let debug = ErrorDetails::with_debug_info(["at secret.rs:1".to_owned()], "insides");
+    let described = Status::with_error_details(Code::Internal, "crashed", debug);
+    let mut details = pb::Status::decode(described.details()).unwrap();
+    details.code = Code::NotFound as i32;
+    details.details.push(prost_types::Any {
+        type_url: "type.googleapis.com/nobody.knows.Me".to_owned(),
+        value: vec![8, 1],
+    });
+    let details = details.encode_to_vec();
+    Status::with_details(Code::Internal, "crashed", details.into())
 }
 
 struct Count(Stranger);

@@ -1,10 +1,12 @@
 //! The upstream: a plain tonic server with reflection, which records what happens to its calls.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
+use prost::Message;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -32,6 +34,8 @@ pub(crate) struct Observed {
     pub(crate) produced: AtomicU64,
     /// Bytes that `Store` has read.
     pub(crate) stored: AtomicU64,
+    /// Connections that it has accepted.
+    pub(crate) connections: AtomicU64,
     /// `Store` takes one permit per message; it has plenty unless a test takes them away.
     pub(crate) permits: Semaphore,
 }
@@ -41,12 +45,19 @@ pub(crate) struct Observed {
 pub(crate) enum Reflection {
     V1,
     V1Alpha,
+    None,
 }
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::serve(listener, descriptors("stranger"), Reflection::V1)
+    }
+
+    /// Serves without reflection.
+    pub(crate) async fn mute() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, descriptors("stranger"), Reflection::None)
     }
 
     /// Serves on a socket that was bound before, see [`reserve`].
@@ -65,6 +76,7 @@ impl Upstream {
             greeted: Mutex::default(),
             produced: AtomicU64::new(0),
             stored: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             permits: Semaphore::new(1 << 20),
         });
         let reflection = tonic_reflection::server::Builder::configure()
@@ -75,6 +87,7 @@ impl Upstream {
         routes = match version {
             Reflection::V1 => routes.add_service(reflection.build_v1().unwrap()),
             Reflection::V1Alpha => routes.add_service(reflection.build_v1alpha().unwrap()),
+            Reflection::None => routes,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -82,8 +95,12 @@ impl Upstream {
             .build()
             .unwrap();
         let listener = listener.into_std().unwrap();
+        let counted = observed.clone();
         runtime.spawn(async move {
             let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            let incoming = incoming.inspect(move |_| {
+                counted.connections.fetch_add(1, Ordering::SeqCst);
+            });
             let server = tonic::transport::Server::builder().add_routes(routes);
             server.serve_with_incoming(incoming).await.unwrap();
         });
@@ -133,17 +150,72 @@ pub(crate) fn reserve() -> (TcpSocket, SocketAddr) {
 
 /// The encoded descriptors of one of the test protos, extension options included.
 pub(crate) fn descriptors(package: &str) -> Vec<u8> {
+    compiled(package, &[])
+}
+
+/// [`descriptors`] of the stranger's proto, in which each text is replaced by another one.
+pub(crate) fn variant(replacements: &[(&str, &str)]) -> Vec<u8> {
+    let file = "stranger/v1/stranger_service.proto";
+    let mut source = std::fs::read_to_string(format!("{PROTOS}/{file}")).unwrap();
+    for (text, other) in replacements {
+        assert!(source.contains(text), "{text}");
+        source = source.replace(text, other);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, source).unwrap();
+    compiled("stranger", &[directory.path().to_str().unwrap().to_owned()])
+}
+
+/// The same descriptors as a server reflects them that knows no extensions: without routes and rules.
+pub(crate) fn stripped(descriptors: &[u8]) -> Vec<u8> {
+    prost_types::FileDescriptorSet::decode(descriptors)
+        .unwrap()
+        .encode_to_vec()
+}
+
+/// A descriptor file that gateways watch.
+pub(crate) struct DescriptorFile {
+    directory: tempfile::TempDir,
+}
+
+const PROTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/proto");
+
+fn compiled(package: &str, first: &[String]) -> Vec<u8> {
     let here = env!("CARGO_MANIFEST_DIR");
-    let includes = [
-        format!("{here}/tests/it/proto"),
+    let includes = first.iter().cloned().chain([
+        PROTOS.to_owned(),
         format!("{here}/../shared/codegen/third_party"),
-    ];
+    ]);
     let mut compiler = protox::Compiler::new(includes).unwrap();
     compiler.include_imports(true);
     compiler
         .open_file(format!("{package}/v1/{package}_service.proto"))
         .unwrap();
     compiler.encode_file_descriptor_set()
+}
+
+impl DescriptorFile {
+    pub(crate) fn new(content: &[u8]) -> Self {
+        let file = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        file.write(content);
+        file
+    }
+
+    pub(crate) fn path(&self) -> String {
+        let path = self.directory.path().join("api.binpb");
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Replaces the file, as careful tools do.
+    pub(crate) fn write(&self, content: &[u8]) {
+        let new = self.directory.path().join("new");
+        std::fs::write(&new, content).unwrap();
+        std::fs::rename(new, self.path()).unwrap();
+    }
 }
 
 impl Observed {

@@ -60,6 +60,19 @@ pub(crate) struct MessageType {
     pub(crate) options: Vec<Bytes>,
     #[prost(message, repeated, tag = "8")]
     pub(crate) oneofs: Vec<Oneof>,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) reserved_ranges: Vec<ReservedRange>,
+    #[prost(string, repeated, tag = "10")]
+    pub(crate) reserved_names: Vec<String>,
+}
+
+/// `DescriptorProto.ReservedRange`, whose end is behind the last number, and `EnumDescriptorProto.EnumReservedRange`, whose end is it.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(crate) struct ReservedRange {
+    #[prost(int32, tag = "1")]
+    pub(crate) start: i32,
+    #[prost(int32, tag = "2")]
+    pub(crate) end: i32,
 }
 
 /// `DescriptorProto.ExtensionRange`: field numbers from `start` to before `end`.
@@ -128,6 +141,10 @@ pub(crate) struct EnumType {
     pub(crate) values: Vec<EnumValue>,
     #[prost(bytes = "bytes", repeated, tag = "3")]
     pub(crate) options: Vec<Bytes>,
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) reserved_ranges: Vec<ReservedRange>,
+    #[prost(string, repeated, tag = "5")]
+    pub(crate) reserved_names: Vec<String>,
 }
 
 /// `EnumValueDescriptorProto`.

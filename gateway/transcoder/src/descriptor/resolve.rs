@@ -3,7 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use super::{
-    EnumDef, EnumValueDef, ExtensionDef, FieldDef, MessageDef, MethodDef, OneofDef, Pool,
+    EnumDef, EnumValueDef, ExtensionDef, FieldDef, MessageDef, MethodDef, OneofDef, Pool, Reserved,
     ServiceDef,
     declare::{self, Declared, is_identifier},
     features::{Features, JsonFormat, OneofOptions},
@@ -82,6 +82,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             fields,
             oneofs,
             extension_ranges,
+            reserved: Reserved::of_message(proto),
             is_map_entry: declared.options.map_entry,
             is_message_set: declared.options.message_set_wire_format,
             tolerates_json_conflicts: declared.options.deprecated_legacy_json_field_conflicts,
@@ -167,6 +168,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             features: scope.features,
             source: declared.source.clone(),
             options: declared.raw.clone(),
+            reserved: Reserved::of_enum(declared.proto),
             values: values
                 .map(|(index, value)| EnumValueDef {
                     name: value.name.as_str().into(),

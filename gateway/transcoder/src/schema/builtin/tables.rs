@@ -118,6 +118,17 @@ pub(super) const ERROR_DETAILS: Table = &[
     ),
     ("RetryInfo", &[message("retry_delay", ".Duration")]),
     (
+        "DebugInfo",
+        &[
+            field(
+                "stack_entries",
+                Content::Scalar(Kind::String),
+                Multiplicity::Many,
+            ),
+            text("detail"),
+        ],
+    ),
+    (
         "QuotaFailure",
         &[messages("violations", "QuotaFailure.Violation")],
     ),

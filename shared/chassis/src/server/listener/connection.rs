@@ -84,7 +84,9 @@ impl Connections {
             .max_pending_accept_reset_streams(settings.max_pending_resets)
             .max_local_error_reset_streams(settings.max_error_resets)
             .initial_stream_window_size(settings.stream_window_bytes)
-            .initial_connection_window_size(settings.connection_window_bytes);
+            .initial_connection_window_size(settings.connection_window_bytes)
+            // WebSocket over HTTP/2 (RFC 8441).
+            .enable_connect_protocol();
         Self {
             handler,
             tls,

@@ -1,0 +1,219 @@
+//! Bodies that are compressed or decompressed while they pass.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use chassis::error::Fault;
+use http_body::Frame;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::codec::{Decoder, Encoder, Undecodable};
+use super::{Coding, Levels};
+
+/// A body may always expand to so many bytes, however small it is.
+const FREE_BYTES: u64 = 1024 * 1024;
+
+/// How much of a large chunk is compressed before others get their turn.
+const TURN_BYTES: usize = 64 * 1024;
+
+/// A body in a coding, each of its frames flushed: who reads a stream sees every message at once.
+pub(crate) struct Encoded {
+    body: Body,
+    encoder: Encoder,
+    /// What is to be compressed next.
+    chunk: Bytes,
+    /// `None` while data is still read.
+    end: Option<End>,
+}
+
+enum End {
+    Trailers(http::HeaderMap),
+    Done,
+}
+
+/// A body that came in a coding. Of its output one piece is held at a time, which is decoded when the reader asks for it.
+pub(crate) struct Decoded {
+    body: Body,
+    decoder: Decoder,
+    coding: Coding,
+    chunk: Bytes,
+    is_ended: bool,
+    received: u64,
+    decoded: u64,
+    max_ratio: u64,
+}
+
+// === impl Encoded ===
+
+impl Encoded {
+    pub(crate) fn new(body: Body, coding: Coding, levels: Levels) -> Self {
+        Self {
+            body,
+            encoder: Encoder::new(coding, levels),
+            chunk: Bytes::new(),
+            end: None,
+        }
+    }
+
+    /// Compresses the next part of the chunk; the last one is flushed.
+    fn encode(&mut self) -> std::io::Result<Vec<u8>> {
+        let part = self.chunk.split_to(self.chunk.len().min(TURN_BYTES));
+        let mut out = Vec::new();
+        self.encoder.put(&part, &mut out)?;
+        if self.chunk.is_empty() {
+            self.encoder.flush(&mut out)?;
+        }
+        Ok(out)
+    }
+
+    fn finish(&mut self, end: End) -> std::io::Result<Vec<u8>> {
+        self.end = Some(end);
+        let mut out = Vec::new();
+        self.encoder.finish(&mut out)?;
+        Ok(out)
+    }
+}
+
+impl http_body::Body for Encoded {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        loop {
+            match this.end.take() {
+                Some(End::Trailers(trailers)) => {
+                    this.end = Some(End::Done);
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                Some(End::Done) => {
+                    this.end = Some(End::Done);
+                    return Poll::Ready(None);
+                }
+                None => {}
+            }
+            let encoded = if this.chunk.is_empty() {
+                match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                    Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => {
+                            this.chunk = data;
+                            continue;
+                        }
+                        Err(frame) => {
+                            let trailers = frame.into_trailers().unwrap_or_default();
+                            this.finish(End::Trailers(trailers))
+                        }
+                    },
+                    None => this.finish(End::Done),
+                }
+            } else {
+                this.encode()
+            };
+            match encoded {
+                Ok(out) if out.is_empty() => {}
+                Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
+                Err(error) => {
+                    return Poll::Ready(Some(Err(chassis::error::internal(error).into())));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.end, Some(End::Done))
+    }
+}
+
+// === impl Decoded ===
+
+impl Decoded {
+    pub(crate) fn new(body: Body, coding: Coding, max_ratio: u64) -> Self {
+        Self {
+            body,
+            decoder: Decoder::new(coding),
+            coding,
+            chunk: Bytes::new(),
+            is_ended: false,
+            received: 0,
+            decoded: 0,
+            max_ratio,
+        }
+    }
+
+    fn decode(&mut self) -> Result<Vec<u8>, Status> {
+        let mut out = Vec::new();
+        let taken = self.decoder.take(&mut self.chunk, &mut out);
+        taken.map_err(|problem| self.refusal(&problem))?;
+        self.decoded += out.len() as u64;
+        if self.decoded > FREE_BYTES.max(self.received.saturating_mul(self.max_ratio)) {
+            return Err(self.refusal(&Undecodable::TooLarge));
+        }
+        Ok(out)
+    }
+
+    fn finish(&mut self) -> Result<Vec<u8>, Status> {
+        self.is_ended = true;
+        let mut out = Vec::new();
+        let finished = self.decoder.finish(&mut out);
+        finished.map_err(|problem| self.refusal(&problem))?;
+        Ok(out)
+    }
+
+    fn refusal(&mut self, problem: &Undecodable) -> Status {
+        self.is_ended = true;
+        let coding = self.coding.name();
+        let description = match problem {
+            Undecodable::Malformed => format!("the body is no valid {coding}"),
+            Undecodable::TooLarge => format!(
+                "the body expands to more than {} times its size",
+                self.max_ratio
+            ),
+        };
+        Fault::invalid_argument("BAD_CONTENT_CODING", &*description)
+            .violation("content-encoding", description.clone())
+            .into()
+    }
+}
+
+impl http_body::Body for Decoded {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        while !this.is_ended {
+            let decoded = if this.chunk.is_empty() && !this.decoder.has_more() {
+                match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                    Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                    Some(Ok(frame)) => {
+                        this.chunk = frame.into_data().unwrap_or_default();
+                        this.received += this.chunk.len() as u64;
+                        continue;
+                    }
+                    None => this.finish(),
+                }
+            } else {
+                this.decode()
+            };
+            match decoded {
+                Ok(out) if out.is_empty() => {}
+                Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
+                Err(status) => return Poll::Ready(Some(Err(status))),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended
+    }
+}

@@ -1,0 +1,133 @@
+//! What the gateway serves by at one moment, and how the next configuration takes its place without a request noticing.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chassis::client::{Upstream, UpstreamSettings};
+use chassis::config::{ConfigError, Layers};
+use chassis::{Process, Reloads};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::directory::{Client, Directory};
+use crate::gateway::Gateway;
+use crate::learn::{self, Source};
+
+/// The generation in force. A request takes it once and keeps it to its end: configuration, upstreams and the catalogs over them
+/// belong together.
+pub(crate) struct Generations {
+    process: Process,
+    current: ArcSwap<Gateway>,
+    /// Ends the tasks that learn for the current one.
+    retire: Mutex<CancellationToken>,
+}
+
+/// A generation that is not in force yet.
+struct Next {
+    gateway: Gateway,
+    sources: Vec<Source>,
+}
+
+impl Generations {
+    /// The first one, which knows nothing about its upstreams yet.
+    ///
+    /// # Errors
+    /// A configuration that does not fit, with the key that is wrong.
+    pub(crate) async fn begin(process: Process, config: Config) -> Result<Self, ConfigError> {
+        let next = next(&process, config, None).await?;
+        let retire = learn(&process, &next);
+        Ok(Self {
+            process,
+            current: ArcSwap::from_pointee(next.gateway),
+            retire: Mutex::new(retire),
+        })
+    }
+
+    pub(crate) fn current(&self) -> Gateway {
+        Gateway::clone(&self.current.load())
+    }
+
+    /// Puts each configuration that comes into force, until shutdown. One that does not fit changes nothing.
+    pub(crate) async fn follow(self: Arc<Self>, mut reloads: Reloads) -> anyhow::Result<()> {
+        let shutdown = self.process.shutdown();
+        loop {
+            let layers = tokio::select! {
+                layers = reloads.next() => layers,
+                () = shutdown.cancelled() => return Ok(()),
+            };
+            match self.replace(&layers).await {
+                Ok(()) => info!("configuration in force"),
+                Err(error) => {
+                    let key = &error.key;
+                    error!(key, %error, "configuration refused, the old one stays");
+                }
+            }
+        }
+    }
+
+    async fn replace(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let mut retire = self.retire.lock().await;
+        let current = self.current();
+        let next = next(&self.process, layers.parse()?, Some(current.directory())).await?;
+        // The old tasks first: what they learn from here on would be lost.
+        retire.cancel();
+        *retire = learn(&self.process, &next);
+        self.current.store(Arc::new(next.gateway));
+        Ok(())
+    }
+}
+
+/// Upstreams that were there before keep what is known of their API, and their connections where they are reached as before; those
+/// that are gone drain, as each call holds what it needs.
+async fn next(
+    process: &Process,
+    config: Config,
+    before: Option<&Directory>,
+) -> Result<Next, ConfigError> {
+    config.validate()?;
+    let all = config.upstream_settings(&process.settings().client)?;
+    let (mut sources, mut clients, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for settings in all {
+        let mut source = Source::of(&config, &settings.name);
+        source.check().await.map_err(|error| {
+            ConfigError::new("schema.descriptors", error.to_string(), "the configuration")
+        })?;
+        sources.push(source);
+        let known = match before {
+            Some(before) => before.known(&settings.name).await,
+            None => None,
+        };
+        let (client, entry) = known.unzip();
+        clients.push(match client.filter(|client| client.settings == settings) {
+            Some(client) => client,
+            None => connect(settings)?,
+        });
+        entries.push(entry.unwrap_or_default());
+    }
+    let (options, policy) = (config.transcoding(), config.schema.breaking_changes);
+    let directory = Directory::new(clients, entries, options, policy).await;
+    let directory = directory.map_err(|refusal| {
+        let problem = format!("the api in force does not fit: {refusal}");
+        ConfigError::new("schema", problem, "the configuration")
+    })?;
+    let gateway = Gateway::new(config, Arc::new(directory), process);
+    Ok(Next { gateway, sources })
+}
+
+fn connect(settings: UpstreamSettings) -> Result<Client, ConfigError> {
+    let key = format!("upstream.{}", settings.name);
+    let upstream = Upstream::new(settings.clone(), &key, &[])?;
+    Ok(Client { settings, upstream })
+}
+
+fn learn(process: &Process, next: &Next) -> CancellationToken {
+    let retire = process.shutdown().child_token();
+    for (index, source) in next.sources.iter().enumerate() {
+        let directory = next.gateway.shared_directory();
+        let watch = learn::watch(directory, index, source.clone(), retire.clone());
+        process.spawn("learn", watch);
+    }
+    retire
+}

@@ -1,0 +1,122 @@
+//! One API of one upstream out of what it reflects and what descriptor files say about it.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use prost::Message;
+use prost_types::FileDescriptorProto;
+
+use super::files::DescriptorSet;
+use super::reflection::{INFRASTRUCTURE, Learned, qualified};
+
+#[cfg(test)]
+mod tests;
+
+/// Imports from here need not be in a set: every compiler has them.
+const LANGUAGE_FILES: &str = "google/protobuf/";
+
+/// What an upstream serves where it does not say so itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claims {
+    /// Full names of services; where there are any, they are all, whatever reflection says.
+    pub(crate) named: BTreeSet<String>,
+    /// So many of the first descriptor files are about this upstream alone.
+    pub(crate) own_files: usize,
+}
+
+/// Why there is no API of the upstream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "the upstream does not offer server reflection, and nothing says which services it serves: \
+         name its `descriptors` or its `services` under `[upstream.NAME.schema]`"
+    )]
+    Unassigned,
+    #[error("no descriptor file and no reflection declares the service `{0}`")]
+    UnknownService(String),
+    #[error(
+        "the descriptor files lack the import `{0}`: write them with their imports, as `protoc --include_imports` and `buf build` do"
+    )]
+    MissingImport(String),
+    #[error("descriptor file `{0}` cannot be decoded")]
+    Malformed(String, #[source] prost::DecodeError),
+}
+
+/// Reflection tells which services are served, unless they are named; files tell what the services are, where they declare them.
+/// Of a service that only reflection declares, reflection's file is taken, whatever a file of that name on disk says.
+pub(crate) fn combine(
+    reflected: Option<&Learned>,
+    sets: &[DescriptorSet],
+    claims: &Claims,
+) -> Result<Learned, Error> {
+    let mut learned = Learned {
+        services: served(reflected, sets, claims)?,
+        by_reflection: reflected.is_some(),
+        ..Learned::default()
+    };
+    let mut pending = Vec::new();
+    for service in &learned.services {
+        if let Some(file) = sets.iter().find_map(|set| set.services.get(service)) {
+            pending.push(file.clone());
+            continue;
+        }
+        let (name, raw) =
+            declaring(reflected, service).ok_or_else(|| Error::UnknownService(service.clone()))?;
+        pending.extend(imports(name, raw)?);
+        learned.files.insert(name.clone(), raw.clone());
+    }
+    while let Some(name) = pending.pop() {
+        if learned.files.contains_key(&name) {
+            continue;
+        }
+        let own = sets.iter().find_map(|set| set.files.get(&name));
+        learned.by_files |= own.is_some();
+        let Some(raw) = own.or_else(|| reflected?.files.get(&name)) else {
+            if name.starts_with(LANGUAGE_FILES) {
+                continue;
+            }
+            return Err(Error::MissingImport(name));
+        };
+        pending.extend(imports(&name, raw)?);
+        learned.files.insert(name, raw.clone());
+    }
+    Ok(learned)
+}
+
+fn served(
+    reflected: Option<&Learned>,
+    sets: &[DescriptorSet],
+    claims: &Claims,
+) -> Result<BTreeSet<String>, Error> {
+    if !claims.named.is_empty() {
+        return Ok(claims.named.clone());
+    }
+    if let Some(reflected) = reflected {
+        return Ok(reflected.services.clone());
+    }
+    let own = sets.iter().take(claims.own_files);
+    let declared = own.flat_map(|set| set.services.keys());
+    let services: BTreeSet<String> = declared
+        .filter(|name| !INFRASTRUCTURE.iter().any(|prefix| name.starts_with(prefix)))
+        .cloned()
+        .collect();
+    if services.is_empty() {
+        return Err(Error::Unassigned);
+    }
+    Ok(services)
+}
+
+/// The file of reflection that declares a service.
+fn declaring<'a>(reflected: Option<&'a Learned>, service: &str) -> Option<(&'a String, &'a Bytes)> {
+    reflected?.files.iter().find(|(_, raw)| {
+        let file = FileDescriptorProto::decode(Bytes::clone(raw)).unwrap_or_default();
+        let mut services = file.service.iter();
+        services.any(|own| qualified(file.package(), own.name()) == service)
+    })
+}
+
+fn imports(name: &str, raw: &Bytes) -> Result<Vec<String>, Error> {
+    let file = FileDescriptorProto::decode(raw.clone());
+    let file = file.map_err(|error| Error::Malformed(name.to_owned(), error))?;
+    Ok(file.dependency)
+}

@@ -1,0 +1,186 @@
+//! WebSocket (RFC 6455, and over HTTP/2 RFC 8441): one connection is one call, of any kind, with a message in each frame.
+//!
+//! | frame of the client | means |
+//! |---|---|
+//! | text | one request message in JSON |
+//! | text without content | the requests are complete; the responses go on ("half-close", which WebSocket lacks) |
+//! | binary | one request message in protobuf; of an upload, its next bytes |
+//! | close | before the end of the call: the call is cancelled, and half a request stream never looks whole |
+//!
+//! Responses are text frames of JSON, binary with `alt=proto` and of `google.api.HttpBody`. An error is a text frame
+//! `{"error": google.rpc.Status}`, and the close code says it again: 1000 for OK, 1001 when the gateway drains, 1009 for a message
+//! above the limit, and 4000 + the gRPC code otherwise. Path and query bind to the first message, as in every request stream.
+
+mod conversation;
+mod handshake;
+mod requests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response};
+use tonic::body::Body;
+use transcoder::{Match, MethodKind, RouteError, SystemParameters};
+
+use crate::call::Call;
+use crate::catalog::Catalog;
+use crate::error::Failure;
+use crate::gateway::{Gateway, name_span};
+use crate::requests::Encoder;
+use crate::rest::{self, Exchange};
+use crate::view::View;
+
+use conversation::{Conversation, Shape};
+
+pub(crate) use handshake::is_asked_for;
+
+/// The methods whose routes a WebSocket may take, since its own handshake is always GET. Of several at one path, that of
+/// the method that streams most is taken.
+const METHODS: [Method; 5] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
+
+/// What is left of a request once path and query are encoded.
+enum Input {
+    /// They say all.
+    Nothing,
+    /// The one message of a method that takes one.
+    Message(Encoder),
+    Messages(Encoder),
+    /// Bytes of an upload.
+    Chunks(Arc<transcoder::Route>),
+}
+
+/// Answers the handshake. The call begins with it, and what goes wrong before it is answered by HTTP alone.
+pub(crate) async fn serve(
+    gateway: &Gateway,
+    catalog: &Arc<Catalog>,
+    mut request: Request<Body>,
+) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (mut head, _) = request.into_parts();
+    let answered = async {
+        let accepted = handshake::check(&head, gateway.config())?;
+        handshake::take_bearer(&mut head);
+        let conversation = begin(gateway, catalog, &mut head).await?;
+        Ok::<_, Failure>((accepted, conversation))
+    };
+    match answered.await {
+        Ok((response, conversation)) => {
+            // The drain waits for the socket, and so for this.
+            tokio::spawn(async move {
+                match upgrade.await {
+                    Ok(socket) => conversation.run(socket).await,
+                    Err(error) => tracing::debug!(%error, "client left within the handshake"),
+                }
+            });
+            response
+        }
+        Err(failure) => failure.into_response(&catalog.schema, gateway.edge(), &head.headers),
+    }
+}
+
+async fn begin(
+    gateway: &Gateway,
+    catalog: &Arc<Catalog>,
+    head: &mut Parts,
+) -> Result<Conversation, Failure> {
+    head.method = method(catalog, head)?;
+    let head = &*head;
+    let (matched, owner) = rest::route(catalog, head)?;
+    name_span(&head.method, &matched);
+    let call = rest::call(gateway, head, &matched, owner)?;
+    let parameters = SystemParameters::of(head.uri.query());
+    let exchange = Exchange {
+        gateway,
+        catalog,
+        head,
+        matched,
+        view: View::new(matched.route(), &parameters)?,
+        parameters,
+    };
+    let (opening, input) = input(&exchange, &call).await?;
+    Ok(Conversation {
+        call,
+        opening,
+        input,
+        shape: shape(&exchange)?,
+        catalog: catalog.clone(),
+        settings: gateway.config().websocket.clone(),
+        max_message_bytes: gateway.config().max_body_bytes,
+        draining: gateway.draining().clone(),
+    })
+}
+
+fn method(catalog: &Catalog, head: &Parts) -> Result<Method, Failure> {
+    let found = |method: &Method| catalog.schema.route(method, head.uri.path());
+    // A route without a body would leave the client of a request stream nothing to say.
+    let rank = |matched: &Match<'_>| match matched.method().kind() {
+        MethodKind::Unary => 0,
+        MethodKind::ServerStreaming => 1,
+        MethodKind::ClientStreaming | MethodKind::BidiStreaming => {
+            1 + u8::from(matched.route().takes_body())
+        }
+    };
+    let matching: Vec<_> = METHODS
+        .iter()
+        .filter_map(|method| Some((method, found(method).ok()?)))
+        .collect();
+    // The last of equals is the maximum, hence the reversal.
+    match matching
+        .iter()
+        .rev()
+        .max_by_key(|(_, matched)| rank(matched))
+    {
+        Some((method, _)) => Ok((*method).clone()),
+        None if !catalog.complete => Err(Failure::incomplete()),
+        None => {
+            let error = found(&Method::GET).err().unwrap_or(RouteError::NotFound);
+            Err(Failure::unrouted(error, head.uri.query()))
+        }
+    }
+}
+
+/// The frame that path and query make by themselves, and what is to come. Their faults are found here, before the upgrade.
+async fn input(exchange: &Exchange<'_>, call: &Call) -> Result<(Option<Bytes>, Input), Failure> {
+    let route = exchange.matched.route();
+    if !route.takes_body() {
+        let whole = exchange.request_frame(Body::empty());
+        let frame = crate::call::within(call.deadline, whole).await?;
+        return Ok((Some(frame), Input::Nothing));
+    }
+    if route.is_upload() {
+        return Ok((
+            Some(exchange.upload_head(exchange.head.uri.query(), "")?),
+            Input::Chunks(route.clone()),
+        ));
+    }
+    exchange.matched.bindings(exchange.head.uri.query())?;
+    let encoder = Encoder::of(exchange);
+    let input = match exchange.matched.method().kind() {
+        MethodKind::Unary | MethodKind::ServerStreaming => Input::Message(encoder),
+        MethodKind::ClientStreaming | MethodKind::BidiStreaming => Input::Messages(encoder),
+    };
+    Ok((None, input))
+}
+
+fn shape(exchange: &Exchange<'_>) -> Result<Shape, Failure> {
+    let view = exchange.view.clone();
+    if exchange.matched.route().is_download() {
+        return Ok(Shape::Raw(view));
+    }
+    match exchange.parameters.alt.as_deref().unwrap_or_default() {
+        "" | "json" | "ndjson" if exchange.gateway.config().dialect.has_envelope() => {
+            Ok(Shape::Envelope(view))
+        }
+        "" | "json" | "ndjson" => Ok(Shape::Json(view)),
+        "proto" if view.is_partial() => Err(Failure::fields_of_protobuf()),
+        "proto" => Ok(Shape::Protobuf),
+        _ => Err(Failure::not_acceptable("json, proto")),
+    }
+}
