@@ -107,12 +107,16 @@ pub(crate) fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigE
     let is_traced = settings.traces == Traces::Always || !settings.otlp_endpoint.is_empty();
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(name.to_owned()))
-        .with_filter(LevelFilter::INFO);
+        .with_filter(if is_traced {
+            LevelFilter::INFO
+        } else {
+            LevelFilter::OFF
+        });
     // A span costs as much as the rest of a request, so that one that nobody asks for must not be there for the log either.
     let wanted = filter_fn(move |metadata| is_traced || metadata.is_event());
     let started = tracing_subscriber::registry()
         .with(log_layer(settings.log_format).with_filter(filter.and(wanted)))
-        .with(is_traced.then_some(spans))
+        .with(spans)
         .try_init();
     if let Err(error) = started {
         // A program that embeds a service has its own subscriber, which then stays.
