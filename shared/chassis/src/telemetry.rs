@@ -113,7 +113,9 @@ pub(crate) fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigE
             LevelFilter::OFF
         });
     // A span costs as much as the rest of a request, so that one that nobody asks for must not be there for the log either.
-    let wanted = filter_fn(move |metadata| is_traced || metadata.is_event());
+    let wanted = filter_fn(move |metadata| is_traced || metadata.is_event())
+        // Without a hint everything would be asked of the filters each time, the traces of libraries included.
+        .with_max_level_hint(LevelFilter::TRACE);
     let started = tracing_subscriber::registry()
         .with(log_layer(settings.log_format).with_filter(filter.and(wanted)))
         .with(spans)
