@@ -66,7 +66,12 @@ async fn answer(
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
         .body(Full::new(frame))?;
-    sender.send_request(request).await?.into_body().collect().await?;
+    sender
+        .send_request(request)
+        .await?
+        .into_body()
+        .collect()
+        .await?;
     let body = Full::new(Bytes::from_static(ORDER.json.as_bytes()));
     let mut response = Response::new(body.map_err(|never| match never {}).boxed());
     let json = HeaderValue::from_static("application/json");

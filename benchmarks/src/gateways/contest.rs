@@ -159,7 +159,9 @@ impl Case {
     fn excuse(self, peer: Peer) -> Option<&'static str> {
         match (self, peer) {
             (Case::Stream | Case::Grpc, Peer::Bare) => Some("it knows one call and one protocol"),
-            (Case::Stream, Peer::Vanguard) => Some("its REST streams nothing but google.api.HttpBody"),
+            (Case::Stream, Peer::Vanguard) => {
+                Some("its REST streams nothing but google.api.HttpBody")
+            }
             (Case::Grpc, Peer::GrpcGateway) => Some("it does not pass gRPC on"),
             _ => None,
         }
@@ -202,12 +204,19 @@ impl Case {
             }
             Case::Stream => {
                 let orders = orders(answer)?;
-                ensure!(orders.len() == STREAM_ORDERS, "{} orders came", orders.len());
+                ensure!(
+                    orders.len() == STREAM_ORDERS,
+                    "{} orders came",
+                    orders.len()
+                );
                 is_the_order(orders.last().context("no order came")?)?;
                 Ok(STREAM_ORDERS)
             }
             Case::Grpc => {
-                ensure!(*answer == upstream::order_frame()?, "another order came back");
+                ensure!(
+                    *answer == upstream::order_frame()?,
+                    "another order came back"
+                );
                 Ok(1)
             }
         }

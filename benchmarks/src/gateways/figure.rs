@@ -196,7 +196,8 @@ mod tests {
             r#"{"case":"unary","peer":"grpc-gateway","unit":"request","cpu_us_per_request":24.5,"rps":20000.0,"p50_ms":1.5,"p99_ms":3.0,"rss_mb":9.0,"ratio":5.0}"#
         );
         assert_eq!(
-            serde_json::to_string(&Figure::skipped("grpc", Peer::Envoy, "it is not at hand")).unwrap(),
+            serde_json::to_string(&Figure::skipped("grpc", Peer::Envoy, "it is not at hand"))
+                .unwrap(),
             r#"{"case":"grpc","peer":"envoy","skipped":"it is not at hand"}"#
         );
     }

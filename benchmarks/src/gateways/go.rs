@@ -15,11 +15,21 @@ const MODULE: &str = "protomesh.dev/benchmarks/peers";
 const SOURCES: [(&str, &str); 4] = [
     ("go.mod", include_str!("../../peers/go.mod")),
     ("go.sum", include_str!("../../peers/go.sum")),
-    ("grpc-gateway/main.go", include_str!("../../peers/grpc-gateway/main.go")),
-    ("vanguard/main.go", include_str!("../../peers/vanguard/main.go")),
+    (
+        "grpc-gateway/main.go",
+        include_str!("../../peers/grpc-gateway/main.go"),
+    ),
+    (
+        "vanguard/main.go",
+        include_str!("../../peers/vanguard/main.go"),
+    ),
 ];
 
-const PLUGINS: [&str; 3] = ["protoc-gen-go", "protoc-gen-go-grpc", "protoc-gen-grpc-gateway"];
+const PLUGINS: [&str; 3] = [
+    "protoc-gen-go",
+    "protoc-gen-go-grpc",
+    "protoc-gen-grpc-gateway",
+];
 
 /// `google.protobuf.FileDescriptorSet`, its files left as they are: their options would not survive a decoder that does not know
 /// them.
@@ -76,7 +86,10 @@ pub(super) fn build(dir: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(&binaries)?;
     let mut build = go();
     build.current_dir(dir).args(["build", "-o"]).arg(&binaries);
-    let status = build.args(["./grpc-gateway", "./vanguard"]).status().context("cannot run go")?;
+    let status = build
+        .args(["./grpc-gateway", "./vanguard"])
+        .status()
+        .context("cannot run go")?;
     ensure!(status.success(), "go build failed");
     Ok(binaries)
 }
@@ -104,7 +117,11 @@ fn generate(dir: &Path, plugin: &str) -> Result<()> {
         .spawn()
         .context("cannot run go")?;
     // A plugin reads all before it writes. Dropped at the end, which tells it that this is all.
-    child.stdin.take().context("no way in")?.write_all(&order.encode_to_vec())?;
+    child
+        .stdin
+        .take()
+        .context("no way in")?
+        .write_all(&order.encode_to_vec())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "{}", output.status);
     let generated = Generated::decode(&*output.stdout)?;

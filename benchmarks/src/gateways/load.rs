@@ -187,7 +187,11 @@ async fn watch(
         error = failed(&mut askers) => return Err(error),
     }
     shared.counts.store(true, Relaxed);
-    let (begun, cpu, bytes) = (Instant::now(), process.cpu_time()?, shared.bytes.load(Relaxed));
+    let (begun, cpu, bytes) = (
+        Instant::now(),
+        process.cpu_time()?,
+        shared.bytes.load(Relaxed),
+    );
     tokio::select! {
         () = tokio::time::sleep(turn) => {}
         error = failed(&mut askers) => return Err(error),
@@ -221,7 +225,9 @@ async fn exchange(
         if let Some(data) = frame.data_ref() {
             shared.bytes.fetch_add(data.len() as u64, Relaxed);
         } else if let Some(trailers) = frame.trailers_ref() {
-            succeeded = trailers.get("grpc-status").is_some_and(|status| status == "0");
+            succeeded = trailers
+                .get("grpc-status")
+                .is_some_and(|status| status == "0");
         }
     }
     ensure!(succeeded, "a call has failed");
@@ -346,7 +352,9 @@ impl Ask {
 impl Turn {
     /// Milliseconds below which so many of a hundred latencies lie; NaN without any.
     pub(super) fn percentile(&self, percent: usize) -> f64 {
-        let index = (self.latencies.len() * percent).div_ceil(100).saturating_sub(1);
+        let index = (self.latencies.len() * percent)
+            .div_ceil(100)
+            .saturating_sub(1);
         let micros = self.latencies.get(index).copied();
         micros.map_or(f64::NAN, |micros| f64::from(micros) / 1000.0)
     }

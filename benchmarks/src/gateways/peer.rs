@@ -101,7 +101,10 @@ impl Fleet {
 
     /// The one that runs always.
     pub(super) fn ours(&self) -> Result<&Running> {
-        let mut ours = self.members.iter().filter(|(peer, _)| *peer == Peer::Protomesh);
+        let mut ours = self
+            .members
+            .iter()
+            .filter(|(peer, _)| *peer == Peer::Protomesh);
         let (_, running) = ours.next().context("the gateway is not among the peers")?;
         running.as_ref().map_err(|why| anyhow::anyhow!("{why}"))
     }
@@ -118,7 +121,10 @@ impl Running {
             let Err(error) = load::once(self.address, &Ask::order()).await else {
                 return Ok(());
             };
-            ensure!(Instant::now() < deadline, "it has not answered yet: {error:#}");
+            ensure!(
+                Instant::now() < deadline,
+                "it has not answered yet: {error:#}"
+            );
             sleep(START_PAUSE).await;
         }
     }

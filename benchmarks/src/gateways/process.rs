@@ -48,7 +48,8 @@ pub(super) fn free_address() -> Result<SocketAddr> {
 impl Processors {
     pub(super) fn divide() -> Self {
         let all = sched_getaffinity(None).ok();
-        let mut allowed = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_some_and(|all| all.is_set(*cpu)));
+        let mut allowed =
+            (0..CpuSet::MAX_CPU).filter(|cpu| all.is_some_and(|all| all.is_set(*cpu)));
         let mut one = || {
             let mut set = CpuSet::new();
             set.set(allowed.next()?);

@@ -65,7 +65,10 @@ async fn take(response: &mut Response<Incoming>, bytes: usize) -> Result<usize> 
         let Some(frame) = response.body_mut().frame().await else {
             break;
         };
-        read += frame.context("the stream broke")?.data_ref().map_or(0, |data| data.len());
+        read += frame
+            .context("the stream broke")?
+            .data_ref()
+            .map_or(0, |data| data.len());
     }
     Ok(read)
 }

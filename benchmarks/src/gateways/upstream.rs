@@ -131,7 +131,8 @@ impl Bench {
             frame_bytes: frame.len(),
             frames: frame.repeat(CHUNK_BYTES / frame.len()).into(),
             sent,
-            reflection: Routes::new(reflection().build_v1()?).add_service(reflection().build_v1alpha()?),
+            reflection: Routes::new(reflection().build_v1()?)
+                .add_service(reflection().build_v1alpha()?),
         })
     }
 

@@ -104,9 +104,7 @@ impl Received {
         match Status::from_header_map(&self.trailers) {
             Some(status) if status.code() != Code::Ok => Err(status),
             None if !self.has_status => Err(no_status()),
-            _ if !self.begun.is_empty() => {
-                Err(bad_upstream("the upstream ended within a message"))
-            }
+            _ if !self.begun.is_empty() => Err(bad_upstream("the upstream ended within a message")),
             _ => Ok(()),
         }
     }
@@ -224,7 +222,8 @@ mod tests {
                 let mut lengths = Vec::new();
                 while let Some(length) = next(&mut received).await.unwrap() {
                     lengths.push(length);
-                    while let Some(message) = asks_ahead.then(|| received.ready_message()).flatten() {
+                    while let Some(message) = asks_ahead.then(|| received.ready_message()).flatten()
+                    {
                         lengths.push(message.len());
                     }
                 }

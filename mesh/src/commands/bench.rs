@@ -50,7 +50,9 @@ pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
     let home = Home::of_checkout()?;
     let status = match verb {
-        Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder").args(args.flags()).status(),
+        Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder")
+            .args(args.flags())
+            .status(),
         Verb::Gateway(args) => {
             let mut command = measure(&home, SYMBOLS, "gateways");
             command.arg("--gateway").arg(gateway(&home)?);
