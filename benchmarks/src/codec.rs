@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use transcoder::Schema;
 
+pub(crate) use self::pbjson::generated;
+
 use crate::corpus::{ORDER, Sample};
 
 /// One implementation of ProtoJSON, for one type of message.

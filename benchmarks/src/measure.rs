@@ -15,6 +15,8 @@ pub use routing::{Routed, routing};
 pub use rules::{Validated, rules};
 pub use speed::{Direction, Speed, speed};
 
+pub(crate) use contest::median;
+
 use std::time::Duration;
 
 /// How long to measure.
@@ -46,7 +48,7 @@ impl Effort {
     };
 }
 
-fn rounded(value: f64, digits: i32) -> f64 {
+pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (value * scale).round() / scale
 }

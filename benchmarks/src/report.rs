@@ -200,7 +200,7 @@ fn loaded_lines(loaded: &Loaded) -> Vec<Line> {
 // === impl Line ===
 
 impl Line {
-    fn new(what: impl Into<String>, value: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, value: impl Into<String>) -> Self {
         Line {
             what: what.into(),
             value: value.into(),
@@ -208,7 +208,7 @@ impl Line {
         }
     }
 
-    fn at_least(self, bound: f64, value: f64) -> Self {
+    pub(crate) fn at_least(self, bound: f64, value: f64) -> Self {
         self.target(format!("≥ {bound}"), value >= bound)
     }
 
@@ -216,7 +216,7 @@ impl Line {
         self.target(format!("≤ {bound}"), value <= bound)
     }
 
-    fn below(self, bound: f64, value: f64) -> Self {
+    pub(crate) fn below(self, bound: f64, value: f64) -> Self {
         self.target(format!("< {bound}"), value < bound)
     }
 

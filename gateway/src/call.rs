@@ -1,26 +1,28 @@
 //! One gRPC call to an upstream, in messages that stay raw bytes.
 
+mod received;
+
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use chassis::client::{Safety, Upstream};
 use chassis::error::Fault;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
-use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codec::{DecodeBuf, Decoder};
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 use tower::Service;
 use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::arriving::{self, Lifeline};
-use crate::frames::{BoundedFrames, Refused};
+use crate::frames::Refused;
+use received::Received;
 
 /// A gRPC frame begins with one byte of flags and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
 pub(crate) const FRAME_HEADER_BYTES: usize = 5;
@@ -51,7 +53,7 @@ pub(crate) struct Answer {
 pub(crate) struct Messages {
     /// Before the messages, so that it is let go of first: the request has to be torn before the call is cancelled.
     _lifeline: Option<Lifeline>,
-    received: Streaming<Bytes>,
+    received: Received,
     metadata: HeaderMap,
     /// Why the gateway broke the request off; the upstream's error is only a consequence then.
     refused: Refused,
@@ -133,8 +135,14 @@ impl Call {
 impl Messages {
     /// The next message; `None` at the end. The metadata of an error includes what came before it and was not taken.
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        let received = within(self.deadline, self.received.message()).await;
+        let received = poll_fn(|context| self.received.poll_message(context));
+        let received = within(self.deadline, received).await;
         received.map_err(|status| with_metadata(cause(&self.refused, status), self.metadata()))
+    }
+
+    /// The next message, if it has arrived already and nothing is to be said before it.
+    pub(crate) fn ready_message(&mut self) -> Option<Bytes> {
+        self.received.ready_message()
     }
 
     /// What the upstream said before its first message; empty when it has been taken.
@@ -142,13 +150,13 @@ impl Messages {
         std::mem::take(&mut self.metadata)
     }
 
-    /// What the upstream said behind its last message; empty before [`Messages::message`] has returned `None`.
-    pub(crate) async fn trailers(&mut self) -> Result<HeaderMap, Status> {
-        let trailers = self.received.trailers().await?;
-        Ok(trailers.map(MetadataMap::into_headers).unwrap_or_default())
+    /// What the upstream said behind its last message; empty before [`Messages::message`] has returned `None`, and when it has been
+    /// taken.
+    pub(crate) fn trailers(&mut self) -> HeaderMap {
+        self.received.trailers()
     }
 
-    fn new(received: Streaming<Bytes>, metadata: HeaderMap) -> Self {
+    fn new(received: Received, metadata: HeaderMap) -> Self {
         Self {
             received,
             metadata,
@@ -270,20 +278,12 @@ fn request(path: String, metadata: HeaderMap, body: Body) -> Request<Body> {
 
 fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messages, Status> {
     let (head, body) = response.into_parts();
-    if let Some(status) = Status::from_header_map(&head.headers) {
-        return match status.code() {
-            Code::Ok => Ok(Messages::new(Streaming::new_empty(Raw, body), head.headers)),
-            _ => Err(status),
-        };
-    }
-    let refused = Refused::default();
-    let body = BoundedFrames::new(body, max_message_bytes, refused.clone());
-    // A caller of the JSON API did not choose the size of the response, so RESOURCE_EXHAUSTED (429) would blame the wrong side.
-    let body = body.map_err(move |status| match refused.get() {
-        Some(too_large) => bad_upstream(too_large.message()),
-        None => status,
-    });
-    let received = Streaming::new_response(Raw, body, head.status, None, Some(max_message_bytes));
+    let has_status = match Status::from_header_map(&head.headers) {
+        Some(status) if status.code() == Code::Ok => true,
+        Some(status) => return Err(status),
+        None => false,
+    };
+    let received = Received::new(body, has_status, max_message_bytes);
     Ok(Messages::new(received, head.headers))
 }
 
@@ -297,7 +297,7 @@ async fn only_message(mut messages: Messages) -> Result<Answer, Status> {
     Ok(Answer {
         message,
         metadata: messages.metadata(),
-        trailers: messages.trailers().await?,
+        trailers: messages.trailers(),
     })
 }
 
@@ -327,18 +327,6 @@ fn not_grpc(status: StatusCode) -> Status {
         status.as_u16()
     );
     Fault::new(code, "NOT_GRPC", message).into()
-}
-
-/// Messages as they are on the wire.
-struct Raw;
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(source.copy_to_bytes(source.remaining())))
-    }
 }
 
 #[cfg(test)]

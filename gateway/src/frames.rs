@@ -223,7 +223,7 @@ fn code(headers: &HeaderMap) -> Code {
 }
 
 /// As gRPC clients say it themselves of a response without `grpc-status`.
-fn no_status() -> Status {
+pub(crate) fn no_status() -> Status {
     let message = "the upstream ended the response without a status";
     Fault::new(Code::Unknown, "NO_STATUS", message).into()
 }

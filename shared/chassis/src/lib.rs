@@ -5,6 +5,7 @@ pub mod client;
 pub mod config;
 pub mod crash;
 pub mod error;
+mod gather;
 pub mod metrics;
 pub mod observe;
 pub mod page;

@@ -113,14 +113,14 @@ pub fn count_body(request: Request<Incoming>) -> Request<Body> {
 
 /// Serves a request under a record and, where somebody wants it, in a span that continues the caller's trace.
 pub(crate) async fn enforce<S, B>(
-    observer: Arc<Observer>,
+    observer: &Arc<Observer>,
     inner: S,
     request: Request<B>,
 ) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
 {
-    let record = Arc::new(Record::open(observer, &request));
+    let record = Arc::new(Record::open(observer.clone(), &request));
     let observed = Observed(Some(record.clone()));
     if record.protocol == Protocol::Grpc && record.observer.known.contains(request.uri().path()) {
         observed.call(request.uri().path(), Protocol::Grpc);

@@ -4,9 +4,12 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
@@ -18,7 +21,6 @@ use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt, service_fn};
 
 use self::probes::Probes;
@@ -44,8 +46,25 @@ pub use operator::{OPERATOR_PREFIX, Operator};
 pub use peer::Peer;
 pub use tls::{Certificate, ClientAuth, Session, TlsMode, TlsSettings};
 
-/// Every service of a process has this one type: requests as hyper reads them, responses boxed once.
-pub(crate) type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+/// Every service of a process has this one type: requests as hyper reads them, responses boxed once. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Handler(Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>);
+
+type Answering = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+/// What a request passes, and what that takes.
+struct Layers {
+    bounds: admission::Bounds,
+    probes: Probes,
+    observer: Arc<Observer>,
+    names: HashSet<&'static str>,
+    fallback: Option<Handler>,
+    /// Methods whose request is one message.
+    single: HashSet<&'static str>,
+    stall_timeout: Duration,
+    rules: Arc<Rules>,
+    routes: Routes,
+}
 
 /// What a process serves.
 ///
@@ -244,55 +263,28 @@ impl Server {
         Ok(server.add_service(HealthServer::new(service)))
     }
 
-    // The layers, the innermost first: a request meets them from the bottom up.
     fn into_handler(self, process: &Process, has_admin: bool) -> anyhow::Result<Handler> {
-        let observer = Arc::new(self.observer(process));
-        let rules = Arc::new(self.rules(process.settings().max_message_bytes)?);
-        let names: Arc<HashSet<&'static str>> = Arc::new(self.names.into_iter().collect());
-        let probes = Arc::new(Probes {
-            ready: self.ready.clone(),
-            draining: process.draining(),
-            metrics: process
-                .settings()
-                .metrics
-                .then(|| process.metrics().clone()),
-            has_admin,
+        let single = self.contract.as_ref().map(Contract::single);
+        let layers = Arc::new(Layers {
+            bounds: admission::Bounds::new(&process.settings().listener),
+            probes: Probes {
+                ready: self.ready.clone(),
+                draining: process.draining(),
+                metrics: process
+                    .settings()
+                    .metrics
+                    .then(|| process.metrics().clone()),
+                has_admin,
+            },
+            observer: Arc::new(self.observer(process)),
+            stall_timeout: process.settings().listener.body_stall_timeout(),
+            single: single.unwrap_or_default(),
+            rules: Arc::new(self.rules(process.settings().max_message_bytes)?),
+            routes: self.services.routes().prepare(),
+            names: self.names.into_iter().collect(),
+            fallback: self.fallback,
         });
-        let routes = self.services.routes().prepare();
-
-        // Validation is last: its cost is for calls that will reach the handler, and counts against the deadline.
-        let service = service_fn(move |request| {
-            validation::enforce(rules.clone(), answer(routes.clone()), request)
-        });
-        // A message that stops halfway is given up, before tonic waits for it without end.
-        let single = Arc::new(
-            self.contract
-                .as_ref()
-                .map_or_else(HashSet::new, Contract::single),
-        );
-        let timeout = process.settings().listener.body_stall_timeout();
-        let service = service_fn(move |request| {
-            stalled::enforce(single.clone(), timeout, service.clone(), request)
-        });
-        // A torn request is marked before validation passes it on: behind it is tonic, which takes the cut for the end.
-        let service = service_fn(move |request| torn::enforce(service.clone(), request));
-        // The deadline is inside of the trace, so that a call that ran out of time has one.
-        let service = service_fn(move |request| deadline::enforce(service.clone(), request));
-        // The fallback of `from_service` speaks its own protocols, so the layers of gRPC are not around it.
-        let service = dispatch(names, service, self.fallback);
-        // A panic must answer INTERNAL: it would take other calls of an HTTP/1 connection with it.
-        let service = service_fn(move |request| trace::guard(service.clone(), request));
-        // The record is around all that can refuse a call: a refusal is counted, logged and traced as well.
-        let service =
-            service_fn(move |request| observe::enforce(observer.clone(), service.clone(), request));
-        // Probes come every second from every side: outside of the record, which they would fill.
-        let service =
-            service_fn(move |request| probes::answer(probes.clone(), service.clone(), request));
-        // What may be read in two ways is refused before anything reads it, probes included.
-        let bounds = admission::Bounds::new(&process.settings().listener);
-        let service =
-            service_fn(move |request| admission::enforce(bounds, service.clone(), request));
-        // The limit of connections is in the listener: what is not accepted costs nothing at all.
+        let service = service_fn(move |request| layers.clone().serve(request));
         Ok(Handler::new(service))
     }
 
@@ -317,6 +309,81 @@ impl Server {
             ),
             None => Rules::compile(&[], &[], max_message_bytes),
         }
+    }
+}
+
+// === impl Handler ===
+
+impl Handler {
+    fn new<S>(service: S) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        Self(Arc::new(move |request| {
+            service.clone().oneshot(request).boxed()
+        }))
+    }
+}
+
+impl Service<Request<Incoming>> for Handler {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Answering {
+        (self.0)(request)
+    }
+}
+
+// === impl Layers ===
+
+impl Layers {
+    // The innermost first: a request meets them from the bottom up. They borrow what they need, so that a request clones none.
+    async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let this = &*self;
+        // Validation is last: its cost is for calls that will reach the handler, and counts against the deadline.
+        let service = service_fn(|request| {
+            validation::enforce(this.rules.clone(), answer(this.routes.clone()), request)
+        });
+        // A message that stops halfway is given up, before tonic waits for it without end.
+        let service = service_fn(move |request| {
+            stalled::enforce(&this.single, this.stall_timeout, service, request)
+        });
+        // A torn request is marked before validation passes it on: behind it is tonic, which takes the cut for the end.
+        let service = service_fn(move |request| torn::enforce(service, request));
+        // The deadline is inside of the trace, so that a call that ran out of time has one.
+        let service = service_fn(move |request| deadline::enforce(service, request));
+        // The fallback of `from_service` speaks its own protocols, so the layers of gRPC are not around it.
+        let service = service_fn(move |request: Request<Incoming>| async move {
+            match this.other(&request) {
+                Some(handler) => (handler.0)(request).await,
+                None => service.oneshot(observe::count_body(request)).await,
+            }
+        });
+        // A panic must answer INTERNAL: it would take other calls of an HTTP/1 connection with it.
+        let service = service_fn(move |request| trace::guard(service, request));
+        // The record is around all that can refuse a call: a refusal is counted, logged and traced as well.
+        let service = service_fn(move |request| observe::enforce(&this.observer, service, request));
+        // Probes come every second from every side: outside of the record, which they would fill.
+        let service = service_fn(move |request| probes::answer(&this.probes, service, request));
+        // What may be read in two ways is refused before anything reads it, probes included.
+        admission::enforce(this.bounds, service, request).await
+        // The limit of connections is in the listener: what is not accepted costs nothing at all.
+    }
+
+    /// Who answers what no service of gRPC here does.
+    fn other(&self, request: &Request<Incoming>) -> Option<&Handler> {
+        let claimed = self.names.contains(service_name(request.uri().path()));
+        self.fallback.as_ref().filter(|_| !claimed)
     }
 }
 
@@ -348,33 +415,6 @@ fn answer(
 + Send
 + Sync {
     routes
-}
-
-fn dispatch<S>(
-    names: Arc<HashSet<&'static str>>,
-    grpc: S,
-    fallback: Option<Handler>,
-) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ 'static
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send,
-{
-    service_fn(move |request: Request<Incoming>| {
-        let claimed = names.contains(service_name(request.uri().path()));
-        let other = fallback.clone().filter(|_| !claimed);
-        let grpc = grpc.clone();
-        async move {
-            match other {
-                Some(handler) => handler.oneshot(request).await,
-                None => grpc.oneshot(observe::count_body(request)).await,
-            }
-        }
-    })
 }
 
 // "/orders.v1.OrderService/GetOrder" → "orders.v1.OrderService"

@@ -1,6 +1,7 @@
 //! One HTTP/2 connection to an endpoint, driven and kept alive by tasks of its own.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -19,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::address::Address;
 use super::settings::ClientSettings;
 use super::tls::Tls;
+use crate::gather::Gather;
 
 /// Largest header list of a response, in bytes: error details travel in trailers.
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
@@ -121,7 +123,9 @@ where
     let closed = Arc::new(AtomicBool::new(false));
     let closing = closed.clone();
     let driver = AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let mut gather = Gather::default();
+        let driven = poll_fn(|context| gather.poll(Pin::new(&mut connection), context));
+        if let Err(error) = driven.await {
             tracing::debug!(%error, "connection to upstream ended");
         }
         closing.store(true, Ordering::Release);

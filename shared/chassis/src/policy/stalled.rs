@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ pub fn bound(body: Body, timeout: Duration) -> Body {
 
 /// Bounds the bodies of calls to `single`, the methods with one request message.
 pub(crate) async fn enforce<S>(
-    single: Arc<HashSet<&'static str>>,
+    single: &HashSet<&'static str>,
     timeout: Duration,
     inner: S,
     request: Request<Body>,

@@ -1,7 +1,6 @@
 //! Plain HTTP answers for orchestrators and scrapers: `GET /healthz`, `GET /readyz` and `GET /metrics`.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -28,7 +27,7 @@ pub(super) struct Probes {
 ///
 /// `/healthz` is 200 while the process serves, `/readyz` while it also wants traffic; both are 503 during the drain.
 pub(super) async fn answer<S, B>(
-    probes: Arc<Probes>,
+    probes: &Probes,
     inner: S,
     mut request: Request<B>,
 ) -> Result<Response<Body>, Infallible>

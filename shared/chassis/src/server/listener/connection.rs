@@ -1,6 +1,7 @@
 //! One connection: its handshake, its version of HTTP, its requests, its graceful end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -24,6 +25,7 @@ use tower::ServiceExt;
 use super::activity::{Activity, Answer, Expired, Limits};
 use super::settings::ListenerSettings;
 use super::socket::{Http, Socket};
+use crate::gather::Gather;
 use crate::server::tls::{self, Session, Tls};
 use crate::server::{Handler, Peer};
 
@@ -208,9 +210,16 @@ impl Connections {
         let mut connection = pin!(connection);
         let mut limits = Limits::new(&self.settings, http == Http::One);
         let (mut draining, mut finishing) = (false, false);
+        let mut gather = Gather::default();
         loop {
+            let driven = poll_fn(|context| match http {
+                Http::One => connection.as_mut().poll(context),
+                Http::Two => gather.poll(connection.as_mut(), context),
+            });
             tokio::select! {
-                outcome = connection.as_mut() => return outcome,
+                // The others are looked at whenever it rests.
+                biased;
+                outcome = driven => return outcome,
                 () = self.draining.cancelled(), if !draining => {
                     draining = true;
                     // HTTP/2 can say which requests are too late. HTTP/1.1 can't, so one that is on its way is answered, with

@@ -1,0 +1,113 @@
+//! The gateway beside others that front gRPC servers: one upstream, one load, one run, one processor each.
+
+mod bare;
+mod contest;
+mod envoy;
+mod figure;
+mod go;
+mod idle;
+mod load;
+mod peer;
+mod process;
+mod stalled;
+mod upstream;
+
+pub use bare::serve as serve_bare;
+pub use figure::Figure;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use peer::{Fleet, Programs};
+use upstream::Upstream;
+
+/// What is measured, and for how long.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The gateway's binary.
+    pub gateway: PathBuf,
+    /// Envoy's, where it is at hand.
+    pub envoy: Option<PathBuf>,
+    /// The directory to build the Go peers in.
+    pub go: Option<PathBuf>,
+    /// How often each peer has its turn; medians count.
+    pub rounds: usize,
+    /// Time of one turn.
+    pub turn: Duration,
+    /// Streams that are held open in silence.
+    pub idle_streams: usize,
+    /// How long the reader of a long stream stops.
+    pub stall: Duration,
+    /// Only cases of this name.
+    pub only: Option<String>,
+}
+
+/// Measures all cases, and hands each figure over as it comes.
+///
+/// # Errors
+/// When a peer does not start or answers wrong.
+pub fn run(plan: &Plan, mut show: impl FnMut(Figure) -> Result<()>) -> Result<()> {
+    let go = plan.go.as_deref().filter(|_| go::is_there()).map(go::build);
+    let processors = process::Processors::divide();
+    let room = process::raise_file_limit()?;
+    let upstream = processors.on_load(Upstream::start)?;
+    let programs = Programs {
+        gateway: plan.gateway.clone(),
+        envoy: plan.envoy.clone(),
+        go: go.transpose()?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("tokio runtime")?;
+    let fleet = runtime.block_on(Fleet::start(&programs, &upstream, &processors))?;
+    processors.stay_on_load();
+    let wanted = |case: &str| plan.only.as_deref().is_none_or(|only| only == case);
+    runtime.block_on(async {
+        for case in contest::CASES {
+            if wanted(case.name()) {
+                for figure in contest::hold(case, &fleet, plan).await? {
+                    show(figure)?;
+                }
+            }
+        }
+        if wanted(idle::CASE) {
+            show(idle::measure(&fleet, plan.idle_streams.min(room)).await?)?;
+        }
+        if wanted(stalled::CASE) {
+            show(stalled::measure(&fleet, &upstream, plan.stall).await?)?;
+        }
+        Ok(())
+    })
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// What numbers to be quoted are measured with.
+    pub fn full(gateway: PathBuf) -> Self {
+        Self {
+            gateway,
+            envoy: None,
+            go: None,
+            rounds: 7,
+            turn: Duration::from_secs(2),
+            idle_streams: 10_000,
+            stall: Duration::from_secs(10),
+            only: None,
+        }
+    }
+
+    /// A first look.
+    pub fn quick(gateway: PathBuf) -> Self {
+        Self {
+            rounds: 5,
+            turn: Duration::from_millis(500),
+            idle_streams: 1000,
+            stall: Duration::from_secs(2),
+            ..Self::full(gateway)
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The load: connections that ask again as soon as they are answered, or requests that come at their own times.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, TE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use super::process::Process;
+use super::upstream::{CREATE_ORDER, order_frame};
+use crate::corpus::ORDER;
+
+/// Before a turn counts: connections are opened and caches warm.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Scheduled requests that wait for a connection; beyond, the peer is hopelessly behind.
+const BACKLOG_MAX: usize = 100_000;
+
+/// One kind of request.
+#[derive(Clone)]
+pub(super) struct Ask {
+    protocol: Protocol,
+    method: Method,
+    path: String,
+    accept: &'static str,
+    body: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Grpc,
+}
+
+/// How many ask at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crowd {
+    pub(super) connections: usize,
+    pub(super) streams_per_connection: usize,
+}
+
+/// What a turn has seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turn {
+    /// Bytes of response bodies.
+    pub(super) bytes: u64,
+    pub(super) elapsed: Duration,
+    pub(super) cpu: Duration,
+    pub(super) resident_bytes: u64,
+    /// Microseconds, sorted.
+    pub(super) latencies: Vec<u32>,
+}
+
+/// A connection to a peer.
+#[derive(Clone)]
+enum Sender {
+    Http1(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// What the askers of a turn share.
+#[derive(Default)]
+struct Shared {
+    bytes: AtomicU64,
+    counts: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// Asks once and returns the body.
+pub(super) async fn once(peer: SocketAddr, ask: &Ask) -> Result<Bytes> {
+    let mut sender = Sender::open(peer, ask.protocol).await?;
+    let mut response = sender.send(ask.request(peer)?).await?;
+    let mut body = Vec::new();
+    while let Some(frame) = response.body_mut().frame().await {
+        if let Some(data) = frame?.data_ref() {
+            body.extend_from_slice(data);
+        }
+    }
+    Ok(body.into())
+}
+
+/// Opens a connection for one response, and returns it as soon as its head is there.
+pub(super) async fn open(peer: SocketAddr, ask: &Ask) -> Result<Response<Incoming>> {
+    let mut sender = Sender::open(peer, ask.protocol).await?;
+    sender.send(ask.request(peer)?).await
+}
+
+/// All of the crowd ask again as soon as they are answered, for one turn.
+pub(super) async fn closed(
+    peer: SocketAddr,
+    process: &Process,
+    ask: &Ask,
+    crowd: Crowd,
+    turn: Duration,
+) -> Result<Turn> {
+    let shared = Arc::new(Shared::default());
+    let mut askers = JoinSet::new();
+    for _ in 0..crowd.connections {
+        let sender = Sender::open(peer, ask.protocol).await?;
+        for _ in 0..crowd.streams_per_connection {
+            let (mut sender, request) = (sender.clone(), ask.request(peer)?);
+            let shared = shared.clone();
+            askers.spawn(async move {
+                let mut latencies = Vec::new();
+                while !shared.is_over.load(Relaxed) {
+                    let asked = Instant::now();
+                    exchange(&mut sender, request.clone(), &shared).await?;
+                    shared.note(&mut latencies, asked.elapsed());
+                }
+                Ok(latencies)
+            });
+        }
+    }
+    watch(process, &shared, askers, turn).await
+}
+
+/// Requests come at `rate` per second, whether those before are answered or not; a latency begins when its request was due.
+pub(super) async fn timed(
+    peer: SocketAddr,
+    process: &Process,
+    ask: &Ask,
+    crowd: Crowd,
+    rate: f64,
+    turn: Duration,
+) -> Result<Turn> {
+    let shared = Arc::new(Shared::default());
+    let (clock, due) = mpsc::channel(BACKLOG_MAX);
+    let due = Arc::new(Mutex::new(due));
+    let mut askers = JoinSet::new();
+    for _ in 0..crowd.connections {
+        let mut sender = Sender::open(peer, ask.protocol).await?;
+        let (due, shared, request) = (due.clone(), shared.clone(), ask.request(peer)?);
+        askers.spawn(async move {
+            let mut latencies = Vec::new();
+            loop {
+                let next: Option<Instant> = due.lock().await.recv().await;
+                let Some(next) = next else {
+                    return Ok(latencies);
+                };
+                exchange(&mut sender, request.clone(), &shared).await?;
+                shared.note(&mut latencies, next.elapsed());
+            }
+        });
+    }
+    let pace = Duration::from_secs_f64(1.0 / rate);
+    let over = shared.clone();
+    // A thread of its own: the timers of the runtime are as coarse as a millisecond.
+    let pacer = std::thread::spawn(move || {
+        let mut next = Instant::now();
+        while !over.is_over.load(Relaxed) {
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            if clock.try_send(next).is_err() {
+                break;
+            }
+            next += pace;
+        }
+    });
+    let watched = watch(process, &shared, askers, turn).await;
+    shared.is_over.store(true, Relaxed);
+    let _ = pacer.join();
+    watched
+}
+
+async fn watch(
+    process: &Process,
+    shared: &Shared,
+    mut askers: JoinSet<Result<Vec<u32>>>,
+    turn: Duration,
+) -> Result<Turn> {
+    let failed = async |askers: &mut JoinSet<Result<Vec<u32>>>| match askers.join_next().await {
+        Some(Ok(Err(error))) => error,
+        _ => anyhow::anyhow!("nobody asks any more"),
+    };
+    tokio::select! {
+        () = tokio::time::sleep(WARM_UP) => {}
+        error = failed(&mut askers) => return Err(error),
+    }
+    shared.counts.store(true, Relaxed);
+    let (begun, cpu, bytes) = (
+        Instant::now(),
+        process.cpu_time()?,
+        shared.bytes.load(Relaxed),
+    );
+    tokio::select! {
+        () = tokio::time::sleep(turn) => {}
+        error = failed(&mut askers) => return Err(error),
+    }
+    let mut seen = Turn {
+        elapsed: begun.elapsed(),
+        cpu: process.cpu_time()?.saturating_sub(cpu),
+        bytes: shared.bytes.load(Relaxed) - bytes,
+        resident_bytes: process.resident_bytes()?,
+        latencies: Vec::new(),
+    };
+    shared.counts.store(false, Relaxed);
+    shared.is_over.store(true, Relaxed);
+    while let Some(latencies) = askers.join_next().await {
+        seen.latencies.extend(latencies??);
+    }
+    seen.latencies.sort_unstable();
+    Ok(seen)
+}
+
+async fn exchange(
+    sender: &mut Sender,
+    request: Request<Full<Bytes>>,
+    shared: &Shared,
+) -> Result<()> {
+    let mut response = sender.send(request).await?;
+    let is_grpc = matches!(sender, Sender::Http2(_));
+    let mut succeeded = !is_grpc;
+    while let Some(frame) = response.body_mut().frame().await {
+        let frame = frame?;
+        if let Some(data) = frame.data_ref() {
+            shared.bytes.fetch_add(data.len() as u64, Relaxed);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            succeeded = trailers
+                .get("grpc-status")
+                .is_some_and(|status| status == "0");
+        }
+    }
+    ensure!(succeeded, "a call has failed");
+    Ok(())
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn note(&self, latencies: &mut Vec<u32>, latency: Duration) {
+        if self.counts.load(Relaxed) {
+            latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+// === impl Sender ===
+
+impl Sender {
+    async fn open(peer: SocketAddr, protocol: Protocol) -> Result<Self> {
+        let stream = TcpStream::connect(peer).await.context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        let io = TokioIo::new(stream);
+        Ok(match protocol {
+            Protocol::Http1 => {
+                let (sender, connection) = http1::handshake(io).await?;
+                tokio::spawn(connection);
+                Sender::Http1(Arc::new(Mutex::new(sender)))
+            }
+            Protocol::Grpc => {
+                let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+                tokio::spawn(connection);
+                Sender::Http2(sender)
+            }
+        })
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        let mut response = match self {
+            Sender::Http1(sender) => {
+                let mut sender = sender.lock().await;
+                sender.ready().await?;
+                sender.send_request(request).await?
+            }
+            Sender::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await?
+            }
+        };
+        if response.status() != StatusCode::OK {
+            let status = response.status();
+            let body = response.body_mut().collect().await?.to_bytes();
+            bail!("answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(response)
+    }
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// An order, to be returned.
+    pub(super) fn order() -> Self {
+        Self {
+            protocol: Protocol::Http1,
+            method: Method::POST,
+            path: ORDER.path.to_owned(),
+            accept: "application/json",
+            body: Bytes::from_static(ORDER.json.as_bytes()),
+        }
+    }
+
+    /// A stream of orders, which may stay open behind them.
+    pub(super) fn orders(count: usize, hold: bool, accept: &'static str) -> Self {
+        let hold = if hold { "&hold=true" } else { "" };
+        Self {
+            protocol: Protocol::Http1,
+            method: Method::GET,
+            path: format!("/v1/orders:stream?count={count}{hold}"),
+            accept,
+            body: Bytes::new(),
+        }
+    }
+
+    /// An order, to be returned, by a gRPC client.
+    pub(super) fn grpc() -> Result<Self> {
+        Ok(Self {
+            protocol: Protocol::Grpc,
+            method: Method::POST,
+            path: CREATE_ORDER.to_owned(),
+            accept: "",
+            body: order_frame()?.into(),
+        })
+    }
+
+    fn request(&self, peer: SocketAddr) -> Result<Request<Full<Bytes>>> {
+        let builder = Request::builder().method(self.method.clone());
+        let builder = match self.protocol {
+            Protocol::Http1 => builder
+                .uri(&self.path)
+                .header(HOST, peer.to_string())
+                .header(ACCEPT, self.accept),
+            Protocol::Grpc => builder
+                .uri(format!("http://{peer}{}", self.path))
+                .header(TE, "trailers"),
+        };
+        let content_type = match (self.protocol, self.body.is_empty()) {
+            (Protocol::Grpc, _) => Some("application/grpc"),
+            (Protocol::Http1, false) => Some("application/json"),
+            (Protocol::Http1, true) => None,
+        };
+        let builder = match content_type {
+            Some(content_type) => builder.header(CONTENT_TYPE, content_type),
+            None => builder,
+        };
+        Ok(builder.body(Full::new(self.body.clone()))?)
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    /// Milliseconds below which so many of a hundred latencies lie; NaN without any.
+    pub(super) fn percentile(&self, percent: usize) -> f64 {
+        let index = (self.latencies.len() * percent)
+            .div_ceil(100)
+            .saturating_sub(1);
+        let micros = self.latencies.get(index).copied();
+        micros.map_or(f64::NAN, |micros| f64::from(micros) / 1000.0)
+    }
+}

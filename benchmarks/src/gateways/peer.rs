@@ -1,0 +1,204 @@
+//! The peers: how each is started, and what it can do.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::envoy;
+use super::load::{self, Ask};
+use super::process::{Process, Processors, free_address};
+use super::upstream::Upstream;
+use crate::corpus::DESCRIPTORS;
+
+/// Bound on the start of a peer.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Between two looks at a peer that starts.
+const START_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Peer {
+    /// The gateway of this project.
+    Protomesh,
+    /// Envoy with grpc_json_transcoder.
+    Envoy,
+    /// A proxy that transcodes nothing.
+    Bare,
+    /// grpc-gateway.
+    GrpcGateway,
+    /// vanguard-go.
+    Vanguard,
+}
+
+/// Where the programs are.
+pub(super) struct Programs {
+    pub(super) gateway: PathBuf,
+    pub(super) envoy: Option<PathBuf>,
+    pub(super) go: Option<PathBuf>,
+}
+
+/// All peers of a run, each with its process or why there is none.
+pub(super) struct Fleet {
+    pub(super) members: Vec<(Peer, Result<Running, &'static str>)>,
+    /// What some of them read while they run.
+    _files: tempfile::TempDir,
+}
+
+/// A peer that serves.
+pub(super) struct Running {
+    pub(super) process: Process,
+    pub(super) address: SocketAddr,
+}
+
+const PEERS: [Peer; 5] = [
+    Peer::Protomesh,
+    Peer::Bare,
+    Peer::Envoy,
+    Peer::GrpcGateway,
+    Peer::Vanguard,
+];
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Starts all that are at hand, and waits until each answers.
+    pub(super) async fn start(
+        programs: &Programs,
+        upstream: &Upstream,
+        processors: &Processors,
+    ) -> Result<Self> {
+        let files = tempfile::tempdir()?;
+        let mut members = Vec::new();
+        for peer in PEERS {
+            let listen = free_address()?;
+            let started = match peer.command(programs, files.path(), listen, upstream.address)? {
+                Err(why) => Err(why),
+                Ok(mut command) => {
+                    let process = processors.on_measured(|| Process::start(&mut command))?;
+                    let mut running = Running {
+                        process,
+                        address: listen,
+                    };
+                    let ready = running.wait().await;
+                    ready.with_context(|| format!("{} does not serve", peer.name()))?;
+                    Ok(running)
+                }
+            };
+            members.push((peer, started));
+        }
+        Ok(Self {
+            members,
+            _files: files,
+        })
+    }
+
+    /// The one that runs always.
+    pub(super) fn ours(&self) -> Result<&Running> {
+        let mut ours = self
+            .members
+            .iter()
+            .filter(|(peer, _)| *peer == Peer::Protomesh);
+        let (_, running) = ours.next().context("the gateway is not among the peers")?;
+        running.as_ref().map_err(|why| anyhow::anyhow!("{why}"))
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Until an order comes back whole.
+    async fn wait(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            self.process.check()?;
+            let Err(error) = load::once(self.address, &Ask::order()).await else {
+                return Ok(());
+            };
+            ensure!(
+                Instant::now() < deadline,
+                "it has not answered yet: {error:#}"
+            );
+            sleep(START_PAUSE).await;
+        }
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Peer::Protomesh => "protomesh",
+            Peer::Envoy => "Envoy",
+            Peer::Bare => "bare proxy",
+            Peer::GrpcGateway => "grpc-gateway",
+            Peer::Vanguard => "vanguard-go",
+        }
+    }
+
+    fn command(
+        self,
+        programs: &Programs,
+        files: &Path,
+        listen: SocketAddr,
+        upstream: SocketAddr,
+    ) -> Result<Result<Command, &'static str>> {
+        let go = |name: &str| match &programs.go {
+            None => Err("Go is not at hand"),
+            Some(dir) => {
+                let mut command = Command::new(dir.join(name));
+                command.args([listen.to_string(), upstream.to_string()]);
+                command.env("GOMAXPROCS", "1");
+                Ok(command)
+            }
+        };
+        Ok(match self {
+            Peer::Protomesh => {
+                let mut command = Command::new(&programs.gateway);
+                command.args(["--upstream", &format!("http://{upstream}")]);
+                command.env("PROTOMESH_LISTEN", listen.to_string());
+                command.env("PROTOMESH_LOG", "warn");
+                command.env("PROTOMESH_MAX_CONNECTIONS", "20000");
+                command.env("TOKIO_WORKER_THREADS", "1");
+                Ok(command)
+            }
+            Peer::Bare => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["--bare", &listen.to_string(), &upstream.to_string()]);
+                Ok(command)
+            }
+            Peer::Envoy => match &programs.envoy {
+                None => Err("envoy is not at hand"),
+                Some(program) => Ok(envoy_command(program, files, listen, upstream)?),
+            },
+            Peer::GrpcGateway => go("grpc-gateway"),
+            Peer::Vanguard => go("vanguard"),
+        })
+    }
+}
+
+fn envoy_command(
+    program: &Path,
+    files: &Path,
+    listen: SocketAddr,
+    upstream: SocketAddr,
+) -> Result<Command> {
+    let descriptors = files.join("descriptors.bin");
+    std::fs::write(&descriptors, DESCRIPTORS)?;
+    let config = files.join("envoy.json");
+    let content = envoy::config(listen, upstream, &descriptors);
+    std::fs::write(&config, content.to_string())?;
+    let mut command = Command::new(program);
+    command.arg("--config-path").arg(config);
+    command.args(["--disable-hot-restart", "--concurrency", "1"]);
+    command.args(["--log-level", "error"]);
+    Ok(command)
+}
