@@ -45,8 +45,11 @@ impl Protocol {
     pub(crate) fn of(request: &Request<Body>, schema: &Schema) -> Self {
         // 1. The content types of gRPC and of Connect's streams are nobody else's.
         let media_type = media_type(request.headers());
-        let families: [(&str, fn(Codec) -> Self); 3] = [
-            ("application/grpc-web-text", Self::GrpcWebText),
+        let families = [
+            (
+                "application/grpc-web-text",
+                Self::GrpcWebText as fn(Codec) -> Self,
+            ),
             ("application/grpc-web", Self::GrpcWeb),
             ("application/grpc", Self::Grpc),
         ];
