@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chassis::client::{Upstream, UpstreamSettings};
 use chassis::config::{ConfigError, Layers};
+use chassis::metrics::Metrics;
 use chassis::{Process, Reloads};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,9 @@ impl Generations {
                 layers = reloads.next() => layers,
                 () = shutdown.cancelled() => return Ok(()),
             };
-            match self.replace(&layers).await {
+            let replaced = self.replace(&layers).await;
+            self.process.metrics().config_reloaded(replaced.is_ok());
+            match replaced {
                 Ok(()) => info!("configuration in force"),
                 Err(error) => {
                     let key = &error.key;
@@ -102,7 +105,7 @@ async fn next(
         let (client, entry) = known.unzip();
         clients.push(match client.filter(|client| client.settings == settings) {
             Some(client) => client,
-            None => connect(settings)?,
+            None => connect(settings, process.metrics())?,
         });
         entries.push(entry.unwrap_or_default());
     }
@@ -117,9 +120,9 @@ async fn next(
     Ok(Next { gateway, sources })
 }
 
-fn connect(settings: UpstreamSettings) -> Result<Client, ConfigError> {
+fn connect(settings: UpstreamSettings, metrics: &Metrics) -> Result<Client, ConfigError> {
     let key = format!("upstream.{}", settings.name);
-    let upstream = Upstream::new(settings.clone(), &key, &[])?;
+    let upstream = Upstream::new(settings.clone(), &key, &[])?.counted(metrics);
     Ok(Client { settings, upstream })
 }
 

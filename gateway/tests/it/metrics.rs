@@ -42,6 +42,11 @@ async fn requests_are_counted_by_route_and_calls_by_method_and_protocol() {
         .await
         .unwrap();
 
+    let upstream = format!("server_address=\"http://{}\"", upstream.address);
+    let attempts = "upstream_attempt_duration_seconds_count";
+    line(&gateway, &[attempts, &upstream, "\"NOT_FOUND\"} 1"]).await;
+    line(&gateway, &["upstream_breaker_state", &upstream, "} 0"]).await;
+
     let route = "http_route=\"/v1/greetings/{name}\"";
     line(
         &gateway,

@@ -13,11 +13,7 @@ use std::time::Duration;
 
 use ::events::Bus;
 use anyhow::Context;
-use chassis::{
-    changes::Watchers,
-    client::{ClientSettings, Upstream},
-    config::ConfigError,
-};
+use chassis::{changes::Watchers, client::Upstream, config::ConfigError};
 use contracts::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     orders::v1::orders_service_server::OrdersServiceServer,
@@ -52,18 +48,17 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     ::events::set_crash_hook(chassis::crash::point);
     let pool = database(&config).await?;
     let watchers = Watchers::new(config.watchers, process.draining());
-    let client = &process.settings().client;
     let runner = saga::Runner {
         pool: pool.clone(),
         inventory: InventoryServiceClient::new(upstream(
             "inventory_url",
             &config.inventory_url,
-            client,
+            &process,
         )?),
         payments: PaymentsServiceClient::new(upstream(
             "payments_url",
             &config.payments_url,
-            client,
+            &process,
         )?),
         step_timeout: Duration::from_millis(config.step_timeout_ms),
         watchers: watchers.clone(),
@@ -118,8 +113,12 @@ async fn database(config: &Config) -> anyhow::Result<PgPool> {
     Ok(pool)
 }
 
-fn upstream(key: &str, url: &str, settings: &ClientSettings) -> anyhow::Result<Upstream> {
-    Upstream::connect_lazy(url, settings, contracts::METHODS).with_context(|| key.to_owned())
+fn upstream(key: &str, url: &str, process: &chassis::Process) -> anyhow::Result<Upstream> {
+    let settings = &process.settings().client;
+    let upstream = Upstream::connect_lazy(url, settings, contracts::METHODS);
+    Ok(upstream
+        .with_context(|| key.to_owned())?
+        .counted(process.metrics()))
 }
 
 fn spawn(process: &chassis::Process, bus: Bus, runner: saga::Runner, config: &Config) {

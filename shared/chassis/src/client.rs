@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tracing::{Instrument, Span};
 
 use crate::config::ConfigError;
 use crate::error::Fault;
+use crate::metrics::{self, Metrics};
 use crate::policy::deadline;
 use address::Address;
 use breaker::Breaker;
@@ -74,6 +75,7 @@ struct Shared {
     methods: HashMap<&'static str, Safety>,
     budget: TpsBudget,
     breaker: Breaker,
+    counts: OnceLock<Arc<metrics::Upstream>>,
 }
 
 // === impl Upstream ===
@@ -138,9 +140,18 @@ impl Upstream {
                 methods: methods.collect(),
                 budget: retry::budget(),
                 breaker: Breaker::new(&client),
+                counts: OnceLock::new(),
                 settings,
             }),
         })
+    }
+
+    /// Has its attempts counted, under its name. The first count stays.
+    #[must_use]
+    pub fn counted(self, metrics: &Metrics) -> Self {
+        let name = &self.shared.settings.name;
+        self.shared.counts.get_or_init(|| metrics.upstream(name));
+        self
     }
 
     /// What it was made from: another with equal settings would be the same.
@@ -180,6 +191,7 @@ impl Upstream {
             cluster,
             breaker: &shared.breaker,
             budget: &shared.budget,
+            counts: shared.counts.get().map(Arc::as_ref),
             head,
             deadline,
             safety,

@@ -66,26 +66,30 @@ impl Breaker {
         permit.map_err(|_| overloaded())
     }
 
-    /// Notes that the upstream answered.
-    pub(super) fn answered(&self) {
-        if self.failures.load(Ordering::Relaxed) > 0 {
-            self.failures.store(0, Ordering::Relaxed);
-            self.is_open.store(false, Ordering::Relaxed);
+    /// Notes that the upstream answered; returns whether that has closed the circuit.
+    pub(super) fn answered(&self) -> bool {
+        if self.failures.load(Ordering::Relaxed) == 0 {
+            return false;
         }
+        self.failures.store(0, Ordering::Relaxed);
+        self.is_open.swap(false, Ordering::Relaxed)
     }
 
-    /// Notes that it did not.
-    pub(super) fn failed(&self) {
+    /// Notes that it did not; returns whether that has opened the circuit.
+    pub(super) fn failed(&self) -> bool {
         let failures = self
             .failures
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1);
-        if self.failures_max > 0 && failures >= self.failures_max {
-            self.postpone(&mut lock(&self.probe_at));
-            if !self.is_open.swap(true, Ordering::Relaxed) {
-                tracing::warn!(failures, "circuit of upstream opened");
-            }
+        if self.failures_max == 0 || failures < self.failures_max {
+            return false;
         }
+        self.postpone(&mut lock(&self.probe_at));
+        let has_opened = !self.is_open.swap(true, Ordering::Relaxed);
+        if has_opened {
+            tracing::warn!(failures, "circuit of upstream opened");
+        }
+        has_opened
     }
 
     /// Whether this call is the one that finds out. One at a time: the next has its turn after another pause.

@@ -123,11 +123,11 @@ impl Cluster {
         endpoints.iter().map(|endpoint| is_good(endpoint)).collect()
     }
 
-    /// Notes a failure of an endpoint, which is ejected if that makes too many, unless too many are already.
-    pub(super) fn failed(&self, endpoint: &Endpoint, after: Duration) {
+    /// Notes a failure of an endpoint, which is ejected if that makes too many, unless too many are already. Returns whether it is.
+    pub(super) fn failed(&self, endpoint: &Endpoint, after: Duration) -> bool {
         let settings = &self.members.settings;
         if !endpoint.standing.failed(after, settings) || endpoint.standing.is_ejected() {
-            return;
+            return false;
         }
         let endpoints = self.members.endpoints.load();
         let ejected = endpoints
@@ -136,15 +136,18 @@ impl Cluster {
             .count();
         let most = endpoints.len() * settings.eject_percent_max as usize / 100;
         // Of one endpoint none, of few at least one.
-        if endpoints.len() > 1 && ejected < most.max(usize::from(settings.eject_percent_max > 0)) {
-            let time = endpoint.standing.eject(settings);
-            tracing::warn!(
-                upstream = self.members.name,
-                endpoint = %endpoint.target.socket,
-                milliseconds = time.as_millis() as u64,
-                "endpoint ejected after failures in a row"
-            );
+        let most = most.max(usize::from(settings.eject_percent_max > 0));
+        if endpoints.len() <= 1 || ejected >= most {
+            return false;
         }
+        let time = endpoint.standing.eject(settings);
+        tracing::warn!(
+            upstream = self.members.name,
+            endpoint = %endpoint.target.socket,
+            milliseconds = time.as_millis() as u64,
+            "endpoint ejected after failures in a row"
+        );
+        true
     }
 }
 

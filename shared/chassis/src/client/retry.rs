@@ -21,9 +21,9 @@ use super::failure::{Failure, Unsent};
 use super::payload::Payload;
 use super::safety::Safety;
 use super::standing::lock;
-use crate::error;
 use crate::policy::deadline::{self, GRPC_TIMEOUT};
 use crate::telemetry;
+use crate::{error, metrics};
 
 /// Attempts of one call, the first one included (gRFC A6 allows 5; a deeper retry belongs to the caller).
 const ATTEMPTS_MAX: usize = 3;
@@ -50,6 +50,8 @@ pub(super) struct Call<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) breaker: &'a Breaker,
     pub(super) budget: &'a TpsBudget,
+    /// `None` where nobody counts.
+    pub(super) counts: Option<&'a metrics::Upstream>,
     pub(super) head: Parts,
     pub(super) deadline: Option<Instant>,
     pub(super) safety: Safety,
@@ -94,7 +96,14 @@ impl Call<'_> {
                 return outcome.map_err(|failure| failure.status);
             }
             tracing::debug!(attempt = previous, "upstream unavailable, calling again");
+            self.count(metrics::Upstream::retry);
             sleep(pause).await;
+        }
+    }
+
+    fn count(&self, note: impl FnOnce(&metrics::Upstream)) {
+        if let Some(counts) = self.counts {
+            note(counts);
         }
     }
 
@@ -193,23 +202,34 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn note(&mut self, outcome: &Result<Answer, Failure>) {
         self.is_noted = true;
+        let code = match outcome {
+            Ok(answer) => answer_code(answer),
+            Err(failure) => failure.status.code(),
+        };
+        let call = self.call;
+        call.count(|counts| counts.attempt(code, self.began.elapsed()));
         match outcome {
             Err(failure) if !failure.is_of_endpoint => {}
             Ok(answer) if !is_unavailable_answer(answer) => {
                 self.endpoint
                     .standing
                     .answered(answer.source.sent_at.elapsed());
-                self.call.breaker.answered();
+                if call.breaker.answered() {
+                    call.count(|counts| counts.breaker(metrics::Breaker::Closed));
+                }
             }
             _ => self.failed(),
         }
     }
 
     fn failed(&self) {
-        self.call
-            .cluster
-            .failed(self.endpoint, self.began.elapsed());
-        self.call.breaker.failed();
+        let call = self.call;
+        if call.cluster.failed(self.endpoint, self.began.elapsed()) {
+            call.count(metrics::Upstream::ejected);
+        }
+        if call.breaker.failed() {
+            call.count(|counts| counts.breaker(metrics::Breaker::Open));
+        }
     }
 }
 
@@ -222,7 +242,12 @@ impl Drop for Watch<'_> {
             .is_some_and(|deadline| Instant::now() >= deadline);
         match (self.is_noted, is_late) {
             (true, _) => {}
-            (false, true) => self.failed(),
+            (false, true) => {
+                let late = Code::DeadlineExceeded;
+                let took = self.began.elapsed();
+                self.call.count(|counts| counts.attempt(late, took));
+                self.failed();
+            }
             (false, false) => self.endpoint.standing.given_up(self.began.elapsed()),
         }
     }
@@ -247,7 +272,11 @@ fn is_unavailable(outcome: &Result<Answer, Failure>) -> bool {
 }
 
 fn is_unavailable_answer(answer: &Answer) -> bool {
-    const UNAVAILABLE: &[u8] = b"14";
+    answer_code(answer) == Code::Unavailable
+}
+
+/// The code that an answer begins with; of one whose code is still to come, OK.
+fn answer_code(answer: &Answer) -> Code {
     let status = answer.head.headers().get(error::GRPC_STATUS);
-    status.is_some_and(|status| status.as_bytes() == UNAVAILABLE)
+    status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()))
 }

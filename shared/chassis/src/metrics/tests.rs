@@ -79,7 +79,7 @@ fn upstreams_schema_and_configuration_are_counted() {
         "upstream_attempt_duration_seconds_count{server_address=\"http://a:1\",rpc_response_status_code=\"UNAVAILABLE\"} 1",
         "upstream_retries_total{server_address=\"http://a:1\"} 1",
         "upstream_ejections_total{server_address=\"http://a:1\"} 1",
-        "upstream_breaker_state{server_address=\"http://a:1\"} 2",
+        "upstream_breaker_state{server_address=\"http://a:1\"} 1",
         "schema_swaps_total{outcome=\"accepted\"} 1",
         "schema_swaps_total{outcome=\"refused\"} 1",
         "config_reloads_total{outcome=\"accepted\"} 1",

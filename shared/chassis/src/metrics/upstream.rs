@@ -32,10 +32,8 @@ pub struct Upstream {
 pub enum Breaker {
     /// Calls go through.
     Closed = 0,
-    /// One call goes through, to find out.
-    HalfOpen = 1,
-    /// No call goes through.
-    Open = 2,
+    /// None goes through but one from time to time, to find out.
+    Open = 1,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,7 +108,7 @@ impl Upstreams {
         registry.register("upstream_retries", help, of.retries.clone());
         let help = "How often an upstream was taken out of the choice";
         registry.register("upstream_ejections", help, of.ejections.clone());
-        let help = "Whether the circuit breaker is closed (0), half open (1) or open (2)";
+        let help = "Whether the circuit breaker is closed (0) or open (1)";
         registry.register("upstream_breaker_state", help, of.breakers.clone());
         Self {
             families,
