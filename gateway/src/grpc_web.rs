@@ -2,18 +2,16 @@
 
 mod base64;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response};
-use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::catalog::Catalog;
+use crate::ending::Ending;
 use crate::frames::STATUS;
 use crate::gateway::Gateway;
 use crate::protocol::Codec;
@@ -68,11 +66,7 @@ fn from_grpc(response: Response<Body>, encoding: Encoding, codec: Codec) -> Resp
         .then(|| std::mem::take(&mut head.headers));
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let body = Body::new(Framed {
-        inner: body,
-        trailers: trailers.map(without_http),
-        is_ended: false,
-    });
+    let body = Ending::body(body, trailers.map(without_http), trailers_frame);
     let body = match encoding {
         Encoding::Binary => body,
         Encoding::Text => Body::new(Encoded::new(body)),
@@ -87,53 +81,11 @@ fn without_http(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-/// A response body of gRPC, with its trailers as the last message.
-struct Framed {
-    inner: Body,
-    /// Those that are known from the start, in place of the whole body.
-    trailers: Option<HeaderMap>,
-    is_ended: bool,
-}
-
-impl http_body::Body for Framed {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.is_ended {
-            return Poll::Ready(None);
-        }
-        let trailers = match self.trailers.take() {
-            Some(trailers) => trailers,
-            None => match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_trailers() {
-                    Ok(trailers) => trailers,
-                    Err(data) => return Poll::Ready(Some(Ok(data))),
-                },
-                other => {
-                    self.is_ended = true;
-                    return Poll::Ready(other);
-                }
-            },
-        };
-        self.is_ended = true;
-        self.inner = Body::empty();
-        Poll::Ready(Some(trailers_frame(&trailers).map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_ended
-    }
-}
-
 /// Header lines as HTTP/1.1 writes them, names in lower case, without the empty line.
-fn trailers_frame(trailers: &HeaderMap) -> Result<Bytes, Status> {
+fn trailers_frame(trailers: HeaderMap) -> Result<Bytes, Status> {
     let mut frame = call::begin_frame();
     frame[0] = TRAILERS;
-    for (name, value) in trailers {
+    for (name, value) in &trailers {
         frame.extend_from_slice(name.as_str().as_bytes());
         frame.extend_from_slice(b": ");
         frame.extend_from_slice(value.as_bytes());

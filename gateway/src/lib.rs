@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod directory;
 mod edge;
+mod ending;
 mod error;
 mod explain;
 mod explorer;

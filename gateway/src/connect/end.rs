@@ -2,14 +2,11 @@
 //! "EndStreamResponse").
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http_body::Frame;
 use serde::Serialize;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -18,6 +15,7 @@ use super::error::Error;
 use super::metadata;
 use crate::call;
 use crate::catalog::Catalog;
+use crate::ending::Ending;
 use crate::frames::STATUS;
 use crate::messages;
 use crate::protocol::Codec;
@@ -32,15 +30,6 @@ struct EndStream {
     error: Option<Error>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, Vec<String>>,
-}
-
-/// A response body of gRPC, with its trailers as the last message.
-struct Enveloped {
-    inner: Body,
-    /// Those that are known from the start, in place of the whole body.
-    trailers: Option<HeaderMap>,
-    catalog: Arc<Catalog>,
-    is_ended: bool,
 }
 
 /// Turns a response of gRPC into one of Connect.
@@ -64,47 +53,8 @@ pub(super) fn from_grpc(
     };
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let body = Enveloped {
-        inner,
-        trailers,
-        catalog,
-        is_ended: false,
-    };
-    Response::from_parts(head, Body::new(body))
-}
-
-impl http_body::Body for Enveloped {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.is_ended {
-            return Poll::Ready(None);
-        }
-        let trailers = match self.trailers.take() {
-            Some(trailers) => trailers,
-            None => match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_trailers() {
-                    Ok(trailers) => trailers,
-                    Err(data) => return Poll::Ready(Some(Ok(data))),
-                },
-                other => {
-                    self.is_ended = true;
-                    return Poll::Ready(other);
-                }
-            },
-        };
-        self.is_ended = true;
-        self.inner = Body::empty();
-        Poll::Ready(Some(end_stream(trailers, &self.catalog).map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_ended
-    }
+    let write = move |trailers| end_stream(trailers, &catalog);
+    Response::from_parts(head, Ending::body(inner, trailers, write))
 }
 
 fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {

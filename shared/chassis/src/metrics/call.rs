@@ -20,26 +20,8 @@ const SECONDS: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 
-/// The names of the gRPC codes, by code.
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
+/// How many codes gRPC has: 0 to 16.
+const CODES: usize = 17;
 
 /// How a caller speaks to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +43,7 @@ pub struct Call {
     labels: MethodLabels,
     protocol: Protocol,
     /// By code, each made when it is first needed.
-    durations: [OnceLock<Histogram>; CODES.len()],
+    durations: [OnceLock<Histogram>; CODES],
     pub(crate) active: Gauge,
     pub(crate) request_bytes: Counter,
     pub(crate) response_bytes: Counter,
@@ -123,7 +105,7 @@ pub(super) struct Routes {
 
 /// The name of a gRPC code, as the conventions spell it.
 pub(crate) fn code_name(code: Code) -> &'static str {
-    CODES.get(code as usize).copied().unwrap_or("UNKNOWN")
+    transcoder::status_code_name(code as i32)
 }
 
 // === impl Protocol ===
