@@ -28,7 +28,8 @@ const CLIENTS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_processes_take_over() {
-    let total = std::env::var("PROTOMESH_TEST_REQUESTS").map_or(5000, |count| count.parse().unwrap());
+    let total =
+        std::env::var("PROTOMESH_TEST_REQUESTS").map_or(5000, |count| count.parse().unwrap());
     let upstream = Upstream::start().await;
     // Holds the port without listening on it.
     let port = TcpSocket::new_v4().unwrap();

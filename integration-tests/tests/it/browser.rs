@@ -1,19 +1,20 @@
 //! A page in a real browser calls the mesh, by Connect and by gRPC-Web, from an origin of its own.
 
-use std::convert::Infallible;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use integration_tests::{Mesh, order::PLACED_AT};
+use integration_tests::{Mesh, PATIENCE, order::PLACED_AT};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 /// As root, Chromium starts only without its sandbox; the other flags keep it from calling home.
 const FLAGS: [&str; 8] = [
@@ -36,7 +37,8 @@ async fn a_page_calls_the_mesh_by_connect_and_by_grpc_web() -> Result<()> {
     let bundle = bundle(&esbuild)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let origin = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(serve(listener, bundle));
+    let (outcome, mut outcomes) = mpsc::channel(1);
+    tokio::spawn(serve(listener, bundle, outcome));
 
     let options = Mesh::options()?.env("gateway", "PROTOMESH_CORS__ALLOWED_ORIGINS", &origin);
     let mesh = Mesh::start_with(options).await?;
@@ -53,7 +55,10 @@ async fn a_page_calls_the_mesh_by_connect_and_by_grpc_web() -> Result<()> {
 
     let gateway = mesh.stack().url("gateway")?;
     let url = format!("{origin}/index.html?gateway={gateway}&order={order_id}");
-    let shown = tokio::task::spawn_blocking(move || look(&browser, &url)).await??;
+    let _browser = Browser::open(&browser, &url)?;
+    let said = tokio::time::timeout(PATIENCE, outcomes.recv()).await;
+    let said = said.context("the page is not done")?.context("a page")?;
+    let shown: Value = serde_json::from_slice(&said)?;
     let expected = json!({
         "totalMinor": "1530",
         "states": ["ORDER_STATE_PAID"],
@@ -101,30 +106,54 @@ fn bundle(esbuild: &PathBuf) -> Result<Bytes> {
     Ok(output.stdout.into())
 }
 
-/// What the page says once it is done.
-fn look(browser: &PathBuf, url: &str) -> Result<Value> {
-    let profile = tempfile::tempdir()?;
-    let output = Command::new(browser)
-        .args(FLAGS)
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        // The clock of the page runs ahead whenever it waits for nothing but time.
-        .args(["--virtual-time-budget=60000", "--dump-dom", url])
-        .output()?;
-    let page = String::from_utf8_lossy(&output.stdout);
-    let said = page
-        .split_once("<body id=\"done\">")
-        .and_then(|(_, rest)| rest.split_once("</body>"))
-        .with_context(|| format!("the page is not done: {page}"))?;
-    serde_json::from_str(said.0).with_context(|| said.0.to_owned())
+/// A browser that shows a page until it is dropped.
+struct Browser {
+    process: Child,
+    _profile: tempfile::TempDir,
 }
 
-/// Serves the page until the test is over.
-async fn serve(listener: TcpListener, bundle: Bytes) {
+impl Browser {
+    fn open(program: &PathBuf, url: &str) -> Result<Self> {
+        let profile = tempfile::tempdir()?;
+        let process = Command::new(program)
+            .args(FLAGS)
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(url)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self {
+            process,
+            _profile: profile,
+        })
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its helpers are in its group; what is left of it must not outlive the test.
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-9", "--", &group]).status();
+        let _ = self.process.wait();
+    }
+}
+
+/// Serves the page, and takes what it says when it is done.
+async fn serve(listener: TcpListener, bundle: Bytes, outcome: mpsc::Sender<Bytes>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let bundle = bundle.clone();
-        let service = service_fn(move |request| {
-            let response = file(&request, &bundle);
-            async move { Ok::<_, Infallible>(response) }
+        let (bundle, outcome) = (bundle.clone(), outcome.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (bundle, outcome) = (bundle.clone(), outcome.clone());
+            async move {
+                if request.method() == Method::POST {
+                    let said = request.into_body().collect().await?.to_bytes();
+                    // The test may have given up.
+                    let _ = outcome.send(said).await;
+                    return Ok(Response::default());
+                }
+                Ok::<_, hyper::Error>(file(request.uri().path(), &bundle))
+            }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(stream), service);
@@ -132,9 +161,9 @@ async fn serve(listener: TcpListener, bundle: Bytes) {
     }
 }
 
-fn file(request: &Request<Incoming>, bundle: &Bytes) -> Response<Full<Bytes>> {
+fn file(path: &str, bundle: &Bytes) -> Response<Full<Bytes>> {
     let page = include_bytes!("../../browser/index.html");
-    let (content_type, content) = match request.uri().path() {
+    let (content_type, content) = match path {
         "/index.html" => ("text/html", Bytes::from_static(page)),
         "/page.js" => ("text/javascript", bundle.clone()),
         "/descriptors.binpb" => (
