@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::error::Fault;
+use chassis::observe;
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
@@ -146,6 +147,8 @@ pub(crate) fn mismatch(catalog: &Catalog, request: &Request<Body>) -> Response<B
 
 /// The response to a unary call that the gateway itself refuses.
 fn refuse(gateway: &Gateway, catalog: &Catalog, mut failure: Failure) -> Response<Body> {
+    // No head and no trailer of gRPC says it here.
+    observe::current().code(failure.status.code());
     failure.status = gateway.own_error(failure.status);
     error::respond(failure, &catalog.schema)
 }

@@ -47,6 +47,8 @@ pub(crate) async fn serve(
 
 /// A failure in the form of gRPC.
 pub(crate) fn trailers_only(gateway: &Gateway, status: Status) -> Response<Body> {
+    // Other forms of the call do not say it in their head.
+    observe::current().code(status.code());
     gateway.own_error(status).into_http()
 }
 

@@ -179,3 +179,17 @@ async fn metrics_can_be_switched_off() {
     let reply = gateway.get("/metrics").await;
     reply.assert_error(404, tonic::Code::NotFound, "ROUTE_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_failure_before_the_upstream_answers_has_its_code_in_every_protocol() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    drop(upstream);
+    let path = "/stranger.v1.StrangerService/Greet";
+    gateway.post(path, "application/proto", "").await;
+    gateway.post(path, "application/grpc-web", vec![0; 5]).await;
+    let calls = "rpc_server_call_duration_seconds_count";
+    for protocol in ["\"connect\"", "\"grpc_web\""] {
+        line(&gateway, &[calls, protocol, "\"UNAVAILABLE\""]).await;
+    }
+}
