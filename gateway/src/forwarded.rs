@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use chassis::config::ConfigError;
+use chassis::observe;
 use chassis::server::Peer;
 use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
@@ -84,6 +85,9 @@ impl Trust {
             .or_insert(HeaderValue::from_static(proto));
         if let Some(host) = host.and_then(|host| host.try_into().ok()) {
             headers.entry(HOSTNAME).or_insert(host);
+        }
+        if client != address {
+            observe::current().client(client);
         }
         request.extensions_mut().insert(Client { address: client });
     }

@@ -112,3 +112,19 @@ async fn what_is_sampled_out_is_not_told_and_errors_are() {
     let lines = gateway.lines();
     assert!(!lines.iter().any(about("/v1/greetings/a")), "{lines:?}");
 }
+
+#[tokio::test]
+async fn the_client_behind_a_trusted_proxy_is_the_one_that_is_told() {
+    let upstream = Upstream::start().await;
+    let keys = [
+        ("ACCESS_LOG__REQUESTS", "all"),
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+    ];
+    let gateway = GatewayProcess::start(&upstream, &keys).await;
+    let mut request = get("/v1/greetings/a");
+    let client = http::HeaderValue::from_static("198.51.100.7");
+    request.headers_mut().insert("x-forwarded-for", client);
+    gateway.send(request).await;
+    let line = gateway.line("the request", about("/v1/greetings/a")).await;
+    assert_eq!(line["client"], "198.51.100.7", "{line}");
+}

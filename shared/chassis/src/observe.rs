@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -217,7 +217,7 @@ impl Observed {
     }
 
     /// The client's own address, where it is not the one at the other end of the connection.
-    pub fn client(&self, address: SocketAddr) {
+    pub fn client(&self, address: IpAddr) {
         if let Some(line) = self.line() {
             let _ = line.client.set(address);
         }

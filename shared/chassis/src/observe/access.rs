@@ -1,6 +1,7 @@
 //! The access log: one line per request, written when its answer has ended.
 
-use std::net::SocketAddr;
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub(super) struct Line {
     path: Box<str>,
     user_agent: Box<str>,
     traceparent: Option<Box<str>>,
-    pub(super) client: OnceLock<SocketAddr>,
+    pub(super) client: OnceLock<IpAddr>,
     pub(super) upstream: OnceLock<Box<str>>,
 }
 
@@ -142,10 +143,13 @@ impl Line {
             .call
             .get()
             .map_or(record.protocol, |call| call.protocol());
+        let peer = self.peer.as_ref().map(|peer| peer as &dyn Display);
+        let client = self.client.get().map(|client| client as &dyn Display);
+        let client = client.or(peer);
         tracing::info!(
             target: "access",
             parent: None,
-            client = self.client.get().or(self.peer.as_ref()).map(tracing::field::display),
+            client = client.map(tracing::field::display),
             method = record.method.as_str(),
             route = record.route.get().map(|route| route.template()),
             path = &*self.path,

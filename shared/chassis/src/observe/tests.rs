@@ -1,5 +1,6 @@
 //! What a server tells of the requests that it has served.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
