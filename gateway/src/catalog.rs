@@ -213,7 +213,7 @@ impl Catalog {
         options: &Options,
         complete: bool,
     ) -> Result<Self, Refusal> {
-        let set = merged.descriptor_set();
+        let set = Bytes::from(merged.descriptor_set());
         let mut options = options.clone();
         options.http.rules = merged.present_rules(&options.http.rules);
         Ok(Self {
@@ -226,7 +226,7 @@ impl Catalog {
             reflection: reflection(merged, &set)?,
             documents: Documents::new(set.clone(), merged.services().map(str::to_owned).collect()),
             revision: xxhash_rust::xxh3::xxh3_64(&set),
-            descriptor_set: set.into(),
+            descriptor_set: set,
             complete,
         })
     }

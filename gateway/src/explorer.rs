@@ -1,6 +1,5 @@
 //! The API explorer: Swagger UI and the page that starts it, out of this binary.
 
-use http::HeaderMap;
 use http::Response;
 use http::header::{HeaderName, HeaderValue};
 use tonic::body::Body;
@@ -54,14 +53,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The file of this name; `None` where there is no such file.
-pub(crate) fn answer(headers: &HeaderMap, name: &str) -> Option<Response<Body>> {
+pub(crate) fn answer(name: &str) -> Option<Response<Body>> {
     let asset = ASSETS.iter().find(|asset| asset.name == name)?;
     let found = Found {
         content_type: asset.content_type,
         tag: pages::tag(&[asset.content]),
         content: bytes::Bytes::from_static(asset.content),
     };
-    let mut response = found.respond(headers);
+    let mut response = found.respond();
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-security-policy", POLICY),

@@ -43,15 +43,15 @@ pub(crate) async fn answer(
         tag: pages::tag(&[&document, origin.as_bytes()]),
         content: with_server(&document, &origin),
     };
-    Ok(found.respond(&head.headers))
+    Ok(found.respond())
 }
 
 // === impl Documents ===
 
 impl Documents {
-    pub(crate) fn new(set: Vec<u8>, services: Vec<String>) -> Self {
+    pub(crate) fn new(set: Bytes, services: Vec<String>) -> Self {
         Self {
-            set: set.into(),
+            set,
             services,
             made: Mutex::default(),
         }

@@ -143,6 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_has_what_any_of_its_tags_names() {
+        for (sent, expected) in [
+            (r#""a""#, true),
+            (r#""x", W/"a""#, true),
+            ("*", true),
+            (r#""x""#, false),
+            ("", false),
+        ] {
+            let request = http::Request::get("/").header(IF_NONE_MATCH, sent);
+            let (request, ()) = request.body(()).unwrap().into_parts();
+            let response = Response::builder().header(ETAG, r#""a""#);
+            let response = response.body(Body::empty()).unwrap();
+            assert_eq!(is_unmodified(&request, &response), expected, "{sent}");
+        }
+    }
+
+    #[test]
     fn a_coding_has_a_tag_of_its_own_that_upstreams_never_see() {
         let mut headers = HeaderMap::new();
         headers.insert(ETAG, HeaderValue::from_static("\"a\""));
