@@ -114,7 +114,7 @@ impl Router {
             spans,
             verb: NONE,
         };
-        let Some((before, raw)) = spans.split_verb(path) else {
+        let Some((before, raw)) = spans.split_verb(path)? else {
             return Ok([None, Some(whole)]);
         };
         if raw.is_empty() {

@@ -69,11 +69,7 @@ impl Spans {
         is_plain: bool,
     ) -> Result<(), RouteError> {
         if !is_plain {
-            let bad = |reason| RouteError::BadPath { reason };
-            let text = percent::decode_all(path.get(start..end).unwrap_or_default());
-            if matches!(&*text.map_err(bad)?, "." | "..") {
-                return Err(bad("dot segments are not resolved"));
-            }
+            refuse_dots(path.get(start..end).unwrap_or_default())?;
         }
         if start == end {
             self.first_empty = self.first_empty.min(self.len);
@@ -112,10 +108,17 @@ impl Spans {
         }
     }
 
-    /// The last segment up to its last colon, and what follows it.
-    pub(super) fn split_verb<'a>(&self, path: &'a str) -> Option<(&'a str, &'a str)> {
-        let last = self.len().checked_sub(1)?;
-        self.text(path, last, last + 1).rsplit_once(':')
+    /// The last segment up to its last colon, which may be no dot segment either, and what follows it.
+    pub(super) fn split_verb<'a>(
+        &self,
+        path: &'a str,
+    ) -> Result<Option<(&'a str, &'a str)>, RouteError> {
+        let last = self.len().saturating_sub(1);
+        let split = self.text(path, last, self.len()).rsplit_once(':');
+        if let Some((before, _)) = split {
+            refuse_dots(before)?;
+        }
+        Ok(split)
     }
 
     /// The same path without the verb behind `before`, the text of its last segment.
@@ -128,5 +131,13 @@ impl Spans {
             spans.first_empty = spans.first_empty.min(last as u8);
         }
         spans
+    }
+}
+
+fn refuse_dots(raw: &str) -> Result<(), RouteError> {
+    let bad = |reason| RouteError::BadPath { reason };
+    match &*percent::decode_all(raw).map_err(bad)? {
+        "." | ".." => Err(bad("dot segments are not resolved")),
+        _ => Ok(()),
     }
 }

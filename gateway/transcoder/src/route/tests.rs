@@ -195,6 +195,8 @@ fn malformed_paths_are_refused() {
         "/.",
         "/a/..",
         "/%2e%2E/b",
+        "/..:x",
+        "/a/%2E:x",
         "/%",
         "/%zz",
         "/%00",

@@ -346,5 +346,10 @@ fn split(path: &str) -> Result<Vec<&str>, Answer> {
         }
         segments.push(raw);
     }
-    Ok(segments)
+    // What stands in front of a verb is a segment too.
+    let before = segments.last().and_then(|last| last.rsplit_once(':'));
+    match before.and_then(|(before, _)| decode(before, Mode::All)) {
+        Some(text) if text == "." || text == ".." => Err(Answer::Bad),
+        _ => Ok(segments),
+    }
 }
