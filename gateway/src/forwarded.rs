@@ -6,6 +6,8 @@ use chassis::config::ConfigError;
 use chassis::observe;
 use chassis::server::Peer;
 use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::Authority;
 use http::{Request, Uri};
 use ipnet::IpNet;
 
@@ -71,7 +73,7 @@ impl Trust {
         } else {
             address
         };
-        let host = host(request.uri(), request.headers());
+        let host = host_of(request.uri(), request.headers());
         let headers = request.headers_mut();
         append(headers, FOR, &address.to_string());
         append(
@@ -118,6 +120,23 @@ impl Trust {
     }
 }
 
+/// Scheme and host under which the caller knows us, once [`Trust::identify`] has seen to what the request says about them; `None`
+/// where the host is no host.
+pub(crate) fn origin(head: &Parts) -> Option<String> {
+    let said = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let host = said(HOSTNAME).map(str::to_owned);
+    let host = host.or_else(|| host_of(&head.uri, &head.headers))?;
+    let authority = host.parse::<Authority>().ok()?;
+    if authority.host().is_empty() || authority.as_str().contains('@') {
+        return None;
+    }
+    let scheme = match said(PROTO).or(head.uri.scheme_str()) {
+        Some("https") => "https",
+        _ => "http",
+    };
+    Some(format!("{scheme}://{authority}"))
+}
+
 fn network(text: &str) -> Result<IpNet, ConfigError> {
     let address = || {
         text.parse()
@@ -133,7 +152,7 @@ fn proto(peer: &Peer) -> &'static str {
     if peer.tls.is_some() { "https" } else { "http" }
 }
 
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let authority = uri.authority().map(|authority| authority.as_str());
     let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
     authority

@@ -83,11 +83,15 @@ impl http_body::Body for BoundedFrames {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Err(status) = self.lengths.check(frame)
-        {
-            let _ = self.refused.set(status.clone());
-            return Poll::Ready(Some(Err(status)));
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Err(status) = self.lengths.check(frame) {
+                    tell(&self.refused, &status);
+                    return Poll::Ready(Some(Err(status)));
+                }
+            }
+            Poll::Ready(Some(Err(status))) => tell(&self.refused, status),
+            _ => {}
         }
         let begun = self.lengths.take_begun();
         self.observed.request_messages(begun);
@@ -204,6 +208,14 @@ impl http_body::Body for ResponseFrames {
         self.inner
             .as_ref()
             .is_none_or(|inner| self.has_status && ended(inner))
+    }
+}
+
+/// Tells why a body is broken off, if that is the gateway's own doing: what comes of the client or the network has no reason,
+/// and whoever is upstream of the body knows better what it means.
+pub(crate) fn tell(refused: &Refused, status: &Status) {
+    if chassis::error::reason(status).is_some() {
+        let _ = refused.set(status.clone());
     }
 }
 

@@ -18,7 +18,7 @@ use crate::call::{self, FRAME_HEADER_BYTES};
 use crate::catalog::Catalog;
 use crate::compression::{self, Coding, Levels, Undecodable};
 use crate::error::Failure;
-use crate::frames::{Refused, too_large};
+use crate::frames::{self, Refused, too_large};
 
 /// The coding of the messages that say they are compressed (gRPC over HTTP/2, "Message-Encoding").
 pub(crate) const ENCODING: &str = "grpc-encoding";
@@ -248,9 +248,9 @@ impl http_body::Body for EachMessage {
             }
             match ready!(Pin::new(&mut this.source).poll_frame(context)) {
                 None => this.source_ended = true,
-                // Not a refusal of ours: whoever is upstream of this body knows better what it means.
                 Some(Err(status)) => {
                     this.failed = true;
+                    frames::tell(&this.refused, &status);
                     return Poll::Ready(Some(Err(status)));
                 }
                 Some(Ok(frame)) => match frame.into_data() {

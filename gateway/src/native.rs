@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
-use chassis::observe;
+use chassis::{observe, stalled};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::{Method, Request, Response};
 use tokio::time::Instant;
@@ -89,6 +89,10 @@ pub(crate) async fn forward(
         kind,
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
+    let request = match requests_stream {
+        true => request,
+        false => request.map(|body| stalled::bound(body, gateway.body_stall_timeout())),
+    };
     let mut looks = Looks::of(gateway, catalog, method, codec)?;
     let (mut request, refused) = looks.take_request(request, gateway.max_request_bytes())?;
     request.extensions_mut().insert(safety);

@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use chassis::error::Fault;
 use http::Response;
-use http::header::HOST;
 use http::request::Parts;
-use http::uri::Authority;
 use tokio::sync::OnceCell;
 use tonic::body::Body;
 
 use crate::catalog::Catalog;
 use crate::error::Failure;
+use crate::forwarded;
 use crate::gateway::Gateway;
 use crate::pages::{self, Found};
 use crate::view::JSON;
@@ -37,7 +36,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Failure> {
     let service = service(head.uri.query());
     let document = document(gateway, catalog, service).await?;
-    let origin = origin(head).unwrap_or_default();
+    let origin = forwarded::origin(head).unwrap_or_default();
     let found = Found {
         content_type: JSON,
         tag: pages::tag(&[&document, origin.as_bytes()]),
@@ -101,20 +100,6 @@ fn service(query: Option<&str>) -> Option<&str> {
     pairs.find_map(|(key, value)| (key == "service").then_some(value))
 }
 
-/// Scheme and host under which the caller knows us; `None` where the host is no host.
-fn origin(head: &Parts) -> Option<String> {
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let authority = match head.uri.authority() {
-        Some(authority) => authority.clone(),
-        None => host?.parse::<Authority>().ok()?,
-    };
-    if authority.host().is_empty() || authority.as_str().contains('@') {
-        return None;
-    }
-    let scheme = head.uri.scheme_str().unwrap_or("http");
-    Some(format!("{scheme}://{authority}"))
-}
-
 /// Puts `servers` behind the first member of the document, which is its version and short.
 fn with_server(document: &Bytes, origin: &str) -> Bytes {
     let first = document.iter().position(|byte| *byte == b',');
@@ -129,28 +114,7 @@ fn with_server(document: &Bytes, origin: &str) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
-
-    #[test]
-    fn the_server_is_the_one_that_was_asked() {
-        let origin_of = |uri: &str, host: &str| {
-            let request = Request::get(uri).header(HOST, host).body(()).unwrap();
-            origin(&request.into_parts().0)
-        };
-        assert_eq!(
-            origin_of("/openapi.json", "a.test:81").as_deref(),
-            Some("http://a.test:81")
-        );
-        assert_eq!(
-            origin_of("https://b.test/openapi.json", "").as_deref(),
-            Some("https://b.test")
-        );
-        for host in ["", "a\"b", "user@a.test", "a b"] {
-            assert_eq!(origin_of("/openapi.json", host), None, "{host}");
-        }
-    }
 
     #[test]
     fn a_document_says_where_the_api_is() {

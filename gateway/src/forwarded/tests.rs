@@ -102,3 +102,32 @@ fn a_proxy_that_is_no_address_is_named() {
     assert_eq!(error.key, "trusted_proxies");
     assert!(error.problem.contains("proxy.internal"), "{error}");
 }
+
+#[test]
+fn the_origin_is_the_one_that_was_asked() {
+    let origin_of = |uri: &str, headers: &[(&str, &str)]| {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        origin(&request.body(()).unwrap().into_parts().0)
+    };
+    let of_host = |host: &str| origin_of("/openapi.json", &[("host", host)]);
+    assert_eq!(of_host("a.test:81").as_deref(), Some("http://a.test:81"));
+    assert_eq!(
+        origin_of("https://b.test/openapi.json", &[]).as_deref(),
+        Some("https://b.test")
+    );
+    let behind = [
+        ("host", "10.0.0.7:8080"),
+        ("x-forwarded-host", "shop.test"),
+        ("x-forwarded-proto", "https"),
+    ];
+    assert_eq!(
+        origin_of("/openapi.json", &behind).as_deref(),
+        Some("https://shop.test")
+    );
+    for host in ["", "a\"b", "user@a.test", "a b"] {
+        assert_eq!(of_host(host), None, "{host}");
+    }
+}

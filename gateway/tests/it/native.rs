@@ -181,6 +181,31 @@ async fn a_stream_whose_deadline_passes_never_looks_complete() {
 }
 
 #[tokio::test]
+async fn a_message_that_stops_arriving_is_an_error_and_a_silent_stream_is_not() {
+    let upstream = Upstream::start().await;
+    let keys = [("listener.body_stall_timeout_ms", "100")];
+    let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
+    let open = |path: &str, sent: &'static [u8]| {
+        let part = http_body::Frame::data(Bytes::from_static(sent));
+        let part = tokio_stream::once(Ok::<_, Status>(part));
+        let request = http::Request::post(path)
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", "1S")
+            .body(StreamBody::new(part.chain(tokio_stream::pending())));
+        gateway.open_http2(request.unwrap())
+    };
+    let half = b"\0\0\0\0\x03\x0a";
+    let (response, _connection) = soon("the answer", open(GREET, half)).await;
+    let status = Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(status.code(), Code::Aborted);
+    let reason = status.get_details_error_info().unwrap().reason;
+    assert_eq!(reason, "REQUEST_STALLED");
+    // What ends this one is its deadline.
+    let (response, _connection) = soon("the answer", open(STORE, half)).await;
+    assert_eq!(response.headers()["grpc-status"], "4");
+}
+
+#[tokio::test]
 async fn a_gateway_that_stops_ends_its_streams() {
     let upstream = Upstream::start().await;
     let mut gateway = Gateway::ready(&[upstream.address]).await;

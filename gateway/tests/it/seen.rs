@@ -41,6 +41,26 @@ async fn the_document_describes_the_api_at_the_host_that_was_asked() {
 }
 
 #[tokio::test]
+async fn the_document_names_the_server_as_a_trusted_proxy_does() {
+    let upstream = Upstream::start().await;
+    let behind = [
+        ("host", "10.0.0.7:8080"),
+        ("x-forwarded-host", "shop.test"),
+        ("x-forwarded-proto", "https"),
+    ];
+    for (trusted, server) in [
+        ("127.0.0.0/8", "https://shop.test"),
+        ("10.0.0.0/8", "http://10.0.0.7:8080"),
+    ] {
+        let keys = [("trusted_proxies", trusted)];
+        let gateway = Gateway::start(&[upstream.address], &keys).await;
+        gateway.wait_until_ready().await;
+        let document = ask(&gateway, Method::GET, DOCUMENT, &behind).await.json();
+        assert_eq!(document["servers"][0]["url"], server);
+    }
+}
+
+#[tokio::test]
 async fn who_has_the_document_is_not_sent_it_again() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;
