@@ -9,13 +9,14 @@ mod idle;
 mod load;
 mod peer;
 mod process;
+mod soak;
 mod stalled;
 mod upstream;
 
 pub use bare::serve as serve_bare;
 pub use figure::Figure;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -81,6 +82,20 @@ pub fn run(plan: &Plan, mut show: impl FnMut(Figure) -> Result<()>) -> Result<()
         }
         Ok(())
     })
+}
+
+/// Lets clients of all protocols use the gateway for so long.
+///
+/// # Errors
+/// When an answer is wrong, late or missing.
+pub fn soak(gateway: &Path, time: Duration) -> Result<Figure> {
+    let processors = process::Processors::divide();
+    let upstream = processors.on_load(Upstream::start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("tokio runtime")?;
+    runtime.block_on(soak::measure(gateway, &upstream, &processors, time))
 }
 
 // === impl Plan ===

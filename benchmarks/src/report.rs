@@ -212,7 +212,7 @@ impl Line {
         self.target(format!("≥ {bound}"), value >= bound)
     }
 
-    fn at_most(self, bound: f64, value: f64) -> Self {
+    pub(crate) fn at_most(self, bound: f64, value: f64) -> Self {
         self.target(format!("≤ {bound}"), value <= bound)
     }
 

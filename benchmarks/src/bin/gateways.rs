@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use benchmarks::{
-    gateways::{self, Plan},
-    report,
+    gateways::{self, Figure, Plan},
+    report::{self, Line},
 };
 use clap::Parser;
 
@@ -36,6 +37,9 @@ struct Args {
     /// Measure one case only
     #[arg(long, value_name = "CASE")]
     only: Option<String>,
+    /// Use all protocols for so many seconds instead, and see whether anything piles up
+    #[arg(long, value_name = "SECONDS")]
+    soak: Option<u64>,
     /// Only be the bare proxy: listen there, call here
     #[arg(long, hide = true, num_args = 2, value_names = ["LISTEN", "UPSTREAM"])]
     bare: Vec<SocketAddr>,
@@ -50,32 +54,48 @@ fn main() -> Result<ExitCode> {
     if cfg!(debug_assertions) {
         eprintln!("warning: not optimized; run with --release for numbers that mean something");
     }
-    let gateway = args.gateway.context("no gateway to measure")?;
+    let gateway = args.gateway.clone().context("no gateway to measure")?;
+    if let Some(seconds) = args.soak {
+        let figure = gateways::soak(&gateway, Duration::from_secs(seconds))?;
+        let mut lines = Vec::new();
+        args.show(&figure, &mut lines)?;
+        return Ok(args.verdict(&lines));
+    }
     let plan = if args.quick {
         Plan::quick(gateway)
     } else {
         Plan::full(gateway)
     };
     let plan = Plan {
-        envoy: args.envoy,
-        go: args.go,
-        only: args.only,
+        envoy: args.envoy.clone(),
+        go: args.go.clone(),
+        only: args.only.clone(),
         ..plan
     };
     let mut lines = Vec::new();
-    gateways::run(&plan, |figure| {
-        if args.json {
-            println!("{}", serde_json::to_string(&figure)?);
+    gateways::run(&plan, |figure| args.show(&figure, &mut lines))?;
+    Ok(args.verdict(&lines))
+}
+
+// === impl Args ===
+
+impl Args {
+    fn show(&self, figure: &Figure, lines: &mut Vec<Line>) -> Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string(figure)?);
         }
         lines.extend(figure.lines());
         Ok(())
-    })?;
-    if !args.json {
-        print!("{}", report::table(&lines));
     }
-    Ok(if args.check && !report::passes(&lines) {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+
+    fn verdict(&self, lines: &[Line]) -> ExitCode {
+        if !self.json {
+            print!("{}", report::table(lines));
+        }
+        if self.check && !report::passes(lines) {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What is measured of the gateway and its peers: the objects of `--json`, and the lines of the table with the targets.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::peer::Peer;
@@ -17,6 +19,8 @@ pub enum Figure {
     Idle(Idle),
     /// A reader that stops.
     Stalled(Stalled),
+    /// All protocols at once.
+    Soak(Soak),
 }
 
 /// Medians over the rounds.
@@ -95,6 +99,27 @@ pub struct Stalled {
     pub in_flight_mb: f64,
 }
 
+/// All protocols at once, for long.
+#[derive(Debug, Clone, Serialize)]
+pub struct Soak {
+    /// Always `soak`.
+    pub case: &'static str,
+    /// Always the gateway.
+    pub peer: Peer,
+    /// How long.
+    pub seconds: f64,
+    /// Requests by kind. All were answered right, as one that is not ends the run.
+    pub requests: BTreeMap<&'static str, u64>,
+    /// Panics in the gateway's log.
+    pub panics: usize,
+    /// Resident memory at the end: the most in the last fifth.
+    pub rss_mb: f64,
+    /// That, beyond the most in the first fifth.
+    pub growth_mb: f64,
+    /// Files and connections that are open behind the last visitor, beyond those in front of the first.
+    pub files_left: usize,
+}
+
 // === impl Figure ===
 
 impl Figure {
@@ -122,8 +147,33 @@ impl Figure {
                 .below(20.0, idle.kb_per_stream),
             ],
             Figure::Stalled(stalled) => stalled_lines(stalled),
+            Figure::Soak(soak) => soak_lines(soak),
         }
     }
+}
+
+fn soak_lines(figure: &Soak) -> Vec<Line> {
+    let count: u64 = figure.requests.values().sum();
+    let kinds = figure.requests.iter().map(|(kind, count)| {
+        let kind = format!("  {kind}");
+        Line::new(kind, count.to_string())
+    });
+    let (growth, files) = (figure.growth_mb, figure.files_left);
+    let lines = [
+        Line::new(
+            format!("{} s of all protocols", figure.seconds),
+            format!("{count} requests answered right"),
+        ),
+        Line::new("  panics".to_owned(), figure.panics.to_string())
+            .at_most(0.0, figure.panics as f64),
+        Line::new(
+            "  resident memory".to_owned(),
+            format!("{:.1} MB, {growth:+.2} MB since the start", figure.rss_mb),
+        )
+        .below(2.0, growth),
+        Line::new("  connections left".to_owned(), files.to_string()).below(8.0, files as f64),
+    ];
+    lines.into_iter().chain(kinds).collect()
 }
 
 fn contested_lines(figure: &Contested) -> Vec<Line> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, TE};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -32,7 +32,9 @@ const BACKLOG_MAX: usize = 100_000;
 pub(super) struct Ask {
     protocol: Protocol,
     method: Method,
-    path: String,
+    pub(super) path: String,
+    /// Empty without a body.
+    content_type: &'static str,
     accept: &'static str,
     body: Bytes,
 }
@@ -40,7 +42,7 @@ pub(super) struct Ask {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     Http1,
-    Grpc,
+    Http2,
 }
 
 /// How many ask at once.
@@ -62,9 +64,17 @@ pub(super) struct Turn {
     pub(super) latencies: Vec<u32>,
 }
 
+/// All of an answer that says what it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+    pub(super) trailers: HeaderMap,
+}
+
 /// A connection to a peer.
 #[derive(Clone)]
-enum Sender {
+pub(super) enum Sender {
     Http1(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
@@ -79,20 +89,14 @@ struct Shared {
 
 /// Asks once and returns the body.
 pub(super) async fn once(peer: SocketAddr, ask: &Ask) -> Result<Bytes> {
-    let mut sender = Sender::open(peer, ask.protocol).await?;
-    let mut response = sender.send(ask.request(peer)?).await?;
-    let mut body = Vec::new();
-    while let Some(frame) = response.body_mut().frame().await {
-        if let Some(data) = frame?.data_ref() {
-            body.extend_from_slice(data);
-        }
-    }
-    Ok(body.into())
+    let mut sender = Sender::open(peer, ask).await?;
+    let response = sender.send(ask.request(peer)?).await?;
+    Ok(response.into_body().collect().await?.to_bytes())
 }
 
 /// Opens a connection for one response, and returns it as soon as its head is there.
 pub(super) async fn open(peer: SocketAddr, ask: &Ask) -> Result<Response<Incoming>> {
-    let mut sender = Sender::open(peer, ask.protocol).await?;
+    let mut sender = Sender::open(peer, ask).await?;
     sender.send(ask.request(peer)?).await
 }
 
@@ -107,7 +111,7 @@ pub(super) async fn closed(
     let shared = Arc::new(Shared::default());
     let mut askers = JoinSet::new();
     for _ in 0..crowd.connections {
-        let sender = Sender::open(peer, ask.protocol).await?;
+        let sender = Sender::open(peer, ask).await?;
         for _ in 0..crowd.streams_per_connection {
             let (mut sender, request) = (sender.clone(), ask.request(peer)?);
             let shared = shared.clone();
@@ -139,7 +143,7 @@ pub(super) async fn timed(
     let due = Arc::new(Mutex::new(due));
     let mut askers = JoinSet::new();
     for _ in 0..crowd.connections {
-        let mut sender = Sender::open(peer, ask.protocol).await?;
+        let mut sender = Sender::open(peer, ask).await?;
         let (due, shared, request) = (due.clone(), shared.clone(), ask.request(peer)?);
         askers.spawn(async move {
             let mut latencies = Vec::new();
@@ -247,17 +251,18 @@ impl Shared {
 // === impl Sender ===
 
 impl Sender {
-    async fn open(peer: SocketAddr, protocol: Protocol) -> Result<Self> {
+    /// A connection for requests of this kind.
+    pub(super) async fn open(peer: SocketAddr, ask: &Ask) -> Result<Self> {
         let stream = TcpStream::connect(peer).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
-        Ok(match protocol {
+        Ok(match ask.protocol {
             Protocol::Http1 => {
                 let (sender, connection) = http1::handshake(io).await?;
                 tokio::spawn(connection);
                 Sender::Http1(Arc::new(Mutex::new(sender)))
             }
-            Protocol::Grpc => {
+            Protocol::Http2 => {
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
                 tokio::spawn(connection);
                 Sender::Http2(sender)
@@ -265,8 +270,20 @@ impl Sender {
         })
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
-        let mut response = match self {
+    /// Asks, whatever the answer is.
+    pub(super) async fn ask(&mut self, peer: SocketAddr, ask: &Ask) -> Result<Answer> {
+        let response = self.take(ask.request(peer)?).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?;
+        Ok(Answer {
+            status,
+            trailers: body.trailers().cloned().unwrap_or_default(),
+            body: body.to_bytes(),
+        })
+    }
+
+    async fn take(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        Ok(match self {
             Sender::Http1(sender) => {
                 let mut sender = sender.lock().await;
                 sender.ready().await?;
@@ -276,7 +293,11 @@ impl Sender {
                 sender.ready().await?;
                 sender.send_request(request).await?
             }
-        };
+        })
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        let mut response = self.take(request).await?;
         if response.status() != StatusCode::OK {
             let status = response.status();
             let body = response.body_mut().collect().await?.to_bytes();
@@ -295,6 +316,7 @@ impl Ask {
             protocol: Protocol::Http1,
             method: Method::POST,
             path: ORDER.path.to_owned(),
+            content_type: "application/json",
             accept: "application/json",
             body: Bytes::from_static(ORDER.json.as_bytes()),
         }
@@ -307,6 +329,7 @@ impl Ask {
             protocol: Protocol::Http1,
             method: Method::GET,
             path: format!("/v1/orders:stream?count={count}{hold}"),
+            content_type: "",
             accept,
             body: Bytes::new(),
         }
@@ -315,34 +338,59 @@ impl Ask {
     /// An order, to be returned, by a gRPC client.
     pub(super) fn grpc() -> Result<Self> {
         Ok(Self {
-            protocol: Protocol::Grpc,
-            method: Method::POST,
-            path: CREATE_ORDER.to_owned(),
-            accept: "",
-            body: order_frame()?.into(),
+            protocol: Protocol::Http2,
+            ..Self::rpc(CREATE_ORDER, "application/grpc", order_frame()?)
         })
+    }
+
+    /// A call of a method, in one of the protocols that name it in the path.
+    pub(super) fn rpc(path: &str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self {
+            protocol: Protocol::Http1,
+            method: Method::POST,
+            path: path.to_owned(),
+            content_type,
+            accept: "",
+            body: body.into(),
+        }
+    }
+
+    /// The same over HTTP/2.
+    pub(super) fn over_http2(self) -> Self {
+        Self {
+            protocol: Protocol::Http2,
+            ..self
+        }
+    }
+
+    /// The same with other content.
+    pub(super) fn with_body(self, body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            ..self
+        }
+    }
+
+    pub(super) fn is_grpc(&self) -> bool {
+        self.content_type == "application/grpc"
     }
 
     fn request(&self, peer: SocketAddr) -> Result<Request<Full<Bytes>>> {
         let builder = Request::builder().method(self.method.clone());
-        let builder = match self.protocol {
-            Protocol::Http1 => builder
-                .uri(&self.path)
-                .header(HOST, peer.to_string())
-                .header(ACCEPT, self.accept),
-            Protocol::Grpc => builder
-                .uri(format!("http://{peer}{}", self.path))
-                .header(TE, "trailers"),
+        let mut builder = match self.protocol {
+            Protocol::Http1 => builder.uri(&self.path).header(HOST, peer.to_string()),
+            Protocol::Http2 => builder.uri(format!("http://{peer}{}", self.path)),
         };
-        let content_type = match (self.protocol, self.body.is_empty()) {
-            (Protocol::Grpc, _) => Some("application/grpc"),
-            (Protocol::Http1, false) => Some("application/json"),
-            (Protocol::Http1, true) => None,
-        };
-        let builder = match content_type {
-            Some(content_type) => builder.header(CONTENT_TYPE, content_type),
-            None => builder,
-        };
+        let te = if self.is_grpc() { "trailers" } else { "" };
+        for (name, value) in [
+            (ACCEPT, self.accept),
+            (CONTENT_TYPE, self.content_type),
+            (TE, te),
+        ] {
+            if !value.is_empty() {
+                builder = builder.header(name, value);
+            }
+        }
         Ok(builder.body(Full::new(self.body.clone()))?)
     }
 }

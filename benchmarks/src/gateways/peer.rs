@@ -114,7 +114,7 @@ impl Fleet {
 
 impl Running {
     /// Until an order comes back whole.
-    async fn wait(&mut self) -> Result<()> {
+    pub(super) async fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             self.process.check()?;
@@ -161,15 +161,7 @@ impl Peer {
             }
         };
         Ok(match self {
-            Peer::Protomesh => {
-                let mut command = Command::new(&programs.gateway);
-                command.args(["--upstream", &format!("http://{upstream}")]);
-                command.env("PROTOMESH_LISTEN", listen.to_string());
-                command.env("PROTOMESH_LOG", "warn");
-                command.env("PROTOMESH_MAX_CONNECTIONS", "20000");
-                command.env("TOKIO_WORKER_THREADS", "1");
-                Ok(command)
-            }
+            Peer::Protomesh => Ok(gateway_command(&programs.gateway, listen, upstream)),
             Peer::Bare => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["--bare", &listen.to_string(), &upstream.to_string()]);
@@ -183,6 +175,17 @@ impl Peer {
             Peer::Vanguard => go("vanguard"),
         })
     }
+}
+
+/// The gateway with what `--upstream` alone gives, on one processor.
+pub(super) fn gateway_command(program: &Path, listen: SocketAddr, upstream: SocketAddr) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--upstream", &format!("http://{upstream}")]);
+    command.env("PROTOMESH_LISTEN", listen.to_string());
+    command.env("PROTOMESH_LOG", "warn");
+    command.env("PROTOMESH_MAX_CONNECTIONS", "20000");
+    command.env("TOKIO_WORKER_THREADS", "1");
+    command
 }
 
 fn envoy_command(

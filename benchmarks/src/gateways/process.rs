@@ -129,6 +129,13 @@ impl Process {
         Ok(pages * rustix::param::page_size() as u64)
     }
 
+    /// Files and connections that it has open.
+    pub(super) fn open_files(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.child.id());
+        let files = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+        Ok(files.count())
+    }
+
     /// Fails once the process has ended by itself.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {

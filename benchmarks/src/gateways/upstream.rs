@@ -33,7 +33,7 @@ const SERVICE: &str = "bench.v1.BenchService";
 pub(super) const CREATE_ORDER: &str = "/bench.v1.BenchService/CreateOrder";
 
 /// Path of the method that streams orders.
-const STREAM_ORDERS: &str = "/bench.v1.BenchService/StreamOrders";
+pub(super) const STREAM_ORDERS: &str = "/bench.v1.BenchService/StreamOrders";
 
 /// One byte of flags and four of length begin each message of gRPC.
 const FRAME_HEADER_BYTES: usize = 5;

@@ -1,5 +1,6 @@
 //! `mesh bench`: measures, in optimized builds.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -13,6 +14,8 @@ use crate::{cargo, engines};
 /// What ships.
 const RELEASE: &str = "release";
 
+const SOAK_SECONDS: NonZeroU64 = NonZeroU64::new(600).unwrap();
+
 /// The same code.
 const SYMBOLS: &str = "bench";
 
@@ -22,6 +25,8 @@ pub(super) enum Verb {
     Transcoder(Args),
     /// Measures the gateway beside Envoy, a bare proxy, grpc-gateway and vanguard-go
     Gateway(GatewayArgs),
+    /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or pile up
+    Soak(SoakArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +51,16 @@ pub(super) struct GatewayArgs {
     only: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct SoakArgs {
+    /// For how long
+    #[arg(long, value_name = "N", default_value_t = SOAK_SECONDS)]
+    seconds: NonZeroU64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
     let home = Home::of_checkout()?;
@@ -65,6 +80,13 @@ pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
             command.arg("--go").arg(home.engines().join("bench-peers"));
             command.args(args.common.flags());
             command.args(args.only.iter().flat_map(|case| ["--only", case]));
+            command.status()
+        }
+        Verb::Soak(args) => {
+            let mut command = measure(&home, SYMBOLS, "gateways");
+            command.arg("--gateway").arg(gateway(&home)?);
+            command.args(["--soak", &args.seconds.to_string(), "--check"]);
+            command.args(args.json.then_some("--json"));
             command.status()
         }
     };

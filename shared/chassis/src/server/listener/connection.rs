@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,8 +83,6 @@ impl Connections {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_header_list_size(settings.max_header_bytes)
             .max_concurrent_streams(settings.max_streams)
-            // WebSocket over HTTP/2 (RFC 8441).
-            .enable_connect_protocol()
             .max_pending_accept_reset_streams(settings.max_pending_resets)
             .max_local_error_reset_streams(settings.max_error_resets)
             .initial_stream_window_size(settings.stream_window_bytes)
@@ -137,7 +135,7 @@ impl Connections {
                     tls: Some(Arc::new(session)),
                 };
                 let activity = stream.get_ref().0.activity();
-                self.requests(http, *stream, activity, tcp, peer).await?;
+                self.requests(http, stream, activity, tcp, peer).await?;
             }
         }
         Ok(())
@@ -147,7 +145,7 @@ impl Connections {
         if let Some(tls) = &self.tls
             && (!tls.allows_plain() || socket.begins_tls().await?)
         {
-            let handshake = tls.acceptor().accept(socket);
+            let handshake = Box::pin(tls.acceptor().accept(socket));
             let stream = timeout(tls.handshake_timeout(), handshake).await??;
             return Ok(Opened::Secure(Box::new(stream)));
         }
@@ -188,14 +186,15 @@ impl Connections {
             }
         });
         let stream = TokioIo::new(stream);
+        // In boxes of their own: this future would have room for the largest, more than once.
         match http {
             Http::One => {
                 let connection = self.http1.serve_connection(stream, service);
-                self.drive(http, connection.with_upgrades(), &activity)
-                    .await
+                let connection = Box::pin(connection.with_upgrades());
+                self.drive(http, connection, &activity).await
             }
             Http::Two => {
-                let connection = self.http2.serve_connection(stream, service);
+                let connection = Box::pin(self.http2.serve_connection(stream, service));
                 self.drive(http, connection, &activity).await
             }
         }
@@ -204,10 +203,9 @@ impl Connections {
     async fn drive(
         &self,
         http: Http,
-        connection: impl Serving,
+        mut connection: Pin<Box<impl Serving>>,
         activity: &Activity,
     ) -> hyper::Result<()> {
-        let mut connection = pin!(connection);
         let mut limits = Limits::new(&self.settings, http == Http::One);
         let (mut draining, mut finishing) = (false, false);
         let mut gather = Gather::default();

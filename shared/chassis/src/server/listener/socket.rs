@@ -112,18 +112,23 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.start == this.end {
-            let before = buffer.filled().len();
-            let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
-            if buffer.filled().len() > before {
-                this.activity.hear();
-            }
-            return polled;
+        let again = buffer.remaining().min(this.end - this.start);
+        buffer.put_slice(&this.first[this.start..this.start + again]);
+        this.start += again;
+        if again > 0 && buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
         }
-        let length = buffer.remaining().min(this.end - this.start);
-        buffer.put_slice(&this.first[this.start..this.start + length]);
-        this.start += length;
-        Poll::Ready(Ok(()))
+        // What has arrived with them comes along: a reader that was given little would make room for more, and keep it.
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            this.activity.hear();
+        }
+        match polled {
+            // The next read says so too.
+            Poll::Pending | Poll::Ready(Err(_)) if again > 0 => Poll::Ready(Ok(())),
+            polled => polled,
+        }
     }
 }
 

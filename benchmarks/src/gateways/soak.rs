@@ -1,0 +1,317 @@
+//! All protocols at once, for long: whether answers stay right, and whether anything piles up or panics.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use futures::StreamExt;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::figure::{Figure, Soak};
+use super::load::{self, Answer, Ask, Sender};
+use super::peer::{Peer, Running, gateway_command};
+use super::process::{Process, Processors, free_address};
+use super::upstream::{CREATE_ORDER, STREAM_ORDERS, Upstream, order_frame};
+use crate::corpus::ORDER;
+use crate::measure::rounded;
+
+pub(super) const CASE: &str = "soak";
+
+/// Orders of a stream.
+const ORDERS: u8 = 100;
+
+/// Requests that a visitor sends on one connection.
+const ASKED: usize = 20;
+
+/// Between two visits of the same kind: connections of the last minute have to leave ports for new ones.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A visit that takes longer has hung.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks at the process.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the gateway has for clean-up behind the last visitor.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// What one kind of visitor does, over and over.
+struct Visit {
+    name: &'static str,
+    habit: Habit,
+    count: AtomicU64,
+}
+
+enum Habit {
+    /// Asks a few times on one connection, and looks at each answer.
+    Ask(Ask, Expected),
+    /// Goes away after the first bytes of a long answer.
+    Leave(Ask),
+    /// Sends what is no request of any protocol, and is shown the door.
+    Babble(&'static [u8]),
+    /// Reads a stream over a WebSocket.
+    WebSocket(Ask),
+}
+
+/// The first answer has to be like this, and all others have to be like the first.
+struct Expected {
+    status: StatusCode,
+    /// What the body holds, and how often.
+    part: Bytes,
+    times: usize,
+}
+
+/// Lets all visit the gateway for so long.
+pub(super) async fn measure(
+    program: &std::path::Path,
+    upstream: &Upstream,
+    processors: &Processors,
+    time: Duration,
+) -> Result<Figure> {
+    let files = tempfile::tempdir()?;
+    let log = files.path().join("gateway.log");
+    let address = free_address()?;
+    let mut command = gateway_command(program, address, upstream.address);
+    command.stderr(File::create(&log).context("cannot create the gateway's log")?);
+    let process = processors.on_measured(|| Process::start(&mut command))?;
+    processors.stay_on_load();
+    let mut gateway = Running { process, address };
+    gateway.wait().await?;
+    let files_before = gateway.process.open_files()?;
+
+    let visits = visits()?.map(Arc::new);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut visitors = JoinSet::new();
+    for visit in &visits {
+        visitors.spawn(keep_visiting(visit.clone(), address, is_over.clone()));
+    }
+    let begun = Instant::now();
+    let (mut first, mut last) = (0, 0);
+    while begun.elapsed() < time {
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            Some(ended) = visitors.join_next() => ended??,
+        }
+        gateway.process.check()?;
+        let resident = gateway.process.resident_bytes()?;
+        if begun.elapsed() < time / 5 {
+            first = resident.max(first);
+        } else if begun.elapsed() > time * 4 / 5 {
+            last = resident.max(last);
+        }
+    }
+    is_over.store(true, Relaxed);
+    while let Some(ended) = visitors.join_next().await {
+        ended??;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    sleep(SETTLE).await;
+    let log = fs::read_to_string(&log)?;
+    let count = |visit: &Arc<Visit>| (visit.name, visit.count.load(Relaxed));
+    Ok(Figure::Soak(Soak {
+        case: CASE,
+        peer: Peer::Protomesh,
+        seconds: rounded(seconds, 0),
+        requests: BTreeMap::from_iter(visits.iter().map(count)),
+        panics: log.matches("panicked at").count(),
+        rss_mb: rounded(last as f64 / 1e6, 1),
+        growth_mb: rounded((last as f64 - first as f64) / 1e6, 2),
+        files_left: gateway.process.open_files()?.saturating_sub(files_before),
+    }))
+}
+
+fn visits() -> Result<[Visit; 15]> {
+    let json = || Bytes::from_static(ORDER.json.trim_end().as_bytes());
+    let wire = order_frame()?;
+    let message = Bytes::copy_from_slice(wire.get(5..).context("an empty order")?);
+    let count = [0, 0, 0, 0, 2, 0x08, ORDERS];
+    let envelope = {
+        let text = format!("{{\"count\":{ORDERS}}}");
+        [&[0, 0, 0, 0, text.len() as u8], text.as_bytes()].concat()
+    };
+    let one = |ask, part| Habit::Ask(ask, Expected::ok(part, 1));
+    let many = |ask, part| Habit::Ask(ask, Expected::ok(part, usize::from(ORDERS)));
+    let refused = |ask, status, part: &'static str| {
+        let (part, times) = (Bytes::from_static(part.as_bytes()), 1);
+        Habit::Ask(
+            ask,
+            Expected {
+                status,
+                part,
+                times,
+            },
+        )
+    };
+    let stream = |accept| Ask::orders(ORDERS.into(), false, accept);
+    let endless = |accept| Ask::orders(1_000_000, true, accept);
+    let rpc = |path, content_type, body: &[u8]| Ask::rpc(path, content_type, body.to_vec());
+    let mut lost = Ask::order();
+    lost.path = "/v1/lost".to_owned();
+    Ok([
+        ("rest", one(Ask::order(), json())),
+        ("rest_http2", one(Ask::order().over_http2(), json())),
+        ("json_array", many(stream("application/json"), json())),
+        ("ndjson", many(stream("application/x-ndjson"), json())),
+        (
+            "sse_http2",
+            many(stream("text/event-stream").over_http2(), json()),
+        ),
+        ("grpc", one(Ask::grpc()?, message.clone())),
+        (
+            "grpc_stream",
+            many(
+                rpc(STREAM_ORDERS, "application/grpc", &count).over_http2(),
+                message.clone(),
+            ),
+        ),
+        (
+            "grpc_web",
+            one(
+                rpc(CREATE_ORDER, "application/grpc-web+proto", &wire),
+                message.clone(),
+            ),
+        ),
+        (
+            "connect",
+            one(
+                rpc(CREATE_ORDER, "application/json", ORDER.json.as_bytes()),
+                json(),
+            ),
+        ),
+        (
+            "connect_stream",
+            many(
+                rpc(STREAM_ORDERS, "application/connect+json", &envelope),
+                json(),
+            ),
+        ),
+        ("websocket", Habit::WebSocket(stream(""))),
+        ("left", Habit::Leave(endless("application/x-ndjson"))),
+        (
+            "refused",
+            refused(
+                Ask::order().with_body("{\"lines\":[{\"quantity\":\"x\"}]}"),
+                StatusCode::BAD_REQUEST,
+                "\"field\":\"lines[0].quantity\"",
+            ),
+        ),
+        ("lost", refused(lost, StatusCode::NOT_FOUND, "no route")),
+        (
+            "babble",
+            Habit::Babble(b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
+        ),
+    ]
+    .map(|(name, habit)| Visit {
+        name,
+        habit,
+        count: AtomicU64::new(0),
+    }))
+}
+
+async fn keep_visiting(
+    visit: Arc<Visit>,
+    gateway: SocketAddr,
+    is_over: Arc<AtomicBool>,
+) -> Result<()> {
+    let mut first = None;
+    while !is_over.load(Relaxed) {
+        let visited = timeout(PATIENCE, visit.once(gateway, &mut first)).await;
+        visited
+            .context("it hangs")
+            .and_then(|visited| visited)
+            .with_context(|| format!("`{}` went wrong", visit.name))?;
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+// === impl Visit ===
+
+impl Visit {
+    /// Visits once; `first` is the first answer that was seen.
+    async fn once(&self, gateway: SocketAddr, first: &mut Option<Answer>) -> Result<()> {
+        match &self.habit {
+            Habit::Ask(ask, expected) => {
+                let mut sender = Sender::open(gateway, ask).await?;
+                for _ in 0..ASKED {
+                    let answer = sender.ask(gateway, ask).await?;
+                    match first {
+                        None => expected.check(ask, &answer)?,
+                        Some(first) => ensure!(*first == answer, "another answer: {answer:?}"),
+                    }
+                    first.get_or_insert(answer);
+                    self.count.fetch_add(1, Relaxed);
+                }
+                return Ok(());
+            }
+            Habit::Leave(ask) => {
+                let mut response = load::open(gateway, ask).await?;
+                response.body_mut().frame().await.context("no answer")??;
+            }
+            Habit::Babble(bytes) => {
+                let mut stream = TcpStream::connect(gateway).await?;
+                stream.write_all(bytes).await?;
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).await?;
+                ensure!(answer.starts_with(b"HTTP/1.1 400 "), "it was understood");
+            }
+            Habit::WebSocket(ask) => {
+                let stream = TcpStream::connect(gateway).await?;
+                let address = format!("ws://{gateway}{}", ask.path);
+                let (mut socket, _) = tokio_tungstenite::client_async(address, stream).await?;
+                let mut seen = 0;
+                while let Some(message) = socket.next().await {
+                    match message? {
+                        message if message.is_close() => break,
+                        message if message.to_text()? == ORDER.json.trim_end() => seen += 1,
+                        message => bail!("another message: {message}"),
+                    }
+                }
+                ensure!(seen == usize::from(ORDERS), "{seen} messages");
+            }
+        }
+        self.count.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}
+
+// === impl Expected ===
+
+impl Expected {
+    fn ok(part: Bytes, times: usize) -> Self {
+        let status = StatusCode::OK;
+        Self {
+            status,
+            part,
+            times,
+        }
+    }
+
+    fn check(&self, ask: &Ask, answer: &Answer) -> Result<()> {
+        ensure!(answer.status == self.status, "answered {answer:?}");
+        let windows = answer.body.windows(self.part.len());
+        let times = windows.filter(|window| **window == self.part).count();
+        ensure!(
+            times == self.times,
+            "{times} times what was asked for: {answer:?}"
+        );
+        if ask.is_grpc() {
+            let status = answer.trailers.get("grpc-status");
+            ensure!(
+                status.is_some_and(|status| status == "0"),
+                "ended {status:?}"
+            );
+        }
+        Ok(())
+    }
+}
