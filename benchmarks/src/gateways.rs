@@ -1,5 +1,6 @@
 //! The gateway beside others that front gRPC servers: one upstream, one load, one run, one processor each.
 
+mod ask;
 mod bare;
 mod contest;
 mod envoy;

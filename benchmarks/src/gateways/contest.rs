@@ -5,8 +5,9 @@ use bytes::Bytes;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::Value;
 
+use super::ask::Ask;
 use super::figure::{Contested, Figure, Unit};
-use super::load::{self, Ask, Crowd, Turn};
+use super::load::{self, Crowd, Turn};
 use super::peer::{Fleet, Peer, Running};
 use super::{Plan, upstream};
 use crate::corpus::{DESCRIPTORS, ORDER};

@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http_body_util::BodyExt;
 
+use super::ask::Ask;
 use super::figure::{Figure, Idle};
-use super::load::{self, Ask};
+use super::load;
 use super::peer::Fleet;
 use crate::measure::rounded;
 

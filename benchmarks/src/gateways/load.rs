@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, TE};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -17,33 +16,14 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use super::ask::{Ask, Protocol};
 use super::process::Process;
-use super::upstream::{CREATE_ORDER, order_frame};
-use crate::corpus::ORDER;
 
 /// Before a turn counts: connections are opened and caches warm.
 const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Scheduled requests that wait for a connection; beyond, the peer is hopelessly behind.
 const BACKLOG_MAX: usize = 100_000;
-
-/// One kind of request.
-#[derive(Clone)]
-pub(super) struct Ask {
-    protocol: Protocol,
-    method: Method,
-    pub(super) path: String,
-    /// Empty without a body.
-    content_type: &'static str,
-    accept: &'static str,
-    body: Bytes,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Http1,
-    Http2,
-}
 
 /// How many ask at once.
 #[derive(Debug, Clone, Copy)]
@@ -304,94 +284,6 @@ impl Sender {
             bail!("answered {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(response)
-    }
-}
-
-// === impl Ask ===
-
-impl Ask {
-    /// An order, to be returned.
-    pub(super) fn order() -> Self {
-        Self {
-            protocol: Protocol::Http1,
-            method: Method::POST,
-            path: ORDER.path.to_owned(),
-            content_type: "application/json",
-            accept: "application/json",
-            body: Bytes::from_static(ORDER.json.as_bytes()),
-        }
-    }
-
-    /// A stream of orders, which may stay open behind them.
-    pub(super) fn orders(count: usize, hold: bool, accept: &'static str) -> Self {
-        let hold = if hold { "&hold=true" } else { "" };
-        Self {
-            protocol: Protocol::Http1,
-            method: Method::GET,
-            path: format!("/v1/orders:stream?count={count}{hold}"),
-            content_type: "",
-            accept,
-            body: Bytes::new(),
-        }
-    }
-
-    /// An order, to be returned, by a gRPC client.
-    pub(super) fn grpc() -> Result<Self> {
-        Ok(Self {
-            protocol: Protocol::Http2,
-            ..Self::rpc(CREATE_ORDER, "application/grpc", order_frame()?)
-        })
-    }
-
-    /// A call of a method, in one of the protocols that name it in the path.
-    pub(super) fn rpc(path: &str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self {
-            protocol: Protocol::Http1,
-            method: Method::POST,
-            path: path.to_owned(),
-            content_type,
-            accept: "",
-            body: body.into(),
-        }
-    }
-
-    /// The same over HTTP/2.
-    pub(super) fn over_http2(self) -> Self {
-        Self {
-            protocol: Protocol::Http2,
-            ..self
-        }
-    }
-
-    /// The same with other content.
-    pub(super) fn with_body(self, body: impl Into<Bytes>) -> Self {
-        Self {
-            body: body.into(),
-            ..self
-        }
-    }
-
-    pub(super) fn is_grpc(&self) -> bool {
-        self.content_type == "application/grpc"
-    }
-
-    fn request(&self, peer: SocketAddr) -> Result<Request<Full<Bytes>>> {
-        let builder = Request::builder().method(self.method.clone());
-        let mut builder = match self.protocol {
-            Protocol::Http1 => builder.uri(&self.path).header(HOST, peer.to_string()),
-            Protocol::Http2 => builder.uri(format!("http://{peer}{}", self.path)),
-        };
-        let te = if self.is_grpc() { "trailers" } else { "" };
-        for (name, value) in [
-            (ACCEPT, self.accept),
-            (CONTENT_TYPE, self.content_type),
-            (TE, te),
-        ] {
-            if !value.is_empty() {
-                builder = builder.header(name, value);
-            }
-        }
-        Ok(builder.body(Full::new(self.body.clone()))?)
     }
 }
 

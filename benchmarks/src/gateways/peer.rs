@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use super::ask::Ask;
 use super::envoy;
-use super::load::{self, Ask};
+use super::load;
 use super::process::{Process, Processors, free_address};
 use super::upstream::Upstream;
 use crate::corpus::DESCRIPTORS;

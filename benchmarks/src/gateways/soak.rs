@@ -17,8 +17,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::ask::Ask;
 use super::figure::{Figure, Soak};
-use super::load::{self, Answer, Ask, Sender};
+use super::load::{self, Answer, Sender};
 use super::peer::{Peer, Running, gateway_command};
 use super::process::{Process, Processors, free_address};
 use super::upstream::{CREATE_ORDER, STREAM_ORDERS, Upstream, order_frame};

@@ -8,8 +8,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep};
 
+use super::ask::Ask;
 use super::figure::{Figure, Stalled};
-use super::load::{self, Ask};
+use super::load;
 use super::peer::{Fleet, Peer};
 use super::upstream::Upstream;
 use crate::corpus::ORDER;

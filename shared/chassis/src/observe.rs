@@ -5,6 +5,7 @@
 
 mod access;
 mod body;
+mod conventions;
 
 #[cfg(test)]
 mod tests;
@@ -21,19 +22,15 @@ use hyper::body::Incoming;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
-use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::metrics::{Call, Metrics, Protocol, Route, code_name};
-use crate::telemetry;
 
 pub use access::{AccessLogSettings, LoggedRequests};
 
 use access::{AccessLog, Line};
 use body::{Counted, Watched};
-
-/// The label of what is not in the contract (OpenTelemetry semantic conventions, `http.request.method` and `rpc.method`).
-const OTHER: &str = "_OTHER";
+use conventions::{OTHER, is_server_error, known_method, server_span};
 
 /// nginx's status for a caller that went away before there was one.
 const CLIENT_GONE: u16 = 499;
@@ -135,45 +132,6 @@ where
     };
     unanswered.0 = None;
     Ok(Watched::wrap(response, record))
-}
-
-fn server_span<B>(request: &Request<B>, protocol: Protocol) -> Span {
-    let method = request.method().as_str();
-    // Names and attributes are those of the OpenTelemetry semantic conventions for HTTP and RPC. A path in the name would make as
-    // many names as there are paths.
-    let span = tracing::info_span!(
-        target: "trace",
-        "request",
-        otel.name = method,
-        otel.kind = "server",
-        otel.status_code = Empty,
-        error.r#type = Empty,
-        http.request.method = method,
-        http.route = Empty,
-        http.response.status_code = Empty,
-        url.path = request.uri().path(),
-        rpc.system.name = Empty,
-        rpc.method = Empty,
-        rpc.response.status_code = Empty,
-        protocol = protocol.as_str(),
-    );
-    if !span.is_disabled() {
-        telemetry::extract(&span, request.headers());
-    }
-    span
-}
-
-/// Whether a server is at fault (OpenTelemetry semantic conventions for RPC, "Server span status").
-fn is_server_error(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss
-    )
 }
 
 // === impl Observed ===
@@ -419,24 +377,4 @@ impl Drop for Upgraded {
     fn drop(&mut self) {
         self.0.close(StatusCode::SWITCHING_PROTOCOLS, End::Complete);
     }
-}
-
-/// The method, or what stands for all that nobody knows.
-fn known_method(method: &Method) -> Method {
-    let is_known = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::CONNECT,
-    ]
-    .contains(method);
-    if is_known {
-        return method.clone();
-    }
-    Method::from_bytes(OTHER.as_bytes()).unwrap_or(Method::GET)
 }

@@ -4,12 +4,9 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
@@ -31,6 +28,7 @@ use crate::policy::validation::Rules;
 use crate::policy::{deadline, stalled, torn, validation};
 
 mod admission;
+mod handler;
 mod listener;
 mod operator;
 mod peer;
@@ -41,16 +39,11 @@ pub(crate) mod trace;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use handler::Handler;
 pub use listener::ListenerSettings;
 pub use operator::{OPERATOR_PREFIX, Operator};
 pub use peer::Peer;
 pub use tls::{Certificate, ClientAuth, Session, TlsMode, TlsSettings};
-
-/// Every service of a process has this one type: requests as hyper reads them, responses boxed once. Clones are the same one.
-#[derive(Clone)]
-pub(crate) struct Handler(Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>);
-
-type Answering = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 /// What a request passes, and what that takes.
 struct Layers {
@@ -312,35 +305,6 @@ impl Server {
     }
 }
 
-// === impl Handler ===
-
-impl Handler {
-    fn new<S>(service: S) -> Self
-    where
-        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-        S: Clone + Send + Sync + 'static,
-        S::Future: Send + 'static,
-    {
-        Self(Arc::new(move |request| {
-            service.clone().oneshot(request).boxed()
-        }))
-    }
-}
-
-impl Service<Request<Incoming>> for Handler {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Answering {
-        (self.0)(request)
-    }
-}
-
 // === impl Layers ===
 
 impl Layers {
@@ -365,7 +329,7 @@ impl Layers {
         // The fallback of `from_service` speaks its own protocols, so the layers of gRPC are not around it.
         let service = service_fn(move |request: Request<Incoming>| async move {
             match this.other(&request) {
-                Some(handler) => (handler.0)(request).await,
+                Some(handler) => handler.clone().oneshot(request).await,
                 None => service.oneshot(observe::count_body(request)).await,
             }
         });
