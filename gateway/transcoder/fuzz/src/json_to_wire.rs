@@ -15,6 +15,7 @@ use crate::{
 
 /// What prost-reflect takes although ProtoJSON forbids it.
 const LENIENT: &[&str] = &[
+    DOTTED_NAME,
     DUPLICATE_FIELD,
     DUPLICATE_KEY,
     NOT_INTEGER,

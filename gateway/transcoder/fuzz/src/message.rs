@@ -1,5 +1,6 @@
 //! Messages as plain values, read from the wire as the guides of protobuf.dev describe it.
 
+mod any;
 pub(crate) mod json;
 pub(crate) mod read;
 pub(crate) mod time;
@@ -331,7 +332,7 @@ fn scalar(kind: &Kind, raw: Raw<'_>) -> Result<Datum, Refusal> {
 
 /// Replaces the value of an Any by the message in it, where its type is known.
 fn open_any(world: &World, record: &mut Record, level: usize) -> Result<(), Refusal> {
-    let Some(kind) = world.by_url(record.text(ANY_URL)) else {
+    let Ok(kind) = world.by_url(record.text(ANY_URL)) else {
         return Ok(());
     };
     let inner = match record.get(ANY_VALUE) {

@@ -149,7 +149,10 @@ fn settled(world: &World, kind: &Type, record: &Record) -> Record {
             continue;
         };
         let inner = match kind.name.as_str() {
-            "google.protobuf.Any" => world.by_url(record.text(1)).map(|kind| kind.name.clone()),
+            "google.protobuf.Any" => world
+                .by_url(record.text(1))
+                .ok()
+                .map(|kind| kind.name.clone()),
             _ if field.shape == crate::world::Shape::Map => field.entry(world).1.message(),
             _ => field.message(),
         };

@@ -15,7 +15,7 @@ use prost_reflect::{
 };
 use transcoder::{Match, Options, Schema};
 
-use crate::message::{Datum, Record, Refusal};
+use crate::message::{Datum, Record, Refusal, read::DOTTED_NAME};
 
 pub(crate) use choice::{Choice, Root, Style};
 
@@ -180,9 +180,13 @@ impl Common {
     }
 
     /// The type that an Any's URL names.
-    pub(crate) fn by_url(&self, url: &str) -> Option<&Type> {
-        let slash = url.rfind('/')?;
-        self.types.get(&url[slash + 1..])
+    pub(crate) fn by_url(&self, url: &str) -> Result<&Type, Refusal> {
+        let (_, name) = url.rsplit_once('/').ok_or("no URL of a type")?;
+        match self.types.get(name) {
+            Some(kind) => Ok(kind),
+            None if name.starts_with('.') => Err(DOTTED_NAME),
+            None => Err("no such type"),
+        }
     }
 }
 

@@ -8,10 +8,15 @@ use base64::{
 };
 use prost_reflect::Kind;
 
-use super::{ANY_URL, ANY_VALUE, Datum, Record, Refusal, json::Json, time};
+use super::{
+    Datum, Record, Refusal,
+    any::{self, has_own_json},
+    json::Json,
+    time,
+};
 use crate::world::{Field, Shape, Type, World, is_stray};
 
-type Read<T> = Result<T, Refusal>;
+pub(super) type Read<T> = Result<T, Refusal>;
 
 // What other implementations are known to let pass; `LENIENT` lists them.
 pub(crate) const DUPLICATE_FIELD: Refusal = "a field comes twice";
@@ -25,6 +30,7 @@ pub(crate) const NOT_DURATION: Refusal = "not a duration";
 pub(crate) const NOT_MASK: Refusal = "not a field mask";
 pub(crate) const OUT_OF_RANGE: Refusal = "out of range";
 pub(crate) const ANY_MEMBERS: Refusal = "an Any has other members";
+pub(crate) const DOTTED_NAME: Refusal = "a dot begins the name of a type";
 pub(crate) const NOT_BASE64: Refusal = "not base64";
 pub(crate) const NOT_OBJECT: Refusal = "not an object";
 pub(crate) const UNKNOWN_VALUE: Refusal = "no such enum value";
@@ -36,7 +42,7 @@ pub(crate) fn message(world: &World, kind: &Type, json: &Json<'_>) -> Read<Recor
         .strip_prefix("google.protobuf.")
         .unwrap_or_default();
     match well_known {
-        "Any" => any(world, json),
+        "Any" => any::read(world, json),
         "Timestamp" => pair(time::parse_timestamp(text(json)?).ok_or(NOT_TIMESTAMP)?),
         "Duration" => pair(time::parse_duration(text(json)?).ok_or(NOT_DURATION)?),
         "FieldMask" => mask(text(json)?),
@@ -58,14 +64,14 @@ fn text<'j>(json: &'j Json<'_>) -> Read<&'j str> {
     }
 }
 
-fn object<'j, 'a>(json: &'j Json<'a>) -> Read<&'j [(String, Json<'a>)]> {
+pub(super) fn object<'j, 'a>(json: &'j Json<'a>) -> Read<&'j [(String, Json<'a>)]> {
     match json {
         Json::Object(members) => Ok(members),
         _ => Err(NOT_OBJECT),
     }
 }
 
-fn members<'j, 'a: 'j>(
+pub(super) fn members<'j, 'a: 'j>(
     world: &World,
     kind: &Type,
     members: impl Iterator<Item = &'j (String, Json<'a>)>,
@@ -341,7 +347,7 @@ fn mask(text: &str) -> Read<Record> {
     })
 }
 
-fn one(number: u32, value: Datum) -> Record {
+pub(super) fn one(number: u32, value: Datum) -> Record {
     Record(BTreeMap::from([(number, value)]))
 }
 
@@ -379,45 +385,4 @@ fn free_form(name: &str, json: &Json<'_>) -> Read<Record> {
         (_, Json::Object(_)) => Ok(one(5, Datum::Message(free_form("Struct", json)?))),
         (_, Json::Array(_)) => Ok(one(6, Datum::Message(free_form("ListValue", json)?))),
     }
-}
-
-/// The type may stand anywhere among the members. Types whose JSON is not made of their fields stand under `value`.
-fn any(world: &World, json: &Json<'_>) -> Read<Record> {
-    let all = object(json)?;
-    if all.is_empty() {
-        return Ok(Record::default());
-    }
-    let (types, mut others): (Vec<_>, Vec<_>) = all.iter().partition(|(key, _)| key == "@type");
-    let [(_, Json::Text(url))] = types.as_slice() else {
-        return Err(ANY_MEMBERS);
-    };
-    let kind = world.by_url(url).ok_or("no such type")?;
-    if has_own_json(&kind.name) && world.style.ignores_unknown {
-        others.retain(|(key, _)| key == "value");
-    }
-    let inner = match (has_own_json(&kind.name), others.as_slice()) {
-        (false, _) => members(world, kind, others.into_iter())?,
-        (true, [(key, json)]) if key == "value" => message(world, kind, json)?,
-        (true, []) if kind.name == "google.protobuf.Empty" => Record::default(),
-        (true, _) => return Err(ANY_MEMBERS),
-    };
-    let mut record = one(ANY_URL, Datum::Text(url.clone()));
-    record.0.insert(ANY_VALUE, Datum::Message(inner));
-    Ok(record)
-}
-
-/// Whether the type stands under `value` in an Any.
-pub(crate) fn has_own_json(name: &str) -> bool {
-    let Some(name) = name.strip_prefix("google.protobuf.") else {
-        return false;
-    };
-    let plain = [
-        "Any",
-        "Duration",
-        "Empty",
-        "FieldMask",
-        "Struct",
-        "Timestamp",
-    ];
-    plain.contains(&name) || (name.ends_with("Value") && name != "EnumValue")
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use transcoder::EmitDefaults;
 
 use super::{
-    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, packed, read::has_own_json, time,
+    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, any::has_own_json, members_of, packed, time,
 };
 use crate::world::{Field, Shape, Type, World};
 
@@ -69,7 +69,7 @@ pub(crate) fn is_whole(world: &World, kind: &Type, wire: &[u8]) -> bool {
     if kind.name != "google.protobuf.Any" {
         return true;
     }
-    let inner = any.0.and_then(|url| world.by_url(url));
+    let inner = any.0.and_then(|url| world.by_url(url).ok());
     inner.is_none_or(|kind| is_whole(world, kind, any.1.unwrap_or_default()))
 }
 
@@ -225,7 +225,7 @@ fn any(world: &World, record: &Record) -> Write {
         return Ok(Value::Object(Map::new()));
     }
     let url = record.text(ANY_URL);
-    let kind = world.by_url(url).ok_or("no such type")?;
+    let kind = world.by_url(url)?;
     let Some(Datum::Message(inner)) = record.get(ANY_VALUE) else {
         return Err("no message");
     };
