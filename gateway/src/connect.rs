@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::error::Fault;
-use chassis::observe;
+use chassis::{observe, stalled};
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
+use tonic::Status;
 use tonic::body::Body;
 use transcoder::{Idempotency, MethodPlan};
 
@@ -52,7 +53,7 @@ pub(crate) async fn unary(
         let (head, body) = request.into_parts();
         check_version(&head.headers)?;
         let deadline = gateway.edge().deadline(&head.headers)?;
-        let message = call::within(deadline, read(body, gateway.max_request_bytes())).await?;
+        let message = call::within(deadline, read(gateway, body)).await?;
         let request = Request::from_parts(head, ());
         call_unary(gateway, catalog, codec, deadline, request, message).await
     };
@@ -208,11 +209,13 @@ fn rename(headers: &mut HeaderMap, from: &HeaderName, to: &'static str) {
     }
 }
 
-async fn read(body: Body, max_bytes: usize) -> Result<Bytes, Failure> {
+async fn read(gateway: &Gateway, body: Body) -> Result<Bytes, Failure> {
+    let max_bytes = gateway.max_request_bytes();
+    let body = stalled::bound(body, gateway.body_stall_timeout());
     match Limited::new(body, max_bytes).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::message_too_large(max_bytes)),
-        Err(_) => Err(Failure::client_gone()),
+        Err(error) => Err(Failure::unread(error.downcast::<Status>().ok().as_deref())),
     }
 }
 

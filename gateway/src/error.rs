@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use chassis::error::{Fault, Violation};
+use chassis::observe;
 use chassis::stalled::REQUEST_STALLED;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -180,6 +181,7 @@ impl Failure {
 
     /// The response to what is no call in any protocol: its HTTP status, and a word about it.
     pub(crate) fn plain(self) -> Response<Body> {
+        observe::current().code(self.status.code());
         let text = self.status.message().to_owned().into_bytes();
         let mut response = self.respond(text);
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -123,7 +123,11 @@ impl Trust {
 /// Scheme and host under which the caller knows us, once [`Trust::identify`] has seen to what the request says about them; `None`
 /// where the host is no host.
 pub(crate) fn origin(head: &Parts) -> Option<String> {
-    let said = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    // Proxies in a row may list theirs behind the first.
+    let said = |name| {
+        let value = head.headers.get(name)?.to_str().ok()?;
+        value.split(',').next().map(str::trim)
+    };
     let host = said(HOSTNAME).map(str::to_owned);
     let host = host.or_else(|| host_of(&head.uri, &head.headers))?;
     let authority = host.parse::<Authority>().ok()?;

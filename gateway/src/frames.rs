@@ -63,7 +63,7 @@ struct Lengths {
 // === impl BoundedFrames ===
 
 impl BoundedFrames {
-    /// A message over the bound is also told to whoever holds `refused`.
+    /// Why the gateway breaks it off, if it does, is also told to whoever holds `refused`.
     pub(crate) fn new(inner: Body, max_message_bytes: usize, refused: Refused) -> Self {
         Self {
             inner,

@@ -103,7 +103,9 @@ async fn next(
             None => None,
         };
         let (client, entry) = known.unzip();
-        clients.push(match client.filter(|client| client.settings == settings) {
+        // Certificates are renewed in place, under the same names.
+        let stays = |client: &Client| client.settings == settings && !settings.tls.reads_files();
+        clients.push(match client.filter(stays) {
             Some(client) => client,
             None => connect(settings, process.metrics())?,
         });

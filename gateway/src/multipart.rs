@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use chassis::error::Fault;
+use chassis::error::{self, Fault};
 use futures::Stream;
 use http_body::{Body as _, Frame};
 use http_body_util::StreamBody;
@@ -17,7 +17,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::arriving::{broken, torn};
+use crate::arriving::torn;
 use crate::error::Failure;
 use crate::frames::Refused;
 
@@ -66,7 +66,7 @@ pub(crate) async fn form(
     while let Some(mut field) = parts.next().await? {
         let name = name(&field)?;
         let is_file = field.file_name().is_some();
-        let value = read(&mut field, &mut left, max_bytes).await?;
+        let value = read(&mut field, &name, &mut left, max_bytes).await?;
         put(&mut form, &name, &text(&name, is_file, value)?);
     }
     Ok(form.into_bytes())
@@ -89,7 +89,7 @@ pub(crate) async fn file(body: Body, boundary: String, max_bytes: usize) -> Resu
             });
         }
         let name = name(&field)?;
-        let value = read(&mut field, &mut left, max_bytes).await?;
+        let value = read(&mut field, &name, &mut left, max_bytes).await?;
         put(&mut query, &name, &text(&name, false, value)?);
     }
     Err(malformed("no part is a file: none has a filename"))
@@ -120,15 +120,22 @@ fn data(parts: Parts, file: Field<'static>, refused: Refused) -> Body {
     Body::new(StreamBody::new(chunks))
 }
 
+/// Reads a value; it counts against what is left with its name, which is kept too.
 async fn read(
     field: &mut Field<'static>,
+    name: &str,
     left: &mut usize,
     max_bytes: usize,
 ) -> Result<Vec<u8>, Failure> {
+    let mut take = |length: usize| {
+        let rest = left.checked_sub(length);
+        *left = rest.ok_or_else(|| Failure::body_too_large(max_bytes))?;
+        Ok::<_, Failure>(())
+    };
+    take(name.len())?;
     let mut value = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(failure)? {
-        let rest = left.checked_sub(chunk.len());
-        *left = rest.ok_or_else(|| Failure::body_too_large(max_bytes))?;
+        take(chunk.len())?;
         value.extend_from_slice(&chunk);
     }
     Ok(value)
@@ -161,8 +168,8 @@ fn failure(error: multer::Error) -> Failure {
             malformed(&source.to_string())
         }
         multer::Error::StreamReadFailed(source) => match source.downcast::<Status>() {
-            Ok(status) => broken(*status).into(),
-            Err(_) => torn().into(),
+            Ok(status) if error::reason(&status).is_some() => Failure::unread(Some(&status)),
+            _ => torn().into(),
         },
         other => malformed(&other.to_string()),
     }

@@ -18,7 +18,7 @@ use transcoder::{MethodKind, MethodPlan};
 
 use crate::catalog::Catalog;
 use crate::error::Failure;
-use crate::frames::{BoundedFrames, Cut, Refused, ResponseFrames};
+use crate::frames::{BoundedFrames, Cut, OwnError, Refused, ResponseFrames};
 use crate::gateway::Gateway;
 use crate::messages::{self, EachMessage, Type, Work};
 use crate::protocol::{CONNECT_VERSION, Codec};
@@ -69,7 +69,17 @@ pub(crate) async fn forward(
     let path = request.uri().path();
     if path.starts_with("/grpc.reflection.") {
         let Ok(response) = catalog.reflection.clone().oneshot(request).await;
-        return Ok(response.map(Body::new));
+        let (response, refused) = (response.map(Body::new), Refused::default());
+        let cut = cut_when_due(gateway, deadline);
+        let own_error = own_error(gateway);
+        return Ok(ResponseFrames::wrap(
+            response,
+            usize::MAX,
+            refused,
+            None,
+            Some(cut),
+            own_error,
+        ));
     }
     let Some(owner) = catalog.owner(path) else {
         return Err(unknown(catalog, path));
@@ -106,19 +116,28 @@ pub(crate) async fn forward(
             .await
             .map(|response| (response, None))
     };
-    let (response, lifeline) = sent.map_err(|status| refused.get().cloned().unwrap_or(status))?;
+    let (mut response, lifeline) =
+        sent.map_err(|status| refused.get().cloned().unwrap_or(status))?;
     // One message is worth waiting for; a stream may have no end of its own.
-    let cut = responses_stream.then(|| -> Cut {
-        let draining = gateway.draining().clone();
-        Box::pin(async move { cut(&draining, deadline).await })
-    });
+    let cut = responses_stream.then(|| cut_when_due(gateway, deadline));
+    // A length is not gRPC's, and not that of what the caller gets: messages may be written anew, an error may end them.
+    response.headers_mut().remove(CONTENT_LENGTH);
     let max_bytes = gateway.max_message_bytes();
     let (response, max_bytes) = looks.on_response(response, max_bytes)?;
-    let shown = gateway.clone();
-    let own_error = Box::new(move |status| shown.own_error(status));
+    let own_error = own_error(gateway);
     Ok(ResponseFrames::wrap(
         response, max_bytes, refused, lifeline, cut, own_error,
     ))
+}
+
+fn own_error(gateway: &Gateway) -> OwnError {
+    let gateway = gateway.clone();
+    Box::new(move |status| gateway.own_error(status))
+}
+
+fn cut_when_due(gateway: &Gateway, deadline: Option<Instant>) -> Cut {
+    let draining = gateway.draining().clone();
+    Box::pin(async move { cut(&draining, deadline).await })
 }
 
 /// What of a call is looked into; most calls pass untouched.

@@ -227,6 +227,7 @@ impl Exchange<'_> {
     pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
         let content_type = content_type(&self.head.headers)?.unwrap_or_default();
         let boundary = multipart::boundary(content_type)?;
+        let body = stalled::bound(body, self.gateway.body_stall_timeout());
         let mut frame = call::begin_frame();
         let query = self.head.uri.query();
         let max_bytes = self.gateway.config().max_body_bytes;
@@ -269,7 +270,6 @@ impl Exchange<'_> {
         if body.size_hint().lower() > max_bytes as u64 {
             return Err(Failure::body_too_large(max_bytes));
         }
-        let body = stalled::bound(body, self.gateway.body_stall_timeout());
         match Limited::new(body, max_bytes).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large(max_bytes)),

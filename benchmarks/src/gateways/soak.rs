@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -16,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::ask::Ask;
 use super::figure::{Figure, Soak};
@@ -26,7 +29,7 @@ use super::upstream::{CREATE_ORDER, STREAM_ORDERS, Upstream, order_frame};
 use crate::corpus::ORDER;
 use crate::measure::rounded;
 
-pub(super) const CASE: &str = "soak";
+const CASE: &str = "soak";
 
 /// Orders of a stream.
 const ORDERS: u8 = 100;
@@ -70,11 +73,13 @@ struct Expected {
     /// What the body holds, and how often.
     part: Bytes,
     times: usize,
+    /// How the body says that the call went well, where it is the body that says so.
+    end: &'static [u8],
 }
 
 /// Lets all visit the gateway for so long.
 pub(super) async fn measure(
-    program: &std::path::Path,
+    program: &Path,
     upstream: &Upstream,
     processors: &Processors,
     time: Duration,
@@ -97,7 +102,34 @@ pub(super) async fn measure(
         visitors.spawn(keep_visiting(visit.clone(), address, is_over.clone()));
     }
     let begun = Instant::now();
-    let (mut first, mut last) = (0, 0);
+    let watched = watch(&mut gateway, visitors, time, &is_over).await;
+    let log = fs::read_to_string(&log)?;
+    let (first, last) = watched.with_context(|| format!("the gateway's log: {log}"))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    sleep(SETTLE).await;
+    let count = |visit: &Arc<Visit>| (visit.name, visit.count.load(Relaxed));
+    Ok(Figure::Soak(Soak {
+        case: CASE,
+        peer: Peer::Protomesh,
+        seconds: rounded(seconds, 0),
+        requests: BTreeMap::from_iter(visits.iter().map(count)),
+        panics: log.matches("panicked at").count(),
+        rss_mb: rounded(last as f64 / 1e6, 1),
+        growth_mb: rounded((last as f64 - first as f64) / 1e6, 2),
+        files_left: gateway.process.open_files()?.saturating_sub(files_before),
+    }))
+}
+
+/// Until the time is over, and the last visitor has gone; returns the most resident memory of the first and of the last fifth.
+async fn watch(
+    gateway: &mut Running,
+    mut visitors: JoinSet<Result<()>>,
+    time: Duration,
+    is_over: &AtomicBool,
+) -> Result<(u64, u64)> {
+    let begun = Instant::now();
+    let resident = gateway.process.resident_bytes()?;
+    let (mut first, mut last) = (resident, resident);
     while begun.elapsed() < time {
         tokio::select! {
             () = sleep(LOOK) => {}
@@ -115,20 +147,7 @@ pub(super) async fn measure(
     while let Some(ended) = visitors.join_next().await {
         ended??;
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    sleep(SETTLE).await;
-    let log = fs::read_to_string(&log)?;
-    let count = |visit: &Arc<Visit>| (visit.name, visit.count.load(Relaxed));
-    Ok(Figure::Soak(Soak {
-        case: CASE,
-        peer: Peer::Protomesh,
-        seconds: rounded(seconds, 0),
-        requests: BTreeMap::from_iter(visits.iter().map(count)),
-        panics: log.matches("panicked at").count(),
-        rss_mb: rounded(last as f64 / 1e6, 1),
-        growth_mb: rounded((last as f64 - first as f64) / 1e6, 2),
-        files_left: gateway.process.open_files()?.saturating_sub(files_before),
-    }))
+    Ok((first, last))
 }
 
 fn visits() -> Result<[Visit; 15]> {
@@ -143,15 +162,12 @@ fn visits() -> Result<[Visit; 15]> {
     let one = |ask, part| Habit::Ask(ask, Expected::ok(part, 1));
     let many = |ask, part| Habit::Ask(ask, Expected::ok(part, usize::from(ORDERS)));
     let refused = |ask, status, part: &'static str| {
-        let (part, times) = (Bytes::from_static(part.as_bytes()), 1);
-        Habit::Ask(
-            ask,
-            Expected {
-                status,
-                part,
-                times,
-            },
-        )
+        let expected = Expected::ok(Bytes::from_static(part.as_bytes()), 1);
+        Habit::Ask(ask, Expected { status, ..expected })
+    };
+    let ending = |end, habit| match habit {
+        Habit::Ask(ask, expected) => Habit::Ask(ask, Expected { end, ..expected }),
+        other => other,
     };
     let stream = |accept| Ask::orders(ORDERS.into(), false, accept);
     let endless = |accept| Ask::orders(1_000_000, true, accept);
@@ -177,9 +193,12 @@ fn visits() -> Result<[Visit; 15]> {
         ),
         (
             "grpc_web",
-            one(
-                rpc(CREATE_ORDER, "application/grpc-web+proto", &wire),
-                message.clone(),
+            ending(
+                b"grpc-status: 0\r\n",
+                one(
+                    rpc(CREATE_ORDER, "application/grpc-web+proto", &wire),
+                    message.clone(),
+                ),
             ),
         ),
         (
@@ -191,9 +210,12 @@ fn visits() -> Result<[Visit; 15]> {
         ),
         (
             "connect_stream",
-            many(
-                rpc(STREAM_ORDERS, "application/connect+json", &envelope),
-                json(),
+            ending(
+                b"\x02\0\0\0\x02{}",
+                many(
+                    rpc(STREAM_ORDERS, "application/connect+json", &envelope),
+                    json(),
+                ),
             ),
         ),
         ("websocket", Habit::WebSocket(stream(""))),
@@ -270,15 +292,16 @@ impl Visit {
                 let stream = TcpStream::connect(gateway).await?;
                 let address = format!("ws://{gateway}{}", ask.path);
                 let (mut socket, _) = tokio_tungstenite::client_async(address, stream).await?;
-                let mut seen = 0;
+                let (mut seen, mut end) = (0, None);
                 while let Some(message) = socket.next().await {
                     match message? {
-                        message if message.is_close() => break,
+                        Message::Close(frame) => end = frame.map(|frame| frame.code),
                         message if message.to_text()? == ORDER.json.trim_end() => seen += 1,
                         message => bail!("another message: {message}"),
                     }
                 }
                 ensure!(seen == usize::from(ORDERS), "{seen} messages");
+                ensure!(end == Some(CloseCode::Normal), "ended {end:?}");
             }
         }
         self.count.fetch_add(1, Relaxed);
@@ -295,16 +318,24 @@ impl Expected {
             status,
             part,
             times,
+            end: b"",
         }
     }
 
     fn check(&self, ask: &Ask, answer: &Answer) -> Result<()> {
         ensure!(answer.status == self.status, "answered {answer:?}");
-        let windows = answer.body.windows(self.part.len());
-        let times = windows.filter(|window| **window == self.part).count();
+        let count = |part: &[u8]| {
+            let windows = answer.body.windows(part.len());
+            windows.filter(|window| *window == part).count()
+        };
+        let times = count(&self.part);
         ensure!(
             times == self.times,
             "{times} times what was asked for: {answer:?}"
+        );
+        ensure!(
+            self.end.is_empty() || count(self.end) == 1,
+            "ended otherwise: {answer:?}"
         );
         if ask.is_grpc() {
             let status = answer.trailers.get("grpc-status");

@@ -127,6 +127,14 @@ fn the_origin_is_the_one_that_was_asked() {
         origin_of("/openapi.json", &behind).as_deref(),
         Some("https://shop.test")
     );
+    let chain = [
+        ("x-forwarded-host", "shop.test, inner"),
+        ("x-forwarded-proto", "https,http"),
+    ];
+    assert_eq!(
+        origin_of("/openapi.json", &chain).as_deref(),
+        Some("https://shop.test")
+    );
     for host in ["", "a\"b", "user@a.test", "a b"] {
         assert_eq!(of_host(host), None, "{host}");
     }

@@ -148,6 +148,9 @@ const HTTP1: &[Vector] = &[
     vector("HTTP/2 in words", get!("GET /v1/greetings/a HTTP/2.0", "Host: a\r\n"), &[400], &[]),
     vector("a method that tunnels", get!("CONNECT a:80 HTTP/1.1", "Host: a\r\n"), &[501], &[]),
     vector("a method that nothing has", get!("SMUGGLE /v1/greetings/a HTTP/1.1", "Host: a\r\n"), &[405], &[]),
+    // Bodies that stop: none is waited for without end, in no protocol.
+    vector("a call of Connect that stops", b"POST /stranger.v1.StrangerService/Greet HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{", &[408], &[]),
+    vector("a form that stops", post!("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 90", "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nhal"), &[408], &[]),
     // The host: RFC 9112 §3.2.
     vector("no host", get!("GET /v1/greetings/a HTTP/1.1", ""), &[400], &[]),
     vector("no host in HTTP/1.0", get!("GET /v1/greetings/a HTTP/1.0", ""), &[200], &["a"]),

@@ -316,6 +316,11 @@ async fn a_form_that_does_not_fit_is_refused_and_never_stored() {
         .await);
     let endless = format!("--b\r\nx-endless: {}", "x".repeat(1 << 20));
     bad(gateway.post("/v1/files/x", FORM, endless).await);
+    // Names are kept as values are, and bounded with them.
+    let name = format!(r#""{}""#, "n".repeat(32 * 1024));
+    let names = form(&[(&*name, "", ""); 300]);
+    let reply = gateway.post("/v1/files/x", FORM, names).await;
+    reply.assert_error(413, Code::ResourceExhausted, "BODY_TOO_LARGE");
     let seen = events.borrow().clone();
     assert!(
         !seen.iter().any(|event| event == "Store complete"),

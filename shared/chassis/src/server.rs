@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
@@ -330,7 +331,8 @@ impl Layers {
         let service = service_fn(move |request: Request<Incoming>| async move {
             match this.other(&request) {
                 Some(handler) => handler.clone().oneshot(request).await,
-                None => service.oneshot(observe::count_body(request)).await,
+                // In a box of its own, so that the others need not make room for it.
+                None => service.oneshot(observe::count_body(request)).boxed().await,
             }
         });
         // A panic must answer INTERNAL: it would take other calls of an HTTP/1 connection with it.

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use h2::client::SendRequest;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Connection, Target};
 use super::failure::Failure;
@@ -47,7 +47,8 @@ pub(super) struct Slot {
 enum Next {
     Take(Arc<Connection>),
     Connect(Shared<BoxFuture<'static, ()>>),
-    Wait,
+    /// For a stream to end, or until then.
+    Wait(Option<Instant>),
     Fail,
 }
 
@@ -91,7 +92,11 @@ impl Endpoint {
                     }
                 }
                 Next::Connect(connecting) => connecting.await,
-                Next::Wait => released.await,
+                Next::Wait(None) => released.await,
+                Next::Wait(Some(until)) => tokio::select! {
+                    () = released => {}
+                    () = sleep_until(until) => {}
+                },
                 Next::Fail => return Err(Failure::unreachable()),
             }
         }
@@ -107,12 +112,12 @@ impl Endpoint {
             return Next::Connect(connecting.clone());
         }
         if pool.open.len() >= self.settings.max_connections {
-            return Next::Wait;
+            return Next::Wait(None);
         }
         if pool.is_paused() {
             return match pool.open.is_empty() {
                 true => Next::Fail,
-                false => Next::Wait,
+                false => Next::Wait(pool.paused),
             };
         }
         let connecting = self.clone().connect().boxed().shared();

@@ -3,7 +3,10 @@
 use h2::Reason;
 use tonic::{Code, Status};
 
-use crate::error::Fault;
+use crate::error::{self, Fault};
+
+/// The `ErrorInfo` reason of a call that this side broke off.
+const BROKEN_OFF: &str = "REQUEST_BROKEN_OFF";
 
 /// An attempt without response headers.
 #[derive(Debug)]
@@ -56,6 +59,11 @@ impl From<Status> for Failure {
     }
 }
 
+/// Whether this side broke the call off.
+pub(super) fn is_broken_off(status: &Status) -> bool {
+    error::reason(status).as_deref() == Some(BROKEN_OFF)
+}
+
 /// The codes are those of gRPC over HTTP/2, "Errors".
 pub(super) fn status(error: &h2::Error) -> Status {
     if error.is_io() {
@@ -71,7 +79,7 @@ pub(super) fn status(error: &h2::Error) -> Status {
     };
     if !error.is_remote() && !error.is_library() {
         let message = "the request was broken off before it was complete";
-        return Fault::new(Code::Internal, "REQUEST_BROKEN_OFF", message).into();
+        return Fault::new(Code::Internal, BROKEN_OFF, message).into();
     }
     if !error.is_remote() {
         let message = format!("the upstream broke the rules of HTTP/2: {reason}");

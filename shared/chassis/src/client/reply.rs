@@ -16,6 +16,7 @@ use tracing::Span;
 
 use super::cluster::Cluster;
 use super::exchange::{Answer, Source};
+use super::failure;
 use crate::error::{Fault, GRPC_STATUS};
 use crate::server::trace;
 
@@ -100,8 +101,11 @@ impl http_body::Body for Reply {
         }
         match &polled {
             Poll::Ready(Some(Ok(frame))) => this.note(frame.trailers_ref()),
-            Poll::Ready(Some(Err(_))) => {
-                if let Some(source) = this.source.take() {
+            Poll::Ready(Some(Err(status))) => {
+                // What this side broke off says nothing about the endpoint.
+                if let Some(source) = this.source.take()
+                    && !failure::is_broken_off(status)
+                {
                     this.cluster
                         .failed(&source.slot.endpoint, source.sent_at.elapsed());
                 }

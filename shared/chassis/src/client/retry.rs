@@ -42,6 +42,9 @@ const BUDGET_PER_SECOND: u32 = 10;
 
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 
+/// A call that had less time says nothing about an endpoint that did not answer in it.
+const FAIR_WAIT: Duration = Duration::from_secs(1);
+
 /// Header of the attempts before this one (gRFC A6).
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
@@ -235,7 +238,8 @@ impl Watch<'_> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        // To give up before the deadline says nothing about the endpoint; to reach it does.
+        // To give up before the deadline says nothing about the endpoint. To reach it does, unless the caller left too little time:
+        // callers must not be able to break the circuit for others.
         let is_late = self
             .call
             .deadline
@@ -246,7 +250,11 @@ impl Drop for Watch<'_> {
                 let late = Code::DeadlineExceeded;
                 let took = self.began.elapsed();
                 self.call.count(|counts| counts.attempt(late, took));
-                self.failed();
+                if took < FAIR_WAIT {
+                    self.endpoint.standing.given_up(took);
+                } else {
+                    self.failed();
+                }
             }
             (false, false) => self.endpoint.standing.given_up(self.began.elapsed()),
         }

@@ -80,6 +80,14 @@ pub struct TlsSettings {
     pub server_name: Option<String>,
 }
 
+impl TlsSettings {
+    /// Whether what it says is in files, which may change while it does not.
+    pub fn reads_files(&self) -> bool {
+        let files = [&self.ca, &self.certificate, &self.key];
+        files.into_iter().any(Option::is_some)
+    }
+}
+
 /// A version of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionSettings {

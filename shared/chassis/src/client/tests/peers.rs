@@ -169,6 +169,21 @@ async fn streams_beyond_the_limit_of_the_peer_take_another_connection_up_to_the_
 }
 
 #[tokio::test]
+async fn callers_in_a_hurry_do_not_open_the_circuit_for_others() {
+    let peer = Peer::start(100, 0).await;
+    let upstream = upstream(&[&peer], unchecked());
+    let hasty = (0..30).map(|_| {
+        let soon = Instant::now() + Duration::from_millis(20);
+        deadline::scope(soon, call(&upstream, PUT, put()))
+    });
+    for outcome in join_all(hasty).await {
+        assert_eq!(outcome.unwrap_err().code(), Code::DeadlineExceeded);
+    }
+    peer.state.permits.add_permits(31);
+    assert_eq!(call(&upstream, PUT, put()).await.unwrap(), "ok");
+}
+
+#[tokio::test]
 async fn a_call_that_is_dropped_is_cancelled_at_the_peer() {
     let mut peer = Peer::start(9, 0).await;
     let upstream = upstream(&[&peer], unchecked());

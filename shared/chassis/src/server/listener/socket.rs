@@ -125,7 +125,7 @@ impl AsyncRead for Socket {
             this.activity.hear();
         }
         match polled {
-            // The next read says so too.
+            // What is here counts; the next read finds the end.
             Poll::Pending | Poll::Ready(Err(_)) if again > 0 => Poll::Ready(Ok(())),
             polled => polled,
         }
