@@ -201,7 +201,7 @@ impl Default for ClientSettings {
             max_requests: 20_000,
             max_waiting: 1000,
             stream_window_bytes: 512 * 1024,
-            connection_window_bytes: 8 * 1024 * 1024,
+            connection_window_bytes: 64 * 1024 * 1024,
             ping_interval_ms: 20_000,
             ping_timeout_ms: 10_000,
             resolve_interval_ms: 10_000,
