@@ -35,7 +35,7 @@ fn json(schema: &Schema, path: &str, wire: &[u8]) -> String {
 
 #[test]
 fn unusual_encodings_mean_what_protobuf_says() {
-    let cases: [(&[u8], &str); 24] = [
+    let cases: [(&[u8], &str); 25] = [
         (b"", "{}"),
         (b"\x08\x00\x12\x00", "{}"),
         (b"\x08\x01\x08\x02", r#"{"number":2}"#),
@@ -83,6 +83,10 @@ fn unusual_encodings_mean_what_protobuf_says() {
             r#"{"size":7,"sizes":["SMALL",9]}"#,
         ),
         (b"\x52\x00", r#"{"value":null}"#),
+        (
+            b"\x52\x0b\x11\0\0\0\0\0\0\xf8\x7f\x20\x01",
+            r#"{"value":true}"#,
+        ),
         (b"\x72\x00", r#"{"wrapped":0}"#),
         (b"\x62\x00", r#"{"any":{}}"#),
         (

@@ -97,21 +97,22 @@ impl Decoder<'_> {
 
     /// A Value is the member of its oneof that came last; without one it is `null`.
     fn value(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
-        let mut last = None;
+        let (mut last, mut is_finite) = (None, true);
         let mut reader = Reader::new(wire);
         while let Some((number, wire_type)) = reader.tag()? {
             if let Some(index) = super::find(plan, number, wire_type, usize::MAX) {
                 last = Some(index);
-            }
-            if (number, wire_type) == (2, WireType::Fixed64) {
                 let mut ahead = reader;
-                if !f64::from_bits(ahead.fixed64()?).is_finite() {
-                    return Err(WireError::new(
-                        "a google.protobuf.Value can't be NaN or infinite",
-                    ));
-                }
+                // Only the last member counts, whatever a number before it was.
+                is_finite =
+                    wire_type != WireType::Fixed64 || f64::from_bits(ahead.fixed64()?).is_finite();
             }
             reader.skip(number, wire_type)?;
+        }
+        if !is_finite {
+            return Err(WireError::new(
+                "a google.protobuf.Value can't be NaN or infinite",
+            ));
         }
         match last {
             Some(index) => self.only(plan, index, wire, depth, All),
