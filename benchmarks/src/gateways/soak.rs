@@ -95,7 +95,7 @@ pub(super) async fn measure(
     gateway.wait().await?;
     let files_before = gateway.process.open_files()?;
 
-    let visits = visits()?.map(Arc::new);
+    let visits = visits()?;
     let is_over = Arc::new(AtomicBool::new(false));
     let mut visitors = JoinSet::new();
     for visit in &visits {
@@ -150,95 +150,89 @@ async fn watch(
     Ok((first, last))
 }
 
-fn visits() -> Result<[Visit; 15]> {
-    let json = || Bytes::from_static(ORDER.json.trim_end().as_bytes());
-    let wire = order_frame()?;
-    let message = Bytes::copy_from_slice(wire.get(5..).context("an empty order")?);
+fn visits() -> Result<Vec<Arc<Visit>>> {
+    let habits = [rest(), rpc()?, rude()].into_iter().flatten();
+    let visits = habits.map(|(name, habit)| {
+        Arc::new(Visit {
+            name,
+            habit,
+            count: AtomicU64::new(0),
+        })
+    });
+    Ok(visits.collect())
+}
+
+/// Those that speak JSON over HTTP.
+fn rest() -> Vec<(&'static str, Habit)> {
+    let one = |ask| Habit::Ask(ask, Expected::ok(json(), 1));
+    let many = |ask| Habit::Ask(ask, Expected::ok(json(), ORDERS.into()));
+    let stream = |accept| Ask::orders(ORDERS.into(), false, accept);
+    vec![
+        ("rest", one(Ask::order())),
+        ("rest_http2", one(Ask::order().over_http2())),
+        ("json_array", many(stream("application/json"))),
+        ("ndjson", many(stream("application/x-ndjson"))),
+        ("sse_http2", many(stream("text/event-stream").over_http2())),
+        ("websocket", Habit::WebSocket(stream(""))),
+    ]
+}
+
+/// Those that call methods.
+fn rpc() -> Result<Vec<(&'static str, Habit)>> {
+    let frame = order_frame()?;
+    let message = Bytes::copy_from_slice(frame.get(5..).context("an empty order")?);
     let count = [0, 0, 0, 0, 2, 0x08, ORDERS];
-    let envelope = {
-        let text = format!("{{\"count\":{ORDERS}}}");
-        [&[0, 0, 0, 0, text.len() as u8], text.as_bytes()].concat()
-    };
-    let one = |ask, part| Habit::Ask(ask, Expected::ok(part, 1));
-    let many = |ask, part| Habit::Ask(ask, Expected::ok(part, usize::from(ORDERS)));
+    let text = format!("{{\"count\":{ORDERS}}}");
+    let envelope = [&[0, 0, 0, 0, text.len() as u8], text.as_bytes()].concat();
+    let one = |part| Expected::ok(part, 1);
+    let many = |part| Expected::ok(part, ORDERS.into());
+    let ask = |path, content_type, body: &[u8]| Ask::rpc(path, content_type, body.to_vec());
+    let order = ORDER.json.as_bytes();
+    let streamed = ask(STREAM_ORDERS, "application/grpc", &count).over_http2();
+    let of_web = ask(CREATE_ORDER, "application/grpc-web+proto", &frame);
+    let of_connect = ask(STREAM_ORDERS, "application/connect+json", &envelope);
+    Ok(vec![
+        ("grpc", Habit::Ask(Ask::grpc()?, one(message.clone()))),
+        ("grpc_stream", Habit::Ask(streamed, many(message.clone()))),
+        (
+            "grpc_web",
+            Habit::Ask(of_web, one(message).ending(b"grpc-status: 0\r\n")),
+        ),
+        (
+            "connect",
+            Habit::Ask(ask(CREATE_ORDER, "application/json", order), one(json())),
+        ),
+        (
+            "connect_stream",
+            Habit::Ask(of_connect, many(json()).ending(b"\x02\0\0\0\x02{}")),
+        ),
+    ])
+}
+
+/// Those that go away, or send what is none of the API's.
+fn rude() -> Vec<(&'static str, Habit)> {
     let refused = |ask, status, part: &'static str| {
         let expected = Expected::ok(Bytes::from_static(part.as_bytes()), 1);
         Habit::Ask(ask, Expected { status, ..expected })
     };
-    let ending = |end, habit| match habit {
-        Habit::Ask(ask, expected) => Habit::Ask(ask, Expected { end, ..expected }),
-        other => other,
-    };
-    let stream = |accept| Ask::orders(ORDERS.into(), false, accept);
-    let endless = |accept| Ask::orders(1_000_000, true, accept);
-    let rpc = |path, content_type, body: &[u8]| Ask::rpc(path, content_type, body.to_vec());
+    let endless = Ask::orders(1_000_000, true, "application/x-ndjson");
+    let wrong = Ask::order().with_body("{\"lines\":[{\"quantity\":\"x\"}]}");
+    let field = "\"field\":\"lines[0].quantity\"";
     let mut lost = Ask::order();
     lost.path = "/v1/lost".to_owned();
-    Ok([
-        ("rest", one(Ask::order(), json())),
-        ("rest_http2", one(Ask::order().over_http2(), json())),
-        ("json_array", many(stream("application/json"), json())),
-        ("ndjson", many(stream("application/x-ndjson"), json())),
-        (
-            "sse_http2",
-            many(stream("text/event-stream").over_http2(), json()),
-        ),
-        ("grpc", one(Ask::grpc()?, message.clone())),
-        (
-            "grpc_stream",
-            many(
-                rpc(STREAM_ORDERS, "application/grpc", &count).over_http2(),
-                message.clone(),
-            ),
-        ),
-        (
-            "grpc_web",
-            ending(
-                b"grpc-status: 0\r\n",
-                one(
-                    rpc(CREATE_ORDER, "application/grpc-web+proto", &wire),
-                    message.clone(),
-                ),
-            ),
-        ),
-        (
-            "connect",
-            one(
-                rpc(CREATE_ORDER, "application/json", ORDER.json.as_bytes()),
-                json(),
-            ),
-        ),
-        (
-            "connect_stream",
-            ending(
-                b"\x02\0\0\0\x02{}",
-                many(
-                    rpc(STREAM_ORDERS, "application/connect+json", &envelope),
-                    json(),
-                ),
-            ),
-        ),
-        ("websocket", Habit::WebSocket(stream(""))),
-        ("left", Habit::Leave(endless("application/x-ndjson"))),
-        (
-            "refused",
-            refused(
-                Ask::order().with_body("{\"lines\":[{\"quantity\":\"x\"}]}"),
-                StatusCode::BAD_REQUEST,
-                "\"field\":\"lines[0].quantity\"",
-            ),
-        ),
+    vec![
+        ("left", Habit::Leave(endless)),
+        ("refused", refused(wrong, StatusCode::BAD_REQUEST, field)),
         ("lost", refused(lost, StatusCode::NOT_FOUND, "no route")),
         (
             "babble",
             Habit::Babble(b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
         ),
     ]
-    .map(|(name, habit)| Visit {
-        name,
-        habit,
-        count: AtomicU64::new(0),
-    }))
+}
+
+fn json() -> Bytes {
+    Bytes::from_static(ORDER.json.trim_end().as_bytes())
 }
 
 async fn keep_visiting(
@@ -320,6 +314,11 @@ impl Expected {
             times,
             end: b"",
         }
+    }
+
+    /// With this in the body, once.
+    fn ending(self, end: &'static [u8]) -> Self {
+        Self { end, ..self }
     }
 
     fn check(&self, ask: &Ask, answer: &Answer) -> Result<()> {
