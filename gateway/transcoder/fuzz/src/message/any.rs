@@ -21,6 +21,9 @@ pub(super) fn read(world: &World, json: &Json<'_>) -> read::Read<Record> {
         (false, _) => read::members(world, kind, others.into_iter())?,
         (true, [(key, json)]) if key == "value" => read::message(world, kind, json)?,
         (true, []) if kind.name == "google.protobuf.Empty" => Record::default(),
+        (true, [_, ..]) if others.iter().all(|(key, _)| key == "value") => {
+            return Err(read::DUPLICATE_FIELD);
+        }
         (true, _) => return Err(read::ANY_MEMBERS),
     };
     let mut record = read::one(ANY_URL, Datum::Text(url.clone()));
