@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::runtime::Runtime;
 
 use peer::{Fleet, Programs};
 use upstream::Upstream;
@@ -60,10 +61,7 @@ pub fn run(plan: &Plan, mut show: impl FnMut(Figure) -> Result<()>) -> Result<()
         envoy: plan.envoy.clone(),
         go: go.transpose()?,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("tokio runtime")?;
+    let runtime = runtime()?;
     let fleet = runtime.block_on(Fleet::start(&programs, &upstream, &processors))?;
     processors.stay_on_load();
     let wanted = |case: &str| plan.only.as_deref().is_none_or(|only| only == case);
@@ -92,11 +90,16 @@ pub fn run(plan: &Plan, mut show: impl FnMut(Figure) -> Result<()>) -> Result<()
 pub fn soak(gateway: &Path, time: Duration) -> Result<Figure> {
     let processors = process::Processors::divide();
     let upstream = processors.on_load(Upstream::start)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = runtime()?;
+    runtime.block_on(soak::measure(gateway, &upstream, &processors, time))
+}
+
+/// One thread, the caller's.
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("tokio runtime")?;
-    runtime.block_on(soak::measure(gateway, &upstream, &processors, time))
+        .context("tokio runtime")
 }
 
 // === impl Plan ===

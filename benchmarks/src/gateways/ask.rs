@@ -59,10 +59,8 @@ impl Ask {
 
     /// An order, to be returned, by a gRPC client.
     pub(super) fn grpc() -> Result<Self> {
-        Ok(Self {
-            protocol: Protocol::Http2,
-            ..Self::rpc(CREATE_ORDER, "application/grpc", order_frame()?)
-        })
+        let ask = Self::rpc(CREATE_ORDER, "application/grpc", order_frame()?);
+        Ok(ask.over_http2())
     }
 
     /// A call of a method, in one of the protocols that name it in the path.

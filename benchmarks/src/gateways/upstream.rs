@@ -86,10 +86,7 @@ impl Upstream {
     pub(super) fn start() -> Result<Self> {
         let sent = Arc::new(AtomicU64::new(0));
         let bench = Bench::new(sent.clone())?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("tokio runtime")?;
+        let runtime = super::runtime()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         std::thread::Builder::new()
