@@ -13,6 +13,7 @@ use chassis::error::Fault;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
@@ -21,6 +22,7 @@ use tower::Service;
 use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::arriving::{self, Lifeline};
+use crate::error::Failure;
 use crate::frames::Refused;
 use received::Received;
 
@@ -199,6 +201,19 @@ pub(crate) fn safety(method: &MethodPlan) -> Safety {
         (_, Idempotency::NoSideEffects) => Safety::NoSideEffects,
         (_, Idempotency::Idempotent) => Safety::Idempotent,
         (_, Idempotency::Unknown) => Safety::Unknown,
+    }
+}
+
+/// Reads the body of a request that is one message.
+pub(crate) async fn read_whole(
+    body: Body,
+    max_bytes: usize,
+    too_large: fn(usize) -> Failure,
+) -> Result<Bytes, Failure> {
+    match Limited::new(body, max_bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(max_bytes)),
+        Err(error) => Err(Failure::unread(error.downcast::<Status>().ok().as_deref())),
     }
 }
 

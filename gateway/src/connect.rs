@@ -16,9 +16,7 @@ use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use transcoder::{Idempotency, MethodPlan};
 
@@ -212,11 +210,7 @@ fn rename(headers: &mut HeaderMap, from: &HeaderName, to: &'static str) {
 async fn read(gateway: &Gateway, body: Body) -> Result<Bytes, Failure> {
     let max_bytes = gateway.max_request_bytes();
     let body = stalled::bound(body, gateway.body_stall_timeout());
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::message_too_large(max_bytes)),
-        Err(error) => Err(Failure::unread(error.downcast::<Status>().ok().as_deref())),
-    }
+    call::read_whole(body, max_bytes, Failure::message_too_large).await
 }
 
 fn check_version(headers: &HeaderMap) -> Result<(), Failure> {

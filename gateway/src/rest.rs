@@ -8,8 +8,6 @@ use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tonic::Status;
 use tonic::body::Body;
 use transcoder::{Content, Match, MethodKind, RouteError, SystemParameters};
 
@@ -270,14 +268,7 @@ impl Exchange<'_> {
         if body.size_hint().lower() > max_bytes as u64 {
             return Err(Failure::body_too_large(max_bytes));
         }
-        match Limited::new(body, max_bytes).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large(max_bytes)),
-            Err(error) => match error.downcast::<Status>() {
-                Ok(status) => Err(Failure::unread(Some(&status))),
-                Err(_) => Err(Failure::client_gone()),
-            },
-        }
+        call::read_whole(body, max_bytes, Failure::body_too_large).await
     }
 }
 
