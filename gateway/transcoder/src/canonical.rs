@@ -230,6 +230,9 @@ impl<'t> Writer<'t> {
             let at = open(self.out);
             self.key(key_field, key);
             match values.as_slice() {
+                [] if value_field.message().is_some() => {
+                    self.submessage(plan, value_field, values, depth)?;
+                }
                 [] => self.absent_value(value_field),
                 values => drop(self.singular(plan, value_field, values, depth)?),
             }
@@ -249,10 +252,6 @@ impl<'t> Writer<'t> {
     /// Entries hold their value even when it is the default, as all implementations write them.
     fn absent_value(&mut self, field: &FieldPlan) {
         field.tag.put(self.out);
-        if let Kind::Group(_) = field.kind {
-            Tag::new(field.number, WireType::EndGroup).put(self.out);
-            return;
-        }
         match field.kind {
             Kind::Enum(id) => {
                 let number = i64::from(self.types.enums[id].default_number());

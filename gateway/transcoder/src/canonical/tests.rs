@@ -257,17 +257,21 @@ fn members_of_message_sets_are_merged_and_unknown_ones_kept() {
 
 #[test]
 fn nesting_is_bounded() {
-    let nested = |levels: usize| {
-        (1..levels).fold(Vec::new(), |inner: Vec<u8>, _| {
+    let nested = |levels: usize, innermost: &[u8]| {
+        (1..levels).fold(innermost.to_vec(), |inner: Vec<u8>, _| {
             let mut outer = vec![0x22];
             crate::wire::put_varint(&mut outer, inner.len() as u64);
             outer.extend(inner);
             outer
         })
     };
-    assert!(canonical(proto3(), "t.M", &nested(MAX_DEPTH)).is_ok());
-    let error = canonical(proto3(), "t.M", &nested(MAX_DEPTH + 1)).unwrap_err();
-    assert_eq!(error.description, "message is nested too deeply");
+    // An entry without its value, which is written all the same.
+    let entry = [0x42, 0];
+    for (levels, innermost) in [(MAX_DEPTH, &[][..]), (MAX_DEPTH - 1, &entry)] {
+        assert!(canonical(proto3(), "t.M", &nested(levels, innermost)).is_ok());
+        let error = canonical(proto3(), "t.M", &nested(levels + 1, innermost)).unwrap_err();
+        assert_eq!(error.description, "message is nested too deeply");
+    }
 }
 
 #[test]

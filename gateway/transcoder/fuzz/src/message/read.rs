@@ -294,12 +294,15 @@ fn integer(text: &str) -> Read<i128> {
     }
     // Digits behind the last that counts are as many zeros.
     let zeros = digits.len() - digits.trim_end_matches('0').len();
+    // Far beyond any that matters, and not so far that a sum overflows.
+    const HUGE: i64 = i64::MAX / 2;
     let huge = if exponent.starts_with('-') {
-        i64::MIN / 2
+        -HUGE
     } else {
-        i64::MAX / 2
+        HUGE
     };
     let exponent = exponent.trim_start_matches('+').parse().unwrap_or(huge);
+    let exponent = exponent.clamp(-HUGE, HUGE);
     let shift = exponent - fraction.len() as i64 + zeros as i64;
     if shift < 0 {
         return Err(NOT_INTEGER);
