@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -362,6 +363,25 @@ async fn reflection_shows_all_upstreams_with_their_options() {
         raw.windows(path.len()).any(|window| window == path),
         "the http rule is lost"
     );
+}
+
+#[tokio::test]
+async fn reflection_ends_at_its_deadline_and_with_the_process() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::ready(&[upstream.address]).await;
+    let mut client = ServerReflectionClient::new(gateway.grpc().await);
+    let mut hurried = Request::new(tokio_stream::pending());
+    hurried.set_timeout(Duration::from_millis(50));
+    let answers = client.server_reflection_info(hurried).await.unwrap();
+    let status = answers.into_inner().message().await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+
+    let patient = Request::new(tokio_stream::pending());
+    let answers = client.server_reflection_info(patient).await.unwrap();
+    let mut answers = answers.into_inner();
+    let ((), ended) = tokio::join!(gateway.stop(), answers.message());
+    let status = ended.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
 }
 
 async fn ask(

@@ -302,7 +302,8 @@ pub(crate) fn layers(upstreams: &[SocketAddr], keys: &[(&str, &str)], file: &str
     loaded(flags, file)
 }
 
-fn loaded(flags: BTreeMap<String, Vec<String>>, file: &str) -> Layers {
+/// A configuration of flags and a file.
+pub(crate) fn loaded(flags: BTreeMap<String, Vec<String>>, file: &str) -> Layers {
     let written = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     std::fs::write(written.path(), file).unwrap();
     let sources = Sources {

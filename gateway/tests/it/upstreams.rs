@@ -1,7 +1,7 @@
 //! Upstreams of several endpoints: versions by header and weight, mirrored calls, health checks, mutual TLS.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use http::Request;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::faults::raw::{Listens, Raw, Script, Step, answer};
 use crate::support::stranger::{Reflection, Upstream, descriptors};
-use crate::support::{Gateway, eventually};
+use crate::support::{Gateway, eventually, loaded};
 
 const GOOD: Script = |_, id| vec![Step::Write(answer(id))];
 
@@ -22,9 +22,13 @@ async fn reflecting() -> Upstream {
     Upstream::serve(listener, descriptors("fault"), Reflection::V1)
 }
 
+/// The configuration with one upstream, whose API is that of `reflects`.
+fn file(reflects: SocketAddr, more: &str) -> String {
+    format!("[upstream.orders]\nendpoints = ['http://{reflects}']\n{more}")
+}
+
 async fn gateway(reflects: SocketAddr, more: &str) -> Gateway {
-    let text = format!("[upstream.orders]\nendpoints = ['http://{reflects}']\n{more}");
-    let gateway = Gateway::with_file(&text).await;
+    let gateway = Gateway::with_file(&file(reflects, more)).await;
     gateway.wait_until_ready().await;
     gateway
 }
@@ -147,35 +151,86 @@ impl Authority {
     }
 }
 
+/// An upstream that takes clients of an authority only, and the files of a gateway that calls it.
+struct Secured {
+    authority: Authority,
+    upstream: Raw,
+    directory: tempfile::TempDir,
+}
+
+impl Secured {
+    async fn start() -> Self {
+        let authority = Authority::new();
+        let secured = Self {
+            upstream: Raw::start(Listens::Tls(authority.acceptor()), GOOD).await,
+            authority,
+            directory: tempfile::tempdir().unwrap(),
+        };
+        secured.put("ca.pem", &secured.authority.certificate.pem());
+        secured
+    }
+
+    /// Where the gateway reads this file.
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Writes what a client says that it is.
+    fn identify(&self, issuer: &Authority) {
+        let (certificate, key) = issuer.issue("gateway");
+        self.put("client.pem", &certificate.pem());
+        self.put("client.key", &key.serialize_pem());
+    }
+
+    /// The configuration of an upstream whose API another one reflects.
+    fn config(&self) -> String {
+        let (address, ca) = (self.upstream.address, self.path("ca.pem"));
+        format!(
+            "version.main = {{ endpoints = ['https://{address}'], percent = 100 }}
+             tls.ca = '{ca}'
+             tls.server_name = 'orders.internal'\n"
+        )
+    }
+
+    fn identity(&self) -> String {
+        let (certificate, key) = (self.path("client.pem"), self.path("client.key"));
+        format!("tls.certificate = '{certificate}'\ntls.key = '{key}'")
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_is_reached_by_mutual_tls_and_only_with_a_certificate() {
-    let authority = Authority::new();
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name).display().to_string();
-    let put = |name: &str, text: String| std::fs::write(Path::new(&path(name)), text).unwrap();
-    let (certificate, key) = authority.issue("gateway");
-    put("ca.pem", authority.certificate.pem());
-    put("client.pem", certificate.pem());
-    put("client.key", key.serialize_pem());
-    let reflects = reflecting().await;
-    let secure = Raw::start(Listens::Tls(authority.acceptor()), GOOD).await;
-    let version = format!(
-        "version.main = {{ endpoints = ['https://{}'], percent = 100 }}",
-        secure.address
-    );
-    let tls = format!(
-        "tls.ca = '{}'\ntls.server_name = 'orders.internal'",
-        path("ca.pem")
-    );
-    let identity = format!(
-        "tls.certificate = '{}'\ntls.key = '{}'",
-        path("client.pem"),
-        path("client.key")
-    );
-    let known = gateway(reflects.address, &format!("{version}\n{tls}\n{identity}")).await;
+    let (reflects, secured) = (reflecting().await, Secured::start().await);
+    secured.identify(&secured.authority);
+    let config = secured.config();
+    let known = gateway(reflects.address, &format!("{config}{}", secured.identity())).await;
     assert_eq!(write(&known, "a").await, 200);
-    assert_eq!(secure.arrivals(), 1);
-    let nameless = gateway(reflects.address, &format!("{version}\n{tls}")).await;
+    assert_eq!(secured.upstream.arrivals(), 1);
+    let nameless = gateway(reflects.address, &config).await;
     assert_eq!(write(&nameless, "a").await, 503);
-    assert_eq!(secure.arrivals(), 1);
+    assert_eq!(secured.upstream.arrivals(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_reads_renewed_certificates() {
+    let (reflects, secured) = (reflecting().await, Secured::start().await);
+    secured.identify(&Authority::new());
+    let more = format!("{}{}", secured.config(), secured.identity());
+    let gateway = gateway(reflects.address, &more).await;
+    assert_eq!(write(&gateway, "a").await, 503);
+    secured.identify(&secured.authority);
+    // The very configuration that it has.
+    gateway.reload(loaded(BTreeMap::new(), &file(reflects.address, &more)));
+    eventually(
+        "the upstream takes the new certificate",
+        async || match write(&gateway, "a").await {
+            200 => Ok(()),
+            other => Err(other),
+        },
+    )
+    .await;
 }

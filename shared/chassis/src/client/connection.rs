@@ -1,7 +1,6 @@
 //! One HTTP/2 connection to an endpoint, driven and kept alive by tasks of its own.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -20,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::address::Address;
 use super::settings::ClientSettings;
 use super::tls::Tls;
-use crate::gather::Gather;
+use crate::gather;
 
 /// Largest header list of a response, in bytes: error details travel in trailers.
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
@@ -109,6 +108,7 @@ async fn handshake<T>(stream: T, settings: &ClientSettings) -> Result<Connection
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let (stream, gather) = gather::hold(stream);
     let shaken = client::Builder::new()
         .initial_window_size(settings.stream_window_bytes)
         .initial_connection_window_size(settings.connection_window_bytes)
@@ -123,9 +123,7 @@ where
     let closed = Arc::new(AtomicBool::new(false));
     let closing = closed.clone();
     let driver = AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut gather = Gather::default();
-        let driven = poll_fn(|context| gather.poll(Pin::new(&mut connection), context));
-        if let Err(error) = driven.await {
+        if let Err(error) = gather.drive(connection).await {
             tracing::debug!(%error, "connection to upstream ended");
         }
         closing.store(true, Ordering::Release);

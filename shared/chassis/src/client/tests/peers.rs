@@ -6,9 +6,12 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use futures::future::join_all;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
@@ -32,6 +35,11 @@ struct State {
     connections: AtomicUsize,
     calls: AtomicUsize,
     is_well: AtomicBool,
+    /// Whether connections are closed as soon as they are there, and how many were.
+    is_closed: AtomicBool,
+    turned_away: AtomicUsize,
+    /// Whether responses begin before they have their permit.
+    begins_early: AtomicBool,
     permits: Semaphore,
     resets: mpsc::UnboundedSender<Reason>,
 }
@@ -45,6 +53,9 @@ impl Peer {
             connections: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             is_well: AtomicBool::new(true),
+            is_closed: AtomicBool::new(false),
+            turned_away: AtomicUsize::new(0),
+            begins_early: AtomicBool::new(false),
             permits: Semaphore::new(permits),
             resets: sender,
         });
@@ -52,6 +63,10 @@ impl Peer {
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                if shared.is_closed.load(Ordering::SeqCst) {
+                    shared.turned_away.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let state = shared.clone();
                 tokio::spawn(async move {
@@ -78,6 +93,15 @@ impl Peer {
         self.state.calls.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many calls have arrived.
+    async fn has_taken(&self, count: usize) {
+        eventually("calls arrive", || match self.calls() {
+            calls if calls == count => Ok(()),
+            calls => Err(calls),
+        })
+        .await;
+    }
+
     fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
@@ -85,23 +109,36 @@ impl Peer {
 
 impl State {
     async fn answer(self: Arc<Self>, request: Request<RecvStream>, mut to: SendResponse<Bytes>) {
-        let response = || Response::builder().header("content-type", "application/grpc");
+        let head = Response::builder().header("content-type", "application/grpc");
+        let mut head = Some(head.body(()).unwrap());
+        let mut body: Option<SendStream<Bytes>> = None;
         let message = if request.uri().path() == HEALTH {
             match self.is_well.load(Ordering::SeqCst) {
                 true => SERVING,
                 false => NOT_SERVING,
             }
         } else {
+            if self.begins_early.load(Ordering::SeqCst) {
+                body = head
+                    .take()
+                    .and_then(|head| to.send_response(head, false).ok());
+            }
             self.calls.fetch_add(1, Ordering::SeqCst);
             tokio::select! {
                 permit = self.permits.acquire() => permit.unwrap().forget(),
-                reset = std::future::poll_fn(|context| to.poll_reset(context)) => {
+                reset = std::future::poll_fn(|context| match &mut body {
+                    Some(body) => body.poll_reset(context),
+                    None => to.poll_reset(context),
+                }) => {
                     return drop(reset.map(|reason| self.resets.send(reason)));
                 }
             }
             OK
         };
-        let Ok(mut body) = to.send_response(response().body(()).unwrap(), false) else {
+        if let Some(head) = head {
+            body = to.send_response(head, false).ok();
+        }
+        let Some(mut body) = body else {
             return;
         };
         let _ = body.send_data(Bytes::from_static(message), false);
@@ -156,16 +193,69 @@ async fn streams_beyond_the_limit_of_the_peer_take_another_connection_up_to_the_
         tokio::spawn(async move { call(&upstream, PUT, put()).await })
     });
     let calls: Vec<_> = calls.collect();
-    eventually("four calls arrive", || match peer.calls() {
-        4 => Ok(()),
-        other => Err(other),
-    })
-    .await;
+    peer.has_taken(4).await;
     peer.state.permits.add_permits(5);
     for outcome in join_all(calls).await {
         assert_eq!(outcome.unwrap().unwrap(), "ok");
     }
     assert_eq!((peer.calls(), peer.connections()), (5, 2));
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_stream_tries_to_connect_again() {
+    let peer = Peer::start(1, 0).await;
+    let client = ClientSettings {
+        max_connections: 2,
+        ..unchecked()
+    };
+    let upstream = upstream(&[&peer], client);
+    let ask = || {
+        let upstream = upstream.clone();
+        tokio::spawn(async move { call(&upstream, PUT, put()).await })
+    };
+    let first = ask();
+    peer.has_taken(1).await;
+    peer.state.is_closed.store(true, Ordering::SeqCst);
+    let second = ask();
+    eventually("a connection is refused", || {
+        match peer.state.turned_away.load(Ordering::SeqCst) {
+            0 => Err(0),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    peer.state.is_closed.store(false, Ordering::SeqCst);
+    // While the first one still has the only stream of the only connection.
+    peer.has_taken(2).await;
+    peer.state.permits.add_permits(2);
+    for outcome in join_all([first, second]).await {
+        assert_eq!(outcome.unwrap().unwrap(), "ok");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_its_sender_breaks_off_is_not_held_against_the_endpoint() {
+    let (one, other) = (Peer::start(9, 0).await, Peer::start(9, 0).await);
+    let client = ClientSettings {
+        eject_percent_max: 100,
+        ..unchecked()
+    };
+    let upstream = upstream(&[&one, &other], client);
+    for peer in [&one, &other] {
+        peer.state.begins_early.store(true, Ordering::SeqCst);
+    }
+    for _ in 0..40 {
+        let (sender, frames) = mpsc::channel(1);
+        let body = Body::new(StreamBody::new(ReceiverStream::new(frames)));
+        let request = Request::post(PUT).body(body).unwrap();
+        let response = upstream.clone().call(request).await.unwrap();
+        let torn = Err::<Frame<Bytes>, _>(Status::aborted("torn"));
+        sender.send(torn).await.unwrap();
+        let failed = response.into_body().collect().await.unwrap_err();
+        let reason = crate::error::reason(&failed);
+        assert_eq!(reason.as_deref(), Some("REQUEST_BROKEN_OFF"), "{failed:?}");
+    }
+    assert_eq!(upstream.shared.split.main.usable(), [true, true]);
 }
 
 #[tokio::test]
@@ -190,10 +280,7 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_peer() {
     let mut dropped = Box::pin(call(&upstream, PUT, put()));
     tokio::select! {
         outcome = &mut dropped => panic!("{outcome:?}"),
-        () = eventually("the call arrives", || match peer.calls() {
-            1 => Ok(()),
-            other => Err(other),
-        }) => {}
+        () = peer.has_taken(1) => {}
     }
     drop(dropped);
     assert_eq!(peer.resets.recv().await, Some(Reason::CANCEL));

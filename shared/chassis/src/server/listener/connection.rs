@@ -1,7 +1,6 @@
 //! One connection: its handshake, its version of HTTP, its requests, its graceful end.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -25,7 +24,7 @@ use tower::ServiceExt;
 use super::activity::{Activity, Answer, Expired, Limits};
 use super::settings::ListenerSettings;
 use super::socket::{Http, Socket};
-use crate::gather::Gather;
+use crate::gather::{self, Gathered, Held};
 use crate::server::tls::{self, Session, Tls};
 use crate::server::{Handler, Peer};
 
@@ -56,8 +55,8 @@ enum Opened {
 }
 
 /// A connection that can be told to finish what it has begun.
-trait Serving: Future<Output = hyper::Result<()>> {
-    fn finish(self: Pin<&mut Self>);
+trait Serving: Future<Output = hyper::Result<()>> + Unpin {
+    fn finish(&mut self);
 }
 
 // === impl Connections ===
@@ -185,16 +184,19 @@ impl Connections {
                 Ok::<_, Infallible>(response.map(|body| Answer::new(body, running)))
             }
         });
-        let stream = TokioIo::new(stream);
         // In boxes of their own: this future would have room for the largest, more than once.
         match http {
             Http::One => {
-                let connection = self.http1.serve_connection(stream, service);
-                let connection = Box::pin(connection.with_upgrades());
-                self.drive(http, connection, &activity).await
+                let connection = self
+                    .http1
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades();
+                self.drive(http, Box::pin(connection), &activity).await
             }
             Http::Two => {
-                let connection = Box::pin(self.http2.serve_connection(stream, service));
+                let (stream, gather) = gather::hold(stream);
+                let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+                let connection = gather.drive(Box::pin(connection));
                 self.drive(http, connection, &activity).await
             }
         }
@@ -203,21 +205,16 @@ impl Connections {
     async fn drive(
         &self,
         http: Http,
-        mut connection: Pin<Box<impl Serving>>,
+        mut connection: impl Serving,
         activity: &Activity,
     ) -> hyper::Result<()> {
         let mut limits = Limits::new(&self.settings, http == Http::One);
         let (mut draining, mut finishing) = (false, false);
-        let mut gather = Gather::default();
         loop {
-            let driven = poll_fn(|context| match http {
-                Http::One => connection.as_mut().poll(context),
-                Http::Two => gather.poll(connection.as_mut(), context),
-            });
             tokio::select! {
                 // The others are looked at whenever it rests.
                 biased;
-                outcome = driven => return outcome,
+                outcome = &mut connection => return outcome,
                 () = self.draining.cancelled(), if !draining => {
                     draining = true;
                     // HTTP/2 can say which requests are too late. HTTP/1.1 can't, so one that is on its way is answered, with
@@ -233,7 +230,7 @@ impl Connections {
                 }
             }
             if finishing {
-                connection.as_mut().finish();
+                connection.finish();
             }
             limits.idle = QUIET;
             activity.rest();
@@ -257,23 +254,26 @@ fn announce_close<B>(response: &mut Response<B>) {
 
 // === impl Serving ===
 
-impl<S, E> Serving for http1::UpgradeableConnection<TokioIo<S>, E>
+impl<S, E> Serving for Pin<Box<http1::UpgradeableConnection<TokioIo<S>, E>>>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     E: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
 {
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn finish(&mut self) {
+        self.as_mut().graceful_shutdown();
     }
 }
 
-impl<S, E> Serving for http2::Connection<TokioIo<S>, E, TokioExecutor>
+/// HTTP/2 on a stream that its frames are gathered for.
+type Http2<S, E> = Pin<Box<http2::Connection<TokioIo<Held<S>>, E, TokioExecutor>>>;
+
+impl<S, E> Serving for Gathered<S, Http2<S, E>>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     E: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
     E::Future: Send + 'static,
 {
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn finish(&mut self) {
+        self.connection().as_mut().graceful_shutdown();
     }
 }
