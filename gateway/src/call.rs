@@ -10,11 +10,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use chassis::client::{Safety, Upstream};
 use chassis::error::Fault;
+use futures::FutureExt;
+use futures::future::Either;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
@@ -237,16 +239,17 @@ pub(crate) async fn send(
 }
 
 /// Bounds a wait by the deadline of the caller.
-pub(crate) async fn within<T, E: From<Status>>(
+pub(crate) fn within<T, E: From<Status>>(
     deadline: Option<Instant>,
     wait: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let Some(deadline) = deadline else {
-        return wait.await;
-    };
-    match tokio::time::timeout_at(deadline, wait).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Status::from(Fault::deadline_exceeded()).into()),
+) -> impl Future<Output = Result<T, E>> {
+    // No `async fn`, which would have room for the wait twice.
+    match deadline {
+        None => Either::Left(wait),
+        Some(deadline) => Either::Right(timeout_at(deadline, wait).map(|timely| {
+            let late = || Err(Status::from(Fault::deadline_exceeded()).into());
+            timely.unwrap_or_else(|_| late())
+        })),
     }
 }
 

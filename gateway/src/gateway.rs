@@ -7,6 +7,7 @@ use std::time::Duration;
 use chassis::Process;
 use chassis::config::ConfigError;
 use chassis::{metrics, observe};
+use futures::FutureExt;
 use http::header::ORIGIN;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -89,22 +90,33 @@ impl Gateway {
     async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
         let protocol = Protocol::of(&request, &catalog.schema);
         protocol.note(&request, &catalog.schema);
+        // What is large is in boxes of its own, so that the others need not make room for it.
         match protocol {
             Protocol::Grpc(codec) => native::serve(self, catalog, codec, request).await,
             Protocol::GrpcWeb(codec) => {
-                grpc_web::serve(self, catalog, Encoding::Binary, codec, request).await
+                let binary = Encoding::Binary;
+                grpc_web::serve(self, catalog, binary, codec, request)
+                    .boxed()
+                    .await
             }
             Protocol::GrpcWebText(codec) => {
-                grpc_web::serve(self, catalog, Encoding::Text, codec, request).await
+                let text = Encoding::Text;
+                grpc_web::serve(self, catalog, text, codec, request)
+                    .boxed()
+                    .await
             }
-            Protocol::ConnectUnary(codec) => connect::unary(self, catalog, codec, request).await,
-            Protocol::ConnectGet => connect::get(self, catalog, request).await,
-            Protocol::ConnectStream(codec) => connect::stream(self, catalog, codec, request).await,
+            Protocol::ConnectUnary(codec) => {
+                connect::unary(self, catalog, codec, request).boxed().await
+            }
+            Protocol::ConnectGet => connect::get(self, catalog, request).boxed().await,
+            Protocol::ConnectStream(codec) => {
+                connect::stream(self, catalog, codec, request).boxed().await
+            }
             Protocol::ConnectMismatch => connect::mismatch(catalog, &request),
-            Protocol::WebSocket => websocket::serve(self, catalog, request).await,
+            Protocol::WebSocket => websocket::serve(self, catalog, request).boxed().await,
             // What the gateway shows of itself has paths of its own.
             Protocol::Rest => match pages::find(self, &request) {
-                Some(page) => page.answer(self, catalog, request).await,
+                Some(page) => page.answer(self, catalog, request).boxed().await,
                 None => rest::serve(self, catalog, request).await,
             },
         }

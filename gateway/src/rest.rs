@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::{observe, stalled};
+use futures::FutureExt;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -93,16 +94,17 @@ async fn answer(
         view: View::new(matched.route(), &parameters)?,
         parameters,
     };
+    // Streams are in boxes of their own, so that the others need not make room for them.
     // A rule without a body leaves path and query to say all, which is one message.
     match (method.kind(), matched.route().takes_body()) {
         (MethodKind::Unary, _) | (MethodKind::ClientStreaming, false) => {
             unary(exchange, call, body).await
         }
         (MethodKind::ServerStreaming, _) | (MethodKind::BidiStreaming, false) => {
-            stream::answer(exchange, call, body).await
+            stream::answer(exchange, call, body).boxed().await
         }
-        (MethodKind::ClientStreaming, true) => collect(exchange, call, body).await,
-        (MethodKind::BidiStreaming, true) => stream::converse(exchange, call, body).await,
+        (MethodKind::ClientStreaming, true) => collect(exchange, call, body).boxed().await,
+        (MethodKind::BidiStreaming, true) => stream::converse(exchange, call, body).boxed().await,
     }
 }
 

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, Response};
 use schema::Method;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -233,15 +233,14 @@ impl Service<Request<Body>> for Upstream {
             .instrument(span);
         match given_up {
             None => call.boxed(),
-            Some(given_up) => async move {
-                // Also here, because the peer may be the one that hangs.
-                match tokio::time::timeout_at(given_up, call).await {
+            // Also here, because the peer may be the one that hangs.
+            Some(given_up) => timeout_at(given_up, call)
+                .map(move |timely| match timely {
                     // The peer watches the same deadline, and some call its end CANCELLED.
                     Ok(outcome) if Instant::now() < given_up => outcome,
                     _ => Err(Fault::deadline_exceeded().into()),
-                }
-            }
-            .boxed(),
+                })
+                .boxed(),
         }
     }
 }

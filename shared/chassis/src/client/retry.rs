@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::{Either, select};
 use http::HeaderValue;
 use http::request::Parts;
@@ -86,7 +87,11 @@ impl Call<'_> {
         let mut previous = 0;
         loop {
             let outcome = match self.hedge_after.filter(|_| self.safety.is_hedgeable()) {
-                Some(after) => self.hedged(payload.take(), previous, after).await,
+                Some(after) => {
+                    // In a box, so that calls without a second one need not make room for it.
+                    let payload = payload.take();
+                    self.hedged(payload, previous, after).boxed().await
+                }
                 None => self.attempt(&mut payload.take(), previous).await,
             };
             previous += 1;
