@@ -21,7 +21,6 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tonic::Code;
 use tonic::body::Body;
-use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span};
 
 use crate::metrics::{Call, Metrics, Protocol, Route, code_name};
@@ -92,8 +91,12 @@ struct Record {
     response_bytes: AtomicU64,
 }
 
-/// A request that has no answer yet; dropped as one that was given up.
-struct Unanswered(Option<Arc<Record>>);
+/// The record of a request that waits for its answer; one that is dropped was given up.
+#[must_use = "the request counts as given up when this is dropped"]
+pub(crate) struct Opened {
+    record: Arc<Record>,
+    is_answered: bool,
+}
 
 /// The record of the request that is being served here, to be kept where a task or a body goes on with it.
 pub fn current() -> Observed {
@@ -108,30 +111,17 @@ pub fn count_body(request: Request<Incoming>) -> Request<Body> {
     }
 }
 
-/// Serves a request under a record and, where somebody wants it, in a span that continues the caller's trace.
-pub(crate) async fn enforce<S, B>(
-    observer: &Arc<Observer>,
-    inner: S,
-    request: Request<B>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
-{
-    let record = Arc::new(Record::open(observer.clone(), &request));
-    let observed = Observed(Some(record.clone()));
-    if record.protocol == Protocol::Grpc && record.observer.known.contains(request.uri().path()) {
-        observed.call(request.uri().path(), Protocol::Grpc);
+/// Opens the record of a request, whose answer goes into [`Opened::around`].
+pub(crate) fn open<B>(observer: &Arc<Observer>, request: &Request<B>) -> Opened {
+    let record = Arc::new(Record::open(observer.clone(), request));
+    let path = request.uri().path();
+    if record.protocol == Protocol::Grpc && observer.known.contains(path) {
+        Observed(Some(record.clone())).call(path, Protocol::Grpc);
     }
-    let mut unanswered = Unanswered(Some(record.clone()));
-    let answer = CURRENT.scope(observed, inner.oneshot(request));
-    // A span that nobody wants is not worth being entered at each poll.
-    let response = if record.span.is_disabled() {
-        answer.await?
-    } else {
-        answer.instrument(record.span.clone()).await?
-    };
-    unanswered.0 = None;
-    Ok(Watched::wrap(response, record))
+    Opened {
+        record,
+        is_answered: false,
+    }
 }
 
 // === impl Observed ===
@@ -360,13 +350,32 @@ impl Record {
     }
 }
 
-// === impl Unanswered ===
+// === impl Opened ===
 
-impl Drop for Unanswered {
+impl Opened {
+    /// Answers the request under its record and, where somebody wants it, in a span that continues the caller's trace.
+    pub(crate) async fn around<F>(mut self, answer: F) -> Result<Response<Body>, Infallible>
+    where
+        F: Future<Output = Result<Response<Body>, Infallible>>,
+    {
+        let record = self.record.clone();
+        let answer = CURRENT.scope(Observed(Some(record.clone())), answer);
+        // A span that nobody wants is not worth being entered at each poll.
+        let response = if record.span.is_disabled() {
+            answer.await?
+        } else {
+            answer.instrument(record.span.clone()).await?
+        };
+        self.is_answered = true;
+        Ok(Watched::wrap(response, record))
+    }
+}
+
+impl Drop for Opened {
     fn drop(&mut self) {
-        if let Some(record) = self.0.take() {
+        if !self.is_answered {
             let status = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST);
-            record.close(status, End::ClientGone);
+            self.record.close(status, End::ClientGone);
         }
     }
 }

@@ -309,41 +309,49 @@ impl Server {
 // === impl Layers ===
 
 impl Layers {
-    // The innermost first: a request meets them from the bottom up. They borrow what they need, so that a request clones none.
+    // A request meets what is here from the top down. What is not accepted costs nothing at all: the limit of connections is in
+    // the listener.
     async fn serve(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let this = &*self;
+        // What may be read in two ways is refused before anything reads it, probes included.
+        if let Some(refusal) = self.bounds.refuse(&request) {
+            return Ok(refusal);
+        }
+        operator::mark(&mut request, self.probes.has_admin);
+        // Probes come every second from every side: outside of the record, which they would fill.
+        if let Some(answer) = self.probes.answer(&request) {
+            return Ok(answer);
+        }
+        // The record is around all that can refuse a call: a refusal is counted, logged and traced as well.
+        let opened = observe::open(&self.observer, &request);
+        opened.around(trace::guard(self.answer(request))).await
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        match self.other(&request) {
+            // The fallback of `from_service` speaks its own protocols, so the layers of gRPC are not around it.
+            Some(handler) => handler.clone().call(request).await,
+            // In a box of its own, so that the others need not make room for it.
+            None => self.call(observe::count_body(request)).boxed().await,
+        }
+    }
+
+    // The innermost first: a call meets them from the bottom up. They borrow what they need, so that a call clones none.
+    async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
         // Validation is last: its cost is for calls that will reach the handler, and counts against the deadline.
         let service = service_fn(|request| {
-            validation::enforce(this.rules.clone(), answer(this.routes.clone()), request)
+            validation::enforce(self.rules.clone(), answer(self.routes.clone()), request)
         });
         // A message that stops halfway is given up, before tonic waits for it without end.
         let service = service_fn(move |request| {
-            stalled::enforce(&this.single, this.stall_timeout, service, request)
+            stalled::enforce(&self.single, self.stall_timeout, service, request)
         });
         // A torn request is marked before validation passes it on: behind it is tonic, which takes the cut for the end.
         let service = service_fn(move |request| torn::enforce(service, request));
         // The deadline is inside of the trace, so that a call that ran out of time has one.
-        let service = service_fn(move |request| deadline::enforce(service, request));
-        // The fallback of `from_service` speaks its own protocols, so the layers of gRPC are not around it.
-        let service = service_fn(move |request: Request<Incoming>| async move {
-            match this.other(&request) {
-                Some(handler) => handler.clone().oneshot(request).await,
-                // In a box of its own, so that the others need not make room for it.
-                None => service.oneshot(observe::count_body(request)).boxed().await,
-            }
-        });
-        // A panic must answer INTERNAL: it would take other calls of an HTTP/1 connection with it.
-        let service = service_fn(move |request| trace::guard(service, request));
-        // The record is around all that can refuse a call: a refusal is counted, logged and traced as well.
-        let service = service_fn(move |request| observe::enforce(&this.observer, service, request));
-        // Probes come every second from every side: outside of the record, which they would fill.
-        let service = service_fn(move |request| probes::answer(&this.probes, service, request));
-        // What may be read in two ways is refused before anything reads it, probes included.
-        admission::enforce(this.bounds, service, request).await
-        // The limit of connections is in the listener: what is not accepted costs nothing at all.
+        deadline::enforce(service, request).await
     }
 
     /// Who answers what no service of gRPC here does.

@@ -1,14 +1,11 @@
 //! Which requests are none: what two readers of HTTP could read differently is refused before anything looks at it.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 use tonic::body::Body;
-use tower::{Service, ServiceExt};
 
 use super::ListenerSettings;
 
@@ -26,24 +23,6 @@ pub(super) struct Bounds {
     max_target_bytes: usize,
 }
 
-/// Passes a request on or refuses it.
-///
-/// hyper has read the framing: two lengths that differ, a length beside a coding in HTTP/1.0, codings that don't end in
-/// `chunked`, folded lines, control characters, and the connection headers of HTTP/1 in HTTP/2 did not get here.
-pub(super) async fn enforce<S, B>(
-    bounds: Bounds,
-    inner: S,
-    request: Request<B>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
-{
-    match bounds.check(&request) {
-        Ok(()) => inner.oneshot(request).await,
-        Err(refusal) => Ok(refusal.into_response(request.version())),
-    }
-}
-
 // === impl Bounds ===
 
 impl Bounds {
@@ -52,6 +31,15 @@ impl Bounds {
             max_headers: settings.max_headers,
             max_target_bytes: settings.max_target_bytes,
         }
+    }
+
+    /// The answer to a request that is refused.
+    ///
+    /// hyper has read the framing: two lengths that differ, a length beside a coding in HTTP/1.0, codings that don't end in
+    /// `chunked`, folded lines, control characters, and the connection headers of HTTP/1 in HTTP/2 did not get here.
+    pub(super) fn refuse<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        let refusal = self.check(request).err()?;
+        Some(refusal.into_response(request.version()))
     }
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {

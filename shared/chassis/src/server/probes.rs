@@ -1,16 +1,13 @@
 //! Plain HTTP answers for orchestrators and scrapers: `GET /healthz`, `GET /readyz` and `GET /metrics`.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tower::{Service, ServiceExt};
 
 use super::Ready;
-use super::operator::{self, Operator};
+use super::operator::Operator;
 use crate::metrics::{Format, Metrics};
 
 /// What the answers are made of.
@@ -23,35 +20,27 @@ pub(super) struct Probes {
     pub(super) has_admin: bool,
 }
 
-/// Answers a probe, or passes the request on.
-///
-/// `/healthz` is 200 while the process serves, `/readyz` while it also wants traffic; both are 503 during the drain.
-pub(super) async fn answer<S, B>(
-    probes: &Probes,
-    inner: S,
-    mut request: Request<B>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
-{
-    operator::mark(&mut request, probes.has_admin);
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return inner.oneshot(request).await;
-    }
-    let wanted = match (request.uri().path(), probes.metrics(&request)) {
-        ("/healthz", _) => true,
-        ("/readyz", _) => (probes.ready)(),
-        ("/metrics", Some(metrics)) => return Ok(exposition(metrics, request.headers())),
-        _ => return inner.oneshot(request).await,
-    };
-    Ok(match (probes.draining.is_cancelled(), wanted) {
-        (true, _) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        (false, true) => text(StatusCode::OK, "ok\n"),
-    })
-}
-
 impl Probes {
+    /// The answer to a probe; `None` to what is none.
+    ///
+    /// `/healthz` is 200 while the process serves, `/readyz` while it also wants traffic; both are 503 during the drain.
+    pub(super) fn answer<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return None;
+        }
+        let wanted = match (request.uri().path(), self.metrics(request)) {
+            ("/healthz", _) => true,
+            ("/readyz", _) => (self.ready)(),
+            ("/metrics", Some(metrics)) => return Some(exposition(metrics, request.headers())),
+            _ => return None,
+        };
+        Some(match (self.draining.is_cancelled(), wanted) {
+            (true, _) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            (false, true) => text(StatusCode::OK, "ok\n"),
+        })
+    }
+
     fn metrics<B>(&self, request: &Request<B>) -> Option<&Metrics> {
         let is_operator = request.extensions().get::<Operator>().is_some();
         let metrics = self.metrics.as_ref();

@@ -4,28 +4,27 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::{Service, ServiceExt};
 use tracing::Span;
 
 use crate::error::{GRPC_STATUS, internal};
 use crate::metrics::code_name;
 
-/// Answers INTERNAL for a handler that panics.
-pub(crate) async fn guard<S, B>(inner: S, request: Request<B>) -> Result<Response<Body>, Infallible>
+/// Answers INTERNAL where a handler panics: the panic would take other calls of its connection with it.
+pub(crate) fn guard<F>(answer: F) -> impl Future<Output = F::Output>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    F: Future<Output = Result<Response<Body>, Infallible>>,
 {
     // The request is gone with the panic and nothing else is shared, so no broken state can be seen.
-    let outcome = AssertUnwindSafe(inner.oneshot(request))
-        .catch_unwind()
-        .await;
-    outcome.unwrap_or_else(|_| {
-        // The panic hook has printed message and place already.
-        let fault = internal(anyhow::anyhow!("handler panicked"));
-        Ok(Status::from(fault).into_http())
+    let guarded = AssertUnwindSafe(answer).catch_unwind();
+    guarded.map(|outcome| {
+        outcome.unwrap_or_else(|_| {
+            // The panic hook has printed message and place already.
+            let fault = internal(anyhow::anyhow!("handler panicked"));
+            Ok(Status::from(fault).into_http())
+        })
     })
 }
 
