@@ -237,6 +237,40 @@ async fn a_stream_is_read_no_faster_than_its_client_takes_it() {
 }
 
 #[tokio::test]
+async fn a_stream_that_nobody_reads_is_given_up() {
+    let upstream = Upstream::start().await;
+    let keys = [("listener.response_stall_timeout_ms", "200")];
+    let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
+    let unread = || {
+        let path = format!("/v1/counts/10000?padding={}", 64 * 1024);
+        Request::get(path).body(Full::<Bytes>::default()).unwrap()
+    };
+    let mut events = upstream.events();
+    let (response, _connection) = gateway.open(unread()).await;
+    happened(&mut events, "Count dropped").await;
+    let cut = soon("the end", response.into_body().collect()).await;
+    assert!(cut.is_err(), "it looks whole");
+
+    // Of a connection with other streams, only that one.
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
+    let mut events = upstream.events();
+    let (mut sender, _connection) = gateway.connect_http2().await;
+    let absolute = |mut request: Request<Full<Bytes>>| {
+        let uri = format!("http://{}{}", gateway.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        request
+    };
+    let response = sender.send_request(absolute(unread())).await.unwrap();
+    happened(&mut events, "Count dropped").await;
+    let greeting = Request::get("/v1/greetings/a").body(Full::default());
+    let greeted = sender.send_request(absolute(greeting.unwrap())).await;
+    assert_eq!(greeted.unwrap().status(), 200);
+    let cut = soon("the end", response.into_body().collect()).await;
+    assert!(cut.is_err(), "it looks whole");
+}
+
+#[tokio::test]
 async fn a_gateway_that_stops_says_so_in_its_streams() {
     let upstream = Upstream::start().await;
     let mut gateway = Gateway::ready(&[upstream.address]).await;

@@ -20,6 +20,7 @@ use crate::Process;
 
 mod activity;
 mod addresses;
+mod answer;
 mod connection;
 mod settings;
 mod socket;

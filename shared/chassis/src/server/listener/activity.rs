@@ -1,18 +1,17 @@
 //! What goes on on a connection, and when it has gone on for nothing long enough.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 
+use super::answer::{Answer, Answers};
 use super::settings::ListenerSettings;
+
+/// Looks at what is unread within the time that it may be; the more, the more exact that time is.
+const LOOKS: u32 = 4;
 
 /// The requests of one connection and the time between them.
 pub(super) struct Activity {
@@ -23,16 +22,11 @@ pub(super) struct Activity {
     quiet_at: AtomicU64,
     /// When the first byte after that arrived; 0 for not yet.
     heard_at: AtomicU64,
+    answers: Arc<Answers>,
 }
 
 /// A request that runs until this is dropped.
 pub(super) struct Running(Arc<Activity>);
-
-/// A response whose request runs until the body is dropped.
-pub(super) struct Answer {
-    body: Body,
-    _running: Running,
-}
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +46,7 @@ impl Activity {
             running: AtomicUsize::new(0),
             quiet_at: AtomicU64::new(1),
             heard_at: AtomicU64::new(0),
+            answers: Arc::default(),
         })
     }
 
@@ -59,6 +54,11 @@ impl Activity {
         self.running.fetch_add(1, Ordering::Relaxed);
         self.heard_at.store(0, Ordering::Relaxed);
         Running(self.clone())
+    }
+
+    /// The response of a request, which runs as long as that does.
+    pub(super) fn answer(&self, body: Body, running: Running) -> Answer {
+        self.answers.begin(body, running)
     }
 
     /// Notes that bytes have arrived.
@@ -74,7 +74,8 @@ impl Activity {
         self.quiet_at.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Waits until the connection has waited in vain. A connection with a running request never has.
+    /// Waits until the connection has waited in vain. A connection with a running request never has; of its responses those that
+    /// nobody reads are given up meanwhile.
     pub(super) async fn expired(&self, limits: Limits) -> Expired {
         loop {
             let (quiet_at, heard_at) = (&self.quiet_at, &self.heard_at);
@@ -85,17 +86,18 @@ impl Activity {
                 .filter(|_| heard > 0)
                 .map(|head| heard + millis(head));
             let now = self.now();
-            let next = if self.running.load(Ordering::Relaxed) > 0 {
-                now + millis(limits.idle.min(limits.head.unwrap_or(limits.idle)))
+            // A request may come at any time after this look.
+            let mut next = now + millis(limits.unread / LOOKS).max(1);
+            next = next.min(limits.head.map_or(u64::MAX, |head| now + millis(head)));
+            if self.running.load(Ordering::Relaxed) > 0 {
+                self.answers.give_up_unread(limits.unread);
             } else if slow.is_some_and(|slow| slow <= now) {
                 return Expired::SlowHead;
             } else if quiet <= now {
                 return Expired::Idle;
             } else {
-                // The first byte may come at any time after this look.
-                let head = limits.head.map_or(u64::MAX, |head| now + millis(head));
-                quiet.min(slow.unwrap_or(head))
-            };
+                next = next.min(quiet).min(slow.unwrap_or(u64::MAX));
+            }
             tokio::time::sleep_until(self.since + Duration::from_millis(next)).await;
         }
     }
@@ -112,6 +114,8 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// For the rest of a request's head; HTTP/2 has other frames between requests, so there it can't be told.
     pub(super) head: Option<Duration>,
+    /// For the reader of a response.
+    pub(super) unread: Duration,
 }
 
 impl Limits {
@@ -119,6 +123,7 @@ impl Limits {
         Self {
             idle: settings.idle_timeout(),
             head: has_heads.then(|| settings.header_timeout()),
+            unread: settings.response_stall_timeout(),
         }
     }
 }
@@ -144,37 +149,6 @@ impl Drop for Running {
     }
 }
 
-// === impl Answer ===
-
-impl Answer {
-    pub(super) fn new(body: Body, running: Running) -> Self {
-        Self {
-            body,
-            _running: running,
-        }
-    }
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +156,7 @@ mod tests {
     const LIMITS: Limits = Limits {
         idle: Duration::from_secs(60),
         head: Some(Duration::from_secs(10)),
+        unread: Duration::from_secs(60),
     };
 
     #[tokio::test(start_paused = true)]

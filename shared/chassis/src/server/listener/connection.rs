@@ -21,7 +21,8 @@ use tonic::codegen::StdError;
 use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt;
 
-use super::activity::{Activity, Answer, Expired, Limits};
+use super::activity::{Activity, Expired, Limits};
+use super::answer::Answer;
 use super::settings::ListenerSettings;
 use super::socket::{Http, Socket};
 use crate::gather::{self, Gathered, Held};
@@ -166,7 +167,7 @@ impl Connections {
         let (handler, draining) = (self.handler.clone(), self.draining.clone());
         let counting = activity.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let running = counting.begin();
+            let (activity, running) = (counting.clone(), counting.begin());
             let draining = draining.clone();
             let version = request.version();
             let tunnels = request.method() == Method::CONNECT;
@@ -181,7 +182,7 @@ impl Connections {
                 if draining.is_cancelled() && version < Version::HTTP_2 {
                     announce_close(&mut response);
                 }
-                Ok::<_, Infallible>(response.map(|body| Answer::new(body, running)))
+                Ok::<_, Infallible>(response.map(|body| activity.answer(body, running)))
             }
         });
         // In boxes of their own: this future would have room for the largest, more than once.

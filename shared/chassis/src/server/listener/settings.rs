@@ -19,6 +19,8 @@ pub struct ListenerSettings {
     pub idle_timeout_ms: u64,
     /// How long the next byte of a body that is one message may keep waiting, in milliseconds.
     pub body_stall_timeout_ms: u64,
+    /// How long a client may leave a response unread, in milliseconds.
+    pub response_stall_timeout_ms: u64,
     /// Largest head of a request, in bytes.
     pub max_header_bytes: u32,
     /// Header fields of a request.
@@ -51,6 +53,7 @@ impl ListenerSettings {
             ("header_timeout_ms", self.header_timeout_ms),
             ("idle_timeout_ms", self.idle_timeout_ms),
             ("body_stall_timeout_ms", self.body_stall_timeout_ms),
+            ("response_stall_timeout_ms", self.response_stall_timeout_ms),
             ("max_headers", self.max_headers as u64),
             ("max_target_bytes", self.max_target_bytes as u64),
             ("max_streams", self.max_streams.into()),
@@ -89,6 +92,10 @@ impl ListenerSettings {
 
     pub(super) fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    pub(super) fn response_stall_timeout(&self) -> Duration {
+        Duration::from_millis(self.response_stall_timeout_ms)
     }
 
     /// How long the next byte of a body that is one message may keep waiting.
