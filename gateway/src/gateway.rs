@@ -37,6 +37,7 @@ struct Shared {
     directory: Arc<Directory>,
     max_message_bytes: usize,
     body_stall_timeout: Duration,
+    response_stall_timeout: Duration,
     trust: Trust,
     draining: CancellationToken,
 }
@@ -58,6 +59,7 @@ impl Gateway {
                 directory,
                 max_message_bytes: settings.max_message_bytes,
                 body_stall_timeout: settings.listener.body_stall_timeout(),
+                response_stall_timeout: settings.listener.response_stall_timeout(),
                 draining: process.draining(),
             }),
         })
@@ -158,6 +160,11 @@ impl Gateway {
     /// How long the next byte of a body that is one message may keep waiting.
     pub(crate) fn body_stall_timeout(&self) -> Duration {
         self.shared.body_stall_timeout
+    }
+
+    /// How long a client may leave a response unread.
+    pub(crate) fn response_stall_timeout(&self) -> Duration {
+        self.shared.response_stall_timeout
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {

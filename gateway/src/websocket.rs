@@ -120,6 +120,7 @@ async fn begin(
         catalog: catalog.clone(),
         settings: gateway.config().websocket.clone(),
         max_message_bytes: gateway.config().max_body_bytes,
+        response_stall_timeout: gateway.response_stall_timeout(),
         draining: gateway.draining().clone(),
         observed: observe::current(),
     })

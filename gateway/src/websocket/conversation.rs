@@ -1,6 +1,6 @@
 //! An open WebSocket: what the client says becomes requests, what the upstream answers becomes frames, both at once.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::MissedTickBehavior;
+use tokio_io_timeout::TimeoutStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -35,7 +36,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Close codes of the range that RFC 6455 §7.4.2 leaves to applications: this one plus the gRPC code.
 const CODES: u16 = 4000;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+/// Of which no write waits for long.
+type Socket = WebSocketStream<Pin<Box<TimeoutStream<TokioIo<Upgraded>>>>>;
 
 /// What is agreed on when the handshake is over.
 pub(super) struct Conversation {
@@ -47,6 +49,7 @@ pub(super) struct Conversation {
     pub(super) catalog: Arc<Catalog>,
     pub(super) settings: WebSocketSettings,
     pub(super) max_message_bytes: usize,
+    pub(super) response_stall_timeout: Duration,
     pub(super) draining: CancellationToken,
     pub(super) observed: Observed,
 }
@@ -104,8 +107,9 @@ impl Conversation {
             .write_buffer_size(0)
             .max_message_size(Some(self.max_message_bytes))
             .max_frame_size(Some(self.max_message_bytes));
-        let socket =
-            Socket::from_raw_socket(TokioIo::new(socket), Role::Server, Some(bounds)).await;
+        let mut stream = TimeoutStream::new(TokioIo::new(socket));
+        stream.set_write_timeout(Some(self.response_stall_timeout));
+        let socket = Socket::from_raw_socket(Box::pin(stream), Role::Server, Some(bounds)).await;
         let (mut sink, mut source) = socket.split();
         let (speaker, incoming) = channel();
         // The handshake was the first sign.

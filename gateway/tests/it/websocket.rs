@@ -154,6 +154,17 @@ async fn every_kind_of_call_has_a_connection() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_nothing_loses_the_call() {
+    let upstream = Upstream::start().await;
+    let keys = [QUIET, ("listener.response_stall_timeout_ms", "200")];
+    let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
+    let mut events = upstream.events();
+    let path = format!("/v1/counts/10000?padding={}", 64 * 1024);
+    let _unread = connect(&gateway, &path).await;
+    happened(&mut events, "Count dropped").await;
+}
+
+#[tokio::test]
 async fn binary_frames_are_protobuf_or_raw_bytes() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&[upstream.address], &[QUIET]).await;

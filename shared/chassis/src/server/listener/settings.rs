@@ -94,7 +94,8 @@ impl ListenerSettings {
         Duration::from_millis(self.idle_timeout_ms)
     }
 
-    pub(super) fn response_stall_timeout(&self) -> Duration {
+    /// How long a client may leave a response unread.
+    pub fn response_stall_timeout(&self) -> Duration {
         Duration::from_millis(self.response_stall_timeout_ms)
     }
 
