@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use chassis::client::OneMessage;
 use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
 use chassis::{observe, stalled};
@@ -106,6 +107,9 @@ pub(crate) async fn forward(
     let mut looks = Looks::of(gateway, catalog, method, codec)?;
     let (mut request, refused) = looks.take_request(request, gateway.max_request_bytes())?;
     request.extensions_mut().insert(safety);
+    if !requests_stream {
+        request.extensions_mut().insert(OneMessage);
+    }
     let upstream = gateway.directory().upstream(owner).clone();
     let sent = if requests_stream {
         arriving::send(upstream, request, deadline)

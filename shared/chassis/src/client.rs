@@ -25,7 +25,7 @@ use crate::policy::deadline;
 use address::Address;
 use breaker::Breaker;
 use cluster::Cluster;
-use payload::Payload;
+use payload::{Payload, Rest};
 use reply::Reply;
 use split::{Mirror, Split, Version};
 use tls::Tls;
@@ -178,7 +178,12 @@ impl Upstream {
         let permit = shared.breaker.enter().await?;
         let safety = shared.safety(&request);
         let (head, body) = request.into_parts();
-        let payload = Payload::of(body, safety != Safety::Unknown).await?;
+        let rest = match (safety, head.extensions.get()) {
+            (Safety::Unknown, None) => Rest::Streamed,
+            (Safety::Unknown, Some(OneMessage)) => Rest::Gathered,
+            _ => Rest::Kept,
+        };
+        let payload = Payload::of(body, rest).await?;
         let cluster = if self.is_pinned {
             &shared.split.main
         } else {
@@ -208,6 +213,11 @@ impl Upstream {
 /// have a better way to end a call at its deadline than to drop it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grace(pub Duration);
+
+/// Extension of a request: its body is one message. A small one is sent when it is there as a whole, which is less work than to
+/// send it as it arrives; a server can do nothing before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OneMessage;
 
 impl Service<Request<Body>> for Upstream {
     type Response = Response<Body>;

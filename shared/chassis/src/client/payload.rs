@@ -32,21 +32,32 @@ pub(super) struct Streaming {
     rest: Body,
 }
 
+/// What becomes of the part of a body that is not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It is waited for and kept for another attempt.
+    Kept,
+    /// It is waited for as long as that is little.
+    Gathered,
+    /// It is sent as it arrives.
+    Streamed,
+}
+
 impl Payload {
-    /// Takes what is there; waits for the rest only if it is worth keeping.
-    pub(super) async fn of(mut body: Body, is_repeatable: bool) -> Result<Self, Status> {
+    /// Takes what is there, and waits for the rest if that is said to be worth it.
+    pub(super) async fn of(mut body: Body, rest: Rest) -> Result<Self, Status> {
         let mut ready = VecDeque::new();
         let mut bytes = 0;
-        let most = match is_repeatable {
-            true => REPLAY_BYTES_MAX,
-            false => GATHERED_BYTES_MAX,
+        let most = match rest {
+            Rest::Kept => REPLAY_BYTES_MAX,
+            Rest::Gathered | Rest::Streamed => GATHERED_BYTES_MAX,
         };
         loop {
             let polled = poll_fn(|context| {
                 let polled = Pin::new(&mut body).poll_frame(context);
                 match polled {
-                    Poll::Pending if is_repeatable => Poll::Pending,
-                    Poll::Pending => Poll::Ready(None),
+                    Poll::Pending if rest == Rest::Streamed => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
                     Poll::Ready(frame) => Poll::Ready(Some(frame)),
                 }
             });
@@ -110,8 +121,8 @@ fn joined(frames: VecDeque<Frame<Bytes>>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt;
     use http_body_util::StreamBody;
-    use tokio_stream::StreamExt;
 
     use super::*;
 
@@ -122,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_at_once_is_whole() {
         let body = Body::new(StreamBody::new(tokio_stream::iter([data("a"), data("b")])));
-        let Payload::Whole(bytes) = Payload::of(body, false).await.unwrap() else {
+        let Payload::Whole(bytes) = Payload::of(body, Rest::Streamed).await.unwrap() else {
             panic!("not whole");
         };
         assert_eq!(bytes, "ab");
@@ -132,7 +143,7 @@ mod tests {
     async fn what_still_arrives_is_sent_once() {
         let endless = tokio_stream::once(data("a")).chain(tokio_stream::pending());
         let body = Body::new(StreamBody::new(endless));
-        let mut payload = Payload::of(body, false).await.unwrap();
+        let mut payload = Payload::of(body, Rest::Streamed).await.unwrap();
         let Payload::Streaming(mut streaming) = payload.take() else {
             panic!("not streaming");
         };
@@ -142,10 +153,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_message_is_waited_for_unless_it_is_large() {
+        for (bytes, is_whole) in [(10, true), (GATHERED_BYTES_MAX, false)] {
+            let halves = [bytes, bytes].map(|length| Ok(Frame::data(vec![0; length].into())));
+            // The second one is not there at once.
+            let frames = tokio_stream::iter(halves).then(async |frame: Result<_, Status>| {
+                tokio::task::yield_now().await;
+                frame
+            });
+            let body = Body::new(StreamBody::new(Box::pin(frames)));
+            let payload = Payload::of(body, Rest::Gathered).await.unwrap();
+            assert_eq!(matches!(payload, Payload::Whole(_)), is_whole, "{bytes}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_too_large_to_keep_is_sent_once() {
         let large = Bytes::from(vec![0; REPLAY_BYTES_MAX + 1]);
         let body = Body::new(http_body_util::Full::new(large));
-        let payload = Payload::of(body, true).await.unwrap();
+        let payload = Payload::of(body, Rest::Kept).await.unwrap();
         assert!(matches!(payload, Payload::Streaming(_)));
     }
 }
