@@ -94,8 +94,8 @@ async fn answer(
         view: View::new(matched.route(), &parameters)?,
         parameters,
     };
-    // Streams are in boxes of their own, so that the others need not make room for them.
-    // A rule without a body leaves path and query to say all, which is one message.
+    // A rule without a body leaves path and query to say all, which is one message. Streams are in boxes of their own, so that
+    // the others need not make room for them.
     match (method.kind(), matched.route().takes_body()) {
         (MethodKind::Unary, _) | (MethodKind::ClientStreaming, false) => {
             unary(exchange, call, body).await

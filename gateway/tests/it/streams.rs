@@ -256,16 +256,12 @@ async fn a_stream_that_nobody_reads_is_given_up() {
     let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
     let mut events = upstream.events();
     let (mut sender, _connection) = gateway.connect_http2().await;
-    let absolute = |mut request: Request<Full<Bytes>>| {
-        let uri = format!("http://{}{}", gateway.address, request.uri());
-        *request.uri_mut() = uri.parse().unwrap();
-        request
-    };
-    let response = sender.send_request(absolute(unread())).await.unwrap();
+    let asked = sender.send_request(gateway.absolute(unread()));
+    let response = asked.await.unwrap();
     happened(&mut events, "Count dropped").await;
     let greeting = Request::get("/v1/greetings/a").body(Full::default());
-    let greeted = sender.send_request(absolute(greeting.unwrap())).await;
-    assert_eq!(greeted.unwrap().status(), 200);
+    let greeted = sender.send_request(gateway.absolute(greeting.unwrap()));
+    assert_eq!(greeted.await.unwrap().status(), 200);
     let cut = soon("the end", response.into_body().collect()).await;
     assert!(cut.is_err(), "it looks whole");
 }

@@ -159,18 +159,24 @@ impl Gateway {
     /// [`Gateway::open`] over HTTP/2.
     pub(crate) async fn open_http2<B>(
         &self,
-        mut request: Request<B>,
+        request: Request<B>,
     ) -> (Response<Incoming>, Connection)
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
     {
         let (mut sender, connection) = self.connect_http2().await;
-        let uri = format!("http://{}{}", self.address, request.uri());
-        *request.uri_mut() = uri.parse().unwrap();
-        (sender.send_request(request).await.unwrap(), connection)
+        let response = sender.send_request(self.absolute(request)).await;
+        (response.unwrap(), connection)
     }
 
-    /// [`Gateway::connect`] over HTTP/2; requests need absolute addresses.
+    /// The request with an address that is absolute, as clients of HTTP/2 need it.
+    pub(crate) fn absolute<B>(&self, mut request: Request<B>) -> Request<B> {
+        let uri = format!("http://{}{}", self.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        request
+    }
+
+    /// [`Gateway::connect`] over HTTP/2; requests need to be [`Gateway::absolute`].
     pub(crate) async fn connect_http2<B>(&self) -> (http2::SendRequest<B>, Connection)
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,

@@ -230,10 +230,7 @@ impl<'t> Writer<'t> {
             let at = open(self.out);
             self.key(key_field, key);
             match values.as_slice() {
-                [] if value_field.message().is_some() => {
-                    self.submessage(plan, value_field, values, depth)?;
-                }
-                [] => self.absent_value(value_field),
+                [] if value_field.message().is_none() => self.absent_value(value_field),
                 values => drop(self.singular(plan, value_field, values, depth)?),
             }
             close(self.out, at);

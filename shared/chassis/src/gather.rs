@@ -3,11 +3,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::lock::lock;
 
 #[cfg(test)]
 mod tests;
@@ -42,16 +44,12 @@ pub(crate) struct Gathered<S, C> {
     has_waited: bool,
 }
 
+/// Its connection ends with a panic, so nobody sends what that has left behind.
 struct Writes<S> {
     stream: S,
     held: BytesMut,
     /// Found when nobody asked; told to the next who does.
     failed: Option<io::Error>,
-}
-
-fn lock<S>(writes: &Mutex<Writes<S>>) -> MutexGuard<'_, Writes<S>> {
-    // Its connection ends with the panic, so nobody writes what it has left behind.
-    writes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Gather ===

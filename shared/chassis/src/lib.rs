@@ -6,6 +6,7 @@ pub mod config;
 pub mod crash;
 pub mod error;
 mod gather;
+mod lock;
 pub mod metrics;
 pub mod observe;
 pub mod page;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::settings::ClientSettings;
-use super::standing::lock;
 use crate::error::Fault;
+use crate::lock::lock;
 
 /// Shared by all calls of one upstream.
 pub(super) struct Breaker {

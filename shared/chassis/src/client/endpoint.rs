@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use super::connection::{Connection, Target};
 use super::failure::Failure;
 use super::settings::ClientSettings;
-use super::standing::{Standing, lock};
+use super::standing::Standing;
+use crate::lock::lock;
 
 /// Pauses between attempts to connect that fail in a row: doubled up to the longest one, half of each random.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

@@ -21,7 +21,7 @@ use super::exchange::{self, Answer};
 use super::failure::{Failure, Unsent};
 use super::payload::Payload;
 use super::safety::Safety;
-use super::standing::lock;
+use crate::lock::lock;
 use crate::policy::deadline::{self, GRPC_TIMEOUT};
 use crate::telemetry;
 use crate::{error, metrics};

@@ -1,12 +1,13 @@
 //! How an endpoint is doing: load, latency, health, and whether its failures have it ejected.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::settings::ClientSettings;
+use crate::lock::lock;
 
 /// How fast latencies are forgotten: after this time a past one has 37 % of its weight.
 const LATENCY_MEMORY: Duration = Duration::from_secs(10);
@@ -151,11 +152,6 @@ impl Latency {
         };
         self.at = now;
     }
-}
-
-/// What is guarded are a few numbers, which no panic leaves half written.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

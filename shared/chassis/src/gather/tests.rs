@@ -1,3 +1,4 @@
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::task::noop_waker_ref;

@@ -1,6 +1,6 @@
 //! TLS of the listener: new connections get the certificates that the files hold now.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ConfigError;
+use crate::lock::lock;
 
 mod session;
 mod settings;
@@ -78,7 +79,7 @@ impl Tls {
     // A chain and its key are two files, so for a moment they may not fit; the last that did stay until they do again.
     fn reload(&self) {
         let content = self.settings.content();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         if *seen == content {
             return;
         }

@@ -11,6 +11,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -163,6 +164,12 @@ fn upstream(peers: &[&Peer], client: ClientSettings) -> Upstream {
     Upstream::new(settings, "peers", METHODS).unwrap()
 }
 
+/// Begins a call that goes on by itself.
+fn ask(upstream: &Upstream) -> JoinHandle<Result<String, Status>> {
+    let upstream = upstream.clone();
+    tokio::spawn(async move { call(&upstream, PUT, put()).await })
+}
+
 fn unchecked() -> ClientSettings {
     ClientSettings {
         health_interval_ms: 0,
@@ -188,11 +195,7 @@ async fn streams_beyond_the_limit_of_the_peer_take_another_connection_up_to_the_
         ..unchecked()
     };
     let upstream = upstream(&[&peer], client);
-    let calls = (0..5).map(|_| {
-        let upstream = upstream.clone();
-        tokio::spawn(async move { call(&upstream, PUT, put()).await })
-    });
-    let calls: Vec<_> = calls.collect();
+    let calls: Vec<_> = (0..5).map(|_| ask(&upstream)).collect();
     peer.has_taken(4).await;
     peer.state.permits.add_permits(5);
     for outcome in join_all(calls).await {
@@ -209,14 +212,10 @@ async fn a_call_that_waits_for_a_stream_tries_to_connect_again() {
         ..unchecked()
     };
     let upstream = upstream(&[&peer], client);
-    let ask = || {
-        let upstream = upstream.clone();
-        tokio::spawn(async move { call(&upstream, PUT, put()).await })
-    };
-    let first = ask();
+    let first = ask(&upstream);
     peer.has_taken(1).await;
     peer.state.is_closed.store(true, Ordering::SeqCst);
-    let second = ask();
+    let second = ask(&upstream);
     eventually("a connection is refused", || {
         match peer.state.turned_away.load(Ordering::SeqCst) {
             0 => Err(0),

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::lock::lock;
 
 /// The open connections of each address; clones are the same.
 #[derive(Clone)]
@@ -35,7 +37,7 @@ impl Addresses {
         }
         // One client of IPv4 is one client, however the socket shows it.
         let address = address.to_canonical();
-        let mut open = self.lock();
+        let mut open = lock(&self.open);
         let count = open.entry(address).or_default();
         if *count >= self.bound {
             return Err(TooMany);
@@ -45,10 +47,6 @@ impl Addresses {
             addresses: self.clone(),
             address,
         }))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,7 +58,7 @@ pub(super) struct TooMany;
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut open = self.addresses.lock();
+        let mut open = lock(&self.addresses.open);
         if let Some(count) = open.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -84,6 +82,6 @@ mod tests {
         assert!(addresses.count("10.0.0.2".parse().unwrap()).is_ok());
         drop(held);
         assert!(addresses.count(mapped).is_ok());
-        assert!(addresses.lock().is_empty());
+        assert!(lock(&addresses.open).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! The responses of a connection on their way out, and those that nobody reads.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tonic::body::Body;
 
 use super::activity::Running;
 use crate::error::Fault;
+use crate::lock::lock;
 
 /// The responses that a connection has begun.
 #[derive(Default)]
@@ -37,14 +38,10 @@ struct State {
     unread_since: Option<Instant>,
 }
 
+/// A body that panics takes its connection with it, so nobody goes on with what it has left behind.
 struct Source {
     body: Body,
     _running: Running,
-}
-
-// A body that panics takes its connection with it, so nobody goes on with what it has left behind.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Answers ===
