@@ -3,4 +3,4 @@
 // Generated code: a contract need not comment every field, and lints of style are for people.
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines)]
 
-include!(concat!(env!("OUT_DIR"), "/contracts.rs"));
+include!(concat!(env!("OUT_DIR"), "/protos.rs"));

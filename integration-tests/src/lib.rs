@@ -7,13 +7,13 @@ mod wait;
 
 use anyhow::{Context, Result};
 use chassis::client::{ClientSettings, Upstream};
-use contracts::{
+use mesh::{Home, Stack, StackOptions, StateDir, Ui};
+use protos::{
     ingest::v1::ingest_service_client::IngestServiceClient,
     inventory::v1::inventory_service_client::InventoryServiceClient,
     orders::v1::orders_service_client::OrdersServiceClient,
     payments::v1::payments_service_client::PaymentsServiceClient,
 };
-use mesh::{Home, Stack, StackOptions, StateDir, Ui};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 pub use wait::{PATIENCE, eventually};
@@ -67,7 +67,7 @@ impl Mesh {
         Ok(Upstream::connect_lazy(
             &self.stack.url(name)?,
             &ClientSettings::default(),
-            contracts::METHODS,
+            protos::METHODS,
         )?)
     }
 

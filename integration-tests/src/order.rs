@@ -1,7 +1,7 @@
 //! Orders to test with, and what to ask about them.
 
 use anyhow::{Context, Result, ensure};
-use contracts::{
+use protos::{
     inventory::v1::{CountStockRequest, GetStockRequest, Stock, StockCount},
     orders::v1::{GetOrderRequest, Order, OrderLine, OrderState, PlaceOrderRequest},
     payments::v1::{GetPaymentRequest, Payment},

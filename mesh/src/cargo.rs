@@ -151,9 +151,9 @@ mod tests {
     #[test]
     fn a_product_package_that_depends_on_the_example_is_found() {
         let metadata = r#"{"packages": [
-            {"name": "contracts", "manifest_path": "/w/Cargo.toml", "dependencies": [{"path": "/w/shared/schema"}]},
-            {"name": "schema", "manifest_path": "/w/shared/schema/Cargo.toml", "dependencies": [{"path": null}]},
-            {"name": "gateway", "manifest_path": "/w/gateway/Cargo.toml", "dependencies": [{"path": "/w/shared/schema"}, {"path": "/w"}]},
+            {"name": "protos", "manifest_path": "/w/Cargo.toml", "dependencies": [{"path": "/w/shared/contract"}]},
+            {"name": "contract", "manifest_path": "/w/shared/contract/Cargo.toml", "dependencies": [{"path": null}]},
+            {"name": "gateway", "manifest_path": "/w/gateway/Cargo.toml", "dependencies": [{"path": "/w/shared/contract"}, {"path": "/w"}]},
             {"name": "orders", "manifest_path": "/w/services/orders/Cargo.toml", "dependencies": [{"path": "/w"}]}
         ]}"#;
         let metadata: Metadata = serde_json::from_str(metadata).unwrap();

@@ -168,7 +168,7 @@ fn file(path: &str, bundle: &Bytes) -> Response<Full<Bytes>> {
         "/page.js" => ("text/javascript", bundle.clone()),
         "/descriptors.binpb" => (
             "application/octet-stream",
-            Bytes::from_static(contracts::FILE_DESCRIPTOR_SET),
+            Bytes::from_static(protos::FILE_DESCRIPTOR_SET),
         ),
         _ => ("text/plain", Bytes::new()),
     };

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use contracts::orders::v1::SummarizeOrdersRequest;
 use integration_tests::{
     Mesh, eventually,
     import::{HEADER, received},
 };
+use protos::orders::v1::SummarizeOrdersRequest;
 use serde_json::json;
 
 /// The advisory lock of a database's relay: the ASCII letters "evtrelay".

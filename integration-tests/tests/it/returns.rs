@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use contracts::{orders::v1::ListOrdersRequest, payments::v1::SummarizeLedgerRequest};
 use integration_tests::{Mesh, import::HEADER};
+use protos::{orders::v1::ListOrdersRequest, payments::v1::SummarizeLedgerRequest};
 use serde_json::Value;
 
 /// Where a process dies while a file with a sale and a return of it goes through.

@@ -1,12 +1,12 @@
 //! Every step of a saga is killed before and after its commit, and every compensation happens.
 
 use anyhow::{Result, ensure};
-use contracts::{
+use integration_tests::{Mesh, eventually, order};
+use protos::{
     inventory::v1::ReleaseReservationRequest,
     orders::v1::{CancelOrderRequest, OrderState, PlaceOrderRequest},
     payments::v1::{PaymentState, VoidPaymentRequest},
 };
-use integration_tests::{Mesh, eventually, order};
 
 /// A total of this many minor units is above the limit of payments.
 const TOO_MUCH: i64 = 1_000_001;

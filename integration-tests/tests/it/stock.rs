@@ -1,13 +1,13 @@
 //! Orders that want the same stock at once neither block each other for ever nor get it twice.
 
 use anyhow::{Context, Result};
-use contracts::inventory::v1::{
+use futures::future::try_join_all;
+use integration_tests::{Mesh, order};
+use protos::inventory::v1::{
     CountStockRequest, CreateReservationRequest, ReservationState, ReturnStockRequest, StockCount,
     StockLine, SummarizeStockRequest,
 };
-use contracts::{orders::v1::OrderState, payments::v1::SummarizeLedgerRequest};
-use futures::future::try_join_all;
-use integration_tests::{Mesh, order};
+use protos::{orders::v1::OrderState, payments::v1::SummarizeLedgerRequest};
 
 const ORDERS: i64 = 64;
 const LINES: usize = 600;

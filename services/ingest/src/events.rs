@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chassis::time::format_local;
-use contracts::{
+use events::{Consumer, HandlerError};
+use protos::{
     ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
     orders::v1::{OrderSettled, OrderState, ReturnRejection, ReturnSettled},
 };
-use events::{Consumer, HandlerError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use chassis::config::ConfigError;
-use contracts::ingest::v1::ingest_service_server::IngestServiceServer;
+use protos::ingest::v1::ingest_service_server::IngestServiceServer;
 use serde::Deserialize;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::Semaphore;
@@ -71,7 +71,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         process.draining(),
     );
     Ok(
-        chassis::Server::new(contracts::FILE_DESCRIPTOR_SET, contracts::METHODS)
+        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
             .add_service(IngestServiceServer::new(service)),
     )
 }

@@ -6,14 +6,14 @@ use chassis::{
     changes::Watchers,
     page::{self, Page},
 };
-use contracts::ingest::v1::{
+use events::Bus;
+use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
+use protos::ingest::v1::{
     self as pb, CreateImportRequest, CreateImportResponse, GetImportRequest, GetImportResponse,
     ListRejectedRowsRequest, ListRejectedRowsResponse, SummarizeSourceRequest,
     SummarizeSourceResponse, UploadImportRequest, UploadImportResponse, WatchImportRequest,
     WatchImportResponse, ingest_service_server::IngestService,
 };
-use events::Bus;
-use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;

@@ -8,7 +8,7 @@ pub mod rpc;
 pub mod store;
 
 use anyhow::Context;
-use contracts::inventory::v1::inventory_service_server::InventoryServiceServer;
+use protos::inventory::v1::inventory_service_server::InventoryServiceServer;
 use serde::Deserialize;
 use sqlx::postgres::PgPoolOptions;
 
@@ -34,7 +34,7 @@ pub async fn start(_: chassis::Process, config: Config) -> anyhow::Result<chassi
         .await
         .context("migrating the database")?;
     Ok(
-        chassis::Server::new(contracts::FILE_DESCRIPTOR_SET, contracts::METHODS)
+        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
             .add_service(InventoryServiceServer::new(rpc::Inventory { pool })),
     )
 }

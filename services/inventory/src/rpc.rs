@@ -1,6 +1,6 @@
 //! The contract's methods: decode, ask the model or the store, encode.
 
-use contracts::inventory::v1::{
+use protos::inventory::v1::{
     self as pb, CountStockRequest, CountStockResponse, CreateReservationRequest,
     CreateReservationResponse, GetReservationRequest, GetReservationResponse, GetStockRequest,
     GetStockResponse, ListStockRequest, ListStockResponse, ReleaseReservationRequest,

@@ -1,10 +1,10 @@
 //! Facts of other services that orders acts on: accepted sales and returns.
 
-use contracts::{
+use events::Consumer;
+use protos::{
     ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
     orders::v1::OrderState,
 };
-use events::Consumer;
 use sqlx::PgConnection;
 
 use crate::{

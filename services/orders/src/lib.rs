@@ -14,7 +14,7 @@ use std::time::Duration;
 use ::events::Bus;
 use anyhow::Context;
 use chassis::{changes::Watchers, client::Upstream, config::ConfigError};
-use contracts::{
+use protos::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     orders::v1::orders_service_server::OrdersServiceServer,
     payments::v1::payments_service_client::PaymentsServiceClient,
@@ -73,7 +73,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         watchers,
     };
     Ok(
-        chassis::Server::new(contracts::FILE_DESCRIPTOR_SET, contracts::METHODS)
+        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
             .add_service(OrdersServiceServer::new(orders)),
     )
 }
@@ -115,7 +115,7 @@ async fn database(config: &Config) -> anyhow::Result<PgPool> {
 
 fn upstream(key: &str, url: &str, process: &chassis::Process) -> anyhow::Result<Upstream> {
     let settings = &process.settings().client;
-    let upstream = Upstream::connect_lazy(url, settings, contracts::METHODS);
+    let upstream = Upstream::connect_lazy(url, settings, protos::METHODS);
     Ok(upstream
         .with_context(|| key.to_owned())?
         .counted(process.metrics()))

@@ -2,13 +2,13 @@
 
 use chassis::{changes::Watchers, page, time};
 use chrono::NaiveDateTime;
-use contracts::orders::v1::{
+use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
+use protos::orders::v1::{
     self as pb, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse,
     ListOrdersRequest, ListOrdersResponse, OrderState, PlaceOrderRequest, PlaceOrderResponse,
     SummarizeOrdersRequest, SummarizeOrdersResponse, WatchOrderRequest, WatchOrderResponse,
     orders_service_server::OrdersService,
 };
-use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;

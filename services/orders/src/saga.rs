@@ -6,7 +6,7 @@ mod ret;
 use std::{sync::Arc, time::Duration};
 
 use chassis::changes::Watchers;
-use contracts::{
+use protos::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     payments::v1::payments_service_client::PaymentsServiceClient,
 };

@@ -9,7 +9,7 @@ pub mod store;
 
 use anyhow::Context;
 use chassis::config::ConfigError;
-use contracts::payments::v1::payments_service_server::PaymentsServiceServer;
+use protos::payments::v1::payments_service_server::PaymentsServiceServer;
 use serde::Deserialize;
 use sqlx::postgres::PgPoolOptions;
 
@@ -40,7 +40,7 @@ pub async fn start(_: chassis::Process, config: Config) -> anyhow::Result<chassi
         .await
         .context("migrating the database")?;
     Ok(
-        chassis::Server::new(contracts::FILE_DESCRIPTOR_SET, contracts::METHODS)
+        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
             .add_service(PaymentsServiceServer::new(rpc::Payments { pool, policy })),
     )
 }

@@ -2,7 +2,7 @@
 
 use chassis::{page, time};
 use chrono::NaiveDateTime;
-use contracts::payments::v1::{
+use protos::payments::v1::{
     self as pb, AuthorizePaymentRequest, AuthorizePaymentResponse, CapturePaymentRequest,
     CapturePaymentResponse, GetBalanceRequest, GetBalanceResponse, GetPaymentRequest,
     GetPaymentResponse, ListLedgerEventsRequest, ListLedgerEventsResponse, RefundPaymentRequest,

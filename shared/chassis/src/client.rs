@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use contract::Method;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, Response};
-use schema::Method;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;

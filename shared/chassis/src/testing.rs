@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Once};
 use std::task::{Context, Poll};
 
+use contract::{Idempotency, Method, MethodKind};
 use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use schema::{Idempotency, Method, MethodKind};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;

@@ -9,15 +9,15 @@
 //! ```
 //! ```ignore
 //! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated; a contract need not comment every field.
-//! include!(concat!(env!("OUT_DIR"), "/contracts.rs"));
+//! include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 //! ```
 //!
 //! The included file holds
 //! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and `tonic` write them;
 //!   `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is `google::api::HttpBody`;
-//! - `METHODS: &[schema::Method]`, every RPC, sorted by path;
+//! - `METHODS: &[contract::Method]`, every RPC, sorted by path;
 //! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments (`google.protobuf.FileDescriptorSet`);
-//! - an `impl schema::Event` for each message with `option (mesh.v1.event)`.
+//! - an `impl contract::Event` for each message with `option (mesh.v1.event)`.
 //!
 //! So the crate depends on `prost`, `prost-types`, `schema`, `tonic` and `tonic-prost`.
 //!
@@ -42,9 +42,9 @@ pub use self::error::{Error, Problem};
 /// The module tree that `prost` writes.
 const MODULES_FILE: &str = "modules.rs";
 /// The file that a crate includes.
-const CONTRACTS_FILE: &str = "contracts.rs";
+const PROTOS_FILE: &str = "protos.rs";
 /// The encoded descriptor set.
-const DESCRIPTOR_FILE: &str = "contracts.bin";
+const DESCRIPTOR_FILE: &str = "protos.bin";
 
 /// Generates the contracts of one directory.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ impl Builder {
         write_rust(compiled.files, &out_dir)?;
         write(&out_dir.join(DESCRIPTOR_FILE), &compiled.encoded)?;
         write(
-            &out_dir.join(CONTRACTS_FILE),
+            &out_dir.join(PROTOS_FILE),
             render::contracts(&pool, &events).as_bytes(),
         )
     }

@@ -53,20 +53,20 @@ fn methods(out: &mut String, pool: &DescriptorPool) -> fmt::Result {
     methods.sort_by(|a, b| a.0.cmp(&b.0));
 
     writeln!(out, "/// Every RPC of the contracts, sorted by path.")?;
-    writeln!(out, "pub const METHODS: &[::schema::Method] = &[")?;
+    writeln!(out, "pub const METHODS: &[::contract::Method] = &[")?;
     for (path, method) in methods {
-        writeln!(out, "    ::schema::Method {{")?;
+        writeln!(out, "    ::contract::Method {{")?;
         writeln!(out, "        path: {path:?},")?;
         writeln!(out, "        input: {:?},", method.input().full_name())?;
         writeln!(out, "        output: {:?},", method.output().full_name())?;
         writeln!(
             out,
-            "        kind: ::schema::MethodKind::{},",
+            "        kind: ::contract::MethodKind::{},",
             kind(&method)
         )?;
         writeln!(
             out,
-            "        idempotency: ::schema::Idempotency::{},",
+            "        idempotency: ::contract::Idempotency::{},",
             idempotency(&method)
         )?;
         writeln!(out, "    }},")?;
@@ -99,7 +99,7 @@ fn idempotency(method: &MethodDescriptor) -> &'static str {
 fn event_impl(out: &mut String, event: &Event) -> fmt::Result {
     writeln!(
         out,
-        "impl ::schema::Event for {} {{",
+        "impl ::contract::Event for {} {{",
         rust_type(&event.message)
     )?;
     writeln!(

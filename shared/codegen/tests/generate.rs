@@ -42,7 +42,7 @@ fn text<'a>(written: &'a BTreeMap<String, Vec<u8>>, name: &str) -> &'a str {
 }
 
 fn pool(written: &BTreeMap<String, Vec<u8>>) -> DescriptorPool {
-    DescriptorPool::decode(written["contracts.bin"].as_slice()).unwrap()
+    DescriptorPool::decode(written["protos.bin"].as_slice()).unwrap()
 }
 
 fn extension(options: &DynamicMessage, pool: &DescriptorPool, name: &str) -> DynamicMessage {
@@ -59,8 +59,8 @@ fn extension(options: &DynamicMessage, pool: &DescriptorPool, name: &str) -> Dyn
 fn tables_and_events_match_the_golden_file() {
     let written = generate(Builder::new(fixture()));
     assert_eq!(
-        text(&written, "contracts.rs"),
-        include_str!("golden/contracts.rs")
+        text(&written, "protos.rs"),
+        include_str!("golden/protos.rs")
     );
 }
 
@@ -83,7 +83,7 @@ fn http_body_is_one_type_and_options_are_none() {
     assert_eq!(
         rust,
         [
-            "contracts.rs",
+            "protos.rs",
             "depot.v1.rs",
             "google.api.rs",
             "modules.rs",
@@ -184,10 +184,10 @@ fn a_team_elsewhere_brings_its_own_package_and_include() {
 
     let written = generate(Builder::new(&root).include(&vendor));
     assert!(
-        text(&written, "contracts.rs")
-            .contains("impl ::schema::Event for acme::billing::v2::Billed")
+        text(&written, "protos.rs")
+            .contains("impl ::contract::Event for acme::billing::v2::Billed")
     );
-    assert!(text(&written, "contracts.rs").contains(r#"const CONTEXT: &'static str = "billing";"#));
+    assert!(text(&written, "protos.rs").contains(r#"const CONTEXT: &'static str = "billing";"#));
     assert!(text(&written, "acme.billing.v2.rs").contains("super::super::super::money::Amount"));
     assert!(
         !written.contains_key("unused.rs"),

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use contract::Event;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use schema::Event;
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
@@ -31,7 +31,7 @@ type Handler = dyn for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Resu
 ///
 /// ```
 /// # use events::{Consumer, HandlerError};
-/// # fn consumer<InvoiceAccepted: schema::Event>() -> Consumer {
+/// # fn consumer<InvoiceAccepted: contract::Event>() -> Consumer {
 /// Consumer::new("orders.invoices", "ingest", "account")
 ///     .on::<InvoiceAccepted>(|tx, fact| Box::pin(async move {
 ///         if fact.key().starts_with('?') {

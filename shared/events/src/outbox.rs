@@ -1,6 +1,6 @@
 //! The producer's side: the schema, and the insert that goes into the business transaction.
 
-use schema::Event;
+use contract::Event;
 use sqlx::migrate::Migrator;
 use sqlx::{PgConnection, PgPool};
 

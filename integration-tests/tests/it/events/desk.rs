@@ -32,7 +32,7 @@ pub(super) struct Counted {
     pub(super) number: i64,
 }
 
-impl schema::Event for Counted {
+impl contract::Event for Counted {
     const TYPE: &'static str = "counting.v1.Counted";
     const CONTEXT: &'static str = CONTEXT;
     const AGGREGATE: &'static str = AGGREGATE;
@@ -188,7 +188,7 @@ impl Desk {
         let client = async_nats::connect(&self.settings.nats_url).await?;
         let subject = subject(tally);
         let mut headers = async_nats::HeaderMap::new();
-        headers.insert("ce-type", <Counted as schema::Event>::TYPE);
+        headers.insert("ce-type", <Counted as contract::Event>::TYPE);
         headers.insert("Mesh-Version", version.to_string());
         async_nats::jetstream::new(client)
             .publish_with_headers(subject, headers, payload.into())

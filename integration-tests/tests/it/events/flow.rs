@@ -185,7 +185,7 @@ struct Large {
     text: String,
 }
 
-impl schema::Event for Large {
+impl contract::Event for Large {
     const TYPE: &'static str = "counting.v1.Large";
     const CONTEXT: &'static str = CONTEXT;
     const AGGREGATE: &'static str = AGGREGATE;

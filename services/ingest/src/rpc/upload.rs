@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contracts::ingest::v1::UploadImportRequest;
+use protos::ingest::v1::UploadImportRequest;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 

@@ -2,7 +2,7 @@
 
 use chassis::time::format_local;
 use chrono::Utc;
-use contracts::{
+use protos::{
     inventory::v1::{
         CreateReservationRequest, ReleaseReservationRequest, ReservationState,
         ShipReservationRequest, StockLine,

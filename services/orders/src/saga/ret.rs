@@ -3,7 +3,7 @@
 //! Nothing is compensated: once decided, a return only goes forward.
 
 use chassis::time::format_local;
-use contracts::{
+use protos::{
     inventory::v1::{ReturnStockRequest, StockLine},
     orders::v1::{ReturnRejection, ReturnSettled},
     payments::v1::RefundPaymentRequest,

@@ -1,6 +1,6 @@
 //! What a call promises about being sent more than once.
 
-use schema::{Idempotency, Method, MethodKind};
+use contract::{Idempotency, Method, MethodKind};
 
 /// The promise of one call, as an extension of its request; without one, the method table of the client decides.
 ///

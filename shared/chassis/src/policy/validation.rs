@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
 use bytes::{Buf, Bytes, BytesMut};
+use contract::Method;
 use http::{Request, Response};
 use http_body::Frame;
-use schema::Method;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};

@@ -12,8 +12,8 @@ static INPUTS: &[Method] = &[Method {
     path: "/t/T",
     input: "shop.v1.Rules",
     output: "shop.v1.Rules",
-    kind: schema::MethodKind::Unary,
-    idempotency: schema::Idempotency::Unknown,
+    kind: contract::MethodKind::Unary,
+    idempotency: contract::Idempotency::Unknown,
 }];
 
 static NUMBERS: &[Method] = &[Method {

@@ -3,48 +3,48 @@ include!("modules.rs");
 
 /// The contracts with their imports, options and comments: an encoded
 /// `google.protobuf.FileDescriptorSet`.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("contracts.bin");
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("protos.bin");
 
 /// Every RPC of the contracts, sorted by path.
-pub const METHODS: &[::schema::Method] = &[
-    ::schema::Method {
+pub const METHODS: &[::contract::Method] = &[
+    ::contract::Method {
         path: "/depot.v1.DepotService/GetPhoto",
         input: "depot.v1.GetPhotoRequest",
         output: "google.api.HttpBody",
-        kind: ::schema::MethodKind::Unary,
-        idempotency: ::schema::Idempotency::NoSideEffects,
+        kind: ::contract::MethodKind::Unary,
+        idempotency: ::contract::Idempotency::NoSideEffects,
     },
-    ::schema::Method {
+    ::contract::Method {
         path: "/shop.v1.ShopService/Chat",
         input: "shop.v1.ChatRequest",
         output: "shop.v1.ChatResponse",
-        kind: ::schema::MethodKind::BidiStreaming,
-        idempotency: ::schema::Idempotency::Unknown,
+        kind: ::contract::MethodKind::BidiStreaming,
+        idempotency: ::contract::Idempotency::Unknown,
     },
-    ::schema::Method {
+    ::contract::Method {
         path: "/shop.v1.ShopService/Rename",
         input: "shop.v1.RenameRequest",
         output: "shop.v1.RenameResponse",
-        kind: ::schema::MethodKind::Unary,
-        idempotency: ::schema::Idempotency::Idempotent,
+        kind: ::contract::MethodKind::Unary,
+        idempotency: ::contract::Idempotency::Idempotent,
     },
-    ::schema::Method {
+    ::contract::Method {
         path: "/shop.v1.ShopService/Upload",
         input: "shop.v1.UploadRequest",
         output: "google.protobuf.Empty",
-        kind: ::schema::MethodKind::ClientStreaming,
-        idempotency: ::schema::Idempotency::Unknown,
+        kind: ::contract::MethodKind::ClientStreaming,
+        idempotency: ::contract::Idempotency::Unknown,
     },
-    ::schema::Method {
+    ::contract::Method {
         path: "/shop.v1.ShopService/Watch",
         input: "shop.v1.WatchRequest",
         output: "shop.v1.WatchResponse",
-        kind: ::schema::MethodKind::ServerStreaming,
-        idempotency: ::schema::Idempotency::NoSideEffects,
+        kind: ::contract::MethodKind::ServerStreaming,
+        idempotency: ::contract::Idempotency::NoSideEffects,
     },
 ];
 
-impl ::schema::Event for shop::v1::ItemSold {
+impl ::contract::Event for shop::v1::ItemSold {
     const TYPE: &'static str = "shop.v1.ItemSold";
     const CONTEXT: &'static str = "shop";
     const AGGREGATE: &'static str = "item";
@@ -53,7 +53,7 @@ impl ::schema::Event for shop::v1::ItemSold {
     }
 }
 
-impl ::schema::Event for shop::v1::item_sold::Return {
+impl ::contract::Event for shop::v1::item_sold::Return {
     const TYPE: &'static str = "shop.v1.ItemSold.Return";
     const CONTEXT: &'static str = "shop";
     const AGGREGATE: &'static str = "item_return";
