@@ -19,7 +19,7 @@
 //! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments (`google.protobuf.FileDescriptorSet`);
 //! - an `impl contract::Event` for each message with `option (mesh.v1.event)`.
 //!
-//! So the crate depends on `prost`, `prost-types`, `schema`, `tonic` and `tonic-prost`.
+//! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
 //!
 //! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`, `buf/validate/validate.proto`,
 //! `mesh/v1/options.proto` and `google/protobuf/*.proto`.
