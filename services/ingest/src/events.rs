@@ -173,7 +173,7 @@ fn rejected_row(mapping: &Mapping, rejection: ReturnRejection) -> RejectedRow {
         "account_id" => &columns.customer,
         "sku" => &columns.sku,
         "quantity" => &columns.quantity,
-        // Better an unmapped name than a row without a place.
+        // An unmapped name is better than none.
         other => other,
     };
     RejectedRow {

@@ -11,20 +11,20 @@ mod read;
 pub use commit::commit;
 pub use read::{Import, RejectedRow, Totals, import, rejected_rows, totals};
 
-/// A file that is announced.
+/// An import to create.
 #[derive(Clone, Debug)]
 pub struct NewImport {
     /// Idempotency key.
     pub request_id: String,
     /// Name of the declared source.
     pub source: String,
-    /// For people.
+    /// Free text.
     pub file_name: String,
     /// Bytes of the whole file.
     pub size_bytes: i64,
 }
 
-/// Where an upload goes on.
+/// The position at which an upload resumes.
 #[derive(Clone, Debug)]
 pub struct Position {
     /// The import.
@@ -76,7 +76,7 @@ pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
     .execute(pool)
     .await?;
     let known = import(pool, import_id).await?;
-    // The name is for people: the same file under another name is the same file.
+    // The name is not compared: the same file under another name is the same file.
     if known.size_bytes == new.size_bytes {
         Ok(known)
     } else {
@@ -84,7 +84,7 @@ pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
     }
 }
 
-/// Where an upload of the import goes on.
+/// Returns the position at which an upload of the import resumes.
 pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error> {
     sqlx::query_as!(
         Position,
@@ -96,7 +96,8 @@ pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error>
     .ok_or_else(|| Error::UnknownImport(import_id.to_string()))
 }
 
-/// Notes how a published group ended; the same settlement again changes nothing. `None` if no such group was published.
+/// Records the end of a published group; a repeated settlement changes nothing. Returns `None` if
+/// no such group was published.
 pub async fn settle(
     tx: &mut PgConnection,
     settlement: &Settlement,
@@ -114,14 +115,15 @@ pub async fn settle(
     .await?)
 }
 
-/// Refuses every row of a published group after all.
+/// Rejects every row of a published group.
 pub async fn reject_invoice(
     tx: &mut PgConnection,
     settlement: &Settlement,
     column: &str,
     value: &str,
 ) -> Result<(), Error> {
-    // Between its first and its last row no other invoice has an accepted one: that would have ended the group.
+    // No other invoice has an accepted row between the group's first and last: it would have ended
+    // the group.
     sqlx::query!(
         "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
          SELECT import_id, row_number, $3, $4, $5 FROM invoice JOIN accepted_row USING (import_id)
@@ -138,7 +140,7 @@ pub async fn reject_invoice(
     Ok(())
 }
 
-/// Keeps refused rows; a row that is refused already stays as it is.
+/// Stores rejected rows; a row that is rejected already is unchanged.
 pub async fn reject(
     tx: &mut PgConnection,
     import_id: Uuid,

@@ -29,7 +29,8 @@ pub fn consumer(saga_deadline_ms: i64) -> Consumer {
         })
 }
 
-/// Places the sale as an order, by the same rule as `PlaceOrder`; the import learns of its end, or of its refusal.
+/// Places the sale as an order, by the same rule as `PlaceOrder`. Publishes its end for the import
+/// if it is known, or its refusal.
 async fn place(
     tx: &mut PgConnection,
     fact: InvoiceAccepted,

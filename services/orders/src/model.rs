@@ -1,4 +1,4 @@
-//! The rules of orders, pure: what an order is, and when two are the same.
+//! Pure rules of orders: totals, fingerprints, states.
 
 pub mod returns;
 pub mod saga;
@@ -7,12 +7,12 @@ use chrono::NaiveDateTime;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Names `order_id`s: the same request gets the same order, wherever it is placed.
+/// Namespace of `order_id`s: a request gets the same order id in every replica.
 const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e10);
-/// Names `return_id`s by the group of rows that they came with.
+/// Namespace of `return_id`s, which are made from the group of rows.
 const RETURN_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e11);
 
-/// An order that shall be placed.
+/// An order to place.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
     /// Idempotency key: the invoice number.
@@ -32,13 +32,13 @@ pub struct NewOrder {
 pub struct Line {
     /// Stock keeping unit, or the code of a charge.
     pub sku: String,
-    /// For people.
+    /// Free text.
     pub description: String,
     /// Pieces, greater than 0.
     pub quantity: i64,
     /// Minor units for one piece, greater than 0.
     pub unit_price_minor: i64,
-    /// Money and no stock.
+    /// True for a charge: money without stock.
     pub charge: bool,
 }
 
@@ -53,20 +53,20 @@ pub enum State {
     Paid,
     /// A line could not be reserved.
     OutOfStock,
-    /// The payment was refused.
+    /// The payment was declined.
     PaymentDeclined,
-    /// Given up at the caller's wish.
+    /// Cancelled by the caller.
     Cancelled,
-    /// Given up by the service.
+    /// A step failed, or the deadline passed.
     Failed,
 }
 
-/// The id of the order that `request_id` names.
+/// Returns the id of the order that `request_id` names.
 pub fn order_id(request_id: &str) -> Uuid {
     Uuid::new_v5(&ORDER_NAMESPACE, request_id.as_bytes())
 }
 
-/// The id of the return that came with that group of rows.
+/// Returns the id of the return that came with that group of rows.
 pub fn return_id(import_id: &str, first_row_number: i64) -> Uuid {
     Uuid::new_v5(
         &RETURN_NAMESPACE,
@@ -75,14 +75,15 @@ pub fn return_id(import_id: &str, first_row_number: i64) -> Uuid {
 }
 
 impl NewOrder {
-    /// Sum of quantity times price in minor units; `None` if it exceeds 64 bits.
+    /// Returns the sum of quantity times price in minor units; `None` if it exceeds 64 bits.
     pub fn total_minor(&self) -> Option<i64> {
         self.lines.iter().try_fold(0i64, |sum, line| {
             sum.checked_add(line.quantity.checked_mul(line.unit_price_minor)?)
         })
     }
 
-    /// SHA-256 of the content. Every value is preceded by its length, so that none can pose as two.
+    /// Returns the SHA-256 of the content. Every value is preceded by its length, so that no two
+    /// contents are hashed alike.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut text = |value: &str| {
@@ -115,7 +116,7 @@ impl State {
         Self::Failed,
     ];
 
-    /// The name that the database holds.
+    /// Returns the name that the database holds.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -128,12 +129,12 @@ impl State {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// True for the states that never change again.
+    /// Returns true for the states that never change again.
     pub fn is_end(self) -> bool {
         !matches!(self, Self::Pending | Self::Confirmed)
     }

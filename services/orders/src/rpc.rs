@@ -1,4 +1,4 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
 use chassis::{changes::Watchers, page, time};
 use chrono::NaiveDateTime;
@@ -27,9 +27,9 @@ use crate::{
 pub struct Orders {
     /// The service's database.
     pub pool: PgPool,
-    /// After how many milliseconds an order that could not be confirmed and paid is given up.
+    /// Milliseconds after which an order that is not confirmed and paid fails.
     pub saga_deadline_ms: i64,
-    /// Those who watch orders.
+    /// The streams of WatchOrder.
     pub watchers: Watchers,
 }
 
@@ -138,7 +138,7 @@ pub fn local_time(field: &'static str, value: &str) -> Result<NaiveDateTime, Err
     })
 }
 
-/// The contract's name of a state.
+/// Returns the contract's name of a state.
 pub fn state_to_proto(state: State) -> OrderState {
     match state {
         State::Pending => OrderState::Pending,

@@ -1,4 +1,4 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
 use chassis::{page, time};
 use chrono::NaiveDateTime;
@@ -23,7 +23,7 @@ use crate::{
 pub struct Payments {
     /// The service's database.
     pub pool: PgPool,
-    /// What the operator allows.
+    /// The limits that the operator sets.
     pub policy: Policy,
 }
 
@@ -165,7 +165,7 @@ impl Payments {
     }
 }
 
-/// The contract's pattern lets through what no calendar has, such as 30 February.
+/// Returns the contract's pattern lets through what no calendar has, such as 30 February.
 fn local_time(field: &'static str, text: &str) -> Result<NaiveDateTime, Error> {
     time::parse_local(text).ok_or(Error::NoSuchTime(field))
 }

@@ -1,4 +1,4 @@
-//! What callers see of imports. Every answer comes from one statement, so that its numbers fit together.
+//! Reads of imports. Every read is one statement, so that its numbers are consistent.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -11,11 +11,11 @@ use crate::{
 /// One import as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// Made from source and request_id.
+    /// Made from source and `request_id`.
     pub import_id: Uuid,
     /// Name of the declared source.
     pub source: String,
-    /// For people.
+    /// Free text.
     pub file_name: String,
     /// Bytes of the whole file.
     pub size_bytes: i64,
@@ -23,7 +23,7 @@ pub struct Import {
     pub received_bytes: i64,
     /// Groups of rows that were published.
     pub invoices_published: i64,
-    /// Those of which the end is known.
+    /// Published groups whose end is known.
     pub invoices_settled: i64,
     /// Its rows.
     pub totals: Totals,
@@ -51,7 +51,7 @@ pub struct RejectedRow {
     pub value: String,
 }
 
-/// The import of that id.
+/// Returns the import of that id.
 pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
     let row = sqlx::query!(
         r#"SELECT source, file_name, size_bytes, received_bytes, rows_read,
@@ -80,7 +80,7 @@ pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
     })
 }
 
-/// Totals over all imports of a source.
+/// Returns totals over all imports of a source.
 pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     let row = sqlx::query!(
         r#"SELECT
@@ -96,7 +96,7 @@ pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     Ok(Totals::of(row.rows_read, row.rules, row.counts))
 }
 
-/// Up to `limit` refused rows that come after row `after`, in order.
+/// Returns up to `limit` refused rows that come after row `after`, in order.
 pub async fn rejected_rows(
     pool: &PgPool,
     import_id: Uuid,
@@ -136,7 +136,7 @@ impl Import {
 // === impl Totals ===
 
 impl Totals {
-    /// Rows read and not refused so far.
+    /// Returns the rows read and not rejected so far.
     pub fn rows_accepted(&self) -> i64 {
         self.rows_read - self.rejected.iter().map(|(_, rows)| rows).sum::<i64>()
     }

@@ -1,11 +1,11 @@
-//! What a return may draw on, pure: paid lines of the same account, SKU and price, the newest first.
+//! Pure rules of returns: they draw on paid lines of the same account, SKU and price, newest first.
 
 use uuid::Uuid;
 
 /// One row of a return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnLine {
-    /// Names the row within its import.
+    /// Number of the row within its import.
     pub row_number: i64,
     /// Stock keeping unit, or the code of a charge.
     pub sku: String,
@@ -13,7 +13,7 @@ pub struct ReturnLine {
     pub quantity: i64,
     /// Minor units for one piece.
     pub unit_price_minor: i64,
-    /// Money and no stock.
+    /// True for a charge: money without stock.
     pub charge: bool,
 }
 
@@ -50,13 +50,14 @@ pub struct Allocation {
 pub enum Rule {
     /// The row names no customer.
     WithoutCustomer,
-    /// The customer never paid for that SKU at that price, up to then.
+    /// The customer had not paid for that SKU at that price by then.
     WithoutOrder,
-    /// More comes back than is left of what was paid for.
+    /// More pieces than remain of the paid lines.
     ExceedsOrder,
 }
 
-/// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws nothing.
+/// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws
+/// nothing.
 pub fn decide(
     line: &ReturnLine,
     guest: bool,
@@ -100,7 +101,7 @@ pub fn decide(
 }
 
 impl Rule {
-    /// The name that rejections carry.
+    /// Returns the name that rejections carry.
     pub fn name(self) -> &'static str {
         match self {
             Self::WithoutCustomer => "RETURN_WITHOUT_CUSTOMER",

@@ -1,20 +1,20 @@
-//! The order saga as a table: from a step and the answer to it follows the next step.
+//! The order saga as a table: a step and its answer give the next step.
 //!
-//! Forward: reserve → authorize → confirm → capture → ship. A refusal or the deadline turns it round, and what may
-//! have happened is taken back: void (or refund, if the money turns out to be taken) → release.
+//! Forward: reserve → authorize → confirm → capture → ship. A refusal or the deadline starts
+//! compensation: void (or refund, if the money was captured after all) → release.
 
 use super::State;
 
 /// What the saga does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Hold the pieces.
+    /// Reserve the pieces.
     Reserve,
     /// Hold the money.
     Authorize,
-    /// Decide, in our own database, that the order stands: cancelling is over.
+    /// Decide, in this service's database, that the order can't be cancelled any more.
     Confirm,
-    /// Take the money.
+    /// Capture the money.
     Capture,
     /// Take the pieces out of stock.
     Ship,
@@ -24,31 +24,32 @@ pub enum Step {
     Void,
     /// Compensation of `Reserve`.
     Release,
-    /// Nothing: the order is at its end.
+    /// No step: the order is at its end.
     End,
 }
 
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It happened, now or before.
+    /// The step is done, now or earlier.
     Done,
-    /// Only of `Reserve` and `Authorize`: refused for this stable reason, and nothing is held.
+    /// Only for `Reserve` and `Authorize`: refused for this stable reason; nothing is held.
     Refused(String),
-    /// It will not happen, for this stable reason; after a time-out it may have happened all the same.
+    /// The step can't be done, for this stable reason. After a time-out it may be done
+    /// nevertheless.
     Impossible(String),
-    /// Only of `Void`: the money was taken after all.
+    /// Only for `Void`: the money is captured.
     AlreadyCaptured,
-    /// Only of `Confirm`: the caller wants the order given up.
+    /// Only for `Confirm`: the caller asked to cancel the order.
     CancelRequested,
 }
 
-/// Where an answer leads.
+/// The consequence of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Next {
     /// The step that follows.
     pub step: Step,
-    /// The end that is aimed for from now on, if the answer changes it, and its reason.
+    /// The new outcome of the saga, if the answer changes it.
     pub outcome: Option<(State, String)>,
 }
 
@@ -66,7 +67,7 @@ impl Step {
         Self::End,
     ];
 
-    /// The name that the database holds.
+    /// Returns the name that the database holds.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reserve => "RESERVE",
@@ -81,23 +82,23 @@ impl Step {
         }
     }
 
-    /// The step of that name.
+    /// Returns the step of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.name() == name)
     }
 
-    /// True for the steps that the deadline ends. Once the money is taken the goods are owed, and compensations must
-    /// happen: those are tried until they are answered.
+    /// Returns true for the steps that the deadline ends. The others are retried until they are
+    /// answered: after the capture the goods are owed, and a compensation must happen.
     pub fn has_deadline(self) -> bool {
         matches!(self, Self::Reserve | Self::Authorize | Self::Capture)
     }
 
-    /// True for the steps that take something back.
+    /// Returns true for the compensations of other steps.
     pub fn is_compensation(self) -> bool {
         matches!(self, Self::Refund | Self::Void | Self::Release)
     }
 
-    /// What follows from `answer`.
+    /// Returns the next step and the outcome after `answer`.
     pub fn after(self, answer: Answer) -> Next {
         match (self, answer) {
             (Self::Reserve, Answer::Done) => forward(Self::Authorize),
@@ -148,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// What the other services would hold after the steps taken so far.
+    /// The state of the other services after the steps so far.
     #[derive(Clone, Copy, Default, Debug, PartialEq)]
     struct World {
         reserved: bool,
@@ -157,7 +158,8 @@ mod tests {
         shipped: bool,
     }
 
-    /// Runs the saga against answers drawn by `draw` and returns its end and what is left in the world.
+    /// Runs the saga against answers drawn by `draw`; returns its end and the state of the other
+    /// services.
     fn run(mut draw: impl FnMut() -> u8) -> (State, World) {
         let (mut step, mut end, mut world) = (Step::Reserve, State::Paid, World::default());
         for _ in 0..20 {
@@ -179,7 +181,7 @@ mod tests {
             (Step::Confirm, 3) => return Answer::CancelRequested,
             (Step::Reserve | Step::Authorize, 2) => return Answer::Refused("NO".into()),
             (Step::Capture | Step::Ship, 2) => return impossible(),
-            // The answer got lost, and the request with it.
+            // The request got lost.
             (Step::Reserve | Step::Authorize | Step::Capture, 3) if choice % 8 == 3 => {
                 return impossible();
             }
@@ -196,7 +198,7 @@ mod tests {
             Step::Release => world.reserved = false,
             Step::Confirm | Step::End => {}
         }
-        // It happened, and only the answer got lost.
+        // The step was done, and only the answer got lost.
         if step.has_deadline() && choice % 8 == 7 {
             impossible()
         } else {

@@ -1,4 +1,4 @@
-//! The steps of an order, each one call or one decision of our own, then one transaction.
+//! The steps of an order: each is one call or one local decision, then one transaction.
 
 use chassis::time::format_local;
 use chrono::Utc;
@@ -54,7 +54,7 @@ impl Runner {
         }
     }
 
-    /// Takes a step; an error is an answer that never came, or one that the saga can't go on with.
+    /// Takes a step. An error is a missing answer, or one that the saga can't continue with.
     async fn take(&self, step: Step, order: &Order) -> Result<Answer, Status> {
         match step {
             Step::Reserve => self.reserve(order).await,
@@ -182,7 +182,8 @@ impl Runner {
         Ok(Answer::Done)
     }
 
-    /// Commits what the answer leads to: the saga's next step, the order's state, and the fact of its end.
+    /// Commits the effects of the answer: the saga's next step, the order's state, the fact of its
+    /// end.
     async fn commit_order(
         &self,
         saga: &mut Saga,
@@ -227,7 +228,8 @@ impl Runner {
     }
 }
 
-/// Brings the order to its end, tells the imports that wait for it, and lets the account's returns have their turn.
+/// Ends the order, publishes its end for each import that waits for it, and wakes the account's
+/// returns.
 async fn end(tx: &mut PgConnection, saga: &Saga, order: &Order) -> Result<(), Error> {
     let end = if saga.outcome.is_empty() {
         Some(State::Paid)
@@ -238,7 +240,7 @@ async fn end(tx: &mut PgConnection, saga: &Saga, order: &Order) -> Result<(), Er
     orders::set_state(tx, order.order_id, end, &saga.reason).await?;
     let mut waiting = orders::waiting(tx, order.order_id).await?;
     if waiting.is_empty() {
-        // A client placed it: the fact is told all the same.
+        // A client placed it: the fact is published nevertheless.
         waiting.push(Waiting {
             import_id: String::new(),
             first_row_number: 0,
@@ -256,7 +258,7 @@ async fn end(tx: &mut PgConnection, saga: &Saga, order: &Order) -> Result<(), Er
     sagas::wake_returns(tx, &order.account_id).await
 }
 
-/// The fact that an order came to its end, for one group of imported rows.
+/// Returns the fact that an order came to its end, for one group of imported rows.
 pub(crate) fn settled(
     order_id: &str,
     state: OrderState,
@@ -272,7 +274,7 @@ pub(crate) fn settled(
     }
 }
 
-/// The lines that are goods.
+/// Returns the lines that are goods.
 fn stock_lines(order: &Order) -> Vec<StockLine> {
     let goods = order.lines.iter().filter(|line| !line.charge);
     goods

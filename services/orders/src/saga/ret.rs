@@ -1,4 +1,4 @@
-//! The steps of a return: decide its rows, put goods back, pay back, tell the import.
+//! The steps of a return: decide its rows, restock goods, refund, inform the import.
 //!
 //! Nothing is compensated: once decided, a return only goes forward.
 
@@ -46,7 +46,7 @@ impl Runner {
         }
     }
 
-    /// Decides the rows, if the return's turn has come.
+    /// Decides the rows if it is the return's turn.
     async fn allocate(&self, saga: &mut Saga, ret: &Return) -> Result<bool, Error> {
         let mut tx = self.pool.begin().await?;
         if !returns::decide(&mut tx, ret).await? {
@@ -54,7 +54,7 @@ impl Runner {
         }
         saga.step = RESTOCK.to_owned();
         sagas::advance(&mut tx, saga, ALLOCATE, "decided", self.lease()).await?;
-        // The next return of the account may have its turn now.
+        // It may be the turn of the account's next return.
         sagas::wake_returns(&mut tx, &ret.account_id).await?;
         chassis::crash::point("orders.return.allocate.before_commit");
         tx.commit().await?;
@@ -134,7 +134,8 @@ async fn settled(tx: &mut PgConnection, ret: &Return) -> Result<ReturnSettled, E
     })
 }
 
-/// Names the field that the rule looked at; the value is as the source wrote it, returned pieces being negative.
+/// Names the field that the rule looked at; the value is as the source wrote it, returned pieces
+/// being negative.
 fn rejection(row: Refused) -> ReturnRejection {
     let (field, value) = match row.rule.as_str() {
         "RETURN_WITHOUT_CUSTOMER" => ("account_id", String::new()),

@@ -1,4 +1,4 @@
-//! Orders: placing, reading, cancelling, and what waits for their end.
+//! Orders: placed, read, cancelled, and the imports that wait for their end.
 
 use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
@@ -13,7 +13,7 @@ use crate::{
 /// An order as it stands. Lists leave `lines` empty.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Names the order.
+    /// Id of the order.
     pub order_id: Uuid,
     /// The caller's idempotency key.
     pub request_id: String,
@@ -31,9 +31,9 @@ pub struct Order {
     pub total_minor: i64,
     /// The caller asked for it to be given up.
     pub cancel_requested: bool,
-    /// Goes up with every change.
+    /// Grows with every change.
     pub version: i64,
-    /// Order of arrival.
+    /// Order of arrival; lists page by it.
     pub number: i64,
     /// What was ordered.
     pub lines: Vec<Line>,
@@ -44,7 +44,7 @@ pub struct Order {
 pub struct Waiting {
     /// The import.
     pub import_id: String,
-    /// Names the group within it.
+    /// Number of its first row: the id of the group within the import.
     pub first_row_number: i64,
 }
 
@@ -62,7 +62,7 @@ struct Row {
     number: i64,
 }
 
-/// Places an order once per `request_id`, with the saga that carries it to its end; its id, whether new or known.
+/// Places an order with its saga, once per `request_id`; returns its id, whether new or known.
 pub async fn place(
     tx: &mut PgConnection,
     order: &NewOrder,
@@ -111,7 +111,7 @@ pub async fn place(
     }
 }
 
-/// The order with its lines.
+/// Returns the order with its lines.
 pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     let mut connection = pool.acquire().await?;
     let row = sqlx::query_as!(
@@ -130,7 +130,7 @@ pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     })
 }
 
-/// The order with its lines if it has another version than `version`.
+/// Returns the order with its lines if its version is not `version`.
 pub async fn changed(pool: &PgPool, order_id: Uuid, version: i64) -> Result<Option<Order>, Error> {
     let latest = sqlx::query_scalar!("SELECT version FROM orders WHERE order_id = $1", order_id)
         .fetch_one(pool)
@@ -142,7 +142,8 @@ pub async fn changed(pool: &PgPool, order_id: Uuid, version: i64) -> Result<Opti
     }
 }
 
-/// Up to `limit` orders that arrived before number `before`, newest first, without their lines.
+/// Returns up to `limit` orders that arrived before number `before`, newest first, without their
+/// lines.
 pub async fn list(
     pool: &PgPool,
     account_id: Option<&str>,
@@ -169,7 +170,7 @@ pub async fn list(
     .collect()
 }
 
-/// Asks for the order to be given up; refused once it is confirmed.
+/// Requests the cancellation of an order; an error once it is confirmed.
 pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> {
     let changed = sqlx::query!(
         "UPDATE orders SET cancel_requested = true, version = version + 1
@@ -189,7 +190,7 @@ pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> 
     }
 }
 
-/// Locks the order until the transaction ends and tells whether the caller wants it given up.
+/// Locks the order until the transaction ends; returns whether the caller asked to cancel it.
 pub async fn lock_cancel_requested(tx: &mut PgConnection, order_id: Uuid) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
         "SELECT cancel_requested FROM orders WHERE order_id = $1 FOR UPDATE",
@@ -217,7 +218,8 @@ pub async fn set_state(
     Ok(())
 }
 
-/// Has a group of imported rows wait for the order's end; returns that end and its reason if it has come already.
+/// Registers a group of imported rows for the order's end; returns that end and its reason if the
+/// order is at its end.
 pub async fn wait_for_end(
     tx: &mut PgConnection,
     order_id: Uuid,
@@ -241,7 +243,7 @@ pub async fn wait_for_end(
     Ok(state.is_end().then_some((state, row.reason)))
 }
 
-/// The groups of imported rows that wait for the order's end.
+/// Returns the groups of imported rows that wait for the order's end.
 pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<Waiting>, Error> {
     Ok(sqlx::query_as!(
         Waiting,
@@ -252,7 +254,7 @@ pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<Waitin
     .await?)
 }
 
-/// Orders by state.
+/// Returns the number of orders by state.
 pub async fn count(pool: &PgPool) -> Result<Vec<(State, i64)>, Error> {
     sqlx::query!(r#"SELECT state, count(*) AS "orders!" FROM orders GROUP BY state ORDER BY state"#)
         .fetch_all(pool)
@@ -267,7 +269,7 @@ pub async fn count(pool: &PgPool) -> Result<Vec<(State, i64)>, Error> {
         .collect()
 }
 
-/// The lines of an order, in order.
+/// Returns the lines of an order, in order.
 pub async fn lines(connection: &mut PgConnection, order_id: Uuid) -> Result<Vec<Line>, Error> {
     Ok(sqlx::query_as!(
         Line,

@@ -1,4 +1,4 @@
-//! Sagas: begun with what they carry, claimed by one runner at a time, moved step by step.
+//! Sagas: inserted with their order or return, claimed by one runner at a time, moved step by step.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub struct Saga {
     pub outcome: String,
     /// Why that end.
     pub reason: String,
-    /// How often this step was tried without an answer.
+    /// Tries of this step that got no answer.
     pub attempts: i32,
     /// After this an order is given up.
     pub deadline: DateTime<Utc>,
@@ -55,7 +55,7 @@ struct Row {
     traceparent: String,
 }
 
-/// Begins a saga in the transaction that creates what it carries.
+/// Inserts a saga in the transaction that inserts its order or return.
 pub async fn begin(
     tx: &mut PgConnection,
     saga_id: Uuid,
@@ -79,7 +79,7 @@ pub async fn begin(
     Ok(())
 }
 
-/// Claims up to `limit` sagas that are due; nobody else claims them until `lease` has passed.
+/// Claims up to `limit` due sagas; no other runner claims them until `lease` has passed.
 pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Saga>, Error> {
     sqlx::query_as!(
         Row,
@@ -97,8 +97,9 @@ pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Sag
     .collect()
 }
 
-/// Moves the saga on, keeps the claim for another `lease` and logs the step `taken` with its answer. Fails with `LostLease` if another
-/// runner has claimed it in between: then nothing of this transaction may stand.
+/// Moves the saga on, keeps the claim for another `lease` and logs the step `taken` with its
+/// answer. Fails with `LostLease` if another runner has claimed it in between: then nothing of this
+/// transaction may stand.
 pub async fn advance(
     tx: &mut PgConnection,
     saga: &mut Saga,
@@ -133,7 +134,7 @@ pub async fn advance(
     Ok(())
 }
 
-/// Puts the saga off after a step without an answer.
+/// Delays the saga after a step without an answer.
 pub async fn put_off(pool: &PgPool, saga: &Saga, pause: Duration) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE saga SET attempts = attempts + 1, version = version + 1, due_at = now() + $3 * interval '1 millisecond'
@@ -147,8 +148,8 @@ pub async fn put_off(pool: &PgPool, saga: &Saga, pause: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Makes the returns of an account that wait for their turn due now. One that is being looked at is passed over, so that
-/// two of an account never wait for each other; it looks again by itself.
+/// Makes the waiting returns of an account due now. A locked one is skipped, so that two returns of
+/// an account never wait for each other; it checks its turn again by itself.
 pub async fn wake_returns(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE saga SET due_at = now() WHERE saga_id IN (
@@ -162,7 +163,7 @@ pub async fn wake_returns(tx: &mut PgConnection, account_id: &str) -> Result<(),
 }
 
 impl Kind {
-    /// The name that the database holds.
+    /// Returns the name that the database holds.
     pub fn name(self) -> &'static str {
         match self {
             Self::Order => "ORDER",

@@ -50,7 +50,7 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
     Ok(())
 }
 
-/// The refund of that id, of whatever payment.
+/// Returns the refund of that id, of any payment.
 pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Option<Event>, Error> {
     let row = sqlx::query_as!(
         Row,
@@ -65,7 +65,8 @@ pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Opt
         .transpose()
 }
 
-/// The events of an account that come after version `after`, in order, each with its version; no limit means all.
+/// Returns the events of an account after version `after`, in order, each with its version; no
+/// limit means all.
 pub(super) async fn history(
     connection: &mut PgConnection,
     account_id: &str,
@@ -100,7 +101,7 @@ struct Row {
 }
 
 impl Row {
-    /// The event and its version.
+    /// Returns the event and its version.
     fn event(self) -> Result<(i64, Event), Error> {
         let kind = Kind::named(&self.r#type, self.decline_reason, self.refund_id)
             .ok_or(Error::Corrupt("ledger_event.type"))?;
@@ -116,7 +117,8 @@ impl Row {
     }
 }
 
-/// Two accounts lock two rows, so that their refunds can race for one id: the loser's is another refund.
+/// Turns a duplicate refund id into a refusal: refunds of two accounts lock different rows and can
+/// race for one id.
 fn refund_taken(error: sqlx::Error, event: &Event) -> Error {
     let constraint = error
         .as_database_error()
