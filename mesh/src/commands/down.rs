@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::home::{Home, StateDir};
 use crate::os::Signal;
-use crate::stack::state::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::ui::Ui;
 
 /// Seven processes that each take their whole time to drain, one after the other.
