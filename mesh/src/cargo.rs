@@ -30,19 +30,19 @@ pub fn binaries() -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-/// Builds the binaries of `packages` in the profile of this program; Cargo shows its own progress.
+/// Builds programs of the workspace's default members in the profile of this program; Cargo shows its own progress.
+///
+/// Packages are not selected, so that Cargo resolves the same features for every build and compiles shared crates once.
 ///
 /// # Errors
 /// When the build fails.
-pub fn build(home: &Home, packages: &[&str]) -> Result<()> {
-    if packages.is_empty() {
+pub fn build(home: &Home, programs: &[&str]) -> Result<()> {
+    if programs.is_empty() {
         return Ok(());
     }
     let mut build = command(home);
-    build.args(["build", "--bins", "--profile", &profile()?]);
-    for package in packages {
-        build.args(["--package", package]);
-    }
+    build.args(["build", "--profile", &profile()?]);
+    build.args(programs.iter().flat_map(|name| ["--bin", name]));
     run(build)
 }
 

@@ -18,6 +18,8 @@ use allow::{Allowed, Findings};
 const ALLOWED: &str = "xtask/rules-allow.txt";
 /// The table of terms; a type name that it lists may be declared more than once.
 const GLOSSARY: &str = "docs/glossary.md";
+/// The one crate that is no default member of the workspace.
+const NOT_DEFAULT: &str = "benchmarks";
 /// Words that shared code must not use in names.
 const GATEWAY_WORDS: [&str; 2] = ["gateway", "transcoder"];
 
@@ -60,6 +62,13 @@ fn find(workspace: &Workspace) -> Result<Findings> {
         let place = workspace.place(package);
         check_text(workspace, package, &mut found)?;
         check_names(place, package, &glossary, &mut found)?;
+        if !workspace.is_default(package) && place != NOT_DEFAULT {
+            found.add(
+                "no-default-member",
+                place,
+                "`cargo mesh test` would leave it out",
+            );
+        }
         if is_product(place) && !is_fuzz(place) && !package.dir().join("README.md").is_file() {
             found.add(
                 "readme-missing",

@@ -24,6 +24,11 @@ struct Step {
     filtered: bool,
 }
 
+/// All packages are tested by two calls of Cargo. The default members are those that `cargo mesh` has compiled already; the
+/// benchmarks would change the features of shared crates, and so compile all of them again.
+const DEFAULT_MEMBERS: &[&str] = &[];
+const BENCHMARKS: &[&str] = &["--package", "benchmarks"];
+
 /// The quick ones first.
 const STEPS: &[Step] = &[
     Step {
@@ -124,15 +129,12 @@ fn format(home: &Home, _: Option<&str>) -> Result<()> {
 }
 
 fn lints(home: &Home, _: Option<&str>) -> Result<()> {
-    run(cargo::command(home).args([
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    for packages in [DEFAULT_MEMBERS, BENCHMARKS] {
+        let mut clippy = cargo::command(home);
+        clippy.args(["clippy", "--quiet", "--all-targets"]);
+        run(clippy.args(packages).args(["--", "--deny", "warnings"]))?;
+    }
+    Ok(())
 }
 
 /// The program that the books are compared with, and the example that it is compared on.
@@ -153,16 +155,19 @@ fn verify(home: &Home, _: Option<&str>) -> Result<()> {
     // The build has replaced the file that this process was started from.
     let program = cargo::binaries()?.join("xtask");
     run(Command::new(program)
-        .args(["mesh", "verify", "orders"])
+        .args(["mesh", "verify", "orders", "--no-build"])
         .current_dir(home.checkout()))
 }
 
 fn tests(home: &Home, filter: Option<&str>) -> Result<()> {
-    // The tests start the binaries of all packages, whichever of them are being tested.
-    run(cargo::command(home).args(["build", "--quiet", "--workspace", "--bins"]))?;
-    run(cargo::command(home)
-        .args(["test", "--quiet", "--workspace"])
-        .args(filter))
+    // The tests start the programs of all packages. With `--tests`, Cargo resolves features as for the tests, and compiles
+    // nothing twice.
+    run(cargo::command(home).args(["build", "--quiet", "--bins", "--tests"]))?;
+    for packages in [DEFAULT_MEMBERS, BENCHMARKS] {
+        let mut test = cargo::command(home);
+        run(test.args(["test", "--quiet"]).args(packages).args(filter))?;
+    }
+    Ok(())
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -17,11 +17,15 @@ pub(crate) struct Workspace {
     pub(crate) packages: Vec<Package>,
     #[serde(rename = "workspace_root")]
     pub(crate) root: PathBuf,
+    #[serde(rename = "workspace_default_members", default)]
+    default_members: Vec<String>,
 }
 
 /// One crate.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Package {
+    #[serde(default)]
+    id: String,
     pub(crate) name: String,
     manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
@@ -73,6 +77,11 @@ impl Workspace {
     pub(crate) fn place<'a>(&self, package: &'a Package) -> &'a str {
         let relative = package.dir().strip_prefix(&self.root);
         relative.ok().and_then(Path::to_str).unwrap_or_default()
+    }
+
+    /// Returns whether a crate is built and tested where no package is selected.
+    pub(crate) fn is_default(&self, package: &Package) -> bool {
+        self.default_members.contains(&package.id)
     }
 
     /// Returns the crates that a crate depends on inside the workspace; `dev` includes those of its tests.

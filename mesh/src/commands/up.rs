@@ -109,7 +109,7 @@ fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<O
         return Ok(None);
     }
     ui.note("building what it runs");
-    cargo::build(home, &options.packages())?;
+    cargo::build(home, &options.programs())?;
     if fresh {
         down::stop(home, ui)?;
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
-use mesh::services::{GATEWAY, package};
+use mesh::services::GATEWAY;
 use mesh::ui::{self, Ui};
 use protox::Compiler;
 use serde::Serialize;
@@ -80,7 +80,7 @@ pub(super) async fn connect(ui: Ui, args: Args) -> Result<bool> {
     let home = Home::of_checkout()?;
     let built = MODULE.ensure(&home, ui)?;
     ui.note("building the gateway");
-    cargo::build(&home, &[package(GATEWAY)])?;
+    cargo::build(&home, &[GATEWAY])?;
     let dir = StateDir::scratch(&home)?;
     let descriptors = dir.path().join("conformance.binpb");
     std::fs::write(&descriptors, descriptor_set(&built.dir.join("proto"))?)

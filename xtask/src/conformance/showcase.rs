@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::Home;
-use mesh::services::{GATEWAY, package};
+use mesh::services::GATEWAY;
 use mesh::ui::{self, Ui};
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ pub(super) async fn showcase(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::of_checkout()?;
     let server = Server::ensure(&home, ui)?;
     ui.note("building the gateway");
-    cargo::build(&home, &[package(GATEWAY)])?;
+    cargo::build(&home, &[GATEWAY])?;
     let suite = Suite::parse(&server.suite)?;
     if suite.pairs() != PAIRS {
         bail!(
