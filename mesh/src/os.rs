@@ -72,6 +72,15 @@ pub fn said(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Blocks this thread for a moment between two looks at something.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "for commands that do nothing else meanwhile"
+)]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// The user and group that a child runs under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Account {

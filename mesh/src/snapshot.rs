@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::os::{Identity, Signal};
+use crate::os::{self, Identity, Signal};
 use crate::services::POSTGRES;
 use crate::supervise::ProcessStatus;
 
@@ -84,7 +84,7 @@ fn gone_within(bound: Duration, orphans: &[(&str, &Identity)]) -> bool {
         if Instant::now() > deadline {
             return false;
         }
-        std::thread::sleep(POLL);
+        os::pause(POLL);
     }
     true
 }

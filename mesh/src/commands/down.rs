@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::home::{Home, StateDir};
-use crate::os::Signal;
+use crate::os::{self, Signal};
 use crate::snapshot::Snapshot;
 use crate::ui::Ui;
 
@@ -57,7 +57,7 @@ pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
                 PATIENCE.as_secs()
             );
         }
-        std::thread::sleep(POLL);
+        os::pause(POLL);
     }
     step.done();
     Ok(true)

@@ -14,7 +14,7 @@ use crate::home::{Home, StateDir, create_dir};
 use crate::snapshot::Snapshot;
 use crate::supervise::State;
 use crate::ui::{self, Step, Ui};
-use crate::{Stack, StackOptions, cargo};
+use crate::{Stack, StackOptions, cargo, os};
 
 /// Longer than everything that a supervisor waits for while it starts.
 const DETACHED_PATIENCE: Duration = Duration::from_secs(300);
@@ -97,7 +97,7 @@ pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
             _ if Instant::now() > deadline => {
                 bail!("the mesh is still starting; `cargo mesh status` says why")
             }
-            _ => std::thread::sleep(POLL),
+            _ => os::pause(POLL),
         }
     }
 }
@@ -234,7 +234,7 @@ fn await_ready(home: &Home, supervisor: &mut Child, step: &Step) -> Result<()> {
                 DETACHED_PATIENCE.as_secs()
             );
         }
-        std::thread::sleep(POLL);
+        os::pause(POLL);
     }
 }
 

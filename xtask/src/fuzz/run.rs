@@ -115,7 +115,7 @@ pub(super) fn run(places: &Places, target: &str, time: Duration, step: &Step) ->
             // libFuzzer ends at the next input; it may have ended already.
             let _ = os::send(child.id(), Signal::USR1);
         }
-        std::thread::sleep(POLL);
+        os::pause(POLL);
     };
     let text = fs::read(&places.log)?;
     Ok(read(
