@@ -2,8 +2,10 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     missing_docs,
-    reason = "a test may panic"
+    reason = "tests may panic, and their peers are plain tonic"
 )]
 
 mod browser;

@@ -1,5 +1,10 @@
 //! What every process of a mesh needs: config, telemetry, server, client, policy layers, errors, shutdown.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "queues of tests need no bound")
+)]
+
 pub mod changes;
 pub mod client;
 pub mod config;
