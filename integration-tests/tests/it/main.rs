@@ -8,6 +8,7 @@
 
 mod browser;
 mod buf;
+mod database;
 mod events;
 mod gateway;
 mod grpcurl;

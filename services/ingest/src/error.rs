@@ -1,7 +1,6 @@
 //! What can go wrong, and the one place that turns it into a gRPC status.
 
-use chassis::error::{Fault, internal};
-use tonic::{Code, Status};
+use events::HandlerError;
 
 use crate::model::MissingColumn;
 
@@ -54,29 +53,29 @@ pub enum Error {
     Database(#[from] sqlx::Error),
 }
 
-impl From<Error> for Status {
+chassis::faults! {
+    Error {
+        Error::UnknownSource(_) => NotFound, "SOURCE_NOT_FOUND";
+        Error::UnknownImport(_) => NotFound, "IMPORT_NOT_FOUND";
+        Error::ImportChanged(_) => AlreadyExists, "IMPORT_CHANGED";
+        Error::OffsetMismatch { received_bytes, .. } =>
+            Aborted, "OFFSET_MISMATCH", metadata: "received_bytes" = received_bytes.to_string();
+        Error::UploadSuperseded => Aborted, "UPLOAD_SUPERSEDED";
+        Error::UploadIdle(_) => Aborted, "UPLOAD_IDLE";
+        Error::TooManyBytes(_) => InvalidArgument, "TOO_MANY_BYTES";
+        Error::EmptyUpload => InvalidArgument, "EMPTY_UPLOAD";
+        Error::Header(MissingColumn(column)) =>
+            FailedPrecondition, "COLUMN_MISSING", metadata: "column" = column;
+        Error::TooMany(_) => ResourceExhausted, "TOO_MANY_CALLS";
+        Error::Stopping => Unavailable, "STOPPING";
+    } else {
+        Error::Publish(error) => error.into();
+        Error::Database(error) => store::fault(error);
+    }
+}
+
+impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
-        let (code, reason) = match &error {
-            Error::UnknownSource(_) => (Code::NotFound, "SOURCE_NOT_FOUND"),
-            Error::UnknownImport(_) => (Code::NotFound, "IMPORT_NOT_FOUND"),
-            Error::ImportChanged(_) => (Code::AlreadyExists, "IMPORT_CHANGED"),
-            Error::OffsetMismatch { .. } => (Code::Aborted, "OFFSET_MISMATCH"),
-            Error::UploadSuperseded => (Code::Aborted, "UPLOAD_SUPERSEDED"),
-            Error::UploadIdle(_) => (Code::Aborted, "UPLOAD_IDLE"),
-            Error::TooManyBytes(_) => (Code::InvalidArgument, "TOO_MANY_BYTES"),
-            Error::EmptyUpload => (Code::InvalidArgument, "EMPTY_UPLOAD"),
-            Error::Header(_) => (Code::FailedPrecondition, "COLUMN_MISSING"),
-            Error::TooMany(_) => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
-            Error::Stopping => (Code::Unavailable, "STOPPING"),
-            Error::Publish(_) | Error::Database(_) => return internal(error).into(),
-        };
-        let fault = Fault::new(code, reason, error.to_string());
-        match &error {
-            Error::OffsetMismatch { received_bytes, .. } => fault
-                .metadata("received_bytes", received_bytes.to_string())
-                .into(),
-            Error::Header(MissingColumn(column)) => fault.metadata("column", column).into(),
-            _ => fault.into(),
-        }
+        Self::transient(error)
     }
 }

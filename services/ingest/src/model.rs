@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 pub mod batch;
 pub mod decimal;
+pub mod import;
 pub mod intake;
 pub mod mapping;
 pub mod records;
@@ -12,6 +13,7 @@ pub mod returns;
 pub mod rules;
 
 pub use batch::{Batch, Pending};
+pub use import::{Import, NewImport, Outcome, RejectedRow, Settlement, State, Totals};
 pub use intake::Intake;
 pub use mapping::{Layout, Mapping, MappingError, MissingColumn, Sources};
 pub use records::{Record, Records};
@@ -31,8 +33,9 @@ const IMPORTS: Uuid = Uuid::from_u128(0x5f0c_8a4e_32d1_5b7c_9d4e_61a7_c2f0_8b13)
 /// SHA-256 over all cleansed columns of a row.
 pub type Hash = [u8; 32];
 
-/// Why a row is refused. First match wins, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rule that refuses a row, by the name that callers see. First match wins, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Rule {
     /// Wrong number of columns, not text, not a number, not a time, or too long.
     Malformed,
@@ -137,31 +140,9 @@ pub enum Decision {
     Rejected(Rejection),
 }
 
-/// Where an import stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Bytes are missing.
-    Receiving,
-    /// All rows are in; orders or returns are still under way.
-    Settling,
-    /// Every order and return is at an end.
-    Completed,
-}
-
 /// The id of the import that a request creates.
 pub fn import_id(source: &str, request_id: &str) -> Uuid {
     Uuid::new_v5(&IMPORTS, format!("{source}/{request_id}").as_bytes())
-}
-
-/// Where an import stands, by its numbers.
-pub fn state(size_bytes: i64, received_bytes: i64, published: i64, settled: i64) -> State {
-    if received_bytes < size_bytes {
-        State::Receiving
-    } else if settled < published {
-        State::Settling
-    } else {
-        State::Completed
-    }
 }
 
 /// Cuts a value to what a rejection keeps. NUL is replaced: the database can't hold it.
@@ -177,23 +158,6 @@ pub fn cut(value: &str) -> String {
             }
         })
         .collect()
-}
-
-impl Rule {
-    /// The name that callers and the database see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "MALFORMED",
-            Self::InvoiceNo => "INVOICE_NO",
-            Self::PriceScale => "PRICE_SCALE",
-            Self::PriceNotPositive => "PRICE_NOT_POSITIVE",
-            Self::QuantitySign => "QUANTITY_SIGN",
-            Self::NotMerchandise => "NOT_MERCHANDISE",
-            Self::StockCode => "STOCK_CODE",
-            Self::DuplicateRow => "DUPLICATE_ROW",
-            Self::InvoiceTooLarge => "INVOICE_TOO_LARGE",
-        }
-    }
 }
 
 impl Line {

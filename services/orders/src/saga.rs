@@ -17,11 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 use tracing::Instrument;
 
-pub(crate) use order::settled;
-
 use crate::{
     error::Error,
-    store::sagas::{self, Kind, Saga},
+    store::sagas::{self, Claim, Saga},
 };
 
 /// How many times a step's time a claim holds without a step being finished: long enough that nobody takes over a saga
@@ -84,8 +82,8 @@ impl Runner {
             } else {
                 0
             };
-            for saga in claimed {
-                running.spawn(runner.clone().carry(saga));
+            for claim in claimed {
+                running.spawn(runner.clone().carry(claim));
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -98,7 +96,7 @@ impl Runner {
     }
 
     /// Claims what is due. A database that is away comes back: until then nothing is due.
-    async fn claim(&self, limit: i64) -> Vec<Saga> {
+    async fn claim(&self, limit: i64) -> Vec<Claim> {
         sagas::claim(&self.pool, limit, self.lease())
             .await
             .unwrap_or_else(|error| {
@@ -111,33 +109,55 @@ impl Runner {
     }
 
     /// Carries one saga as far as it goes.
-    async fn carry(self: Arc<Self>, mut saga: Saga) {
-        let span = tracing::info_span!("saga", saga_id = %saga.saga_id, kind = saga.kind.name());
-        chassis::telemetry::set_parent(&span, &saga.traceparent);
-        async {
-            let run = match saga.kind {
-                Kind::Order => self.carry_order(&mut saga).await,
-                Kind::Return => self.carry_return(&mut saga).await,
-            };
-            let pause = match run {
-                Ok(Run::Ended) | Err(Error::LostLease(_)) => return,
-                Ok(Run::Waiting) => TURN,
-                Ok(Run::Unanswered(status)) => {
-                    tracing::warn!(step = saga.step, attempts = saga.attempts, %status, "step not answered");
-                    retry_pause(saga.attempts)
+    async fn carry(self: Arc<Self>, claim: Claim) {
+        match claim {
+            Claim::Order(mut saga) => {
+                let span = span("ORDER", &saga);
+                async {
+                    let run = self.carry_order(&mut saga).await;
+                    self.pause(&saga, run).await;
                 }
-                Err(error) => {
-                    tracing::error!(step = saga.step, error = &error as &dyn std::error::Error, "step failed");
-                    retry_pause(saga.attempts)
+                .instrument(span)
+                .await;
+            }
+            Claim::Return(mut saga) => {
+                let span = span("RETURN", &saga);
+                async {
+                    let run = self.carry_return(&mut saga).await;
+                    self.pause(&saga, run).await;
                 }
-            };
-            // If this fails too, the saga is due again when its lease ends.
-            if let Err(error) = sagas::put_off(&self.pool, &saga, pause).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "can't put the saga off");
+                .instrument(span)
+                .await;
             }
         }
-        .instrument(span)
-        .await;
+    }
+
+    /// Puts off a saga that is not at its end.
+    async fn pause<S: Copy + Into<&'static str>>(&self, saga: &Saga<S>, run: Result<Run, Error>) {
+        let step: &str = saga.step.into();
+        let pause = match run {
+            Ok(Run::Ended) | Err(Error::LostLease(_)) => return,
+            Ok(Run::Waiting) => TURN,
+            Ok(Run::Unanswered(status)) => {
+                tracing::warn!(step, attempts = saga.attempts, %status, "step not answered");
+                retry_pause(saga.attempts)
+            }
+            Err(error) => {
+                tracing::error!(
+                    step,
+                    error = &error as &dyn std::error::Error,
+                    "step failed"
+                );
+                retry_pause(saga.attempts)
+            }
+        };
+        // If this fails too, the saga is due again when its lease ends.
+        if let Err(error) = sagas::put_off(&self.pool, saga, pause).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "can't put the saga off"
+            );
+        }
     }
 
     fn lease(&self) -> Duration {
@@ -150,6 +170,14 @@ impl Runner {
         request.set_timeout(self.step_timeout);
         request
     }
+}
+
+fn span<S>(kind: &'static str, saga: &Saga<S>) -> tracing::Span {
+    let span = tracing::info_span!("saga", saga_id = %saga.saga_id, kind);
+    if let Some(traceparent) = &saga.traceparent {
+        chassis::telemetry::set_parent(&span, traceparent);
+    }
+    span
 }
 
 /// A full-jitter pause that grows with the tries so far.

@@ -4,9 +4,9 @@ mod ledger;
 #[cfg(test)]
 mod tests;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 
-pub use ledger::{Event, Kind, LedgerAccount, Posting, after, replay};
+pub use ledger::{Event, EventType, Kind, LedgerAccount, Posting, after, replay};
 
 /// Why an amount above the limit is declined.
 const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
@@ -29,16 +29,19 @@ pub struct Payment {
     pub state: State,
     /// What was asked for; nothing if the id was voided before it was authorized.
     pub authorization: Option<Authorization>,
-    /// Only with DECLINED, else empty.
-    pub decline_reason: String,
+    /// Only with DECLINED.
+    pub decline_reason: Option<String>,
     /// Taken so far, in minor units: nothing or all.
     pub captured_minor: i64,
     /// Paid back so far, in minor units.
     pub refunded_minor: i64,
 }
 
-/// Where a payment stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a payment; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// The amount is held.
     Authorized,
@@ -59,8 +62,9 @@ pub struct Command {
     pub action: Action,
 }
 
-/// What shall happen to a payment.
-#[derive(Clone, Debug)]
+/// A change of a payment; its name is that of the method, as crash points name it.
+#[derive(Clone, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Action {
     /// Hold the amount.
     Authorize(Authorization),
@@ -94,6 +98,35 @@ pub struct Refund {
     pub amount_minor: i64,
     /// Local civil time.
     pub effective_at: NaiveDateTime,
+}
+
+/// The balance of an account, in minor units.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    /// Authorized and neither captured nor voided.
+    pub held_minor: i64,
+    /// Captured less refunded.
+    pub paid_minor: i64,
+}
+
+/// Totals of the ledger, in minor units.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The sum of all postings: 0 in a ledger that balances.
+    pub ledger_sum_minor: i64,
+    /// Days on which money moved, in order.
+    pub days: Vec<Day>,
+}
+
+/// The money that moved on one business day, in minor units.
+#[derive(Clone, Debug)]
+pub struct Day {
+    /// Date of the business facts.
+    pub date: NaiveDate,
+    /// Captured.
+    pub captured_minor: i64,
+    /// Refunded.
+    pub refunded_minor: i64,
 }
 
 /// What the ledger holds of the ids that a command names.
@@ -188,7 +221,7 @@ impl Payment {
             id: id.to_owned(),
             state: State::Voided,
             authorization: None,
-            decline_reason: String::new(),
+            decline_reason: None,
             captured_minor: 0,
             refunded_minor: 0,
         }
@@ -269,51 +302,5 @@ impl Authorization {
             amount_minor,
             effective_at,
         }
-    }
-}
-
-// === impl Action ===
-
-impl Action {
-    /// The method that asks for it, as crash points name it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Authorize(_) => "authorize",
-            Self::Capture(_) => "capture",
-            Self::Void => "void",
-            Self::Refund(_) => "refund",
-        }
-    }
-}
-
-// === impl State ===
-
-impl State {
-    const ALL: [Self; 4] = [
-        Self::Authorized,
-        Self::Declined,
-        Self::Captured,
-        Self::Voided,
-    ];
-
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Authorized => "AUTHORIZED",
-            Self::Declined => "DECLINED",
-            Self::Captured => "CAPTURED",
-            Self::Voided => "VOIDED",
-        }
-    }
-
-    /// The state of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }

@@ -5,12 +5,14 @@ mod ledger;
 
 use sqlx::{PgConnection, PgPool};
 
-pub use books::{Balance, Day, Summary, balance, drift, events, summary};
+pub use books::{balance, drift, events, summary};
 
 use crate::{
     error::Error,
-    model::{self, Action, Authorization, Command, Known, Payment, Policy, State},
+    model::{self, Action, Authorization, Command, EventType, Known, Payment, Policy, State},
 };
+
+::store::text_enum!(State, EventType);
 
 /// Does what is asked, once; a repeated command gets the payment as it stands.
 pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Result<Payment, Error> {
@@ -52,7 +54,7 @@ async fn attempt(
         }
         ledger::append(&mut tx, event).await?;
     }
-    let method = command.action.name();
+    let method = <&str>::from(&command.action);
     chassis::crash::point(&format!("payments.{method}.before_commit"));
     tx.commit().await?;
     chassis::crash::point(&format!("payments.{method}.after_commit"));
@@ -104,7 +106,7 @@ async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
         asked.map(|asked| &asked.currency_code),
         asked.map(|asked| asked.amount_minor),
         asked.map(|asked| asked.effective_at),
-        payment.state.name(),
+        payment.state as State,
         payment.decline_reason
     )
     .execute(tx)
@@ -117,7 +119,7 @@ async fn project(tx: &mut PgConnection, payment: &Payment) -> Result<(), Error> 
     sqlx::query!(
         "UPDATE payment SET state = $2, captured_minor = $3, refunded_minor = $4 WHERE payment_id = $1",
         payment.id,
-        payment.state.name(),
+        payment.state as State,
         payment.captured_minor,
         payment.refunded_minor
     )
@@ -137,11 +139,16 @@ async fn lock(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
 }
 
 async fn read(connection: &mut PgConnection, id: &str) -> Result<Option<Payment>, Error> {
-    sqlx::query_as!(Row, "SELECT * FROM payment WHERE payment_id = $1", id)
-        .fetch_optional(connection)
-        .await?
-        .map(Row::payment)
-        .transpose()
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT payment_id, account_id, currency_code, amount_minor, effective_at, state AS "state: State",
+                  decline_reason, captured_minor, refunded_minor
+           FROM payment WHERE payment_id = $1"#,
+        id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Row::payment))
 }
 
 /// A row of `payment`.
@@ -151,23 +158,22 @@ struct Row {
     currency_code: Option<String>,
     amount_minor: Option<i64>,
     effective_at: Option<chrono::NaiveDateTime>,
-    state: String,
-    decline_reason: String,
+    state: State,
+    decline_reason: Option<String>,
     captured_minor: i64,
     refunded_minor: i64,
 }
 
 impl Row {
-    fn payment(self) -> Result<Payment, Error> {
-        let state = State::named(&self.state).ok_or(Error::Corrupt("payment.state"))?;
-        Ok(Payment {
+    fn payment(self) -> Payment {
+        Payment {
             authorization: self.authorization(),
             id: self.payment_id,
-            state,
+            state: self.state,
             decline_reason: self.decline_reason,
             captured_minor: self.captured_minor,
             refunded_minor: self.refunded_minor,
-        })
+        }
     }
 
     fn authorization(&self) -> Option<Authorization> {

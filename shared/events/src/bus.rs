@@ -8,10 +8,13 @@ use async_nats::{Client, ConnectError, ConnectOptions};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::{Consumer, Error, MAX_PAYLOAD_BYTES, Settings, consumer, relay};
+use crate::error::Error;
+use crate::outbox::MAX_PAYLOAD_BYTES;
+use crate::settings::Settings;
+
+pub(crate) mod stream;
 
 /// Older servers silently ignore atomic batches, or do not recognise repeats within them (ADR-50).
 const NEEDED_VERSION: (i64, i64, i64) = (2, 12, 1);
@@ -64,25 +67,6 @@ pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
 // === impl Bus ===
 
 impl Bus {
-    /// Publishes the outbox until `shutdown`; returns an error only for what a retry cannot mend.
-    ///
-    /// One relay owns the outbox of a database at a time, by an advisory lock on a connection of its own; others
-    /// stand by and take over when that connection ends.
-    pub async fn run_relay(&self, shutdown: CancellationToken) -> Result<(), Error> {
-        relay::run(self, &shutdown).await
-    }
-
-    /// Runs `consumer` until `shutdown`; returns an error only for what a retry cannot mend.
-    ///
-    /// Ends when the handlers that are running have ended.
-    pub async fn run_consumer(
-        &self,
-        consumer: Consumer,
-        shutdown: CancellationToken,
-    ) -> Result<(), Error> {
-        consumer::run(self, consumer, &shutdown).await
-    }
-
     /// Has the relay look at the outbox now instead of at its next poll; for callers that just committed.
     pub fn wake(&self) {
         self.wake.notify_one();

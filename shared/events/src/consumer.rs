@@ -1,9 +1,6 @@
 //! A consumer: which facts it reads, and what it does with each type.
 
-mod declare;
-mod dispatch;
 pub(crate) mod inbox;
-mod settle;
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -19,9 +16,7 @@ use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
-use crate::Error;
-
-pub(crate) use dispatch::run;
+use crate::error::Error;
 
 type Handler = dyn for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Result<(), HandlerError>>
     + Send
@@ -136,11 +131,11 @@ impl Consumer {
     }
 
     /// The name as JetStream takes it, where a dot would split a subject.
-    fn durable_name(&self) -> String {
+    pub(crate) fn durable_name(&self) -> String {
         self.name.replace('.', "_")
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
         if self.name.is_empty() || !self.name.chars().all(allowed) {
             return Err(Error::ConsumerName(self.name.clone()));
@@ -217,8 +212,10 @@ async fn limit_statements(tx: &mut PgConnection, limit: Duration) -> Result<(), 
     // 0 would be no limit.
     let millis = (limit - limit / 10).as_millis().max(1);
     sqlx::query!(
-        "SELECT set_config('statement_timeout', $1, true)",
-        millis.to_string()
+        "SELECT set_config('statement_timeout', $1, true) AS statement,
+                set_config('idle_in_transaction_session_timeout', $2, true) AS idle",
+        millis.to_string(),
+        limit.as_millis().to_string()
     )
     .fetch_one(tx)
     .await?;

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
-use crate::{subject, trace};
+pub(crate) mod subject;
+
+/// The header of W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
 
 /// Namespace of message ids (RFC 9562 §5.5); a random UUID, fixed for ever.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8f0b_6b0e_3c0d_4f57_9a52_6f1d_52a1_c7e4);
@@ -18,7 +21,7 @@ const CE_TYPE: &str = "ce-type";
 
 /// A row of the outbox.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct OutboxRow {
     pub(crate) id: i64,
     pub(crate) lane: i16,
     pub(crate) context: String,
@@ -33,7 +36,7 @@ pub(crate) struct Outgoing {
 
 /// A fact as a consumer has it from the stream or from parking.
 #[derive(Clone, Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct Fact {
     pub(crate) subject: String,
     pub(crate) key: String,
     pub(crate) version: i64,
@@ -59,9 +62,9 @@ pub(crate) fn chain_version(message: &StreamMessage) -> Option<i64> {
     (id == ours).then_some(version)
 }
 
-// === impl Outgoing ===
+// === impl OutboxRow ===
 
-impl Outgoing {
+impl OutboxRow {
     pub(crate) fn subject(&self) -> String {
         subject::of(&self.context, &self.aggregate, &self.key)
     }
@@ -80,15 +83,15 @@ impl Outgoing {
         headers.insert("content-type", "application/protobuf");
         headers.insert(VERSION, self.version.to_string());
         if let Some(traceparent) = &self.traceparent {
-            headers.insert(trace::TRACEPARENT, traceparent.as_str());
+            headers.insert(TRACEPARENT, traceparent.as_str());
         }
         headers
     }
 }
 
-// === impl Incoming ===
+// === impl Fact ===
 
-impl Incoming {
+impl Fact {
     /// Reads a message; none if it carries no version or type, or its subject is not one of ours.
     ///
     /// Nor if inbox or parking could not hold it: Postgres text takes no NUL, and each version has a next one.
@@ -100,7 +103,7 @@ impl Incoming {
     ) -> Option<Self> {
         let key = subject::key(subject)?;
         let kind = header(headers, CE_TYPE)?;
-        let traceparent = header(headers, trace::TRACEPARENT);
+        let traceparent = header(headers, TRACEPARENT);
         if [&key, kind, traceparent.unwrap_or_default()]
             .iter()
             .any(|text| text.contains('\0'))
@@ -130,8 +133,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn outgoing() -> Outgoing {
-        Outgoing {
+    fn outgoing() -> OutboxRow {
+        OutboxRow {
             id: 1,
             lane: 0,
             context: "ingest".into(),
@@ -150,7 +153,7 @@ mod tests {
         let sent = outgoing();
         let subject = sent.subject();
         let payload = Bytes::from(sent.payload.clone());
-        let read = Incoming::read(&subject, 9, &sent.headers(&subject), payload).unwrap();
+        let read = Fact::read(&subject, 9, &sent.headers(&subject), payload).unwrap();
         assert_eq!((read.key, read.version, read.sequence), (sent.key, 7, 9));
         assert_eq!((read.kind, read.traceparent), (sent.kind, sent.traceparent));
         assert_eq!(read.payload, sent.payload);
@@ -183,7 +186,7 @@ mod tests {
         for version in ["", "0", "-1", "x", "9223372036854775807"] {
             let mut headers = sent.headers(&subject);
             headers.insert(VERSION, version);
-            assert!(Incoming::read(&subject, 1, &headers, Bytes::new()).is_none());
+            assert!(Fact::read(&subject, 1, &headers, Bytes::new()).is_none());
         }
     }
 
@@ -191,12 +194,12 @@ mod tests {
     fn messages_with_a_nul_in_their_identity_are_not_facts() {
         let sent = outgoing();
         let subject = subject::of(&sent.context, &sent.aggregate, "a\0b");
-        assert!(Incoming::read(&subject, 1, &sent.headers(&subject), Bytes::new()).is_none());
-        for name in [CE_TYPE, trace::TRACEPARENT] {
+        assert!(Fact::read(&subject, 1, &sent.headers(&subject), Bytes::new()).is_none());
+        for name in [CE_TYPE, TRACEPARENT] {
             let subject = sent.subject();
             let mut headers = sent.headers(&subject);
             headers.insert(name, "a\0b");
-            assert!(Incoming::read(&subject, 1, &headers, Bytes::new()).is_none());
+            assert!(Fact::read(&subject, 1, &headers, Bytes::new()).is_none());
         }
     }
 }

@@ -94,9 +94,6 @@ pub enum Error {
     /// The database refused or did not answer.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("migrating the schema `events` failed")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
 impl Error {
@@ -104,6 +101,15 @@ impl Error {
         Self::JetStream {
             action,
             source: source.into(),
+        }
+    }
+}
+
+impl From<Error> for chassis::error::Fault {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(error) => store::fault(error),
+            other => chassis::error::internal(other),
         }
     }
 }

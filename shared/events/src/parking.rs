@@ -8,9 +8,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 
-use crate::consumer::inbox;
-use crate::envelope::Incoming;
-use crate::{Consumer, Error, HandlerError, Settings, trace};
+use crate::consumer::{Consumer, HandlerError, inbox};
+use crate::envelope::Fact;
+use crate::error::Error;
+use crate::settings::Settings;
 
 /// A key that stands still, with what stopped it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct ParkedFact {
 
 /// How far a replay came.
 #[derive(Debug)]
-pub struct Replayed {
+pub struct Replay {
     /// Facts applied.
     pub applied: u64,
     /// What stopped it, with the version that failed; none if the key is free again.
@@ -124,26 +125,26 @@ pub async fn replay(
     consumer: &Consumer,
     settings: &Settings,
     key: &str,
-) -> Result<Replayed, Error> {
+) -> Result<Replay, Error> {
     let mut applied = 0;
     loop {
         match replay_first(pool, consumer, settings, key).await? {
-            Replay::Applied { last } => {
+            ReplayStep::Applied { last } => {
                 applied += 1;
                 if last {
                     let stopped = None;
-                    return Ok(Replayed { applied, stopped });
+                    return Ok(Replay { applied, stopped });
                 }
             }
             // Another replay has freed the key meanwhile.
-            Replay::Empty if applied > 0 => {
+            ReplayStep::Empty if applied > 0 => {
                 let stopped = None;
-                return Ok(Replayed { applied, stopped });
+                return Ok(Replay { applied, stopped });
             }
-            Replay::Empty => return Err(not_parked(consumer, key)),
-            Replay::Failed { version, error } => {
+            ReplayStep::Empty => return Err(not_parked(consumer, key)),
+            ReplayStep::Failed { version, error } => {
                 let stopped = Some((version, error));
-                return Ok(Replayed { applied, stopped });
+                return Ok(Replay { applied, stopped });
             }
         }
     }
@@ -155,7 +156,7 @@ pub async fn discard(
     consumer: &Consumer,
     settings: &Settings,
     key: &str,
-) -> Result<Replayed, Error> {
+) -> Result<Replay, Error> {
     let mut tx = pool.begin().await?;
     let position = inbox::position(&mut tx, &consumer.name, key).await?;
     let Some(first) = first(&mut tx, &consumer.name, key).await? else {
@@ -178,7 +179,7 @@ pub async fn discard(
     let last = finish(&mut tx, &consumer.name, &first, given_up).await?;
     tx.commit().await?;
     if last {
-        return Ok(Replayed {
+        return Ok(Replay {
             applied: 0,
             stopped: None,
         });
@@ -190,7 +191,7 @@ pub async fn discard(
 pub(crate) async fn park(
     pool: &PgPool,
     consumer: &Consumer,
-    fact: &Incoming,
+    fact: &Fact,
     reason: &str,
     attempts: u32,
 ) -> Result<(), sqlx::Error> {
@@ -215,7 +216,7 @@ pub(crate) async fn park(
 pub(crate) async fn append(
     tx: &mut PgConnection,
     consumer: &Consumer,
-    fact: &Incoming,
+    fact: &Fact,
     reason: Option<&str>,
     attempts: u32,
 ) -> Result<(), sqlx::Error> {
@@ -243,7 +244,7 @@ pub(crate) async fn append(
     Ok(())
 }
 
-enum Replay {
+enum ReplayStep {
     Applied { last: bool },
     Failed { version: i64, error: HandlerError },
     Empty,
@@ -254,17 +255,17 @@ async fn replay_first(
     consumer: &Consumer,
     settings: &Settings,
     key: &str,
-) -> Result<Replay, Error> {
+) -> Result<ReplayStep, Error> {
     let mut tx = pool.begin().await?;
     let position = inbox::position(&mut tx, &consumer.name, key).await?;
     let Some(first) = first(&mut tx, &consumer.name, key).await? else {
-        return Ok(Replay::Empty);
+        return Ok(ReplayStep::Empty);
     };
     let version = first.version;
     if version > position.version + 1 {
         let missing = format!("version {} is missing", position.version + 1);
         let error = HandlerError::poison(missing);
-        return Ok(Replay::Failed { version, error });
+        return Ok(ReplayStep::Failed { version, error });
     }
     let span = tracing::info_span!(
         "replay",
@@ -272,7 +273,9 @@ async fn replay_first(
         key,
         version
     );
-    trace::set_parent(&span, first.traceparent.as_deref());
+    if let Some(traceparent) = &first.traceparent {
+        chassis::telemetry::set_parent(&span, traceparent);
+    }
     let payload = Bytes::from(first.payload.clone());
     let handled = consumer
         .apply(&mut tx, &first.kind, payload, settings.handler_timeout())
@@ -281,11 +284,11 @@ async fn replay_first(
     if let Err(error) = handled {
         tx.rollback().await?;
         blame(pool, consumer, key, version, &error).await?;
-        return Ok(Replay::Failed { version, error });
+        return Ok(ReplayStep::Failed { version, error });
     }
     let last = finish(&mut tx, &consumer.name, &first, version).await?;
     tx.commit().await?;
-    Ok(Replay::Applied { last })
+    Ok(ReplayStep::Applied { last })
 }
 
 async fn first(

@@ -13,12 +13,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::envelope::Outgoing;
-use crate::stream::{self, Role};
-use crate::{Bus, Error, crash};
+use crate::bus::Bus;
+use crate::bus::stream::{self, Role};
+use crate::envelope::OutboxRow;
+use crate::error::Error;
 
-use outbox::Settled;
-use publisher::{Publisher, Refusal};
+use outbox::BatchProgress;
+use publisher::{PublishError, Publisher};
 
 /// How often a relay that does not own the outbox asks again: the longest gap after an owner dies.
 const STANDBY_POLL: Duration = Duration::from_millis(500);
@@ -120,23 +121,23 @@ impl Relay<'_> {
     async fn drain(
         &mut self,
         connection: &mut PgConnection,
-        rows: Vec<Outgoing>,
+        rows: Vec<OutboxRow>,
     ) -> Result<(), Error> {
-        let mut by_context: BTreeMap<String, Vec<Outgoing>> = BTreeMap::new();
+        let mut by_context: BTreeMap<String, Vec<OutboxRow>> = BTreeMap::new();
         for row in rows {
             by_context.entry(row.context.clone()).or_default().push(row);
         }
         for (context, rows) in by_context {
-            let subjects: Vec<String> = rows.iter().map(Outgoing::subject).collect();
+            let subjects: Vec<String> = rows.iter().map(OutboxRow::subject).collect();
             let tails = outbox::tails(connection, &subjects).await?;
-            let mut settled = Settled::new(tails);
-            crash::point("events.relay.before_publish");
-            let published = self.publish(&context, &rows, &mut settled).await;
+            let mut progress = BatchProgress::new(tails);
+            chassis::crash::point("events.relay.before_publish");
+            let published = self.publish(&context, &rows, &mut progress).await;
             if published.is_ok() {
-                crash::point("events.relay.after_publish");
+                chassis::crash::point("events.relay.after_publish");
             }
             // What is known to be published is recorded even when a later row failed.
-            outbox::forget(connection, &settled).await?;
+            outbox::forget(connection, &progress).await?;
             published?;
         }
         Ok(())
@@ -145,8 +146,8 @@ impl Relay<'_> {
     async fn publish(
         &mut self,
         context: &str,
-        rows: &[Outgoing],
-        settled: &mut Settled,
+        rows: &[OutboxRow],
+        progress: &mut BatchProgress,
     ) -> Result<(), Error> {
         if !self.publishers.contains_key(context) {
             let stream: Stream = stream::declare(self.bus, context, Role::Owner).await?;
@@ -154,20 +155,20 @@ impl Relay<'_> {
             self.publishers.insert(context.to_owned(), publisher);
         }
         let publisher = &self.publishers[context];
-        let pending = settled.pending(rows);
+        let pending = progress.pending(rows);
         match publisher.batch(&pending).await {
             Ok(last) => {
                 let first = last + 1 - pending.len() as u64;
                 for (sequence, message) in (first..).zip(&pending) {
-                    settled.published(message.row, &message.subject, sequence);
+                    progress.published(message.row, &message.subject, sequence);
                 }
                 Ok(())
             }
             // One message of the batch is already there, or a subject has moved on: find out which, one by one.
-            Err(Refusal::Fenced | Refusal::Repeated) => {
-                single::publish(publisher, rows, settled, &mut self.stopped).await
+            Err(PublishError::Fenced | PublishError::Repeated) => {
+                single::publish(publisher, rows, progress, &mut self.stopped).await
             }
-            Err(Refusal::Failed(error)) => {
+            Err(PublishError::Failed(error)) => {
                 // The stream may be gone with its server's data: declare it again.
                 self.publishers.remove(context);
                 Err(error)

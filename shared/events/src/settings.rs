@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::Error;
-use crate::backoff::MAX_ATTEMPTS;
+use crate::error::Error;
 
 /// JetStream's own bound on the messages of one atomic batch (ADR-50).
 const MAX_BATCH_ROWS: u16 = 1000;
+
+/// Attempts that no message gets more of, however quickly they fail and however short the pauses are.
+pub(crate) const MAX_ATTEMPTS: u32 = 1000;
 
 /// A handler holds a connection, its key and one of the consumer's workers for that long.
 const MAX_HANDLER_TIMEOUT_MS: u64 = 3_600_000;

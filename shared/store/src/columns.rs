@@ -15,6 +15,9 @@
 macro_rules! columns {
     ($rows:expr, $row:pat => $($value:expr),+ $(,)?) => {{
         let rows = &$rows;
-        ($(rows.iter().map(|$row| $value).collect::<Vec<_>>()),+)
+        // Each column reads a part of the row.
+        #[allow(unused_variables)]
+        let columns = ($(rows.iter().map(|$row| $value).collect::<Vec<_>>()),+);
+        columns
     }};
 }

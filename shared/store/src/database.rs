@@ -62,7 +62,9 @@ impl Database {
     ) -> Result<Self, Error> {
         check(connections, settings)?;
         let options: PgConnectOptions = url.parse().map_err(Error::Url)?;
-        let options = settings.keep_alive(options).application_name(process.name());
+        let options = settings
+            .keep_alive(options)
+            .application_name(process.name());
         migrate(&options, settings, migrations).await?;
         let options = settings.bound(options);
         let pool = PgPoolOptions::new()
@@ -105,11 +107,7 @@ fn check(connections: u32, settings: &Settings) -> Result<(), ConfigError> {
         return Err(ConfigError::new("database_connections", problem, source));
     }
     match settings.invalid() {
-        Some((key, problem)) => Err(ConfigError::new(
-            format!("database.{key}"),
-            problem,
-            source,
-        )),
+        Some((key, problem)) => Err(ConfigError::new(format!("database.{key}"), problem, source)),
         None => Ok(()),
     }
 }

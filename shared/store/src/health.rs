@@ -90,7 +90,8 @@ impl Probe {
     /// Asks over a connection of the pool, or over a new one while all are in use: load is not an
     /// outage.
     async fn ask(&self) -> Result<(), sqlx::Error> {
-        let in_use = self.pool.size() as usize - self.pool.num_idle().min(self.pool.size() as usize);
+        let in_use =
+            self.pool.size() as usize - self.pool.num_idle().min(self.pool.size() as usize);
         if in_use < self.pool.options().get_max_connections() as usize {
             match self.pool.acquire().await {
                 Ok(mut connection) => {

@@ -27,8 +27,8 @@ pub enum InsertError {
 /// Runs `insert`, an `INSERT … ON CONFLICT DO NOTHING` of one row. If the row exists, compares
 /// `fingerprint` with that of the row, which `stored` selects.
 ///
-/// A concurrent insert of the same key waits for the other's commit. Both statements are what
-/// `sqlx::query!` and `sqlx::query_scalar!` return.
+/// A concurrent insert of the same key waits for the other's commit. `insert` is what
+/// `sqlx::query!` returns, `stored` the same with a `.map` to the fingerprint.
 ///
 /// # Errors
 /// [`InsertError::Changed`] if the fingerprints differ.

@@ -61,7 +61,10 @@ impl Settings {
             .into_iter()
             .find(|(_, value, max)| !(1..=*max).contains(value))
             .map(|(key, value, max)| {
-                (key, format!("expected a number from 1 to {max}, got {value}"))
+                (
+                    key,
+                    format!("expected a number from 1 to {max}, got {value}"),
+                )
             })
     }
 

@@ -5,8 +5,11 @@
 
 use super::State;
 
-/// What the saga does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A step of the saga; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Step {
     /// Hold the pieces.
     Reserve,
@@ -28,8 +31,9 @@ pub enum Step {
     End,
 }
 
-/// What came of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer to a step; its name is the one in the log of the saga.
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Answer {
     /// It happened, now or before.
     Done,
@@ -49,43 +53,19 @@ pub struct Next {
     /// The step that follows.
     pub step: Step,
     /// The end that is aimed for from now on, if the answer changes it, and its reason.
-    pub outcome: Option<(State, String)>,
+    pub outcome: Option<Outcome>,
+}
+
+/// The end of an order that is not paid, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The end.
+    pub state: State,
+    /// Stable reason.
+    pub reason: String,
 }
 
 impl Step {
-    /// All steps, for reading them back by name.
-    pub const ALL: [Self; 9] = [
-        Self::Reserve,
-        Self::Authorize,
-        Self::Confirm,
-        Self::Capture,
-        Self::Ship,
-        Self::Refund,
-        Self::Void,
-        Self::Release,
-        Self::End,
-    ];
-
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reserve => "RESERVE",
-            Self::Authorize => "AUTHORIZE",
-            Self::Confirm => "CONFIRM",
-            Self::Capture => "CAPTURE",
-            Self::Ship => "SHIP",
-            Self::Refund => "REFUND",
-            Self::Void => "VOID",
-            Self::Release => "RELEASE",
-            Self::End => "END",
-        }
-    }
-
-    /// The step of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.name() == name)
-    }
-
     /// True for the steps that the deadline ends. Once the money is taken the goods are owed, and compensations must
     /// happen: those are tried until they are answered.
     pub fn has_deadline(self) -> bool {
@@ -128,6 +108,16 @@ impl Step {
     }
 }
 
+impl Answer {
+    /// The stable reason of a refusal.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(reason) | Self::Impossible(reason) => Some(reason),
+            Self::Done | Self::AlreadyCaptured | Self::CancelRequested => None,
+        }
+    }
+}
+
 fn forward(step: Step) -> Next {
     Next {
         step,
@@ -138,7 +128,7 @@ fn forward(step: Step) -> Next {
 fn back(step: Step, end: State, reason: String) -> Next {
     Next {
         step,
-        outcome: Some((end, reason)),
+        outcome: Some(Outcome { state: end, reason }),
     }
 }
 
@@ -165,8 +155,8 @@ mod tests {
                 return (end, world);
             }
             let next = step.after(act(step, &mut world, draw()));
-            if let Some((outcome, _)) = next.outcome {
-                end = outcome;
+            if let Some(outcome) = next.outcome {
+                end = outcome.state;
             }
             step = next.step;
         }
@@ -216,13 +206,6 @@ mod tests {
                 ..World::default()
             }
         );
-    }
-
-    #[test]
-    fn names_read_back() {
-        for step in Step::ALL {
-            assert_eq!(Step::named(step.name()), Some(step));
-        }
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use crate::envelope::Incoming;
+use crate::envelope::Fact;
 
 /// Where a consumer stands with one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Position {
 pub(crate) async fn advance(
     tx: &mut PgConnection,
     consumer: &str,
-    fact: &Incoming,
+    fact: &Fact,
 ) -> Result<bool, sqlx::Error> {
     let sequence = fact.sequence.cast_signed();
     let moved = if fact.version == 1 {
@@ -121,7 +121,7 @@ pub(crate) async fn position(
 pub(crate) async fn begin_at(
     tx: &mut PgConnection,
     consumer: &str,
-    fact: &Incoming,
+    fact: &Fact,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO events.inbox (consumer, key, version, sequence) VALUES ($1, $2, $3, 0)

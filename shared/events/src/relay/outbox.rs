@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use crate::Error;
-use crate::envelope::Outgoing;
+use crate::envelope::OutboxRow;
+use crate::error::Error;
 
 use super::publisher::Message;
 
@@ -24,7 +24,7 @@ pub(super) struct Tail {
 
 /// What is known of the subjects of some rows, and which of the rows are done.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(super) struct BatchProgress {
     tails: HashMap<String, Tail>,
     done: Vec<i64>,
 }
@@ -42,9 +42,9 @@ pub(super) async fn read(
     connection: &mut PgConnection,
     stopped: &[i16],
     limit: u16,
-) -> Result<Vec<Outgoing>, Error> {
+) -> Result<Vec<OutboxRow>, Error> {
     let rows = sqlx::query_as!(
-        Outgoing,
+        OutboxRow,
         r#"SELECT id, lane, context, aggregate, key, version, type AS kind, traceparent, payload, created_at
            FROM (
                SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
@@ -84,11 +84,14 @@ pub(super) async fn tails(
 }
 
 /// Removes the rows that are done and keeps where their subjects ended, in one statement.
-pub(super) async fn forget(connection: &mut PgConnection, settled: &Settled) -> Result<(), Error> {
-    if settled.done.is_empty() {
+pub(super) async fn forget(
+    connection: &mut PgConnection,
+    progress: &BatchProgress,
+) -> Result<(), Error> {
+    if progress.done.is_empty() {
         return Ok(());
     }
-    let tails = settled.tails.iter();
+    let tails = progress.tails.iter();
     let (subjects, ends): (Vec<String>, Vec<Tail>) = tails
         .map(|(subject, tail)| (subject.clone(), *tail))
         .unzip();
@@ -103,7 +106,7 @@ pub(super) async fn forget(connection: &mut PgConnection, settled: &Settled) -> 
          SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[])
          ON CONFLICT (subject) DO UPDATE SET sequence = excluded.sequence, version = excluded.version
          WHERE excluded.version > tail.version",
-        &settled.done,
+        &progress.done,
         &subjects,
         &sequences,
         &versions,
@@ -123,9 +126,9 @@ impl Tail {
     };
 }
 
-// === impl Settled ===
+// === impl BatchProgress ===
 
-impl Settled {
+impl BatchProgress {
     pub(super) fn new(tails: HashMap<String, Tail>) -> Self {
         Self {
             tails,
@@ -138,7 +141,7 @@ impl Settled {
     }
 
     /// Records that the stream holds `row` at `sequence`.
-    pub(super) fn published(&mut self, row: &Outgoing, subject: &str, sequence: u64) {
+    pub(super) fn published(&mut self, row: &OutboxRow, subject: &str, sequence: u64) {
         let version = row.version;
         self.tails
             .insert(subject.to_owned(), Tail { sequence, version });
@@ -146,14 +149,14 @@ impl Settled {
     }
 
     /// Records that the stream holds `row` and ends at `tail`, which is that row or a later one.
-    pub(super) fn overtaken(&mut self, row: &Outgoing, subject: &str, tail: Tail) {
+    pub(super) fn overtaken(&mut self, row: &OutboxRow, subject: &str, tail: Tail) {
         self.tails.insert(subject.to_owned(), tail);
         self.done.push(row.id);
     }
 
     /// Marks the rows done that the stream is known to hold, and returns messages for the others. The first one of a
     /// subject carries the sequence that the subject must still end at.
-    pub(super) fn pending<'a>(&mut self, rows: &'a [Outgoing]) -> Vec<Message<'a>> {
+    pub(super) fn pending<'a>(&mut self, rows: &'a [OutboxRow]) -> Vec<Message<'a>> {
         let mut pending: Vec<Message<'a>> = Vec::with_capacity(rows.len());
         let mut seen = std::collections::HashSet::new();
         for row in rows {

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer as Handle, DeliverPolicy, pull};
 
-use crate::stream::{self, Comparison, Role};
-use crate::{Bus, Consumer, Error, subject};
+use crate::bus::Bus;
+use crate::bus::stream::{self, Comparison, Role};
+use crate::consumer::Consumer;
+use crate::envelope::subject;
+use crate::error::Error;
 
 /// A pull that the server forgot (its leader changed, it restarted) is noticed after two of these.
 const IDLE_HEARTBEAT: Duration = Duration::from_secs(2);

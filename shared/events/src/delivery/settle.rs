@@ -13,11 +13,15 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::backoff::{Backoff, Budget};
-use crate::envelope::Incoming;
-use crate::{Consumer, Error, HandlerError, Settings, crash, parking, trace};
+use crate::backoff::Backoff;
+use crate::consumer::inbox::{self, Step};
+use crate::consumer::{Consumer, HandlerError};
+use crate::envelope::Fact;
+use crate::error::Error;
+use crate::parking;
+use crate::settings::Settings;
 
-use super::inbox::{self, Step};
+use super::budget::Budget;
 
 /// Pauses while database or stream do not answer; there is no budget for that, nothing else could go on either.
 const OUTAGE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -31,9 +35,6 @@ const MAX_GAP_DELIVERIES: u32 = 10;
 /// How long a failed handler's transaction may take to roll back, once the server has cancelled the statement that
 /// may still run.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// SQLSTATE of a statement that ran into `statement_timeout`; a commit can too, by its deferred constraints.
-const QUERY_CANCELED: &str = "57014";
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ enum Predecessors {
     Missing,
     /// Only the chain's beginning is missing, and retention has removed messages: the chain begins with this fact,
     /// or with the message itself if none before it is left.
-    Expired(Option<Incoming>),
+    Expired(Option<Fact>),
     /// Settling one of them ended early, with this outcome.
     Stopped(Outcome),
 }
@@ -85,7 +86,7 @@ pub(super) struct Settler {
 
 impl Settler {
     /// Goes on until `fact` is settled. `deliveries` counts how often the stream has delivered it.
-    pub(super) async fn settle(&self, fact: &Incoming, deliveries: u32) -> Outcome {
+    pub(super) async fn settle(&self, fact: &Fact, deliveries: u32) -> Outcome {
         let retry = Backoff::new(
             Duration::from_millis(self.settings.retry_base_ms),
             Duration::from_millis(self.settings.retry_max_ms),
@@ -132,7 +133,7 @@ impl Settler {
     }
 
     /// Tries once, in one transaction; none if the process shuts down first.
-    async fn attempt(&self, fact: &Incoming) -> Option<Result<Attempt, Failure>> {
+    async fn attempt(&self, fact: &Fact) -> Option<Result<Attempt, Failure>> {
         let permit = tokio::select! {
             () = self.shutdown.cancelled() => return None,
             permit = self.permits.acquire() => permit.ok()?,
@@ -146,13 +147,15 @@ impl Settler {
             messaging.consumer.group.name = self.consumer.name,
             version = fact.version,
         );
-        trace::set_parent(&span, fact.traceparent.as_deref());
+        if let Some(traceparent) = &fact.traceparent {
+            chassis::telemetry::set_parent(&span, traceparent);
+        }
         let attempt = self.transact(fact).instrument(span).await;
         drop(permit);
         Some(attempt)
     }
 
-    async fn transact(&self, fact: &Incoming) -> Result<Attempt, Failure> {
+    async fn transact(&self, fact: &Fact) -> Result<Attempt, Failure> {
         let name = &self.consumer.name;
         let mut tx = self.pool.begin().await?;
         if inbox::advance(&mut tx, name, fact).await? {
@@ -165,9 +168,9 @@ impl Settler {
                 timeout(limit + ROLLBACK_TIMEOUT, tx.rollback()).await??;
                 return Err(Failure::Handler(error));
             }
-            crash::point("events.consumer.before_commit");
+            chassis::crash::point("events.consumer.before_commit");
             tx.commit().await?;
-            crash::point("events.consumer.after_commit");
+            chassis::crash::point("events.consumer.after_commit");
             return Ok(Attempt::Settled);
         }
         let position = inbox::position(&mut tx, name, &fact.key).await?;
@@ -190,7 +193,7 @@ impl Settler {
     /// Settles the versions between `after` and `fact` from the stream; none once that is done.
     async fn close_gap(
         &self,
-        fact: &Incoming,
+        fact: &Fact,
         after: i64,
         sequence: u64,
         deliveries: u32,
@@ -222,7 +225,7 @@ impl Settler {
 
     async fn settle_predecessors(
         &self,
-        fact: &Incoming,
+        fact: &Fact,
         after: i64,
         sequence: u64,
     ) -> Result<Predecessors, Error> {
@@ -256,7 +259,7 @@ impl Settler {
 
     /// Breaks the cycle of types between a message and its predecessors. A predecessor is the next version of its
     /// key, so it has no gap of its own and this goes one deep.
-    fn settle_boxed<'a>(&'a self, fact: &'a Incoming) -> BoxFuture<'a, Outcome> {
+    fn settle_boxed<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Outcome> {
         Box::pin(self.settle(fact, 0))
     }
 
@@ -265,7 +268,7 @@ impl Settler {
         &self,
         subject: &str,
         mut sequence: u64,
-    ) -> Result<Option<Incoming>, Error> {
+    ) -> Result<Option<Fact>, Error> {
         loop {
             let next = self
                 .stream
@@ -282,7 +285,7 @@ impl Settler {
                 Err(error) => return Err(Error::jetstream("reading a subject", error)),
             };
             sequence = message.sequence + 1;
-            let read = Incoming::read(subject, message.sequence, &message.headers, message.payload);
+            let read = Fact::read(subject, message.sequence, &message.headers, message.payload);
             if read.is_some() {
                 return Ok(read);
             }
@@ -299,7 +302,7 @@ impl Settler {
     }
 
     /// Sets `fact` aside, and its key with it.
-    async fn park(&self, fact: &Incoming, reason: &str, attempts: u32) -> Outcome {
+    async fn park(&self, fact: &Fact, reason: &str, attempts: u32) -> Outcome {
         let mut outages = 0;
         loop {
             match parking::park(&self.pool, &self.consumer, fact, reason, attempts).await {
@@ -323,12 +326,7 @@ impl Settler {
         Outcome::Settled
     }
 
-    fn outage(
-        &self,
-        fact: &Incoming,
-        error: &(dyn StdError + 'static),
-        outages: &mut u32,
-    ) -> Duration {
+    fn outage(&self, fact: &Fact, error: &(dyn StdError + 'static), outages: &mut u32) -> Duration {
         *outages += 1;
         let pause = OUTAGE.pause(*outages);
         tracing::warn!(
@@ -357,16 +355,10 @@ impl From<sqlx::Error> for Failure {
     /// A server that answers with an error of the statement, or cancels it, may do so for ever: that spends the
     /// budget. One that goes away (SQLSTATE classes 08, 53 and 57) or does not answer says nothing about the message.
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
-        let passing = |code: &str| {
-            code != QUERY_CANCELED
-                && ["08", "53", "57"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
-        };
-        match code {
-            Some(code) if !passing(&code) => Self::Handler(HandlerError::transient(error)),
-            _ => Self::Outage(error.into()),
+        if error.as_database_error().is_some() && !store::is_outage(&error) {
+            Self::Handler(HandlerError::transient(error))
+        } else {
+            Self::Outage(error.into())
         }
     }
 }

@@ -11,9 +11,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::RECONNECT;
-use crate::envelope::Incoming;
-use crate::{Bus, Consumer, Error, stream};
+use crate::bus::{Bus, RECONNECT, stream};
+use crate::consumer::Consumer;
+use crate::envelope::Fact;
+use crate::error::Error;
 
 use super::declare;
 use super::settle::{Outcome, Settler};
@@ -38,7 +39,7 @@ pub(crate) async fn run(
 
 /// One message in our hands.
 struct Delivery {
-    fact: Incoming,
+    fact: Fact,
     acker: Acker,
     deliveries: u32,
 }
@@ -224,9 +225,9 @@ impl Dispatcher {
     }
 }
 
-fn read(message: &jetstream::Message) -> Option<(Incoming, u32)> {
+fn read(message: &jetstream::Message) -> Option<(Fact, u32)> {
     let info = message.info().ok()?;
-    let fact = Incoming::read(
+    let fact = Fact::read(
         &message.subject,
         info.stream_sequence,
         message.headers.as_ref()?,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType, Stream};
 
-use crate::{Bus, Error, subject};
+use super::Bus;
+use crate::envelope::subject;
+use crate::error::Error;
 
 /// Who declares a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
