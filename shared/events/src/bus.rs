@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectError, ConnectOptions};
+use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::outbox::MAX_PAYLOAD_BYTES;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Short enough that a restarted server is found at once, long enough not to hammer one that is down.
 pub(crate) const RECONNECT: Backoff =
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(2));
 
 /// A connection to NATS together with the database that holds this process's outbox and inbox. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
+use rpc::backoff::Backoff;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
 use crate::bus::Bus;
 use crate::bus::stream::{self, Role};
 use crate::envelope::OutboxRow;
@@ -28,7 +28,7 @@ const STANDBY_POLL: Duration = Duration::from_millis(500);
 const STOPPED_LANE_REST: Duration = Duration::from_secs(60);
 
 /// Pauses after a failed session.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+const RETRY: Backoff = Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Relays until `shutdown`. Any failure ends the session; the next one starts from what the database says.
 pub(crate) async fn run(bus: &Bus, shutdown: &CancellationToken) -> Result<(), Error> {

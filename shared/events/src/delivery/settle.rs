@@ -7,13 +7,13 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use futures::TryFutureExt as _;
 use futures::future::BoxFuture;
+use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::backoff::Backoff;
 use crate::consumer::inbox::{self, Step};
 use crate::consumer::{Consumer, HandlerError};
 use crate::envelope::Fact;
@@ -24,10 +24,10 @@ use crate::settings::Settings;
 use super::budget::Budget;
 
 /// Pauses while database or stream do not answer; there is no budget for that, nothing else could go on either.
-const OUTAGE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+const OUTAGE: Backoff = Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Pauses before a message is delivered again that came before its predecessor.
-const GAP: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+const GAP: Backoff = Backoff::full_jitter(Duration::from_millis(500), Duration::from_secs(5));
 
 /// Deliveries after which a predecessor that is not in the stream is taken for lost.
 const MAX_GAP_DELIVERIES: u32 = 10;
@@ -87,7 +87,7 @@ pub(super) struct Settler {
 impl Settler {
     /// Goes on until `fact` is settled. `deliveries` counts how often the stream has delivered it.
     pub(super) async fn settle(&self, fact: &Fact, deliveries: u32) -> Outcome {
-        let retry = Backoff::new(
+        let retry = Backoff::full_jitter(
             Duration::from_millis(self.settings.retry_base_ms),
             Duration::from_millis(self.settings.retry_max_ms),
         );
