@@ -95,7 +95,7 @@ pub fn rejected_row(mapping: &Mapping, rejection: ReturnRejection) -> RejectedRo
     };
     RejectedRow {
         row_number: rejection.row_number,
-        column: column.to_owned(),
+        column: Some(column.to_owned()),
         rule: rejection.rule,
         value: model::cut(&rejection.value),
     }
@@ -152,7 +152,7 @@ impl From<RejectedRow> for pb::RejectedRow {
     fn from(row: RejectedRow) -> Self {
         Self {
             row_number: row.row_number,
-            column: row.column,
+            column: row.column.unwrap_or_default(),
             rule: row.rule,
             value: row.value,
         }

@@ -123,8 +123,8 @@ pub struct Invoice {
 pub struct Rejection {
     /// 1-based; the header is not counted.
     pub row_number: i64,
-    /// Column as the header names it; empty if the whole row is meant.
-    pub column: String,
+    /// Column as the header names it; none if the whole row is meant.
+    pub column: Option<String>,
     /// The rule that it broke.
     pub rule: Rule,
     /// The value that broke it, cut to [`MAX_VALUE_CHARS`].

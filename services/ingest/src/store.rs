@@ -142,7 +142,7 @@ pub async fn reject(
          ON CONFLICT DO NOTHING",
         import_id,
         &numbers,
-        &columns,
+        &columns as &[Option<String>],
         &rules,
         &values
     )

@@ -13,7 +13,7 @@ mod settings;
 
 pub use bus::{Bus, connect};
 pub use consumer::{Consumer, HandlerError};
-pub use envelope::subject::{LANES, MAX_KEY_BYTES};
+pub use envelope::subject::MAX_KEY_BYTES;
 pub use error::Error;
 pub use outbox::{MAX_PAYLOAD_BYTES, MIGRATIONS, publish};
 pub use serve::serve;

@@ -13,7 +13,7 @@ use crate::{delivery, relay};
 /// Connects to NATS, and runs the relay of the process's outbox and its `consumers` until the
 /// process shuts down.
 ///
-/// The database has applied [`MIGRATIONS`](crate::MIGRATIONS).
+/// The database has applied [`MIGRATIONS`](crate::outbox::MIGRATIONS).
 ///
 /// # Errors
 /// See [`connect`]. An error of relay or consumer that no retry can mend stops the process.

@@ -206,10 +206,9 @@ impl Batch {
 
     fn take(&mut self, row: Row, verdict: Verdict, excerpt: String) {
         if let Verdict::Refused(rule) = verdict {
-            let (row_number, column) = (row.line.row_number, String::new());
             self.rejected.push(Rejection {
-                row_number,
-                column,
+                row_number: row.line.row_number,
+                column: None,
                 rule,
                 value: excerpt,
             });

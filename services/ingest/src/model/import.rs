@@ -52,8 +52,8 @@ pub struct Totals {
 pub struct RejectedRow {
     /// 1-based; the header is not counted.
     pub row_number: i64,
-    /// As the header names it; empty if the whole row is meant.
-    pub column: String,
+    /// As the header names it; none if the whole row is meant.
+    pub column: Option<String>,
     /// Name of the rule.
     pub rule: String,
     /// The value that broke it.

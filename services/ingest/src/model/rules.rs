@@ -33,7 +33,7 @@ struct Cells {
 
 struct Broken<'a> {
     rule: Rule,
-    column: &'a str,
+    column: Option<&'a str>,
     value: String,
 }
 
@@ -44,7 +44,7 @@ impl Mapping {
             Ok(row) => Decision::Accepted(row),
             Err(broken) => Decision::Rejected(Rejection {
                 row_number,
-                column: broken.column.to_owned(),
+                column: broken.column.map(str::to_owned),
                 rule: broken.rule,
                 value: cut(&broken.value),
             }),
@@ -122,7 +122,11 @@ impl Mapping {
 
     fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Broken<'_>> {
         if record.too_large || record.width() != layout.width {
-            return Err(broken(Rule::Malformed, "", &record.excerpt()));
+            return Err(Broken {
+                rule: Rule::Malformed,
+                column: None,
+                value: record.excerpt(),
+            });
         }
         let columns = &self.columns;
         let value = |place, column, max_chars| value(record.field(place), column, max_chars);
@@ -210,7 +214,7 @@ impl Mapping {
 fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Broken<'a> {
     Broken {
         rule,
-        column,
+        column: Some(column),
         value: value.to_owned(),
     }
 }

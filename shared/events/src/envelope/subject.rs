@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Lanes that the aggregates of a context are spread over.
-pub const LANES: i16 = 64;
+pub(crate) const LANES: i16 = 64;
 
 /// Longest key, in bytes: encoded it is at most three times that, well below the server's 4096-byte control line.
 pub const MAX_KEY_BYTES: usize = 256;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
+use store::columns;
 
 use crate::envelope::OutboxRow;
 use crate::error::Error;
@@ -91,15 +92,12 @@ pub(super) async fn forget(
     if progress.done.is_empty() {
         return Ok(());
     }
-    let tails = progress.tails.iter();
-    let (subjects, ends): (Vec<String>, Vec<Tail>) = tails
-        .map(|(subject, tail)| (subject.clone(), *tail))
-        .unzip();
-    let sequences: Vec<i64> = ends
-        .iter()
-        .map(|tail| tail.sequence.cast_signed())
-        .collect();
-    let versions: Vec<i64> = ends.iter().map(|tail| tail.version).collect();
+    let (subjects, sequences, versions) = columns!(
+        progress.tails,
+        (subject, tail) => subject.clone(),
+        tail.sequence.cast_signed(),
+        tail.version,
+    );
     sqlx::query!(
         "WITH done AS (DELETE FROM events.outbox WHERE id = ANY($1))
          INSERT INTO events.tail AS tail (subject, sequence, version)

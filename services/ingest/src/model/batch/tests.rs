@@ -34,12 +34,11 @@ fn row(invoice: &str, content: u8, row_number: i64) -> Decision {
 }
 
 fn refused(row_number: i64) -> Decision {
-    let (column, value) = (String::new(), String::new());
     Decision::Rejected(Rejection {
         row_number,
-        column,
+        column: None,
         rule: Rule::Malformed,
-        value,
+        value: String::new(),
     })
 }
 

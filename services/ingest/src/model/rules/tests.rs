@@ -33,7 +33,11 @@ fn accepted(row: &str) -> Row {
 
 fn rejected(row: &str) -> (Rule, String, String) {
     match decide(row) {
-        Decision::Rejected(rejection) => (rejection.rule, rejection.column, rejection.value),
+        Decision::Rejected(rejection) => (
+            rejection.rule,
+            rejection.column.unwrap_or_default(),
+            rejection.value,
+        ),
         Decision::Accepted(accepted) => panic!("{row}: {accepted:?}"),
     }
 }
@@ -183,8 +187,8 @@ fn what_is_not_text_is_malformed() {
         panic!("accepted");
     };
     assert_eq!(
-        (rejection.rule, rejection.column.as_str()),
-        (Rule::Malformed, "Description")
+        (rejection.rule, rejection.column.as_deref()),
+        (Rule::Malformed, Some("Description"))
     );
     assert_eq!(
         (rejection.row_number, rejection.value.as_str()),
