@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use crate::{
     convert,
     model::{Mapping, Outcome, Settlement, Sources},
-    store::{self, Published},
+    store::{self, PublishedInvoice},
 };
 
 /// Follows the ends of orders.
@@ -62,7 +62,10 @@ async fn return_settled(
     Ok(store::reject(tx, settlement.import_id, &rejected).await?)
 }
 
-async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<Published, HandlerError> {
+async fn settle(
+    tx: &mut PgConnection,
+    settlement: &Settlement,
+) -> Result<PublishedInvoice, HandlerError> {
     let Settlement {
         import_id,
         first_row_number,
@@ -75,7 +78,10 @@ async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<Publis
     })
 }
 
-fn mapping<'a>(sources: &'a Sources, published: &Published) -> Result<&'a Mapping, HandlerError> {
+fn mapping<'a>(
+    sources: &'a Sources,
+    published: &PublishedInvoice,
+) -> Result<&'a Mapping, HandlerError> {
     let source = &published.source;
     sources
         .get(source)

@@ -12,7 +12,7 @@ pub mod records;
 pub mod returns;
 pub mod rules;
 
-pub use batch::{Batch, Pending};
+pub use batch::{Batch, PendingRows};
 pub use import::{Import, NewImport, Outcome, RejectedRow, Settlement, State, Totals};
 pub use intake::Intake;
 pub use mapping::{Layout, Mapping, MappingError, MissingColumn, Sources};

@@ -34,7 +34,7 @@ pub struct Position {
 
 /// A published group of rows.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct PublishedInvoice {
     /// Name of the declared source.
     pub source: String,
     /// As the source numbers it.
@@ -84,9 +84,9 @@ pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error>
 pub async fn settle(
     tx: &mut PgConnection,
     settlement: &Settlement,
-) -> Result<Option<Published>, Error> {
+) -> Result<Option<PublishedInvoice>, Error> {
     Ok(sqlx::query_as!(
-        Published,
+        PublishedInvoice,
         "UPDATE invoice SET settled_as = $3 FROM import
          WHERE invoice.import_id = $1 AND first_row_number = $2 AND import.import_id = invoice.import_id
          RETURNING import.source, invoice_number",

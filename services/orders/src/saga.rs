@@ -54,7 +54,7 @@ pub struct Runner {
 }
 
 /// What came of running a saga until it ended or had to pause.
-enum Run {
+enum Progress {
     /// It is at its end.
     Ended,
     /// Its next step got no answer.
@@ -132,12 +132,16 @@ impl Runner {
     }
 
     /// Puts off a saga that is not at its end.
-    async fn pause<S: Copy + Into<&'static str>>(&self, saga: &Saga<S>, run: Result<Run, Error>) {
+    async fn pause<S: Copy + Into<&'static str>>(
+        &self,
+        saga: &Saga<S>,
+        run: Result<Progress, Error>,
+    ) {
         let step: &str = saga.step.into();
         let pause = match run {
-            Ok(Run::Ended) | Err(Error::LostLease(_)) => return,
-            Ok(Run::Waiting) => TURN,
-            Ok(Run::Unanswered(status)) => {
+            Ok(Progress::Ended) | Err(Error::LostLease(_)) => return,
+            Ok(Progress::Waiting) => TURN,
+            Ok(Progress::Unanswered(status)) => {
                 tracing::warn!(step, attempts = saga.attempts, %status, "step not answered");
                 RETRY.pause(saga.attempts.unsigned_abs() + 1)
             }

@@ -131,7 +131,7 @@ pub struct Day {
 
 /// What the ledger holds of the ids that a command names.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct LedgerState {
     /// The payment, if its id was ever used.
     pub payment: Option<Payment>,
     /// The event that bears the command's `refund_id`.
@@ -173,7 +173,11 @@ pub enum Refusal {
 /// Decides what a command adds to the ledger: nothing if it is repeated, or if it closes an unused id.
 ///
 /// A known payment answers before the policy is asked: a new limit or currency does not change what was answered.
-pub fn decide(known: &Known, command: &Command, policy: &Policy) -> Result<Option<Event>, Refusal> {
+pub fn decide(
+    known: &LedgerState,
+    command: &Command,
+    policy: &Policy,
+) -> Result<Option<Event>, Refusal> {
     match (&command.action, &known.payment) {
         (Action::Authorize(asked), None) => policy.answer(&command.payment_id, asked).map(Some),
         (Action::Authorize(asked), Some(payment)) => payment.authorize(asked),

@@ -9,7 +9,7 @@ pub use books::{balance, drift, events, summary};
 
 use crate::{
     error::Error,
-    model::{self, Action, Authorization, Command, EventType, Known, Payment, Policy, State},
+    model::{self, Action, Authorization, Command, EventType, LedgerState, Payment, Policy, State},
 };
 
 ::store::text_enum!(State, EventType);
@@ -63,7 +63,7 @@ async fn attempt(
 
 /// Reads what a command is about, with the account locked that it belongs to: until the transaction ends nobody else
 /// changes any of it.
-async fn load(tx: &mut PgConnection, command: &Command) -> Result<Known, Error> {
+async fn load(tx: &mut PgConnection, command: &Command) -> Result<LedgerState, Error> {
     let owner = sqlx::query_scalar!(
         "SELECT account_id FROM payment WHERE payment_id = $1",
         command.payment_id
@@ -71,7 +71,7 @@ async fn load(tx: &mut PgConnection, command: &Command) -> Result<Known, Error> 
     .fetch_optional(&mut *tx)
     .await?;
     let Some(owner) = owner else {
-        return Ok(Known::default());
+        return Ok(LedgerState::default());
     };
     if let Some(account_id) = owner {
         lock(tx, &account_id).await?;
@@ -82,7 +82,7 @@ async fn load(tx: &mut PgConnection, command: &Command) -> Result<Known, Error> 
         Action::Refund(asked) => ledger::refund(tx, &asked.refund_id).await?,
         _ => None,
     };
-    Ok(Known { payment, refund })
+    Ok(LedgerState { payment, refund })
 }
 
 /// Claims an unused id; false if it is taken. A concurrent claim waits here for the other's commit. Whoever opens a
@@ -140,7 +140,7 @@ async fn lock(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
 
 async fn read(connection: &mut PgConnection, id: &str) -> Result<Option<Payment>, Error> {
     let row = sqlx::query_as!(
-        Row,
+        PaymentRow,
         r#"SELECT payment_id, account_id, currency_code, amount_minor, effective_at, state AS "state: State",
                   decline_reason, captured_minor, refunded_minor
            FROM payment WHERE payment_id = $1"#,
@@ -148,11 +148,11 @@ async fn read(connection: &mut PgConnection, id: &str) -> Result<Option<Payment>
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(Row::payment))
+    Ok(row.map(PaymentRow::payment))
 }
 
 /// A row of `payment`.
-struct Row {
+struct PaymentRow {
     payment_id: String,
     account_id: Option<String>,
     currency_code: Option<String>,
@@ -164,7 +164,7 @@ struct Row {
     refunded_minor: i64,
 }
 
-impl Row {
+impl PaymentRow {
     fn payment(self) -> Payment {
         Payment {
             authorization: self.authorization(),

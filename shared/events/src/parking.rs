@@ -295,9 +295,9 @@ async fn first(
     tx: &mut PgConnection,
     consumer: &str,
     key: &str,
-) -> Result<Option<First>, sqlx::Error> {
+) -> Result<Option<ParkedHead>, sqlx::Error> {
     sqlx::query_as!(
-        First,
+        ParkedHead,
         "SELECT key, version, sequence, type AS kind, traceparent, payload
          FROM events.parked WHERE consumer = $1 AND key = $2 ORDER BY version LIMIT 1",
         consumer,
@@ -307,7 +307,7 @@ async fn first(
     .await
 }
 
-struct First {
+struct ParkedHead {
     key: String,
     version: i64,
     sequence: i64,
@@ -320,7 +320,7 @@ struct First {
 async fn finish(
     tx: &mut PgConnection,
     consumer: &str,
-    first: &First,
+    first: &ParkedHead,
     version: i64,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query!(

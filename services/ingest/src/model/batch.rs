@@ -17,7 +17,7 @@ const ENTRY_BYTES: usize = 256;
 
 /// Decided rows behind the last durable byte of a file, in row order.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingRows {
     offset: i64,
     rows_read: i64,
     entries: Vec<Entry>,
@@ -71,21 +71,21 @@ struct Walk<'a> {
     known: &'a HashSet<Hash>,
     seen: HashSet<&'a Hash>,
     verdicts: Vec<Verdict>,
-    open: Option<Open<'a>>,
+    open: Option<OpenInvoice<'a>>,
     closed_invoice: Option<&'a str>,
     closable: usize,
 }
 
-struct Open<'a> {
+struct OpenInvoice<'a> {
     invoice_number: &'a str,
     rows: usize,
     bytes: usize,
     span: usize,
 }
 
-// === impl Pending ===
+// === impl PendingRows ===
 
-impl Pending {
+impl PendingRows {
     /// Starts behind a durable byte of the file.
     pub fn new(offset: i64, rows_read: i64) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Pending {
         });
     }
 
-    /// Rows and bytes that were added since the last [`Pending::cut`].
+    /// Rows and bytes that were added since the last [`PendingRows::cut`].
     pub fn fresh(&self) -> (usize, usize) {
         (self.fresh_rows, self.fresh_bytes)
     }
@@ -142,7 +142,7 @@ impl Pending {
 
     /// Takes out all rows that can become durable: those before the open invoice, or all if the file ends here.
     ///
-    /// `known` are the [`Pending::hashes`] that the source has accepted before; `closed_invoice` is that of the batch
+    /// `known` are the [`PendingRows::hashes`] that the source has accepted before; `closed_invoice` is that of the batch
     /// before; `end` are the bytes of the file if it ends here.
     pub fn cut(
         &mut self,
@@ -275,7 +275,7 @@ impl<'a> Walk<'a> {
                 Verdict::Joins
             }
             _ => {
-                self.open = Some(Open {
+                self.open = Some(OpenInvoice {
                     invoice_number,
                     rows: 1,
                     bytes: row.line.bytes(),
@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Open<'_> {
+impl OpenInvoice<'_> {
     fn is_full(&self) -> bool {
         self.rows >= MAX_INVOICE_ROWS
             || self.bytes >= MAX_INVOICE_BYTES

@@ -31,7 +31,7 @@ struct Cells {
     others: Vec<String>,
 }
 
-struct Broken<'a> {
+struct Violation<'a> {
     rule: Rule,
     column: Option<&'a str>,
     value: String,
@@ -56,7 +56,7 @@ impl Mapping {
         layout: &Layout,
         record: &Record<'_>,
         row_number: i64,
-    ) -> Result<Row, Broken<'_>> {
+    ) -> Result<Row, Violation<'_>> {
         let cells = self.cleanse(layout, record)?;
         let columns = &self.columns;
         let time = self
@@ -120,9 +120,9 @@ impl Mapping {
         })
     }
 
-    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Broken<'_>> {
+    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Violation<'_>> {
         if record.too_large || record.width() != layout.width {
-            return Err(Broken {
+            return Err(Violation {
                 rule: Rule::Malformed,
                 column: None,
                 value: record.excerpt(),
@@ -211,8 +211,8 @@ impl Mapping {
     }
 }
 
-fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Broken<'a> {
-    Broken {
+fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Violation<'a> {
+    Violation {
         rule,
         column: Some(column),
         value: value.to_owned(),
@@ -220,7 +220,7 @@ fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Broken<'a> {
 }
 
 /// Trims and collapses white space; what is no text or too long is malformed.
-fn value<'a>(bytes: &[u8], column: &'a str, max_chars: usize) -> Result<String, Broken<'a>> {
+fn value<'a>(bytes: &[u8], column: &'a str, max_chars: usize) -> Result<String, Violation<'a>> {
     let malformed = |value: &str| Err(broken(Rule::Malformed, column, value));
     let Ok(text) = std::str::from_utf8(bytes) else {
         return malformed(&String::from_utf8_lossy(bytes));

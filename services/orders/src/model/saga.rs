@@ -49,7 +49,7 @@ pub enum Answer {
 
 /// Where an answer leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
+pub struct Transition {
     /// The step that follows.
     pub step: Step,
     /// The end that is aimed for from now on, if the answer changes it, and its reason.
@@ -78,7 +78,7 @@ impl Step {
     }
 
     /// What follows from `answer`.
-    pub fn after(self, answer: Answer) -> Next {
+    pub fn after(self, answer: Answer) -> Transition {
         match (self, answer) {
             (Self::Reserve, Answer::Done) => forward(Self::Authorize),
             (Self::Reserve, Answer::Refused(reason)) => back(Self::End, State::OutOfStock, reason),
@@ -118,15 +118,15 @@ impl Answer {
     }
 }
 
-fn forward(step: Step) -> Next {
-    Next {
+fn forward(step: Step) -> Transition {
+    Transition {
         step,
         outcome: None,
     }
 }
 
-fn back(step: Step, end: State, reason: String) -> Next {
-    Next {
+fn back(step: Step, end: State, reason: String) -> Transition {
+    Transition {
         step,
         outcome: Some(Outcome { state: end, reason }),
     }

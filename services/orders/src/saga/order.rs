@@ -15,7 +15,7 @@ use protos::{
 use sqlx::PgConnection;
 use tonic::Status;
 
-use super::{Run, Runner, is_final, reason};
+use super::{Progress, Runner, is_final, reason};
 use crate::{
     convert::{order_settled, stock_lines},
     error::Error,
@@ -31,12 +31,12 @@ use crate::{
 
 impl Runner {
     /// Carries an order from its saga's step as far as it goes.
-    pub(super) async fn carry_order(&self, saga: &mut Saga<Step>) -> Result<Run, Error> {
+    pub(super) async fn carry_order(&self, saga: &mut Saga<Step>) -> Result<Progress, Error> {
         let order = orders::get(&self.pool, saga.saga_id).await?;
         loop {
             let step = saga.step;
             if step == Step::End {
-                return Ok(Run::Ended);
+                return Ok(Progress::Ended);
             }
             let answer = match self.take(step, &order).await {
                 Ok(answer) => answer,
@@ -46,7 +46,7 @@ impl Runner {
                 Err(_) if step.has_deadline() && saga.deadline <= Utc::now() => {
                     Answer::Impossible(format!("{step}_TIMED_OUT"))
                 }
-                Err(status) => return Ok(Run::Unanswered(status)),
+                Err(status) => return Ok(Progress::Unanswered(status)),
             };
             self.commit_order(saga, &order, answer).await?;
             self.watchers.wake();

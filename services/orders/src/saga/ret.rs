@@ -11,7 +11,7 @@ use protos::{
 use sqlx::PgConnection;
 use tonic::Status;
 
-use super::{Run, Runner};
+use super::{Progress, Runner};
 use crate::{
     error::Error,
     model::returns::{Return, ReturnStep},
@@ -23,20 +23,23 @@ use crate::{
 
 impl Runner {
     /// Carries a return from its saga's step as far as it goes.
-    pub(super) async fn carry_return(&self, saga: &mut Saga<ReturnStep>) -> Result<Run, Error> {
+    pub(super) async fn carry_return(
+        &self,
+        saga: &mut Saga<ReturnStep>,
+    ) -> Result<Progress, Error> {
         let ret = returns::get(&mut *self.pool.acquire().await?, saga.saga_id).await?;
         loop {
             let taken = match saga.step {
                 ReturnStep::Allocate => match self.allocate(saga, &ret).await? {
                     true => continue,
-                    false => return Ok(Run::Waiting),
+                    false => return Ok(Progress::Waiting),
                 },
                 ReturnStep::Restock => self.restock(&ret).await?,
                 ReturnStep::Refund => self.pay_back(&ret).await?,
-                ReturnStep::End => return Ok(Run::Ended),
+                ReturnStep::End => return Ok(Progress::Ended),
             };
             if let Err(status) = taken {
-                return Ok(Run::Unanswered(status));
+                return Ok(Progress::Unanswered(status));
             }
             self.commit_return(saga, &ret).await?;
         }

@@ -11,7 +11,7 @@ use crate::{
     model::{self, Line, NewOrder, Order, RowGroup, State, saga::Step},
 };
 
-struct Row {
+struct OrderRow {
     order_id: Uuid,
     request_id: String,
     account_id: String,
@@ -77,7 +77,7 @@ pub async fn place(
 pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     let mut connection = pool.acquire().await?;
     let row = sqlx::query_as!(
-        Row,
+        OrderRow,
         r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
                   total_minor, cancel_requested, version, number
            FROM orders WHERE order_id = $1"#,
@@ -113,7 +113,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Order>, Error> {
     let rows = sqlx::query_as!(
-        Row,
+        OrderRow,
         r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
                   total_minor, cancel_requested, version, number
            FROM orders
@@ -262,8 +262,8 @@ async fn insert_lines(tx: &mut PgConnection, order_id: Uuid, lines: &[Line]) -> 
     Ok(())
 }
 
-impl From<Row> for Order {
-    fn from(row: Row) -> Self {
+impl From<OrderRow> for Order {
+    fn from(row: OrderRow) -> Self {
         Self {
             order_id: row.order_id,
             request_id: row.request_id,

@@ -53,7 +53,7 @@ pub enum Claim {
     Return(Saga<ReturnStep>),
 }
 
-struct Row {
+struct SagaRow {
     saga_id: Uuid,
     kind: Kind,
     step: String,
@@ -92,7 +92,7 @@ pub async fn begin(
 /// Claims up to `limit` sagas that are due; nobody else claims them until `lease` has passed.
 pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Claim>, Error> {
     sqlx::query_as!(
-        Row,
+        SagaRow,
         r#"UPDATE saga SET due_at = now() + $2 * interval '1 millisecond', version = version + 1
            WHERE saga_id IN (SELECT saga_id FROM saga WHERE step <> 'END' AND due_at <= now()
                              ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
@@ -179,10 +179,10 @@ pub async fn wake_returns(tx: &mut PgConnection, account_id: &str) -> Result<(),
     Ok(())
 }
 
-impl TryFrom<Row> for Claim {
+impl TryFrom<SagaRow> for Claim {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self, Error> {
+    fn try_from(row: SagaRow) -> Result<Self, Error> {
         let corrupt = |_| Error::Corrupt("saga.step");
         Ok(match row.kind {
             Kind::Order => Self::Order(
@@ -201,7 +201,7 @@ impl TryFrom<Row> for Claim {
     }
 }
 
-impl Row {
+impl SagaRow {
     fn saga<S>(self, step: S) -> Saga<S> {
         let outcome = self.outcome.zip(self.reason);
         Saga {

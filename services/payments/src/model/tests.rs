@@ -21,7 +21,7 @@ impl Book {
             Action::Refund(asked) => self.refund(&asked.refund_id),
             _ => None,
         };
-        let known = Known {
+        let known = LedgerState {
             payment: self.payments.get(&command.payment_id).cloned(),
             refund,
         };
@@ -184,7 +184,7 @@ fn an_id_stands_for_one_content() {
 #[test]
 fn a_new_policy_does_not_change_old_answers() {
     let book = book(&[authorize(10)]);
-    let known = Known {
+    let known = LedgerState {
         payment: book.payments.get("p").cloned(),
         refund: None,
     };

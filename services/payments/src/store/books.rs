@@ -99,7 +99,7 @@ async fn projected(
     account_id: &str,
 ) -> Result<BTreeMap<String, Payment>, Error> {
     let rows = sqlx::query_as!(
-        super::Row,
+        super::PaymentRow,
         r#"SELECT payment_id, account_id, currency_code, amount_minor, effective_at, state AS "state: State",
                   decline_reason, captured_minor, refunded_minor
            FROM payment WHERE account_id = $1"#,
@@ -107,7 +107,7 @@ async fn projected(
     )
     .fetch_all(tx)
     .await?;
-    let payments = rows.into_iter().map(super::Row::payment);
+    let payments = rows.into_iter().map(super::PaymentRow::payment);
     Ok(payments
         .map(|payment| (payment.id.clone(), payment))
         .collect())

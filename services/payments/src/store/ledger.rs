@@ -49,7 +49,7 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
 /// The refund of that id, of whatever payment.
 pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Option<Event>, Error> {
     let row = sqlx::query_as!(
-        Row,
+        EventRow,
         r#"SELECT account_id, version, type AS "type: EventType", payment_id, refund_id, decline_reason,
                   amount_minor, currency_code, effective_at
            FROM ledger_event WHERE refund_id = $1"#,
@@ -69,7 +69,7 @@ pub(super) async fn history(
     limit: Option<i64>,
 ) -> Result<Vec<(i64, Event)>, Error> {
     let rows = sqlx::query_as!(
-        Row,
+        EventRow,
         r#"SELECT account_id, version, type AS "type: EventType", payment_id, refund_id, decline_reason,
                   amount_minor, currency_code, effective_at
            FROM ledger_event WHERE account_id = $1 AND version > $2 ORDER BY version LIMIT $3"#,
@@ -79,11 +79,11 @@ pub(super) async fn history(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(Row::event).collect()
+    rows.into_iter().map(EventRow::event).collect()
 }
 
 /// A row of `ledger_event`.
-struct Row {
+struct EventRow {
     account_id: String,
     version: i64,
     r#type: EventType,
@@ -95,7 +95,7 @@ struct Row {
     effective_at: chrono::NaiveDateTime,
 }
 
-impl Row {
+impl EventRow {
     /// The event and its version.
     fn event(self) -> Result<(i64, Event), Error> {
         let kind = Kind::of(self.r#type, self.decline_reason, self.refund_id)
