@@ -23,7 +23,7 @@ pub fn import_id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| Error::UnknownImport(text.to_owned()))
 }
 
-/// The fact that a sale was accepted.
+/// Returns the fact that a sale was accepted.
 pub fn sale(mapping: &Mapping, import_id: Uuid, sale: Invoice) -> InvoiceAccepted {
     let (first_row_number, _) = sale.rows();
     InvoiceAccepted {
@@ -39,7 +39,7 @@ pub fn sale(mapping: &Mapping, import_id: Uuid, sale: Invoice) -> InvoiceAccepte
     }
 }
 
-/// The fact that a return was accepted.
+/// Returns the fact that a return was accepted.
 pub fn returned(mapping: &Mapping, import_id: Uuid, invoice: Invoice) -> ReturnAccepted {
     let (first_row_number, _) = invoice.rows();
     ReturnAccepted {
@@ -55,7 +55,7 @@ pub fn returned(mapping: &Mapping, import_id: Uuid, invoice: Invoice) -> ReturnA
     }
 }
 
-/// The end of a group of rows that an order tells; none if a client placed the order.
+/// Converts the end of an order into that of its group of rows; none if a client placed the order.
 ///
 /// # Errors
 /// Poison if the import's id is malformed or the order is not at its end.
@@ -75,7 +75,7 @@ pub fn order_settled(fact: &OrderSettled) -> Result<Option<Settlement>, HandlerE
     settlement(&fact.import_id, fact.first_row_number, outcome)
 }
 
-/// The end of a group of rows that a return tells; none if it belongs to no import.
+/// Converts the end of a return into that of its group of rows; none if it belongs to no import.
 ///
 /// # Errors
 /// Poison if the import's id is malformed.
@@ -83,14 +83,14 @@ pub fn return_settled(fact: &ReturnSettled) -> Result<Option<Settlement>, Handle
     settlement(&fact.import_id, fact.first_row_number, Outcome::Returned)
 }
 
-/// A row that orders refused; `mapping` names the column.
+/// Converts a row that orders rejected; `mapping` names the column.
 pub fn rejected_row(mapping: &Mapping, rejection: ReturnRejection) -> RejectedRow {
     let columns = mapping.columns();
     let column = match rejection.field.as_str() {
         "account_id" => &columns.customer,
         "sku" => &columns.sku,
         "quantity" => &columns.quantity,
-        // Better an unmapped name than a row without a place.
+        // An unmapped name is better than none.
         other => other,
     };
     RejectedRow {
@@ -101,7 +101,7 @@ pub fn rejected_row(mapping: &Mapping, rejection: ReturnRejection) -> RejectedRo
     }
 }
 
-/// Rejected rows by rule.
+/// Converts the numbers of rejected rows by rule.
 pub fn rejected(rejected: Vec<(String, i64)>) -> Vec<pb::RejectionCount> {
     rejected
         .into_iter()
@@ -172,7 +172,7 @@ impl From<Line> for InvoiceLine {
     }
 }
 
-/// The rule that an order's refusal is for rows of a file: what is an order there is an invoice here.
+/// Translates the reason of a refused order into a rule of imports: an order is an invoice here.
 fn rule(reason: &str) -> &str {
     match reason {
         "ORDER_CHANGED" => "INVOICE_CHANGED",

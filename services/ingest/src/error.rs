@@ -1,4 +1,4 @@
-//! What can go wrong, and the one place that turns it into a gRPC status.
+//! Errors of the service and their gRPC status.
 
 use events::HandlerError;
 
@@ -24,13 +24,13 @@ pub enum Error {
         /// Where it should.
         received_bytes: i64,
     },
-    /// Another upload of the same import has gone on meanwhile.
+    /// A concurrent upload advanced the import.
     #[error("another upload of this import went on meanwhile")]
     UploadSuperseded,
     /// More bytes than the import has.
     #[error("the upload goes beyond the import's {0} bytes")]
     TooManyBytes(i64),
-    /// The upload sent nothing for so many seconds.
+    /// The upload was idle for so many seconds.
     #[error("the upload sent nothing for {0} s")]
     UploadIdle(u64),
     /// The stream has no message.
@@ -42,10 +42,10 @@ pub enum Error {
     /// A configured bound is reached.
     #[error("too many {0} at once")]
     TooMany(&'static str),
-    /// The process is about to stop.
+    /// The process is stopping.
     #[error("the service is stopping")]
     Stopping,
-    /// A fact can't be recorded.
+    /// A fact could not be written into the outbox.
     #[error("publishing")]
     Publish(#[from] events::Error),
     /// The database failed.

@@ -1,4 +1,5 @@
-//! Imports of order files: bytes become rows, rows become invoices, and what is refused is kept with its reason.
+//! Imports of order files: bytes become rows, rows become invoices, and rejected rows are kept with
+//! their reasons.
 
 #![allow(missing_docs, reason = "the module heads say what each room is for")]
 
@@ -71,7 +72,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
 }
 
 impl Config {
-    /// Reads the declared sources; what can't be used is an error that names the key.
+    /// Reads the declared sources; an invalid setting is an error that names the key.
     fn check(&self) -> Result<model::Sources, ConfigError> {
         let refuse = |key, problem: String| ConfigError::new(key, problem, "the configuration");
         for (key, value) in [("uploads", self.uploads), ("watchers", self.watchers)] {

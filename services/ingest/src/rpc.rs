@@ -1,4 +1,4 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Serves imports of `sources`, at most so many `uploads` and `watchers` at once, until `draining`.
+    /// Creates the service for `sources`, with at most so many `uploads` and `watchers` at once.
     pub fn new(
         pool: PgPool,
         bus: Bus,

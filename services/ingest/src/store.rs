@@ -15,7 +15,7 @@ mod read;
 pub use commit::commit;
 pub use read::{import, rejected_rows, totals};
 
-/// Where an upload goes on.
+/// The position at which an upload resumes.
 #[derive(Clone, Debug)]
 pub struct Position {
     /// The import.
@@ -44,7 +44,7 @@ pub struct PublishedInvoice {
 /// Creates the import, or finds the one that the same request created.
 pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
     let import_id = model::import_id(&new.source, &new.request_id);
-    // The name is for people: the same file under another name is the same file.
+    // The name is not compared: the same file under another name is the same file.
     let inserted = idempotent(
         &mut *pool.acquire().await?,
         sqlx::query!(
@@ -68,7 +68,7 @@ pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
     }
 }
 
-/// Where an upload of the import goes on.
+/// Returns the position at which an upload of the import resumes.
 pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error> {
     sqlx::query_as!(
         Position,
@@ -80,7 +80,8 @@ pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error>
     .ok_or_else(|| Error::UnknownImport(import_id.to_string()))
 }
 
-/// Notes how a published group ended; the same settlement again changes nothing. `None` if no such group was published.
+/// Records the end of a published group; a repeated settlement changes nothing. Returns `None` if
+/// no such group was published.
 pub async fn settle(
     tx: &mut PgConnection,
     settlement: &Settlement,
@@ -98,14 +99,15 @@ pub async fn settle(
     .await?)
 }
 
-/// Refuses every row of a published group after all.
+/// Rejects every row of a published group.
 pub async fn reject_invoice(
     tx: &mut PgConnection,
     settlement: &Settlement,
     column: &str,
     value: &str,
 ) -> Result<(), Error> {
-    // Between its first and its last row no other invoice has an accepted one: that would have ended the group.
+    // No other invoice has an accepted row between the group's first and last: it would have ended
+    // the group.
     sqlx::query!(
         "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
          SELECT import_id, row_number, $3, $4, $5 FROM invoice JOIN accepted_row USING (import_id)
@@ -122,7 +124,7 @@ pub async fn reject_invoice(
     Ok(())
 }
 
-/// Keeps refused rows; a row that is refused already stays as it is.
+/// Stores rejected rows; a row that is rejected already is unchanged.
 pub async fn reject(
     tx: &mut PgConnection,
     import_id: Uuid,

@@ -1,4 +1,4 @@
-//! What can go wrong, and the one place that turns it into a gRPC status.
+//! Errors of the service and their gRPC status.
 
 use crate::model::Refusal;
 
@@ -23,7 +23,7 @@ pub enum Error {
     /// The reservation's state does not allow the transition.
     #[error("reservation {0:?} can't change: {1}")]
     Refused(String, Refusal),
-    /// Quantities of one SKU add up to more than 64 bits hold.
+    /// The quantities of one SKU add up to more than 64 bits.
     #[error("quantities of one sku add up to too much")]
     TooMany,
     /// The database failed.

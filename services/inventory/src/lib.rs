@@ -1,4 +1,4 @@
-//! Stock and reservations: what is in the warehouse, and for which order it is held.
+//! Stock and reservations: the pieces in the warehouse and the orders that hold them.
 
 #![allow(missing_docs, reason = "the module heads say what each room is for")]
 

@@ -1,8 +1,8 @@
-//! The rules of stock and reservations: pure, and the only place that decides.
+//! Pure rules of stock and reservations: every decision is made here.
 
 use std::collections::BTreeMap;
 
-/// Pieces by SKU. Ordered, because locks are taken in this order.
+/// Pieces by SKU, in the order of locks.
 pub type Pieces = BTreeMap<String, i64>;
 
 /// A SKU that could not be reserved.
@@ -10,7 +10,7 @@ pub type Pieces = BTreeMap<String, i64>;
 pub struct Shortage {
     /// Stock keeping unit.
     pub sku: String,
-    /// Pieces asked for.
+    /// Pieces requested.
     pub requested: i64,
     /// Pieces that were free.
     pub available: i64,
@@ -76,16 +76,16 @@ pub enum State {
     Reserved,
     /// Not enough stock; nothing is held.
     Refused,
-    /// Pieces were given back, or the id was closed before it held any.
+    /// Pieces were released, or the id was closed before it held any.
     Released,
     /// Pieces left the warehouse.
     Shipped,
 }
 
-/// What a transition does to the stock of the reservation's lines.
+/// The effect of a transition on the stock of the reservation's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: the transition had happened before.
+    /// None: the transition is repeated.
     None,
     /// `reserved` goes down.
     Unreserve,
@@ -114,7 +114,7 @@ pub fn add_up(lines: impl IntoIterator<Item = (String, i64)>) -> Option<Pieces> 
     Some(pieces)
 }
 
-/// Every SKU of `requested` of which `free` has too few; a SKU without stock has none free.
+/// Returns every SKU of `requested` of which `free` has too few; a SKU without stock has none free.
 pub fn shortages(requested: &Pieces, free: &Pieces) -> Vec<Shortage> {
     requested
         .iter()
@@ -128,7 +128,7 @@ pub fn shortages(requested: &Pieces, free: &Pieces) -> Vec<Shortage> {
 }
 
 impl State {
-    /// Gives the pieces back; a refused reservation has none to give.
+    /// Releases the pieces; a refused reservation holds none.
     pub fn release(self) -> Result<(Self, Effect), Refusal> {
         match self {
             Self::Reserved => Ok((Self::Released, Effect::Unreserve)),
@@ -137,7 +137,7 @@ impl State {
         }
     }
 
-    /// Takes the pieces out of the warehouse.
+    /// Removes the pieces from the warehouse.
     pub fn ship(self) -> Result<(Self, Effect), Refusal> {
         match self {
             Self::Reserved => Ok((Self::Shipped, Effect::Ship)),

@@ -1,4 +1,4 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
 use protos::inventory::v1::{
     CountStockRequest, CountStockResponse, CreateReservationRequest, CreateReservationResponse,

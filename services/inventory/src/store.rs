@@ -28,7 +28,7 @@ pub async fn count(pool: &PgPool, mut counts: Vec<Count>) -> Result<usize, Error
     Ok(recorded)
 }
 
-/// The stock of one SKU.
+/// Returns the stock of one SKU.
 pub async fn stock(pool: &PgPool, sku: &str) -> Result<Stock, Error> {
     sqlx::query_as!(
         Stock,
@@ -40,7 +40,7 @@ pub async fn stock(pool: &PgPool, sku: &str) -> Result<Stock, Error> {
     .ok_or_else(|| Error::UnknownSku(sku.to_owned()))
 }
 
-/// Up to `limit` SKUs that come after `after`, in order.
+/// Returns up to `limit` SKUs that come after `after`, in order.
 pub async fn list(pool: &PgPool, after: &str, limit: i64) -> Result<Vec<Stock>, Error> {
     Ok(sqlx::query_as!(
         Stock,
@@ -52,7 +52,7 @@ pub async fn list(pool: &PgPool, after: &str, limit: i64) -> Result<Vec<Stock>, 
     .await?)
 }
 
-/// Totals over all SKUs.
+/// Returns totals over all SKUs.
 pub async fn totals(pool: &PgPool) -> Result<Totals, Error> {
     Ok(sqlx::query_as!(
         Totals,
@@ -103,12 +103,12 @@ pub async fn reserve(pool: &PgPool, id: &str, lines: Pieces) -> Result<Reservati
     })
 }
 
-/// The reservation of that id.
+/// Returns the reservation of that id.
 pub async fn reservation(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     load(&mut *pool.acquire().await?, id).await
 }
 
-/// Gives the pieces back; an unknown id is closed, so that a late reservation holds nothing.
+/// Releases the pieces; an unknown id is closed, so that a late reservation holds nothing.
 pub async fn release(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     let mut tx = pool.begin().await?;
     let changed = if open(&mut tx, id, State::Released).await? {
@@ -122,7 +122,7 @@ pub async fn release(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     Ok(changed)
 }
 
-/// Takes the reserved pieces out of stock.
+/// Removes the reserved pieces from stock.
 pub async fn ship(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     let mut tx = pool.begin().await?;
     let changed = transition(&mut tx, id, State::ship).await?;
@@ -166,7 +166,8 @@ async fn count_one(tx: &mut PgConnection, count: &Count) -> Result<bool, Error> 
     Ok(true)
 }
 
-/// Claims an id; false if it is taken. A concurrent claim waits here for the other's commit.
+/// Claims an id; returns false if it is in use. A concurrent claim waits here for the other's
+/// commit.
 async fn open(tx: &mut PgConnection, id: &str, state: State) -> Result<bool, Error> {
     let inserted = sqlx::query!(
         "INSERT INTO reservation (reservation_id, state) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -178,8 +179,8 @@ async fn open(tx: &mut PgConnection, id: &str, state: State) -> Result<bool, Err
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Locks the SKUs' rows and returns what is free of each. All who change stock of several
-/// SKUs come through here first, and the sort is below the lock: no two can wait for each other.
+/// Locks the rows of the SKUs in SKU order and returns the free pieces of each. Every change of
+/// several SKUs begins here, so that no two transactions deadlock.
 async fn lock_free(tx: &mut PgConnection, lines: &Pieces) -> Result<Pieces, Error> {
     let skus: Vec<_> = lines.keys().cloned().collect();
     let rows = sqlx::query!(
@@ -270,7 +271,7 @@ async fn set_state(tx: &mut PgConnection, id: &str, state: State) -> Result<(), 
     Ok(())
 }
 
-/// Reads a reservation and locks its row, so that its state can't change until the transaction ends.
+/// Reads a reservation and locks its row until the transaction ends.
 async fn load(tx: &mut PgConnection, id: &str) -> Result<Reservation, Error> {
     let state = sqlx::query_scalar!(
         r#"SELECT state AS "state: State" FROM reservation WHERE reservation_id = $1 FOR UPDATE"#,

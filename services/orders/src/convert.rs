@@ -26,7 +26,7 @@ pub fn order_id(text: &str) -> Result<Uuid, Error> {
         .map_err(|_| Error::InvalidOrderId(text.to_owned()))
 }
 
-/// The filter that a state of a request means: none if it is unspecified.
+/// Returns the filter that a state of a request means: none if it is unspecified.
 pub fn state_filter(state: OrderState) -> Option<State> {
     match state {
         OrderState::Unspecified => None,
@@ -40,7 +40,7 @@ pub fn state_filter(state: OrderState) -> Option<State> {
     }
 }
 
-/// The order that an accepted invoice places, and the rows that wait for its end.
+/// Returns the order that an accepted invoice places, and the rows that wait for its end.
 ///
 /// # Errors
 /// [`Error::InvalidTime`].
@@ -59,7 +59,7 @@ pub fn invoice(fact: InvoiceAccepted) -> Result<(NewOrder, RowGroup), Error> {
     Ok((order, group))
 }
 
-/// The return that a fact of ingest accepted, and its lines.
+/// Returns the return that a fact of ingest accepted, and its lines.
 ///
 /// # Errors
 /// [`Error::InvalidTime`].
@@ -76,8 +76,8 @@ pub fn accepted_return(fact: ReturnAccepted) -> Result<(Return, Vec<ReturnLine>)
     Ok((ret, fact.lines.into_iter().map(Into::into).collect()))
 }
 
-/// The fact that an order came to its end, or was refused if there is none. `group` are the imported
-/// rows that it is about; none if a client placed the order.
+/// Returns the fact that an order came to its end, or was refused if there is none. `group` are the
+/// imported rows that it is about; none if a client placed the order.
 pub fn order_settled(
     order_id: Uuid,
     end: Option<State>,
@@ -98,7 +98,7 @@ pub fn order_settled(
     }
 }
 
-/// The lines of an order that are goods.
+/// Returns the lines of an order that are goods.
 pub fn stock_lines(order: &Order) -> Vec<StockLine> {
     let goods = order.lines.iter().filter(|line| !line.charge);
     goods

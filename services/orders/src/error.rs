@@ -1,4 +1,4 @@
-//! What can go wrong, and the one place that turns it into a gRPC status or a fate for an event.
+//! Errors of the service, their gRPC status, and their effect on an event.
 
 use chassis::error::internal;
 use events::HandlerError;
@@ -23,10 +23,10 @@ pub enum Error {
         /// Its value.
         value: String,
     },
-    /// The request id was used before for other content.
+    /// The request id was used before with other content.
     #[error("order {0:?} was placed before with other content")]
     OrderChanged(String),
-    /// Quantities and prices multiply to more than 64 bits hold.
+    /// The total exceeds 64 bits.
     #[error("the order's total exceeds what 64 bits hold")]
     TotalOverflow,
     /// The order is confirmed or at its end.
@@ -35,7 +35,7 @@ pub enum Error {
     /// Another runner has claimed the saga.
     #[error("another runner has claimed saga {0}")]
     LostLease(Uuid),
-    /// The database holds what no version of this service writes.
+    /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
     /// The database failed.

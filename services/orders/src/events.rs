@@ -26,8 +26,8 @@ pub fn consumer(saga_deadline_ms: i64) -> Consumer {
         })
 }
 
-/// Places the sale as an order, by the same rule as `PlaceOrder`; the import learns of its end, or
-/// of its refusal.
+/// Places the sale as an order, by the same rule as `PlaceOrder`. Publishes its end for the import
+/// if it is known, or its refusal.
 async fn place(
     tx: &mut PgConnection,
     fact: InvoiceAccepted,
@@ -40,7 +40,7 @@ async fn place(
             .map(|(end, reason)| {
                 convert::order_settled(order_id, Some(end), reason.as_deref(), Some(group))
             }),
-        // The rows make no order. The account's later sales go on.
+        // A refused sale doesn't stop the account's later ones.
         Err(error @ (Error::OrderChanged(_) | Error::TotalOverflow)) => {
             let order_id = model::order_id(&order.request_id);
             let reason = Fault::from(error).reason;

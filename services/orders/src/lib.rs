@@ -1,4 +1,4 @@
-//! Orders from placement to their end, and returns of what was sold.
+//! Orders from placement to their end, and returns.
 
 #![allow(missing_docs, reason = "the module heads say what each room is for")]
 
@@ -28,7 +28,7 @@ pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// No setting means more than this; larger ones are slips of a finger (a year in milliseconds is 3.2e10).
+/// Largest number of a setting: larger ones are typing errors (a year in milliseconds is 3.2e10).
 const MAX_SETTING: u64 = 100_000_000_000;
 
 /// The service's own configuration; `config.default.toml` documents the keys.
@@ -92,7 +92,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
 }
 
 impl Config {
-    /// Refuses what would start and then do nothing.
+    /// Rejects settings with which the service would start and do nothing.
     fn check(&self) -> Result<(), ConfigError> {
         let numbers = [
             ("saga_workers", self.saga_workers as u64),

@@ -1,4 +1,4 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
 use chassis::{changes::Watchers, page};
 use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
@@ -23,9 +23,9 @@ use crate::{
 pub struct Orders {
     /// The service's database.
     pub pool: PgPool,
-    /// After how many milliseconds an order that could not be confirmed and paid is given up.
+    /// Milliseconds after which an order that is not confirmed and paid fails.
     pub saga_deadline_ms: i64,
-    /// Those who watch orders.
+    /// The streams of WatchOrder.
     pub watchers: Watchers,
 }
 

@@ -1,4 +1,4 @@
-//! The saga runner: claims what is due, takes step after step, and puts off what gets no answer.
+//! The saga runner: claims due sagas, takes their steps, and delays those without an answer.
 
 mod order;
 mod ret;
@@ -22,10 +22,10 @@ use crate::{
     store::sagas::{self, Claim, Saga},
 };
 
-/// How many times a step's time a claim holds without a step being finished: long enough that nobody takes over a saga
-/// that is alive, and short enough that the sagas of a dead process do not wait for long.
+/// Lease of a claim, in step timeouts: long enough that a running saga is not claimed again, short
+/// enough that the sagas of a dead process resume soon.
 const LEASE_STEPS: u32 = 3;
-/// Pauses between looks at the database when nothing is due.
+/// Pauses between polls of the database while no saga is due.
 const IDLE: [Duration; 4] = [
     Duration::from_millis(10),
     Duration::from_millis(25),
@@ -35,10 +35,10 @@ const IDLE: [Duration; 4] = [
 /// Pauses between tries of a step that gets no answer.
 const RETRY: Backoff = Backoff::full_jitter(Duration::from_millis(50), Duration::from_secs(5));
 
-/// How long a return waits before it looks again whether its turn has come; usually it is woken earlier.
+/// How long a return waits before it checks its turn again; usually it is woken earlier.
 const TURN: Duration = Duration::from_secs(1);
 
-/// What steps are taken with.
+/// The dependencies of the steps.
 #[derive(Clone, Debug)]
 pub struct Runner {
     /// The service's database.
@@ -47,24 +47,25 @@ pub struct Runner {
     pub inventory: InventoryServiceClient<chassis::client::Upstream>,
     /// Money.
     pub payments: PaymentsServiceClient<chassis::client::Upstream>,
-    /// What one step's call may take.
+    /// Timeout of one step's call.
     pub step_timeout: Duration,
-    /// Those who watch orders.
+    /// The streams of WatchOrder.
     pub watchers: Watchers,
 }
 
-/// What came of running a saga until it ended or had to pause.
+/// How far a saga came.
 enum Progress {
     /// It is at its end.
     Ended,
     /// Its next step got no answer.
     Unanswered(Status),
-    /// Its turn has not come.
+    /// It is not its turn yet.
     Waiting,
 }
 
 impl Runner {
-    /// Runs up to `workers` sagas at a time until `shutdown`; a step that has begun is finished.
+    /// Runs up to `workers` sagas at a time until `shutdown`; a step that has begun is finished
+    /// first.
     pub async fn run(self, workers: usize, shutdown: CancellationToken) -> Result<(), Error> {
         let runner = Arc::new(self);
         let mut running = JoinSet::new();
@@ -94,7 +95,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Claims what is due. A database that is away comes back: until then nothing is due.
+    /// Claims due sagas. During an outage of the database none is due.
     async fn claim(&self, limit: i64) -> Vec<Claim> {
         sagas::claim(&self.pool, limit, self.lease())
             .await
@@ -131,7 +132,7 @@ impl Runner {
         }
     }
 
-    /// Puts off a saga that is not at its end.
+    /// Delays a saga that is not at its end.
     async fn pause<S: Copy + Into<&'static str>>(
         &self,
         saga: &Saga<S>,
@@ -154,7 +155,7 @@ impl Runner {
                 RETRY.pause(saga.attempts.unsigned_abs() + 1)
             }
         };
-        // If this fails too, the saga is due again when its lease ends.
+        // If this fails too, the saga is due again at the end of its lease.
         if let Err(error) = sagas::put_off(&self.pool, saga, pause).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -167,7 +168,7 @@ impl Runner {
         self.step_timeout * LEASE_STEPS
     }
 
-    /// A request that gives up after the step's time.
+    /// Builds a request with the step's timeout.
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.step_timeout);
@@ -183,7 +184,7 @@ fn span<S>(kind: &'static str, saga: &Saga<S>) -> tracing::Span {
     span
 }
 
-/// True if repeating the call can't change its answer.
+/// Returns true if a retry can't change the answer.
 fn is_final(status: &Status) -> bool {
     matches!(
         status.code(),
@@ -195,7 +196,7 @@ fn is_final(status: &Status) -> bool {
     )
 }
 
-/// The stable reason of a final answer.
+/// Returns the stable reason of a final answer.
 fn reason(status: &Status) -> String {
     chassis::error::reason(status).unwrap_or_else(|| status.code().to_string())
 }

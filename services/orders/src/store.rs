@@ -1,4 +1,4 @@
-//! The database of orders: orders, returns, and the sagas that move them.
+//! The database of orders: orders, returns and sagas.
 
 pub mod orders;
 pub mod returns;

@@ -1,4 +1,4 @@
-//! What can go wrong, and the one place that turns it into a gRPC status.
+//! Errors of the service and their gRPC status.
 
 use chassis::error::internal;
 
@@ -10,16 +10,16 @@ pub enum Error {
     /// No call ever named this payment.
     #[error("no payment {0:?}")]
     UnknownPayment(String),
-    /// No payment of this account was ever asked for.
+    /// No payment of this account was ever requested.
     #[error("no account {0:?}")]
     UnknownAccount(String),
-    /// The rules refuse what was asked of this payment.
+    /// The rules refuse the change of this payment.
     #[error("payment {0:?}: {1}")]
     Refused(String, Refusal),
-    /// A field has the form of a local time and names none.
+    /// Not a valid calendar date and time.
     #[error("{0} is no date and time of the calendar")]
     NoSuchTime(&'static str),
-    /// The database holds what no version of this service writes.
+    /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
     /// The database failed.

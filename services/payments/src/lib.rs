@@ -1,4 +1,4 @@
-//! Payments of orders, and the customers' ledger that they are entries of.
+//! Payments of orders, and the customers' ledger.
 
 #![allow(missing_docs, reason = "the module heads say what each room is for")]
 

@@ -1,4 +1,4 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
 use chassis::page;
 use protos::payments::v1::{
@@ -23,7 +23,7 @@ use crate::{
 pub struct Payments {
     /// The service's database.
     pub pool: PgPool,
-    /// What the operator allows.
+    /// The limits that the operator sets.
     pub policy: Policy,
 }
 

@@ -14,9 +14,9 @@ use crate::{
 
 ::store::text_enum!(State, EventType);
 
-/// Does what is asked, once; a repeated command gets the payment as it stands.
+/// Executes a command once; a repeated command gets the current payment.
 pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Result<Payment, Error> {
-    // An id is only lost to a payment that is committed, and those stay: the second attempt finds it.
+    // A concurrent call that claimed the id has committed: the second attempt finds its payment.
     for _ in 0..2 {
         if let Some(payment) = attempt(pool, command, policy).await? {
             return Ok(payment);
@@ -25,14 +25,14 @@ pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Resul
     Err(Error::Corrupt("payment"))
 }
 
-/// The payment of that id.
+/// Returns the payment of that id.
 pub async fn payment(pool: &PgPool, id: &str) -> Result<Payment, Error> {
     read(&mut *pool.acquire().await?, id)
         .await?
         .ok_or_else(|| Error::UnknownPayment(id.to_owned()))
 }
 
-/// One transaction; `None` if a concurrent call took the unused id first.
+/// Runs one transaction; `None` if a concurrent call claimed the unused id first.
 async fn attempt(
     pool: &PgPool,
     command: &Command,
@@ -61,8 +61,7 @@ async fn attempt(
     Ok(Some(payment))
 }
 
-/// Reads what a command is about, with the account locked that it belongs to: until the transaction ends nobody else
-/// changes any of it.
+/// Locks the account of a command's payment until the transaction ends, and reads the payment.
 async fn load(tx: &mut PgConnection, command: &Command) -> Result<LedgerState, Error> {
     let owner = sqlx::query_scalar!(
         "SELECT account_id FROM payment WHERE payment_id = $1",
@@ -76,7 +75,7 @@ async fn load(tx: &mut PgConnection, command: &Command) -> Result<LedgerState, E
     if let Some(account_id) = owner {
         lock(tx, &account_id).await?;
     }
-    // Read after the lock: what was read before it may have changed while we waited.
+    // Read after the lock: values from before it may have changed meanwhile.
     let payment = read(tx, &command.payment_id).await?;
     let refund = match &command.action {
         Action::Refund(asked) => ledger::refund(tx, &asked.refund_id).await?,
@@ -85,8 +84,8 @@ async fn load(tx: &mut PgConnection, command: &Command) -> Result<LedgerState, E
     Ok(LedgerState { payment, refund })
 }
 
-/// Claims an unused id; false if it is taken. A concurrent claim waits here for the other's commit. Whoever opens a
-/// payment of an account has locked the account before, like everyone who changes one.
+/// Claims an unused id; returns false if it is in use. A concurrent claim waits here for the
+/// other's commit. The account is locked first, as before every change of its payments.
 async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
     if let Some(asked) = &payment.authorization {
         sqlx::query!(
@@ -114,7 +113,7 @@ async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Writes what an event changes of a payment.
+/// Writes the effect of an event on a payment.
 async fn project(tx: &mut PgConnection, payment: &Payment) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE payment SET state = $2, captured_minor = $3, refunded_minor = $4 WHERE payment_id = $1",

@@ -4,14 +4,14 @@ use uuid::Uuid;
 
 use super::Rejection;
 
-/// A file that is announced.
+/// An import to create.
 #[derive(Clone, Debug)]
 pub struct NewImport {
     /// Idempotency key.
     pub request_id: String,
     /// Name of the declared source.
     pub source: String,
-    /// For people.
+    /// Free text.
     pub file_name: String,
     /// Bytes of the whole file.
     pub size_bytes: i64,
@@ -20,11 +20,11 @@ pub struct NewImport {
 /// One import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// Made from source and request_id.
+    /// Made from source and `request_id`.
     pub import_id: Uuid,
     /// Name of the declared source.
     pub source: String,
-    /// For people.
+    /// Free text.
     pub file_name: String,
     /// Bytes of the whole file.
     pub size_bytes: i64,
@@ -32,7 +32,7 @@ pub struct Import {
     pub received_bytes: i64,
     /// Groups of rows that were published.
     pub invoices_published: i64,
-    /// Those of which the end is known.
+    /// Published groups whose end is known.
     pub invoices_settled: i64,
     /// Its rows.
     pub totals: Totals,
@@ -105,7 +105,7 @@ pub enum Outcome {
 // === impl Import ===
 
 impl Import {
-    /// The state that follows from the numbers.
+    /// Returns the state that follows from the numbers.
     pub fn state(&self) -> State {
         if self.received_bytes < self.size_bytes {
             State::Receiving
@@ -120,7 +120,7 @@ impl Import {
 // === impl Totals ===
 
 impl Totals {
-    /// Rows read and not refused so far.
+    /// Returns the rows read and not rejected so far.
     pub fn rows_accepted(&self) -> i64 {
         self.rows_read - self.rejected.iter().map(|(_, rows)| rows).sum::<i64>()
     }
@@ -142,7 +142,7 @@ impl From<&Rejection> for RejectedRow {
 // === impl Outcome ===
 
 impl Outcome {
-    /// The name that the database holds: the rule's for a refusal.
+    /// Returns the name in the database: that of the rule for a refusal.
     pub fn name(&self) -> &str {
         match self {
             Self::Refused(rule) => rule,

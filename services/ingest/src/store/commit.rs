@@ -1,4 +1,4 @@
-//! One batch, one transaction: rows, rejections, facts, and how far the file is durable.
+//! One batch, one transaction: rows, rejections, facts, and the durable length of the file.
 
 use std::collections::HashSet;
 
@@ -13,14 +13,14 @@ use crate::{
     model::{Batch, Hash, Head, Intake, Invoice, Kind, Line, Mapping, RejectedRow, Row, returns},
 };
 
-/// Key of the advisory lock under which batches become durable, one at a time: two files may hold the same row, and
-/// facts of one account.
+/// Key of the advisory lock that serialises commits of batches: two files may hold the same row,
+/// and facts of one account.
 const BATCH_LOCK: i64 = 0x696e_6765_7374;
 
-/// Makes the pending rows durable as far as their invoices are at an end, all of them if the file ends here.
+/// Commits the pending rows of closed invoices, or all of them if the file ends here.
 ///
-/// Accepted and refused rows, the facts and `received_bytes` change together or not at all; an upload that was
-/// overtaken changes nothing. Moves `position` on and returns whether it moved.
+/// Accepted and rejected rows, the facts and `received_bytes` change together or not at all; a
+/// superseded upload changes nothing. Advances `position` and returns whether it moved.
 pub async fn commit(
     pool: &PgPool,
     position: &mut Position,
@@ -55,7 +55,7 @@ pub async fn commit(
     Ok(true)
 }
 
-/// Which of the hashes belong to accepted rows of the source.
+/// Returns those of the hashes that belong to accepted rows of the source.
 async fn known(
     tx: &mut PgConnection,
     source: &str,
@@ -75,7 +75,7 @@ async fn known(
         .collect())
 }
 
-/// Fails if another upload has moved the import on, and keeps others from doing so; returns its closed invoice.
+/// Locks the import; an error if another upload has advanced it. Returns its closed invoice.
 async fn check(tx: &mut PgConnection, position: &Position) -> Result<Option<String>, Error> {
     let import = sqlx::query!(
         "SELECT received_bytes, closed_invoice FROM import WHERE import_id = $1 FOR NO KEY UPDATE",

@@ -1,4 +1,4 @@
-//! What callers see of imports. Every answer comes from one statement, so that its numbers fit together.
+//! Reads of imports. Every read is one statement, so that its numbers are consistent.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::{
     model::{Import, RejectedRow, Totals},
 };
 
-/// The import of that id.
+/// Returns the import of that id.
 pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
     let row = sqlx::query!(
         r#"SELECT source, file_name, size_bytes, received_bytes, rows_read,
@@ -37,7 +37,7 @@ pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
     })
 }
 
-/// Totals over all imports of a source.
+/// Returns totals over all imports of a source.
 pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     let row = sqlx::query!(
         r#"SELECT
@@ -53,7 +53,7 @@ pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     Ok(rows(row.rows_read, row.rules, row.counts))
 }
 
-/// Up to `limit` refused rows that come after row `after`, in order.
+/// Returns up to `limit` refused rows that come after row `after`, in order.
 pub async fn rejected_rows(
     pool: &PgPool,
     import_id: Uuid,

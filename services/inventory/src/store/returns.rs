@@ -1,4 +1,4 @@
-//! What comes back: recorded once per return.
+//! Returned pieces: recorded once per return.
 
 use ::store::columns;
 use sqlx::{PgConnection, PgPool};
@@ -6,7 +6,8 @@ use sqlx::{PgConnection, PgPool};
 use super::{lock_free, move_stock};
 use crate::{error::Error, model::Pieces};
 
-/// Puts returned pieces back; false if that return was recorded before, with the same lines.
+/// Puts returned pieces back into stock; returns false if the return was recorded before with the
+/// same lines.
 pub async fn take_back(pool: &PgPool, return_id: &str, lines: Pieces) -> Result<bool, Error> {
     let mut tx = pool.begin().await?;
     let inserted = sqlx::query!(

@@ -1,4 +1,4 @@
-//! What a return may draw on, pure: paid lines of the same account, SKU and price, the newest first.
+//! Pure rules of returns: they draw on paid lines of the same account, SKU and price, newest first.
 
 use chrono::NaiveDateTime;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 /// A return without its lines.
 #[derive(Clone, Debug)]
 pub struct Return {
-    /// Names the return.
+    /// Id of the return.
     pub return_id: Uuid,
     /// Customer or guest account.
     pub account_id: String,
@@ -18,7 +18,7 @@ pub struct Return {
     pub returned_at: NaiveDateTime,
     /// The import that it came with.
     pub import_id: String,
-    /// Names the group of rows within it.
+    /// Number of its first row: the id of the group within the import.
     pub first_row_number: i64,
 }
 
@@ -34,14 +34,14 @@ pub enum ReturnStep {
     Restock,
     /// Pay the accepted rows back.
     Refund,
-    /// Nothing: the return is at its end.
+    /// No step: the return is at its end.
     End,
 }
 
 /// A refused row of a return.
 #[derive(Clone, Debug)]
 pub struct RefusedLine {
-    /// Names the row within its import.
+    /// Number of the row within its import.
     pub row_number: i64,
     /// Stock keeping unit.
     pub sku: String,
@@ -54,7 +54,7 @@ pub struct RefusedLine {
 /// One row of a return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnLine {
-    /// Names the row within its import.
+    /// Number of the row within its import.
     pub row_number: i64,
     /// Stock keeping unit, or the code of a charge.
     pub sku: String,
@@ -62,7 +62,7 @@ pub struct ReturnLine {
     pub quantity: i64,
     /// Minor units for one piece.
     pub unit_price_minor: i64,
-    /// Money and no stock.
+    /// True for a charge: money without stock.
     pub charge: bool,
 }
 
@@ -100,15 +100,16 @@ pub enum Rule {
     /// The row names no customer.
     #[strum(serialize = "RETURN_WITHOUT_CUSTOMER")]
     WithoutCustomer,
-    /// The customer never paid for that SKU at that price, up to then.
+    /// The customer had not paid for that SKU at that price by then.
     #[strum(serialize = "RETURN_WITHOUT_ORDER")]
     WithoutOrder,
-    /// More comes back than is left of what was paid for.
+    /// More pieces than remain of the paid lines.
     #[strum(serialize = "RETURN_EXCEEDS_ORDER")]
     ExceedsOrder,
 }
 
-/// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws nothing.
+/// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws
+/// nothing.
 pub fn decide(
     line: &ReturnLine,
     guest: bool,
@@ -152,7 +153,7 @@ pub fn decide(
 }
 
 impl ReturnStep {
-    /// The step that follows.
+    /// Returns the step that follows.
     pub fn next(self) -> Self {
         match self {
             Self::Allocate => Self::Restock,

@@ -1,7 +1,7 @@
-//! The order saga as a table: from a step and the answer to it follows the next step.
+//! The order saga as a table: a step and its answer give the next step.
 //!
-//! Forward: reserve → authorize → confirm → capture → ship. A refusal or the deadline turns it round, and what may
-//! have happened is taken back: void (or refund, if the money turns out to be taken) → release.
+//! Forward: reserve → authorize → confirm → capture → ship. A refusal or the deadline starts
+//! compensation: void (or refund, if the money was captured after all) → release.
 
 use super::State;
 
@@ -11,13 +11,13 @@ use super::State;
 )]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Step {
-    /// Hold the pieces.
+    /// Reserve the pieces.
     Reserve,
     /// Hold the money.
     Authorize,
-    /// Decide, in our own database, that the order stands: cancelling is over.
+    /// Decide, in this service's database, that the order can't be cancelled any more.
     Confirm,
-    /// Take the money.
+    /// Capture the money.
     Capture,
     /// Take the pieces out of stock.
     Ship,
@@ -27,7 +27,7 @@ pub enum Step {
     Void,
     /// Compensation of `Reserve`.
     Release,
-    /// Nothing: the order is at its end.
+    /// No step: the order is at its end.
     End,
 }
 
@@ -35,24 +35,25 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Answer {
-    /// It happened, now or before.
+    /// The step is done, now or earlier.
     Done,
-    /// Only of `Reserve` and `Authorize`: refused for this stable reason, and nothing is held.
+    /// Only for `Reserve` and `Authorize`: refused for this stable reason; nothing is held.
     Refused(String),
-    /// It will not happen, for this stable reason; after a time-out it may have happened all the same.
+    /// The step can't be done, for this stable reason. After a time-out it may be done
+    /// nevertheless.
     Impossible(String),
-    /// Only of `Void`: the money was taken after all.
+    /// Only for `Void`: the money is captured.
     AlreadyCaptured,
-    /// Only of `Confirm`: the caller wants the order given up.
+    /// Only for `Confirm`: the caller asked to cancel the order.
     CancelRequested,
 }
 
-/// Where an answer leads.
+/// The consequence of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The step that follows.
     pub step: Step,
-    /// The end that is aimed for from now on, if the answer changes it, and its reason.
+    /// The new outcome of the saga, if the answer changes it.
     pub outcome: Option<Outcome>,
 }
 
@@ -66,18 +67,18 @@ pub struct Outcome {
 }
 
 impl Step {
-    /// True for the steps that the deadline ends. Once the money is taken the goods are owed, and compensations must
-    /// happen: those are tried until they are answered.
+    /// Returns true for the steps that the deadline ends. The others are retried until they are
+    /// answered: after the capture the goods are owed, and a compensation must happen.
     pub fn has_deadline(self) -> bool {
         matches!(self, Self::Reserve | Self::Authorize | Self::Capture)
     }
 
-    /// True for the steps that take something back.
+    /// Returns true for the compensations of other steps.
     pub fn is_compensation(self) -> bool {
         matches!(self, Self::Refund | Self::Void | Self::Release)
     }
 
-    /// What follows from `answer`.
+    /// Returns the next step and the outcome after `answer`.
     pub fn after(self, answer: Answer) -> Transition {
         match (self, answer) {
             (Self::Reserve, Answer::Done) => forward(Self::Authorize),
@@ -109,7 +110,7 @@ impl Step {
 }
 
 impl Answer {
-    /// The stable reason of a refusal.
+    /// Returns the stable reason of a refusal.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Refused(reason) | Self::Impossible(reason) => Some(reason),
@@ -138,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// What the other services would hold after the steps taken so far.
+    /// The state of the other services after the steps so far.
     #[derive(Clone, Copy, Default, Debug, PartialEq)]
     struct World {
         reserved: bool,
@@ -147,7 +148,8 @@ mod tests {
         shipped: bool,
     }
 
-    /// Runs the saga against answers drawn by `draw` and returns its end and what is left in the world.
+    /// Runs the saga against answers drawn by `draw`; returns its end and the state of the other
+    /// services.
     fn run(mut draw: impl FnMut() -> u8) -> (State, World) {
         let (mut step, mut end, mut world) = (Step::Reserve, State::Paid, World::default());
         for _ in 0..20 {
@@ -169,7 +171,7 @@ mod tests {
             (Step::Confirm, 3) => return Answer::CancelRequested,
             (Step::Reserve | Step::Authorize, 2) => return Answer::Refused("NO".into()),
             (Step::Capture | Step::Ship, 2) => return impossible(),
-            // The answer got lost, and the request with it.
+            // The request got lost.
             (Step::Reserve | Step::Authorize | Step::Capture, 3) if choice % 8 == 3 => {
                 return impossible();
             }
@@ -186,7 +188,7 @@ mod tests {
             Step::Release => world.reserved = false,
             Step::Confirm | Step::End => {}
         }
-        // It happened, and only the answer got lost.
+        // The step was done, and only the answer got lost.
         if step.has_deadline() && choice % 8 == 7 {
             impossible()
         } else {

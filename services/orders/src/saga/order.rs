@@ -1,4 +1,4 @@
-//! The steps of an order, each one call or one decision of our own, then one transaction.
+//! The steps of an order: each is one call or one local decision, then one transaction.
 
 use chassis::time::format_local;
 use chrono::Utc;
@@ -53,7 +53,7 @@ impl Runner {
         }
     }
 
-    /// Takes a step; an error is an answer that never came, or one that the saga can't go on with.
+    /// Takes a step. An error is a missing answer, or one that the saga can't continue with.
     async fn take(&self, step: Step, order: &Order) -> Result<Answer, Status> {
         match step {
             Step::Reserve => self.reserve(order).await,
@@ -181,7 +181,8 @@ impl Runner {
         Ok(Answer::Done)
     }
 
-    /// Commits what the answer leads to: the saga's next step, the order's state, and the fact of its end.
+    /// Commits the effects of the answer: the saga's next step, the order's state, the fact of its
+    /// end.
     async fn commit_order(
         &self,
         saga: &mut Saga<Step>,
@@ -217,7 +218,8 @@ impl Runner {
     }
 }
 
-/// Brings the order to its end, tells the imports that wait for it, and lets the account's returns have their turn.
+/// Ends the order, publishes its end for each import that waits for it, and wakes the account's
+/// returns.
 async fn end(tx: &mut PgConnection, saga: &Saga<Step>, order: &Order) -> Result<(), Error> {
     let (end, reason) = match &saga.outcome {
         Some(outcome) => (outcome.state, Some(outcome.reason.as_str())),
@@ -230,7 +232,7 @@ async fn end(tx: &mut PgConnection, saga: &Saga<Step>, order: &Order) -> Result<
         .map(Some)
         .collect();
     if groups.is_empty() {
-        // A client placed it: the fact is told all the same.
+        // A client placed it: the fact is published nevertheless.
         groups.push(None);
     }
     for group in groups {

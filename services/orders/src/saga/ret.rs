@@ -1,4 +1,4 @@
-//! The steps of a return: decide its rows, put goods back, pay back, tell the import.
+//! The steps of a return: decide its rows, restock goods, refund, inform the import.
 //!
 //! Nothing is compensated: once decided, a return only goes forward.
 
@@ -45,7 +45,7 @@ impl Runner {
         }
     }
 
-    /// Decides the rows, if the return's turn has come.
+    /// Decides the rows if it is the return's turn.
     async fn allocate(&self, saga: &mut Saga<ReturnStep>, ret: &Return) -> Result<bool, Error> {
         let mut tx = self.pool.begin().await?;
         if !returns::decide(&mut tx, ret).await? {
@@ -53,7 +53,7 @@ impl Runner {
         }
         let next = saga.step.next();
         sagas::advance(&mut tx, saga, next, ("DECIDED", None), self.lease()).await?;
-        // The next return of the account may have its turn now.
+        // It may be the turn of the account's next return.
         sagas::wake_returns(&mut tx, &ret.account_id).await?;
         chassis::crash::point("orders.return.allocate.before_commit");
         tx.commit().await?;

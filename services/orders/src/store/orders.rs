@@ -1,4 +1,4 @@
-//! Orders: placing, reading, cancelling, and what waits for their end.
+//! Orders: placed, read, cancelled, and the imports that wait for their end.
 
 use ::store::{Insert, InsertError, columns, idempotent};
 use chrono::NaiveDateTime;
@@ -25,7 +25,7 @@ struct OrderRow {
     number: i64,
 }
 
-/// Places an order once per `request_id`, with the saga that carries it to its end; its id, whether new or known.
+/// Places an order with its saga, once per `request_id`; returns its id, whether new or known.
 pub async fn place(
     tx: &mut PgConnection,
     order: &NewOrder,
@@ -73,7 +73,7 @@ pub async fn place(
     Ok(order_id)
 }
 
-/// The order with its lines.
+/// Returns the order with its lines.
 pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     let mut connection = pool.acquire().await?;
     let row = sqlx::query_as!(
@@ -92,7 +92,7 @@ pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     })
 }
 
-/// The order with its lines if it has another version than `version`.
+/// Returns the order with its lines if its version is not `version`.
 pub async fn changed(pool: &PgPool, order_id: Uuid, version: i64) -> Result<Option<Order>, Error> {
     let latest = sqlx::query_scalar!("SELECT version FROM orders WHERE order_id = $1", order_id)
         .fetch_one(pool)
@@ -104,7 +104,8 @@ pub async fn changed(pool: &PgPool, order_id: Uuid, version: i64) -> Result<Opti
     }
 }
 
-/// Up to `limit` orders that arrived before number `before`, newest first, without their lines.
+/// Returns up to `limit` orders that arrived before number `before`, newest first, without their
+/// lines.
 pub async fn list(
     pool: &PgPool,
     account_id: Option<&str>,
@@ -129,7 +130,7 @@ pub async fn list(
     Ok(rows.into_iter().map(Order::from).collect())
 }
 
-/// Asks for the order to be given up; refused once it is confirmed.
+/// Requests the cancellation of an order; an error once it is confirmed.
 pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> {
     let changed = sqlx::query!(
         "UPDATE orders SET cancel_requested = true, version = version + 1
@@ -149,7 +150,7 @@ pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> 
     }
 }
 
-/// Locks the order until the transaction ends and tells whether the caller wants it given up.
+/// Locks the order until the transaction ends; returns whether the caller asked to cancel it.
 pub async fn lock_cancel_requested(tx: &mut PgConnection, order_id: Uuid) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
         "SELECT cancel_requested FROM orders WHERE order_id = $1 FOR UPDATE",
@@ -177,7 +178,8 @@ pub async fn set_state(
     Ok(())
 }
 
-/// Has a group of imported rows wait for the order's end; returns that end and its reason if it has come already.
+/// Registers a group of imported rows for the order's end; returns that end and its reason if the
+/// order is at its end.
 pub async fn wait_for_end(
     tx: &mut PgConnection,
     order_id: Uuid,
@@ -200,7 +202,7 @@ pub async fn wait_for_end(
     Ok(row.state.is_end().then_some((row.state, row.reason)))
 }
 
-/// The groups of imported rows that wait for the order's end.
+/// Returns the groups of imported rows that wait for the order's end.
 pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<RowGroup>, Error> {
     Ok(sqlx::query_as!(
         RowGroup,
@@ -211,7 +213,7 @@ pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<RowGro
     .await?)
 }
 
-/// Orders by state.
+/// Returns the number of orders by state.
 pub async fn count(pool: &PgPool) -> Result<Vec<(State, i64)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT state AS "state: State", count(*) AS "orders!" FROM orders GROUP BY state ORDER BY state"#
@@ -224,7 +226,7 @@ pub async fn count(pool: &PgPool) -> Result<Vec<(State, i64)>, Error> {
         .collect())
 }
 
-/// The lines of an order, in order.
+/// Returns the lines of an order, in order.
 pub async fn lines(connection: &mut PgConnection, order_id: Uuid) -> Result<Vec<Line>, Error> {
     Ok(sqlx::query_as!(
         Line,

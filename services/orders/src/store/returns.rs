@@ -1,4 +1,4 @@
-//! Returns: inserting them, deciding them against what was paid, and what they come to.
+//! Returns: inserted, decided against paid lines, summed up.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ pub async fn insert(
     .await
 }
 
-/// The return of that id.
+/// Returns the return of that id.
 pub async fn get(connection: &mut PgConnection, return_id: Uuid) -> Result<Return, Error> {
     Ok(sqlx::query_as!(
         Return,
@@ -76,8 +76,8 @@ pub async fn get(connection: &mut PgConnection, return_id: Uuid) -> Result<Retur
     .await?)
 }
 
-/// Decides a return if its turn has come: after all orders of the account up to its time are at an end, and after
-/// the account's earlier returns. False if it has to wait.
+/// Decides a return if it is its turn: after the end of the account's orders up to its time, and
+/// after the account's earlier returns. Returns false if it has to wait.
 pub async fn decide(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> {
     // Two returns of one account draw on the same lines: one at a time.
     sqlx::query!(
@@ -105,7 +105,7 @@ pub async fn decide(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> 
     Ok(true)
 }
 
-/// Pieces by SKU that go back to stock: the accepted lines that are no charges.
+/// Returns the pieces by SKU that go back to stock: the accepted lines without charges.
 pub async fn accepted_stock(
     pool: &PgPool,
     return_id: Uuid,
@@ -123,7 +123,7 @@ pub async fn accepted_stock(
         .collect())
 }
 
-/// Minor units to pay back, by order drawn on.
+/// Returns the minor units to refund, by order.
 pub async fn refunds(pool: &PgPool, return_id: Uuid) -> Result<Vec<(Uuid, i64)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT allocation.order_id, sum(allocation.quantity * line.unit_price_minor)::bigint AS "amount!"
@@ -139,7 +139,7 @@ pub async fn refunds(pool: &PgPool, return_id: Uuid) -> Result<Vec<(Uuid, i64)>,
         .collect())
 }
 
-/// The rows that were refused, in order.
+/// Returns the rows that were refused, in order.
 pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<RefusedLine>, Error> {
     Ok(sqlx::query_as!(
         RefusedLine,
@@ -151,7 +151,7 @@ pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<Refus
     .await?)
 }
 
-/// Return invoices with an accepted row, and accepted rows.
+/// Returns the number of return invoices with an accepted row, and of accepted rows.
 pub async fn count(pool: &PgPool) -> Result<(i64, i64), Error> {
     let row = sqlx::query!(
         r#"SELECT count(DISTINCT invoice_number) AS "invoices!", count(*) AS "rows!"
@@ -188,7 +188,8 @@ async fn lines(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<ReturnLine>
     .await?)
 }
 
-/// The account's paid lines that share SKU and price with a line of the return, newest first.
+/// Returns the account's paid lines that share SKU and price with a line of the return, newest
+/// first.
 async fn paid_lines(tx: &mut PgConnection, ret: &Return) -> Result<Vec<PaidLine>, Error> {
     Ok(sqlx::query_as!(
         PaidLine,

@@ -1,4 +1,4 @@
-//! Sagas: begun with what they carry, claimed by one runner at a time, moved step by step.
+//! Sagas: inserted with their order or return, claimed by one runner at a time, moved step by step.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What a saga carries; its name is the one in the database.
+/// The subject of a saga; its name is the one in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Kind {
@@ -32,9 +32,9 @@ pub struct Saga<S> {
     pub saga_id: Uuid,
     /// The step to take.
     pub step: S,
-    /// The end aimed for; none on the way forward.
+    /// The outcome that compensation leads to; none on the way forward.
     pub outcome: Option<Outcome>,
-    /// How often this step was tried without an answer.
+    /// Tries of this step that got no answer.
     pub attempts: i32,
     /// After this an order fails.
     pub deadline: DateTime<Utc>,
@@ -65,7 +65,7 @@ struct SagaRow {
     traceparent: Option<String>,
 }
 
-/// Begins a saga in the transaction that creates what it carries.
+/// Inserts a saga in the transaction that inserts its order or return.
 pub async fn begin(
     tx: &mut PgConnection,
     saga_id: Uuid,
@@ -89,7 +89,7 @@ pub async fn begin(
     Ok(())
 }
 
-/// Claims up to `limit` sagas that are due; nobody else claims them until `lease` has passed.
+/// Claims up to `limit` due sagas; no other runner claims them until `lease` has passed.
 pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Claim>, Error> {
     sqlx::query_as!(
         SagaRow,
@@ -112,8 +112,8 @@ pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Cla
 /// with the name of its answer and the reason of a refusal.
 ///
 /// # Errors
-/// [`Error::LostLease`] if another runner has claimed it since: then nothing of this transaction may
-/// be committed.
+/// [`Error::LostLease`] if another runner has claimed it since: then nothing of this transaction
+/// may be committed.
 pub async fn advance<S: Copy + Into<&'static str>>(
     tx: &mut PgConnection,
     saga: &mut Saga<S>,
@@ -151,7 +151,7 @@ pub async fn advance<S: Copy + Into<&'static str>>(
     Ok(())
 }
 
-/// Puts the saga off after a step without an answer.
+/// Delays the saga after a step without an answer.
 pub async fn put_off<S>(pool: &PgPool, saga: &Saga<S>, pause: Duration) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE saga SET attempts = attempts + 1, version = version + 1, due_at = now() + $3 * interval '1 millisecond'
@@ -165,8 +165,8 @@ pub async fn put_off<S>(pool: &PgPool, saga: &Saga<S>, pause: Duration) -> Resul
     Ok(())
 }
 
-/// Makes the returns of an account that wait for their turn due now. One that is being looked at is passed over, so that
-/// two of an account never wait for each other; it looks again by itself.
+/// Makes the waiting returns of an account due now. A locked one is skipped, so that two returns of
+/// an account never wait for each other; it checks its turn again by itself.
 pub async fn wake_returns(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE saga SET due_at = now() WHERE saga_id IN (

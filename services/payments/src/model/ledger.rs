@@ -1,4 +1,4 @@
-//! The events of an account, the postings that each makes, and the payments that they lead to.
+//! The events of an account, their postings, and the payments that follow from them.
 
 use std::collections::BTreeMap;
 
@@ -41,9 +41,9 @@ pub enum Kind {
     },
     /// The hold became a payment.
     Captured,
-    /// The hold was given up.
+    /// The hold was voided.
     Voided,
-    /// Money went back.
+    /// Money was refunded.
     Refunded {
         /// Idempotency key.
         refund_id: String,
@@ -60,22 +60,22 @@ pub enum LedgerAccount {
     Authorizations,
     /// Asset: money received.
     Cash,
-    /// Income: what was captured.
+    /// Income: captured amounts.
     Revenue,
-    /// Contra income: what was paid back.
+    /// Contra income: refunded amounts.
     Refunds,
 }
 
 /// One side of an entry in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posting {
-    /// Where it is booked.
+    /// The account that it is booked on.
     pub ledger_account: LedgerAccount,
     /// Minor units: a debit is positive, a credit negative.
     pub amount_minor: i64,
 }
 
-/// The payment after an event, or after nothing new; `None` if no decision leads from the one to the other.
+/// Returns the payment after an event, or unchanged without one; `None` if the event can't follow.
 pub fn after(before: Option<Payment>, payment_id: &str, event: Option<&Event>) -> Option<Payment> {
     match event {
         Some(event) => event.apply(before),
@@ -83,7 +83,7 @@ pub fn after(before: Option<Payment>, payment_id: &str, event: Option<&Event>) -
     }
 }
 
-/// The payments that a history leads to, by id; `None` if no sequence of decisions writes that history.
+/// Returns the payments that follow from a history, by id; `None` if the history is impossible.
 pub fn replay<'a>(
     events: impl IntoIterator<Item = &'a Event>,
 ) -> Option<BTreeMap<String, Payment>> {
@@ -98,7 +98,7 @@ pub fn replay<'a>(
 // === impl Event ===
 
 impl Event {
-    /// Both sides of every entry that the event makes: they sum to zero.
+    /// Returns both sides of every entry of the event: they sum to zero.
     pub fn postings(&self) -> Vec<Posting> {
         use LedgerAccount::{Authorizations, Cash, Holds, Refunds, Revenue};
         let entries: &[(LedgerAccount, LedgerAccount)] = match self.kind {
@@ -178,7 +178,7 @@ impl Event {
 // === impl Kind ===
 
 impl Kind {
-    /// The kind of that type with its details; `None` if they don't belong together.
+    /// Returns the kind of that type with its details; `None` if they don't belong together.
     pub fn of(
         r#type: EventType,
         reason: Option<String>,
@@ -194,7 +194,7 @@ impl Kind {
         }
     }
 
-    /// Why a hold was refused.
+    /// Returns why a hold was declined.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Declined { reason } => Some(reason),
@@ -202,7 +202,7 @@ impl Kind {
         }
     }
 
-    /// Idempotency key of a refund.
+    /// Returns the idempotency key of a refund.
     pub fn refund_id(&self) -> Option<&str> {
         match self {
             Self::Refunded { refund_id } => Some(refund_id),

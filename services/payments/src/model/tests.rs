@@ -1,4 +1,4 @@
-//! Tests of the rules: what each command leads to, and what no sequence of commands can break.
+//! Tests of the rules: the effect of each command, and invariants over sequences of commands.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the ledger tells when it is read: balances, histories, totals, and whether the projection follows from it.
+//! Reads of the ledger: balances, histories, totals, and the check of the projection.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     model::{self, Balance, Day, Event, Payment, State, Summary},
 };
 
-/// The balance in one currency of all events, or of those dated at or before `as_of`.
+/// Returns the balance in one currency of all events, or of those dated at or before `as_of`.
 pub async fn balance(
     pool: &PgPool,
     account_id: &str,
@@ -36,7 +36,8 @@ pub async fn balance(
     .await?)
 }
 
-/// Up to `limit` events of an account that come after version `after`, in order, each with its version.
+/// Returns up to `limit` events of an account that come after version `after`, in order, each with
+/// its version.
 pub async fn events(
     pool: &PgPool,
     account_id: &str,
@@ -48,7 +49,7 @@ pub async fn events(
     ledger::history(&mut connection, account_id, after, Some(limit)).await
 }
 
-/// Totals of the ledger: what moved in one currency by day, and the sum of the postings in all of them.
+/// Returns the amounts of one currency by day, and the sum of the postings in all currencies.
 pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Error> {
     let rows = sqlx::query!(
         r#"SELECT effective_at::date AS "date!",
@@ -76,8 +77,8 @@ pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Erro
     })
 }
 
-/// The ids of an account's payments that are not what a replay of its events leads to: none, in a database that only
-/// this service wrote.
+/// Returns the ids of an account's payments that differ from a replay of its events: none, unless
+/// something else wrote to the database.
 pub async fn drift(pool: &PgPool, account_id: &str) -> Result<Vec<String>, Error> {
     let mut tx = pool.begin().await?;
     super::lock(&mut tx, account_id).await?;

@@ -46,7 +46,7 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
     Ok(())
 }
 
-/// The refund of that id, of whatever payment.
+/// Returns the refund of that id, of any payment.
 pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Option<Event>, Error> {
     let row = sqlx::query_as!(
         EventRow,
@@ -61,7 +61,8 @@ pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Opt
         .transpose()
 }
 
-/// The events of an account that come after version `after`, in order, each with its version; no limit means all.
+/// Returns the events of an account after version `after`, in order, each with its version; no
+/// limit means all.
 pub(super) async fn history(
     connection: &mut PgConnection,
     account_id: &str,
@@ -96,7 +97,7 @@ struct EventRow {
 }
 
 impl EventRow {
-    /// The event and its version.
+    /// Returns the event and its version.
     fn event(self) -> Result<(i64, Event), Error> {
         let kind = Kind::of(self.r#type, self.decline_reason, self.refund_id)
             .ok_or(Error::Corrupt("ledger_event.type"))?;
@@ -112,7 +113,8 @@ impl EventRow {
     }
 }
 
-/// Two accounts lock two rows, so that their refunds can race for one id: the loser's is another refund.
+/// Turns a duplicate refund id into a refusal: refunds of two accounts lock different rows and can
+/// race for one id.
 fn refund_taken(error: sqlx::Error, event: &Event) -> Error {
     let constraint = error
         .as_database_error()

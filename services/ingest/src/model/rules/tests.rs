@@ -164,7 +164,7 @@ fn codes_are_goods_or_charges() {
 #[test]
 fn the_first_broken_rule_gives_the_reason() {
     use Rule::*;
-    // One value after the other is mended: each row breaks all rules that come after its own.
+    // Each row breaks its own rule and all later ones.
     let cases = [
         ("53636,S,X,x,2010-12-01 08:26:00,0.001,1,UK", Malformed),
         ("53636,S,X,0,2010-12-01 08:26:00,0.001,1,UK", InvoiceNo),
