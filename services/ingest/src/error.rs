@@ -8,7 +8,7 @@ use crate::model::MissingColumn;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No mapping declares this source.
-    #[error("no source {0:?} is declared")]
+    #[error("source {0:?} is not declared")]
     UnknownSource(String),
     /// No import has this id.
     #[error("no import {0:?}")]
@@ -17,21 +17,21 @@ pub enum Error {
     #[error("request_id {0:?} was used for another file")]
     ImportChanged(String),
     /// The upload does not begin where the durable rows end.
-    #[error("the upload begins at byte {offset}, the import goes on at byte {received_bytes}")]
+    #[error("the upload starts at byte {offset}, the import resumes at byte {received_bytes}")]
     OffsetMismatch {
-        /// Where the upload begins.
+        /// First byte of the upload.
         offset: i64,
-        /// Where it should.
+        /// First byte that is missing.
         received_bytes: i64,
     },
     /// A concurrent upload advanced the import.
-    #[error("another upload of this import went on meanwhile")]
+    #[error("a concurrent upload advanced this import")]
     UploadSuperseded,
     /// More bytes than the import has.
-    #[error("the upload goes beyond the import's {0} bytes")]
+    #[error("the upload exceeds the import's {0} bytes")]
     TooManyBytes(i64),
     /// The upload was idle for so many seconds.
-    #[error("the upload sent nothing for {0} s")]
+    #[error("the upload was idle for {0} s")]
     UploadIdle(u64),
     /// The stream has no message.
     #[error("the upload has no first message")]

@@ -1,7 +1,7 @@
 //! Imports of order files: bytes become rows, rows become invoices, and rejected rows are kept with
 //! their reasons.
 
-#![allow(missing_docs, reason = "the module heads say what each room is for")]
+#![allow(missing_docs, reason = "the module docs say what each module is for")]
 
 pub mod convert;
 pub mod error;

@@ -24,7 +24,7 @@ pub enum Error {
     #[error("reservation {0:?} can't change: {1}")]
     Refused(String, Refusal),
     /// The quantities of one SKU add up to more than 64 bits.
-    #[error("quantities of one sku add up to too much")]
+    #[error("the quantities of one sku exceed 64 bits")]
     TooMany,
     /// The database failed.
     #[error("database")]

@@ -1,6 +1,6 @@
 //! Stock and reservations: the pieces in the warehouse and the orders that hold them.
 
-#![allow(missing_docs, reason = "the module heads say what each room is for")]
+#![allow(missing_docs, reason = "the module docs say what each module is for")]
 
 pub mod convert;
 pub mod error;

@@ -27,7 +27,7 @@ pub enum Error {
     #[error("order {0:?} was placed before with other content")]
     OrderChanged(String),
     /// The total exceeds 64 bits.
-    #[error("the order's total exceeds what 64 bits hold")]
+    #[error("the order's total exceeds 64 bits")]
     TotalOverflow,
     /// The order is confirmed or at its end.
     #[error("order {0} can't be cancelled any more: it is {1}")]

@@ -17,7 +17,7 @@ pub enum Error {
     #[error("payment {0:?}: {1}")]
     Refused(String, Refusal),
     /// Not a valid calendar date and time.
-    #[error("{0} is no date and time of the calendar")]
+    #[error("{0} is not a valid date and time")]
     NoSuchTime(&'static str),
     /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]

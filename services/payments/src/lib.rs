@@ -1,6 +1,6 @@
 //! Payments of orders, and the customers' ledger.
 
-#![allow(missing_docs, reason = "the module heads say what each room is for")]
+#![allow(missing_docs, reason = "the module docs say what each module is for")]
 
 pub mod convert;
 pub mod error;

@@ -148,7 +148,7 @@ pub enum Refusal {
     #[error("it exists with other content")]
     PaymentChanged,
     /// Only the policy's currency is accepted.
-    #[error("only {0} is taken")]
+    #[error("only {0} is accepted")]
     Currency(String),
     /// Captured without a hold.
     #[error("nothing is held: it is {0}")]

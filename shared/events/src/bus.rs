@@ -1,4 +1,4 @@
-//! The connection of a process to NATS and to its own database, from which relay and consumers run.
+//! The connection of a process to NATS and to its own database, which relay and consumers use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +16,24 @@ use crate::settings::Settings;
 
 pub(crate) mod stream;
 
-/// Older servers silently ignore atomic batches, or do not recognise repeats within them (ADR-50).
+/// Oldest NATS server: earlier ones silently ignore atomic batches, or don't recognise repeats in
+/// them (ADR-50).
 const NEEDED_VERSION: (i64, i64, i64) = (2, 12, 1);
 const NEEDED_VERSION_TEXT: &str = "2.12.1";
 
-/// The headers of one fact: three times the longest key, a type name and about 400 bytes of fixed text.
+/// Most bytes of a fact's headers: three times the longest key, a type name, about 400 bytes of
+/// fixed text.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// A request to JetStream whose answer takes longer counts as unknown and is repeated.
+/// Timeout of a request to JetStream; its outcome is unknown then, and it is repeated.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Short enough that a restarted server is found at once, long enough not to hammer one that is down.
+/// Pauses between attempts to connect.
 pub(crate) const RECONNECT: Backoff =
     Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(2));
 
-/// A connection to NATS together with the database that holds this process's outbox and inbox. Cheap to clone.
+/// A connection to NATS together with the database that holds this process's outbox and inbox.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bus {
     pub(crate) client: Client,
@@ -40,10 +43,10 @@ pub struct Bus {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// Connects and makes sure that the server does what we rely on: version 2.12.1 or newer, with JetStream.
+/// Connects, and checks that the server is version 2.12.1 or newer, with JetStream.
 ///
-/// A server that cannot be reached is tried again until `connect_timeout_ms` has passed; after that a lost
-/// connection comes back by itself.
+/// Retries until `connect_timeout_ms` has passed. Later, a lost connection is restored in the
+/// background.
 pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
     settings.check()?;
     let client = dial(settings).await?;
@@ -67,7 +70,7 @@ pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
 // === impl Bus ===
 
 impl Bus {
-    /// Has the relay look at the outbox now instead of at its next poll; for callers that just committed.
+    /// Wakes the relay before its next poll, after a commit.
     pub fn wake(&self) {
         self.wake.notify_one();
     }

@@ -1,4 +1,4 @@
-//! A consumer: which facts it reads, and what it does with each type.
+//! A consumer: the facts that it reads, and a handler for each type.
 
 pub(crate) mod inbox;
 
@@ -22,7 +22,8 @@ type Handler = dyn for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Resu
     + Send
     + Sync;
 
-/// Reads the facts of one kind of aggregate, in order per key, each applied exactly once in this process's database.
+/// Reads the facts of one kind of aggregate, in order per key, each applied exactly once in this
+/// process's database.
 ///
 /// ```
 /// # use events::{Consumer, HandlerError};
@@ -43,20 +44,20 @@ pub struct Consumer {
     pub(crate) context: String,
     pub(crate) aggregate: String,
     handlers: HashMap<&'static str, Arc<Handler>>,
-    /// A handler of a fact that this consumer will never see.
+    /// A handled type of another aggregate: an error of the caller.
     stray: Option<&'static str>,
 }
 
 /// Why a fact could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// May work later: tried again with growing pauses, until the budget in the settings is spent.
+    /// May succeed later: retried with growing pauses, until the budget in the settings is spent.
     #[error("a transient failure")]
     Transient(#[source] Box<dyn StdError + Send + Sync>),
-    /// Will never work: the key is parked at once.
+    /// Will never succeed: the key is parked at once.
     #[error("{reason}")]
     Poison {
-        /// What an operator needs to know.
+        /// Information for the operator.
         reason: String,
     },
 }
@@ -66,8 +67,8 @@ pub enum HandlerError {
 impl Consumer {
     /// Starts a consumer that reads every fact about `aggregate` in `context`.
     ///
-    /// `name` identifies it for ever, in JetStream and in this process's inbox: lower-case letters, digits, `.`
-    /// and `-`. Facts of types without a handler count as applied.
+    /// `name` identifies it for ever, in JetStream and in this process's inbox: lower-case letters,
+    /// digits, `.` and `-`. Facts of types without a handler count as applied.
     pub fn new(
         name: impl Into<String>,
         context: impl Into<String>,
@@ -82,10 +83,11 @@ impl Consumer {
         }
     }
 
-    /// Has `handler` called for each fact of type `E`, in the transaction that also records it as applied.
+    /// Calls `handler` for each fact of type `E`, in the transaction that also records it as
+    /// applied.
     ///
-    /// What the handler does outside of that transaction may happen more than once. A payload that does not decode
-    /// is poison.
+    /// Effects outside of that transaction may happen more than once. A malformed payload is
+    /// poison.
     #[must_use]
     pub fn on<E: Event>(
         mut self,
@@ -108,7 +110,7 @@ impl Consumer {
         self
     }
 
-    /// Calls the handler of `kind`, if there is one. Neither a panic nor more time than `limit` gets past this.
+    /// Calls the handler of `kind`, if there is one. Contains panics, and ends after `limit`.
     pub(crate) async fn apply(
         &self,
         tx: &mut PgConnection,
@@ -130,7 +132,7 @@ impl Consumer {
         }
     }
 
-    /// The name as JetStream takes it, where a dot would split a subject.
+    /// Returns the name for JetStream, where a dot would split a subject.
     pub(crate) fn durable_name(&self) -> String {
         self.name.replace('.', "_")
     }
@@ -166,19 +168,19 @@ impl std::fmt::Debug for Consumer {
 // === impl HandlerError ===
 
 impl HandlerError {
-    /// A failure that may pass.
+    /// Creates a failure that may pass.
     pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Transient(source.into())
     }
 
-    /// A failure that will not pass.
+    /// Creates a failure that will not pass.
     pub fn poison(reason: impl Into<String>) -> Self {
         Self::Poison {
             reason: reason.into(),
         }
     }
 
-    /// The error with its causes, for the operator who finds it in parking.
+    /// Returns the error with its causes, for the operator.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut source = StdError::source(self);
@@ -206,10 +208,10 @@ impl From<Error> for HandlerError {
     }
 }
 
-/// Has the server cancel statements of this transaction a tenth before `limit`: one that is only given up here goes on
-/// there, and the transaction can't roll back before it ends.
+/// Makes the server cancel statements of this transaction a tenth before `limit`: a statement that
+/// only the client abandons would delay the rollback.
 async fn limit_statements(tx: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
-    // 0 would be no limit.
+    // 0 means no limit.
     let millis = (limit - limit / 10).as_millis().max(1);
     sqlx::query!(
         "SELECT set_config('statement_timeout', $1, true) AS statement,
@@ -222,7 +224,8 @@ async fn limit_statements(tx: &mut PgConnection, limit: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Has the compiler see that the future borrows from the connection, which it does not infer for a closure.
+/// Tells the compiler that the future borrows from the connection, which it does not infer for a
+/// closure.
 fn higher_ranked<F>(f: F) -> F
 where
     F: for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Result<(), HandlerError>>,

@@ -1,4 +1,4 @@
-//! A fact on its way: its identity, its CloudEvents headers (binary mode), and reading them back.
+//! The message of a fact: its identity, its CloudEvents headers (binary mode), and their parser.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
@@ -34,27 +34,28 @@ pub(crate) struct OutboxRow {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// A fact as a consumer has it from the stream or from parking.
+/// A fact, read from the stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
     pub(crate) subject: String,
     pub(crate) key: String,
     pub(crate) version: i64,
-    /// Where it is in the stream.
+    /// Sequence in the stream.
     pub(crate) sequence: u64,
     pub(crate) kind: String,
     pub(crate) traceparent: Option<String>,
     pub(crate) payload: Bytes,
 }
 
-/// The id of a fact: equal for every attempt to publish it, so that the server can tell a repeat.
+/// Returns the id of a fact: equal for every attempt to publish it, so that the server recognises a
+/// repeat.
 pub(crate) fn message_id(subject: &str, version: i64) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{subject} {version}").as_bytes())
 }
 
 /// Returns the version of a stored message if it belongs to the chain that its subject names.
 ///
-/// Goes by `ce-id`, which whoever stores a fact a second time keeps.
+/// Compares `ce-id`, which a copy of the fact keeps.
 pub(crate) fn chain_version(message: &StreamMessage) -> Option<i64> {
     let version = header(&message.headers, VERSION)?.parse().ok()?;
     let id = header(&message.headers, CE_ID)?;
@@ -92,9 +93,11 @@ impl OutboxRow {
 // === impl Fact ===
 
 impl Fact {
-    /// Reads a message; none if it carries no version or type, or its subject is not one of ours.
+    /// Parses a message; `None` if it has no version or type, or its subject is not one of this
+    /// crate.
     ///
-    /// Nor if inbox or parking could not hold it: Postgres text takes no NUL, and each version has a next one.
+    /// Also `None` if inbox or parking could not hold it: Postgres text holds no NUL, and each
+    /// version has a next one.
     pub(crate) fn read(
         subject: &str,
         sequence: u64,

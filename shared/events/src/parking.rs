@@ -1,7 +1,7 @@
-//! Facts that a consumer could not apply, set aside per key: list, show, replay, discard.
+//! Parked facts, which a consumer could not apply, per key: list, show, replay, discard.
 //!
-//! A parked key holds the fact that failed and every later one of that key, in version order, so that nothing
-//! overtakes it. All functions work on the database of the service that runs the consumer.
+//! A parked key holds the fact that failed and every later one of that key, in version order. All
+//! functions work on the database of the service that runs the consumer.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use crate::envelope::Fact;
 use crate::error::Error;
 use crate::settings::Settings;
 
-/// A key that stands still, with what stopped it.
+/// A parked key, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedKey {
     /// Name of the consumer.
@@ -26,13 +26,13 @@ pub struct ParkedKey {
     pub key: String,
     /// Why the first fact could not be applied.
     pub reason: String,
-    /// How often that was tried.
+    /// Failed attempts.
     pub attempts: i32,
     /// Version of the first fact.
     pub version: i64,
     /// Full message name of the first fact.
     pub kind: String,
-    /// Facts that are set aside, the first one included.
+    /// Parked facts, the first one included.
     pub count: i64,
     /// When the key was parked.
     pub since: DateTime<Utc>,
@@ -51,24 +51,25 @@ pub struct ParkedFact {
     pub traceparent: Option<String>,
     /// The encoded message.
     pub payload: Vec<u8>,
-    /// Why it could not be applied; none for one that only waits.
+    /// Why it could not be applied; none for a later fact that waits.
     pub reason: Option<String>,
-    /// How often that was tried.
+    /// Failed attempts.
     pub attempts: i32,
-    /// When it was set aside.
+    /// When it was parked.
     pub parked_at: DateTime<Utc>,
 }
 
-/// How far a replay came.
+/// The result of a replay.
 #[derive(Debug)]
 pub struct Replay {
     /// Facts applied.
     pub applied: u64,
-    /// What stopped it, with the version that failed; none if the key is free again.
+    /// The failed version and its error; none if the key is no longer parked.
     pub stopped: Option<(i64, HandlerError)>,
 }
 
-/// Returns the parked keys of `consumer`, or of all consumers, the longest parked first; at most `limit`.
+/// Returns the parked keys of `consumer`, or of all consumers, the longest parked first; at most
+/// `limit`.
 pub async fn list(
     pool: &PgPool,
     consumer: Option<&str>,
@@ -96,7 +97,8 @@ pub async fn list(
     Ok(keys)
 }
 
-/// Returns the facts of one parked key in version order; at most `limit`, none if the key is not parked.
+/// Returns the facts of one parked key in version order; at most `limit`, none if the key is not
+/// parked.
 pub async fn show(
     pool: &PgPool,
     consumer: &str,
@@ -116,10 +118,11 @@ pub async fn show(
     Ok(facts)
 }
 
-/// Applies the parked facts of `key` in order, each in one transaction with its watermark, and frees the key.
+/// Applies the parked facts of `key` in order, each in one transaction with its watermark, and
+/// frees the key.
 ///
-/// Stops at the first that fails again; that one keeps the new reason. A missing version stops it too: only
-/// [`discard`] goes past that. `handler_timeout_ms` of `settings` bounds each application.
+/// Stops at the first fact that fails again and records the new reason. A missing version stops it
+/// too: only [`discard`] skips it. `handler_timeout_ms` of `settings` bounds each application.
 pub async fn replay(
     pool: &PgPool,
     consumer: &Consumer,
@@ -136,7 +139,7 @@ pub async fn replay(
                     return Ok(Replay { applied, stopped });
                 }
             }
-            // Another replay has freed the key meanwhile.
+            // A concurrent replay has freed the key.
             ReplayStep::Empty if applied > 0 => {
                 let stopped = None;
                 return Ok(Replay { applied, stopped });
@@ -150,7 +153,7 @@ pub async fn replay(
     }
 }
 
-/// Gives up the fact that stopped `key`, or the missing versions before it, and replays what follows.
+/// Discards the fact that stopped `key`, or the missing versions before it, and replays the rest.
 pub async fn discard(
     pool: &PgPool,
     consumer: &Consumer,
@@ -187,7 +190,7 @@ pub async fn discard(
     replay(pool, consumer, settings, key).await
 }
 
-/// Sets `fact`, which its consumer cannot apply, aside and its key with it. No effect if it is settled already.
+/// Parks `fact` and its key. No effect if it is settled already.
 pub(crate) async fn park(
     pool: &PgPool,
     consumer: &Consumer,
@@ -212,7 +215,7 @@ pub(crate) async fn park(
     tx.commit().await
 }
 
-/// Adds `fact` to its parked key. No effect if it is there.
+/// Adds `fact` to its parked key. No effect if it is there already.
 pub(crate) async fn append(
     tx: &mut PgConnection,
     consumer: &Consumer,
@@ -316,7 +319,8 @@ struct ParkedHead {
     payload: Vec<u8>,
 }
 
-/// Removes what is parked up to `version`, moves the watermark there, and frees the key if nothing is left (true).
+/// Removes the parked facts up to `version`, moves the watermark there, and frees the key if none
+/// is left (true).
 async fn finish(
     tx: &mut PgConnection,
     consumer: &str,

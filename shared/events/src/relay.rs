@@ -1,4 +1,5 @@
-//! Moves committed facts from the outbox to their streams, in order per key, and forgets them once acknowledged.
+//! Moves committed facts from the outbox to their streams, in order per key, and removes them once
+//! acknowledged.
 
 mod outbox;
 mod publisher;
@@ -21,16 +22,17 @@ use crate::error::Error;
 use outbox::BatchProgress;
 use publisher::{PublishError, Publisher};
 
-/// How often a relay that does not own the outbox asks again: the longest gap after an owner dies.
+/// Pause between attempts to own the outbox: the longest gap after an owner dies.
 const STANDBY_POLL: Duration = Duration::from_millis(500);
 
-/// How long a lane rests after its stream held a message that is not ours, before it is looked at again.
+/// How long a lane stays stopped after a foreign message in its stream, before it is tried again.
 const STOPPED_LANE_REST: Duration = Duration::from_secs(60);
 
 /// Pauses after a failed session.
 const RETRY: Backoff = Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(2));
 
-/// Relays until `shutdown`. Any failure ends the session; the next one starts from what the database says.
+/// Relays until `shutdown`. Any failure ends the session; the next one starts from the state of the
+/// database.
 pub(crate) async fn run(bus: &Bus, shutdown: &CancellationToken) -> Result<(), Error> {
     let mut relay = Relay {
         bus,
@@ -66,21 +68,21 @@ struct Relay<'a> {
     bus: &'a Bus,
     /// By context.
     publishers: HashMap<String, Publisher>,
-    /// Lanes that met a message that is not ours, and when.
+    /// Lanes with a foreign message in their stream, and when it was found.
     stopped: HashMap<i16, Instant>,
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
 }
 
 // === impl Relay ===
 
 impl Relay<'_> {
-    /// Owns the outbox for as long as one database connection lives. The lock and all work use that connection, so
-    /// an owner that lost the lock cannot go on working.
+    /// Owns the outbox for as long as one database connection lives. The lock and all work use that
+    /// connection, so an owner that lost the lock cannot go on working.
     async fn session(&mut self) -> Result<std::convert::Infallible, Error> {
         let mut connection = self.bus.pool.acquire().await?.detach();
         let ended = self.relay(&mut connection).await;
-        // Ends the lock at once; a connection that is only dropped may hold it until the server notices.
+        // Releases the lock at once; the server may notice a dropped connection later.
         if let Err(error) = connection.close().await {
             tracing::debug!(%error, "relay connection not closed");
         }
@@ -117,7 +119,7 @@ impl Relay<'_> {
         }
     }
 
-    /// Publishes `rows`, one batch per context, and removes what the stream has.
+    /// Publishes `rows`, one batch per context, and removes those that the stream holds.
     async fn drain(
         &mut self,
         connection: &mut PgConnection,
@@ -136,7 +138,7 @@ impl Relay<'_> {
             if published.is_ok() {
                 chassis::crash::point("events.relay.after_publish");
             }
-            // What is known to be published is recorded even when a later row failed.
+            // Published rows are recorded even if a later row failed.
             outbox::forget(connection, &progress).await?;
             published?;
         }
@@ -164,12 +166,13 @@ impl Relay<'_> {
                 }
                 Ok(())
             }
-            // One message of the batch is already there, or a subject has moved on: find out which, one by one.
+            // A message of the batch is in the stream already, or a subject has later messages:
+            // check one by one.
             Err(PublishError::Fenced | PublishError::Repeated) => {
                 single::publish(publisher, rows, progress, &mut self.stopped).await
             }
             Err(PublishError::Failed(error)) => {
-                // The stream may be gone with its server's data: declare it again.
+                // The server may have lost the stream: declare it again.
                 self.publishers.remove(context);
                 Err(error)
             }

@@ -16,7 +16,7 @@ use crate::{delivery, relay};
 /// The database has applied [`MIGRATIONS`](crate::outbox::MIGRATIONS).
 ///
 /// # Errors
-/// See [`connect`]. An error of relay or consumer that no retry can mend stops the process.
+/// See [`connect`]. A permanent error of relay or consumer stops the process.
 pub async fn serve(
     process: &Process,
     settings: &Settings,
@@ -38,17 +38,17 @@ pub async fn serve(
 // === impl Bus ===
 
 impl Bus {
-    /// Publishes the outbox until `shutdown`; returns an error only for what a retry cannot mend.
+    /// Publishes the outbox until `shutdown`; returns permanent errors only.
     ///
-    /// One relay owns the outbox of a database at a time, by an advisory lock on a connection of
-    /// its own; others stand by and take over when that connection ends.
+    /// One relay owns the outbox of a database at a time, by an advisory lock on its connection;
+    /// others stand by and take over when that connection ends.
     pub async fn run_relay(&self, shutdown: CancellationToken) -> Result<(), Error> {
         relay::run(self, &shutdown).await
     }
 
-    /// Runs `consumer` until `shutdown`; returns an error only for what a retry cannot mend.
+    /// Runs `consumer` until `shutdown`; returns permanent errors only.
     ///
-    /// Ends when the handlers that are running have ended.
+    /// Waits for running handlers to end.
     pub async fn run_consumer(
         &self,
         consumer: Consumer,

@@ -10,7 +10,7 @@ const MAX_MS: u64 = 86_400_000;
 
 /// Times after which the database or this process gives up. Every key has a default.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How long a call waits for a connection of the pool, in milliseconds, at most 2000.
     pub acquire_timeout_ms: u64,

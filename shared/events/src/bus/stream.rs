@@ -9,16 +9,17 @@ use super::Bus;
 use crate::envelope::subject;
 use crate::error::Error;
 
-/// Who declares a stream.
+/// The role of the process that declares a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Publishes the context's facts: its settings rule the stream.
     Owner,
-    /// Only reads: creates the stream if it comes first, else takes it as its owner wants it.
+    /// Only reads: creates a missing stream, and accepts the owner's settings of an existing one.
     Reader,
 }
 
-/// Creates the stream of `context`, or checks that the one that exists keeps the promises of this crate.
+/// Creates the stream of `context`, or checks that the existing one keeps the promises of this
+/// crate.
 pub(crate) async fn declare(bus: &Bus, context: &str, role: Role) -> Result<Stream, Error> {
     let wanted = config(bus, context);
     let stream = match role {
@@ -36,12 +37,12 @@ pub(crate) async fn declare(bus: &Bus, context: &str, role: Role) -> Result<Stre
             .await
             .map_err(|error| Error::jetstream("declaring the stream", error))?,
     };
-    // A server that does not know a field drops it without a word, so what we rely on is compared.
+    // A server silently drops a field that it doesn't know, so the fields we rely on are compared.
     verify(&stream.cached_info().config, &wanted, role)?;
     Ok(stream)
 }
 
-/// Name of the stream of `context`.
+/// Returns the name of the stream of `context`.
 pub(crate) fn name(context: &str) -> String {
     format!("EVT_{}", context.to_uppercase())
 }

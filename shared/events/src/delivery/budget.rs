@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::settings::{MAX_ATTEMPTS, Settings};
 
-/// What a failing message may still cost before its key is parked: attempts and time, both.
+/// The attempts and the time that a failing message may use before its key is parked.
 #[derive(Debug)]
 pub(super) struct Budget {
     attempts: u32,

@@ -10,13 +10,14 @@ use crate::consumer::Consumer;
 use crate::envelope::subject;
 use crate::error::Error;
 
-/// A pull that the server forgot (its leader changed, it restarted) is noticed after two of these.
+/// Heartbeat of a pull: one that the server forgot (leader change, restart) is noticed after two of
+/// them.
 const IDLE_HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// How long one pull stays open; must be more than twice the heartbeat.
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 
-/// Creates what is missing of stream and consumer, and starts to pull.
+/// Creates a missing stream or consumer, and starts to pull.
 pub(super) async fn open(bus: &Bus, consumer: &Consumer) -> Result<pull::Stream, Error> {
     let handle = declare(bus, consumer).await?;
     handle
@@ -33,7 +34,7 @@ async fn declare(bus: &Bus, consumer: &Consumer) -> Result<Handle<pull::Config>,
     let stream = stream::declare(bus, &consumer.context, Role::Reader).await?;
     let wanted = config(bus, consumer);
     let check = Comparison(&consumer.name);
-    // The inbox's watermarks belong to one kind of aggregate, so an existing consumer may change anything but that.
+    // The inbox's watermarks belong to one kind of aggregate: only that may not change.
     if let Ok(existing) = stream.consumer_info(consumer.durable_name()).await {
         check.equal(
             "filter_subject",
@@ -59,7 +60,7 @@ async fn declare(bus: &Bus, consumer: &Consumer) -> Result<Handle<pull::Config>,
         &found.max_ack_pending,
         &wanted.max_ack_pending,
     )?;
-    // A server's backoff and our delayed NAKs would add up to neither.
+    // The server's backoff would interfere with the delayed NAKs.
     check.equal("backoff", &found.backoff, &wanted.backoff)?;
     Ok(handle)
 }
@@ -70,7 +71,7 @@ fn config(bus: &Bus, consumer: &Consumer) -> pull::Config {
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
         ack_wait: bus.settings.ack_wait(),
-        // How often a message may fail is decided here, in the client, where its key can be parked.
+        // The client limits attempts, because it can park the key.
         max_deliver: -1,
         filter_subject: subject::filter(&consumer.context, &consumer.aggregate),
         max_ack_pending: bus.settings.consumer_max_ack_pending.into(),

@@ -1,4 +1,5 @@
-//! Pulls messages, keeps those of one key in order, lets different keys run side by side, and acknowledges.
+//! Pulls messages, runs those of one key in order and different keys concurrently, and
+//! acknowledges.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use crate::error::Error;
 use super::declare;
 use super::settle::{Outcome, Settler};
 
-/// Signs of life per `ack_wait`: two may get lost before the server delivers a message again.
+/// Progress signals per `ack_wait`: two may get lost before the server delivers a message again.
 const SIGNS_PER_ACK_WAIT: u32 = 3;
 
-/// Runs `consumer` until `shutdown`. What a lost connection or a deleted consumer breaks is made anew.
+/// Runs `consumer` until `shutdown`. Recovers from a lost connection and a deleted consumer.
 pub(crate) async fn run(
     bus: &Bus,
     consumer: Consumer,
@@ -37,20 +38,20 @@ pub(crate) async fn run(
     ended
 }
 
-/// One message in our hands.
+/// One delivered message that is not yet acknowledged.
 struct Delivery {
     fact: Fact,
     acker: Acker,
     deliveries: u32,
 }
 
-/// The messages of one key. The running one is settled by a task of its own; the others wait in version order.
+/// The messages of one key: one is settled by a task, the others wait in version order.
 struct Queue {
     running: Arc<Delivery>,
     waiting: BTreeMap<(i64, u64), Delivery>,
 }
 
-/// Holds what the server believes to be in progress: at most `max_ack_pending` messages.
+/// Holds the messages in progress: at most `max_ack_pending`.
 struct Dispatcher {
     settler: Arc<Settler>,
     stop: CancellationToken,
@@ -122,7 +123,8 @@ impl Dispatcher {
         }
     }
 
-    /// Pulls until shutdown (none) or until the pull breaks. The messages in our hands stay there either way.
+    /// Pulls until shutdown (`None`) or until the pull fails. Messages in progress are kept either
+    /// way.
     async fn pull(&mut self, mut messages: pull::Stream) -> Option<Error> {
         loop {
             tokio::select! {
@@ -131,8 +133,8 @@ impl Dispatcher {
                 _ = self.signs.tick() => self.sign().await,
                 message = messages.next() => match message {
                     Some(Ok(message)) => self.accept(message).await,
-                    // The client library pulls again only after the old pull expires, so a missed heartbeat too
-                    // ends this pull.
+                    // The client library pulls again only after the old pull expires, so a missed
+                    // heartbeat too ends this pull.
                     Some(Err(error)) => return Some(Error::jetstream("pulling", error)),
                     None => return Some(Error::jetstream("pulling", "the pull ended")),
                 },
@@ -142,7 +144,7 @@ impl Dispatcher {
 
     async fn accept(&mut self, message: jetstream::Message) {
         let Some((fact, deliveries)) = read(&message) else {
-            // It stays in the stream, where an operator finds it under the sequence logged here.
+            // It stays in the stream, under the sequence logged here.
             tracing::error!(
                 consumer = self.settler.consumer.name,
                 subject = %message.subject,
@@ -181,7 +183,8 @@ impl Dispatcher {
     async fn ended(&mut self, ended: Result<(String, Outcome), JoinError>) {
         let (key, outcome) = match ended {
             Ok(ended) => ended,
-            // Handlers' panics are caught, so this is a defect of ours; the key would stand still for ever.
+            // Panics of handlers are caught, so this is a defect of this crate; the key would stop
+            // for ever.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let Some(mut queue) = self.queues.remove(&key) else {
@@ -198,7 +201,7 @@ impl Dispatcher {
         }
     }
 
-    /// Tells the server that every message in our hands is still in work.
+    /// Signals progress of every message to the server.
     async fn sign(&self) {
         for queue in self.queues.values() {
             acknowledge(&queue.running.acker, AckKind::Progress).await;
@@ -208,8 +211,9 @@ impl Dispatcher {
         }
     }
 
-    /// Lets running handlers end and hands everything else back, for another instance to take at once. A plain
-    /// NAK is right only here: it is sent once, and deliveries are not limited.
+    /// Waits for running handlers and returns all other messages, for another instance to process
+    /// at once. A NAK without a delay is right only here: it is sent once, and deliveries are not
+    /// limited.
     async fn drain(&mut self, bus: &Bus) {
         for queue in self.queues.values_mut() {
             for delivery in std::mem::take(&mut queue.waiting).into_values() {
@@ -236,7 +240,7 @@ fn read(message: &jetstream::Message) -> Option<(Fact, u32)> {
     Some((fact, u32::try_from(info.delivered).unwrap_or(u32::MAX)))
 }
 
-/// A lost acknowledgement only means a repeat, which the inbox recognises.
+/// Sends an acknowledgement. A lost one causes a repeat, which the inbox recognises.
 async fn acknowledge(acker: &Acker, kind: AckKind) {
     if let Err(error) = acker.ack_with(kind).await {
         tracing::debug!(%error, "acknowledgement not sent");

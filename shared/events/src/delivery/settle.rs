@@ -1,4 +1,4 @@
-//! Brings one message to its end: applied, recognised as a repeat, or parked.
+//! Settles one message: applies it, recognises it as a repeat, or parks it.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -23,23 +23,24 @@ use crate::settings::Settings;
 
 use super::budget::Budget;
 
-/// Pauses while database or stream do not answer; there is no budget for that, nothing else could go on either.
+/// Pauses while database or stream don't answer. Retries without limit: nothing can progress during
+/// an outage.
 const OUTAGE: Backoff = Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Pauses before a message is delivered again that came before its predecessor.
 const GAP: Backoff = Backoff::full_jitter(Duration::from_millis(500), Duration::from_secs(5));
 
-/// Deliveries after which a predecessor that is not in the stream is taken for lost.
+/// Deliveries after which a predecessor that is not in the stream counts as lost.
 const MAX_GAP_DELIVERIES: u32 = 10;
 
-/// How long a failed handler's transaction may take to roll back, once the server has cancelled the statement that
-/// may still run.
+/// How long the rollback of a failed handler may take, after the server has cancelled its
+/// statement.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Its effect, or its place in parking, is committed.
+    /// Its effect is committed, or it is parked.
     Settled,
     /// Its predecessor is not there yet: deliver it again after this pause.
     Later(Duration),
@@ -47,15 +48,15 @@ pub(super) enum Outcome {
     Abandoned,
 }
 
-/// What one try came to.
+/// The result of one attempt.
 enum Attempt {
     Settled,
     Gap { after: i64, sequence: u64 },
 }
 
-/// Why one try came to nothing.
+/// The failure of one attempt.
 enum Failure {
-    /// Database or stream did not answer: says nothing about the message.
+    /// Database or stream did not answer: not a fault of the message.
     Outage(Box<dyn StdError + Send + Sync>),
     Handler(HandlerError),
 }
@@ -64,8 +65,8 @@ enum Failure {
 enum Predecessors {
     Settled,
     Missing,
-    /// Only the chain's beginning is missing, and retention has removed messages: the chain begins with this fact,
-    /// or with the message itself if none before it is left.
+    /// Only the chain's beginning is missing, and retention has removed messages: the chain begins
+    /// with this fact, or with the message itself if none before it is left.
     Expired(Option<Fact>),
     /// Settling one of them ended early, with this outcome.
     Stopped(Outcome),
@@ -77,7 +78,8 @@ pub(super) struct Settler {
     pub(super) pool: PgPool,
     pub(super) stream: Stream<()>,
     pub(super) settings: Arc<Settings>,
-    /// One per handler that may run at once; not held during pauses, so that a failing key holds up no other.
+    /// One per handler that may run at once; not held during pauses, so that a failing key holds up
+    /// no other.
     pub(super) permits: Semaphore,
     pub(super) shutdown: CancellationToken,
 }
@@ -85,7 +87,7 @@ pub(super) struct Settler {
 // === impl Settler ===
 
 impl Settler {
-    /// Goes on until `fact` is settled. `deliveries` counts how often the stream has delivered it.
+    /// Tries until `fact` is settled. `deliveries` counts how often the stream has delivered it.
     pub(super) async fn settle(&self, fact: &Fact, deliveries: u32) -> Outcome {
         let retry = Backoff::full_jitter(
             Duration::from_millis(self.settings.retry_base_ms),
@@ -132,7 +134,7 @@ impl Settler {
         }
     }
 
-    /// Tries once, in one transaction; none if the process shuts down first.
+    /// Tries once, in one transaction; `None` if the process shuts down first.
     async fn attempt(&self, fact: &Fact) -> Option<Result<Attempt, Failure>> {
         let permit = tokio::select! {
             () = self.shutdown.cancelled() => return None,
@@ -163,8 +165,8 @@ impl Settler {
             let payload = fact.payload.clone();
             let handled = self.consumer.apply(&mut tx, &fact.kind, payload, limit);
             if let Err(error) = handled.await {
-                // A connection that cannot even roll back is what failed, whatever the handler made of it. A statement
-                // that began just before the handler's time was up is cancelled within `limit`.
+                // If the rollback fails too, the connection failed and not the handler. A statement
+                // that began just before the handler's timeout is cancelled within `limit`.
                 timeout(limit + ROLLBACK_TIMEOUT, tx.rollback()).await??;
                 return Err(Failure::Handler(error));
             }
@@ -190,7 +192,7 @@ impl Settler {
         }
     }
 
-    /// Settles the versions between `after` and `fact` from the stream; none once that is done.
+    /// Settles the versions between `after` and `fact` from the stream; `None` when that is done.
     async fn close_gap(
         &self,
         fact: &Fact,
@@ -240,7 +242,8 @@ impl Settler {
                 continue;
             }
             if next.version > after + 1 {
-                // It may be in other hands and not applied yet: a chain that began behind it would lose it.
+                // It may be in work elsewhere and not applied yet: a chain that began after it
+                // would lose it.
                 earliest = Some(next).filter(|next| next.version < fact.version);
                 break;
             }
@@ -257,8 +260,8 @@ impl Settler {
         })
     }
 
-    /// Breaks the cycle of types between a message and its predecessors. A predecessor is the next version of its
-    /// key, so it has no gap of its own and this goes one deep.
+    /// Boxes the future, because a message settles its predecessors. A predecessor is the next
+    /// version of its key and has no gap, so this recurses once.
     fn settle_boxed<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Outcome> {
         Box::pin(self.settle(fact, 0))
     }
@@ -301,7 +304,7 @@ impl Settler {
         Ok(info.state.first_sequence)
     }
 
-    /// Sets `fact` aside, and its key with it.
+    /// Parks `fact` and its key.
     async fn park(&self, fact: &Fact, reason: &str, attempts: u32) -> Outcome {
         let mut outages = 0;
         loop {
@@ -340,7 +343,7 @@ impl Settler {
         pause
     }
 
-    /// False if the process shuts down first.
+    /// Returns false if the process shuts down first.
     async fn sleep(&self, pause: Duration) -> bool {
         tokio::select! {
             () = self.shutdown.cancelled() => false,
@@ -352,8 +355,8 @@ impl Settler {
 // === impl Failure ===
 
 impl From<sqlx::Error> for Failure {
-    /// A server that answers with an error of the statement, or cancels it, may do so for ever: that spends the
-    /// budget. One that goes away (SQLSTATE classes 08, 53 and 57) or does not answer says nothing about the message.
+    /// An error of the statement, or its timeout, may repeat for ever: it spends the budget. An
+    /// outage of the server is not a fault of the message.
     fn from(error: sqlx::Error) -> Self {
         if error.as_database_error().is_some() && !store::is_outage(&error) {
             Self::Handler(HandlerError::transient(error))

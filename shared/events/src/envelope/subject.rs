@@ -5,13 +5,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 /// Lanes that the aggregates of a context are spread over.
 pub(crate) const LANES: i16 = 64;
 
-/// Longest key, in bytes: encoded it is at most three times that, well below the server's 4096-byte control line.
+/// Longest key, in bytes: encoded it is at most three times that, well below the server's 4096-byte
+/// control line.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// A token may hold neither spaces nor `.`, `*`, `>`; everything but these few is encoded, so tokens stay readable.
+/// The characters that a token encodes: all but letters, digits, `-` and `_`, because a token may
+/// hold neither spaces nor `.`, `*`, `>`.
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
-/// The subject of one aggregate: every fact about it, whatever its type.
+/// Returns the subject of all facts of one aggregate.
 pub(crate) fn of(context: &str, aggregate: &str, key: &str) -> String {
     format!(
         "{}{}.{}",
@@ -21,17 +23,17 @@ pub(crate) fn of(context: &str, aggregate: &str, key: &str) -> String {
     )
 }
 
-/// Filter of all facts of one kind of aggregate.
+/// Returns the filter of all facts of one kind of aggregate.
 pub(crate) fn filter(context: &str, aggregate: &str) -> String {
     format!("{}>", prefix(context, aggregate))
 }
 
-/// Filter of all facts of one context: what its stream holds.
+/// Returns the filter of all facts of one context, which its stream holds.
 pub(crate) fn context_filter(context: &str) -> String {
     format!("evt.{}.>", encode(context))
 }
 
-/// Returns the key that a subject ends in; none if it is not one of ours.
+/// Returns the key of a subject; `None` if it is not one of this crate.
 pub(crate) fn key(subject: &str) -> Option<String> {
     let mut tokens = subject.split('.');
     let (_evt, _context, _aggregate, lane_token, token) = (
@@ -46,16 +48,19 @@ pub(crate) fn key(subject: &str) -> Option<String> {
     ours.then_some(key)
 }
 
-/// The lane of a key, `0..LANES`: FNV-1a, because it must never change between versions, machines or languages.
+/// Returns the lane of a key, `0..LANES`: FNV-1a, because it must never change between versions,
+/// machines or languages.
 pub(crate) fn lane(key: &str) -> i16 {
     let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // The low bits of FNV-1a are weak for short keys; fold the high half in before taking six of them.
+    // The low bits of FNV-1a are weak for short keys; fold the high half in before taking six of
+    // them.
     ((hash ^ (hash >> 32)) % LANES as u64) as i16
 }
 
-/// Percent-encodes a header value as the HTTP binding of CloudEvents 1.0.2 (§3.1.3.2) asks, which NATS shares.
+/// Percent-encodes a header value, as the HTTP binding of CloudEvents 1.0.2 (§3.1.3.2) requires;
+/// the NATS binding shares it.
 pub(crate) fn header_value(value: &str) -> String {
     const UNSAFE: &AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'%');
     utf8_percent_encode(value, UNSAFE).to_string()
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn lanes_are_pinned() {
-        // A changed value here would tear the version chain of a live aggregate in two.
+        // A changed lane would split the version chain of a live aggregate.
         assert_eq!(
             ["12346", "17850", "order 1.2", "ü"].map(lane),
             [25, 51, 22, 45]

@@ -1,4 +1,4 @@
-//! The relay's side of the database: ownership, rows, and what the stream has acknowledged.
+//! The relay's statements: ownership, rows, and the acknowledged ends of subjects.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::publisher::Message;
 /// Key of the advisory lock of a database's outbox: the ASCII letters "evtrelay".
 const LOCK: i64 = 0x6576_7472_656c_6179;
 
-/// Most payload bytes in one batch: bounds the relay's memory and what a server stages.
+/// Most payload bytes in one batch: bounds the memory of relay and server.
 const MAX_BATCH_BYTES: i64 = 4 * 1024 * 1024;
 
 /// The last message of a subject that the stream acknowledged.
@@ -23,14 +23,14 @@ pub(super) struct Tail {
     pub(super) version: i64,
 }
 
-/// What is known of the subjects of some rows, and which of the rows are done.
+/// The known ends of subjects, and the rows that are done.
 #[derive(Debug)]
 pub(super) struct BatchProgress {
     tails: HashMap<String, Tail>,
     done: Vec<i64>,
 }
 
-/// Takes the outbox for the life of the connection; false while another relay has it.
+/// Acquires the outbox for the life of the connection; returns false while another relay owns it.
 pub(super) async fn try_own(connection: &mut PgConnection) -> Result<bool, Error> {
     let owned = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "owned!""#, LOCK)
         .fetch_one(connection)
@@ -38,7 +38,8 @@ pub(super) async fn try_own(connection: &mut PgConnection) -> Result<bool, Error
     Ok(owned)
 }
 
-/// Reads the oldest rows outside of `stopped` lanes: at most `limit`, and one or as many as fit into a batch.
+/// Reads the oldest rows outside of `stopped` lanes: at most `limit`, and at least one or as many
+/// as fit into a batch.
 pub(super) async fn read(
     connection: &mut PgConnection,
     stopped: &[i16],
@@ -84,7 +85,7 @@ pub(super) async fn tails(
         .collect())
 }
 
-/// Removes the rows that are done and keeps where their subjects ended, in one statement.
+/// Removes the rows that are done and records the ends of their subjects, in one statement.
 pub(super) async fn forget(
     connection: &mut PgConnection,
     progress: &BatchProgress,
@@ -117,7 +118,7 @@ pub(super) async fn forget(
 // === impl Tail ===
 
 impl Tail {
-    /// The stream holds nothing of the subject, as far as we know.
+    /// The end of a subject without known messages.
     pub(super) const NONE: Self = Self {
         sequence: 0,
         version: 0,
@@ -152,8 +153,8 @@ impl BatchProgress {
         self.done.push(row.id);
     }
 
-    /// Marks the rows done that the stream is known to hold, and returns messages for the others. The first one of a
-    /// subject carries the sequence that the subject must still end at.
+    /// Marks the rows done that the stream is known to hold, and returns messages for the others.
+    /// The first one of a subject carries the sequence that the subject must end at.
     pub(super) fn pending<'a>(&mut self, rows: &'a [OutboxRow]) -> Vec<Message<'a>> {
         let mut pending: Vec<Message<'a>> = Vec::with_capacity(rows.len());
         let mut seen = std::collections::HashSet::new();

@@ -1,4 +1,4 @@
-//! Publishes to one stream and tells apart what the answers mean.
+//! Publishes to one stream and interprets the answers.
 
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
@@ -18,7 +18,7 @@ const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 
-/// "wrong last sequence", also where the server says no more than that.
+/// "wrong last sequence", with and without the sequence.
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 /// "atomic publish batch contains duplicate message id"
 const BATCH_REPEATS: u64 = 10201;
@@ -28,29 +28,30 @@ const BATCH_REPEATS: u64 = 10201;
 pub(super) struct Message<'a> {
     pub(super) row: &'a OutboxRow,
     pub(super) subject: String,
-    /// The sequence that the subject must end at; none after an earlier message of the same batch and subject.
+    /// The sequence that the subject must end at; none after an earlier message of the same batch
+    /// and subject.
     pub(super) expected: Option<u64>,
 }
 
 /// Why a publish did not succeed.
 #[derive(Debug)]
 pub(super) enum PublishError {
-    /// The subject does not end where we expected.
+    /// The subject ends elsewhere than expected.
     Fenced,
-    /// The batch holds a message that the stream has.
+    /// The batch holds a message that the stream holds already.
     Repeated,
-    /// Refused for another reason, or the outcome is unknown.
+    /// Rejected for another reason, or the outcome is unknown.
     Failed(Error),
 }
 
-/// How a subject ends in the stream.
+/// The last message of a subject in the stream.
 #[derive(Debug)]
 pub(super) enum SubjectEnd {
-    /// The stream holds no message of the subject (any more).
+    /// The stream holds no message of the subject.
     Nothing,
-    /// A message of our chain.
+    /// A message of the outbox's chain.
     Ours(Tail),
-    /// A message that is not ours, at this sequence.
+    /// A foreign message, at this sequence.
     Foreign(u64),
 }
 
@@ -68,7 +69,7 @@ impl Publisher {
 
     /// Publishes all `messages` or none, and returns the sequence of the last.
     ///
-    /// They lie next to each other in the stream. Nothing to publish counts as published.
+    /// They are adjacent in the stream. No messages count as published.
     pub(super) async fn batch(&self, messages: &[Message<'_>]) -> Result<u64, PublishError> {
         let Some((last, staged)) = messages.split_last() else {
             return Ok(0);
@@ -90,12 +91,13 @@ impl Publisher {
         self.request(last, headers).await
     }
 
-    /// Publishes one message and returns its sequence; a repeat within the server's window returns the first one's.
+    /// Publishes one message and returns its sequence; a repeat within the server's window returns
+    /// the first one's.
     pub(super) async fn single(&self, message: &Message<'_>) -> Result<u64, PublishError> {
         self.request(message, headers(message)).await
     }
 
-    /// Asks the stream how `subject` ends.
+    /// Reads the last message of `subject`.
     pub(super) async fn end(&self, subject: &str) -> Result<SubjectEnd, Error> {
         let last = match self.stream.get_last_raw_message_by_subject(subject).await {
             Ok(last) => last,

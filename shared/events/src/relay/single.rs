@@ -1,4 +1,5 @@
-//! Settles the rows of a refused batch one by one, asking the stream wherever it disagrees with the database.
+//! Settles the rows of a rejected batch one by one; asks the stream where it disagrees with the
+//! database.
 
 use std::collections::HashMap;
 
@@ -10,22 +11,23 @@ use crate::error::Error;
 use super::outbox::{BatchProgress, Tail};
 use super::publisher::{Message, PublishError, Publisher, SubjectEnd};
 
-/// How often one row may find its subject moved before it is left to the next session: another relay, which still
-/// believes to be the owner, is then writing at the same time.
+/// How often a row may find new messages in its subject before the session ends: another relay,
+/// which still believes to be the owner, is writing at the same time.
 const MAX_MOVES: u32 = 3;
 
-/// What to do with a row whose subject does not end where the database says.
+/// The decision about a row whose subject ends elsewhere than recorded.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// The stream has the row: it ends with it or with a later one of the same chain.
     Published(Tail),
     /// The row is next after this end.
     Retry(Tail),
-    /// Somebody else writes to the subject.
+    /// A foreign message at this sequence ends the subject.
     Foreign(u64),
 }
 
-/// Publishes `rows` in order; a lane in which somebody else writes is stopped, with its later rows left alone.
+/// Publishes `rows` in order. A lane with a foreign message is stopped, and its later rows are
+/// kept.
 pub(super) async fn publish(
     publisher: &Publisher,
     rows: &[OutboxRow],
@@ -50,7 +52,7 @@ pub(super) async fn publish(
     Ok(())
 }
 
-/// Returns the sequence of the foreign message that is in the way, if one is.
+/// Returns the sequence of the foreign message at the end of the subject, if there is one.
 async fn settle(
     publisher: &Publisher,
     row: &OutboxRow,
@@ -93,9 +95,9 @@ async fn settle(
 
 fn judge(version: i64, end: &SubjectEnd) -> Verdict {
     match *end {
-        // Its tail has outlived max_age, or was purged: the chain goes on from an empty subject.
+        // Its last message expired or was purged: the chain continues on an empty subject.
         SubjectEnd::Nothing => Verdict::Retry(Tail::NONE),
-        // The chain only ever grows by its next version, so an end at or after this row includes it.
+        // A chain only grows by its next version, so an end at or after this row includes it.
         SubjectEnd::Ours(tail) if tail.version >= version => Verdict::Published(tail),
         SubjectEnd::Ours(tail) => Verdict::Retry(tail),
         SubjectEnd::Foreign(sequence) => Verdict::Foreign(sequence),
