@@ -10,6 +10,7 @@
 
 mod browser;
 mod buf;
+mod database;
 mod events;
 mod gateway;
 mod grpcurl;

@@ -5,13 +5,15 @@ use uuid::Uuid;
 
 pub mod batch;
 pub mod decimal;
+pub mod import;
 pub mod intake;
 pub mod mapping;
 pub mod records;
 pub mod returns;
 pub mod rules;
 
-pub use batch::{Batch, Pending};
+pub use batch::{Batch, PendingRows};
+pub use import::{Import, NewImport, Outcome, RejectedRow, Settlement, State, Totals};
 pub use intake::Intake;
 pub use mapping::{Layout, Mapping, MappingError, MissingColumn, Sources};
 pub use records::{Record, Records};
@@ -33,8 +35,9 @@ const IMPORTS: Uuid = Uuid::from_u128(0x5f0c_8a4e_32d1_5b7c_9d4e_61a7_c2f0_8b13)
 /// SHA-256 over all cleansed columns of a row.
 pub type Hash = [u8; 32];
 
-/// Why a row is refused. First match wins, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rule that refuses a row, by the name that callers see. First match wins, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Rule {
     /// Wrong number of columns, not text, not a number, not a time, or too long.
     Malformed,
@@ -122,8 +125,8 @@ pub struct Invoice {
 pub struct Rejection {
     /// 1-based; the header is not counted.
     pub row_number: i64,
-    /// Column as the header names it; empty if the whole row is meant.
-    pub column: String,
+    /// Column as the header names it; none if the whole row is meant.
+    pub column: Option<String>,
     /// The rule that it broke.
     pub rule: Rule,
     /// The value that broke it, cut to [`MAX_VALUE_CHARS`].
@@ -139,31 +142,9 @@ pub enum Decision {
     Rejected(Rejection),
 }
 
-/// Where an import stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Bytes are missing.
-    Receiving,
-    /// All rows are in; orders or returns are still under way.
-    Settling,
-    /// Every order and return is at an end.
-    Completed,
-}
-
 /// Returns the id of the import that a request creates.
 pub fn import_id(source: &str, request_id: &str) -> Uuid {
     Uuid::new_v5(&IMPORTS, format!("{source}/{request_id}").as_bytes())
-}
-
-/// Where an import stands, by its numbers.
-pub fn state(size_bytes: i64, received_bytes: i64, published: i64, settled: i64) -> State {
-    if received_bytes < size_bytes {
-        State::Receiving
-    } else if settled < published {
-        State::Settling
-    } else {
-        State::Completed
-    }
 }
 
 /// Truncates a value to the length that a rejection keeps. NUL is replaced: the database can't hold
@@ -180,23 +161,6 @@ pub fn cut(value: &str) -> String {
             }
         })
         .collect()
-}
-
-impl Rule {
-    /// Returns the name that callers and the database see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "MALFORMED",
-            Self::InvoiceNo => "INVOICE_NO",
-            Self::PriceScale => "PRICE_SCALE",
-            Self::PriceNotPositive => "PRICE_NOT_POSITIVE",
-            Self::QuantitySign => "QUANTITY_SIGN",
-            Self::NotMerchandise => "NOT_MERCHANDISE",
-            Self::StockCode => "STOCK_CODE",
-            Self::DuplicateRow => "DUPLICATE_ROW",
-            Self::InvoiceTooLarge => "INVOICE_TOO_LARGE",
-        }
-    }
 }
 
 impl Line {

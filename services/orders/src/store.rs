@@ -3,3 +3,7 @@
 pub mod orders;
 pub mod returns;
 pub mod sagas;
+
+use crate::model::{State, returns::Rule};
+
+::store::text_enum!(State, Rule, sagas::Kind);

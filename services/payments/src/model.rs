@@ -4,9 +4,9 @@ mod ledger;
 #[cfg(test)]
 mod tests;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 
-pub use ledger::{Event, Kind, LedgerAccount, Posting, after, replay};
+pub use ledger::{Event, EventType, Kind, LedgerAccount, Posting, after, replay};
 
 /// Reason of a decline above the limit.
 const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
@@ -29,16 +29,19 @@ pub struct Payment {
     pub state: State,
     /// The authorized or declined amount; none if the id was voided before it was authorized.
     pub authorization: Option<Authorization>,
-    /// Only with DECLINED, else empty.
-    pub decline_reason: String,
+    /// Only with DECLINED.
+    pub decline_reason: Option<String>,
     /// Captured so far, in minor units: nothing or all.
     pub captured_minor: i64,
     /// Refunded so far, in minor units.
     pub refunded_minor: i64,
 }
 
-/// Where a payment stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a payment; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// The amount is held.
     Authorized,
@@ -59,8 +62,9 @@ pub struct Command {
     pub action: Action,
 }
 
-/// What shall happen to a payment.
-#[derive(Clone, Debug)]
+/// A change of a payment; its name is that of the method, as crash points name it.
+#[derive(Clone, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Action {
     /// Hold the amount.
     Authorize(Authorization),
@@ -96,9 +100,38 @@ pub struct Refund {
     pub effective_at: NaiveDateTime,
 }
 
+/// The balance of an account, in minor units.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    /// Authorized and neither captured nor voided.
+    pub held_minor: i64,
+    /// Captured less refunded.
+    pub paid_minor: i64,
+}
+
+/// Totals of the ledger, in minor units.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The sum of all postings: 0 in a ledger that balances.
+    pub ledger_sum_minor: i64,
+    /// Days on which money moved, in order.
+    pub days: Vec<Day>,
+}
+
+/// The money that moved on one business day, in minor units.
+#[derive(Clone, Debug)]
+pub struct Day {
+    /// Date of the business facts.
+    pub date: NaiveDate,
+    /// Captured.
+    pub captured_minor: i64,
+    /// Refunded.
+    pub refunded_minor: i64,
+}
+
 /// The ledger's state for the ids of a command.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct LedgerState {
     /// The payment, if its id was ever used.
     pub payment: Option<Payment>,
     /// The event that bears the command's `refund_id`.
@@ -115,7 +148,7 @@ pub enum Refusal {
     #[error("it exists with other content")]
     PaymentChanged,
     /// Only the policy's currency is accepted.
-    #[error("only {0} is taken")]
+    #[error("only {0} is accepted")]
     Currency(String),
     /// Captured without a hold.
     #[error("nothing is held: it is {0}")]
@@ -142,7 +175,11 @@ pub enum Refusal {
 ///
 /// A known payment is answered without the policy: a new limit or currency doesn't change an
 /// earlier answer.
-pub fn decide(known: &Known, command: &Command, policy: &Policy) -> Result<Option<Event>, Refusal> {
+pub fn decide(
+    known: &LedgerState,
+    command: &Command,
+    policy: &Policy,
+) -> Result<Option<Event>, Refusal> {
     match (&command.action, &known.payment) {
         (Action::Authorize(asked), None) => policy.answer(&command.payment_id, asked).map(Some),
         (Action::Authorize(asked), Some(payment)) => payment.authorize(asked),
@@ -191,7 +228,7 @@ impl Payment {
             id: id.to_owned(),
             state: State::Voided,
             authorization: None,
-            decline_reason: String::new(),
+            decline_reason: None,
             captured_minor: 0,
             refunded_minor: 0,
         }
@@ -272,51 +309,5 @@ impl Authorization {
             amount_minor,
             effective_at,
         }
-    }
-}
-
-// === impl Action ===
-
-impl Action {
-    /// Returns the method that asks for it, as crash points name it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Authorize(_) => "authorize",
-            Self::Capture(_) => "capture",
-            Self::Void => "void",
-            Self::Refund(_) => "refund",
-        }
-    }
-}
-
-// === impl State ===
-
-impl State {
-    const ALL: [Self; 4] = [
-        Self::Authorized,
-        Self::Declined,
-        Self::Captured,
-        Self::Voided,
-    ];
-
-    /// Returns the name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Authorized => "AUTHORIZED",
-            Self::Declined => "DECLINED",
-            Self::Captured => "CAPTURED",
-            Self::Voided => "VOIDED",
-        }
-    }
-
-    /// Returns the state of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }

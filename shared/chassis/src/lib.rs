@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod crash;
 pub mod error;
+mod faults;
 mod gather;
 mod lock;
 pub mod metrics;

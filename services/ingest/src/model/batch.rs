@@ -17,7 +17,7 @@ const ENTRY_BYTES: usize = 256;
 
 /// Decided rows after the last durable byte of a file, in row order.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingRows {
     offset: i64,
     rows_read: i64,
     entries: Vec<Entry>,
@@ -71,21 +71,21 @@ struct Walk<'a> {
     known: &'a HashSet<Hash>,
     seen: HashSet<&'a Hash>,
     verdicts: Vec<Verdict>,
-    open: Option<Open<'a>>,
+    open: Option<OpenInvoice<'a>>,
     closed_invoice: Option<&'a str>,
     closable: usize,
 }
 
-struct Open<'a> {
+struct OpenInvoice<'a> {
     invoice_number: &'a str,
     rows: usize,
     bytes: usize,
     span: usize,
 }
 
-// === impl Pending ===
+// === impl PendingRows ===
 
-impl Pending {
+impl PendingRows {
     /// Starts after a durable byte of the file.
     pub fn new(offset: i64, rows_read: i64) -> Self {
         Self {
@@ -124,7 +124,7 @@ impl Pending {
         });
     }
 
-    /// Rows and bytes that were added since the last [`Pending::cut`].
+    /// Returns the rows and bytes added since the last [`PendingRows::cut`].
     pub fn fresh(&self) -> (usize, usize) {
         (self.fresh_rows, self.fresh_bytes)
     }
@@ -144,8 +144,9 @@ impl Pending {
     /// Removes all rows that can become durable: those before the open invoice, or all if the file
     /// ends here.
     ///
-    /// `known` are the [`Pending::hashes`] that the source has accepted before; `closed_invoice` is
-    /// that of the batch before; `end` are the bytes of the file if it ends here.
+    /// `known` are the [`PendingRows::hashes`] that the source has accepted before;
+    /// `closed_invoice` is that of the previous batch; `end` is the size of the file if it ends
+    /// here.
     pub fn cut(
         &mut self,
         known: &HashSet<Hash>,
@@ -208,10 +209,9 @@ impl Batch {
 
     fn take(&mut self, row: Row, verdict: Verdict, excerpt: String) {
         if let Verdict::Refused(rule) = verdict {
-            let (row_number, column) = (row.line.row_number, String::new());
             self.rejected.push(Rejection {
-                row_number,
-                column,
+                row_number: row.line.row_number,
+                column: None,
                 rule,
                 value: excerpt,
             });
@@ -278,7 +278,7 @@ impl<'a> Walk<'a> {
                 Verdict::Joins
             }
             _ => {
-                self.open = Some(Open {
+                self.open = Some(OpenInvoice {
                     invoice_number,
                     rows: 1,
                     bytes: row.line.bytes(),
@@ -290,7 +290,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Open<'_> {
+impl OpenInvoice<'_> {
     fn is_full(&self) -> bool {
         self.rows >= MAX_INVOICE_ROWS
             || self.bytes >= MAX_INVOICE_BYTES

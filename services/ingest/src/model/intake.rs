@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Mapping, MissingColumn, Pending, Record, Records};
+use super::{Layout, Mapping, MissingColumn, PendingRows, Record, Records};
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ pub struct Intake {
 struct Rows {
     header: Vec<String>,
     layout: Option<Layout>,
-    pending: Pending,
+    pending: PendingRows,
 }
 
 // === impl Intake ===
@@ -31,7 +31,7 @@ impl Intake {
         let rows = Rows {
             header: Vec::new(),
             layout: None,
-            pending: Pending::new(0, 0),
+            pending: PendingRows::new(0, 0),
         };
         Self {
             mapping,
@@ -54,7 +54,7 @@ impl Intake {
         let rows = Rows {
             header,
             layout,
-            pending: Pending::new(offset, rows_read),
+            pending: PendingRows::new(offset, rows_read),
         };
         Ok(Self {
             mapping,
@@ -79,7 +79,7 @@ impl Intake {
     }
 
     /// Returns the rows that are not durable yet.
-    pub fn pending(&mut self) -> &mut Pending {
+    pub fn pending(&mut self) -> &mut PendingRows {
         &mut self.rows.pending
     }
 
@@ -120,7 +120,7 @@ impl Rows {
         } else {
             self.header = record.header();
             self.layout = Some(mapping.layout(&self.header)?);
-            self.pending = Pending::new(record.end, 0);
+            self.pending = PendingRows::new(record.end, 0);
         }
         Ok(())
     }

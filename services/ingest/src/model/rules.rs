@@ -31,9 +31,9 @@ struct Cells {
     others: Vec<String>,
 }
 
-struct Broken<'a> {
+struct Violation<'a> {
     rule: Rule,
-    column: &'a str,
+    column: Option<&'a str>,
     value: String,
 }
 
@@ -44,7 +44,7 @@ impl Mapping {
             Ok(row) => Decision::Accepted(row),
             Err(broken) => Decision::Rejected(Rejection {
                 row_number,
-                column: broken.column.to_owned(),
+                column: broken.column.map(str::to_owned),
                 rule: broken.rule,
                 value: cut(&broken.value),
             }),
@@ -56,7 +56,7 @@ impl Mapping {
         layout: &Layout,
         record: &Record<'_>,
         row_number: i64,
-    ) -> Result<Row, Broken<'_>> {
+    ) -> Result<Row, Violation<'_>> {
         let cells = self.cleanse(layout, record)?;
         let columns = &self.columns;
         let time = self
@@ -120,9 +120,13 @@ impl Mapping {
         })
     }
 
-    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Broken<'_>> {
+    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Violation<'_>> {
         if record.too_large || record.width() != layout.width {
-            return Err(broken(Rule::Malformed, "", &record.excerpt()));
+            return Err(Violation {
+                rule: Rule::Malformed,
+                column: None,
+                value: record.excerpt(),
+            });
         }
         let columns = &self.columns;
         let value = |place, column, max_chars| value(record.field(place), column, max_chars);
@@ -208,16 +212,16 @@ impl Mapping {
     }
 }
 
-fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Broken<'a> {
-    Broken {
+fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Violation<'a> {
+    Violation {
         rule,
-        column,
+        column: Some(column),
         value: value.to_owned(),
     }
 }
 
 /// Trims and collapses white space. A value that is not UTF-8 or too long is malformed.
-fn value<'a>(bytes: &[u8], column: &'a str, max_chars: usize) -> Result<String, Broken<'a>> {
+fn value<'a>(bytes: &[u8], column: &'a str, max_chars: usize) -> Result<String, Violation<'a>> {
     let malformed = |value: &str| Err(broken(Rule::Malformed, column, value));
     let Ok(text) = std::str::from_utf8(bytes) else {
         return malformed(&String::from_utf8_lossy(bytes));

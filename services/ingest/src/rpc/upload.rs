@@ -6,11 +6,12 @@ use protos::ingest::v1::UploadImportRequest;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 
-use super::{Ingest, id};
+use super::Ingest;
 use crate::{
+    convert,
     error::Error,
-    model::Intake,
-    store::{self, Import, Position},
+    model::{Import, Intake},
+    store::{self, Position},
 };
 
 /// Rows after which a batch is due: enough that the commit costs little compared with the rows.
@@ -48,7 +49,7 @@ pub(super) async fn run(
 
 impl<'a> Upload<'a> {
     async fn open(service: &'a Ingest, import_id: &str, offset: i64) -> Result<Self, Error> {
-        let position = store::position(&service.pool, id(import_id)?).await?;
+        let position = store::position(&service.pool, convert::import_id(import_id)?).await?;
         if offset != position.received_bytes {
             return Err(Error::OffsetMismatch {
                 offset,

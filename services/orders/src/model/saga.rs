@@ -5,8 +5,11 @@
 
 use super::State;
 
-/// What the saga does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A step of the saga; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Step {
     /// Reserve the pieces.
     Reserve,
@@ -28,8 +31,9 @@ pub enum Step {
     End,
 }
 
-/// What came of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer to a step; its name is the one in the log of the saga.
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Answer {
     /// The step is done, now or earlier.
     Done,
@@ -46,47 +50,23 @@ pub enum Answer {
 
 /// The consequence of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
+pub struct Transition {
     /// The step that follows.
     pub step: Step,
     /// The new outcome of the saga, if the answer changes it.
-    pub outcome: Option<(State, String)>,
+    pub outcome: Option<Outcome>,
+}
+
+/// The end of an order that is not paid, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The end.
+    pub state: State,
+    /// Stable reason.
+    pub reason: String,
 }
 
 impl Step {
-    /// All steps, for reading them back by name.
-    pub const ALL: [Self; 9] = [
-        Self::Reserve,
-        Self::Authorize,
-        Self::Confirm,
-        Self::Capture,
-        Self::Ship,
-        Self::Refund,
-        Self::Void,
-        Self::Release,
-        Self::End,
-    ];
-
-    /// Returns the name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reserve => "RESERVE",
-            Self::Authorize => "AUTHORIZE",
-            Self::Confirm => "CONFIRM",
-            Self::Capture => "CAPTURE",
-            Self::Ship => "SHIP",
-            Self::Refund => "REFUND",
-            Self::Void => "VOID",
-            Self::Release => "RELEASE",
-            Self::End => "END",
-        }
-    }
-
-    /// Returns the step of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.name() == name)
-    }
-
     /// Returns true for the steps that the deadline ends. The others are retried until they are
     /// answered: after the capture the goods are owed, and a compensation must happen.
     pub fn has_deadline(self) -> bool {
@@ -99,7 +79,7 @@ impl Step {
     }
 
     /// Returns the next step and the outcome after `answer`.
-    pub fn after(self, answer: Answer) -> Next {
+    pub fn after(self, answer: Answer) -> Transition {
         match (self, answer) {
             (Self::Reserve, Answer::Done) => forward(Self::Authorize),
             (Self::Reserve, Answer::Refused(reason)) => back(Self::End, State::OutOfStock, reason),
@@ -129,17 +109,27 @@ impl Step {
     }
 }
 
-fn forward(step: Step) -> Next {
-    Next {
+impl Answer {
+    /// Returns the stable reason of a refusal.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(reason) | Self::Impossible(reason) => Some(reason),
+            Self::Done | Self::AlreadyCaptured | Self::CancelRequested => None,
+        }
+    }
+}
+
+fn forward(step: Step) -> Transition {
+    Transition {
         step,
         outcome: None,
     }
 }
 
-fn back(step: Step, end: State, reason: String) -> Next {
-    Next {
+fn back(step: Step, end: State, reason: String) -> Transition {
+    Transition {
         step,
-        outcome: Some((end, reason)),
+        outcome: Some(Outcome { state: end, reason }),
     }
 }
 
@@ -167,8 +157,8 @@ mod tests {
                 return (end, world);
             }
             let next = step.after(act(step, &mut world, draw()));
-            if let Some((outcome, _)) = next.outcome {
-                end = outcome;
+            if let Some(outcome) = next.outcome {
+                end = outcome.state;
             }
             step = next.step;
         }
@@ -218,13 +208,6 @@ mod tests {
                 ..World::default()
             }
         );
-    }
-
-    #[test]
-    fn names_read_back() {
-        for step in Step::ALL {
-            assert_eq!(Step::named(step.name()), Some(step));
-        }
     }
 
     proptest! {

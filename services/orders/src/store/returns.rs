@@ -1,57 +1,21 @@
-//! Returns: taking them in, deciding them against what was paid, and what they come to.
+//! Returns: inserted, decided against paid lines, summed up.
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::sagas;
+use super::sagas::{self, Kind};
 use crate::{
     error::Error,
     model::{
         self,
-        returns::{Allocation, PaidLine, ReturnLine, Rule},
+        returns::{Allocation, PaidLine, RefusedLine, Return, ReturnLine, ReturnStep, Rule},
     },
 };
 
-/// The first step of a return's saga.
-pub const ALLOCATE: &str = "ALLOCATE";
-
-/// A return without its lines.
-#[derive(Clone, Debug)]
-pub struct Return {
-    /// Id of the return.
-    pub return_id: Uuid,
-    /// Customer or guest account.
-    pub account_id: String,
-    /// True if the rows name no customer.
-    pub guest: bool,
-    /// As the source numbers it.
-    pub invoice_number: String,
-    /// Local civil time.
-    pub returned_at: NaiveDateTime,
-    /// The import that it came with.
-    pub import_id: String,
-    /// Number of its first row: the id of the group within the import.
-    pub first_row_number: i64,
-}
-
-/// A row that was refused.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// Number of the row within its import.
-    pub row_number: i64,
-    /// Stock keeping unit.
-    pub sku: String,
-    /// Pieces.
-    pub quantity: i64,
-    /// The rule's name.
-    pub rule: String,
-}
-
-/// Takes a return in once, with the saga that decides and pays it.
-pub async fn take_in(
+/// Inserts a return once, with the saga that decides and pays it.
+pub async fn insert(
     tx: &mut PgConnection,
     ret: &Return,
     lines: &[ReturnLine],
@@ -88,12 +52,13 @@ pub async fn take_in(
         .execute(&mut *tx)
         .await?;
     }
+    let account_id = &ret.account_id;
     sagas::begin(
         tx,
         return_id,
-        sagas::Kind::Return,
-        &ret.account_id,
-        ALLOCATE,
+        Kind::Return,
+        account_id,
+        ReturnStep::Allocate,
         deadline_ms,
     )
     .await
@@ -175,10 +140,10 @@ pub async fn refunds(pool: &PgPool, return_id: Uuid) -> Result<Vec<(Uuid, i64)>,
 }
 
 /// Returns the rows that were refused, in order.
-pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<Refused>, Error> {
+pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<RefusedLine>, Error> {
     Ok(sqlx::query_as!(
-        Refused,
-        r#"SELECT row_number, sku, quantity, refused_by AS "rule!" FROM return_line
+        RefusedLine,
+        r#"SELECT row_number, sku, quantity, refused_by AS "rule!: Rule" FROM return_line
            WHERE return_id = $1 AND refused_by IS NOT NULL ORDER BY row_number"#,
         return_id
     )
@@ -283,7 +248,7 @@ async fn refuse(
         "UPDATE return_line SET refused_by = $3 WHERE return_id = $1 AND row_number = $2",
         return_id,
         row_number,
-        rule.name()
+        rule as Rule
     )
     .execute(tx)
     .await?;

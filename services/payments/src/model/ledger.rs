@@ -23,8 +23,14 @@ pub struct Event {
     pub effective_at: NaiveDateTime,
 }
 
-/// What happened to a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What happened to a payment; [`EventType`] is its name in the database.
+#[derive(Clone, Debug, PartialEq, Eq, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(EventType),
+    derive(strum::EnumString, strum::IntoStaticStr),
+    strum(serialize_all = "SCREAMING_SNAKE_CASE"),
+    doc = "The type of an event, without what is told with it."
+)]
 pub enum Kind {
     /// A hold was placed.
     Authorized,
@@ -45,7 +51,8 @@ pub enum Kind {
 }
 
 /// The accounts of the ledger; the README describes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum LedgerAccount {
     /// Memorandum: amounts held for the customer's payments.
     Holds,
@@ -148,8 +155,8 @@ impl Event {
 
     fn first(&self) -> Option<Payment> {
         let (state, decline_reason) = match &self.kind {
-            Kind::Authorized => (State::Authorized, String::new()),
-            Kind::Declined { reason } => (State::Declined, reason.clone()),
+            Kind::Authorized => (State::Authorized, None),
+            Kind::Declined { reason } => (State::Declined, Some(reason.clone())),
             _ => return None,
         };
         let authorization = Authorization {
@@ -171,25 +178,18 @@ impl Event {
 // === impl Kind ===
 
 impl Kind {
-    /// Returns the name that the database holds.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Authorized => "AUTHORIZED",
-            Self::Declined { .. } => "DECLINED",
-            Self::Captured => "CAPTURED",
-            Self::Voided => "VOIDED",
-            Self::Refunded { .. } => "REFUNDED",
-        }
-    }
-
-    /// Returns the kind of that name, with what it is told with.
-    pub fn named(name: &str, reason: Option<String>, refund_id: Option<String>) -> Option<Self> {
-        match (name, reason, refund_id) {
-            ("AUTHORIZED", None, None) => Some(Self::Authorized),
-            ("DECLINED", Some(reason), None) => Some(Self::Declined { reason }),
-            ("CAPTURED", None, None) => Some(Self::Captured),
-            ("VOIDED", None, None) => Some(Self::Voided),
-            ("REFUNDED", None, Some(refund_id)) => Some(Self::Refunded { refund_id }),
+    /// Returns the kind of that type with its details; `None` if they don't belong together.
+    pub fn of(
+        r#type: EventType,
+        reason: Option<String>,
+        refund_id: Option<String>,
+    ) -> Option<Self> {
+        match (r#type, reason, refund_id) {
+            (EventType::Authorized, None, None) => Some(Self::Authorized),
+            (EventType::Declined, Some(reason), None) => Some(Self::Declined { reason }),
+            (EventType::Captured, None, None) => Some(Self::Captured),
+            (EventType::Voided, None, None) => Some(Self::Voided),
+            (EventType::Refunded, None, Some(refund_id)) => Some(Self::Refunded { refund_id }),
             _ => None,
         }
     }
@@ -207,21 +207,6 @@ impl Kind {
         match self {
             Self::Refunded { refund_id } => Some(refund_id),
             _ => None,
-        }
-    }
-}
-
-// === impl LedgerAccount ===
-
-impl LedgerAccount {
-    /// Returns the name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Holds => "HOLDS",
-            Self::Authorizations => "AUTHORIZATIONS",
-            Self::Cash => "CASH",
-            Self::Revenue => "REVENUE",
-            Self::Refunds => "REFUNDS",
         }
     }
 }

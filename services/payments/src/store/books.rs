@@ -2,43 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
 
 use super::ledger;
 use crate::{
     error::Error,
-    model::{self, Event, Payment},
+    model::{self, Balance, Day, Event, Payment, State, Summary},
 };
-
-/// What an account holds, in minor units.
-#[derive(Clone, Debug)]
-pub struct Balance {
-    /// Authorized and neither captured nor voided.
-    pub held_minor: i64,
-    /// Captured less refunded.
-    pub paid_minor: i64,
-}
-
-/// Totals of the ledger, in minor units.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// The sum of all postings: 0 in a ledger that balances.
-    pub ledger_sum_minor: i64,
-    /// Days on which money moved, in order.
-    pub days: Vec<Day>,
-}
-
-/// What moved on one business day, in minor units.
-#[derive(Clone, Debug)]
-pub struct Day {
-    /// Date of the business facts.
-    pub date: NaiveDate,
-    /// Taken.
-    pub captured_minor: i64,
-    /// Paid back.
-    pub refunded_minor: i64,
-}
 
 /// Returns the balance in one currency of all events, or of those dated at or before `as_of`.
 pub async fn balance(
@@ -129,16 +100,18 @@ async fn projected(
     account_id: &str,
 ) -> Result<BTreeMap<String, Payment>, Error> {
     let rows = sqlx::query_as!(
-        super::Row,
-        "SELECT * FROM payment WHERE account_id = $1",
+        super::PaymentRow,
+        r#"SELECT payment_id, account_id, currency_code, amount_minor, effective_at, state AS "state: State",
+                  decline_reason, captured_minor, refunded_minor
+           FROM payment WHERE account_id = $1"#,
         account_id
     )
     .fetch_all(tx)
     .await?;
-    let payments = rows
-        .into_iter()
-        .map(|row| row.payment().map(|payment| (payment.id.clone(), payment)));
-    payments.collect()
+    let payments = rows.into_iter().map(super::PaymentRow::payment);
+    Ok(payments
+        .map(|payment| (payment.id.clone(), payment))
+        .collect())
 }
 
 async fn must_exist(connection: &mut PgConnection, account_id: &str) -> Result<(), Error> {

@@ -33,7 +33,7 @@ impl Books {
             batch
                 .rejected
                 .iter()
-                .map(|rejection| (rejection.row_number, rejection.rule.name())),
+                .map(|rejection| (rejection.row_number, <&str>::from(rejection.rule))),
         );
         self.sales.extend(batch.sales.into_iter().map(|sale| {
             (
