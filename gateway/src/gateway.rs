@@ -177,6 +177,6 @@ impl Gateway {
 pub(crate) fn note_match(matched: &Match<'_>, upstream: &str) {
     let observed = observe::current();
     observed.route(matched.route().template());
-    observed.call(matched.method().path(), metrics::Protocol::Rest);
+    observed.call(matched.method().path(), metrics::Protocol::HTTP);
     observed.upstream(upstream);
 }

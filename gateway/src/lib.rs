@@ -76,5 +76,6 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
     let current = generations.clone();
     let service = service_fn(move |request| current.current().serve(request));
     Ok(Server::from_service(service)
+        .sniff_protocol(protocol::label)
         .ready_when(move || generations.current().directory().catalog().complete))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use chassis::error::{Fault, Violation};
+use chassis::error::Fault;
 use http::HeaderMap;
 use http_body::Frame;
 use tonic::body::Body;
@@ -17,7 +17,7 @@ use transcoder::{MessageType, Validator};
 use crate::call::{self, FRAME_HEADER_BYTES};
 use crate::catalog::Catalog;
 use crate::compression::{self, Coding, Levels, Undecodable};
-use crate::error::Failure;
+use crate::error::{Failure, violation};
 use crate::frames::{self, Refused, too_large};
 
 /// The coding of the messages that say they are compressed (gRPC over HTTP/2, "Message-Encoding").
@@ -291,7 +291,7 @@ fn check(validator: &Validator, wire: &[u8]) -> Result<(), Status> {
         return Ok(());
     }
     let mut fault = Fault::invalid_argument("INVALID_FIELD", found.to_string());
-    fault.violations = found.listed.into_iter().map(Violation::from).collect();
+    fault.violations = found.listed.into_iter().map(violation).collect();
     Err(fault.into())
 }
 

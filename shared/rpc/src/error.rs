@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, RetryInfo, StatusExt, pb};
 
 mod details;
+mod faults;
 
 #[cfg(test)]
 mod tests;
