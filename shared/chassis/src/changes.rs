@@ -1,29 +1,26 @@
-//! Streams that send a resource whenever it has changed, until its end: one way to watch in every service.
+//! Streams that send a resource after each of its changes, until its final state.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures::{
-    future::BoxFuture,
-    stream::{self, BoxStream, StreamExt},
-};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{sleep, timeout},
-};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt};
+use rpc::error::Fault;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use rpc::error::Fault;
-
-/// Between two looks, at least: a busy resource changes more often than anybody can follow.
+/// The shortest pause between two reads: no reader can follow all changes of a busy resource.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// Between two looks, at most: other processes change the resource without waking this one.
+/// The longest pause between two reads: other processes change the resource without waking this
+/// one.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Looks whether the resource is another one than the last that was sent; `None` if it is not.
+/// Reads the resource; `None` if it is the one that was sent last.
 pub type Look<T> = Box<dyn Fn(T) -> BoxFuture<'static, Result<Option<T>, Status>> + Send>;
 
-/// Those who watch resources of this process, a bounded number; clones are the same.
+/// The watchers of this process, a bounded number; clones share them.
 #[derive(Clone, Debug)]
 pub struct Watchers {
     permits: Arc<Semaphore>,
@@ -44,7 +41,7 @@ struct Watcher<T> {
 // === impl Watchers ===
 
 impl Watchers {
-    /// At most `limit` streams at once, until `draining`.
+    /// Creates a set of at most `limit` concurrent streams, which end with `draining`.
     pub fn new(limit: usize, draining: CancellationToken) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(limit)),
@@ -53,13 +50,13 @@ impl Watchers {
         }
     }
 
-    /// Has them look now: this process has changed something.
+    /// Makes all watchers read now, after a change by this process.
     pub fn wake(&self) {
         self.changed.send_replace(());
     }
 
-    /// Sends `first` and then every change that a look finds, until one that `is_end`. A process that stops ends the
-    /// stream with UNAVAILABLE, so that nobody takes a pause for the end.
+    /// Sends `first` and then every change, up to the first for which `is_end` holds. A process
+    /// that stops ends the stream with UNAVAILABLE, so that it does not look like the final state.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS.
@@ -69,9 +66,8 @@ impl Watchers {
         is_end: fn(&T) -> bool,
         look: Look<T>,
     ) -> Result<BoxStream<'static, Result<T, Status>>, Fault> {
-        let full = |_| {
-            Fault::resource_exhausted("TOO_MANY_WATCHERS", "too many streams watch this process")
-        };
+        let full =
+            |_| Fault::resource_exhausted("TOO_MANY_WATCHERS", "too many concurrent watch streams");
         let watcher = Watcher {
             look,
             is_end,
@@ -92,7 +88,7 @@ impl Watchers {
 // === impl Watcher ===
 
 impl<T: Clone> Watcher<T> {
-    /// The next change; an error is the last thing.
+    /// Returns the next change; an error ends the stream.
     async fn next(&mut self) -> Option<Result<T, Status>> {
         if self.ended {
             return None;
@@ -125,7 +121,7 @@ impl<T: Clone> Watcher<T> {
 
 async fn pause(changed: &mut watch::Receiver<()>) {
     sleep(PAUSE_MIN).await;
-    // Woken or not, the database says what is new.
+    // Woken or not, the database has the current state.
     let _ = timeout(PAUSE_MAX - PAUSE_MIN, changed.changed()).await;
 }
 

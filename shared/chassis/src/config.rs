@@ -1,15 +1,15 @@
-//! Typed configuration in layers: defaults, file, environment, command line; the one reader of the environment.
+//! Typed configuration in layers: defaults, file, environment, command line. The only reader of the
+//! environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use client::ClientSettings;
 use config::{Config, File, FileFormat, Value, ValueKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-
-use client::ClientSettings;
 use server::{ListenerSettings, TlsSettings};
 use telemetry::observe::AccessLogSettings;
 
@@ -35,19 +35,19 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Log filter in the syntax of `tracing_subscriber::EnvFilter`.
     pub log: String,
-    /// How log lines are written.
+    /// The format of log lines.
     pub log_format: LogFormat,
     /// OTLP/gRPC collector; empty for none.
     pub otlp_endpoint: String,
     /// When requests have a trace of their own.
     pub trace: TraceWhen,
-    /// Bound of the drain, in milliseconds.
+    /// Limit of the drain, in milliseconds.
     pub drain_timeout_ms: u64,
     /// Largest request message, in bytes.
     pub max_message_bytes: usize,
     /// Connections served at once.
     pub max_connections: usize,
-    /// Name of the crash point to die at; empty for none.
+    /// Name of the crash point to abort at; empty for none.
     pub crash_at: String,
     /// Whether there is `GET /metrics`.
     pub metrics: bool,
@@ -55,7 +55,7 @@ pub struct Settings {
     pub admin_listen: String,
     /// Calls to other services.
     pub client: ClientSettings,
-    /// What a connection and a request may take.
+    /// Limits of a connection and of a request.
     pub listener: ListenerSettings,
     /// TLS of the listener.
     pub tls: TlsSettings,
@@ -63,7 +63,7 @@ pub struct Settings {
     pub access_log: AccessLogSettings,
 }
 
-/// Where the layers above the defaults come from.
+/// The sources of the layers above the defaults.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// TOML file.
@@ -83,7 +83,7 @@ pub struct Layers {
 // === impl Sources ===
 
 impl Sources {
-    /// Takes the environment of the process; a file named by a flag wins over `PROTOMESH_CONFIG`.
+    /// Reads the environment of the process; a file named by a flag wins over `PROTOMESH_CONFIG`.
     pub fn from_environment(file: Option<PathBuf>, flags: BTreeMap<String, Vec<String>>) -> Self {
         let environment: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -102,10 +102,10 @@ impl Sources {
 // === impl Layers ===
 
 impl Layers {
-    /// Merges the defaults of the chassis, those of the process, and the sources, later ones winning.
+    /// Merges the defaults of the chassis, those of the process, and the sources; later ones win.
     ///
     /// # Errors
-    /// A file that can't be read or parsed, and a key in it that no defaults mention.
+    /// A file that can't be read or parsed, or that has a key without a default.
     pub fn load(defaults: &str, sources: &Sources) -> Result<Self, ConfigError> {
         let documented = build(
             Config::builder()
@@ -186,7 +186,7 @@ impl Layers {
             .map_err(|error| ConfigError::new("*", error.to_string(), "merged configuration"))
     }
 
-    /// Dotted paths of the keys whose values differ, sorted. An array is one value.
+    /// Returns the dotted paths of the keys whose values differ, sorted. An array is one value.
     pub fn changed_keys(&self, before: &Self) -> Vec<String> {
         let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
         leaves(&before.merged.cache, "", &mut old);
@@ -199,7 +199,7 @@ impl Layers {
             .collect()
     }
 
-    /// Whether a key is one of [`Settings`], which are read at the start of a process only.
+    /// Returns whether a key is one of [`Settings`], which are read at the start of a process only.
     pub(crate) fn is_fixed(key: &str) -> bool {
         let first = key.split('.').next().unwrap_or_default();
         let own = toml::from_str::<toml::Table>(CHASSIS_DEFAULTS);
@@ -214,7 +214,7 @@ impl Layers {
 // === impl Settings ===
 
 impl Settings {
-    /// Bound of the drain.
+    /// Returns the limit of the drain.
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }
@@ -250,8 +250,8 @@ fn build(
     builder.build().map_err(|error| library::error(error, None))
 }
 
-// A typo in a file would otherwise be a default that nobody asked for. Variables are let through: the processes of
-// a mesh share one environment.
+// A typo in a file would silently be a default. Variables are not checked: the processes of a mesh
+// share one environment.
 fn refuse_unknown(
     given: &Value,
     known: &Value,
@@ -324,7 +324,7 @@ fn find<'a>(root: &'a Value, key: &str) -> Option<&'a Value> {
         })
 }
 
-/// The values that are no tables, by dotted path; where they come from is no part of them.
+/// Collects the values that are not tables by dotted path, without their sources.
 fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
     let ValueKind::Table(table) = &value.kind else {
         found.insert(path.to_owned(), value.to_string());

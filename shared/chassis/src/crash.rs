@@ -1,4 +1,4 @@
-//! Named crash points: places where a test may end the process as a power cut would.
+//! Named crash points, at which a test aborts the process as a power failure would.
 
 use std::sync::OnceLock;
 
@@ -6,7 +6,7 @@ static CRASH_AT: OnceLock<String> = OnceLock::new();
 
 /// Aborts the process if the configuration key `crash_at` names this point.
 ///
-/// Nothing runs after the abort: no destructor, no flush, no drain. That is what a crash test needs.
+/// Nothing runs after the abort: no destructor, no flush, no drain.
 pub fn point(name: &str) {
     if CRASH_AT.get().is_some_and(|armed| armed == name) {
         tracing::error!(name, "crash point reached");
@@ -18,7 +18,7 @@ pub fn point(name: &str) {
 pub fn arm(name: &str) {
     if !name.is_empty() {
         tracing::warn!(name, "crash point armed");
-        // A second call can only come from a second start in one process; the first choice stands.
+        // Only a second start in one process calls this twice; the first name stays.
         let _ = CRASH_AT.set(name.to_owned());
     }
 }

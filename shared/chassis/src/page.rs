@@ -1,20 +1,20 @@
-//! Pages of a list (AIP-158): one way to size and cut them in every service.
+//! Pages of a list (AIP-158): their size and their tokens.
 
 use rpc::error::Fault;
 
-/// Rows of a page whose request names no size.
+/// Rows of a page if the request names no size.
 const DEFAULT_SIZE: i32 = 100;
 
-/// The number that the token of a page holds in a list whose key is one; `None` of an empty token, the first page.
+/// Reads the token of a list whose key is a number; `None` for an empty token, the first page.
 ///
 /// # Errors
-/// INVALID_ARGUMENT if the token is no number: no page of such a list gave it out.
+/// INVALID_ARGUMENT for any other token.
 pub fn number(token: &str) -> Result<Option<i64>, Fault> {
     if token.is_empty() {
         return Ok(None);
     }
     token.parse().map(Some).map_err(|_| {
-        let text = "pageToken is none that this method returned";
+        let text = "invalid pageToken";
         Fault::invalid_argument("INVALID_FIELD", text).violation("pageToken", text)
     })
 }
@@ -24,7 +24,8 @@ pub fn number(token: &str) -> Result<Option<i64>, Fault> {
 pub struct Page(usize);
 
 impl Page {
-    /// The page that `page_size` asks for, in rows; 0 or less means 100. The contract bounds it from above.
+    /// Returns the size that `page_size` asks for, in rows; 0 or less means 100. The contract
+    /// limits it.
     pub fn new(page_size: i32) -> Self {
         Self(
             usize::try_from(page_size)
@@ -34,13 +35,13 @@ impl Page {
         )
     }
 
-    /// Rows to read: one more than the page holds, which tells whether another follows.
+    /// Returns the rows to read: one more than the page, which tells whether another follows.
     pub fn limit(self) -> i64 {
         self.0 as i64 + 1
     }
 
-    /// Cuts the rows that were read with [`Page::limit`] to the page, and returns the token of the next one: `key` of
-    /// its last row, or nothing if this is the last.
+    /// Cuts rows that were read with [`Page::limit`] to the page, and returns the token of the
+    /// next: `key` of its last row, or an empty string after the last page.
     pub fn cut<T>(self, mut rows: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, String) {
         let more = rows.len() > self.0;
         rows.truncate(self.0);

@@ -21,7 +21,7 @@ pub struct Process {
     inner: Arc<Inner>,
 }
 
-/// The configurations that come after the one the process has started with; see [`Process::reloads`].
+/// The configurations that follow the one at the start; see [`Process::reloads`].
 #[derive(Debug)]
 pub struct Reloads(pub(crate) watch::Receiver<Option<Arc<Layers>>>);
 
@@ -39,7 +39,8 @@ struct Inner {
 // === impl Process ===
 
 impl Process {
-    /// Creates a process that nothing stops but [`Process::drain`]; [`crate::main`] makes one that signals stop.
+    /// Creates a process that only [`Process::drain`] stops; [`crate::main`] creates one that
+    /// signals stop.
     pub fn new(name: impl Into<String>, settings: Settings) -> Self {
         let name = name.into();
         Self {
@@ -56,27 +57,29 @@ impl Process {
         }
     }
 
-    /// Name of the process, for example `orders`.
+    /// Returns the name of the process, for example `orders`.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// The configuration keys that every process has.
+    /// Returns the configuration keys that every process has.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 
-    /// What the process counts; `GET /metrics` shows it.
+    /// Returns the metrics of the process, which `GET /metrics` shows.
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
     }
 
-    /// Cancelled when the process stops serving: response streams without an end should end now.
+    /// Returns a token that is cancelled when the process stops serving: response streams without
+    /// an end should end now.
     pub fn draining(&self) -> CancellationToken {
         self.inner.draining.clone()
     }
 
-    /// Cancelled when the last request is done or was given up: background tasks should return now.
+    /// Returns a token that is cancelled after the last request: background tasks should return
+    /// now.
     pub fn shutdown(&self) -> CancellationToken {
         self.inner.shutdown.clone()
     }
@@ -86,14 +89,18 @@ impl Process {
         self.inner.draining.cancel();
     }
 
-    /// The configurations that follow the one at the start: after SIGHUP, or when the file of `--config` has changed. What is
-    /// handed out could be loaded, and the keys of [`Process::settings`] are in range; those never change while a process runs,
-    /// and the log says so. The process checks its own keys, and keeps what it has if they do not fit.
+    /// Returns the configurations that follow the one at the start: after SIGHUP, or when the file
+    /// of `--config` has changed.
+    ///
+    /// Each could be loaded, and the keys of [`Process::settings`] are in range; those don't change
+    /// while a process runs. The process checks its own keys, and keeps its configuration if they
+    /// are invalid.
     pub fn reloads(&self) -> Reloads {
         Reloads(self.inner.reloads.subscribe())
     }
 
-    /// Hands a configuration to whoever follows [`Process::reloads`]; returns whether somebody does.
+    /// Passes a configuration to the receivers of [`Process::reloads`]; returns whether there are
+    /// any.
     pub fn reload(&self, layers: Arc<Layers>) -> bool {
         self.inner.reloads.send_replace(Some(layers));
         self.inner.reloads.receiver_count() > 0
@@ -101,8 +108,9 @@ impl Process {
 
     /// Runs a background task for the life of the process.
     ///
-    /// A task that returns an error or panics before the shutdown stops the process with exit code 1, so that a
-    /// supervisor starts it again. Without that, a service with a dead relay would look healthy.
+    /// A task that returns an error or panics before the shutdown stops the process with exit code
+    /// 1, so that a supervisor restarts it. Otherwise a service with a dead relay would look
+    /// healthy.
     pub fn spawn<F, E>(&self, name: &'static str, task: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -114,7 +122,7 @@ impl Process {
             let failure = match outcome {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => error.into(),
-                // The panic hook has printed message and place already.
+                // The panic hook has printed message and place.
                 Err(_) => anyhow::anyhow!("task panicked"),
             };
             process.fail(&failure);
@@ -129,7 +137,7 @@ impl Process {
         self.inner.failed.cancelled().await;
     }
 
-    /// Cancels the background tasks and waits until they are gone; returns whether none had failed.
+    /// Cancels the background tasks and waits for their end; returns whether none had failed.
     pub(crate) async fn finish(&self) -> bool {
         self.inner.shutdown.cancel();
         self.inner.tasks.close();
@@ -144,7 +152,7 @@ impl Process {
     fn fail(&self, error: &anyhow::Error) {
         let error = format_args!("{error:#}");
         if self.inner.shutdown.is_cancelled() {
-            // Connections go away in any order while we stop: no reason to report a crash.
+            // Connections close in any order during a stop: not a crash.
             tracing::warn!(error, "background task ended with an error during shutdown");
         } else {
             tracing::error!(error, "background task failed");
@@ -156,11 +164,11 @@ impl Process {
 // === impl Reloads ===
 
 impl Reloads {
-    /// Waits for the next configuration. Of several that come while nobody waits, only the last is seen.
+    /// Waits for the next configuration. Of several in the meantime, only the last is returned.
     pub async fn next(&mut self) -> Arc<Layers> {
         loop {
             if self.0.changed().await.is_err() {
-                // The process is gone, and nothing follows.
+                // The process has ended.
                 std::future::pending::<()>().await;
             }
             if let Some(layers) = self.0.borrow_and_update().clone() {

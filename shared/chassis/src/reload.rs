@@ -1,4 +1,4 @@
-//! Follows the configuration while the process runs: on SIGHUP, and when its file changes, the layers are loaded again.
+//! Reloads the configuration while the process runs: on SIGHUP, and when its file changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use tokio::signal::unix::Signal;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use crate::Process;
 use crate::config::{ConfigError, Layers, Sources};
+use crate::process::Process;
 
 #[cfg(test)]
 mod tests;
 
-/// Between two looks at the file: it is small, and whoever edits it expects to see what becomes of it.
+/// Interval of checks of the file, which is small.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the configuration is made of, and what it was when it was last loaded.
-pub(crate) struct Follower {
+/// The sources of the configuration, and the layers that were loaded last.
+pub(crate) struct ConfigWatcher {
     defaults: String,
     sources: Sources,
     layers: Arc<Layers>,
     file: Option<FileWatch>,
 }
 
-/// Tells when the content of a file differs from what it was.
+/// Detects changes of a file's content.
 struct FileWatch {
     path: PathBuf,
     ticks: Interval,
@@ -33,9 +33,9 @@ struct FileWatch {
     content: Option<Vec<u8>>,
 }
 
-// === impl Follower ===
+// === impl ConfigWatcher ===
 
-impl Follower {
+impl ConfigWatcher {
     pub(crate) fn new(defaults: &str, sources: Sources, layers: Layers) -> Self {
         Self {
             defaults: defaults.to_owned(),
@@ -45,8 +45,8 @@ impl Follower {
         }
     }
 
-    /// Hands each new configuration to the process, until it stops.
-    pub(crate) async fn follow(
+    /// Passes each new configuration to the process, until it stops.
+    pub(crate) async fn watch(
         mut self,
         process: Process,
         mut hangup: Signal,
@@ -62,7 +62,7 @@ impl Follower {
         }
     }
 
-    /// A configuration that can't be loaded changes nothing.
+    /// Reloads the configuration; one that can't be loaded changes nothing.
     fn reload(&mut self, process: &Process, cause: &str) {
         if let Some(file) = &mut self.file {
             file.note();
@@ -84,9 +84,9 @@ impl Follower {
                 "keys of the configuration that take effect at the next start only"
             );
         }
-        info!(cause, ?changed, "configuration loaded again");
+        info!(cause, ?changed, "configuration reloaded");
         if !process.reload(layers) {
-            warn!("this process reads its configuration at its start only");
+            warn!("this process reads its configuration only at its start");
         }
     }
 
@@ -127,7 +127,7 @@ impl FileWatch {
         }
     }
 
-    /// What is in the file now is known from here on.
+    /// Remembers the current content.
     fn note(&mut self) {
         self.content = std::fs::read(&self.path).ok();
     }

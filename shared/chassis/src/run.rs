@@ -18,22 +18,24 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{ConfigError, Layers, Sources};
-use crate::reload::Follower;
-use crate::{Process, crash};
+use crate::crash;
+use crate::process::Process;
+use crate::reload::ConfigWatcher;
 
 #[cfg(test)]
 mod tests;
 
-/// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong, starting again does not help.
+/// `EX_USAGE` of sysexits.h: a wrong command line or configuration, which a restart does not fix.
 const EXIT_USAGE: u8 = 64;
 
-/// How long work on blocking threads may hold up the exit.
+/// Limit of the wait for blocking threads at the exit.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections that wait to be accepted.
+/// Length of the listen queue.
 const BACKLOG: u32 = 1024;
 
-/// A command line flag that sets a configuration key, above every other source. Repeated values make a list.
+/// A command line flag that sets a configuration key, above every other source. Repeated values
+/// make a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Flag {
     /// Name without dashes, for example `upstream`.
@@ -52,8 +54,9 @@ struct Arguments {
 
 /// Runs a process from its command line to its exit code.
 ///
-/// Reads the configuration, starts telemetry, calls `start`, serves what it returns, and on SIGTERM or SIGINT
-/// drains and stops. Exit codes: 0 stopped as asked, 1 failed, 64 wrong command line or configuration.
+/// Reads the configuration, starts telemetry, calls `start`, serves the server that it returns, and
+/// on SIGTERM or SIGINT drains and stops. Exit codes: 0 stopped as asked, 1 failed, 64 wrong
+/// command line or configuration.
 pub fn main<C, F, Fut>(name: &'static str, defaults: &str, start: F) -> ExitCode
 where
     C: DeserializeOwned,
@@ -63,7 +66,7 @@ where
     main_with_flags(name, defaults, &[], start)
 }
 
-/// As [`main`], with command line flags that set configuration keys.
+/// Runs a process as [`main`] does, with command line flags that set configuration keys.
 pub fn main_with_flags<C, F, Fut>(
     name: &'static str,
     defaults: &str,
@@ -78,7 +81,7 @@ where
     let arguments = match parse(name, flags, std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(usage) => {
-            // Nothing is left to do for a closed terminal.
+            // A closed terminal can't be told.
             let _ = usage.print();
             return ExitCode::from(if usage.use_stderr() { EXIT_USAGE } else { 0 });
         }
@@ -91,7 +94,7 @@ where
             false => run(name, defaults, sources, layers, start),
         });
     outcome.unwrap_or_else(|error| {
-        // There is no log yet, so people and supervisors read it here.
+        // Logging has not started yet.
         eprintln!("{name}: {error:#}");
         exit_code(&error)
     })
@@ -157,11 +160,11 @@ where
     crash::arm(&settings.crash_at);
     let process = Process::new(name, settings);
     let outcome = runtime.block_on(async {
-        // Before the start, which may be long: without a handler SIGHUP ends the process.
+        // Before the start, which may take long: without a handler SIGHUP ends the process.
         let hangup = signal(SignalKind::hangup()).context("SIGHUP handler")?;
-        let follower = Follower::new(defaults, sources, layers);
-        process.spawn("reload", follower.follow(process.clone(), hangup));
-        live(process, config, start).await
+        let watcher = ConfigWatcher::new(defaults, sources, layers);
+        process.spawn("reload", watcher.watch(process.clone(), hangup));
+        run_to_end(process, config, start).await
     });
     let code = outcome.map_or_else(
         |error| {
@@ -175,7 +178,7 @@ where
     Ok(code)
 }
 
-async fn live<C, F, Fut>(process: Process, config: C, start: F) -> anyhow::Result<()>
+async fn run_to_end<C, F, Fut>(process: Process, config: C, start: F) -> anyhow::Result<()>
 where
     F: FnOnce(Process, C) -> Fut,
     Fut: Future<Output = anyhow::Result<Server>>,
@@ -205,12 +208,12 @@ async fn start_and_serve(
 ) -> anyhow::Result<()> {
     let draining = process.draining();
     let server = tokio::select! {
-        // A start can wait for a database; a stop must not wait with it.
+        // A start may wait for a database; a stop must not wait for it.
         () = draining.cancelled() => return Ok(()),
         server = start => server.context("start")?,
     };
     if process.settings().listener.reuse_port {
-        // Whoever listens gets its share of the connections at once.
+        // A shared port sends connections to every listener at once, ready or not.
         server.until_ready(&draining).await;
     }
     let address = process.settings().listen;

@@ -1,16 +1,17 @@
-//! Local civil time as every contract writes it: `YYYY-MM-DDTHH:MM:SS`, without a zone.
+//! Local civil time as contracts write it: `YYYY-MM-DDTHH:MM:SS`, without a zone.
 
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
 const FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
 
-/// One byte for each of the text: `0` stands for a digit, anything else for itself.
+/// One byte for each of the text: `0` stands for a digit, any other byte for itself.
 const SHAPE: &[u8] = b"0000-00-00T00:00:00";
 
-/// The time that `text` writes: exactly `YYYY-MM-DDTHH:MM:SS`, a date of the calendar in the years 0001 to 9999,
-/// seconds 00 to 59. A leap second is no civil time that a database could hold.
+/// Parses exactly `YYYY-MM-DDTHH:MM:SS`: a valid date in the years 0001 to 9999, seconds 00 to 59.
+/// Leap seconds are rejected, as databases can't hold them.
 pub fn parse_local(text: &str) -> Option<NaiveDateTime> {
-    // chrono alone also takes signs, spaces and other widths, which other readers of the contract do not.
+    // chrono alone accepts signs, spaces and other widths, which other readers of the contract
+    // reject.
     if !has_shape(text.as_bytes()) {
         return None;
     }
@@ -19,7 +20,7 @@ pub fn parse_local(text: &str) -> Option<NaiveDateTime> {
         .filter(|time| time.year() > 0 && time.nanosecond() == 0)
 }
 
-/// `time` as the contracts write it, to the second.
+/// Formats a time as contracts write it, to the second.
 pub fn format_local(time: NaiveDateTime) -> String {
     time.format(FORMAT).to_string()
 }

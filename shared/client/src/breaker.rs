@@ -1,18 +1,19 @@
-//! The circuit breaker of an upstream: a bound on calls under way and waiting, and a stop when every call fails.
+//! The circuit breaker of an upstream: bounds the calls in flight and in the queue, and rejects
+//! calls while all of them fail.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rpc::error::Fault;
+use rpc::lock::lock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::Status;
 
 use crate::settings::ClientSettings;
-use rpc::error::Fault;
-use rpc::lock::lock;
 
-/// Shared by all calls of one upstream.
+/// The circuit breaker that all calls of one upstream share.
 pub(crate) struct Breaker {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -20,13 +21,13 @@ pub(crate) struct Breaker {
     failures: AtomicU32,
     failures_max: u32,
     is_open: AtomicBool,
-    /// When the next call may find out whether the upstream is back.
+    /// When the next call may probe whether the upstream is back.
     probe_at: Mutex<Instant>,
     pause: Duration,
 }
 
-/// Counts a call that waits.
-struct Waiting<'a>(&'a AtomicUsize);
+/// A call in the queue.
+struct QueuedCall<'a>(&'a AtomicUsize);
 
 impl Breaker {
     pub(crate) fn new(settings: &ClientSettings) -> Self {
@@ -42,14 +43,14 @@ impl Breaker {
         }
     }
 
-    /// Lets a call in, at once or when another one ends. The permit is the call's until its response is complete.
+    /// Waits for a free place among the calls in flight. The call keeps the permit until its
+    /// response is complete.
     ///
     /// # Errors
     /// UNAVAILABLE: `CIRCUIT_OPEN` or `UPSTREAM_OVERLOADED`.
     pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
         if self.is_open.load(Ordering::Relaxed) && !self.may_probe() {
-            let message =
-                "calls to the upstream have failed one after the other, it gets none for a while";
+            let message = "circuit open: calls to the upstream have failed in a row";
             let fault = Fault::unavailable("CIRCUIT_OPEN", message);
             return Err(fault.retry_after(self.pause).into());
         }
@@ -57,16 +58,16 @@ impl Breaker {
             return Ok(permit);
         }
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= self.waiting_max {
-            drop(Waiting(&self.waiting));
+            drop(QueuedCall(&self.waiting));
             return Err(overloaded());
         }
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = QueuedCall(&self.waiting);
         let permit = self.permits.clone().acquire_owned().await;
         // The semaphore is never closed.
         permit.map_err(|_| overloaded())
     }
 
-    /// Notes that the upstream answered; returns whether that has closed the circuit.
+    /// Records an answer; returns whether it closed the circuit.
     pub(crate) fn answered(&self) -> bool {
         if self.failures.load(Ordering::Relaxed) == 0 {
             return false;
@@ -75,7 +76,7 @@ impl Breaker {
         self.is_open.swap(false, Ordering::Relaxed)
     }
 
-    /// Notes that it did not; returns whether that has opened the circuit.
+    /// Records a failure; returns whether it opened the circuit.
     pub(crate) fn failed(&self) -> bool {
         let failures = self
             .failures
@@ -87,12 +88,13 @@ impl Breaker {
         self.postpone(&mut lock(&self.probe_at));
         let has_opened = !self.is_open.swap(true, Ordering::Relaxed);
         if has_opened {
-            tracing::warn!(failures, "circuit of upstream opened");
+            tracing::warn!(failures, "circuit opened");
         }
         has_opened
     }
 
-    /// Whether this call is the one that finds out. One at a time: the next has its turn after another pause.
+    /// Returns whether this call is the probe. There is one at a time; the next follows after
+    /// another pause.
     fn may_probe(&self) -> bool {
         let mut probe_at = lock(&self.probe_at);
         let is_due = Instant::now() >= *probe_at;
@@ -107,14 +109,14 @@ impl Breaker {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 fn overloaded() -> Status {
-    let message = "as many calls to the upstream are under way and waiting as are allowed";
+    let message = "too many calls to the upstream in flight and in the queue";
     Fault::unavailable("UPSTREAM_OVERLOADED", message).into()
 }
 
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(reason(&refused).as_deref(), Some("UPSTREAM_OVERLOADED"));
         drop(first);
         let second = second.await.unwrap();
-        // The one that waited is not counted any more.
+        // The call that waited has left the queue.
         let mut third = Box::pin(breaker.enter());
         assert!(futures::poll!(&mut third).is_pending());
         drop((second, third));

@@ -1,4 +1,5 @@
-//! The endpoints of one version of an upstream: found by configuration or DNS, watched, and picked by load.
+//! The endpoints of one version of an upstream: configured or resolved by DNS, health-checked,
+//! picked by load.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,22 +11,22 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::attempt::AttemptError;
 use crate::endpoint::Endpoint;
 use crate::endpoint::connection::Target;
-use crate::failure::Failure;
 use crate::settings::ClientSettings;
 use crate::settings::address::Address;
 use crate::tls::Tls;
 
 mod health;
 
-/// Addresses that one upstream may have; further ones of a DNS answer are left out.
+/// Addresses of one upstream; further ones of a DNS answer are ignored.
 const ENDPOINTS_MAX: usize = 1000;
 
-/// After a failed resolution, at most the configured interval.
+/// The pause after a failed resolution; at most the configured interval.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Shared by the calls and by the tasks that keep it up to date, which end with it.
+/// The endpoints of one version. The background tasks that maintain them end with it.
 pub(crate) struct Cluster {
     members: Arc<Members>,
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -37,12 +38,12 @@ struct Members {
     tls: Option<Tls>,
     settings: Arc<ClientSettings>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
-    /// What the last resolution came to; `None` before the first has ended.
+    /// The outcome of the last resolution; `None` before the first.
     resolved: watch::Sender<Option<Result<(), String>>>,
 }
 
 impl Cluster {
-    /// Needs a tokio runtime around it if a name has to be resolved or health checked.
+    /// Creates a cluster. Needs a tokio runtime if a name has to be resolved or health is checked.
     pub(crate) fn new(
         name: &str,
         addresses: Vec<Address>,
@@ -65,7 +66,7 @@ impl Cluster {
             None => tasks.push(tokio::spawn(members.clone().keep_resolved())),
         }
         let may_check = members.settings.health_interval_ms > 0;
-        // Where there is no other endpoint to turn to, knowing better would not help.
+        // With a single endpoint its health would change nothing.
         if may_check && (!is_static || members.endpoints.load().len() > 1) {
             tasks.push(tokio::spawn(members.clone().keep_checked()));
         }
@@ -75,7 +76,8 @@ impl Cluster {
         }
     }
 
-    /// The better of two random endpoints that were not tried yet; of the usable ones, as long as there are any.
+    /// Picks the better of two random endpoints that were not tried yet, among the usable ones if
+    /// there are any.
     pub(crate) fn pick(&self, tried: &[Arc<Endpoint>]) -> Option<Arc<Endpoint>> {
         let endpoints = self.members.endpoints.load();
         let [first, second] = match endpoints.len() {
@@ -95,7 +97,7 @@ impl Cluster {
             (false, false) => {
                 let new = || endpoints.iter().filter(|endpoint| is_new(endpoint, tried));
                 let good = new().filter(|endpoint| is_good(endpoint));
-                // When all are bad, that may be our own view of them: calls go out as if none were.
+                // If all are unusable, the cause may be on this side: pick as if all were usable.
                 let best = good.reduce(cheaper).or_else(|| random_of(new()));
                 best.cloned()
             }
@@ -103,45 +105,46 @@ impl Cluster {
     }
 
     /// Waits for the first resolution.
-    pub(crate) async fn ready(&self) -> Result<(), Failure> {
+    pub(crate) async fn ready(&self) -> Result<(), AttemptError> {
         let members = &self.members;
         if !members.endpoints.load().is_empty() {
             return Ok(());
         }
         let mut resolved = members.resolved.subscribe();
         let outcome = resolved.wait_for(Option::is_some).await;
-        // The sender is in `members`, so it is still there.
+        // `members` holds the sender.
         match outcome.as_deref() {
-            Ok(Some(Err(_))) => Err(Failure::unreachable()),
+            Ok(Some(Err(_))) => Err(AttemptError::unreachable()),
             _ => Ok(()),
         }
     }
 
-    /// Whether each endpoint is one that gets calls.
+    /// Returns for each endpoint whether it gets calls.
     #[cfg(test)]
     pub(crate) fn usable(&self) -> Vec<bool> {
         let endpoints = self.members.endpoints.load();
         endpoints.iter().map(|endpoint| is_good(endpoint)).collect()
     }
 
-    /// Notes a failure of an endpoint, which is ejected if that makes too many, unless too many are already. Returns whether it is.
+    /// Records a failure of an endpoint and ejects it after too many, unless too many are ejected
+    /// already. Returns whether it was ejected.
     pub(crate) fn failed(&self, endpoint: &Endpoint, after: Duration) -> bool {
         let settings = &self.members.settings;
-        if !endpoint.standing.failed(after, settings) || endpoint.standing.is_ejected() {
+        if !endpoint.stats.failed(after, settings) || endpoint.stats.is_ejected() {
             return false;
         }
         let endpoints = self.members.endpoints.load();
         let ejected = endpoints
             .iter()
-            .filter(|other| other.standing.is_ejected())
+            .filter(|other| other.stats.is_ejected())
             .count();
         let most = endpoints.len() * settings.eject_percent_max as usize / 100;
-        // Of one endpoint none, of few at least one.
+        // A single endpoint is never ejected; of a few, at least one may be.
         let most = most.max(usize::from(settings.eject_percent_max > 0));
         if endpoints.len() <= 1 || ejected >= most {
             return false;
         }
-        let time = endpoint.standing.eject(settings);
+        let time = endpoint.stats.eject(settings);
         tracing::warn!(
             upstream = self.members.name,
             endpoint = %endpoint.target.socket,
@@ -153,7 +156,7 @@ impl Cluster {
 }
 
 impl Members {
-    /// Replaces the set; endpoints that stay keep their connections and their standing.
+    /// Replaces the endpoints; those that stay keep their connections and statistics.
     fn take(&self, found: Vec<(SocketAddr, &Address)>) {
         let known = self.endpoints.load();
         let endpoints = found
@@ -188,7 +191,7 @@ impl Members {
                     interval
                 }
                 Err(problem) => {
-                    // What was found before stays: a resolver that is away says nothing about the endpoints.
+                    // The known endpoints stay: a failed resolver says nothing about them.
                     tracing::warn!(upstream = self.name, problem, "upstream not resolved");
                     self.resolved.send_replace(Some(Err(problem)));
                     interval.min(RESOLVE_PAUSE)
@@ -205,7 +208,7 @@ impl Members {
             match timeout(limit, found).await {
                 Ok(Ok(sockets)) => Ok(sockets.map(|socket| (socket, address)).collect()),
                 Ok(Err(error)) => Err(format!("{}: {error}", address.host)),
-                Err(_) => Err(format!("{}: no answer of the resolver", address.host)),
+                Err(_) => Err(format!("{}: no answer from the resolver", address.host)),
             }
         });
         let found: Result<Vec<Vec<_>>, String> = join_all(lookups).await.into_iter().collect();
@@ -223,7 +226,7 @@ impl Members {
             if endpoints.len() > 1 {
                 let checks = endpoints.iter().map(|endpoint| async {
                     let healthy = health::check(endpoint, &self.settings).await;
-                    if endpoint.standing.set_healthy(healthy.is_ok()) {
+                    if endpoint.stats.set_healthy(healthy.is_ok()) {
                         let problem = healthy.err();
                         let endpoint = endpoint.target.socket;
                         tracing::warn!(upstream = self.name, %endpoint, problem, "health changed");
@@ -241,11 +244,11 @@ fn is_new(endpoint: &Arc<Endpoint>, tried: &[Arc<Endpoint>]) -> bool {
 }
 
 fn is_good(endpoint: &Endpoint) -> bool {
-    endpoint.standing.is_usable() && endpoint.is_reachable()
+    endpoint.stats.is_usable() && endpoint.is_reachable()
 }
 
 fn cheaper<'a>(first: &'a Arc<Endpoint>, second: &'a Arc<Endpoint>) -> &'a Arc<Endpoint> {
-    if second.standing.cost() < first.standing.cost() {
+    if second.stats.cost() < first.stats.cost() {
         second
     } else {
         first
@@ -303,7 +306,7 @@ mod tests {
             let index = usize::from(endpoint.target.address.port) - 1;
             picked[index] += 1;
             let latency = if index == 2 { 500 } else { 5 };
-            endpoint.standing.answered(Duration::from_millis(latency));
+            endpoint.stats.answered(Duration::from_millis(latency));
         }
         assert!(picked[2] <= 2, "{picked:?}");
         assert!(picked[0] > 50 && picked[1] > 50, "{picked:?}");
@@ -317,14 +320,14 @@ mod tests {
             cluster.failed(&all[0], Duration::from_millis(1));
             cluster.failed(&all[1], Duration::from_millis(1));
         }
-        let ejected = all.iter().map(|endpoint| endpoint.standing.is_ejected());
+        let ejected = all.iter().map(|endpoint| endpoint.stats.is_ejected());
         // Half of three is one.
         assert_eq!(ejected.collect::<Vec<_>>(), [true, false, false]);
-        all[1].standing.set_healthy(false);
+        all[1].stats.set_healthy(false);
         for _ in 0..20 {
             assert_eq!(port(cluster.pick(&[])), Some(3));
         }
-        all[2].standing.set_healthy(false);
+        all[2].stats.set_healthy(false);
         assert!(cluster.pick(&[]).is_some());
     }
 

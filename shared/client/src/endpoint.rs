@@ -1,4 +1,4 @@
-//! One endpoint of an upstream: its connections, and how it is doing.
+//! One endpoint of an upstream: its connections and statistics.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,26 +7,27 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use h2::client::SendRequest;
+use rpc::backoff::Backoff;
+use rpc::lock::lock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::attempt::AttemptError;
 use crate::endpoint::connection::{Connection, Target};
-use crate::endpoint::standing::Standing;
-use crate::failure::Failure;
+use crate::endpoint::stats::EndpointStats;
 use crate::settings::ClientSettings;
-use rpc::backoff::Backoff;
-use rpc::lock::lock;
 
 pub(crate) mod connection;
-pub(crate) mod standing;
+pub(crate) mod stats;
 
-/// The pause after a failed attempt to connect: clients that lost the same server must not return in step.
+/// The pause after a failed attempt to connect: clients that lost the same server must not return
+/// in step.
 const CONNECT: Backoff = Backoff::equal_jitter(Duration::from_millis(20), Duration::from_secs(2));
 
-/// Connects when it is first needed, and again when it has to.
+/// An endpoint, which connects with its first call and whenever it has to.
 pub(crate) struct Endpoint {
     pub(crate) target: Target,
-    pub(crate) standing: Standing,
+    pub(crate) stats: EndpointStats,
     settings: Arc<ClientSettings>,
     pool: Mutex<Pool>,
     released: Notify,
@@ -35,15 +36,16 @@ pub(crate) struct Endpoint {
 #[derive(Default)]
 struct Pool {
     open: Vec<Arc<Connection>>,
-    /// One at a time, shared by all that wait for it: a burst of calls must not become a burst of connections.
+    /// One attempt at a time, shared by all callers: a burst of calls must not open a burst of
+    /// connections.
     connecting: Option<Shared<BoxFuture<'static, ()>>>,
     failures: u32,
-    /// Until when nobody tries to connect.
+    /// No attempt to connect before this time.
     paused: Option<Instant>,
 }
 
-/// The right to one stream; gives it back when it is dropped.
-pub(crate) struct Slot {
+/// The permit for one stream, released when it is dropped.
+pub(crate) struct StreamPermit {
     pub(crate) endpoint: Arc<Endpoint>,
     connection: Arc<Connection>,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Slot {
 enum Next {
     Take(Arc<Connection>),
     Connect(Shared<BoxFuture<'static, ()>>),
-    /// For a stream to end, or until then.
+    /// Wait for a stream to end, or until this time.
     Wait(Option<Instant>),
     Fail,
 }
@@ -60,39 +62,41 @@ impl Endpoint {
     pub(crate) fn new(target: Target, settings: Arc<ClientSettings>) -> Arc<Self> {
         Arc::new(Self {
             target,
-            standing: Standing::default(),
+            stats: EndpointStats::default(),
             settings,
             pool: Mutex::default(),
             released: Notify::new(),
         })
     }
 
-    /// Whether a call would at least get as far as trying to connect.
+    /// Returns whether a call would at least try to connect.
     pub(crate) fn is_reachable(&self) -> bool {
         let pool = lock(&self.pool);
         !pool.open.is_empty() || !pool.is_paused()
     }
 
-    /// Waits for a stream, over a new connection if the open ones have no room.
-    pub(crate) async fn acquire(self: &Arc<Self>) -> Result<(Slot, SendRequest<Bytes>), Failure> {
+    /// Waits for a stream, on a new connection if the open ones are full.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+    ) -> Result<(StreamPermit, SendRequest<Bytes>), AttemptError> {
         let mut stale = 0;
         loop {
-            // Before the look at the pool, so that a release between the two is not missed.
+            // Before the pool is inspected, so that a release in between is not missed.
             let released = self.released.notified();
             match self.next() {
                 Next::Take(connection) => {
-                    let slot = Slot {
+                    let slot = StreamPermit {
                         endpoint: self.clone(),
                         connection,
                     };
-                    self.standing.begin();
+                    self.stats.begin();
                     if let Some(sender) = slot.connection.sender() {
                         return Ok((slot, sender));
                     }
                     stale += 1;
-                    // Every old connection may have gone away since, but not every new one.
+                    // Every old connection may have closed since, but not every new one.
                     if stale > self.settings.max_connections {
-                        return Err(Failure::unreachable());
+                        return Err(AttemptError::unreachable());
                     }
                 }
                 Next::Connect(connecting) => connecting.await,
@@ -101,7 +105,7 @@ impl Endpoint {
                     () = released => {}
                     () = sleep_until(until) => {}
                 },
-                Next::Fail => return Err(Failure::unreachable()),
+                Next::Fail => return Err(AttemptError::unreachable()),
             }
         }
     }
@@ -129,7 +133,8 @@ impl Endpoint {
         Next::Connect(connecting)
     }
 
-    /// In a task of its own: a caller that gives up must not take the connection from those that come after it.
+    /// Connects in a task, so that a caller that gives up does not abort the connection of the
+    /// others.
     async fn connect(self: Arc<Self>) {
         let connecting = tokio::spawn(async move {
             let opened = Connection::open(&self.target, &self.settings).await;
@@ -142,15 +147,15 @@ impl Endpoint {
                 }
                 Err(problem) => {
                     let endpoint = &self.target.address.authority;
-                    tracing::warn!(%endpoint, problem, "no connection to endpoint of upstream");
+                    tracing::warn!(%endpoint, problem, "upstream endpoint not reachable");
                     pool.failures = pool.failures.saturating_add(1);
                     pool.paused = Some(Instant::now() + CONNECT.pause(pool.failures));
                 }
             }
         });
         if let Err(error) = connecting.await {
-            // Only the end of the runtime ends it early.
-            tracing::debug!(%error, "connecting ended early");
+            // Only the end of the runtime aborts it.
+            tracing::debug!(%error, "connection attempt aborted");
         }
     }
 }
@@ -161,10 +166,10 @@ impl Pool {
     }
 }
 
-impl Drop for Slot {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.connection.release();
-        self.endpoint.standing.end();
+        self.endpoint.stats.end();
         self.endpoint.released.notify_one();
     }
 }

@@ -18,49 +18,49 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::endpoint::{Endpoint, Slot};
-use crate::failure::{self, Failure};
+use crate::attempt::{self, AttemptError};
+use crate::endpoint::{Endpoint, StreamPermit};
 use crate::payload::{Payload, Streaming};
 
-/// What requests are sent as, unless they say so themselves.
+/// The default user agent.
 const USER_AGENT: &str = concat!("protomesh/", env!("CARGO_PKG_VERSION"));
 
-/// A response whose body still arrives.
-pub(crate) struct Answer {
+/// A response head, and its body as it arrives.
+pub(crate) struct UpstreamResponse {
     pub(crate) head: Response<()>,
-    pub(crate) source: Source,
+    pub(crate) source: ResponseStream,
 }
 
 /// The body of a response. Dropping it before its end resets the stream with CANCEL.
-pub(crate) struct Source {
-    /// First, so that the request's end is announced before the stream is let go of.
+pub(crate) struct ResponseStream {
+    /// First, so that the end of the request is signalled before the stream is dropped.
     _request: Option<oneshot::Sender<Infallible>>,
     stream: RecvStream,
     is_done: bool,
-    pub(crate) slot: Slot,
+    pub(crate) slot: StreamPermit,
     pub(crate) sent_at: Instant,
 }
 
-/// Waits for a stream, sends the request and returns with the headers of the response.
+/// Waits for a stream, sends the request and returns the head of the response.
 ///
-/// The payload is taken only once there is a stream for it.
+/// The payload is consumed once there is a stream for it.
 pub(crate) async fn send(
     endpoint: &Arc<Endpoint>,
     head: Parts,
     payload: &mut Payload,
-) -> Result<Answer, Failure> {
+) -> Result<UpstreamResponse, AttemptError> {
     let (slot, mut sender) = endpoint.acquire().await?;
     let sent_at = Instant::now();
     let head = request(head, endpoint)?;
     let payload = payload.take();
     let is_empty = matches!(&payload, Payload::Whole(bytes) if bytes.is_empty());
     let opened = sender.send_request(head, is_empty);
-    let (response, mut stream) = opened.map_err(|error| Failure::of(&error))?;
+    let (response, mut stream) = opened.map_err(|error| AttemptError::of(&error))?;
     let request = match payload {
         Payload::Whole(bytes) if !bytes.is_empty() => {
-            // What the window does not take waits in h2, which is as good a place as any.
+            // h2 buffers what exceeds the window.
             let sent = stream.send_data(bytes, true);
-            sent.map_err(|error| Failure::of(&error))?;
+            sent.map_err(|error| AttemptError::of(&error))?;
             None
         }
         Payload::Streaming(body) => {
@@ -68,24 +68,24 @@ pub(crate) async fn send(
             tokio::spawn(pump(body, stream, gone));
             Some(alive)
         }
-        Payload::Whole(_) | Payload::Gone => None,
+        Payload::Whole(_) | Payload::Consumed => None,
     };
-    let response = response.await.map_err(|error| Failure::of(&error))?;
+    let response = response.await.map_err(|error| AttemptError::of(&error))?;
     let (parts, stream) = response.into_parts();
     let mut head = Response::from_parts(parts, ());
     remove_malformed_details(head.headers_mut());
-    let source = Source {
+    let source = ResponseStream {
         _request: request,
         stream,
         is_done: false,
         slot,
         sent_at,
     };
-    Ok(Answer { head, source })
+    Ok(UpstreamResponse { head, source })
 }
 
-/// Makes the request one to this endpoint.
-fn request(mut head: Parts, endpoint: &Endpoint) -> Result<Request<()>, Failure> {
+/// Addresses the request to this endpoint.
+fn request(mut head: Parts, endpoint: &Endpoint) -> Result<Request<()>, AttemptError> {
     let address = &endpoint.target.address;
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(address.scheme.clone());
@@ -95,7 +95,7 @@ fn request(mut head: Parts, endpoint: &Endpoint) -> Result<Request<()>, Failure>
     let uri = Uri::from_parts(uri).map_err(|error| Status::internal(error.to_string()))?;
     head.uri = uri;
     head.version = Version::HTTP_2;
-    // `:authority` says it.
+    // `:authority` replaces it.
     head.headers.remove(header::HOST);
     head.headers
         .entry(header::USER_AGENT)
@@ -103,30 +103,31 @@ fn request(mut head: Parts, endpoint: &Endpoint) -> Result<Request<()>, Failure>
     Ok(Request::from_parts(head, ()))
 }
 
-enum Step {
+enum PumpEvent {
     Frame(Option<Result<Frame<Bytes>, Status>>),
-    Room,
-    /// Nobody waits for the response any more.
+    Capacity,
+    /// The response was dropped.
     Gone,
     /// The peer has reset the stream.
     Reset,
 }
 
-/// Sends a body as it arrives and as the peer takes it.
+/// Sends a body as it arrives and as the peer reads it.
 async fn pump(
     mut body: Streaming,
     mut stream: SendStream<Bytes>,
     mut gone: oneshot::Receiver<Infallible>,
 ) {
     loop {
-        // Room first: what is read from the body is sent, so a peer that does not read stops the body's source.
+        // Capacity first: a frame that is read must be sent, so a peer that does not read stops the
+        // body's source.
         stream.reserve_capacity(1);
         let step = poll_fn(|context| step(&mut body, &mut stream, &mut gone, context)).await;
         match step {
-            Step::Room => {}
-            Step::Reset => return,
-            Step::Gone => {
-                // A body that failed must not look as if it was merely given up: CANCEL can be taken for a regular end.
+            PumpEvent::Capacity => {}
+            PumpEvent::Reset => return,
+            PumpEvent::Gone => {
+                // A failed body must not end with CANCEL, which some servers read as a regular end.
                 let last = poll_fn(|context| Poll::Ready(body.poll_frame(context))).await;
                 let has_failed = matches!(last, Poll::Ready(Some(Err(_))));
                 return stream.send_reset(if has_failed {
@@ -135,13 +136,13 @@ async fn pump(
                     Reason::CANCEL
                 });
             }
-            Step::Frame(Some(Err(_))) => return stream.send_reset(Reason::INTERNAL_ERROR),
-            Step::Frame(None) => {
+            PumpEvent::Frame(Some(Err(_))) => return stream.send_reset(Reason::INTERNAL_ERROR),
+            PumpEvent::Frame(None) => {
                 let _ = stream.send_data(Bytes::new(), true);
                 return;
             }
-            Step::Frame(Some(Ok(frame))) => {
-                // Fails only if the stream was reset, which the next step finds.
+            PumpEvent::Frame(Some(Ok(frame))) => {
+                // Fails only if the stream was reset, which the next step detects.
                 let _ = match frame.into_data() {
                     Ok(data) => stream.send_data(data, false),
                     Err(frame) => match frame.into_trailers() {
@@ -159,25 +160,25 @@ fn step(
     stream: &mut SendStream<Bytes>,
     gone: &mut oneshot::Receiver<Infallible>,
     context: &mut Context<'_>,
-) -> Poll<Step> {
+) -> Poll<PumpEvent> {
     if stream.poll_reset(context).is_ready() {
-        return Poll::Ready(Step::Reset);
+        return Poll::Ready(PumpEvent::Reset);
     }
     if stream.capacity() == 0 {
         match stream.poll_capacity(context) {
-            Poll::Ready(Some(Ok(_))) => return Poll::Ready(Step::Room),
-            Poll::Ready(_) => return Poll::Ready(Step::Reset),
+            Poll::Ready(Some(Ok(_))) => return Poll::Ready(PumpEvent::Capacity),
+            Poll::Ready(_) => return Poll::Ready(PumpEvent::Reset),
             Poll::Pending => {}
         }
     } else if let Poll::Ready(frame) = body.poll_frame(context) {
-        return Poll::Ready(Step::Frame(frame));
+        return Poll::Ready(PumpEvent::Frame(frame));
     }
-    gone.poll_unpin(context).map(|_| Step::Gone)
+    gone.poll_unpin(context).map(|_| PumpEvent::Gone)
 }
 
-// === impl Source ===
+// === impl ResponseStream ===
 
-impl Source {
+impl ResponseStream {
     fn poll_data(
         &mut self,
         context: &mut Context<'_>,
@@ -185,7 +186,8 @@ impl Source {
         loop {
             match ready!(self.stream.poll_data(context)) {
                 Some(Ok(data)) => {
-                    // Whoever has it counts it from here on, so the peer may send as much again.
+                    // The reader accounts for the data from here on, so the peer may send as much
+                    // again.
                     self.stream.flow_control().release_capacity(data.len())?;
                     if !data.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -200,7 +202,7 @@ impl Source {
     }
 }
 
-impl http_body::Body for Source {
+impl http_body::Body for ResponseStream {
     type Data = Bytes;
     type Error = Status;
 
@@ -221,7 +223,7 @@ impl http_body::Body for Source {
             }
             Some(Err(_)) | None => self.is_done = true,
         }
-        Poll::Ready(polled.map(|frame| frame.map_err(|error| failure::status(&error))))
+        Poll::Ready(polled.map(|frame| frame.map_err(|error| attempt::status(&error))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -229,8 +231,8 @@ impl http_body::Body for Source {
     }
 }
 
-impl Answer {
-    pub(crate) fn into_body(self) -> Source {
+impl UpstreamResponse {
+    pub(crate) fn into_body(self) -> ResponseStream {
         self.source
     }
 }

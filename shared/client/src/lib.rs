@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod attempt;
 mod breaker;
 mod cluster;
 mod endpoint;
 mod exchange;
-mod failure;
 mod payload;
-mod reply;
+mod response;
 mod retry;
 mod settings;
 mod split;

@@ -1,4 +1,4 @@
-//! The body of a request on its way out: known as a whole, or still arriving.
+//! The body of a request on its way to the upstream: complete, or still arriving.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -10,53 +10,53 @@ use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
-/// The largest request that is kept for another attempt, in bytes: what servers accept by default.
+/// The largest request that is kept for another attempt, in bytes: the default limit of servers.
 const REPLAY_BYTES_MAX: usize = 4 * 1024 * 1024 + 5;
 
-/// What is gathered of a request that is not kept, in bytes: enough to see that a small one is whole.
-const GATHERED_BYTES_MAX: usize = 64 * 1024;
+/// The largest single message that is collected before it is sent, in bytes.
+const ONE_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// A request body, in the form that tells what can still be done with it.
+/// A request body.
 pub(crate) enum Payload {
-    /// All of it; may be sent any number of times.
+    /// The complete body, which may be sent any number of times.
     Whole(Bytes),
-    /// May be sent once.
+    /// An incomplete body, which may be sent once.
     Streaming(Streaming),
-    /// A stream that an attempt has begun to send.
-    Gone,
+    /// An incomplete body that an attempt has begun to send.
+    Consumed,
 }
 
-/// What has arrived already, and what it comes from.
+/// The frames that have arrived, and their source.
 pub(crate) struct Streaming {
     ready: VecDeque<Frame<Bytes>>,
     rest: Body,
 }
 
-/// What becomes of the part of a body that is not there yet.
+/// How a body that is still arriving is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// It is waited for and kept for another attempt.
-    Kept,
-    /// It is waited for as long as that is little.
-    Gathered,
-    /// It is sent as it arrives.
-    Streamed,
+pub(crate) enum Buffering {
+    /// Collected and kept for another attempt.
+    Replay,
+    /// Collected while it is small.
+    OneMessage,
+    /// Sent as it arrives.
+    None,
 }
 
 impl Payload {
-    /// Takes what is there, and waits for the rest if that is said to be worth it.
-    pub(crate) async fn of(mut body: Body, rest: Rest) -> Result<Self, Status> {
+    /// Reads the frames that have arrived, and collects the rest as `buffering` says.
+    pub(crate) async fn of(mut body: Body, buffering: Buffering) -> Result<Self, Status> {
         let mut ready = VecDeque::new();
         let mut bytes = 0;
-        let most = match rest {
-            Rest::Kept => REPLAY_BYTES_MAX,
-            Rest::Gathered | Rest::Streamed => GATHERED_BYTES_MAX,
+        let most = match buffering {
+            Buffering::Replay => REPLAY_BYTES_MAX,
+            Buffering::OneMessage | Buffering::None => ONE_MESSAGE_BYTES_MAX,
         };
         loop {
             let polled = poll_fn(|context| {
                 let polled = Pin::new(&mut body).poll_frame(context);
                 match polled {
-                    Poll::Pending if rest == Rest::Streamed => Poll::Ready(None),
+                    Poll::Pending if buffering == Buffering::None => Poll::Ready(None),
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(frame) => Poll::Ready(Some(frame)),
                 }
@@ -80,16 +80,16 @@ impl Payload {
         Ok(Self::Streaming(Streaming { ready, rest: body }))
     }
 
-    /// What an attempt sends.
+    /// Returns the body for an attempt.
     pub(crate) fn take(&mut self) -> Self {
         match self {
             Self::Whole(bytes) => Self::Whole(bytes.clone()),
-            Self::Streaming(_) | Self::Gone => std::mem::replace(self, Self::Gone),
+            Self::Streaming(_) | Self::Consumed => std::mem::replace(self, Self::Consumed),
         }
     }
 
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(self, Self::Gone)
+    pub(crate) fn is_consumed(&self) -> bool {
+        matches!(self, Self::Consumed)
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_at_once_is_whole() {
         let body = Body::new(StreamBody::new(tokio_stream::iter([data("a"), data("b")])));
-        let Payload::Whole(bytes) = Payload::of(body, Rest::Streamed).await.unwrap() else {
+        let Payload::Whole(bytes) = Payload::of(body, Buffering::None).await.unwrap() else {
             panic!("not whole");
         };
         assert_eq!(bytes, "ab");
@@ -143,26 +143,26 @@ mod tests {
     async fn what_still_arrives_is_sent_once() {
         let endless = tokio_stream::once(data("a")).chain(tokio_stream::pending());
         let body = Body::new(StreamBody::new(endless));
-        let mut payload = Payload::of(body, Rest::Streamed).await.unwrap();
+        let mut payload = Payload::of(body, Buffering::None).await.unwrap();
         let Payload::Streaming(mut streaming) = payload.take() else {
             panic!("not streaming");
         };
-        assert!(payload.is_gone());
+        assert!(payload.is_consumed());
         let first = poll_fn(|context| streaming.poll_frame(context)).await;
         assert_eq!(first.unwrap().unwrap().into_data().unwrap(), "a");
     }
 
     #[tokio::test]
     async fn one_message_is_waited_for_unless_it_is_large() {
-        for (bytes, is_whole) in [(10, true), (GATHERED_BYTES_MAX, false)] {
+        for (bytes, is_whole) in [(10, true), (ONE_MESSAGE_BYTES_MAX, false)] {
             let halves = [bytes, bytes].map(|length| Ok(Frame::data(vec![0; length].into())));
-            // The second one is not there at once.
+            // The second frame is not ready at once.
             let frames = tokio_stream::iter(halves).then(async |frame: Result<_, Status>| {
                 tokio::task::yield_now().await;
                 frame
             });
             let body = Body::new(StreamBody::new(Box::pin(frames)));
-            let payload = Payload::of(body, Rest::Gathered).await.unwrap();
+            let payload = Payload::of(body, Buffering::OneMessage).await.unwrap();
             assert_eq!(matches!(payload, Payload::Whole(_)), is_whole, "{bytes}");
         }
     }
@@ -171,7 +171,7 @@ mod tests {
     async fn what_is_too_large_to_keep_is_sent_once() {
         let large = Bytes::from(vec![0; REPLAY_BYTES_MAX + 1]);
         let body = Body::new(http_body_util::Full::new(large));
-        let payload = Payload::of(body, Rest::Kept).await.unwrap();
+        let payload = Payload::of(body, Buffering::Replay).await.unwrap();
         assert!(matches!(payload, Payload::Streaming(_)));
     }
 }

@@ -1,4 +1,5 @@
-//! The attempts of one call: elsewhere when nobody acted on the request, again when the contract allows it, twice when it is slow.
+//! The attempts of one call: on another endpoint if none acted on it, repeated if the contract
+//! allows it, hedged if it is slow.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,71 +10,73 @@ use futures::FutureExt;
 use futures::future::{Either, select};
 use http::HeaderValue;
 use http::request::Parts;
-use tokio::time::{Instant, sleep};
-use tonic::{Code, Status};
-use tower::retry::budget::{Budget, TpsBudget};
-use tracing::Span;
-
-use crate::breaker::Breaker;
-use crate::cluster::Cluster;
-use crate::endpoint::Endpoint;
-use crate::exchange::{self, Answer};
-use crate::failure::{Failure, Unsent};
-use crate::payload::Payload;
 use rpc::deadline::{self, GRPC_TIMEOUT};
 use rpc::error;
 use rpc::lock::lock;
 use rpc::safety::Safety;
 use telemetry::metrics;
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Status};
+use tower::retry::budget::{Budget, TpsBudget};
+use tracing::Span;
 
-/// Attempts of one call, the first one included (gRFC A6 allows 5; a deeper retry belongs to the caller).
+use crate::attempt::{AttemptError, Unsent};
+use crate::breaker::Breaker;
+use crate::cluster::Cluster;
+use crate::endpoint::Endpoint;
+use crate::exchange::{self, UpstreamResponse};
+use crate::payload::Payload;
+
+/// Attempts of one call, the first included (gRFC A6 allows 5; more retries are the caller's).
 const ATTEMPTS_MAX: usize = 3;
 
-/// Attempts within one of these that nobody acted on; each goes to another endpoint, if there is one.
+/// Endpoints tried within one attempt, while none has acted on the request.
 const UNSENT_MAX: usize = 4;
 
-/// Full jitter between these, in milliseconds: callers that failed together must not return together.
+/// Full jitter between these, in milliseconds, so that callers that failed together don't return
+/// together.
 const BACKOFF_MS: std::ops::RangeInclusive<u64> = 20..=200;
 
-/// Retries per call over the last [`BUDGET_WINDOW`]: a service that fails every call sees 20 % more of them, not 200 %.
+/// Retries per call over the last [`BUDGET_WINDOW`]: a service that fails every call gets 20 % more
+/// calls, not 200 %.
 const BUDGET_RATIO: f32 = 0.2;
 
-/// Retries that are free each second, so that a quiet client can retry its only call.
+/// Retries per second beyond the ratio, so that an idle client can retry its only call.
 const BUDGET_PER_SECOND: u32 = 10;
 
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 
-/// A call that had less time says nothing about an endpoint that did not answer in it.
+/// A call with less time than this says nothing about an endpoint that did not answer in time.
 const FAIR_WAIT: Duration = Duration::from_secs(1);
 
-/// Header of the attempts before this one (gRFC A6).
+/// Header with the number of previous attempts (gRFC A6).
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
-/// One call, whatever number of attempts it takes.
+/// One call and its attempts.
 pub(crate) struct Call<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) breaker: &'a Breaker,
     pub(crate) budget: &'a TpsBudget,
-    /// `None` where nobody counts.
+    /// `None` without metrics.
     pub(crate) counts: Option<&'a metrics::Upstream>,
     pub(crate) head: Parts,
     pub(crate) deadline: Option<Instant>,
     pub(crate) safety: Safety,
     pub(crate) hedge_after: Option<Duration>,
-    /// Endpoints that had their chance.
+    /// Endpoints that were tried.
     pub(crate) tried: Mutex<Vec<Arc<Endpoint>>>,
 }
 
-/// Makes the budget that all calls of one upstream share.
+/// Creates the retry budget that all calls of one upstream share.
 pub(crate) fn budget() -> TpsBudget {
     TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, BUDGET_RATIO)
 }
 
 impl Call<'_> {
-    /// Tries until the outcome is not UNAVAILABLE, or a bound is reached.
+    /// Makes attempts until the outcome is not UNAVAILABLE or a limit is reached.
     ///
     /// A response that has begun is final, whatever its trailers say (gRFC A6, "committed").
-    pub(crate) async fn run(&self, mut payload: Payload) -> Result<Answer, Status> {
+    pub(crate) async fn run(&self, mut payload: Payload) -> Result<UpstreamResponse, Status> {
         self.cluster
             .ready()
             .await
@@ -88,7 +91,7 @@ impl Call<'_> {
         loop {
             let outcome = match self.hedge_after.filter(|_| self.safety.is_hedgeable()) {
                 Some(after) => {
-                    // In a box, so that calls without a second one need not make room for it.
+                    // Boxed to keep the future of other calls small.
                     let payload = payload.take();
                     self.hedged(payload, previous, after).boxed().await
                 }
@@ -103,7 +106,7 @@ impl Call<'_> {
             if !self.deadline.is_none_or(in_time) || !self.budget.withdraw() {
                 return outcome.map_err(|failure| failure.status);
             }
-            tracing::debug!(attempt = previous, "upstream unavailable, calling again");
+            tracing::debug!(attempt = previous, "upstream unavailable, retrying");
             self.count(metrics::Upstream::retry);
             sleep(pause).await;
         }
@@ -115,13 +118,14 @@ impl Call<'_> {
         }
     }
 
-    /// Sends a second request if the first takes long; the first good answer counts, and the other call is cancelled.
+    /// Sends a second request if the first is slow; the first good answer wins, and the other call
+    /// is cancelled.
     async fn hedged(
         &self,
         mut payload: Payload,
         previous: usize,
         after: Duration,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<UpstreamResponse, AttemptError> {
         let mut copy = payload.take();
         let mut first = pin!(self.attempt(&mut payload, previous));
         if let Either::Left((outcome, _)) = select(&mut first, pin!(sleep(after))).await {
@@ -137,28 +141,32 @@ impl Call<'_> {
         }
     }
 
-    /// Sends the request, to one endpoint after the other for as long as nobody has acted on it.
-    async fn attempt(&self, payload: &mut Payload, previous: usize) -> Result<Answer, Failure> {
+    /// Sends the request to one endpoint after the other, while none has acted on it.
+    async fn attempt(
+        &self,
+        payload: &mut Payload,
+        previous: usize,
+    ) -> Result<UpstreamResponse, AttemptError> {
         let mut last = None;
         for _ in 0..UNSENT_MAX {
             let may_repeat = match &last {
                 None => true,
-                Some(Failure { unsent, .. }) => *unsent == Some(Unsent::Refused),
+                Some(AttemptError { unsent, .. }) => *unsent == Some(Unsent::Refused),
             };
             let Some(endpoint) = self.pick(may_repeat) else {
                 break;
             };
             match self.once(&endpoint, payload, previous).await {
-                Err(failure) if failure.unsent.is_some() && !payload.is_gone() => {
+                Err(failure) if failure.unsent.is_some() && !payload.is_consumed() => {
                     last = Some(failure);
                 }
                 outcome => return outcome,
             }
         }
-        Err(last.unwrap_or_else(Failure::unreachable))
+        Err(last.unwrap_or_else(AttemptError::unreachable))
     }
 
-    /// One that was not tried before, if there is one.
+    /// Picks an endpoint, if possible one that was not tried.
     fn pick(&self, may_repeat: bool) -> Option<Arc<Endpoint>> {
         let mut tried = lock(&self.tried);
         let picked = self.cluster.pick(&tried);
@@ -172,14 +180,14 @@ impl Call<'_> {
         endpoint: &Arc<Endpoint>,
         payload: &mut Payload,
         previous: usize,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<UpstreamResponse, AttemptError> {
         let mut head = self.head.clone();
         if previous > 0 {
             head.headers
                 .insert(PREVIOUS_ATTEMPTS, HeaderValue::from(previous));
         }
         if let Some(deadline) = self.deadline {
-            // Here and not earlier: a second attempt has less time than the first one had.
+            // Per attempt: a later one has less time.
             head.headers
                 .insert(GRPC_TIMEOUT, deadline::header_value(deadline));
         }
@@ -187,7 +195,7 @@ impl Call<'_> {
         if !span.is_disabled() {
             telemetry::inject(&span, &mut head.headers);
         }
-        let mut watch = Watch {
+        let mut watch = AttemptRecord {
             call: self,
             endpoint,
             began: Instant::now(),
@@ -199,16 +207,16 @@ impl Call<'_> {
     }
 }
 
-/// Notes what becomes of an attempt, also of one that nobody waits for any more.
-struct Watch<'a> {
+/// Records the outcome of an attempt, also of one that is dropped.
+struct AttemptRecord<'a> {
     call: &'a Call<'a>,
     endpoint: &'a Arc<Endpoint>,
     began: Instant,
     is_noted: bool,
 }
 
-impl Watch<'_> {
-    fn note(&mut self, outcome: &Result<Answer, Failure>) {
+impl AttemptRecord<'_> {
+    fn note(&mut self, outcome: &Result<UpstreamResponse, AttemptError>) {
         self.is_noted = true;
         let code = match outcome {
             Ok(answer) => answer_code(answer),
@@ -220,7 +228,7 @@ impl Watch<'_> {
             Err(failure) if !failure.is_of_endpoint => {}
             Ok(answer) if !is_unavailable_answer(answer) => {
                 self.endpoint
-                    .standing
+                    .stats
                     .answered(answer.source.sent_at.elapsed());
                 if call.breaker.answered() {
                     call.count(|counts| counts.breaker(metrics::Breaker::Closed));
@@ -241,10 +249,11 @@ impl Watch<'_> {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for AttemptRecord<'_> {
     fn drop(&mut self) {
-        // To give up before the deadline says nothing about the endpoint. To reach it does, unless the caller left too little time:
-        // callers must not be able to break the circuit for others.
+        // A call dropped before its deadline says nothing about the endpoint. One that reached it
+        // does, unless the caller left too little time: callers must not open the circuit for
+        // others.
         let is_late = self
             .call
             .deadline
@@ -256,20 +265,20 @@ impl Drop for Watch<'_> {
                 let took = self.began.elapsed();
                 self.call.count(|counts| counts.attempt(late, took));
                 if took < FAIR_WAIT {
-                    self.endpoint.standing.given_up(took);
+                    self.endpoint.stats.abandoned(took);
                 } else {
                     self.failed();
                 }
             }
-            (false, false) => self.endpoint.standing.given_up(self.began.elapsed()),
+            (false, false) => self.endpoint.stats.abandoned(self.began.elapsed()),
         }
     }
 }
 
 async fn better(
-    outcome: Result<Answer, Failure>,
-    other: impl Future<Output = Result<Answer, Failure>>,
-) -> Result<Answer, Failure> {
+    outcome: Result<UpstreamResponse, AttemptError>,
+    other: impl Future<Output = Result<UpstreamResponse, AttemptError>>,
+) -> Result<UpstreamResponse, AttemptError> {
     if is_unavailable(&outcome) {
         other.await
     } else {
@@ -277,19 +286,19 @@ async fn better(
     }
 }
 
-fn is_unavailable(outcome: &Result<Answer, Failure>) -> bool {
+fn is_unavailable(outcome: &Result<UpstreamResponse, AttemptError>) -> bool {
     match outcome {
         Err(failure) => failure.status.code() == Code::Unavailable,
         Ok(answer) => is_unavailable_answer(answer),
     }
 }
 
-fn is_unavailable_answer(answer: &Answer) -> bool {
+fn is_unavailable_answer(answer: &UpstreamResponse) -> bool {
     answer_code(answer) == Code::Unavailable
 }
 
-/// The code that an answer begins with; of one whose code is still to come, OK.
-fn answer_code(answer: &Answer) -> Code {
+/// Returns the code in the head of an answer, OK if the code follows in trailers.
+fn answer_code(answer: &UpstreamResponse) -> Code {
     let status = answer.head.headers().get(error::GRPC_STATUS);
     status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()))
 }

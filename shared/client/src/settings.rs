@@ -1,13 +1,13 @@
-//! What a client of an upstream is told: the keys under `[client]`, and the address, TLS and versions of one upstream.
+//! Settings of an upstream: the keys under `[client]`, and addresses, TLS and versions.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rpc::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 use self::address::Address;
-use rpc::config::ConfigError;
 
 pub(crate) mod address;
 
@@ -17,25 +17,25 @@ pub(crate) mod address;
 pub struct ClientSettings {
     /// Bound of one attempt to connect, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// HTTP/2 connections to one endpoint; the next is opened when the streams of the others are taken.
+    /// HTTP/2 connections to one endpoint; the next is opened when the others are full.
     pub max_connections: usize,
     /// Calls of one upstream at once, open streams included.
     pub max_requests: usize,
-    /// Calls that wait for one of these to end.
+    /// Calls in the queue for one of these.
     pub max_waiting: usize,
     /// Bytes that one response may be ahead of its reader.
     pub stream_window_bytes: u32,
     /// Bytes that all responses of one connection may be ahead of their readers.
     pub connection_window_bytes: u32,
-    /// Between pings, also without calls, in milliseconds.
+    /// Interval of pings, with and without calls, in milliseconds.
     pub ping_interval_ms: u64,
-    /// How long a ping may stay unanswered, in milliseconds.
+    /// Limit of an unanswered ping, in milliseconds.
     pub ping_timeout_ms: u64,
-    /// Between two resolutions of a DNS name, in milliseconds.
+    /// Interval of DNS resolution, in milliseconds.
     pub resolve_interval_ms: u64,
-    /// Between two health checks of an endpoint, in milliseconds; 0 for none.
+    /// Interval of health checks of an endpoint, in milliseconds; 0 for none.
     pub health_interval_ms: u64,
-    /// Service to ask for in health checks; empty for the server as a whole.
+    /// Service that health checks ask for; empty for the whole server.
     pub health_service: String,
     /// Failures in a row that eject an endpoint; 0 for never.
     pub eject_after: u32,
@@ -43,47 +43,48 @@ pub struct ClientSettings {
     pub eject_ms: u64,
     /// Endpoints that may be ejected at once, in percent.
     pub eject_percent_max: u32,
-    /// Failures in a row, whatever the endpoint, that open the circuit; 0 for never.
+    /// Failures in a row, of any endpoint, that open the circuit; 0 for never.
     pub break_after: u32,
-    /// How long the circuit stays open before a call probes it, in milliseconds.
+    /// Pause before a call probes an open circuit, in milliseconds.
     pub break_ms: u64,
-    /// When a call without side effects is sent a second time although the first may still answer, in milliseconds; 0 for never.
+    /// Delay after which a call without side effects is hedged, in milliseconds; 0 for never.
     pub hedge_after_ms: u64,
 }
 
-/// One upstream: where it is and how it is talked to.
+/// One upstream: its endpoints and how to reach them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamSettings {
-    /// What logs and errors call it.
+    /// Name in logs and errors.
     pub name: String,
-    /// `http://host:port` or `https://host:port` of each endpoint; a DNS name stands for all of its addresses.
+    /// `http://host:port` or `https://host:port` of each endpoint; a DNS name stands for all of its
+    /// addresses.
     pub endpoints: Vec<String>,
-    /// How https endpoints are talked to.
+    /// TLS of https endpoints.
     pub tls: TlsSettings,
     /// Limits and intervals.
     pub client: ClientSettings,
-    /// Other versions of the same services, which take a part of the calls.
+    /// Other versions of the same services, which get a share of the calls.
     pub versions: Vec<VersionSettings>,
     /// Endpoints that get copies of calls.
     pub mirror: Option<MirrorSettings>,
 }
 
-/// Trust and identity towards https endpoints.
+/// Trust and identity for https endpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSettings {
-    /// PEM file of the authorities that are trusted; those of the system without it.
+    /// PEM file of trusted authorities; the system's without it.
     pub ca: Option<PathBuf>,
     /// PEM file of the client's certificate chain, for mutual TLS.
     pub certificate: Option<PathBuf>,
     /// PEM file of its key.
     pub key: Option<PathBuf>,
-    /// The name that the server's certificate must have, in place of the endpoint's host.
+    /// Name in the server's certificate, in place of the endpoint's host.
     pub server_name: Option<String>,
 }
 
 impl TlsSettings {
-    /// Whether what it says is in files, which may change while it does not.
+    /// Returns whether the settings name files, whose content may change while the settings don't.
     pub fn reads_files(&self) -> bool {
         let files = [&self.ca, &self.certificate, &self.key];
         files.into_iter().any(Option::is_some)
@@ -93,7 +94,7 @@ impl TlsSettings {
 /// A version of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionSettings {
-    /// What logs call it.
+    /// Name in logs.
     pub name: String,
     /// See [`UpstreamSettings::endpoints`].
     pub endpoints: Vec<String>,
@@ -110,17 +111,17 @@ pub struct MirrorSettings {
     pub endpoints: Vec<String>,
     /// Share of the calls that are copied, in percent.
     pub percent: u32,
-    /// Copies under way at once; further ones are left out.
+    /// Copies in flight; further ones are dropped.
     pub max_requests: usize,
 }
 
 // === impl ClientSettings ===
 
 impl ClientSettings {
-    /// These settings with the keys of `table` in place of their own, for an upstream that differs from the others.
+    /// Returns these settings with the keys of `table` in place of their own.
     ///
     /// # Errors
-    /// A key under `prefix` that does not exist, or whose value does not fit.
+    /// An unknown key under `prefix`, or one with an invalid value.
     pub fn with(&self, table: &toml::Table, prefix: &str) -> Result<Self, ConfigError> {
         let refuse = |key: &str, problem: String| {
             ConfigError::new(format!("{prefix}.{key}"), problem, EFFECTIVE)
@@ -143,10 +144,10 @@ impl ClientSettings {
         Self::deserialize(merged).map_err(|error| refuse("*", error.to_string()))
     }
 
-    /// Checks what types cannot say.
+    /// Checks ranges.
     ///
     /// # Errors
-    /// Names the first key that does not fit, under `prefix`.
+    /// The first invalid key, under `prefix`.
     pub fn validate(&self, prefix: &str) -> Result<(), ConfigError> {
         let most = u64::from(u32::MAX);
         for (key, value, range) in [
@@ -222,7 +223,7 @@ impl Default for ClientSettings {
 // === impl UpstreamSettings ===
 
 impl UpstreamSettings {
-    /// An upstream of one endpoint, which is also its name.
+    /// Returns the settings of an upstream with one endpoint, which is also its name.
     pub fn at(url: &str, client: &ClientSettings) -> Self {
         Self {
             name: url.to_owned(),
@@ -235,7 +236,7 @@ impl UpstreamSettings {
     /// Checks everything but the content of files; `prefix` is the key that holds these settings.
     ///
     /// # Errors
-    /// Names the first key that does not fit.
+    /// The first invalid key.
     pub fn validate(&self, prefix: &str) -> Result<(), ConfigError> {
         let refuse = |key: &str, problem: String| {
             Err(ConfigError::new(
@@ -254,7 +255,8 @@ impl UpstreamSettings {
             let key = format!(".version.{}", version.name);
             check_endpoints(&version.endpoints, &format!("{prefix}{key}.endpoints"))?;
             if version.percent == 0 && version.headers.is_empty() {
-                let problem = "expected a `percent` above 0 or `headers`: no call would get there";
+                let problem =
+                    "expected a `percent` above 0 or `headers`: no call would be routed to it";
                 return refuse(&key, problem.to_owned());
             }
             for (name, value) in &version.headers {
@@ -263,7 +265,7 @@ impl UpstreamSettings {
                     value.parse::<http::HeaderValue>().is_ok(),
                 );
                 if !name_fits || !value_fits {
-                    return refuse(&key, format!("`{name}` in `headers` is no header"));
+                    return refuse(&key, format!("`{name}` in `headers` is not a valid header"));
                 }
             }
             total += version.percent;
@@ -271,7 +273,7 @@ impl UpstreamSettings {
         if total > 100 {
             return refuse(
                 ".version",
-                format!("the `percent` of all add up to {total}"),
+                format!("the `percent` values add up to {total}"),
             );
         }
         if let Some(mirror) = &self.mirror {
@@ -287,7 +289,7 @@ impl UpstreamSettings {
 
 const EFFECTIVE: &str = "the effective configuration";
 
-/// The largest is that of HTTP/2 (RFC 9113 §6.9.1), the smallest its initial one.
+/// The initial window of HTTP/2 and the largest (RFC 9113 §6.9.1).
 const WINDOW: std::ops::RangeInclusive<u64> = 65_535..=0x7fff_ffff;
 
 fn check_endpoints(urls: &[String], key: &str) -> Result<(), ConfigError> {

@@ -1,4 +1,4 @@
-//! Versions of an upstream that take a part of its calls, and the mirror that gets copies.
+//! Versions of an upstream that get a share of its calls, and the mirror that gets copies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::exchange;
 use crate::payload::Payload;
 
-/// How long a copy may take, also where the call itself has no deadline.
+/// Limit of a copy, also if the call itself has no deadline.
 const MIRROR_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// All versions of an upstream.
@@ -22,14 +22,14 @@ pub(crate) struct Split {
     pub(crate) versions: Vec<Version>,
 }
 
-/// One that is not the main one (canary, blue or green).
+/// A version beside the main one (canary, blue or green).
 pub(crate) struct Version {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) percent: u32,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Copies of calls go there; nobody sees what comes back (shadow traffic).
+/// A cluster that gets copies of calls, whose answers are dropped (shadow traffic).
 pub(crate) struct Mirror {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) percent: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Mirror {
 }
 
 impl Split {
-    /// The version for a call: the first whose headers it has, else one by weight.
+    /// Returns the version for a call: the first whose headers it has, else one by weight.
     pub(crate) fn choose(&self, headers: &HeaderMap) -> &Arc<Cluster> {
         if self.versions.is_empty() {
             return &self.main;
@@ -69,8 +69,8 @@ impl Version {
 }
 
 impl Mirror {
-    /// Sends a copy, if it is the call's turn and there is room. A request that still arrives is left out: copying it would tie
-    /// its pace to the mirror's.
+    /// Sends a copy of a sampled call, within the limit of copies. An incomplete request is not
+    /// copied: it would be slowed down to the pace of the mirror.
     pub(crate) fn copy(&self, head: &Parts, payload: &Payload, deadline: Option<Instant>) {
         let Payload::Whole(bytes) = payload else {
             return;
@@ -86,7 +86,7 @@ impl Mirror {
         let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
         tokio::spawn(async move {
             let copy = send(&cluster, head, bytes);
-            // Late or failed, it is nobody's concern.
+            // A failed copy has no consequence.
             let _ = timeout_at(limit, copy).await;
             drop(permit);
         });
@@ -103,7 +103,7 @@ async fn send(cluster: &Cluster, head: Parts, bytes: bytes::Bytes) {
     let mut payload = Payload::Whole(bytes);
     match exchange::send(&endpoint, head, &mut payload).await {
         Ok(answer) => {
-            endpoint.standing.answered(answer.source.sent_at.elapsed());
+            endpoint.stats.answered(answer.source.sent_at.elapsed());
             let mut body = answer.source;
             while let Some(Ok(_)) = body.frame().await {}
         }

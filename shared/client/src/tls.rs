@@ -1,7 +1,9 @@
-//! TLS towards an upstream: whom to trust, who we are, and HTTP/2 as the only protocol.
+//! TLS to an upstream: trust, identity, and HTTP/2 as the only protocol.
 
 use std::sync::Arc;
 
+use rpc::config::ConfigError;
+use rpc::tls::{self, Identity};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -9,8 +11,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::settings::TlsSettings;
-use rpc::config::ConfigError;
-use rpc::tls::{self, Identity};
 
 /// The protocol name of HTTP/2 in ALPN (RFC 9113 §3.2).
 const ALPN: &[u8] = b"h2";
@@ -23,10 +23,10 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Reads what the settings name; `prefix` is their key.
+    /// Reads the files of the settings, whose key is `prefix`.
     ///
     /// # Errors
-    /// Names the key of a file or name that does not fit.
+    /// The key of an unusable file or name.
     pub(crate) fn new(settings: &TlsSettings, prefix: &str) -> Result<Self, ConfigError> {
         let key = |name: &str| format!("{prefix}.tls.{name}");
         let refuse = |name: &str, problem: String| {
@@ -53,7 +53,7 @@ impl Tls {
         config.alpn_protocols = vec![ALPN.to_vec()];
         let server_name = settings.server_name.clone().map(|name| {
             let parsed = ServerName::try_from(name.clone());
-            parsed.map_err(|_| refuse("server_name", format!("`{name}` is no host name")))
+            parsed.map_err(|_| refuse("server_name", format!("`{name}` is not a host name")))
         });
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
@@ -80,12 +80,12 @@ impl Tls {
     }
 }
 
-/// Those of the system. A machine without any trusts nobody, which the first handshake reports.
+/// Returns the trust anchors of the system. Without any, the first handshake fails.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let loaded = rustls_native_certs::load_native_certs();
     for error in &loaded.errors {
-        tracing::warn!(%error, "trust anchor of the system not read");
+        tracing::warn!(%error, "system trust anchor not read");
     }
     roots.add_parsable_certificates(loaded.certs);
     roots

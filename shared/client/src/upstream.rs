@@ -1,4 +1,5 @@
-//! The way to another service: its endpoints behind one client, with trace, deadline, balance and safe retries around every call.
+//! A service elsewhere as one client: trace, deadline, circuit breaker, load balancing and safe
+//! retries for every call.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,6 +11,11 @@ use contract::Method;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, Response};
+use rpc::config::ConfigError;
+use rpc::deadline;
+use rpc::error::Fault;
+use rpc::safety::Safety;
+use telemetry::metrics::{self, Metrics};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -18,16 +24,10 @@ use tower::Service;
 use tower::retry::budget::TpsBudget;
 use tracing::{Instrument, Span};
 
-use rpc::config::ConfigError;
-use rpc::deadline;
-use rpc::error::Fault;
-use rpc::safety::Safety;
-use telemetry::metrics::{self, Metrics};
-
 use crate::breaker::Breaker;
 use crate::cluster::Cluster;
-use crate::payload::{Payload, Rest};
-use crate::reply::Reply;
+use crate::payload::{Buffering, Payload};
+use crate::response::ResponseBody;
 use crate::retry;
 use crate::settings::address::Address;
 use crate::settings::{ClientSettings, UpstreamSettings, VersionSettings};
@@ -37,12 +37,14 @@ use crate::tls::Tls;
 #[cfg(test)]
 mod tests;
 
-/// A service elsewhere, for `OrderServiceClient::new(upstream)`; clones share connections, retry budget and circuit breaker.
+/// A service elsewhere, for `OrderServiceClient::new(upstream)`; clones share connections, retry
+/// budget and circuit breaker.
 ///
-/// Each call carries the trace of the current span and `grpc-timeout`, the smaller one of the current deadline
-/// ([`rpc::deadline::remaining`]) and the call's own. It goes to the less loaded of two random endpoints. A call that
-/// no server can have seen is sent to another endpoint; one that is repeatable ([`Safety`]) is sent again on
-/// UNAVAILABLE, at most twice and within a budget. Dropping a response cancels its call.
+/// Each call carries the trace of the current span, and in `grpc-timeout` the earlier of the
+/// current deadline ([`rpc::deadline::remaining`]) and its own. It goes to the less loaded of two
+/// random endpoints. A call that no server can have seen is sent to another endpoint; a repeatable
+/// one ([`Safety`]) is sent again on UNAVAILABLE, at most twice and within a budget. Dropping a
+/// response cancels its call.
 #[derive(Clone)]
 pub struct Upstream {
     shared: Arc<Shared>,
@@ -62,12 +64,13 @@ struct Shared {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Makes a client for `url` (`http://host:port`) that connects with its first call and reconnects by itself.
+    /// Creates a client for `url` (`http://host:port`) that connects with its first call and
+    /// reconnects by itself.
     ///
-    /// Needs a tokio runtime around it.
+    /// Needs a tokio runtime.
     ///
     /// # Errors
-    /// A URL that is not of that form, and settings that do not fit.
+    /// A malformed URL, and invalid settings.
     pub fn connect_lazy(
         url: &str,
         settings: &ClientSettings,
@@ -76,12 +79,12 @@ impl Upstream {
         Self::new(UpstreamSettings::at(url, settings), "upstream", methods)
     }
 
-    /// Makes a client for all that the settings name; `key` is where they come from, for errors.
+    /// Creates a client from settings; `key` names their source in errors.
     ///
-    /// Needs a tokio runtime around it.
+    /// Needs a tokio runtime.
     ///
     /// # Errors
-    /// Names the setting that does not fit, or whose file cannot be used.
+    /// The setting that is invalid, or whose file cannot be used.
     pub fn new(
         settings: UpstreamSettings,
         key: &str,
@@ -91,7 +94,7 @@ impl Upstream {
         let client = Arc::new(settings.client.clone());
         let tls = tls(&settings, key)?;
         let cluster = |name: &str, urls: &[String]| {
-            // They were parsed by `validate`.
+            // `validate` has parsed them.
             let addresses = urls.iter().filter_map(|url| Address::parse(url).ok());
             let addresses = addresses.collect();
             Arc::new(Cluster::new(name, addresses, tls.clone(), client.clone()))
@@ -127,7 +130,7 @@ impl Upstream {
         })
     }
 
-    /// Has its attempts counted, under its name. The first count stays.
+    /// Counts the attempts under the upstream's name. The first call decides.
     #[must_use]
     pub fn counted(self, metrics: &Metrics) -> Self {
         let name = &self.shared.settings.name;
@@ -135,12 +138,13 @@ impl Upstream {
         self
     }
 
-    /// What it was made from: another with equal settings would be the same.
+    /// Returns the settings; an upstream with equal ones would behave the same.
     pub fn settings(&self) -> &UpstreamSettings {
         &self.shared.settings
     }
 
-    /// The same upstream without its versions and its mirror, for calls that should always meet the same API.
+    /// Returns the upstream without its versions and its mirror, for calls that must always reach
+    /// the same API.
     #[must_use]
     pub fn main_version(&self) -> Self {
         Self {
@@ -153,18 +157,18 @@ impl Upstream {
         self,
         request: Request<Body>,
         deadline: Option<Instant>,
-        given_up: Option<Instant>,
+        abandoned_at: Option<Instant>,
     ) -> Result<Response<Body>, Status> {
         let shared = &*self.shared;
         let permit = shared.breaker.enter().await?;
         let safety = shared.safety(&request);
         let (head, body) = request.into_parts();
-        let rest = match (safety, head.extensions.get()) {
-            (Safety::Unknown, None) => Rest::Streamed,
-            (Safety::Unknown, Some(OneMessage)) => Rest::Gathered,
-            _ => Rest::Kept,
+        let buffering = match (safety, head.extensions.get()) {
+            (Safety::Unknown, None) => Buffering::None,
+            (Safety::Unknown, Some(OneMessage)) => Buffering::OneMessage,
+            _ => Buffering::Replay,
         };
-        let payload = Payload::of(body, rest).await?;
+        let payload = Payload::of(body, buffering).await?;
         let cluster = if self.is_pinned {
             &shared.split.main
         } else {
@@ -186,17 +190,23 @@ impl Upstream {
         };
         let answer = call.run(payload).await?;
         let span = Span::current();
-        Ok(Reply::of(answer, given_up, cluster.clone(), span, permit))
+        Ok(ResponseBody::of(
+            answer,
+            abandoned_at,
+            cluster.clone(),
+            span,
+            permit,
+        ))
     }
 }
 
-/// Extension of a request: how long its call may outlive its deadline, of which the peer is told all the same. For callers who
-/// have a better way to end a call at its deadline than to drop it.
+/// Extension of a request: how long its call may outlive its deadline, which is sent to the peer
+/// unchanged. For callers that end a call at its deadline in a better way than dropping it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grace(pub Duration);
 
-/// Extension of a request: its body is one message. A small one is sent when it is there as a whole, which is less work than to
-/// send it as it arrives; a server can do nothing before.
+/// Extension of a request: its body is one message. A small one is sent once it is complete, which
+/// is less work than sending it as it arrives; a server can't begin before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneMessage;
 
@@ -206,7 +216,7 @@ impl Service<Request<Body>> for Upstream {
     type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        // What there is to wait for is awaited per call: a call that waits must run out of time like any other.
+        // Each call waits by itself, so that its deadline applies.
         Poll::Ready(Ok(()))
     }
 
@@ -217,18 +227,18 @@ impl Service<Request<Body>> for Upstream {
         };
         let span = client_span(&request, &self.shared.settings.name);
         let grace = request.extensions().get::<Grace>().map(|grace| grace.0);
-        let given_up = deadline.map(|deadline| deadline + grace.unwrap_or_default());
+        let abandoned_at = deadline.map(|deadline| deadline + grace.unwrap_or_default());
         let call = self
             .clone()
-            .send(request, deadline, given_up)
+            .send(request, deadline, abandoned_at)
             .instrument(span);
-        match given_up {
+        match abandoned_at {
             None => call.boxed(),
-            // Also here, because the peer may be the one that hangs.
-            Some(given_up) => timeout_at(given_up, call)
+            // Enforced here too: the peer may hang.
+            Some(abandoned_at) => timeout_at(abandoned_at, call)
                 .map(move |timely| match timely {
-                    // The peer watches the same deadline, and some call its end CANCELLED.
-                    Ok(outcome) if Instant::now() < given_up => outcome,
+                    // The peer enforces the same deadline, and some report CANCELLED.
+                    Ok(outcome) if Instant::now() < abandoned_at => outcome,
                     _ => Err(Fault::deadline_exceeded().into()),
                 })
                 .boxed(),
@@ -255,7 +265,7 @@ impl Shared {
     }
 }
 
-/// Only where something is reached by https: elsewhere nobody needs roots of the system.
+/// Loads TLS only if an endpoint is https; others need no roots of the system.
 fn tls(settings: &UpstreamSettings, key: &str) -> Result<Option<Tls>, ConfigError> {
     let versions = settings.versions.iter().map(|version| &version.endpoints);
     let mirror = settings.mirror.iter().map(|mirror| &mirror.endpoints);
@@ -268,7 +278,7 @@ fn tls(settings: &UpstreamSettings, key: &str) -> Result<Option<Tls>, ConfigErro
 
 fn headers(version: &VersionSettings) -> Vec<(HeaderName, HeaderValue)> {
     let parsed = version.headers.iter().map(|(name, value)| {
-        // Names and values were checked by `validate`.
+        // `validate` has checked names and values.
         Some((name.parse().ok()?, value.parse().ok()?))
     });
     parsed.flatten().collect()

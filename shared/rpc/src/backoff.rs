@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-/// Exponential back-off: a bound that doubles from `first` to `longest`, and a random pause below it.
+/// Exponential back-off: a bound that doubles from `first` to `longest`, and a random pause below
+/// it.
 ///
 /// ```
 /// use std::time::Duration;
 /// use rpc::backoff::Backoff;
 ///
-/// const CONNECT: Backoff = Backoff::equal_jitter(Duration::from_millis(20), Duration::from_secs(2));
+/// const CONNECT: Backoff = Backoff::equal_jitter(Duration::from_millis(20),
+/// Duration::from_secs(2));
 ///
 /// let pause = CONNECT.pause(3);
 /// assert!((40..=80).contains(&pause.as_millis()));
@@ -29,7 +31,8 @@ enum Jitter {
 // === impl Backoff ===
 
 impl Backoff {
-    /// Creates a back-off that draws pauses evenly from zero to the bound. It spreads retries of many callers best.
+    /// Creates a back-off that draws pauses evenly from zero to the bound. It spreads retries of
+    /// many callers best.
     pub const fn full_jitter(first: Duration, longest: Duration) -> Self {
         Self {
             first,
@@ -38,8 +41,8 @@ impl Backoff {
         }
     }
 
-    /// Creates a back-off whose pauses are at least half of the bound. It guarantees a pause, for work that a busy loop would
-    /// harm, such as connecting or starting a process.
+    /// Creates a back-off whose pauses are at least half of the bound. It guarantees a pause, for
+    /// work that a busy loop would harm, such as connecting or starting a process.
     pub const fn equal_jitter(first: Duration, longest: Duration) -> Self {
         Self {
             first,

@@ -1,4 +1,5 @@
-//! Coalesces the writes of an HTTP/2 connection: a write costs more than all other work of a small call.
+//! Coalesces the writes of an HTTP/2 connection: a write costs more than all other work of a small
+//! call.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,7 +20,8 @@ const BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// A write of this size or more is passed on without a copy, in bytes.
 const LARGE_BYTES: usize = 8 * 1024;
 
-/// Splits a stream into the half that an HTTP/2 connection writes to, and the one that flushes it when the connection is idle.
+/// Splits a stream into the half that an HTTP/2 connection writes to, and the one that flushes it
+/// when the connection is idle.
 pub fn buffer<S>(stream: S) -> (WriteBuffer<S>, Flusher<S>) {
     let shared = Arc::new(Mutex::new(Writes {
         stream,
@@ -86,7 +88,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
         let this = &mut *self;
-        // Each stream wakes the connection, and the runtime polls it at once: yield once, so that other ready streams write too.
+        // Each stream wakes the connection, and the runtime polls it at once: yield once, so that
+        // other ready streams write too.
         this.has_waited = !this.has_waited;
         if this.has_waited {
             context.waker().wake_by_ref();

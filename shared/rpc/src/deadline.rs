@@ -18,7 +18,8 @@ pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 const DIGITS_MAX: usize = 8;
 const VALUE_MAX: u128 = 99_999_999;
 
-/// Units and their nanoseconds, finest first: a remaining time is written as exactly as 8 digits allow.
+/// Units and their nanoseconds, finest first: a remaining time is written as exactly as 8 digits
+/// allow.
 const UNITS: [(u8, u128); 6] = [
     (b'n', 1),
     (b'u', 1_000),
@@ -37,7 +38,8 @@ pub fn remaining() -> Option<Duration> {
     current().map(|deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
-/// Runs a future in which [`remaining`] counts down to `deadline`, or to an earlier one that is set already.
+/// Runs a future in which [`remaining`] counts down to `deadline`, or to an earlier one that is set
+/// already.
 ///
 /// The future is not stopped at the deadline; calls through the `client` crate are.
 pub async fn scope<F: Future>(deadline: Instant, future: F) -> F::Output {
@@ -63,7 +65,8 @@ pub fn from_headers(headers: &HeaderMap) -> Result<Option<Instant>, Fault> {
     Ok(Instant::now().checked_add(timeout))
 }
 
-/// Runs a closure under `deadline`, as [`scope`] does with a future; the current deadline is replaced.
+/// Runs a closure under `deadline`, as [`scope`] does with a future; the current deadline is
+/// replaced.
 pub fn sync_scope<T>(deadline: Instant, function: impl FnOnce() -> T) -> T {
     DEADLINE.sync_scope(deadline, function)
 }

@@ -1,4 +1,4 @@
-//! The one place where failures become `tonic::Status`: code, stable reason and google.rpc details.
+//! Failures as `tonic::Status`: code, stable reason and google.rpc details.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -17,7 +17,7 @@ mod tests;
 
 pub use details::remove_malformed_details;
 
-/// Header or trailer of the outcome of a call (gRPC over HTTP/2, "Status").
+/// Header or trailer with the outcome of a call (gRPC over HTTP/2, "Status").
 pub const GRPC_STATUS: &str = "grpc-status";
 
 static DOMAIN: OnceLock<String> = OnceLock::new();
@@ -25,67 +25,72 @@ static DOMAIN: OnceLock<String> = OnceLock::new();
 /// Domain of `google.rpc.ErrorInfo` before [`set_domain`], as in a unit test.
 const DEFAULT_DOMAIN: &str = "protomesh";
 
-/// A failure as the caller sees it (AIP-193): a gRPC code, a stable reason, a message without internals.
+/// A failure as the caller sees it (AIP-193): a gRPC code, a stable reason, a message without
+/// internals.
 ///
-/// Services map their own errors by `impl From<StoreError> for Fault`; `?` then turns the fault into a [`Status`].
+/// Services map their own errors by `impl From<StoreError> for Fault`; `?` then turns the fault
+/// into a [`Status`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{reason}: {message}")]
 pub struct Fault {
     /// Canonical gRPC code.
     pub code: Code,
-    /// What went wrong, `UPPER_SNAKE_CASE`, at most 63 characters; clients branch on it.
+    /// Stable reason, `UPPER_SNAKE_CASE`, at most 63 characters; clients branch on it.
     pub reason: &'static str,
-    /// What to tell a developer, in English.
+    /// Message for a developer, in English.
     pub message: String,
-    /// The fields of the request that are wrong (`google.rpc.BadRequest`).
+    /// The invalid fields of the request (`google.rpc.BadRequest`).
     pub violations: Vec<Violation>,
     /// Values that the message mentions, for programs (`google.rpc.ErrorInfo.metadata`).
     pub metadata: Vec<(String, String)>,
-    /// How long the caller should wait before it tries again (`google.rpc.RetryInfo`).
+    /// Delay before the caller should try again (`google.rpc.RetryInfo`).
     pub retry_after: Option<Duration>,
 }
 
-/// One wrong field of a request.
+/// One invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Path from the request message, for example `lines[3].quantity`.
     pub field: String,
-    /// Why the value is refused.
+    /// Why the value is rejected.
     pub description: String,
-    /// The rule that refused it, for example `string.min_len`; empty when no named rule did.
+    /// The violated rule, for example `string.min_len`; empty if it has no name.
     pub rule: String,
 }
 
-/// Logs an error with its whole chain and returns a bare INTERNAL: callers learn nothing of our insides.
+/// Logs an error with its whole chain and returns a bare INTERNAL: callers learn nothing of the
+/// internals.
 pub fn internal(error: impl Into<anyhow::Error>) -> Fault {
     let error: anyhow::Error = error.into();
     tracing::error!(error = format_args!("{error:#}"), "internal error");
     Fault::new(Code::Internal, "INTERNAL", "internal error")
 }
 
-/// Returns the stable reason that a peer put into `google.rpc.ErrorInfo`, if it put any.
+/// Returns the stable reason in a peer's `google.rpc.ErrorInfo`, if there is one.
 pub fn reason(status: &Status) -> Option<String> {
     status.get_details_error_info().map(|info| info.reason)
 }
 
-/// Names the domain of every [`ErrorInfo`] of this process.
+/// Sets the domain of every [`ErrorInfo`] of this process.
 pub fn set_domain(name: &str) {
-    // A second call can only come from a second start in one process; the first name stands.
+    // Only a second start in one process calls this twice; the first name stays.
     let _ = DOMAIN.set(name.to_owned());
 }
 
-/// Reads the status out of trailers-only response headers; `None` means that a response has begun.
+/// Reads the status of trailers-only response headers; `None` if a response has begun.
 pub fn from_headers(headers: &http::HeaderMap) -> Option<Status> {
     Status::from_header_map(headers)
 }
 
-/// Returns the error of a gRPC response without `grpc-status`, with the code that gRPC clients use for it.
+/// Returns the error of a gRPC response without `grpc-status`, with the code that gRPC clients use
+/// for it.
 pub fn no_status() -> Fault {
     let message = "the upstream ended the response without a status";
     Fault::new(Code::Unknown, "NO_STATUS", message)
 }
 
-/// Returns the name of a gRPC code as the OpenTelemetry conventions spell it, for example `NOT_FOUND`.
+/// Returns the name of a gRPC code as the OpenTelemetry conventions spell it, for example
+/// `NOT_FOUND`.
 pub const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -123,42 +128,42 @@ impl Fault {
         }
     }
 
-    /// INVALID_ARGUMENT: the request is wrong whatever the state of the system.
+    /// Creates INVALID_ARGUMENT: the request is wrong whatever the state of the system.
     pub fn invalid_argument(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::InvalidArgument, reason, message)
     }
 
-    /// NOT_FOUND: the named thing does not exist.
+    /// Creates NOT_FOUND: the named resource does not exist.
     pub fn not_found(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::NotFound, reason, message)
     }
 
-    /// ALREADY_EXISTS: the thing to create exists, with other content.
+    /// Creates ALREADY_EXISTS: the resource exists with other content.
     pub fn already_exists(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::AlreadyExists, reason, message)
     }
 
-    /// FAILED_PRECONDITION: the state of the system forbids it; trying again does not help.
+    /// Creates FAILED_PRECONDITION: the state of the system forbids it; a retry does not help.
     pub fn failed_precondition(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::FailedPrecondition, reason, message)
     }
 
-    /// ABORTED: a concurrent change won; the caller may read again and retry.
+    /// Creates ABORTED: a concurrent change won; the caller may read again and retry.
     pub fn aborted(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::Aborted, reason, message)
     }
 
-    /// RESOURCE_EXHAUSTED: a limit is reached.
+    /// Creates RESOURCE_EXHAUSTED: a limit is reached.
     pub fn resource_exhausted(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::ResourceExhausted, reason, message)
     }
 
-    /// UNAVAILABLE: a dependency is away; the call had no effect and may be sent again.
+    /// Creates UNAVAILABLE: a dependency is down; the call had no effect and may be sent again.
     pub fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::Unavailable, reason, message)
     }
 
-    /// DEADLINE_EXCEEDED with the one reason that it can have.
+    /// Creates DEADLINE_EXCEEDED with its only reason.
     pub fn deadline_exceeded() -> Self {
         Self::new(
             Code::DeadlineExceeded,
@@ -167,13 +172,13 @@ impl Fault {
         )
     }
 
-    /// Adds a wrong field.
+    /// Adds an invalid field.
     #[must_use]
     pub fn violation(self, field: impl Into<String>, description: impl Into<String>) -> Self {
         self.violation_of("", field, description)
     }
 
-    /// Adds a wrong field and the rule that it breaks.
+    /// Adds an invalid field and the violated rule.
     #[must_use]
     pub fn violation_of(
         mut self,
@@ -196,7 +201,7 @@ impl Fault {
         self
     }
 
-    /// Tells the caller how long to wait.
+    /// Sets the delay before the caller should try again.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -233,7 +238,7 @@ impl From<Fault> for Status {
     }
 }
 
-// By hand, because the builder of tonic-types leaves out `FieldViolation.reason`.
+// The builder of tonic-types has no `FieldViolation.reason`.
 fn bad_request(violations: &[Violation]) -> pb::BadRequest {
     let field_violations = violations
         .iter()

@@ -1,4 +1,5 @@
-//! Length-prefixed messages (gRPC over HTTP/2, "Length-Prefixed-Message"), which gRPC-Web and Connect streams use as well.
+//! Length-prefixed messages (gRPC over HTTP/2, "Length-Prefixed-Message"), which gRPC-Web and
+//! Connect streams use as well.
 
 mod meter;
 mod reader;
@@ -77,8 +78,8 @@ pub fn encode(flags: u8, message: &[u8]) -> Result<Bytes, FrameError> {
     Ok(frame.freeze())
 }
 
-/// Appends an empty header to `buffer` and returns where the frame starts. The message is then appended in its final place, and
-/// [`end`] completes the frame.
+/// Appends an empty header to `buffer` and returns where the frame starts. The message is then
+/// appended in its final place, and [`end`] completes the frame.
 #[inline]
 pub fn begin(buffer: &mut Vec<u8>) -> usize {
     let start = buffer.len();

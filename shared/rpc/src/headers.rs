@@ -3,10 +3,11 @@
 use http::HeaderMap;
 use http::header::AsHeaderName;
 
-/// Returns the elements of a list header, over all of its lines, trimmed and without empty ones (RFC 9110 §5.6.1).
+/// Returns the elements of a list header, over all of its lines, trimmed and without empty ones
+/// (RFC 9110 §5.6.1).
 ///
 /// For lists whose elements hold no quoted strings. Lines that are not visible ASCII are skipped.
-pub fn list<'a>(headers: &'a HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &'a str> {
+pub fn list(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter();
     lines.filter_map(|line| line.to_str().ok()).flat_map(split)
 }

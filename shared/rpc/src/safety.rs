@@ -4,8 +4,9 @@ use contract::{Idempotency, Method, MethodKind};
 
 /// The promise of one call about being sent again.
 ///
-/// As an extension of a request it overrides the method table of the client. Anything but [`Safety::Unknown`] has the request
-/// kept until it is answered, so a call whose requests are a stream must not promise anything.
+/// As an extension of a request it overrides the method table of the client. Anything but
+/// [`Safety::Unknown`] has the request kept until it is answered, so a call whose requests are a
+/// stream must not promise anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Safety {
     /// The call changes nothing.

@@ -1,4 +1,4 @@
-//! Certificates, keys and trust roots from PEM files, for the listener and for clients alike.
+//! Certificates, keys and trust anchors in PEM files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::ConfigError;
 
-/// A PEM file that can't be used.
+/// An unusable PEM file.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct PemError {
@@ -27,17 +27,17 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// The cryptography of every TLS connection of this process.
+/// Returns the cryptography of every TLS connection of this process.
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     PROVIDER.clone()
 }
 
-/// Reads the trust anchors of a file.
+/// Reads the trust anchors in a file.
 ///
 /// # Errors
-/// A file that can't be read, or that holds something else than certificates of authorities.
+/// A file that can't be read, or with anything but certificates of authorities.
 pub fn roots(file: &Path) -> Result<RootCertStore, PemError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
@@ -59,10 +59,10 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
 // === impl Identity ===
 
 impl Identity {
-    /// Reads a chain and its key, which may be one file.
+    /// Reads a chain and its key, which may be in one file.
     ///
     /// # Errors
-    /// A file that can't be read, or that does not hold what it should.
+    /// A file that can't be read, or without a certificate or key.
     pub fn read(certificates_file: &Path, key_file: &Path) -> Result<Self, PemError> {
         let chain = certificates(certificates_file)?;
         let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| match error {
@@ -76,7 +76,7 @@ impl Identity {
 // === impl PemError ===
 
 impl PemError {
-    /// The error of the configuration key that names the file.
+    /// Returns the error of the configuration key that names the file.
     pub fn at(self, key: &str) -> ConfigError {
         ConfigError::new(key, self.to_string(), "the effective configuration")
     }

@@ -1,4 +1,4 @@
-//! The one type of all services.
+//! The boxed service type that every listener uses.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use hyper::body::Incoming;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
-/// Every service of a process has this one type: requests as hyper reads them, responses boxed once. Clones are the same one.
+/// A boxed service: requests as hyper reads them, responses boxed once. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Handler(Arc<Answer>);
+pub(crate) struct Handler(Arc<Call>);
 
-type Answer = dyn Fn(Request<Incoming>) -> Answering + Send + Sync;
+type Call = dyn Fn(Request<Incoming>) -> ResponseFuture + Send + Sync;
 
-type Answering = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+type ResponseFuture = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 // === impl Handler ===
 
@@ -37,13 +37,13 @@ impl Handler {
 impl Service<Request<Incoming>> for Handler {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answering {
+    fn call(&mut self, request: Request<Incoming>) -> ResponseFuture {
         (self.0)(request)
     }
 }

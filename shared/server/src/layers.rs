@@ -20,14 +20,15 @@ use tonic::service::Routes;
 use tower::{Service, ServiceExt};
 
 use self::validation::Rules;
-use crate::admission::Bounds;
+use crate::admission::Admission;
 use crate::handler::Handler;
 use crate::operator;
 use crate::probes::Probes;
 
-/// The layers of a server. Connections above the limit cost nothing at all: that limit is in the listener.
+/// The layers of a server. The limit of connections is in the listener, where a rejection is
+/// cheapest.
 pub(crate) struct Layers {
-    pub(crate) bounds: Bounds,
+    pub(crate) admission: Admission,
     pub(crate) probes: Probes,
     pub(crate) observer: Arc<Observer>,
     /// The gRPC services.
@@ -41,28 +42,32 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// Serves a request. This list and that of [`Layers::call`] are the order, from the outside to the inside.
+    /// Serves a request. This list and that of [`Layers::call`] are the order, from the outside to
+    /// the inside.
     pub(crate) async fn serve(
         self: Arc<Self>,
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        // 1. Admission. First, so that nothing parses a request that two readers could understand differently.
-        if let Some(refusal) = self.bounds.refuse(&request) {
-            return Ok(refusal);
+        // 1. Admission. First, so that nothing parses a request that two readers could understand
+        // differently.
+        if let Some(rejection) = self.admission.reject(&request) {
+            return Ok(rejection);
         }
         // 2. Operator mark. Before the probes, which show metrics to operators.
         operator::mark(&mut request, self.probes.has_admin);
-        // 3. Probes. Before the record, which they would fill: they come every second from every side.
+        // 3. Probes. Before the record, which they would flood: every prober asks each second.
         if let Some(answer) = self.probes.answer(&request) {
             return Ok(answer);
         }
-        // 4. Record: metrics, access log and trace. Around all that can reject a call, so that a rejection is recorded too.
+        // 4. Record: metrics, access log and trace. Around everything that can reject a call, so
+        // that rejections are recorded too.
         let record = observe::open(&self.observer, &request);
         // 5. Panic guard. Inside the record, which notes INTERNAL.
         record.around(guard::catch_panic(self.route(request))).await
     }
 
-    /// 6. Route. Any other protocol than gRPC is served by the fallback, without the layers of gRPC.
+    /// Routes a request (6). The fallback serves all protocols but gRPC, without the layers of
+    /// gRPC.
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let is_ours = self.names.contains(service_name(request.uri().path()));
         match self.fallback.as_ref().filter(|_| !is_ours) {
@@ -74,9 +79,11 @@ impl Layers {
 
     /// Serves a gRPC call. It borrows the layers, so that a call clones none of them.
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
-        // 7. Deadline. Around the rest, which then counts against it; inside the record, so that a late call has a trace.
+        // 7. Deadline. Around the rest, whose time counts; inside the record, so that a late call
+        // has a trace.
         deadline::enforce(request, |request| {
-            // 8. Truncation. Before validation passes the body on to tonic, which reads CANCEL as a regular end.
+            // 8. Truncation. Before validation passes the body to tonic, which reads CANCEL as a
+            // regular end.
             let mut request = truncated::mark(request);
             // 9. Stall timeout. Before anything waits for a whole message.
             if self.single.contains(request.uri().path()) {

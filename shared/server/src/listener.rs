@@ -1,4 +1,5 @@
-//! The accept loop: bounded connections of TLS, HTTP/1.1 and HTTP/2 on one port, and their bounded drain.
+//! The accept loop: bounded connections of TLS, HTTP/1.1 and HTTP/2 on one port, and their bounded
+//! drain.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,21 +12,22 @@ use tokio_util::task::TaskTracker;
 
 use self::addresses::Addresses;
 use self::connection::Connections;
-use self::socket::{Open, Socket};
+use self::socket::{ConnectionPermits, Socket};
 use crate::handler::Handler;
 use crate::host::Host;
 use crate::tls::Tls;
 
 mod activity;
 mod addresses;
-mod answer;
 mod connection;
+mod response;
 mod socket;
 
-/// After a failed accept, which mostly means that file descriptors have run out: some need time to come back.
+/// The pause after a failed accept, mostly for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until the process drains; then stops accepting and waits, within the bound, for running requests.
+/// Serves until the host drains; then stops accepting and waits, within the bound, for running
+/// requests.
 pub(crate) async fn run(
     listener: TcpListener,
     handler: Handler,
@@ -37,7 +39,7 @@ pub(crate) async fn run(
     }
     let (settings, draining) = (&host.settings, &host.draining);
     let shared = Connections::new(handler, tls, &settings.listener, draining.clone());
-    let mut accepted = Accepted {
+    let mut connections = ConnectionSet {
         shared: Arc::new(shared),
         addresses: Addresses::new(settings.listener.max_connections_per_address),
         open: TaskTracker::new(),
@@ -48,61 +50,61 @@ pub(crate) async fn run(
         tokio::select! {
             () = draining.cancelled() => break,
             (stream, address, permit) = accept(&listener, &limit) => {
-                accepted.serve(stream, address, permit);
+                connections.serve(stream, address, permit);
             }
-            // Reaps what has ended; without connections this branch is off.
-            Some(_) = accepted.tasks.join_next() => {}
+            // Reaps ended connections; disabled without connections.
+            Some(_) = connections.tasks.join_next() => {}
         }
     }
-    // What the system has accepted for us would be reset with the socket.
-    for (stream, address) in waiting(listener) {
+    // Connections in the listen queue would be reset with the socket.
+    for (stream, address) in drain_queue(listener) {
         let permit = limit.clone().try_acquire_owned().ok();
-        accepted.serve(stream, address, permit);
+        connections.serve(stream, address, permit);
     }
-    accepted.finish(settings.drain_timeout).await;
+    connections.finish(settings.drain_timeout).await;
 }
 
 /// The connections of a listener.
-struct Accepted {
+struct ConnectionSet {
     shared: Arc<Connections>,
     addresses: Addresses,
     open: TaskTracker,
     tasks: JoinSet<()>,
 }
 
-impl Accepted {
+impl ConnectionSet {
     fn serve(
         &mut self,
         stream: TcpStream,
         address: SocketAddr,
         permit: Option<OwnedSemaphorePermit>,
     ) {
-        // Refused at once and not kept waiting: the listen queue is for all addresses.
-        let Ok(counted) = self.addresses.count(address.ip()) else {
-            tracing::debug!(peer = %address, "too many connections of one address");
+        // Rejected at once instead of queued: all addresses share the listen queue.
+        let Ok(address_permit) = self.addresses.count(address.ip()) else {
+            tracing::debug!(peer = %address, "too many connections from one address");
             return;
         };
-        let held = Open {
+        let permits = ConnectionPermits {
             _permit: permit,
-            _counted: counted,
+            _address: address_permit,
             _token: self.open.token(),
         };
-        let socket = Socket::new(stream, held);
+        let socket = Socket::new(stream, permits);
         self.tasks.spawn(self.shared.clone().serve(socket, address));
     }
 
     async fn finish(self, bound: Duration) {
         self.open.close();
-        // Not the tasks: a connection that was upgraded outlives its own.
+        // Not the tasks: an upgraded connection outlives its task.
         if tokio::time::timeout(bound, self.open.wait()).await.is_err() {
-            // Dropping the set closes what is left.
+            // Dropping the set closes the remaining connections.
             tracing::warn!(connections = self.open.len(), "drain timed out");
         }
     }
 }
 
-/// Closes a listener and returns the connections that were in its queue, whose length is bounded.
-fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+/// Closes a listener and returns the connections of its queue, whose length is bounded.
+fn drain_queue(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     let Ok(listener) = listener.into_std() else {
         return Vec::new();
     };
@@ -114,12 +116,13 @@ fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     std::iter::from_fn(next).collect()
 }
 
-// The permit comes first: a connection over the limit stays in the listen queue of the system, whose length is bounded.
+// Waits for a permit first: a connection over the limit stays in the listen queue of the system,
+// whose length is bounded.
 async fn accept(
     listener: &TcpListener,
     limit: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed, so there is always a permit.
+    // The semaphore is never closed.
     let permit = limit.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {

@@ -1,4 +1,4 @@
-//! Who may see what is for the operators of a process: callers of the listener that is theirs alone, else direct ones from this machine.
+//! Access to operator pages: by the operators' listener, or else directly from this machine.
 
 use std::convert::Infallible;
 
@@ -10,17 +10,17 @@ use tower::{ServiceExt, service_fn};
 
 use crate::handler::Handler;
 
-/// Among the extensions of a request: an operator has sent it, who may see how the process works inside.
+/// Extension of a request that an operator has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operator;
 
-/// What begins so is for operators only.
+/// The prefix of operator pages.
 pub const OPERATOR_PREFIX: &str = "/-/";
 
-/// Beside the prefix.
+/// Operator pages without the prefix.
 const OPERATOR_PATHS: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 
-/// Headers by which a proxy says that it speaks for somebody else (RFC 7239, RFC 9110 §7.6.3, and their predecessors).
+/// Headers of proxies (RFC 7239, RFC 9110 §7.6.3, and their predecessors).
 const FORWARDED: [&str; 5] = [
     "forwarded",
     "via",
@@ -29,7 +29,7 @@ const FORWARDED: [&str; 5] = [
     "x-real-ip",
 ];
 
-/// The handler of the operators' own listener: they see what is theirs, and the API is elsewhere.
+/// Returns the handler of the operators' listener, which serves operator pages only.
 pub(crate) fn only(handler: Handler) -> Handler {
     Handler::new(service_fn(move |mut request: Request<Incoming>| {
         let handler = handler.clone();
@@ -46,8 +46,8 @@ pub(crate) fn only(handler: Handler) -> Handler {
     }))
 }
 
-/// Marks requests of the public listener that come from this machine and through no proxy, unless operators have a listener of
-/// their own.
+/// Marks requests of the public listener that come from this machine and through no proxy, unless
+/// operators have their own listener.
 pub(crate) fn mark<B>(request: &mut Request<B>, has_own_listener: bool) {
     let is_theirs = request.uri().path().starts_with(OPERATOR_PREFIX)
         && !has_own_listener

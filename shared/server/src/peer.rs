@@ -1,17 +1,16 @@
-//! Who is at the other end of a connection.
+//! The peer of a connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::tls::Session;
 
-/// Who is at the other end of the connection: among the extensions of every request.
-///
-/// Behind a proxy this is the proxy, not the client.
+/// The peer of the connection, an extension of every request. With a proxy it is the proxy, not the
+/// client.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// What its TLS handshake told; `None` without TLS.
+    /// Its TLS session; `None` without TLS.
     pub tls: Option<Arc<Session>>,
 }

@@ -1,33 +1,35 @@
-//! Plain HTTP answers for orchestrators and scrapers: `GET /healthz`, `GET /readyz` and `GET /metrics`.
+//! Plain HTTP answers for orchestrators and scrapers: `GET /healthz`, `GET /readyz` and `GET
+//! /metrics`.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use telemetry::metrics::{Format, Metrics};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use crate::operator::Operator;
-use telemetry::metrics::{Format, Metrics};
 
-/// Answers `GET /readyz`.
+/// The condition of `GET /readyz`.
 pub(crate) type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// What the answers are made of.
+/// The state that the answers report.
 pub(crate) struct Probes {
     pub(crate) ready: Ready,
     pub(crate) draining: CancellationToken,
-    /// `None` where they are not shown.
+    /// `None` if metrics are disabled.
     pub(crate) metrics: Option<Metrics>,
-    /// Whether operators have a listener of their own, so that the public one shows no metrics.
+    /// Whether operators have their own listener, so that the public one shows no metrics.
     pub(crate) has_admin: bool,
 }
 
 impl Probes {
-    /// The answer to a probe; `None` to what is none.
+    /// Returns the answer to a probe; `None` for other requests.
     ///
-    /// `/healthz` is 200 while the process serves, `/readyz` while it also wants traffic; both are 503 during the drain.
+    /// `/healthz` is 200 while the process serves, `/readyz` while it also accepts traffic; both
+    /// are 503 during the drain.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return None;

@@ -22,7 +22,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt, service_fn};
 
-use crate::admission::Bounds;
+use crate::admission::Admission;
 use crate::handler::Handler;
 use crate::host::Host;
 use crate::layers::validation::Rules;
@@ -31,11 +31,11 @@ use crate::probes::{Probes, Ready};
 use crate::tls::Tls;
 use crate::{listener, operator};
 
-/// What a process serves.
+/// The services of a process.
 ///
-/// Each gRPC call passes, in this order: admission, probes, record (metrics, access log, trace), panic guard, deadline, torn
-/// requests, stalled requests, validation, the service.
-/// [`Server::serve`] says why.
+/// Each gRPC call passes, in this order: admission, probes, record (metrics, access log, trace),
+/// panic guard, deadline, truncated requests, stalled requests, validation, the service. `Layers`
+/// in `layers.rs` gives the reasons.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
     contract: Option<Contract>,
@@ -46,14 +46,14 @@ pub struct Server {
     sniff: Sniff,
 }
 
-/// What every process serves besides its own services.
+/// Services of every process.
 const STANDARD_SERVICES: [&str; 3] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// Their methods, so that a caller can't make up the names that are counted.
+/// Their methods. Only known names are counted, so that a caller can't invent labels.
 const STANDARD_METHODS: [&str; 4] = [
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
@@ -61,7 +61,7 @@ const STANDARD_METHODS: [&str; 4] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Between two questions whether the process is ready.
+/// Interval of readiness checks.
 const READY_INTERVAL: Duration = Duration::from_millis(20);
 
 struct Contract {
@@ -72,9 +72,11 @@ struct Contract {
 // === impl Server ===
 
 impl Server {
-    /// Creates a server for the services of a contract: the encoded `FileDescriptorSet` and its method table.
+    /// Creates a server for the services of a contract: the encoded `FileDescriptorSet` and its
+    /// method table.
     ///
-    /// Reflection answers with these very bytes, so custom options such as `google.api.http` survive.
+    /// Reflection answers with these very bytes, so custom options such as `google.api.http`
+    /// survive.
     pub fn new(descriptor_set: &[u8], methods: &'static [Method]) -> Self {
         Self {
             contract: Some(Contract {
@@ -89,11 +91,13 @@ impl Server {
         }
     }
 
-    /// Creates a server for any HTTP service, which gets every request that no added gRPC service claims.
+    /// Creates a server for any HTTP service, which gets every request that no added gRPC service
+    /// claims.
     ///
-    /// It has the listener, the connection limit, the probes, the record and the drain of [`Server::new`]. Deadline
-    /// and validation are its own affair, because its protocols are. Upgrades work; `TcpConnectInfo` of tonic is
-    /// among the request's extensions and tells the peer's address.
+    /// It has the listener, the limit of connections, the probes, the record and the drain of
+    /// [`Server::new`]. Deadline and validation are up to the service, as its protocols are.
+    /// Upgrades work; `TcpConnectInfo` of tonic is among the request's extensions and holds the
+    /// peer's address.
     pub fn from_service<S, B>(service: S) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -125,13 +129,14 @@ impl Server {
         self
     }
 
-    /// Sets what `GET /readyz` waits for beyond a running listener, for example a schema that is loaded.
+    /// Sets the condition of `GET /readyz` beyond a running listener, for example a loaded schema.
     pub fn ready_when(mut self, ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.ready = Arc::new(ready);
         self
     }
 
-    /// Sets how requests are told apart by protocol in metrics, spans and log lines; without it they are gRPC or plain HTTP.
+    /// Sets how requests are told apart by protocol in metrics, spans and log lines. By default
+    /// they are gRPC or plain HTTP.
     pub fn sniff_protocol(mut self, sniff: Sniff) -> Self {
         self.sniff = sniff;
         self
@@ -147,12 +152,12 @@ impl Server {
         stop.run_until_cancelled(ready).await;
     }
 
-    /// Serves until the host drains, then lets running requests finish within `drain_timeout`. Operators are served on
-    /// `admin_listen`, if it is set.
+    /// Serves until the host drains, then lets running requests finish within `drain_timeout`.
+    /// Operators are served on `admin_listen`, if it is set.
     ///
     /// # Errors
-    /// A contract with a malformed descriptor set or an invalid validation rule, an `admin_listen` that can't be listened on,
-    /// unusable certificates.
+    /// A contract with a malformed descriptor set or an invalid validation rule, an `admin_listen`
+    /// that can't be listened on, unusable certificates.
     pub async fn serve(self, listener: TcpListener, host: impl Into<Host>) -> anyhow::Result<()> {
         let host = host.into();
         let admin = match host.settings.admin_address().context("admin_listen")? {
@@ -166,7 +171,7 @@ impl Server {
         self.serve_apart(listener, admin, host).await
     }
 
-    /// [`Server::serve`], with operators on a listener that is bound already.
+    /// Serves as [`Server::serve`] does, with operators on a listener that is bound already.
     ///
     /// # Errors
     /// See [`Server::serve`].
@@ -228,7 +233,8 @@ impl Server {
                     .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                     .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
                     .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET);
-                // Named one by one: the files of a contract also declare services that other processes serve.
+                // Named one by one: the files of a contract also declare services of other
+                // processes.
                 let names = names.iter().copied().chain(STANDARD_SERVICES);
                 names.fold(files, |files, name| files.with_service_name(name))
             };
@@ -244,7 +250,7 @@ impl Server {
         let settings = &host.settings;
         let single = self.contract.as_ref().map(Contract::single);
         let layers = Arc::new(Layers {
-            bounds: Bounds::new(&settings.listener),
+            admission: Admission::new(&settings.listener),
             probes: Probes {
                 ready: self.ready.clone(),
                 draining: host.draining.clone(),
@@ -291,7 +297,7 @@ impl Server {
 // === impl Contract ===
 
 impl Contract {
-    /// The paths of the methods whose request is one message.
+    /// Returns the paths of the methods whose request is one message.
     fn single(&self) -> HashSet<&'static str> {
         let is_single = |kind| matches!(kind, MethodKind::Unary | MethodKind::ServerStreaming);
         let single = self.methods.iter().filter(|method| is_single(method.kind));

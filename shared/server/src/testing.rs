@@ -8,15 +8,20 @@ use std::sync::{Arc, LazyLock, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use client::{ClientSettings, Upstream};
 use contract::{Idempotency, Method, MethodKind};
 use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use serde::Deserialize;
+use telemetry::Metrics;
+use telemetry::observe::AccessLogSettings;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -24,12 +29,6 @@ use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-use client::{ClientSettings, Upstream};
-use serde::Deserialize;
-use telemetry::Metrics;
-use telemetry::observe::AccessLogSettings;
-use tokio_util::sync::CancellationToken;
 
 use crate::{Host, ListenerSettings, Server, Settings, TlsSettings};
 
@@ -94,7 +93,7 @@ type Answer = BoxFuture<'static, Result<String, Status>>;
 #[derive(Clone)]
 pub(crate) struct Shop(Arc<dyn Fn(String) -> Answer + Send + Sync>);
 
-/// A server on a port of its own.
+/// A running server on a free port.
 pub(crate) struct Running {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) host: Host,
@@ -118,10 +117,10 @@ pub(crate) fn descriptor_set() -> &'static [u8] {
     &SET
 }
 
-/// Traces the whole test process, from before the first server or client in it.
+/// Traces the whole test process, from before the first server or client.
 ///
-/// tracing remembers for each place in the code whether anybody listens; with a subscriber for each thread, a test
-/// without one could make a place deaf while another test listens to it.
+/// tracing caches per call site whether it has a subscriber; with one per thread, a test without
+/// one could disable a site that another test listens to.
 pub(crate) fn subscribe() {
     static SUBSCRIBED: Once = Once::new();
     SUBSCRIBED.call_once(|| {
@@ -131,7 +130,7 @@ pub(crate) fn subscribe() {
     });
 }
 
-/// The documented defaults of every process.
+/// Returns the documented defaults.
 pub(crate) fn settings() -> Settings {
     #[derive(Deserialize)]
     struct Defaults {
@@ -154,7 +153,7 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// A process with these settings.
+/// Returns a process with these settings.
 pub(crate) fn host(settings: Settings) -> Host {
     Host {
         settings,

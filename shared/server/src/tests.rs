@@ -1,4 +1,4 @@
-//! A real server on a loopback port: policy, probes, health, reflection, limits, drain.
+//! A real server on a loopback port: layers, probes, health, reflection, limits, drain.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use rpc::error::reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -22,12 +23,10 @@ mod client;
 mod observe;
 mod torn;
 
-use rpc::error::reason;
-
 use crate::testing::{self, COUNT, GET, Line, PUT, Put, Reply, Running, Shop, call};
 use crate::{ListenerSettings, Server, Settings};
 
-/// More than any of this takes on a busy machine.
+/// More than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn get(id: &str) -> testing::Get {
@@ -189,7 +188,7 @@ async fn reflection_lists_what_is_served_in_both_versions_and_keeps_options() {
         .unwrap()
         .into_inner();
     let answer = format!("{:?}", answers.next().await.unwrap().unwrap());
-    // The pattern of a validation rule, which a decoder without extensions would lose.
+    // The pattern of a validation rule, which a decoder without extensions would drop.
     let rule: Vec<String> = b"^[A-Z0-9]+$".iter().map(u8::to_string).collect();
     let rule = rule.join(", ");
     assert!(

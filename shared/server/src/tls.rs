@@ -23,22 +23,22 @@ pub use session::{Certificate, Session};
 pub(crate) struct Tls {
     settings: TlsSettings,
     config: ArcSwap<ServerConfig>,
-    /// What the files held when they were last looked at, usable or not.
+    /// The content of the files at the last check, usable or not.
     seen: Mutex<[Option<Vec<u8>>; 3]>,
 }
 
 // === impl Tls ===
 
 impl Tls {
-    /// Reads the files; `None` where the settings name none.
+    /// Reads the files; `None` without TLS.
     ///
     /// # Errors
-    /// Names the key whose file can't be used.
+    /// The key whose file can't be used.
     pub(crate) fn load(settings: &TlsSettings) -> Result<Option<Arc<Self>>, ConfigError> {
         if !settings.is_on() {
             return Ok(None);
         }
-        // In this order: what changes between the two is seen at the next look.
+        // In this order: a change in between is seen by the next check.
         let seen = settings.content();
         let config = settings.server_config()?;
         Ok(Some(Arc::new(Self {
@@ -48,33 +48,34 @@ impl Tls {
         })))
     }
 
-    /// Serves the handshake of a new connection.
+    /// Returns the acceptor for a new connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
-    /// Whether a connection that does not begin with a handshake is served.
+    /// Returns whether a connection without a handshake is accepted.
     pub(crate) fn allows_plain(&self) -> bool {
         self.settings.mode == TlsMode::Allow
     }
 
-    /// Bound of a handshake.
+    /// Returns the limit of a handshake.
     pub(crate) fn handshake_timeout(&self) -> Duration {
         self.settings.handshake_timeout()
     }
 
-    /// Looks at the files again and again until `stop`.
+    /// Checks the files for changes until `stop`.
     pub(crate) async fn follow_files(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.settings.reload_interval());
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let this = self.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || this.reload()).await {
-                tracing::warn!(%error, "certificate files were not looked at");
+                tracing::warn!(%error, "certificate files not checked");
             }
         }
     }
 
-    // A chain and its key are two files, so for a moment they may not fit; the last that did stay until they do again.
+    // A chain and its key are two files, which may not match for a moment; the last valid pair
+    // stays until then.
     fn reload(&self) {
         let content = self.settings.content();
         let mut seen = lock(&self.seen);
@@ -87,7 +88,9 @@ impl Tls {
                 self.config.store(config);
                 tracing::info!(cert_file = %self.settings.cert_file.display(), "certificates reloaded");
             }
-            Err(error) => tracing::error!(%error, "certificates not reloaded, the old ones stay"),
+            Err(error) => {
+                tracing::error!(%error, "certificates not reloaded, the old ones stay in force")
+            }
         }
     }
 }

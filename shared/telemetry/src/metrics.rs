@@ -1,7 +1,9 @@
-//! What a process counts, in the text formats of Prometheus: calls, upstreams, schema, configuration, the process itself.
+//! Metrics of a process in the text formats of Prometheus: calls, upstreams, schema, configuration,
+//! the process itself.
 //!
-//! Names and labels are those of the OpenTelemetry semantic conventions where these have one, in the spelling of Prometheus. Every
-//! label has a bounded set of values: a route is a template of the schema and a method one of its methods, never what a caller sent.
+//! Names and labels follow the OpenTelemetry semantic conventions, in the spelling of Prometheus.
+//! Every label has a bounded set of values: a route is a template and a method one of the schema,
+//! never the text of a request.
 
 mod call;
 mod process;
@@ -30,8 +32,8 @@ use upstream::Upstreams;
 
 /// The metrics of one process; clones are the same.
 ///
-/// Handles ([`Metrics::call`], [`Metrics::route`], [`Metrics::upstream`]) are found without a lock, and counting with one is an
-/// atomic addition.
+/// Handles ([`Metrics::call`], [`Metrics::route`], [`Metrics::upstream`]) are found without a lock,
+/// and counting with one is an atomic addition.
 #[derive(Clone)]
 pub struct Metrics {
     inner: Arc<Inner>,
@@ -52,7 +54,7 @@ struct Outcome {
     outcome: &'static str,
 }
 
-/// A form of the text format.
+/// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus text 0.0.4.
@@ -64,15 +66,15 @@ pub enum Format {
 // === impl Metrics ===
 
 impl Metrics {
-    /// The metrics of a process with this name, all at zero.
+    /// Creates the metrics of a process with this name, all at zero.
     pub fn new(service: &str) -> Self {
         let mut registry = Registry::default();
         let labels = vec![("service_name".to_owned(), service.to_owned())];
-        registry.register("target", "What is measured", Info::new(labels));
+        registry.register("target", "The measured process", Info::new(labels));
         let active = Gauge::default();
         registry.register(
             "http_server_active_requests",
-            "Requests that are being served",
+            "Requests in progress",
             active.clone(),
         );
         let calls = Calls::register(&mut registry);
@@ -81,12 +83,12 @@ impl Metrics {
         let schema_swaps = outcomes(
             &mut registry,
             "schema_swaps",
-            "Schemas that an upstream offered, by what became of them",
+            "Schemas offered by upstreams, by outcome",
         );
         let config_reloads = outcomes(
             &mut registry,
             "config_reloads",
-            "Configuration files that were read again, by what became of them",
+            "Configuration reloads, by outcome",
         );
         registry.register_collector(Box::new(ProcessCollector));
         Self {
@@ -102,40 +104,41 @@ impl Metrics {
         }
     }
 
-    /// What is counted of one RPC method (`package.Service/Method`, with or without a slash before it) in one protocol.
+    /// Returns the metrics of one RPC method (`package.Service/Method`, with or without a leading
+    /// slash) in one protocol.
     pub fn call(&self, method: &str, protocol: Protocol) -> Arc<Call> {
         self.inner.calls.get(method, protocol)
     }
 
-    /// What is counted of one route: a method of HTTP that is known by name, and a path template.
+    /// Returns the metrics of one route: a known HTTP method and a path template.
     pub fn route(&self, method: &http::Method, template: &str) -> Arc<Route> {
         self.inner.routes.get(method, template)
     }
 
-    /// What is counted of the calls to one upstream, by its configured address.
+    /// Returns the metrics of the calls to one upstream, by its configured address.
     pub fn upstream(&self, address: &str) -> Arc<Upstream> {
         self.inner.upstreams.get(address)
     }
 
-    /// A schema was taken over (or not, because it does not fit).
+    /// Counts a schema that was accepted or rejected.
     pub fn schema_offered(&self, accepted: bool) {
         count(&self.inner.schema_swaps, accepted);
     }
 
-    /// A changed configuration was taken over (or refused, and the old one stays).
+    /// Counts a changed configuration that was accepted or rejected.
     pub fn config_reloaded(&self, accepted: bool) {
         count(&self.inner.config_reloads, accepted);
     }
 
-    /// Requests that are being served.
+    /// Returns the gauge of requests in progress.
     pub(crate) fn active(&self) -> &Gauge {
         &self.inner.active
     }
 
-    /// All metrics as text.
+    /// Writes all metrics.
     ///
     /// # Errors
-    /// None that writing to memory has.
+    /// None in practice: writing to memory does not fail.
     pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
         use prometheus_client::encoding::{prometheus_text, text};
         let mut out = String::new();
@@ -156,7 +159,7 @@ impl fmt::Debug for Metrics {
 // === impl Format ===
 
 impl Format {
-    /// What a scraper asks for in `Accept`; Prometheus text unless it names OpenMetrics.
+    /// Returns the format that `Accept` asks for; Prometheus text unless it names OpenMetrics.
     pub fn negotiate(accept: &str) -> Self {
         match accept.contains("application/openmetrics-text") {
             true => Self::OpenMetrics,
@@ -164,7 +167,7 @@ impl Format {
         }
     }
 
-    /// The content type of this form.
+    /// Returns the content type.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -184,7 +187,8 @@ fn count(family: &Family<Outcome, Counter>, accepted: bool) {
     family.get_or_create(&Outcome { outcome }).inc();
 }
 
-/// Handles by name, read without a lock. Names are few and come once each, so that a new one may cost a copy of the table.
+/// Handles by name, read without a lock. Names are few and each is added once, so adding one copies
+/// the table.
 struct Table<T>(ArcSwap<std::collections::HashMap<Box<str>, T>>);
 
 impl<T> Default for Table<T> {
@@ -194,8 +198,8 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Clone> Table<T> {
-    /// What `find` sees in the entry of this name; else what it sees once `add` has changed the entry, which is `None` where
-    /// there is none.
+    /// Returns what `find` finds in the entry of this name; otherwise replaces the entry, if any,
+    /// with that of `add`.
     fn get<H>(
         &self,
         name: &str,

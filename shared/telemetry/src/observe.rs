@@ -1,7 +1,8 @@
-//! What becomes known of one request while it is served: its span, its metrics and its line in the access log.
+//! The record of one request: its span, its metrics and its line in the access log.
 //!
-//! The server opens the record of a request before anything can refuse it and closes it with the last byte of the answer. Whoever
-//! learns something on the way notes it in [`current`]: which method was matched, how the call ended, who answered it.
+//! The server opens the record before anything can reject the request and closes it with the last
+//! byte of the response. Code on the way notes in [`current`] which method was matched, how the
+//! call ended, and which upstream answered.
 
 mod access;
 mod body;
@@ -26,54 +27,58 @@ use crate::metrics::{Call, Metrics, Protocol, Route};
 pub use access::{AccessLogSettings, LoggedRequests};
 
 use access::{AccessLog, Line};
-use body::{Counted, Watched};
+use body::{RequestBody, ResponseBody};
 use conventions::{OTHER, is_server_error, known_method, server_span};
 
-/// nginx's status for a caller that went away before there was one.
+/// nginx's status for a client that disconnected before there was one.
 const CLIENT_GONE: u16 = 499;
 
-/// No code is noted.
+/// No code recorded.
 const NO_CODE: u8 = u8::MAX;
 
 tokio::task_local! {
-    static CURRENT: Observed;
+    static CURRENT: RequestRecord;
 }
 
-/// The record of one request; clones are the same. Outside of any request it takes notes that nobody reads.
+/// The record of one request; clones share it. Outside of a request it is empty and ignores all
+/// notes.
 #[derive(Clone, Debug, Default)]
-pub struct Observed(Option<Arc<Record>>);
+pub struct RequestRecord(Option<Arc<Record>>);
 
-/// Closes a record that was taken over by a connection that speaks another protocol now.
+/// The former name of [`RequestRecord`].
+pub type Observed = RequestRecord;
+
+/// Closes the record of an upgraded connection.
 #[derive(Debug)]
 #[must_use = "the record is closed when this is dropped"]
-pub struct Upgraded(Arc<Record>);
+pub struct UpgradeRecord(Arc<Record>);
 
-/// Why an answer ended.
+/// How a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It was whole.
+    /// Complete.
     Complete = 0,
-    /// The caller went away before the end.
+    /// The caller disconnected before the end.
     ClientGone = 1,
-    /// Whoever produced it failed within.
+    /// The upstream, or the producer of the response, failed in between.
     UpstreamFailed = 2,
-    /// The process stops, and the answer had no end of its own.
+    /// The process stops, and the response had no end.
     Drain = 3,
-    /// The caller's time had run out.
+    /// The caller's deadline has passed.
     Deadline = 4,
 }
 
-/// What all requests of a server share.
+/// The shared parts of all records of a server.
 #[derive(Debug)]
 pub struct Observer {
     metrics: Metrics,
     access: AccessLog,
-    /// Paths of the methods that gRPC requests are known by without being asked.
+    /// Paths of the methods that identify a gRPC request by its path.
     known: HashSet<&'static str>,
     sniff: Sniff,
 }
 
-/// Returns the protocol of a request by its headers.
+/// A function that returns the protocol of a request by its headers.
 pub type Sniff = fn(&HeaderMap) -> Protocol;
 
 #[derive(Debug)]
@@ -93,44 +98,45 @@ struct Record {
     response_bytes: AtomicU64,
 }
 
-/// The record of a request that waits for its answer; one that is dropped was given up.
+/// The record of a request without an answer yet; dropping it means that the client disconnected.
 #[derive(Debug)]
-#[must_use = "the request counts as given up when this is dropped"]
-pub struct Opened {
+#[must_use = "dropping this records that the client disconnected"]
+pub struct OpenRecord {
     record: Arc<Record>,
     is_answered: bool,
 }
 
-/// The record of the request that is being served here, to be kept where a task or a body goes on with it.
-pub fn current() -> Observed {
-    CURRENT.try_with(Observed::clone).unwrap_or_default()
+/// Returns the record of the current request, to be kept for a task or a body that outlives it.
+pub fn current() -> RequestRecord {
+    CURRENT.try_with(RequestRecord::clone).unwrap_or_default()
 }
 
-/// Counts the bytes of a request's body, from here on.
+/// Counts the bytes of a request body from here on.
 pub fn count_body(request: Request<Incoming>) -> Request<Body> {
     match current().0 {
-        Some(record) => request.map(|body| Body::new(Counted::new(body, record))),
+        Some(record) => request.map(|body| Body::new(RequestBody::new(body, record))),
         None => request.map(Body::new),
     }
 }
 
-/// Opens the record of a request, whose answer goes into [`Opened::around`].
-pub fn open<B>(observer: &Arc<Observer>, request: &Request<B>) -> Opened {
+/// Opens the record of a request, which its answer closes: [`OpenRecord::around`].
+pub fn open<B>(observer: &Arc<Observer>, request: &Request<B>) -> OpenRecord {
     let record = Arc::new(Record::open(observer.clone(), request));
     let path = request.uri().path();
     if record.protocol == Protocol::GRPC && observer.known.contains(path) {
-        Observed(Some(record.clone())).call(path, Protocol::GRPC);
+        RequestRecord(Some(record.clone())).call(path, Protocol::GRPC);
     }
-    Opened {
+    OpenRecord {
         record,
         is_answered: false,
     }
 }
 
-// === impl Observed ===
+// === impl RequestRecord ===
 
-impl Observed {
-    /// The request is one of this method (`/package.Service/Method`). Only for methods of a schema, of which there are finitely many.
+impl RequestRecord {
+    /// Records the RPC method (`/package.Service/Method`). It must be one of a schema, so that
+    /// labels are bounded.
     pub fn call(&self, method: &str, protocol: Protocol) {
         let Some(record) = &self.0 else { return };
         let call = record.observer.metrics.call(method, protocol);
@@ -145,7 +151,7 @@ impl Observed {
         }
     }
 
-    /// The request of plain HTTP is one of this route. Only for templates, of which there are finitely many.
+    /// Records the route of plain HTTP. It must be a template, so that labels are bounded.
     pub fn route(&self, template: &str) {
         let Some(record) = &self.0 else { return };
         let method = known_method(&record.method);
@@ -160,53 +166,53 @@ impl Observed {
             .set(record.observer.metrics.route(&method, template));
     }
 
-    /// The upstream that the call goes to.
+    /// Records the upstream of the call.
     pub fn upstream(&self, address: &str) {
         if let Some(line) = self.line() {
             let _ = line.upstream.set(address.into());
         }
     }
 
-    /// The client's own address, where it is not the one at the other end of the connection.
+    /// Records the client's address, if it is not the peer's.
     pub fn client(&self, address: IpAddr) {
         if let Some(line) = self.line() {
             let _ = line.client.set(address);
         }
     }
 
-    /// How the call ended, where trailers of gRPC do not say it. The last word counts.
+    /// Records the outcome of the call, if no gRPC trailers say it. The last one counts.
     pub fn code(&self, code: Code) {
         if let Some(record) = &self.0 {
             record.code.store(code as u8, Ordering::Relaxed);
         }
     }
 
-    /// Why the answer ends, where its body looks whole and is not.
+    /// Records the end of a response whose body looks complete and is not.
     pub fn end(&self, end: End) {
         if let Some(record) = &self.0 {
             record.end.store(end as u8, Ordering::Relaxed);
         }
     }
 
-    /// Counts messages that the caller has sent.
+    /// Counts messages from the caller.
     pub fn request_messages(&self, count: u64) {
         if let Some(call) = self.0.as_ref().and_then(|record| record.call.get()) {
             call.request_messages(count);
         }
     }
 
-    /// Counts messages that the caller is sent.
+    /// Counts messages to the caller.
     pub fn response_messages(&self, count: u64) {
         if let Some(call) = self.0.as_ref().and_then(|record| record.call.get()) {
             call.response_messages(count);
         }
     }
 
-    /// Keeps the record open beyond an answer of 101: the request goes on for as long as what its connection has become.
-    pub fn upgrade(&self) -> Option<Upgraded> {
+    /// Keeps the record open after an answer of 101, as long as the upgraded connection.
+    pub fn upgrade(&self) -> Option<UpgradeRecord> {
         let record = self.0.clone()?;
         record.is_upgraded.set(()).ok()?;
-        Some(Upgraded(record))
+        Some(UpgradeRecord(record))
     }
 
     /// Counts bytes of an upgraded connection.
@@ -225,7 +231,8 @@ impl Observed {
 // === impl Observer ===
 
 impl Observer {
-    /// Creates what the requests of a server share: `known` are the paths of its methods, `sniff` tells protocols apart.
+    /// Creates the shared parts: `known` are the paths of the server's methods, `sniff` tells
+    /// protocols apart.
     pub fn new(
         metrics: Metrics,
         access_log: AccessLogSettings,
@@ -278,7 +285,7 @@ impl Record {
         }
     }
 
-    /// The word of whoever knew better, else what the body looked like.
+    /// Returns the recorded end, or the one inferred from the body.
     fn ended(&self, seen: End) -> End {
         match self.end.load(Ordering::Relaxed) {
             1 => End::ClientGone,
@@ -289,7 +296,7 @@ impl Record {
         }
     }
 
-    /// The code of a call; `None` where there was none.
+    /// Returns the code of a call; `None` for a request that is not one.
     fn code(&self, end: End) -> Option<Code> {
         let noted = self.code.load(Ordering::Relaxed);
         if noted != NO_CODE {
@@ -356,28 +363,29 @@ impl Record {
     }
 }
 
-// === impl Opened ===
+// === impl OpenRecord ===
 
-impl Opened {
-    /// Answers the request under its record and, where somebody wants it, in a span that continues the caller's trace.
+impl OpenRecord {
+    /// Awaits the answer under its record and, if tracing is on, in a span that continues the
+    /// caller's trace.
     pub async fn around<F>(mut self, answer: F) -> Result<Response<Body>, Infallible>
     where
         F: Future<Output = Result<Response<Body>, Infallible>>,
     {
         let record = self.record.clone();
-        let answer = CURRENT.scope(Observed(Some(record.clone())), answer);
-        // A span that nobody wants is not worth being entered at each poll.
+        let answer = CURRENT.scope(RequestRecord(Some(record.clone())), answer);
+        // A disabled span need not be entered at each poll.
         let response = if record.span.is_disabled() {
             answer.await?
         } else {
             answer.instrument(record.span.clone()).await?
         };
         self.is_answered = true;
-        Ok(Watched::wrap(response, record))
+        Ok(ResponseBody::wrap(response, record))
     }
 }
 
-impl Drop for Opened {
+impl Drop for OpenRecord {
     fn drop(&mut self) {
         if !self.is_answered {
             let status = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST);
@@ -386,9 +394,9 @@ impl Drop for Opened {
     }
 }
 
-// === impl Upgraded ===
+// === impl UpgradeRecord ===
 
-impl Drop for Upgraded {
+impl Drop for UpgradeRecord {
     fn drop(&mut self) {
         self.0.close(StatusCode::SWITCHING_PROTOCOLS, End::Complete);
     }

@@ -1,4 +1,4 @@
-//! Logs and traces: tracing to stderr and OTLP, W3C trace context across every boundary.
+//! Logs to stderr and traces to an OTLP collector.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -15,10 +15,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-/// Spans that wait for the collector; further ones are dropped, so a dead collector costs memory once (about 4 MB).
+/// Spans in the queue to the collector; further ones are dropped, so a dead collector costs at most
+/// about 4 MB.
 const EXPORT_QUEUE_SPANS_MAX: usize = 4096;
 
-/// How long the stop of a process waits for its last spans to leave.
+/// Limit of the wait for the last spans at the stop of a process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The settings of logs and traces.
@@ -60,25 +61,27 @@ pub struct Telemetry {
     provider: SdkTracerProvider,
 }
 
-/// Starts logs and traces for the life of the process; needs a tokio runtime around it when it exports.
+/// Starts logs and traces for the life of the process. Needs a tokio runtime if there is a
+/// collector.
 ///
 /// # Errors
 /// A [`ConfigError`] that names `log` or `otlp_endpoint`.
 pub fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigError> {
     let provider = tracer_provider(name, settings)?;
-    // For libraries that carry trace context in envelopes of their own, such as events.
+    // For libraries that carry trace context in their own envelopes, such as events.
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| ConfigError::new("log", error.to_string(), "the configuration"))?;
     let log = log_layer(settings.log_format).with_filter(filter).boxed();
-    // As a list, in which each layer has a filter: a layer that is `None` has none, and would want every span.
+    // A list in which each layer has a filter: a layer that is `None` has none, and would enable
+    // every span.
     let mut layers = vec![log];
     if settings.trace == TraceWhen::Always || !settings.otlp_endpoint.is_empty() {
         layers.push(trace_layer(&provider, name));
     }
     let started = tracing_subscriber::registry().with(layers).try_init();
     if let Err(error) = started {
-        // A program that embeds a service has its own subscriber, which then stays.
+        // A program that embeds a service has its own subscriber, which stays.
         tracing::warn!(%error, "telemetry not started");
     }
     Ok(Telemetry { provider })
@@ -87,7 +90,7 @@ pub fn init(name: &str, settings: &Settings) -> Result<Telemetry, ConfigError> {
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Sends the spans that are still queued, within a bound.
+    /// Sends the queued spans, within a limit.
     pub fn flush(self) {
         if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_TIMEOUT) {
             tracing::warn!(%error, "last traces not sent");
@@ -101,7 +104,7 @@ fn tracer_provider(name: &str, settings: &Settings) -> Result<SdkTracerProvider,
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
     if settings.otlp_endpoint.is_empty() {
-        // Still a real tracer: its ids are what links our logs, events and neighbours.
+        // Still a real tracer: its ids link logs, events and other services.
         return Ok(builder.build());
     }
     let exporter = SpanExporter::builder()
@@ -122,10 +125,10 @@ fn tracer_provider(name: &str, settings: &Settings) -> Result<SdkTracerProvider,
 
 fn trace_layer(provider: &SdkTracerProvider, name: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
     tracing_opentelemetry::layer()
-        // A span that begins when it is entered has its name before anybody knows the route.
+        // Otherwise the span would be named when it is entered, before the route is known.
         .with_context_activation(false)
         .with_tracer(provider.tracer(name.to_owned()))
-        // The log filter does not apply to spans: with fewer logs, traces must not lose their links.
+        // The log filter does not apply to spans: fewer logs must not break traces.
         .with_filter(LevelFilter::INFO)
         .boxed()
 }

@@ -17,7 +17,7 @@ mod tests;
 /// Header of the W3C Trace Context recommendation, §3.2.
 pub(crate) const TRACEPARENT: &str = "traceparent";
 
-// Stateless, so no global registration that a test or a library could forget.
+// Stateless, so it needs no global registration.
 static PROPAGATOR: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
 
 struct Carrier<'a>(&'a HeaderMap);
@@ -32,7 +32,8 @@ pub fn current_traceparent() -> Option<String> {
     value.to_str().ok().map(str::to_owned)
 }
 
-/// Makes `span` a child of the span that `traceparent` names; a malformed value is ignored, as §3.2.2 demands.
+/// Makes `span` a child of the span that `traceparent` names; ignores a malformed value, as §3.2.2
+/// demands.
 pub fn set_parent(span: &Span, traceparent: &str) {
     let Ok(value) = HeaderValue::from_str(traceparent) else {
         return;
@@ -41,22 +42,22 @@ pub fn set_parent(span: &Span, traceparent: &str) {
     extract(span, &headers);
 }
 
-/// Makes `span` a child of the remote span that the headers name, if they name one.
+/// Makes `span` a child of the remote span in the headers, if there is one.
 pub(crate) fn extract(span: &Span, headers: &HeaderMap) {
     if headers.contains_key(TRACEPARENT) {
-        // Fails only if the span has begun its own trace, and callers have just created it.
+        // Fails only for a span that has begun its own trace, and callers have just created it.
         let _ = span.set_parent(PROPAGATOR.extract(&Carrier(headers)));
     }
 }
 
-/// Id of the trace that a span is part of, in hexadecimal; `None` where nobody traces.
+/// Returns the id of a span's trace in hexadecimal; `None` without tracing.
 pub(crate) fn trace_id(span: &Span) -> Option<String> {
     let context = span.context();
     let id = context.span().span_context().trace_id();
     (id != TraceId::INVALID).then(|| id.to_string())
 }
 
-/// Id of the trace that a `traceparent` names.
+/// Returns the trace id of a `traceparent`.
 pub(crate) fn trace_id_of(traceparent: &str) -> Option<String> {
     let value = HeaderValue::from_str(traceparent).ok()?;
     let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), value)]);
@@ -65,7 +66,8 @@ pub(crate) fn trace_id_of(traceparent: &str) -> Option<String> {
     (id != TraceId::INVALID).then(|| id.to_string())
 }
 
-/// Writes the context of `span` into the headers. A span that nobody wants has none: what the headers say already stays.
+/// Writes the context of `span` into the headers. A disabled span has none and leaves the headers
+/// as they are.
 pub fn inject(span: &Span, headers: &mut HeaderMap) {
     if span.is_disabled() {
         return;

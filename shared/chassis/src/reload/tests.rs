@@ -19,7 +19,7 @@ struct Edited {
     file: tempfile::NamedTempFile,
     process: Process,
     reloads: Reloads,
-    follower: Follower,
+    watcher: ConfigWatcher,
 }
 
 fn edited(content: &str) -> Edited {
@@ -35,7 +35,7 @@ fn edited(content: &str) -> Edited {
         file,
         reloads: process.reloads(),
         process,
-        follower: Follower::new(DEFAULTS, sources, layers),
+        watcher: ConfigWatcher::new(DEFAULTS, sources, layers),
     }
 }
 
@@ -43,7 +43,7 @@ fn edited(content: &str) -> Edited {
 async fn a_change_of_the_file_is_seen_without_a_signal() {
     let mut edited = edited("workers = 5");
     let hangup = signal(SignalKind::hangup()).unwrap();
-    let task = tokio::spawn(edited.follower.follow(edited.process.clone(), hangup));
+    let task = tokio::spawn(edited.watcher.watch(edited.process.clone(), hangup));
     std::fs::write(edited.file.path(), "workers = 6").unwrap();
     let next = tokio::time::timeout(Duration::from_secs(20), edited.reloads.next());
     let own: Own = next.await.unwrap().parse().unwrap();
@@ -57,11 +57,11 @@ async fn what_cannot_be_loaded_changes_nothing() {
     let mut edited = edited("workers = 5");
     for bad in ["workers = ", "wrokers = 6", "max_connections = 0"] {
         std::fs::write(edited.file.path(), bad).unwrap();
-        edited.follower.reload(&edited.process, "test");
+        edited.watcher.reload(&edited.process, "test");
         assert!(!edited.reloads.0.has_changed().unwrap(), "{bad}");
     }
     std::fs::write(edited.file.path(), "workers = 7").unwrap();
-    edited.follower.reload(&edited.process, "test");
+    edited.watcher.reload(&edited.process, "test");
     let own: Own = edited.reloads.next().await.parse().unwrap();
     assert_eq!(own.workers, 7);
 }
@@ -94,7 +94,7 @@ fn changed_keys_are_named_and_the_fixed_ones_known() {
 #[tokio::test]
 async fn a_process_that_follows_nothing_is_told_apart() {
     let edited = edited("");
-    assert!(edited.process.reload(edited.follower.layers.clone()));
+    assert!(edited.process.reload(edited.watcher.layers.clone()));
     drop(edited.reloads);
-    assert!(!edited.process.reload(edited.follower.layers.clone()));
+    assert!(!edited.process.reload(edited.watcher.layers.clone()));
 }

@@ -74,14 +74,14 @@ async fn tasks_end_with_the_shutdown() {
 #[tokio::test]
 async fn a_start_error_is_returned() {
     let process = Process::new("test", settings());
-    let started = live(process, (), async |_, ()| anyhow::bail!("no database")).await;
+    let started = run_to_end(process, (), async |_, ()| anyhow::bail!("no database")).await;
     assert_eq!(format!("{:#}", started.unwrap_err()), "start: no database");
 }
 
 #[tokio::test]
 async fn a_failed_task_stops_the_server_and_the_process() {
     let process = Process::new("test", settings());
-    let lived = live(process, (), async |process: Process, ()| {
+    let lived = run_to_end(process, (), async |process: Process, ()| {
         process.spawn("relay", async { anyhow::bail!("lost the broker") });
         Ok(Server::new(&[], &[]))
     });

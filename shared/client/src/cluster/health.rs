@@ -1,4 +1,4 @@
-//! Asking an endpoint how it is by `grpc.health.v1`.
+//! Health checks of an endpoint by `grpc.health.v1`.
 
 use std::sync::Arc;
 
@@ -7,6 +7,8 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 use prost::Message;
+use rpc::error;
+use rpc::frame::{self, Frame, FrameError, FrameReader};
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -15,20 +17,19 @@ use crate::endpoint::Endpoint;
 use crate::exchange;
 use crate::payload::Payload;
 use crate::settings::ClientSettings;
-use rpc::error;
-use rpc::frame::{self, Frame, FrameError, FrameReader};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// The largest answer; an answer of the protocol has 2 bytes.
+/// The largest accepted answer; a valid one has 2 bytes.
 const RESPONSE_BYTES_MAX: usize = 1024;
 
-/// Whether it serves, or else why not. Who does not know the question is taken to be well.
+/// Checks that the endpoint serves, and says why not. An endpoint without the health service counts
+/// as healthy.
 pub(crate) async fn check(
     endpoint: &Arc<Endpoint>,
     settings: &ClientSettings,
 ) -> Result<(), String> {
-    // A server that takes longer for it than for a connection is not well.
+    // A server that answers slower than it should connect is unhealthy.
     let limit = settings.connect_timeout();
     match tokio::time::timeout(limit, ask(endpoint, settings)).await {
         Ok(Ok(ServingStatus::Serving)) => Ok(()),

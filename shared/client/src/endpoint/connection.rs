@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to an endpoint, driven and kept alive by tasks of its own.
+//! One HTTP/2 connection to an endpoint, driven and kept alive by its tasks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use futures::future::poll_fn;
 use futures::task::noop_waker_ref;
 use h2::client::{self, SendRequest};
 use h2::{Ping, PingPong};
+use rpc::coalesce;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -19,24 +20,23 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::settings::ClientSettings;
 use crate::settings::address::Address;
 use crate::tls::Tls;
-use rpc::coalesce;
 
 /// Largest header list of a response, in bytes: error details travel in trailers.
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 
-/// Resets that we send within [`RESET_MEMORY`] and whose late frames are still recognized.
+/// Streams reset within [`RESET_MEMORY`] whose late frames are still recognized.
 const RESETS_REMEMBERED: usize = 1024;
 const RESET_MEMORY: Duration = Duration::from_secs(5);
 
-/// Streams are opened on it as long as it is open and has room.
+/// An HTTP/2 connection, on which streams are opened while it is open and not full.
 pub(crate) struct Connection {
     sender: SendRequest<Bytes>,
-    /// Streams of ours, which h2 itself would queue without bound above the peer's limit.
+    /// Streams in use. Beyond the peer's limit, h2 would queue them without bound.
     streams: AtomicUsize,
     closed: Arc<AtomicBool>,
 }
 
-/// Where and how to connect.
+/// An endpoint's address and TLS.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: Address,
@@ -45,12 +45,12 @@ pub(crate) struct Target {
 }
 
 impl Connection {
-    /// Connects, TLS included; says in words why it could not.
+    /// Connects, TLS included; the error is text for the log.
     pub(crate) async fn open(target: &Target, settings: &ClientSettings) -> Result<Self, String> {
         let opening = async {
             let stream = TcpStream::connect(target.socket).await;
             let stream = stream.map_err(|error| error.to_string())?;
-            // Without it, small frames would wait for the peer's acknowledgements.
+            // Without it, small frames wait for the peer's acknowledgements.
             stream
                 .set_nodelay(true)
                 .map_err(|error| error.to_string())?;
@@ -71,7 +71,7 @@ impl Connection {
         }
     }
 
-    /// Counts a stream, if there is room for one.
+    /// Reserves a stream; returns whether the connection had one left.
     pub(crate) fn reserve(&self) -> bool {
         let most = self.sender.current_max_send_streams();
         let reserved = self
@@ -82,17 +82,17 @@ impl Connection {
         reserved.is_ok()
     }
 
-    /// Gives a counted stream back.
+    /// Releases a reserved stream.
     pub(crate) fn release(&self) {
         self.streams.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether streams can still be opened, as far as was noticed.
+    /// Returns whether streams can be opened, as far as is known.
     pub(crate) fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
     }
 
-    /// What opens a stream; `None` once the connection takes no more, though those that are open may go on.
+    /// Returns a handle that opens a stream; `None` once the connection is closing.
     pub(crate) fn sender(&self) -> Option<SendRequest<Bytes>> {
         let mut sender = self.sender.clone();
         let mut context = Context::from_waker(noop_waker_ref());
@@ -124,18 +124,18 @@ where
     let closing = closed.clone();
     let driver = AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = flusher.drive(connection).await {
-            tracing::debug!(%error, "connection to upstream ended");
+            tracing::debug!(%error, "upstream connection ended");
         }
         closing.store(true, Ordering::Release);
     }));
     let mut pings = pings.ok_or("HTTP/2: no pings")?;
-    // Before its first answer a peer has not said how many streams it takes, nor that it speaks HTTP/2 at all.
+    // Before its first answer, the peer's stream limit is unknown, and whether it speaks HTTP/2.
     let answered = pings.ping(Ping::opaque()).await;
     answered.map_err(|error| format!("HTTP/2: {error}"))?;
     let interval = Duration::from_millis(settings.ping_interval_ms);
     let limit = Duration::from_millis(settings.ping_timeout_ms);
     let (driver, unanswered) = (driver.detach(), closed.clone());
-    // Apart from the driver, which would otherwise look at a timer each time it is woken.
+    // A separate task: the driver would poll the timer each time it is woken.
     tokio::spawn(async move {
         if keep_alive(pings, interval, limit).await.is_err() {
             tracing::warn!("upstream does not answer pings, connection dropped");
@@ -150,16 +150,16 @@ where
     })
 }
 
-struct Unanswered;
+struct PingTimeout;
 
-/// Pings for as long as the connection lives. The next call should not be the one that finds out that the peer vanished.
+/// Pings while the connection lives, so that a vanished peer is noticed before the next call.
 async fn keep_alive(
     mut pings: PingPong,
     interval: Duration,
     limit: Duration,
-) -> Result<(), Unanswered> {
+) -> Result<(), PingTimeout> {
     loop {
-        // Watched during the pause too, so that this task ends with its connection.
+        // Polled during the pause too, so that this task ends with its connection.
         tokio::select! {
             () = sleep(interval) => {}
             _ = poll_fn(|context| pings.poll_pong(context)) => return Ok(()),
@@ -167,7 +167,7 @@ async fn keep_alive(
         match timeout(limit, pings.ping(Ping::opaque())).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) => return Ok(()),
-            Err(_) => return Err(Unanswered),
+            Err(_) => return Err(PingTimeout),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where an endpoint is: `http://host:port` or `https://host:port`, resolved or not.
+//! The address of an endpoint: `http://host:port` or `https://host:port`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use http::uri::{Authority, Scheme};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) scheme: Scheme,
-    /// What requests name as `:authority`.
+    /// The `:authority` of requests.
     pub(crate) authority: Authority,
     /// Without the brackets of IPv6.
     pub(crate) host: String,
@@ -18,7 +18,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Says what is wrong with `url` in words that follow it.
+    /// Parses a URL; the error continues a sentence that begins with it.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let uri = Uri::from_str(url).map_err(|error| format!("is not an address: {error}"))?;
         let parts = uri.into_parts();
@@ -31,14 +31,14 @@ impl Address {
             .as_ref()
             .map_or("/", |path| path.as_str());
         if path != "/" {
-            return Err("has a path, but the methods' paths are the whole path".to_owned());
+            return Err("has a path; gRPC paths are those of the methods".to_owned());
         }
         let authority = parts.authority.ok_or("does not name a host and a port")?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let port = authority.port_u16().filter(|_| !host.is_empty());
         let port = port.ok_or("does not name a host and a port")?;
         if authority.as_str().contains('@') {
-            return Err("has a user, which gRPC has no use for".to_owned());
+            return Err("has a user, which gRPC does not support".to_owned());
         }
         Ok(Self {
             scheme,
@@ -48,7 +48,7 @@ impl Address {
         })
     }
 
-    /// The socket address, where no resolver is needed for it.
+    /// Returns the socket address, unless the host is a name.
     pub(crate) fn literal(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.host.parse().ok()?;
         Some(SocketAddr::new(ip, self.port))
@@ -87,7 +87,7 @@ mod tests {
             "http://a:1/x",
             "http://u:p@a:1",
         ] {
-            assert!(Address::parse(url).is_err(), "{url:?} was taken");
+            assert!(Address::parse(url).is_err(), "{url:?} was accepted");
         }
     }
 }

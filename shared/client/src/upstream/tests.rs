@@ -1,4 +1,4 @@
-//! Calls to peers that are more than one, slow, unwell, or strict about streams.
+//! Several, slow, unhealthy and limited peers.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,12 +21,12 @@ use crate::testing::{GET, METHODS, PUT, call};
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-/// `text = "ok"`, and `status = SERVING` or `NOT_SERVING`, framed.
+/// `text = "ok"`, and `status = SERVING` or `NOT_SERVING`, as frames.
 const OK: &[u8] = b"\0\0\0\0\x04\x0a\x02ok";
 const SERVING: &[u8] = b"\0\0\0\0\x02\x08\x01";
 const NOT_SERVING: &[u8] = b"\0\0\0\0\x02\x08\x02";
 
-/// A server whose answers wait for permits.
+/// A server that answers a call per permit.
 struct Peer {
     address: SocketAddr,
     state: Arc<State>,
@@ -38,10 +38,10 @@ struct State {
     connections: AtomicUsize,
     calls: AtomicUsize,
     is_well: AtomicBool,
-    /// Whether connections are closed as soon as they are there, and how many were.
+    /// Whether connections are closed at once, and how many were.
     is_closed: AtomicBool,
     turned_away: AtomicUsize,
-    /// Whether responses begin before they have their permit.
+    /// Whether responses begin before they have a permit.
     begins_early: AtomicBool,
     permits: Semaphore,
     resets: mpsc::UnboundedSender<Reason>,
@@ -166,7 +166,7 @@ fn upstream(peers: &[&Peer], client: ClientSettings) -> Upstream {
     Upstream::new(settings, "peers", METHODS).unwrap()
 }
 
-/// Begins a call that goes on by itself.
+/// Starts a call in a task.
 fn ask(upstream: &Upstream) -> JoinHandle<Result<String, Status>> {
     let upstream = upstream.clone();
     tokio::spawn(async move { call(&upstream, PUT).await })
@@ -179,7 +179,7 @@ fn unchecked() -> ClientSettings {
     }
 }
 
-/// Waits until `check` holds, and panics with what it last saw.
+/// Waits until `check` holds, and panics with the last observation.
 async fn eventually<T: std::fmt::Debug>(what: &str, check: impl Fn() -> Result<(), T>) {
     let limit = Instant::now() + Duration::from_secs(20);
     let mut ticks = tokio::time::interval(Duration::from_millis(2));
@@ -226,7 +226,7 @@ async fn a_call_that_waits_for_a_stream_tries_to_connect_again() {
     })
     .await;
     peer.state.is_closed.store(false, Ordering::SeqCst);
-    // While the first one still has the only stream of the only connection.
+    // While the first call still has the only stream of the only connection.
     peer.has_taken(2).await;
     peer.state.permits.add_permits(2);
     for outcome in join_all([first, second]).await {
@@ -298,7 +298,7 @@ async fn a_slow_call_without_side_effects_is_hedged() {
     while slow.calls() == 0 {
         assert_eq!(call(&upstream, GET).await.unwrap(), "ok");
     }
-    // The one that lost is not left running.
+    // The losing call is cancelled.
     assert_eq!(slow.resets.recv().await, Some(Reason::CANCEL));
 }
 
@@ -345,7 +345,7 @@ async fn a_name_is_resolved_and_stands_for_its_addresses() {
     let peer = Peer::start(9, 10).await;
     let url = format!("http://localhost:{}", peer.address.port());
     let upstream = Upstream::connect_lazy(&url, &unchecked(), METHODS).unwrap();
-    // `localhost` may have an address of IPv6 too, where nobody listens.
+    // `localhost` may also resolve to an IPv6 address without a listener.
     for _ in 0..5 {
         assert_eq!(call(&upstream, PUT).await.unwrap(), "ok");
     }

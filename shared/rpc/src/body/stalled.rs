@@ -15,7 +15,8 @@ use crate::error::Fault;
 /// The `ErrorInfo` reason of a request body that stalled.
 pub const REQUEST_STALLED: &str = "REQUEST_STALLED";
 
-/// Bounds each wait for the next bytes of a body by `timeout`; the error is ABORTED with reason [`REQUEST_STALLED`].
+/// Bounds each wait for the next bytes of a body by `timeout`; the error is ABORTED with reason
+/// [`REQUEST_STALLED`].
 ///
 /// For a body of one message. A stream of messages may be idle for as long as its sender likes.
 pub fn bound(body: Body, timeout: Duration) -> Body {
@@ -69,10 +70,7 @@ impl http_body::Body for StallTimeout {
 }
 
 fn stalled(timeout: Duration) -> Status {
-    let message = format!(
-        "no byte of the request arrived for {} ms",
-        timeout.as_millis()
-    );
+    let message = format!("request stalled: no data for {} ms", timeout.as_millis());
     Fault::aborted(REQUEST_STALLED, message).into()
 }
 

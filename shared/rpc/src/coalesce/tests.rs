@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A peer that takes so many bytes, and says how they came.
+/// A peer that accepts so many bytes, and records its writes.
 #[derive(Clone, Default)]
 struct Peer(Arc<Mutex<Taken>>);
 
@@ -68,12 +68,12 @@ impl AsyncWrite for Peer {
 fn write(stream: &mut WriteBuffer<Peer>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     let context = &mut Context::from_waker(noop_waker_ref());
     let written = Pin::new(&mut *stream).poll_write(context, bytes);
-    // As HTTP/2 does behind each frame.
+    // As HTTP/2 does after each frame.
     let _ = Pin::new(stream).poll_flush(context);
     written
 }
 
-/// Lets a connection that has nothing more to write rest.
+/// Polls a connection that has nothing more to write.
 fn rest(flusher: Flusher<Peer>) -> Flusher<Peer> {
     let context = &mut Context::from_waker(noop_waker_ref());
     let mut driver = flusher.drive(std::future::pending::<()>());
@@ -87,7 +87,7 @@ async fn a_connection_runs_behind_the_streams_that_are_ready() {
     let sent = Arc::new(AtomicUsize::new(0));
     let seen = sent.clone();
     let (_stream, flusher) = buffer(tokio::io::sink());
-    // What is woken last runs first in its runtime, hence the other order.
+    // The task that is woken last runs first, hence this order.
     let connection = flusher.drive(std::future::poll_fn(move |_| {
         Poll::Ready(seen.load(Ordering::Relaxed))
     }));

@@ -6,13 +6,14 @@ use http::HeaderMap;
 
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// `-bin` values come padded or not (gRPC over HTTP/2, "Binary-Header").
+/// `-bin` values may be padded or not (gRPC over HTTP/2, "Binary-Header").
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Removes `grpc-status-details-bin` that is not base64 from headers or trailers; code and message of the error stay.
+/// Removes `grpc-status-details-bin` that is not base64 from headers or trailers; code and message
+/// of the error stay.
 pub fn remove_malformed_details(headers: &mut HeaderMap) {
     let broken = headers
         .get(DETAILS)

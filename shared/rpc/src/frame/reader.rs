@@ -6,7 +6,8 @@ use super::{Frame, FrameError, HEADER_BYTES, Header, Limits};
 
 /// An incremental reader of frames. It holds at most one chunk and one begun frame.
 ///
-/// A frame within one chunk is not copied. After an error the reader stays at the invalid frame and reports it again.
+/// A frame within one chunk is not copied. After an error the reader stays at the invalid frame and
+/// reports it again.
 #[derive(Debug)]
 pub struct FrameReader {
     limits: Limits,
@@ -33,8 +34,8 @@ impl FrameReader {
         self
     }
 
-    /// Adds the next chunk of the body. Call [`FrameReader::next_frame`] until it returns `None` before the next chunk; a chunk
-    /// that comes earlier is copied.
+    /// Adds the next chunk of the body. Call [`FrameReader::next_frame`] until it returns `None`
+    /// before the next chunk; a chunk that comes earlier is copied.
     #[inline]
     pub fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() {
@@ -81,7 +82,8 @@ impl FrameReader {
         }
     }
 
-    /// Takes the bytes of the frame that has begun, header included, to pass on a body that is truncated.
+    /// Takes the bytes of the frame that has begun, header included, to pass on a body that is
+    /// truncated.
     pub fn take_rest(&mut self) -> Bytes {
         if self.partial.is_empty() {
             return std::mem::take(&mut self.chunk);
@@ -112,7 +114,8 @@ impl FrameReader {
         }
     }
 
-    /// Returns flags and length of the frame that begins here, header included; `None` if the header is not complete.
+    /// Returns flags and length of the frame that begins here, header included; `None` if the
+    /// header is not complete.
     #[inline]
     fn header(&self, bytes: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
         let Some(header) = bytes.first_chunk() else {

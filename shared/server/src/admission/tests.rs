@@ -1,8 +1,8 @@
-//! What is refused, with its status; over real sockets this is tested with the gateway.
+//! Rejected requests and their status; the gateway's tests do this over real sockets.
 
 use super::*;
 
-const BOUNDS: Bounds = Bounds {
+const ADMISSION: Admission = Admission {
     max_headers: 3,
     max_target_bytes: 20,
 };
@@ -12,8 +12,8 @@ fn check(version: Version, target: &str, headers: &[(&str, &str)]) -> Result<(),
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let outcome = BOUNDS.check(&request.body(()).unwrap());
-    outcome.map_err(|Refusal(status, _)| status.as_u16())
+    let outcome = ADMISSION.check(&request.body(()).unwrap());
+    outcome.map_err(|Rejection(status, _)| status.as_u16())
 }
 
 #[test]

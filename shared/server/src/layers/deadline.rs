@@ -1,4 +1,4 @@
-//! Ends a call at the deadline that its caller asked for.
+//! Ends a call at its caller's deadline.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,8 +16,8 @@ use tonic::body::Body;
 #[cfg(test)]
 mod tests;
 
-/// A body that ends when the deadline passes, although its source would go on. It ends with trailers, because an error would
-/// reset the stream without a status.
+/// A body that ends at the deadline. It ends with trailers, because an error would reset the stream
+/// without a status.
 struct DeadlineBody {
     source: Body,
     deadline: Instant,
@@ -25,7 +25,7 @@ struct DeadlineBody {
     done: bool,
 }
 
-/// Calls the handler under the deadline that the caller asked for; without one, just calls it.
+/// Calls the handler under the caller's deadline, if there is one.
 pub(crate) async fn enforce<F>(
     request: Request<Body>,
     handler: impl FnOnce(Request<Body>) -> F,
@@ -48,7 +48,7 @@ where
 // === impl DeadlineBody ===
 
 impl DeadlineBody {
-    /// Bounds `source`, unless it is at its end already.
+    /// Bounds `source` by the deadline.
     fn wrap(source: Body, deadline: Instant) -> Body {
         Body::new(Self {
             source,
@@ -60,7 +60,7 @@ impl DeadlineBody {
 
     fn expire(&mut self) -> Result<Frame<Bytes>, Status> {
         self.done = true;
-        // Whatever feeds the source need not wait for this body to be dropped.
+        // The source is dropped now, not with this body.
         self.source = Body::empty();
         let mut trailers = HeaderMap::new();
         Status::from(Fault::deadline_exceeded()).add_header(&mut trailers)?;
@@ -79,7 +79,7 @@ impl http_body::Body for DeadlineBody {
         if self.done {
             return Poll::Ready(None);
         }
-        // Before the source, which may be ready each time it is asked.
+        // Before the source, which may always be ready.
         if self.timer.as_mut().poll(context).is_ready() {
             return Poll::Ready(Some(self.expire()));
         }

@@ -9,16 +9,17 @@ use rpc::error::internal;
 use tonic::Status;
 use tonic::body::Body;
 
-/// Answers INTERNAL if the handler panics: the panic would end the other calls of its connection too.
+/// Answers INTERNAL if the handler panics: the panic would end the other calls of its connection
+/// too.
 pub(crate) fn catch_panic<F>(answer: F) -> impl Future<Output = F::Output>
 where
     F: Future<Output = Result<Response<Body>, Infallible>>,
 {
-    // The request is gone with the panic and nothing else is shared, so no broken state can be seen.
+    // The request is dropped and nothing else is shared, so no inconsistent state is visible.
     let guarded = AssertUnwindSafe(answer).catch_unwind();
     guarded.map(|outcome| {
         outcome.unwrap_or_else(|_| {
-            // The panic hook has printed message and place already.
+            // The panic hook has printed message and place.
             let fault = internal(anyhow::anyhow!("handler panicked"));
             Ok(Status::from(fault).into_http())
         })

@@ -6,10 +6,11 @@ use rpc::body::truncated;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-/// Replaces CANCELLED, by which the request body fails, with ABORTED.
+/// Replaces the CANCELLED of an aborted request body with ABORTED.
 ///
-/// A client that drops its call resets the stream with CANCEL. tonic's decoder shows a request body that fails with CANCELLED as
-/// the regular end of the messages, so half of a client stream would look complete.
+/// A client that drops its call resets the stream with CANCEL. tonic's decoder shows a request body
+/// that fails with CANCELLED as the regular end of the messages, so half of a client stream would
+/// look complete.
 pub(crate) fn mark(request: Request<Body>) -> Request<Body> {
     request.map(|body| Body::new(body.map_err(aborted)))
 }

@@ -25,7 +25,7 @@ pub(crate) struct Rules {
     max_message_bytes: usize,
 }
 
-/// The request message of a method that has something to check.
+/// The request message of a method with rules or text.
 #[derive(Clone)]
 struct Input {
     name: &'static str,
@@ -41,10 +41,12 @@ struct ValidatedBody {
     failed: bool,
 }
 
-/// Validates the messages of a request if their type has rules or text; other requests pass untouched.
+/// Validates the messages of a request if their type has rules or text; other requests pass
+/// untouched.
 ///
-/// An invalid message reaches tonic as an error of the body. It decodes the one message of a unary call before it calls the
-/// handler, and hands those of a stream to the handler in order, so one mechanism serves all four kinds.
+/// An invalid message reaches tonic as an error of the body. It decodes the one message of a unary
+/// call before it calls the handler, and hands those of a stream to the handler in order, so one
+/// mechanism serves all four kinds.
 pub(crate) fn validate(rules: &Rules, request: Request<Body>) -> Request<Body> {
     match rules.inputs.get(request.uri().path()) {
         None => request,
@@ -57,12 +59,12 @@ pub(crate) fn validate(rules: &Rules, request: Request<Body>) -> Request<Body> {
 // === impl Rules ===
 
 impl Rules {
-    /// Compiles the rules of every request message of `methods`. Beside the contract's own rules one of ours holds everywhere:
-    /// U+0000 is text in protobuf and in none of our databases. A handler that got it could only fail, and a saga that carried
-    /// it could only retry for ever.
+    /// Compiles the rules of every request message of `methods`. One rule is added to the
+    /// contract's: text must not contain U+0000, which protobuf allows and Postgres does not store.
+    /// A handler could only fail, and a saga would retry forever.
     ///
     /// # Errors
-    /// A descriptor set that does not compile or lacks a message, and a rule that nothing would check.
+    /// A descriptor set that does not compile or lacks a message, and a rule that is not supported.
     pub(crate) fn compile(
         descriptor_set: &[u8],
         methods: &'static [Method],
@@ -169,7 +171,7 @@ impl http_body::Body for ValidatedBody {
                 Err(fault) => return self.fail(fault.into()),
             }
             if self.source_ended {
-                // A truncated frame: tonic's decoder reports it.
+                // tonic's decoder reports the truncated frame.
                 let rest = self.frames.take_rest();
                 return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
             }

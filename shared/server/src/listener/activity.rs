@@ -1,4 +1,4 @@
-//! What goes on on a connection, and when it has gone on for nothing long enough.
+//! The activity of a connection, and when it has been idle for too long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,33 +7,33 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::body::Body;
 
-use super::answer::{Answer, Answers};
+use super::response::{ResponseBody, Responses};
 use crate::settings::ListenerSettings;
 
-/// Looks at what is unread within the time that it may be; the more, the more exact that time is.
-const LOOKS: u32 = 4;
+/// Checks for unread responses per timeout; more of them make the timeout more exact.
+const CHECKS: u32 = 4;
 
-/// The requests of one connection and the time between them.
+/// The requests of one connection and its idle time between them.
 pub(crate) struct Activity {
     since: Instant,
-    /// Requests that have no complete response yet.
+    /// Requests without a complete response.
     running: AtomicUsize,
     /// When the last request ended, in milliseconds of this clock.
     quiet_at: AtomicU64,
     /// When the first byte after that arrived; 0 for not yet.
     heard_at: AtomicU64,
-    answers: Arc<Answers>,
+    responses: Arc<Responses>,
 }
 
-/// A request that runs until this is dropped.
-pub(crate) struct Running(Arc<Activity>);
+/// A running request, which ends when this is dropped.
+pub(crate) struct RunningRequest(Arc<Activity>);
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expired {
-    /// No request for long.
+pub(crate) enum Expiry {
+    /// No request for too long.
     Idle,
-    /// A request whose head does not end.
+    /// The head of a request does not end.
     SlowHead,
 }
 
@@ -46,22 +46,22 @@ impl Activity {
             running: AtomicUsize::new(0),
             quiet_at: AtomicU64::new(1),
             heard_at: AtomicU64::new(0),
-            answers: Arc::default(),
+            responses: Arc::default(),
         })
     }
 
-    pub(crate) fn begin(self: &Arc<Self>) -> Running {
+    pub(crate) fn begin(self: &Arc<Self>) -> RunningRequest {
         self.running.fetch_add(1, Ordering::Relaxed);
         self.heard_at.store(0, Ordering::Relaxed);
-        Running(self.clone())
+        RunningRequest(self.clone())
     }
 
-    /// The response of a request, which runs as long as that does.
-    pub(crate) fn answer(&self, body: Body, running: Running) -> Answer {
-        self.answers.begin(body, running)
+    /// Tracks the body of a response, which ends its request.
+    pub(crate) fn answer(&self, body: Body, running: RunningRequest) -> ResponseBody {
+        self.responses.begin(body, running)
     }
 
-    /// Notes that bytes have arrived.
+    /// Records that bytes have arrived.
     pub(crate) fn hear(&self) {
         let first = self.heard_at.load(Ordering::Relaxed) == 0;
         if first && self.running.load(Ordering::Relaxed) == 0 {
@@ -69,14 +69,14 @@ impl Activity {
         }
     }
 
-    /// Begins the time without requests anew.
+    /// Restarts the idle time.
     pub(crate) fn rest(&self) {
         self.quiet_at.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Waits until the connection has waited in vain. A connection with a running request never has; of its responses those that
-    /// nobody reads are given up meanwhile.
-    pub(crate) async fn expired(&self, limits: Limits) -> Expired {
+    /// Waits until the connection expires. One with a running request does not; its unread
+    /// responses are aborted meanwhile.
+    pub(crate) async fn expired(&self, limits: Limits) -> Expiry {
         loop {
             let (quiet_at, heard_at) = (&self.quiet_at, &self.heard_at);
             let quiet = quiet_at.load(Ordering::Relaxed) + millis(limits.idle);
@@ -86,15 +86,15 @@ impl Activity {
                 .filter(|_| heard > 0)
                 .map(|head| heard + millis(head));
             let now = self.now();
-            // A request may come at any time after this look.
-            let mut next = now + millis(limits.unread / LOOKS).max(1);
+            // A request may arrive at any time after this check.
+            let mut next = now + millis(limits.unread / CHECKS).max(1);
             next = next.min(limits.head.map_or(u64::MAX, |head| now + millis(head)));
             if self.running.load(Ordering::Relaxed) > 0 {
-                self.answers.give_up_unread(limits.unread);
+                self.responses.abort_unread(limits.unread);
             } else if slow.is_some_and(|slow| slow <= now) {
-                return Expired::SlowHead;
+                return Expiry::SlowHead;
             } else if quiet <= now {
-                return Expired::Idle;
+                return Expiry::Idle;
             } else {
                 next = next.min(quiet).min(slow.unwrap_or(u64::MAX));
             }
@@ -107,14 +107,15 @@ impl Activity {
     }
 }
 
-/// How long a connection may wait.
+/// The timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// For a request.
+    /// Until the next request.
     pub(crate) idle: Duration,
-    /// For the rest of a request's head; HTTP/2 has other frames between requests, so there it can't be told.
+    /// Until the end of a request head; HTTP/2 has other frames between requests, so it can't be
+    /// measured there.
     pub(crate) head: Option<Duration>,
-    /// For the reader of a response.
+    /// Until a response is read.
     pub(crate) unread: Duration,
 }
 
@@ -132,17 +133,17 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
 }
 
-// === impl Running ===
+// === impl RunningRequest ===
 
-impl Running {
-    /// Counts on after the end of the response: a tunnel in a stream of HTTP/2 goes on without it, and it can't be seen when
-    /// it ends. So this connection is never idle again.
+impl RunningRequest {
+    /// Counts this request forever: a tunnel in an HTTP/2 stream outlives its response, and its end
+    /// can't be observed. The connection is never idle again.
     pub(crate) fn outlive(&self) {
         self.0.running.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.0.rest();
         self.0.running.fetch_sub(1, Ordering::Relaxed);
@@ -162,12 +163,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_expires_by_silence_or_by_an_endless_head_but_not_in_a_request() {
         let (activity, start) = (Activity::new(), Instant::now());
-        assert_eq!(activity.expired(LIMITS).await, Expired::Idle);
+        assert_eq!(activity.expired(LIMITS).await, Expiry::Idle);
         assert_eq!(start.elapsed().as_secs(), 60);
 
         activity.rest();
         activity.hear();
-        assert_eq!(activity.expired(LIMITS).await, Expired::SlowHead);
+        assert_eq!(activity.expired(LIMITS).await, Expiry::SlowHead);
         assert_eq!(start.elapsed().as_secs(), 70);
 
         let running = activity.begin();
@@ -176,7 +177,7 @@ mod tests {
         assert!(expired.await.is_err());
         drop(running);
         let ended = Instant::now();
-        assert_eq!(activity.expired(LIMITS).await, Expired::Idle);
+        assert_eq!(activity.expired(LIMITS).await, Expiry::Idle);
         assert_eq!(ended.elapsed().as_secs(), 60);
     }
 }

@@ -1,4 +1,4 @@
-//! How many connections each address has, bounded.
+//! Bounds the connections of each client address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,13 +9,13 @@ use rpc::lock::lock;
 /// The open connections of each address; clones are the same.
 #[derive(Clone)]
 pub(crate) struct Addresses {
-    /// 0 for none.
+    /// 0 for no bound.
     bound: usize,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// One open connection, until it is dropped.
-pub(crate) struct Counted {
+/// One open connection of an address.
+pub(crate) struct AddressPermit {
     addresses: Addresses,
     address: IpAddr,
 }
@@ -30,33 +30,33 @@ impl Addresses {
         }
     }
 
-    /// Counts a connection, or refuses it because its address has enough.
-    pub(crate) fn count(&self, address: IpAddr) -> Result<Option<Counted>, TooMany> {
+    /// Counts a connection, or rejects it because its address has too many.
+    pub(crate) fn count(&self, address: IpAddr) -> Result<Option<AddressPermit>, AddressLimit> {
         if self.bound == 0 {
             return Ok(None);
         }
-        // One client of IPv4 is one client, however the socket shows it.
+        // IPv4 clients count as such on IPv6 sockets too.
         let address = address.to_canonical();
         let mut open = lock(&self.open);
         let count = open.entry(address).or_default();
         if *count >= self.bound {
-            return Err(TooMany);
+            return Err(AddressLimit);
         }
         *count += 1;
-        Ok(Some(Counted {
+        Ok(Some(AddressPermit {
             addresses: self.clone(),
             address,
         }))
     }
 }
 
-/// The address has as many connections as one may.
+/// The address has as many connections as allowed.
 #[derive(Debug)]
-pub(crate) struct TooMany;
+pub(crate) struct AddressLimit;
 
-// === impl Counted ===
+// === impl AddressPermit ===
 
-impl Drop for Counted {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut open = lock(&self.addresses.open);
         if let Some(count) = open.get_mut(&self.address) {

@@ -1,4 +1,4 @@
-//! One connection: its handshake, its version of HTTP, its requests, its graceful end.
+//! One connection: handshake, version of HTTP, requests, graceful end.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,42 +22,44 @@ use tonic::codegen::StdError;
 use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt;
 
-use super::activity::{Activity, Expired, Limits};
-use super::answer::Answer;
+use super::activity::{Activity, Expiry, Limits};
+use super::response::ResponseBody;
 use super::socket::{Http, Socket};
 use crate::handler::Handler;
 use crate::peer::Peer;
 use crate::settings::{HTTP2, ListenerSettings};
 use crate::tls::{Session, Tls};
 
-/// Between pings on a quiet HTTP/2 connection: finds peers that vanished, and is above the 10 s that clients allow.
+/// Interval of pings on an idle HTTP/2 connection: finds vanished peers, and is above the 10 s that
+/// clients allow.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long a ping may stay unanswered before the connection is closed.
+/// Limit of an unanswered ping.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection that is to end may be without requests: what is on its way arrives in that time.
+/// How long a connection that is to end may be without requests: those on their way arrive in that
+/// time.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// What every connection of a listener is served with.
+/// The shared parts of all connections of a listener.
 pub(crate) struct Connections {
     handler: Handler,
     tls: Option<Arc<Tls>>,
     settings: ListenerSettings,
-    /// Tells all of them to finish what they have begun.
+    /// Tells connections to finish running requests and close.
     draining: CancellationToken,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
-/// A connection on which requests can come.
-enum Opened {
+/// A connection after its handshake.
+enum Transport {
     Plain(Socket, Http),
     Secure(Box<TlsStream<Socket>>),
 }
 
-/// A connection that can be told to finish what it has begun.
-trait Serving: Future<Output = hyper::Result<()>> + Unpin {
+/// A connection that can finish its running requests and close.
+trait GracefulConnection: Future<Output = hyper::Result<()>> + Unpin {
     fn finish(&mut self);
 }
 
@@ -72,7 +74,7 @@ impl Connections {
     ) -> Self {
         let mut http1 = http1::Builder::new();
         http1
-            // Our own timers, which also know idle connections and upgrades.
+            // Replaced by timers that also know idle and upgraded connections.
             .header_read_timeout(None)
             .max_headers(settings.max_headers)
             .max_header_size(settings.max_header_bytes as usize)
@@ -103,7 +105,7 @@ impl Connections {
     /// Serves a connection to its end.
     pub(crate) async fn serve(self: Arc<Self>, socket: Socket, address: SocketAddr) {
         if let Err(error) = self.try_serve(socket, address).await {
-            // Peers vanish all the time: nothing that an operator could act on.
+            // Peers vanish all the time: an operator can do nothing about it.
             tracing::debug!(error, peer = %address, "connection ended");
         }
     }
@@ -118,16 +120,16 @@ impl Connections {
             () = self.drained() => return Ok(()),
         };
         match opened {
-            Opened::Plain(socket, http) => {
+            Transport::Plain(socket, http) => {
                 let peer = Peer { address, tls: None };
                 let activity = socket.activity();
                 self.requests(http, socket, activity, tcp, peer).await?;
             }
-            Opened::Secure(stream) => {
+            Transport::Secure(stream) => {
                 let connection = stream.get_ref().1;
                 let http = match connection.alpn_protocol() {
                     Some(HTTP2) => Http::Two,
-                    // HTTP/2 over TLS is chosen by ALPN and no other way (RFC 9113 §3.2).
+                    // HTTP/2 over TLS is chosen by ALPN only (RFC 9113 §3.2).
                     _ => Http::One,
                 };
                 let session = Session::of(connection);
@@ -142,16 +144,16 @@ impl Connections {
         Ok(())
     }
 
-    async fn open(&self, mut socket: Socket) -> io::Result<Opened> {
+    async fn open(&self, mut socket: Socket) -> io::Result<Transport> {
         if let Some(tls) = &self.tls
             && (!tls.allows_plain() || socket.begins_tls().await?)
         {
             let handshake = Box::pin(tls.acceptor().accept(socket));
             let stream = timeout(tls.handshake_timeout(), handshake).await??;
-            return Ok(Opened::Secure(Box::new(stream)));
+            return Ok(Transport::Secure(Box::new(stream)));
         }
         let http = socket.http().await?;
-        Ok(Opened::Plain(socket, http))
+        Ok(Transport::Plain(socket, http))
     }
 
     async fn requests<S>(
@@ -186,7 +188,7 @@ impl Connections {
                 Ok::<_, Infallible>(response.map(|body| activity.answer(body, running)))
             }
         });
-        // In boxes of their own: this future would have room for the largest, more than once.
+        // Boxed to keep this future small.
         match http {
             Http::One => {
                 let connection = self
@@ -207,25 +209,25 @@ impl Connections {
     async fn drive(
         &self,
         http: Http,
-        mut connection: impl Serving,
+        mut connection: impl GracefulConnection,
         activity: &Activity,
     ) -> hyper::Result<()> {
         let mut limits = Limits::new(&self.settings, http == Http::One);
         let (mut draining, mut finishing) = (false, false);
         loop {
             tokio::select! {
-                // The others are looked at whenever it rests.
+                // The connection first; the others are polled when it is idle.
                 biased;
                 outcome = &mut connection => return outcome,
                 () = self.draining.cancelled(), if !draining => {
                     draining = true;
-                    // HTTP/2 can say which requests are too late. HTTP/1.1 can't, so one that is on its way is answered, with
-                    // `connection: close`.
+                    // HTTP/2 can say which requests are too late. HTTP/1.1 can't: a request on its
+                    // way is answered with `connection: close`.
                     finishing = http == Http::Two;
                 }
                 expired = activity.expired(limits) => {
-                    if finishing || expired == Expired::SlowHead {
-                        // Dropping it closes it.
+                    if finishing || expired == Expiry::SlowHead {
+                        // Dropping the connection closes it.
                         return Ok(());
                     }
                     finishing = true;
@@ -239,7 +241,7 @@ impl Connections {
         }
     }
 
-    /// Resolves when the process drains and what was on its way has had the time to arrive.
+    /// Resolves when the host has drained and requests on their way have had time to arrive.
     async fn drained(&self) {
         self.draining.cancelled().await;
         tokio::time::sleep(QUIET).await;
@@ -247,32 +249,32 @@ impl Connections {
 }
 
 fn announce_close<B>(response: &mut Response<B>) {
-    // After an upgrade the connection is no longer HTTP's.
+    // After an upgrade the connection is not HTTP.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
 }
 
-// === impl Serving ===
+// === impl GracefulConnection ===
 
-impl<S, E> Serving for Pin<Box<http1::UpgradeableConnection<TokioIo<S>, E>>>
+impl<S, E> GracefulConnection for Pin<Box<http1::UpgradeableConnection<TokioIo<S>, E>>>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    E: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+    E: HttpService<Incoming, ResBody = ResponseBody, Error = Infallible>,
 {
     fn finish(&mut self) {
         self.as_mut().graceful_shutdown();
     }
 }
 
-/// HTTP/2 on a stream that its frames are gathered for.
+/// An HTTP/2 connection with coalesced writes.
 type Http2<S, E> = Pin<Box<http2::Connection<TokioIo<WriteBuffer<S>>, E, TokioExecutor>>>;
 
-impl<S, E> Serving for Driver<S, Http2<S, E>>
+impl<S, E> GracefulConnection for Driver<S, Http2<S, E>>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    E: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+    E: HttpService<Incoming, ResBody = ResponseBody, Error = Infallible>,
     E::Future: Send + 'static,
 {
     fn finish(&mut self) {

@@ -1,4 +1,4 @@
-//! Tells protocols apart by the first bytes of a connection, which are then read again.
+//! A socket whose first bytes can be inspected before they are read.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::activity::Activity;
-use super::addresses::Counted;
+use super::addresses::AddressPermit;
 
-/// How a client begins HTTP/2 (RFC 9113 §3.4).
+/// The preface of HTTP/2 (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The content type of a handshake record (RFC 8446 §5.1), with which no HTTP request can begin.
+/// The content type of a TLS handshake record (RFC 8446 §5.1); no HTTP request begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A version of HTTP by its framing.
@@ -27,28 +27,28 @@ pub(crate) enum Http {
     Two,
 }
 
-/// A connection whose first bytes can be looked at; it counts as open until it is dropped, upgraded or not.
+/// A connection with inspected first bytes; it counts as open until it is dropped, upgraded or not.
 pub(crate) struct Socket {
     stream: TcpStream,
     first: [u8; PREFACE.len()],
-    /// The part of `first` that is not read again yet.
+    /// The part of `first` that is not read yet.
     start: usize,
     end: usize,
     activity: Arc<Activity>,
-    _open: Open,
+    _open: ConnectionPermits,
 }
 
-/// What an open connection holds of the listener's bounds.
-pub(crate) struct Open {
+/// An open connection's share of the listener's limits.
+pub(crate) struct ConnectionPermits {
     pub(crate) _permit: Option<OwnedSemaphorePermit>,
-    pub(crate) _counted: Option<Counted>,
+    pub(crate) _address: Option<AddressPermit>,
     pub(crate) _token: TaskTrackerToken,
 }
 
 // === impl Socket ===
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, open: Open) -> Self {
+    pub(crate) fn new(stream: TcpStream, open: ConnectionPermits) -> Self {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
@@ -66,12 +66,12 @@ impl Socket {
         self.stream.local_addr().ok()
     }
 
-    /// What goes on on this connection.
+    /// Returns the activity of this connection.
     pub(crate) fn activity(&self) -> Arc<Activity> {
         self.activity.clone()
     }
 
-    /// Whether the client begins a TLS handshake.
+    /// Returns whether the client begins a TLS handshake.
     pub(crate) async fn begins_tls(&mut self) -> io::Result<bool> {
         while self.end == 0 {
             self.fill().await?;
@@ -79,7 +79,7 @@ impl Socket {
         Ok(self.first[0] == TLS_HANDSHAKE)
     }
 
-    /// Whether the client begins with the preface of HTTP/2; reads no further than is needed to tell.
+    /// Returns whether the client begins with the preface of HTTP/2; reads no more than needed.
     pub(crate) async fn http(&mut self) -> io::Result<Http> {
         loop {
             let seen = &self.first[..self.end];
@@ -118,14 +118,15 @@ impl AsyncRead for Socket {
         if again > 0 && buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        // What has arrived with them comes along: a reader that was given little would make room for more, and keep it.
+        // Further bytes are read along: after a short read, the reader would grow its buffer for
+        // good.
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
             this.activity.hear();
         }
         match polled {
-            // What is here counts; the next read finds the end.
+            // The inspected bytes count; the next read reports the end.
             Poll::Pending | Poll::Ready(Err(_)) if again > 0 => Poll::Ready(Ok(())),
             polled => polled,
         }

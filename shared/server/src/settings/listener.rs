@@ -1,10 +1,9 @@
-//! The keys under `[listener]`: what a connection and a request may take.
+//! The keys under `[listener]`: limits of a connection and of a request.
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use rpc::config::ConfigError;
+use serde::Deserialize;
 
 /// The keys under `[listener]`; `config.default.toml` documents them.
 #[derive(Debug, Clone, Deserialize)]
@@ -15,11 +14,11 @@ pub struct ListenerSettings {
     pub max_connections_per_address: usize,
     /// Bound of the head of an HTTP/1 request, from its first byte, in milliseconds.
     pub header_timeout_ms: u64,
-    /// How long a connection without requests is kept, in milliseconds.
+    /// Limit of a connection without requests, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// How long the next byte of a body that is one message may keep waiting, in milliseconds.
+    /// Limit of the wait for the next byte of a body that is one message, in milliseconds.
     pub body_stall_timeout_ms: u64,
-    /// How long a client may leave a response unread, in milliseconds.
+    /// Limit of an unread response, in milliseconds.
     pub response_stall_timeout_ms: u64,
     /// Largest head of a request, in bytes.
     pub max_header_bytes: u32,
@@ -27,22 +26,22 @@ pub struct ListenerSettings {
     pub max_headers: usize,
     /// Longest request target, in bytes.
     pub max_target_bytes: usize,
-    /// Requests at once on one HTTP/2 connection.
+    /// Concurrent requests on one HTTP/2 connection.
     pub max_streams: u32,
-    /// Streams that a client may have reset before they were looked at.
+    /// Streams that a client may reset before they are accepted.
     pub max_pending_resets: usize,
-    /// Streams that may have been reset for a client's errors.
+    /// Streams that may be reset for a client's errors.
     pub max_error_resets: usize,
-    /// Bytes of one request body on their way, with HTTP/2.
+    /// HTTP/2 window of one request body, in bytes.
     pub stream_window_bytes: u32,
-    /// Bytes of all request bodies of a connection on their way, with HTTP/2.
+    /// HTTP/2 window of all request bodies of a connection, in bytes.
     pub connection_window_bytes: u32,
 }
 
-/// The smallest head that hyper can be told to take.
+/// The smallest limit that hyper accepts.
 const HEADER_BYTES_MIN: u32 = 8192;
 
-/// The smallest and the largest window (RFC 9113 §6.9.2: what a connection begins with, and what it can't exceed).
+/// The initial window of HTTP/2 and the largest (RFC 9113 §6.9.2).
 const WINDOW_BYTES: std::ops::RangeInclusive<u32> = 65_535..=0x7fff_ffff;
 
 // === impl ListenerSettings ===
@@ -51,7 +50,7 @@ impl ListenerSettings {
     /// Checks ranges.
     ///
     /// # Errors
-    /// Names the first key whose value is out of range.
+    /// The first key whose value is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (key, value) in [
             ("header_timeout_ms", self.header_timeout_ms),
@@ -65,7 +64,7 @@ impl ListenerSettings {
             ("max_error_resets", self.max_error_resets as u64),
         ] {
             if value == 0 {
-                return Err(refused(key, "expected a number above 0, got 0"));
+                return Err(invalid(key, "expected a number above 0, got 0"));
             }
         }
         if self.max_header_bytes < HEADER_BYTES_MIN {
@@ -73,7 +72,7 @@ impl ListenerSettings {
                 "expected at least {HEADER_BYTES_MIN}, got {}",
                 self.max_header_bytes
             );
-            return Err(refused("max_header_bytes", &problem));
+            return Err(invalid("max_header_bytes", &problem));
         }
         for (key, value) in [
             ("stream_window_bytes", self.stream_window_bytes),
@@ -81,7 +80,7 @@ impl ListenerSettings {
         ] {
             if !WINDOW_BYTES.contains(&value) {
                 let (low, high) = WINDOW_BYTES.into_inner();
-                return Err(refused(
+                return Err(invalid(
                     key,
                     &format!("expected {low} to {high}, got {value}"),
                 ));
@@ -98,18 +97,18 @@ impl ListenerSettings {
         Duration::from_millis(self.idle_timeout_ms)
     }
 
-    /// How long a client may leave a response unread.
+    /// Returns the limit of an unread response.
     pub fn response_stall_timeout(&self) -> Duration {
         Duration::from_millis(self.response_stall_timeout_ms)
     }
 
-    /// How long the next byte of a body that is one message may keep waiting.
+    /// Returns the limit of the wait for the next byte of a body that is one message.
     pub fn body_stall_timeout(&self) -> Duration {
         Duration::from_millis(self.body_stall_timeout_ms)
     }
 }
 
-fn refused(key: &str, problem: &str) -> ConfigError {
+fn invalid(key: &str, problem: &str) -> ConfigError {
     ConfigError::new(
         format!("listener.{key}"),
         problem,

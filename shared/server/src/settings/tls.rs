@@ -1,22 +1,21 @@
-//! The keys under `[tls]`, and what rustls is configured with by them.
+//! The keys under `[tls]`, and the rustls configuration that they make.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rpc::config::ConfigError;
+use rpc::tls::{self, Identity};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use serde::Deserialize;
 
-use rpc::config::ConfigError;
-use rpc::tls::{self, Identity};
-
 /// The name of HTTP/2 in ALPN (RFC 9113 §3.2).
 pub(crate) const HTTP2: &[u8] = b"h2";
 
-/// What the listener offers by ALPN, the most wanted first.
+/// The ALPN offer of the listener, by preference.
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
 /// The keys under `[tls]`; `config.default.toml` documents them.
@@ -26,52 +25,52 @@ pub struct TlsSettings {
     pub cert_file: PathBuf,
     /// PEM file of the key.
     pub key_file: PathBuf,
-    /// PEM file of the authorities that certify clients.
+    /// PEM file of the authorities of client certificates.
     pub client_ca_file: PathBuf,
-    /// Whether clients show a certificate.
+    /// Whether clients present a certificate.
     pub client_auth: ClientAuth,
-    /// Whether connections without TLS are served too.
+    /// Whether connections without TLS are accepted.
     pub mode: TlsMode,
-    /// Bound of a handshake, in milliseconds.
+    /// Limit of a handshake, in milliseconds.
     pub handshake_timeout_ms: u64,
-    /// Between two looks at the files, in milliseconds.
+    /// Interval of checks of the files, in milliseconds.
     pub reload_interval_ms: u64,
 }
 
-/// Whether clients show a certificate.
+/// Whether clients present a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
-    /// They are not asked.
+    /// Not requested.
     None,
-    /// They are asked; one without is served, one with a bad one is not.
+    /// Requested; a client without one is accepted, one with an invalid one is rejected.
     Request,
-    /// One without is not served.
+    /// Required.
     Require,
 }
 
-/// Whether connections without TLS are served on the same port.
+/// Whether connections without TLS are accepted on the same port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
     /// TLS only.
     Require,
-    /// Both, told apart by the first byte.
+    /// Both; the first byte tells them apart.
     Allow,
 }
 
 // === impl TlsSettings ===
 
 impl TlsSettings {
-    /// Whether there is TLS at all.
+    /// Returns whether TLS is configured.
     pub fn is_on(&self) -> bool {
         is_named(&self.cert_file)
     }
 
-    /// Checks which keys need each other; the files themselves are read when the listener starts.
+    /// Checks that keys are set together; the files are read when the listener starts.
     ///
     /// # Errors
-    /// Names the first key that lacks another one.
+    /// The first key that lacks another one.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let (cert, key) = (is_named(&self.cert_file), is_named(&self.key_file));
         let (ca, asks) = (
@@ -116,31 +115,32 @@ impl TlsSettings {
             ),
         ];
         match rules.into_iter().find(|(broken, ..)| *broken) {
-            Some((_, key, problem)) => Err(refused(key, problem)),
+            Some((_, key, problem)) => Err(invalid(key, problem)),
             None => Ok(()),
         }
     }
 
-    /// Bound of a handshake.
+    /// Returns the limit of a handshake.
     pub(crate) fn handshake_timeout(&self) -> Duration {
         Duration::from_millis(self.handshake_timeout_ms)
     }
 
-    /// Between two looks at the files.
+    /// Returns the interval of checks of the files.
     pub(crate) fn reload_interval(&self) -> Duration {
         Duration::from_millis(self.reload_interval_ms)
     }
 
-    /// What the files hold. Content and not time of change: mounted secrets are swapped by links, some with a fixed time.
+    /// Returns the content of the files. Not their times: mounted secrets are swapped by links,
+    /// some with a fixed time.
     pub(crate) fn content(&self) -> [Option<Vec<u8>>; 3] {
         [&self.cert_file, &self.key_file, &self.client_ca_file].map(|file| std::fs::read(file).ok())
     }
 
-    /// Reads the files.
+    /// Reads the files into a configuration.
     pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, ConfigError> {
         let builder = ServerConfig::builder_with_provider(tls::provider())
             .with_safe_default_protocol_versions()
-            .map_err(|error| refused("tls", error))?;
+            .map_err(|error| invalid("tls", error))?;
         let builder = match self.client_verifier()? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
@@ -149,7 +149,7 @@ impl TlsSettings {
         let identity = identity.map_err(|error| error.at("tls.cert_file"))?;
         let mut config = builder
             .with_single_cert(identity.chain, identity.key)
-            .map_err(|error| refused("tls.key_file", error))?;
+            .map_err(|error| invalid("tls.key_file", error))?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Arc::new(config))
     }
@@ -168,7 +168,7 @@ impl TlsSettings {
         let verifier = verifier.build();
         verifier
             .map(Some)
-            .map_err(|error| refused("tls.client_ca_file", error))
+            .map_err(|error| invalid("tls.client_ca_file", error))
     }
 }
 
@@ -176,6 +176,6 @@ fn is_named(file: &Path) -> bool {
     !file.as_os_str().is_empty()
 }
 
-fn refused(key: &str, problem: impl Display) -> ConfigError {
+fn invalid(key: &str, problem: impl Display) -> ConfigError {
     ConfigError::new(key, problem.to_string(), "the effective configuration")
 }

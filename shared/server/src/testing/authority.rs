@@ -1,4 +1,4 @@
-//! A certificate authority that lives as long as its directory.
+//! A certificate authority, as long as its directory exists.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use rcgen::{
 
 use crate::TlsSettings;
 
-/// Certifies `localhost` and clients; all files are in its directory.
+/// An authority for `localhost` and clients; all files are in its directory.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: tempfile::TempDir,
@@ -53,7 +53,7 @@ impl Authority {
         file
     }
 
-    /// Makes a server show the certificate of `identity`, which [`Authority::certify`] wrote.
+    /// Configures a server with the certificate of `identity`, which [`Authority::certify`] wrote.
     pub(crate) fn serve(&self, settings: &mut TlsSettings, identity: &Path) {
         settings.cert_file = identity.to_owned();
         settings.key_file = identity.to_owned();

@@ -1,4 +1,4 @@
-//! What a connection and a request may take.
+//! Limits of connections and requests.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn listener_settings(change: impl FnOnce(&mut ListenerSettings)) -> Settings {
     settings
 }
 
-/// Sends bytes and returns all that comes back until the server closes the connection.
+/// Sends bytes and returns the answer until the server closes the connection.
 async fn until_closed(server: &Running, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let mut answer = Vec::new();

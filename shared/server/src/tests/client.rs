@@ -32,7 +32,7 @@ fn put() -> Put {
     }
 }
 
-// Fails `failures` times with `code`, then tells how often it was called.
+// Fails `failures` times with `code`, then answers with the number of calls.
 fn flaky(failures: usize, code: Code) -> (Shop, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = calls.clone();
@@ -150,7 +150,7 @@ async fn a_call_ends_at_the_deadline_although_the_peer_hangs() {
 async fn a_url_must_be_one_of_http() {
     for url in ["", "nowhere", "127.0.0.1:1", "ftp://a", "http://a:1/x"] {
         let refused = Upstream::connect_lazy(url, &ClientSettings::default(), METHODS);
-        assert!(refused.is_err(), "{url:?} was taken");
+        assert!(refused.is_err(), "{url:?} was accepted");
     }
 }
 

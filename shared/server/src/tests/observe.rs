@@ -1,4 +1,4 @@
-//! What a server tells of the requests that it has served.
+//! Records of served requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use crate::testing::{self, GET, Running, Shop, call, host};
 use crate::{Host, Operator, Server};
 
-/// More than any of this takes on a busy machine.
+/// More than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until this line is among the metrics: the record is closed a moment after the client has its answer.
+/// Waits for a line of the metrics: the record is closed shortly after the client has its answer.
 async fn counted(host: &Host, line: &str) {
     let deadline = Instant::now() + PATIENCE;
     let mut ticks = tokio::time::interval(Duration::from_millis(5));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
+use rpc::error::reason;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tonic::body::Body;
@@ -15,15 +16,13 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 
-use rpc::error::reason;
-
 use crate::Server;
 use crate::testing::{self, COUNT, Line, METHODS, Reply, Running, call};
 
-/// More than any of this takes on a busy machine.
+/// More than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Tells what its handler reads: each message, then how the messages end.
+/// Reports what its handler reads: each message, then the end of the messages.
 #[derive(Clone)]
 struct Witness(mpsc::UnboundedSender<Result<Option<Line>, Status>>);
 
@@ -44,7 +43,8 @@ impl Service<Request<Body>> for Witness {
         let seen = self.0.clone();
         let read = service_fn(move |request: tonic::Request<tonic::Streaming<Line>>| {
             let seen = seen.clone();
-            // Of its own, because the handler is dropped with its stream; what reads on is what must not be misled.
+            // A task, because the handler is dropped with its stream; the reader that goes on must
+            // not be misled.
             let reading = tokio::spawn(async move {
                 let mut lines = request.into_inner();
                 loop {
@@ -75,7 +75,7 @@ async fn next<T>(seen: &mut mpsc::UnboundedReceiver<T>) -> T {
 
 #[tokio::test]
 async fn a_reset_stream_never_looks_complete() {
-    // One method whose messages are validated, and one whose body passes untouched.
+    // One method with validated messages, and one whose body passes untouched.
     for path in [COUNT, "/shop.v1.ShopService/Unruled"] {
         let (sender, mut seen) = mpsc::unbounded_channel();
         let server = Server::new(testing::descriptor_set(), METHODS).add_service(Witness(sender));

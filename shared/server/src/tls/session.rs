@@ -1,4 +1,4 @@
-//! What a TLS handshake told about the client.
+//! The client as its TLS handshake identified it.
 
 use std::net::IpAddr;
 
@@ -8,19 +8,20 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-/// What a TLS handshake told about the client.
+/// The client as its TLS handshake identified it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The name that the client asked for (SNI, RFC 6066 §3).
+    /// The requested server name (SNI, RFC 6066 §3).
     pub server_name: Option<String>,
-    /// Its certificate, verified against `tls.client_ca_file`.
+    /// The certificate, verified against `tls.client_ca_file`.
     pub certificate: Option<Certificate>,
 }
 
 /// A verified client certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The distinguished name, for example `CN=orders, O=Acme`; may be empty where alternative names say it all.
+    /// The distinguished name, for example `CN=orders, O=Acme`; may be empty if there are
+    /// alternative names.
     pub subject: String,
     /// Subject alternative names (RFC 5280 §4.2.1.6) that are DNS names.
     pub dns_names: Vec<String>,
@@ -49,7 +50,8 @@ impl Session {
 // === impl Certificate ===
 
 impl Certificate {
-    // The verifier has accepted it: what this parser can't read is left empty, so that no rule about a name matches.
+    // The verifier has accepted it. Fields that this parser can't read stay empty, so that no rule
+    // about a name matches.
     fn parse(der: &CertificateDer<'_>) -> Self {
         let mut certificate = Self {
             subject: String::new(),

@@ -1,4 +1,4 @@
-//! A real listener with certificates of a real authority.
+//! A real listener with certificates of a test authority.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rpc::tls::{self, Identity};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,9 +19,8 @@ use super::*;
 use crate::settings::{ClientAuth, HTTP2};
 use crate::testing::{self, Authority, Running};
 use crate::{Peer, Server, Settings};
-use rpc::tls::{self, Identity};
 
-/// Starts a server that answers with what it knows about its peer.
+/// Starts a server that answers with its knowledge of the peer.
 async fn start(settings: Settings) -> Running {
     let service = service_fn(async |request: http::Request<Incoming>| {
         let peer = request.extensions().get::<Peer>().unwrap();
@@ -139,7 +139,7 @@ async fn the_verified_client_certificate_reaches_the_service() {
     let elsewhere = Authority::new();
     let stranger = elsewhere.certify("stranger", &["orders.mesh"]);
     for identity in [None, Some(&stranger)] {
-        // In TLS 1.3 the client is done before the server has looked at its certificate.
+        // In TLS 1.3 the client finishes before the server has verified its certificate.
         let stream = connect(&server, &authority, "http/1.1", identity)
             .await
             .unwrap();

@@ -1,4 +1,4 @@
-//! What is counted of calls and of requests: how many, how they ended, how long they took, how much they carried.
+//! Metrics of calls and requests: count, outcome, duration, size.
 
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
@@ -15,39 +15,40 @@ use tonic::Code;
 
 use super::Table;
 
-/// Upper bounds in seconds: those that the conventions advise for `http.server.request.duration`, and two below them, because most
-/// calls take less than the first.
+/// Upper bounds in seconds: those of the conventions for `http.server.request.duration`, and two
+/// below them, as most calls are faster than the first.
 const SECONDS: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 
-/// How many codes gRPC has: 0 to 16.
+/// Number of gRPC codes, 0 to 16.
 const CODES: usize = 17;
 
-/// The protocol of a request: a label of metrics, spans and log lines. Whoever serves a protocol defines its label.
+/// The protocol of a request: a label of metrics, spans and log lines. The server of a protocol
+/// defines its label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Protocol {
     label: &'static str,
     is_rpc: bool,
 }
 
-/// What is counted of one RPC method in one protocol.
+/// The metrics of one RPC method in one protocol.
 #[derive(Debug)]
 pub struct Call {
     families: Families,
     labels: MethodLabels,
     protocol: Protocol,
-    /// By code, each made when it is first needed.
+    /// By code, each created when it is first needed.
     durations: [OnceLock<Histogram>; CODES],
     pub(crate) active: Gauge,
     pub(crate) request_bytes: Counter,
     pub(crate) response_bytes: Counter,
-    /// Made when they are first counted: not every process looks at messages.
+    /// Created by the first count: not every process inspects messages.
     request_messages: OnceLock<Counter>,
     response_messages: OnceLock<Counter>,
 }
 
-/// What is counted of one route.
+/// The metrics of one route.
 #[derive(Debug)]
 pub struct Route {
     family: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -132,7 +133,8 @@ impl Protocol {
         self.is_rpc
     }
 
-    /// Returns [`Protocol::GRPC`] for the content types of native gRPC, [`Protocol::HTTP`] for all others.
+    /// Returns [`Protocol::GRPC`] for the content types of native gRPC, [`Protocol::HTTP`] for all
+    /// others.
     pub fn of(headers: &http::HeaderMap) -> Self {
         let content_type = headers.get(http::header::CONTENT_TYPE);
         let content_type = content_type.map_or(&[][..], |value| value.as_bytes());
@@ -147,13 +149,13 @@ impl Protocol {
 // === impl Call ===
 
 impl Call {
-    /// Counts messages that a caller has sent.
+    /// Counts messages from the caller.
     pub fn request_messages(&self, count: u64) {
         let family = &self.families.request_messages;
         self.add(&self.request_messages, family, count);
     }
 
-    /// Counts messages that were sent to a caller.
+    /// Counts messages to the caller.
     pub fn response_messages(&self, count: u64) {
         let family = &self.families.response_messages;
         self.add(&self.response_messages, family, count);
@@ -166,7 +168,7 @@ impl Call {
         }
     }
 
-    /// Name of the method, without a slash before it.
+    /// Returns the name of the method, without a leading slash.
     pub(crate) fn method(&self) -> &str {
         &self.labels.rpc_method
     }
@@ -199,7 +201,7 @@ impl Route {
 
     pub(crate) fn ended(&self, status: StatusCode, duration: Duration) {
         let seconds = duration.as_secs_f64();
-        // A poisoned list is whole all the same: nothing is left half done in it.
+        // A poisoned list is complete: it changes in one step.
         let known = self
             .durations
             .read()
@@ -235,21 +237,21 @@ impl Calls {
             response_messages: Family::default(),
         };
         let of = &families;
-        let help = "Time from the first byte of a call to the last byte of its answer";
+        let help = "Time from the first byte of a call to the last byte of its response";
         let durations = of.durations.clone();
         registry.register_with_unit("rpc_server_call_duration", help, Unit::Seconds, durations);
-        let help = "Calls that are being served";
+        let help = "Calls in progress";
         registry.register("rpc_server_active_calls", help, of.active.clone());
-        let help = "What callers sent, framing included and headers not";
+        let help = "Bytes from callers, framing included and headers not";
         let request_bytes = of.request_bytes.clone();
         registry.register_with_unit("rpc_server_request", help, Unit::Bytes, request_bytes);
-        let help = "What callers were sent, framing included and headers not";
+        let help = "Bytes to callers, framing included and headers not";
         let response_bytes = of.response_bytes.clone();
         registry.register_with_unit("rpc_server_response", help, Unit::Bytes, response_bytes);
-        let help = "Messages that callers sent, where they are told apart";
+        let help = "Messages from callers, where they are counted";
         let request_messages = of.request_messages.clone();
         registry.register("rpc_server_request_messages", help, request_messages);
-        let help = "Messages that callers were sent, where they are told apart";
+        let help = "Messages to callers, where they are counted";
         let response_messages = of.response_messages.clone();
         registry.register("rpc_server_response_messages", help, response_messages);
         Self {
@@ -299,7 +301,7 @@ impl Routes {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let family = Family::<_, _, fn() -> Histogram>::new_with_constructor(histogram as _);
         let help =
-            "Time from the first byte of a request of plain HTTP to the last byte of its answer";
+            "Time from the first byte of a plain HTTP request to the last byte of its response";
         let durations = family.clone();
         registry.register_with_unit(
             "http_server_request_duration",

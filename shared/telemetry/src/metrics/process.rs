@@ -1,4 +1,5 @@
-//! What the operating system knows of the process, read when it is asked for; the names are those of every Prometheus client.
+//! Metrics of the operating system for the process, read on demand, with the names of all
+//! Prometheus clients.
 
 use procfs::process::{LimitValue, Process};
 use prometheus_client::collector::Collector;
@@ -6,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// Reads `/proc/self`; where there is none, there are no such metrics.
+/// A collector that reads `/proc/self`; without it there are no such metrics.
 #[derive(Debug)]
 pub(super) struct ProcessCollector;
 

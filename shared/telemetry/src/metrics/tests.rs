@@ -1,4 +1,4 @@
-//! What is counted, and how it is written.
+//! Counts, and their text.
 
 use std::time::Duration;
 

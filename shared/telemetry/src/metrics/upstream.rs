@@ -1,4 +1,4 @@
-//! What is counted of the calls to other servers.
+//! Metrics of calls to other servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use tonic::Code;
 
 use super::Table;
 
-/// Upper bounds in seconds: fewer than for callers, since an attempt has a status and an upstream besides.
+/// Upper bounds in seconds: fewer than for callers, as an attempt is also labelled by upstream.
 const SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// What is counted of one upstream.
+/// The metrics of one upstream.
 #[derive(Debug)]
 pub struct Upstream {
     families: Families,
@@ -27,12 +27,12 @@ pub struct Upstream {
     breaker: Gauge,
 }
 
-/// Whether calls to an upstream are let through; the value of `upstream_breaker_state`.
+/// The state of a circuit breaker; the value of `upstream_breaker_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breaker {
-    /// Calls go through.
+    /// Calls pass.
     Closed = 0,
-    /// None goes through but one from time to time, to find out.
+    /// Calls are rejected, except for a probe now and then.
     Open = 1,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Upstreams {
 // === impl Upstream ===
 
 impl Upstream {
-    /// One attempt of a call has ended, with the code and after the time to the head of the response.
+    /// Records an attempt, with its code and its time to the head of the response.
     pub fn attempt(&self, code: Code, duration: Duration) {
         let labels = AttemptLabels {
             server_address: self.labels.server_address.clone(),
@@ -74,17 +74,17 @@ impl Upstream {
         attempts.observe(duration.as_secs_f64());
     }
 
-    /// A call is sent again.
+    /// Counts a call that is sent again.
     pub fn retry(&self) {
         self.retries.inc();
     }
 
-    /// The upstream gets no calls for a while, because it answers worse than the others.
+    /// Counts an ejection of an endpoint.
     pub fn ejected(&self) {
         self.ejections.inc();
     }
 
-    /// The circuit breaker has changed.
+    /// Sets the state of the circuit breaker.
     pub fn breaker(&self, state: Breaker) {
         self.breaker.set(state as i64);
     }
@@ -104,9 +104,9 @@ impl Upstreams {
         let help = "Time from an attempt of a call to the head of its response";
         let attempts = of.attempts.clone();
         registry.register_with_unit("upstream_attempt_duration", help, Unit::Seconds, attempts);
-        let help = "Calls that were sent again";
+        let help = "Calls sent again";
         registry.register("upstream_retries", help, of.retries.clone());
-        let help = "How often an upstream was taken out of the choice";
+        let help = "Ejections of an upstream's endpoints";
         registry.register("upstream_ejections", help, of.ejections.clone());
         let help = "Whether the circuit breaker is closed (0) or open (1)";
         registry.register("upstream_breaker_state", help, of.breakers.clone());

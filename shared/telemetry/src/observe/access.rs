@@ -1,4 +1,4 @@
-//! The access log: one line per request, written when its answer has ended.
+//! The access log: one line per request, written at the end of its response.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -15,30 +15,30 @@ use tonic::transport::server::TcpConnectInfo;
 use super::{End, Record};
 use crate::trace;
 
-/// Longer user agents are cut: a caller must not choose the size of our log.
+/// Longer user agents are cut: a caller must not choose the size of the log.
 const USER_AGENT_BYTES: usize = 200;
 
-/// As for paths.
+/// The same for paths.
 const PATH_BYTES: usize = 2000;
 
 /// The keys under `[access_log]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct AccessLogSettings {
-    /// Which requests are logged.
+    /// The requests that are logged.
     pub requests: LoggedRequests,
-    /// The part of those that ended well which is logged, from 0 to 1.
+    /// The sampled part of the successful ones, from 0 to 1.
     pub sample: f64,
 }
 
-/// Which requests the access log shows.
+/// The requests in the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LoggedRequests {
     /// None.
     Off,
-    /// Those that did not end well: an HTTP status from 400 on, a gRPC code other than OK, an answer that was broken off.
+    /// Failed ones: an HTTP status from 400 on, a gRPC code other than OK, a truncated response.
     Errors,
-    /// Every one.
+    /// All.
     All,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct AccessLog {
     settings: AccessLogSettings,
 }
 
-/// What a line says that is not known at its end any more.
+/// The parts of a line that are known at the beginning only.
 #[derive(Debug)]
 pub(super) struct Line {
     settings: AccessLogSettings,
@@ -62,10 +62,10 @@ pub(super) struct Line {
 // === impl AccessLogSettings ===
 
 impl AccessLogSettings {
-    /// Checks what types cannot say.
+    /// Checks ranges.
     ///
     /// # Errors
-    /// Names the key that does not fit.
+    /// The invalid key.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if (0.0..=1.0).contains(&self.sample) {
             return Ok(());
@@ -86,7 +86,7 @@ impl AccessLog {
         Self { settings }
     }
 
-    /// Begins a line, if there may be one.
+    /// Begins a line, if one may be written.
     pub(super) fn line<B>(&self, request: &Request<B>) -> Option<Box<Line>> {
         let is_wanted = self.settings.requests != LoggedRequests::Off
             && tracing::enabled!(target: "access", tracing::Level::INFO);
@@ -172,7 +172,7 @@ impl Line {
         self.settings.sample >= 1.0 || rand::random::<f64>() < self.settings.sample
     }
 
-    /// Of our own span, else of the caller's.
+    /// Returns the id of the request's span, or of the caller's trace.
     fn trace_id(&self, record: &Record) -> Option<String> {
         let own = trace::trace_id(&record.span);
         own.or_else(|| trace::trace_id_of(self.traceparent.as_deref()?))
@@ -182,7 +182,7 @@ impl Line {
 // === impl End ===
 
 impl End {
-    /// The word for it in the log.
+    /// Returns the word in the log.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",

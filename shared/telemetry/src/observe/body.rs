@@ -1,4 +1,4 @@
-//! Bodies that tell the record of their request what passes.
+//! Bodies that update the record of their request.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use rpc::error::GRPC_STATUS;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::{CURRENT, End, Observed, Record};
+use super::{CURRENT, End, Record, RequestRecord};
 
-/// A request's body.
-pub(super) struct Counted {
+/// A request body, whose bytes are counted.
+pub(super) struct RequestBody {
     source: Incoming,
     record: Arc<Record>,
 }
 
-/// An answer's body: the record is closed with it.
-pub(super) struct Watched {
+/// A response body, which closes the record.
+pub(super) struct ResponseBody {
     source: Body,
-    /// Once for all polls, which run inside of it.
-    observed: Observed,
+    /// Created once for all polls, which run inside of it.
+    observed: RequestRecord,
     record: Arc<Record>,
     status: StatusCode,
-    /// What its length was said to be, less what has passed.
+    /// The announced length, less the bytes that have passed.
     left: Option<u64>,
     end: Option<End>,
 }
 
-// === impl Counted ===
+// === impl RequestBody ===
 
-impl Counted {
+impl RequestBody {
     pub(super) fn new(source: Incoming, record: Arc<Record>) -> Self {
         Self { source, record }
     }
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -66,9 +66,9 @@ impl http_body::Body for Counted {
     }
 }
 
-// === impl Watched ===
+// === impl ResponseBody ===
 
-impl Watched {
+impl ResponseBody {
     pub(super) fn wrap(response: Response<Body>, record: Arc<Record>) -> Response<Body> {
         let status = response.status();
         note_code(&record, response.headers());
@@ -83,7 +83,7 @@ impl Watched {
             Body::new(Self {
                 left: source.size_hint().exact(),
                 source,
-                observed: Observed(Some(record.clone())),
+                observed: RequestRecord(Some(record.clone())),
                 record,
                 status,
                 end: None,
@@ -104,7 +104,7 @@ impl Watched {
     }
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -144,9 +144,9 @@ impl http_body::Body for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        // A server asks no further once it has sent as much as it has promised.
+        // hyper does not poll again after the announced length.
         let is_whole = self.left == Some(0) || self.source.is_end_stream();
         let seen = match self.end {
             Some(end) => end,

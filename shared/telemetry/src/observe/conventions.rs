@@ -1,4 +1,4 @@
-//! How the semantic conventions of OpenTelemetry name what a server sees.
+//! Names and rules of the OpenTelemetry semantic conventions.
 
 use http::{Method, Request};
 use tonic::Code;
@@ -8,14 +8,15 @@ use tracing::field::Empty;
 use crate::metrics::Protocol;
 use crate::trace;
 
-/// The label of what is not in the contract (OpenTelemetry semantic conventions, `http.request.method` and `rpc.method`).
+/// The label of names outside of the contract (OpenTelemetry semantic conventions,
+/// `http.request.method` and `rpc.method`).
 pub(super) const OTHER: &str = "_OTHER";
 
-/// The span of a request, to be filled in as more becomes known; disabled where nobody wants it.
+/// Creates the span of a request, whose fields are recorded later; disabled if nothing listens.
 pub(super) fn server_span<B>(request: &Request<B>, protocol: Protocol) -> Span {
     let method = request.method().as_str();
-    // Names and attributes are those of the OpenTelemetry semantic conventions for HTTP and RPC. A path in the name would make as
-    // many names as there are paths.
+    // Names and attributes are those of the OpenTelemetry semantic conventions for HTTP and RPC.
+    // The name holds no path, so that names are bounded.
     let span = tracing::info_span!(
         target: "trace",
         "request",
@@ -38,7 +39,8 @@ pub(super) fn server_span<B>(request: &Request<B>, protocol: Protocol) -> Span {
     span
 }
 
-/// Whether a server is at fault (OpenTelemetry semantic conventions for RPC, "Server span status").
+/// Returns whether the server is at fault (OpenTelemetry semantic conventions for RPC, "Server span
+/// status").
 pub(super) fn is_server_error(code: Code) -> bool {
     matches!(
         code,
@@ -51,7 +53,7 @@ pub(super) fn is_server_error(code: Code) -> bool {
     )
 }
 
-/// The method, or what stands for all that nobody knows.
+/// Returns the method, or [`OTHER`] for an unknown one.
 pub(super) fn known_method(method: &Method) -> Method {
     let is_known = [
         Method::GET,

@@ -12,7 +12,8 @@ use super::*;
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Traces the whole test process: a subscriber per thread could disable a span that another test listens to.
+/// Traces the whole test process: a subscriber per thread could disable a span that another test
+/// listens to.
 fn subscribe() {
     static SUBSCRIBED: Once = Once::new();
     SUBSCRIBED.call_once(|| {

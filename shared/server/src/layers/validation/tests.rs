@@ -1,4 +1,4 @@
-//! Each rule against values on both sides of it, and what the layer does with frames.
+//! Each rule against values on both sides of it, and frames in chunks.
 
 use http_body_util::BodyExt;
 use prost::Message;
@@ -188,7 +188,7 @@ fn no_text_holds_a_nul() {
         found("child", Value::Message(child)),
         ["child.card string.no_nul"]
     );
-    // Zero bytes elsewhere are none of text.
+    // Zero bytes outside of text are allowed.
     assert_eq!(
         found("digest", Value::Bytes(Bytes::from_static(b"\0\0"))),
         [""; 0]

@@ -1,25 +1,25 @@
-//! How an endpoint is doing: load, latency, health, and whether its failures have it ejected.
+//! Statistics of an endpoint: load, latency, health, ejections.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rpc::lock::lock;
 use tokio::time::Instant;
 
 use crate::settings::ClientSettings;
-use rpc::lock::lock;
 
-/// How fast latencies are forgotten: after this time a past one has 37 % of its weight.
+/// The decay of latencies: after this time a measurement has 37 % of its weight.
 const LATENCY_MEMORY: Duration = Duration::from_secs(10);
 
-/// What an endpoint that has not answered yet is taken for, once a call is on its way there.
+/// The assumed latency, in seconds, of an endpoint that has calls in flight and no answer yet.
 const UNKNOWN_LATENCY: f64 = 1.0;
 
-/// The longest ejection is this many times the first one.
+/// The longest ejection, as a multiple of the first.
 const EJECTIONS_MAX: u32 = 10;
 
-/// Counted by calls, read when one of several endpoints is picked.
-pub(crate) struct Standing {
+/// Statistics that calls update and the picker reads.
+pub(crate) struct EndpointStats {
     in_flight: AtomicUsize,
     latency: Mutex<Latency>,
     failures: AtomicU32,
@@ -27,7 +27,7 @@ pub(crate) struct Standing {
     ejection: Mutex<Ejection>,
 }
 
-/// Peak-sensitive exponentially weighted moving average, in seconds: slowness counts at once, recovery by and by.
+/// An exponentially weighted moving average in seconds that rises at once and falls slowly.
 struct Latency {
     average: f64,
     at: Instant,
@@ -36,11 +36,11 @@ struct Latency {
 #[derive(Default)]
 struct Ejection {
     until: Option<Instant>,
-    /// Ejections without a good answer in between.
+    /// Ejections since the last good answer.
     count: u32,
 }
 
-impl Standing {
+impl EndpointStats {
     pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
@@ -49,7 +49,7 @@ impl Standing {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// What one more call there would cost; lower is better.
+    /// Returns the cost of one more call; lower is better.
     pub(crate) fn cost(&self) -> f64 {
         let calls = self.in_flight.load(Ordering::Relaxed) as f64;
         let latency = lock(&self.latency).now();
@@ -74,7 +74,7 @@ impl Standing {
         self.is_unhealthy.swap(!is_healthy, Ordering::Relaxed) == is_healthy
     }
 
-    /// Notes an answer, whatever it says, after `latency`.
+    /// Records an answer, of any status, after `latency`.
     pub(crate) fn answered(&self, latency: Duration) {
         lock(&self.latency).observe(latency.as_secs_f64());
         if self.failures.swap(0, Ordering::Relaxed) > 0 {
@@ -82,10 +82,10 @@ impl Standing {
         }
     }
 
-    /// Notes that there was no answer, or none of use. Returns whether that makes enough of them to eject it.
+    /// Records a failure. Returns whether it suffices to eject the endpoint.
     pub(crate) fn failed(&self, after: Duration, settings: &ClientSettings) -> bool {
         let mut latency = lock(&self.latency);
-        // To fail fast must not look like being fast.
+        // A fast failure must not improve the latency.
         let seconds = after.as_secs_f64().max(latency.average);
         latency.observe(seconds);
         let failures = self
@@ -95,28 +95,28 @@ impl Standing {
         settings.eject_after > 0 && failures >= settings.eject_after
     }
 
-    /// Notes that nobody waited longer than this for an answer, which took at least as long.
-    pub(crate) fn given_up(&self, after: Duration) {
+    /// Records a call that its caller dropped after this time; the answer would have taken longer.
+    pub(crate) fn abandoned(&self, after: Duration) {
         let mut latency = lock(&self.latency);
         if after.as_secs_f64() > latency.average {
             latency.observe(after.as_secs_f64());
         }
     }
 
-    /// Ejects it for a time that grows from one ejection to the next.
+    /// Ejects the endpoint; each further ejection in a row lasts longer.
     pub(crate) fn eject(&self, settings: &ClientSettings) -> Duration {
         let mut ejection = lock(&self.ejection);
         ejection.count = (ejection.count + 1).min(EJECTIONS_MAX);
         let full = Duration::from_millis(settings.eject_ms) * ejection.count;
         let time = full.mul_f64(rand::random_range(0.8..=1.2));
         ejection.until = Some(Instant::now() + time);
-        // The next ejection takes new failures.
+        // The next ejection needs new failures.
         self.failures.store(1, Ordering::Relaxed);
         time
     }
 }
 
-impl Default for Standing {
+impl Default for EndpointStats {
     fn default() -> Self {
         Self {
             in_flight: AtomicUsize::new(0),
@@ -137,7 +137,8 @@ impl Latency {
         (-passed.as_secs_f64() / LATENCY_MEMORY.as_secs_f64()).exp()
     }
 
-    /// Decays without observations too: an endpoint that was slow and gets no calls has to be tried again some time.
+    /// Returns the average now. It decays without observations too, so that a slow endpoint is
+    /// tried again.
     fn now(&self) -> f64 {
         self.average * self.weight(Instant::now())
     }
@@ -164,20 +165,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slowness_counts_at_once_and_is_forgotten_by_and_by() {
-        let standing = Standing::default();
-        assert_eq!(standing.cost(), 0.0);
-        standing.answered(ms(10));
-        let fast = standing.cost();
-        standing.answered(ms(500));
-        assert!(standing.cost() > 40.0 * fast);
+        let stats = EndpointStats::default();
+        assert_eq!(stats.cost(), 0.0);
+        stats.answered(ms(10));
+        let fast = stats.cost();
+        stats.answered(ms(500));
+        assert!(stats.cost() > 40.0 * fast);
         tokio::time::advance(Duration::from_secs(60)).await;
-        standing.answered(ms(10));
-        assert!(standing.cost() < 2.0 * fast, "{}", standing.cost());
+        stats.answered(ms(10));
+        assert!(stats.cost() < 2.0 * fast, "{}", stats.cost());
     }
 
     #[tokio::test(start_paused = true)]
     async fn load_multiplies_latency_and_unknown_endpoints_get_one_call_first() {
-        let (known, unknown) = (Standing::default(), Standing::default());
+        let (known, unknown) = (EndpointStats::default(), EndpointStats::default());
         known.answered(ms(10));
         assert!(unknown.cost() < known.cost());
         unknown.begin();
@@ -190,18 +191,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn ejections_take_failures_in_a_row_and_grow() {
-        let (standing, settings) = (Standing::default(), ClientSettings::default());
+        let (stats, settings) = (EndpointStats::default(), ClientSettings::default());
         for _ in 1..settings.eject_after {
-            assert!(!standing.failed(ms(1), &settings));
+            assert!(!stats.failed(ms(1), &settings));
         }
-        assert!(standing.failed(ms(1), &settings));
-        let first = standing.eject(&settings);
-        assert!(standing.is_ejected() && !standing.is_usable());
+        assert!(stats.failed(ms(1), &settings));
+        let first = stats.eject(&settings);
+        assert!(stats.is_ejected() && !stats.is_usable());
         tokio::time::advance(first).await;
-        assert!(standing.is_usable());
-        let second = standing.eject(&settings);
+        assert!(stats.is_usable());
+        let second = stats.eject(&settings);
         assert!(second > first, "{second:?} after {first:?}");
-        standing.answered(ms(1));
-        assert!(standing.eject(&settings) < second);
+        stats.answered(ms(1));
+        assert!(stats.eject(&settings) < second);
     }
 }

@@ -1,4 +1,4 @@
-//! The responses of a connection on their way out, and those that nobody reads.
+//! The responses of a connection, and the abort of those that are not read.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -7,70 +7,71 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use rpc::error::Fault;
+use rpc::lock::lock;
 use slab::Slab;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::activity::Running;
-use rpc::error::Fault;
-use rpc::lock::lock;
+use super::activity::RunningRequest;
 
-/// The responses that a connection has begun.
+/// The responses in progress.
 #[derive(Default)]
-pub(crate) struct Answers(Mutex<Slab<Arc<Mutex<State>>>>);
+pub(crate) struct Responses(Mutex<Slab<Arc<Mutex<BodyState>>>>);
 
-/// A response whose request runs until the body is dropped or given up.
-pub(crate) struct Answer {
-    state: Arc<Mutex<State>>,
-    answers: Arc<Answers>,
+/// A response body, whose request runs until it is dropped or aborted.
+pub(crate) struct ResponseBody {
+    state: Arc<Mutex<BodyState>>,
+    responses: Arc<Responses>,
     key: usize,
 }
 
-struct State {
-    /// `None` once it was given up.
-    source: Option<Source>,
-    /// Whether its reader is still to be told so.
-    is_given_up: bool,
-    /// Whether it was asked for more and had nothing: then it is not the reader who keeps it.
+struct BodyState {
+    /// `None` once it was aborted.
+    source: Option<RunningBody>,
+    /// Whether the reader still has to be told of the abort.
+    is_aborted: bool,
+    /// Whether it was polled and had nothing: then the reader is not the one who is late.
     is_waiting: bool,
-    /// Since when it is known that nobody has asked for more.
+    /// Since when it is known not to be polled.
     unread_since: Option<Instant>,
 }
 
-/// A body that panics takes its connection with it, so nobody goes on with what it has left behind.
-struct Source {
+/// A panic of the body ends its connection, so an inconsistent state is never read.
+struct RunningBody {
     body: Body,
-    _running: Running,
+    _running: RunningRequest,
 }
 
-// === impl Answers ===
+// === impl Responses ===
 
-impl Answers {
-    pub(crate) fn begin(self: &Arc<Self>, body: Body, running: Running) -> Answer {
-        let state = Arc::new(Mutex::new(State {
-            source: Some(Source {
+impl Responses {
+    pub(crate) fn begin(self: &Arc<Self>, body: Body, running: RunningRequest) -> ResponseBody {
+        let state = Arc::new(Mutex::new(BodyState {
+            source: Some(RunningBody {
                 body,
                 _running: running,
             }),
-            is_given_up: false,
+            is_aborted: false,
             is_waiting: false,
             unread_since: None,
         }));
-        Answer {
+        ResponseBody {
             key: lock(&self.0).insert(state.clone()),
-            answers: self.clone(),
+            responses: self.clone(),
             state,
         }
     }
 
-    /// Gives up what nobody has read for so long that two looks at it are this far apart.
+    /// Aborts responses that were not read for `timeout`, measured between two checks.
     ///
-    /// Whoever produces it stops: what it holds is not the reader's alone, as the windows of a connection to an upstream.
-    pub(crate) fn give_up_unread(&self, timeout: Duration) {
+    /// Their producers stop: they hold shared resources, such as the window of a connection to an
+    /// upstream.
+    pub(crate) fn abort_unread(&self, timeout: Duration) {
         let now = Instant::now();
-        let answers = lock(&self.0);
-        let unread = answers.iter().filter_map(|(_, state)| {
+        let responses = lock(&self.0);
+        let unread = responses.iter().filter_map(|(_, state)| {
             let mut state = lock(state);
             if state.is_waiting {
                 return None;
@@ -80,20 +81,20 @@ impl Answers {
                 return None;
             }
             let source = state.source.take()?;
-            state.is_given_up = true;
+            state.is_aborted = true;
             Some(source)
         });
-        let unread: Vec<Source> = unread.collect();
-        drop(answers);
+        let unread: Vec<RunningBody> = unread.collect();
+        drop(responses);
         if !unread.is_empty() {
-            tracing::debug!(responses = unread.len(), "given up, as nobody reads them");
+            tracing::debug!(count = unread.len(), "unread responses aborted");
         }
     }
 }
 
-// === impl Answer ===
+// === impl ResponseBody ===
 
-impl http_body::Body for Answer {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -104,7 +105,7 @@ impl http_body::Body for Answer {
         let mut state = lock(&self.state);
         state.unread_since = None;
         let Some(source) = &mut state.source else {
-            let is_first = std::mem::take(&mut state.is_given_up);
+            let is_first = std::mem::take(&mut state.is_aborted);
             return Poll::Ready(is_first.then(|| Err(unread())));
         };
         let polled = Pin::new(&mut source.body).poll_frame(context);
@@ -115,7 +116,7 @@ impl http_body::Body for Answer {
     fn is_end_stream(&self) -> bool {
         let state = lock(&self.state);
         let source = state.source.as_ref();
-        source.map_or(!state.is_given_up, |source| source.body.is_end_stream())
+        source.map_or(!state.is_aborted, |source| source.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -125,9 +126,9 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        drop(lock(&self.answers.0).try_remove(self.key));
+        drop(lock(&self.responses.0).try_remove(self.key));
     }
 }
 
@@ -148,17 +149,17 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Notes that it was dropped.
-    struct Held(Arc<AtomicBool>);
+    /// Records that it was dropped.
+    struct DropProbe(Arc<AtomicBool>);
 
-    impl Drop for Held {
+    impl Drop for DropProbe {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Relaxed);
         }
     }
 
     fn frames(count: usize, is_dropped: &Arc<AtomicBool>) -> Body {
-        let held = Held(is_dropped.clone());
+        let held = DropProbe(is_dropped.clone());
         let frame = move |_| {
             let _ = &held;
             Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))
@@ -169,18 +170,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_reads_is_given_up_and_what_is_silent_is_not() {
-        let (answers, activity) = (Arc::new(Answers::default()), Activity::new());
+        let (responses, activity) = (Arc::new(Responses::default()), Activity::new());
         let dropped = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
-        let mut unread = answers.begin(frames(9, &dropped[0]), activity.begin());
-        let mut silent = answers.begin(frames(1, &dropped[1]), activity.begin());
-        let unasked = answers.begin(frames(1, &dropped[2]), activity.begin());
+        let mut unread = responses.begin(frames(9, &dropped[0]), activity.begin());
+        let mut silent = responses.begin(frames(1, &dropped[1]), activity.begin());
+        let unasked = responses.begin(frames(1, &dropped[2]), activity.begin());
         assert!(unread.frame().await.is_some() && silent.frame().await.is_some());
         let more = tokio::time::timeout(TIMEOUT / 60, silent.frame()).await;
         assert!(more.is_err(), "it is not silent");
         let is_dropped = || dropped.each_ref().map(|one| one.load(Ordering::Relaxed));
-        // The last look finds what was given up, and must not forget that its reader is still to be told.
+        // The last check sees an aborted response, and must not forget to tell its reader.
         for step in 0..=5 {
-            answers.give_up_unread(TIMEOUT);
+            responses.abort_unread(TIMEOUT);
             let is_late = step >= 4;
             assert_eq!(is_dropped(), [is_late, false, is_late], "step {step}");
             advance(TIMEOUT / 4).await;
@@ -190,18 +191,18 @@ mod tests {
         assert_eq!(reason.as_deref(), Some("RESPONSE_UNREAD"));
         assert!(unread.frame().await.is_none());
         drop((unread, silent, unasked));
-        assert!(lock(&answers.0).is_empty());
+        assert!(lock(&responses.0).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_reads_slowly_is_served_to_the_end() {
-        let (answers, activity) = (Arc::new(Answers::default()), Activity::new());
-        let mut slow = answers.begin(frames(9, &Arc::default()), activity.begin());
+        let (responses, activity) = (Arc::new(Responses::default()), Activity::new());
+        let mut slow = responses.begin(frames(9, &Arc::default()), activity.begin());
         for _ in 0..9 {
             assert!(slow.frame().await.unwrap().is_ok());
-            answers.give_up_unread(TIMEOUT);
+            responses.abort_unread(TIMEOUT);
             advance(TIMEOUT - Duration::from_secs(1)).await;
-            answers.give_up_unread(TIMEOUT);
+            responses.abort_unread(TIMEOUT);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The body of a response on its way to the caller: bounded by the deadline, part of its span, counted until it ends.
+//! The body of a response on its way to the caller: bounded by the deadline, traced, counted until
+//! it ends.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,27 +17,27 @@ use tonic::Status;
 use tonic::body::Body;
 use tracing::Span;
 
+use crate::attempt;
 use crate::cluster::Cluster;
-use crate::exchange::{Answer, Source};
-use crate::failure;
+use crate::exchange::{ResponseStream, UpstreamResponse};
 
-/// One box for all that a response body needs on the way.
-pub(crate) struct Reply {
-    /// `None` once it has ended, whoever ended it.
-    source: Option<Source>,
+/// A response body. One type for all concerns, so that it is boxed once.
+pub(crate) struct ResponseBody {
+    /// `None` once it has ended.
+    source: Option<ResponseStream>,
     deadline: Option<Instant>,
-    /// Set when the deadline is first waited for: most responses are there at once.
+    /// Created by the first wait: most responses have arrived already.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether it is a response of gRPC that has not said yet how the call ended.
+    /// Whether it is a gRPC response that still lacks `grpc-status`.
     lacks_status: bool,
     cluster: Arc<Cluster>,
     span: Span,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Reply {
+impl ResponseBody {
     pub(crate) fn of(
-        answer: Answer,
+        answer: UpstreamResponse,
         deadline: Option<Instant>,
         cluster: Arc<Cluster>,
         span: Span,
@@ -76,7 +77,7 @@ impl Reply {
     }
 }
 
-impl http_body::Body for Reply {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -91,7 +92,7 @@ impl http_body::Body for Reply {
         let polled = Pin::new(&mut *source).poll_frame(context);
         let is_late = match (&polled, this.deadline) {
             (Poll::Pending, _) => this.poll_deadline(context).is_ready(),
-            // A source that is always ready must not outlast it either.
+            // A source that is always ready must not exceed the deadline either.
             (Poll::Ready(Some(Ok(_))), Some(deadline)) => Instant::now() >= deadline,
             _ => false,
         };
@@ -102,9 +103,9 @@ impl http_body::Body for Reply {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => this.note(frame.trailers_ref()),
             Poll::Ready(Some(Err(status))) => {
-                // What this side broke off says nothing about the endpoint.
+                // A local abort says nothing about the endpoint.
                 if let Some(source) = this.source.take()
-                    && !failure::is_broken_off(status)
+                    && !attempt::is_aborted_locally(status)
                 {
                     this.cluster
                         .failed(&source.slot.endpoint, source.sent_at.elapsed());

@@ -1,34 +1,35 @@
-//! What became of an attempt that has no response: the status for the caller, and whether a server can have seen the request.
+//! An attempt without a response: the status for the caller, and whether a server can have seen the
+//! request.
 
 use h2::Reason;
+use rpc::error::{self, Fault};
 use tonic::{Code, Status};
 
-use rpc::error::{self, Fault};
-
-/// The `ErrorInfo` reason of a call that this side broke off.
-const BROKEN_OFF: &str = "REQUEST_BROKEN_OFF";
+/// The `ErrorInfo` reason of a call that this side aborted.
+const REQUEST_BROKEN_OFF: &str = "REQUEST_BROKEN_OFF";
 
 /// An attempt without response headers.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct AttemptError {
     pub(crate) status: Status,
-    /// No server has acted on the request, whatever it is: another attempt cannot do anything twice.
+    /// Set if no server has acted on the request: another attempt cannot repeat an effect.
     pub(crate) unsent: Option<Unsent>,
-    /// Whether it says something about the endpoint, and not about the request.
+    /// Whether the endpoint is at fault, and not the request.
     pub(crate) is_of_endpoint: bool,
 }
 
-/// How it is known that a request was not acted on.
+/// The evidence that no server acted on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsent {
-    /// There is no connection; the same endpoint would fail again.
+    /// No connection; the same endpoint would fail again.
     Unreachable,
     /// REFUSED_STREAM, or a GOAWAY that does not include the stream (RFC 9113 §8.7).
     Refused,
 }
 
-impl Failure {
-    /// Callers learn no addresses; the log has them.
+impl AttemptError {
+    /// Returns the error of an endpoint without a connection. Addresses are in the log, not in the
+    /// error.
     pub(crate) fn unreachable() -> Self {
         let message = "the upstream cannot be reached";
         Self {
@@ -49,7 +50,7 @@ impl Failure {
     }
 }
 
-impl From<Status> for Failure {
+impl From<Status> for AttemptError {
     fn from(status: Status) -> Self {
         Self {
             status,
@@ -59,35 +60,35 @@ impl From<Status> for Failure {
     }
 }
 
-/// Whether this side broke the call off.
-pub(crate) fn is_broken_off(status: &Status) -> bool {
-    error::reason(status).as_deref() == Some(BROKEN_OFF)
+/// Returns whether this side aborted the call.
+pub(crate) fn is_aborted_locally(status: &Status) -> bool {
+    error::reason(status).as_deref() == Some(REQUEST_BROKEN_OFF)
 }
 
-/// The codes are those of gRPC over HTTP/2, "Errors".
+/// Returns the status of an HTTP/2 error, with the codes of gRPC over HTTP/2, "Errors".
 pub(crate) fn status(error: &h2::Error) -> Status {
     if error.is_io() {
         let message = "the connection to the upstream broke before the response was complete";
         return Fault::unavailable("UPSTREAM_DISCONNECTED", message).into();
     }
     if error.is_go_away() && error.is_remote() {
-        let message = "the upstream is going away and did not take the request";
+        let message = "the upstream is shutting down and rejected the request";
         return Fault::unavailable("UPSTREAM_REFUSED", message).into();
     }
     let Some(reason) = error.reason() else {
         return Fault::new(Code::Internal, "UPSTREAM_PROTOCOL", error.to_string()).into();
     };
     if !error.is_remote() && !error.is_library() {
-        let message = "the request was broken off before it was complete";
-        return Fault::new(Code::Internal, BROKEN_OFF, message).into();
+        let message = "request aborted before it was complete";
+        return Fault::new(Code::Internal, REQUEST_BROKEN_OFF, message).into();
     }
     if !error.is_remote() {
-        let message = format!("the upstream broke the rules of HTTP/2: {reason}");
+        let message = format!("HTTP/2 protocol error of the upstream: {reason}");
         return Fault::new(Code::Internal, "UPSTREAM_PROTOCOL", message).into();
     }
     let code = match reason {
         Reason::REFUSED_STREAM => {
-            let message = "the upstream refused the request before it did anything";
+            let message = "the upstream rejected the request before processing it";
             return Fault::unavailable("UPSTREAM_REFUSED", message).into();
         }
         Reason::CANCEL => Code::Cancelled,
