@@ -8,7 +8,7 @@ pub enum Error {
     Config {
         /// The key below `[events]`.
         key: &'static str,
-        /// What it must be.
+        /// The expected value.
         reason: &'static str,
     },
     /// The fact has no key, or one that makes a subject too long.
@@ -69,7 +69,7 @@ pub enum Error {
         field: &'static str,
         /// Its value on the server.
         found: String,
-        /// What it must be.
+        /// The expected value.
         expected: String,
     },
     /// JetStream rejected a request or did not answer.

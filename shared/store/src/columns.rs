@@ -1,4 +1,4 @@
-//! Turns rows into the parallel arrays that `unnest` takes.
+//! Turns rows into the parallel arrays of `unnest`.
 
 /// Collects one `Vec` per expression from the rows of a collection, as a tuple in the order of the
 /// expressions: the arguments of an `INSERT … SELECT … FROM unnest($1::text[], $2::bigint[])`.

@@ -27,8 +27,8 @@ pub enum InsertError {
 /// Runs `insert`, an `INSERT … ON CONFLICT DO NOTHING` of one row. If the row exists, compares
 /// `fingerprint` with that of the row, which `stored` selects.
 ///
-/// A concurrent insert of the same key waits for the other's commit. `insert` is what
-/// `sqlx::query!` returns, `stored` the same with a `.map` to the fingerprint.
+/// A concurrent insert of the same key waits for the other's commit. `insert`
+/// comes from `sqlx::query!`, `stored` too, with a `.map` to the fingerprint.
 ///
 /// # Errors
 /// [`InsertError::Changed`] if the fingerprints differ.

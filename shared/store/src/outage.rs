@@ -32,7 +32,7 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Turns an error of the database into what a caller sees, and logs it.
+/// Maps an error of the database to the fault that a caller sees, and logs it.
 ///
 /// UNAVAILABLE with reason `DATABASE_UNAVAILABLE` if [`is_outage`], with `DATABASE_BUSY` after a
 /// timeout of a statement or a lock, a deadlock or a serialization failure: the caller may send the

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 /// The longest time that a setting can mean, in milliseconds: a day.
 const MAX_MS: u64 = 86_400_000;
 
-/// Times after which the database or this process gives up. Every key has a default.
+/// Timeouts of the pool and of statements. Every key has a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

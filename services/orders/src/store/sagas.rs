@@ -47,9 +47,9 @@ pub struct Saga<S> {
 /// A claimed saga of either kind.
 #[derive(Clone, Debug)]
 pub enum Claim {
-    /// Of an order.
+    /// The saga of an order.
     Order(Saga<Step>),
-    /// Of a return.
+    /// The saga of a return.
     Return(Saga<ReturnStep>),
 }
 

@@ -15,7 +15,7 @@ pub struct Event {
     pub account_id: String,
     /// ISO 4217.
     pub currency_code: String,
-    /// What happened.
+    /// Kind of the fact.
     pub kind: Kind,
     /// Minor units, greater than 0.
     pub amount_minor: i64,
@@ -23,7 +23,7 @@ pub struct Event {
     pub effective_at: NaiveDateTime,
 }
 
-/// What happened to a payment; [`EventType`] is its name in the database.
+/// The kind of a fact about a payment; [`EventType`] is its name in the database.
 #[derive(Clone, Debug, PartialEq, Eq, strum::EnumDiscriminants)]
 #[strum_discriminants(
     name(EventType),
