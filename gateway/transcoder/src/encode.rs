@@ -1,27 +1,30 @@
 //! JSON text to protobuf wire bytes, in one pass over the text.
 
+mod around;
 mod pins;
 mod repeated;
+mod required;
 mod scalars;
 mod well_known;
 mod whole;
 
+use crate::tables::Tables;
 use crate::{
-    canonical,
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
-    plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    seen::Seen,
-    wire::{Tag, WireType, close, open},
 };
+use descriptors::{FieldPlan, Kind, Label, MessageId, MessagePlan, Seen, Shape, put_canonical};
+use wire::{Tag, WireType, close, open};
 
+pub(crate) use around::{copy_around, fields, strip};
 pub(crate) use pins::Pin;
 use pins::{is_outdone, pins_of};
+pub(crate) use required::check_written;
 pub(crate) use whole::read_whole;
 
 /// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
 pub(crate) struct Encoder<'a> {
-    pub(crate) types: &'a Types,
+    pub(crate) types: &'a Tables,
     pub(crate) cursor: Cursor<'a>,
     pub(crate) out: &'a mut Vec<u8>,
     /// Bytes read only to find the `@type` behind them.
@@ -60,7 +63,7 @@ impl From<bool> for Written {
 }
 
 impl<'a> Encoder<'a> {
-    pub(crate) fn new(types: &'a Types, cursor: Cursor<'a>, out: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(types: &'a Tables, cursor: Cursor<'a>, out: &'a mut Vec<u8>) -> Self {
         Encoder {
             types,
             cursor,
@@ -152,7 +155,7 @@ impl<'a> Encoder<'a> {
     #[cold]
     fn write_items(&mut self, plan: &MessagePlan, start: usize) -> Done {
         let fields = self.out.split_off(start);
-        canonical::write(self.types, plan, &fields, self.out)
+        put_canonical(self.types, plan, &fields, self.out)
             .map_err(|error| self.fail(Rule::InvalidValue, error.description))
     }
 
@@ -241,7 +244,7 @@ impl<'a> Encoder<'a> {
                 }
                 (Rule::Duplicate, "the type is given twice")
             }
-            _ if self.types.options.json.ignore_unknown_fields => return self.cursor.skip_value(),
+            _ if self.types.json.ignore_unknown_fields => return self.cursor.skip_value(),
             _ => (Rule::UnknownField, "no field has this name"),
         };
         Err(self.fail(rule, reason).in_field(key))

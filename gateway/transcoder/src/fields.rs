@@ -1,11 +1,13 @@
 //! Response masks (the system parameter `$fields`): which fields of a response are written.
 
+use crate::tables::Tables;
 use crate::{
     error::{Failure, RequestError, Rule},
-    limits::{MAX_DEPTH, MAX_FIELDS_BYTES},
-    plan::{FieldPlan, Label, MessageId, Shape, Types},
+    limits::MAX_FIELDS_BYTES,
     route::Route,
 };
+use descriptors::{FieldPlan, Label, MessageId, Shape};
+use wire::MAX_DEPTH;
 
 /// A compiled response mask of one route. See [`Route::fields`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +120,7 @@ impl Fields {
 }
 
 /// The message whose fields JSON shows below a field; through lists, and through maps to their values.
-fn message_below(types: &Types, field: &FieldPlan) -> Option<MessageId> {
+fn message_below(types: &Tables, field: &FieldPlan) -> Option<MessageId> {
     let id = field.message()?;
     match field.label {
         Label::Map => shown_fields(types, types.message(id).fields.get(1)?.message()?),
@@ -127,13 +129,13 @@ fn message_below(types: &Types, field: &FieldPlan) -> Option<MessageId> {
 }
 
 /// The message, if its JSON is an object of its fields.
-fn shown_fields(types: &Types, id: MessageId) -> Option<MessageId> {
+fn shown_fields(types: &Tables, id: MessageId) -> Option<MessageId> {
     (types.message(id).shape == Shape::Object).then_some(id)
 }
 
 /// Reads `list = path *( "," path )`, `path = name *( ( "." / "/" ) name ) [ "(" list ")" ]`.
 struct Compiler<'a> {
-    types: &'a Types,
+    types: &'a Tables,
     rest: &'a str,
     nodes: Vec<Node>,
     /// The path that is being read, for errors.

@@ -1,5 +1,10 @@
 //! The media types of message bodies: one list for single messages and for streams.
 
+mod accept;
+
+pub use accept::accepts;
+pub(crate) use accept::rank;
+
 /// NDJSON has no registered type. The first one is what is written.
 pub(crate) const NDJSON: &[&str] = &[
     "application/x-ndjson",

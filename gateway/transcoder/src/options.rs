@@ -3,18 +3,18 @@
 mod dialect;
 mod http;
 
-use std::time::SystemTime;
+use ::routes::RouteOptions;
+use validation::ValidationOptions;
 
-pub use http::{
-    BindingConflict, DefaultBindings, DuplicateQuery, HttpOptions, HttpRule, PathDecoding,
-    TrailingSlash, UnexpectedBody, UnknownQuery,
-};
+pub use http::{BindingConflict, DuplicateQuery, HttpOptions, UnexpectedBody, UnknownQuery};
 
 /// Choices for one schema. The defaults are the strict reading of the standards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// How messages look as JSON.
     pub json: JsonOptions,
+    /// Which requests belong to which methods.
+    pub routes: RouteOptions,
     /// How HTTP requests become messages.
     pub http: HttpOptions,
     /// How the rules of `buf.validate` are enforced.
@@ -40,43 +40,6 @@ pub struct JsonOptions {
     /// Errors show `google.rpc.DebugInfo`, the stack traces of a backend, which are not for the public.
     pub show_debug_info: bool,
 }
-
-/// How the rules of `buf.validate` are enforced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValidationOptions {
-    /// Messages are checked. By default they are.
-    pub enforce: bool,
-    /// Text must not hold U+0000, in any field of any message: PostgreSQL can't store it. A rule of our own, off by default.
-    pub refuse_nul: bool,
-    /// What rules such as `timestamp.lt_now` compare with; without a clock those are not enforced, and a note says so.
-    pub clock: Option<Clock>,
-}
-
-/// Tells the time; this crate has no clock of its own. For example `Clock(std::time::SystemTime::now)`.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock(pub fn() -> SystemTime);
-
-// === impl ValidationOptions ===
-
-impl Default for ValidationOptions {
-    fn default() -> Self {
-        ValidationOptions {
-            enforce: true,
-            refuse_nul: false,
-            clock: None,
-        }
-    }
-}
-
-// === impl Clock ===
-
-impl PartialEq for Clock {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::fn_addr_eq(self.0, other.0)
-    }
-}
-
-impl Eq for Clock {}
 
 /// What responses show of fields without presence that are at their default. Fields with presence (messages, `optional`, members
 /// of oneofs) and extensions are shown when they are set, always.

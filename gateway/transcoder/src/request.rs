@@ -4,22 +4,120 @@ mod bindings;
 mod body;
 mod content;
 mod leaf;
+mod mask;
 mod protobuf;
+mod query;
+mod upload;
+
+use routes::{Body, path_text, percent};
 
 use crate::{
-    error::{Failure, RequestError, Rule},
+    encode,
+    error::{Failure, RequestError, Rule, of_violations, of_wire},
     options::UnexpectedBody,
-    percent, query,
-    route::{Body, Match, Route},
+    route::{Match, Route},
 };
 
-pub(crate) use bindings::Bindings;
+use bindings::Bindings;
 pub use bindings::{BoundField, Source};
 pub use content::{Content, UnsupportedMediaType};
-pub(crate) use leaf::{Overlap, has_text_form, overlap, path_text};
-pub(crate) use protobuf::{check_defaults, copy as copy_around};
+pub use query::SystemParameters;
 
-pub(crate) fn encode(
+impl Match<'_> {
+    /// Appends the request message: path variables, query parameters and JSON body in one protobuf encoding, without frame header.
+    /// For a method that takes a stream this is the first message; [`Route::encode_stream_message`] makes the ones that follow.
+    ///
+    /// The message is checked against the rules of `buf.validate`, unless the options say otherwise.
+    ///
+    /// # Errors
+    /// The caller's fault, with the field it concerns. `out` is as before then.
+    pub fn encode_request(
+        &self,
+        query: Option<&str>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        self.encode_request_as(Content::Json, query, body, out)
+    }
+
+    /// [`Match::encode_request`] with a body of another content type.
+    ///
+    /// # Errors
+    /// As [`Match::encode_request`].
+    pub fn encode_request_as(
+        &self,
+        content: Content,
+        query: Option<&str>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let start = out.len();
+        let encoded = encode(self, content, query, body, out);
+        self.route.checked(encoded, start, out)
+    }
+
+    /// What path and query bind, in this order: for people who ask why a request means what it means.
+    ///
+    /// # Errors
+    /// The faults of path and query that [`Match::encode_request`] finds.
+    pub fn bindings(&self, query: Option<&str>) -> Result<Vec<BoundField>, RequestError> {
+        explain(self, query).map_err(|failure| *failure)
+    }
+}
+
+impl Route {
+    /// Appends a message of a client stream that is not the first: its JSON alone, as path and query bind to the first message.
+    /// It is checked against the rules of `buf.validate` like the first.
+    ///
+    /// # Errors
+    /// The message's fault, with the field it concerns. `out` is as before then.
+    pub fn encode_stream_message(
+        &self,
+        json: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        self.encode_stream_message_as(Content::Json, json, out)
+    }
+
+    /// [`Route::encode_stream_message`] for a message of another content type: forms are never streams.
+    ///
+    /// # Errors
+    /// As [`Route::encode_stream_message`].
+    pub fn encode_stream_message_as(
+        &self,
+        content: Content,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let start = out.len();
+        let encoded = encode_next(self, content, message, out);
+        self.checked(encoded, start, out)
+    }
+
+    /// Refuses what was written since `start` where a required field is missing or a rule of `buf.validate` is broken; of a failure
+    /// nothing stays.
+    fn checked(
+        &self,
+        encoded: Result<(), Failure>,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let written = out.get(start..).unwrap_or_default();
+        encoded
+            .and_then(|()| encode::check_written(&self.types, self.method.input, written))
+            .and_then(|()| {
+                let validation = &self.types.validation;
+                let found = validation.check_written(self.method.input, written);
+                of_violations(found.map_err(|error| of_wire(&error))?)
+            })
+            .map_err(|failure| {
+                out.truncate(start);
+                *failure
+            })
+    }
+}
+
+fn encode(
     found: &Match<'_>,
     content: Content,
     query: Option<&str>,
@@ -45,7 +143,7 @@ pub(crate) fn encode(
 }
 
 /// A message of a stream behind the first one.
-pub(crate) fn encode_next(
+fn encode_next(
     route: &Route,
     content: Content,
     message: &[u8],
@@ -66,7 +164,7 @@ pub(crate) fn encode_next(
 }
 
 /// What path and query bind.
-pub(crate) fn bind<'a>(found: &Match<'a>, query: Option<&str>) -> Result<Bindings<'a>, Failure> {
+fn bind<'a>(found: &Match<'a>, query: Option<&str>) -> Result<Bindings<'a>, Failure> {
     let mut bindings = Bindings::new(found.route);
     bind_into(&mut bindings, found, query)?;
     Ok(bindings)
@@ -81,7 +179,7 @@ fn bind_into(
     for variable in &route.variables {
         let raw = found.captured(variable);
         let text = if variable.is_multi {
-            percent::decode_multi(raw, route.types.options.http.path_decoding)
+            percent::decode_multi(raw, route.types.routes.path_decoding)
         } else {
             percent::decode_all(raw)
         };
@@ -97,24 +195,15 @@ fn bind_into(
     query::bind(bindings, query.unwrap_or_default())
 }
 
-pub(crate) fn explain(found: &Match<'_>, query: Option<&str>) -> Result<Vec<BoundField>, Failure> {
+fn explain(found: &Match<'_>, query: Option<&str>) -> Result<Vec<BoundField>, Failure> {
     let mut bindings = Bindings::new(found.route);
     bindings.explained = Some(Vec::new());
     bind_into(&mut bindings, found, query)?;
     Ok(bindings.explained.unwrap_or_default())
 }
 
-/// Parameters up to the first faulty one, if there is one.
-pub(crate) fn unbound(found: &Match<'_>, query: Option<&str>) -> Vec<(String, String)> {
-    let mut bindings = Bindings::new(found.route);
-    bindings.unbound = Some(Vec::new());
-    match bind_into(&mut bindings, found, query) {
-        Ok(()) | Err(_) => bindings.unbound.unwrap_or_default(),
-    }
-}
-
 fn check_no_body(route: &Route, body: &[u8]) -> Result<(), Failure> {
-    if body.is_empty() || route.types.options.http.unexpected_body == UnexpectedBody::Ignore {
+    if body.is_empty() || route.types.http.unexpected_body == UnexpectedBody::Ignore {
         return Ok(());
     }
     let reason = "the method takes no body";

@@ -7,27 +7,76 @@ mod defaults;
 mod gather;
 mod map;
 mod scalars;
-mod tags;
 mod well_known;
 
+use crate::tables::Tables;
 use crate::{
-    error::WireError,
-    fields::Select,
+    error::RequestError,
+    fields::{All, Fields, Select},
     json,
-    limits::MAX_DEPTH,
-    plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    seen::Seen,
-    wire::{self, Read, Reader},
+    route::Route,
 };
+use descriptors::{
+    FieldPlan, Kind, Label, MessageId, MessagePlan, NextTag, Seen, Shape, find, follows, next_field,
+};
+use wire::{MAX_DEPTH, Read, Reader, WireError};
 
 use defaults::zero;
-pub(crate) use tags::follows;
-use tags::{Next, find, next_field};
 pub(crate) use well_known::read_any;
+
+impl Route {
+    /// Appends the JSON of one response message; of its `response_body` field where the rule names one.
+    ///
+    /// # Errors
+    /// The bytes are not a message of the method's output type, or hold what ProtoJSON can't say. `out` is as before then.
+    pub fn write_response(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        self.write(All, wire, out)
+    }
+
+    /// Compiles a response mask (the system parameter `$fields`), to be used by [`Route::write_response_fields`] for as long as
+    /// the route lives: names of fields, by JSON names or proto names, as in `id,lines(sku,price.units)`. A name stands for all
+    /// that is below it and leads through lists and the values of maps; `*` is every field, `/` the same as `.`, and an empty mask
+    /// shows everything. Where the rule has a `response_body`, names are those of its fields.
+    ///
+    /// # Errors
+    /// A name that no field has, or one below something that has no fields; a malformed or overlong mask.
+    pub fn fields(&self, mask: &str) -> Result<Fields, RequestError> {
+        Fields::compile(self, mask).map_err(|failure| *failure)
+    }
+
+    /// As [`Route::write_response`], with nothing but the chosen fields. `fields` is of this route: another's chooses other fields.
+    ///
+    /// # Errors
+    /// As [`Route::write_response`]. What is not chosen is not looked at.
+    pub fn write_response_fields(
+        &self,
+        fields: &Fields,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        match fields.root() {
+            Some(chosen) => self.write(chosen, wire, out),
+            None => self.write(All, wire, out),
+        }
+    }
+
+    fn write(&self, select: impl Select, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        let start = out.len();
+        let (types, output) = (&self.types, self.method.output);
+        let written = match self.response {
+            None => write_message(types, output, select, wire, out),
+            Some(field) => write_field(types, output, field, select, wire, out),
+        };
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
+    }
+}
 
 /// Appends the JSON of a message.
 pub(crate) fn write_message(
-    types: &Types,
+    types: &Tables,
     id: MessageId,
     select: impl Select,
     wire: &[u8],
@@ -40,7 +89,7 @@ pub(crate) fn write_message(
 
 /// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an absent message.
 pub(crate) fn write_field(
-    types: &Types,
+    types: &Tables,
     id: MessageId,
     index: usize,
     select: impl Select,
@@ -57,7 +106,7 @@ pub(crate) fn write_field(
 }
 
 /// Appends the JSON of an Any.
-pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
+pub(crate) fn write_any(types: &Tables, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
     checked(types, value, out, |decoder| decoder.any(url, value, 0))
 }
 
@@ -68,7 +117,7 @@ pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8
 /// What fails is written again, gathered from the top and with a look at each string: later bytes may overwrite or mend what the
 /// first look refuses, and the field at fault is to be named. Once in all, so that only errors take twice the time.
 fn checked(
-    types: &Types,
+    types: &Tables,
     wire: &[u8],
     out: &mut Vec<u8>,
     write: impl Fn(&mut Decoder<'_>) -> Read<()>,
@@ -97,7 +146,7 @@ fn checked(
 }
 
 struct Decoder<'t> {
-    types: &'t Types,
+    types: &'t Tables,
     /// All that is read: see [`onward`].
     wire: &'t [u8],
     out: &'t mut Vec<u8>,
@@ -120,7 +169,7 @@ enum Texts {
 }
 
 impl<'t> Decoder<'t> {
-    fn new(types: &'t Types, wire: &'t [u8], out: &'t mut Vec<u8>) -> Self {
+    fn new(types: &'t Tables, wire: &'t [u8], out: &'t mut Vec<u8>) -> Self {
         Decoder {
             types,
             wire,
@@ -201,9 +250,9 @@ impl<'t> Decoder<'t> {
         loop {
             let run = reader.rest;
             let (index, is_run) = match next_field(plan, next, &mut reader)? {
-                Next::Field(index, is_run) => (index, is_run),
-                Next::Unknown => continue,
-                Next::End => break,
+                NextTag::Field(index, is_run) => (index, is_run),
+                NextTag::Unknown => continue,
+                NextTag::End => break,
             };
             let field = &plan.fields[index];
             if field.oneof.is_some_and(|o| !oneofs.insert(usize::from(o))) {

@@ -6,11 +6,10 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use crate::{
-    json::Number,
-    plan::{EnumId, Kind, Types},
-    wire::{Reader, put_varint},
-};
+use crate::json::Number;
+use crate::tables::Tables;
+use descriptors::{EnumId, Kind};
+use wire::{Reader, put_varint, zigzag};
 
 const NOT_INTEGER: &str = "expected an integer";
 const NOT_NUMBER: &str = "expected a number";
@@ -22,7 +21,7 @@ const NOT_BASE64: &str = "expected base64";
 pub(crate) type Put = Result<bool, &'static str>;
 
 /// Appends the wire value of `text`, as paths, queries and map keys write scalars.
-pub(crate) fn put_text(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
+pub(crate) fn put_text(types: &Tables, kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
     match kind {
         Kind::String => {
             put_varint(out, text.len() as u64);
@@ -201,16 +200,6 @@ fn narrow<T: TryFrom<V>, V>(value: V) -> Result<T, &'static str> {
     T::try_from(value).map_err(|_| OUT_OF_RANGE)
 }
 
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-/// The signed integer that a `sint32` or `sint64` stands for on the wire.
-#[inline]
-pub(crate) fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
 /// The integer that a JSON number denotes, exactly: `1.0`, `1e2` and `250e-1` are integers too.
 #[cold]
 fn integer(text: &str) -> Result<i128, &'static str> {
@@ -270,7 +259,7 @@ pub(crate) fn put_bool(value: bool, out: &mut Vec<u8>) -> bool {
     !value
 }
 
-pub(crate) fn put_enum_name(types: &Types, id: EnumId, name: &str, out: &mut Vec<u8>) -> Put {
+pub(crate) fn put_enum_name(types: &Tables, id: EnumId, name: &str, out: &mut Vec<u8>) -> Put {
     let number = types.enums[id].number(name);
     let number = number.ok_or("no value of the enum has this name")?;
     put_varint(out, i64::from(number) as u64);
@@ -281,7 +270,7 @@ pub(crate) const NO_SUCH_NUMBER: &str = "no value of the closed enum has this nu
 
 /// Numbers that an open enum doesn't know are kept: it may have grown since. In a closed enum they are no values.
 pub(crate) fn put_enum_number(
-    types: &Types,
+    types: &Tables,
     id: EnumId,
     number: Number<'_>,
     out: &mut Vec<u8>,

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use transcoder::{RequestError, Rule, Schema};
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/proto");
     let mut compiler = protox::Compiler::new([protos]).unwrap();
     compiler.include_imports(true);
     compiler.open_file("echo.proto").unwrap();

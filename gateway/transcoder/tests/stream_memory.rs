@@ -38,7 +38,7 @@ fn growth(stream_bytes: u64) -> u64 {
 }
 
 fn schema() -> Schema {
-    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/proto");
     let mut compiler = protox::Compiler::new([protos]).unwrap();
     compiler.include_imports(true);
     compiler.open_file("echo.proto").unwrap();

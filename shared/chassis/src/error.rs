@@ -188,8 +188,8 @@ impl Fault {
     }
 }
 
-impl From<transcoder::Violation> for Violation {
-    fn from(violation: transcoder::Violation) -> Self {
+impl From<validation::Violation> for Violation {
+    fn from(violation: validation::Violation) -> Self {
         Self {
             field: violation.path,
             description: violation.message,

@@ -52,20 +52,76 @@ pub trait Event: prost::Message + Default + 'static {
     fn key(&self) -> &str;
 }
 
-// === impl Method ===
+// === impl MethodKind ===
 
-impl Method {
-    /// Returns whether a client may send the call again without knowing what became of the first one.
-    ///
-    /// Needs the promise of the contract and a request that can be kept: a stream of requests is gone once it is sent.
-    pub const fn retry_safe(&self) -> bool {
-        let promised = matches!(
-            self.idempotency,
-            Idempotency::NoSideEffects | Idempotency::Idempotent
-        );
-        let replayable = matches!(self.kind, MethodKind::Unary | MethodKind::ServerStreaming);
-        promised && replayable
+impl MethodKind {
+    /// Returns the kind of a method by which sides stream.
+    pub const fn new(client_streams: bool, server_streams: bool) -> Self {
+        match (client_streams, server_streams) {
+            (false, false) => Self::Unary,
+            (true, false) => Self::ClientStreaming,
+            (false, true) => Self::ServerStreaming,
+            (true, true) => Self::BidiStreaming,
+        }
     }
+
+    /// Returns whether the client sends more than one message.
+    pub const fn client_streams(self) -> bool {
+        matches!(self, Self::ClientStreaming | Self::BidiStreaming)
+    }
+
+    /// Returns whether the server sends more than one message.
+    pub const fn server_streams(self) -> bool {
+        matches!(self, Self::ServerStreaming | Self::BidiStreaming)
+    }
+}
+
+// === impl Idempotency ===
+
+impl Idempotency {
+    /// Returns the promise of a number of `google.protobuf.MethodOptions.IdempotencyLevel`; numbers it doesn't have promise
+    /// nothing.
+    pub const fn from_level(level: i32) -> Self {
+        match level {
+            1 => Self::NoSideEffects,
+            2 => Self::Idempotent,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Returns what remains of the promise when the client must be able to send the same request again: a stream of requests is
+    /// gone once it is sent, so that a method with one promises nothing.
+    pub const fn of_repeated(self, kind: MethodKind) -> Self {
+        match kind.client_streams() {
+            true => Self::Unknown,
+            false => self,
+        }
+    }
+}
+
+/// Returns the name of a gRPC code as `google.rpc.Code` spells it.
+pub fn status_code_name(code: i32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    let index = usize::try_from(code).unwrap_or(usize::MAX);
+    NAMES.get(index).copied().unwrap_or("UNKNOWN")
 }
 
 #[cfg(test)]
@@ -79,33 +135,27 @@ mod tests {
         MethodKind::BidiStreaming,
     ];
 
-    fn safe(kind: MethodKind, idempotency: Idempotency) -> bool {
-        Method {
-            path: "/p.v1.S/M",
-            input: "p.v1.MRequest",
-            output: "p.v1.MResponse",
-            kind,
-            idempotency,
-        }
-        .retry_safe()
-    }
-
     #[test]
-    fn a_promise_makes_single_request_methods_retry_safe() {
-        for promise in [Idempotency::NoSideEffects, Idempotency::Idempotent] {
+    fn a_kind_is_made_of_its_sides() {
+        for kind in KINDS {
             assert_eq!(
-                KINDS.map(|kind| safe(kind, promise)),
-                [true, false, true, false],
-                "{promise:?}"
+                MethodKind::new(kind.client_streams(), kind.server_streams()),
+                kind
             );
         }
     }
 
     #[test]
-    fn nothing_is_retry_safe_without_a_promise() {
+    fn a_promise_holds_for_requests_that_can_be_kept() {
+        for promise in [Idempotency::NoSideEffects, Idempotency::Idempotent] {
+            assert_eq!(
+                KINDS.map(|kind| promise.of_repeated(kind)),
+                [promise, Idempotency::Unknown, promise, Idempotency::Unknown]
+            );
+        }
         assert_eq!(
-            KINDS.map(|kind| safe(kind, Idempotency::Unknown)),
-            [false; 4]
+            KINDS.map(|kind| Idempotency::Unknown.of_repeated(kind)),
+            [Idempotency::Unknown; 4]
         );
     }
 }

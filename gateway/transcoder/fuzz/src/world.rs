@@ -124,7 +124,7 @@ impl Deref for World {
 impl Common {
     fn load() -> Common {
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/proto");
+        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples/proto");
         let mut compiler = protox::Compiler::new([own, tests]).expect("the directories exist");
         compiler.include_imports(true);
         compiler.open_file("fuzz.proto").expect("it compiles");

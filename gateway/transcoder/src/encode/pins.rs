@@ -1,12 +1,11 @@
 //! Fields that the path has set, and what the body may say of them.
 
-use super::{Done, Encoder, Written};
-use crate::{
-    error::{RequestError, Rule},
-    plan::{FieldPlan, Label, MessageId, MessagePlan, Shape},
-    request,
-    seen::Seen,
+use super::{
+    Done, Encoder, Written,
+    around::{check_defaults, copy_around},
 };
+use crate::error::{RequestError, Rule};
+use descriptors::{FieldPlan, Label, MessageId, MessagePlan, Seen, Shape};
 
 /// A field that the path has set: the body may repeat the value, not change it.
 #[derive(Debug, Clone, Copy)]
@@ -80,8 +79,8 @@ impl Encoder<'_> {
         let start = self.out.len();
         self.message(id, &[])?;
         let written = self.out.split_off(start);
-        request::copy_around(self.types, id, &written, pins, self.out)
-            .and_then(|()| request::check_defaults(self.types, id, &written, pins))
+        copy_around(self.types, id, &written, pins, self.out)
+            .and_then(|()| check_defaults(self.types, id, &written, pins))
             .map_err(|failure| failure.offset(at))
     }
 }

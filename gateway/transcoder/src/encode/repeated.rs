@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use super::{Done, Encoder, Written};
 use crate::{
     error::{Failure, Rule},
-    plan::{FieldPlan, Kind, Label, MessageId},
     scalar,
-    seen::{FirstKeys, has_duplicate_key},
-    wire::{close, close_wide, open, open_wide},
 };
+use descriptors::{FieldPlan, FirstKeys, Kind, Label, MessageId, has_duplicate_key};
+use wire::{close, close_wide, open, open_wide};
 
 impl Encoder<'_> {
     #[inline(never)]

@@ -4,10 +4,10 @@ use super::{Done, Encoder, Written, invalid};
 use crate::{
     error::{Failure, Rule},
     json::Token,
-    plan::{EnumId, FieldPlan, Kind, Label},
     scalar,
-    wire::{close, open, put_any_varint},
 };
+use descriptors::{EnumId, FieldPlan, Kind, Label};
+use wire::{close, open, put_any_varint};
 
 impl Encoder<'_> {
     /// Appends a value that is short and simple, as most are: tag and value in one step. False, with nothing read, for all that
@@ -160,7 +160,7 @@ impl Encoder<'_> {
             Token::String => {
                 let name = self.cursor.string()?;
                 match scalar::put_enum_name(self.types, id, &name, self.out) {
-                    Err(_) if self.types.options.json.ignore_unknown_fields => {
+                    Err(_) if self.types.json.ignore_unknown_fields => {
                         return Ok(Written::Nothing);
                     }
                     put => put,
@@ -169,9 +169,7 @@ impl Encoder<'_> {
             Token::Number => {
                 let number = self.cursor.number()?;
                 match scalar::put_enum_number(self.types, id, number, self.out) {
-                    Err(scalar::NO_SUCH_NUMBER)
-                        if self.types.options.json.ignore_unknown_fields =>
-                    {
+                    Err(scalar::NO_SUCH_NUMBER) if self.types.json.ignore_unknown_fields => {
                         return Ok(Written::Nothing);
                     }
                     put => put,

@@ -7,12 +7,10 @@ use crate::{
     error::Rule,
     json::Token,
     limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS},
-    plan::{Kind, MessagePlan, Shape},
-    scalar,
-    seen::{FirstKeys, has_duplicate_key},
-    wire::{close, open, put_varint},
-    wkt,
+    scalar, wkt,
 };
+use descriptors::{FirstKeys, Kind, MessagePlan, Shape, has_duplicate_key};
+use wire::{close, open, put_varint};
 
 /// Tags of `google.protobuf.Any`.
 const ANY_TYPE_URL: u8 = 0x0a;

@@ -1,15 +1,15 @@
 //! A whole text as one JSON value, and where it ceases to be text.
 
 use super::{Done, Encoder};
+use crate::tables::Tables;
 use crate::{
     error::{Failure, RequestError, Rule},
     json::Cursor,
-    plan::Types,
 };
 
 /// Reads the whole of a text as one JSON value.
 pub(crate) fn read_whole(
-    types: &Types,
+    types: &Tables,
     text: &[u8],
     out: &mut Vec<u8>,
     read: impl FnOnce(&mut Encoder<'_>) -> Done,
@@ -27,7 +27,7 @@ pub(crate) fn read_whole(
 /// A text that is not UTF-8, with the field in which it ceases to be: what is valid is read, to see where it breaks off.
 #[cold]
 fn placed(
-    types: &Types,
+    types: &Tables,
     text: &[u8],
     failure: Failure,
     read: impl FnOnce(&mut Encoder<'_>) -> Done,

@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema, testing};
+use crate::testing;
+use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema};
 
 const PROTO: &str = "
     message Money { string currency_code = 1; int64 units = 2; Money tax = 3; }

@@ -4,12 +4,10 @@ mod strings;
 
 use std::borrow::Cow;
 
-use super::{Literal, Number, scan};
-use crate::{
-    error::{Failure, RequestError, Rule},
-    limits::MAX_DEPTH,
-    wire::CHUNK,
-};
+use super::{Number, scan};
+use crate::error::{Failure, RequestError, Rule};
+use descriptors::Literal;
+use wire::{CHUNK, MAX_DEPTH};
 
 /// A position in a JSON text. Copying it is how a reader looks ahead and comes back.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Appends floating-point numbers, as the shortest text that reads back as the same value.
 
 use super::write::{ASCII_ZEROS, eight_digits, few_digits};
-use crate::wire::{put_prefix, put_wide_word};
+use wire::{put_prefix, put_wide_word};
 
 /// Appends a number; what JSON numbers can't say becomes a string.
 #[inline]

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::scan;
-use crate::wire::{CHUNK, chunk, put_wide_word, put_window, put_word};
+use wire::{CHUNK, chunk, first_bits, put_wide_word, put_window, put_word};
 
 /// What stands behind the backslash for each control character; `u` for those without a short form.
 const CONTROL: [u8; 32] = *b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
@@ -15,7 +15,7 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
     if len <= CHUNK {
         let text = chunk(bytes, len);
-        let within = scan::first_bits(len);
+        let within = first_bits(len);
         if scan::stops(&text) & within == 0 {
             put_window(out, |window: &mut [u8; CHUNK + 2]| {
                 let [open, content @ .., _] = window;
@@ -45,9 +45,9 @@ fn put_quoted(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
     while left > 0 {
         let step = left.min(CHUNK);
         let text = chunk(rest, step);
-        let stops = scan::stops(&text) & scan::first_bits(step);
+        let stops = scan::stops(&text) & first_bits(step);
         let plain = step.min(stops.trailing_zeros() as usize);
-        beyond_ascii |= scan::beyond_ascii(&text) & scan::first_bits(plain);
+        beyond_ascii |= scan::beyond_ascii(&text) & first_bits(plain);
         let end = out.len() + plain;
         out.extend_from_slice(&text);
         out.truncate(end);

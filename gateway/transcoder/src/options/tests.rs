@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema, testing};
+use crate::testing;
+use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema};
 
 const PROTO: &str = "
     enum Size { SIZE_UNKNOWN = 0; SIZE_LARGE = 2; }
@@ -153,7 +154,7 @@ fn a_name_means_to_requests_what_responses_show_by_it() {
             json,
             ..Options::default()
         };
-        let schema = crate::testing::compile_with(proto, options);
+        let schema = testing::compile_with(proto, options);
         let message = schema.message("t.In").unwrap();
         for (name, tag) in [(first, 0x0a), (last, 0x22)] {
             let mut wire = Vec::new();

@@ -4,17 +4,18 @@ mod target;
 
 use std::ops::Range;
 
-use super::leaf::{self, Overlap};
+use super::leaf;
+use crate::tables::Tables;
 use crate::{
     encode::Pin,
     error::{Failure, RequestError, Rule},
     options::{BindingConflict, DuplicateQuery},
-    plan::{Kind, Label, MessageId, Types},
-    route::{Body, Route},
-    seen::key_of,
-    wire::Reader,
+    route::Route,
 };
+use descriptors::{Kind, Label, MessageId, key_of};
+use routes::{Body, Overlap, chain, overlap, path_text};
 pub(crate) use target::Target;
+use wire::Reader;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,6 @@ pub(crate) struct Bindings<'a> {
     list: Vec<Binding>,
     /// Filled where somebody asks.
     pub(crate) explained: Option<Vec<BoundField>>,
-    pub(crate) unbound: Option<Vec<(String, String)>>,
 }
 
 struct Binding {
@@ -106,11 +106,10 @@ impl<'a> Bindings<'a> {
             wire: Vec::new(),
             list: Vec::new(),
             explained: None,
-            unbound: None,
         }
     }
 
-    fn types(&self) -> &'a Types {
+    fn types(&self) -> &'a Tables {
         &self.route.types
     }
 
@@ -169,7 +168,7 @@ impl<'a> Bindings<'a> {
     fn describe<'k>(&self, target: &Target<'k>) -> impl Fn(&Route, &[usize]) -> String + use<'k> {
         let (fields, key) = (target.fields.clone(), target.key);
         move |route, all| {
-            let path = leaf::path_text(&route.types, route.method.input, &all[fields.clone()]);
+            let path = path_text(&route.types, route.method.input, &all[fields.clone()]);
             match key {
                 Some(key) => format!("{path}[{key:?}]"),
                 None => path,
@@ -180,7 +179,7 @@ impl<'a> Bindings<'a> {
     fn put(&mut self, target: &Target<'_>, text: &str) -> Result<(), Failure> {
         let types = self.types();
         let path = &self.fields[target.fields.clone()];
-        let Some(field) = leaf::chain(types, self.input(), path).last() else {
+        let Some(field) = chain(types, self.input(), path).last() else {
             return Ok(());
         };
         match target.key {
@@ -213,7 +212,7 @@ impl<'a> Bindings<'a> {
             return Ok(());
         };
         let path = &self.fields[new.fields.clone()];
-        match leaf::overlap(self.types(), self.input(), path, &[body]) {
+        match overlap(self.types(), self.input(), path, &[body]) {
             Some(Overlap::Oneof) => Err(RequestError::new(
                 Rule::Duplicate,
                 "the body is another field of the same oneof",
@@ -227,14 +226,14 @@ impl<'a> Bindings<'a> {
             &self.fields[old.fields.clone()],
             &self.fields[new.fields.clone()],
         );
-        let Some(overlap) = leaf::overlap(self.types(), self.input(), a, b) else {
+        let Some(overlap) = overlap(self.types(), self.input(), a, b) else {
             return Ok(None);
         };
         let is_element = old.is_element && new.is_element && a == b;
         if is_element && old.source == new.source && !self.is_same_key(old, new) {
             return Ok(None);
         }
-        let options = &self.types().options.http;
+        let options = &self.types().http;
         let is_exact = overlap == Overlap::Field && a == b;
         let (rule, text) = match (old.source, new.source) {
             (Source::Path, Source::Body)
@@ -261,7 +260,7 @@ impl<'a> Bindings<'a> {
     /// Whether two elements of one field exclude each other: entries of a map with the same key.
     fn is_same_key(&self, old: &Binding, new: &Binding) -> bool {
         let path = &self.fields[new.fields.clone()];
-        let field = leaf::chain(self.types(), self.input(), path).last();
+        let field = chain(self.types(), self.input(), path).last();
         let Some(field) = field.filter(|field| field.label == Label::Map) else {
             return false;
         };
@@ -283,7 +282,7 @@ impl<'a> Bindings<'a> {
         &mut self,
         mark: impl FnOnce(&mut [Claim<'_>]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let conflict = self.types().options.http.binding_conflict;
+        let conflict = self.types().http.binding_conflict;
         let yields = |source| match source {
             Source::Path => conflict == BindingConflict::BodyWins,
             Source::Query => self.route.body == Body::Whole,
@@ -312,7 +311,7 @@ impl<'a> Bindings<'a> {
 
     /// What the body may not change, sorted by field; without the first field where only that field is the body.
     pub(super) fn pins(&self) -> Vec<Pin<'_>> {
-        let conflict = self.types().options.http.binding_conflict;
+        let conflict = self.types().http.binding_conflict;
         let paths = self
             .list
             .iter()

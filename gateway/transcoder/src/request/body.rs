@@ -1,17 +1,18 @@
 //! The body of a request: JSON or a form, beside what path and query have bound.
 
 use super::bindings::{Bindings, Claim, claims_on, settle};
+use super::{mask, query};
+use crate::tables::Tables;
 use crate::{
     encode::{Encoder, Pin, read_whole},
     error::{Failure, RequestError, Rule},
     json::{Cursor, Token},
     limits::MAX_BODY_VALUES,
-    mask,
     options::BindingConflict,
-    plan::{FieldPlan, MessageId, Shape, Types},
-    query,
-    route::{Body, Route},
+    route::Route,
 };
+use descriptors::{FieldPlan, Label, MessageId, Shape};
+use routes::Body;
 
 type Done = Result<(), Failure>;
 
@@ -68,7 +69,7 @@ pub(super) fn put_json_value(
 
 /// Reads the whole body as one JSON value; an empty one is `{}`.
 fn read(
-    types: &Types,
+    types: &Tables,
     body: &[u8],
     out: &mut Vec<u8>,
     read: impl FnOnce(&mut Encoder<'_>) -> Result<(), Failure>,
@@ -83,10 +84,10 @@ fn is_blank(body: &[u8]) -> bool {
 }
 
 /// Whether `{}` is a value of the field.
-fn takes_object(types: &Types, field: &FieldPlan) -> bool {
+fn takes_object(types: &Tables, field: &FieldPlan) -> bool {
     let shape = |id: MessageId| types.message(id).shape;
     match field.message().map(shape) {
-        Some(Shape::Object) => field.is_singular() || field.label == crate::plan::Label::Map,
+        Some(Shape::Object) => field.is_singular() || field.label == Label::Map,
         Some(Shape::Empty | Shape::Any | Shape::Struct | Shape::Value) => field.is_singular(),
         _ => false,
     }
@@ -130,7 +131,7 @@ fn end_of_string(text: &[u8]) -> usize {
 
 /// Whether a body can take a binding's place at all.
 pub(super) fn may_yield(route: &Route) -> bool {
-    let options = &route.types.options.http;
+    let options = &route.types.http;
     options.binding_conflict == BindingConflict::BodyWins || options.query_beside_body
 }
 
@@ -153,7 +154,7 @@ fn mark_body(route: &Route, mut cursor: Cursor<'_>, claims: &mut [Claim<'_>]) ->
 
 /// Nests as deep as the cursor lets JSON nest.
 fn mark_object(
-    types: &Types,
+    types: &Tables,
     id: MessageId,
     cursor: &mut Cursor<'_>,
     depth: usize,
@@ -176,7 +177,7 @@ fn mark_object(
 
 /// A value of a field: `null` sets nothing, an object of fields what is in it, anything else all there is.
 fn mark_value(
-    types: &Types,
+    types: &Tables,
     (id, index): (MessageId, usize),
     cursor: &mut Cursor<'_>,
     depth: usize,

@@ -3,10 +3,12 @@
 mod content;
 mod messages;
 mod options;
+mod rules;
 
+use crate::testing;
 use crate::{
     Content, MAX_MASK_BYTES, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES,
-    RequestError, Rule, Schema, limits::MAX_BODY_VALUES, testing,
+    RequestError, Rule, Schema, limits::MAX_BODY_VALUES,
 };
 
 const PROTO: &str = "
@@ -161,7 +163,7 @@ const MESSAGES: [(&str, &str, &str); 43] = [
         r#"{"tags":["t"],"paper":"p"}"#,
         r#"{"book":{"tags":["t"],"paper":"p"}}"#,
     ),
-    // Types whose JSON is any JSON, as text.
+    // Tables whose JSON is any JSON, as text.
     (
         "GET /list?extra=%7B%22a%22:%5B%22x%22,null%5D%7D&any=%22x%22&list=%5Btrue%5D",
         "",

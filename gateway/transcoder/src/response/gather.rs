@@ -3,13 +3,9 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use super::Decoder;
-use crate::{
-    fields::Select,
-    occurrences::{Occurrence, collect},
-    plan::{FieldPlan, Kind, Label, MessagePlan},
-    seen::key_of,
-    wire::{Read, Reader},
-};
+use crate::fields::Select;
+use descriptors::{FieldPlan, Kind, Label, MessagePlan, Occurrence, collect, key_of};
+use wire::{Read, Reader};
 
 impl Decoder<'_> {
     /// Writes the members of a message in the order of the plan.

@@ -1,13 +1,9 @@
 //! Scalars.
 
 use super::{Decoder, Texts, onward, utf8};
-use crate::{
-    error::WireError,
-    json,
-    plan::Kind,
-    scalar::unzigzag,
-    wire::{Read, Reader, put_word},
-};
+use crate::json;
+use descriptors::Kind;
+use wire::{Read, Reader, WireError, put_word, unzigzag};
 
 const TRUE: u64 = u64::from_le_bytes(*b"true    ");
 const FALSE: u64 = u64::from_le_bytes(*b"false   ");
@@ -101,7 +97,7 @@ impl Decoder<'_> {
     #[inline]
     pub(super) fn enumeration(&mut self, id: usize, number: i32) {
         let plan = &self.types.enums[id];
-        let is_named = !self.types.options.json.enums_as_numbers;
+        let is_named = !self.types.json.enums_as_numbers;
         match plan.quoted_name(number) {
             _ if plan.is_null => self.out.extend_from_slice(b"null"),
             Some(name) if is_named => name.put(self.out),

@@ -2,7 +2,9 @@
 
 use http::Method;
 
-use crate::{EmitDefaults, JsonOptions, MAX_DEPTH, Options, Schema, testing};
+use crate::testing;
+use crate::{EmitDefaults, JsonOptions, Options, Schema};
+use wire::MAX_DEPTH;
 
 const PROTO: &str = "
     enum Size { option allow_alias = true; SMALL = 0; LARGE = 2; BIG = 2; }
@@ -232,8 +234,8 @@ fn nested(depth: usize, is_reversed: bool) -> Vec<u8> {
     let mut wire = Vec::new();
     for _ in 0..depth {
         let mut outer = Vec::new();
-        let tag = crate::wire::Tag::new(5, crate::wire::WireType::Delimited);
-        crate::wire::put_delimited(&mut outer, tag, &wire);
+        let tag = wire::Tag::new(5, wire::WireType::Delimited);
+        wire::put_delimited(&mut outer, tag, &wire);
         if is_reversed {
             outer.extend(b"\x08\x01");
         }

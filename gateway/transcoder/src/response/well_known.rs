@@ -1,14 +1,9 @@
 //! The well-known types that JSON writes in their own way.
 
 use super::{Decoder, utf8};
-use crate::{
-    error::WireError,
-    fields::All,
-    json,
-    plan::{MessagePlan, Shape},
-    wire::{Read, Reader, WireType},
-    wkt,
-};
+use crate::{fields::All, json, wkt};
+use descriptors::{MessagePlan, Shape};
+use wire::{Read, Reader, WireError, WireType};
 
 impl Decoder<'_> {
     pub(super) fn well_known(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::{accept, media};
+use crate::media;
 
 /// How the messages of a response stream follow each other in one HTTP body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Framing {
             preferred,
         ]
         .into_iter()
-        .filter_map(|framing| Some((accept::rank(accept, framing.names())?, framing)))
+        .filter_map(|framing| Some((media::rank(accept, framing.names())?, framing)))
         .max_by_key(|(rank, _)| *rank)
         .map(|(_, framing)| framing)
         .ok_or(StatusCode::NOT_ACCEPTABLE)

@@ -4,10 +4,10 @@ mod scan;
 
 use crate::{
     error::{Failure, RequestError, Rule},
-    limits::MAX_DEPTH,
     stream::{Format, Message, message::clamp},
 };
 use scan::{Scanned, Value};
+use wire::MAX_DEPTH;
 
 /// Pulls single messages out of the chunks in which a body arrives.
 ///

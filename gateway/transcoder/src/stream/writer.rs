@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{stream::Framing, wire};
+use crate::stream::Framing;
 
 /// Writes one stream. Each call appends a unit that should be flushed to the client.
 ///

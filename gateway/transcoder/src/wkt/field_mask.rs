@@ -1,6 +1,6 @@
 //! `google.protobuf.FieldMask`: `"userId,owner.displayName"` in JSON, snake_case paths on the wire.
 
-use crate::wire::put_varint;
+use wire::put_varint;
 
 const EMPTY_PATH: &str = "empty path in a field mask";
 

@@ -105,7 +105,7 @@ pub(super) struct Routes {
 
 /// The name of a gRPC code, as the conventions spell it.
 pub(crate) fn code_name(code: Code) -> &'static str {
-    transcoder::status_code_name(code as i32)
+    contract::status_code_name(code as i32)
 }
 
 // === impl Protocol ===

@@ -3,11 +3,8 @@
 use std::borrow::Cow;
 
 use super::Cursor;
-use crate::{
-    error::Failure,
-    json::scan,
-    wire::{put_prefix, put_varint},
-};
+use crate::{error::Failure, json::scan};
+use wire::{put_prefix, put_varint};
 
 impl<'a> Cursor<'a> {
     /// A string; borrowed from the text unless it has escapes.

@@ -5,11 +5,11 @@ use std::ops::Range;
 use super::Bindings;
 use crate::{
     error::{Failure, RequestError, Rule},
-    limits::MAX_DEPTH,
-    plan::{FieldPlan, Label},
     request::leaf,
-    route::Body,
 };
+use descriptors::{FieldPlan, Label};
+use routes::{Body, chain};
+use wire::MAX_DEPTH;
 
 /// What a key of a query or a form names.
 pub(crate) struct Target<'k> {
@@ -55,14 +55,14 @@ impl<'a> Bindings<'a> {
     fn split_entry<'k>(&self, key: &'k str) -> (&'k str, Option<&'k str>) {
         let split = || key.strip_suffix(']')?.split_once('[');
         match split() {
-            Some((dotted, entry)) if self.types().options.http.query_maps => (dotted, Some(entry)),
+            Some((dotted, entry)) if self.types().http.query_maps => (dotted, Some(entry)),
             _ => (key, None),
         }
     }
 
     fn resolve_names(&mut self, start: usize, dotted: &str) -> Result<&'a FieldPlan, &'static str> {
         let types = self.types();
-        let root = leaf::chain(types, self.input(), &self.fields[start..]).last();
+        let root = chain(types, self.input(), &self.fields[start..]).last();
         let mut message = root.map_or(Some(self.input()), FieldPlan::message);
         let mut last = root;
         for name in dotted.split('.') {
@@ -106,7 +106,7 @@ impl<'a> Bindings<'a> {
     pub(crate) fn is_of_body(&self, target: &Target<'_>) -> Option<&'static str> {
         let first = *self.fields.get(target.fields.start)?;
         match self.route.body {
-            Body::Whole if !self.types().options.http.query_beside_body => {
+            Body::Whole if !self.types().http.query_beside_body => {
                 Some("the body holds all fields that the path doesn't")
             }
             Body::Field(body) if body == first => Some("the field is the body"),

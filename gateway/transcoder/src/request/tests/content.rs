@@ -1,10 +1,11 @@
 //! Bodies that are no JSON, and messages behind the first one of a stream.
 
 use super::{encode_as, outcome, schema};
+use crate::testing;
 use crate::{
-    BindingConflict, Content, HttpOptions, MAX_DEPTH, Options, Rule, Schema,
-    limits::MAX_BODY_VALUES, testing,
+    BindingConflict, Content, HttpOptions, Options, Rule, Schema, limits::MAX_BODY_VALUES,
 };
+use wire::MAX_DEPTH;
 
 /// Request, form, and the message as JSON or the fault.
 const FORMS: [(&str, &str, &str); 14] = [

@@ -1,7 +1,8 @@
 //! Fields inside of well-known types, and messages that are groups on the wire: the same rules hold for them.
 
 use super::outcome;
-use crate::{BindingConflict, Content, HttpOptions, JsonOptions, Options, Rule, Schema, testing};
+use crate::testing;
+use crate::{BindingConflict, Content, HttpOptions, JsonOptions, Options, Rule, Schema};
 
 const PROTO: &str = "
     enum State { STATE_UNSPECIFIED = 0; STATE_OPEN = 1; }

@@ -1,6 +1,6 @@
 //! Finds where one message ends, remembering between chunks no more than it must.
 
-use crate::limits::MAX_DEPTH;
+use wire::MAX_DEPTH;
 
 /// What has to come before a message ends.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 mod properties;
 
 use super::*;
-use crate::{Violation, Violations};
+use validation::{Violation, Violations};
 
 const ROOMY: usize = 1 << 20;
 

@@ -1,7 +1,7 @@
 //! Instants and durations as text, at their limits.
 
 use super::*;
-use crate::wire::Reader;
+use wire::Reader;
 
 /// Text to wire and back to text.
 fn timestamp(text: &str) -> Result<String, &'static str> {

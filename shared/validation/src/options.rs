@@ -1,0 +1,40 @@
+//! Choices about the enforcement of rules.
+
+use std::time::SystemTime;
+
+/// How the rules of `buf.validate` are enforced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidationOptions {
+    /// Messages are checked. By default they are.
+    pub enforce: bool,
+    /// Text must not hold U+0000, in any field of any message: PostgreSQL can't store it. A rule of our own, off by default.
+    pub refuse_nul: bool,
+    /// What rules such as `timestamp.lt_now` compare with; without a clock those are not enforced, and a note says so.
+    pub clock: Option<Clock>,
+}
+
+/// Tells the time; this crate has no clock of its own. For example `Clock(std::time::SystemTime::now)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(pub fn() -> SystemTime);
+
+// === impl ValidationOptions ===
+
+impl Default for ValidationOptions {
+    fn default() -> Self {
+        ValidationOptions {
+            enforce: true,
+            refuse_nul: false,
+            clock: None,
+        }
+    }
+}
+
+// === impl Clock ===
+
+impl PartialEq for Clock {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.0, other.0)
+    }
+}
+
+impl Eq for Clock {}
