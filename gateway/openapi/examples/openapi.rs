@@ -1,12 +1,11 @@
 //! Prints the OpenAPI document of proto files: `openapi TITLE VERSION INCLUDE_DIR... -- FILE...`; notes go to standard error.
 
-use std::{error::Error, io::Write};
+use std::error::Error;
+use std::io::Write;
 
 use openapi::Info;
-use protox::{
-    Compiler,
-    file::{ChainFileResolver, GoogleFileResolver, IncludeFileResolver},
-};
+use protox::Compiler;
+use protox::file::{ChainFileResolver, GoogleFileResolver, IncludeFileResolver};
 use transcoder::Schema;
 
 fn main() -> Result<(), Box<dyn Error>> {

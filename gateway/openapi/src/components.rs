@@ -1,11 +1,10 @@
 //! What operations share: component schemas, and the responses of errors.
 
-use super::{
-    Document,
-    scalars::{self, typed},
-    value::{Json, Object},
-};
 use descriptors::{EnumId, MessageId, Shape};
+
+use super::Document;
+use super::scalars::{self, typed};
+use super::value::{Json, Object};
 
 pub(super) const STATUS: &str = "google.rpc.Status";
 pub(super) const ANY: &str = "google.protobuf.Any";
@@ -132,7 +131,7 @@ fn error_status() -> Object {
 pub(super) fn any() -> Object {
     let url = typed("string").with(
         "description",
-        "Type URL; behind its last slash the full name of the message.",
+        "Type URL; its last segment is the full name of the message.",
     );
     typed("object")
         .with("description", "Any message, together with its type.")

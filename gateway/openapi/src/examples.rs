@@ -1,8 +1,11 @@
 //! Examples from comments. Each one is read and written again by this crate, so that a document never shows what the service
 //! would refuse: what can't be read, or breaks a rule of its field, becomes a note.
 
-use super::{Document, comments::Comment, value::Json};
 use descriptors::{FieldDef, MessageDef, MessageId, Place, Source};
+
+use super::Document;
+use super::comments::Comment;
+use super::value::Json;
 
 /// The rules below and at one field, of those that a message breaks.
 type Broken = Vec<String>;

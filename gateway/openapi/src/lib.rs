@@ -30,23 +30,19 @@ mod schemas;
 mod tests;
 mod value;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use self::{
-    comments::Comment,
-    components::Component,
-    paths::PathText,
-    value::{Json, Object},
-};
 use descriptors::{
     CompileError, FieldDef, FieldPlan, MAX_PROBLEMS, MessageId, MethodDef, MethodPlan, Place, Pool,
     Problem, ServiceDef, Types,
 };
-use transcoder::Route;
-use transcoder::Schema;
+use transcoder::{Route, Schema};
+
+use self::comments::Comment;
+use self::components::Component;
+use self::paths::PathText;
+use self::value::{Json, Object};
 
 /// What a document says of the API as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

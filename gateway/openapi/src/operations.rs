@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Bound, Document,
-    comments::Comment,
-    components::{ANY, Component, STATUS, STREAM_ERROR, schema_ref},
-    options,
-    paths::PathText,
-    scalars::typed,
-    schemas::described,
-    value::{Json, Object},
-};
 use contract::MethodKind;
 use descriptors::{MessageId, Shape};
 use routes::Body;
-use transcoder::Route;
-use transcoder::{http_status, status_code_name, stream::Framing};
+use transcoder::stream::Framing;
+use transcoder::{Route, http_status, status_code_name};
+
+use super::comments::Comment;
+use super::components::{ANY, Component, STATUS, STREAM_ERROR, schema_ref};
+use super::paths::PathText;
+use super::scalars::typed;
+use super::schemas::described;
+use super::value::{Json, Object};
+use super::{Bound, Document, options};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";

@@ -1,18 +1,17 @@
 //! Parameters: the variables of the path, and every field of the request that the query can set.
 
-use super::{
-    Document,
-    paths::{PathParameter, PathText},
-    scalars::typed,
-    schemas::described,
-    value::{Json, Object},
-};
-use crate::limits::{
-    MAX_OPENAPI_PARAMETER_DEPTH, MAX_OPENAPI_PARAMETER_VISITS, MAX_OPENAPI_PARAMETERS,
-};
 use descriptors::{FieldDef, Kind, MessageId, Shape};
 use routes::Body;
 use transcoder::Route;
+
+use super::Document;
+use super::paths::{PathParameter, PathText};
+use super::scalars::typed;
+use super::schemas::described;
+use super::value::{Json, Object};
+use crate::limits::{
+    MAX_OPENAPI_PARAMETER_DEPTH, MAX_OPENAPI_PARAMETER_VISITS, MAX_OPENAPI_PARAMETERS,
+};
 
 /// Walks the fields that a query may set.
 struct Leaves<'r> {
@@ -144,7 +143,7 @@ impl<'a> Document<'a> {
         if leaves.is_cut {
             let place = self.place_of(&route.method);
             let reason = format!(
-                "{:?} takes more query parameters than are listed",
+                "{:?} has more query parameters than are listed",
                 &*route.text
             );
             self.note(&place, reason);
@@ -243,7 +242,7 @@ impl<'a> Document<'a> {
             .with("in", "query");
         let mut description = schema.take_text("description");
         if leaves.path.first().copied() == leaves.route.update_mask() && leaves.path.len() == 1 {
-            let left_out = "left out, it is the fields that the body has".to_owned();
+            let left_out = "default: the fields in the body".to_owned();
             description = described(&description, &[left_out]);
         }
         object.set_text("description", &description);

@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{
-    Document,
-    options::{self, Behavior},
-    value::{Json, Object},
-};
 use descriptors::{FieldDef, Label, MessageDef, MessageId};
 use validation::rules::{Constant, Ignore, OwnRules, Test};
+
+use super::Document;
+use super::options::{self, Behavior};
+use super::value::{Json, Object};
 
 impl Document<'_> {
     pub(super) fn is_required(&self, id: MessageId, index: usize, definition: &FieldDef) -> bool {

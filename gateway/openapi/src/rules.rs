@@ -1,14 +1,13 @@
 //! Validation rules as keywords of JSON Schema; what it has no keyword for becomes a sentence of the description.
 
-use super::{
-    patterns,
-    scalars::{Look, UNSIGNED},
-    value::{Json, Object},
-};
 use descriptors::EnumPlan;
 use validation::rules::{
     Bounds, Check, Constant, Format, Ignore, Test, Unit, ValueRules, Versions,
 };
+
+use super::patterns;
+use super::scalars::{Look, UNSIGNED};
+use super::value::{Json, Object};
 
 /// What rules say about one value.
 #[derive(Debug, Default)]

@@ -1,7 +1,8 @@
 //! Schemas of single values: scalars, and the well-known types that have a JSON form of their own (ProtoJSON).
 
-use super::value::{Json, Object};
 use descriptors::{Kind, Shape};
+
+use super::value::{Json, Object};
 
 /// How a value looks in JSON, as far as rules for it need to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

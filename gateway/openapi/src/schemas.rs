@@ -3,17 +3,16 @@
 //! A schema shows the form that responses have (ProtoJSON); requests may also use what else ProtoJSON reads, such as numbers for
 //! 64-bit integers and the proto names of fields.
 
-use super::{
-    Document,
-    comments::Comment,
-    components::{Component, any},
-    options::Behavior,
-    rules::{Constraints, Translator},
-    scalars::{self, Look, look, typed},
-    value::{Json, Object},
-};
 use descriptors::{EnumDef, EnumValueDef, FieldDef, FieldPlan, Kind, Label, MessageId, Shape};
 use validation::rules::{Ignore, OwnRules, Test, ValueRules};
+
+use super::Document;
+use super::comments::Comment;
+use super::components::{Component, any};
+use super::options::Behavior;
+use super::rules::{Constraints, Translator};
+use super::scalars::{self, Look, look, typed};
+use super::value::{Json, Object};
 
 impl<'a> Document<'a> {
     pub(super) fn message(&mut self, id: MessageId) -> Object {

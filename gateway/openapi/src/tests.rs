@@ -1,10 +1,10 @@
 //! What documents say, piece by piece.
 
+use samples::{descriptor_set_with_lines, source};
 use serde_json::{Value, json};
+use transcoder::Options;
 
 use super::*;
-use samples::{descriptor_set_with_lines, source};
-use transcoder::Options;
 
 mod constraints;
 

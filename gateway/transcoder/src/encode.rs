@@ -8,17 +8,16 @@ mod scalars;
 mod well_known;
 mod whole;
 
-use crate::tables::Tables;
-use crate::{
-    error::{Failure, RequestError, Rule},
-    json::{Cursor, Token},
-};
 use descriptors::{FieldPlan, Kind, Label, MessageId, MessagePlan, Seen, Shape, put_canonical};
 use wire::{Tag, WireType, close, open};
 
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::{Cursor, Token};
+use crate::tables::Tables;
+use pins::{is_outdone, pins_of};
+
 pub(crate) use around::{copy_around, fields, strip};
 pub(crate) use pins::Pin;
-use pins::{is_outdone, pins_of};
 pub(crate) use required::check_written;
 pub(crate) use whole::read_whole;
 

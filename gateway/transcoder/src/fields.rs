@@ -1,13 +1,12 @@
 //! Response masks (the system parameter `$fields`): which fields of a response are written.
 
-use crate::tables::Tables;
-use crate::{
-    error::{Failure, RequestError, Rule},
-    limits::MAX_FIELDS_BYTES,
-    route::Route,
-};
 use descriptors::{FieldPlan, Label, MessageId, Shape};
 use wire::MAX_DEPTH;
+
+use crate::error::{Failure, RequestError, Rule};
+use crate::limits::MAX_FIELDS_BYTES;
+use crate::route::Route;
+use crate::tables::Tables;
 
 /// A compiled response mask of one route. See [`Route::fields`].
 #[derive(Debug, Clone, PartialEq, Eq)]

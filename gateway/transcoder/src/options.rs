@@ -4,6 +4,7 @@ mod dialect;
 mod http;
 
 use ::routes::RouteOptions;
+
 use validation::ValidationOptions;
 
 pub use http::{BindingConflict, DuplicateQuery, HttpOptions, UnexpectedBody, UnknownQuery};

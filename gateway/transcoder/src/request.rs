@@ -11,14 +11,12 @@ mod upload;
 
 use routes::{Body, path_text, percent};
 
-use crate::{
-    encode,
-    error::{Failure, RequestError, Rule, of_violations, of_wire},
-    options::UnexpectedBody,
-    route::{Match, Route},
-};
-
+use crate::encode;
+use crate::error::{Failure, RequestError, Rule, of_violations, of_wire};
+use crate::options::UnexpectedBody;
+use crate::route::{Match, Route};
 use bindings::Bindings;
+
 pub use bindings::{BoundField, Source};
 pub use content::{Content, UnsupportedMediaType};
 pub use query::SystemParameters;
@@ -126,7 +124,7 @@ fn encode(
 ) -> Result<(), Failure> {
     let route = &**found.route;
     if route.is_upload() {
-        let reason = "the method takes raw bytes, not JSON";
+        let reason = "the method accepts raw bytes, not JSON";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
     let mut bindings = bind(found, query)?;
@@ -150,14 +148,14 @@ fn encode_next(
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     if route.body == Body::None || route.is_upload() {
-        let reason = "the method takes no messages in its body";
+        let reason = "the method accepts no messages in its body";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
     match content {
         Content::Json => body::put_json_value(route, &[], message, out),
         Content::Protobuf => protobuf::put_value(route, message, out),
         Content::Form => {
-            let reason = "a form is one message, and no stream of them";
+            let reason = "a form is one message, not a stream";
             Err(RequestError::new(Rule::UnexpectedBody, reason))
         }
     }
@@ -206,7 +204,7 @@ fn check_no_body(route: &Route, body: &[u8]) -> Result<(), Failure> {
     if body.is_empty() || route.types.http.unexpected_body == UnexpectedBody::Ignore {
         return Ok(());
     }
-    let reason = "the method takes no body";
+    let reason = "the method accepts no body";
     Err(RequestError::new(Rule::UnexpectedBody, reason))
 }
 

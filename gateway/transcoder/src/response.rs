@@ -9,19 +9,18 @@ mod map;
 mod scalars;
 mod well_known;
 
-use crate::tables::Tables;
-use crate::{
-    error::RequestError,
-    fields::{All, Fields, Select},
-    json,
-    route::Route,
-};
 use descriptors::{
     FieldPlan, Kind, Label, MessageId, MessagePlan, NextTag, Seen, Shape, find, follows, next_field,
 };
 use wire::{MAX_DEPTH, Read, Reader, WireError};
 
+use crate::error::RequestError;
+use crate::fields::{All, Fields, Select};
+use crate::json;
+use crate::route::Route;
+use crate::tables::Tables;
 use defaults::zero;
+
 pub(crate) use well_known::read_any;
 
 impl Route {

@@ -5,7 +5,8 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
-use std::{ops::Deref, sync::Arc};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use descriptors::{MessageId, MethodPlan, Shape, Types};
 use routes::{Binding, Body, PathMatch, RouteVariable};
@@ -13,7 +14,7 @@ use routes::{Binding, Body, PathMatch, RouteVariable};
 use crate::tables::Tables;
 
 pub use explain::Explanation;
-pub(crate) use raw::{Around, Download, Upload};
+pub(crate) use raw::{Download, Upload};
 
 /// One HTTP binding of a method; it derefs to the binding.
 #[derive(Debug)]

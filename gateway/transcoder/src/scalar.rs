@@ -1,15 +1,13 @@
 //! Scalars as text, to wire values: numbers without a detour through `f64`, base64 in any alphabet, enum values by name.
 
-use base64::{
-    Engine,
-    alphabet::{Alphabet, STANDARD, URL_SAFE},
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
+use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use descriptors::{EnumId, Kind};
+use wire::{Reader, put_varint, zigzag};
 
 use crate::json::Number;
 use crate::tables::Tables;
-use descriptors::{EnumId, Kind};
-use wire::{Reader, put_varint, zigzag};
 
 const NOT_INTEGER: &str = "expected an integer";
 const NOT_NUMBER: &str = "expected a number";

@@ -10,11 +10,9 @@ use descriptors::{CompileError, MethodPlan, Pool, Problem, Types};
 use routes::{RouteError, Routes};
 use validation::{Validation, Validator};
 
-use crate::{
-    options::{HttpOptions, JsonOptions, Options},
-    route::{Explanation, Match, Route},
-    tables::Tables,
-};
+use crate::options::{HttpOptions, JsonOptions, Options};
+use crate::route::{Explanation, Match, Route};
+use crate::tables::Tables;
 
 pub use message::MessageType;
 

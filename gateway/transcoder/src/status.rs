@@ -1,9 +1,10 @@
 //! `google.rpc` codes: their HTTP status, and the JSON of `google.rpc.Status`.
 
 use http::StatusCode;
-
-use crate::{json, response, schema::Schema};
 use wire::{Read, Reader, WireType};
+
+use crate::schema::Schema;
+use crate::{json, response};
 
 /// What the public must not see, unless it is asked for: stack traces of a backend.
 const STRIPPED: &str = "google.rpc.DebugInfo";

@@ -1,6 +1,7 @@
 //! The plans of all types, with the rules and the choices that readers and writers follow.
 
-use std::{ops::Deref, sync::Arc};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use descriptors::{NameOptions, Pool, Problem, Types};
 use validation::Validation;

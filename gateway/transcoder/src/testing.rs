@@ -2,9 +2,10 @@
 
 use descriptors::CompileError;
 
-pub(crate) use samples::{descriptor_set, descriptor_set_with_lines, ruled, source};
+use crate::options::Options;
+use crate::schema::Schema;
 
-use crate::{options::Options, schema::Schema};
+pub(crate) use samples::{descriptor_set, descriptor_set_with_lines, ruled, source};
 
 pub(crate) fn compile(body: &str) -> Result<Schema, CompileError> {
     Schema::compile(&samples::set_of(body))

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{sync::LazyLock, time::Duration};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use transcoder::{RequestError, Rule, Schema};

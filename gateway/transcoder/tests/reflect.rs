@@ -5,13 +5,14 @@
 #[path = "reflect/generate.rs"]
 mod generate;
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
+use prost_reflect::prost::Message;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
-    prost::Message,
 };
 use serde_json::Value;
-use std::sync::LazyLock;
 use transcoder::{EmitDefaults, JsonOptions, Options, Schema, WireError};
 
 /// The schema under test: a service that takes and gives each of the messages.

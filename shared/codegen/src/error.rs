@@ -1,6 +1,8 @@
 //! What can go wrong while generating, in words that name file, line and rule.
 
-use std::{error::Error as _, fmt, io, path::PathBuf};
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::{fmt, io};
 
 /// Why nothing was generated.
 ///

@@ -29,10 +29,8 @@ mod events;
 mod render;
 mod sources;
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorSet;

@@ -7,7 +7,8 @@ use prost_build::Module;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
-use crate::{DESCRIPTOR_FILE, MODULES_FILE, events::Event};
+use crate::events::Event;
+use crate::{DESCRIPTOR_FILE, MODULES_FILE};
 
 /// Returns the text of the file.
 pub(crate) fn contracts(pool: &DescriptorPool, events: &[Event]) -> String {

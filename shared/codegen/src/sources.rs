@@ -1,14 +1,12 @@
 //! Finds `.proto` files and compiles them, with the standard imports built in.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use prost_types::FileDescriptorSet;
-use protox::{
-    Compiler,
-    file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
+use protox::Compiler;
+use protox::file::{
+    ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
 };
 
 use crate::Error;

@@ -7,8 +7,9 @@
 
 use std::fs;
 
-use codegen::{Builder, Error};
 use tempfile::TempDir;
+
+use codegen::{Builder, Error};
 
 /// Generates from one file, `v1/a.proto`, and returns what a build script would print.
 fn error(source: &str) -> String {

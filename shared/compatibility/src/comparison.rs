@@ -5,17 +5,16 @@ mod messages;
 mod routes;
 mod validation;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fmt,
-};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
-use ::routes::Routes;
-use ::validation::Validation;
 use contract::{Idempotency, MethodKind};
 use descriptors::{CompileError, EnumId, Kind, MessageId, MethodPlan, Pool, Source, Types};
 
 use crate::change::{Breakage, BreakingChange};
+
+use ::routes::Routes;
+use ::validation::Validation;
 
 /// A compiled contract and which of its services are served.
 #[derive(Clone, Copy)]

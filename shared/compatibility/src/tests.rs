@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use descriptors::{NameOptions, Types};
 use routes::{RouteOptions, Routes};
+use samples::{descriptor_set, ruled, source};
 use validation::{Validation, ValidationOptions};
 
 use super::*;
-use samples::{descriptor_set, ruled, source};
 
 const SERVICE: &str = "
 service S {
@@ -207,11 +207,11 @@ fn a_route_that_is_gone_or_another() {
 fn a_field_that_is_gone_counts_unless_it_is_reserved() {
     same(
         in_response("string a = 7;", ""),
-        &["FIELD_REMOVED t.Out.a: a = 7 → neither there nor reserved"],
+        &["FIELD_REMOVED t.Out.a: a = 7 → neither present nor reserved"],
     );
     same(
         in_response("string a = 7;", "reserved 7;"),
-        &["FIELD_REMOVED t.Out.a: a = 7 → neither there nor reserved"],
+        &["FIELD_REMOVED t.Out.a: a = 7 → neither present nor reserved"],
     );
     same(
         in_response("string a = 7;", "reserved 5 to 7; reserved \"a\";"),
@@ -290,7 +290,7 @@ fn values_of_an_enum() {
     };
     same(
         values("ONE = 1;", ""),
-        &["ENUM_VALUE_REMOVED t.E.ONE: ONE = 1 → neither there nor reserved"],
+        &["ENUM_VALUE_REMOVED t.E.ONE: ONE = 1 → neither present nor reserved"],
     );
     same(values("ONE = 1;", "reserved 1; reserved \"ONE\";"), &[]);
     same(

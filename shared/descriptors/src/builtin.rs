@@ -5,14 +5,12 @@ mod tables;
 
 use std::collections::HashSet;
 
-use prost::{Message, bytes::Bytes};
+use prost::Message;
+use prost::bytes::Bytes;
 
-use crate::{
-    error::Problem,
-    kind::{Kind, Label},
-    pool::{FieldDef, MessageDef, Pool, proto},
-};
-
+use crate::error::Problem;
+use crate::kind::{Kind, Label};
+use crate::pool::{FieldDef, MessageDef, Pool, proto};
 use tables::{Content, ERROR_DETAILS, Field, Multiplicity, Table, WELL_KNOWN};
 
 const PROTOBUF: &str = "google.protobuf";

@@ -1,11 +1,10 @@
 //! Wire bytes to wire bytes in canonical form: every field once, in order, at its shortest; unknown fields behind.
 
-use crate::{
-    kind::{Kind, Label, MessageId},
-    occurrences::{ITEM, ITEM_MESSAGE, ITEM_TYPE, Occurrence, Unknown, collect},
-    plan::{FieldPlan, MessagePlan, Types},
-};
 use wire::{MAX_DEPTH, Read, Reader, Tag, WireError, WireType, close, open, put_varint, unzigzag};
+
+use crate::kind::{Kind, Label, MessageId};
+use crate::occurrences::{ITEM, ITEM_MESSAGE, ITEM_TYPE, Occurrence, Unknown, collect};
+use crate::plan::{FieldPlan, MessagePlan, Types};
 
 /// Appends the canonical form of a message.
 pub fn put_canonical(

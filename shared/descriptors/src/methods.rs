@@ -5,10 +5,8 @@ use std::sync::Arc;
 use contract::{Idempotency, MethodKind};
 use prost::Message;
 
-use crate::{
-    kind::MessageId,
-    pool::{MethodDef, Pool, ServiceDef},
-};
+use crate::kind::MessageId;
+use crate::pool::{MethodDef, Pool, ServiceDef};
 
 /// One method of a service.
 #[derive(Debug)]

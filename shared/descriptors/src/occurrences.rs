@@ -2,21 +2,23 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    kind::{EnumId, Kind, Label},
-    plan::{FieldPlan, MessagePlan, Types},
-    seen::Seen,
-};
 use wire::{Read, Reader, WireError, WireType};
+
+use crate::kind::{EnumId, Kind, Label};
+use crate::plan::{FieldPlan, MessagePlan, Types};
+use crate::seen::Seen;
 
 /// Field numbers of the group around a member of a message set, and of what is in it.
 pub const ITEM: u32 = 1;
+/// Field number of an item's type.
 pub const ITEM_TYPE: u32 = 2;
+/// Field number of an item's message.
 pub const ITEM_MESSAGE: u32 = 3;
 
 /// One occurrence of a known field.
 #[derive(Debug, Clone, Copy)]
 pub struct Occurrence<'w> {
+    /// Index of the field in its plan.
     pub index: usize,
     wire_type: WireType,
     /// In front of the value.
@@ -32,12 +34,14 @@ pub enum Unknown<'w> {
     Value(u32, u64),
 }
 
+/// The fields of one message.
 #[derive(Debug, Default)]
 pub struct Found<'w> {
     /// Sorted by field, otherwise in the order of the wire.
     pub known: Vec<Occurrence<'w>>,
     /// Members of oneofs that later ones have replaced.
     pub replaced: Vec<Occurrence<'w>>,
+    /// Fields that the plan does not have, in the order of the wire.
     pub unknown: Vec<Unknown<'w>>,
 }
 

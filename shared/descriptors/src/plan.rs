@@ -4,18 +4,20 @@ mod build;
 
 use std::collections::HashMap;
 
-use crate::{
-    kind::{EnumId, Kind, Label, MessageId},
-    names::NameTable,
-    text::{Key, Literal},
-};
 use wire::{Tag, WireType};
+
+use crate::kind::{EnumId, Kind, Label, MessageId};
+use crate::names::NameTable;
+use crate::text::{Key, Literal};
 
 /// All types of one descriptor set.
 #[derive(Debug)]
 pub struct Types {
+    /// By [`MessageId`]; nested ones and map entries are among them.
     pub messages: Vec<MessagePlan>,
+    /// By [`EnumId`].
     pub enums: Vec<EnumPlan>,
+    /// Messages by their full names.
     pub by_name: HashMap<Box<str>, MessageId>,
 }
 
@@ -28,11 +30,14 @@ pub struct NameOptions {
     pub is_strict: bool,
 }
 
+/// One message type.
 #[derive(Debug)]
 pub struct MessagePlan {
+    /// Full name, without a dot at its start.
     pub name: Box<str>,
     /// Sorted by number; extensions are among them under their name in brackets.
     pub fields: Vec<FieldPlan>,
+    /// How the message looks in JSON.
     pub shape: Shape,
     /// It has a required field, or a message with one may be in it.
     pub has_required_below: bool,
@@ -46,28 +51,46 @@ pub struct MessagePlan {
 /// How a message looks in JSON: its own way for the well-known types (ProtoJSON).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
+    /// An object of its fields.
     Object,
+    /// `google.protobuf.Empty`: `{}`.
     Empty,
+    /// `google.protobuf.Any`: an object with `@type`.
     Any,
+    /// `google.protobuf.Timestamp`: a string as in RFC 3339.
     Timestamp,
+    /// `google.protobuf.Duration`: a string of seconds, such as `"1.5s"`.
     Duration,
+    /// `google.protobuf.FieldMask`: a string of paths.
     FieldMask,
+    /// `google.protobuf.Struct`: any object.
     Struct,
+    /// `google.protobuf.Value`: any value.
     Value,
+    /// `google.protobuf.ListValue`: any array.
     ListValue,
+    /// A wrapper of a scalar: the scalar.
     Wrapper,
 }
 
+/// One field of a message, or an extension of it.
 #[derive(Debug)]
 pub struct FieldPlan {
+    /// Number on the wire.
     pub number: u32,
+    /// Name in the proto file; of an extension the full name in brackets.
     pub name: Box<str>,
+    /// Name in JSON.
     pub json_name: Box<str>,
     /// The key in responses, and what is tried first on those of requests.
     pub key: Key,
+    /// Type of the values.
     pub kind: Kind,
+    /// Cardinality.
     pub label: Label,
+    /// Number of the oneof within the message, if the field is in one that is more than an `optional`.
     pub oneof: Option<u16>,
+    /// The field is an extension.
     pub is_extension: bool,
     /// proto2 `required`, or the feature `LEGACY_REQUIRED`.
     pub is_required: bool,
@@ -77,6 +100,7 @@ pub struct FieldPlan {
     pub tag: Tag,
 }
 
+/// One enum.
 #[derive(Debug)]
 pub struct EnumPlan {
     /// `google.protobuf.NullValue`, which is JSON `null`.
@@ -92,6 +116,7 @@ pub struct EnumPlan {
 // === impl Types ===
 
 impl Types {
+    /// Returns a message by its index.
     #[inline]
     pub fn message(&self, id: MessageId) -> &MessagePlan {
         &self.messages[id]
@@ -178,6 +203,7 @@ impl MessagePlan {
         self.names.get(name)
     }
 
+    /// Returns the index of the field with this number.
     #[inline]
     pub fn by_number(&self, number: u32) -> Option<usize> {
         match self.dense.get(number as usize) {
@@ -194,6 +220,7 @@ impl MessagePlan {
 // === impl FieldPlan ===
 
 impl FieldPlan {
+    /// Returns whether the field has one value at most.
     #[inline]
     pub fn is_singular(&self) -> bool {
         matches!(self.label, Label::Implicit | Label::Explicit)
@@ -241,6 +268,7 @@ impl FieldPlan {
 // === impl EnumPlan ===
 
 impl EnumPlan {
+    /// Returns the number of the value with this name.
     #[inline]
     pub fn number(&self, name: &str) -> Option<i32> {
         self.names.get(name).map(|index| self.numbers[index])
@@ -260,6 +288,7 @@ impl EnumPlan {
             .or_else(|| self.quoted.iter().find(quoted).map(|(number, _)| *number))
     }
 
+    /// Returns the name of a number as a JSON string.
     #[inline]
     pub fn quoted_name(&self, number: i32) -> Option<&Literal> {
         let matches = |index: usize| {

@@ -14,7 +14,8 @@ mod resolve;
 mod source;
 mod symbols;
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::kind::{Kind, Label, MessageId};
 
@@ -27,18 +28,22 @@ pub use source::{Comment, Place, Source};
 /// All definitions of a set. It is needed while plans are compiled, and dropped then.
 #[derive(Debug, Default)]
 pub struct Pool {
+    /// In the order of the set.
     pub files: Vec<FileDef>,
     /// By [`MessageId`]; nested ones and map entries are among them.
     pub messages: Vec<MessageDef>,
     /// By [`crate::kind::EnumId`].
     pub enums: Vec<EnumDef>,
+    /// All extensions, wherever they are declared.
     pub extensions: Vec<ExtensionDef>,
+    /// In the order of the files.
     pub services: Vec<ServiceDef>,
 }
 
 /// One proto file.
 #[derive(Debug)]
 pub struct FileDef {
+    /// Name as imports spell it.
     pub name: Arc<str>,
 }
 
@@ -47,7 +52,9 @@ pub struct FileDef {
 pub struct MessageDef {
     /// Full name, so for all definitions but fields, values and oneofs.
     pub name: Box<str>,
+    /// Where it is written.
     pub source: Source,
+    /// Its options, encoded.
     pub options: RawOptions,
     pub(crate) features: Features,
     /// In the order of the file.
@@ -55,7 +62,9 @@ pub struct MessageDef {
     /// Synthetic ones included, as fields refer to them by index.
     pub oneofs: Vec<OneofDef>,
     pub(crate) extension_ranges: Vec<proto::ExtensionRange>,
+    /// Numbers and names that no field may have.
     pub reserved: Reserved,
+    /// It is the entry of a map.
     pub is_map_entry: bool,
     /// `message_set_wire_format`: extensions are items of a group on the wire.
     pub is_message_set: bool,
@@ -70,44 +79,59 @@ pub struct FieldDef {
     pub name: Box<str>,
     /// Of an extension `[full.name]`.
     pub json_name: Box<str>,
+    /// Number on the wire.
     pub number: u32,
+    /// Type of the values.
     pub kind: Kind,
+    /// Cardinality.
     pub label: Label,
+    /// proto2 `required`, or the feature `LEGACY_REQUIRED`.
     pub is_required: bool,
     /// Index into [`MessageDef::oneofs`].
     pub oneof: Option<usize>,
     pub(crate) features: Features,
+    /// Where it is written.
     pub source: Source,
+    /// Its options, encoded.
     pub options: RawOptions,
 }
 
 /// An extension, and the message that it extends.
 #[derive(Debug)]
 pub struct ExtensionDef {
+    /// The extended message.
     pub extendee: MessageId,
+    /// The field that the extension adds.
     pub field: FieldDef,
 }
 
 /// A oneof of a message.
 #[derive(Debug)]
 pub struct OneofDef {
+    /// Name within the message.
     pub name: Box<str>,
     /// Made by the compiler for one proto3 `optional` field.
     pub is_synthetic: bool,
     pub(crate) features: Features,
+    /// Where it is written.
     pub source: Source,
+    /// Its options, encoded.
     pub options: RawOptions,
 }
 
 /// An enum.
 #[derive(Debug)]
 pub struct EnumDef {
+    /// Full name.
     pub name: Box<str>,
     pub(crate) features: Features,
+    /// Where it is written.
     pub source: Source,
+    /// Its options, encoded.
     pub options: RawOptions,
     /// In the order of the file; aliases included.
     pub values: Vec<EnumValueDef>,
+    /// Numbers and names that no value may have.
     pub reserved: Reserved,
 }
 
@@ -121,18 +145,26 @@ pub struct Reserved {
 /// One name of an enum.
 #[derive(Debug)]
 pub struct EnumValueDef {
+    /// Name within the enum.
     pub name: Box<str>,
+    /// Number on the wire.
     pub number: i32,
+    /// Where it is written.
     pub source: Source,
+    /// Its options, encoded.
     pub options: RawOptions,
 }
 
 /// A service.
 #[derive(Debug)]
 pub struct ServiceDef {
+    /// Full name.
     pub name: Box<str>,
+    /// Where it is written.
     pub source: Source,
+    /// Its options, encoded.
     pub options: RawOptions,
+    /// In the order of the file.
     pub methods: Vec<MethodDef>,
 }
 
@@ -141,11 +173,17 @@ pub struct ServiceDef {
 pub struct MethodDef {
     /// `package.Service.Method`.
     pub name: Box<str>,
+    /// The request message.
     pub input: MessageId,
+    /// The response message.
     pub output: MessageId,
+    /// The client sends a stream.
     pub is_client_streaming: bool,
+    /// The server sends a stream.
     pub is_server_streaming: bool,
+    /// Where it is written.
     pub source: Source,
+    /// Its options, encoded.
     pub options: RawOptions,
 }
 
@@ -177,6 +215,7 @@ impl Pool {
         }
     }
 
+    /// Returns a message by its index.
     pub fn message(&self, id: MessageId) -> &MessageDef {
         &self.messages[id]
     }
@@ -185,10 +224,12 @@ impl Pool {
 // === impl Reserved ===
 
 impl Reserved {
+    /// Returns whether the number is reserved.
     pub fn has_number(&self, number: i64) -> bool {
         self.numbers.iter().any(|range| range.contains(&number))
     }
 
+    /// Returns whether the name is reserved.
     pub fn has_name(&self, name: &str) -> bool {
         self.names.iter().any(|own| own == name)
     }

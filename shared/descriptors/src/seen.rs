@@ -1,11 +1,12 @@
 //! Finding what is set twice.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use smallvec::SmallVec;
+use wire::{Read, Reader, WireType, short_word};
 
 use crate::kind::Kind;
-use wire::{Read, Reader, WireType, short_word};
 
 /// A set of small indices; only messages of more than 128 fields make it allocate.
 #[derive(Debug, Default)]
@@ -31,6 +32,7 @@ impl Seen {
         is_new
     }
 
+    /// Returns whether `index` was inserted.
     pub fn contains(&self, index: usize) -> bool {
         let place = index / WORD;
         let word = match self.low.get(place) {
@@ -68,6 +70,7 @@ pub struct FirstKeys<'a> {
 }
 
 impl<'a> FirstKeys<'a> {
+    /// Returns an empty set.
     #[inline]
     pub fn new() -> Self {
         FirstKeys {

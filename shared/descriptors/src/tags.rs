@@ -1,17 +1,18 @@
 //! Whose field a tag begins.
 
-use crate::{
-    kind::Label,
-    plan::{FieldPlan, MessagePlan},
-};
 use wire::{Read, Reader, WireType};
+
+use crate::kind::Label;
+use crate::plan::{FieldPlan, MessagePlan};
 
 /// What comes next in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextTag {
     /// A field by its index, and whether its value is a packed run.
     Field(usize, bool),
+    /// An unknown field, whose value was skipped.
     Unknown,
+    /// The message ends.
     End,
 }
 

@@ -8,6 +8,7 @@ const SHORT: usize = CHUNK;
 #[derive(Debug, Clone)]
 pub struct Literal {
     short: [u8; SHORT],
+    /// Length in bytes.
     pub len: usize,
     /// All of it, where it is not short.
     long: Box<[u8]>,
@@ -25,6 +26,7 @@ pub struct Key {
 // === impl Literal ===
 
 impl Literal {
+    /// Copies a text.
     pub fn new(text: &[u8]) -> Self {
         let mut short = [0; SHORT];
         let long = match short.get_mut(..text.len()) {
@@ -41,6 +43,7 @@ impl Literal {
         }
     }
 
+    /// Appends the text.
     #[inline]
     pub fn put(&self, out: &mut Vec<u8>) {
         if self.len <= SHORT {
@@ -78,6 +81,7 @@ impl Literal {
 // === impl Key ===
 
 impl Key {
+    /// Quotes a name.
     pub fn new(name: &str) -> Self {
         let text = format!(",{}:", quoted(name)).into_bytes();
         Key {

@@ -30,8 +30,11 @@ pub struct Binding {
 /// What the request body becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
+    /// The request has no body.
     None,
+    /// All fields that the path does not bind.
     Whole,
+    /// One top-level field, by its index.
     Field(usize),
 }
 
@@ -40,7 +43,10 @@ pub enum Body {
 pub struct RouteVariable {
     /// Field indices from the request message down to the scalar.
     pub fields: Vec<usize>,
+    /// The first segment of the template that the variable spans.
     pub start: usize,
+    /// One after its last segment.
     pub end: usize,
+    /// It may span several segments of a path.
     pub is_multi: bool,
 }

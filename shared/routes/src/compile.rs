@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use descriptors::{FieldPlan, MessageId, MethodPlan, Place, Problem, Types};
 
-use crate::{
-    annotation::HttpRule,
-    binding::{Binding, Body, RouteVariable},
-    limits::MAX_PATH_SEGMENTS,
-    paths::{Overlap, has_text_form, is_system_parameter, overlap, path_text},
-    template::{Template, Variable},
-};
+use crate::annotation::HttpRule;
+use crate::binding::{Binding, Body, RouteVariable};
+use crate::limits::MAX_PATH_SEGMENTS;
+use crate::paths::{Overlap, has_text_form, is_system_parameter, overlap, path_text};
+use crate::template::{Template, Variable};
 
 /// Compiles the rules of one method.
 pub(crate) struct Compiler<'a> {
@@ -86,12 +84,12 @@ impl Compiler<'_> {
         let (method, text) = (&route.http_method, &route.text);
         if route.body != Body::None && matches!(method.as_str(), "GET" | "HEAD" | "DELETE") {
             self.note(format!(
-                "{method} {text:?} takes a body, which many clients and proxies drop"
+                "{method} {text:?} has a request body, which many clients and proxies drop"
             ));
         }
         if route.template.has_suffix() {
             self.note(format!(
-                "{text:?} goes on after '**', which not every gateway accepts"
+                "{text:?} continues after '**', which not every gateway accepts"
             ));
         }
         let standard = method.as_str().to_ascii_uppercase();

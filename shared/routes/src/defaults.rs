@@ -1,13 +1,12 @@
 //! Which rules bind which method: its annotation, unless the configuration says otherwise, and the default binding.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use descriptors::{MethodPlan, Place, Problem};
 
-use crate::{
-    annotation::HttpRule,
-    options::{DefaultBindings, RouteOptions},
-};
+use crate::annotation::HttpRule;
+use crate::options::{DefaultBindings, RouteOptions};
 
 /// The rules of the configuration, ready to be asked by method.
 pub(crate) struct Defaults {

@@ -63,6 +63,7 @@ pub enum Overlap {
     Oneof,
 }
 
+/// Returns how two field paths from one message exclude each other.
 pub fn overlap(types: &Types, input: MessageId, a: &[usize], b: &[usize]) -> Option<Overlap> {
     let common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let (Some(own), Some(other)) = (a.get(common), b.get(common)) else {

@@ -1,19 +1,15 @@
 //! All methods and HTTP bindings of a descriptor set.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use descriptors::{CompileError, MethodPlan, NameOptions, Place, Pool, Problem, ServiceDef, Types};
 
-use crate::{
-    annotation::{HTTP_OPTION, HttpRule, annotation},
-    compile::Compiler,
-    defaults::Defaults,
-    options::RouteOptions,
-    router::{Router, RouterBuilder},
-};
+use crate::annotation::{HTTP_OPTION, HttpRule, annotation};
+use crate::compile::Compiler;
+use crate::defaults::Defaults;
+use crate::options::RouteOptions;
+use crate::router::{Router, RouterBuilder};
 
 /// The services, methods and HTTP bindings of a descriptor set.
 #[derive(Debug)]

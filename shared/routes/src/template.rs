@@ -1,16 +1,21 @@
 //! The path template grammar of `google/api/http.proto`, parsed and normalised.
 
-use crate::percent;
 use descriptors::is_identifier;
+
+use crate::percent;
 
 /// A template: its segments, its variables as ranges of them, its verb.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
+    /// The segments, those of variables included.
     pub segments: Vec<Segment>,
+    /// In the order of the text.
     pub variables: Vec<Variable>,
+    /// The text after the colon, decoded.
     pub verb: Option<Box<str>>,
 }
 
+/// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// Percent-decoded, so that it can be compared with decoded request segments.
@@ -24,9 +29,11 @@ pub enum Segment {
 /// `{path=segments}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
+    /// Names of the fields from the request message down.
     pub path: Vec<Box<str>>,
     /// First segment, and the one behind the last, counted in the template.
     pub start: usize,
+    /// One after the last segment.
     pub end: usize,
 }
 
@@ -80,7 +87,7 @@ impl Template {
             let earlier = &self.variables[..index];
             if earlier.iter().any(|other| other.path == variable.path) {
                 return Err(format!(
-                    "variable '{}' comes twice",
+                    "variable '{}' is repeated",
                     variable.path.join(".")
                 ));
             }
@@ -240,7 +247,7 @@ mod tests {
             ("/v1/{}", "not a field path"),
             ("/v1/{a..b}", "not a field path"),
             ("/v1/{a={b}}", "can't contain another"),
-            ("/v1/{a}/{a}", "comes twice"),
+            ("/v1/{a}/{a}", "is repeated"),
             ("/v1/**/{a=**}", "at most one"),
             ("/v1/a:", "empty verb"),
             ("/v1/a:b:c", "unexpected \":c\""),

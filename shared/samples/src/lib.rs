@@ -7,9 +7,9 @@
 )]
 
 use prost::Message;
-use protox::{
-    Compiler,
-    file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
+use protox::Compiler;
+use protox::file::{
+    ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
 };
 
 /// Sources by their names, held in memory.

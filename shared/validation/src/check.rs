@@ -9,14 +9,9 @@ pub(crate) mod well_formed;
 use descriptors::{MessageId, Types};
 use wire::Read;
 
-use crate::{
-    rules::{
-        table::{Need, Rules},
-        value::Now,
-    },
-    violations::Violations,
-};
-
+use crate::rules::table::{Need, Rules};
+use crate::rules::value::Now;
+use crate::violations::Violations;
 use fast::Fast;
 use walk::Walk;
 

@@ -4,21 +4,15 @@ mod compile;
 mod options;
 mod typed;
 
-use crate::options::ValidationOptions;
-use crate::{
-    load::{
-        compile::Compiler,
-        options::{OptionFields, RULES, rules_of},
-    },
-    rules::{
-        marks,
-        table::{
-            Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, RequiredOneof, Rules,
-            ValueRules,
-        },
-    },
-};
 use descriptors::{FieldDef, Kind, MessageDef, MessagePlan, Place, Pool, Problem, Source, Types};
+
+use crate::load::compile::Compiler;
+use crate::load::options::{OptionFields, RULES, rules_of};
+use crate::options::ValidationOptions;
+use crate::rules::marks;
+use crate::rules::table::{
+    Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, RequiredOneof, Rules, ValueRules,
+};
 
 /// Compiles the rules of every message; `types` has the plans of the same pool.
 pub(crate) fn load(

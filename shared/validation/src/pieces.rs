@@ -1,11 +1,11 @@
 //! The occurrences of the fields that rules are about, gathered from one message: what protobuf's rules of decoding make of
 //! order, repetition and oneofs is settled here, before anything is judged.
 
+use descriptors::{FieldPlan, Kind, MessagePlan};
 use smallvec::SmallVec;
+use wire::{Read, Reader, WireType};
 
 use crate::rules::table::{MessageRules, Need};
-use descriptors::{FieldPlan, Kind, MessagePlan};
-use wire::{Read, Reader, WireType};
 
 /// One occurrence of a known field.
 #[derive(Debug, Clone, Copy)]

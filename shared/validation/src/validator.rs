@@ -1,17 +1,16 @@
 //! Validators of message types.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use descriptors::{CompileError, MessageId, NameOptions, Pool, Problem, Types};
 use wire::WireError;
 
-use crate::{
-    check::{Trust, violations},
-    load,
-    options::ValidationOptions,
-    rules::Rules,
-    violations::Violations,
-};
+use crate::check::{Trust, violations};
+use crate::load;
+use crate::options::ValidationOptions;
+use crate::rules::Rules;
+use crate::violations::Violations;
 
 /// The rules of all messages of a descriptor set. Cheap to clone.
 #[derive(Debug, Clone)]

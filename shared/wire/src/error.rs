@@ -25,6 +25,7 @@ impl fmt::Display for WireError {
 }
 
 impl WireError {
+    /// Returns an error about the message as a whole.
     #[cold]
     pub fn new(description: &'static str) -> Box<Self> {
         Box::new(WireError {
@@ -33,6 +34,7 @@ impl WireError {
         })
     }
 
+    /// Puts a field name before the path, as the error leaves the value of that field.
     #[cold]
     pub fn in_field(mut self: Box<Self>, name: &str) -> Box<Self> {
         prepend(&mut self.path, name);

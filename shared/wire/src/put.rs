@@ -5,11 +5,17 @@ use crate::chunk::{CHUNK, put_window, put_word};
 /// How a value is laid out on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireType {
+    /// Integers, booleans and enums.
     Varint = 0,
+    /// Eight bytes, little-endian.
     Fixed64 = 1,
+    /// Strings, bytes, messages and packed runs: a length, then as many bytes.
     Delimited = 2,
+    /// The start of a group.
     StartGroup = 3,
+    /// The end of a group.
     EndGroup = 4,
+    /// Four bytes, little-endian.
     Fixed32 = 5,
 }
 
@@ -24,6 +30,7 @@ pub struct Tag {
 // === impl Tag ===
 
 impl Tag {
+    /// Encodes a field number and a wire type.
     pub fn new(number: u32, wire_type: WireType) -> Self {
         let (word, len) = varint_word(u64::from(number << 3 | wire_type as u32));
         Tag {
@@ -32,6 +39,7 @@ impl Tag {
         }
     }
 
+    /// Appends the tag.
     #[inline]
     pub fn put(self, out: &mut Vec<u8>) {
         put_word(out, self.word, usize::from(self.len));
@@ -98,6 +106,7 @@ impl Tag {
     }
 }
 
+/// Appends a varint.
 #[inline]
 pub fn put_varint(out: &mut Vec<u8>, value: u64) {
     if value < 0x80 {
@@ -145,6 +154,7 @@ pub fn varint_len(value: u64) -> usize {
     bits.div_ceil(7) as usize
 }
 
+/// Appends a tag, a length and the content.
 pub fn put_delimited(out: &mut Vec<u8>, tag: Tag, content: &[u8]) {
     tag.put_varint(content.len() as u64, out);
     out.extend_from_slice(content);

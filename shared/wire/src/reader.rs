@@ -1,16 +1,21 @@
 //! Reading wire bytes: varints, fixed-width values, length-delimited values, groups and tags.
 
-use crate::{MAX_DEPTH, chunk, error::WireError, put::WireType};
+use crate::error::WireError;
+use crate::put::WireType;
+use crate::{MAX_DEPTH, chunk};
 
 /// A varint of 32 bits; unlike other numbers, a tag must not be longer than its value can need.
 const MAX_TAG_BYTES: usize = 5;
 
+/// Text of the error about bytes that end too early.
 pub const TRUNCATED: &str = "message ends in the middle of a field";
+/// Text of the error about more than [`MAX_DEPTH`] levels.
 pub const TOO_DEEP: &str = "message is nested too deeply";
 
 /// Reads wire bytes front to back; `rest` is what is still unread.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
+    /// The bytes that are still unread.
     pub rest: &'a [u8],
 }
 
@@ -18,10 +23,12 @@ pub struct Reader<'a> {
 pub type Read<T> = Result<T, Box<WireError>>;
 
 impl<'a> Reader<'a> {
+    /// Returns a reader of all of `rest`.
     pub fn new(rest: &'a [u8]) -> Self {
         Reader { rest }
     }
 
+    /// Reads a varint of at most ten bytes.
     #[inline]
     pub fn varint(&mut self) -> Read<u64> {
         if let [first, rest @ ..] = self.rest
@@ -68,6 +75,7 @@ impl<'a> Reader<'a> {
         Err(not_varint())
     }
 
+    /// Reads four bytes, little-endian.
     #[inline]
     pub fn fixed32(&mut self) -> Read<u32> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
@@ -77,6 +85,7 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(*head))
     }
 
+    /// Reads eight bytes, little-endian.
     #[inline]
     pub fn fixed64(&mut self) -> Read<u64> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
@@ -86,6 +95,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*head))
     }
 
+    /// Reads a length and returns as many bytes.
     #[inline]
     pub fn delimited(&mut self) -> Read<&'a [u8]> {
         let length = self.varint()?;
@@ -196,7 +206,7 @@ impl<'a> Reader<'a> {
 
 #[cold]
 fn not_varint() -> Box<WireError> {
-    WireError::new("varint is longer than ten bytes or cut off")
+    WireError::new("varint is truncated or longer than ten bytes")
 }
 
 #[cfg(test)]

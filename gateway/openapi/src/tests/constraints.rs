@@ -1,9 +1,9 @@
 //! Validation rules and oneofs as keywords of JSON Schema.
 
+use samples::{descriptor_set_with_lines, ruled};
 use serde_json::{Value, json};
 
 use super::built;
-use samples::{descriptor_set_with_lines, ruled};
 
 /// The schema of message `In` with this content.
 fn message(content: &str) -> Value {

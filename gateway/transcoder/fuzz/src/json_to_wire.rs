@@ -1,17 +1,14 @@
 //! Arbitrary bytes as the JSON body of a message.
 
-use prost_reflect::{DeserializeOptions, DynamicMessage, prost::Message};
+use prost_reflect::prost::Message;
+use prost_reflect::{DeserializeOptions, DynamicMessage};
 use transcoder::Rule;
 
-use crate::{
-    message::{
-        Datum, Record, TOO_DEEP,
-        json::{Json, MAX_LEVELS},
-        read::{self, *},
-    },
-    text::{brackets, show},
-    world::{Choice, REQUIRED, Root, World},
-};
+use crate::message::json::{Json, MAX_LEVELS};
+use crate::message::read::{self, *};
+use crate::message::{Datum, Record, TOO_DEEP};
+use crate::text::{brackets, show};
+use crate::world::{Choice, REQUIRED, Root, World};
 
 /// What prost-reflect takes although ProtoJSON forbids it.
 const LENIENT: &[&str] = &[

@@ -10,9 +10,10 @@ pub(crate) mod write;
 use std::collections::BTreeMap;
 
 use prost_reflect::Kind;
+use wire::{MAX_LEVELS, fixed32, fixed64, varint};
 
 use crate::world::{Field, Shape, Type, World};
-use wire::{MAX_LEVELS, fixed32, fixed64, varint};
+
 pub(crate) use wire::{Raw, TOO_DEEP, delimited_fields, occurrences};
 
 /// A value. Floats are bits, so that values compare as they are written; there is one NaN.

@@ -4,13 +4,9 @@ use std::sync::LazyLock;
 
 use transcoder::Schema;
 
-use crate::{
-    routing::{
-        self, Rule,
-        oracle::{self, Pattern},
-    },
-    template::check,
-};
+use crate::routing::oracle::{self, Pattern};
+use crate::routing::{self, Rule};
+use crate::template::check;
 
 /// Overlapping rules: literals, `*`, `**` with and without a tail, verbs, several methods on one template, all methods.
 const RULES: &str = "\

@@ -3,11 +3,9 @@
 use http::Method;
 use transcoder::{MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, RequestError, Rule};
 
-use crate::{
-    message::{Datum, Record, Refusal, read},
-    percent::{Mode, decode, encode},
-    world::{Choice, Field, Root, Shape, Type, World},
-};
+use crate::message::{Datum, Record, Refusal, read};
+use crate::percent::{Mode, decode, encode};
+use crate::world::{Choice, Field, Root, Shape, Type, World};
 
 /// Parameters that never bind (Google system parameters).
 const SYSTEM: [&str; 10] = [

@@ -3,10 +3,8 @@
 pub(crate) mod oracle;
 
 use prost::{Message, encoding};
-use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    field_descriptor_proto::{Label, Type},
-};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 use transcoder::{CompileError, Schema};
 
 /// One HTTP rule: a method, or `*` for all, and a template.

@@ -1,10 +1,8 @@
 //! Arbitrary streams, cut into messages.
 
 use serde_json::value::RawValue;
-use transcoder::{
-    MAX_DEPTH, RequestError, Rule,
-    stream::{Format, Splitter},
-};
+use transcoder::stream::{Format, Splitter};
+use transcoder::{MAX_DEPTH, RequestError, Rule};
 
 use crate::text::{brackets, show};
 

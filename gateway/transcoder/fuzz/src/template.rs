@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use http::Method;
 use transcoder::{RouteError, Schema};
 
-use crate::{
-    message::delimited_fields,
-    routing::{
-        self, Rule,
-        oracle::{self, Answer, Pattern},
-    },
-};
+use crate::message::delimited_fields;
+use crate::routing::oracle::{self, Answer, Pattern};
+use crate::routing::{self, Rule};
 
 const MAX_RULES: usize = 12;
 const MAX_REQUESTS: usize = 12;

@@ -4,12 +4,10 @@ use http::Method;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::Value;
 
-use crate::{
-    json_to_wire::levels,
-    message::{Datum, Raw, Record, TOO_DEEP, is_of, occurrences, write},
-    text::show,
-    world::{Choice, Root, Type, World},
-};
+use crate::json_to_wire::levels;
+use crate::message::{Datum, Raw, Record, TOO_DEEP, is_of, occurrences, write};
+use crate::text::show;
+use crate::world::{Choice, Root, Type, World};
 
 /// Levels from which on the transcoder may say that a message is nested too deeply: an Any and its message are one level of
 /// JSON but two of the wire.

@@ -2,20 +2,19 @@
 
 mod choice;
 
-use std::{
-    collections::HashMap,
-    ops::Deref,
-    sync::{LazyLock, OnceLock},
-};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{LazyLock, OnceLock};
 
 use http::Method;
+use prost_reflect::prost_types::MessageOptions;
 use prost_reflect::{
     Cardinality, DescriptorPool, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
-    prost_types::MessageOptions,
 };
 use transcoder::{Match, Options, Schema};
 
-use crate::message::{Datum, Record, Refusal, read::DOTTED_NAME};
+use crate::message::read::DOTTED_NAME;
+use crate::message::{Datum, Record, Refusal};
 
 pub(crate) use choice::{Choice, Root, Style};
 

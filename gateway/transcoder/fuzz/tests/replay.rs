@@ -1,10 +1,8 @@
 //! Replays the seeds of every target, and everything that fuzzing ever found.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use transcoder_fuzz::TARGETS;
 

@@ -4,10 +4,8 @@ use descriptors::{FieldPlan, Label, MessageId};
 use wire::{Read, Reader, WireType};
 
 use super::Pin;
-use crate::{
-    error::{Failure, RequestError, Rule},
-    tables::Tables,
-};
+use crate::error::{Failure, RequestError, Rule};
+use crate::tables::Tables;
 
 /// Refuses a message without a field that the path has set, where its absence is a value of its own.
 pub(crate) fn check_defaults(
@@ -21,7 +19,7 @@ pub(crate) fn check_defaults(
         let field = &types.message(id).fields[*index];
         let is_there = |item: Read<Item<'_>>| item.is_ok_and(|item| item.index == Some(*index));
         if field.label == Label::Implicit && !fields(types, id, wire).any(is_there) {
-            let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
+            let failure = RequestError::new(Rule::PathConflict, "the path has another value");
             return Err(failure.in_field(&field.json_name));
         }
     }
@@ -141,7 +139,7 @@ fn copy_field(
             }
             Err(RequestError::new(
                 Rule::PathConflict,
-                "the path says otherwise",
+                "the path has another value",
             ))
         }
         (inner, _) => {

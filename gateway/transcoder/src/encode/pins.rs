@@ -1,11 +1,10 @@
 //! Fields that the path has set, and what the body may say of them.
 
-use super::{
-    Done, Encoder, Written,
-    around::{check_defaults, copy_around},
-};
-use crate::error::{RequestError, Rule};
 use descriptors::{FieldPlan, Label, MessageId, MessagePlan, Seen, Shape};
+
+use super::around::{check_defaults, copy_around};
+use super::{Done, Encoder, Written};
+use crate::error::{RequestError, Rule};
 
 /// A field that the path has set: the body may repeat the value, not change it.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +46,7 @@ impl Encoder<'_> {
         }
         if let Some(pin) = leaf {
             if !pin.is_silent && self.out.get(start..) != Some(pin.wire) {
-                let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
+                let failure = RequestError::new(Rule::PathConflict, "the path has another value");
                 return Err(failure.offset(at));
             }
             self.out.truncate(start);

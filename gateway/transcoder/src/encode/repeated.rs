@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Done, Encoder, Written};
-use crate::{
-    error::{Failure, Rule},
-    scalar,
-};
 use descriptors::{FieldPlan, FirstKeys, Kind, Label, MessageId, has_duplicate_key};
 use wire::{close, close_wide, open, open_wide};
+
+use super::{Done, Encoder, Written};
+use crate::error::{Failure, Rule};
+use crate::scalar;
 
 impl Encoder<'_> {
     #[inline(never)]
@@ -92,7 +91,7 @@ impl Encoder<'_> {
             // What is no `null` either is a fault of another rule.
             let mut ahead = self.cursor;
             ahead.literal("null")?;
-            return Err(self.fail(Rule::InvalidValue, "null is no element"));
+            return Err(self.fail(Rule::InvalidValue, "null can't be an element of a list or map"));
         }
         Ok(())
     }
@@ -140,7 +139,7 @@ impl Encoder<'_> {
 
     #[cold]
     pub(super) fn duplicate_key(&self) -> Failure {
-        self.fail(Rule::Duplicate, "a key of the map comes twice")
+        self.fail(Rule::Duplicate, "duplicate key in a map")
     }
 }
 

@@ -1,13 +1,12 @@
 //! Scalars.
 
-use super::{Done, Encoder, Written, invalid};
-use crate::{
-    error::{Failure, Rule},
-    json::Token,
-    scalar,
-};
 use descriptors::{EnumId, FieldPlan, Kind, Label};
 use wire::{close, open, put_any_varint};
+
+use super::{Done, Encoder, Written, invalid};
+use crate::error::{Failure, Rule};
+use crate::json::Token;
+use crate::scalar;
 
 impl Encoder<'_> {
     /// Appends a value that is short and simple, as most are: tag and value in one step. False, with nothing read, for all that

@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{Done, Encoder, Written, invalid};
-use crate::{
-    error::Rule,
-    json::Token,
-    limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS},
-    scalar, wkt,
-};
 use descriptors::{FirstKeys, Kind, MessagePlan, Shape, has_duplicate_key};
 use wire::{close, open, put_varint};
+
+use super::{Done, Encoder, Written, invalid};
+use crate::error::Rule;
+use crate::json::Token;
+use crate::limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS};
+use crate::{scalar, wkt};
 
 /// Tags of `google.protobuf.Any`.
 const ANY_TYPE_URL: u8 = 0x0a;
@@ -210,7 +209,7 @@ impl<'a> Encoder<'a> {
             }
             self.ahead += ahead.position() - self.cursor.position();
             if self.ahead > MAX_LOOKAHEAD * ahead.text().len() {
-                let reason = "'@type' stands too far behind in Anys within Anys";
+                let reason = "'@type' comes too late in nested Anys";
                 return Err(self.fail(Rule::LimitExceeded, reason));
             }
             return ahead.string().map(Some);

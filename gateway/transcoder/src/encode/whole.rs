@@ -1,11 +1,9 @@
 //! A whole text as one JSON value, and where it ceases to be text.
 
 use super::{Done, Encoder};
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::Cursor;
 use crate::tables::Tables;
-use crate::{
-    error::{Failure, RequestError, Rule},
-    json::Cursor,
-};
 
 /// Reads the whole of a text as one JSON value.
 pub(crate) fn read_whole(

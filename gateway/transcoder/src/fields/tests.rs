@@ -2,8 +2,7 @@
 
 use http::Method;
 
-use crate::testing;
-use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema};
+use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema, testing};
 
 const PROTO: &str = "
     message Money { string currency_code = 1; int64 units = 2; Money tax = 3; }

@@ -4,10 +4,11 @@ mod strings;
 
 use std::borrow::Cow;
 
-use super::{Number, scan};
-use crate::error::{Failure, RequestError, Rule};
 use descriptors::Literal;
 use wire::{CHUNK, MAX_DEPTH};
+
+use super::{Number, scan};
+use crate::error::{Failure, RequestError, Rule};
 
 /// A position in a JSON text. Copying it is how a reader looks ahead and comes back.
 #[derive(Debug, Clone, Copy)]
@@ -366,7 +367,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         match self.next() {
             None => Ok(()),
-            Some(_) => Err(self.error("unexpected text behind the JSON value")),
+            Some(_) => Err(self.error("unexpected text after the JSON value")),
         }
     }
 }

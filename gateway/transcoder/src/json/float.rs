@@ -1,7 +1,8 @@
 //! Appends floating-point numbers, as the shortest text that reads back as the same value.
 
-use super::write::{ASCII_ZEROS, eight_digits, few_digits};
 use wire::{put_prefix, put_wide_word};
+
+use super::write::{ASCII_ZEROS, eight_digits, few_digits};
 
 /// Appends a number; what JSON numbers can't say becomes a string.
 #[inline]

@@ -1,7 +1,6 @@
 //! 32 bytes at a time: where the plain part of a string ends.
 
 use wide::u8x32;
-
 use wire::{CHUNK, chunk, first_bits};
 
 /// How many bytes stand for themselves between JSON quotes: up to a quote, a backslash, a control character or the end.

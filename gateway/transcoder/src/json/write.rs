@@ -1,9 +1,10 @@
 //! Appends JSON strings and numbers.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use wire::{CHUNK, chunk, first_bits, put_wide_word, put_window, put_word};
 
 use super::scan;
-use wire::{CHUNK, chunk, first_bits, put_wide_word, put_window, put_word};
 
 /// What stands behind the backslash for each control character; `u` for those without a short form.
 const CONTROL: [u8; 32] = *b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";

@@ -2,8 +2,7 @@
 
 use http::Method;
 
-use crate::testing;
-use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema};
+use crate::{EmitDefaults, JsonOptions, Options, Rule, Schema, testing};
 
 const PROTO: &str = "
     enum Size { SIZE_UNKNOWN = 0; SIZE_LARGE = 2; }

@@ -4,18 +4,18 @@ mod target;
 
 use std::ops::Range;
 
-use super::leaf;
-use crate::tables::Tables;
-use crate::{
-    encode::Pin,
-    error::{Failure, RequestError, Rule},
-    options::{BindingConflict, DuplicateQuery},
-    route::Route,
-};
 use descriptors::{Kind, Label, MessageId, key_of};
 use routes::{Body, Overlap, chain, overlap, path_text};
-pub(crate) use target::Target;
 use wire::Reader;
+
+use super::leaf;
+use crate::encode::Pin;
+use crate::error::{Failure, RequestError, Rule};
+use crate::options::{BindingConflict, DuplicateQuery};
+use crate::route::Route;
+use crate::tables::Tables;
+
+pub(crate) use target::Target;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,7 +249,7 @@ impl<'a> Bindings<'a> {
             _ if is_exact && options.duplicate_query == DuplicateQuery::LastWins => {
                 return Ok(Some(Loser::Old));
             }
-            _ => (Rule::Duplicate, "the parameter comes twice"),
+            _ => (Rule::Duplicate, "the parameter is repeated"),
         };
         Err(match overlap {
             Overlap::Field => RequestError::new(rule, text),

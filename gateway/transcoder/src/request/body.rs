@@ -1,18 +1,17 @@
 //! The body of a request: JSON or a form, beside what path and query have bound.
 
-use super::bindings::{Bindings, Claim, claims_on, settle};
-use super::{mask, query};
-use crate::tables::Tables;
-use crate::{
-    encode::{Encoder, Pin, read_whole},
-    error::{Failure, RequestError, Rule},
-    json::{Cursor, Token},
-    limits::MAX_BODY_VALUES,
-    options::BindingConflict,
-    route::Route,
-};
 use descriptors::{FieldPlan, Label, MessageId, Shape};
 use routes::Body;
+
+use super::bindings::{Bindings, Claim, claims_on, settle};
+use super::{mask, query};
+use crate::encode::{Encoder, Pin, read_whole};
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::{Cursor, Token};
+use crate::limits::MAX_BODY_VALUES;
+use crate::options::BindingConflict;
+use crate::route::Route;
+use crate::tables::Tables;
 
 type Done = Result<(), Failure>;
 

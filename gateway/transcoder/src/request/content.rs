@@ -16,7 +16,7 @@ pub enum Content {
 
 /// A content type that no message can be read from (415).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the content type `{found}` is not taken here")]
+#[error("unsupported content type `{found}`")]
 pub struct UnsupportedMediaType {
     /// The media type that was found, in lower case and without parameters; with its charset where that is at fault.
     pub found: String,

@@ -1,14 +1,13 @@
 //! One value as text, on its way into the message: what paths, queries and forms bind.
 
-use crate::tables::Tables;
-use crate::{
-    encode::Encoder,
-    error::{Failure, RequestError, Rule},
-    json::Cursor,
-    scalar, wkt,
-};
 use descriptors::{FieldPlan, Kind, Label, MessageId, Shape};
 use routes::{chain, has_text_form};
+
+use crate::encode::Encoder;
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::Cursor;
+use crate::tables::Tables;
+use crate::{scalar, wkt};
 
 /// What a query parameter can carry: also JSON text, where the type is JSON itself, and an empty message.
 pub(super) fn has_parameter_form(types: &Tables, kind: Kind) -> bool {

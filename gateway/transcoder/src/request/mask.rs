@@ -1,14 +1,13 @@
 //! AIP-134: a PATCH without an update mask means the fields that its body names.
 
-use crate::tables::Tables;
-use crate::{
-    error::{Failure, RequestError, Rule},
-    json::{Cursor, Token},
-    limits::MAX_MASK_BYTES,
-    wkt,
-};
 use descriptors::{FieldPlan, Kind, MessageId, Shape};
 use wire::put_varint;
+
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::{Cursor, Token};
+use crate::limits::MAX_MASK_BYTES;
+use crate::tables::Tables;
+use crate::wkt;
 
 /// Appends the mask field: the leaf paths present in the body, `null` included. Lists, maps and well-known types count as
 /// leaves.
@@ -76,7 +75,7 @@ impl Mask<'_> {
                 _ => {
                     if out.len() - self.start + path.len() > MAX_MASK_BYTES {
                         let reason =
-                            format!("the update mask takes more than {MAX_MASK_BYTES} bytes");
+                            format!("the update mask has more than {MAX_MASK_BYTES} bytes");
                         let failure = RequestError::new(Rule::LimitExceeded, reason);
                         return Err(failure.offset(cursor.position()));
                     }

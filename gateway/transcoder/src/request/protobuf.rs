@@ -1,19 +1,16 @@
 //! A body in protobuf wire format: checked, and kept from changing what the path has bound.
 
-use super::{
-    bindings::{Bindings, Claim, claims_on, settle},
-    body::may_yield,
-};
-use crate::tables::Tables;
-use crate::{
-    encode::{Pin, copy_around, fields, strip},
-    error::{Failure, RequestError, Rule},
-    limits::MAX_BODY_VALUES,
-    route::Route,
-};
-use descriptors::{FieldPlan, Kind, Label, MessageId};
+use descriptors::{FieldPlan, Kind, MessageId};
 use routes::Body;
-use wire::{MAX_DEPTH, Read, Reader, WireError, WireType};
+use wire::{MAX_DEPTH, Reader, WireError, WireType};
+
+use super::bindings::{Bindings, Claim, claims_on, settle};
+use super::body::may_yield;
+use crate::encode::{Pin, copy_around, fields, strip};
+use crate::error::{Failure, RequestError, Rule};
+use crate::limits::MAX_BODY_VALUES;
+use crate::route::Route;
+use crate::tables::Tables;
 
 /// Writes bindings and body. A PATCH gets no mask from it: an absent mask means the populated fields (AIP-134), which the upstream
 /// sees as well as we do.

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    error::{Failure, RequestError, Rule},
-    limits::{MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES},
-    options::UnknownQuery,
-    request::{Source, bindings::Bindings},
-};
 use routes::{is_system_parameter, percent};
+
+use crate::error::{Failure, RequestError, Rule};
+use crate::limits::{MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES};
+use crate::options::UnknownQuery;
+use crate::request::Source;
+use crate::request::bindings::Bindings;
 
 /// What a query says about the answer, whatever the method.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

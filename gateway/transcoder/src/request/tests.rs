@@ -5,10 +5,10 @@ mod messages;
 mod options;
 mod rules;
 
-use crate::testing;
+use crate::limits::MAX_BODY_VALUES;
 use crate::{
     Content, MAX_MASK_BYTES, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES,
-    RequestError, Rule, Schema, limits::MAX_BODY_VALUES,
+    RequestError, Rule, Schema, testing,
 };
 
 const PROTO: &str = "
@@ -101,7 +101,7 @@ const MESSAGES: [(&str, &str, &str); 43] = [
     (
         "GET /list?book.displayTitle=x+y&book.sequel.name=z&book.display_title=",
         "",
-        "book.displayTitle: DUPLICATE_FIELD: the parameter comes twice",
+        "book.displayTitle: DUPLICATE_FIELD: the parameter is repeated",
     ),
     (
         "GET /list?book.display_title=x+y%2B&book.sequel.name=z&book.sequel.line.quantity=2",

@@ -7,10 +7,8 @@ use routes::Body;
 use wire::{Read, Reader, Tag, WireError, WireType, put_delimited, put_varint, varint_len};
 
 use super::{Bindings, bind};
-use crate::{
-    error::{Failure, RequestError, Rule},
-    route::{Match, Route, Upload},
-};
+use crate::error::{Failure, RequestError, Rule};
+use crate::route::{Match, Route, Upload};
 
 /// Field numbers of `google/api/httpbody.proto`.
 const CONTENT_TYPE: u32 = 1;
@@ -62,7 +60,7 @@ fn encode_head(
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     if found.route.upload.is_none() {
-        let reason = "the method takes JSON, not raw bytes";
+        let reason = "the method accepts JSON, not raw bytes";
         return Err(RequestError::new(Rule::UnexpectedBody, reason));
     }
     let bindings = bind(found, query)?;
@@ -115,7 +113,7 @@ fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
 /// Content type and place of the data in a response message. Of a field that comes twice, the last one counts.
 fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str, Range<usize>)> {
     let Some(download) = route.download else {
-        return Err(WireError::new("the response is no google.api.HttpBody"));
+        return Err(WireError::new("the response is not a google.api.HttpBody"));
     };
     let mut found = Found {
         content_type: &[],

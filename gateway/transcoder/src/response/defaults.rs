@@ -1,9 +1,11 @@
 //! What is written for fields that are absent.
 
-use super::Decoder;
-use crate::{fields::Select, options::EmitDefaults};
 use descriptors::{FieldPlan, Kind, Label, MessagePlan};
 use wire::{Read, Reader};
+
+use super::Decoder;
+use crate::fields::Select;
+use crate::options::EmitDefaults;
 
 impl Decoder<'_> {
     /// Writes absent fields that have no presence, where that is asked for.

@@ -1,11 +1,13 @@
 //! The slow path: fields in any order, singular fields more than once, map keys more than once.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use descriptors::{FieldPlan, Kind, Label, MessagePlan, Occurrence, collect, key_of};
+use wire::{Read, Reader};
 
 use super::Decoder;
 use crate::fields::Select;
-use descriptors::{FieldPlan, Kind, Label, MessagePlan, Occurrence, collect, key_of};
-use wire::{Read, Reader};
 
 impl Decoder<'_> {
     /// Writes the members of a message in the order of the plan.

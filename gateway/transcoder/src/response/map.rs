@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{Decoder, find, follows, zero};
-use crate::fields::Select;
 use descriptors::{FieldPlan, FirstKeys, Kind, MessagePlan, canonical_key, has_duplicate_key};
 use wire::{Read, Reader};
+
+use super::{Decoder, find, follows, zero};
+use crate::fields::Select;
 
 impl Decoder<'_> {
     /// Writes the map entries that began at `run`, whose first tag is read; false where two keys are equal.

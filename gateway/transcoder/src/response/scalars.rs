@@ -1,9 +1,10 @@
 //! Scalars.
 
-use super::{Decoder, Texts, onward, utf8};
-use crate::json;
 use descriptors::Kind;
 use wire::{Read, Reader, WireError, put_word, unzigzag};
+
+use super::{Decoder, Texts, onward, utf8};
+use crate::json;
 
 const TRUE: u64 = u64::from_le_bytes(*b"true    ");
 const FALSE: u64 = u64::from_le_bytes(*b"false   ");
@@ -50,7 +51,7 @@ impl Decoder<'_> {
                 self.enumeration(id, number);
                 Ok(number == 0)
             }
-            Kind::Message(_) | Kind::Group(_) => Err(WireError::new("a message is no scalar")),
+            Kind::Message(_) | Kind::Group(_) => Err(WireError::new("a message is not a scalar")),
         }
     }
 

@@ -1,10 +1,9 @@
 //! Wire bytes that no well-behaved encoder writes, `response_body`, and the choices of [`Options`].
 
 use http::Method;
-
-use crate::testing;
-use crate::{EmitDefaults, JsonOptions, Options, Schema};
 use wire::MAX_DEPTH;
+
+use crate::{EmitDefaults, JsonOptions, Options, Schema, testing};
 
 const PROTO: &str = "
     enum Size { option allow_alias = true; SMALL = 0; LARGE = 2; BIG = 2; }
@@ -122,7 +121,7 @@ fn what_json_cannot_say_is_an_error_with_its_path() {
     let cases: [(&[u8], &str); 9] = [
         (
             b"\x08",
-            "error: number: varint is longer than ten bytes or cut off",
+            "error: number: varint is truncated or longer than ten bytes",
         ),
         (
             b"\x2a\x03\x12\x01\xff",
@@ -134,7 +133,7 @@ fn what_json_cannot_say_is_an_error_with_its_path() {
         ),
         (
             b"\x5a\x02\x10\xff",
-            "error: time: varint is longer than ten bytes or cut off",
+            "error: time: varint is truncated or longer than ten bytes",
         ),
         (
             b"\x5a\x03\x10\xff\x0f\x5a\x06\x10\xff\xff\xff\xff\x0f",

@@ -1,9 +1,11 @@
 //! The well-known types that JSON writes in their own way.
 
-use super::{Decoder, utf8};
-use crate::{fields::All, json, wkt};
 use descriptors::{MessagePlan, Shape};
 use wire::{Read, Reader, WireError, WireType};
+
+use super::{Decoder, utf8};
+use crate::fields::All;
+use crate::{json, wkt};
 
 impl Decoder<'_> {
     pub(super) fn well_known(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {

@@ -1,15 +1,14 @@
 //! One message type by its name: JSON text to wire bytes and back without a route, and wire bytes in their canonical form.
 
-use crate::tables::Tables;
-use crate::{
-    encode::{check_written, read_whole},
-    error::RequestError,
-    fields::All,
-    response,
-    schema::Schema,
-};
 use descriptors::MessageId;
 use wire::WireError;
+
+use crate::encode::{check_written, read_whole};
+use crate::error::RequestError;
+use crate::fields::All;
+use crate::response;
+use crate::schema::Schema;
+use crate::tables::Tables;
 
 /// A message type of a [`Schema`], for callers that have no route: files, queues, tools.
 ///

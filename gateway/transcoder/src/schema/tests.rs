@@ -33,7 +33,7 @@ fn every_bad_rule_is_reported_with_its_place() {
         ("get: \"/d/{tags}\"", "'tags' is repeated"),
         ("get: \"/e/{labels}\"", "'labels' is repeated"),
         ("get: \"/f/{book}\"", "is a message"),
-        ("get: \"/g/{name}/{name}\"", "comes twice"),
+        ("get: \"/g/{name}/{name}\"", "is repeated"),
         (
             "post: \"/h\" body: \"nope\"",
             "body: t.In has no field 'nope'",

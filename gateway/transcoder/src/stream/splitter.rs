@@ -2,12 +2,12 @@
 
 mod scan;
 
-use crate::{
-    error::{Failure, RequestError, Rule},
-    stream::{Format, Message, message::clamp},
-};
-use scan::{Scanned, Value};
 use wire::MAX_DEPTH;
+
+use crate::error::{Failure, RequestError, Rule};
+use crate::stream::message::clamp;
+use crate::stream::{Format, Message};
+use scan::{Scanned, Value};
 
 /// Pulls single messages out of the chunks in which a body arrives.
 ///
@@ -77,7 +77,7 @@ enum Place {
     Failed(Failure),
 }
 
-const TRUNCATED: &str = "a bare number or word may be cut off unless white space follows";
+const TRUNCATED: &str = "a bare number or word may be truncated unless white space follows";
 
 /// What is kept of the buffer's room between messages: the larger ones are rare, and idle streams are many.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -229,10 +229,10 @@ impl Splitter {
             (Place::First | Place::Comma, b']') => Place::End,
             (Place::Comma, b',') => Place::Next,
             (Place::Comma, _) => return Err(self.syntax("expected ',' or ']'")),
-            (Place::Next, b']') => return Err(self.syntax("expected a JSON value behind ','")),
+            (Place::Next, b']') => return Err(self.syntax("expected a JSON value after ','")),
             (Place::Separator | Place::Record, RECORD_SEPARATOR) => Place::Record,
             (Place::Separator, _) => return Err(self.syntax("expected a record separator")),
-            (Place::End, _) => return Err(self.stray("unexpected text behind the end")),
+            (Place::End, _) => return Err(self.stray("unexpected text after the end")),
             (Place::Prefix { length, shift }, _) => self.prefix(*length, *shift, byte)?,
             _ => return self.begin(byte),
         };
@@ -256,7 +256,7 @@ impl Splitter {
     fn prefix(&mut self, length: u64, shift: u32, byte: u8) -> Result<Place, Failure> {
         let bits = u64::from(byte & 0x7f);
         if shift > 63 || (shift == 63 && bits > 1) {
-            return Err(self.syntax("the length of a message is no varint of 64 bits"));
+            return Err(self.syntax("the length of a message is not a varint of 64 bits"));
         }
         let length = length | bits << shift;
         if byte >= 0x80 {

@@ -1,7 +1,8 @@
 //! `google.protobuf.Timestamp` as RFC 3339 and `google.protobuf.Duration` as seconds with the suffix `s`.
 
-use crate::json::{self, padded};
 use wire::{put_varint, put_window};
+
+use crate::json::{self, padded};
 
 const NOT_TIMESTAMP: &str = "expected a timestamp as in RFC 3339";
 const NOT_DURATION: &str = "expected seconds with the suffix 's'";

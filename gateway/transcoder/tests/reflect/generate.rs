@@ -1,8 +1,9 @@
 //! Random messages of any type, from a seed.
 
+use prost_reflect::prost::Message;
 use prost_reflect::{
     Cardinality, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage,
-    Value, prost::Message,
+    Value,
 };
 
 /// Messages inside messages go this deep.

@@ -1,7 +1,8 @@
 //! Values of one enum, old and new: numbers on the wire, names in JSON.
 
-use super::{Breakage, BreakingChange, Comparison};
 use descriptors::{EnumDef, EnumId, EnumValueDef};
+
+use super::{Breakage, BreakingChange, Comparison};
 
 impl Comparison<'_> {
     pub(super) fn enums(&mut self, old: EnumId, new: EnumId) {
@@ -42,6 +43,6 @@ fn value_change(value: &EnumValueDef, after: &EnumDef) -> Option<(Breakage, Stri
         return None;
     }
     let was = format!("{} = {number}", value.name);
-    let is = "neither there nor reserved".to_owned();
+    let is = "neither present nor reserved".to_owned();
     Some((Breakage::EnumValueRemoved, was, is))
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Breakage, BreakingChange, Comparison, Direction, Pair, Side};
 use descriptors::{FieldPlan, Kind, Label, MessageId, MessagePlan};
+
+use super::{Breakage, BreakingChange, Comparison, Direction, Pair, Side};
 
 impl Comparison<'_> {
     pub(super) fn messages(&mut self, old: MessageId, new: MessageId, direction: Direction) {
@@ -85,7 +86,7 @@ impl Comparison<'_> {
             old,
             Breakage::FieldRemoved,
             was,
-            "neither there nor reserved",
+            "neither present nor reserved",
         );
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Breakage, Comparison};
 use descriptors::{MessagePlan, Types};
 use routes::{Binding, Body};
+
+use super::{Breakage, Comparison};
 
 impl Comparison<'_> {
     pub(super) fn routes(&mut self) {

@@ -1,8 +1,10 @@
 //! Rules of `buf.validate` that refuse requests which were valid, as far as two sets of rules can be compared.
 
-use super::{Breakage, Comparison, messages::change};
 use descriptors::MessageId;
 use validation::rules::{Bounds, Check, Constant, Ignore, OwnRules, Test, ValueRules};
+
+use super::messages::change;
+use super::{Breakage, Comparison};
 
 /// The last word about a value that has no rule.
 const NO_RULE: &str = "no such rule";

@@ -1,14 +1,13 @@
 //! Builds the plans from resolved definitions.
 
-use super::{EnumPlan, FieldPlan, MessagePlan, NameOptions, Shape, Types};
-use crate::{
-    error::{CompileError, Problem},
-    kind::{Kind, Label},
-    names::NameTable,
-    pool::{EnumDef, FieldDef, MessageDef, Pool, Utf8Validation},
-    text::{Key, Literal},
-};
 use wire::{Tag, WireType};
+
+use super::{EnumPlan, FieldPlan, MessagePlan, NameOptions, Shape, Types};
+use crate::error::{CompileError, Problem};
+use crate::kind::{Kind, Label};
+use crate::names::NameTable;
+use crate::pool::{EnumDef, FieldDef, MessageDef, Pool, Utf8Validation};
+use crate::text::{Key, Literal};
 
 /// Field numbers up to here are looked up by index; larger ones, which are rare, by binary search.
 const DENSE_NUMBERS: u32 = 512;

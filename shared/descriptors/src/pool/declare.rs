@@ -1,13 +1,11 @@
 //! The first pass: every definition gets its index, its full name and its features, so that the second can refer to it.
 
-use super::{
-    features::{EnumOptions, FeatureSet, Features, MessageOptions},
-    load::LoadedFile,
-    proto::{self, RawOptions, path},
-    report::{At, Report},
-    source::{FileId, Locations, Source},
-    symbols::{First, Symbol, Symbols, join},
-};
+use super::features::{EnumOptions, FeatureSet, Features, MessageOptions};
+use super::load::LoadedFile;
+use super::proto::{self, RawOptions, path};
+use super::report::{At, Report};
+use super::source::{FileId, Locations, Source};
+use super::symbols::{First, Symbol, Symbols, join};
 use crate::error::MAX_PACKAGE_BYTES;
 
 /// What the files of a set declare, in their order.
@@ -109,7 +107,7 @@ impl<'a> Declarer<'_, 'a> {
         if name.len() > MAX_PACKAGE_BYTES {
             self.problem(None, "", "the package name is too long");
         } else if !name.is_empty() && !name.split('.').all(is_identifier) {
-            self.problem(None, "", format!("{name:?} is no package name"));
+            self.problem(None, "", format!("{name:?} is not a valid package name"));
         } else if let Err(first) = self.declared.symbols.add_package(name, self.file) {
             self.taken(None, name, first);
         }
@@ -211,7 +209,7 @@ impl<'a> Declarer<'_, 'a> {
 
     fn define(&mut self, scope: &Scope, name: &str, line: Option<u32>, symbol: Symbol) {
         if !is_identifier(name) {
-            self.problem(line, &scope.name, format!("{name:?} is no name"));
+            self.problem(line, &scope.name, format!("{name:?} is not a valid name"));
         }
         let new = First {
             symbol,
@@ -225,7 +223,7 @@ impl<'a> Declarer<'_, 'a> {
 
     fn taken(&mut self, line: Option<u32>, name: &str, first: First) {
         let place = self.report.place(first.file, first.line);
-        self.problem(line, name, format!("the name is taken by {place}"));
+        self.problem(line, name, format!("the name is already used by {place}"));
     }
 
     fn inherit(&mut self, scope: &mut Scope, own: Option<FeatureSet>, source: &Source) {

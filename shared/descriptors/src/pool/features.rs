@@ -58,7 +58,7 @@ macro_rules! feature {
                 match number {
                     0 => Ok(self),
                     $($number => Ok($name::$value),)+
-                    _ => Err(format!("features: {number} is no {} that is known here", stringify!($name))),
+                    _ => Err(format!("features: {number} is not a known {}", stringify!($name))),
                 }
             }
         }

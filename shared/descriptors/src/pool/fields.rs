@@ -1,15 +1,15 @@
 //! What a field is, of what its descriptor, its edition and the type it refers to say.
 
-use super::{
-    FieldDef,
-    declare::{Scope, is_identifier},
-    features::{Features, FieldOptions, FieldPresence, MessageEncoding, RepeatedFieldEncoding},
-    proto::{self, RawOptions, kind, label, path},
-    report::At,
-    resolve::Resolver,
-    source::Source,
-    symbols::{Symbol, join},
+use super::FieldDef;
+use super::declare::{Scope, is_identifier};
+use super::features::{
+    Features, FieldOptions, FieldPresence, MessageEncoding, RepeatedFieldEncoding,
 };
+use super::proto::{self, RawOptions, kind, label, path};
+use super::report::At;
+use super::resolve::Resolver;
+use super::source::Source;
+use super::symbols::{Symbol, join};
 use crate::kind::{Kind, Label};
 
 /// The largest field number: a tag has 32 bits, three of which say the wire type.
@@ -62,7 +62,7 @@ impl Resolver<'_, '_> {
         };
         if !is_identifier(&proto.name) {
             self.report
-                .problem(at, format!("{:?} is no name", proto.name));
+                .problem(at, format!("{:?} is not a valid name", proto.name));
         }
         let raw = RawOptions::merged(&proto.options);
         let features = self.features(proto, context.features, &raw, at);

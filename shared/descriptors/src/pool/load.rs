@@ -1,18 +1,18 @@
 //! From the bytes of a descriptor set to its definitions: decode, declare, resolve.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
-use prost::{Message, bytes::Bytes};
+use prost::Message;
+use prost::bytes::Bytes;
 
-use super::{
-    FileDef, Pool,
-    declare::{Declared, Declarer},
-    features::{Edition, Features, FileOptions},
-    proto::{self, RawOptions, path},
-    report::{At, Report},
-    resolve::Resolver,
-    source::{FileId, Locations},
-};
+use super::declare::{Declared, Declarer};
+use super::features::{Edition, Features, FileOptions};
+use super::proto::{self, RawOptions, path};
+use super::report::{At, Report};
+use super::resolve::Resolver;
+use super::source::{FileId, Locations};
+use super::{FileDef, Pool};
 use crate::error::{CompileError, Problem};
 
 /// Imports from here may be missing: a schema knows the well-known types by itself, and reads options without their definitions.
@@ -81,7 +81,7 @@ fn decode(set: &[u8], report: &mut Report) -> Vec<proto::File> {
     let set = match proto::FileSet::decode(Bytes::copy_from_slice(set)) {
         Ok(set) => set,
         Err(error) => {
-            report.problem(nowhere, format!("this is no FileDescriptorSet: {error}"));
+            report.problem(nowhere, format!("not a FileDescriptorSet: {error}"));
             return Vec::new();
         }
     };

@@ -1,9 +1,7 @@
 //! The parts of `google/protobuf/descriptor.proto` that a schema is compiled from, as they lie on the wire.
 
-use prost::{
-    Message,
-    bytes::{Bytes, BytesMut},
-};
+use prost::Message;
+use prost::bytes::{Bytes, BytesMut};
 
 /// `FileDescriptorSet`, its files still encoded: equal bytes are how two copies of one file are told from a conflict.
 #[derive(Clone, PartialEq, Message)]

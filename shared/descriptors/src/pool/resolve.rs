@@ -1,17 +1,18 @@
 //! The second pass: references find their definitions, and contradictions are found.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
+use super::declare::{self, Declared, is_identifier};
+use super::features::{Features, JsonFormat, OneofOptions};
+use super::fields::{Context, Home, unknown_type};
+use super::proto::{self, ExtensionRange, RawOptions, path};
+use super::report::{At, Report};
+use super::source::{Locations, Source};
+use super::symbols::{Symbol, join};
 use super::{
     EnumDef, EnumValueDef, ExtensionDef, FieldDef, MessageDef, MethodDef, OneofDef, Pool, Reserved,
     ServiceDef,
-    declare::{self, Declared, is_identifier},
-    features::{Features, JsonFormat, OneofOptions},
-    fields::{Context, Home, unknown_type},
-    proto::{self, ExtensionRange, RawOptions, path},
-    report::{At, Report},
-    source::{Locations, Source},
-    symbols::{Symbol, join},
 };
 use crate::kind::{Kind, Label, MessageId};
 
@@ -195,12 +196,12 @@ impl<'r, 'a> Resolver<'r, 'a> {
             let at = at(&source, &name);
             if !is_identifier(&method.name) {
                 self.report
-                    .problem(at, format!("{:?} is no name", method.name));
+                    .problem(at, format!("{:?} is not a valid name", method.name));
             }
             if let Some(first) = names.insert(method.name.as_str(), source.line) {
                 let place = self.report.place(scope.file, first);
                 self.report
-                    .problem(at, format!("the name is taken by {place}"));
+                    .problem(at, format!("the name is already used by {place}"));
             }
             let input = self.message_named(&method.input_type, &scope.name, at);
             let output = self.message_named(&method.output_type, &scope.name, at);
@@ -228,7 +229,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
     fn message_named(&mut self, name: &str, scope: &str, at: At<'_>) -> Option<MessageId> {
         match self.declared.symbols.resolve(name, scope) {
             Some(Symbol::Message(id)) => return Some(id),
-            Some(_) => self.report.problem(at, format!("\"{name}\" is no message")),
+            Some(_) => self.report.problem(at, format!("\"{name}\" is not a message")),
             None => self.report.problem(at, unknown_type(name)),
         }
         None
@@ -249,7 +250,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
                 Entry::Occupied(first) => {
                     let first: Option<&ExtensionDef> = extensions.get(*first.get());
                     let first = first.map_or("", |first| &*first.field.name);
-                    let reason = format!("number {} is taken by {first}", found.field.number);
+                    let reason = format!("number {} is already used by {first}", found.field.number);
                     let at = at(&found.field.source, &found.field.name);
                     self.report.problem(at, reason);
                 }
@@ -302,17 +303,17 @@ impl<'r, 'a> Resolver<'r, 'a> {
             let at = at(&field.source, &element);
             if names.insert(&*field.name, field.source.line).is_some() {
                 self.report
-                    .problem(at, "the name is taken by another field");
+                    .problem(at, "the name is already used by another field");
             }
             if let Some(first) = numbers.insert(field.number, &*field.name) {
-                let reason = format!("number {} is taken by '{first}'", field.number);
+                let reason = format!("number {} is already used by '{first}'", field.number);
                 self.report.problem(at, reason);
             } else if is_in(&message.extension_ranges, field.number.cast_signed()) {
                 let reason = format!("number {} is one for extensions", field.number);
                 self.report.problem(at, reason);
             }
             if let Some(first) = json_names.insert(&*field.json_name, &*field.name) {
-                let reason = format!("the JSON name {:?} is taken by '{first}'", field.json_name);
+                let reason = format!("the JSON name {:?} is already used by '{first}'", field.json_name);
                 let is_fault = message.features.json_format == JsonFormat::Allow
                     && !message.tolerates_json_conflicts;
                 match is_fault {
@@ -323,13 +324,13 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
         for oneof in &message.oneofs {
             if names.insert(&*oneof.name, oneof.source.line).is_some() {
-                let reason = format!("oneof '{}': the name is taken", oneof.name);
+                let reason = format!("oneof '{}': the name is already used", oneof.name);
                 self.report
                     .problem(at(&message.source, &message.name), reason);
             }
         }
         if message.is_map_entry && !is_entry(&message.fields) {
-            let reason = "a map entry has a key, number 1, that is no float, bytes, enum or message, and a value, number 2";
+            let reason = "a map entry has a key, number 1, that is not a float, bytes, enum or message, and a value, number 2";
             self.report
                 .problem(at(&message.source, &message.name), reason);
         }

@@ -11,6 +11,7 @@ pub type FileId = usize;
 /// Where one definition is written. Lines and comments are known if the compiler was asked for source information.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
+    /// Index of the file in [`Pool::files`](super::Pool::files).
     pub file: FileId,
     /// Counted from one.
     pub line: Option<u32>,
@@ -23,13 +24,16 @@ pub struct Source {
 /// The comments next to a definition, as written, without the comment signs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comment {
+    /// The comment before the definition.
     pub leading: Box<str>,
+    /// The comment after it.
     pub trailing: Box<str>,
 }
 
 /// Where a rule or a definition is written, as problems report it.
 #[derive(Debug, Clone)]
 pub struct Place {
+    /// Name of the file.
     pub file: Arc<str>,
     /// Counted from one.
     pub line: Option<u32>,
@@ -57,6 +61,7 @@ impl Source {
 // === impl Place ===
 
 impl Place {
+    /// Returns a problem at this place.
     pub fn problem(&self, reason: impl Into<String>) -> Problem {
         Problem {
             file: self.file.to_string(),

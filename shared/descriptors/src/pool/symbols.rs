@@ -1,6 +1,7 @@
 //! The names of a descriptor set, and how a name that is written in one scope finds its definition.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::source::FileId;
 use crate::kind::{EnumId, MessageId};
@@ -53,7 +54,7 @@ impl Symbols {
         Ok(())
     }
 
-    /// Enters a definition; the earlier one stays where the name is taken.
+    /// Enters a definition; the earlier one stays where the name is already used.
     pub(super) fn add(&mut self, name: &str, new: First) -> Result<(), First> {
         match self.0.entry(name.into()) {
             Entry::Occupied(taken) => Err(*taken.get()),

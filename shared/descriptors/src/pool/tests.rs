@@ -4,7 +4,8 @@ mod faults;
 mod features;
 mod oracle;
 
-use prost::{Message, bytes::Bytes};
+use prost::Message;
+use prost::bytes::Bytes;
 
 use super::*;
 use crate::error::{CompileError, Problem};
@@ -122,7 +123,7 @@ fn one_name_in_two_files_names_both() {
     let error = load_files(&files).unwrap_err();
     assert_eq!(
         error.problems[0].to_string(),
-        "b.proto: a.M: the name is taken by a.proto"
+        "b.proto: a.M: the name is already used by a.proto"
     );
 
     let mut package = proto3("c.proto", "a.M.x");
@@ -130,7 +131,7 @@ fn one_name_in_two_files_names_both() {
     let error = load_files(&[files[0].clone(), package]).unwrap_err();
     assert_eq!(
         error.problems[0].to_string(),
-        "c.proto: a.M.x: the name is taken by a.proto"
+        "c.proto: a.M.x: the name is already used by a.proto"
     );
 }
 
@@ -266,7 +267,7 @@ fn extensions_keep_to_the_ranges_and_apart_from_each_other() {
         texts,
         [
             "a.proto: a.x: a.M has no extension number 99",
-            "a.proto: a.z: number 100 is taken by a.y",
+            "a.proto: a.z: number 100 is already used by a.y",
         ]
     );
 }

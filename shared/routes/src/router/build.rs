@@ -1,13 +1,15 @@
 //! Collects routes and lays them out as tables for the search.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use descriptors::Place;
 
 use super::tables::{Leaf, Lengths, Literals, NONE, Node, Tables};
-use crate::{binding::Binding, options::RouteOptions, router::Router, template::Segment};
-use descriptors::Place;
+use crate::binding::Binding;
+use crate::options::RouteOptions;
+use crate::router::Router;
+use crate::template::Segment;
 
 /// Routes as they come in, in a trie that is easy to grow.
 #[derive(Debug)]

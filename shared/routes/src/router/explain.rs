@@ -1,16 +1,14 @@
 //! Why a request takes the route that it takes, and why the others did not: for people who ask, never on the way of a request.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::cmp::Reverse;
+use std::sync::Arc;
 
 use http::Method;
 
-use super::{
-    search::{Reading, Router},
-    tables::NONE,
-};
+use super::search::{Reading, Router};
+use super::tables::NONE;
 use crate::binding::Binding;
 use crate::template::Segment;
-use descriptors::MessageId;
 
 /// A route that was not taken.
 #[derive(Debug, Clone)]

@@ -1,20 +1,17 @@
 //! The search: literal before `*` before `**`, with backtracking, and a bound on how much of it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::Method;
 
-use super::{
-    PathMatch, Spans,
-    tables::{Leaves, NONE, Node, Tables},
-};
-use crate::{
-    binding::Binding,
-    error::RouteError,
-    limits::MAX_ROUTE_STEPS,
-    options::{RouteOptions, TrailingSlash},
-    percent,
-};
+use super::tables::{Leaves, NONE, Node, Tables};
+use super::{PathMatch, Spans};
+use crate::binding::Binding;
+use crate::error::RouteError;
+use crate::limits::MAX_ROUTE_STEPS;
+use crate::options::{RouteOptions, TrailingSlash};
+use crate::percent;
 
 /// All routes. A lookup costs as many steps as the path has segments, however many routes there are, unless it backtracks.
 #[derive(Debug, Default)]

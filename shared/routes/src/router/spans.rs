@@ -1,10 +1,8 @@
 //! The segments of a request path, without a copy of it.
 
-use crate::{
-    error::RouteError,
-    limits::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS},
-    percent,
-};
+use crate::error::RouteError;
+use crate::limits::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS};
+use crate::percent;
 
 /// Where the segments of a path are. Paths are bounded to less than 64 KiB and their segments to an array on the stack.
 #[derive(Debug, Clone, Copy)]

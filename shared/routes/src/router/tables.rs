@@ -1,6 +1,7 @@
 //! The routing tables: a trie in a few flat arrays, so that a lookup touches as few cache lines with ten thousand routes as with ten.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::Method;
 

@@ -1,11 +1,10 @@
 //! The one value that a message stands for in rules: a wrapper's, a moment, the type of an Any.
 
-use crate::rules::{
-    table::Form,
-    value::{self, Value},
-};
 use descriptors::Kind;
 use wire::{Read, Reader, WireType};
+
+use crate::rules::table::Form;
+use crate::rules::value::{self, Value};
 
 /// The value of a message whose content is that of all pieces, one behind the other.
 pub(crate) fn composed<'a>(

@@ -4,16 +4,13 @@
 
 mod elements;
 
-use crate::{
-    check::compose::composed,
-    pieces::fit,
-    rules::{
-        table::{FieldRules, Form, Ignore, MessageRules, Need, OwnRules, Rules},
-        value::{self, Now, Value},
-    },
-};
 use descriptors::{FieldPlan, Kind, Label, MessageId, MessagePlan, Types};
 use wire::{MAX_DEPTH, Reader};
+
+use crate::check::compose::composed;
+use crate::pieces::fit;
+use crate::rules::table::{FieldRules, Form, Ignore, MessageRules, Need, OwnRules, Rules};
+use crate::rules::value::{self, Now, Value};
 
 /// `None` where the walk must judge.
 type Pass<T = ()> = Option<T>;
@@ -31,7 +28,7 @@ pub(crate) struct Fast<'a> {
 
 /// A message on the way down.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+pub(crate) struct Place {
     depth: usize,
     /// Whether rules apply.
     judges: bool,

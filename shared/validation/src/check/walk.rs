@@ -5,19 +5,16 @@ mod values;
 
 use std::ops::Range;
 
-use crate::{
-    check::path::Path,
-    pieces::{self, Piece, Pieces},
-    rules::{
-        table::{
-            Check, Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, Rules, ValueRules,
-        },
-        value::{Now, Value},
-    },
-    violations::Violations,
-};
 use descriptors::{FieldPlan, Kind, Label, MessageId, MessagePlan, Types};
 use wire::{MAX_DEPTH, Read, TOO_DEEP, WireError};
+
+use crate::check::path::Path;
+use crate::pieces::{self, Piece, Pieces};
+use crate::rules::table::{
+    Check, Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, Rules, ValueRules,
+};
+use crate::rules::value::{Now, Value};
+use crate::violations::Violations;
 
 const NO_NUL: (&str, &str) = ("string.no_nul", "must not contain U+0000");
 const REQUIRED: (&str, &str) = ("required", "value is required");
@@ -33,14 +30,14 @@ pub(crate) struct Walk<'a> {
 
 /// A message on the way down.
 #[derive(Clone, Copy)]
-struct Place<'p> {
+pub(crate) struct Place<'p> {
     path: &'p Path<'p>,
     need: Need,
     depth: usize,
 }
 
 /// A field of it, with all its pieces.
-struct Group<'a> {
+pub(crate) struct Group<'a> {
     field: &'a FieldPlan,
     rules: &'a FieldRules,
     range: Range<usize>,

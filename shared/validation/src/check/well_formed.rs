@@ -1,11 +1,10 @@
 //! Whether bytes are a message at all: what a decoder would refuse, found without building anything.
 
-use crate::{
-    pieces::{Elements, Piece, fit},
-    rules::value,
-};
 use descriptors::{FieldPlan, Kind, MessageId, Types};
 use wire::{MAX_DEPTH, Read, Reader, TOO_DEEP, WireError};
+
+use crate::pieces::{Elements, Piece, fit};
+use crate::rules::value;
 
 const NOT_UTF8: &str = "text is not UTF-8";
 const WRONG_WIRE_TYPE: &str = "the wire type is not the field's";

@@ -1,16 +1,11 @@
 //! From the option bytes of one field to its rules (`buf.validate.FieldRules`).
 
-use crate::{
-    load::{
-        options::{OptionFields, rules_of},
-        typed::{Typed, between},
-    },
-    rules::{
-        quick::Quick,
-        table::{Check, Form, Ignore, OwnRules, Test, Unit, ValueRules},
-    },
-};
 use descriptors::{EnumId, FieldPlan, Kind, Label, Shape, Types};
+
+use crate::load::options::{OptionFields, rules_of};
+use crate::load::typed::{Typed, between};
+use crate::rules::quick::Quick;
+use crate::rules::table::{Check, Form, Ignore, OwnRules, Test, Unit, ValueRules};
 
 /// Field numbers of `FieldRules` and their names.
 const TYPES: [(u32, &str); 22] = [

@@ -3,15 +3,12 @@
 mod constants;
 mod text;
 
-use self::constants::{Reading, Shown};
-use crate::{
-    load::options::OptionFields,
-    rules::{
-        set::Set,
-        table::{Bounds, Check, Test, Unit},
-    },
-};
 use descriptors::Kind;
+
+use self::constants::{Reading, Shown};
+use crate::load::options::OptionFields;
+use crate::rules::set::Set;
+use crate::rules::table::{Bounds, Check, Test, Unit};
 
 /// Compiles one message of typed rules.
 pub(crate) struct Typed<'a> {

@@ -9,31 +9,52 @@ use descriptors::is_identifier;
 /// A named format. Emptiness is judged apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// An email address (HTML).
     Email,
+    /// A host name (RFC 1034).
     Hostname,
+    /// An IP address.
     Ip(Versions),
+    /// An IP address with the length of its network prefix.
     IpWithPrefixLength(Versions),
+    /// An IP network: all bits after the prefix are zero.
     IpPrefix(Versions),
+    /// A URI (RFC 3986).
     Uri,
+    /// A URI or a relative reference (RFC 3986).
     UriRef,
+    /// A host name or an IP address.
     Address,
+    /// A host with a port.
     HostAndPort,
+    /// A UUID with hyphens.
     Uuid,
+    /// A UUID without hyphens.
     TrimmedUuid,
+    /// A ULID.
     Ulid,
+    /// A full name of protobuf.
     ProtobufName,
+    /// A full name of protobuf after a dot.
     ProtobufDottedName,
+    /// A name of an HTTP header (RFC 9110).
     HeaderName,
+    /// A name of an HTTP header without line breaks and NUL.
     LooseHeaderName,
+    /// A value of an HTTP header (RFC 9110).
     HeaderValue,
+    /// A value of an HTTP header without line breaks and NUL.
     LooseHeaderValue,
 }
 
 /// Which versions of the Internet Protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
+    /// IPv4 only.
     V4,
+    /// IPv6 only.
     V6,
+    /// IPv4 or IPv6.
     Both,
 }
 

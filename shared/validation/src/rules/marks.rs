@@ -1,10 +1,9 @@
 //! What the fast path asks about the fields of one message, as bits: which must be set, and which exclude each other.
 
-use super::{
-    table::{Check, Ignore, MessageRules, OwnRules},
-    value::{self, Value},
-};
 use descriptors::{FieldPlan, Label, MessagePlan};
+
+use super::table::{Check, Ignore, MessageRules, OwnRules};
+use super::value::{self, Value};
 
 /// Sets of fields, one bit for each that is looked at.
 #[derive(Debug, Default)]

@@ -2,10 +2,9 @@
 //! time and another dialect in a few corners.
 
 use regex::{Regex, RegexBuilder};
-use regex_automata::{
-    dfa::{Automaton, StartKind, dense},
-    util::{primitives::StateID, start, syntax},
-};
+use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::{start, syntax};
 
 use crate::limits::{MAX_PATTERN_BYTES, MAX_PATTERN_TABLE_BYTES};
 

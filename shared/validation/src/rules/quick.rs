@@ -2,10 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::{
-    table::{Bounds, Check, Constant, Test, Unit, ValueRules},
-    value::{Now, Value},
-};
+use super::table::{Bounds, Check, Constant, Test, Unit, ValueRules};
+use super::value::{Now, Value};
 
 /// What to test first.
 #[derive(Debug)]

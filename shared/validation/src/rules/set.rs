@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{table::Constant, value::Value};
+use super::table::Constant;
+use super::value::Value;
 
 /// Constants of one type, in the order of the contract.
 #[derive(Debug)]

@@ -1,8 +1,13 @@
 //! Compiled validation rules: per message, per field and per value, in tables that run parallel to the plans.
 
-use super::{known::Format, marks::Marks, pattern::Pattern, quick::Quick, set::Set};
-use crate::options::Clock;
 use descriptors::{Kind, Problem};
+
+use super::known::Format;
+use super::marks::Marks;
+use super::pattern::Pattern;
+use super::quick::Quick;
+use super::set::Set;
+use crate::options::Clock;
 
 /// The rules of all messages of a schema, by message id.
 #[derive(Debug, Default)]

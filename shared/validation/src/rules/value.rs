@@ -1,14 +1,15 @@
 //! Values as rules see them, read from wire bytes, and the tests that they pass or fail.
 
-use std::{cell::OnceCell, cmp::Ordering, time::SystemTime};
+use std::cell::OnceCell;
+use std::cmp::Ordering;
+use std::time::SystemTime;
 
-use super::{
-    distinct::Identity,
-    table::{Bounds, Constant, Ignore, Test, Unit, ValueRules},
-};
-use crate::options::Clock;
 use descriptors::Kind;
 use wire::{Read, Reader, unzigzag};
+
+use super::distinct::Identity;
+use super::table::{Bounds, Constant, Ignore, Test, Unit, ValueRules};
+use crate::options::Clock;
 
 /// One value. Integers of all types are compared as one type, and so are both kinds of floats.
 #[derive(Debug, Clone, PartialEq)]

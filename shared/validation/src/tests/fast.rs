@@ -2,17 +2,16 @@
 
 use proptest::prelude::*;
 
-use ::wire::{Read, Tag, WireType, put_delimited};
+use super::wire::{MESSAGE, field, split};
+use super::{World, options, set};
+use crate::check::fast::Fast;
+use crate::check::walk::Walk;
+use crate::check::well_formed;
+use crate::rules::table::Need;
+use crate::rules::value::Now;
+use crate::{Validation, Validator, Violations};
 
-use super::{
-    World, options, set,
-    wire::{MESSAGE, field, split},
-};
-use crate::{
-    Validation, Validator, Violations,
-    check::{fast::Fast, walk::Walk, well_formed},
-    rules::{table::Need, value::Now},
-};
+use ::wire::{Read, Tag, WireType, put_delimited};
 
 /// Whether the fast path passes a message that an encoder has written.
 pub(super) fn passes(world: &World, wire: &[u8]) -> bool {

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use ::wire::{MAX_DEPTH, Reader, Tag, WireType, put_delimited, put_varint};
-
 use super::{World, listed};
+
+use ::wire::{MAX_DEPTH, Reader, Tag, WireType, put_delimited, put_varint};
 
 pub(super) const MESSAGE: &str = "
     message M {

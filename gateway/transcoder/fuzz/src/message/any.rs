@@ -1,6 +1,7 @@
 //! The JSON of `google.protobuf.Any`.
 
-use super::{ANY_URL, ANY_VALUE, Datum, Record, json::Json, read};
+use super::json::Json;
+use super::{ANY_URL, ANY_VALUE, Datum, Record, read};
 use crate::world::World;
 
 /// The type may stand anywhere among the members. Types whose JSON is not made of their fields stand under `value`.

@@ -2,18 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use prost_reflect::Kind;
 
-use super::{
-    Datum, Record, Refusal,
-    any::{self, has_own_json},
-    json::Json,
-    time,
-};
+use super::any::{self, has_own_json};
+use super::json::Json;
+use super::{Datum, Record, Refusal, time};
 use crate::world::{Field, Shape, Type, World, is_stray};
 
 pub(super) type Read<T> = Result<T, Refusal>;
@@ -21,7 +16,7 @@ pub(super) type Read<T> = Result<T, Refusal>;
 // What other implementations are known to let pass; `LENIENT` lists them.
 pub(crate) const DUPLICATE_FIELD: Refusal = "a field comes twice";
 pub(crate) const DUPLICATE_KEY: Refusal = "a key comes twice";
-pub(crate) const NULL_ELEMENT: Refusal = "null is no element";
+pub(crate) const NULL_ELEMENT: Refusal = "null can't be an element of a list or map";
 pub(crate) const NUMBER_TEXT: Refusal = "not a number as JSON writes it";
 /// By way of `f64` it may look like one.
 pub(crate) const NOT_INTEGER: Refusal = "not an integer";

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use prost_reflect::Kind;
 use serde_json::{Map, Value};
 use transcoder::EmitDefaults;
 
-use super::{
-    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, any::has_own_json, members_of, packed, time,
-};
+use super::any::has_own_json;
+use super::{ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, packed, time};
 use crate::world::{Field, Shape, Type, World};
 
 type Write = Result<Value, Refusal>;

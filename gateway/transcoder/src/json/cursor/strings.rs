@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::Cursor;
-use crate::{error::Failure, json::scan};
 use wire::{put_prefix, put_varint};
+
+use super::Cursor;
+use crate::error::Failure;
+use crate::json::scan;
 
 impl<'a> Cursor<'a> {
     /// A string; borrowed from the text unless it has escapes.

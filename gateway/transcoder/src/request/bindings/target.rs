@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use super::Bindings;
-use crate::{
-    error::{Failure, RequestError, Rule},
-    request::leaf,
-};
 use descriptors::{FieldPlan, Label};
 use routes::{Body, chain};
 use wire::MAX_DEPTH;
+
+use super::Bindings;
+use crate::error::{Failure, RequestError, Rule};
+use crate::request::leaf;
 
 /// What a key of a query or a form names.
 pub(crate) struct Target<'k> {
@@ -107,7 +106,7 @@ impl<'a> Bindings<'a> {
         let first = *self.fields.get(target.fields.start)?;
         match self.route.body {
             Body::Whole if !self.types().http.query_beside_body => {
-                Some("the body holds all fields that the path doesn't")
+                Some("all fields that the path doesn't bind belong to the body")
             }
             Body::Field(body) if body == first => Some("the field is the body"),
             _ => None,

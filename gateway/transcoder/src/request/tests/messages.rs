@@ -1,8 +1,7 @@
 //! Fields inside of well-known types, and messages that are groups on the wire: the same rules hold for them.
 
 use super::outcome;
-use crate::testing;
-use crate::{BindingConflict, Content, HttpOptions, JsonOptions, Options, Rule, Schema};
+use crate::{BindingConflict, Content, HttpOptions, JsonOptions, Options, Rule, Schema, testing};
 
 const PROTO: &str = "
     enum State { STATE_UNSPECIFIED = 0; STATE_OPEN = 1; }
@@ -51,7 +50,7 @@ fn check(schema: &Schema, cases: &[(&str, &str, &str)]) {
 
 #[test]
 fn body_does_not_change_what_the_path_sets_inside_of_a_well_known_type() {
-    let otherwise = |field: &str| format!("{field}: PATH_CONFLICT: the path says otherwise");
+    let otherwise = |field: &str| format!("{field}: PATH_CONFLICT: the path has another value");
     for schema in both(&Options::default()) {
         check(
             &schema,

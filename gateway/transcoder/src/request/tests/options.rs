@@ -1,12 +1,12 @@
 //! What each option changes.
 
+use routes::{PathDecoding, RouteOptions};
+
 use super::{PROTO, encode, outcome, schema};
-use crate::testing;
 use crate::{
     BindingConflict, Content, DuplicateQuery, HttpOptions, Options, Rule, Schema, Source,
-    SystemParameters, UnexpectedBody, UnknownQuery,
+    SystemParameters, UnexpectedBody, UnknownQuery, testing,
 };
-use routes::{PathDecoding, RouteOptions};
 
 fn with(http: HttpOptions) -> Schema {
     let options = Options {
@@ -136,7 +136,7 @@ fn maps_can_be_set_by_the_query_on_request() {
             (
                 "GET /list?counted[1]=2&counted[1.0]=2",
                 "",
-                r#"counted["1.0"]: DUPLICATE_FIELD: the parameter comes twice"#,
+                r#"counted["1.0"]: DUPLICATE_FIELD: the parameter is repeated"#,
             ),
             (
                 "GET /list?counted[x]=2",

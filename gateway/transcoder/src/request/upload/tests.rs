@@ -1,10 +1,9 @@
 //! Raw bytes into and out of messages.
 
 use http::Method;
-
-use crate::Schema;
-use crate::testing;
 use wire::{Reader, WireType};
+
+use crate::{Schema, testing};
 
 fn schema() -> Schema {
     testing::compile(

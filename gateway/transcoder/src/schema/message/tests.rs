@@ -1,7 +1,6 @@
 mod canonical;
 
-use crate::testing;
-use crate::{Options, Schema};
+use crate::{Options, Schema, testing};
 
 const SOURCE: &str = "
     enum E { ZERO = 0; ONE = 1; }

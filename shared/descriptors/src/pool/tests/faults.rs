@@ -1,6 +1,7 @@
 //! Broken sets: what is reported, and where.
 
-use prost::{Message, bytes::Bytes};
+use prost::Message;
+use prost::bytes::Bytes;
 
 use super::*;
 
@@ -37,15 +38,15 @@ const FIELD_FAULTS: &[(&str, Change)] = &[
         "t.proto:5: t.M.one: number 0 is not between 1 and 536870911",
         |f| field(f, 0).number = 0,
     ),
-    ("t.proto:6: t.M.two: number 1 is taken by 'one'", |f| {
+    ("t.proto:6: t.M.two: number 1 is already used by 'one'", |f| {
         field(f, 1).number = 1
     }),
     (
-        "t.proto:6: t.M.one: the name is taken by another field",
+        "t.proto:6: t.M.one: the name is already used by another field",
         |f| field(f, 1).name = "one".into(),
     ),
     (
-        "t.proto:6: t.M.two: the JSON name \"one\" is taken by 'one'",
+        "t.proto:6: t.M.two: the JSON name \"one\" is already used by 'one'",
         |f| {
             field(f, 1).json_name = Some("one".into());
         },
@@ -56,7 +57,7 @@ const FIELD_FAULTS: &[(&str, Change)] = &[
             field(f, 0).json_name = Some("[x]".into());
         },
     ),
-    ("t.proto:5: t.M.o\"ne: \"o\\\"ne\" is no name", |f| {
+    ("t.proto:5: t.M.o\"ne: \"o\\\"ne\" is not a valid name", |f| {
         field(f, 0).name = "o\"ne".into()
     }),
     (
@@ -84,7 +85,7 @@ const FIELD_FAULTS: &[(&str, Change)] = &[
         field(f, 0).options = vec![Bytes::from_static(b"\xaa\x01\x09")]
     }),
     (
-        "t.proto:5: t.M.one: features: 9 is no FieldPresence that is known here",
+        "t.proto:5: t.M.one: features: 9 is not a known FieldPresence",
         |f| {
             field(f, 0).options = vec![Bytes::from_static(&[0xaa, 1, 2, 8, 9])];
         },
@@ -92,13 +93,13 @@ const FIELD_FAULTS: &[(&str, Change)] = &[
 ];
 
 const OTHER_FAULTS: &[(&str, Change)] = &[
-    ("t.proto:4: t.M: oneof 'one': the name is taken", |f| {
+    ("t.proto:4: t.M: oneof 'one': the name is already used", |f| {
         f.messages[0].oneofs[0].name = "one".into()
     }),
     ("t.proto: t.M.FourEntry: a map entry has a key", |f| {
         f.messages[0].messages[0].fields[0].kind = 2;
     }),
-    ("t.proto: t.M: the name is taken by t.proto:4", |f| {
+    ("t.proto: t.M: the name is already used by t.proto:4", |f| {
         let mut moved = f.messages[0].enums[0].clone();
         moved.name = "M".into();
         f.messages[0].enums[0].name = "Other".into();
@@ -111,7 +112,7 @@ const OTHER_FAULTS: &[(&str, Change)] = &[
             f.services[0].methods[0].input_type = ".t.Nope".into();
         },
     ),
-    ("t.proto:14: t.S.Get: \".t.M.E\" is no message", |f| {
+    ("t.proto:14: t.S.Get: \".t.M.E\" is not a message", |f| {
         f.services[0].methods[0].output_type = ".t.M.E".into();
     }),
     ("t.proto: the set lacks the import \"gone.proto\"", |f| {

@@ -1,16 +1,13 @@
 //! Lists and maps on the fast path.
 
-use super::{Fast, Pass, Place};
-use crate::{
-    check::compose::{composed, last},
-    rules::{
-        distinct::Distinct,
-        table::{Check, Form, Ignore, OwnRules, Test, Unit, ValueRules},
-        value::{self, Value},
-    },
-};
 use descriptors::{FieldPlan, Kind, follows};
 use wire::{MAX_DEPTH, Reader};
+
+use super::{Fast, Pass, Place};
+use crate::check::compose::{composed, last};
+use crate::rules::distinct::Distinct;
+use crate::rules::table::{Check, Form, Ignore, OwnRules, Test, Unit, ValueRules};
+use crate::rules::value::{self, Value};
 
 /// A list while it is read.
 #[derive(Default)]

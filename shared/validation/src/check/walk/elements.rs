@@ -1,19 +1,15 @@
 //! Lists and maps: how many elements there are, and each of them.
 
+use descriptors::{FieldPlan, Kind};
 use smallvec::SmallVec;
+use wire::{Read, Reader};
 
 use super::{Group, NO_NUL, Place, REQUIRED, Walk};
-use crate::{
-    check::compose::last,
-    pieces::{Elements, Piece},
-    rules::{
-        distinct::Distinct,
-        table::{Ignore, Need, OwnRules, ValueRules},
-        value::{self, Value},
-    },
-};
-use descriptors::{FieldPlan, Kind};
-use wire::{Read, Reader};
+use crate::check::compose::last;
+use crate::pieces::{Elements, Piece};
+use crate::rules::distinct::Distinct;
+use crate::rules::table::{Ignore, Need, OwnRules, ValueRules};
+use crate::rules::value::{self, Value};
 
 /// The entries of a map that count, each with its key.
 type Entries<'a> = SmallVec<[(&'a [u8], Value<'a>); 8]>;

@@ -2,16 +2,13 @@
 
 use std::ops::Range;
 
-use super::Walk;
-use crate::{
-    check::compose::composed,
-    rules::{
-        table::Form,
-        value::{self, Value},
-    },
-};
 use descriptors::Kind;
 use wire::Read;
+
+use super::Walk;
+use crate::check::compose::composed;
+use crate::rules::table::Form;
+use crate::rules::value::{self, Value};
 
 // === impl Walk ===
 

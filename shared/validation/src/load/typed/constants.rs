@@ -1,13 +1,13 @@
 //! Values that rules name, read from option bytes together with the words for them.
 
 pub(crate) use crate::rules::table::Constant;
-use crate::{
-    load::options::OptionFields,
-    pieces::{Elements, Piece},
-    rules::value::{self, Value},
-};
+
 use descriptors::Kind;
 use wire::{Read, WireError, WireType};
+
+use crate::load::options::OptionFields;
+use crate::pieces::{Elements, Piece};
+use crate::rules::value::{self, Value};
 
 /// How the constants of a rule are written.
 #[derive(Debug, Clone, Copy)]

@@ -1,12 +1,12 @@
 //! `StringRules` and `BytesRules`.
 
-use super::{Typed, between, constants::Reading};
-use crate::rules::{
-    known::{Format, Versions},
-    pattern,
-    table::{Test, Unit},
-};
 use descriptors::Kind;
+
+use super::constants::Reading;
+use super::{Typed, between};
+use crate::rules::known::{Format, Versions};
+use crate::rules::pattern;
+use crate::rules::table::{Test, Unit};
 
 /// Number, rule, format and noun of the well-known formats.
 const FORMATS: [(u32, &str, Format, &str); 19] = [

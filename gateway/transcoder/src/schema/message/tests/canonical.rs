@@ -1,10 +1,9 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-
-use crate::Schema;
-use crate::testing;
 use wire::{MAX_DEPTH, WireError};
+
+use crate::{Schema, testing};
 
 const PROTO3: &str = "
     message M {
