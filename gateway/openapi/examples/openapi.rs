@@ -1,4 +1,5 @@
-//! Prints the OpenAPI document of proto files: `openapi TITLE VERSION INCLUDE_DIR... -- FILE...`; notes go to standard error.
+//! Prints the OpenAPI document of proto files: `openapi TITLE VERSION INCLUDE_DIR... -- FILE...`;
+//! notes go to standard error.
 
 use std::error::Error;
 use std::io::Write;

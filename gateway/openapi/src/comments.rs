@@ -1,10 +1,12 @@
 //! What comments of a contract say to readers of its document.
 //!
-//! The first sentence is the summary, the rest the description. Three kinds of text are taken out of it:
-//! - `Example: <JSON>` on a line of its own, and each block fenced as ```` ```json ````: an example of the field or message; in
-//!   the comment of a method, of its request body.
-//! - `NOT_FOUND: <text>`, or any other name of `google.rpc.Code`, at the start of a line, perhaps as an item of a list: an error
-//!   of the method. It goes on up to the next such line or an empty one.
+//! The first sentence is the summary, the rest the description. Three kinds of text are taken out
+//! of it:
+//! - `Example: <JSON>` on a line of its own, and each block fenced as ```` ```json ````: an example
+//!   of the field or message; in the comment of a method, of its request body.
+//! - `NOT_FOUND: <text>`, or any other name of `google.rpc.Code`, at the start of a line, perhaps
+//!   as an item of a list: an error of the method. It goes on up to the next such line or an empty
+//!   one.
 //! - Lines that start with `buf:lint:`, `protolint:` or `@exclude`: those are for tools.
 
 use descriptors::Source;
@@ -28,7 +30,7 @@ struct Parser {
     state: State,
 }
 
-/// What the line belongs to that comes next.
+/// The text that the next line belongs to.
 #[derive(Default)]
 enum State {
     #[default]
@@ -56,7 +58,7 @@ const CODES: std::ops::RangeInclusive<i32> = 1..=16;
 // === impl Comment ===
 
 impl Comment {
-    /// The comment in front of a definition; where there is none, the one behind it.
+    /// Returns the comment before a definition, or else the one after it.
     pub(super) fn of(source: &Source) -> Self {
         let Some(comment) = &source.comment else {
             return Comment::default();
@@ -70,7 +72,7 @@ impl Comment {
     pub(super) fn parse(text: &str) -> Self {
         let mut parser = Parser::default();
         for line in text.lines() {
-            // Compilers strip the comment signs, and leave the space behind them.
+            // Compilers strip the comment signs, and leave the space after them.
             parser.line(line.strip_prefix(' ').unwrap_or(line).trim_end());
         }
         parser.finish()
@@ -167,7 +169,8 @@ fn error(line: &str) -> Option<(i32, &str)> {
     Some((code, text.trim()))
 }
 
-/// Where the first sentence ends: at a full stop before a space or a line's end, or at an empty line.
+/// Where the first sentence ends: at a full stop before a space or a line's end, or at an empty
+/// line.
 fn first_sentence(prose: &str) -> usize {
     let paragraph = prose.find("\n\n").unwrap_or(prose.len());
     let stops = prose.match_indices(". ").chain(prose.match_indices(".\n"));

@@ -90,7 +90,8 @@ impl Document<'_> {
         schema_ref(name)
     }
 
-    /// A message as it stands in a body: its component, or the form that a well-known type has.
+    /// Returns a message as it stands in a body: its component, or the form that a well-known type
+    /// has.
     pub(super) fn reference_or_form(&mut self, id: MessageId) -> Object {
         let plan = self.types.message(id);
         match (plan.shape, plan.fields.first()) {
@@ -107,7 +108,7 @@ pub(super) fn schema_ref(name: &str) -> Object {
     Object::new().with("$ref", format!("#/components/schemas/{name}"))
 }
 
-/// What [`Schema::write_status`] writes.
+/// Returns the error that [`Schema::write_status`] writes.
 fn error_status() -> Object {
     let code = typed("integer")
         .with("format", "int32")

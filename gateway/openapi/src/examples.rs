@@ -1,5 +1,6 @@
-//! Examples from comments. Each one is read and written again by this crate, so that a document never shows what the service
-//! would refuse: what can't be read, or breaks a rule of its field, becomes a note.
+//! Examples from comments. Each one is read and written again by this crate, so that a document
+//! never shows what the service would reject: what can't be read, or breaks a rule of its field,
+//! becomes a note.
 
 use descriptors::{FieldDef, MessageDef, MessageId, Place, Source};
 
@@ -37,7 +38,8 @@ impl Document<'_> {
         self.keep(&place, outcomes)
     }
 
-    /// The examples of a method's request body: of one field of the request, or of all of it.
+    /// Returns the examples of a method's request body: of one field of the request, or of all of
+    /// it.
     pub(super) fn body_examples(
         &mut self,
         id: MessageId,
@@ -84,7 +86,7 @@ impl Document<'_> {
         self.written(id, None, &wire)
     }
 
-    /// A message of which the path has another part.
+    /// Returns a message of which the path has another part.
     fn partial_example(&self, id: MessageId, text: &str) -> Result<Json, String> {
         let wire = self.encoded(id, None, text)?;
         self.written(id, None, &wire)

@@ -1,17 +1,22 @@
 //! OpenAPI 3.1 documents of the same schema that requests are transcoded by.
 #![doc = include_str!("../README.md")]
 //!
-//! Every HTTP binding is an operation, and every type that an operation reaches is a component under its full name. What the
-//! comments of a contract may say beside prose is told in `comments`; how templates become paths in `paths`.
+//! Every HTTP binding is an operation, and every type that an operation reaches is a component
+//! under its full name. What the comments of a contract may say beside prose is told in `comments`;
+//! how templates become paths in `paths`.
 //!
-//! - Methods that OpenAPI does not know (`custom` kinds, and `*` for all methods) stand under `x-methods` of their path.
-//! - Validation rules that have no keyword in JSON Schema are sentences of the description; a pattern of RE2 that ECMA-262 reads
-//!   otherwise also stands under `x-re2-pattern`.
-//! - A stream is documented by the schema of one message, or of an array of them, beside the content type of each framing.
-//! - `x-grpc-method` is the path of the method behind an operation.
-//! - Every operation has the error body of the transcoder as `default`, and a response per status that its comment tells of.
+//! - Methods that OpenAPI does not know (`custom` kinds, and `*` for all methods) stand under
+//!   `x-methods` of their path.
+//! - Validation rules that have no keyword in JSON Schema are sentences of the description; a
+//!   pattern of RE2 that ECMA-262 reads otherwise also stands under `x-re2-pattern`.
+//! - A stream is documented by the schema of one message, or of an array of them, beside the
+//!   content type of each framing.
+//! - `x-grpc-method` is the path of the method of an operation.
+//! - Every operation has the error body of the transcoder as `default`, and a response per status
+//!   that its comment tells of.
 //!
-//! Sources of the rules: the OpenAPI Specification 3.1, JSON Schema 2020-12, the ProtoJSON guide of protobuf.dev.
+//! Sources of the rules: the OpenAPI Specification 3.1, JSON Schema 2020-12, the ProtoJSON guide of
+//! protobuf.dev.
 
 mod comments;
 mod components;
@@ -44,7 +49,7 @@ use self::components::Component;
 use self::paths::PathText;
 use self::value::{Json, Object};
 
-/// What a document says of the API as a whole.
+/// Facts about the API as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info {
     /// Name of the API.
@@ -64,7 +69,8 @@ pub struct Info {
 pub struct OpenApi {
     /// The document as JSON text. Equal schemas give equal text.
     pub json: String,
-    /// What could not be said in it: examples that are none, routes that OpenAPI can't tell apart. No more than a thousand.
+    /// Remarks on omissions: invalid examples, routes that OpenAPI can't tell apart. At most a
+    /// thousand.
     pub notes: Vec<Problem>,
 }
 
@@ -81,7 +87,7 @@ const METHODS: [http::Method; 8] = [
     http::Method::TRACE,
 ];
 
-/// One binding and the definitions behind it.
+/// One binding and its definitions.
 struct Bound<'a> {
     route: &'a Arc<Route>,
     service: &'a ServiceDef,
@@ -109,14 +115,14 @@ struct Document<'a> {
 /// The operations under one path.
 struct Item {
     text: String,
-    /// What the first route calls the parameters; later ones with the same path follow it.
+    /// Names of the parameters in the first route; later routes with the same path follow it.
     names: Vec<String>,
     operations: Object,
     others: Object,
 }
 
-/// Describes the HTTP API of a schema in OpenAPI 3.1. `descriptor_set` is the set that the schema was compiled from: comments are
-/// not kept, so that they cost no memory where nobody reads them.
+/// Describes the HTTP API of a schema in OpenAPI 3.1. `descriptor_set` is the set that the schema
+/// was compiled from: comments are not kept, so that they cost no memory where nobody reads them.
 ///
 /// # Errors
 /// `descriptor_set` is not the one that the schema was compiled from.
@@ -185,7 +191,8 @@ impl<'a> Document<'a> {
         root.with("components", self.components())
     }
 
-    /// All bindings: services and methods in the order of the files, bindings in the order of the rule.
+    /// Returns all bindings: services and methods in the order of the files, bindings in the order
+    /// of the rule.
     fn bound(&self, chosen: &[String]) -> Vec<Bound<'a>> {
         let mut definitions = HashMap::new();
         let mut order = 0..;
@@ -260,7 +267,8 @@ impl<'a> Document<'a> {
         list.set(name, operation);
     }
 
-    /// The definitions of a message's fields, in the order of the file, and of its extensions.
+    /// Returns the definitions of a message's fields, in the order of the file, and of its
+    /// extensions.
     fn fields(&self, id: MessageId) -> impl Iterator<Item = &'a FieldDef> + use<'a> {
         let own = &self.pool.message(id).fields;
         let extensions = self.extensions.get(&id).cloned().unwrap_or_default();
@@ -271,7 +279,7 @@ impl<'a> Document<'a> {
         self.fields(id).find(|field| field.number == number)
     }
 
-    /// The name of a field in JSON.
+    /// Returns the name of a field in JSON.
     fn property<'f>(&self, field: &'f FieldPlan) -> &'f str {
         match self.schema.json_options().preserve_proto_field_names && !field.is_extension {
             true => &field.name,
@@ -299,7 +307,8 @@ impl<'a> Document<'a> {
 
     fn note(&mut self, place: &Place, reason: impl Into<String>) {
         let note = place.problem(reason);
-        // A field is written once per place where it stands: in its message, in a body, as a parameter.
+        // A field is written once per place where it stands: in its message, in a body, as a
+        // parameter.
         if self.notes.len() < MAX_PROBLEMS && !self.notes.contains(&note) {
             self.notes.push(note);
         }

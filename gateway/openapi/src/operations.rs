@@ -65,7 +65,8 @@ impl Document<'_> {
         operation.with("x-grpc-method", route.method.path())
     }
 
-    /// `Service_Method`; with the package where that is taken, with a number for further bindings.
+    /// Returns `Service_Method`; with the package where that is already used, with a number for
+    /// further bindings.
     fn operation_id(&mut self, bound: &Bound<'_>) -> String {
         let method = bound.method.name.rsplit('.').next().unwrap_or_default();
         let service = bound.service.name.rsplit('.').next().unwrap_or_default();
@@ -137,7 +138,7 @@ impl Document<'_> {
         })
     }
 
-    /// The request message without what the path has.
+    /// Returns the request message without what the path has.
     fn whole_body(&mut self, route: &Route) -> Object {
         let input = route.method.input;
         let without = path_fields(route);
@@ -201,7 +202,7 @@ impl Document<'_> {
         )
     }
 
-    /// The response for what breaks rules and nothing more.
+    /// Returns the response for what breaks rules and nothing more.
     pub(super) fn invalid_request(&mut self) -> Object {
         self.failure(&Failures {
             codes: BTreeSet::from([INVALID_ARGUMENT]),
@@ -280,7 +281,7 @@ impl Document<'_> {
         (self.reference_or_form(output), text)
     }
 
-    /// The framings in which JSON messages follow each other.
+    /// Returns the framings in which JSON messages follow each other.
     fn stream(&mut self, message: Object) -> Object {
         self.uses_stream_error = true;
         let error = schema_ref(STREAM_ERROR);

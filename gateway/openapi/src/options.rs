@@ -9,28 +9,29 @@ pub(super) struct Message {
     pub(super) deprecated: bool,
 }
 
-/// Of `google.protobuf.EnumOptions`.
+/// The part of `google.protobuf.EnumOptions` in question.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(super) struct Enum {
     #[prost(bool, tag = "3")]
     pub(super) deprecated: bool,
 }
 
-/// Of `google.protobuf.EnumValueOptions`.
+/// The part of `google.protobuf.EnumValueOptions` in question.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(super) struct EnumValue {
     #[prost(bool, tag = "1")]
     pub(super) deprecated: bool,
 }
 
-/// Of `google.protobuf.MethodOptions`, and equally of `ServiceOptions`.
+/// The part of `google.protobuf.MethodOptions` in question, and equally of `ServiceOptions`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(super) struct Method {
     #[prost(bool, tag = "33")]
     pub(super) deprecated: bool,
 }
 
-/// Of `google.protobuf.FieldOptions`, with the extension `google.api.field_behavior`.
+/// The part of `google.protobuf.FieldOptions` in question, with the extension
+/// `google.api.field_behavior`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Field {
     #[prost(bool, tag = "3")]
@@ -47,7 +48,7 @@ pub(super) enum Behavior {
     InputOnly = 4,
 }
 
-/// What can't be read says nothing.
+/// Malformed options count as absent.
 pub(super) fn field(definition: &FieldDef) -> Field {
     definition.options.decode().unwrap_or_default()
 }

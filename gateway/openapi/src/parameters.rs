@@ -22,7 +22,7 @@ struct Leaves<'r> {
     /// Field indices from the request to the message at hand, and their names.
     path: Vec<usize>,
     names: Vec<String>,
-    /// Fields looked at, whether a query can set them or not.
+    /// Fields visited, whether a query can set them or not.
     visited: usize,
     /// Whether a bound has kept some of them out.
     is_cut: bool,
@@ -47,7 +47,7 @@ impl<'a> Document<'a> {
         parameters
     }
 
-    /// The dotted name of each variable of the route.
+    /// Returns the dotted name of each variable of the route.
     pub(super) fn variable_names(&self, route: &Route) -> Vec<String> {
         let name = |fields: &[usize]| {
             let mut message = Some(route.method.input);
@@ -117,7 +117,7 @@ impl<'a> Document<'a> {
         object
     }
 
-    /// The message, the index in it and the definition of the field at the end of a path.
+    /// Returns the message, the index in it and the definition of the field at the end of a path.
     fn leaf(&self, input: MessageId, fields: &[usize]) -> Option<(MessageId, usize, &'a FieldDef)> {
         let (last, before) = fields.split_last()?;
         let mut id = input;
@@ -257,7 +257,7 @@ impl<'a> Document<'a> {
 // === impl Leaves ===
 
 impl Leaves<'_> {
-    /// Whether path or body have the field at hand.
+    /// Returns whether path or body have the field at hand.
     fn is_bound(&self) -> bool {
         let is_body = matches!((self.route.body, self.path.as_slice()), (Body::Field(body), [only]) if body == *only);
         is_body

@@ -1,8 +1,9 @@
 //! From path templates to the paths of OpenAPI.
 //!
-//! A parameter of OpenAPI never has a slash in it. A variable of several segments is therefore taken apart: what is literal
-//! stays in the path, each `*` becomes a parameter named after the literal in front of it, so that `{name=shelves/*/books/*}`
-//! is `shelves/{shelf}/books/{book}`. A `**` is one parameter, marked `x-multi-segment`, for clients that can send it.
+//! A parameter of OpenAPI never has a slash in it. A variable of several segments is therefore
+//! taken apart: what is literal stays in the path, each `*` becomes a parameter named after the
+//! literal in front of it, so that `{name=shelves/*/books/*}` is `shelves/{shelf}/books/{book}`. A
+//! `**` is one parameter, marked `x-multi-segment`, for clients that can send it.
 
 use routes::{Segment, Template};
 use transcoder::Route;
@@ -58,7 +59,7 @@ impl PathText {
         path
     }
 
-    /// The text with the parameters under these names.
+    /// Returns the text with the parameters under these names.
     pub(super) fn text<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> String {
         let mut names = names.into_iter();
         let mut text = String::new();
@@ -73,7 +74,7 @@ impl PathText {
         text
     }
 
-    /// What OpenAPI compares paths by: names of parameters don't tell them apart.
+    /// Returns the key by which OpenAPI compares paths: names of parameters don't tell them apart.
     pub(super) fn key(&self) -> String {
         self.text(self.parameters.iter().map(|_| ""))
     }
@@ -82,7 +83,7 @@ impl PathText {
         self.parameters.iter().map(|parameter| &*parameter.name)
     }
 
-    /// The segments of a variable with its parameters in place: `shelves/{shelf}`.
+    /// Returns the segments of a variable with its parameters in place: `shelves/{shelf}`.
     pub(super) fn part(&self, template: &Template, (start, end): (usize, usize)) -> String {
         let before = template.segments.iter().take(start).filter(|s| is_wild(s));
         let mut names = self.names().skip(before.count());
@@ -142,7 +143,8 @@ fn parameter(route: &Route, at: usize, variables: &[String]) -> PathParameter {
     }
 }
 
-/// The name of one element of a collection, by the commonest rules of English; letters, digits and `_` alone.
+/// Returns the name of one element of a collection, by the commonest rules of English; letters,
+/// digits and `_` alone.
 fn singular(collection: &str) -> String {
     let replaced =
         |ending: &str, with: &str| Some(collection.strip_suffix(ending)?.to_owned() + with);
@@ -162,7 +164,8 @@ fn singular(collection: &str) -> String {
         .collect()
 }
 
-/// A literal as it stands in a URL, braces and all else that a template of OpenAPI reads differently escaped.
+/// Returns a literal as it stands in a URL, braces and all else that a template of OpenAPI reads
+/// differently escaped.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

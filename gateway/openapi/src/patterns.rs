@@ -1,8 +1,10 @@
-//! From the patterns of contracts, which are RE2, to those of JSON Schema, which are ECMA-262 with the flag `u`.
+//! From the patterns of contracts, which are RE2, to those of JSON Schema, which are ECMA-262 with
+//! the flag `u`.
 //!
-//! Only what means the same on both sides is taken over; anything else gives `None`, and the document keeps it as text.
+//! Only what means the same on both sides is taken over; anything else gives `None`, and the
+//! document keeps it as text.
 
-/// What RE2 calls white space; ECMA-262 has more.
+/// White space of RE2; ECMA-262 has more.
 const SPACE: &str = "\\t\\n\\f\\r ";
 
 /// Translates a pattern that is known to be RE2.
@@ -17,7 +19,7 @@ pub(super) fn portable(pattern: &str) -> Option<String> {
     Some(translator.out)
 }
 
-/// A pattern for this very text.
+/// Returns a pattern for this very text.
 pub(super) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| put_literal(c, &mut out));
@@ -62,7 +64,7 @@ impl Translator<'_> {
         Some(())
     }
 
-    /// Whether a brace opens `{2}`, `{2,}` or `{2,5}`.
+    /// Returns whether a brace opens `{2}`, `{2,}` or `{2,5}`.
     fn is_repetition(&self) -> bool {
         let inside = self.rest.split_once('}').map(|(inside, _)| inside);
         inside.is_some_and(is_counts)
@@ -82,7 +84,7 @@ impl Translator<'_> {
         let named = self.rest.strip_prefix("?P<");
         let named = named.or(self.rest.strip_prefix("?<"));
         if let Some(named) = named {
-            // A name is for those who ask for the groups; nobody does here.
+            // Names of groups are dropped, as nothing refers to them.
             self.rest = named.split_once('>')?.1;
         } else if self.rest.starts_with('?') {
             return None;

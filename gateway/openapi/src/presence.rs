@@ -45,7 +45,8 @@ impl Document<'_> {
         }
     }
 
-    /// The fields that exclude each other, and whether one of them must be set: oneofs, and choices that rules make.
+    /// Returns the fields that exclude each other, and whether one of them must be set: oneofs, and
+    /// choices that rules make.
     fn groups(&self, id: MessageId, definition: &MessageDef) -> Vec<(Vec<usize>, bool)> {
         let rules = self.schema.validation().rules().messages.get(id);
         let required = rules.into_iter().flat_map(|rules| &rules.required_oneofs);
@@ -69,7 +70,7 @@ impl Document<'_> {
     }
 }
 
-/// Whether a field without presence can't be left out, as its zero breaks a rule.
+/// Returns whether a field without presence can't be left out, as its zero breaks a rule.
 fn refuses_zero(rules: &OwnRules) -> bool {
     let checks = rules.value.checks.iter().chain(&rules.count);
     let is_active = rules.value.ignore == Ignore::Never;
@@ -101,8 +102,9 @@ fn excludes_zero(test: &Test) -> bool {
     }
 }
 
-/// At most one of the names, or exactly one. Twice negated, which means the same: generators of code take a `oneOf` next to
-/// `properties` for a choice of types and make empty classes of it, and pass over `not`.
+/// At most one of the names, or exactly one. Twice negated, which means the same: generators of
+/// code take a `oneOf` next to `properties` for a choice of types and make empty classes of it, and
+/// pass over `not`.
 fn exclusive(names: Vec<&str>, is_required: bool) -> Object {
     let has = |name: &&str| Object::new().with("required", Json::list([*name]));
     let mut choices: Vec<Object> = names.iter().map(has).collect();

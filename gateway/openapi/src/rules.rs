@@ -1,4 +1,5 @@
-//! Validation rules as keywords of JSON Schema; what it has no keyword for becomes a sentence of the description.
+//! Validation rules as keywords of JSON Schema; what it has no keyword for becomes a sentence of
+//! the description.
 
 use descriptors::EnumPlan;
 use validation::rules::{
@@ -9,7 +10,7 @@ use super::patterns;
 use super::scalars::{Look, UNSIGNED};
 use super::value::{Json, Object};
 
-/// What rules say about one value.
+/// The constraints of rules on one value.
 #[derive(Debug, Default)]
 pub(super) struct Constraints {
     pub(super) keywords: Object,
@@ -20,7 +21,7 @@ pub(super) struct Constraints {
 /// Turns the rules for one value into constraints.
 pub(super) struct Translator<'a> {
     pub(super) look: Look,
-    /// Of an enum.
+    /// The names of an enum.
     pub(super) names: Option<&'a EnumPlan>,
     pub(super) enums_as_numbers: bool,
     found: Constraints,
@@ -35,7 +36,7 @@ impl Constraints {
         self.sentences
     }
 
-    /// How many elements a list or a map has.
+    /// Returns how many elements a list or a map has.
     pub(super) fn counts(checks: &[Check], is_map: bool) -> Self {
         let (least, most) = match is_map {
             true => ("minProperties", "maxProperties"),
@@ -106,7 +107,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Whether there are keywords that say all of it.
+    /// Returns whether there are keywords that say all of it.
     fn check(&mut self, check: &Check) -> bool {
         match &check.test {
             Test::In(values) => self.values(values.constants(), false),

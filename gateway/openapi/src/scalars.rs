@@ -1,4 +1,5 @@
-//! Schemas of single values: scalars, and the well-known types that have a JSON form of their own (ProtoJSON).
+//! Schemas of single values: scalars, and the well-known types that have a JSON form of their own
+//! (ProtoJSON).
 
 use descriptors::{Kind, Shape};
 
@@ -35,7 +36,7 @@ pub(super) fn look(kind: Kind) -> Look {
     }
 }
 
-/// The schema of a scalar. `is_finite`: a rule keeps out what is no number.
+/// Returns the schema of a scalar. `is_finite`: a rule excludes NaN and infinity.
 pub(super) fn scalar(kind: Kind, is_finite: bool) -> Object {
     match kind {
         Kind::Double => float("double", is_finite),
@@ -53,7 +54,8 @@ pub(super) fn scalar(kind: Kind, is_finite: bool) -> Object {
     }
 }
 
-/// The schema of a well-known type; `None` for messages that are objects with fields, and for Any.
+/// Returns the schema of a well-known type; `None` for messages that are objects with fields, and
+/// for Any.
 pub(super) fn well_known(shape: Shape) -> Option<Object> {
     Some(match shape {
         Shape::Timestamp => typed("string").with("format", "date-time"),

@@ -1,7 +1,7 @@
 //! Component schemas: one per message and enum that an operation reaches, under its full name.
 //!
-//! A schema shows the form that responses have (ProtoJSON); requests may also use what else ProtoJSON reads, such as numbers for
-//! 64-bit integers and the proto names of fields.
+//! A schema shows the form that responses have (ProtoJSON); requests may also use what else
+//! ProtoJSON reads, such as numbers for 64-bit integers and the proto names of fields.
 
 use descriptors::{EnumDef, EnumValueDef, FieldDef, FieldPlan, Kind, Label, MessageId, Shape};
 use validation::rules::{Ignore, OwnRules, Test, ValueRules};
@@ -22,7 +22,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The schema of a message as an object, without the fields at some indices.
+    /// Returns the schema of a message as an object, without the fields at some indices.
     pub(super) fn object(&mut self, id: MessageId, without: &[usize]) -> Object {
         let (plan, definition) = (self.types.message(id), self.pool.message(id));
         let mut properties = Object::new();
@@ -63,7 +63,7 @@ impl<'a> Document<'a> {
         schema
     }
 
-    /// The schema of a field with all that contract and comments say about it.
+    /// Returns the schema of a field with all that contract and comments say about it.
     pub(super) fn field(&mut self, id: MessageId, index: usize, definition: &FieldDef) -> Object {
         let plan = &self.types.message(id).fields[index];
         let rules = self.rules(id, index);
@@ -127,7 +127,7 @@ impl<'a> Document<'a> {
         (schema, sentences)
     }
 
-    /// What a wrapper message wraps.
+    /// Returns the scalar that a wrapper message wraps.
     fn wrapped(&self, kind: Kind) -> Option<Kind> {
         let Kind::Message(id) = kind else { return None };
         let plan = self.types.message(id);

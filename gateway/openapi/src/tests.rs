@@ -26,14 +26,14 @@ fn document(body: &str) -> Value {
     document
 }
 
-/// A document of one method `S.M` from `In` to `Out` with this rule.
+/// Returns a document of one method `S.M` from `In` to `Out` with this rule.
 fn of_rule(rule: &str, messages: &str) -> Value {
     document(&format!(
         "service S {{ rpc M(In) returns (Out) {{ option (google.api.http) = {{ {rule} }}; }} }} {messages}"
     ))
 }
 
-/// The schema of field `v`, declared as this.
+/// Returns the schema of field `v`, declared as this.
 fn field(declared: &str, more: &str) -> Value {
     let messages = format!("message In {{ {declared} }} message Out {{}} {more}");
     let document = of_rule("post: '/v1' body: '*'", &messages);

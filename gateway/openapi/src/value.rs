@@ -1,4 +1,5 @@
-//! JSON values of the document: members keep the order in which they were added, so that equal schemas give equal text.
+//! JSON values of the document: members keep the order in which they were added, so that equal
+//! schemas give equal text.
 
 use descriptors::quoted;
 
@@ -41,7 +42,7 @@ impl Json {
         }
     }
 
-    /// A list of values of one kind.
+    /// Returns a list of values of one kind.
     pub(super) fn list<T: Into<Json>>(items: impl IntoIterator<Item = T>) -> Json {
         Json::List(items.into_iter().map(Into::into).collect())
     }

@@ -7,7 +7,7 @@ use wire::{WireError, prepend};
 
 use crate::limits::MAX_SHOWN_CHARS;
 
-/// Which rule a request breaks.
+/// The rule that a request breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// The body is not JSON (RFC 8259), or not UTF-8.
@@ -54,12 +54,12 @@ pub struct RequestError {
     pub path: String,
     /// The broken rule.
     pub rule: Rule,
-    /// What is wrong, without the path.
+    /// The problem, without the path.
     pub description: String,
     /// Byte offset into the JSON body, where the body is at fault.
     pub offset: Option<usize>,
-    /// Every validation rule that is broken, the first of which is the one above; empty unless the rule is
-    /// [`Rule::Violation`].
+    /// Every validation rule that is broken, the first of which is the one above; empty unless the
+    /// rule is [`Rule::Violation`].
     pub violations: Violations,
 }
 
@@ -102,7 +102,7 @@ impl RequestError {
         self
     }
 
-    /// Puts one more element in front of the path, as the error leaves the value of field `name`.
+    /// Prepends one element to the path, as the error leaves the value of field `name`.
     #[cold]
     pub(crate) fn in_field(self: Box<Self>, name: &str) -> Failure {
         match name.char_indices().nth(MAX_SHOWN_CHARS) {
@@ -125,8 +125,8 @@ impl RequestError {
         }
     }
 
-    /// Names and keys come cut to what is worth showing: a hostile one may be as long as its body, and is copied on every level
-    /// that the error passes.
+    /// Names and keys come cut to what is worth showing: a hostile one may be as long as its body,
+    /// and is copied on every level that the error passes.
     fn within(mut self: Box<Self>, element: &str) -> Failure {
         prepend(&mut self.path, element);
         for violation in &mut self.violations.listed {

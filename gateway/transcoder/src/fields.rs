@@ -15,11 +15,11 @@ pub struct Fields {
     nodes: Vec<Node>,
 }
 
-/// What is chosen of one message.
+/// The chosen fields of one message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
     is_whole: bool,
-    /// Field indices, sorted, and what is chosen below them.
+    /// Field indices, sorted, and the choice below each.
     children: Vec<(usize, Below)>,
 }
 
@@ -30,9 +30,10 @@ enum Below {
     Some(usize),
 }
 
-/// Chooses fields while a message is written. A type and not a value, so that writing without a mask does not pay for it.
+/// Chooses fields while a message is written. A type and not a value, so that writing without a
+/// mask does not pay for it.
 pub(crate) trait Select: Copy {
-    /// What is chosen below a field; `None` if the field itself is not.
+    /// Returns the choice below a field; `None` if the field is not chosen.
     fn field(self, index: usize) -> Option<Self>;
 }
 
@@ -75,7 +76,7 @@ impl Select for Chosen<'_> {
 // === impl Fields ===
 
 impl Fields {
-    /// The root of the mask; `None` if it chooses everything.
+    /// Returns the root of the mask; `None` if it chooses everything.
     pub(crate) fn root(&self) -> Option<Chosen<'_>> {
         self.nodes.first().filter(|root| !root.is_whole)?;
         Some(Chosen {
@@ -118,7 +119,8 @@ impl Fields {
     }
 }
 
-/// The message whose fields JSON shows below a field; through lists, and through maps to their values.
+/// Returns the message whose fields JSON shows below a field; through lists, and through maps to
+/// their values.
 fn message_below(types: &Tables, field: &FieldPlan) -> Option<MessageId> {
     let id = field.message()?;
     match field.label {
@@ -127,7 +129,7 @@ fn message_below(types: &Tables, field: &FieldPlan) -> Option<MessageId> {
     }
 }
 
-/// The message, if its JSON is an object of its fields.
+/// Returns the message, if its JSON is an object of its fields.
 fn shown_fields(types: &Tables, id: MessageId) -> Option<MessageId> {
     (types.message(id).shape == Shape::Object).then_some(id)
 }
@@ -199,14 +201,14 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The index of a field and the message below it.
+    /// Returns the index of a field and the message below it.
     fn resolve(&self, place: Place, name: &str) -> Option<(usize, Option<MessageId>)> {
         let plan = self.types.message(place.message?);
         let index = plan.by_name(name)?;
         Some((index, message_below(self.types, plan.fields.get(index)?)))
     }
 
-    /// The place below a field.
+    /// Returns the place below a field.
     fn descend(&mut self, place: Place, index: usize, message: Option<MessageId>) -> Place {
         let new = Below::Some(self.nodes.len());
         let node = match self.choose(place, index, new) {
@@ -242,7 +244,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Everything up to the next separator. Those inside brackets belong to the name of an extension.
+    /// Everything up to the next separator. Those inside brackets belong to the name of an
+    /// extension.
     fn name(&mut self) -> &'a str {
         let text = self.rest.trim_start();
         let bracket = match text.starts_with('[') {

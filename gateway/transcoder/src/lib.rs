@@ -1,7 +1,8 @@
-//! JSON over HTTP to protobuf and back: JSON text straight to wire bytes, wire bytes straight to JSON text.
+//! JSON over HTTP to protobuf and back: JSON text straight to wire bytes, wire bytes straight to
+//! JSON text.
 //!
-//! Sources of the rules: `google/api/http.proto` (routes and bindings), the ProtoJSON guide of protobuf.dev, AIP-127, AIP-134,
-//! AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
+//! Sources of the rules: `google/api/http.proto` (routes and bindings), the ProtoJSON guide of
+//! protobuf.dev, AIP-127, AIP-134, AIP-193, RFC 8259 (JSON), RFC 3986 (percent-encoding).
 #![doc = include_str!("../README.md")]
 
 mod encode;

@@ -14,7 +14,7 @@ pub use http::{BindingConflict, DuplicateQuery, HttpOptions, UnexpectedBody, Unk
 pub struct Options {
     /// How messages look as JSON.
     pub json: JsonOptions,
-    /// Which requests belong to which methods.
+    /// Choices about routes.
     pub routes: RouteOptions,
     /// How HTTP requests become messages.
     pub http: HttpOptions,
@@ -25,25 +25,27 @@ pub struct Options {
 /// Where ProtoJSON leaves a choice. The default is ProtoJSON's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JsonOptions {
-    /// What responses show of fields that are not set.
+    /// Unset fields that responses show.
     pub emit_defaults: EmitDefaults,
-    /// Responses carry the field names of the proto file instead of lowerCamelCase. Requests may use either, unless
-    /// `strict_names` is set.
+    /// Responses carry the field names of the proto file instead of lowerCamelCase. Requests may
+    /// use either, unless `strict_names` is set.
     pub preserve_proto_field_names: bool,
     /// Responses carry enum values as numbers instead of names. Requests may use either, always.
     pub enums_as_numbers: bool,
-    /// Requests may carry JSON keys that no field has, and names that no enum value has, instead of being refused. An enum name
-    /// that is ignored leaves its field unset, or is no element of its list or map.
+    /// Requests may carry JSON keys that no field has, and names that no enum value has, instead of
+    /// being rejected. An enum name that is ignored leaves its field unset, or adds no element to
+    /// its list or map.
     pub ignore_unknown_fields: bool,
-    /// Requests name fields, in JSON and in queries, as responses do. ProtoJSON has readers take JSON names and the names of the
-    /// proto file alike.
+    /// Requests name fields, in JSON and in queries, as responses do. ProtoJSON has readers take
+    /// JSON names and the names of the proto file alike.
     pub strict_names: bool,
-    /// Errors show `google.rpc.DebugInfo`, the stack traces of a backend, which are not for the public.
+    /// Errors show `google.rpc.DebugInfo`, the stack traces of a backend, which are not for the
+    /// public.
     pub show_debug_info: bool,
 }
 
-/// What responses show of fields without presence that are at their default. Fields with presence (messages, `optional`, members
-/// of oneofs) and extensions are shown when they are set, always.
+/// Fields without presence that responses show at their default. Fields with presence (messages,
+/// `optional`, members of oneofs) and extensions are shown when they are set, always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EmitDefaults {
     /// Nothing, as ProtoJSON has it.

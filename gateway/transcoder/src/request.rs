@@ -22,10 +22,12 @@ pub use content::{Content, UnsupportedMediaType};
 pub use query::SystemParameters;
 
 impl Match<'_> {
-    /// Appends the request message: path variables, query parameters and JSON body in one protobuf encoding, without frame header.
-    /// For a method that takes a stream this is the first message; [`Route::encode_stream_message`] makes the ones that follow.
+    /// Appends the request message: path variables, query parameters and JSON body in one protobuf
+    /// encoding, without frame header. For a method that takes a stream this is the first message;
+    /// [`Route::encode_stream_message`] makes the ones that follow.
     ///
-    /// The message is checked against the rules of `buf.validate`, unless the options say otherwise.
+    /// The message is checked against the rules of `buf.validate`, unless the options say
+    /// otherwise.
     ///
     /// # Errors
     /// The caller's fault, with the field it concerns. `out` is as before then.
@@ -54,7 +56,7 @@ impl Match<'_> {
         self.route.checked(encoded, start, out)
     }
 
-    /// What path and query bind, in this order: for people who ask why a request means what it means.
+    /// Returns the fields that path and query bind, in this order: for explanations.
     ///
     /// # Errors
     /// The faults of path and query that [`Match::encode_request`] finds.
@@ -64,8 +66,9 @@ impl Match<'_> {
 }
 
 impl Route {
-    /// Appends a message of a client stream that is not the first: its JSON alone, as path and query bind to the first message.
-    /// It is checked against the rules of `buf.validate` like the first.
+    /// Appends a message of a client stream that is not the first: its JSON alone, as path and
+    /// query bind to the first message. It is checked against the rules of `buf.validate` like the
+    /// first.
     ///
     /// # Errors
     /// The message's fault, with the field it concerns. `out` is as before then.
@@ -77,7 +80,8 @@ impl Route {
         self.encode_stream_message_as(Content::Json, json, out)
     }
 
-    /// [`Route::encode_stream_message`] for a message of another content type: forms are never streams.
+    /// [`Route::encode_stream_message`] for a message of another content type: forms are never
+    /// streams.
     ///
     /// # Errors
     /// As [`Route::encode_stream_message`].
@@ -92,8 +96,8 @@ impl Route {
         self.checked(encoded, start, out)
     }
 
-    /// Refuses what was written since `start` where a required field is missing or a rule of `buf.validate` is broken; of a failure
-    /// nothing stays.
+    /// Rejects what was written since `start` where a required field is missing or a rule of
+    /// `buf.validate` is broken; of a failure nothing stays.
     fn checked(
         &self,
         encoded: Result<(), Failure>,
@@ -140,7 +144,7 @@ fn encode(
     }
 }
 
-/// A message of a stream behind the first one.
+/// Encodes a message of a stream after the first one.
 fn encode_next(
     route: &Route,
     content: Content,
@@ -161,7 +165,7 @@ fn encode_next(
     }
 }
 
-/// What path and query bind.
+/// Binds path and query.
 fn bind<'a>(found: &Match<'a>, query: Option<&str>) -> Result<Bindings<'a>, Failure> {
     let mut bindings = Bindings::new(found.route);
     bind_into(&mut bindings, found, query)?;

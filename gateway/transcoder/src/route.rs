@@ -46,29 +46,31 @@ impl Deref for Route {
 // === impl Route ===
 
 impl Route {
-    /// The method behind the route.
+    /// Returns the method of the route.
     pub fn method(&self) -> &Arc<MethodPlan> {
         &self.method
     }
 
-    /// The path template as written, for `http.route` and for people.
+    /// Returns the path template as written, for `http.route` and for people.
     pub fn template(&self) -> &str {
         &self.binding.text
     }
 
-    /// Whether the request body is raw bytes (`google.api.HttpBody`) instead of JSON: then [`Match::encode_upload_head`] and
-    /// [`Route::encode_upload_chunk`] take the place of [`Match::encode_request`].
+    /// Returns whether the request body is raw bytes (`google.api.HttpBody`) instead of JSON: then
+    /// [`Match::encode_upload_head`] and [`Route::encode_upload_chunk`] take the place of
+    /// [`Match::encode_request`].
     pub fn is_upload(&self) -> bool {
         self.upload.is_some()
     }
 
-    /// Whether the response body is raw bytes (`google.api.HttpBody`) instead of JSON: then [`Route::http_body_response`]
-    /// takes the place of [`Route::write_response`].
+    /// Returns whether the response body is raw bytes (`google.api.HttpBody`) instead of JSON: then
+    /// [`Route::http_body_response`] takes the place of [`Route::write_response`].
     pub fn is_download(&self) -> bool {
         self.download.is_some()
     }
 
-    /// Whether the request body is any part of the request message. Where it is none, path and query are all of a message.
+    /// Returns whether the request body is part of the request message. Otherwise path and query
+    /// are all of it.
     pub fn takes_body(&self) -> bool {
         self.body != Body::None
     }
@@ -88,12 +90,13 @@ impl Route {
         }
     }
 
-    /// The method of HTTP; `*` stands for every one.
+    /// Returns the method of HTTP; `*` stands for every one.
     pub fn http_method(&self) -> &http::Method {
         &self.http_method
     }
 
-    /// What the request body becomes: `*` for the whole message, the JSON name of a field, `None` for nothing.
+    /// Returns the part of the request message that is the body: `*` for all of it, else the JSON
+    /// name of a field.
     pub fn body(&self) -> Option<&str> {
         match self.binding.body {
             Body::None => None,
@@ -102,7 +105,7 @@ impl Route {
         }
     }
 
-    /// The JSON name of the field that is the response, where it is not the whole message.
+    /// Returns the JSON name of the field that is the response, where it is not the whole message.
     pub fn response_body(&self) -> Option<&str> {
         self.json_name(self.method.output, self.response?)
     }
@@ -116,12 +119,12 @@ impl Route {
 // === impl Match ===
 
 impl<'a> Match<'a> {
-    /// The route, to be kept for as long as its responses arrive.
+    /// Returns the route, to be kept for as long as its responses arrive.
     pub fn route(&self) -> &'a Arc<Route> {
         self.route
     }
 
-    /// The method behind the route.
+    /// Returns the method of the route.
     pub fn method(&self) -> &'a MethodPlan {
         &self.route.method
     }
@@ -130,13 +133,14 @@ impl<'a> Match<'a> {
         Match { route, found }
     }
 
-    /// The raw text that a variable has captured.
+    /// Returns the raw text that a variable has captured.
     pub(crate) fn captured(&self, variable: &RouteVariable) -> &'a str {
         self.found.captured(variable)
     }
 }
 
-/// AIP-134: a PATCH whose body is the resource, and the one top-level field that can say which fields it means.
+/// AIP-134: a PATCH whose body is the resource, and the one top-level field that can say which
+/// fields it means.
 fn update_mask(types: &Types, binding: &Binding) -> Option<usize> {
     let Body::Field(resource) = binding.body else {
         return None;

@@ -29,12 +29,14 @@ pub struct Schema {
 // === impl Schema ===
 
 impl Schema {
-    /// Compiles an encoded `google.protobuf.FileDescriptorSet` (proto2, proto3, editions up to 2026), imports included. The
-    /// well-known types may be left out, and files may come in any order.
+    /// Compiles an encoded `google.protobuf.FileDescriptorSet` (proto2, proto3, editions up to
+    /// 2026), imports included. The well-known types may be left out, and files may come in any
+    /// order.
     ///
     /// # Errors
-    /// Every problem of the set: unresolvable types, contradicting definitions, unknown editions; if there are none of these,
-    /// malformed or contradicting rules of `google.api.http` and `buf.validate` and ambiguous routes.
+    /// Every problem of the set: unresolvable types, contradicting definitions, unknown editions;
+    /// if there are none of these, malformed or contradicting rules of `google.api.http` and
+    /// `buf.validate` and ambiguous routes.
     pub fn compile(descriptor_set: &[u8]) -> Result<Schema, CompileError> {
         Self::compile_with(descriptor_set, Options::default())
     }
@@ -78,7 +80,8 @@ impl Schema {
         self.compiled.methods().map(|method| &**method)
     }
 
-    /// Returns the validator of the type with this full name; `None` where the set has no such type.
+    /// Returns the validator of the type with this full name; `None` where the set has no such
+    /// type.
     pub fn validator(&self, message: &str) -> Option<Validator> {
         self.types.validation.validator(message)
     }
@@ -88,7 +91,8 @@ impl Schema {
         &self.notes
     }
 
-    /// Finds the route for a raw, undecoded path (without query). `HEAD` takes the route of `GET` unless it has its own.
+    /// Finds the route for a raw, undecoded path (without query). `HEAD` takes the route of `GET`
+    /// unless it has its own.
     ///
     /// # Errors
     /// No such path, no such method on it, or a malformed path.
@@ -102,8 +106,8 @@ impl Schema {
         Ok(Match::new(route, found))
     }
 
-    /// Explains why a method and a raw path take the route that [`Schema::route`] finds, and how near every other route came. It
-    /// compares with each template: for people, not for requests.
+    /// Explains why a method and a raw path take the route that [`Schema::route`] finds, and how
+    /// near every other route came. It compares with each template: for people, not for requests.
     pub fn explain<'a>(&'a self, method: &http::Method, path: &'a str) -> Explanation<'a> {
         let outcome = self.route(method, path);
         let taken = outcome.as_ref().ok().map(|found| &found.route.binding);
@@ -141,8 +145,8 @@ impl Schema {
         &self.types.http
     }
 
-    /// Returns the definitions of this schema, from the set that it was compiled from: they are not kept, so that they cost no
-    /// memory where nobody reads them.
+    /// Returns the definitions of this schema, from the set that it was compiled from: they are not
+    /// kept, so that they cost no memory where nobody reads them.
     ///
     /// # Errors
     /// The schema was compiled from another set.

@@ -6,10 +6,11 @@ use wire::{Read, Reader, WireType};
 use crate::schema::Schema;
 use crate::{json, response};
 
-/// What the public must not see, unless it is asked for: stack traces of a backend.
+/// Stack traces of a backend, which are hidden unless the options show them.
 const STRIPPED: &str = "google.rpc.DebugInfo";
 
-/// The HTTP status of a gRPC code (`google/rpc/code.proto`); unknown codes are internal errors.
+/// Returns the HTTP status of a gRPC code (`google/rpc/code.proto`); unknown codes are internal
+/// errors.
 pub fn http_status(code: i32) -> StatusCode {
     match code {
         0 => StatusCode::OK,
@@ -28,9 +29,10 @@ pub fn http_status(code: i32) -> StatusCode {
 }
 
 impl Schema {
-    /// Appends `{"code":…,"message":…,"details":[…]}`, the JSON of a `google.rpc.Status`. `details_bin` is the decoded
-    /// `grpc-status-details-bin` trailer, an encoded `google.rpc.Status` of which only the details are read. A detail that can't
-    /// be shown keeps its type and its bytes (base64, under `value`); `google.rpc.DebugInfo` is left out unless
+    /// Appends `{"code":…,"message":…,"details":[…]}`, the JSON of a `google.rpc.Status`.
+    /// `details_bin` is the decoded `grpc-status-details-bin` trailer, an encoded
+    /// `google.rpc.Status` of which only the details are read. A detail that can't be shown keeps
+    /// its type and its bytes (base64, under `value`); `google.rpc.DebugInfo` is left out unless
     /// [`JsonOptions::show_debug_info`](crate::JsonOptions::show_debug_info) is set.
     pub fn write_status(
         &self,

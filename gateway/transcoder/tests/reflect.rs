@@ -79,7 +79,8 @@ fn reference(message: &DynamicMessage) -> Option<Value> {
     Some(official(serde_json::from_slice(&json).unwrap()))
 }
 
-/// An `Empty` in an Any stands there without `value`, as the official conformance suite demands; prost-reflect writes one.
+/// Returns an `Empty` in an Any stands there without `value`, as the official conformance suite
+/// demands; prost-reflect writes one.
 fn official(value: Value) -> Value {
     const EMPTY: &str = "type.googleapis.com/google.protobuf.Empty";
     match value {
@@ -125,7 +126,8 @@ fn check(seed: u64) {
         let reference =
             DynamicMessage::deserialize_with_options(descriptor(name), &mut deserializer, &options)
                 .unwrap();
-        // Compared by their JSON, as NaN is unequal to itself and an Any may hold its map entries in any order.
+        // Compared by their JSON, as NaN is unequal to itself and an Any may hold its map entries
+        // in any order.
         assert_eq!(
             reference_json_value(&decoded),
             reference_json_value(&reference)
@@ -142,7 +144,8 @@ fn reference_json_value(message: &DynamicMessage) -> Value {
     official(serde_json::from_slice(&json).unwrap())
 }
 
-/// The same message with its top-level fields in reverse order, and one of them in two parts.
+/// Returns the same message with its top-level fields in reverse order, and one of them in two
+/// parts.
 fn shuffled(wire: &[u8]) -> Vec<u8> {
     let mut fields = generate::split(wire);
     fields.reverse();

@@ -6,7 +6,8 @@ use std::{fmt, io};
 
 /// Why nothing was generated.
 ///
-/// `Debug` is the whole message, because that is what cargo shows of a build script whose `main` returns it.
+/// `Debug` is the whole message, because that is what cargo shows of a build script whose `main`
+/// returns it.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -30,7 +31,7 @@ pub enum Error {
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The output can't be written.
@@ -38,7 +39,7 @@ pub enum Error {
     Write {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

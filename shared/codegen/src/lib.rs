@@ -13,16 +13,18 @@
 //! ```
 //!
 //! The included file holds
-//! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and `tonic` write them;
-//!   `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is `google::api::HttpBody`;
+//! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and
+//!   `tonic` write them; `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is
+//!   `google::api::HttpBody`;
 //! - `METHODS: &[contract::Method]`, every RPC, sorted by path;
-//! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments (`google.protobuf.FileDescriptorSet`);
+//! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments
+//!   (`google.protobuf.FileDescriptorSet`);
 //! - an `impl contract::Event` for each message with `option (mesh.v1.event)`.
 //!
 //! So the crate depends on `prost`, `prost-types`, `schema`, `tonic` and `tonic-prost`.
 //!
-//! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`, `buf/validate/validate.proto`,
-//! `mesh/v1/options.proto` and `google/protobuf/*.proto`.
+//! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`,
+//! `buf/validate/validate.proto`, `mesh/v1/options.proto` and `google/protobuf/*.proto`.
 
 mod error;
 mod events;
@@ -57,7 +59,8 @@ pub struct Builder {
 impl Builder {
     /// Takes every `.proto` file under `root`; imports are relative to it.
     ///
-    /// A relative path starts at the working directory, which for a `build.rs` is the root of its package.
+    /// A relative path starts at the working directory, which for a `build.rs` is the root of its
+    /// package.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -74,7 +77,8 @@ impl Builder {
         self
     }
 
-    /// Writes to `dir`, which must exist, and not to the `OUT_DIR` that cargo gives to a build script.
+    /// Writes to `dir`, which must exist, and not to the `OUT_DIR` that cargo gives to a build
+    /// script.
     pub fn out_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.out_dir = Some(dir.into());
         self
@@ -83,7 +87,7 @@ impl Builder {
     /// Compiles and writes; the same input gives the same bytes.
     ///
     /// # Errors
-    /// What a contract does wrong, with file and line; a directory that can't be read or written.
+    /// Every fault of a contract, with file and line; a directory that can't be read or written.
     pub fn generate(self) -> Result<(), Error> {
         let out_dir = match self.out_dir {
             Some(dir) => dir,
@@ -123,7 +127,8 @@ fn rerun_if_changed(dirs: &[PathBuf]) {
 }
 
 fn write_rust(mut files: FileDescriptorSet, out_dir: &Path) -> Result<(), Error> {
-    // Options are read from descriptors: types for them would be dead code in every crate of contracts.
+    // Options are read from descriptors: types for them would be dead code in every crate of
+    // contracts.
     files
         .file
         .retain(|file| !sources::is_options_only(file.name()));

@@ -124,7 +124,8 @@ fn event_impl(out: &mut String, event: &Event) -> fmt::Result {
     writeln!(out, "}}")
 }
 
-/// The path of prost's type: a message inside another sits in a module named after the outer one.
+/// Returns the path of prost's type: a message inside another sits in a module named after the
+/// outer one.
 fn rust_type(message: &MessageDescriptor) -> String {
     let (scope, name) = message
         .full_name()

@@ -23,7 +23,7 @@ fn error(source: &str) -> String {
     format!("{error:?}")
 }
 
-/// An event whose option and fields are given, on line 4 of the file.
+/// Returns an event whose option and fields are given, on line 4 of the file.
 fn event_error(option: &str, fields: &str) -> String {
     error(&format!(
         "syntax = \"proto3\";\npackage shop.v1;\nimport \"mesh/v1/options.proto\";\n\

@@ -9,15 +9,15 @@ pub struct BreakingChange {
     pub file: String,
     /// Full name of the definition that has changed.
     pub element: String,
-    /// Which promise is broken.
+    /// The broken promise.
     pub rule: Breakage,
-    /// What it was.
+    /// The old state.
     pub before: String,
-    /// What it would be.
+    /// The new state.
     pub after: String,
 }
 
-/// Which promise of a contract is broken.
+/// A promise of a contract that a change breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Breakage {
     /// A method, or the service with it, is gone.
@@ -58,7 +58,7 @@ pub enum Breakage {
     EnumValueNumber,
     /// A number of an enum has another name.
     EnumValueName,
-    /// A rule of `buf.validate` refuses what was valid.
+    /// A rule of `buf.validate` rejects what was valid.
     Validation,
 }
 

@@ -31,7 +31,7 @@ pub struct Contract<'a> {
     pub is_served: &'a dyn Fn(&str) -> bool,
 }
 
-/// Finds what `after` breaks for the callers of `before`. Services that are not served are nobody's loss.
+/// Returns the changes in `after` that break callers of `before`. Only served services count.
 ///
 /// # Errors
 /// A descriptor set is not the one that its schema was compiled from.
@@ -58,7 +58,7 @@ pub fn breaking_changes(
     Ok(comparison.found)
 }
 
-/// Who sends a message.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Direction {
     /// The caller.
@@ -84,7 +84,7 @@ struct Comparison<'a> {
     after: Side<'a>,
     seen: HashSet<Pair>,
     pending: Vec<Pair>,
-    /// A message that requests and responses share is looked at twice.
+    /// A message that requests and responses share is visited twice.
     reported: HashSet<BreakingChange>,
     found: Vec<BreakingChange>,
 }
@@ -122,7 +122,7 @@ impl<'a> Side<'a> {
         file.map_or_else(String::new, |file| file.name.to_string())
     }
 
-    /// The file that declares the method at this path.
+    /// Returns the file that declares the method at this path.
     fn file_of_method(&self, path: &str) -> String {
         let name = path.trim_start_matches('/').replace('/', ".");
         let mut methods = self

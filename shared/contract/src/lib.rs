@@ -1,9 +1,11 @@
-//! What generated code refers to: the methods of a contract with their policy, and the events it declares.
+//! What generated code refers to: the methods of a contract with their policy, and the events it
+//! declares.
 
 /// One RPC as its contract declares it. The generator writes a table of these for each build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Method {
-    /// Path of the HTTP/2 request, `/<package>.<Service>/<Method>`, for example `/orders.v1.OrderService/GetOrder`.
+    /// Path of the HTTP/2 request, `/<package>.<Service>/<Method>`, for example
+    /// `/orders.v1.OrderService/GetOrder`.
     pub path: &'static str,
     /// Full name of the request message, for example `orders.v1.GetOrderRequest`.
     pub input: &'static str,
@@ -28,7 +30,8 @@ pub enum MethodKind {
     BidiStreaming,
 }
 
-/// What a method promises about being called again (`google.protobuf.MethodOptions.IdempotencyLevel`).
+/// What a method promises about being called again
+/// (`google.protobuf.MethodOptions.IdempotencyLevel`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Idempotency {
     /// Nothing is promised; the default of a method that does not say.
@@ -79,8 +82,8 @@ impl MethodKind {
 // === impl Idempotency ===
 
 impl Idempotency {
-    /// Returns the promise of a number of `google.protobuf.MethodOptions.IdempotencyLevel`; numbers it doesn't have promise
-    /// nothing.
+    /// Returns the promise of a number of `google.protobuf.MethodOptions.IdempotencyLevel`; numbers
+    /// it doesn't have promise nothing.
     pub const fn from_level(level: i32) -> Self {
         match level {
             1 => Self::NoSideEffects,
@@ -89,8 +92,9 @@ impl Idempotency {
         }
     }
 
-    /// Returns what remains of the promise when the client must be able to send the same request again: a stream of requests is
-    /// gone once it is sent, so that a method with one promises nothing.
+    /// Returns what remains of the promise when the client must be able to send the same request
+    /// again: a stream of requests is gone once it is sent, so that a method with one promises
+    /// nothing.
     pub const fn of_repeated(self, kind: MethodKind) -> Self {
         match kind.client_streams() {
             true => Self::Unknown,

@@ -1,5 +1,6 @@
-//! Types that a schema always knows: the well-known ones that have a JSON form of their own, and the standard details of
-//! `google.rpc.Status`. An upstream sends them inside `Any` without naming them anywhere in its descriptors.
+//! Types that a schema always knows: the well-known ones that have a JSON form of their own, and
+//! the standard details of `google.rpc.Status`. An upstream sends them inside `Any` without naming
+//! them anywhere in its descriptors.
 
 mod tables;
 
@@ -16,7 +17,8 @@ use tables::{Content, ERROR_DETAILS, Field, Multiplicity, Table, WELL_KNOWN};
 const PROTOBUF: &str = "google.protobuf";
 const RPC: &str = "google.rpc";
 
-/// The messages that a set lacks, told the full names of those that it has: a set's own definition wins.
+/// Returns the messages that a set lacks, told the full names of those that it has: a set's own
+/// definition wins.
 pub(crate) fn files(own: &HashSet<String>) -> Vec<proto::File> {
     vec![
         file(PROTOBUF, WELL_KNOWN, own),
@@ -24,7 +26,8 @@ pub(crate) fn files(own: &HashSet<String>) -> Vec<proto::File> {
     ]
 }
 
-/// What is wrong with a set's own definitions of well-known types: readers and writers count on the standard fields.
+/// Returns the differences of a set's own well-known types from the standard ones, which readers
+/// and writers rely on.
 pub(crate) fn check(pool: &Pool) -> Vec<Problem> {
     let mut problems = Vec::new();
     for message in &pool.messages {
@@ -132,7 +135,7 @@ impl Field {
         message.fields.push(field);
     }
 
-    /// Whether `own` is this field under the same name and number.
+    /// Returns whether `own` is this field under the same name and number.
     fn is(&self, own: &FieldDef, pool: &Pool) -> bool {
         let is_label = match self.multiplicity {
             Multiplicity::Many => matches!(own.label, Label::Repeated | Label::Packed),

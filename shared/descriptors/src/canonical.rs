@@ -1,4 +1,5 @@
-//! Wire bytes to wire bytes in canonical form: every field once, in order, at its shortest; unknown fields behind.
+//! Wire bytes to wire bytes in canonical form: every field once, in order, at its shortest, then
+//! unknown fields.
 
 use wire::{MAX_DEPTH, Read, Reader, Tag, WireError, WireType, close, open, put_varint, unzigzag};
 
@@ -22,7 +23,8 @@ struct Writer<'t> {
 }
 
 impl<'t> Writer<'t> {
-    /// Appends the message that `parts` amount to: a message decodes from the concatenation of its parts, by which it merges.
+    /// Appends the message that `parts` amount to: a message decodes from the concatenation of its
+    /// parts, by which it merges.
     fn message(&mut self, plan: &MessagePlan, parts: &[&[u8]], depth: usize) -> Read<()> {
         if depth == MAX_DEPTH {
             return Err(WireError::new(wire::TOO_DEEP));
@@ -98,7 +100,7 @@ impl<'t> Writer<'t> {
         }
     }
 
-    /// Refuses what is malformed, even though something else has replaced it.
+    /// Rejects malformed values that a later value has replaced.
     fn check(
         &mut self,
         plan: &MessagePlan,
@@ -187,7 +189,8 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    /// Whether the schema knows the value that comes next; where not, it stands among the unknown fields.
+    /// Returns whether the schema knows the value that comes next; where not, it stands among the
+    /// unknown fields.
     fn is_named(&self, field: &FieldPlan, mut value: Reader<'_>) -> Read<bool> {
         match field.kind {
             Kind::Enum(id) if self.types.enums[id].is_closed => {
@@ -314,7 +317,8 @@ fn sort_key<'w>(field: &FieldPlan, key: Option<Occurrence<'w>>) -> Read<Key<'w>>
     Ok(Key::Number(value, number))
 }
 
-/// The value as its type holds it: narrow types keep their low bits, as all implementations do with values that are too large.
+/// Returns the value as its type holds it: narrow types keep their low bits, as all implementations
+/// do with values that are too large.
 fn normal(kind: Kind, value: &mut Reader<'_>) -> Read<u64> {
     Ok(match kind {
         Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => value.fixed64()?,

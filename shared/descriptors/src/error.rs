@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-/// Bytes of a file's package name, as in protoc: each package around it is an entry of its own in the table of names.
+/// Bytes of a file's package name, as in protoc: each enclosing package is one more entry in the
+/// table of names.
 pub(crate) const MAX_PACKAGE_BYTES: usize = 511;
 
-/// Problems that one load reports; further ones are counted, as one broken file easily breaks all that use it.
+/// Problems that one load reports; further ones are counted, as one broken file easily breaks all
+/// that use it.
 pub const MAX_PROBLEMS: usize = 1000;
 
-/// What stops a descriptor set from being compiled: every problem, not only the first.
+/// Every problem of a descriptor set that can't be compiled.
 #[derive(Debug, thiserror::Error)]
 #[error("{} problem(s) in the descriptor set: {}", problems.len(), list(problems))]
 pub struct CompileError {
@@ -28,9 +30,9 @@ pub struct Problem {
     pub file: String,
     /// Line in that file, counted from one, where the set was compiled with source information.
     pub line: Option<u32>,
-    /// Full name of the definition the problem is about; empty when there is none.
+    /// Full name of the definition; empty for the file as a whole.
     pub element: String,
-    /// Why it is refused, or what is worth knowing.
+    /// The reason for rejecting the set, or the remark.
     pub reason: String,
 }
 

@@ -2,7 +2,8 @@
 
 use wire::WireType;
 
-/// Index of a message in [`Types::messages`]: an index and not a reference, because messages contain themselves.
+/// Index of a message in [`Types::messages`]: an index and not a reference, because messages
+/// contain themselves.
 pub type MessageId = usize;
 /// Index of an enum in [`Types::enums`](crate::Types::enums).
 pub type EnumId = usize;
@@ -57,7 +58,7 @@ pub enum Kind {
     Bytes,
     /// An enum.
     Enum(EnumId),
-    /// A message behind its length.
+    /// A message after its length.
     Message(MessageId),
     /// A message between a start tag and an end tag.
     Group(MessageId),

@@ -32,7 +32,8 @@ struct MethodOptions {
 // === impl MethodPlan ===
 
 impl MethodPlan {
-    /// Returns the plan of one method. Malformed options promise nothing; readers of other options report them.
+    /// Returns the plan of one method. Malformed options promise nothing; readers of other options
+    /// report them.
     pub fn new(pool: &Pool, service: &ServiceDef, definition: &MethodDef) -> Arc<Self> {
         let name = definition.name.rsplit('.').next().unwrap_or_default();
         let options: MethodOptions = definition.options.decode().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! A read-only hash table from field and enum value names to indices, built once per message.
 
-/// Open addressing over a power-of-two table that is at most half full, so a miss ends after a few probes.
+/// Open addressing over a power-of-two table that is at most half full, so a miss ends after a few
+/// probes.
 #[derive(Debug)]
 pub(crate) struct NameTable {
     slots: Box<[Slot]>,
@@ -45,7 +46,7 @@ impl NameTable {
         (slot.index != EMPTY).then_some(slot.index as usize)
     }
 
-    /// The slot that holds `name`, or the vacant one where it would go.
+    /// Returns the slot that holds `name`, or the vacant one where it would go.
     #[inline]
     fn probe(&self, name: &str) -> usize {
         let mut at = hash(name.as_bytes()) & self.mask;
@@ -56,7 +57,8 @@ impl NameTable {
     }
 }
 
-/// Folds words of eight bytes. The table's content comes from the schema, so that no caller can make it collide.
+/// Folds words of eight bytes. The table's content comes from the schema, so that no caller can
+/// make it collide.
 #[inline]
 fn hash(bytes: &[u8]) -> usize {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,4 +1,5 @@
-//! What stands in a message: the occurrences of its known fields, sorted, and its unknown fields in the order of the wire.
+//! What stands in a message: the occurrences of its known fields, sorted, and its unknown fields in
+//! the order of the wire.
 
 use std::collections::HashMap;
 
@@ -8,12 +9,12 @@ use crate::kind::{EnumId, Kind, Label};
 use crate::plan::{FieldPlan, MessagePlan, Types};
 use crate::seen::Seen;
 
-/// Field numbers of the group around a member of a message set, and of what is in it.
-pub const ITEM: u32 = 1;
+/// Field number of the group around a member of a message set.
+pub(crate) const ITEM: u32 = 1;
 /// Field number of an item's type.
-pub const ITEM_TYPE: u32 = 2;
+pub(crate) const ITEM_TYPE: u32 = 2;
 /// Field number of an item's message.
-pub const ITEM_MESSAGE: u32 = 3;
+pub(crate) const ITEM_MESSAGE: u32 = 3;
 
 /// One occurrence of a known field.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,8 @@ pub struct Found<'w> {
     pub unknown: Vec<Unknown<'w>>,
 }
 
-/// Reads through all `parts` for the fields that are wanted. What is inside of messages is not read yet.
+/// Collects the wanted fields from all `parts` of one message. The content of submessages is not
+/// read.
 pub fn collect<'w>(
     types: &Types,
     plan: &MessagePlan,
@@ -83,7 +85,7 @@ pub fn collect<'w>(
     Ok(found)
 }
 
-/// The extension that an item of a message set holds, if the schema knows it.
+/// Returns the extension that an item of a message set holds, if the schema knows it.
 fn item<'w>(plan: &MessagePlan, mut group: Reader<'w>) -> Read<Option<Occurrence<'w>>> {
     let (mut index, mut message) = (None, None);
     let mut reader = Reader::new(group.group(ITEM)?);
@@ -106,7 +108,7 @@ fn item<'w>(plan: &MessagePlan, mut group: Reader<'w>) -> Read<Option<Occurrence
     }))
 }
 
-/// The field of a tag, unless the wire type is not its own: then it is unknown.
+/// Returns the field of a tag, unless the wire type is not its own: then it is unknown.
 fn find(plan: &MessagePlan, number: u32, wire_type: WireType) -> Option<usize> {
     let index = plan.by_number(number)?;
     let field = plan.fields.get(index)?;
@@ -122,7 +124,7 @@ fn is_run(field: &FieldPlan, wire_type: WireType) -> bool {
 // === impl Found ===
 
 impl<'w> Found<'w> {
-    /// Of a oneof, the member that comes last counts; what it had before another member came is lost.
+    /// The last member of a oneof wins; its value from before another member is lost.
     fn settle_oneofs(&mut self, plan: &MessagePlan) {
         let oneof = |occurrence: &Occurrence<'_>| plan.fields.get(occurrence.index)?.oneof;
         if !self.known.iter().any(|known| oneof(known).is_some()) {
@@ -145,7 +147,8 @@ impl<'w> Found<'w> {
         self.known.reverse();
     }
 
-    /// Sorts what was read into known and unknown; a closed enum does not know numbers without a name.
+    /// Sorts what was read into known and unknown; a closed enum does not know numbers without a
+    /// name.
     fn add(
         &mut self,
         types: &Types,
@@ -203,7 +206,7 @@ impl<'w> Found<'w> {
     }
 }
 
-/// The closed enum of a field's values, of a map the one of its entries' values.
+/// Returns the closed enum of a field's values, of a map the one of its entries' values.
 fn closed_enum(types: &Types, field: &FieldPlan) -> Option<EnumId> {
     let kind = match (field.label, field.kind) {
         (Label::Map, Kind::Message(entry)) => types.message(entry).fields.get(1)?.kind,
@@ -215,7 +218,7 @@ fn closed_enum(types: &Types, field: &FieldPlan) -> Option<EnumId> {
     }
 }
 
-/// Whether the value of a map entry is one that the enum knows.
+/// Returns whether the value of a map entry is one that the enum knows.
 fn has_named_value(types: &Types, id: EnumId, mut entry: Reader<'_>) -> Read<bool> {
     let mut is_named = true;
     let mut reader = Reader::new(entry.delimited()?);
@@ -232,12 +235,12 @@ fn has_named_value(types: &Types, id: EnumId, mut entry: Reader<'_>) -> Read<boo
 // === impl Occurrence ===
 
 impl<'w> Occurrence<'w> {
-    /// Whether the value is a packed run.
+    /// Returns whether the value is a packed run.
     pub fn is_run(&self, field: &FieldPlan) -> bool {
         is_run(field, self.wire_type)
     }
 
-    /// The bytes of a message or group.
+    /// Returns the bytes of a message or group.
     pub fn content(&self, field: &FieldPlan) -> Read<&'w [u8]> {
         let mut value = self.value;
         match self.wire_type {
@@ -253,7 +256,7 @@ impl<'w> Occurrence<'w> {
         }
     }
 
-    /// Calls `visit` in front of each scalar: of all in a packed run, else of the one. It has to read the scalar.
+    /// Calls `visit` before each scalar, in a packed run or alone. `visit` has to read the scalar.
     pub fn each(
         &self,
         field: &FieldPlan,

@@ -1,4 +1,5 @@
-//! Compiled message plans: everything the readers and writers ask about a type, in tables that refer to each other by index.
+//! Compiled message plans: everything the readers and writers ask about a type, in tables that
+//! refer to each other by index.
 
 mod build;
 
@@ -82,19 +83,20 @@ pub struct FieldPlan {
     pub name: Box<str>,
     /// Name in JSON.
     pub json_name: Box<str>,
-    /// The key in responses, and what is tried first on those of requests.
+    /// The key in responses, and the first guess for keys of requests.
     pub key: Key,
     /// Type of the values.
     pub kind: Kind,
     /// Cardinality.
     pub label: Label,
-    /// Number of the oneof within the message, if the field is in one that is more than an `optional`.
+    /// Number of the oneof within the message, if the field is in one that is more than an
+    /// `optional`.
     pub oneof: Option<u16>,
     /// The field is an extension.
     pub is_extension: bool,
     /// proto2 `required`, or the feature `LEGACY_REQUIRED`.
     pub is_required: bool,
-    /// A string that the wire format refuses unless it is UTF-8. JSON never takes another.
+    /// A string that the wire format rejects unless it is UTF-8. JSON never takes another.
     pub is_utf8_checked: bool,
     /// Tag of one value; of the whole run where the field is packed.
     pub tag: Tag,
@@ -122,8 +124,8 @@ impl Types {
         &self.messages[id]
     }
 
-    /// Where the options say so, leaves one name to each field, or lets the proto names go first: what responses show is always
-    /// what requests mean by it.
+    /// Where the options say so, leaves one name to each field, or lets the proto names go first:
+    /// what responses show is always what requests mean by it.
     fn choose_names(&mut self, options: NameOptions) {
         let NameOptions {
             is_strict,
@@ -170,7 +172,7 @@ impl Types {
         }
     }
 
-    /// Whether a number on the wire has a name in the enum.
+    /// Returns whether a number on the wire has a name in the enum.
     #[inline]
     pub fn is_named(&self, id: EnumId, value: u64) -> bool {
         self.enums[id].quoted_name(value as i32).is_some()
@@ -187,7 +189,7 @@ impl Types {
         }
     }
 
-    /// The type that an Any's URL names: what follows the last slash.
+    /// Returns the type that an Any's URL names: what follows the last slash.
     pub fn by_url(&self, url: &str) -> Option<MessageId> {
         let (_, name) = url.rsplit_once('/')?;
         self.by_name.get(name).copied()
@@ -197,7 +199,8 @@ impl Types {
 // === impl MessagePlan ===
 
 impl MessagePlan {
-    /// The field with this JSON name or proto name, of which the options may leave only one.
+    /// Returns the field with this JSON name or proto name, of which the options may leave only
+    /// one.
     #[inline]
     pub fn by_name(&self, name: &str) -> Option<usize> {
         self.names.get(name)
@@ -226,7 +229,7 @@ impl FieldPlan {
         matches!(self.label, Label::Implicit | Label::Explicit)
     }
 
-    /// Of one occurrence, which is one value or a packed run.
+    /// Returns the wire type of one occurrence, which is one value or a packed run.
     #[inline]
     pub fn wire_type(&self, is_run: bool) -> WireType {
         if is_run {
@@ -255,7 +258,7 @@ impl FieldPlan {
         }
     }
 
-    /// The message or group type of the field's values.
+    /// Returns the message or group type of the field's values.
     #[inline]
     pub fn message(&self) -> Option<MessageId> {
         match self.kind {
@@ -274,13 +277,15 @@ impl EnumPlan {
         self.names.get(name).map(|index| self.numbers[index])
     }
 
-    /// What an unset field of this enum holds: the value declared first, which is zero unless the enum is closed.
+    /// Returns the value of an unset field: the first one declared, which is zero unless the enum
+    /// is closed.
     #[inline]
     pub fn default_number(&self) -> i32 {
         self.numbers.first().copied().unwrap_or(0)
     }
 
-    /// The value with this name in any case; the first one by number, where several differ by case alone.
+    /// Returns the value with this name in any case; the first one by number, where several differ
+    /// by case alone.
     pub fn number_ignoring_case(&self, name: &str) -> Option<i32> {
         let quoted = |(_, own): &&(i32, Literal)| own.is_quoted(name);
         self.number(name)

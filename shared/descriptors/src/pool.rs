@@ -1,8 +1,8 @@
-//! Descriptors, decoded and resolved here: the definitions that a schema is compiled from, every reference followed, every
-//! feature decided.
+//! Descriptors, decoded and resolved here: the definitions that a schema is compiled from, every
+//! reference followed, every feature decided.
 //!
-//! Sources of the rules: `google/protobuf/descriptor.proto`, the language specifications of proto2, proto3 and editions, and
-//! the page on features of protobuf.dev.
+//! Sources of the rules: `google/protobuf/descriptor.proto`, the language specifications of proto2,
+//! proto3 and editions, and the page on features of protobuf.dev.
 
 mod declare;
 mod features;
@@ -23,7 +23,7 @@ pub use declare::is_identifier;
 pub(crate) use features::{EnumType, Features, Utf8Validation};
 pub(crate) use load::load;
 pub use proto::RawOptions;
-pub use source::{Comment, Place, Source};
+pub use source::{Comment, FileId, Place, Source};
 
 /// All definitions of a set. It is needed while plans are compiled, and dropped then.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ pub struct MessageDef {
 pub struct FieldDef {
     /// The field's name; of an extension its full name.
     pub name: Box<str>,
-    /// Of an extension `[full.name]`.
+    /// The JSON name; `[full.name]` for an extension.
     pub json_name: Box<str>,
     /// Number on the wire.
     pub number: u32,
@@ -258,7 +258,7 @@ impl Reserved {
 // === impl EnumDef ===
 
 impl EnumDef {
-    /// Whether numbers that the enum does not name are unknown fields, instead of values.
+    /// Returns whether numbers that the enum does not name are unknown fields, instead of values.
     pub fn is_closed(&self) -> bool {
         self.features.enum_type == EnumType::Closed
     }

@@ -1,4 +1,4 @@
-//! Finding what is set twice.
+//! Sets of fields and of map keys, to find duplicates.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ pub struct Seen {
 const WORD: usize = u64::BITS as usize;
 
 impl Seen {
-    /// Whether `index` is new.
+    /// Returns whether `index` is new.
     #[inline]
     pub fn insert(&mut self, index: usize) -> bool {
         let bit = 1 << (index % WORD);
@@ -69,6 +69,12 @@ pub struct FirstKeys<'a> {
     filter: [u64; 4],
 }
 
+impl Default for FirstKeys<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<'a> FirstKeys<'a> {
     /// Returns an empty set.
     #[inline]
@@ -80,7 +86,8 @@ impl<'a> FirstKeys<'a> {
         }
     }
 
-    /// Whether no key before was equal. Of what comes behind the first ones, nothing is known: see [`FirstKeys::is_all`].
+    /// Returns whether no earlier key was equal. Only the first keys are compared: see
+    /// [`FirstKeys::is_all`].
     #[inline]
     pub fn insert(&mut self, key: &'a [u8]) -> bool {
         let hash = hash_of(key);
@@ -95,14 +102,15 @@ impl<'a> FirstKeys<'a> {
         is_new
     }
 
-    /// Whether all keys of a map of `count` entries have been compared.
+    /// Returns whether all keys of a map of `count` entries have been compared.
     #[inline]
     pub fn is_all(&self, count: usize) -> bool {
         self.is_all && self.keys.len() == count
     }
 }
 
-/// A number below 256, by the length and the last bytes, in which keys of one map mostly differ.
+/// Returns a number below 256, by the length and the last bytes, in which keys of one map mostly
+/// differ.
 #[inline]
 fn hash_of(key: &[u8]) -> usize {
     let word = match key.last_chunk() {
@@ -113,7 +121,8 @@ fn hash_of(key: &[u8]) -> usize {
     (hash >> 56) as usize
 }
 
-/// Whether two of the map entries in `wire` (tag, length, entry, over and over) have the same key.
+/// Returns whether two of the map entries in `wire` (tag, length, entry, over and over) have the
+/// same key.
 pub fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
     let mut few = [const { Cow::Borrowed(NONE) }; FEW];
     let mut many = Vec::new();
@@ -133,12 +142,13 @@ pub fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
     if many.is_empty() {
         return Ok(false);
     }
-    // Hashing takes time linear in the bytes; its seed is random, so that no caller can make keys collide.
+    // Hashing takes time linear in the bytes; its seed is random, so that no caller can make keys
+    // collide.
     let mut seen = HashSet::with_capacity(many.len());
     Ok(!many.into_iter().all(|key| seen.insert(key)))
 }
 
-/// The bytes of an entry's key; none for the default, which may also be left out.
+/// Returns the bytes of an entry's key; none for the default, which may also be left out.
 pub fn key_of(entry: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     let mut key = &entry[..0];
     let mut reader = Reader::new(entry);
@@ -156,7 +166,8 @@ pub fn key_of(entry: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     canonical_key(key, kind)
 }
 
-/// A key by its value: nothing for the default of a number, and varints without what they could do without.
+/// Returns a key by its value: nothing for the default of a number, and varints without what they
+/// could do without.
 #[inline]
 pub fn canonical_key(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     if kind.wire_type() == WireType::Varint && !key.is_empty() {
@@ -166,7 +177,8 @@ pub fn canonical_key(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     Ok(Cow::Borrowed(if is_default { NONE } else { key }))
 }
 
-/// The one encoding of the value that a reader takes a varint for: it may be longer than needed, or wider than its type.
+/// Returns the one encoding of the value that a reader takes a varint for: it may be longer than
+/// needed, or wider than its type.
 fn canonical_varint(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     let raw = Reader::new(key).varint()?;
     let value = match kind {

@@ -1,11 +1,11 @@
-//! Whose field a tag begins.
+//! From a tag to the field that it begins.
 
 use wire::{Read, Reader, WireType};
 
 use crate::kind::Label;
 use crate::plan::{FieldPlan, MessagePlan};
 
-/// What comes next in a message.
+/// The next field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextTag {
     /// A field by its index, and whether its value is a packed run.
@@ -16,7 +16,8 @@ pub enum NextTag {
     End,
 }
 
-/// The known field of a tag; `None` where the number or the wire type is not the schema's, which makes a field unknown.
+/// Returns the known field of a tag; `None` where the number or the wire type is not the schema's,
+/// which makes a field unknown.
 pub fn find(plan: &MessagePlan, number: u32, wire_type: WireType, guess: usize) -> Option<usize> {
     let index = match plan.fields.get(guess) {
         Some(field) if field.number == number => guess,

@@ -56,12 +56,12 @@ impl Literal {
         }
     }
 
-    /// Whether it is this name in quotes, in any case.
+    /// Returns whether it is this name in quotes, in any case.
     pub fn is_quoted(&self, name: &str) -> bool {
         matches!(self.as_bytes(), [b'"', own @ .., b'"'] if own.eq_ignore_ascii_case(name.as_bytes()))
     }
 
-    /// Whether `text` begins with it.
+    /// Returns whether `text` begins with it.
     #[inline]
     pub fn starts(&self, text: &[u8]) -> bool {
         match text.first_chunk() {

@@ -1,4 +1,5 @@
-//! The messages of `google/api/http.proto`, decoded from raw bytes: no descriptor of the extension need be in the set.
+//! The messages of `google/api/http.proto`, decoded from raw bytes: no descriptor of the extension
+//! need be in the set.
 
 use descriptors::MethodDef;
 use prost::Message;
@@ -15,7 +16,8 @@ pub struct HttpRule {
     pub http_method: String,
     /// The path template.
     pub path: String,
-    /// Name of the top-level request field that is the body, `*` for all that the path doesn't bind, empty for none.
+    /// Name of the top-level request field that is the body, `*` for all that the path doesn't
+    /// bind, empty for none.
     pub body: String,
     /// Name of the top-level response field that is the response body; empty for the whole message.
     pub response_body: String,

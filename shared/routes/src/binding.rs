@@ -21,13 +21,13 @@ pub struct Binding {
     pub template: Template,
     /// The variables of the template.
     pub variables: Vec<RouteVariable>,
-    /// What the request body becomes.
+    /// The part of the request message that is the request body.
     pub body: Body,
     /// Index of the output field that `response_body` names.
     pub response: Option<usize>,
 }
 
-/// What the request body becomes.
+/// The part of the request message that is the request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     /// The request has no body.

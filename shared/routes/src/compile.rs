@@ -1,4 +1,5 @@
-//! Reads `google.api.http` annotations and compiles each binding into a route, or says why it can't be one.
+//! Reads `google.api.http` annotations and compiles each binding into a route, or says why it can't
+//! be one.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub(crate) struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    /// The routes of `rule` and of its additional bindings; problems go to the list.
+    /// Returns the routes of `rule` and of its additional bindings; problems go to the list.
     pub(crate) fn compile(&mut self, rule: &HttpRule) -> Vec<Binding> {
         let mut routes = Vec::new();
         for (index, binding) in std::iter::once(rule)
@@ -79,7 +80,7 @@ impl Compiler<'_> {
         Ok(route)
     }
 
-    /// Notes what is legal and yet likely to surprise somebody.
+    /// Notes bindings that are legal and likely to surprise.
     fn remark(&mut self, route: &Binding) {
         let (method, text) = (&route.http_method, &route.text);
         if route.body != Body::None && matches!(method.as_str(), "GET" | "HEAD" | "DELETE") {
@@ -107,7 +108,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The fields that a query could set, were it not for the system parameters.
+    /// Returns the fields that a query could set, were it not for the system parameters.
     fn hidden<'t>(&'t self, route: &'t Binding) -> impl Iterator<Item = &'t FieldPlan> + use<'t> {
         let types = self.types;
         let fields = match route.body {
@@ -196,7 +197,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// Every request would set the fields of two variables that exclude each other.
+    /// Returns every request would set the fields of two variables that exclude each other.
     fn check_variables(&self, variables: &[RouteVariable]) -> Result<(), String> {
         let input = self.method.input;
         for (index, one) in variables.iter().enumerate() {
@@ -214,7 +215,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// A variable may lie inside the body, but can't be it, nor exclude it.
+    /// Returns a variable may lie inside the body, but can't be it, nor exclude it.
     fn check_overlap(&self, path: &str, variable: &[usize], body: usize) -> Result<(), String> {
         let fields = &self.types.message(self.method.input).fields;
         match variable {

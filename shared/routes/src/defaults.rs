@@ -1,4 +1,5 @@
-//! Which rules bind which method: its annotation, unless the configuration says otherwise, and the default binding.
+//! Which rules bind which method: its annotation, unless the configuration says otherwise, and the
+//! default binding.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ pub(crate) struct Defaults {
     by_selector: HashMap<String, (usize, HttpRule)>,
     services: DefaultBindings,
     beside_rules: bool,
-    /// What gets a default binding, once all rules are in: a rule for the same path goes first.
+    /// Methods that get a default binding after all rules: a rule for the same path goes first.
     defaults: Vec<(Arc<MethodPlan>, Place)>,
 }
 
@@ -23,7 +24,7 @@ impl Defaults {
     pub(crate) fn new(options: &RouteOptions) -> Self {
         let rules = options.rules.iter().enumerate();
         Defaults {
-            // Of several rules for one method the last one counts (`google.api.Http.rules`).
+            // The last of several rules for one method wins (`google.api.Http.rules`).
             by_selector: rules
                 .map(|(index, rule)| (rule.selector.clone(), (index, rule.clone())))
                 .collect(),
@@ -33,7 +34,7 @@ impl Defaults {
         }
     }
 
-    /// The rule of a method, with the place where it is written.
+    /// Returns the rule of a method, with the place where it is written.
     pub(crate) fn rule(
         &mut self,
         method: &Arc<MethodPlan>,
@@ -59,7 +60,8 @@ impl Defaults {
         }
     }
 
-    /// The default bindings: `POST /package.Service/Method`, with the whole message as the body.
+    /// Returns the default bindings: `POST /package.Service/Method`, with the whole message as the
+    /// body.
     pub(crate) fn take_defaults(&mut self) -> Vec<(Arc<MethodPlan>, Place, HttpRule)> {
         let rule = |method: &MethodPlan| HttpRule {
             http_method: "POST".into(),
@@ -76,7 +78,8 @@ impl Defaults {
             .collect()
     }
 
-    /// What the configuration names and the schema lacks.
+    /// Returns a problem for each method and service that the configuration names and the set
+    /// lacks.
     pub(crate) fn unknown(self, services: &[Box<str>]) -> Vec<Problem> {
         let mut unused: Vec<_> = self.by_selector.into_iter().collect();
         unused.sort_by_key(|(_, (index, _))| *index);

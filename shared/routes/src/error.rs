@@ -1,6 +1,6 @@
 //! The error of a request that no route accepts.
 
-/// Why no route takes a request.
+/// Why no route accepts a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// No template matches the path (404).
@@ -9,7 +9,7 @@ pub enum RouteError {
     /// Templates match the path, but none with this method (405).
     #[error("the path exists, but not with this method")]
     MethodNotAllowed {
-        /// What the `Allow` header lists, sorted by name.
+        /// The methods for the `Allow` header, sorted by name.
         allow: Vec<http::Method>,
     },
     /// The path matches without the slash at its end (308).
@@ -21,13 +21,13 @@ pub enum RouteError {
     /// The path is over a bound (414).
     #[error("bad path: {reason}")]
     PathTooLong {
-        /// Which bound.
+        /// The exceeded bound.
         reason: &'static str,
     },
     /// The path itself is malformed (400).
     #[error("bad path: {reason}")]
     BadPath {
-        /// What is wrong with it.
+        /// The problem.
         reason: &'static str,
     },
 }

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
-//! Sources of the rules: `google/api/http.proto` (templates and bindings), RFC 3986 (percent-encoding), RFC 6570 (reserved
-//! characters).
+//! Sources of the rules: `google/api/http.proto` (templates and bindings), RFC 3986
+//! (percent-encoding), RFC 6570 (reserved characters).
 
 mod annotation;
 mod binding;

@@ -2,7 +2,8 @@
 
 use descriptors::{FieldPlan, Kind, MessageId, Shape, Types};
 
-/// Parameters that steer the answer or the caller's account (Google system parameters); they never bind to fields.
+/// Parameters that steer the answer or the caller's account (Google system parameters); they never
+/// bind to fields.
 const SYSTEM_PARAMETERS: [&str; 10] = [
     "$alt",
     "alt",
@@ -21,7 +22,8 @@ pub fn is_system_parameter(name: &str) -> bool {
     SYSTEM_PARAMETERS.contains(&name)
 }
 
-/// Scalars, and the messages whose JSON form is one string, number or boolean: what a segment of a path can carry.
+/// Scalars, and the messages whose JSON form is one string, number or boolean: what a segment of a
+/// path can carry.
 pub fn has_text_form(types: &Types, kind: Kind) -> bool {
     match kind {
         Kind::Message(id) | Kind::Group(id) => matches!(
@@ -32,7 +34,7 @@ pub fn has_text_form(types: &Types, kind: Kind) -> bool {
     }
 }
 
-/// The fields that indices lead through.
+/// Returns the fields that indices lead through.
 pub fn chain<'t>(
     types: &'t Types,
     input: MessageId,
@@ -46,7 +48,7 @@ pub fn chain<'t>(
     })
 }
 
-/// The dotted JSON names of a field path.
+/// Returns the dotted JSON names of a field path.
 pub fn path_text(types: &Types, input: MessageId, fields: &[usize]) -> String {
     let names: Vec<&str> = chain(types, input, fields)
         .map(|field| &*field.json_name)

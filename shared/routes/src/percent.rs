@@ -1,4 +1,5 @@
-//! Percent-decoding of paths and queries: strict about malformed escapes, NUL and UTF-8 (RFC 3986 section 2.1).
+//! Percent-decoding of paths and queries: strict about malformed escapes, NUL and UTF-8 (RFC 3986
+//! section 2.1).
 
 use std::borrow::Cow;
 

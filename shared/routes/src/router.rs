@@ -1,4 +1,5 @@
-//! Matching a path: one trie of segments for all routes, with literal before `*` before `**`, and backtracking.
+//! Matching a path: one trie of segments for all routes, with literal before `*` before `**`, and
+//! backtracking.
 
 mod build;
 mod explain;

@@ -32,7 +32,8 @@ struct Builder<'a> {
 /// Checks the bindings of a descriptor set as [`Routes::compile`] does.
 ///
 /// # Errors
-/// Every problem of the set and of its bindings: malformed rules, fields that don't exist, ambiguous routes.
+/// Every problem of the set and of its bindings: malformed rules, fields that don't exist,
+/// ambiguous routes.
 pub fn check(descriptor_set: &[u8]) -> Result<(), CompileError> {
     let loaded = descriptors::load(descriptor_set)?;
     let types = Types::new(&loaded.pool, NameOptions::default());
@@ -52,8 +53,8 @@ pub fn check(descriptor_set: &[u8]) -> Result<(), CompileError> {
 // === impl Routes ===
 
 impl Routes {
-    /// Compiles all bindings. `types` has the plans of the same pool. Malformed, contradicting and ambiguous rules are added to
-    /// `problems`.
+    /// Compiles all bindings. `types` has the plans of the same pool. Malformed, contradicting and
+    /// ambiguous rules are added to `problems`.
     pub fn compile(
         pool: &Pool,
         types: &Types,

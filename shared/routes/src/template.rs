@@ -31,14 +31,15 @@ pub enum Segment {
 pub struct Variable {
     /// Names of the fields from the request message down.
     pub path: Vec<Box<str>>,
-    /// First segment, and the one behind the last, counted in the template.
+    /// The first segment of the variable in the template.
     pub start: usize,
     /// One after the last segment.
     pub end: usize,
 }
 
 impl Template {
-    /// Parses `Template = "/" Segments [ ":" Verb ]`. A bare `/` is accepted as the template of the root.
+    /// Parses `Template = "/" Segments [ ":" Verb ]`. A bare `/` is accepted as the template of the
+    /// root.
     pub fn parse(text: &str) -> Result<Template, String> {
         let Some(path) = text.strip_prefix('/') else {
             return Err("a template starts with '/'".into());
@@ -61,7 +62,8 @@ impl Template {
         }
     }
 
-    /// Whether the variable's text keeps `%2F`: decided by the template and not by how many segments it matched.
+    /// Returns whether the variable's text keeps `%2F`: decided by the template and not by how many
+    /// segments it matched.
     pub fn is_multi(&self, variable: &Variable) -> bool {
         let segments = &self.segments[variable.start..variable.end];
         segments.len() != 1 || segments[0] == Segment::Glob
@@ -72,7 +74,8 @@ impl Template {
         self.segments.iter().position(|s| *s == Segment::Glob)
     }
 
-    /// Whether segments follow the `**`: more than the grammar of `google/api/http.proto` has.
+    /// Returns whether segments follow the `**`: more than the grammar of `google/api/http.proto`
+    /// has.
     pub fn has_suffix(&self) -> bool {
         self.glob()
             .is_some_and(|glob| glob + 1 < self.segments.len())
@@ -169,7 +172,8 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Unreserved characters, sub-delimiters, `@` and percent-encoded bytes (RFC 3986 `pchar` without `*` and `:`).
+    /// Unreserved characters, sub-delimiters, `@` and percent-encoded bytes (RFC 3986 `pchar`
+    /// without `*` and `:`).
     fn literal(&mut self, what: &str) -> Result<Box<str>, String> {
         let length = self
             .rest

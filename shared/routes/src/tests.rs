@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::*;
 
-/// The routes of a proto file.
+/// Returns the routes of a proto file.
 fn compiled(body: &str, options: &RouteOptions) -> Routes {
     let loaded = descriptors::load(&samples::set_of(body)).unwrap();
     let types = Types::new(&loaded.pool, NameOptions::default());
@@ -18,7 +18,7 @@ fn compiled(body: &str, options: &RouteOptions) -> Routes {
     routes
 }
 
-/// A service with one method per template, named `M0`, `M1`, ….
+/// Returns a service with one method per template, named `M0`, `M1`, ….
 fn schema(rules: &[&str]) -> Routes {
     let mut methods = String::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -37,7 +37,7 @@ fn gets(templates: &[&str]) -> Routes {
     schema(&rules.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// The template that takes the path, with its variables.
+/// Returns the template that takes the path, with its variables.
 fn route(schema: &Routes, method: &str, path: &str) -> String {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match schema.router().find(&method, path) {
@@ -283,7 +283,8 @@ fn redirects_stay_on_their_host() {
         ..RouteOptions::default()
     };
     let schema = with(options, &["/{a}", "/x/{a=**}"]);
-    // Browsers take a backslash for a slash, and two slashes for the start of a host; they drop tabs.
+    // Browsers take a backslash for a slash, and two slashes for the start of a host; they drop
+    // tabs.
     for (path, expected) in [
         ("/\\host.example/", "/%5Chost.example"),
         ("/\t\\host.example/", "/%09%5Chost.example"),

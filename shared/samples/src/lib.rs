@@ -24,7 +24,8 @@ impl FileResolver for Inline<'_> {
     }
 }
 
-/// Returns an encoded descriptor set of the named sources, which may import the files under `proto` and `buf/validate`.
+/// Returns an encoded descriptor set of the named sources, which may import the files under `proto`
+/// and `buf/validate`.
 pub fn descriptor_set(sources: &[(&'static str, &'static str)]) -> Vec<u8> {
     encoded(sources, false)
 }
@@ -92,7 +93,8 @@ pub fn proto2_set_of(body: &str) -> Vec<u8> {
     descriptor_set(&[("t.proto", source)])
 }
 
-/// Returns [`set_of`] for a file of edition 2023 whose messages are all groups on the wire (`DELIMITED`).
+/// Returns [`set_of`] for a file of edition 2023 whose messages are all groups on the wire
+/// (`DELIMITED`).
 pub fn delimited_set_of(body: &str) -> Vec<u8> {
     #[derive(Clone, PartialEq, Message)]
     struct Set {
@@ -101,7 +103,8 @@ pub fn delimited_set_of(body: &str) -> Vec<u8> {
     }
     let mut set = Set::decode(&*set_of(body)).unwrap();
     let file = set.files.last_mut().unwrap();
-    // The last occurrence counts: `syntax`, `edition`, and `options.features` with implicit presence.
+    // The last occurrence counts: `syntax`, `edition`, and `options.features` with implicit
+    // presence.
     file.extend(b"\x62\x08editions\x70\xe8\x07\x42\x07\x92\x03\x04\x08\x02\x28\x02");
     set.encode_to_vec()
 }

@@ -37,7 +37,7 @@ pub(crate) fn violations(
 ) -> Read<Violations> {
     let own = rules.messages.get(id);
     let texts = own.is_some_and(|own| own.need.meets(Need::TEXT));
-    // Text lies on the wire as it is: without a zero byte there is no U+0000, and most messages have none.
+    // Text is raw on the wire: without a zero byte there is no U+0000, and most messages have none.
     let refuses_nul = texts && memchr::memchr(0, wire).is_some();
     let now = Now::new(rules.clock);
     let fast = Fast {

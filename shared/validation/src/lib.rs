@@ -1,8 +1,9 @@
 #![doc = include_str!("../README.md")]
 //!
-//! Rules, ids and meanings are those of protovalidate (`buf/validate/validate.proto`). They are checked on the bytes of the whole
-//! message and not while JSON is read, because path, query and body only together make a message: a caller with JSON and one with
-//! protobuf get the same violations.
+//! Rules, ids and meanings are those of protovalidate (`buf/validate/validate.proto`). They are
+//! checked on the bytes of the whole message and not while JSON is read, because path, query and
+//! body only together make a message: a caller with JSON and one with protobuf get the same
+//! violations.
 
 mod check;
 mod limits;

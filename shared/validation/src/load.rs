@@ -1,4 +1,5 @@
-//! Reads the rules of all messages out of a descriptor pool, and finds which messages a walk has to look into.
+//! Reads the rules of all messages out of a descriptor pool, and finds which messages a walk has to
+//! look into.
 
 mod compile;
 mod options;
@@ -251,7 +252,7 @@ fn link(types: &Types, messages: &mut [MessageRules], texts: Need) {
     }
 }
 
-/// What a walk may look for inside of a field.
+/// Returns the needs that a walk has inside a field.
 fn passes(rules: &FieldRules) -> Need {
     let ignore = rules.own.as_ref().map(|own| own.value.ignore);
     if ignore == Some(Ignore::Always) {
@@ -261,8 +262,8 @@ fn passes(rules: &FieldRules) -> Need {
     }
 }
 
-/// Marks the fields whose pieces the walk collects: where one member of a oneof is looked at, all of them are, since each
-/// overwrites the others.
+/// Marks the fields whose pieces the walk collects: where one member of a oneof is looked at, all
+/// of them are, since each overwrites the others.
 fn gather(plan: &MessagePlan, rules: &mut MessageRules, needs: &[Need], texts: Need) {
     if rules.need.is_empty() {
         rules.fields = Box::default();

@@ -7,13 +7,15 @@ use std::time::SystemTime;
 pub struct ValidationOptions {
     /// Messages are checked. By default they are.
     pub enforce: bool,
-    /// Text must not hold U+0000, in any field of any message: PostgreSQL can't store it. A rule of our own, off by default.
+    /// Text must not hold U+0000, in any field of any message: PostgreSQL can't store it. A rule of
+    /// our own, off by default.
     pub refuse_nul: bool,
-    /// What rules such as `timestamp.lt_now` compare with; without a clock those are not enforced, and a note says so.
+    /// The time for rules such as `timestamp.lt_now`; without a clock those are not enforced, and a
+    /// note says so.
     pub clock: Option<Clock>,
 }
 
-/// Tells the time; this crate has no clock of its own. For example `Clock(std::time::SystemTime::now)`.
+/// Returns the time, for example `Clock(std::time::SystemTime::now)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock(pub fn() -> SystemTime);
 

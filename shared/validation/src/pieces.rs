@@ -1,5 +1,6 @@
-//! The occurrences of the fields that rules are about, gathered from one message: what protobuf's rules of decoding make of
-//! order, repetition and oneofs is settled here, before anything is judged.
+//! The occurrences of the fields that rules are about, gathered from one message: what protobuf's
+//! rules of decoding make of order, repetition and oneofs is settled here, before anything is
+//! judged.
 
 use descriptors::{FieldPlan, Kind, MessagePlan};
 use smallvec::SmallVec;
@@ -18,13 +19,13 @@ pub(crate) struct Piece<'w> {
     pub(crate) raw: &'w [u8],
 }
 
-/// Pieces of the messages on the way down, each message's behind those of the message that holds it. Small requests fit the
-/// stack.
+/// Pieces of the messages on the way down, each message's behind those of the message that holds
+/// it. Small requests fit the stack.
 pub(crate) type Pieces<'w> = SmallVec<[Piece<'w>; 64]>;
 
 const OVERWRITTEN: u32 = u32::MAX;
 
-/// Whether the bytes of an occurrence are the field's, and whether they are a packed run.
+/// Returns whether the bytes of an occurrence are the field's, and whether they are a packed run.
 pub(crate) fn fit(field: &FieldPlan, wire_type: WireType) -> Option<bool> {
     let is_run = wire_type == WireType::Delimited && field.kind.is_packable();
     if is_run && !field.is_singular() {
@@ -33,7 +34,8 @@ pub(crate) fn fit(field: &FieldPlan, wire_type: WireType) -> Option<bool> {
     (field.kind.wire_type() == wire_type).then_some(false)
 }
 
-/// Appends the pieces of one stretch of a message's content. Occurrences in a foreign wire type are unknown fields.
+/// Appends the pieces of one stretch of a message's content. Occurrences in a foreign wire type are
+/// unknown fields.
 pub(crate) fn collect<'w>(
     plan: &MessagePlan,
     rules: &MessageRules,
@@ -61,7 +63,8 @@ pub(crate) fn collect<'w>(
     Ok(())
 }
 
-/// Drops what later members of oneofs have overwritten, and sorts by field; occurrences of one field keep their order.
+/// Drops what later members of oneofs have overwritten, and sorts by field; occurrences of one
+/// field keep their order.
 pub(crate) fn settle(plan: &MessagePlan, rules: &MessageRules, pieces: &mut [Piece<'_>]) {
     if rules.oneof_count > 0 {
         drop_overwritten_members(plan, rules.oneof_count, pieces);
@@ -71,7 +74,7 @@ pub(crate) fn settle(plan: &MessagePlan, rules: &MessageRules, pieces: &mut [Pie
     }
 }
 
-/// Of a oneof, the member that comes last counts; what it had before another member came is lost.
+/// The last member of a oneof wins; its value from before another member is lost.
 fn drop_overwritten_members(plan: &MessagePlan, oneof_count: usize, pieces: &mut [Piece<'_>]) {
     // Per oneof: the member that counts, and whether going backwards another one was met.
     let mut winners: SmallVec<[(u32, bool); 16]> =
@@ -113,7 +116,7 @@ impl<'w> Elements<'w> {
     }
 }
 
-/// Raw values, as if each were a piece of its own.
+/// Raw values, each as one piece.
 impl<'w> Iterator for Elements<'w> {
     type Item = Read<&'w [u8]>;
 

@@ -1,4 +1,5 @@
-//! Compiled rules: per message, per field and per value, in tables that run parallel to the plans; and the tests of values.
+//! Compiled rules: per message, per field and per value, in tables that run parallel to the plans;
+//! and the tests of values.
 
 pub(crate) mod distinct;
 pub(crate) mod known;

@@ -88,7 +88,8 @@ fn listed(violations: &Violations) -> Vec<String> {
         .collect()
 }
 
-/// Fields named `v`, each in a message of its own, with values that pass and values that break a rule.
+/// Fields named `v`, each in a message of its own, with values that pass and values that break a
+/// rule.
 #[derive(Default)]
 struct Rows {
     rows: Vec<Row>,

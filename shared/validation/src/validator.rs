@@ -32,7 +32,8 @@ impl Validation {
     /// Compiles the rules of an encoded `google.protobuf.FileDescriptorSet`.
     ///
     /// # Errors
-    /// Every problem of the set; if there are none, every rule that is malformed or doesn't fit its field.
+    /// Every problem of the set; if there are none, every rule that is malformed or doesn't fit its
+    /// field.
     pub fn compile(
         descriptor_set: &[u8],
         options: &ValidationOptions,
@@ -47,8 +48,8 @@ impl Validation {
         }
     }
 
-    /// Compiles the rules of definitions and their plans. Rules that are malformed or don't fit their field are added to
-    /// `problems`.
+    /// Compiles the rules of definitions and their plans. Rules that are malformed or don't fit
+    /// their field are added to `problems`.
     pub fn new(
         pool: &Pool,
         types: Arc<Types>,
@@ -62,7 +63,8 @@ impl Validation {
         }
     }
 
-    /// Returns the validator of the type with this full name; `None` where the set has no such type.
+    /// Returns the validator of the type with this full name; `None` where the set has no such
+    /// type.
     pub fn validator(&self, message: &str) -> Option<Validator> {
         let id = self.types.by_name.get(message)?;
         Some(self.validator_of(*id))
@@ -115,15 +117,15 @@ impl Validator {
     /// Checks one message, without frame header.
     ///
     /// # Errors
-    /// The bytes are no message of the type: truncated, nested too deeply, text that is not UTF-8, a known field in a wire type
-    /// that is not its own.
+    /// The bytes are no message of the type: truncated, nested too deeply, text that is not UTF-8,
+    /// a known field in a wire type that is not its own.
     pub fn check(&self, wire: &[u8]) -> Result<Violations, WireError> {
         let Validation { types, rules } = &self.validation;
         violations(types, rules, self.input, wire, Trust::None).map_err(|error| *error)
     }
 
-    /// Returns the rules of the message, or of one below it, that the contract demands and nothing here checks: CEL, predefined
-    /// rules, rules newer than this crate.
+    /// Returns the rules of the message, or of one below it, that the contract demands and nothing
+    /// here checks: CEL, predefined rules, rules newer than this crate.
     pub fn unenforced(&self) -> Vec<&Problem> {
         let Validation { types, rules } = &self.validation;
         let mut seen = HashSet::from([self.input]);

@@ -7,12 +7,12 @@ use crate::limits::MAX_VIOLATIONS;
 /// One rule that a message breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Field path by JSON names, such as `lines[3].price.units` or `labels["k"]`; empty for the message as a whole. A oneof
-    /// stands under its own name.
+    /// Field path by JSON names, such as `lines[3].price.units` or `labels["k"]`; empty for the
+    /// message as a whole. A oneof stands under its own name.
     pub path: String,
     /// Id of the rule as protovalidate has it, for example `string.min_len`.
     pub rule: String,
-    /// What is asked of the value, in English, without the path.
+    /// The requirement in English, without the path, such as `must be at most 5 characters`.
     pub message: String,
 }
 
@@ -28,7 +28,7 @@ pub struct Violations {
 // === impl Violations ===
 
 impl Violations {
-    /// Whether nothing is wrong.
+    /// Returns whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }

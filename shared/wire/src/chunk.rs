@@ -1,9 +1,10 @@
-//! Copies and comparisons of fixed size: short texts and words are moved in one step, whatever their length.
+//! Copies and comparisons of fixed size: short texts and words are moved in one step, whatever
+//! their length.
 
 use wide::u8x32;
 
-/// Appends the low `len` bytes of a word. All eight are written and the surplus is taken back: a copy of fixed size costs one
-/// instruction, one of variable size costs a call.
+/// Appends the low `len` bytes of a word. All eight are written and the surplus is taken back: a
+/// copy of fixed size costs one instruction, one of variable size costs a call.
 #[inline]
 pub fn put_word(out: &mut Vec<u8>, word: u64, len: usize) {
     let end = out.len() + len;
@@ -19,8 +20,8 @@ pub fn put_wide_word(out: &mut Vec<u8>, word: u128, len: usize) {
     out.truncate(end);
 }
 
-/// Appends what `fill` writes into a window of zeros; it returns how many bytes those are. One look at the capacity and stores
-/// of fixed size are cheaper than a look for each of the parts.
+/// Appends what `fill` writes into a window of zeros; it returns how many bytes those are. One look
+/// at the capacity and stores of fixed size are cheaper than a look for each of the parts.
 #[inline(always)]
 pub fn put_window<const SIZE: usize>(
     out: &mut Vec<u8>,
@@ -32,7 +33,7 @@ pub fn put_window<const SIZE: usize>(
     out.truncate(start + len);
 }
 
-/// Appends `text[..len]`. What is behind them is copied too, where there is something: see [`put_word`].
+/// Appends `text[..len]`, by a copy of fixed size where more bytes follow: see [`put_word`].
 #[inline]
 pub fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
     match text.first_chunk::<CHUNK>() {
@@ -46,8 +47,9 @@ pub fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
     }
 }
 
-/// Appends less than [`CHUNK`] bytes. They go straight to their place: what is put together in memory first, in small steps, can
-/// be read from there in a large one only after the processor has waited for them.
+/// Appends less than [`CHUNK`] bytes. They go straight to their place: what is put together in
+/// memory first, in small steps, can be read from there in a large one only after the processor has
+/// waited for them.
 fn put_short(out: &mut Vec<u8>, text: &[u8]) {
     if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk()) {
         put_ends(out, text.len(), first, last);
@@ -72,10 +74,10 @@ fn put_ends<const HALF: usize>(
     out.extend_from_slice(last);
 }
 
-/// What texts are looked at and copied by.
+/// Bytes by which texts are compared and copied.
 pub const CHUNK: usize = 32;
 
-/// The first bytes of a text, `len` of them for sure. The others may be anything.
+/// Returns the first bytes of a text, `len` of them for sure. The others may be anything.
 #[inline]
 pub fn chunk(text: &[u8], len: usize) -> [u8; CHUNK] {
     match text.first_chunk() {
@@ -114,7 +116,7 @@ fn copy_ends<const HALF: usize>(
     }
 }
 
-/// Fewer than eight bytes as a word, the first one lowest, and zeros behind them.
+/// Returns fewer than eight bytes as a word, the first one lowest, padded with zeros.
 #[inline]
 pub fn short_word(bytes: &[u8]) -> u64 {
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {

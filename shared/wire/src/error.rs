@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// Why bytes are no message of their type, or one that has no form in JSON. Of a response, the upstream is at fault and not the
-/// caller.
+/// Why bytes are no message of their type, or one that has no form in JSON. Of a response, the
+/// upstream is at fault and not the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireError {
     /// Field path by JSON names; empty for the message as a whole.
     pub path: String,
-    /// What is wrong, without the path.
+    /// The problem, without the path.
     pub description: &'static str,
 }
 

@@ -15,6 +15,6 @@ pub use put::{
 };
 pub use reader::{Read, Reader, TOO_DEEP, TRUNCATED};
 
-/// Levels of nested messages or groups that any reader of this workspace accepts, the outermost one counted: the recursion limit
-/// of the protobuf runtimes, and small enough for any stack.
+/// Levels of nested messages or groups that any reader of this workspace accepts, the outermost one
+/// counted: the recursion limit of the protobuf runtimes, and small enough for any stack.
 pub const MAX_DEPTH: usize = 100;

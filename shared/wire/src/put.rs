@@ -45,7 +45,7 @@ impl Tag {
         put_word(out, self.word, usize::from(self.len));
     }
 
-    /// Appends the tag and a varint behind it, in one step where the value is small.
+    /// Appends the tag and a varint, in one step where the value is small.
     #[inline]
     pub fn put_varint(self, value: u64, out: &mut Vec<u8>) {
         if value < 0x80 {
@@ -83,15 +83,15 @@ impl Tag {
         });
     }
 
-    /// Whether `wire` may begin with a tag of the same field, be it of another wire type or longer than need be: the low bits of
-    /// the number are in the first byte, always.
+    /// Returns whether `wire` may begin with a tag of the same field, be it of another wire type or
+    /// longer than need be: the low bits of the number are in the first byte, always.
     #[inline]
     pub fn resembles(self, wire: &[u8]) -> bool {
         wire.first()
             .is_some_and(|byte| (byte ^ self.word as u8) & 0x78 == 0)
     }
 
-    /// What follows the tag, if `wire` begins with it.
+    /// Returns the bytes after the tag, if `wire` begins with it.
     #[inline]
     pub fn strip(self, wire: &[u8]) -> Option<&[u8]> {
         let len = usize::from(self.len);
@@ -116,7 +116,7 @@ pub fn put_varint(out: &mut Vec<u8>, value: u64) {
     }
 }
 
-/// As [`put_varint`], of numbers of which nobody can guess how long they are: without a jump by that.
+/// As [`put_varint`], without a branch on the length: for numbers whose length can't be predicted.
 #[inline]
 pub fn put_any_varint(out: &mut Vec<u8>, value: u64) {
     if value < 1 << 56 {
@@ -135,7 +135,7 @@ fn put_long_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// The varint of a value below 2^56: its bytes, the first one lowest, and their number.
+/// Returns the varint of a value below 2^56: its bytes, the first one lowest, and their number.
 #[inline]
 fn varint_word(value: u64) -> (u64, usize) {
     // Groups of 28, 14 and then 7 bits move up into lanes of 32, 16 and 8.
@@ -147,7 +147,7 @@ fn varint_word(value: u64) -> (u64, usize) {
     (spread | more, len)
 }
 
-/// How many bytes the varint of a value takes.
+/// Returns how many bytes the varint of a value takes.
 #[inline]
 pub fn varint_len(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
@@ -167,13 +167,14 @@ pub fn open(out: &mut Vec<u8>) -> usize {
     out.len() - 1
 }
 
-/// Fills in the length of what was written since [`open`]; content of 128 bytes and more moves up to make room.
+/// Fills in the length of what was written since [`open`]; content of 128 bytes and more moves up
+/// to make room.
 #[inline]
 pub fn close(out: &mut Vec<u8>, at: usize) {
     close_wide(out, at, 1);
 }
 
-/// As [`open`], with room for a length of `width` bytes: elements of one list are mostly of one size.
+/// As [`open`], leaving `width` bytes for the length: elements of one list are mostly of one size.
 #[inline]
 pub fn open_wide(out: &mut Vec<u8>, width: usize) -> usize {
     let at = out.len();

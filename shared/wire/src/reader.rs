@@ -12,14 +12,14 @@ pub const TRUNCATED: &str = "message ends in the middle of a field";
 /// Text of the error about more than [`MAX_DEPTH`] levels.
 pub const TOO_DEEP: &str = "message is nested too deeply";
 
-/// Reads wire bytes front to back; `rest` is what is still unread.
+/// Reads wire bytes from front to back.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
     /// The bytes that are still unread.
     pub rest: &'a [u8],
 }
 
-/// Boxed, so that what is read comes back in registers.
+/// The error is boxed, so that values return in registers.
 pub type Read<T> = Result<T, Box<WireError>>;
 
 impl<'a> Reader<'a> {
@@ -109,7 +109,8 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// As [`Reader::delimited`], for one that copies in large steps: the content, all that follows it, and the content's length.
+    /// As [`Reader::delimited`], for one that copies in large steps: the content, all that follows
+    /// it, and the content's length.
     #[inline]
     pub fn delimited_and_more(&mut self) -> Read<(&'a [u8], usize)> {
         let length = self.varint()?;
@@ -122,7 +123,7 @@ impl<'a> Reader<'a> {
         Ok((content, length))
     }
 
-    /// The next field number and wire type; `None` at the end.
+    /// Returns the next field number and wire type; `None` at the end.
     #[inline]
     pub fn tag(&mut self) -> Read<Option<(u32, WireType)>> {
         if self.rest.is_empty() {
@@ -161,7 +162,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The bytes of the value whose tag was just read: content without a length prefix or an end tag, a number as it stands.
+    /// Returns the bytes of the value whose tag was just read: content without a length prefix or
+    /// an end tag, a number as it stands.
     pub fn value(&mut self, number: u32, wire_type: WireType) -> Read<&'a [u8]> {
         match wire_type {
             WireType::Delimited => self.delimited(),
@@ -175,7 +177,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The content of the group whose start tag was just read; the reader ends up behind its end tag.
+    /// Returns the content of the group whose start tag was just read, and moves past its end tag.
     pub fn group(&mut self, number: u32) -> Read<&'a [u8]> {
         let start = self.rest;
         let mut open = [0u32; MAX_DEPTH];

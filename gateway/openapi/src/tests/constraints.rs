@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::built;
 
-/// The schema of message `In` with this content.
+/// Returns the schema of message `In` with this content.
 fn message(content: &str) -> Value {
     let body = format!(
         "service S {{ rpc M(In) returns (In) {{ option (google.api.http) = {{ post: '/v1' body: '*' }}; }} }}

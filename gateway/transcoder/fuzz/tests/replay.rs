@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use transcoder_fuzz::TARGETS;
 
-/// The files of one target, sorted; none where the directory does not exist.
+/// Returns the files of one target, sorted; none where the directory does not exist.
 fn inputs(collection: &str, target: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Ok(entries) = fs::read_dir(root.join(collection).join(target)) else {

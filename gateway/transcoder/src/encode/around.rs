@@ -1,4 +1,5 @@
-//! A message on the wire beside fields that the path has set: compared with them, and copied without them.
+//! A message on the wire beside fields that the path has set: compared with them, and copied
+//! without them.
 
 use descriptors::{FieldPlan, Label, MessageId};
 use wire::{Read, Reader, WireType};
@@ -7,7 +8,7 @@ use super::Pin;
 use crate::error::{Failure, RequestError, Rule};
 use crate::tables::Tables;
 
-/// Refuses a message without a field that the path has set, where its absence is a value of its own.
+/// Rejects a message without a field that the path has set, where absence means the default value.
 pub(crate) fn check_defaults(
     types: &Tables,
     id: MessageId,
@@ -26,7 +27,7 @@ pub(crate) fn check_defaults(
     Ok(())
 }
 
-/// The pins below `field`.
+/// Returns the pins below `field`.
 pub(crate) fn strip<'p, 'a: 'p>(
     pins: impl Iterator<Item = &'p Pin<'a>>,
     field: usize,
@@ -85,7 +86,8 @@ pub(crate) fn fields<'t, 'w>(types: &'t Tables, id: MessageId, wire: &'w [u8]) -
     }
 }
 
-/// Appends a message that has been checked, without the fields that are pinned; a different value of one is a conflict.
+/// Appends a message that has been checked, without the fields that are pinned; a different value
+/// of one is a conflict.
 pub(crate) fn copy_around(
     types: &Tables,
     id: MessageId,
@@ -154,7 +156,8 @@ fn copy_field(
     }
 }
 
-/// A scalar as this crate writes it: minimal varints, and nothing for the default of a field without presence.
+/// Returns a scalar as this crate writes it: minimal varints, and nothing for the default of a
+/// field without presence.
 fn canonical(field: &FieldPlan, item: &Item<'_>) -> Vec<u8> {
     let mut wire = Vec::new();
     field.tag.put(&mut wire);

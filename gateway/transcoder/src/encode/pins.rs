@@ -13,7 +13,7 @@ pub(crate) struct Pin<'a> {
     pub(crate) fields: &'a [usize],
     /// Tag and value of the scalar; empty for the default of a field without presence.
     pub(crate) wire: &'a [u8],
-    /// Whether another value in the body is dropped instead of refused.
+    /// Whether another value in the body is dropped instead of rejected.
     pub(crate) is_silent: bool,
 }
 
@@ -71,7 +71,8 @@ impl Encoder<'_> {
         }
     }
 
-    /// A type whose JSON does not name its fields, some of which the path has set: what was written is compared.
+    /// Returns a type whose JSON does not name its fields, some of which the path has set: what was
+    /// written is compared.
     #[cold]
     fn pinned_well_known(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {
         let at = self.cursor.position();
@@ -84,7 +85,7 @@ impl Encoder<'_> {
     }
 }
 
-/// Whether the path has set another field of the same oneof, and wins without a word.
+/// Returns whether the path has set another field of the same oneof, and wins without a word.
 #[inline]
 pub(super) fn is_outdone(plan: &MessagePlan, field: &FieldPlan, pins: &[Pin<'_>]) -> bool {
     let oneof = |pin: &Pin<'_>| plan.fields.get(*pin.fields.first()?)?.oneof;
@@ -94,7 +95,7 @@ pub(super) fn is_outdone(plan: &MessagePlan, field: &FieldPlan, pins: &[Pin<'_>]
             .any(|pin| pin.is_silent && oneof(pin) == field.oneof)
 }
 
-/// The pins below field `index`. Pins are sorted, so that they stand together.
+/// Returns the pins below field `index`. Pins are sorted, so that they stand together.
 #[inline]
 pub(super) fn pins_of<'p, 'a>(pins: &'p [Pin<'a>], index: usize) -> &'p [Pin<'a>] {
     if pins.is_empty() {

@@ -88,10 +88,13 @@ impl Encoder<'_> {
     #[inline]
     fn refuse_null(&mut self, kind: Kind) -> Done {
         if self.cursor.is_next(b'n') && !self.takes_null(kind) {
-            // What is no `null` either is a fault of another rule.
+            // Anything but `null` is reported by another rule.
             let mut ahead = self.cursor;
             ahead.literal("null")?;
-            return Err(self.fail(Rule::InvalidValue, "null can't be an element of a list or map"));
+            return Err(self.fail(
+                Rule::InvalidValue,
+                "null can't be an element of a list or map",
+            ));
         }
         Ok(())
     }
@@ -143,7 +146,7 @@ impl Encoder<'_> {
     }
 }
 
-/// Whether no other text denotes the same key.
+/// Returns whether no other text denotes the same key.
 #[inline]
 fn is_canonical(kind: Kind, key: &str) -> bool {
     match kind {

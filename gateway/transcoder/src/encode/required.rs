@@ -1,13 +1,13 @@
-//! Fields that have to be there (`required` of proto2, the feature `LEGACY_REQUIRED`): no decoder would take a message without
-//! them, so that none is written.
+//! Fields that have to be there (`required` of proto2, the feature `LEGACY_REQUIRED`): no decoder
+//! would take a message without them, so that none is written.
 
 use descriptors::{FieldPlan, Kind, Label, MessageId, Occurrence, collect, key_of};
 
 use crate::error::{Failure, RequestError, Rule, of_wire};
 use crate::tables::Tables;
 
-/// Refuses a message, written by this crate, in which one is absent; costs nothing where the schema has none. Unset messages
-/// demand nothing, and what is in an `Any` is not looked at.
+/// Rejects a message, written by this crate, in which one is absent; costs nothing where the schema
+/// has none. Unset messages demand nothing, and what is in an `Any` is not looked at.
 pub(crate) fn check_written(types: &Tables, id: MessageId, wire: &[u8]) -> Result<(), Failure> {
     check(types, id, &[wire])
 }

@@ -9,8 +9,8 @@ use crate::json::Token;
 use crate::scalar;
 
 impl Encoder<'_> {
-    /// Appends a value that is short and simple, as most are: tag and value in one step. False, with nothing read, for all that
-    /// takes more.
+    /// Appends a value that is short and simple, as most are: tag and value in one step. False,
+    /// with nothing read, for all that takes more.
     #[inline]
     pub(super) fn short(&mut self, field: &FieldPlan) -> bool {
         // Behind white space as well.
@@ -67,7 +67,8 @@ impl Encoder<'_> {
         Some(())
     }
 
-    /// Appends an element of a packed run that is short and simple. False, with nothing read, for all that takes more.
+    /// Appends an element of a packed run that is short and simple. False, with nothing read, for
+    /// all that takes more.
     #[inline]
     pub(super) fn short_element(&mut self, kind: Kind) -> bool {
         let mut ahead = self.cursor;
@@ -139,7 +140,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// Whether the string is empty.
+    /// Returns whether the string is empty.
     #[inline]
     fn string(&mut self) -> Done<bool> {
         if let Some(length) = self.cursor.put_plain_string(self.out)? {

@@ -150,7 +150,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// The type may stand behind the members that need it, so it is looked up first.
+    /// Returns the type may come after the members that need it, so it is looked up first.
     fn any(&mut self) -> Done {
         self.require(Token::Object)?;
         let Some(url) = self.type_url()? else {
@@ -191,8 +191,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// The value of `@type`, wherever in the object it stands; the reader stays where it is. That it comes only once is seen
-    /// when the members are read.
+    /// Returns the value of `@type`, wherever in the object it stands; the reader stays where it
+    /// is. That it comes only once is seen when the members are read.
     fn type_url(&mut self) -> Done<Option<Cow<'a, str>>> {
         let mut ahead = self.cursor;
         ahead.begin_object()?;
@@ -217,7 +217,7 @@ impl<'a> Encoder<'a> {
         Ok(None)
     }
 
-    /// A type whose JSON is no object of fields stands under `value`.
+    /// Returns a type whose JSON is not an object of fields stands under `value`.
     fn any_special(&mut self, plan: &'a MessagePlan) -> Done {
         let mut has_value = false;
         let mut has_type = Some(false);

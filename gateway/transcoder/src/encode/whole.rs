@@ -22,7 +22,8 @@ pub(crate) fn read_whole(
     }
 }
 
-/// A text that is not UTF-8, with the field in which it ceases to be: what is valid is read, to see where it breaks off.
+/// Returns the failure of a text that is not UTF-8, with the field in which the invalid byte is:
+/// the valid part is read to find it.
 #[cold]
 fn placed(
     types: &Tables,

@@ -3,7 +3,8 @@
 use wide::u8x32;
 use wire::{CHUNK, chunk, first_bits};
 
-/// How many bytes stand for themselves between JSON quotes: up to a quote, a backslash, a control character or the end.
+/// Returns how many bytes stand for themselves between JSON quotes: up to a quote, a backslash, a
+/// control character or the end.
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -28,7 +29,7 @@ pub(super) fn stops(chunk: &[u8; CHUNK]) -> u32 {
     is_stop.to_bitmask()
 }
 
-/// Marks what is not ASCII.
+/// Marks bytes that are not ASCII.
 #[inline]
 pub(super) fn beyond_ascii(chunk: &[u8; CHUNK]) -> u32 {
     u8x32::from(*chunk).to_bitmask()

@@ -1,16 +1,18 @@
-//! The `Accept` header (RFC 9110 section 12.5.1): the most specific range that covers a media type decides about it.
+//! The `Accept` header (RFC 9110 section 12.5.1): the most specific range that covers a media type
+//! decides about it.
 
 use std::cmp::Reverse;
 
 /// Quality in thousandths, never zero; of equal ones, the range that comes first in the header.
 pub(crate) type Rank = (u16, Reverse<usize>);
 
-/// Whether a response of this media type (`type/subtype`, lower case) is acceptable; several header lines are joined by commas.
+/// Returns whether a response of this media type (`type/subtype`, lower case) is acceptable;
+/// several header lines are joined by commas.
 pub fn accepts(accept: &str, media_type: &str) -> bool {
     rank(accept, &[media_type]).is_some()
 }
 
-/// What the header says about a media type that goes by several names; an empty header accepts everything.
+/// Returns the rank of a media type that has several names; an empty header accepts everything.
 pub(crate) fn rank(accept: &str, names: &[&str]) -> Option<Rank> {
     let mut ranges = split(accept, b',')
         .filter(|range| !range.is_empty())
@@ -29,7 +31,8 @@ pub(crate) fn rank(accept: &str, names: &[&str]) -> Option<Rank> {
         .map(|(_, quality, position)| (quality, position))
 }
 
-/// Specificity and quality of a range that covers one of the names; a range that is malformed covers nothing.
+/// Specificity and quality of a range that covers one of the names; a range that is malformed
+/// covers nothing.
 fn covers(range: &str, names: &[&str]) -> Option<(u8, u16)> {
     let mut parts = split(range, b';');
     let range = parts.next()?.to_ascii_lowercase();
@@ -50,7 +53,8 @@ fn covers(range: &str, names: &[&str]) -> Option<(u8, u16)> {
     Some((specificity, quality))
 }
 
-/// `qvalue` (RFC 9110 section 12.4.2): from 0 to 1; digits behind the third, which it does not allow, count for nothing.
+/// Returns a `qvalue` (RFC 9110 section 12.4.2) in thousandths. Digits after the third, which it
+/// does not allow, are ignored.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -65,7 +69,8 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-/// The trimmed parts between separators; one inside a quoted string (RFC 9110 section 5.6.4) separates nothing.
+/// Returns the trimmed parts between separators; one inside a quoted string (RFC 9110 section
+/// 5.6.4) separates nothing.
 fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

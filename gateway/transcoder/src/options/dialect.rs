@@ -1,4 +1,5 @@
-//! Presets for moving from another gateway: each only sets documented options, and any of them can be set back.
+//! Presets for moving from another gateway: each only sets documented options, and any of them can
+//! be set back.
 
 use routes::{PathDecoding, RouteOptions, TrailingSlash};
 
@@ -8,9 +9,10 @@ use super::{
 };
 
 impl Options {
-    /// What Envoy's `grpc_json_transcoder` does unless it is configured: reserved characters stay encoded in variables of several
-    /// segments, `+` is a plus, a slash at the end is ignored, query parameters bind beside any body, a body wins over the path,
-    /// and what is unknown is dropped.
+    /// Returns the defaults of Envoy's `grpc_json_transcoder`: reserved characters stay encoded in
+    /// variables of several segments, `+` is a plus, a slash at the end is ignored, query
+    /// parameters bind beside any body, a body wins over the path, and unknown fields and
+    /// parameters are dropped.
     pub fn envoy() -> Options {
         Options {
             json: JsonOptions {
@@ -36,9 +38,10 @@ impl Options {
         }
     }
 
-    /// What grpc-gateway does unless it is configured: responses show every default, unknown keys and parameters are dropped, maps
-    /// can be set by the query, booleans are lenient, the path wins over body and query. Its decoding of the whole path before the
-    /// split into segments, by which `%2F` separates them, is not imitated: it lets a value choose the route.
+    /// Returns the defaults of grpc-gateway: responses show every default, unknown keys and
+    /// parameters are dropped, maps can be set by the query, booleans are lenient, the path wins
+    /// over body and query. Its decoding of the whole path before the split into segments, by which
+    /// `%2F` separates them, is not imitated: it lets a value choose the route.
     pub fn grpc_gateway() -> Options {
         Options {
             json: JsonOptions {

@@ -1,54 +1,59 @@
-//! How HTTP requests become messages, where `google/api/http.proto` leaves a choice or other gateways decide differently.
+//! How HTTP requests become messages, where `google/api/http.proto` leaves a choice or other
+//! gateways decide differently.
 
-/// Choices about queries and bodies. The default is what `google/api/http.proto` says, and strict beyond it.
+/// Choices about queries and bodies. The default is what `google/api/http.proto` says, and strict
+/// beyond it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
     /// Whether `+` in a query is a space, as HTML forms write it.
     pub plus_is_space: bool,
-    /// What becomes of query parameters that no field takes.
+    /// Treatment of query parameters that no field accepts.
     pub unknown_query: UnknownQuery,
-    /// Further parameters that never bind to a field, beside the system parameters, such as `utm_source`.
+    /// Further parameters that never bind to a field, beside the system parameters, such as
+    /// `utm_source`.
     pub ignored_query: Vec<String>,
-    /// What becomes of a query parameter that repeats a field which is not repeated.
+    /// Treatment of a second query parameter for a field that is not repeated.
     pub duplicate_query: DuplicateQuery,
-    /// Whether query parameters bind although the body is the whole message; a field that the body sends keeps its value.
+    /// Whether query parameters bind although the body is the whole message; a field that the body
+    /// sends keeps its value.
     pub query_beside_body: bool,
     /// Whether `labels[key]=value` sets an entry of a map.
     pub query_maps: bool,
-    /// Whether booleans in paths and queries may be `1`, `t`, `T`, `True`, `TRUE` and their opposites.
+    /// Whether booleans in paths and queries may be `1`, `t`, `T`, `True`, `TRUE` and their
+    /// opposites.
     pub lenient_bools: bool,
     /// Whether enum values in paths and queries are found in any case.
     pub enums_ignore_case: bool,
-    /// Who wins where the path binds a field and the body or the query says otherwise.
+    /// The winner where the path binds a field and body or query have another value.
     pub binding_conflict: BindingConflict,
-    /// What becomes of a body that the method doesn't take.
+    /// Treatment of a body that the method doesn't accept.
     pub unexpected_body: UnexpectedBody,
 }
 
-/// What becomes of query parameters that no field takes.
+/// Treatment of query parameters that no field accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UnknownQuery {
-    /// The request is refused.
+    /// The request is rejected.
     #[default]
     Refuse,
     /// They are dropped.
     Ignore,
 }
 
-/// What becomes of a parameter that comes twice, for a field that is not repeated.
+/// Treatment of a second parameter for a field that is not repeated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DuplicateQuery {
-    /// The request is refused.
+    /// The request is rejected.
     #[default]
     Refuse,
     /// The last value counts.
     LastWins,
 }
 
-/// Who wins where the path binds a field and the body or the query says otherwise.
+/// The winner where the path binds a field and body or query have another value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BindingConflict {
-    /// Nobody: the request is refused. A body may repeat the value of the path.
+    /// Nobody: the request is rejected. A body may repeat the value of the path.
     #[default]
     Refuse,
     /// The path.
@@ -57,10 +62,10 @@ pub enum BindingConflict {
     BodyWins,
 }
 
-/// What becomes of a body that the method doesn't take.
+/// Treatment of a body that the method doesn't accept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UnexpectedBody {
-    /// The request is refused.
+    /// The request is rejected.
     #[default]
     Refuse,
     /// It is dropped unread.

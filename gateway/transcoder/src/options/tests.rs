@@ -130,7 +130,7 @@ fn what_is_unknown_may_be_ignored() {
         assert_eq!(echo(&lenient, body), expected, "{body}");
         assert!(echo(&strict, body).starts_with(rule.as_str()), "{body}");
     }
-    // Ignoring is not overlooking: what is malformed or set twice stays refused.
+    // Ignoring is not overlooking: what is malformed or set twice stays rejected.
     for body in [
         r#"{"nope":[1,}"#,
         r#"{"nope":01}"#,

@@ -1,4 +1,5 @@
-//! What path, query and form bind, gathered before anything is written: who binds a field that is bound already is decided here.
+//! What path, query and form bind, gathered before anything is written: who binds a field that is
+//! bound already is decided here.
 
 mod target;
 
@@ -35,14 +36,14 @@ pub struct BoundField {
     pub path: String,
     /// The decoded text.
     pub value: String,
-    /// Who sets it.
+    /// The part of the request that sets it.
     pub source: Source,
 }
 
 /// All bindings of one request; three buffers, however many there are.
 pub(crate) struct Bindings<'a> {
     pub(crate) route: &'a Route,
-    /// Field indices of all bindings, one path behind the other.
+    /// Field indices of all bindings, one path after the other.
     fields: Vec<usize>,
     /// Tags and values of all bindings, without the messages around them.
     wire: Vec<u8>,
@@ -67,7 +68,8 @@ pub(super) struct Claim<'b> {
     binding: usize,
 }
 
-/// The claims whose field at `depth` is this one; they are sorted, and agree on all that is above.
+/// Returns the claims whose field at `depth` is this one; they are sorted, and agree on all that is
+/// above.
 pub(super) fn claims_on<'c, 'b>(
     claims: &'c mut [Claim<'b>],
     depth: usize,
@@ -90,7 +92,7 @@ pub(super) fn settle<'c, 'b>(claims: &'c mut [Claim<'b>], depth: usize) -> &'c m
     below
 }
 
-/// Which of two bindings gives way.
+/// The binding that gives way.
 enum Loser {
     Old,
     New,
@@ -206,7 +208,8 @@ impl<'a> Bindings<'a> {
         Ok(is_added)
     }
 
-    /// A body that is a member of a oneof is always sent, and so excludes the other members.
+    /// Returns a body that is a member of a oneof is always sent, and so excludes the other
+    /// members.
     fn check_oneof_of_body(&self, new: &Binding) -> Result<(), Failure> {
         let Body::Field(body) = self.route.body else {
             return Ok(());
@@ -257,7 +260,8 @@ impl<'a> Bindings<'a> {
         })
     }
 
-    /// Whether two elements of one field exclude each other: entries of a map with the same key.
+    /// Returns whether two elements of one field exclude each other: entries of a map with the same
+    /// key.
     fn is_same_key(&self, old: &Binding, new: &Binding) -> bool {
         let path = &self.fields[new.fields.clone()];
         let field = chain(self.types(), self.input(), path).last();
@@ -276,8 +280,8 @@ impl<'a> Bindings<'a> {
         key(old) == key(new)
     }
 
-    /// Drops what the body sets itself: everything of the query, and of the path where the body wins over it. `mark` looks through
-    /// the body, once for all claims.
+    /// Drops what the body sets itself: everything of the query, and of the path where the body
+    /// wins over it. `mark` looks through the body, once for all claims.
     pub(super) fn yield_to(
         &mut self,
         mark: impl FnOnce(&mut [Claim<'_>]) -> Result<(), Failure>,
@@ -309,7 +313,8 @@ impl<'a> Bindings<'a> {
         Ok(())
     }
 
-    /// What the body may not change, sorted by field; without the first field where only that field is the body.
+    /// Returns the fields that the body must not change, sorted; without the first index where one
+    /// field is the body.
     pub(super) fn pins(&self) -> Vec<Pin<'_>> {
         let conflict = self.types().http.binding_conflict;
         let paths = self
@@ -328,13 +333,13 @@ impl<'a> Bindings<'a> {
         pins
     }
 
-    /// Whether the top-level field `index` is bound, as a whole or in part.
+    /// Returns whether the top-level field `index` is bound, as a whole or in part.
     pub(super) fn touches(&self, index: usize) -> bool {
         let mut bound = self.list.iter().filter(|binding| !binding.is_dropped);
         bound.any(|binding| self.fields.get(binding.fields.start) == Some(&index))
     }
 
-    /// Whether exactly this field is bound.
+    /// Returns whether exactly this field is bound.
     pub(crate) fn binds(&self, path: &[usize]) -> bool {
         let mut bound = self.list.iter().filter(|binding| !binding.is_dropped);
         bound.any(|binding| self.fields[binding.fields.clone()] == *path)

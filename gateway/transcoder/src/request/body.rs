@@ -82,7 +82,7 @@ fn is_blank(body: &[u8]) -> bool {
     body.iter().all(u8::is_ascii_whitespace)
 }
 
-/// Whether `{}` is a value of the field.
+/// Returns whether `{}` is a value of the field.
 fn takes_object(types: &Tables, field: &FieldPlan) -> bool {
     let shape = |id: MessageId| types.message(id).shape;
     match field.message().map(shape) {
@@ -92,7 +92,8 @@ fn takes_object(types: &Tables, field: &FieldPlan) -> bool {
     }
 }
 
-/// Refuses a body of too many values. One takes two bytes at least, so that smaller bodies need not be looked at.
+/// Rejects a body of too many values. A value has two bytes at least, so that smaller bodies pass
+/// unseen.
 fn check_values(body: &[u8]) -> Result<(), Failure> {
     if body.len() / 2 < MAX_BODY_VALUES {
         return Ok(());
@@ -128,7 +129,7 @@ fn end_of_string(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Whether a body can take a binding's place at all.
+/// Returns whether a body can take a binding's place at all.
 pub(super) fn may_yield(route: &Route) -> bool {
     let options = &route.types.http;
     options.binding_conflict == BindingConflict::BodyWins || options.query_beside_body
@@ -142,7 +143,7 @@ fn mark_body(route: &Route, mut cursor: Cursor<'_>, claims: &mut [Claim<'_>]) ->
         Body::Whole if cursor.peek()? == Token::Object => {
             mark_object(types, input, &mut cursor, 0, claims)
         }
-        // The encoder says what is wrong with it.
+        // The encoder reports the fault.
         Body::Whole => Ok(()),
         Body::Field(index) => {
             let claims = claims_on(claims, 0, index);
@@ -174,7 +175,8 @@ fn mark_object(
     Ok(())
 }
 
-/// A value of a field: `null` sets nothing, an object of fields what is in it, anything else all there is.
+/// Returns a value of a field: `null` sets nothing, an object of fields what is in it, anything
+/// else all there is.
 fn mark_value(
     types: &Tables,
     (id, index): (MessageId, usize),
@@ -201,7 +203,8 @@ fn mark_value(
     }
 }
 
-/// Writes bindings and a form, by the rules of a query. A PATCH gets no mask from it: a form can't tell what is to be cleared.
+/// Writes bindings and a form, by the rules of a query. A PATCH gets no mask from it: a form can't
+/// tell what is to be cleared.
 pub(super) fn put_form(
     bindings: &mut Bindings<'_>,
     body: &[u8],

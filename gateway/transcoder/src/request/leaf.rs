@@ -9,7 +9,8 @@ use crate::json::Cursor;
 use crate::tables::Tables;
 use crate::{scalar, wkt};
 
-/// What a query parameter can carry: also JSON text, where the type is JSON itself, and an empty message.
+/// Returns whether a query parameter can carry a value of this kind: also JSON text for JSON types,
+/// and an empty message.
 pub(super) fn has_parameter_form(types: &Tables, kind: Kind) -> bool {
     let is_json = |id| {
         let shape = types.message(id).shape;
@@ -21,7 +22,8 @@ pub(super) fn has_parameter_form(types: &Tables, kind: Kind) -> bool {
     has_text_form(types, kind) || matches!(kind, Kind::Message(id) | Kind::Group(id) if is_json(id))
 }
 
-/// Appends tag and value of the field; nothing where the text is the default of a field without presence.
+/// Appends tag and value of the field; nothing where the text is the default of a field without
+/// presence.
 pub(super) fn put_leaf(
     types: &Tables,
     field: &FieldPlan,
@@ -125,7 +127,7 @@ fn put_message(
             let read = encoder.message(id, &[]);
             let read = read.and_then(|()| encoder.cursor.finish());
             read.map_err(|mut failure| {
-                // The value is no part of a body that the offset could point into.
+                // The value is not in the body, so that an offset would mislead.
                 failure.offset = None;
                 failure.rule = Rule::InvalidValue;
                 failure.description.insert_str(0, "JSON text: ");
@@ -140,7 +142,8 @@ fn invalid(reason: &'static str) -> Failure {
     RequestError::new(Rule::InvalidValue, reason)
 }
 
-/// Appends `leaf` inside the messages that lead to it. Several such pieces of one message merge on the wire.
+/// Appends `leaf` inside the messages that lead to it. Several such pieces of one message merge on
+/// the wire.
 pub(super) fn put_nested(
     types: &Tables,
     input: MessageId,

@@ -9,8 +9,8 @@ use crate::limits::MAX_MASK_BYTES;
 use crate::tables::Tables;
 use crate::wkt;
 
-/// Appends the mask field: the leaf paths present in the body, `null` included. Lists, maps and well-known types count as
-/// leaves.
+/// Appends the mask field: the leaf paths present in the body, `null` included. Lists, maps and
+/// well-known types count as leaves.
 pub(crate) fn put(
     types: &Tables,
     mask: &FieldPlan,
@@ -55,7 +55,8 @@ impl Mask<'_> {
         let mut is_first = true;
         while let Some(key) = cursor.next_key(is_first)? {
             is_first = false;
-            // The body has been encoded before: a key that is unknown here was allowed to be ignored there.
+            // The body has been encoded before: a key that is unknown here was allowed to be
+            // ignored there.
             let Some(index) = plan.by_name(&key) else {
                 cursor.skip_value()?;
                 continue;
@@ -90,7 +91,8 @@ impl Mask<'_> {
         Ok(())
     }
 
-    /// Whether the value is the name of an enum value that was ignored as unknown: in the mask, it would clear the field.
+    /// Returns whether the value is the name of an enum value that was ignored as unknown: in the
+    /// mask, it would clear the field.
     fn is_ignored(&self, field: &FieldPlan, mut ahead: Cursor<'_>) -> Result<bool, Failure> {
         let Kind::Enum(id) = field.kind else {
             return Ok(false);
@@ -102,13 +104,13 @@ impl Mask<'_> {
     }
 }
 
-/// The type below a field whose JSON is an object of fields.
+/// Returns the type below a field whose JSON is an object of fields.
 fn inner_object(types: &Tables, field: &FieldPlan) -> Option<MessageId> {
     let id = field.message().filter(|_| field.is_singular())?;
     (types.message(id).shape == Shape::Object).then_some(id)
 }
 
-/// An empty object has no leaves below it, and so stands for itself.
+/// Returns an empty object has no leaves below it, and so stands for itself.
 fn has_members(mut ahead: Cursor<'_>) -> Result<bool, Failure> {
     if ahead.peek()? != Token::Object {
         return Ok(false);

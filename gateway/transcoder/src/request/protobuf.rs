@@ -12,8 +12,8 @@ use crate::limits::MAX_BODY_VALUES;
 use crate::route::Route;
 use crate::tables::Tables;
 
-/// Writes bindings and body. A PATCH gets no mask from it: an absent mask means the populated fields (AIP-134), which the upstream
-/// sees as well as we do.
+/// Writes bindings and body. A PATCH gets no mask from it: an absent mask means the populated
+/// fields (AIP-134), which the upstream sees as well as we do.
 pub(super) fn put(
     bindings: &mut Bindings<'_>,
     body: &[u8],
@@ -41,7 +41,7 @@ pub(super) fn put_value(route: &Route, body: &[u8], out: &mut Vec<u8>) -> Result
     put_checked(route, id, &[], body, out)
 }
 
-/// The type of the body, which is one of its messages.
+/// Returns the type of the body, which is one of its messages.
 fn check(route: &Route, body: &[u8]) -> Result<MessageId, Failure> {
     let (types, input) = (&*route.types, route.method.input);
     let mut checker = Checker {
@@ -95,7 +95,7 @@ struct Checker<'t> {
 // === impl Checker ===
 
 impl Checker<'_> {
-    /// `tail` is how many bytes of the body lie behind `wire`.
+    /// `tail` is the number of bytes of the body after `wire`.
     fn message(
         &mut self,
         id: MessageId,

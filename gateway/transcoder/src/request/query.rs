@@ -10,7 +10,7 @@ use crate::options::UnknownQuery;
 use crate::request::Source;
 use crate::request::bindings::Bindings;
 
-/// What a query says about the answer, whatever the method.
+/// The parameters of a query that are about the response, for every method.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SystemParameters<'q> {
     /// `$alt` or `alt`: the form of the answer, such as `json`, `proto`, `media` or `sse`.
@@ -24,7 +24,8 @@ pub struct SystemParameters<'q> {
 // === impl SystemParameters ===
 
 impl<'q> SystemParameters<'q> {
-    /// Reads the query of a request; a parameter with malformed escapes is passed over here, as binding the request refuses it.
+    /// Reads the query of a request; a parameter with malformed escapes is passed over here, as
+    /// binding the request rejects it.
     pub fn of(query: Option<&'q str>) -> Self {
         let mut found = SystemParameters::default();
         for pair in query.unwrap_or_default().split('&').take(MAX_QUERY_PAIRS) {

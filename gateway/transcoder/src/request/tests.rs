@@ -52,7 +52,7 @@ fn schema() -> Schema {
     testing::compile(PROTO).unwrap()
 }
 
-/// The request message, shown as JSON.
+/// Returns the request message, shown as JSON.
 fn encode(schema: &Schema, request: &str, body: &str) -> Result<String, RequestError> {
     encode_as(schema, Content::Json, request, body.as_bytes())
 }
@@ -77,7 +77,7 @@ fn encode_as(
     Ok(String::from_utf8(json).unwrap())
 }
 
-/// The message as JSON, or the fault.
+/// Returns the message as JSON, or the fault.
 fn outcome(schema: &Schema, content: Content, request: &str, body: &[u8]) -> String {
     encode_as(schema, content, request, body).unwrap_or_else(|error| {
         let rule = error.rule.as_str();

@@ -1,4 +1,4 @@
-//! `google.api.HttpBody`: raw bytes in and out, never looked at as JSON.
+//! `google.api.HttpBody`: raw bytes in and out, never read as JSON.
 
 use std::ops::Range;
 
@@ -15,13 +15,15 @@ const CONTENT_TYPE: u32 = 1;
 const DATA: u32 = 2;
 
 impl Route {
-    /// Appends a message that carries only the next bytes of an upload. For a unary method it continues the message of the
-    /// head, as protobuf merges what is concatenated, and is called once.
+    /// Appends a message that carries only the next bytes of an upload. For a unary method it
+    /// continues the message of the head, as protobuf merges what is concatenated, and is called
+    /// once.
     pub fn encode_upload_chunk(&self, bytes: &[u8], out: &mut Vec<u8>) {
         encode_chunk(self, bytes, out);
     }
 
-    /// The content type (empty where none is set) and the place of the data inside `wire`, of an `HttpBody` response.
+    /// Returns the content type (empty where none is set) and the place of the data inside `wire`,
+    /// of an `HttpBody` response.
     ///
     /// # Errors
     /// The bytes are not such a message.
@@ -34,11 +36,12 @@ impl Route {
 }
 
 impl Match<'_> {
-    /// Appends the first message of an upload: path variables, query parameters and the content type of the body. Rules of
-    /// `buf.validate` are not checked, since the message is not whole yet.
+    /// Appends the first message of an upload: path variables, query parameters and the content
+    /// type of the body. Rules of `buf.validate` are not checked, since the message is not whole
+    /// yet.
     ///
     /// # Errors
-    /// As [`Match::encode_request`]; also where the route is no upload.
+    /// As [`Match::encode_request`]; also where the route is not an upload.
     pub fn encode_upload_head(
         &self,
         query: Option<&str>,
@@ -71,7 +74,8 @@ fn encode_head(
     Ok(())
 }
 
-/// Whether a variable of the path is the content type, which it may bind like any other field, and then wins over the header.
+/// Returns whether a variable of the path is the content type, which it may bind like any other
+/// field, and then wins over the header.
 fn binds_content_type(bindings: &Bindings<'_>) -> bool {
     let (types, input) = (&bindings.route.types, bindings.route.method.input);
     let type_in = |body: MessageId| types.message(body).by_number(CONTENT_TYPE);
@@ -104,13 +108,15 @@ fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
         put_delimited(out, tag, content);
         return end.put(out);
     }
-    // Known beforehand, so that a large chunk need not move; the tags of an HttpBody are one byte long.
+    // Known beforehand, so that a large chunk need not move; the tags of an HttpBody are one byte
+    // long.
     let length = content.len() as u64;
     put_varint(out, 1 + varint_len(length) as u64 + length);
     put_delimited(out, tag, content);
 }
 
-/// Content type and place of the data in a response message. Of a field that comes twice, the last one counts.
+/// Content type and place of the data in a response message. Of a field that comes twice, the last
+/// one counts.
 fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str, Range<usize>)> {
     let Some(download) = route.download else {
         return Err(WireError::new("the response is not a google.api.HttpBody"));

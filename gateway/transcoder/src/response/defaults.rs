@@ -1,4 +1,4 @@
-//! What is written for fields that are absent.
+//! Values written for absent fields.
 
 use descriptors::{FieldPlan, Kind, Label, MessagePlan};
 use wire::{Read, Reader};

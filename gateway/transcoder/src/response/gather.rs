@@ -90,7 +90,7 @@ impl Decoder<'_> {
                 // Messages merge field by field, which is what their concatenation decodes to.
                 let mut content = Cow::Borrowed(last.content(field)?);
                 if group.len() > 1 {
-                    // Each has to be a message of its own: two halves of one are malformed.
+                    // Each has to be a message: two halves of one are malformed.
                     let parts = group.iter().map(|o| o.content(field).and_then(well_formed));
                     let parts: Read<Vec<&[u8]>> = parts.collect();
                     content = Cow::Owned(parts?.concat());

@@ -10,8 +10,8 @@ const TRUE: u64 = u64::from_le_bytes(*b"true    ");
 const FALSE: u64 = u64::from_le_bytes(*b"false   ");
 
 impl Decoder<'_> {
-    /// Writes a scalar; returns whether it is its type's default. Narrow types keep their low bits, as all implementations do
-    /// with values that are too large.
+    /// Writes a scalar; returns whether it is its type's default. Narrow types keep their low bits,
+    /// as all implementations do with values that are too large.
     pub(super) fn scalar(&mut self, kind: Kind, reader: &mut Reader<'_>) -> Read<bool> {
         match kind {
             Kind::String => self.string(reader),

@@ -30,7 +30,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// The value alone; nothing but it is in the message, mostly.
+    /// Returns the value alone; nothing but it is in the message, mostly.
     fn wrapper(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
         let start = self.out.len();
         if let Some(field) = plan.fields.first()
@@ -92,7 +92,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// A Value is the member of its oneof that came last; without one it is `null`.
+    /// Returns a Value is the member of its oneof that came last; without one it is `null`.
     fn value(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
         let (mut last, mut is_finite) = (None, true);
         let mut reader = Reader::new(wire);

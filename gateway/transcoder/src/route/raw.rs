@@ -12,7 +12,7 @@ pub(crate) struct Upload {
     pub(crate) field: Option<Around>,
 }
 
-/// The tag of the field that the HttpBody is, and the tag behind it where it is a group (`DELIMITED` in editions).
+/// The tag of the HttpBody field, and its end tag where it is a group (`DELIMITED` in editions).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Around {
     pub(crate) tag: Tag,

@@ -1,4 +1,5 @@
-//! One message type by its name: JSON text to wire bytes and back without a route, and wire bytes in their canonical form.
+//! One message type by its name: JSON text to wire bytes and back without a route, and wire bytes
+//! in their canonical form.
 
 use descriptors::MessageId;
 use wire::WireError;
@@ -32,8 +33,8 @@ pub struct MessageType<'s> {
 // === impl Schema ===
 
 impl Schema {
-    /// The message type with this full name, as `package.Type`; the well-known types and the details of `google.rpc.Status`
-    /// are always there.
+    /// Returns the message type with this full name, as `package.Type`; the well-known types and
+    /// the details of `google.rpc.Status` are always there.
     pub fn message(&self, name: &str) -> Option<MessageType<'_>> {
         let id = self.types.by_name.get(name).copied()?;
         Some(MessageType {
@@ -93,8 +94,8 @@ impl<'s> MessageType<'s> {
         })
     }
 
-    /// Appends the wire bytes that a JSON text denotes as a part of the message: all of it, or one field by its index. Required
-    /// fields may be absent.
+    /// Appends the wire bytes that a JSON text denotes as a part of the message: all of it, or one
+    /// field by its index. Required fields may be absent.
     ///
     /// # Errors
     /// The text is not the JSON of such a message or field; `out` is left as it was.
@@ -136,19 +137,23 @@ impl<'s> MessageType<'s> {
         })
     }
 
-    /// Appends the message in canonical form: two encodings of equal messages become the same bytes.
+    /// Appends the message in canonical form: two encodings of equal messages become the same
+    /// bytes.
     ///
-    /// Fields stand in the order of their numbers, once each and at their shortest; later occurrences have replaced earlier
-    /// ones or been merged into them, oneofs are settled, repeated scalars are packed where the schema says so, map entries
-    /// are sorted by key, and fields without presence are left out at their default. Unknown fields follow as they came, among
-    /// them values of closed enums that the schema does not name; what an `Any` holds stays as it is.
+    /// Fields stand in the order of their numbers, once each and at their shortest; later
+    /// occurrences have replaced earlier ones or been merged into them, oneofs are settled,
+    /// repeated scalars are packed where the schema says so, map entries are sorted by key, and
+    /// fields without presence are left out at their default. Unknown fields follow as they came,
+    /// among them values of closed enums that the schema does not name; what an `Any` holds stays
+    /// as it is.
     ///
-    /// A hash of these bytes is a strong ETag (RFC 9110 §8.8.1) of whatever form the message is shown in, and two messages can
-    /// be compared by them.
+    /// A hash of these bytes is a strong ETag (RFC 9110 §8.8.1) of whatever form the message is
+    /// shown in, and two messages can be compared by them.
     ///
     /// # Errors
-    /// The bytes are no such message: cut off or malformed, nested deeper than [`MAX_DEPTH`](wire::MAX_DEPTH), or with a
-    /// string that is not UTF-8 where the schema demands it; `out` is left as it was.
+    /// The bytes are no such message: cut off or malformed, nested deeper than
+    /// [`MAX_DEPTH`](wire::MAX_DEPTH), or with a string that is not UTF-8 where the schema demands
+    /// it; `out` is left as it was.
     pub fn canonical(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
         let start = out.len();
         let written =

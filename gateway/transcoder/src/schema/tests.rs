@@ -1,4 +1,4 @@
-//! What compiles, what is refused and why.
+//! What compiles, what is rejected and why.
 
 use contract::{Idempotency, MethodKind};
 use descriptors::CompileError;
@@ -94,7 +94,7 @@ fn ambiguous_rules_name_both_places() {
     assert!(problem.reason.contains(&other), "{problem}");
 }
 
-/// The schema of three methods, two of them annotated, with these options.
+/// Returns the schema of three methods, two of them annotated, with these options.
 fn configured(routes: RouteOptions) -> Result<Schema, CompileError> {
     let proto = format!(
         "{MESSAGES}
@@ -425,7 +425,7 @@ fn bad_rules_are_reported_with_the_line_of_the_rule() {
     assert!(error.problems[0].to_string().starts_with(&place), "{error}");
 }
 
-/// A set whose own file defines `google.protobuf.StringValue` with one field.
+/// Returns a set whose own file defines `google.protobuf.StringValue` with one field.
 fn own_wrapper(field: &str) -> Result<Schema, descriptors::CompileError> {
     let source =
         format!("syntax = \"proto3\"; package google.protobuf; message StringValue {{ {field} }}");
@@ -468,7 +468,8 @@ fn malformed_method_options_are_a_problem_of_the_method() {
 }
 
 /// Edition 2023: `message M { M child = 1 [features.message_encoding = DELIMITED]; int32 set = 2;
-/// int32 plain = 3 [features.field_presence = IMPLICIT]; repeated int32 many = 4; }`, and a method that takes and gives it.
+/// int32 plain = 3 [features.field_presence = IMPLICIT]; repeated int32 many = 4; }`, and a method
+/// that takes and gives it.
 fn edition_set() -> Vec<u8> {
     use descriptors::proto::{Field, File, FileSet, MessageType, Method, Service};
     use prost::Message;

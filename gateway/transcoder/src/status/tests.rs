@@ -36,7 +36,7 @@ fn codes_have_their_http_status_and_name() {
     }
 }
 
-/// A Status with the given details: type name and encoded value.
+/// Returns a Status with the given details: type name and encoded value.
 fn details(details: &[(&str, &[u8])]) -> Vec<u8> {
     use wire::{Tag, put_delimited};
     let tag = |number| Tag::new(number, WireType::Delimited);

@@ -253,7 +253,7 @@ fn key(kind: &Kind, random: &mut Random) -> MapKey {
     }
 }
 
-/// The top-level fields of an encoded message: number, and tag with value.
+/// Returns the top-level fields of an encoded message: number, and tag with value.
 pub(crate) fn split(mut wire: &[u8]) -> Vec<(u64, &[u8])> {
     let mut fields = Vec::new();
     while !wire.is_empty() {

@@ -1,4 +1,5 @@
-//! Fields of one message, old and new, as senders and receivers know them: by number on the wire, by name in JSON.
+//! Fields of one message, old and new, as senders and receivers know them: by number on the wire,
+//! by name in JSON.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +91,7 @@ impl Comparison<'_> {
         );
     }
 
-    /// What a type change would make of two types is told by the change itself.
+    /// Types that replace each other are not compared: the change of type is reported.
     fn descend(&mut self, old: Kind, new: Kind, direction: Direction) {
         match (old, new) {
             (Kind::Message(old), Kind::Message(new)) | (Kind::Group(old), Kind::Group(new)) => {
@@ -114,7 +115,7 @@ impl Comparison<'_> {
     }
 }
 
-/// A change at a field or a oneof of the new message `id`.
+/// Returns a change at a field or a oneof of the new message `id`.
 pub(super) fn change(
     side: &Side<'_>,
     id: MessageId,
@@ -141,7 +142,7 @@ fn cardinality(field: &FieldPlan) -> &'static str {
     }
 }
 
-/// Who shares a oneof with the field, told by the fields that both messages have: setting one clears the others.
+/// Returns the fields of the same oneof that both messages have: setting one clears the others.
 fn oneof_change(
     old: &MessagePlan,
     new: &MessagePlan,

@@ -55,7 +55,7 @@ impl Comparison<'_> {
     }
 }
 
-/// Whether requests of the old route come to the same method by the new one.
+/// Returns whether requests of the old route come to the same method by the new one.
 fn takes_over(old: &Binding, new: &Binding) -> bool {
     let same_template =
         || old.template.segments == new.template.segments && old.template.verb == new.template.verb;
@@ -98,7 +98,7 @@ fn response_body(types: &Types, route: &Binding) -> String {
     }
 }
 
-/// Which fields the path sets, each with the segments that it takes.
+/// Returns the fields that the path sets, each with its segments.
 fn variables(types: &Types, route: &Binding) -> String {
     let mut all: Vec<String> = route
         .variables

@@ -1,4 +1,5 @@
-//! Rules of `buf.validate` that refuse requests which were valid, as far as two sets of rules can be compared.
+//! Rules of `buf.validate` that reject requests which were valid, as far as two sets of rules can
+//! be compared.
 
 use descriptors::MessageId;
 use validation::rules::{Bounds, Check, Constant, Ignore, OwnRules, Test, ValueRules};
@@ -10,8 +11,8 @@ use super::{Breakage, Comparison};
 const NO_RULE: &str = "no such rule";
 
 impl Comparison<'_> {
-    /// First what the empty message breaks only now, which tells everything that a caller has to send from now on; then the rules
-    /// of the fields that both have.
+    /// First what the empty message breaks only now, which tells everything that a caller has to
+    /// send from now on; then the rules of the fields that both have.
     pub(super) fn validation(&mut self, old: MessageId, new: MessageId) {
         let (before, after) = (self.before.contract, self.after.contract);
         let was = before.validation.of_empty(old);
@@ -61,7 +62,7 @@ impl Comparison<'_> {
     }
 }
 
-/// The new checks that refuse what the old ones let pass, each with what was there before.
+/// Returns the new checks that reject what the old ones let pass, each with what was there before.
 fn stricter<'r>(old: &'r OwnRules, new: &'r OwnRules) -> Vec<(String, &'r Check)> {
     let mut found = Vec::new();
     let lists = [
@@ -97,7 +98,7 @@ fn values<'r>(
     (&old.checks, &new.checks, old.ignore, new.ignore)
 }
 
-/// The old check that says something of the same kind.
+/// Returns the old check that says something of the same kind.
 fn same_kind(old: &[Check], new: &Check) -> String {
     let kind = std::mem::discriminant(&new.test);
     let check = old
@@ -109,12 +110,13 @@ fn same_kind(old: &[Check], new: &Check) -> String {
     )
 }
 
-/// Whether a value may pass all of `old` and not `new`. Of two rules that can't be compared the new one counts as stricter.
+/// Returns whether a value may pass all of `old` and not `new`. Of two rules that can't be compared
+/// the new one counts as stricter.
 fn is_stricter(old: &[Check], new: &Check) -> bool {
     !old.iter().any(|own| implies(&own.test, &new.test)) && !lengths_imply(old, &new.test)
 }
 
-/// Whether what passes the first also passes the second.
+/// Returns whether what passes the first also passes the second.
 fn implies(old: &Test, new: &Test) -> bool {
     use Test::*;
     match (old, new) {
@@ -162,7 +164,8 @@ fn lengths_imply(old: &[Check], new: &Test) -> bool {
     *least <= low && high <= *most
 }
 
-/// Limits that exclude a middle instead of enclosing one (`gt` above `lt`) are compared for being the same only.
+/// Limits that exclude a middle instead of enclosing one (`gt` above `lt`) are compared for being
+/// the same only.
 fn bounds_imply(old: &Bounds, new: &Bounds) -> bool {
     if is_inverted(old) || is_inverted(new) {
         return old.lower == new.lower && old.upper == new.upper;

@@ -77,7 +77,8 @@ fn message(definition: &MessageDef, extensions: &[&FieldDef]) -> MessagePlan {
     let mut fields: Vec<FieldPlan> = own.chain(extensions).collect();
     fields.sort_by_key(|field| field.number);
 
-    // JSON names go first: where one field's JSON name is another's proto name, the JSON name is what responses show.
+    // JSON names go first: where one field's JSON name is another's proto name, the JSON name is
+    // what responses show.
     let json_names = (0..).zip(&fields).map(|(index, f)| (&*f.json_name, index));
     let proto_names = (0..).zip(&fields).map(|(index, f)| (&*f.name, index));
     MessagePlan {
@@ -91,7 +92,7 @@ fn message(definition: &MessageDef, extensions: &[&FieldDef]) -> MessagePlan {
     }
 }
 
-/// The number in the plan of each oneof that is more than an `optional`.
+/// Returns the number in the plan of each oneof that is more than an `optional`.
 fn real_oneofs(definition: &MessageDef) -> Vec<Option<u16>> {
     let mut numbers = 0..;
     let mut number = |is_synthetic: bool| match is_synthetic {

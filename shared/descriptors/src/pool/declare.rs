@@ -1,4 +1,5 @@
-//! The first pass: every definition gets its index, its full name and its features, so that the second can refer to it.
+//! The first pass: every definition gets its index, its full name and its features, so that the
+//! second can refer to it.
 
 use super::features::{EnumOptions, FeatureSet, Features, MessageOptions};
 use super::load::LoadedFile;
@@ -8,7 +9,7 @@ use super::source::{FileId, Locations, Source};
 use super::symbols::{First, Symbol, Symbols, join};
 use crate::error::MAX_PACKAGE_BYTES;
 
-/// What the files of a set declare, in their order.
+/// The declarations of all files, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Declared<'a> {
     pub(super) symbols: Symbols,
@@ -72,7 +73,7 @@ pub(super) struct Declarer<'d, 'a> {
 // === impl Scope ===
 
 impl Scope {
-    /// The path of the member at `index` of the list that is field `tag`.
+    /// Returns the path of the member at `index` of the list that is field `tag`.
     pub(super) fn path_of(&self, tag: i32, index: usize) -> Vec<i32> {
         // A list of more elements than `i32` counts does not fit into memory.
         [
@@ -255,7 +256,8 @@ impl<'a> Declarer<'_, 'a> {
     }
 }
 
-/// What the language calls `ident`: nothing else can be quoted, put in a path or shown without escaping.
+/// Returns whether a name is an `ident` of the language: only those can be quoted, put in a path or
+/// shown unescaped.
 pub fn is_identifier(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes

@@ -1,6 +1,8 @@
-//! Editions and their features: what each edition means by default, and what a file, message, field or enum makes of it.
+//! Editions and their features: what each edition means by default, and what a file, message, field
+//! or enum makes of it.
 //!
-//! Source: `FeatureSet` and its `edition_defaults` in `google/protobuf/descriptor.proto`; proto2 and proto3 are editions too.
+//! Source: `FeatureSet` and its `edition_defaults` in `google/protobuf/descriptor.proto`; proto2
+//! and proto3 are editions too.
 
 use prost::Message;
 
@@ -78,7 +80,7 @@ feature!(
     RepeatedFieldEncoding { Packed = 1, Expanded = 2 }
 );
 feature!(
-    /// Whether a string that is not UTF-8 is refused on the wire.
+    /// Whether a string that is not UTF-8 is rejected on the wire.
     Utf8Validation { Verify = 2, None = 3 }
 );
 feature!(
@@ -93,7 +95,7 @@ feature!(
 // === impl Edition ===
 
 impl Edition {
-    /// What a file declares.
+    /// Returns the edition or syntax of a file.
     ///
     /// # Errors
     /// A syntax or an edition that this crate does not know, named.
@@ -102,7 +104,7 @@ impl Edition {
             // Files of proto2 leave the syntax out.
             ("" | "proto2", 0 | 998) => Ok(Edition::Proto2),
             ("proto3", 0 | 999) => Ok(Edition::Proto3),
-            // 2023, 2024, 2026, and the one in which protobuf tries out what is to come.
+            // 2023, 2024, 2026, and the experimental edition.
             ("" | "editions", 1000..=1002 | 9999) => Ok(Edition::From2023),
             ("editions", 0) => Err("the file names no edition".into()),
             ("" | "editions", edition) => Err(match edition {
@@ -119,7 +121,7 @@ impl Edition {
         }
     }
 
-    /// What holds where nothing is said.
+    /// Returns the defaults.
     pub(super) fn defaults(self) -> Features {
         let proto3 = Features {
             field_presence: FieldPresence::Implicit,

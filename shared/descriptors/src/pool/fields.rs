@@ -17,9 +17,9 @@ const MAX_NUMBER: i32 = (1 << 29) - 1;
 
 /// Where a field stands.
 pub(super) struct Context<'c> {
-    /// What relative type names are relative to.
+    /// The scope of relative type names.
     pub(super) scope: &'c Scope,
-    /// Of the oneof, where the field is in one.
+    /// The features of the oneof, for its members.
     pub(super) features: Features,
     pub(super) path: Vec<i32>,
     pub(super) home: Home,
@@ -31,7 +31,8 @@ pub(super) enum Home {
     Message,
     MapEntry,
     Extension,
-    /// An extension of a message in the message set format, whose numbers stand in values and not in tags.
+    /// An extension of a message in the message set format, whose numbers stand in values and not
+    /// in tags.
     MessageSetExtension,
 }
 
@@ -46,7 +47,7 @@ impl Home {
 // === impl Resolver ===
 
 impl Resolver<'_, '_> {
-    /// The field, unless its number or type make none.
+    /// Returns the field, unless its number or type make none.
     pub(super) fn field(
         &mut self,
         proto: &proto::Field,
@@ -105,7 +106,7 @@ impl Resolver<'_, '_> {
             self.report.problem(at, reason);
             inherited
         });
-        // What proto2 and proto3 said before there were features.
+        // The rules of proto2 and proto3, as features.
         if proto.label == label::REQUIRED {
             features.field_presence = FieldPresence::LegacyRequired;
         } else if proto.proto3_optional {
@@ -154,7 +155,7 @@ impl Resolver<'_, '_> {
         match self.declared.symbols.resolve(&proto.type_name, &scope.name) {
             Some(Symbol::Enum(id)) if matches!(proto.kind, 0 | kind::ENUM) => Some(Kind::Enum(id)),
             Some(Symbol::Message(id)) if proto.kind != kind::ENUM => {
-                // Maps and what is in them keep their lengths, whatever the feature says.
+                // Maps and their values are length-prefixed, whatever the feature says.
                 let is_map = home == Home::MapEntry || self.is_map_entry(id);
                 let is_delimited = features.message_encoding == MessageEncoding::Delimited;
                 Some(match is_delimited && !is_map {
@@ -267,7 +268,8 @@ fn scalar(number: i32) -> Option<Kind> {
     })
 }
 
-/// The JSON name of a field that is given none: as protoc makes it, which changes nothing but the letters after underscores.
+/// Returns the JSON name of a field that is given none: as protoc makes it, which changes nothing
+/// but the letters after underscores.
 fn lower_camel(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     let mut is_after_underscore = false;

@@ -15,7 +15,8 @@ use super::source::{FileId, Locations};
 use super::{FileDef, Pool};
 use crate::error::{CompileError, Problem};
 
-/// Imports from here may be missing: a schema knows the well-known types by itself, and reads options without their definitions.
+/// Imports from here may be missing: a schema knows the well-known types by itself, and reads
+/// options without their definitions.
 const LANGUAGE_FILES: &str = "google/protobuf/";
 
 /// A decoded file, and the features that its elements begin with.
@@ -25,8 +26,9 @@ pub(super) struct LoadedFile {
     pub(super) features: Features,
 }
 
-/// Resolves an encoded `FileDescriptorSet`, whose files may come in any order. `builtin` gives more files, told the full names
-/// of the messages that the set has at the top of its files. Also returns what is worth knowing, but no fault.
+/// Resolves an encoded `FileDescriptorSet`, whose files may come in any order. `builtin` gives more
+/// files, told the full names of the messages that the set has at the top of its files. Also
+/// returns what is worth knowing, but no fault.
 ///
 /// # Errors
 /// Everything that is wrong with the set.
@@ -70,7 +72,8 @@ pub(crate) fn load(
     Ok((pool, report.finish()?))
 }
 
-/// The files of the set. The same bytes under the same name are one file; several sources often bring the same imports.
+/// Returns the files of the set. The same bytes under the same name are one file; several sources
+/// often bring the same imports.
 fn decode(set: &[u8], report: &mut Report) -> Vec<proto::File> {
     // No file has an index yet.
     let nowhere = At {

@@ -1,9 +1,15 @@
-//! The parts of `google/protobuf/descriptor.proto` that a schema is compiled from, as they lie on the wire.
+//! The parts of `google/protobuf/descriptor.proto` that a schema is compiled from, as they lie on
+//! the wire.
+#![allow(
+    missing_docs,
+    reason = "the fields are those of descriptor.proto, under their names"
+)]
 
 use prost::Message;
 use prost::bytes::{Bytes, BytesMut};
 
-/// `FileDescriptorSet`, its files still encoded: equal bytes are how two copies of one file are told from a conflict.
+/// `FileDescriptorSet`, its files still encoded: equal bytes are how two copies of one file are
+/// told from a conflict.
 #[derive(Clone, PartialEq, Message)]
 pub struct FileSet {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -64,7 +70,8 @@ pub struct MessageType {
     pub reserved_names: Vec<String>,
 }
 
-/// `DescriptorProto.ReservedRange`, whose end is behind the last number, and `EnumDescriptorProto.EnumReservedRange`, whose end is it.
+/// `DescriptorProto.ReservedRange`, whose end is exclusive, and
+/// `EnumDescriptorProto.EnumReservedRange`, whose end is inclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct ReservedRange {
     #[prost(int32, tag = "1")]
@@ -114,7 +121,8 @@ pub mod label {
     pub const REPEATED: i32 = 3;
 }
 
-/// `FieldDescriptorProto.Type`, as far as it is told apart by name; the scalars stand in the one table that maps them.
+/// `FieldDescriptorProto.Type`, as far as it is told apart by name; the scalars stand in the one
+/// table that maps them.
 pub mod kind {
     pub const GROUP: i32 = 10;
     pub const MESSAGE: i32 = 11;
@@ -231,7 +239,8 @@ pub mod path {
     pub const METHOD_OPTIONS: i32 = 4;
 }
 
-/// The options of one element, encoded: each reader decodes the few fields it knows, and nothing is lost on the way.
+/// The options of one element, encoded: each reader decodes the few fields it knows, and nothing is
+/// lost on the way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawOptions(Bytes);
 
@@ -256,7 +265,7 @@ impl RawOptions {
         &self.0
     }
 
-    /// The fields that `M` declares; the others are skipped.
+    /// Returns the fields that `M` declares; the others are skipped.
     ///
     /// # Errors
     /// The bytes are not protobuf, or one of those fields has another type on the wire.

@@ -1,9 +1,9 @@
-//! Collects what is wrong with a descriptor set, so that one load tells everything.
+//! Collects the problems of a descriptor set, so that one load reports all.
 
 use super::source::FileId;
 use crate::error::{CompileError, MAX_PROBLEMS, Problem};
 
-/// What was found so far.
+/// The problems so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     files: Vec<Box<str>>,
@@ -48,7 +48,7 @@ impl Report {
         line.map_or_else(|| name.to_owned(), |line| format!("{name}:{line}"))
     }
 
-    /// The notes, if there is nothing worse.
+    /// Returns the notes, if there is nothing worse.
     pub(super) fn finish(mut self) -> Result<Vec<Problem>, CompileError> {
         if self.problems.is_empty() {
             return Ok(self.notes);

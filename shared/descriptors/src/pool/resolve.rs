@@ -92,7 +92,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         message
     }
 
-    /// What a field inherits from: its oneof, or the message.
+    /// Returns the parent of a field's features: its oneof, or the message.
     fn surrounding(
         &mut self,
         message: &declare::Message<'_>,
@@ -229,7 +229,9 @@ impl<'r, 'a> Resolver<'r, 'a> {
     fn message_named(&mut self, name: &str, scope: &str, at: At<'_>) -> Option<MessageId> {
         match self.declared.symbols.resolve(name, scope) {
             Some(Symbol::Message(id)) => return Some(id),
-            Some(_) => self.report.problem(at, format!("\"{name}\" is not a message")),
+            Some(_) => self
+                .report
+                .problem(at, format!("\"{name}\" is not a message")),
             None => self.report.problem(at, unknown_type(name)),
         }
         None
@@ -250,7 +252,8 @@ impl<'r, 'a> Resolver<'r, 'a> {
                 Entry::Occupied(first) => {
                     let first: Option<&ExtensionDef> = extensions.get(*first.get());
                     let first = first.map_or("", |first| &*first.field.name);
-                    let reason = format!("number {} is already used by {first}", found.field.number);
+                    let reason =
+                        format!("number {} is already used by {first}", found.field.number);
                     let at = at(&found.field.source, &found.field.name);
                     self.report.problem(at, reason);
                 }
@@ -268,7 +271,8 @@ impl<'r, 'a> Resolver<'r, 'a> {
         let declare::Extension { proto, scope, path } = declared;
         let symbols = &self.declared.symbols;
         let found = symbols.resolve(&proto.extendee, &scope.name);
-        // Options are read from their bytes, so that the set need not bring the definition of the language along.
+        // Options are read from their bytes, so that the set need not bring the definition of the
+        // language along.
         if found.is_none() && is_language_option(&proto.extendee) {
             return None;
         }
@@ -313,7 +317,10 @@ impl<'r, 'a> Resolver<'r, 'a> {
                 self.report.problem(at, reason);
             }
             if let Some(first) = json_names.insert(&*field.json_name, &*field.name) {
-                let reason = format!("the JSON name {:?} is already used by '{first}'", field.json_name);
+                let reason = format!(
+                    "the JSON name {:?} is already used by '{first}'",
+                    field.json_name
+                );
                 let is_fault = message.features.json_format == JsonFormat::Allow
                     && !message.tolerates_json_conflicts;
                 match is_fault {

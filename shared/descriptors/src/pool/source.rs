@@ -8,14 +8,15 @@ use crate::error::Problem;
 /// Index of a file in [`super::Pool::files`].
 pub type FileId = usize;
 
-/// Where one definition is written. Lines and comments are known if the compiler was asked for source information.
+/// Where one definition is written. Lines and comments are known if the compiler was asked for
+/// source information.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     /// Index of the file in [`Pool::files`](super::Pool::files).
     pub file: FileId,
     /// Counted from one.
     pub line: Option<u32>,
-    /// What OpenAPI and other documents say about the element.
+    /// The comment, for OpenAPI and other documents.
     pub comment: Option<Box<Comment>>,
     /// The lines where options are set, by the number of the option.
     option_lines: Box<[(i32, u32)]>,
@@ -78,12 +79,13 @@ impl<'a> Locations<'a> {
     pub(super) fn new(info: Option<&'a SourceCodeInfo>) -> Self {
         let all = info.map_or(&[][..], |info| &info.locations);
         let mut sorted: Vec<_> = all.iter().map(|l| (l.path.as_slice(), l)).collect();
-        // Stable: an element that is written in several places, such as one of two `extend` blocks, keeps their order.
+        // Stable: an element that is written in several places, such as one of two `extend` blocks,
+        // keeps their order.
         sorted.sort_by_key(|(path, _)| *path);
         Locations(sorted)
     }
 
-    /// The element at `path`, whose options are its field number `options`.
+    /// Returns the element at `path`, whose options are its field number `options`.
     pub(super) fn source(&self, file: FileId, path: &[i32], options: Option<i32>) -> Source {
         if self.0.is_empty() {
             return Source {

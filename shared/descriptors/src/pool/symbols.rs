@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use super::source::FileId;
 use crate::kind::{EnumId, MessageId};
 
-/// What a full name stands for.
+/// The definition under a full name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Symbol {
     Package,
@@ -65,8 +65,9 @@ impl Symbols {
         }
     }
 
-    /// The message or enum that `name` means inside `scope`. Compilers write `.full.names`; a relative one is looked for from
-    /// the innermost scope outwards, and the scope that knows its first part decides, as in the language.
+    /// Returns the message or enum that `name` means inside `scope`. Compilers write `.full.names`;
+    /// a relative one is looked for from the innermost scope outwards, and the scope that knows its
+    /// first part decides, as in the language.
     pub(super) fn resolve(&self, name: &str, scope: &str) -> Option<Symbol> {
         if let Some(full) = name.strip_prefix('.') {
             return self.type_named(full);

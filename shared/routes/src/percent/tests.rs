@@ -8,7 +8,8 @@ const MODES: [PathDecoding; 3] = [
     PathDecoding::All,
 ];
 
-/// Every ASCII byte but NUL, encoded in both cases of hex, for one segment, for several in each mode, and for queries.
+/// Every ASCII byte but NUL, encoded in both cases of hex, for one segment, for several in each
+/// mode, and for queries.
 #[test]
 fn every_character_decodes_as_the_table_says() {
     for byte in 1u8..0x80 {
@@ -34,7 +35,8 @@ fn every_character_decodes_as_the_table_says() {
     }
 }
 
-/// Every byte above ASCII: alone it is no UTF-8, in a pair with its lead or continuation byte it is, whatever the mode.
+/// Every byte above ASCII: alone it is no UTF-8, in a pair with its lead or continuation byte it
+/// is, whatever the mode.
 #[test]
 fn bytes_above_ascii_must_be_utf8() {
     for byte in 0x80u8..=0xff {

@@ -23,7 +23,7 @@ struct Growing {
     star: Option<usize>,
     glob: Option<usize>,
     routes: Vec<(Arc<Binding>, Place)>,
-    /// Which of the routes has a verb and a method.
+    /// Index of the route by verb and method.
     numbers: HashMap<(Option<Box<str>>, http::Method), usize>,
 }
 
@@ -38,7 +38,8 @@ impl Default for RouterBuilder {
 }
 
 impl RouterBuilder {
-    /// Adds a route. Two routes for the same method, shape and verb are an error that names both places.
+    /// Adds a route. Two routes for the same method, shape and verb are an error that names both
+    /// places.
     pub(crate) fn insert(&mut self, route: Binding, place: &Place) -> Result<(), String> {
         let mut at = 0;
         for segment in &route.template.segments {
@@ -77,7 +78,7 @@ impl RouterBuilder {
     pub(crate) fn finish(self, options: &RouteOptions) -> Router {
         let mut tables = Tables::default();
         let mut literals = Vec::new();
-        // What is still to be laid out: the node, and who points at it.
+        // Nodes to lay out: the node, its parent, and the link from there.
         let mut pending = vec![(0, NONE, Link::Root)];
         while let Some((growing, parent, link)) = pending.pop() {
             let source = &self.nodes[growing];
@@ -120,7 +121,8 @@ enum Link {
     Glob,
 }
 
-/// Fills in how many segments may follow each node; children stand behind their parents, so backwards.
+/// Fills in how many segments may follow each node, backwards, as children come after their
+/// parents.
 fn set_lengths(nodes: &mut [Node]) {
     for at in (0..nodes.len()).rev() {
         let node = &mut nodes[at];

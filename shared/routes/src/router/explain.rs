@@ -1,4 +1,5 @@
-//! Why a request takes the route that it takes, and why the others did not: for people who ask, never on the way of a request.
+//! Why a request takes the route that it takes, and why the others did not: for people who ask,
+//! never on the way of a request.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -10,12 +11,12 @@ use super::tables::NONE;
 use crate::binding::Binding;
 use crate::template::Segment;
 
-/// A route that was not taken.
+/// A route that does not accept the request, or is outranked.
 #[derive(Debug, Clone)]
 pub struct Candidate<'a> {
     /// The route.
     pub route: &'a Arc<Binding>,
-    /// What kept it from being taken.
+    /// Why it does not accept the request.
     pub reason: Mismatch,
 }
 
@@ -30,19 +31,19 @@ pub enum Mismatch {
     /// The path agrees, the method does not.
     #[error("the path matches, but the method is {expected}")]
     Method {
-        /// What the rule has.
+        /// The method of the rule.
         expected: Method,
     },
     /// The segments agree, what follows the colon does not.
     #[error("the segments match, but the verb is {}", verb(.expected))]
     Verb {
-        /// What the rule has behind its colon; `None` for a rule without a verb.
+        /// The verb of the rule; `None` for a rule without one.
         expected: Option<String>,
     },
     /// A segment differs.
     #[error("segment {} is {found:?} where the template has {expected:?}", index + 1)]
     Segment {
-        /// Which one, from zero.
+        /// Index, from zero.
         index: usize,
         /// The literal, `*` or `**`.
         expected: String,
@@ -52,12 +53,12 @@ pub enum Mismatch {
     /// The path ends before the template does.
     #[error("the path ends where the template has {expected:?} as segment {}", index + 1)]
     TooShort {
-        /// Which segment is missing, from zero.
+        /// Index of the missing segment, from zero.
         index: usize,
         /// The literal, `*` or `**`.
         expected: String,
     },
-    /// The path goes on behind the template.
+    /// The path is longer than the template.
     #[error("the template ends after {length} segments, and the path goes on")]
     TooLong {
         /// How many segments the template has.
@@ -68,8 +69,8 @@ pub enum Mismatch {
 // === impl Router ===
 
 impl Router {
-    /// Returns every binding but the `taken` one, the nearest first, each with what keeps it from accepting the request. It compares
-    /// with each template: for people, not for requests.
+    /// Returns every binding but the `taken` one, the nearest first, each with what keeps it from
+    /// accepting the request. It compares with each template: for people, not for requests.
     pub fn others<'a>(
         &'a self,
         method: &Method,
@@ -127,7 +128,7 @@ impl Router {
         }
     }
 
-    /// The text of the verb that a path is read with.
+    /// Returns the text of the verb that a path is read with.
     fn verb_of<'a>(&'a self, reading: &Reading<'a>) -> Option<&'a str> {
         if reading.verb == NONE {
             return None;
@@ -166,7 +167,7 @@ fn differing(route: &Binding, reading: &Reading<'_>) -> Option<Mismatch> {
         let length = segments.len();
         return (count > length).then_some(Mismatch::TooLong { length });
     };
-    // What follows a `**` is compared with the end of the path, wherever that is.
+    // Segments after a `**` are compared with the end of the path.
     let behind = &segments[glob + 1..];
     let Some(start) = count
         .checked_sub(behind.len())

@@ -13,7 +13,8 @@ use crate::limits::MAX_ROUTE_STEPS;
 use crate::options::{RouteOptions, TrailingSlash};
 use crate::percent;
 
-/// All routes. A lookup costs as many steps as the path has segments, however many routes there are, unless it backtracks.
+/// All routes. A lookup costs as many steps as the path has segments, however many routes there
+/// are, unless it backtracks.
 #[derive(Debug, Default)]
 pub struct Router {
     pub(super) tables: Tables,
@@ -28,7 +29,8 @@ pub(super) struct Reading<'a> {
     pub(super) verb: u32,
 }
 
-/// One walk through the tables. `W` looks at the leaves of each full match, and takes a route or lets the walk go on.
+/// One walk through the tables. `W` looks at the leaves of each full match, and takes a route or
+/// lets the walk go on.
 struct Walk<'r, 'a, W> {
     tables: &'r Tables,
     reading: &'r Reading<'a>,
@@ -57,7 +59,8 @@ impl Router {
         &self.tables.routes
     }
 
-    /// Finds the binding for a raw, undecoded path (without query). `HEAD` takes the route of `GET` unless it has its own.
+    /// Finds the binding for a raw, undecoded path (without query). `HEAD` takes the route of `GET`
+    /// unless it has its own.
     ///
     /// # Errors
     /// No such path, no such method on it, or a malformed path.
@@ -72,7 +75,8 @@ impl Router {
         };
         match self.find_exactly(method, shorter) {
             Ok(found) if self.trailing_slash == TrailingSlash::Ignore => Ok(found),
-            // No template matches an empty segment: `//host`, which browsers take for an authority, can't be a location.
+            // No template matches an empty segment: `//host`, which browsers take for an authority,
+            // can't be a location.
             Ok(_) => Err(RouteError::Redirect {
                 location: as_location(shorter),
             }),
@@ -92,7 +96,7 @@ impl Router {
         };
         let find = |method, any| self.find_as(method, any, &readings);
         let found = if *method == Method::HEAD {
-            // A rule for every method is no rule for HEAD: what GET finds is what HEAD tells about.
+            // HEAD prefers the route of GET to a rule for every method.
             match code("HEAD").map(|own| find(Some(own), None)).transpose()? {
                 Some(Some(own)) => Some(own),
                 _ => find(code("GET"), code("*"))?,
@@ -106,7 +110,8 @@ impl Router {
         }
     }
 
-    /// A registered verb wins over a variable that could swallow it; an unknown one stays part of the variable.
+    /// Returns a registered verb wins over a variable that could swallow it; an unknown one stays
+    /// part of the variable.
     pub(super) fn readings<'a>(
         &self,
         path: &'a str,
@@ -121,7 +126,8 @@ impl Router {
             return Ok([None, Some(whole)]);
         };
         if raw.is_empty() {
-            // A verb is a literal, and no literal is empty: as text of a variable the colon is to be encoded.
+            // A verb is a literal, and no literal is empty: as text of a variable the colon is to
+            // be encoded.
             return Err(RouteError::NotFound);
         }
         let verb = percent::decode_all(raw).ok();
@@ -163,7 +169,7 @@ impl Router {
         Ok(None)
     }
 
-    /// Why nothing was found: a second walk, so that the first one has nothing to collect.
+    /// Returns why nothing was found: a second walk, so that the first one has nothing to collect.
     fn refusal(&self, readings: &[Option<Reading<'_>>; 2]) -> Result<RouteError, RouteError> {
         let mut allow: Vec<Method> = Vec::new();
         let mut steps = 0;
@@ -209,7 +215,7 @@ impl Router {
         })
     }
 
-    /// How many places of the tables the search for a route visits.
+    /// Returns how many places of the tables the search for a route visits.
     #[cfg(test)]
     pub(crate) fn steps(&self, path: &str) -> u32 {
         let mut steps = 0;
@@ -220,7 +226,8 @@ impl Router {
     }
 }
 
-/// A path as a `Location` carries it (RFC 3986): browsers take a raw backslash for a slash, and `/\\host` for another host.
+/// Returns a path as a `Location` carries it (RFC 3986): browsers take a raw backslash for a slash,
+/// and `/\\host` for another host.
 fn as_location(path: &str) -> String {
     let mut location = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -236,7 +243,8 @@ fn as_location(path: &str) -> String {
 // === impl Walk ===
 
 impl<W: FnMut(Leaves<'_>) -> Option<u32>> Walk<'_, '_, W> {
-    /// Goes on from node `at` with the segments from `index` on. It nests at most as deep as the path has segments.
+    /// Goes on from node `at` with the segments from `index` on. It nests at most as deep as the
+    /// path has segments.
     fn from(&mut self, at: u32, index: usize) -> Found {
         let tables = self.tables;
         let Some(node) = tables.nodes.get(at as usize) else {
@@ -270,7 +278,8 @@ impl<W: FnMut(Leaves<'_>) -> Option<u32>> Walk<'_, '_, W> {
         self.glob(node, index)
     }
 
-    /// Shortest first: what follows a `**` in a template is more specific than a `**` that takes it all.
+    /// Shortest first: what follows a `**` in a template is more specific than a `**` that takes it
+    /// all.
     fn glob(&mut self, node: &Node, index: usize) -> Found {
         let Some(behind) = self.tables.nodes.get(node.glob as usize) else {
             return Ok(None);
@@ -290,15 +299,16 @@ impl<W: FnMut(Leaves<'_>) -> Option<u32>> Walk<'_, '_, W> {
 // === impl Reading ===
 
 impl<'a> Reading<'a> {
-    /// The decoded text of a segment; `None` for an empty one, which no literal and no `*` matches.
+    /// Returns the decoded text of a segment; `None` for an empty one, which no literal and no `*`
+    /// matches.
     pub(super) fn segment(&self, index: usize) -> Option<Cow<'a, str>> {
         let raw = self.spans.text(self.path, index, index + 1);
         let text = percent::decode_all(raw).ok()?;
         (!text.is_empty()).then_some(text)
     }
 
-    /// How far a `**` that starts at `index` may reach: up to the first empty segment. Only a verb may follow one, so that
-    /// `/v1/:purge` is `/v1/{name=**}:purge` with an empty name.
+    /// How far a `**` that starts at `index` may reach: up to the first empty segment. Only a verb
+    /// may follow one, so that `/v1/:purge` is `/v1/{name=**}:purge` with an empty name.
     pub(super) fn globbable(&self, index: usize) -> usize {
         let empty = self.spans.first_empty().max(index);
         let is_before_verb = self.verb != NONE && empty + 1 == self.spans.len();

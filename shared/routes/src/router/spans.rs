@@ -4,21 +4,23 @@ use crate::error::RouteError;
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS};
 use crate::percent;
 
-/// Where the segments of a path are. Paths are bounded to less than 64 KiB and their segments to an array on the stack.
+/// Where the segments of a path are. Paths are bounded to less than 64 KiB and their segments to an
+/// array on the stack.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spans {
     starts: [u16; MAX_PATH_SEGMENTS],
     len: u8,
-    /// Where the last segment ends: at the end of the path, or in front of its verb.
+    /// End of the last segment: the end of the path, or the colon before its verb.
     pub(super) end: u16,
-    /// The first segment without text; the number of segments if there is none.
+    /// The first empty segment; the number of segments if there is none.
     first_empty: u8,
 }
 
 // === impl Spans ===
 
 impl Spans {
-    /// Splits a raw path, and refuses what must never be forwarded: dot segments, malformed escapes, NUL, broken UTF-8.
+    /// Splits a raw path, and rejects what must never be forwarded: dot segments, malformed
+    /// escapes, NUL, broken UTF-8.
     pub(super) fn split(path: &str) -> Result<Spans, RouteError> {
         let bad = |reason| RouteError::BadPath { reason };
         if path.len() > MAX_PATH_BYTES {
@@ -89,7 +91,8 @@ impl Spans {
         usize::from(self.first_empty)
     }
 
-    /// The raw text of the segments from `start` up to `end`, slashes between them included.
+    /// Returns the raw text of the segments from `start` up to `end`, slashes between them
+    /// included.
     pub(crate) fn text<'a>(&self, path: &'a str, start: usize, end: usize) -> &'a str {
         let bounds = || {
             let from = *self.starts.get(start)?;
@@ -106,7 +109,8 @@ impl Spans {
         }
     }
 
-    /// The last segment up to its last colon, which may be no dot segment either, and what follows it.
+    /// Returns the last segment up to its last colon, which may be no dot segment either, and what
+    /// follows it.
     pub(super) fn split_verb<'a>(
         &self,
         path: &'a str,
@@ -119,7 +123,7 @@ impl Spans {
         Ok(split)
     }
 
-    /// The same path without the verb behind `before`, the text of its last segment.
+    /// Returns the spans without the verb after `before`, the text of the last segment.
     pub(super) fn without_verb(&self, before: &str) -> Spans {
         let mut spans = *self;
         let last = self.len().saturating_sub(1);

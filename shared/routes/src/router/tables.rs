@@ -1,4 +1,5 @@
-//! The routing tables: a trie in a few flat arrays, so that a lookup touches as few cache lines with ten thousand routes as with ten.
+//! The routing tables: a trie in a few flat arrays, so that a lookup touches as few cache lines
+//! with ten thousand routes as with ten.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub(super) struct Node {
     pub(super) glob: u32,
     /// The leaf, of nodes that have one: nearly all of those that have any.
     pub(super) leaf: Leaf,
-    /// How many leaves there are behind it, and where in the list of the others they begin.
+    /// The number of further leaves, and their start in the list.
     pub(super) more: u32,
     pub(super) others: u32,
     /// The literal that leads here.
@@ -50,7 +51,7 @@ pub(super) enum Text {
     Long(u32),
 }
 
-/// What a full match leads to, if verb and method agree.
+/// The route of a full match, if verb and method agree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leaf {
     pub(super) route: u32,
@@ -76,8 +77,9 @@ const NO_LEAF: Leaf = Leaf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Lengths(u64);
 
-/// From a node and the text of a segment to the child: open addressing, at most three quarters full. The content comes from the
-/// schema and requests only look up, so that none of them can make it collide.
+/// From a node and the text of a segment to the child: open addressing, at most three quarters
+/// full. The content comes from the schema and requests only look up, so that none of them can make
+/// it collide.
 #[derive(Debug)]
 pub(super) struct Literals {
     slots: Box<[Slot]>,
@@ -86,7 +88,8 @@ pub(super) struct Literals {
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// The upper half of the hash: nearly every probe for a wrong key ends here, without a look at the node.
+    /// The upper half of the hash: nearly every probe for a wrong key ends here, without a look at
+    /// the node.
     tag: u32,
     child: u32,
 }
@@ -108,7 +111,7 @@ impl Tables {
         }
     }
 
-    /// The child of `node` behind the literal `text`.
+    /// Returns the child of `node` for the literal `text`.
     pub(super) fn literal(&self, node: u32, text: &[u8]) -> Option<u32> {
         let hash = hash(node, text);
         let mut at = hash as usize & self.literals.mask;
@@ -188,12 +191,12 @@ impl Lengths {
         Lengths(self.0 | other.0)
     }
 
-    /// Each number plus one.
+    /// Returns each number plus one.
     pub(super) fn and_one(self) -> Lengths {
         Lengths(self.0 << 1 | self.0 & 1 << 63)
     }
 
-    /// All numbers from the smallest on.
+    /// Returns all numbers from the smallest on.
     pub(super) fn or_more(self) -> Lengths {
         Lengths(match self.0.trailing_zeros() {
             64 => 0,

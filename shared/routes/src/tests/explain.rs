@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The outcome, then template and reason of every other route.
+/// Returns the outcome, then template and reason of every other route.
 fn explain(schema: &Routes, method: &str, path: &str) -> Vec<String> {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let found = schema.router().find(&method, path);
@@ -90,7 +90,8 @@ fn a_path_that_is_no_path_is_compared_with_nothing() {
 }
 
 proptest! {
-    /// Whatever the path, the explanation agrees with the search: where nothing is found, no other route would have matched.
+    /// Whatever the path, the explanation agrees with the search: where nothing is found, no other
+    /// route would have matched.
     #[test]
     fn no_route_that_is_not_found_is_said_to_match(path in "(/(v1|a|b|c:x|%61||x)){0,4}") {
         let schema = gets(&["/v1/{a}", "/v1/a", "/v1/{x=**}/b", "/{a}/c:x", "/v1/{a}/{b}:x"]);

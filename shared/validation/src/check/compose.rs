@@ -6,7 +6,7 @@ use wire::{Read, Reader, WireType};
 use crate::rules::table::Form;
 use crate::rules::value::{self, Value};
 
-/// The value of a message whose content is that of all pieces, one behind the other.
+/// Returns the value of a message whose content is the concatenation of all pieces.
 pub(crate) fn composed<'a>(
     form: Form,
     pieces: impl Iterator<Item = &'a [u8]> + Clone,
@@ -31,7 +31,7 @@ pub(crate) fn composed<'a>(
     }
 }
 
-/// The last value of a field in one stretch of a message's content.
+/// Returns the last value of a field in one stretch of a message's content.
 pub(crate) fn last(content: &[u8], number: u32, wire_type: WireType) -> Read<Option<&[u8]>> {
     let mut reader = Reader::new(content);
     let mut found = None;
@@ -44,7 +44,7 @@ pub(crate) fn last(content: &[u8], number: u32, wire_type: WireType) -> Read<Opt
     Ok(found)
 }
 
-/// A scalar field of a message that came in several pieces.
+/// Returns a scalar field of a message that came in several pieces.
 fn inner<'a>(
     number: u32,
     kind: Kind,

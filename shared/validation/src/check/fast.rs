@@ -1,6 +1,7 @@
-//! The fast path: whether a message breaks nothing, found in one look at its bytes, without gathering, sorting or a path to
-//! report. What it can't tell is left to the walk, which judges all that is not plainly good: violations, what is malformed, and
-//! what protobuf merges or overwrites. Fields may come in any order here, and in the usual one they are found without a search.
+//! The fast path: whether a message breaks nothing, found in one look at its bytes, without
+//! gathering, sorting or a path to report. What it can't tell is left to the walk, which judges all
+//! that is not plainly good: violations, what is malformed, and what protobuf merges or overwrites.
+//! Fields may come in any order here, and in the usual one they are found without a search.
 
 mod elements;
 
@@ -15,7 +16,7 @@ use crate::rules::value::{self, Now, Value};
 /// `None` where the walk must judge.
 type Pass<T = ()> = Option<T>;
 
-/// What is asked of all messages on the way.
+/// The state that all messages share.
 pub(crate) struct Fast<'a> {
     pub(crate) types: &'a Types,
     pub(crate) rules: &'a Rules,
@@ -37,7 +38,8 @@ pub(crate) struct Place {
 // === impl Fast ===
 
 impl Fast<'_> {
-    /// Whether a message is well formed and breaks no rule; if not, or if that is hard to say, returns false.
+    /// Returns whether a message is well formed and breaks no rule; if not, or if that is hard to
+    /// say, returns false.
     pub(crate) fn passes(&self, id: MessageId, wire: &[u8]) -> bool {
         let root = Place {
             depth: 0,
@@ -96,7 +98,7 @@ impl Fast<'_> {
         marks.hold(set).then_some(())
     }
 
-    /// A message that is only looked at for being one.
+    /// Checks a message without rules for being well formed.
     fn unjudged(&self, plan: &MessagePlan, content: &[u8], place: Place) -> Pass {
         let mut guess = 0;
         let mut reader = Reader::new(content);
@@ -234,7 +236,8 @@ struct Tagged {
     is_run: bool,
 }
 
-/// Reads the next tag of a known field, and passes over unknown ones; the field at `guess` is tried first.
+/// Reads the next tag of a known field, and passes over unknown ones; the field at `guess` is tried
+/// first.
 #[inline(always)]
 fn next(plan: &MessagePlan, guess: usize, reader: &mut Reader<'_>) -> Pass<Option<Tagged>> {
     if let Some(field) = plan.fields.get(guess)
@@ -262,7 +265,7 @@ fn search(plan: &MessagePlan, reader: &mut Reader<'_>) -> Pass<Option<Tagged>> {
     Some(None)
 }
 
-/// Whether values are whole numbers that fit an `i64`.
+/// Returns whether values are whole numbers that fit an `i64`.
 fn is_int(kind: Kind) -> bool {
     match kind {
         Kind::Double | Kind::Float | Kind::Bool | Kind::Uint64 | Kind::Fixed64 => false,
@@ -270,7 +273,7 @@ fn is_int(kind: Kind) -> bool {
     }
 }
 
-/// Whether a single value of this kind can be malformed or hold text, beyond being cut off.
+/// Returns whether a single value of this kind can be malformed or hold text, beyond being cut off.
 fn is_inspected(kind: Kind) -> bool {
     kind == Kind::String || matches!(kind, Kind::Message(_) | Kind::Group(_))
 }

@@ -1,4 +1,5 @@
-//! Where a walk stands: steps linked on the stack, written out only when there is something to report.
+//! Where a walk stands: steps linked on the stack, written out only when there is something to
+//! report.
 
 use std::fmt::Write;
 

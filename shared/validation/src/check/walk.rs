@@ -46,7 +46,7 @@ pub(crate) struct Group<'a> {
 // === impl Walk ===
 
 impl<'a> Walk<'a> {
-    /// Returns what is wrong with a message of type `id`.
+    /// Returns the violations of a message of type `id`.
     pub(crate) fn run(
         types: &'a Types,
         rules: &'a Rules,
@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
         Ok(walk.found)
     }
 
-    /// The message whose content is that of all pieces in `range`, one behind the other.
+    /// Walks the message whose content is the concatenation of all pieces in `range`.
     fn message(&mut self, id: MessageId, range: Range<usize>, place: Place<'_>) -> Read<()> {
         let Some(rules) = self.rules.messages.get(id) else {
             return Ok(());
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Whether the field counts as present.
+    /// Returns whether the field counts as present.
     fn is_set(&self, field: &FieldPlan, range: Range<usize>) -> Read<bool> {
         match field.label {
             Label::Repeated | Label::Packed => {
@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
         let own = group.rules.own.as_deref();
         let is_ignored = own.is_some_and(|own| own.value.ignore == Ignore::Always);
         let rules = own.filter(|_| !is_ignored && place.need.meets(Need::RULES));
-        // What `ignore` passes over is stored like the rest, so that text is looked at everywhere.
+        // Ignored fields are stored like all others, so that their text is inspected, too.
         let place = Place {
             need: if is_ignored {
                 place.need.and(Need::TEXT)
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What is below a value: its text, or the fields of its message.
+    /// Walks below a value: its text, or the fields of its message.
     fn inside(&mut self, field: &FieldPlan, range: Range<usize>, place: Place<'_>) -> Read<()> {
         match field.kind {
             Kind::Message(id) | Kind::Group(id) => {

@@ -1,4 +1,5 @@
-//! Whether bytes are a message at all: what a decoder would refuse, found without building anything.
+//! Whether bytes are a message at all: what a decoder would reject, found without building
+//! anything.
 
 use descriptors::{FieldPlan, Kind, MessageId, Types};
 use wire::{MAX_DEPTH, Read, Reader, TOO_DEEP, WireError};
@@ -9,8 +10,8 @@ use crate::rules::value;
 const NOT_UTF8: &str = "text is not UTF-8";
 const WRONG_WIRE_TYPE: &str = "the wire type is not the field's";
 
-/// Reads a message and all inside of it. Known fields in a foreign wire type are refused: other decoders may take them for
-/// unknown ones, generated Rust code doesn't.
+/// Reads a message and all inside of it. Known fields in a foreign wire type are rejected: other
+/// decoders may take them for unknown ones, generated Rust code doesn't.
 pub(crate) fn check(types: &Types, id: MessageId, content: &[u8], depth: usize) -> Read<()> {
     if depth >= MAX_DEPTH {
         return Err(WireError::new(TOO_DEEP));

@@ -40,23 +40,24 @@ const REQUIRED: u32 = 25;
 const IGNORE: u32 = 27;
 const CEL_EXPRESSION: u32 = 29;
 
-/// What the rules of a field are compiled against.
+/// Compiles the rules of fields.
 pub(crate) struct Compiler<'a> {
     pub(crate) types: &'a Types,
     /// The numbers of each enum, in the order of declaration.
     pub(crate) enums: &'a [Vec<i32>],
     pub(crate) has_clock: bool,
-    /// What is demanded and not enforced here, each with its reason.
+    /// Rules that are demanded and not enforced, each with its reason.
     pub(crate) notes: Vec<String>,
 }
 
 // === impl Compiler ===
 
 impl Compiler<'_> {
-    /// Compiles the options of one field; `is_choice`: it is a member of a `MessageOneofRule`, so that zero means not set.
+    /// Compiles the options of one field; `is_choice`: it is a member of a `MessageOneofRule`, so
+    /// that zero means not set.
     ///
     /// # Errors
-    /// Rules that contradict the field's type, and patterns that are none.
+    /// Rules that contradict the field's type, and malformed patterns.
     pub(crate) fn field(
         &mut self,
         options: &[u8],
@@ -126,7 +127,8 @@ impl Compiler<'_> {
         Ok(own)
     }
 
-    /// The rules of items, keys or values. `required` says nothing there: elements are always set.
+    /// Returns the rules of items, keys or values. `required` says nothing there: elements are
+    /// always set.
     fn nested(
         &mut self,
         container: &OptionFields<'_>,
@@ -157,7 +159,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// The number of the rules that fit a value, zero for none, and how the value is read.
+    /// Returns the number of the rules that fit a value, zero for none, and how the value is read.
     fn expected(&self, kind: Kind) -> (u32, Form) {
         let Kind::Message(id) = kind else {
             return (scalar_number(kind), Form::Scalar);
@@ -173,7 +175,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// The rules for the expected type. Rules for another one are refused, what can't be enforced is noted.
+    /// Returns the rules for the expected type. Rules for another one are rejected, what can't be
+    /// enforced is noted.
     fn typed(
         &mut self,
         rules: &OptionFields<'_>,

@@ -11,7 +11,7 @@ pub(crate) struct OptionFields<'a> {
 /// The extension of `FieldOptions`, `OneofOptions` and `MessageOptions` that holds the rules.
 pub(crate) const RULES: u32 = 1159;
 
-/// The rules among raw option bytes. Several pieces of one message merge by concatenation.
+/// Returns the rules among raw option bytes. Several pieces of one message merge by concatenation.
 pub(crate) fn rules_of(options: &[u8]) -> Result<Option<Vec<u8>>, String> {
     OptionFields::parse(options).map(|fields| fields.message(RULES))
 }
@@ -39,13 +39,13 @@ impl<'a> OptionFields<'a> {
         self.fields.iter().map(|(number, ..)| *number)
     }
 
-    /// All occurrences of a field.
+    /// Returns all occurrences of a field.
     pub(crate) fn all(&self, number: u32) -> impl DoubleEndedIterator<Item = (WireType, &'a [u8])> {
         let wanted = self.fields.iter().filter(move |field| field.0 == number);
         wanted.map(|(_, wire_type, raw)| (*wire_type, *raw))
     }
 
-    /// The content of a submessage; `None` where it is not there.
+    /// Returns the content of a submessage; `None` where it is not there.
     pub(crate) fn message(&self, number: u32) -> Option<Vec<u8>> {
         let mut pieces = self.all(number).map(|(_, raw)| raw).peekable();
         pieces.peek()?;

@@ -46,7 +46,7 @@ const TIMES: Ordered = Ordered {
     gte: 6,
 };
 
-/// A check of a length or of a count.
+/// Returns a check of a length or of a count.
 pub(crate) fn between(
     name: &str,
     rule: &str,
@@ -110,7 +110,7 @@ impl<'a> Typed<'a> {
         }
     }
 
-    /// The checks, and a note on every rule that is none of them.
+    /// Returns the checks, and notes every unsupported rule.
     pub(crate) fn finish(mut self) -> (Vec<Check>, Vec<String>) {
         for number in self.rules.numbers() {
             if !self.known.contains(&number) {
@@ -253,7 +253,7 @@ impl<'a> Typed<'a> {
         Ok(())
     }
 
-    /// Both limits make one rule with an id of its own, for example `int32.gte_lte`.
+    /// Two limits make one rule with its own id, for example `int32.gte_lte`.
     fn range(&mut self, reading: Reading, numbers: &Ordered) -> Result<(), String> {
         let lower = self.limit(reading, ("gt", numbers.gt), ("gte", numbers.gte))?;
         let upper = self.limit(reading, ("lt", numbers.lt), ("lte", numbers.lte))?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use smallvec::SmallVec;
 
-/// What makes values of one type the same, for `unique` and for the keys of maps.
+/// Identity of values of one type, for `unique` and for the keys of maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Identity<'a> {
     Int(i128),
@@ -12,8 +12,9 @@ pub(crate) enum Identity<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Values that differ. The first ones are compared one by one: short lists and maps are the usual ones, and cost no table. The
-/// others are in one, because comparing each with each lets one request cost minutes.
+/// Values that differ. The first ones are compared one by one: short lists and maps are the usual
+/// ones, and cost no table. The others are in one, because comparing each with each lets one
+/// request cost minutes.
 #[derive(Debug, Default)]
 pub(crate) struct Distinct<'a> {
     few: SmallVec<[Identity<'a>; 8]>,
@@ -23,7 +24,7 @@ pub(crate) struct Distinct<'a> {
 // === impl Distinct ===
 
 impl<'a> Distinct<'a> {
-    /// Whether the value has not come yet.
+    /// Returns whether the value has not come yet.
     pub(crate) fn insert(&mut self, value: Identity<'a>) -> bool {
         if self.few.contains(&value) {
             return false;

@@ -47,7 +47,7 @@ pub enum Format {
     LooseHeaderValue,
 }
 
-/// Which versions of the Internet Protocol.
+/// Versions of the Internet Protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
     /// IPv4 only.
@@ -108,7 +108,8 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-/// RFC 1034 §3.5 and RFC 1123 §2.1: the root's dot may stand at the end, the last label is not all digits.
+/// RFC 1034 §3.5 and RFC 1123 §2.1: the root's dot may stand at the end, the last label is not all
+/// digits.
 fn is_hostname(text: &str) -> bool {
     if text.len() > 253 {
         return false;
@@ -134,7 +135,8 @@ fn is_ipv6(text: &str) -> bool {
     address.parse::<Ipv6Addr>().is_ok()
 }
 
-/// Whether the bits behind the prefix are zero; `None` where the text is no address with a prefix length (RFC 4632 §3.1).
+/// Returns whether the bits after the prefix are zero; `None` where the text is not an address with
+/// a prefix length (RFC 4632 §3.1).
 fn prefix(text: &str, versions: Versions) -> Option<bool> {
     let (address, length) = text.split_once('/')?;
     let length = u32::from(decimal(length, 128)?);
@@ -152,7 +154,7 @@ fn prefix(text: &str, versions: Versions) -> Option<bool> {
     Some(address.to_bits() & host == 0)
 }
 
-/// A number without sign and leading zeros.
+/// Returns a number without sign and leading zeros.
 fn decimal(text: &str, max: u16) -> Option<u16> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));
@@ -191,7 +193,8 @@ fn is_ulid(text: &str) -> bool {
         && text.starts_with(|first| matches!(first, '0'..='7'))
 }
 
-/// A token of RFC 9110 §5.6.2, behind the colon of a pseudo header if there is one. As protovalidate has it, with the comma.
+/// Returns whether a text is a token (RFC 9110 §5.6.2), after the colon of a pseudo header if there
+/// is one. With the comma, as in protovalidate.
 fn is_header_name(text: &str) -> bool {
     let name = text.strip_prefix(':').unwrap_or(text);
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+,-.^_|~`".contains(&byte);

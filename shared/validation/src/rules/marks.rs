@@ -1,18 +1,19 @@
-//! What the fast path asks about the fields of one message, as bits: which must be set, and which exclude each other.
+//! What the fast path asks about the fields of one message, as bits: which must be set, and which
+//! exclude each other.
 
 use descriptors::{FieldPlan, Label, MessagePlan};
 
 use super::table::{Check, Ignore, MessageRules, OwnRules};
 use super::value::{self, Value};
 
-/// Sets of fields, one bit for each that is looked at.
+/// Sets of fields, one bit for each inspected field.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     /// Fields of which absence breaks a rule.
     must: u128,
-    /// Of each set, one must be set.
+    /// Sets of which one field must be set.
     any: Box<[u128]>,
-    /// Of each set, at most one may be set.
+    /// Sets of which at most one field may be set.
     single: Box<[u128]>,
 }
 
@@ -59,7 +60,8 @@ fn bit(rules: &MessageRules, index: usize) -> u128 {
     rules.fields.get(index).map_or(0, |field| field.bit)
 }
 
-/// A list that comes in two parts is one to count; where nobody counts, its parts may come as they like.
+/// Returns a list that comes in two parts is one to count; where nobody counts, its parts may come
+/// as they like.
 fn rivals(plan: &MessagePlan, rules: &MessageRules, index: usize, field: &FieldPlan) -> u128 {
     let own = rules.fields.get(index).and_then(|own| own.own.as_deref());
     let is_counted = own.is_some_and(|own| !own.count.is_empty() || own.unique.is_some());
@@ -95,7 +97,7 @@ fn breaks_when_absent(field: &FieldPlan, own: Option<&OwnRules>) -> bool {
 // === impl Marks ===
 
 impl Marks {
-    /// Whether nothing is missing, and nothing too much.
+    /// Returns whether nothing is missing, and nothing too much.
     #[inline]
     pub(crate) fn hold(&self, set: u128) -> bool {
         set & self.must == self.must

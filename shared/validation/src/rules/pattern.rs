@@ -1,5 +1,5 @@
-//! Patterns of contracts are written for RE2; this is where they become patterns of `regex`, which has the same bound on
-//! time and another dialect in a few corners.
+//! Patterns of contracts are written for RE2; this is where they become patterns of `regex`, which
+//! has the same bound on time and another dialect in a few corners.
 
 use regex::{Regex, RegexBuilder};
 use regex_automata::dfa::{Automaton, StartKind, dense};
@@ -8,12 +8,13 @@ use regex_automata::util::{start, syntax};
 
 use crate::limits::{MAX_PATTERN_BYTES, MAX_PATTERN_TABLE_BYTES};
 
-/// What text is matched against.
+/// A compiled pattern.
 #[derive(Debug)]
 pub struct Pattern {
     regex: Regex,
-    /// The whole automaton, where it is small. It takes a step per byte and no scratch memory; a regex that builds its automaton
-    /// as it goes must fetch that from a pool, which takes longer than most texts of requests.
+    /// The whole automaton, where it is small. It takes a step per byte and no scratch memory; a
+    /// regex that builds its automaton as it goes must fetch that from a pool, which takes longer
+    /// than most texts of requests.
     table: Option<Box<Table>>,
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn compile(pattern: &str) -> Result<Pattern, String> {
 // === impl Pattern ===
 
 impl Pattern {
-    /// Whether the pattern occurs in the text, which is UTF-8.
+    /// Returns whether the pattern occurs in the text, which is UTF-8.
     /// Returns whether a text has a match.
     pub fn is_match(&self, text: &[u8]) -> bool {
         match self.table.as_ref().and_then(|table| table.is_match(text)) {
@@ -63,7 +64,8 @@ impl Pattern {
 // === impl Table ===
 
 impl Table {
-    /// The automaton of a pattern, unless it is too large: Unicode classes and long repetitions make it so.
+    /// Returns the automaton of a pattern, unless it is too large: Unicode classes and long
+    /// repetitions make it so.
     fn new(translated: &str) -> Option<Self> {
         let limits = dense::Config::new()
             .start_kind(StartKind::Unanchored)
@@ -78,7 +80,7 @@ impl Table {
         Some(Table { automaton, start })
     }
 
-    /// `None` where the automaton gives up at what is not ASCII.
+    /// `None` where the automaton gives up on non-ASCII text.
     fn is_match(&self, text: &[u8]) -> Option<bool> {
         let mut state = self.start;
         for byte in text {
@@ -101,8 +103,8 @@ impl Table {
     }
 }
 
-/// In RE2 the classes `\d`, `\s`, `\w` and the boundary `\b` know only ASCII, brackets don't nest and have no operators, and
-/// `\Q` quotes up to `\E`.
+/// In RE2 the classes `\d`, `\s`, `\w` and the boundary `\b` know only ASCII, brackets don't nest
+/// and have no operators, and `\Q` quotes up to `\E`.
 fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut rest = pattern;
@@ -144,7 +146,7 @@ fn translate(pattern: &str) -> String {
     out
 }
 
-/// Whether `{` repeats what stands before it; RE2 takes any other one literally.
+/// Returns whether `{` repeats what stands before it; RE2 takes any other one literally.
 fn is_repetition(tail: &str) -> bool {
     let is_count = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     tail.split_once('}').is_some_and(|(inside, _)| {
@@ -156,7 +158,7 @@ fn is_repetition(tail: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Outside,
-    /// Right behind the opening bracket of a class, where a closing one is a member.
+    /// Directly after the opening bracket of a class, where a closing one is a member.
     Start,
     Inside,
 }
@@ -212,7 +214,8 @@ fn escape<'a>(tail: &'a str, is_class: bool, out: &mut String) -> &'a str {
         ('S', _) => out.push_str("[^\\t\\n\\f\\r ]"),
         ('b', false) => out.push_str("(?-u:\\b)"),
         ('B', false) => out.push_str("(?-u:\\B)"),
-        // RE2 has octal numbers of two digits and more; a digit alone would refer back, which neither can do.
+        // RE2 has octal numbers of two digits and more; a digit alone would refer back, which
+        // neither can do.
         ('1'..='7', _) if !behind.starts_with(|next| matches!(next, '0'..='7')) => {
             out.push_str("\\8");
         }

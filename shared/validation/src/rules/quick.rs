@@ -1,11 +1,12 @@
-//! Rules of text and of whole numbers laid out for speed: one comparison for all limits, and a list of what is left to test.
+//! Rules of text and of whole numbers laid out for speed: one comparison for all limits, and a list
+//! of what is left to test.
 
 use std::ops::RangeInclusive;
 
 use super::table::{Bounds, Check, Constant, Test, Unit, ValueRules};
 use super::value::{Now, Value};
 
-/// What to test first.
+/// The first test.
 #[derive(Debug)]
 pub(crate) struct Quick {
     /// Lengths in bytes, or whole numbers, that keep all limits.
@@ -50,7 +51,7 @@ impl Default for Quick {
     }
 }
 
-/// The lengths or numbers that pass for sure, if the test is about limits.
+/// Returns the lengths or numbers that pass for sure, if the test is about limits.
 fn limits(test: &Test) -> Option<RangeInclusive<i64>> {
     let bounded = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
     match test {
@@ -91,7 +92,7 @@ fn whole(bounds: &Bounds) -> Option<RangeInclusive<i64>> {
 // === impl ValueRules ===
 
 impl ValueRules {
-    /// Whether text keeps the rules; it is known to be UTF-8.
+    /// Returns whether text keeps the rules; it is known to be UTF-8.
     #[inline]
     pub(crate) fn hold_text(&self, text: &[u8], now: &Now) -> bool {
         let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
@@ -103,7 +104,7 @@ impl ValueRules {
             .all(|test| test.holds_text(text, now))
     }
 
-    /// Whether a whole number keeps the rules.
+    /// Returns whether a whole number keeps the rules.
     #[inline]
     pub(crate) fn hold_int(&self, number: i64, now: &Now) -> bool {
         self.quick.sure.contains(&number)

@@ -19,7 +19,8 @@ enum Lookup {
     Any,
     /// Whole numbers, sorted.
     Ints(Box<[i128]>),
-    /// Text and bytes so short that each is a word, sorted: codes of countries, currencies and languages.
+    /// Text and bytes so short that each is a word, sorted: codes of countries, currencies and
+    /// languages.
     Words(Box<[u128]>),
     /// Text and bytes.
     Bytes(HashSet<Box<[u8]>>),

@@ -1,4 +1,5 @@
-//! Compiled validation rules: per message, per field and per value, in tables that run parallel to the plans.
+//! Compiled validation rules: per message, per field and per value, in tables that run parallel to
+//! the plans.
 
 use descriptors::{Kind, Problem};
 
@@ -17,18 +18,18 @@ pub struct Rules {
     pub(crate) clock: Option<Clock>,
 }
 
-/// What a walk is looking for: a message that has none of it below is passed over.
+/// The kinds of rules that a walk looks for: messages without any below them are skipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Need(u8);
 
 /// The rules of one message type.
 #[derive(Debug, Default)]
 pub struct MessageRules {
-    /// What is to be found in the message and in all messages below it.
+    /// The needs of the message and of all messages below it.
     pub(crate) need: Need,
     /// By field index; empty where `need` is.
     pub fields: Box<[FieldRules]>,
-    /// Indices of the fields whose values are looked at, ascending.
+    /// Indices of the inspected fields, ascending.
     pub(crate) active: Box<[u32]>,
     pub(crate) oneof_count: usize,
     /// Oneofs of which a member must be set.
@@ -37,7 +38,7 @@ pub struct MessageRules {
     pub choices: Vec<Choice>,
     /// For the fast path; `None` where it can't take the message.
     pub(crate) marks: Option<Marks>,
-    /// What the contract demands of this message and nothing here checks.
+    /// Rules of this message that are not enforced.
     pub(crate) unenforced: Vec<Problem>,
 }
 
@@ -61,15 +62,15 @@ pub struct Choice {
     pub(crate) exactly_one: Box<str>,
 }
 
-/// What is asked of one field.
+/// The rules of one field.
 #[derive(Debug, Default)]
 pub struct FieldRules {
     /// For which walks the field's values are gathered.
     pub(crate) collect: Need,
     /// The field's own bit in [`Marks`].
     pub(crate) bit: u128,
-    /// What must not have come before: the field itself, where that would change what is said of it, and the other members of
-    /// its oneof.
+    /// What must not have come before: the field itself, where that would change what is said of
+    /// it, and the other members of its oneof.
     pub(crate) rivals: u128,
     /// The rules that the contract writes at the field.
     pub own: Option<Box<OwnRules>>,
@@ -80,15 +81,15 @@ pub struct FieldRules {
 pub struct OwnRules {
     /// The field must be set.
     pub is_required: bool,
-    /// Of the value of a singular field.
+    /// Rules of the value of a singular field.
     pub value: ValueRules,
-    /// On how many elements a list or a map has.
+    /// Rules on the number of elements of a list or a map.
     pub count: Vec<Check>,
     /// The elements of a list must differ from each other.
     pub unique: Option<Check>,
-    /// Of the items of a list, or of the values of a map.
+    /// Rules of the items of a list, or of the values of a map.
     pub items: ValueRules,
-    /// Of the keys of a map.
+    /// Rules of the keys of a map.
     pub keys: ValueRules,
 }
 
@@ -98,11 +99,11 @@ pub struct ValueRules {
     /// When the rules are passed over.
     pub ignore: Ignore,
     pub(crate) form: Form,
-    /// What an enum calls zero: its first value.
+    /// The zero of an enum: its first value.
     pub(crate) first: i32,
     /// The rules.
     pub checks: Vec<Check>,
-    /// Of `checks`.
+    /// The fast form of `checks`.
     pub(crate) quick: Quick,
 }
 
@@ -146,7 +147,7 @@ pub struct Check {
     pub test: Test,
 }
 
-/// What a value is tested for.
+/// The test of a rule.
 #[derive(Debug)]
 pub enum Test {
     /// One of these values.
@@ -176,7 +177,7 @@ pub enum Test {
     NotContains(Box<[u8]>),
     /// One of these numbers, sorted.
     Defined(Box<[i32]>),
-    /// Empty or of this format: emptiness has a rule id of its own.
+    /// Empty, or of this format: emptiness has its own rule id.
     Format(Format),
     /// Empty or of one of these sizes.
     Sizes(&'static [usize]),
@@ -198,7 +199,7 @@ pub enum Test {
     Unique,
 }
 
-/// What a length counts.
+/// The unit of a length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Unicode characters.

@@ -17,13 +17,14 @@ pub(crate) enum Value<'a> {
     Bool(bool),
     Int(i128),
     Real(f64),
-    /// Read as UTF-8 only where a test asks for it: bytes are known to be well formed before rules are looked at.
+    /// Read as UTF-8 only where a test asks for it: bytes are known to be well formed before rules
+    /// are looked at.
     Text(&'a [u8]),
     Bytes(&'a [u8]),
     Paths(Vec<&'a str>),
     /// How many elements a list or a map has.
     Count(u64),
-    /// Of a message that has no value to compare.
+    /// A message that has no value to compare.
     Nothing,
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn int(kind: Kind, reader: &mut Reader<'_>) -> Option<i64> {
     }
 }
 
-/// The value of a field that is not on the wire.
+/// Returns the value of a field that is not on the wire.
 pub(crate) fn default<'a>(kind: Kind) -> Value<'a> {
     match kind {
         Kind::String => Value::Text(&[]),
@@ -142,7 +143,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether a field without presence counts as not set. Negative zero is a value of its own.
+    /// Returns whether a field without presence counts as not set. Negative zero counts as set.
     pub(crate) fn is_default(&self) -> bool {
         match self {
             Value::Bool(value) => !value,
@@ -169,7 +170,7 @@ impl<'a> Value<'a> {
         matches!(self, Value::Real(number) if number.is_nan())
     }
 
-    /// Whether the length is from `min` to `max`.
+    /// Returns whether the length is from `min` to `max`.
     fn has_length(&self, unit: Unit, min: u64, max: u64) -> bool {
         let bytes = self.bytes().len() as u64;
         let length = match (unit, self) {
@@ -207,12 +208,13 @@ impl<'a> Value<'a> {
 // === impl ValueRules ===
 
 impl ValueRules {
-    /// Whether there is something to ask of an item, a key or a value of a map.
+    /// Returns whether there is something to ask of an item, a key or a value of a map.
     pub(crate) fn is_active(&self) -> bool {
         !self.checks.is_empty() || self.ignore == Ignore::Always
     }
 
-    /// Whether `ignore` says that an item, a key or a value of a map, which is always set, need not keep the rules.
+    /// Returns whether `ignore` says that an item, a key or a value of a map, which is always set,
+    /// need not keep the rules.
     pub(crate) fn passes_over(&self, value: &Value<'_>) -> bool {
         match self.ignore {
             Ignore::Never => false,
@@ -224,7 +226,7 @@ impl ValueRules {
         }
     }
 
-    /// Whether the value keeps the rules.
+    /// Returns whether the value keeps the rules.
     #[inline]
     pub(crate) fn hold(&self, value: &Value<'_>, now: &Now) -> bool {
         self.checks.iter().all(|check| check.test.holds(value, now))
@@ -234,7 +236,7 @@ impl ValueRules {
 // === impl Test ===
 
 impl Test {
-    /// Whether the value passes.
+    /// Returns whether the value passes.
     pub(crate) fn holds(&self, value: &Value<'_>, now: &Now) -> bool {
         match self {
             Test::In(allowed) => allowed.has(value),
@@ -296,7 +298,7 @@ impl Test {
     }
 }
 
-/// Whether the list has the path or one that leads to it.
+/// Returns whether the list has the path or one that leads to it.
 fn is_covered(path: &str, list: &[Box<str>]) -> bool {
     list.iter().any(|cover| {
         path.strip_prefix(&**cover)
@@ -311,7 +313,8 @@ fn contains(value: &[u8], part: &[u8]) -> bool {
 // === impl Bounds ===
 
 impl Bounds {
-    /// Whether the lower limit is above the upper one: then the values outside of both are meant.
+    /// Returns whether the lower limit is above the upper one: then the values outside of both are
+    /// meant.
     pub fn exclude_the_middle(&self) -> bool {
         match (&self.lower, &self.upper) {
             (Some((Constant::Int(lower), _)), Some((Constant::Int(upper), _))) => lower > upper,

@@ -13,7 +13,7 @@ use crate::{Validation, Validator, Violations};
 
 use ::wire::{Read, Tag, WireType, put_delimited};
 
-/// Whether the fast path passes a message that an encoder has written.
+/// Returns whether the fast path passes a message that an encoder has written.
 pub(super) fn passes(world: &World, wire: &[u8]) -> bool {
     fast(&world.validator(), wire, false, world.refuses_nul)
 }
@@ -96,7 +96,7 @@ proptest! {
     }
 }
 
-/// A message in order, each field, key and member once, that breaks few rules or none.
+/// Returns a message in order, each field, key and member once, that breaks few rules or none.
 fn written() -> impl Strategy<Value = Vec<u8>> {
     let part = || {
         let value = prop::sample::select(vec![1u8, 1, 1, 1, 2, 0]);

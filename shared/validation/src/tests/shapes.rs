@@ -257,7 +257,8 @@ fn presence() {
         &["{\"\": 0}"],
         &[("{}", "required")],
     );
-    // A field with presence is judged when it is set, also where it is set to zero; one without is always judged.
+    // A field with presence is judged when it is set, also where it is set to zero; one without is
+    // always judged.
     rows.add(
         &rule("optional int32", "int32.gt = 0"),
         &[""],

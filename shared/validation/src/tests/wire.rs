@@ -187,7 +187,7 @@ fn nesting_is_bounded() {
     assert!(validator.check(&nested(20_000)).is_err());
 }
 
-/// The fields of [`MESSAGE`], one at a time.
+/// Returns the fields of [`MESSAGE`], one at a time.
 pub(super) fn field() -> impl Strategy<Value = Vec<u8>> {
     let delimited = |number: u32, content: Vec<u8>| {
         let mut out = Vec::new();

@@ -98,7 +98,7 @@ pub(super) fn members<'j, 'a: 'j>(
     Ok(record)
 }
 
-/// The value, or nothing where it names what no enum has and that is to be ignored.
+/// Returns the value, or nothing where it names what no enum has and that is to be ignored.
 fn kept(world: &World, value: Read<Datum>) -> Read<Option<Datum>> {
     match value {
         Err(UNKNOWN_VALUE) if world.style.ignores_unknown => Ok(None),
@@ -169,7 +169,7 @@ fn scalar(kind: &Kind, json: &Json<'_>) -> Read<Datum> {
     }
 }
 
-/// A scalar outside of JSON: in a query, and as the key of a map.
+/// Returns a scalar outside of JSON: in a query, and as the key of a map.
 pub(crate) fn scalar_text(kind: &Kind, text: &str) -> Read<Datum> {
     match kind {
         Kind::Bool => scalar(
@@ -184,7 +184,8 @@ pub(crate) fn scalar_text(kind: &Kind, text: &str) -> Read<Datum> {
     }
 }
 
-/// A message in a query: what its JSON string or number says, or JSON text where the type is JSON itself.
+/// Returns a message in a query: what its JSON string or number says, or JSON text where the type
+/// is JSON itself.
 pub(crate) fn message_text(world: &World, kind: &Type, text: &str) -> Read<Record> {
     match kind
         .name
@@ -208,7 +209,7 @@ pub(crate) fn message_text(world: &World, kind: &Type, text: &str) -> Read<Recor
     }
 }
 
-/// Whether elements of the type, in a list, can be set by a query.
+/// Returns whether elements of the type, in a list, can be set by a query.
 pub(crate) fn has_text(name: &str) -> bool {
     has_own_json(name) && name != "google.protobuf.Any"
 }
@@ -228,7 +229,7 @@ fn number_text(kind: &Kind, text: &str) -> Read<Datum> {
     }
 }
 
-/// Whether serde_json takes it for a number.
+/// Returns whether serde_json takes it for a number.
 fn is_number(text: &str) -> bool {
     let is_plain = text.bytes().all(|byte| b"0123456789+-.eE".contains(&byte));
     is_plain && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
@@ -349,7 +350,8 @@ pub(super) fn one(number: u32, value: Datum) -> Record {
     Record(BTreeMap::from([(number, value)]))
 }
 
-/// `Struct`, `ListValue` and `Value`, of which the first two are what the last holds as object and array.
+/// `Struct`, `ListValue` and `Value`, of which the first two are what the last holds as object and
+/// array.
 fn free_form(name: &str, json: &Json<'_>) -> Read<Record> {
     let free = |json| free_form("Value", json).map(Datum::Message);
     match (name, json) {

@@ -14,7 +14,7 @@ use crate::world::{Field, Shape, Type, World};
 
 type Write = Result<Value, Refusal>;
 
-/// The JSON of a message.
+/// Returns the JSON of a message.
 pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     let well_known = kind
         .name
@@ -39,8 +39,8 @@ pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     }
 }
 
-/// Whether a parser, which sees also what later bytes overwrite, would find nothing wrong: neither bytes that are no message nor
-/// texts that are not UTF-8.
+/// Returns whether a parser, which sees also what later bytes overwrite, would find nothing wrong:
+/// neither bytes that are no message nor texts that are not UTF-8.
 pub(crate) fn is_whole(world: &World, kind: &Type, wire: &[u8]) -> bool {
     let Ok(members) = members_of(kind, wire) else {
         return false;
@@ -104,7 +104,7 @@ fn default(world: &World, field: &Field) -> Option<Value> {
     }
 }
 
-/// A message of one field, which stands for the whole.
+/// Returns a message of one field, which stands for the whole.
 fn only(world: &World, kind: &Type, record: &Record) -> Write {
     let field = kind.by_number(1).ok_or("no such field")?;
     let absent = match kind.name.as_str() {
@@ -206,7 +206,7 @@ fn mask(record: &Record) -> Write {
     Ok(texts.join(",").into())
 }
 
-/// A Value without a member is `null`.
+/// Returns a Value without a member is `null`.
 fn free_form(world: &World, kind: &Type, record: &Record) -> Write {
     let Some((number, datum)) = record.0.first_key_value() else {
         return Ok(Value::Null);

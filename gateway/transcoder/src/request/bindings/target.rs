@@ -10,7 +10,7 @@ use super::Bindings;
 use crate::error::{Failure, RequestError, Rule};
 use crate::request::leaf;
 
-/// What a key of a query or a form names.
+/// The field that a key of a query or a form names.
 pub(crate) struct Target<'k> {
     pub(super) fields: Range<usize>,
     pub(super) key: Option<&'k str>,
@@ -20,7 +20,8 @@ pub(crate) struct Target<'k> {
 const TOO_DEEP: &str = "nested too deeply";
 
 impl<'a> Bindings<'a> {
-    /// Resolves a dotted key, by JSON names or proto names, from the request message or a top-level field of it on.
+    /// Resolves a dotted key, by JSON names or proto names, from the request message or a top-level
+    /// field of it on.
     pub(crate) fn resolve<'k>(
         &mut self,
         root: Option<usize>,
@@ -83,7 +84,7 @@ impl<'a> Bindings<'a> {
         last.ok_or("no field has this name")
     }
 
-    /// Whether the field takes an element at a time, or why a text can't set it at all.
+    /// Returns whether the field takes an element at a time, or why a text can't set it at all.
     fn check_form(&self, field: &FieldPlan, key: Option<&str>) -> Result<bool, &'static str> {
         let takes = |kind| leaf::has_parameter_form(self.types(), kind);
         let value = match field.label {
@@ -101,7 +102,7 @@ impl<'a> Bindings<'a> {
         }
     }
 
-    /// Why the query may not set this field, whatever its value.
+    /// Returns why the query may not set this field, whatever its value.
     pub(crate) fn is_of_body(&self, target: &Target<'_>) -> Option<&'static str> {
         let first = *self.fields.get(target.fields.start)?;
         match self.route.body {

@@ -1,4 +1,5 @@
-//! Fields inside of well-known types, and messages that are groups on the wire: the same rules hold for them.
+//! Fields inside of well-known types, and messages that are groups on the wire: the same rules hold
+//! for them.
 
 use super::outcome;
 use crate::{BindingConflict, Content, HttpOptions, JsonOptions, Options, Rule, Schema, testing};
@@ -23,7 +24,7 @@ const PROTO: &str = "
     }
 ";
 
-/// The same schema with both ways to write a message.
+/// Returns the same schema with both ways to write a message.
 fn both(options: &Options) -> [Schema; 2] {
     [
         testing::compile_with(PROTO, options.clone()),

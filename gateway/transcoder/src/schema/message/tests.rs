@@ -24,7 +24,7 @@ fn lenient() -> Schema {
     testing::compile_with(SOURCE, options)
 }
 
-/// The JSON text once to the wire and back.
+/// Returns the JSON text once to the wire and back.
 fn round(schema: &Schema, json: &str) -> Result<String, String> {
     let message = schema.message("t.M").ok_or("no such message")?;
     let (mut wire, mut out) = (Vec::new(), Vec::new());

@@ -38,7 +38,8 @@ fn split<'c>(
     (messages, None)
 }
 
-/// What comes of a stream, which must be the same for every place where it can be cut in two, and byte by byte.
+/// What comes of a stream, which must be the same for every place where it can be cut in two, and
+/// byte by byte.
 fn split_everywhere(format: Format, max_message_bytes: usize, stream: &[u8]) -> Outcome {
     let whole = split(format, max_message_bytes, [stream]);
     for at in 0..=stream.len() {
@@ -124,7 +125,7 @@ fn messages_are_cut_out_of_every_format() {
     }
 }
 
-/// That the stream is refused with this error, at this offset.
+/// That the stream is rejected with this error, at this offset.
 fn assert_refused(format: Format, stream: impl AsRef<[u8]>, offset: usize, expected: &str) {
     let stream = stream.as_ref();
     let (_, error) = split_everywhere(format, ROOMY, stream);

@@ -5,7 +5,7 @@ use prost::bytes::Bytes;
 
 use super::*;
 
-/// Loads what a compiler made, after `change`, as compilers refuse to write what is wrong.
+/// Loads what a compiler made, after `change`, as compilers reject to write what is wrong.
 fn load_changed(source: &str, change: impl FnOnce(&mut proto::File)) -> Vec<String> {
     let set = samples::descriptor_set_with_lines(&[("t.proto", source.to_owned().leak())]);
     let mut files: Vec<proto::File> = proto::FileSet::decode(&*set)
@@ -38,9 +38,10 @@ const FIELD_FAULTS: &[(&str, Change)] = &[
         "t.proto:5: t.M.one: number 0 is not between 1 and 536870911",
         |f| field(f, 0).number = 0,
     ),
-    ("t.proto:6: t.M.two: number 1 is already used by 'one'", |f| {
-        field(f, 1).number = 1
-    }),
+    (
+        "t.proto:6: t.M.two: number 1 is already used by 'one'",
+        |f| field(f, 1).number = 1,
+    ),
     (
         "t.proto:6: t.M.one: the name is already used by another field",
         |f| field(f, 1).name = "one".into(),
@@ -57,9 +58,10 @@ const FIELD_FAULTS: &[(&str, Change)] = &[
             field(f, 0).json_name = Some("[x]".into());
         },
     ),
-    ("t.proto:5: t.M.o\"ne: \"o\\\"ne\" is not a valid name", |f| {
-        field(f, 0).name = "o\"ne".into()
-    }),
+    (
+        "t.proto:5: t.M.o\"ne: \"o\\\"ne\" is not a valid name",
+        |f| field(f, 0).name = "o\"ne".into(),
+    ),
     (
         "t.proto:6: t.M.two: type \".t.Nope\" is not in the set",
         |f| field(f, 1).type_name = ".t.Nope".into(),
@@ -93,9 +95,10 @@ const FIELD_FAULTS: &[(&str, Change)] = &[
 ];
 
 const OTHER_FAULTS: &[(&str, Change)] = &[
-    ("t.proto:4: t.M: oneof 'one': the name is already used", |f| {
-        f.messages[0].oneofs[0].name = "one".into()
-    }),
+    (
+        "t.proto:4: t.M: oneof 'one': the name is already used",
+        |f| f.messages[0].oneofs[0].name = "one".into(),
+    ),
     ("t.proto: t.M.FourEntry: a map entry has a key", |f| {
         f.messages[0].messages[0].fields[0].kind = 2;
     }),

@@ -84,7 +84,7 @@ const LEVELS: [Level; 5] = [
     Level::Field,
 ];
 
-/// A string field in a oneof of a nested message, with settings on the way down to it.
+/// Returns a string field in a oneof of a nested message, with settings on the way down to it.
 fn file(edition: (&str, i32), settings: &[(Level, Setting)]) -> proto::File {
     let at = |level: Level, tag: u32| -> Vec<Bytes> {
         let mine = settings.iter().filter(|(own, _)| *own == level);

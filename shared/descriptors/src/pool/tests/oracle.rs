@@ -200,7 +200,8 @@ fn realized(draft: Draft, index: usize, is_proto3: bool, message: &mut proto::Me
     let in_oneof = draft.in_oneof && label == proto::label::OPTIONAL;
     let is_optional =
         is_proto3 && draft.is_optional && !in_oneof && label == proto::label::OPTIONAL;
-    // The letter keeps `a1` + `0` and `A` + `10` apart, whose JSON names would be one but for their case.
+    // The letter keeps `a1` + `0` and `A` + `10` apart, whose JSON names would be one but for their
+    // case.
     let name = format!("{}x{index}", draft.name);
     if is_optional {
         message.oneofs.push(proto::Oneof {

@@ -71,7 +71,7 @@ impl Fast<'_> {
         Some(())
     }
 
-    /// An item, a key or a value of a map, whose tag is read.
+    /// Returns an item, a key or a value of a map, whose tag is read.
     fn item(
         &self,
         field: &FieldPlan,
@@ -121,7 +121,8 @@ impl Fast<'_> {
         };
         let is_idle = ValueRules::default();
         let (keys, items) = own.map_or((&is_idle, &is_idle), |own| (&own.keys, &own.items));
-        // An entry is a message on the wire and none in the contract: only what reads the wire counts it.
+        // An entry is a message on the wire and none in the contract: only what reads the wire
+        // counts it.
         let depth = place.depth + usize::from(self.is_foreign);
         if depth >= MAX_DEPTH {
             return None;
@@ -147,7 +148,7 @@ impl Fast<'_> {
         holds.then_some(true)
     }
 
-    /// Reads an entry that is written like all are, with the key in front of the value. Either may be left out.
+    /// Reads an entry in the usual order, the key before the value. Either may be absent.
     fn entry(
         &self,
         [key_field, value_field]: [&FieldPlan; 2],
@@ -173,7 +174,8 @@ impl Fast<'_> {
         entry.rest.is_empty().then_some(())
     }
 
-    /// A key or a value that is left out is there all the same: it is the default, a message is empty.
+    /// Returns a key or a value that is left out is there all the same: it is the default, a
+    /// message is empty.
     fn absent(&self, field: &FieldPlan, rules: &ValueRules, place: Place) -> Pass {
         let value = match field.message() {
             None => value::default(field.kind),
@@ -188,7 +190,7 @@ impl Fast<'_> {
     }
 }
 
-/// The key of an entry that was read.
+/// Returns the key of an entry that was read.
 fn key_of<'w>(field: &FieldPlan, content: &'w [u8]) -> Pass<Value<'w>> {
     match last(content, field.number, field.kind.wire_type()).ok()? {
         Some(raw) => value::decode(field.kind, raw).ok(),
@@ -196,8 +198,8 @@ fn key_of<'w>(field: &FieldPlan, content: &'w [u8]) -> Pass<Value<'w>> {
     }
 }
 
-/// Whether two entries of one key must be told from two keys: too many entries may be few keys, which the walk finds out, but
-/// enough entries may be too few keys.
+/// Returns whether two entries of one key must be told from two keys: too many entries may be few
+/// keys, which the walk finds out, but enough entries may be too few keys.
 fn counts_keys(check: &Check) -> bool {
     matches!(check.test, Test::Length(Unit::Elements, min, _) if min > 1)
 }

@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// One item of a list, as a piece of its own.
+    /// One item of a list, as one piece.
     fn element(
         &mut self,
         field: &'a FieldPlan,
@@ -155,12 +155,12 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The entries with their keys. Of several with one key, the last one counts.
+    /// Returns the entries with their keys. Of several with one key, the last one counts.
     fn entries(&self, group: &Group<'a>, key_kind: Kind) -> Read<Entries<'a>> {
         let pieces = self.pieces.get(group.range.clone()).unwrap_or_default();
         let mut entries = Entries::with_capacity(pieces.len());
         let mut keys = Distinct::default();
-        // From behind, so that the first one met is the one that counts.
+        // From the end, so that the first one found is the one that counts.
         for piece in pieces.iter().rev() {
             let key = last(piece.raw, 1, key_kind.wire_type())?;
             let key = key.map_or(Ok(value::default(key_kind)), |raw| {

@@ -13,7 +13,7 @@ use crate::rules::value::{self, Value};
 // === impl Walk ===
 
 impl<'a> Walk<'a> {
-    /// The value that the pieces amount to.
+    /// Returns the value that the pieces amount to.
     pub(crate) fn value(&self, kind: Kind, form: Form, range: Range<usize>) -> Read<Value<'a>> {
         match form {
             Form::Scalar => self.scalar(kind, range),
@@ -24,7 +24,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A scalar: of several, the last one counts.
+    /// Returns a scalar: of several, the last one counts.
     pub(crate) fn scalar(&self, kind: Kind, range: Range<usize>) -> Read<Value<'a>> {
         match self.pieces.get(range).unwrap_or_default() {
             [.., last] => value::decode(kind, last.raw),

@@ -23,7 +23,7 @@ pub(crate) struct Shown {
     text: String,
 }
 
-/// The texts of a repeated field.
+/// Returns the texts of a repeated field.
 pub(crate) fn texts(rules: &OptionFields<'_>, number: u32) -> Vec<Box<str>> {
     rules
         .all(number)
@@ -42,7 +42,7 @@ impl Shown {
 // === impl Reading ===
 
 impl Reading {
-    /// The value of a singular rule.
+    /// Returns the value of a singular rule.
     pub(crate) fn last(
         self,
         rules: &OptionFields<'_>,
@@ -54,7 +54,7 @@ impl Reading {
         }
     }
 
-    /// The values of a repeated rule, packed or not.
+    /// Returns the values of a repeated rule, packed or not.
     pub(crate) fn list(
         self,
         rules: &OptionFields<'_>,

@@ -82,7 +82,7 @@ const SIZES: [(u32, &str, &[usize], &str); 4] = [
     (15, "uuid", &[16], "UUID"),
 ];
 
-/// Which limit a length rule sets.
+/// The limit that a length rule sets.
 #[derive(Clone, Copy)]
 enum Limit {
     Exactly,

@@ -18,7 +18,7 @@ pub(crate) fn is_uri_reference(text: &str) -> bool {
     is_uri(text) || (!path.contains(':') && is_hierarchy(text))
 }
 
-/// Everything behind the scheme.
+/// Returns the text after the scheme.
 fn is_hierarchy(text: &str) -> bool {
     let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
     let (text, query) = text.split_once('?').unwrap_or((text, ""));
@@ -108,7 +108,7 @@ fn is_made_of(text: &str, also: &[u8]) -> bool {
     true
 }
 
-/// Whether percent-encoded bytes are UTF-8, as hosts demand (RFC 3986 §3.2.2).
+/// Returns whether percent-encoded bytes are UTF-8, as hosts demand (RFC 3986 §3.2.2).
 fn is_decoded_text(text: &str) -> bool {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

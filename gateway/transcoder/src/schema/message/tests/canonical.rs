@@ -304,7 +304,7 @@ fn wire() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A field of this wire type, whose value is made of `content`.
+/// Returns a field of this wire type, whose value is made of `content`.
 fn field(number: u8, wire_type: u8, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     wire::put_varint(&mut out, u64::from(number) << 3 | u64::from(wire_type));
