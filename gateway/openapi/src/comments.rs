@@ -14,13 +14,13 @@ use transcoder::status_code_name;
 
 /// A comment, taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Comment {
-    pub(super) summary: String,
-    pub(super) description: String,
+pub(crate) struct Comment {
+    pub(crate) summary: String,
+    pub(crate) description: String,
     /// JSON as written, not checked yet.
-    pub(super) examples: Vec<String>,
+    pub(crate) examples: Vec<String>,
     /// Codes of `google.rpc.Code`, and when they occur.
-    pub(super) errors: Vec<(i32, String)>,
+    pub(crate) errors: Vec<(i32, String)>,
 }
 
 #[derive(Default)]
@@ -59,7 +59,7 @@ const CODES: std::ops::RangeInclusive<i32> = 1..=16;
 
 impl Comment {
     /// Returns the comment before a definition, or else the one after it.
-    pub(super) fn of(source: &Source) -> Self {
+    pub(crate) fn of(source: &Source) -> Self {
         let Some(comment) = &source.comment else {
             return Comment::default();
         };
@@ -69,7 +69,7 @@ impl Comment {
         }
     }
 
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut parser = Parser::default();
         for line in text.lines() {
             // Compilers strip the comment signs, and leave the space after them.
@@ -79,7 +79,7 @@ impl Comment {
     }
 
     /// Summary and description in one.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let parts = [self.summary.as_str(), self.description.as_str()];
         let said = parts.into_iter().filter(|part| !part.is_empty());
         said.collect::<Vec<_>>().join("\n\n")

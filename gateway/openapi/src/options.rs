@@ -4,57 +4,57 @@ use descriptors::FieldDef;
 
 /// The part of `google.protobuf.MessageOptions` in question.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(super) struct Message {
+pub(crate) struct Message {
     #[prost(bool, tag = "3")]
-    pub(super) deprecated: bool,
+    pub(crate) deprecated: bool,
 }
 
 /// The part of `google.protobuf.EnumOptions` in question.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(super) struct Enum {
+pub(crate) struct Enum {
     #[prost(bool, tag = "3")]
-    pub(super) deprecated: bool,
+    pub(crate) deprecated: bool,
 }
 
 /// The part of `google.protobuf.EnumValueOptions` in question.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(super) struct EnumValue {
+pub(crate) struct EnumValue {
     #[prost(bool, tag = "1")]
-    pub(super) deprecated: bool,
+    pub(crate) deprecated: bool,
 }
 
 /// The part of `google.protobuf.MethodOptions` in question, and equally of `ServiceOptions`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(super) struct Method {
+pub(crate) struct Method {
     #[prost(bool, tag = "33")]
-    pub(super) deprecated: bool,
+    pub(crate) deprecated: bool,
 }
 
 /// The part of `google.protobuf.FieldOptions` in question, with the extension
 /// `google.api.field_behavior`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Field {
+pub(crate) struct Field {
     #[prost(bool, tag = "3")]
-    pub(super) deprecated: bool,
+    pub(crate) deprecated: bool,
     #[prost(int32, repeated, tag = "1052")]
     behaviors: Vec<i32>,
 }
 
 /// `google.api.FieldBehavior` (AIP-203).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behavior {
+pub(crate) enum Behavior {
     Required = 2,
     OutputOnly = 3,
     InputOnly = 4,
 }
 
 /// Malformed options count as absent.
-pub(super) fn field(definition: &FieldDef) -> Field {
+pub(crate) fn field(definition: &FieldDef) -> Field {
     definition.options.decode().unwrap_or_default()
 }
 
 impl Field {
-    pub(super) fn has(&self, behavior: Behavior) -> bool {
+    pub(crate) fn has(&self, behavior: Behavior) -> bool {
         self.behaviors.contains(&(behavior as i32))
     }
 }

@@ -1,29 +1,30 @@
 //! Validation rules as keywords of JSON Schema; what it has no keyword for becomes a sentence of
 //! the description.
 
+mod patterns;
+
 use descriptors::EnumPlan;
 use validation::rules::{
     Bounds, Check, Constant, Format, Ignore, Test, Unit, ValueRules, Versions,
 };
 
-use super::patterns;
-use super::scalars::{Look, UNSIGNED};
-use super::value::{Json, Object};
+use crate::scalars::{Look, UNSIGNED};
+use crate::value::{Json, Object};
 
 /// The constraints of rules on one value.
 #[derive(Debug, Default)]
-pub(super) struct Constraints {
-    pub(super) keywords: Object,
+pub(crate) struct Constraints {
+    pub(crate) keywords: Object,
     /// Each `must …`, without a full stop.
-    pub(super) sentences: Vec<String>,
+    pub(crate) sentences: Vec<String>,
 }
 
 /// Turns the rules for one value into constraints.
-pub(super) struct Translator<'a> {
-    pub(super) look: Look,
+pub(crate) struct Translator<'a> {
+    pub(crate) look: Look,
     /// The names of an enum.
-    pub(super) names: Option<&'a EnumPlan>,
-    pub(super) enums_as_numbers: bool,
+    pub(crate) names: Option<&'a EnumPlan>,
+    pub(crate) enums_as_numbers: bool,
     found: Constraints,
 }
 
@@ -31,13 +32,13 @@ pub(super) struct Translator<'a> {
 
 impl Constraints {
     /// Puts the keywords next to those of the value's type, and returns the sentences.
-    pub(super) fn apply(self, schema: &mut Object) -> Vec<String> {
+    pub(crate) fn apply(self, schema: &mut Object) -> Vec<String> {
         schema.merge(self.keywords);
         self.sentences
     }
 
     /// Returns how many elements a list or a map has.
-    pub(super) fn counts(checks: &[Check], is_map: bool) -> Self {
+    pub(crate) fn counts(checks: &[Check], is_map: bool) -> Self {
         let (least, most) = match is_map {
             true => ("minProperties", "maxProperties"),
             false => ("minItems", "maxItems"),
@@ -82,7 +83,7 @@ impl Constraints {
 // === impl Translator ===
 
 impl<'a> Translator<'a> {
-    pub(super) fn new(look: Look, names: Option<&'a EnumPlan>, enums_as_numbers: bool) -> Self {
+    pub(crate) fn new(look: Look, names: Option<&'a EnumPlan>, enums_as_numbers: bool) -> Self {
         Translator {
             look,
             names,
@@ -91,7 +92,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    pub(super) fn translate(mut self, rules: &ValueRules) -> Constraints {
+    pub(crate) fn translate(mut self, rules: &ValueRules) -> Constraints {
         if rules.ignore == Ignore::Always {
             return self.found;
         }

@@ -3,11 +3,11 @@
 
 use descriptors::{Kind, Shape};
 
-use super::value::{Json, Object};
+use crate::value::{Json, Object};
 
 /// How a value looks in JSON, as far as rules for it need to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// A JSON number.
     Number,
     /// A number of 64 bits, which is a string.
@@ -21,10 +21,10 @@ pub(super) enum Look {
 }
 
 const NOT_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
-pub(super) const SIGNED: &str = "^-?[0-9]+$";
-pub(super) const UNSIGNED: &str = "^[0-9]+$";
+pub(crate) const SIGNED: &str = "^-?[0-9]+$";
+pub(crate) const UNSIGNED: &str = "^[0-9]+$";
 
-pub(super) fn look(kind: Kind) -> Look {
+pub(crate) fn look(kind: Kind) -> Look {
     match kind {
         Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => Look::Digits,
         Kind::Bool => Look::Bool,
@@ -37,7 +37,7 @@ pub(super) fn look(kind: Kind) -> Look {
 }
 
 /// Returns the schema of a scalar. `is_finite`: a rule excludes NaN and infinity.
-pub(super) fn scalar(kind: Kind, is_finite: bool) -> Object {
+pub(crate) fn scalar(kind: Kind, is_finite: bool) -> Object {
     match kind {
         Kind::Double => float("double", is_finite),
         Kind::Float => float("float", is_finite),
@@ -56,7 +56,7 @@ pub(super) fn scalar(kind: Kind, is_finite: bool) -> Object {
 
 /// Returns the schema of a well-known type; `None` for messages that are objects with fields, and
 /// for Any.
-pub(super) fn well_known(shape: Shape) -> Option<Object> {
+pub(crate) fn well_known(shape: Shape) -> Option<Object> {
     Some(match shape {
         Shape::Timestamp => typed("string").with("format", "date-time"),
         Shape::Duration => typed("string").with("pattern", "^-?[0-9]+(\\.[0-9]{1,9})?s$"),
@@ -69,7 +69,7 @@ pub(super) fn well_known(shape: Shape) -> Option<Object> {
 }
 
 /// Makes `null` a value too.
-pub(super) fn nullable(mut schema: Object) -> Object {
+pub(crate) fn nullable(mut schema: Object) -> Object {
     match schema.get("type").cloned() {
         Some(own) => schema.set("type", vec![own, "null".into()]),
         None => {
@@ -82,7 +82,7 @@ pub(super) fn nullable(mut schema: Object) -> Object {
     schema
 }
 
-pub(super) fn typed(name: &str) -> Object {
+pub(crate) fn typed(name: &str) -> Object {
     Object::new().with("type", name)
 }
 

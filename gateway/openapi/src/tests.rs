@@ -1,8 +1,9 @@
 //! What documents say, piece by piece.
 
+use descriptors::Problem;
 use samples::{descriptor_set_with_lines, source};
 use serde_json::{Value, json};
-use transcoder::Options;
+use transcoder::{Options, Schema};
 
 use super::*;
 
@@ -268,7 +269,7 @@ fn a_schema_of_messages_in_messages_gives_a_bounded_list_of_parameters_and_a_not
     );
 }
 
-const MAX_PARAMETERS: usize = crate::limits::MAX_OPENAPI_PARAMETERS;
+const MAX_PARAMETERS: usize = transcoder::MAX_QUERY_PAIRS;
 
 #[test]
 fn bodies_are_the_request_without_the_path_or_one_field_or_raw_bytes() {

@@ -5,7 +5,7 @@ use descriptors::quoted;
 
 /// A JSON value under construction.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Bool(bool),
     /// A number, or any other value that is JSON text already.
     Raw(Box<str>),
@@ -16,13 +16,13 @@ pub(super) enum Json {
 
 /// A JSON object under construction.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Object(Vec<(String, Json)>);
+pub(crate) struct Object(Vec<(String, Json)>);
 
 // === impl Json ===
 
 impl Json {
     /// Appends the value as text, without white space.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Json::Bool(true) => out.extend_from_slice(b"true"),
             Json::Bool(false) => out.extend_from_slice(b"false"),
@@ -43,7 +43,7 @@ impl Json {
     }
 
     /// Returns a list of values of one kind.
-    pub(super) fn list<T: Into<Json>>(items: impl IntoIterator<Item = T>) -> Json {
+    pub(crate) fn list<T: Into<Json>>(items: impl IntoIterator<Item = T>) -> Json {
         Json::List(items.into_iter().map(Into::into).collect())
     }
 }
@@ -93,12 +93,12 @@ impl From<Vec<Json>> for Json {
 // === impl Object ===
 
 impl Object {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Object::default()
     }
 
     /// Sets a member; one that was there keeps its place.
-    pub(super) fn set(&mut self, name: impl Into<String>, value: impl Into<Json>) {
+    pub(crate) fn set(&mut self, name: impl Into<String>, value: impl Into<Json>) {
         let (name, value) = (name.into(), value.into());
         match self.0.iter_mut().find(|(own, _)| *own == name) {
             Some((_, own)) => *own = value,
@@ -107,53 +107,53 @@ impl Object {
     }
 
     /// Adds a member that is known not to be there yet: a set of many costs no search.
-    pub(super) fn push(&mut self, name: impl Into<String>, value: impl Into<Json>) {
+    pub(crate) fn push(&mut self, name: impl Into<String>, value: impl Into<Json>) {
         self.0.push((name.into(), value.into()));
     }
 
     /// [`Object::set`], in a chain.
-    pub(super) fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
         self.set(name, value);
         self
     }
 
     /// Sets a text that says something.
-    pub(super) fn set_text(&mut self, name: &str, text: &str) {
+    pub(crate) fn set_text(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
             self.set(name, text);
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Json> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Json> {
         let mut members = self.0.iter();
         members.find(|(own, _)| own == name).map(|(_, own)| own)
     }
 
-    pub(super) fn remove(&mut self, name: &str) -> Option<Json> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Json> {
         let at = self.0.iter().position(|(own, _)| own == name)?;
         Some(self.0.remove(at).1)
     }
 
     /// Removes a text; an empty one where there is none.
-    pub(super) fn take_text(&mut self, name: &str) -> String {
+    pub(crate) fn take_text(&mut self, name: &str) -> String {
         match self.remove(name) {
             Some(Json::Text(text)) => text,
             _ => String::new(),
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Sets all members of another object.
-    pub(super) fn merge(&mut self, other: Object) {
+    pub(crate) fn merge(&mut self, other: Object) {
         for (name, value) in other.0 {
             self.set(name, value);
         }
     }
 
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (index, (name, value)) in self.0.iter().enumerate() {
             if index > 0 {

@@ -4,7 +4,7 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-use crate::Problem;
+use crate::error::Problem;
 
 const EVENT_OPTION: &str = "mesh.v1.event";
 

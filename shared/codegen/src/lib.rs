@@ -1,12 +1,7 @@
-//! Build-time library: turns a directory of `.proto` files into Rust, without protoc.
+#![doc = include_str!("../README.md")]
 //!
-//! The whole `build.rs` of a crate of contracts, and the whole `src/lib.rs`:
+//! The whole `src/lib.rs` of a crate of contracts:
 //!
-//! ```no_run
-//! fn main() -> Result<(), codegen::Error> {
-//!     codegen::Builder::new("proto").generate()
-//! }
-//! ```
 //! ```ignore
 //! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated; a contract need not comment every field.
 //! include!(concat!(env!("OUT_DIR"), "/protos.rs"));
@@ -21,7 +16,7 @@
 //!   (`google.protobuf.FileDescriptorSet`);
 //! - an `impl contract::Event` for each message with `option (mesh.v1.event)`.
 //!
-//! So the crate depends on `prost`, `prost-types`, `schema`, `tonic` and `tonic-prost`.
+//! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
 //!
 //! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`,
 //! `buf/validate/validate.proto`, `mesh/v1/options.proto` and `google/protobuf/*.proto`.
@@ -37,14 +32,12 @@ use std::{env, fs};
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorSet;
 
+use self::render::{DESCRIPTOR_FILE, MODULES_FILE};
+
 pub use self::error::{Error, Problem};
 
-/// The module tree that `prost` writes.
-const MODULES_FILE: &str = "modules.rs";
 /// The file that a crate includes.
 const PROTOS_FILE: &str = "protos.rs";
-/// The encoded descriptor set.
-const DESCRIPTOR_FILE: &str = "protos.bin";
 
 /// Generates the contracts of one directory.
 #[derive(Clone, Debug)]

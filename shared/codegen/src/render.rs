@@ -8,7 +8,11 @@ use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
 use crate::events::Event;
-use crate::{DESCRIPTOR_FILE, MODULES_FILE};
+
+/// The module tree that `prost` writes.
+pub(crate) const MODULES_FILE: &str = "modules.rs";
+/// The encoded descriptor set.
+pub(crate) const DESCRIPTOR_FILE: &str = "protos.bin";
 
 /// Returns the text of the file.
 pub(crate) fn contracts(pool: &DescriptorPool, events: &[Event]) -> String {

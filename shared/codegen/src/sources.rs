@@ -9,7 +9,7 @@ use protox::file::{
     ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
 };
 
-use crate::Error;
+use crate::error::Error;
 
 /// Files that only declare options.
 const OPTIONS: [Embedded; 4] = [

@@ -1,5 +1,4 @@
-//! What generated code refers to: the methods of a contract with their policy, and the events it
-//! declares.
+#![doc = include_str!("../README.md")]
 
 /// One RPC as its contract declares it. The generator writes a table of these for each build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,16 +66,6 @@ impl MethodKind {
             (true, true) => Self::BidiStreaming,
         }
     }
-
-    /// Returns whether the client sends more than one message.
-    pub const fn client_streams(self) -> bool {
-        matches!(self, Self::ClientStreaming | Self::BidiStreaming)
-    }
-
-    /// Returns whether the server sends more than one message.
-    pub const fn server_streams(self) -> bool {
-        matches!(self, Self::ServerStreaming | Self::BidiStreaming)
-    }
 }
 
 // === impl Idempotency ===
@@ -89,16 +78,6 @@ impl Idempotency {
             1 => Self::NoSideEffects,
             2 => Self::Idempotent,
             _ => Self::Unknown,
-        }
-    }
-
-    /// Returns what remains of the promise when the client must be able to send the same request
-    /// again: a stream of requests is gone once it is sent, so that a method with one promises
-    /// nothing.
-    pub const fn of_repeated(self, kind: MethodKind) -> Self {
-        match kind.client_streams() {
-            true => Self::Unknown,
-            false => self,
         }
     }
 }
@@ -126,40 +105,4 @@ pub fn status_code_name(code: i32) -> &'static str {
     ];
     let index = usize::try_from(code).unwrap_or(usize::MAX);
     NAMES.get(index).copied().unwrap_or("UNKNOWN")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KINDS: [MethodKind; 4] = [
-        MethodKind::Unary,
-        MethodKind::ClientStreaming,
-        MethodKind::ServerStreaming,
-        MethodKind::BidiStreaming,
-    ];
-
-    #[test]
-    fn a_kind_is_made_of_its_sides() {
-        for kind in KINDS {
-            assert_eq!(
-                MethodKind::new(kind.client_streams(), kind.server_streams()),
-                kind
-            );
-        }
-    }
-
-    #[test]
-    fn a_promise_holds_for_requests_that_can_be_kept() {
-        for promise in [Idempotency::NoSideEffects, Idempotency::Idempotent] {
-            assert_eq!(
-                KINDS.map(|kind| promise.of_repeated(kind)),
-                [promise, Idempotency::Unknown, promise, Idempotency::Unknown]
-            );
-        }
-        assert_eq!(
-            KINDS.map(|kind| Idempotency::Unknown.of_repeated(kind)),
-            [Idempotency::Unknown; 4]
-        );
-    }
 }

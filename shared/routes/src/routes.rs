@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use descriptors::{CompileError, MethodPlan, NameOptions, Place, Pool, Problem, ServiceDef, Types};
+use descriptors::{MethodPlan, Place, Pool, Problem, ServiceDef, Types};
 
 use crate::annotation::{HTTP_OPTION, HttpRule, annotation};
 use crate::compile::Compiler;
@@ -27,27 +27,6 @@ struct Builder<'a> {
     router: RouterBuilder,
     problems: &'a mut Vec<Problem>,
     notes: Vec<Problem>,
-}
-
-/// Checks the bindings of a descriptor set as [`Routes::compile`] does.
-///
-/// # Errors
-/// Every problem of the set and of its bindings: malformed rules, fields that don't exist,
-/// ambiguous routes.
-pub fn check(descriptor_set: &[u8]) -> Result<(), CompileError> {
-    let loaded = descriptors::load(descriptor_set)?;
-    let types = Types::new(&loaded.pool, NameOptions::default());
-    let mut problems = loaded.problems;
-    Routes::compile(
-        &loaded.pool,
-        &types,
-        &RouteOptions::default(),
-        &mut problems,
-    );
-    match problems.is_empty() {
-        true => Ok(()),
-        false => Err(CompileError { problems }),
-    }
 }
 
 // === impl Routes ===

@@ -3,8 +3,8 @@
 use descriptors::{EnumId, MessageId, Shape};
 
 use super::Document;
-use super::scalars::{self, typed};
-use super::value::{Json, Object};
+use crate::scalars::{self, typed};
+use crate::value::{Json, Object};
 
 pub(super) const STATUS: &str = "google.rpc.Status";
 pub(super) const ANY: &str = "google.protobuf.Any";

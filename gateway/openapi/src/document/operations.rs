@@ -8,13 +8,14 @@ use routes::Body;
 use transcoder::stream::Framing;
 use transcoder::{Route, http_status, status_code_name};
 
-use super::comments::Comment;
 use super::components::{ANY, Component, STATUS, STREAM_ERROR, schema_ref};
 use super::paths::PathText;
-use super::scalars::typed;
 use super::schemas::described;
-use super::value::{Json, Object};
-use super::{Bound, Document, options};
+use super::{Bound, Document};
+use crate::comments::Comment;
+use crate::options;
+use crate::scalars::typed;
+use crate::value::{Json, Object};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";

@@ -5,13 +5,13 @@ use routes::Body;
 use transcoder::Route;
 
 use super::Document;
-use super::paths::{PathParameter, PathText};
-use super::scalars::typed;
-use super::schemas::described;
-use super::value::{Json, Object};
-use crate::limits::{
+use super::limits::{
     MAX_OPENAPI_PARAMETER_DEPTH, MAX_OPENAPI_PARAMETER_VISITS, MAX_OPENAPI_PARAMETERS,
 };
+use super::paths::{PathParameter, PathText};
+use super::schemas::described;
+use crate::scalars::typed;
+use crate::value::{Json, Object};
 
 /// Walks the fields that a query may set.
 struct Leaves<'r> {

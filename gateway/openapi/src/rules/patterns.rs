@@ -8,7 +8,7 @@
 const SPACE: &str = "\\t\\n\\f\\r ";
 
 /// Translates a pattern that is known to be RE2.
-pub(super) fn portable(pattern: &str) -> Option<String> {
+pub(crate) fn portable(pattern: &str) -> Option<String> {
     let mut translator = Translator {
         rest: pattern,
         out: String::with_capacity(pattern.len()),
@@ -20,7 +20,7 @@ pub(super) fn portable(pattern: &str) -> Option<String> {
 }
 
 /// Returns a pattern for this very text.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| put_literal(c, &mut out));
     out

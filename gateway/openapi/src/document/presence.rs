@@ -6,8 +6,8 @@ use descriptors::{FieldDef, Label, MessageDef, MessageId};
 use validation::rules::{Constant, Ignore, OwnRules, Test};
 
 use super::Document;
-use super::options::{self, Behavior};
-use super::value::{Json, Object};
+use crate::options::{self, Behavior};
+use crate::value::{Json, Object};
 
 impl Document<'_> {
     pub(super) fn is_required(&self, id: MessageId, index: usize, definition: &FieldDef) -> bool {

@@ -5,8 +5,8 @@
 use descriptors::{FieldDef, MessageDef, MessageId, Place, Source};
 
 use super::Document;
-use super::comments::Comment;
-use super::value::Json;
+use crate::comments::Comment;
+use crate::value::Json;
 
 /// The rules below and at one field, of those that a message breaks.
 type Broken = Vec<String>;

@@ -7,12 +7,12 @@ use descriptors::{EnumDef, EnumValueDef, FieldDef, FieldPlan, Kind, Label, Messa
 use validation::rules::{Ignore, OwnRules, Test, ValueRules};
 
 use super::Document;
-use super::comments::Comment;
 use super::components::{Component, any};
-use super::options::Behavior;
-use super::rules::{Constraints, Translator};
-use super::scalars::{self, Look, look, typed};
-use super::value::{Json, Object};
+use crate::comments::Comment;
+use crate::options::Behavior;
+use crate::rules::{Constraints, Translator};
+use crate::scalars::{self, Look, look, typed};
+use crate::value::{Json, Object};
 
 impl<'a> Document<'a> {
     pub(super) fn message(&mut self, id: MessageId) -> Object {
@@ -47,7 +47,7 @@ impl<'a> Document<'a> {
         if definition
             .options
             .decode()
-            .is_ok_and(|options: super::options::Message| options.deprecated)
+            .is_ok_and(|options: crate::options::Message| options.deprecated)
         {
             schema.set("deprecated", true);
         }
@@ -74,7 +74,7 @@ impl<'a> Document<'a> {
         };
         let comment = Comment::of(&definition.source);
         schema.set_text("description", &described(&comment.text(), &sentences));
-        let options = super::options::field(definition);
+        let options = crate::options::field(definition);
         if options.deprecated {
             schema.set("deprecated", true);
         }
@@ -232,7 +232,7 @@ impl<'a> Document<'a> {
         if definition
             .options
             .decode()
-            .is_ok_and(|options: super::options::Enum| options.deprecated)
+            .is_ok_and(|options: crate::options::Enum| options.deprecated)
         {
             schema.set("deprecated", true);
         }
@@ -263,7 +263,7 @@ fn with_sentences(mut schema: Object, sentences: &[String]) -> Object {
 /// One item of an enum's description, where there is something to say.
 fn value_line(value: &EnumValueDef) -> Option<String> {
     let text = Comment::of(&value.source).text().replace('\n', " ");
-    let options: super::options::EnumValue = value.options.decode().unwrap_or_default();
+    let options: crate::options::EnumValue = value.options.decode().unwrap_or_default();
     let deprecated = if options.deprecated {
         " (deprecated)"
     } else {
