@@ -1,12 +1,13 @@
 //! What the gateway serves at one moment: the merged API of the upstreams, compiled, and who serves which service.
 
+use compatibility::{BreakingChange, Contract};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::service::Routes;
-use transcoder::{BreakingChange, Contract, HttpRule, Options, Schema};
+use transcoder::{HttpRule, Options, Schema};
 
 use crate::learn::reflection::{Learned, qualified};
 use crate::openapi::Documents;
@@ -215,7 +216,7 @@ impl Catalog {
     ) -> Result<Self, Refusal> {
         let set = Bytes::from(merged.descriptor_set());
         let mut options = options.clone();
-        options.http.rules = merged.present_rules(&options.http.rules);
+        options.routes.rules = merged.present_rules(&options.routes.rules);
         Ok(Self {
             schema: Schema::compile_with(&set, options)?,
             owners: merged
@@ -235,9 +236,19 @@ impl Catalog {
     pub(crate) fn breaking_changes(&self, next: &Self) -> Result<Vec<BreakingChange>, Refusal> {
         let is_served = |service: &str| self.owners.contains_key(service);
         let is_kept = |service: &str| next.owners.contains_key(service);
-        let before = Contract::new(&self.schema, &self.descriptor_set, &is_served);
-        let after = Contract::new(&next.schema, &next.descriptor_set, &is_kept);
-        Ok(transcoder::breaking_changes(before, after)?)
+        let before = self.contract(&is_served);
+        let after = next.contract(&is_kept);
+        Ok(compatibility::breaking_changes(before, after)?)
+    }
+
+    fn contract<'a>(&'a self, is_served: &'a dyn Fn(&str) -> bool) -> Contract<'a> {
+        Contract {
+            descriptor_set: &self.descriptor_set,
+            types: self.schema.types(),
+            routes: self.schema.bindings(),
+            validation: self.schema.validation(),
+            is_served,
+        }
     }
 
     /// The upstream that serves the method at `/package.Service/Method`.

@@ -161,7 +161,7 @@ impl Config {
         options.json.enums_as_numbers = self.enums_as_numbers;
         options.json.strict_names = self.strict_names;
         options.json.show_debug_info = self.errors.debug_info;
-        options.http.rules = self.schema.rules();
+        options.routes.rules = self.schema.rules();
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }
@@ -308,7 +308,7 @@ mod tests {
             assert!(options.validation.clock.is_some());
             (
                 options.json.ignore_unknown_fields,
-                options.http.trailing_slash,
+                options.routes.trailing_slash,
             )
         };
         use transcoder::TrailingSlash::{Ignore, Redirect, Strict};

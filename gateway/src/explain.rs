@@ -202,9 +202,9 @@ impl<'a> Answer<'a> {
 fn other<'a>(candidate: &Candidate<'a>) -> Other<'a> {
     let route = candidate.route;
     Other {
-        method: route.http_method().as_str(),
-        template: route.template(),
-        rpc_method: rpc_method(route.method()),
+        method: route.http_method.as_str(),
+        template: &route.text,
+        rpc_method: rpc_method(&route.method),
         reason: match candidate.reason {
             Mismatch::Outranked => "outranked",
             Mismatch::Method { .. } => "method",

@@ -85,7 +85,7 @@ async fn document(
     // A large API takes its time, which other requests should not wait for.
     let make = || async move {
         let made = tokio::task::spawn_blocking(move || {
-            let document = catalog.schema.openapi(&catalog.documents.set, &info);
+            let document = ::openapi::document(&catalog.schema, &catalog.documents.set, &info);
             document.map(|document| Bytes::from(document.json))
         });
         made.await?.map_err(anyhow::Error::from)

@@ -118,7 +118,7 @@ impl UnknownFields {
 
 impl TrailingSlash {
     pub(super) fn apply(self, options: &mut Options) {
-        options.http.trailing_slash = match self {
+        options.routes.trailing_slash = match self {
             TrailingSlash::Dialect => return,
             TrailingSlash::Strict => transcoder::TrailingSlash::Strict,
             TrailingSlash::Redirect => transcoder::TrailingSlash::Redirect,

@@ -1,7 +1,7 @@
 //! The keys under `[openapi]`: how the API describes itself.
 
+use ::openapi::Info;
 use serde::Deserialize;
-use transcoder::Info;
 
 /// What `/openapi.json` and `/docs` show.
 #[derive(Clone, Debug, Deserialize)]

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
+use compatibility::BreakingChange;
 use serde::Serialize;
-use transcoder::BreakingChange;
 
 use super::{Directory, Entry, Refused};
 use crate::catalog::{Count, Refusal};

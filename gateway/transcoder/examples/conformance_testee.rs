@@ -1,4 +1,5 @@
-//! The testee of protobuf's conformance runner: reads requests from stdin and answers on stdout until stdin ends.
+//! The testee of protobuf's conformance runner: reads requests from stdin and answers on stdout
+//! until stdin ends.
 //!
 //! `conformance_testee <descriptor set>`; the set holds the types that the runner names.
 
@@ -115,7 +116,8 @@ fn canonical(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     }
 }
 
-/// The library reads and writes in one pass: whether the bytes or the JSON are at fault is asked afterwards.
+/// Returns the library reads and writes in one pass: whether the bytes or the JSON are at fault is
+/// asked afterwards.
 fn wire_to_json(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     let mut json = Vec::new();
     match message.write_json(wire, &mut json) {
@@ -154,7 +156,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The next frame: its length in four little-endian bytes, then its content; `None` where the input ends in front of it.
+/// Returns the next frame: its length in four little-endian bytes, then its content; `None` where
+/// the input ends in front of it.
 fn read_frame(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     match input.read_exact(&mut length) {

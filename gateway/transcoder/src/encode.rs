@@ -1,36 +1,39 @@
 //! JSON text to protobuf wire bytes, in one pass over the text.
 
+mod around;
 mod pins;
 mod repeated;
+mod required;
 mod scalars;
 mod well_known;
 mod whole;
 
-use crate::{
-    canonical,
-    error::{Failure, RequestError, Rule},
-    json::{Cursor, Token},
-    plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    seen::Seen,
-    wire::{Tag, WireType, close, open},
-};
+use descriptors::{FieldPlan, Kind, Label, MessageId, MessagePlan, Seen, Shape, put_canonical};
+use wire::{Tag, WireType, close, open};
 
-pub(crate) use pins::Pin;
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::{Cursor, Token};
+use crate::tables::Tables;
 use pins::{is_outdone, pins_of};
+
+pub(crate) use around::{copy_around, fields, strip};
+pub(crate) use pins::Pin;
+pub(crate) use required::check_written;
 pub(crate) use whole::read_whole;
 
-/// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end is reached.
+/// Writes the message that a JSON text denotes. Length prefixes are filled in when the value's end
+/// is reached.
 pub(crate) struct Encoder<'a> {
-    pub(crate) types: &'a Types,
+    pub(crate) types: &'a Tables,
     pub(crate) cursor: Cursor<'a>,
     pub(crate) out: &'a mut Vec<u8>,
-    /// Bytes read only to find the `@type` behind them.
+    /// Bytes read ahead to find an `@type`.
     ahead: usize,
 }
 
 type Done<T = ()> = Result<T, Failure>;
 
-/// What a value has become on the wire.
+/// The outcome of writing a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
     Value,
@@ -40,7 +43,7 @@ enum Written {
     Nothing,
 }
 
-/// What comes next in an object.
+/// The next member of an object.
 enum Next {
     /// A field by its index.
     Field(usize),
@@ -60,7 +63,7 @@ impl From<bool> for Written {
 }
 
 impl<'a> Encoder<'a> {
-    pub(crate) fn new(types: &'a Types, cursor: Cursor<'a>, out: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(types: &'a Tables, cursor: Cursor<'a>, out: &'a mut Vec<u8>) -> Self {
         Encoder {
             types,
             cursor,
@@ -90,7 +93,7 @@ impl<'a> Encoder<'a> {
         self.long_field(field, pins)
     }
 
-    /// Apart, so that nobody else makes room for all that it needs.
+    /// Returns a function, so that the stack frames of other paths stay small.
     #[inline(never)]
     fn long_field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
         let is_null = self.cursor.is_next(b'n');
@@ -104,7 +107,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// The members of an object whose brace is read. `is_any`: the object may name its type under `@type`.
+    /// Returns the members of an object whose brace is read. `is_any`: the object may name its type
+    /// under `@type`.
     fn members(&mut self, plan: &'a MessagePlan, pins: &[Pin<'_>], is_any: bool) -> Done {
         let start = self.out.len();
         let mut fields = Seen::default();
@@ -152,11 +156,12 @@ impl<'a> Encoder<'a> {
     #[cold]
     fn write_items(&mut self, plan: &MessagePlan, start: usize) -> Done {
         let fields = self.out.split_off(start);
-        canonical::write(self.types, plan, &fields, self.out)
+        put_canonical(self.types, plan, &fields, self.out)
             .map_err(|error| self.fail(Rule::InvalidValue, error.description))
     }
 
-    /// Reads the next key, if it is one of two. Callers mostly send fields in the order of the schema, and without white space.
+    /// Reads the next key, if it is one of two. Callers mostly send fields in the order of the
+    /// schema, and without white space.
     #[inline]
     fn expected_field<'p>(
         &mut self,
@@ -185,7 +190,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Reads a key, wherever its field stands in the schema. If no field has it, its value is passed over.
+    /// Reads a key, wherever its field stands in the schema. If no field has it, its value is
+    /// passed over.
     fn next_field(
         &mut self,
         plan: &MessagePlan,
@@ -241,7 +247,7 @@ impl<'a> Encoder<'a> {
                 }
                 (Rule::Duplicate, "the type is given twice")
             }
-            _ if self.types.options.json.ignore_unknown_fields => return self.cursor.skip_value(),
+            _ if self.types.json.ignore_unknown_fields => return self.cursor.skip_value(),
             _ => (Rule::UnknownField, "no field has this name"),
         };
         Err(self.fail(rule, reason).in_field(key))
@@ -262,7 +268,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// The value of a singular field or of one element, without tag.
+    /// Returns the value of a singular field or of one element, without tag.
     #[inline]
     fn value(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done<Written> {
         match field.kind {
@@ -281,7 +287,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Whether `null` is a value of the type, and not the absence of one.
+    /// Returns whether `null` is a value of the type, and not the absence of one.
     fn takes_null(&self, kind: Kind) -> bool {
         match kind {
             Kind::Enum(id) => self.types.enums[id].is_null,
@@ -317,7 +323,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// A failure at the reader's position: in front of the value, unless some of it is read already.
+    /// Returns a failure at the reader's position: before the value, unless some of it has been
+    /// read.
     #[cold]
     fn fail(&self, rule: Rule, description: impl Into<String>) -> Failure {
         RequestError::new(rule, description).offset(self.cursor.position())

@@ -2,83 +2,12 @@
 
 use std::fmt;
 
-use crate::{limits::MAX_SHOWN_CHARS, validate::Violations};
+use validation::Violations;
+use wire::{WireError, prepend};
 
-/// What stops a descriptor set from being compiled: every problem, not only the first.
-#[derive(Debug, thiserror::Error)]
-#[error("{} problem(s) in the descriptor set: {}", problems.len(), list(problems))]
-pub struct CompileError {
-    /// All problems found, in the order of the files.
-    pub problems: Vec<Problem>,
-}
+use crate::limits::MAX_SHOWN_CHARS;
 
-fn list(problems: &[Problem]) -> String {
-    let texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
-    texts.join("; ")
-}
-
-/// One fault of a descriptor set, or a remark about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Name of the proto file; empty when the set could not be read at all.
-    pub file: String,
-    /// Line in that file, counted from one, where the set was compiled with source information.
-    pub line: Option<u32>,
-    /// Full name of the definition the problem is about; empty when there is none.
-    pub element: String,
-    /// Why it is refused, or what is worth knowing.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.file.is_empty() {
-            formatter.write_str(&self.file)?;
-            if let Some(line) = self.line {
-                write!(formatter, ":{line}")?;
-            }
-            formatter.write_str(": ")?;
-        }
-        if !self.element.is_empty() {
-            write!(formatter, "{}: ", self.element)?;
-        }
-        formatter.write_str(&self.reason)
-    }
-}
-
-/// Why no route takes a request.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RouteError {
-    /// No template matches the path (404).
-    #[error("no route matches the path")]
-    NotFound,
-    /// Templates match the path, but none with this method (405).
-    #[error("the path exists, but not with this method")]
-    MethodNotAllowed {
-        /// What the `Allow` header lists, sorted by name.
-        allow: Vec<http::Method>,
-    },
-    /// The path matches without the slash at its end (308).
-    #[error("the path is {location:?}, without a slash at the end")]
-    Redirect {
-        /// The raw path that matches; the caller adds the query of the request.
-        location: String,
-    },
-    /// The path is over a bound (414).
-    #[error("bad path: {reason}")]
-    PathTooLong {
-        /// Which bound.
-        reason: &'static str,
-    },
-    /// The path itself is malformed (400).
-    #[error("bad path: {reason}")]
-    BadPath {
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-}
-
-/// Which rule a request breaks.
+/// The rule that a request breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// The body is not JSON (RFC 8259), or not UTF-8.
@@ -125,12 +54,12 @@ pub struct RequestError {
     pub path: String,
     /// The broken rule.
     pub rule: Rule,
-    /// What is wrong, without the path.
+    /// The problem, without the path.
     pub description: String,
     /// Byte offset into the JSON body, where the body is at fault.
     pub offset: Option<usize>,
-    /// Every validation rule that is broken, the first of which is the one above; empty unless the rule is
-    /// [`Rule::Violation`].
+    /// Every validation rule that is broken, the first of which is the one above; empty unless the
+    /// rule is [`Rule::Violation`].
     pub violations: Violations,
 }
 
@@ -173,7 +102,7 @@ impl RequestError {
         self
     }
 
-    /// Puts one more element in front of the path, as the error leaves the value of field `name`.
+    /// Prepends one element to the path, as the error leaves the value of field `name`.
     #[cold]
     pub(crate) fn in_field(self: Box<Self>, name: &str) -> Failure {
         match name.char_indices().nth(MAX_SHOWN_CHARS) {
@@ -196,8 +125,8 @@ impl RequestError {
         }
     }
 
-    /// Names and keys come cut to what is worth showing: a hostile one may be as long as its body, and is copied on every level
-    /// that the error passes.
+    /// Names and keys come cut to what is worth showing: a hostile one may be as long as its body,
+    /// and is copied on every level that the error passes.
     fn within(mut self: Box<Self>, element: &str) -> Failure {
         prepend(&mut self.path, element);
         for violation in &mut self.violations.listed {
@@ -207,53 +136,21 @@ impl RequestError {
     }
 }
 
-/// Why bytes are no message of their type, or one that has no form in JSON. Of a response, the upstream is at fault and not the
-/// caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WireError {
-    /// Field path by JSON names; empty for the message as a whole.
-    pub path: String,
-    /// What is wrong, without the path.
-    pub description: &'static str,
+/// Returns the same error about a request.
+#[cold]
+pub(crate) fn of_wire(error: &WireError) -> Failure {
+    RequestError::new(Rule::InvalidValue, error.description).in_field(&error.path)
 }
 
-impl std::error::Error for WireError {}
-
-impl fmt::Display for WireError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            formatter.write_str(self.description)
-        } else {
-            write!(formatter, "{}: {}", self.path, self.description)
+/// Rejects a message that breaks rules.
+pub(crate) fn of_violations(found: Violations) -> Result<(), Failure> {
+    match found.listed.first() {
+        None => Ok(()),
+        Some(first) => {
+            let mut failure = RequestError::new(Rule::Violation, first.message.clone());
+            failure.path = first.path.clone();
+            failure.violations = found;
+            Err(failure)
         }
     }
-}
-
-impl WireError {
-    #[cold]
-    pub(crate) fn new(description: &'static str) -> Box<Self> {
-        Box::new(WireError {
-            path: String::new(),
-            description,
-        })
-    }
-
-    /// The same about a request.
-    #[cold]
-    pub(crate) fn as_request(&self) -> Failure {
-        RequestError::new(Rule::InvalidValue, self.description).in_field(&self.path)
-    }
-
-    #[cold]
-    pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Box<Self> {
-        prepend(&mut self.path, name);
-        self
-    }
-}
-
-fn prepend(path: &mut String, element: &str) {
-    if !path.is_empty() && !path.starts_with('[') {
-        path.insert(0, '.');
-    }
-    path.insert_str(0, element);
 }

@@ -1,11 +1,12 @@
 //! Response masks (the system parameter `$fields`): which fields of a response are written.
 
-use crate::{
-    error::{Failure, RequestError, Rule},
-    limits::{MAX_DEPTH, MAX_FIELDS_BYTES},
-    plan::{FieldPlan, Label, MessageId, Shape, Types},
-    route::Route,
-};
+use descriptors::{FieldPlan, Label, MessageId, Shape};
+use wire::MAX_DEPTH;
+
+use crate::error::{Failure, RequestError, Rule};
+use crate::limits::MAX_FIELDS_BYTES;
+use crate::route::Route;
+use crate::tables::Tables;
 
 /// A compiled response mask of one route. See [`Route::fields`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +15,11 @@ pub struct Fields {
     nodes: Vec<Node>,
 }
 
-/// What is chosen of one message.
+/// The chosen fields of one message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
     is_whole: bool,
-    /// Field indices, sorted, and what is chosen below them.
+    /// Field indices, sorted, and the choice below each.
     children: Vec<(usize, Below)>,
 }
 
@@ -29,9 +30,10 @@ enum Below {
     Some(usize),
 }
 
-/// Chooses fields while a message is written. A type and not a value, so that writing without a mask does not pay for it.
+/// Chooses fields while a message is written. A type and not a value, so that writing without a
+/// mask does not pay for it.
 pub(crate) trait Select: Copy {
-    /// What is chosen below a field; `None` if the field itself is not.
+    /// Returns the choice below a field; `None` if the field is not chosen.
     fn field(self, index: usize) -> Option<Self>;
 }
 
@@ -74,7 +76,7 @@ impl Select for Chosen<'_> {
 // === impl Fields ===
 
 impl Fields {
-    /// The root of the mask; `None` if it chooses everything.
+    /// Returns the root of the mask; `None` if it chooses everything.
     pub(crate) fn root(&self) -> Option<Chosen<'_>> {
         self.nodes.first().filter(|root| !root.is_whole)?;
         Some(Chosen {
@@ -117,8 +119,9 @@ impl Fields {
     }
 }
 
-/// The message whose fields JSON shows below a field; through lists, and through maps to their values.
-fn message_below(types: &Types, field: &FieldPlan) -> Option<MessageId> {
+/// Returns the message whose fields JSON shows below a field; through lists, and through maps to
+/// their values.
+fn message_below(types: &Tables, field: &FieldPlan) -> Option<MessageId> {
     let id = field.message()?;
     match field.label {
         Label::Map => shown_fields(types, types.message(id).fields.get(1)?.message()?),
@@ -126,14 +129,14 @@ fn message_below(types: &Types, field: &FieldPlan) -> Option<MessageId> {
     }
 }
 
-/// The message, if its JSON is an object of its fields.
-fn shown_fields(types: &Types, id: MessageId) -> Option<MessageId> {
+/// Returns the message, if its JSON is an object of its fields.
+fn shown_fields(types: &Tables, id: MessageId) -> Option<MessageId> {
     (types.message(id).shape == Shape::Object).then_some(id)
 }
 
 /// Reads `list = path *( "," path )`, `path = name *( ( "." / "/" ) name ) [ "(" list ")" ]`.
 struct Compiler<'a> {
-    types: &'a Types,
+    types: &'a Tables,
     rest: &'a str,
     nodes: Vec<Node>,
     /// The path that is being read, for errors.
@@ -198,14 +201,14 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The index of a field and the message below it.
+    /// Returns the index of a field and the message below it.
     fn resolve(&self, place: Place, name: &str) -> Option<(usize, Option<MessageId>)> {
         let plan = self.types.message(place.message?);
         let index = plan.by_name(name)?;
         Some((index, message_below(self.types, plan.fields.get(index)?)))
     }
 
-    /// The place below a field.
+    /// Returns the place below a field.
     fn descend(&mut self, place: Place, index: usize, message: Option<MessageId>) -> Place {
         let new = Below::Some(self.nodes.len());
         let node = match self.choose(place, index, new) {
@@ -241,7 +244,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Everything up to the next separator. Those inside brackets belong to the name of an extension.
+    /// Everything up to the next separator. Those inside brackets belong to the name of an
+    /// extension.
     fn name(&mut self) -> &'a str {
         let text = self.rest.trim_start();
         let bracket = match text.starts_with('[') {

@@ -2,7 +2,6 @@
 
 mod cursor;
 mod float;
-mod key;
 mod number;
 mod scan;
 mod write;
@@ -12,7 +11,6 @@ mod tests;
 
 pub(crate) use cursor::{Cursor, Token};
 pub(crate) use float::{put_double, put_float};
-pub(crate) use key::{Key, Literal};
 pub(crate) use number::{Number, digits};
 pub(crate) use write::{
     padded, put_base64, put_quoted_integer, put_signed, put_string, put_text, put_unsigned,

@@ -1,6 +1,11 @@
 //! The media types of message bodies: one list for single messages and for streams.
 
-/// NDJSON has no registered type. The first one is what is written.
+mod accept;
+
+pub use accept::accepts;
+pub(crate) use accept::rank;
+
+/// Media types of NDJSON, which has no registered one. Responses carry the first.
 pub(crate) const NDJSON: &[&str] = &[
     "application/x-ndjson",
     "application/ndjson",
@@ -8,21 +13,21 @@ pub(crate) const NDJSON: &[&str] = &[
     "application/x-jsonl",
 ];
 
-/// The type that RFC 9996 registers, and those in use before. The first one is what is written.
+/// The type that RFC 9996 registers, and older ones. Responses carry the first.
 pub(crate) const PROTOBUF: &[&str] = &[
     "application/x-protobuf",
     "application/protobuf",
     "application/vnd.google.protobuf",
 ];
 
-/// The media type of a `Content-Type` header, in lower case and without parameters.
+/// Returns the media type of a `Content-Type` header, in lower case and without parameters.
 pub(crate) fn essence(content_type: &str) -> String {
     let essence = content_type.split(';').next().unwrap_or_default();
     essence.trim().to_ascii_lowercase()
 }
 
-/// `application/json`, and what is JSON by its suffix (RFC 6839 section 3.1) among the types of `application`: others, such as
-/// `image/svg+json`, denote something that is more than data.
+/// `application/json`, and what is JSON by its suffix (RFC 6839 section 3.1) among the types of
+/// `application`: others, such as `image/svg+json`, denote something that is more than data.
 pub(crate) fn is_json(essence: &str) -> bool {
     essence == "application/json" || has_suffix(essence, "+json")
 }

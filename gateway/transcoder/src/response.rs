@@ -1,33 +1,88 @@
 //! Protobuf wire bytes to JSON text, in one pass over the bytes.
 //!
-//! Encoders write fields in the order of their numbers, each singular field once. That is the path taken first, without an
-//! allocation; a message that is legal but not so (fields out of order, to be merged, or of one oneof) is gathered and sorted.
+//! Encoders write fields in the order of their numbers, each singular field once. That is the path
+//! taken first, without an allocation; a message that is legal but not so (fields out of order, to
+//! be merged, or of one oneof) is gathered and sorted.
 
 mod defaults;
 mod gather;
 mod map;
 mod scalars;
-mod tags;
 mod well_known;
 
-use crate::{
-    error::WireError,
-    fields::Select,
-    json,
-    limits::MAX_DEPTH,
-    plan::{FieldPlan, Kind, Label, MessageId, MessagePlan, Shape, Types},
-    seen::Seen,
-    wire::{self, Read, Reader},
+use descriptors::{
+    FieldPlan, Kind, Label, MessageId, MessagePlan, NextTag, Seen, Shape, find, follows, next_field,
 };
+use wire::{MAX_DEPTH, Read, Reader, WireError};
 
+use crate::error::RequestError;
+use crate::fields::{All, Fields, Select};
+use crate::json;
+use crate::route::Route;
+use crate::tables::Tables;
 use defaults::zero;
-pub(crate) use tags::follows;
-use tags::{Next, find, next_field};
+
 pub(crate) use well_known::read_any;
+
+impl Route {
+    /// Appends the JSON of one response message; of its `response_body` field where the rule names
+    /// one.
+    ///
+    /// # Errors
+    /// The bytes are not a message of the method's output type, or hold what ProtoJSON can't say.
+    /// `out` is as before then.
+    pub fn write_response(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        self.write(All, wire, out)
+    }
+
+    /// Compiles a response mask (the system parameter `$fields`), to be used by
+    /// [`Route::write_response_fields`] for as long as the route lives: names of fields, by JSON
+    /// names or proto names, as in `id,lines(sku,price.units)`. A name stands for all that is below
+    /// it and leads through lists and the values of maps; `*` is every field, `/` the same as `.`,
+    /// and an empty mask shows everything. Where the rule has a `response_body`, names are those of
+    /// its fields.
+    ///
+    /// # Errors
+    /// A name that no field has, or one below something that has no fields; a malformed or overlong
+    /// mask.
+    pub fn fields(&self, mask: &str) -> Result<Fields, RequestError> {
+        Fields::compile(self, mask).map_err(|failure| *failure)
+    }
+
+    /// As [`Route::write_response`], with nothing but the chosen fields. `fields` is of this route:
+    /// another's chooses other fields.
+    ///
+    /// # Errors
+    /// As [`Route::write_response`]. Fields that are not chosen are not checked.
+    pub fn write_response_fields(
+        &self,
+        fields: &Fields,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        match fields.root() {
+            Some(chosen) => self.write(chosen, wire, out),
+            None => self.write(All, wire, out),
+        }
+    }
+
+    fn write(&self, select: impl Select, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        let start = out.len();
+        let (types, output) = (&self.types, self.method.output);
+        let written = match self.response {
+            None => write_message(types, output, select, wire, out),
+            Some(field) => write_field(types, output, field, select, wire, out),
+        };
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
+    }
+}
 
 /// Appends the JSON of a message.
 pub(crate) fn write_message(
-    types: &Types,
+    types: &Tables,
     id: MessageId,
     select: impl Select,
     wire: &[u8],
@@ -38,9 +93,10 @@ pub(crate) fn write_message(
     })
 }
 
-/// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an absent message.
+/// Appends the JSON of one field of a message; of its default where it is absent, and `null` for an
+/// absent message.
 pub(crate) fn write_field(
-    types: &Types,
+    types: &Tables,
     id: MessageId,
     index: usize,
     select: impl Select,
@@ -57,18 +113,19 @@ pub(crate) fn write_field(
 }
 
 /// Appends the JSON of an Any.
-pub(crate) fn write_any(types: &Types, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
+pub(crate) fn write_any(types: &Tables, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
     checked(types, value, out, |decoder| decoder.any(url, value, 0))
 }
 
-/// Writes, and sees to it that all text is UTF-8. Looking at the whole output once is several times as fast as at each string,
-/// and finds the same: what surrounds a string is ASCII, and so is whatever it has escaped, so that no sequence of bytes goes on
-/// from one to the next.
+/// Writes, and sees to it that all text is UTF-8. Looking at the whole output once is several times
+/// as fast as at each string, and finds the same: what surrounds a string is ASCII, and so is
+/// whatever it has escaped, so that no sequence of bytes goes on from one to the next.
 ///
-/// What fails is written again, gathered from the top and with a look at each string: later bytes may overwrite or mend what the
-/// first look refuses, and the field at fault is to be named. Once in all, so that only errors take twice the time.
+/// On failure the message is written again, gathered and with a check of each string: later bytes
+/// may overwrite or mend what the first look rejects, and the field at fault is to be named. Once
+/// in all, so that only errors take twice the time.
 fn checked(
-    types: &Types,
+    types: &Tables,
     wire: &[u8],
     out: &mut Vec<u8>,
     write: impl Fn(&mut Decoder<'_>) -> Read<()>,
@@ -97,19 +154,20 @@ fn checked(
 }
 
 struct Decoder<'t> {
-    types: &'t Types,
+    types: &'t Tables,
     /// All that is read: see [`onward`].
     wire: &'t [u8],
     out: &'t mut Vec<u8>,
-    /// Set once a message was not in order. From then on messages are gathered at once: trying twice on every level of a
-    /// nested message would take exponential time.
+    /// Set once a message was not in order. From then on messages are gathered at once: trying
+    /// twice on every level of a nested message would take exponential time.
     is_gathering: bool,
-    /// Set by a number that is no value of its closed enum: it is an unknown field, so that the message is gathered too.
+    /// A number without a name in its closed enum is an unknown field, so that the message is
+    /// gathered, too.
     has_stray: bool,
     texts: Texts,
 }
 
-/// What is known of the strings that were written.
+/// Knowledge about the strings written so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Texts {
     Ascii,
@@ -120,7 +178,7 @@ enum Texts {
 }
 
 impl<'t> Decoder<'t> {
-    fn new(types: &'t Types, wire: &'t [u8], out: &'t mut Vec<u8>) -> Self {
+    fn new(types: &'t Tables, wire: &'t [u8], out: &'t mut Vec<u8>) -> Self {
         Decoder {
             types,
             wire,
@@ -153,7 +211,7 @@ impl<'t> Decoder<'t> {
         }
     }
 
-    /// Puts brackets around what was written since `start`, where every item begins with a comma: the first comma makes room.
+    /// Puts brackets around the items written since `start`: the first comma becomes the bracket.
     #[inline]
     fn enclose(&mut self, start: usize, open: u8, close: u8) {
         match self.out.get_mut(start) {
@@ -178,13 +236,14 @@ impl<'t> Decoder<'t> {
             }
             self.out.truncate(start);
             self.is_gathering = true;
-            // Whatever the first look left behind is looked at again.
+            // The part that the first check left is checked again.
             self.has_stray = false;
         }
         self.gathered(plan, wire, depth, select)
     }
 
-    /// Writes the members in the order in which they come; returns false where that is not the order to write.
+    /// Writes the members in the order in which they come; returns false where that is not the
+    /// order to write.
     fn ordered<S: Select>(
         &mut self,
         plan: &MessagePlan,
@@ -201,9 +260,9 @@ impl<'t> Decoder<'t> {
         loop {
             let run = reader.rest;
             let (index, is_run) = match next_field(plan, next, &mut reader)? {
-                Next::Field(index, is_run) => (index, is_run),
-                Next::Unknown => continue,
-                Next::End => break,
+                NextTag::Field(index, is_run) => (index, is_run),
+                NextTag::Unknown => continue,
+                NextTag::End => break,
             };
             let field = &plan.fields[index];
             if field.oneof.is_some_and(|o| !oneofs.insert(usize::from(o))) {
@@ -331,8 +390,9 @@ impl<'t> Decoder<'t> {
     }
 }
 
-/// The same bytes and what stands behind them in `whole`, if they are some of it. Texts are copied in steps of fixed size, for
-/// which there is room behind nearly all of them, but seldom within the message that they are in.
+/// Returns the same bytes and what stands behind them in `whole`, if they are some of it. Texts are
+/// copied in steps of fixed size, for which there is room behind nearly all of them, but seldom
+/// within the message that they are in.
 #[inline]
 fn onward<'a>(whole: &'a [u8], bytes: &'a [u8]) -> &'a [u8] {
     let start = bytes.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());

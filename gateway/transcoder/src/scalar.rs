@@ -1,16 +1,14 @@
-//! Scalars as text, to wire values: numbers without a detour through `f64`, base64 in any alphabet, enum values by name.
+//! Scalars as text, to wire values: numbers without a detour through `f64`, base64 in any alphabet,
+//! enum values by name.
 
-use base64::{
-    Engine,
-    alphabet::{Alphabet, STANDARD, URL_SAFE},
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
+use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use descriptors::{EnumId, Kind};
+use wire::{Reader, put_varint, zigzag};
 
-use crate::{
-    json::Number,
-    plan::{EnumId, Kind, Types},
-    wire::{Reader, put_varint},
-};
+use crate::json::Number;
+use crate::tables::Tables;
 
 const NOT_INTEGER: &str = "expected an integer";
 const NOT_NUMBER: &str = "expected a number";
@@ -18,11 +16,11 @@ const OUT_OF_RANGE: &str = "number is out of range";
 const NOT_BOOL: &str = "expected true or false";
 const NOT_BASE64: &str = "expected base64";
 
-/// Whether the value is the type's default (zero, false, empty), or why the text is none.
+/// Whether the value is the type's default (zero, false, empty), or why the text is invalid.
 pub(crate) type Put = Result<bool, &'static str>;
 
 /// Appends the wire value of `text`, as paths, queries and map keys write scalars.
-pub(crate) fn put_text(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
+pub(crate) fn put_text(types: &Tables, kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
     match kind {
         Kind::String => {
             put_varint(out, text.len() as u64);
@@ -44,7 +42,8 @@ pub(crate) fn put_text(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>)
     }
 }
 
-/// Appends a number that is written as a string: the grammar of JSON numbers, and the names of special floats.
+/// Appends a number that is written as a string: the grammar of JSON numbers, and the names of
+/// special floats.
 #[inline]
 pub(crate) fn put_number_text(kind: Kind, text: &str, out: &mut Vec<u8>) -> Put {
     match Number::parse(text) {
@@ -94,7 +93,7 @@ const POWERS: [f64; 23] = [
 /// Powers of ten that 32-bit floats hold exactly.
 const SMALL_POWERS: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 
-/// The nearest 64-bit float.
+/// Returns the nearest 64-bit float.
 #[inline]
 fn double(number: Number<'_>) -> Result<f64, &'static str> {
     match short_double(number) {
@@ -103,8 +102,9 @@ fn double(number: Number<'_>) -> Result<f64, &'static str> {
     }
 }
 
-/// The nearest 64-bit float, where it takes one operation on two exact operands. It rounds once, which is all there is to do for
-/// most numbers (Clinger, "How to read floating point numbers accurately").
+/// Returns the nearest 64-bit float, where it takes one operation on two exact operands. It rounds
+/// once, which is all there is to do for most numbers (Clinger, "How to read floating point numbers
+/// accurately").
 #[inline]
 pub(crate) fn short_double(number: Number<'_>) -> Option<f64> {
     let power = usize::try_from(number.exponent.unsigned_abs()).ok();
@@ -167,7 +167,8 @@ fn put_integer(kind: Kind, is_negative: bool, magnitude: u64, out: &mut Vec<u8>)
     Ok(magnitude == 0)
 }
 
-/// The varint of an integer of at most 16 digits; `None` where it is out of range, or the kind is no varint.
+/// Returns the varint of an integer of at most 16 digits; `None` if it is out of range or the kind
+/// is not a varint.
 #[inline]
 pub(crate) fn short_varint(kind: Kind, is_negative: bool, magnitude: u64) -> Option<u64> {
     let magnitude = magnitude as i64;
@@ -201,17 +202,8 @@ fn narrow<T: TryFrom<V>, V>(value: V) -> Result<T, &'static str> {
     T::try_from(value).map_err(|_| OUT_OF_RANGE)
 }
 
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-/// The signed integer that a `sint32` or `sint64` stands for on the wire.
-#[inline]
-pub(crate) fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// The integer that a JSON number denotes, exactly: `1.0`, `1e2` and `250e-1` are integers too.
+/// Returns the integer that a JSON number denotes, exactly: `1.0`, `1e2` and `250e-1` are integers
+/// too.
 #[cold]
 fn integer(text: &str) -> Result<i128, &'static str> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -270,7 +262,7 @@ pub(crate) fn put_bool(value: bool, out: &mut Vec<u8>) -> bool {
     !value
 }
 
-pub(crate) fn put_enum_name(types: &Types, id: EnumId, name: &str, out: &mut Vec<u8>) -> Put {
+pub(crate) fn put_enum_name(types: &Tables, id: EnumId, name: &str, out: &mut Vec<u8>) -> Put {
     let number = types.enums[id].number(name);
     let number = number.ok_or("no value of the enum has this name")?;
     put_varint(out, i64::from(number) as u64);
@@ -279,9 +271,10 @@ pub(crate) fn put_enum_name(types: &Types, id: EnumId, name: &str, out: &mut Vec
 
 pub(crate) const NO_SUCH_NUMBER: &str = "no value of the closed enum has this number";
 
-/// Numbers that an open enum doesn't know are kept: it may have grown since. In a closed enum they are no values.
+/// Numbers that an open enum doesn't know are kept: it may have grown since. In a closed enum they
+/// are no values.
 pub(crate) fn put_enum_number(
-    types: &Types,
+    types: &Tables,
     id: EnumId,
     number: Number<'_>,
     out: &mut Vec<u8>,

@@ -1,17 +1,16 @@
 //! `google.rpc` codes: their HTTP status, and the JSON of `google.rpc.Status`.
 
 use http::StatusCode;
+use wire::{Read, Reader, WireType};
 
-use crate::{
-    json, response,
-    schema::Schema,
-    wire::{Read, Reader, WireType},
-};
+use crate::schema::Schema;
+use crate::{json, response};
 
-/// What the public must not see, unless it is asked for: stack traces of a backend.
+/// Stack traces of a backend, which are hidden unless the options show them.
 const STRIPPED: &str = "google.rpc.DebugInfo";
 
-/// The HTTP status of a gRPC code (`google/rpc/code.proto`); unknown codes are internal errors.
+/// Returns the HTTP status of a gRPC code (`google/rpc/code.proto`); unknown codes are internal
+/// errors.
 pub fn http_status(code: i32) -> StatusCode {
     match code {
         0 => StatusCode::OK,
@@ -29,35 +28,11 @@ pub fn http_status(code: i32) -> StatusCode {
     }
 }
 
-/// The name of a gRPC code, as `google.rpc.Code` spells it.
-pub fn status_code_name(code: i32) -> &'static str {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    let index = usize::try_from(code).unwrap_or(usize::MAX);
-    NAMES.get(index).copied().unwrap_or("UNKNOWN")
-}
-
 impl Schema {
-    /// Appends `{"code":…,"message":…,"details":[…]}`, the JSON of a `google.rpc.Status`. `details_bin` is the decoded
-    /// `grpc-status-details-bin` trailer, an encoded `google.rpc.Status` of which only the details are read. A detail that can't
-    /// be shown keeps its type and its bytes (base64, under `value`); `google.rpc.DebugInfo` is left out unless
+    /// Appends `{"code":…,"message":…,"details":[…]}`, the JSON of a `google.rpc.Status`.
+    /// `details_bin` is the decoded `grpc-status-details-bin` trailer, an encoded
+    /// `google.rpc.Status` of which only the details are read. A detail that can't be shown keeps
+    /// its type and its bytes (base64, under `value`); `google.rpc.DebugInfo` is left out unless
     /// [`JsonOptions::show_debug_info`](crate::JsonOptions::show_debug_info) is set.
     pub fn write_status(
         &self,
@@ -73,7 +48,7 @@ impl Schema {
         out.extend_from_slice(b",\"details\":[");
         // A trailer that is not a Status at all costs its details, never the error itself.
         let details = read_details(details_bin.unwrap_or_default()).unwrap_or_default();
-        let shows_all = self.types.options.json.show_debug_info;
+        let shows_all = self.types.json.show_debug_info;
         let is_shown = |url: &str| shows_all || url.rsplit('/').next() != Some(STRIPPED);
         let shown = details.into_iter().filter(|(url, _)| is_shown(url));
         for (index, (url, value)) in shown.enumerate() {

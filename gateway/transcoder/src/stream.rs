@@ -1,4 +1,5 @@
-//! Streams of messages in one HTTP body: requests are split into single messages, responses are framed.
+//! Streams of messages in one HTTP body: requests are split into single messages, responses are
+//! framed.
 //!
 //! | framing | request ([`Format`]) | response ([`Framing`]) | an error in mid-stream |
 //! |---|---|---|---|
@@ -9,8 +10,8 @@
 //! | server-sent events | | [`Framing::Sse`] | an event of type `error` |
 //! | length-delimited protobuf | [`Format::Delimited`] | [`Framing::Delimited`] | none: the transfer is broken off |
 //!
-//! Both sides hold one message at most. [`Splitter`] is pulled, [`Writer`] is pushed, and what lies between them waits for
-//! neither: the caller's own flow control is the stream's.
+//! Both sides hold one message at most. [`Splitter`] is pulled, [`Writer`] is pushed, and what lies
+//! between them waits for neither: the caller's own flow control is the stream's.
 
 mod format;
 mod framing;

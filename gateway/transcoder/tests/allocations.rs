@@ -27,7 +27,7 @@ const ORDER: &str = r#"{
 
 #[test]
 fn an_order_is_transcoded_without_an_allocation() {
-    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/proto");
     let mut compiler = protox::Compiler::new([protos]).unwrap();
     compiler.include_imports(true);
     compiler.open_file("order.proto").unwrap();

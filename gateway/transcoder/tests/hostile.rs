@@ -1,14 +1,15 @@
-//! Bodies made to hurt: refused with the place of the fault, in time linear in their size.
+//! Bodies made to hurt: rejected with the place of the fault, in time linear in their size.
 
 #![allow(clippy::unwrap_used)]
 
-use std::{sync::LazyLock, time::Duration};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use transcoder::{RequestError, Rule, Schema};
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/proto");
     let mut compiler = protox::Compiler::new([protos]).unwrap();
     compiler.include_imports(true);
     compiler.open_file("echo.proto").unwrap();
@@ -22,7 +23,8 @@ fn encode(body: &[u8]) -> Result<(), RequestError> {
 
 const MANY: usize = 1_000_000;
 
-/// A body of a size, the rule it breaks if any, the path of the fault, and how its offset relates to the body.
+/// A body of a size, the rule it breaks if any, the path of the fault, and how its offset relates
+/// to the body.
 struct Attack {
     name: &'static str,
     body: fn(usize) -> Vec<u8>,
@@ -243,7 +245,8 @@ fn what_is_not_utf_8_is_found_in_its_field() {
     assert_eq!((&*error.path, error.rule), ("anInt32", Rule::InvalidValue));
 }
 
-/// The time that this thread has had a processor for: what others on the machine take does not count.
+/// Returns the time that this thread has had a processor for: what others on the machine take does
+/// not count.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
@@ -252,7 +255,8 @@ fn cpu_time() -> Duration {
     )
 }
 
-/// The least time of several runs, as caches and clocks of a busy machine still disturb each.
+/// Returns the least time of several runs, as caches and clocks of a busy machine still disturb
+/// each.
 fn cost(body: &[u8]) -> Duration {
     let run = || {
         let start = cpu_time();
@@ -262,8 +266,8 @@ fn cost(body: &[u8]) -> Duration {
     (0..5).map(|_| run()).min().unwrap()
 }
 
-/// What takes quadratic time would take 4096 times as long for 64 times the size. Both sizes are below the one from which on values are counted beforehand, which is a
-/// step of its own.
+/// What takes quadratic time would take 4096 times as long for 64 times the size. Both sizes are
+/// below the one from which on values are counted beforehand, which is a step of its own.
 #[test]
 fn cost_grows_no_faster_than_the_body() {
     for attack in ATTACKS {

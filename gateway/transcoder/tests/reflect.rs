@@ -5,13 +5,14 @@
 #[path = "reflect/generate.rs"]
 mod generate;
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
+use prost_reflect::prost::Message;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
-    prost::Message,
 };
 use serde_json::Value;
-use std::sync::LazyLock;
 use transcoder::{EmitDefaults, JsonOptions, Options, Schema, WireError};
 
 /// The schema under test: a service that takes and gives each of the messages.
@@ -22,7 +23,7 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/proto");
     let mut compiler = protox::Compiler::new([protos]).unwrap();
     compiler.include_imports(true);
     compiler.open_file("echo.proto").unwrap();
@@ -78,7 +79,8 @@ fn reference(message: &DynamicMessage) -> Option<Value> {
     Some(official(serde_json::from_slice(&json).unwrap()))
 }
 
-/// An `Empty` in an Any stands there without `value`, as the official conformance suite demands; prost-reflect writes one.
+/// Returns an `Empty` in an Any stands there without `value`, as the official conformance suite
+/// demands; prost-reflect writes one.
 fn official(value: Value) -> Value {
     const EMPTY: &str = "type.googleapis.com/google.protobuf.Empty";
     match value {
@@ -124,7 +126,8 @@ fn check(seed: u64) {
         let reference =
             DynamicMessage::deserialize_with_options(descriptor(name), &mut deserializer, &options)
                 .unwrap();
-        // Compared by their JSON, as NaN is unequal to itself and an Any may hold its map entries in any order.
+        // Compared by their JSON, as NaN is unequal to itself and an Any may hold its map entries
+        // in any order.
         assert_eq!(
             reference_json_value(&decoded),
             reference_json_value(&reference)
@@ -141,7 +144,8 @@ fn reference_json_value(message: &DynamicMessage) -> Value {
     official(serde_json::from_slice(&json).unwrap())
 }
 
-/// The same message with its top-level fields in reverse order, and one of them in two parts.
+/// Returns the same message with its top-level fields in reverse order, and one of them in two
+/// parts.
 fn shuffled(wire: &[u8]) -> Vec<u8> {
     let mut fields = generate::split(wire);
     fields.reverse();

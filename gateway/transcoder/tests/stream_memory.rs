@@ -1,4 +1,5 @@
-//! A long stream, there and back, in memory that does not grow with it: NDJSON → messages → wire → JSON → NDJSON.
+//! A long stream, there and back, in memory that does not grow with it: NDJSON → messages → wire →
+//! JSON → NDJSON.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,7 +28,8 @@ fn a_gigabyte_takes_less_than_two_megabytes() {
     assert!(growth < MAX_GROWTH_BYTES, "grew by {growth} bytes");
 }
 
-/// How many bytes were allocated at most at one time while a stream of this size was transcoded.
+/// Returns how many bytes were allocated at most at one time while a stream of this size was
+/// transcoded.
 fn growth(stream_bytes: u64) -> u64 {
     let schema = schema();
     let mut sent = 0;
@@ -38,7 +40,7 @@ fn growth(stream_bytes: u64) -> u64 {
 }
 
 fn schema() -> Schema {
-    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto");
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/proto");
     let mut compiler = protox::Compiler::new([protos]).unwrap();
     compiler.include_imports(true);
     compiler.open_file("echo.proto").unwrap();
@@ -81,7 +83,8 @@ fn transcode(schema: &Schema, stream_bytes: u64) -> u64 {
     sent
 }
 
-/// Appends a message in the form in which ProtoJSON writes it: around a kilobyte, now and then sixty.
+/// Appends a message in the form in which ProtoJSON writes it: around a kilobyte, now and then
+/// sixty.
 fn put_line(number: usize, out: &mut Vec<u8>) {
     let padding = match number % 397 {
         396 => 60_000,

@@ -1,10 +1,13 @@
 //! What can go wrong while generating, in words that name file, line and rule.
 
-use std::{error::Error as _, fmt, io, path::PathBuf};
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::{fmt, io};
 
 /// Why nothing was generated.
 ///
-/// `Debug` is the whole message, because that is what cargo shows of a build script whose `main` returns it.
+/// `Debug` is the whole message, because that is what cargo shows of a build script whose `main`
+/// returns it.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +31,7 @@ pub enum Error {
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The output can't be written.
@@ -36,7 +39,7 @@ pub enum Error {
     Write {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

@@ -4,7 +4,7 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-use crate::Problem;
+use crate::error::Problem;
 
 const EVENT_OPTION: &str = "mesh.v1.event";
 
@@ -65,7 +65,8 @@ fn text(option: &DynamicMessage, field: &str) -> String {
         .to_owned()
 }
 
-/// The segment before the version names the context that owns the fact, in every version of it.
+/// Returns the segment before the version names the context that owns the fact, in every version of
+/// it.
 fn context(package: &str) -> Result<String, String> {
     let mut segments = package.rsplit('.');
     let (version, context) = (segments.next().unwrap_or_default(), segments.next());
@@ -80,7 +81,7 @@ fn context(package: &str) -> Result<String, String> {
     }
 }
 
-/// The aggregate is one token of a NATS subject and part of names in tools.
+/// Returns the aggregate is one token of a NATS subject and part of names in tools.
 fn aggregate(name: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(allowed) {
@@ -92,7 +93,7 @@ fn aggregate(name: &str) -> Result<String, String> {
     }
 }
 
-/// A key that could be absent or many would not name one aggregate.
+/// Returns a key that could be absent or many would not name one aggregate.
 fn key(message: &MessageDescriptor, name: &str) -> Result<FieldDescriptor, String> {
     let Some(field) = message.get_field_by_name(name) else {
         return Err(format!(

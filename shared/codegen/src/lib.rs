@@ -1,50 +1,43 @@
-//! Build-time library: turns a directory of `.proto` files into Rust, without protoc.
+#![doc = include_str!("../README.md")]
 //!
-//! The whole `build.rs` of a crate of contracts, and the whole `src/lib.rs`:
+//! The whole `src/lib.rs` of a crate of contracts:
 //!
-//! ```no_run
-//! fn main() -> Result<(), codegen::Error> {
-//!     codegen::Builder::new("proto").generate()
-//! }
-//! ```
 //! ```ignore
 //! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated; a contract need not comment every field.
 //! include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 //! ```
 //!
 //! The included file holds
-//! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and `tonic` write them;
-//!   `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is `google::api::HttpBody`;
+//! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and
+//!   `tonic` write them; `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is
+//!   `google::api::HttpBody`;
 //! - `METHODS: &[contract::Method]`, every RPC, sorted by path;
-//! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments (`google.protobuf.FileDescriptorSet`);
+//! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments
+//!   (`google.protobuf.FileDescriptorSet`);
 //! - an `impl contract::Event` for each message with `option (mesh.v1.event)`.
 //!
 //! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
 //!
-//! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`, `buf/validate/validate.proto`,
-//! `mesh/v1/options.proto` and `google/protobuf/*.proto`.
+//! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`,
+//! `buf/validate/validate.proto`, `mesh/v1/options.proto` and `google/protobuf/*.proto`.
 
 mod error;
 mod events;
 mod render;
 mod sources;
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorSet;
 
+use self::render::{DESCRIPTOR_FILE, MODULES_FILE};
+
 pub use self::error::{Error, Problem};
 
-/// The module tree that `prost` writes.
-const MODULES_FILE: &str = "modules.rs";
 /// The file that a crate includes.
 const PROTOS_FILE: &str = "protos.rs";
-/// The encoded descriptor set.
-const DESCRIPTOR_FILE: &str = "protos.bin";
 
 /// Generates the contracts of one directory.
 #[derive(Clone, Debug)]
@@ -59,7 +52,8 @@ pub struct Builder {
 impl Builder {
     /// Takes every `.proto` file under `root`; imports are relative to it.
     ///
-    /// A relative path starts at the working directory, which for a `build.rs` is the root of its package.
+    /// A relative path starts at the working directory, which for a `build.rs` is the root of its
+    /// package.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -76,7 +70,8 @@ impl Builder {
         self
     }
 
-    /// Writes to `dir`, which must exist, and not to the `OUT_DIR` that cargo gives to a build script.
+    /// Writes to `dir`, which must exist, and not to the `OUT_DIR` that cargo gives to a build
+    /// script.
     pub fn out_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.out_dir = Some(dir.into());
         self
@@ -85,7 +80,7 @@ impl Builder {
     /// Compiles and writes; the same input gives the same bytes.
     ///
     /// # Errors
-    /// What a contract does wrong, with file and line; a directory that can't be read or written.
+    /// Every fault of a contract, with file and line; a directory that can't be read or written.
     pub fn generate(self) -> Result<(), Error> {
         let out_dir = match self.out_dir {
             Some(dir) => dir,
@@ -125,7 +120,8 @@ fn rerun_if_changed(dirs: &[PathBuf]) {
 }
 
 fn write_rust(mut files: FileDescriptorSet, out_dir: &Path) -> Result<(), Error> {
-    // Options are read from descriptors: types for them would be dead code in every crate of contracts.
+    // Options are read from descriptors: types for them would be dead code in every crate of
+    // contracts.
     files
         .file
         .retain(|file| !sources::is_options_only(file.name()));

@@ -7,7 +7,12 @@ use prost_build::Module;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
-use crate::{DESCRIPTOR_FILE, MODULES_FILE, events::Event};
+use crate::events::Event;
+
+/// The module tree that `prost` writes.
+pub(crate) const MODULES_FILE: &str = "modules.rs";
+/// The encoded descriptor set.
+pub(crate) const DESCRIPTOR_FILE: &str = "protos.bin";
 
 /// Returns the text of the file.
 pub(crate) fn contracts(pool: &DescriptorPool, events: &[Event]) -> String {
@@ -123,7 +128,8 @@ fn event_impl(out: &mut String, event: &Event) -> fmt::Result {
     writeln!(out, "}}")
 }
 
-/// The path of prost's type: a message inside another sits in a module named after the outer one.
+/// Returns the path of prost's type: a message inside another sits in a module named after the
+/// outer one.
 fn rust_type(message: &MessageDescriptor) -> String {
     let (scope, name) = message
         .full_name()

@@ -1,17 +1,15 @@
 //! Finds `.proto` files and compiles them, with the standard imports built in.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use prost_types::FileDescriptorSet;
-use protox::{
-    Compiler,
-    file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
+use protox::Compiler;
+use protox::file::{
+    ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
 };
 
-use crate::Error;
+use crate::error::Error;
 
 /// Files that only declare options.
 const OPTIONS: [Embedded; 4] = [
@@ -39,7 +37,7 @@ const MESSAGES: [Embedded; 1] = [Embedded {
     source: include_str!("../third_party/google/api/httpbody.proto"),
 }];
 
-/// What the compiler made of the files.
+/// The compiled files.
 pub(crate) struct Compiled {
     /// For the code generators; the form that has lost its extension options.
     pub(crate) files: FileDescriptorSet,
@@ -101,7 +99,7 @@ pub(crate) fn is_options_only(name: &str) -> bool {
     OPTIONS.iter().any(|file| file.name == name)
 }
 
-/// A symbolic link to a directory is not followed, so there are no cycles.
+/// Returns a symbolic link to a directory is not followed, so there are no cycles.
 fn list(dir: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
     fs::read_dir(dir)?
         .map(|entry| {

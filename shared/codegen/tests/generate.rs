@@ -5,15 +5,14 @@
     reason = "a test that panics is a test that fails"
 )]
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use codegen::Builder;
 use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use tempfile::TempDir;
+
+use codegen::Builder;
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture")

@@ -7,8 +7,9 @@
 
 use std::fs;
 
-use codegen::{Builder, Error};
 use tempfile::TempDir;
+
+use codegen::{Builder, Error};
 
 /// Generates from one file, `v1/a.proto`, and returns what a build script would print.
 fn error(source: &str) -> String {
@@ -22,7 +23,7 @@ fn error(source: &str) -> String {
     format!("{error:?}")
 }
 
-/// An event whose option and fields are given, on line 4 of the file.
+/// Returns an event whose option and fields are given, on line 4 of the file.
 fn event_error(option: &str, fields: &str) -> String {
     error(&format!(
         "syntax = \"proto3\";\npackage shop.v1;\nimport \"mesh/v1/options.proto\";\n\

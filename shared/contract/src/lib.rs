@@ -1,9 +1,10 @@
-//! What generated code refers to: the methods of a contract with their policy, and the events it declares.
+#![doc = include_str!("../README.md")]
 
 /// One RPC as its contract declares it. The generator writes a table of these for each build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Method {
-    /// Path of the HTTP/2 request, `/<package>.<Service>/<Method>`, for example `/orders.v1.OrderService/GetOrder`.
+    /// Path of the HTTP/2 request, `/<package>.<Service>/<Method>`, for example
+    /// `/orders.v1.OrderService/GetOrder`.
     pub path: &'static str,
     /// Full name of the request message, for example `orders.v1.GetOrderRequest`.
     pub input: &'static str,
@@ -28,7 +29,8 @@ pub enum MethodKind {
     BidiStreaming,
 }
 
-/// What a method promises about being called again (`google.protobuf.MethodOptions.IdempotencyLevel`).
+/// What a method promises about being called again
+/// (`google.protobuf.MethodOptions.IdempotencyLevel`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Idempotency {
     /// Nothing is promised; the default of a method that does not say.
@@ -52,60 +54,55 @@ pub trait Event: prost::Message + Default + 'static {
     fn key(&self) -> &str;
 }
 
-// === impl Method ===
+// === impl MethodKind ===
 
-impl Method {
-    /// Returns whether a client may send the call again without knowing what became of the first one.
-    ///
-    /// Needs the promise of the contract and a request that can be kept: a stream of requests is gone once it is sent.
-    pub const fn retry_safe(&self) -> bool {
-        let promised = matches!(
-            self.idempotency,
-            Idempotency::NoSideEffects | Idempotency::Idempotent
-        );
-        let replayable = matches!(self.kind, MethodKind::Unary | MethodKind::ServerStreaming);
-        promised && replayable
+impl MethodKind {
+    /// Returns the kind of a method by which sides stream.
+    pub const fn new(client_streams: bool, server_streams: bool) -> Self {
+        match (client_streams, server_streams) {
+            (false, false) => Self::Unary,
+            (true, false) => Self::ClientStreaming,
+            (false, true) => Self::ServerStreaming,
+            (true, true) => Self::BidiStreaming,
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+// === impl Idempotency ===
 
-    const KINDS: [MethodKind; 4] = [
-        MethodKind::Unary,
-        MethodKind::ClientStreaming,
-        MethodKind::ServerStreaming,
-        MethodKind::BidiStreaming,
+impl Idempotency {
+    /// Returns the promise of a number of `google.protobuf.MethodOptions.IdempotencyLevel`; numbers
+    /// it doesn't have promise nothing.
+    pub const fn from_level(level: i32) -> Self {
+        match level {
+            1 => Self::NoSideEffects,
+            2 => Self::Idempotent,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Returns the name of a gRPC code as `google.rpc.Code` spells it.
+pub fn status_code_name(code: i32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
     ];
-
-    fn safe(kind: MethodKind, idempotency: Idempotency) -> bool {
-        Method {
-            path: "/p.v1.S/M",
-            input: "p.v1.MRequest",
-            output: "p.v1.MResponse",
-            kind,
-            idempotency,
-        }
-        .retry_safe()
-    }
-
-    #[test]
-    fn a_promise_makes_single_request_methods_retry_safe() {
-        for promise in [Idempotency::NoSideEffects, Idempotency::Idempotent] {
-            assert_eq!(
-                KINDS.map(|kind| safe(kind, promise)),
-                [true, false, true, false],
-                "{promise:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn nothing_is_retry_safe_without_a_promise() {
-        assert_eq!(
-            KINDS.map(|kind| safe(kind, Idempotency::Unknown)),
-            [false; 4]
-        );
-    }
+    let index = usize::try_from(code).unwrap_or(usize::MAX);
+    NAMES.get(index).copied().unwrap_or("UNKNOWN")
 }

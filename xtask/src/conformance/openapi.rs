@@ -39,10 +39,7 @@ const SOURCES: [Source; 2] = [
     },
     Source {
         name: "a contract with everything",
-        includes: &[
-            "gateway/transcoder/tests/proto",
-            "shared/codegen/third_party",
-        ],
+        includes: &["shared/samples/proto", "shared/codegen/third_party"],
         files: &["openapi.proto"],
         operations: 14,
         examples: 15,
@@ -67,7 +64,7 @@ struct Document {
 pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::of_checkout()?;
     let validator = Validator::ensure(&home, ui)?;
-    let program = cargo::build_example(&home, "protomesh-transcoder", "openapi")?;
+    let program = cargo::build_example(&home, "protomesh-openapi", "openapi")?;
     let work = tempfile::tempdir()?;
     let mut documents = Vec::new();
     for source in &SOURCES {

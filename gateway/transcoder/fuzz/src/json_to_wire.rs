@@ -1,17 +1,14 @@
 //! Arbitrary bytes as the JSON body of a message.
 
-use prost_reflect::{DeserializeOptions, DynamicMessage, prost::Message};
+use prost_reflect::prost::Message;
+use prost_reflect::{DeserializeOptions, DynamicMessage};
 use transcoder::Rule;
 
-use crate::{
-    message::{
-        Datum, Record, TOO_DEEP,
-        json::{Json, MAX_LEVELS},
-        read::{self, *},
-    },
-    text::{brackets, show},
-    world::{Choice, REQUIRED, Root, World},
-};
+use crate::message::json::{Json, MAX_LEVELS};
+use crate::message::read::{self, *};
+use crate::message::{Datum, Record, TOO_DEEP};
+use crate::text::{brackets, show};
+use crate::world::{Choice, REQUIRED, Root, World};
 
 /// What prost-reflect takes although ProtoJSON forbids it.
 const LENIENT: &[&str] = &[
@@ -28,8 +25,9 @@ const LENIENT: &[&str] = &[
     REQUIRED,
 ];
 
-/// A message and its options (see [`Choice`]) and a JSON text: taken or refused as the oracle takes or refuses it, with the same message as the
-/// outcome, and by prost-reflect where that is right.
+/// A message and its options (see [`Choice`]) and a JSON text: taken or rejected as the oracle
+/// takes or rejects it, with the same message as the outcome, and by prost-reflect where that is
+/// right.
 pub fn json_to_wire(data: &[u8]) {
     let (Choice { root, style }, body) = Choice::split(data);
     let world = &World::of(style);
@@ -83,7 +81,8 @@ fn check_error(error: &transcoder::RequestError, body: &[u8]) {
     assert!(offset <= body.len().max(2), "{error:?} is beyond the text");
 }
 
-/// Another decoder must read what was written. prost stops at 100 levels, of which a Struct takes three for one of JSON.
+/// Another decoder must read what was written. prost stops at 100 levels, of which a Struct takes
+/// three for one of JSON.
 fn check_decodes(world: &World, root: Root, wire: &[u8], expected: &Record) {
     let descriptor = world.pool.get_message_by_name(root.message);
     let decoded = DynamicMessage::decode(descriptor.expect("it is in the pool"), wire);
@@ -125,8 +124,8 @@ fn reference(world: &World, root: Root, body: &[u8]) -> Result<Record, String> {
     Record::decode(world, world.message(root.message), &wire).map_err(str::to_owned)
 }
 
-/// The two may differ where prost-reflect is known to be inexact: it drops `-0.0` where that looks like a default, and reads
-/// floats and integers with a fraction or an exponent by way of `f64`.
+/// The two may differ where prost-reflect is known to be inexact: it drops `-0.0` where that looks
+/// like a default, and reads floats and integers with a fraction or an exponent by way of `f64`.
 fn check_agrees(other: &Record, expected: &Record, body: &[u8]) {
     let (other, expected) = (blurred(other), blurred(expected));
     let has_exotic_integer = body
@@ -143,7 +142,7 @@ fn has_wide_integer(record: &Record) -> bool {
     record.0.values().any(is_wide)
 }
 
-/// Whether an integer is in it that `f64` may not hold.
+/// Returns whether an integer is in it that `f64` may not hold.
 fn is_wide(datum: &Datum) -> bool {
     const EXACT: u64 = 1 << 53;
     match datum {

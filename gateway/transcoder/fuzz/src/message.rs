@@ -10,9 +10,10 @@ pub(crate) mod write;
 use std::collections::BTreeMap;
 
 use prost_reflect::Kind;
+use wire::{MAX_LEVELS, fixed32, fixed64, varint};
 
 use crate::world::{Field, Shape, Type, World};
-use wire::{MAX_LEVELS, fixed32, fixed64, varint};
+
 pub(crate) use wire::{Raw, TOO_DEEP, delimited_fields, occurrences};
 
 /// A value. Floats are bits, so that values compare as they are written; there is one NaN.
@@ -30,7 +31,8 @@ pub(crate) enum Datum {
     Map(BTreeMap<Datum, Datum>),
 }
 
-/// What is present in a message, by field number. The value of an Any whose type is known is a message.
+/// What is present in a message, by field number. The value of an Any whose type is known is a
+/// message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Record(pub(crate) BTreeMap<u32, Datum>);
 
@@ -56,7 +58,7 @@ impl Datum {
         Datum::Float(value.to_bits())
     }
 
-    /// The default of a scalar type.
+    /// Returns the default of a scalar type.
     pub(crate) fn default_of(kind: &Kind) -> Datum {
         match kind {
             Kind::Double => Datum::double(0.0),
@@ -148,7 +150,8 @@ fn decode(world: &World, kind: &Type, wire: &[u8], level: usize) -> Result<Recor
     Ok(record)
 }
 
-/// The fields of a message in their order on the wire; items of a message set are its extensions.
+/// Returns the fields of a message in their order on the wire; items of a message set are its
+/// extensions.
 pub(crate) fn members_of<'w>(kind: &Type, wire: &'w [u8]) -> Result<Vec<(u32, Raw<'w>)>, Refusal> {
     let mut members = Vec::new();
     for (number, raw) in occurrences(wire)? {
@@ -170,7 +173,7 @@ pub(crate) fn members_of<'w>(kind: &Type, wire: &'w [u8]) -> Result<Vec<(u32, Ra
     Ok(members)
 }
 
-/// Whether the value is none that its closed enum has; of a map, that of the entry.
+/// Returns whether the value is none that its closed enum has; of a map, that of the entry.
 fn is_stray_value(world: &World, field: &Field, raw: Raw<'_>) -> bool {
     let is_stray = |field: &Field, raw| match scalar(&field.kind, raw) {
         Ok(Datum::Signed(number)) => field.is_stray(number),
@@ -188,7 +191,7 @@ fn is_stray_value(world: &World, field: &Field, raw: Raw<'_>) -> bool {
     }
 }
 
-/// Whether the wire type is one that values of the field have; else the field is unknown.
+/// Returns whether the wire type is one that values of the field have; else the field is unknown.
 pub(crate) fn is_of(field: &Field, raw: Raw<'_>) -> bool {
     let is_own = match raw {
         Raw::Group(_) => return field.shape.is_group(),

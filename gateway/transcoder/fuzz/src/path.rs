@@ -4,15 +4,12 @@ use std::sync::LazyLock;
 
 use transcoder::Schema;
 
-use crate::{
-    routing::{
-        self, Rule,
-        oracle::{self, Pattern},
-    },
-    template::check,
-};
+use crate::routing::oracle::{self, Pattern};
+use crate::routing::{self, Rule};
+use crate::template::check;
 
-/// Overlapping rules: literals, `*`, `**` with and without a tail, verbs, several methods on one template, all methods.
+/// Overlapping rules: literals, `*`, `**` with and without a tail, verbs, several methods on one
+/// template, all methods.
 const RULES: &str = "\
 GET /
 GET /v1/{a}
@@ -50,7 +47,8 @@ static ROUTER: LazyLock<(Vec<Rule>, Vec<Pattern>, Schema)> = LazyLock::new(|| {
     (rules, patterns, schema)
 });
 
-/// One request (`GET /v1/x`) against a fixed set of rules, compared with an oracle that tries every rule.
+/// One request (`GET /v1/x`) against a fixed set of rules, compared with an oracle that tries every
+/// rule.
 pub fn path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;

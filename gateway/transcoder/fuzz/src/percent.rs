@@ -1,4 +1,5 @@
-//! Percent-decoding as RFC 3986 section 2.1 says it, with the refusals of the transcoder: NUL, broken escapes, broken UTF-8.
+//! Percent-decoding as RFC 3986 section 2.1 says it, with the refusals of the transcoder: NUL,
+//! broken escapes, broken UTF-8.
 
 /// Which escapes and signs mean something else than usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(crate) enum Mode {
     Form,
 }
 
-/// The decoded text; `None` where it has to be refused.
+/// Returns the decoded text; `None` where it has to be rejected.
 pub(crate) fn decode(text: &str, mode: Mode) -> Option<String> {
     let mut parts = text.split('%');
     let plain = |part: &str| match mode {
@@ -33,7 +34,7 @@ pub(crate) fn decode(text: &str, mode: Mode) -> Option<String> {
     (!bytes.contains(&0)).then(|| String::from_utf8(bytes).ok())?
 }
 
-/// Every byte as an escape.
+/// Returns every byte as an escape.
 pub(crate) fn encode(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -3,11 +3,9 @@
 use http::Method;
 use transcoder::{MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES, RequestError, Rule};
 
-use crate::{
-    message::{Datum, Record, Refusal, read},
-    percent::{Mode, decode, encode},
-    world::{Choice, Field, Root, Shape, Type, World},
-};
+use crate::message::{Datum, Record, Refusal, read};
+use crate::percent::{Mode, decode, encode};
+use crate::world::{Choice, Field, Root, Shape, Type, World};
 
 /// Parameters that never bind (Google system parameters).
 const SYSTEM: [&str; 10] = [
@@ -26,8 +24,9 @@ const TOO_MUCH: Refusal = "over a bound";
 const BAD_ESCAPE: Refusal = "bad escape";
 const MAX_NAMES: usize = transcoder::MAX_DEPTH;
 
-/// A message and its options (see [`Choice`]) and a query: taken or refused as the oracle takes or refuses it, with the same message. The same pairs
-/// with every byte as an escape are the same bytes.
+/// A message and its options (see [`Choice`]) and a query: taken or rejected as the oracle takes or
+/// rejects it, with the same message. The same pairs with every byte as an escape are the same
+/// bytes.
 pub fn query(data: &[u8]) {
     let (Choice { root, style }, text) = Choice::split(data);
     let world = &World::of(style);
@@ -59,7 +58,8 @@ pub fn query(data: &[u8]) {
         (Err(error), Err(reason)) => {
             assert!(!error.description.is_empty(), "{error:?}");
             assert_eq!(error.offset, None, "there is no body");
-            // What is wrong with one parameter names it; only escapes and bounds are about the text.
+            // What is wrong with one parameter names it; only escapes and bounds are about the
+            // text.
             let is_textual = matches!(error.rule, Rule::LimitExceeded | Rule::InvalidValue);
             assert!(
                 is_textual || !error.path.is_empty() || has_empty_key(text),

@@ -1,12 +1,11 @@
-//! HTTP rules without a compiler: a descriptor set for a list of them, and an oracle for what they match.
+//! HTTP rules without a compiler: a descriptor set for a list of them, and an oracle for what they
+//! match.
 
 pub(crate) mod oracle;
 
 use prost::{Message, encoding};
-use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    field_descriptor_proto::{Label, Type},
-};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 use transcoder::{CompileError, Schema};
 
 /// One HTTP rule: a method, or `*` for all, and a template.
@@ -56,7 +55,8 @@ const FILE_SERVICE: u32 = 6;
 const SERVICE_METHOD: u32 = 2;
 const METHOD_OPTIONS: u32 = 4;
 
-/// Compiles a service whose method `M<n>` has the n-th rule. Its request has the text fields `a`, `b`, `x` and itself as `in`.
+/// Compiles a service whose method `M<n>` has the n-th rule. Its request has the text fields `a`,
+/// `b`, `x` and itself as `in`.
 pub(crate) fn compile(rules: &[Rule]) -> Result<Schema, CompileError> {
     let mut service = Vec::new();
     encoding::string::encode(1, &"S".to_owned(), &mut service);
@@ -77,7 +77,7 @@ pub(crate) fn compile(rules: &[Rule]) -> Result<Schema, CompileError> {
     Schema::compile(&set)
 }
 
-/// The file without its service.
+/// Returns the file without its service.
 fn file() -> FileDescriptorProto {
     let field = |(name, number): (&str, i32)| FieldDescriptorProto {
         name: Some(name.into()),

@@ -1,10 +1,8 @@
 //! Arbitrary streams, cut into messages.
 
 use serde_json::value::RawValue;
-use transcoder::{
-    MAX_DEPTH, RequestError, Rule,
-    stream::{Format, Splitter},
-};
+use transcoder::stream::{Format, Splitter};
+use transcoder::{MAX_DEPTH, RequestError, Rule};
 
 use crate::text::{brackets, show};
 
@@ -29,8 +27,8 @@ const FORMATS: [Format; 6] = [
 /// Small enough for inputs to exceed it, and large enough for none to.
 const BOUNDS: [usize; 2] = [24, 1 << 20];
 
-/// A byte for the format and the bound on a message, a byte for the lengths of chunks, and a stream: the same however it is cut
-/// into chunks, and what a whole parse of it gives.
+/// A byte for the format and the bound on a message, a byte for the lengths of chunks, and a
+/// stream: the same however it is cut into chunks, and what a whole parse of it gives.
 pub fn splitters(data: &[u8]) {
     let [choice, seed, stream @ ..] = data else {
         return;
@@ -135,7 +133,7 @@ fn check_gap(format: Format, gap: &[u8]) {
     assert!(gap.iter().all(is_separator), "{} is skipped", show(gap));
 }
 
-/// The messages of a stream that is valid as a whole; `None` of any other.
+/// Returns the messages of a stream that is valid as a whole; `None` of any other.
 fn parse(format: Format, stream: &[u8]) -> Option<Vec<&[u8]>> {
     let text = std::str::from_utf8(stream).ok()?;
     let space = [' ', '\t', '\r', '\n'];
@@ -173,7 +171,8 @@ fn elements(text: &str) -> Option<Vec<&[u8]>> {
     )
 }
 
-/// A stream that is not valid ends in an error, or has a message that is not JSON, which its encoder then says.
+/// A stream that is not valid ends in an error, or has a message that is not JSON, which its
+/// encoder then says.
 fn check_refusal(format: Format, stream: &[u8], outcome: &Outcome) {
     let is_array = match format {
         Format::JsonArray | Format::Ndjson => true,

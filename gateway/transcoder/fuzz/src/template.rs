@@ -5,21 +5,18 @@ use std::collections::BTreeMap;
 use http::Method;
 use transcoder::{RouteError, Schema};
 
-use crate::{
-    message::delimited_fields,
-    routing::{
-        self, Rule,
-        oracle::{self, Answer, Pattern},
-    },
-};
+use crate::message::delimited_fields;
+use crate::routing::oracle::{self, Answer, Pattern};
+use crate::routing::{self, Rule};
 
 const MAX_RULES: usize = 12;
 const MAX_REQUESTS: usize = 12;
 /// What variables are expanded to.
 const WORDS: [&str; 4] = ["w", "%C3%A4%20b", "c%2Fd+", "e:f"];
 
-/// Lines of rules (`GET /v1/{a}`), a blank line, lines of requests (`GET /v1/x`): compared with an oracle that tries every rule
-/// on every request. Each template must also take a path made from itself, and bind what that was made with.
+/// Lines of rules (`GET /v1/{a}`), a blank line, lines of requests (`GET /v1/x`): compared with an
+/// oracle that tries every rule on every request. Each template must also take a path made from
+/// itself, and bind what that was made with.
 pub fn template(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -96,7 +93,7 @@ pub(crate) fn check(
     assert_eq!(got, expected, "{method} {path:?} among {rules:?}");
 }
 
-/// The texts of a request message by their field paths.
+/// Returns the texts of a request message by their field paths.
 fn bound(wire: &[u8]) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     collect(

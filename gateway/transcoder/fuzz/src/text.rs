@@ -4,7 +4,7 @@ pub(crate) fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
 
-/// How many brackets open: no text is nested deeper.
+/// Returns how many brackets open: no text is nested deeper.
 pub(crate) fn brackets(text: &[u8]) -> usize {
     text.iter()
         .filter(|byte| matches!(byte, b'{' | b'['))

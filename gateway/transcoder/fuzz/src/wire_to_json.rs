@@ -4,19 +4,17 @@ use http::Method;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::Value;
 
-use crate::{
-    json_to_wire::levels,
-    message::{Datum, Raw, Record, TOO_DEEP, is_of, occurrences, write},
-    text::show,
-    world::{Choice, Root, Type, World},
-};
+use crate::json_to_wire::levels;
+use crate::message::{Datum, Raw, Record, TOO_DEEP, is_of, occurrences, write};
+use crate::text::show;
+use crate::world::{Choice, Root, Type, World};
 
-/// Levels from which on the transcoder may say that a message is nested too deeply: an Any and its message are one level of
-/// JSON but two of the wire.
+/// Levels from which on the transcoder may say that a message is nested too deeply: an Any and its
+/// message are one level of JSON but two of the wire.
 const DEEP: usize = transcoder::MAX_DEPTH / 2;
 
-/// A message and its options (see [`Choice`]) and wire bytes: written as the oracle writes them or refused as it refuses them; what is written reads
-/// back as the same message.
+/// A message and its options (see [`Choice`]) and wire bytes: written as the oracle writes them or
+/// rejected as it rejects them; what is written reads back as the same message.
 pub fn wire_to_json(data: &[u8]) {
     let (Choice { root, style }, wire) = Choice::split(data);
     let world = &World::of(style);
@@ -47,7 +45,8 @@ pub fn wire_to_json(data: &[u8]) {
             }
         }
         (Err(error), Ok(_), Ok(record)) => {
-            // Later bytes may mend what earlier ones break; not to look at it so closely is right as well.
+            // Later bytes may mend what earlier ones break; not to look at it so closely is right
+            // as well.
             let is_deep = error.description.contains("deep") && levels(&record) >= DEEP;
             let is_broken = !write::is_whole(world, kind, wire);
             assert!(is_deep || is_broken, "{} is refused: {error}", show(wire));
@@ -64,7 +63,8 @@ pub fn wire_to_json(data: &[u8]) {
     }
 }
 
-/// Equal, but for floats of 32 bits: of two texts that are equally short and equally near, either will do.
+/// Equal, but for floats of 32 bits: of two texts that are equally short and equally near, either
+/// will do.
 fn is_same(got: &Value, expected: &Value) -> bool {
     match (got, expected) {
         (Value::Array(got), Value::Array(expected)) => {
@@ -138,7 +138,7 @@ fn check_canonical(world: &World, root: Root, wire: &[u8], record: &Record, json
     assert_eq!(text, *json, "{}", show(wire));
 }
 
-/// The message that reads back: a Value without a member is `null`, as is every NullValue.
+/// Returns the message that reads back: a Value without a member is `null`, as is every NullValue.
 fn settled(world: &World, kind: &Type, record: &Record) -> Record {
     if kind.name == "google.protobuf.Value" && record.0.is_empty() {
         return Record([(1, Datum::Signed(0))].into());
@@ -185,9 +185,10 @@ fn settled_datum(world: &World, kind: Option<&Type>, is_null: bool, datum: &Datu
     }
 }
 
-/// prost-reflect must write the same, where it reads and writes the message at all. Known to be different: a wrong wire type is
-/// an error for it, or not even looked at (in maps); it counts 100 levels of the wire, writes infinite wrapped floats as `null`
-/// and no `-0.0` that looks like a default, and decodes an Any only with what its own pool holds.
+/// prost-reflect must write the same, where it reads and writes the message at all. Known to be
+/// different: a wrong wire type is an error for it, or not even looked at (in maps); it counts 100
+/// levels of the wire, writes infinite wrapped floats as `null` and no `-0.0` that looks like a
+/// default, and decodes an Any only with what its own pool holds.
 fn check_reference(world: &World, root: Root, wire: &[u8], got: &Value) {
     let descriptor = world
         .pool
@@ -225,7 +226,7 @@ fn without_value(value: Value) -> Value {
     }
 }
 
-/// Whether a field has a wire type that its values never have, at any level.
+/// Returns whether a field has a wire type that its values never have, at any level.
 fn has_wrong_wire_type(world: &World, kind: &Type, wire: &[u8]) -> bool {
     let found = occurrences(wire).unwrap_or_default().into_iter();
     found.into_iter().any(|(number, raw)| {
@@ -243,7 +244,8 @@ fn has_wrong_wire_type(world: &World, kind: &Type, wire: &[u8]) -> bool {
     })
 }
 
-/// The tree without its floats and nulls, and so without what the two are known to write differently.
+/// Returns the tree without its floats and nulls, and so without what the two are known to write
+/// differently.
 fn blurred(value: &Value) -> Value {
     let is_kept = |value: &&Value| match value {
         Value::Number(number) => !number.is_f64(),

@@ -2,20 +2,19 @@
 
 mod choice;
 
-use std::{
-    collections::HashMap,
-    ops::Deref,
-    sync::{LazyLock, OnceLock},
-};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{LazyLock, OnceLock};
 
 use http::Method;
+use prost_reflect::prost_types::MessageOptions;
 use prost_reflect::{
     Cardinality, DescriptorPool, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
-    prost_types::MessageOptions,
 };
 use transcoder::{Match, Options, Schema};
 
-use crate::message::{Datum, Record, Refusal, read::DOTTED_NAME};
+use crate::message::read::DOTTED_NAME;
+use crate::message::{Datum, Record, Refusal};
 
 pub(crate) use choice::{Choice, Root, Style};
 
@@ -124,7 +123,7 @@ impl Deref for World {
 impl Common {
     fn load() -> Common {
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/proto");
+        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples/proto");
         let mut compiler = protox::Compiler::new([own, tests]).expect("the directories exist");
         compiler.include_imports(true);
         compiler.open_file("fuzz.proto").expect("it compiles");
@@ -145,7 +144,8 @@ impl Common {
         &self.types[name]
     }
 
-    /// A message, unless a required field is missing in it or below; what is in an Any counts for nothing.
+    /// Returns a message, unless a required field is missing in it or below; what is in an Any
+    /// counts for nothing.
     pub(crate) fn complete(&self, kind: &Type, record: Record) -> Result<Record, Refusal> {
         match self.lacks_required(kind, &record) {
             true => Err(REQUIRED),
@@ -179,7 +179,7 @@ impl Common {
         }
     }
 
-    /// The type that an Any's URL names.
+    /// Returns the type that an Any's URL names.
     pub(crate) fn by_url(&self, url: &str) -> Result<&Type, Refusal> {
         let (_, name) = url.rsplit_once('/').ok_or("no URL of a type")?;
         match self.types.get(name) {
@@ -257,7 +257,7 @@ impl Field {
         }
     }
 
-    /// The name that responses show.
+    /// Returns the name that responses show.
     pub(crate) fn shown_name(&self, style: Style) -> &str {
         match style.shows_proto_names {
             true => &self.name,
@@ -269,19 +269,20 @@ impl Field {
         self.name.starts_with('[')
     }
 
-    /// Whether its type is a closed enum without this number, which makes an occurrence an unknown field.
+    /// Returns whether its type is a closed enum without this number, which makes an occurrence an
+    /// unknown field.
     pub(crate) fn is_stray(&self, number: i64) -> bool {
         is_stray(&self.kind, number)
     }
 
-    /// The name of the message type of its values.
+    /// Returns the name of the message type of its values.
     pub(crate) fn message(&self) -> Option<String> {
         self.kind
             .as_message()
             .map(|message| message.full_name().to_owned())
     }
 
-    /// Whether JSON `null` is a value of its type, and not the absence of one.
+    /// Returns whether JSON `null` is a value of its type, and not the absence of one.
     pub(crate) fn takes_null(&self) -> bool {
         match &self.kind {
             Kind::Enum(kind) => kind.full_name() == "google.protobuf.NullValue",
@@ -320,7 +321,8 @@ impl Shape {
     }
 }
 
-/// Whether the type is a closed enum without this number. Enums of proto2 are closed, and no other is here.
+/// Returns whether the type is a closed enum without this number. Enums of proto2 are closed, and
+/// no other is here.
 pub(crate) fn is_stray(kind: &Kind, number: i64) -> bool {
     let Kind::Enum(kind) = kind else { return false };
     let is_closed = kind.parent_file().syntax() == prost_reflect::Syntax::Proto2;

@@ -1,14 +1,12 @@
 //! Replays the seeds of every target, and everything that fuzzing ever found.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use transcoder_fuzz::TARGETS;
 
-/// The files of one target, sorted; none where the directory does not exist.
+/// Returns the files of one target, sorted; none where the directory does not exist.
 fn inputs(collection: &str, target: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Ok(entries) = fs::read_dir(root.join(collection).join(target)) else {

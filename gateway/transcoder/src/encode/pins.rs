@@ -1,12 +1,10 @@
 //! Fields that the path has set, and what the body may say of them.
 
+use descriptors::{FieldPlan, Label, MessageId, MessagePlan, Seen, Shape};
+
+use super::around::{check_defaults, copy_around};
 use super::{Done, Encoder, Written};
-use crate::{
-    error::{RequestError, Rule},
-    plan::{FieldPlan, Label, MessageId, MessagePlan, Shape},
-    request,
-    seen::Seen,
-};
+use crate::error::{RequestError, Rule};
 
 /// A field that the path has set: the body may repeat the value, not change it.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +13,7 @@ pub(crate) struct Pin<'a> {
     pub(crate) fields: &'a [usize],
     /// Tag and value of the scalar; empty for the default of a field without presence.
     pub(crate) wire: &'a [u8],
-    /// Whether another value in the body is dropped instead of refused.
+    /// Whether another value in the body is dropped instead of rejected.
     pub(crate) is_silent: bool,
 }
 
@@ -48,7 +46,7 @@ impl Encoder<'_> {
         }
         if let Some(pin) = leaf {
             if !pin.is_silent && self.out.get(start..) != Some(pin.wire) {
-                let failure = RequestError::new(Rule::PathConflict, "the path says otherwise");
+                let failure = RequestError::new(Rule::PathConflict, "the path has another value");
                 return Err(failure.offset(at));
             }
             self.out.truncate(start);
@@ -73,20 +71,21 @@ impl Encoder<'_> {
         }
     }
 
-    /// A type whose JSON does not name its fields, some of which the path has set: what was written is compared.
+    /// Returns a type whose JSON does not name its fields, some of which the path has set: what was
+    /// written is compared.
     #[cold]
     fn pinned_well_known(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {
         let at = self.cursor.position();
         let start = self.out.len();
         self.message(id, &[])?;
         let written = self.out.split_off(start);
-        request::copy_around(self.types, id, &written, pins, self.out)
-            .and_then(|()| request::check_defaults(self.types, id, &written, pins))
+        copy_around(self.types, id, &written, pins, self.out)
+            .and_then(|()| check_defaults(self.types, id, &written, pins))
             .map_err(|failure| failure.offset(at))
     }
 }
 
-/// Whether the path has set another field of the same oneof, and wins without a word.
+/// Returns whether the path has set another field of the same oneof, and wins without a word.
 #[inline]
 pub(super) fn is_outdone(plan: &MessagePlan, field: &FieldPlan, pins: &[Pin<'_>]) -> bool {
     let oneof = |pin: &Pin<'_>| plan.fields.get(*pin.fields.first()?)?.oneof;
@@ -96,7 +95,7 @@ pub(super) fn is_outdone(plan: &MessagePlan, field: &FieldPlan, pins: &[Pin<'_>]
             .any(|pin| pin.is_silent && oneof(pin) == field.oneof)
 }
 
-/// The pins below field `index`. Pins are sorted, so that they stand together.
+/// Returns the pins below field `index`. Pins are sorted, so that they stand together.
 #[inline]
 pub(super) fn pins_of<'p, 'a>(pins: &'p [Pin<'a>], index: usize) -> &'p [Pin<'a>] {
     if pins.is_empty() {

@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
+use descriptors::{FieldPlan, FirstKeys, Kind, Label, MessageId, has_duplicate_key};
+use wire::{close, close_wide, open, open_wide};
+
 use super::{Done, Encoder, Written};
-use crate::{
-    error::{Failure, Rule},
-    plan::{FieldPlan, Kind, Label, MessageId},
-    scalar,
-    seen::{FirstKeys, has_duplicate_key},
-    wire::{close, close_wide, open, open_wide},
-};
+use crate::error::{Failure, Rule};
+use crate::scalar;
 
 impl Encoder<'_> {
     #[inline(never)]
@@ -90,10 +88,13 @@ impl Encoder<'_> {
     #[inline]
     fn refuse_null(&mut self, kind: Kind) -> Done {
         if self.cursor.is_next(b'n') && !self.takes_null(kind) {
-            // What is no `null` either is a fault of another rule.
+            // Anything but `null` is reported by another rule.
             let mut ahead = self.cursor;
             ahead.literal("null")?;
-            return Err(self.fail(Rule::InvalidValue, "null is no element"));
+            return Err(self.fail(
+                Rule::InvalidValue,
+                "null can't be an element of a list or map",
+            ));
         }
         Ok(())
     }
@@ -141,11 +142,11 @@ impl Encoder<'_> {
 
     #[cold]
     pub(super) fn duplicate_key(&self) -> Failure {
-        self.fail(Rule::Duplicate, "a key of the map comes twice")
+        self.fail(Rule::Duplicate, "duplicate key in a map")
     }
 }
 
-/// Whether no other text denotes the same key.
+/// Returns whether no other text denotes the same key.
 #[inline]
 fn is_canonical(kind: Kind, key: &str) -> bool {
     match kind {

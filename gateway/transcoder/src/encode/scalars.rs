@@ -1,17 +1,16 @@
 //! Scalars.
 
+use descriptors::{EnumId, FieldPlan, Kind, Label};
+use wire::{close, open, put_any_varint};
+
 use super::{Done, Encoder, Written, invalid};
-use crate::{
-    error::{Failure, Rule},
-    json::Token,
-    plan::{EnumId, FieldPlan, Kind, Label},
-    scalar,
-    wire::{close, open, put_any_varint},
-};
+use crate::error::{Failure, Rule};
+use crate::json::Token;
+use crate::scalar;
 
 impl Encoder<'_> {
-    /// Appends a value that is short and simple, as most are: tag and value in one step. False, with nothing read, for all that
-    /// takes more.
+    /// Appends a value that is short and simple, as most are: tag and value in one step. False,
+    /// with nothing read, for all that takes more.
     #[inline]
     pub(super) fn short(&mut self, field: &FieldPlan) -> bool {
         // Behind white space as well.
@@ -68,7 +67,8 @@ impl Encoder<'_> {
         Some(())
     }
 
-    /// Appends an element of a packed run that is short and simple. False, with nothing read, for all that takes more.
+    /// Appends an element of a packed run that is short and simple. False, with nothing read, for
+    /// all that takes more.
     #[inline]
     pub(super) fn short_element(&mut self, kind: Kind) -> bool {
         let mut ahead = self.cursor;
@@ -140,7 +140,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// Whether the string is empty.
+    /// Returns whether the string is empty.
     #[inline]
     fn string(&mut self) -> Done<bool> {
         if let Some(length) = self.cursor.put_plain_string(self.out)? {
@@ -160,7 +160,7 @@ impl Encoder<'_> {
             Token::String => {
                 let name = self.cursor.string()?;
                 match scalar::put_enum_name(self.types, id, &name, self.out) {
-                    Err(_) if self.types.options.json.ignore_unknown_fields => {
+                    Err(_) if self.types.json.ignore_unknown_fields => {
                         return Ok(Written::Nothing);
                     }
                     put => put,
@@ -169,9 +169,7 @@ impl Encoder<'_> {
             Token::Number => {
                 let number = self.cursor.number()?;
                 match scalar::put_enum_number(self.types, id, number, self.out) {
-                    Err(scalar::NO_SUCH_NUMBER)
-                        if self.types.options.json.ignore_unknown_fields =>
-                    {
+                    Err(scalar::NO_SUCH_NUMBER) if self.types.json.ignore_unknown_fields => {
                         return Ok(Written::Nothing);
                     }
                     put => put,

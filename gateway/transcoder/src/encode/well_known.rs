@@ -2,17 +2,14 @@
 
 use std::borrow::Cow;
 
+use descriptors::{FirstKeys, Kind, MessagePlan, Shape, has_duplicate_key};
+use wire::{close, open, put_varint};
+
 use super::{Done, Encoder, Written, invalid};
-use crate::{
-    error::Rule,
-    json::Token,
-    limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS},
-    plan::{Kind, MessagePlan, Shape},
-    scalar,
-    seen::{FirstKeys, has_duplicate_key},
-    wire::{close, open, put_varint},
-    wkt,
-};
+use crate::error::Rule;
+use crate::json::Token;
+use crate::limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS};
+use crate::{scalar, wkt};
 
 /// Tags of `google.protobuf.Any`.
 const ANY_TYPE_URL: u8 = 0x0a;
@@ -153,7 +150,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// The type may stand behind the members that need it, so it is looked up first.
+    /// Returns the type may come after the members that need it, so it is looked up first.
     fn any(&mut self) -> Done {
         self.require(Token::Object)?;
         let Some(url) = self.type_url()? else {
@@ -194,8 +191,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// The value of `@type`, wherever in the object it stands; the reader stays where it is. That it comes only once is seen
-    /// when the members are read.
+    /// Returns the value of `@type`, wherever in the object it stands; the reader stays where it
+    /// is. That it comes only once is seen when the members are read.
     fn type_url(&mut self) -> Done<Option<Cow<'a, str>>> {
         let mut ahead = self.cursor;
         ahead.begin_object()?;
@@ -212,7 +209,7 @@ impl<'a> Encoder<'a> {
             }
             self.ahead += ahead.position() - self.cursor.position();
             if self.ahead > MAX_LOOKAHEAD * ahead.text().len() {
-                let reason = "'@type' stands too far behind in Anys within Anys";
+                let reason = "'@type' comes too late in nested Anys";
                 return Err(self.fail(Rule::LimitExceeded, reason));
             }
             return ahead.string().map(Some);
@@ -220,7 +217,7 @@ impl<'a> Encoder<'a> {
         Ok(None)
     }
 
-    /// A type whose JSON is no object of fields stands under `value`.
+    /// Returns a type whose JSON is not an object of fields stands under `value`.
     fn any_special(&mut self, plan: &'a MessagePlan) -> Done {
         let mut has_value = false;
         let mut has_type = Some(false);

@@ -1,15 +1,13 @@
 //! A whole text as one JSON value, and where it ceases to be text.
 
 use super::{Done, Encoder};
-use crate::{
-    error::{Failure, RequestError, Rule},
-    json::Cursor,
-    plan::Types,
-};
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::Cursor;
+use crate::tables::Tables;
 
 /// Reads the whole of a text as one JSON value.
 pub(crate) fn read_whole(
-    types: &Types,
+    types: &Tables,
     text: &[u8],
     out: &mut Vec<u8>,
     read: impl FnOnce(&mut Encoder<'_>) -> Done,
@@ -24,10 +22,11 @@ pub(crate) fn read_whole(
     }
 }
 
-/// A text that is not UTF-8, with the field in which it ceases to be: what is valid is read, to see where it breaks off.
+/// Returns the failure of a text that is not UTF-8, with the field in which the invalid byte is:
+/// the valid part is read to find it.
 #[cold]
 fn placed(
-    types: &Types,
+    types: &Tables,
     text: &[u8],
     failure: Failure,
     read: impl FnOnce(&mut Encoder<'_>) -> Done,

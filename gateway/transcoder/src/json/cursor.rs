@@ -4,12 +4,11 @@ mod strings;
 
 use std::borrow::Cow;
 
-use super::{Literal, Number, scan};
-use crate::{
-    error::{Failure, RequestError, Rule},
-    limits::MAX_DEPTH,
-    wire::CHUNK,
-};
+use descriptors::Literal;
+use wire::{CHUNK, MAX_DEPTH};
+
+use super::{Number, scan};
+use crate::error::{Failure, RequestError, Rule};
 
 /// A position in a JSON text. Copying it is how a reader looks ahead and comes back.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +18,7 @@ pub(crate) struct Cursor<'a> {
     depth: usize,
 }
 
-/// What the next value is, told by its first byte.
+/// The type of a JSON value, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
     Object,
@@ -45,7 +44,7 @@ impl Token {
 }
 
 impl<'a> Cursor<'a> {
-    /// Refuses what is not UTF-8 at once, so that no later step has to look at it again.
+    /// Checks all of the text for UTF-8, so that no later step has to.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, Failure> {
         let text = simdutf8::compat::from_utf8(bytes).map_err(|error| {
             RequestError::new(Rule::Syntax, "the body is not UTF-8").offset(error.valid_up_to())
@@ -57,7 +56,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// All of it, read or not.
+    /// Returns all of it, read or not.
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }
@@ -77,7 +76,7 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.position).copied()
     }
 
-    /// What is unread.
+    /// Returns the unread text.
     #[inline]
     fn rest(&self) -> &'a [u8] {
         let bytes = self.text.as_bytes();
@@ -88,7 +87,7 @@ impl<'a> Cursor<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// The next byte that is no white space.
+    /// Returns the next byte that is not white space.
     #[inline]
     fn next(&mut self) -> Option<u8> {
         match self.byte() {
@@ -125,7 +124,7 @@ impl<'a> Cursor<'a> {
         self.error(&format!("expected {what}"))
     }
 
-    /// The kind of the next value, which stays unread.
+    /// Returns the kind of the next value, which stays unread.
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<Token, Failure> {
         match self.next() {
@@ -148,7 +147,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Whether the next value begins with this byte.
+    /// Returns whether the next value begins with this byte.
     #[inline]
     pub(crate) fn is_next(&mut self, byte: u8) -> bool {
         self.next() == Some(byte)
@@ -181,7 +180,7 @@ impl<'a> Cursor<'a> {
         RequestError::new(Rule::LimitExceeded, description).offset(self.position)
     }
 
-    /// The next key of the object, its colon read too; `None` at the end of the object.
+    /// Returns the next key of the object, its colon read too; `None` at the end of the object.
     pub(crate) fn next_key(&mut self, is_first: bool) -> Result<Option<Cow<'a, str>>, Failure> {
         if self.next_member(is_first)? {
             self.key().map(Some)
@@ -190,7 +189,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the object goes on; then [`Cursor::key`] is next.
+    /// Returns whether the object goes on; then [`Cursor::key`] is next.
     #[inline]
     pub(crate) fn next_member(&mut self, is_first: bool) -> Result<bool, Failure> {
         let goes_on = self.next_item(is_first, b'}')?;
@@ -210,8 +209,8 @@ impl<'a> Cursor<'a> {
         is_next
     }
 
-    /// A string that is short, has no escapes, and comes at once; `None`, with nothing read, for every other value. What is
-    /// behind the string is in the chunk too.
+    /// Returns a string that is short, has no escapes, and comes at once; `None`, with nothing
+    /// read, for every other value. What is behind the string is in the chunk too.
     #[inline]
     pub(crate) fn short_string(&mut self) -> Option<(&'a [u8; CHUNK], usize)> {
         let (b'"', rest) = self.rest().split_first()? else {
@@ -226,8 +225,9 @@ impl<'a> Cursor<'a> {
         Some((chunk, length))
     }
 
-    /// An integer of at most 16 digits, in quotes or not, and its sign; `None`, with nothing read, for everything else. Inlined,
-    /// as that result is too wide to come back in registers.
+    /// Returns an integer of at most 16 digits, in quotes or not, and its sign; `None`, with
+    /// nothing read, for everything else. Inlined, as that result is too wide to come back in
+    /// registers.
     #[inline(always)]
     pub(crate) fn short_integer(&mut self) -> Option<(bool, u64)> {
         let rest = self.rest();
@@ -257,7 +257,7 @@ impl<'a> Cursor<'a> {
         Ok(key)
     }
 
-    /// Whether the array goes on.
+    /// Returns whether the array goes on.
     #[inline]
     pub(crate) fn next_element(&mut self, is_first: bool) -> Result<bool, Failure> {
         self.next_item(is_first, b']')
@@ -292,7 +292,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// A number that comes at once; `None`, with nothing read, for everything else.
+    /// Returns a number that comes at once; `None`, with nothing read, for everything else.
     #[inline]
     pub(crate) fn short_number(&mut self) -> Option<Number<'a>> {
         let number = Number::read(self.text.get(self.position..)?)?;
@@ -300,7 +300,7 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
-    /// A number, checked against the grammar.
+    /// Returns a number, checked against the grammar.
     #[inline]
     pub(crate) fn number(&mut self) -> Result<Number<'a>, Failure> {
         self.next();
@@ -314,7 +314,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number in quotes; `None`, with nothing read, if the string is something else.
+    /// Returns a number in quotes; `None`, with nothing read, if the string is something else.
     #[inline]
     pub(crate) fn quoted_number(&mut self) -> Option<Number<'a>> {
         let number = Number::read(self.text.get(self.position + 1..)?)?;
@@ -364,11 +364,11 @@ impl<'a> Cursor<'a> {
         self.expect(b':', "':'")
     }
 
-    /// Refuses anything but white space behind the value.
+    /// Rejects anything but white space after the value.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         match self.next() {
             None => Ok(()),
-            Some(_) => Err(self.error("unexpected text behind the JSON value")),
+            Some(_) => Err(self.error("unexpected text after the JSON value")),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Appends floating-point numbers, as the shortest text that reads back as the same value.
 
+use wire::{put_prefix, put_wide_word};
+
 use super::write::{ASCII_ZEROS, eight_digits, few_digits};
-use crate::wire::{put_prefix, put_wide_word};
 
 /// Appends a number; what JSON numbers can't say becomes a string.
 #[inline]
@@ -43,17 +44,19 @@ fn special(value: f64) -> &'static [u8] {
     }
 }
 
-/// What is smaller may be shorter with an exponent.
+/// Smaller numbers may be shorter with an exponent.
 const LEAST: f64 = 0.001;
-/// What is larger may have more digits than [`few_digits`] takes.
+/// Larger numbers may have more digits than [`few_digits`] accepts.
 const BOUND: f64 = 1e8;
 /// Added to a smaller number it rounds it to an integer, which the low bits of the sum are then.
 const INTEGRAL: f64 = (1u64 << 52) as f64;
 
-/// The number times a million, if it is a decimal of at most six digits behind the point: what people and sensors write.
+/// Returns the number times a million, if it is a decimal with at most six fractional digits, as
+/// most are.
 ///
-/// The division rounds once, as reading the decimal would, so that it reads back as the value. It has at most 15 digits, and no
-/// two decimals of so few are read as the same value: none that is shorter can be another.
+/// The division rounds once, as reading the decimal would, so that it reads back as the value. It
+/// has at most 15 digits, and no two decimals of so few are read as the same value: none that is
+/// shorter can be another.
 #[inline]
 fn short_decimal(magnitude: f64) -> Option<u64> {
     let sum = magnitude * 1e6 + INTEGRAL;
@@ -62,7 +65,7 @@ fn short_decimal(magnitude: f64) -> Option<u64> {
     (is_exact & is_in_range).then_some(sum.to_bits() & ((1 << 52) - 1))
 }
 
-/// Appends a number below [`BOUND`] with one to six digits behind the point.
+/// Appends a number below [`BOUND`] with one to six fractional digits.
 #[inline]
 fn put_millionths(is_negative: bool, millionths: u64, out: &mut Vec<u8>) {
     let (whole, whole_len) = few_digits((millionths / 1_000_000) as u32);

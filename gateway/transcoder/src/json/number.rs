@@ -3,7 +3,7 @@
 /// A JSON number: `mantissa * 10^exponent`, and its text for what does not fit in that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number<'a> {
-    /// The number, and whatever stands behind it.
+    /// The number and the text after it.
     source: &'a str,
     pub(crate) len: usize,
     pub(crate) is_negative: bool,
@@ -16,11 +16,12 @@ pub(crate) struct Number<'a> {
 /// So many digits fit into 64 bits, whatever they are.
 const MAX_DIGITS: usize = 19;
 
-/// One more digit fits too, behind a leading 1, unless the sum has wrapped around: it is smaller than this then.
+/// One more digit fits too, behind a leading 1, unless the sum has wrapped around: it is smaller
+/// than this then.
 const OVERFLOWN: u64 = 10_000_000_000_000_000_000;
 
 impl<'a> Number<'a> {
-    /// The whole of `text` as a number.
+    /// Returns the whole of `text` as a number.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         Self::read(text).filter(|number| number.len == text.len())
     }
@@ -29,8 +30,8 @@ impl<'a> Number<'a> {
         self.source.get(..self.len).unwrap_or_default()
     }
 
-    /// The integer of at most 16 digits that `text` begins with: its sign, its value, and what is behind it. `None` for every
-    /// other, or where less than 16 bytes follow the sign.
+    /// Returns the integer of at most 16 digits that `text` begins with: its sign, its value, and
+    /// what is behind it. `None` for every other, or where less than 16 bytes follow the sign.
     #[inline]
     pub(super) fn short_integer(text: &[u8]) -> Option<(bool, u64, &[u8])> {
         let (is_negative, text) = match text {
@@ -51,7 +52,8 @@ impl<'a> Number<'a> {
         Some((is_negative, value, text.get(length..)?))
     }
 
-    /// The number that `text` begins with: `[ "-" ] int [ frac ] [ exp ]` (RFC 8259 section 6).
+    /// Returns the number that `text` begins with: `[ "-" ] int [ frac ] [ exp ]` (RFC 8259 section
+    /// 6).
     #[inline]
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -125,8 +127,9 @@ pub(crate) fn digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
     at
 }
 
-/// How many of eight bytes are digits before another comes, and the number they denote: pairs of lanes are added up, one of
-/// them times ten, a hundred and ten thousand (Lemire, "Quickly parsing eight digits").
+/// Returns how many of eight bytes are digits before another comes, and the number they denote:
+/// pairs of lanes are added up, one of them times ten, a hundred and ten thousand (Lemire, "Quickly
+/// parsing eight digits").
 #[inline]
 fn leading_digits(word: u64) -> (usize, u64) {
     let digits = word ^ 0x3030_3030_3030_3030;
@@ -141,7 +144,7 @@ fn leading_digits(word: u64) -> (usize, u64) {
     (length as usize, low.wrapping_add(high) >> 32)
 }
 
-/// The end of an exponent and its value, or the largest one there is.
+/// Returns the end of an exponent and its value, or the largest one there is.
 #[cold]
 fn exponent_at(bytes: &[u8], start: usize) -> Option<(usize, i64)> {
     let sign = bytes.get(start).filter(|b| matches!(b, b'+' | b'-'));

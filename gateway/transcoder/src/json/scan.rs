@@ -1,10 +1,10 @@
 //! 32 bytes at a time: where the plain part of a string ends.
 
 use wide::u8x32;
+use wire::{CHUNK, chunk, first_bits};
 
-use crate::wire::{CHUNK, chunk};
-
-/// How many bytes stand for themselves between JSON quotes: up to a quote, a backslash, a control character or the end.
+/// Returns how many bytes stand for themselves between JSON quotes: up to a quote, a backslash, a
+/// control character or the end.
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -29,22 +29,10 @@ pub(super) fn stops(chunk: &[u8; CHUNK]) -> u32 {
     is_stop.to_bitmask()
 }
 
-/// Marks what is not ASCII.
+/// Marks bytes that are not ASCII.
 #[inline]
 pub(super) fn beyond_ascii(chunk: &[u8; CHUNK]) -> u32 {
     u8x32::from(*chunk).to_bitmask()
-}
-
-/// Marks the bytes that two chunks have in common.
-#[inline]
-pub(super) fn equal(one: &[u8; CHUNK], two: &[u8; CHUNK]) -> u32 {
-    u8x32::from(*one).simd_eq(u8x32::from(*two)).to_bitmask()
-}
-
-/// The lowest `len` bits, at most 32.
-#[inline]
-pub(super) fn first_bits(len: usize) -> u32 {
-    ((1u64 << len) - 1) as u32
 }
 
 #[cfg(test)]

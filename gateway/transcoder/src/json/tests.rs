@@ -1,7 +1,9 @@
 //! What is JSON, what is not, and where it stops being it.
 
+use wire::MAX_DEPTH;
+
 use super::*;
-use crate::{MAX_DEPTH, Rule};
+use crate::Rule;
 
 /// Reads one value and the end of the text; the offset of the first fault otherwise.
 fn check(text: &[u8]) -> Result<(), usize> {

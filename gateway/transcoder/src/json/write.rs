@@ -1,21 +1,22 @@
 //! Appends JSON strings and numbers.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use wire::{CHUNK, chunk, first_bits, put_wide_word, put_window, put_word};
 
 use super::scan;
-use crate::wire::{CHUNK, chunk, put_wide_word, put_window, put_word};
 
-/// What stands behind the backslash for each control character; `u` for those without a short form.
+/// The letter after the backslash for each control character; `u` for those without a short form.
 const CONTROL: [u8; 32] = *b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
-/// Appends the bytes of a string field, quoted; the bytes may go on behind `len`. Returns whether all of them are ASCII: where
-/// they are not, nobody has seen yet whether they are UTF-8.
+/// Appends the bytes of a string field, quoted; the bytes may go on behind `len`. Returns whether
+/// all of them are ASCII: where they are not, they still have to be checked for UTF-8.
 #[inline]
 pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
     if len <= CHUNK {
         let text = chunk(bytes, len);
-        let within = scan::first_bits(len);
+        let within = first_bits(len);
         if scan::stops(&text) & within == 0 {
             put_window(out, |window: &mut [u8; CHUNK + 2]| {
                 let [open, content @ .., _] = window;
@@ -45,9 +46,9 @@ fn put_quoted(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
     while left > 0 {
         let step = left.min(CHUNK);
         let text = chunk(rest, step);
-        let stops = scan::stops(&text) & scan::first_bits(step);
+        let stops = scan::stops(&text) & first_bits(step);
         let plain = step.min(stops.trailing_zeros() as usize);
-        beyond_ascii |= scan::beyond_ascii(&text) & scan::first_bits(plain);
+        beyond_ascii |= scan::beyond_ascii(&text) & first_bits(plain);
         let end = out.len() + plain;
         out.extend_from_slice(&text);
         out.truncate(end);
@@ -79,7 +80,7 @@ pub(crate) fn put_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    // The room is exact by the definition of base64.
+    // The size is exact by the definition of base64.
     let written = BASE64_STANDARD
         .encode_slice(bytes, &mut out[start..])
         .unwrap_or(0);
@@ -168,7 +169,7 @@ fn put_large(value: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// The digits of a number below 10^8, the first one lowest, and how many there are.
+/// Returns the digits of a number below 10^8, the first one lowest, and how many there are.
 #[inline]
 pub(super) fn few_digits(value: u32) -> (u64, usize) {
     let digits = eight_digits(value);
@@ -197,8 +198,9 @@ fn sixteen_digits(value: u64) -> u128 {
 
 pub(super) const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// The decimal digits of a number below 10^8, one in each byte, the first one lowest. Pairs of digits, then digits, are told
-/// apart in all lanes at once, dividing by a multiplication that is exact for values so small.
+/// Returns the decimal digits of a number below 10^8, one in each byte, the first one lowest. Pairs
+/// of digits, then digits, are told apart in all lanes at once, dividing by a multiplication that
+/// is exact for values so small.
 #[inline]
 pub(super) fn eight_digits(value: u32) -> u64 {
     let halves = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
@@ -208,7 +210,7 @@ pub(super) fn eight_digits(value: u32) -> u64 {
     tens | (pairs - 10 * tens) << 8
 }
 
-/// The eight digits of a number below 10^8, leading zeros too.
+/// Returns the eight digits of a number below 10^8, leading zeros too.
 #[inline]
 pub(crate) fn padded(value: u32) -> [u8; 8] {
     (eight_digits(value) | ASCII_ZEROS).to_le_bytes()
@@ -239,7 +241,8 @@ mod tests {
         assert_eq!(out, u64::MAX.to_string().as_bytes());
     }
 
-    /// Both halves go through the same steps, so that all values of one half are all there is to see.
+    /// Both halves go through the same steps, so that all values of one half are all there is to
+    /// see.
     #[test]
     fn four_digits_come_apart_exactly() {
         for value in 0..10_000 {

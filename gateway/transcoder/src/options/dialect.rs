@@ -1,26 +1,30 @@
-//! Presets for moving from another gateway: each only sets documented options, and any of them can be set back.
+//! Presets for moving from another gateway: each only sets documented options, and any of them can
+//! be set back.
 
-use prost::Message;
+use routes::{PathDecoding, RouteOptions, TrailingSlash};
 
 use super::{
-    BindingConflict, DuplicateQuery, EmitDefaults, HttpOptions, JsonOptions, Options, PathDecoding,
-    TrailingSlash, UnexpectedBody, UnknownQuery,
+    BindingConflict, DuplicateQuery, EmitDefaults, HttpOptions, JsonOptions, Options,
+    UnexpectedBody, UnknownQuery,
 };
-use crate::schema::HttpConfig;
 
 impl Options {
-    /// What Envoy's `grpc_json_transcoder` does unless it is configured: reserved characters stay encoded in variables of several
-    /// segments, `+` is a plus, a slash at the end is ignored, query parameters bind beside any body, a body wins over the path,
-    /// and what is unknown is dropped.
+    /// Returns the defaults of Envoy's `grpc_json_transcoder`: reserved characters stay encoded in
+    /// variables of several segments, `+` is a plus, a slash at the end is ignored, query
+    /// parameters bind beside any body, a body wins over the path, and unknown fields and
+    /// parameters are dropped.
     pub fn envoy() -> Options {
         Options {
             json: JsonOptions {
                 ignore_unknown_fields: true,
                 ..JsonOptions::default()
             },
-            http: HttpOptions {
+            routes: RouteOptions {
                 path_decoding: PathDecoding::ExceptReserved,
                 trailing_slash: TrailingSlash::Ignore,
+                ..RouteOptions::default()
+            },
+            http: HttpOptions {
                 plus_is_space: false,
                 unknown_query: UnknownQuery::Ignore,
                 duplicate_query: DuplicateQuery::LastWins,
@@ -34,9 +38,10 @@ impl Options {
         }
     }
 
-    /// What grpc-gateway does unless it is configured: responses show every default, unknown keys and parameters are dropped, maps
-    /// can be set by the query, booleans are lenient, the path wins over body and query. Its decoding of the whole path before the
-    /// split into segments, by which `%2F` separates them, is not imitated: it lets a value choose the route.
+    /// Returns the defaults of grpc-gateway: responses show every default, unknown keys and
+    /// parameters are dropped, maps can be set by the query, booleans are lenient, the path wins
+    /// over body and query. Its decoding of the whole path before the split into segments, by which
+    /// `%2F` separates them, is not imitated: it lets a value choose the route.
     pub fn grpc_gateway() -> Options {
         Options {
             json: JsonOptions {
@@ -44,8 +49,11 @@ impl Options {
                 ignore_unknown_fields: true,
                 ..JsonOptions::default()
             },
-            http: HttpOptions {
+            routes: RouteOptions {
                 path_decoding: PathDecoding::All,
+                ..RouteOptions::default()
+            },
+            http: HttpOptions {
                 unknown_query: UnknownQuery::Ignore,
                 query_maps: true,
                 lenient_bools: true,
@@ -55,21 +63,5 @@ impl Options {
             },
             ..Options::default()
         }
-    }
-}
-
-impl HttpOptions {
-    /// Takes over an encoded `google.api.Http`: adds its rules behind those that are there, and where it sets
-    /// `fully_decode_reserved_expansion`, variables of several segments decode everything but `%2F`.
-    ///
-    /// # Errors
-    /// The bytes are no such message, or a rule nests deeper than rules can.
-    pub fn add_service_config(&mut self, http: &[u8]) -> Result<(), prost::DecodeError> {
-        let config = HttpConfig::decode(http)?;
-        if config.fully_decode_reserved_expansion {
-            self.path_decoding = PathDecoding::ExceptSlash;
-        }
-        self.rules.extend(config.into_rules());
-        Ok(())
     }
 }

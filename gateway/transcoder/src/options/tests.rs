@@ -130,7 +130,7 @@ fn what_is_unknown_may_be_ignored() {
         assert_eq!(echo(&lenient, body), expected, "{body}");
         assert!(echo(&strict, body).starts_with(rule.as_str()), "{body}");
     }
-    // Ignoring is not overlooking: what is malformed or set twice stays refused.
+    // Ignoring is not overlooking: what is malformed or set twice stays rejected.
     for body in [
         r#"{"nope":[1,}"#,
         r#"{"nope":01}"#,
@@ -153,7 +153,7 @@ fn a_name_means_to_requests_what_responses_show_by_it() {
             json,
             ..Options::default()
         };
-        let schema = crate::testing::compile_with(proto, options);
+        let schema = testing::compile_with(proto, options);
         let message = schema.message("t.In").unwrap();
         for (name, tag) in [(first, 0x0a), (last, 0x22)] {
             let mut wire = Vec::new();

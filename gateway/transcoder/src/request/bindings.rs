@@ -1,19 +1,21 @@
-//! What path, query and form bind, gathered before anything is written: who binds a field that is bound already is decided here.
+//! What path, query and form bind, gathered before anything is written: who binds a field that is
+//! bound already is decided here.
 
 mod target;
 
 use std::ops::Range;
 
-use super::leaf::{self, Overlap};
-use crate::{
-    encode::Pin,
-    error::{Failure, RequestError, Rule},
-    options::{BindingConflict, DuplicateQuery},
-    plan::{Kind, Label, MessageId, Types},
-    route::{Body, Route},
-    seen::key_of,
-    wire::Reader,
-};
+use descriptors::{Kind, Label, MessageId, key_of};
+use routes::{Body, Overlap, chain, overlap, path_text};
+use wire::Reader;
+
+use super::leaf;
+use crate::encode::Pin;
+use crate::error::{Failure, RequestError, Rule};
+use crate::options::{BindingConflict, DuplicateQuery};
+use crate::route::Route;
+use crate::tables::Tables;
+
 pub(crate) use target::Target;
 
 /// Where a value comes from.
@@ -34,21 +36,20 @@ pub struct BoundField {
     pub path: String,
     /// The decoded text.
     pub value: String,
-    /// Who sets it.
+    /// The part of the request that sets it.
     pub source: Source,
 }
 
 /// All bindings of one request; three buffers, however many there are.
 pub(crate) struct Bindings<'a> {
     pub(crate) route: &'a Route,
-    /// Field indices of all bindings, one path behind the other.
+    /// Field indices of all bindings, one path after the other.
     fields: Vec<usize>,
     /// Tags and values of all bindings, without the messages around them.
     wire: Vec<u8>,
     list: Vec<Binding>,
     /// Filled where somebody asks.
     pub(crate) explained: Option<Vec<BoundField>>,
-    pub(crate) unbound: Option<Vec<(String, String)>>,
 }
 
 struct Binding {
@@ -67,7 +68,8 @@ pub(super) struct Claim<'b> {
     binding: usize,
 }
 
-/// The claims whose field at `depth` is this one; they are sorted, and agree on all that is above.
+/// Returns the claims whose field at `depth` is this one; they are sorted, and agree on all that is
+/// above.
 pub(super) fn claims_on<'c, 'b>(
     claims: &'c mut [Claim<'b>],
     depth: usize,
@@ -90,7 +92,7 @@ pub(super) fn settle<'c, 'b>(claims: &'c mut [Claim<'b>], depth: usize) -> &'c m
     below
 }
 
-/// Which of two bindings gives way.
+/// The binding that gives way.
 enum Loser {
     Old,
     New,
@@ -106,11 +108,10 @@ impl<'a> Bindings<'a> {
             wire: Vec::new(),
             list: Vec::new(),
             explained: None,
-            unbound: None,
         }
     }
 
-    fn types(&self) -> &'a Types {
+    fn types(&self) -> &'a Tables {
         &self.route.types
     }
 
@@ -169,7 +170,7 @@ impl<'a> Bindings<'a> {
     fn describe<'k>(&self, target: &Target<'k>) -> impl Fn(&Route, &[usize]) -> String + use<'k> {
         let (fields, key) = (target.fields.clone(), target.key);
         move |route, all| {
-            let path = leaf::path_text(&route.types, route.method.input, &all[fields.clone()]);
+            let path = path_text(&route.types, route.method.input, &all[fields.clone()]);
             match key {
                 Some(key) => format!("{path}[{key:?}]"),
                 None => path,
@@ -180,7 +181,7 @@ impl<'a> Bindings<'a> {
     fn put(&mut self, target: &Target<'_>, text: &str) -> Result<(), Failure> {
         let types = self.types();
         let path = &self.fields[target.fields.clone()];
-        let Some(field) = leaf::chain(types, self.input(), path).last() else {
+        let Some(field) = chain(types, self.input(), path).last() else {
             return Ok(());
         };
         match target.key {
@@ -207,13 +208,14 @@ impl<'a> Bindings<'a> {
         Ok(is_added)
     }
 
-    /// A body that is a member of a oneof is always sent, and so excludes the other members.
+    /// Returns a body that is a member of a oneof is always sent, and so excludes the other
+    /// members.
     fn check_oneof_of_body(&self, new: &Binding) -> Result<(), Failure> {
         let Body::Field(body) = self.route.body else {
             return Ok(());
         };
         let path = &self.fields[new.fields.clone()];
-        match leaf::overlap(self.types(), self.input(), path, &[body]) {
+        match overlap(self.types(), self.input(), path, &[body]) {
             Some(Overlap::Oneof) => Err(RequestError::new(
                 Rule::Duplicate,
                 "the body is another field of the same oneof",
@@ -227,14 +229,14 @@ impl<'a> Bindings<'a> {
             &self.fields[old.fields.clone()],
             &self.fields[new.fields.clone()],
         );
-        let Some(overlap) = leaf::overlap(self.types(), self.input(), a, b) else {
+        let Some(overlap) = overlap(self.types(), self.input(), a, b) else {
             return Ok(None);
         };
         let is_element = old.is_element && new.is_element && a == b;
         if is_element && old.source == new.source && !self.is_same_key(old, new) {
             return Ok(None);
         }
-        let options = &self.types().options.http;
+        let options = &self.types().http;
         let is_exact = overlap == Overlap::Field && a == b;
         let (rule, text) = match (old.source, new.source) {
             (Source::Path, Source::Body)
@@ -250,7 +252,7 @@ impl<'a> Bindings<'a> {
             _ if is_exact && options.duplicate_query == DuplicateQuery::LastWins => {
                 return Ok(Some(Loser::Old));
             }
-            _ => (Rule::Duplicate, "the parameter comes twice"),
+            _ => (Rule::Duplicate, "the parameter is repeated"),
         };
         Err(match overlap {
             Overlap::Field => RequestError::new(rule, text),
@@ -258,10 +260,11 @@ impl<'a> Bindings<'a> {
         })
     }
 
-    /// Whether two elements of one field exclude each other: entries of a map with the same key.
+    /// Returns whether two elements of one field exclude each other: entries of a map with the same
+    /// key.
     fn is_same_key(&self, old: &Binding, new: &Binding) -> bool {
         let path = &self.fields[new.fields.clone()];
-        let field = leaf::chain(self.types(), self.input(), path).last();
+        let field = chain(self.types(), self.input(), path).last();
         let Some(field) = field.filter(|field| field.label == Label::Map) else {
             return false;
         };
@@ -277,13 +280,13 @@ impl<'a> Bindings<'a> {
         key(old) == key(new)
     }
 
-    /// Drops what the body sets itself: everything of the query, and of the path where the body wins over it. `mark` looks through
-    /// the body, once for all claims.
+    /// Drops what the body sets itself: everything of the query, and of the path where the body
+    /// wins over it. `mark` looks through the body, once for all claims.
     pub(super) fn yield_to(
         &mut self,
         mark: impl FnOnce(&mut [Claim<'_>]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let conflict = self.types().options.http.binding_conflict;
+        let conflict = self.types().http.binding_conflict;
         let yields = |source| match source {
             Source::Path => conflict == BindingConflict::BodyWins,
             Source::Query => self.route.body == Body::Whole,
@@ -310,9 +313,10 @@ impl<'a> Bindings<'a> {
         Ok(())
     }
 
-    /// What the body may not change, sorted by field; without the first field where only that field is the body.
+    /// Returns the fields that the body must not change, sorted; without the first index where one
+    /// field is the body.
     pub(super) fn pins(&self) -> Vec<Pin<'_>> {
-        let conflict = self.types().options.http.binding_conflict;
+        let conflict = self.types().http.binding_conflict;
         let paths = self
             .list
             .iter()
@@ -329,13 +333,13 @@ impl<'a> Bindings<'a> {
         pins
     }
 
-    /// Whether the top-level field `index` is bound, as a whole or in part.
+    /// Returns whether the top-level field `index` is bound, as a whole or in part.
     pub(super) fn touches(&self, index: usize) -> bool {
         let mut bound = self.list.iter().filter(|binding| !binding.is_dropped);
         bound.any(|binding| self.fields.get(binding.fields.start) == Some(&index))
     }
 
-    /// Whether exactly this field is bound.
+    /// Returns whether exactly this field is bound.
     pub(crate) fn binds(&self, path: &[usize]) -> bool {
         let mut bound = self.list.iter().filter(|binding| !binding.is_dropped);
         bound.any(|binding| self.fields[binding.fields.clone()] == *path)

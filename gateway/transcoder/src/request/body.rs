@@ -1,17 +1,17 @@
 //! The body of a request: JSON or a form, beside what path and query have bound.
 
+use descriptors::{FieldPlan, Label, MessageId, Shape};
+use routes::Body;
+
 use super::bindings::{Bindings, Claim, claims_on, settle};
-use crate::{
-    encode::{Encoder, Pin, read_whole},
-    error::{Failure, RequestError, Rule},
-    json::{Cursor, Token},
-    limits::MAX_BODY_VALUES,
-    mask,
-    options::BindingConflict,
-    plan::{FieldPlan, MessageId, Shape, Types},
-    query,
-    route::{Body, Route},
-};
+use super::{mask, query};
+use crate::encode::{Encoder, Pin, read_whole};
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::{Cursor, Token};
+use crate::limits::MAX_BODY_VALUES;
+use crate::options::BindingConflict;
+use crate::route::Route;
+use crate::tables::Tables;
 
 type Done = Result<(), Failure>;
 
@@ -68,7 +68,7 @@ pub(super) fn put_json_value(
 
 /// Reads the whole body as one JSON value; an empty one is `{}`.
 fn read(
-    types: &Types,
+    types: &Tables,
     body: &[u8],
     out: &mut Vec<u8>,
     read: impl FnOnce(&mut Encoder<'_>) -> Result<(), Failure>,
@@ -82,17 +82,18 @@ fn is_blank(body: &[u8]) -> bool {
     body.iter().all(u8::is_ascii_whitespace)
 }
 
-/// Whether `{}` is a value of the field.
-fn takes_object(types: &Types, field: &FieldPlan) -> bool {
+/// Returns whether `{}` is a value of the field.
+fn takes_object(types: &Tables, field: &FieldPlan) -> bool {
     let shape = |id: MessageId| types.message(id).shape;
     match field.message().map(shape) {
-        Some(Shape::Object) => field.is_singular() || field.label == crate::plan::Label::Map,
+        Some(Shape::Object) => field.is_singular() || field.label == Label::Map,
         Some(Shape::Empty | Shape::Any | Shape::Struct | Shape::Value) => field.is_singular(),
         _ => false,
     }
 }
 
-/// Refuses a body of too many values. One takes two bytes at least, so that smaller bodies need not be looked at.
+/// Rejects a body of too many values. A value has two bytes at least, so that smaller bodies pass
+/// unseen.
 fn check_values(body: &[u8]) -> Result<(), Failure> {
     if body.len() / 2 < MAX_BODY_VALUES {
         return Ok(());
@@ -128,9 +129,9 @@ fn end_of_string(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Whether a body can take a binding's place at all.
+/// Returns whether a body can take a binding's place at all.
 pub(super) fn may_yield(route: &Route) -> bool {
-    let options = &route.types.options.http;
+    let options = &route.types.http;
     options.binding_conflict == BindingConflict::BodyWins || options.query_beside_body
 }
 
@@ -142,7 +143,7 @@ fn mark_body(route: &Route, mut cursor: Cursor<'_>, claims: &mut [Claim<'_>]) ->
         Body::Whole if cursor.peek()? == Token::Object => {
             mark_object(types, input, &mut cursor, 0, claims)
         }
-        // The encoder says what is wrong with it.
+        // The encoder reports the fault.
         Body::Whole => Ok(()),
         Body::Field(index) => {
             let claims = claims_on(claims, 0, index);
@@ -153,7 +154,7 @@ fn mark_body(route: &Route, mut cursor: Cursor<'_>, claims: &mut [Claim<'_>]) ->
 
 /// Nests as deep as the cursor lets JSON nest.
 fn mark_object(
-    types: &Types,
+    types: &Tables,
     id: MessageId,
     cursor: &mut Cursor<'_>,
     depth: usize,
@@ -174,9 +175,10 @@ fn mark_object(
     Ok(())
 }
 
-/// A value of a field: `null` sets nothing, an object of fields what is in it, anything else all there is.
+/// Returns a value of a field: `null` sets nothing, an object of fields what is in it, anything
+/// else all there is.
 fn mark_value(
-    types: &Types,
+    types: &Tables,
     (id, index): (MessageId, usize),
     cursor: &mut Cursor<'_>,
     depth: usize,
@@ -201,7 +203,8 @@ fn mark_value(
     }
 }
 
-/// Writes bindings and a form, by the rules of a query. A PATCH gets no mask from it: a form can't tell what is to be cleared.
+/// Writes bindings and a form, by the rules of a query. A PATCH gets no mask from it: a form can't
+/// tell what is to be cleared.
 pub(super) fn put_form(
     bindings: &mut Bindings<'_>,
     body: &[u8],

@@ -8,25 +8,29 @@ pub enum Content {
     /// JSON text: `application/json`, and anything of `application` that ends in `+json`.
     #[default]
     Json,
-    /// Pairs of field paths and texts, by the rules of a query: `application/x-www-form-urlencoded`.
+    /// Pairs of field paths and texts, by the rules of a query:
+    /// `application/x-www-form-urlencoded`.
     Form,
-    /// Protobuf wire format: `application/protobuf`, `application/x-protobuf`, `application/vnd.google.protobuf`.
+    /// Protobuf wire format: `application/protobuf`, `application/x-protobuf`,
+    /// `application/vnd.google.protobuf`.
     Protobuf,
 }
 
 /// A content type that no message can be read from (415).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the content type `{found}` is not taken here")]
+#[error("unsupported content type `{found}`")]
 pub struct UnsupportedMediaType {
-    /// The media type that was found, in lower case and without parameters; with its charset where that is at fault.
+    /// The media type that was found, in lower case and without parameters; with its charset where
+    /// that is at fault.
     pub found: String,
 }
 
 // === impl Content ===
 
 impl Content {
-    /// Reads a `content-type` header; an empty one means JSON. Parameters are passed over, but a charset must be UTF-8, which is
-    /// all that JSON, forms and protobuf know (RFC 8259 section 8.1).
+    /// Reads a `content-type` header; an empty one means JSON. Parameters are passed over, but a
+    /// charset must be UTF-8, which is all that JSON, forms and protobuf know (RFC 8259 section
+    /// 8.1).
     ///
     /// # Errors
     /// No message is ever written like that.

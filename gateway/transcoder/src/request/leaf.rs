@@ -1,26 +1,17 @@
 //! One value as text, on its way into the message: what paths, queries and forms bind.
 
-use crate::{
-    encode::Encoder,
-    error::{Failure, RequestError, Rule},
-    json::Cursor,
-    plan::{FieldPlan, Kind, Label, MessageId, Shape, Types},
-    scalar, wire, wkt,
-};
+use descriptors::{FieldPlan, Kind, Label, MessageId, Shape};
+use routes::{chain, has_text_form};
 
-/// Scalars, and the messages whose JSON form is one string, number or boolean: what a segment of a path can carry.
-pub(crate) fn has_text_form(types: &Types, kind: Kind) -> bool {
-    match kind {
-        Kind::Message(id) | Kind::Group(id) => matches!(
-            types.message(id).shape,
-            Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper
-        ),
-        _ => true,
-    }
-}
+use crate::encode::Encoder;
+use crate::error::{Failure, RequestError, Rule};
+use crate::json::Cursor;
+use crate::tables::Tables;
+use crate::{scalar, wkt};
 
-/// What a query parameter can carry: also JSON text, where the type is JSON itself, and an empty message.
-pub(super) fn has_parameter_form(types: &Types, kind: Kind) -> bool {
+/// Returns whether a query parameter can carry a value of this kind: also JSON text for JSON types,
+/// and an empty message.
+pub(super) fn has_parameter_form(types: &Tables, kind: Kind) -> bool {
     let is_json = |id| {
         let shape = types.message(id).shape;
         matches!(
@@ -31,9 +22,10 @@ pub(super) fn has_parameter_form(types: &Types, kind: Kind) -> bool {
     has_text_form(types, kind) || matches!(kind, Kind::Message(id) | Kind::Group(id) if is_json(id))
 }
 
-/// Appends tag and value of the field; nothing where the text is the default of a field without presence.
+/// Appends tag and value of the field; nothing where the text is the default of a field without
+/// presence.
 pub(super) fn put_leaf(
-    types: &Types,
+    types: &Tables,
     field: &FieldPlan,
     text: &str,
     out: &mut Vec<u8>,
@@ -55,7 +47,7 @@ pub(super) fn put_leaf(
 
 /// Appends one entry of a map.
 pub(super) fn put_entry(
-    types: &Types,
+    types: &Tables,
     field: &FieldPlan,
     key: &str,
     text: &str,
@@ -78,8 +70,8 @@ pub(super) fn put_entry(
 }
 
 /// Appends a value without its tag; returns whether it is the default.
-fn put_value(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>) -> Result<bool, Failure> {
-    let options = &types.options.http;
+fn put_value(types: &Tables, kind: Kind, text: &str, out: &mut Vec<u8>) -> Result<bool, Failure> {
+    let options = &types.http;
     let put = match kind {
         Kind::Message(id) => {
             let at = wire::open(out);
@@ -110,7 +102,12 @@ fn put_value(types: &Types, kind: Kind, text: &str, out: &mut Vec<u8>) -> Result
     put.map_err(invalid)
 }
 
-fn put_message(types: &Types, id: MessageId, text: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
+fn put_message(
+    types: &Tables,
+    id: MessageId,
+    text: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
     let plan = types.message(id);
     match plan.shape {
         Shape::Timestamp => wkt::put_timestamp(text, out).map_err(invalid),
@@ -130,7 +127,7 @@ fn put_message(types: &Types, id: MessageId, text: &str, out: &mut Vec<u8>) -> R
             let read = encoder.message(id, &[]);
             let read = read.and_then(|()| encoder.cursor.finish());
             read.map_err(|mut failure| {
-                // The value is no part of a body that the offset could point into.
+                // The value is not in the body, so that an offset would mislead.
                 failure.offset = None;
                 failure.rule = Rule::InvalidValue;
                 failure.description.insert_str(0, "JSON text: ");
@@ -145,9 +142,10 @@ fn invalid(reason: &'static str) -> Failure {
     RequestError::new(Rule::InvalidValue, reason)
 }
 
-/// Appends `leaf` inside the messages that lead to it. Several such pieces of one message merge on the wire.
+/// Appends `leaf` inside the messages that lead to it. Several such pieces of one message merge on
+/// the wire.
 pub(super) fn put_nested(
-    types: &Types,
+    types: &Tables,
     input: MessageId,
     fields: &[usize],
     leaf: &[u8],
@@ -162,52 +160,4 @@ pub(super) fn put_nested(
     for (field, at) in ends.into_iter().rev() {
         field.close(at, out);
     }
-}
-
-/// The fields that indices lead through.
-pub(super) fn chain<'t>(
-    types: &'t Types,
-    input: MessageId,
-    fields: &[usize],
-) -> impl Iterator<Item = &'t FieldPlan> {
-    let mut message = Some(input);
-    fields.iter().map_while(move |index| {
-        let field = types.message(message?).fields.get(*index)?;
-        message = field.message();
-        Some(field)
-    })
-}
-
-/// The dotted JSON names of a field path.
-pub(crate) fn path_text(types: &Types, input: MessageId, fields: &[usize]) -> String {
-    let names: Vec<&str> = chain(types, input, fields)
-        .map(|field| &*field.json_name)
-        .collect();
-    names.join(".")
-}
-
-/// How two field paths get into each other's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Overlap {
-    /// One is the other, or contains it.
-    Field,
-    /// They lead to different fields of one oneof.
-    Oneof,
-}
-
-pub(crate) fn overlap(
-    types: &Types,
-    input: MessageId,
-    a: &[usize],
-    b: &[usize],
-) -> Option<Overlap> {
-    let common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let (Some(own), Some(other)) = (a.get(common), b.get(common)) else {
-        return Some(Overlap::Field);
-    };
-    let parent = chain(types, input, &a[..common]).last();
-    let parent = parent.map_or(Some(input), FieldPlan::message)?;
-    let fields = &types.message(parent).fields;
-    let is_shared = fields[*own].oneof.is_some() && fields[*own].oneof == fields[*other].oneof;
-    is_shared.then_some(Overlap::Oneof)
 }

@@ -3,10 +3,12 @@
 mod content;
 mod messages;
 mod options;
+mod rules;
 
+use crate::limits::MAX_BODY_VALUES;
 use crate::{
     Content, MAX_MASK_BYTES, MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES,
-    RequestError, Rule, Schema, limits::MAX_BODY_VALUES, testing,
+    RequestError, Rule, Schema, testing,
 };
 
 const PROTO: &str = "
@@ -50,7 +52,7 @@ fn schema() -> Schema {
     testing::compile(PROTO).unwrap()
 }
 
-/// The request message, shown as JSON.
+/// Returns the request message, shown as JSON.
 fn encode(schema: &Schema, request: &str, body: &str) -> Result<String, RequestError> {
     encode_as(schema, Content::Json, request, body.as_bytes())
 }
@@ -75,7 +77,7 @@ fn encode_as(
     Ok(String::from_utf8(json).unwrap())
 }
 
-/// The message as JSON, or the fault.
+/// Returns the message as JSON, or the fault.
 fn outcome(schema: &Schema, content: Content, request: &str, body: &[u8]) -> String {
     encode_as(schema, content, request, body).unwrap_or_else(|error| {
         let rule = error.rule.as_str();
@@ -99,7 +101,7 @@ const MESSAGES: [(&str, &str, &str); 43] = [
     (
         "GET /list?book.displayTitle=x+y&book.sequel.name=z&book.display_title=",
         "",
-        "book.displayTitle: DUPLICATE_FIELD: the parameter comes twice",
+        "book.displayTitle: DUPLICATE_FIELD: the parameter is repeated",
     ),
     (
         "GET /list?book.display_title=x+y%2B&book.sequel.name=z&book.sequel.line.quantity=2",
@@ -161,7 +163,7 @@ const MESSAGES: [(&str, &str, &str); 43] = [
         r#"{"tags":["t"],"paper":"p"}"#,
         r#"{"book":{"tags":["t"],"paper":"p"}}"#,
     ),
-    // Types whose JSON is any JSON, as text.
+    // Tables whose JSON is any JSON, as text.
     (
         "GET /list?extra=%7B%22a%22:%5B%22x%22,null%5D%7D&any=%22x%22&list=%5Btrue%5D",
         "",

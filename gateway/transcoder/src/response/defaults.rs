@@ -1,12 +1,11 @@
-//! What is written for fields that are absent.
+//! Values written for absent fields.
+
+use descriptors::{FieldPlan, Kind, Label, MessagePlan};
+use wire::{Read, Reader};
 
 use super::Decoder;
-use crate::{
-    fields::Select,
-    options::EmitDefaults,
-    plan::{FieldPlan, Kind, Label, MessagePlan},
-    wire::{Read, Reader},
-};
+use crate::fields::Select;
+use crate::options::EmitDefaults;
 
 impl Decoder<'_> {
     /// Writes absent fields that have no presence, where that is asked for.
@@ -17,7 +16,7 @@ impl Decoder<'_> {
         absent: std::ops::Range<usize>,
         select: S,
     ) -> Read<()> {
-        match self.types.options.json.emit_defaults {
+        match self.types.json.emit_defaults {
             EmitDefaults::Never => Ok(()),
             mode => self.emit_defaults(plan, absent, select, mode),
         }

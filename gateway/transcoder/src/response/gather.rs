@@ -1,15 +1,13 @@
 //! The slow path: fields in any order, singular fields more than once, map keys more than once.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use descriptors::{FieldPlan, Kind, Label, MessagePlan, Occurrence, collect, key_of};
+use wire::{Read, Reader};
 
 use super::Decoder;
-use crate::{
-    fields::Select,
-    occurrences::{Occurrence, collect},
-    plan::{FieldPlan, Kind, Label, MessagePlan},
-    seen::key_of,
-    wire::{Read, Reader},
-};
+use crate::fields::Select;
 
 impl Decoder<'_> {
     /// Writes the members of a message in the order of the plan.
@@ -92,7 +90,7 @@ impl Decoder<'_> {
                 // Messages merge field by field, which is what their concatenation decodes to.
                 let mut content = Cow::Borrowed(last.content(field)?);
                 if group.len() > 1 {
-                    // Each has to be a message of its own: two halves of one are malformed.
+                    // Each has to be a message: two halves of one are malformed.
                     let parts = group.iter().map(|o| o.content(field).and_then(well_formed));
                     let parts: Read<Vec<&[u8]>> = parts.collect();
                     content = Cow::Owned(parts?.concat());

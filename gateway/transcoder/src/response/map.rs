@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
+use descriptors::{FieldPlan, FirstKeys, Kind, MessagePlan, canonical_key, has_duplicate_key};
+use wire::{Read, Reader};
+
 use super::{Decoder, find, follows, zero};
-use crate::{
-    fields::Select,
-    plan::{FieldPlan, Kind, MessagePlan},
-    seen::{FirstKeys, canonical_key, has_duplicate_key},
-    wire::{Read, Reader},
-};
+use crate::fields::Select;
 
 impl Decoder<'_> {
-    /// Writes the map entries that began at `run`, whose first tag is read; false where two keys are equal.
+    /// Writes the map entries that began at `run`, whose first tag is read; false where two keys
+    /// are equal.
     pub(super) fn map<S: Select>(
         &mut self,
         field: &FieldPlan,
@@ -46,8 +45,9 @@ impl Decoder<'_> {
         }
     }
 
-    /// Writes one map entry with a comma in front: a message of key and value, either of which may be left out where it is the
-    /// default. Returns its key if it is written as usual, that is if it has both, in this order.
+    /// Writes one map entry with a comma in front: a message of key and value, either of which may
+    /// be left out where it is the default. Returns its key if it is written as usual, that is if
+    /// it has both, in this order.
     pub(super) fn entry<'w, S: Select>(
         &mut self,
         plan: &MessagePlan,
@@ -69,7 +69,8 @@ impl Decoder<'_> {
         Ok(None)
     }
 
-    /// Writes an entry that is key and value in this order; `None`, with something written, if it is not.
+    /// Writes an entry that is key and value in this order; `None`, with something written, if it
+    /// is not.
     #[inline]
     fn plain_entry<'w, S: Select>(
         &mut self,

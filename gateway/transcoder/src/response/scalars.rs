@@ -1,20 +1,17 @@
 //! Scalars.
 
+use descriptors::Kind;
+use wire::{Read, Reader, WireError, put_word, unzigzag};
+
 use super::{Decoder, Texts, onward, utf8};
-use crate::{
-    error::WireError,
-    json,
-    plan::Kind,
-    scalar::unzigzag,
-    wire::{Read, Reader, put_word},
-};
+use crate::json;
 
 const TRUE: u64 = u64::from_le_bytes(*b"true    ");
 const FALSE: u64 = u64::from_le_bytes(*b"false   ");
 
 impl Decoder<'_> {
-    /// Writes a scalar; returns whether it is its type's default. Narrow types keep their low bits, as all implementations do
-    /// with values that are too large.
+    /// Writes a scalar; returns whether it is its type's default. Narrow types keep their low bits,
+    /// as all implementations do with values that are too large.
     pub(super) fn scalar(&mut self, kind: Kind, reader: &mut Reader<'_>) -> Read<bool> {
         match kind {
             Kind::String => self.string(reader),
@@ -54,7 +51,7 @@ impl Decoder<'_> {
                 self.enumeration(id, number);
                 Ok(number == 0)
             }
-            Kind::Message(_) | Kind::Group(_) => Err(WireError::new("a message is no scalar")),
+            Kind::Message(_) | Kind::Group(_) => Err(WireError::new("a message is not a scalar")),
         }
     }
 
@@ -101,7 +98,7 @@ impl Decoder<'_> {
     #[inline]
     pub(super) fn enumeration(&mut self, id: usize, number: i32) {
         let plan = &self.types.enums[id];
-        let is_named = !self.types.options.json.enums_as_numbers;
+        let is_named = !self.types.json.enums_as_numbers;
         match plan.quoted_name(number) {
             _ if plan.is_null => self.out.extend_from_slice(b"null"),
             Some(name) if is_named => name.put(self.out),

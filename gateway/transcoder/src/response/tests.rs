@@ -1,8 +1,9 @@
 //! Wire bytes that no well-behaved encoder writes, `response_body`, and the choices of [`Options`].
 
 use http::Method;
+use wire::MAX_DEPTH;
 
-use crate::{EmitDefaults, JsonOptions, MAX_DEPTH, Options, Schema, testing};
+use crate::{EmitDefaults, JsonOptions, Options, Schema, testing};
 
 const PROTO: &str = "
     enum Size { option allow_alias = true; SMALL = 0; LARGE = 2; BIG = 2; }
@@ -120,7 +121,7 @@ fn what_json_cannot_say_is_an_error_with_its_path() {
     let cases: [(&[u8], &str); 9] = [
         (
             b"\x08",
-            "error: number: varint is longer than ten bytes or cut off",
+            "error: number: varint is truncated or longer than ten bytes",
         ),
         (
             b"\x2a\x03\x12\x01\xff",
@@ -132,7 +133,7 @@ fn what_json_cannot_say_is_an_error_with_its_path() {
         ),
         (
             b"\x5a\x02\x10\xff",
-            "error: time: varint is longer than ten bytes or cut off",
+            "error: time: varint is truncated or longer than ten bytes",
         ),
         (
             b"\x5a\x03\x10\xff\x0f\x5a\x06\x10\xff\xff\xff\xff\x0f",
@@ -232,8 +233,8 @@ fn nested(depth: usize, is_reversed: bool) -> Vec<u8> {
     let mut wire = Vec::new();
     for _ in 0..depth {
         let mut outer = Vec::new();
-        let tag = crate::wire::Tag::new(5, crate::wire::WireType::Delimited);
-        crate::wire::put_delimited(&mut outer, tag, &wire);
+        let tag = wire::Tag::new(5, wire::WireType::Delimited);
+        wire::put_delimited(&mut outer, tag, &wire);
         if is_reversed {
             outer.extend(b"\x08\x01");
         }

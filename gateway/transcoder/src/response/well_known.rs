@@ -1,14 +1,11 @@
 //! The well-known types that JSON writes in their own way.
 
+use descriptors::{MessagePlan, Shape};
+use wire::{Read, Reader, WireError, WireType};
+
 use super::{Decoder, utf8};
-use crate::{
-    error::WireError,
-    fields::All,
-    json,
-    plan::{MessagePlan, Shape},
-    wire::{Read, Reader, WireType},
-    wkt,
-};
+use crate::fields::All;
+use crate::{json, wkt};
 
 impl Decoder<'_> {
     pub(super) fn well_known(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
@@ -33,7 +30,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// The value alone; nothing but it is in the message, mostly.
+    /// Returns the value alone; nothing but it is in the message, mostly.
     fn wrapper(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
         let start = self.out.len();
         if let Some(field) = plan.fields.first()
@@ -95,7 +92,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// A Value is the member of its oneof that came last; without one it is `null`.
+    /// Returns a Value is the member of its oneof that came last; without one it is `null`.
     fn value(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
         let (mut last, mut is_finite) = (None, true);
         let mut reader = Reader::new(wire);

@@ -1,9 +1,10 @@
-//! What compiles, what is refused and why.
+//! What compiles, what is rejected and why.
 
-use crate::{
-    CompileError, DefaultBindings, HttpOptions, HttpRule, Idempotency, MethodKind, Options,
-    PathDecoding, Schema, testing,
-};
+use contract::{Idempotency, MethodKind};
+use descriptors::CompileError;
+use routes::{DefaultBindings, HttpRule, PathDecoding, RouteOptions};
+
+use crate::{Options, Schema, testing};
 
 const MESSAGES: &str = "
     message In { string name = 1; Book book = 2; repeated string tags = 3; map<string, string> labels = 4;
@@ -32,7 +33,7 @@ fn every_bad_rule_is_reported_with_its_place() {
         ("get: \"/d/{tags}\"", "'tags' is repeated"),
         ("get: \"/e/{labels}\"", "'labels' is repeated"),
         ("get: \"/f/{book}\"", "is a message"),
-        ("get: \"/g/{name}/{name}\"", "comes twice"),
+        ("get: \"/g/{name}/{name}\"", "is repeated"),
         (
             "post: \"/h\" body: \"nope\"",
             "body: t.In has no field 'nope'",
@@ -93,8 +94,8 @@ fn ambiguous_rules_name_both_places() {
     assert!(problem.reason.contains(&other), "{problem}");
 }
 
-/// The schema of three methods, two of them annotated, with these options.
-fn configured(http: HttpOptions) -> Result<Schema, CompileError> {
+/// Returns the schema of three methods, two of them annotated, with these options.
+fn configured(routes: RouteOptions) -> Result<Schema, CompileError> {
     let proto = format!(
         "{MESSAGES}
         service S {{
@@ -106,7 +107,7 @@ fn configured(http: HttpOptions) -> Result<Schema, CompileError> {
     );
     let set = testing::descriptor_set(&[("t.proto", testing::source(&proto))]);
     let options = Options {
-        http,
+        routes,
         ..Options::default()
     };
     Schema::compile_with(&set, options)
@@ -131,13 +132,13 @@ fn takes(schema: &Schema, method: http::Method, path: &str) -> Option<String> {
 fn configured_rules_replace_annotations_and_the_last_one_counts() {
     let mut last = rule("t.S.Get", "GET", "/new/{name}");
     last.additional_bindings = vec![rule("", "*", "/any")];
-    let schema = configured(HttpOptions {
+    let schema = configured(RouteOptions {
         rules: vec![
             rule("t.S.Get", "GET", "not even a template"),
             rule("t.S.Bare", "PURGE", "/bare"),
             last,
         ],
-        ..HttpOptions::default()
+        ..RouteOptions::default()
     })
     .unwrap();
     let (get, purge) = (
@@ -159,14 +160,14 @@ fn faults_of_the_configuration_name_their_rule() {
     let mut nested = rule("t.S.Put", "PUT", "/a");
     nested.additional_bindings = vec![rule("", "PUT", "/b")];
     nested.additional_bindings[0].additional_bindings = vec![rule("", "PUT", "/c")];
-    let error = configured(HttpOptions {
+    let error = configured(RouteOptions {
         rules: vec![
             rule("t.S.Nope", "GET", "/a"),
             nested,
             rule("t.S.Bare", "GET", "/get/{name}"),
         ],
         default_bindings: DefaultBindings::Services(vec!["t.S".into(), "t.Nope".into()]),
-        ..HttpOptions::default()
+        ..RouteOptions::default()
     })
     .unwrap_err();
     let faults: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
@@ -206,10 +207,10 @@ fn default_bindings_are_switched_on_by_service() {
         (DefaultBindings::All, true, [true, true, true]),
     ];
     for (default_bindings, default_bindings_beside_rules, expected) in cases {
-        let schema = configured(HttpOptions {
+        let schema = configured(RouteOptions {
             default_bindings: default_bindings.clone(),
             default_bindings_beside_rules,
-            ..HttpOptions::default()
+            ..RouteOptions::default()
         })
         .unwrap();
         assert_eq!(
@@ -227,10 +228,10 @@ fn default_bindings_are_switched_on_by_service() {
         }
     }
     // A rule that has the path already keeps it.
-    let schema = configured(HttpOptions {
+    let schema = configured(RouteOptions {
         rules: vec![rule("t.S.Get", "POST", "/t.S/Bare")],
         default_bindings: DefaultBindings::All,
-        ..HttpOptions::default()
+        ..RouteOptions::default()
     })
     .unwrap();
     assert_eq!(
@@ -258,9 +259,9 @@ fn service_configuration_is_read_from_its_message() {
         delimited(0x5a, &additional),
     ];
     let config = [delimited(0x0a, &parts.concat()), vec![0x10, 1]].concat();
-    let mut http = HttpOptions {
+    let mut http = RouteOptions {
         path_decoding: PathDecoding::ExceptReserved,
-        ..HttpOptions::default()
+        ..RouteOptions::default()
     };
     http.add_service_config(&config).unwrap();
     assert_eq!(http.path_decoding, PathDecoding::ExceptSlash);
@@ -424,8 +425,8 @@ fn bad_rules_are_reported_with_the_line_of_the_rule() {
     assert!(error.problems[0].to_string().starts_with(&place), "{error}");
 }
 
-/// A set whose own file defines `google.protobuf.StringValue` with one field.
-fn own_wrapper(field: &str) -> Result<Schema, crate::CompileError> {
+/// Returns a set whose own file defines `google.protobuf.StringValue` with one field.
+fn own_wrapper(field: &str) -> Result<Schema, descriptors::CompileError> {
     let source =
         format!("syntax = \"proto3\"; package google.protobuf; message StringValue {{ {field} }}");
     Schema::compile(&testing::descriptor_set(&[("own.proto", source.leak())]))
@@ -450,7 +451,7 @@ fn own_definition_of_a_well_known_type_wins_if_it_has_the_standard_fields() {
 
 #[test]
 fn malformed_method_options_are_a_problem_of_the_method() {
-    use crate::descriptor::proto::{File, FileSet};
+    use descriptors::proto::{File, FileSet};
     use prost::Message;
     let set = testing::descriptor_set(&[(
         "t.proto",
@@ -467,9 +468,10 @@ fn malformed_method_options_are_a_problem_of_the_method() {
 }
 
 /// Edition 2023: `message M { M child = 1 [features.message_encoding = DELIMITED]; int32 set = 2;
-/// int32 plain = 3 [features.field_presence = IMPLICIT]; repeated int32 many = 4; }`, and a method that takes and gives it.
+/// int32 plain = 3 [features.field_presence = IMPLICIT]; repeated int32 many = 4; }`, and a method
+/// that takes and gives it.
 fn edition_set() -> Vec<u8> {
-    use crate::descriptor::proto::{Field, File, FileSet, MessageType, Method, Service};
+    use descriptors::proto::{Field, File, FileSet, MessageType, Method, Service};
     use prost::Message;
     let field = |number: i32, name: &str, label: i32, kind: i32, options: &'static [u8]| Field {
         name: name.into(),

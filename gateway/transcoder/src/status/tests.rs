@@ -1,5 +1,7 @@
 //! Codes and the JSON of errors.
 
+use contract::status_code_name;
+
 use super::*;
 use crate::testing;
 
@@ -34,9 +36,9 @@ fn codes_have_their_http_status_and_name() {
     }
 }
 
-/// A Status with the given details: type name and encoded value.
+/// Returns a Status with the given details: type name and encoded value.
 fn details(details: &[(&str, &[u8])]) -> Vec<u8> {
-    use crate::wire::{Tag, put_delimited};
+    use wire::{Tag, put_delimited};
     let tag = |number| Tag::new(number, WireType::Delimited);
     let mut status = vec![0x08, 3];
     for (name, value) in details {

@@ -9,24 +9,30 @@ pub enum Format {
     Ndjson,
     /// The elements of one JSON array.
     JsonArray,
-    /// JSON values one after the other, with or without white space between them, as grpc-gateway takes them.
+    /// JSON values one after the other, with or without white space between them, as grpc-gateway
+    /// takes them.
     Concatenated,
-    /// [`Format::JsonArray`] if the first byte is `[`, else [`Format::Concatenated`]: a single object is a stream of one.
+    /// [`Format::JsonArray`] if the first byte is `[`, else [`Format::Concatenated`]: a single
+    /// object is a stream of one.
     Json,
-    /// JSON text sequence (RFC 7464): each value behind a record separator, U+001E. What may be truncated (a bare number or
-    /// word without white space behind it) is refused, as is all else that is no sequence.
+    /// JSON text sequence (RFC 7464): each value after a record separator, U+001E. A value that may
+    /// be truncated (a bare number or word without white space after it) is rejected, as is
+    /// everything that is not a sequence.
     Sequence,
-    /// Protobuf messages, each behind its length as a varint, as [`crate::stream::Framing::Delimited`] writes them.
+    /// Protobuf messages, each after its length as a varint, as
+    /// [`crate::stream::Framing::Delimited`] writes them.
     Delimited,
 }
 
 // === impl Format ===
 
 impl Format {
-    /// The format of a `Content-Type`; `None` for one that is none of them. Parameters count for nothing.
+    /// Returns the format of a `Content-Type`; `None` for an unsupported one. Parameters are
+    /// ignored.
     ///
-    /// `application/json` and all `+json` types of `application` are [`Format::Json`]. NDJSON has no registered type and goes by several;
-    /// protobuf's is registered by RFC 9996, and has older names.
+    /// `application/json` and all `+json` types of `application` are [`Format::Json`]. NDJSON has
+    /// no registered type and goes by several; protobuf's is registered by RFC 9996, and has older
+    /// names.
     pub fn of_content_type(content_type: &str) -> Option<Format> {
         let essence = media::essence(content_type);
         if media::NDJSON.contains(&&*essence) {

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::{accept, media};
+use crate::media;
 
 /// How the messages of a response stream follow each other in one HTTP body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,15 +13,16 @@ pub enum Framing {
     JsonArray,
     /// Server-sent events (WHATWG HTML, section 9.2).
     Sse,
-    /// Protobuf messages, each behind its length as a varint: what `writeDelimitedTo` of the protobuf libraries writes.
+    /// Protobuf messages, each after its length as a varint, as `writeDelimitedTo` of the protobuf
+    /// libraries writes them.
     Delimited,
 }
 
 // === impl Framing ===
 
 impl Framing {
-    /// Chooses by the `alt` query parameter, then by the `Accept` header (RFC 9110 section 12.5.1: highest quality, then
-    /// order); NDJSON for those who take anything.
+    /// Chooses by the `alt` query parameter, then by the `Accept` header (RFC 9110 section 12.5.1:
+    /// highest quality, then order); NDJSON for those who take anything.
     ///
     /// # Errors
     /// `406 Not Acceptable` where the client accepts none of the framings.
@@ -29,12 +30,14 @@ impl Framing {
         Self::negotiate_or(Framing::Ndjson, accept, alt)
     }
 
-    /// [`Framing::negotiate`] with another framing for those who take anything, such as Envoy's [`Framing::JsonArray`].
+    /// [`Framing::negotiate`] with another framing for those who take anything, such as Envoy's
+    /// [`Framing::JsonArray`].
     ///
-    /// `alt` is `sse`, `json`, `ndjson` or `proto`, and outdoes the header; an empty one says nothing.
+    /// `alt` is `sse`, `json`, `ndjson` or `proto`, and outdoes the header; an empty one says
+    /// nothing.
     ///
     /// # Errors
-    /// As [`Framing::negotiate`]; also where `alt` is none of these.
+    /// As [`Framing::negotiate`]; also for another `alt`.
     pub fn negotiate_or(
         preferred: Framing,
         accept: Option<&str>,
@@ -58,13 +61,14 @@ impl Framing {
             preferred,
         ]
         .into_iter()
-        .filter_map(|framing| Some((accept::rank(accept, framing.names())?, framing)))
+        .filter_map(|framing| Some((media::rank(accept, framing.names())?, framing)))
         .max_by_key(|(rank, _)| *rank)
         .map(|(_, framing)| framing)
         .ok_or(StatusCode::NOT_ACCEPTABLE)
     }
 
-    /// The `Content-Type` of the stream. That of [`Framing::Delimited`] is Spring's, which tells it from a single message.
+    /// Returns the `Content-Type` of the stream. That of [`Framing::Delimited`] is Spring's, which
+    /// tells it from a single message.
     pub fn content_type(self) -> &'static str {
         match self {
             Framing::Ndjson => "application/x-ndjson",
@@ -74,12 +78,12 @@ impl Framing {
         }
     }
 
-    /// Whether messages are written as JSON, and not as their protobuf encoding.
+    /// Returns whether messages are written as JSON, and not as their protobuf encoding.
     pub fn is_json(self) -> bool {
         self != Framing::Delimited
     }
 
-    /// The media types by which clients ask for it.
+    /// Returns the media types by which clients ask for it.
     fn names(self) -> &'static [&'static str] {
         match self {
             Framing::Ndjson => media::NDJSON,

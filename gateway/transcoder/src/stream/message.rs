@@ -16,7 +16,8 @@ pub struct Message<'a> {
 // === impl Message ===
 
 impl Message<'_> {
-    /// Places an error about this message in its stream: `[17].lines[3]`, and an offset from the start of the body.
+    /// Places an error about this message in its stream: `[17].lines[3]`, and an offset from the
+    /// start of the body.
     pub fn locate(&self, error: RequestError) -> RequestError {
         let offset = error.offset.map(|offset| {
             let start = usize::try_from(self.offset).unwrap_or(usize::MAX);
@@ -29,7 +30,7 @@ impl Message<'_> {
     }
 }
 
-/// A count or an offset as errors have them.
+/// Returns a count or an offset as errors have them.
 pub(super) fn clamp(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }

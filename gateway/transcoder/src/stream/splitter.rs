@@ -1,19 +1,21 @@
-//! Cuts the bytes of a request stream into single messages as they arrive, without looking at any byte twice.
+//! Cuts the bytes of a request stream into single messages as they arrive, without looking at any
+//! byte twice.
 
 mod scan;
 
-use crate::{
-    error::{Failure, RequestError, Rule},
-    limits::MAX_DEPTH,
-    stream::{Format, Message, message::clamp},
-};
+use wire::MAX_DEPTH;
+
+use crate::error::{Failure, RequestError, Rule};
+use crate::stream::message::clamp;
+use crate::stream::{Format, Message};
 use scan::{Scanned, Value};
 
 /// Pulls single messages out of the chunks in which a body arrives.
 ///
-/// A message that lies in one chunk is a part of that chunk; of others, what has arrived so far is kept, never more than
-/// the bound on one message. Only boundaries are looked for: whether a message is valid JSON is its encoder's to say.
-/// Nothing is read ahead, so a caller that stops pulling stops the stream.
+/// A message that lies in one chunk is a part of that chunk; of others, what has arrived so far is
+/// kept, never more than the bound on one message. Only boundaries are looked for: whether a
+/// message is valid JSON is its encoder's to say. Nothing is read ahead, so a caller that stops
+/// pulling stops the stream.
 ///
 /// ```
 /// use transcoder::stream::{Format, Splitter};
@@ -36,7 +38,7 @@ pub struct Splitter {
     format: Format,
     max_message_bytes: usize,
     place: Place,
-    /// What has arrived of a message that lies in several chunks.
+    /// The received part of a message that lies in several chunks.
     buffer: Vec<u8>,
     /// Where in the stream the next unread byte is.
     offset: u64,
@@ -65,7 +67,7 @@ enum Place {
     Separator,
     /// Behind a record separator.
     Record,
-    /// Behind the array, or behind [`Splitter::finish`].
+    /// After the array, or after [`Splitter::finish`].
     End,
     /// In the length of a message.
     Prefix { length: u64, shift: u32 },
@@ -77,9 +79,10 @@ enum Place {
     Failed(Failure),
 }
 
-const TRUNCATED: &str = "a bare number or word may be cut off unless white space follows";
+const TRUNCATED: &str = "a bare number or word may be truncated unless white space follows";
 
-/// What is kept of the buffer's room between messages: the larger ones are rare, and idle streams are many.
+/// Capacity of the buffer that is kept between messages: large ones are rare, and idle streams are
+/// many.
 const KEPT_BYTES: usize = 64 * 1024;
 
 const RECORD_SEPARATOR: u8 = 0x1e;
@@ -102,7 +105,7 @@ impl Format {
         }
     }
 
-    /// What follows a message.
+    /// Returns the delimiter after a message.
     fn behind_message(self) -> Place {
         match self {
             Format::JsonArray => Place::Comma,
@@ -115,7 +118,8 @@ impl Format {
 // === impl Splitter ===
 
 impl Splitter {
-    /// A splitter at the start of a stream, none of whose messages may be longer than `max_message_bytes`.
+    /// Returns a splitter at the start of a stream, none of whose messages may be longer than
+    /// `max_message_bytes`.
     pub fn new(format: Format, max_message_bytes: usize) -> Self {
         Splitter {
             format,
@@ -128,11 +132,13 @@ impl Splitter {
         }
     }
 
-    /// The next message that ends in this chunk, which moves on past it; `None` once all of the chunk is taken in.
+    /// Returns the next message that ends in this chunk, and moves past it; `None` once the chunk
+    /// is consumed.
     ///
     /// # Errors
-    /// The stream breaks its format, or a message is larger or nested deeper ([`MAX_DEPTH`]) than allowed. The path is the
-    /// index of the message (`[17]`), the offset counts from the start of the stream. Every later call returns it again.
+    /// The stream breaks its format, or a message is larger or nested deeper ([`MAX_DEPTH`]) than
+    /// allowed. The path is the index of the message (`[17]`), the offset counts from the start of
+    /// the stream. Every later call returns it again.
     pub fn next<'s, 'c: 's>(
         &'s mut self,
         chunk: &mut &'c [u8],
@@ -144,7 +150,8 @@ impl Splitter {
         }
     }
 
-    /// The message that only the end of the stream ends: a last line without line feed, or a bare number or word.
+    /// Returns the message that only the end of the stream ends: a last line without line feed, or
+    /// a bare number or word.
     ///
     /// # Errors
     /// The stream ends where its format does not. As with [`Splitter::next`], an error stays.
@@ -213,7 +220,8 @@ impl Splitter {
         head
     }
 
-    /// Deals with a byte between messages; returns whether it is done with, and not the first of a message.
+    /// Deals with a byte between messages; returns whether it is done with, and not the first of a
+    /// message.
     fn step(&mut self, byte: u8) -> Result<bool, Failure> {
         self.place = match (&self.place, byte) {
             (Place::Undecided, b'[') => {
@@ -229,10 +237,10 @@ impl Splitter {
             (Place::First | Place::Comma, b']') => Place::End,
             (Place::Comma, b',') => Place::Next,
             (Place::Comma, _) => return Err(self.syntax("expected ',' or ']'")),
-            (Place::Next, b']') => return Err(self.syntax("expected a JSON value behind ','")),
+            (Place::Next, b']') => return Err(self.syntax("expected a JSON value after ','")),
             (Place::Separator | Place::Record, RECORD_SEPARATOR) => Place::Record,
             (Place::Separator, _) => return Err(self.syntax("expected a record separator")),
-            (Place::End, _) => return Err(self.stray("unexpected text behind the end")),
+            (Place::End, _) => return Err(self.stray("unexpected text after the end")),
             (Place::Prefix { length, shift }, _) => self.prefix(*length, *shift, byte)?,
             _ => return self.begin(byte),
         };
@@ -256,7 +264,7 @@ impl Splitter {
     fn prefix(&mut self, length: u64, shift: u32, byte: u8) -> Result<Place, Failure> {
         let bits = u64::from(byte & 0x7f);
         if shift > 63 || (shift == 63 && bits > 1) {
-            return Err(self.syntax("the length of a message is no varint of 64 bits"));
+            return Err(self.syntax("the length of a message is not a varint of 64 bits"));
         }
         let length = length | bits << shift;
         if byte >= 0x80 {
@@ -305,7 +313,8 @@ impl Splitter {
         }
     }
 
-    /// In a text sequence, white space must show that a bare number or word is whole (RFC 7464 section 2.4).
+    /// In a text sequence, white space must show that a bare number or word is whole (RFC 7464
+    /// section 2.4).
     fn check_behind(&self, next: u8) -> Result<(), Failure> {
         match (&self.place, self.format) {
             (Place::Inside(Value::Bare), Format::Sequence) if !is_space(next) => {
@@ -315,7 +324,7 @@ impl Splitter {
         }
     }
 
-    /// Whether the end of the stream at this place ends a message.
+    /// Returns whether the end of the stream at this place ends a message.
     fn check_end(&self, last: Place) -> Result<bool, Failure> {
         match (last, self.format) {
             (Place::Failed(failure), _) => Err(failure),
@@ -340,7 +349,7 @@ impl Splitter {
         error
     }
 
-    /// A fault outside of all messages.
+    /// Returns a fault outside of all messages.
     fn stray(&self, description: &str) -> Failure {
         RequestError::new(Rule::Syntax, description).offset(clamp(self.offset))
     }

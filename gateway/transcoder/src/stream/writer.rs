@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{stream::Framing, wire};
+use crate::stream::Framing;
 
 /// Writes one stream. Each call appends a unit that should be flushed to the client.
 ///
@@ -27,12 +27,13 @@ pub struct Writer {
     written: u64,
 }
 
-/// What a server-sent event says beside its message; other framings say none of it.
+/// Fields of a server-sent event beside its message; other framings omit them.
 ///
-/// What its line can't carry (CR, LF; NUL in an id) is not said at all, as a client would take it for something else.
+/// A value that its line can't carry (CR, LF; NUL in an id) is omitted, as a client would misread
+/// it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// What the client sends back as `Last-Event-ID` when it connects again.
+    /// The id that the client sends back as `Last-Event-ID` when it connects again.
     pub id: EventId<'a>,
     /// The type of the event; `message` for clients if there is none.
     pub event: Option<&'a str>,
@@ -58,15 +59,15 @@ pub enum EventId<'a> {
 pub enum Close {
     /// As all others do: the error is written.
     Clean,
-    /// By breaking the transfer off (a reset, or no last chunk): the framing has no place for an error, and a client must
-    /// not take the end for a good one.
+    /// By breaking the transfer off (a reset, or no last chunk): the framing has no place for an
+    /// error, and a client must not take the end for a good one.
     Abort,
 }
 
 // === impl Writer ===
 
 impl Writer {
-    /// A writer at the start of its stream.
+    /// Returns a writer at the start of its stream.
     pub fn new(framing: Framing) -> Self {
         Writer {
             framing,
@@ -75,8 +76,8 @@ impl Writer {
         }
     }
 
-    /// Writes each message as `{"result":…}`, as grpc-gateway does, so that it can't be mistaken for an error. For NDJSON and
-    /// the JSON array; server-sent events tell errors by their type.
+    /// Writes each message as `{"result":…}`, as grpc-gateway does, so that it can't be mistaken
+    /// for an error. For NDJSON and the JSON array; server-sent events tell errors by their type.
     #[must_use]
     pub fn with_envelope(self) -> Self {
         let has_envelope = matches!(self.framing, Framing::Ndjson | Framing::JsonArray);
@@ -86,16 +87,16 @@ impl Writer {
         }
     }
 
-    /// The framing it writes.
+    /// Returns the framing it writes.
     pub fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// Appends one message; `write` appends its JSON, or its protobuf encoding where the framing [is not
-    /// JSON](Framing::is_json).
+    /// Appends one message; `write` appends its JSON, or its protobuf encoding where the framing
+    /// [is not JSON](Framing::is_json).
     ///
     /// # Errors
-    /// What `write` returns; stream and `out` are as before the call then.
+    /// The error of `write`; stream and `out` are as before the call then.
     pub fn message<E>(
         &mut self,
         out: &mut Vec<u8>,
@@ -136,7 +137,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends the error that ends the stream, and the end. `status` is the JSON of [`crate::Schema::write_status`].
+    /// Appends the error that ends the stream, and the end. `status` is the JSON of
+    /// [`crate::Schema::write_status`].
     pub fn error(self, status: &[u8], out: &mut Vec<u8>) -> Close {
         if self.framing == Framing::Delimited {
             return Close::Abort;
@@ -159,8 +161,9 @@ impl Writer {
         Close::Clean
     }
 
-    /// Appends what ends a stream that went well. For SSE it is an event of its own, so that a client can tell the end from a
-    /// broken connection, after which `EventSource` would connect again.
+    /// Appends what ends a stream that went well. For SSE it is an event of its own, so that a
+    /// client can tell the end from a broken connection, after which `EventSource` would connect
+    /// again.
     pub fn end(self, out: &mut Vec<u8>) {
         match self.framing {
             Framing::Ndjson | Framing::Delimited => {}
@@ -225,7 +228,8 @@ fn put_line(field: &str, value: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// JSON has line breaks only between its tokens, where a space does as well; both NDJSON and SSE would end at one.
+/// JSON has line breaks only between its tokens, where a space does as well; both NDJSON and SSE
+/// would end at one.
 fn put_on_one_line(out: &mut [u8], start: usize) {
     let mut rest = out.get_mut(start..).unwrap_or_default();
     while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {

@@ -1,6 +1,6 @@
 //! `google.protobuf.FieldMask`: `"userId,owner.displayName"` in JSON, snake_case paths on the wire.
 
-use crate::wire::put_varint;
+use wire::put_varint;
 
 const EMPTY_PATH: &str = "empty path in a field mask";
 
@@ -35,7 +35,7 @@ pub(crate) fn put_field_mask(text: &str, out: &mut Vec<u8>) -> Result<(), &'stat
 /// Tag of `repeated string paths = 1`.
 pub(crate) const PATHS_TAG: u8 = 0x0a;
 
-/// Appends one path in lowerCamelCase; refuses a path that would not come back as it was.
+/// Appends one path in lowerCamelCase; rejects a path that would not come back as it was.
 pub(crate) fn write_field_mask(path: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
     if path.is_empty() {
         return Err(EMPTY_PATH);

@@ -1,9 +1,9 @@
-//! `google.protobuf.Timestamp` as RFC 3339 and `google.protobuf.Duration` as seconds with the suffix `s`.
+//! `google.protobuf.Timestamp` as RFC 3339 and `google.protobuf.Duration` as seconds with the
+//! suffix `s`.
 
-use crate::{
-    json::{self, padded},
-    wire::{put_varint, put_window},
-};
+use wire::{put_varint, put_window};
+
+use crate::json::{self, padded};
 
 const NOT_TIMESTAMP: &str = "expected a timestamp as in RFC 3339";
 const NOT_DURATION: &str = "expected seconds with the suffix 's'";
@@ -12,10 +12,12 @@ const DURATION_RANGE: &str = "duration is out of range";
 
 /// `0001-01-01T00:00:00Z` and `9999-12-31T23:59:59Z`, in seconds of the Unix epoch.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-/// Ten thousand years, the bound of `seconds` in `duration.proto`; a fraction may stand behind the last of them.
+/// Ten thousand years, the bound of `seconds` in `duration.proto`; the last second may have a
+/// fraction.
 const DURATION_SECONDS: i64 = 315_576_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
-/// Days from `0000-03-01` to `1970-01-01`. Years that start in March have their leap day at the end.
+/// Days from `0000-03-01` to `1970-01-01`. Years that start in March have their leap day at the
+/// end.
 const EPOCH_DAYS: i64 = 719_468;
 /// Days of 400 years, after which the calendar repeats.
 const ERA_DAYS: i64 = 146_097;
@@ -58,7 +60,7 @@ fn put(seconds: i64, nanos: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// A run of digits, short enough to be read without overflow.
+/// Returns a run of digits, short enough to be read without overflow.
 fn digits(text: &str) -> Option<i64> {
     let is_run = text.bytes().all(|byte| byte.is_ascii_digit());
     (is_run && (1..=18).contains(&text.len())).then(|| text.parse().ok())?
@@ -69,7 +71,7 @@ fn nanos(fraction: &str) -> Option<i64> {
     Some(digits(fraction)? * 10i64.pow(missing as u32))
 }
 
-/// The nanoseconds that the digits at `start` denote behind a point, and the text behind them.
+/// Returns the nanoseconds of the fractional digits at `start`, and the text after them.
 #[inline]
 fn fraction(text: &str, start: usize) -> Option<(i64, &str)> {
     let mut value = 0;
@@ -78,7 +80,7 @@ fn fraction(text: &str, start: usize) -> Option<(i64, &str)> {
     Some((value as i64 * scale, text.get(end..)?))
 }
 
-/// What the last of one to nine digits behind a point stands for.
+/// The value of the last of one to nine fractional digits, in nanoseconds.
 const NANOS_BY_DIGITS: [i64; 9] = [
     100_000_000,
     10_000_000,
@@ -118,7 +120,7 @@ fn parse_timestamp(text: &str) -> Option<(i64, i64)> {
     Some((seconds - offset(zone)?, nanos))
 }
 
-/// The number that two digits denote.
+/// Returns the number that two digits denote.
 #[inline]
 fn pair(tens: u8, ones: u8) -> Option<i64> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
@@ -151,7 +153,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since the Unix epoch in the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+/// Days since the Unix epoch in the proleptic Gregorian calendar (Hinnant, "chrono-compatible
+/// low-level date algorithms").
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -164,9 +167,9 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 /// `0001-01-01`, in days since `0000-03-01`; and any other January 1st since the March before it.
 const FIRST_DAY: u32 = 306;
 
-/// The reverse of [`days`], of days since `0000-03-01`: eight decimal digits for year, month and day. Quotient and remainder come
-/// out of one multiplication each (Neri and Schneider, "Euclidean affine functions and their application to calendar
-/// algorithms").
+/// Returns the reverse of [`days`], of days since `0000-03-01`: eight decimal digits for year,
+/// month and day. Quotient and remainder come out of one multiplication each (Neri and Schneider,
+/// "Euclidean affine functions and their application to calendar algorithms").
 #[inline]
 fn date(days: u32) -> u32 {
     let quarters = 4 * days + 3;
@@ -235,7 +238,8 @@ pub(crate) fn write_duration(
 /// The size of a point, nine digits, a letter and a quote.
 const FRACTION_AND_END: usize = 12;
 
-/// Writes no fraction, or one of 3, 6 or 9 digits, whichever is exact, then the letter and a quote; returns how many bytes.
+/// Writes no fraction, or one of 3, 6 or 9 digits, whichever is exact, then the letter and a quote;
+/// returns how many bytes.
 #[inline]
 fn write_fraction(nanos: u32, end: u8, place: &mut [u8]) -> usize {
     let [d1, d2, d3, d4, d5, d6, d7, d8] = padded(nanos / 10);

@@ -1,8 +1,9 @@
 //! Random messages of any type, from a seed.
 
+use prost_reflect::prost::Message;
 use prost_reflect::{
     Cardinality, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage,
-    Value, prost::Message,
+    Value,
 };
 
 /// Messages inside messages go this deep.
@@ -252,7 +253,7 @@ fn key(kind: &Kind, random: &mut Random) -> MapKey {
     }
 }
 
-/// The top-level fields of an encoded message: number, and tag with value.
+/// Returns the top-level fields of an encoded message: number, and tag with value.
 pub(crate) fn split(mut wire: &[u8]) -> Vec<(u64, &[u8])> {
     let mut fields = Vec::new();
     while !wire.is_empty() {

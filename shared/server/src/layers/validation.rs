@@ -14,7 +14,7 @@ use rpc::error::{Fault, Violation};
 use rpc::frame::{FrameError, FrameReader};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use transcoder::{Clock, Options, Schema, ValidationOptions, Validator};
+use validation::{Clock, Validation, ValidationOptions, Validator};
 
 #[cfg(test)]
 mod tests;
@@ -70,18 +70,15 @@ impl Rules {
         methods: &'static [Method],
         max_message_bytes: usize,
     ) -> anyhow::Result<Self> {
-        let options = Options {
-            validation: ValidationOptions {
-                enforce: true,
-                refuse_nul: true,
-                clock: Some(Clock(SystemTime::now)),
-            },
-            ..Options::default()
+        let options = ValidationOptions {
+            enforce: true,
+            refuse_nul: true,
+            clock: Some(Clock(SystemTime::now)),
         };
-        let schema = Schema::compile_with(descriptor_set, options)?;
+        let validation = Validation::compile(descriptor_set, &options)?;
         let mut inputs = HashMap::new();
         for method in methods {
-            let validator = schema
+            let validator = validation
                 .validator(method.input)
                 .with_context(|| format!("descriptor set lacks {}", method.input))?;
             let unenforced = validator.unenforced();

@@ -1,9 +1,11 @@
 //! The JSON of `google.protobuf.Any`.
 
-use super::{ANY_URL, ANY_VALUE, Datum, Record, json::Json, read};
+use super::json::Json;
+use super::{ANY_URL, ANY_VALUE, Datum, Record, read};
 use crate::world::World;
 
-/// The type may stand anywhere among the members. Types whose JSON is not made of their fields stand under `value`.
+/// Returns the type may stand anywhere among the members. Types whose JSON is not made of their
+/// fields stand under `value`.
 pub(super) fn read(world: &World, json: &Json<'_>) -> read::Read<Record> {
     let all = read::object(json)?;
     if all.is_empty() {
@@ -31,7 +33,7 @@ pub(super) fn read(world: &World, json: &Json<'_>) -> read::Read<Record> {
     Ok(record)
 }
 
-/// Whether the type stands under `value` in an Any.
+/// Returns whether the type stands under `value` in an Any.
 pub(crate) fn has_own_json(name: &str) -> bool {
     let Some(name) = name.strip_prefix("google.protobuf.") else {
         return false;

@@ -1,4 +1,5 @@
-//! JSON text as serde_json reads it, with what its own tree loses: duplicate keys, their order, and the text of numbers.
+//! JSON text as serde_json reads it, with what its own tree loses: duplicate keys, their order, and
+//! the text of numbers.
 
 use std::fmt;
 

@@ -2,18 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use prost_reflect::Kind;
 
-use super::{
-    Datum, Record, Refusal,
-    any::{self, has_own_json},
-    json::Json,
-    time,
-};
+use super::any::{self, has_own_json};
+use super::json::Json;
+use super::{Datum, Record, Refusal, time};
 use crate::world::{Field, Shape, Type, World, is_stray};
 
 pub(super) type Read<T> = Result<T, Refusal>;
@@ -21,7 +16,7 @@ pub(super) type Read<T> = Result<T, Refusal>;
 // What other implementations are known to let pass; `LENIENT` lists them.
 pub(crate) const DUPLICATE_FIELD: Refusal = "a field comes twice";
 pub(crate) const DUPLICATE_KEY: Refusal = "a key comes twice";
-pub(crate) const NULL_ELEMENT: Refusal = "null is no element";
+pub(crate) const NULL_ELEMENT: Refusal = "null can't be an element of a list or map";
 pub(crate) const NUMBER_TEXT: Refusal = "not a number as JSON writes it";
 /// By way of `f64` it may look like one.
 pub(crate) const NOT_INTEGER: Refusal = "not an integer";
@@ -103,7 +98,7 @@ pub(super) fn members<'j, 'a: 'j>(
     Ok(record)
 }
 
-/// The value, or nothing where it names what no enum has and that is to be ignored.
+/// Returns the value, or nothing where it names what no enum has and that is to be ignored.
 fn kept(world: &World, value: Read<Datum>) -> Read<Option<Datum>> {
     match value {
         Err(UNKNOWN_VALUE) if world.style.ignores_unknown => Ok(None),
@@ -174,7 +169,7 @@ fn scalar(kind: &Kind, json: &Json<'_>) -> Read<Datum> {
     }
 }
 
-/// A scalar outside of JSON: in a query, and as the key of a map.
+/// Returns a scalar outside of JSON: in a query, and as the key of a map.
 pub(crate) fn scalar_text(kind: &Kind, text: &str) -> Read<Datum> {
     match kind {
         Kind::Bool => scalar(
@@ -189,7 +184,8 @@ pub(crate) fn scalar_text(kind: &Kind, text: &str) -> Read<Datum> {
     }
 }
 
-/// A message in a query: what its JSON string or number says, or JSON text where the type is JSON itself.
+/// Returns a message in a query: what its JSON string or number says, or JSON text where the type
+/// is JSON itself.
 pub(crate) fn message_text(world: &World, kind: &Type, text: &str) -> Read<Record> {
     match kind
         .name
@@ -213,7 +209,7 @@ pub(crate) fn message_text(world: &World, kind: &Type, text: &str) -> Read<Recor
     }
 }
 
-/// Whether elements of the type, in a list, can be set by a query.
+/// Returns whether elements of the type, in a list, can be set by a query.
 pub(crate) fn has_text(name: &str) -> bool {
     has_own_json(name) && name != "google.protobuf.Any"
 }
@@ -233,7 +229,7 @@ fn number_text(kind: &Kind, text: &str) -> Read<Datum> {
     }
 }
 
-/// Whether serde_json takes it for a number.
+/// Returns whether serde_json takes it for a number.
 fn is_number(text: &str) -> bool {
     let is_plain = text.bytes().all(|byte| b"0123456789+-.eE".contains(&byte));
     is_plain && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
@@ -354,7 +350,8 @@ pub(super) fn one(number: u32, value: Datum) -> Record {
     Record(BTreeMap::from([(number, value)]))
 }
 
-/// `Struct`, `ListValue` and `Value`, of which the first two are what the last holds as object and array.
+/// `Struct`, `ListValue` and `Value`, of which the first two are what the last holds as object and
+/// array.
 fn free_form(name: &str, json: &Json<'_>) -> Read<Record> {
     let free = |json| free_form("Value", json).map(Datum::Message);
     match (name, json) {

@@ -1,4 +1,5 @@
-//! Timestamps, durations and field masks as text: RFC 3339 with a calendar that counts day by day, and ProtoJSON.
+//! Timestamps, durations and field masks as text: RFC 3339 with a calendar that counts day by day,
+//! and ProtoJSON.
 
 const MIN_SECONDS: i64 = -62_135_596_800;
 const MAX_SECONDS: i64 = 253_402_300_799;
@@ -16,7 +17,7 @@ fn number(text: &str) -> i64 {
     text.parse().unwrap_or(i64::MAX)
 }
 
-/// A fraction of a second, its point included, in nanoseconds.
+/// Returns a fraction of a second, its point included, in nanoseconds.
 fn nanos(fraction: &str) -> Option<i64> {
     if fraction.is_empty() {
         return Some(0);
@@ -145,7 +146,7 @@ pub(crate) fn write_duration(seconds: i64, nanos: i64) -> Option<String> {
     Some(format!("{sign}{}{}s", seconds.abs(), fraction(nanos)))
 }
 
-/// The paths of a mask in snake_case.
+/// Returns the paths of a mask in snake_case.
 pub(crate) fn parse_mask(text: &str) -> Option<Vec<String>> {
     if text.is_empty() {
         return Some(Vec::new());

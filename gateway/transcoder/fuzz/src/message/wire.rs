@@ -16,7 +16,7 @@ pub(crate) enum Raw<'w> {
     Group(&'w [u8]),
 }
 
-/// The fields of a message in their order on the wire.
+/// Returns the fields of a message in their order on the wire.
 pub(crate) fn occurrences(wire: &[u8]) -> Result<Vec<(u32, Raw<'_>)>, Refusal> {
     let mut rest = wire;
     let mut found = Vec::new();
@@ -57,7 +57,7 @@ fn raw<'w>(
     }
 }
 
-/// The content of a group, whose end is read too.
+/// Returns the content of a group, whose end is read too.
 fn group<'w>(rest: &mut &'w [u8], number: u32, level: usize) -> Result<&'w [u8], Refusal> {
     if level > MAX_LEVELS {
         return Err(TOO_DEEP);

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use prost_reflect::Kind;
 use serde_json::{Map, Value};
 use transcoder::EmitDefaults;
 
-use super::{
-    ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, any::has_own_json, members_of, packed, time,
-};
+use super::any::has_own_json;
+use super::{ANY_URL, ANY_VALUE, Datum, Raw, Record, Refusal, members_of, packed, time};
 use crate::world::{Field, Shape, Type, World};
 
 type Write = Result<Value, Refusal>;
 
-/// The JSON of a message.
+/// Returns the JSON of a message.
 pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     let well_known = kind
         .name
@@ -39,8 +39,8 @@ pub(crate) fn message(world: &World, kind: &Type, record: &Record) -> Write {
     }
 }
 
-/// Whether a parser, which sees also what later bytes overwrite, would find nothing wrong: neither bytes that are no message nor
-/// texts that are not UTF-8.
+/// Returns whether a parser, which sees also what later bytes overwrite, would find nothing wrong:
+/// neither bytes that are no message nor texts that are not UTF-8.
 pub(crate) fn is_whole(world: &World, kind: &Type, wire: &[u8]) -> bool {
     let Ok(members) = members_of(kind, wire) else {
         return false;
@@ -104,7 +104,7 @@ fn default(world: &World, field: &Field) -> Option<Value> {
     }
 }
 
-/// A message of one field, which stands for the whole.
+/// Returns a message of one field, which stands for the whole.
 fn only(world: &World, kind: &Type, record: &Record) -> Write {
     let field = kind.by_number(1).ok_or("no such field")?;
     let absent = match kind.name.as_str() {
@@ -206,7 +206,7 @@ fn mask(record: &Record) -> Write {
     Ok(texts.join(",").into())
 }
 
-/// A Value without a member is `null`.
+/// Returns a Value without a member is `null`.
 fn free_form(world: &World, kind: &Type, record: &Record) -> Write {
     let Some((number, datum)) = record.0.first_key_value() else {
         return Ok(Value::Null);

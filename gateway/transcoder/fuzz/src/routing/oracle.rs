@@ -1,4 +1,5 @@
-//! The rules of `google/api/http.proto`, tried one by one: every route, with every length of its `**`.
+//! The rules of `google/api/http.proto`, tried one by one: every route, with every length of its
+//! `**`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +45,8 @@ pub(crate) enum Answer {
     },
 }
 
-/// How specific a way to match is; the least wins. The order of the variants and of the members is the order of precedence.
+/// How specific a way to match is; the least wins. The order of the variants and of the members is
+/// the order of precedence.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     /// A reading with a verb is tried first.
@@ -84,7 +86,8 @@ impl Pattern {
         }
         let globs = pattern.steps.iter().filter(|step| **step == Step::Many);
         let paths: Vec<&str> = pattern.variables.iter().map(|v| &*v.path).collect();
-        // Variables are text fields, of which none lies inside another: to be unique is all that is left.
+        // Variables are text fields, of which none lies inside another: to be unique is all that is
+        // left.
         let unique: BTreeSet<&str> = paths.iter().copied().collect();
         let is_fine = unique.len() == paths.len()
             && globs.count() <= 1
@@ -127,7 +130,7 @@ impl Pattern {
         open.is_none().then_some(())
     }
 
-    /// All ways in which the segments can be taken: what each step takes.
+    /// Returns all ways in which the segments can be taken: what each step takes.
     fn matches(&self, segments: &[&str], has_verb: bool) -> Vec<Vec<Taken>> {
         let fixed = self
             .steps
@@ -191,7 +194,7 @@ impl Pattern {
         texts.collect()
     }
 
-    /// A path that the template must take: `words` in turn stand for what is open.
+    /// Returns a path that the template must take: `words` in turn stand for what is open.
     pub(crate) fn expand(&self, words: &[&str]) -> String {
         let mut words = words.iter().cycle();
         let mut path = String::new();
@@ -235,7 +238,7 @@ fn is_text_field(path: &str) -> bool {
     is_text && names.all(|parent| parent == "in")
 }
 
-/// Whether a set of rules can be compiled, and into what.
+/// Returns whether a set of rules can be compiled, and into what.
 pub(crate) fn compile(rules: &[Rule]) -> Option<Vec<Pattern>> {
     let mut patterns: Vec<Pattern> = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -297,7 +300,7 @@ pub(crate) fn answer(rules: &[Rule], patterns: &[Pattern], method: &str, path: &
     Answer::WrongMethod(allow)
 }
 
-/// Every way in which some rule takes the path, whatever its method.
+/// Returns every way in which some rule takes the path, whatever its method.
 fn ways(
     rules: &[Rule],
     patterns: &[Pattern],
@@ -331,7 +334,8 @@ fn ways(
     found
 }
 
-/// The raw segments of a path, or the answer to one that must be refused: for the first fault that it has.
+/// Returns the raw segments of a path, or the answer to one that must be rejected: for the first
+/// fault that it has.
 fn split(path: &str) -> Result<Vec<&str>, Answer> {
     if path.len() > MAX_BYTES {
         return Err(Answer::TooLong);

@@ -48,7 +48,8 @@ const DEFAULTS: [EmitDefaults; 3] = [
 // === impl Choice ===
 
 impl Choice {
-    /// An input begins with a digit for a message without options (`2`, `3`, `4`), or with any other byte for a message with some.
+    /// Returns an input begins with a digit for a message without options (`2`, `3`, `4`), or with
+    /// any other byte for a message with some.
     pub(crate) fn split(data: &[u8]) -> (Choice, &[u8]) {
         let (first, rest) = data.split_first().unwrap_or((&b'3', &[]));
         let (root, style) = match first {
@@ -68,8 +69,8 @@ impl Choice {
 // === impl Root ===
 
 impl Root {
-    /// Whether closed enums and message sets may be in it, by its own type or by that of an Any: other implementations read
-    /// neither as the guides say.
+    /// Returns whether closed enums and message sets may be in it, by its own type or by that of an
+    /// Any: other implementations read neither as the guides say.
     pub(crate) fn is_beyond_others(self, input: &[u8]) -> bool {
         const PACKAGE: &[u8] = b"strict.";
         let has_name = input.windows(PACKAGE.len()).any(|part| part == PACKAGE);
@@ -101,7 +102,8 @@ impl Style {
         defaults.unwrap_or(0) << 4 | bits
     }
 
-    /// Whether it is ProtoJSON without a choice, which other implementations can be compared with.
+    /// Returns whether it is ProtoJSON without a choice, which other implementations can be
+    /// compared with.
     pub(crate) fn is_plain(self) -> bool {
         self.index() == 0
     }

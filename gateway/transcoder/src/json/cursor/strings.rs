@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 
+use wire::{put_prefix, put_varint};
+
 use super::Cursor;
-use crate::{
-    error::Failure,
-    json::scan,
-    wire::{put_prefix, put_varint},
-};
+use crate::error::Failure;
+use crate::json::scan;
 
 impl<'a> Cursor<'a> {
-    /// A string; borrowed from the text unless it has escapes.
+    /// Returns a string; borrowed from the text unless it has escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Failure> {
         match self.plain_string()? {
@@ -26,7 +25,7 @@ impl<'a> Cursor<'a> {
         String::from_utf8(decoded).map_err(|_| self.error("malformed string"))
     }
 
-    /// A string without escapes; `None`, with nothing read, if there are some.
+    /// Returns a string without escapes; `None`, with nothing read, if there are some.
     #[inline]
     pub(crate) fn plain_string(&mut self) -> Result<Option<&'a str>, Failure> {
         let start = self.position + 1;
@@ -39,8 +38,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Appends the length and the content of a string without escapes, and returns the length; `None`, with nothing read, if
-    /// there are some.
+    /// Appends the length and the content of a string without escapes, and returns the length;
+    /// `None`, with nothing read, if there are some.
     #[inline]
     pub(crate) fn put_plain_string(&mut self, out: &mut Vec<u8>) -> Result<Option<usize>, Failure> {
         let Some(length) = self.plain_extent()? else {
@@ -53,7 +52,7 @@ impl<'a> Cursor<'a> {
         Ok(Some(length))
     }
 
-    /// The length of the next string, if it has no escapes.
+    /// Returns the length of the next string, if it has no escapes.
     #[inline]
     fn plain_extent(&mut self) -> Result<Option<usize>, Failure> {
         let Some((b'"', rest)) = self.rest().split_first() else {

@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
-use super::Bindings;
-use crate::{
-    error::{Failure, RequestError, Rule},
-    limits::MAX_DEPTH,
-    plan::{FieldPlan, Label},
-    request::leaf,
-    route::Body,
-};
+use descriptors::{FieldPlan, Label};
+use routes::{Body, chain};
+use wire::MAX_DEPTH;
 
-/// What a key of a query or a form names.
+use super::Bindings;
+use crate::error::{Failure, RequestError, Rule};
+use crate::request::leaf;
+
+/// The field that a key of a query or a form names.
 pub(crate) struct Target<'k> {
     pub(super) fields: Range<usize>,
     pub(super) key: Option<&'k str>,
@@ -21,7 +20,8 @@ pub(crate) struct Target<'k> {
 const TOO_DEEP: &str = "nested too deeply";
 
 impl<'a> Bindings<'a> {
-    /// Resolves a dotted key, by JSON names or proto names, from the request message or a top-level field of it on.
+    /// Resolves a dotted key, by JSON names or proto names, from the request message or a top-level
+    /// field of it on.
     pub(crate) fn resolve<'k>(
         &mut self,
         root: Option<usize>,
@@ -55,14 +55,14 @@ impl<'a> Bindings<'a> {
     fn split_entry<'k>(&self, key: &'k str) -> (&'k str, Option<&'k str>) {
         let split = || key.strip_suffix(']')?.split_once('[');
         match split() {
-            Some((dotted, entry)) if self.types().options.http.query_maps => (dotted, Some(entry)),
+            Some((dotted, entry)) if self.types().http.query_maps => (dotted, Some(entry)),
             _ => (key, None),
         }
     }
 
     fn resolve_names(&mut self, start: usize, dotted: &str) -> Result<&'a FieldPlan, &'static str> {
         let types = self.types();
-        let root = leaf::chain(types, self.input(), &self.fields[start..]).last();
+        let root = chain(types, self.input(), &self.fields[start..]).last();
         let mut message = root.map_or(Some(self.input()), FieldPlan::message);
         let mut last = root;
         for name in dotted.split('.') {
@@ -84,7 +84,7 @@ impl<'a> Bindings<'a> {
         last.ok_or("no field has this name")
     }
 
-    /// Whether the field takes an element at a time, or why a text can't set it at all.
+    /// Returns whether the field takes an element at a time, or why a text can't set it at all.
     fn check_form(&self, field: &FieldPlan, key: Option<&str>) -> Result<bool, &'static str> {
         let takes = |kind| leaf::has_parameter_form(self.types(), kind);
         let value = match field.label {
@@ -102,12 +102,12 @@ impl<'a> Bindings<'a> {
         }
     }
 
-    /// Why the query may not set this field, whatever its value.
+    /// Returns why the query may not set this field, whatever its value.
     pub(crate) fn is_of_body(&self, target: &Target<'_>) -> Option<&'static str> {
         let first = *self.fields.get(target.fields.start)?;
         match self.route.body {
-            Body::Whole if !self.types().options.http.query_beside_body => {
-                Some("the body holds all fields that the path doesn't")
+            Body::Whole if !self.types().http.query_beside_body => {
+                Some("all fields that the path doesn't bind belong to the body")
             }
             Body::Field(body) if body == first => Some("the field is the body"),
             _ => None,

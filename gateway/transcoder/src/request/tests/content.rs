@@ -1,10 +1,10 @@
 //! Bodies that are no JSON, and messages behind the first one of a stream.
 
+use wire::MAX_DEPTH;
+
 use super::{encode_as, outcome, schema};
-use crate::{
-    BindingConflict, Content, HttpOptions, MAX_DEPTH, Options, Rule, Schema,
-    limits::MAX_BODY_VALUES, testing,
-};
+use crate::limits::MAX_BODY_VALUES;
+use crate::{BindingConflict, Content, HttpOptions, Options, Rule, Schema, testing};
 
 /// Request, form, and the message as JSON or the fault.
 const FORMS: [(&str, &str, &str); 14] = [
@@ -37,7 +37,7 @@ const FORMS: [(&str, &str, &str); 14] = [
     (
         "POST /post/n",
         "flag=true&flag=true",
-        "flag: DUPLICATE_FIELD: the parameter comes twice",
+        "flag: DUPLICATE_FIELD: the parameter is repeated",
     ),
     (
         "POST /post-one/n",
@@ -72,7 +72,7 @@ const FORMS: [(&str, &str, &str); 14] = [
     (
         "GET /list",
         "flag=true",
-        ": UNEXPECTED_BODY: the method takes no body",
+        ": UNEXPECTED_BODY: the method accepts no body",
     ),
 ];
 
@@ -116,12 +116,12 @@ const WIRE: [(&str, &[u8], &str); 21] = [
     (
         "POST /post/n",
         b"\x0a\x01m",
-        "name: PATH_CONFLICT: the path says otherwise",
+        "name: PATH_CONFLICT: the path has another value",
     ),
     (
         "POST /deep/3",
         b"\x12\x04\x3a\x02\x10\x04",
-        "book.line.quantity: PATH_CONFLICT: the path says otherwise",
+        "book.line.quantity: PATH_CONFLICT: the path has another value",
     ),
     (
         "POST /post-one/n",
@@ -136,7 +136,7 @@ const WIRE: [(&str, &[u8], &str); 21] = [
     (
         "POST /time/1970-01-01T00:00:05Z",
         b"\x42\x02\x08\x06",
-        "time: PATH_CONFLICT: the path says otherwise",
+        "time: PATH_CONFLICT: the path has another value",
     ),
     // Fields that the schema doesn't know stay.
     (
@@ -152,7 +152,7 @@ const WIRE: [(&str, &[u8], &str); 21] = [
     (
         "PUT /sole/a",
         b"\x0a\x01b",
-        "sole.sku: PATH_CONFLICT: the path says otherwise",
+        "sole.sku: PATH_CONFLICT: the path has another value",
     ),
     (
         "PUT /lines",
@@ -162,12 +162,12 @@ const WIRE: [(&str, &[u8], &str); 21] = [
     (
         "GET /list",
         b"\x30\x01",
-        ": UNEXPECTED_BODY: the method takes no body",
+        ": UNEXPECTED_BODY: the method accepts no body",
     ),
     (
         "POST /post/n",
         b"\x12",
-        ": INVALID_PROTOBUF: varint is longer than ten bytes or cut off",
+        ": INVALID_PROTOBUF: varint is truncated or longer than ten bytes",
     ),
     (
         "POST /post/n",
@@ -192,7 +192,7 @@ const WIRE: [(&str, &[u8], &str); 21] = [
     (
         "POST /post/n?flag=true",
         b"",
-        "flag: UNKNOWN_FIELD: the body holds all fields that the path doesn't",
+        "flag: UNKNOWN_FIELD: all fields that the path doesn't bind belong to the body",
     ),
 ];
 

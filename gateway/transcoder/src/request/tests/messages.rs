@@ -1,4 +1,5 @@
-//! Fields inside of well-known types, and messages that are groups on the wire: the same rules hold for them.
+//! Fields inside of well-known types, and messages that are groups on the wire: the same rules hold
+//! for them.
 
 use super::outcome;
 use crate::{BindingConflict, Content, HttpOptions, JsonOptions, Options, Rule, Schema, testing};
@@ -23,7 +24,7 @@ const PROTO: &str = "
     }
 ";
 
-/// The same schema with both ways to write a message.
+/// Returns the same schema with both ways to write a message.
 fn both(options: &Options) -> [Schema; 2] {
     [
         testing::compile_with(PROTO, options.clone()),
@@ -50,7 +51,7 @@ fn check(schema: &Schema, cases: &[(&str, &str, &str)]) {
 
 #[test]
 fn body_does_not_change_what_the_path_sets_inside_of_a_well_known_type() {
-    let otherwise = |field: &str| format!("{field}: PATH_CONFLICT: the path says otherwise");
+    let otherwise = |field: &str| format!("{field}: PATH_CONFLICT: the path has another value");
     for schema in both(&Options::default()) {
         check(
             &schema,

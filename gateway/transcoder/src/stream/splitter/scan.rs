@@ -1,15 +1,16 @@
 //! Finds where one message ends, remembering between chunks no more than it must.
 
-use crate::limits::MAX_DEPTH;
+use wire::MAX_DEPTH;
 
-/// What has to come before a message ends.
+/// The end of a message.
 #[derive(Debug)]
 pub(super) enum Value {
     /// A line feed.
     Line,
-    /// What no number and no word contains.
+    /// Bytes that end a number or a word.
     Bare,
-    /// The quote or bracket that closes the value. A bracket of the wrong kind counts too: its message is refused later.
+    /// The quote or bracket that closes the value. A bracket of the wrong kind counts too: its
+    /// message is rejected later.
     Nested {
         depth: usize,
         is_string: bool,
@@ -19,16 +20,16 @@ pub(super) enum Value {
     Counted { left: usize },
 }
 
-/// What a look at a chunk has shown.
+/// The result of scanning a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scanned {
-    /// The message goes on behind this chunk.
+    /// The message continues after this chunk.
     More,
-    /// The message ends behind so many bytes.
+    /// The message ends after so many bytes.
     End(usize),
-    /// It has no end within the room for it.
+    /// It is longer than allowed.
     TooLong,
-    /// A bracket behind so many bytes is one too many.
+    /// A bracket after so many bytes exceeds the depth.
     TooDeep(usize),
 }
 
@@ -38,7 +39,7 @@ type End = Result<Option<usize>, Scanned>;
 // === impl Value ===
 
 impl Value {
-    /// The JSON value that begins with this byte, if one does.
+    /// Returns the JSON value that begins with this byte, if one does.
     pub(super) fn beginning(byte: u8, is_line: bool) -> Option<Value> {
         match byte {
             b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' if is_line => {
@@ -54,10 +55,11 @@ impl Value {
         }
     }
 
-    /// Looks at the chunk from where the one before has ended; the message may take up `room` bytes of it.
+    /// Looks at the chunk from where the one before has ended; the message may take up `room` bytes
+    /// of it.
     pub(super) fn scan(&mut self, chunk: &[u8], room: usize) -> Scanned {
-        // One byte more than there is room for may show that the message has just ended. No byte behind it is looked at, so
-        // that it makes no difference how the stream is cut into chunks.
+        // One byte more than there is room for may show that the message has just ended. No byte
+        // behind it is looked at, so that it makes no difference how the stream is cut into chunks.
         let window = chunk.get(..room.saturating_add(1)).unwrap_or(chunk);
         let end = match self {
             Value::Line => Ok(memchr::memchr(b'\n', window)),
@@ -114,7 +116,7 @@ fn nested(window: &[u8], depth: &mut usize, is_string: &mut bool, is_escaped: &m
     }
 }
 
-/// What lies behind the string; `None` if it goes on.
+/// Returns the text after the string; `None` if the string continues.
 fn string<'w>(window: &'w [u8], is_escaped: &mut bool) -> Option<&'w [u8]> {
     let mut rest = window;
     loop {
@@ -134,7 +136,8 @@ fn string<'w>(window: &'w [u8], is_escaped: &mut bool) -> Option<&'w [u8]> {
     }
 }
 
-/// A quote or backslash. Escapes come in crowds, and to look at a few bytes costs less than memchr's beginning.
+/// Returns a quote or backslash. Escapes come in crowds, and to look at a few bytes costs less than
+/// memchr's beginning.
 fn near_quote(text: &[u8]) -> Option<usize> {
     const NEAR: usize = 8;
     let (near, far) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
@@ -143,7 +146,7 @@ fn near_quote(text: &[u8]) -> Option<usize> {
         .or_else(|| Some(NEAR + memchr::memchr2(b'"', b'\\', far)?))
 }
 
-/// What matters outside of strings.
+/// Bytes that matter outside of strings.
 const STRUCTURAL: [bool; 256] = {
     let mut table = [false; 256];
     table[b'"' as usize] = true;

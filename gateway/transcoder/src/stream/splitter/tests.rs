@@ -2,8 +2,9 @@
 
 mod properties;
 
+use validation::{Violation, Violations};
+
 use super::*;
-use crate::{Violation, Violations};
 
 const ROOMY: usize = 1 << 20;
 
@@ -37,7 +38,8 @@ fn split<'c>(
     (messages, None)
 }
 
-/// What comes of a stream, which must be the same for every place where it can be cut in two, and byte by byte.
+/// What comes of a stream, which must be the same for every place where it can be cut in two, and
+/// byte by byte.
 fn split_everywhere(format: Format, max_message_bytes: usize, stream: &[u8]) -> Outcome {
     let whole = split(format, max_message_bytes, [stream]);
     for at in 0..=stream.len() {
@@ -123,7 +125,7 @@ fn messages_are_cut_out_of_every_format() {
     }
 }
 
-/// That the stream is refused with this error, at this offset.
+/// That the stream is rejected with this error, at this offset.
 fn assert_refused(format: Format, stream: impl AsRef<[u8]>, offset: usize, expected: &str) {
     let stream = stream.as_ref();
     let (_, error) = split_everywhere(format, ROOMY, stream);
@@ -140,7 +142,7 @@ fn what_is_no_array_is_refused_where_it_breaks() {
         (" {}", 1, "expected a JSON array"),
         ("[", 1, "[0]: the body ends inside the array"),
         ("[,1]", 1, "[0]: expected a JSON value"),
-        ("[1,]", 3, "[1]: expected a JSON value behind ','"),
+        ("[1,]", 3, "[1]: expected a JSON value after ','"),
         ("[1,,2]", 3, "[1]: expected a JSON value"),
         ("[1 2]", 3, "[1]: expected ',' or ']'"),
         ("[1}", 2, "[1]: expected ',' or ']'"),
@@ -148,17 +150,17 @@ fn what_is_no_array_is_refused_where_it_breaks() {
         ("[1,", 3, "[1]: the body ends inside the array"),
         ("[{}", 3, "[1]: the body ends inside the array"),
         ("[{\"a", 4, "[0]: the body ends inside a message"),
-        ("[1] 2", 4, "unexpected text behind the end"),
-        ("[]]", 2, "unexpected text behind the end"),
+        ("[1] 2", 4, "unexpected text after the end"),
+        ("[]]", 2, "unexpected text after the end"),
     ] {
         assert_refused(Format::JsonArray, stream, offset, expected);
     }
-    assert_refused(Format::Json, "[][]", 2, "unexpected text behind the end");
+    assert_refused(Format::Json, "[][]", 2, "unexpected text after the end");
     assert_refused(
         Format::Json,
         "[1,]",
         3,
-        "[1]: expected a JSON value behind ','",
+        "[1]: expected a JSON value after ','",
     );
 }
 
@@ -202,7 +204,7 @@ fn what_is_no_row_of_values_is_refused_where_it_breaks() {
     ] {
         assert_refused(format, stream, offset, expected);
     }
-    let truncated = "[0]: a bare number or word may be cut off unless white space follows";
+    let truncated = "[0]: a bare number or word may be truncated unless white space follows";
     assert_refused(Format::Sequence, "\x1etrue\x1e", 5, truncated);
     assert_refused(Format::Sequence, "\x1e1", 2, truncated);
 }
@@ -215,7 +217,7 @@ fn what_has_no_good_length_is_refused_where_it_breaks() {
     // More bytes than it needs are no fault.
     let outcome = split_everywhere(Format::Delimited, ROOMY, b"\x81\x80\0a");
     assert_eq!((texts(&outcome), outcome.1.clone()), (vec!["a"], None));
-    let no_varint = "[0]: the length of a message is no varint of 64 bits";
+    let no_varint = "[0]: the length of a message is not a varint of 64 bits";
     let too_large = [&[0x80; 9][..], &[2]].concat();
     assert_refused(Format::Delimited, too_large, 9, no_varint);
     let too_long = [&[0x80; 10][..], &[1]].concat();
@@ -353,7 +355,7 @@ fn nothing_comes_behind_the_end() {
     assert_eq!(splitter.finish().unwrap().unwrap().bytes, b"1");
     assert_eq!(splitter.finish(), Ok(None));
     let error = splitter.next(&mut &b"\n2"[..]).unwrap_err();
-    assert_eq!(error.description, "unexpected text behind the end");
+    assert_eq!(error.description, "unexpected text after the end");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn put(text: &str) -> impl FnOnce(&mut Vec<u8>) -> Result<(), Infallible> {
     }
 }
 
-/// A stream of messages, and the error or the end behind them.
+/// Returns a stream of messages, and the error or the end behind them.
 fn stream(framing: Framing, messages: &[&str], error: Option<&str>) -> String {
     let mut out = Vec::new();
     let mut writer = Writer::new(framing);

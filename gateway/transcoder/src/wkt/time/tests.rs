@@ -1,7 +1,8 @@
 //! Instants and durations as text, at their limits.
 
+use wire::Reader;
+
 use super::*;
-use crate::wire::Reader;
 
 /// Text to wire and back to text.
 fn timestamp(text: &str) -> Result<String, &'static str> {

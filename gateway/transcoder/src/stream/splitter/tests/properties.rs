@@ -33,7 +33,7 @@ fn json() -> impl Strategy<Value = Json> {
     })
 }
 
-/// The stream, as it is cut at any number of places.
+/// Returns the stream, as it is cut at any number of places.
 fn cut<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
     let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     places.extend([0, stream.len()]);
@@ -107,7 +107,7 @@ proptest! {
             .map_while(|(bytes, _)| serde_json::from_slice(bytes).ok())
             .collect();
         prop_assert_eq!(parsed.get(..expected.len()), Some(&expected[..]), "{:?}", messages);
-        // What the oracle refuses is refused here, or in a message that is no JSON.
+        // What the oracle rejects is rejected here, or in a message that is no JSON.
         if oracle.byte_offset() < stream.trim_end().len() {
             prop_assert!(error.is_some() || parsed.len() < messages.len());
         }

@@ -1,0 +1,314 @@
+//! The document: every HTTP binding as an operation, every type that it reaches as a component.
+
+mod components;
+mod examples;
+mod limits;
+mod operations;
+mod parameters;
+mod paths;
+mod presence;
+mod schemas;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use descriptors::{
+    CompileError, FieldDef, FieldPlan, MAX_PROBLEMS, MessageId, MethodDef, MethodPlan, Place, Pool,
+    Problem, ServiceDef, Types,
+};
+use transcoder::{Route, Schema};
+
+use self::components::Component;
+use self::paths::PathText;
+use crate::comments::Comment;
+use crate::value::{Json, Object};
+
+/// Facts about the API as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Info {
+    /// Name of the API.
+    pub title: String,
+    /// Version of the API, not of OpenAPI.
+    pub version: String,
+    /// For people, in CommonMark; may be empty.
+    pub description: String,
+    /// URLs under which the API is served; none means: where the document comes from.
+    pub servers: Vec<String>,
+    /// Full names of the services that are described; none means: all.
+    pub services: Vec<String>,
+}
+
+/// An OpenAPI document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenApi {
+    /// The document as JSON text. Equal schemas give equal text.
+    pub json: String,
+    /// Remarks on omissions: invalid examples, routes that OpenAPI can't tell apart. At most a
+    /// thousand.
+    pub notes: Vec<Problem>,
+}
+
+const VERSION: &str = "3.1.0";
+/// The fixed fields of a path item.
+const METHODS: [http::Method; 8] = [
+    http::Method::GET,
+    http::Method::PUT,
+    http::Method::POST,
+    http::Method::DELETE,
+    http::Method::OPTIONS,
+    http::Method::HEAD,
+    http::Method::PATCH,
+    http::Method::TRACE,
+];
+
+/// One binding and its definitions.
+struct Bound<'a> {
+    route: &'a Arc<Route>,
+    service: &'a ServiceDef,
+    method: &'a MethodDef,
+}
+
+/// A document under construction.
+struct Document<'a> {
+    schema: &'a Schema,
+    types: &'a Types,
+    pool: &'a Pool,
+    /// By the message that they extend.
+    extensions: HashMap<MessageId, Vec<&'a FieldDef>>,
+    /// Components that are referred to and not written yet.
+    pending: Vec<Component>,
+    seen: HashSet<Component>,
+    schemas: BTreeMap<String, Object>,
+    operation_ids: HashSet<String>,
+    uses_default_error: bool,
+    uses_invalid_request: bool,
+    uses_stream_error: bool,
+    notes: Vec<Problem>,
+}
+
+/// The operations under one path.
+struct Item {
+    text: String,
+    /// Names of the parameters in the first route; later routes with the same path follow it.
+    names: Vec<String>,
+    operations: Object,
+    others: Object,
+}
+
+/// Describes the HTTP API of a schema in OpenAPI 3.1. `descriptor_set` is the set that the schema
+/// was compiled from: comments are not kept, so that they cost no memory where nobody reads them.
+///
+/// # Errors
+/// `descriptor_set` is not the one that the schema was compiled from.
+pub fn document(
+    schema: &Schema,
+    descriptor_set: &[u8],
+    info: &Info,
+) -> Result<OpenApi, CompileError> {
+    let pool = schema.pool(descriptor_set)?;
+    let mut document = Document::new(schema, &pool);
+    let root = document.root(info);
+    let mut json = Vec::new();
+    root.write(&mut json);
+    Ok(OpenApi {
+        json: String::from_utf8_lossy(&json).into_owned(),
+        notes: document.notes,
+    })
+}
+
+// === impl Document ===
+
+impl<'a> Document<'a> {
+    fn new(schema: &'a Schema, pool: &'a Pool) -> Self {
+        let mut extensions: HashMap<MessageId, Vec<&FieldDef>> = HashMap::new();
+        for extension in &pool.extensions {
+            let own = extensions.entry(extension.extendee).or_default();
+            own.push(&extension.field);
+        }
+        Document {
+            schema,
+            types: schema.types(),
+            pool,
+            extensions,
+            pending: Vec::new(),
+            seen: HashSet::new(),
+            schemas: BTreeMap::new(),
+            operation_ids: HashSet::new(),
+            uses_default_error: false,
+            uses_invalid_request: false,
+            uses_stream_error: false,
+            notes: Vec::new(),
+        }
+    }
+
+    fn root(&mut self, info: &Info) -> Object {
+        let mut about = Object::new()
+            .with("title", &*info.title)
+            .with("version", &*info.version);
+        about.set_text("description", &info.description);
+        let mut root = Object::new().with("openapi", VERSION).with("info", about);
+        if !info.servers.is_empty() {
+            let server = |url: &String| Object::new().with("url", &**url);
+            root.set("servers", Json::list(info.servers.iter().map(server)));
+        }
+        let bound = self.bound(&info.services);
+        root.set("tags", tags(&bound));
+        let mut paths = Object::new();
+        for item in self.items(&bound) {
+            let mut object = item.operations;
+            if !item.others.is_empty() {
+                object.set("x-methods", item.others);
+            }
+            paths.push(item.text, object);
+        }
+        root.set("paths", paths);
+        root.with("components", self.components())
+    }
+
+    /// Returns all bindings: services and methods in the order of the files, bindings in the order
+    /// of the rule.
+    fn bound(&self, chosen: &[String]) -> Vec<Bound<'a>> {
+        let mut definitions = HashMap::new();
+        let mut order = 0..;
+        let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|known| known == name);
+        for service in self
+            .pool
+            .services
+            .iter()
+            .filter(|service| is_chosen(&service.name))
+        {
+            for method in &service.methods {
+                let name = method.name.rsplit('.').next().unwrap_or_default();
+                let place = order.next().unwrap_or(usize::MAX);
+                definitions.insert(
+                    format!("/{}/{name}", service.name),
+                    (place, service, method),
+                );
+            }
+        }
+        let found = self.schema.routes().iter().filter_map(|route| {
+            let (place, service, method) = definitions.get(route.method.path())?;
+            let bound = Bound {
+                route,
+                service,
+                method,
+            };
+            Some((*place, bound))
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(place, bound)| (*place, bound.route.number));
+        found.into_iter().map(|(_, bound)| bound).collect()
+    }
+
+    fn items(&mut self, bound: &[Bound<'_>]) -> Vec<Item> {
+        let mut items: Vec<Item> = Vec::new();
+        let mut by_key: HashMap<String, usize> = HashMap::new();
+        for bound in bound {
+            let variables = self.variable_names(bound.route);
+            let path = PathText::of(bound.route, &variables);
+            let at = *by_key.entry(path.key()).or_insert_with(|| {
+                items.push(Item::new(&path));
+                items.len() - 1
+            });
+            if let Some(item) = items.get_mut(at) {
+                self.add(item, bound, &path);
+            }
+        }
+        items
+    }
+
+    fn add(&mut self, item: &mut Item, bound: &Bound<'_>, path: &PathText) {
+        let method = &bound.route.http_method;
+        let is_known = METHODS.contains(method);
+        let (name, list) = match is_known {
+            true => (method.as_str().to_ascii_lowercase(), &item.operations),
+            false => (method.as_str().to_owned(), &item.others),
+        };
+        if list.get(&name).is_some() {
+            let place = self.place_of(&bound.route.method);
+            let reason = format!(
+                "{method} {:?} is left out: OpenAPI can't tell it from another route under {:?}",
+                &*bound.route.text, item.text
+            );
+            self.note(&place, reason);
+            return;
+        }
+        let operation = self.operation(bound, path, &item.names);
+        let list = match is_known {
+            true => &mut item.operations,
+            false => &mut item.others,
+        };
+        list.set(name, operation);
+    }
+
+    /// Returns the definitions of a message's fields, in the order of the file, and of its
+    /// extensions.
+    fn fields(&self, id: MessageId) -> impl Iterator<Item = &'a FieldDef> + use<'a> {
+        let own = &self.pool.message(id).fields;
+        let extensions = self.extensions.get(&id).cloned().unwrap_or_default();
+        own.iter().chain(extensions)
+    }
+
+    fn definition(&self, id: MessageId, number: u32) -> Option<&'a FieldDef> {
+        self.fields(id).find(|field| field.number == number)
+    }
+
+    /// Returns the name of a field in JSON.
+    fn property<'f>(&self, field: &'f FieldPlan) -> &'f str {
+        match self.schema.json_options().preserve_proto_field_names && !field.is_extension {
+            true => &field.name,
+            false => &field.json_name,
+        }
+    }
+
+    fn enums_as_numbers(&self) -> bool {
+        self.schema.json_options().enums_as_numbers
+    }
+
+    fn place_of(&self, method: &MethodPlan) -> Place {
+        let name = method.path().trim_start_matches('/').replace('/', ".");
+        let methods = self
+            .pool
+            .services
+            .iter()
+            .flat_map(|service| &service.methods);
+        let definition = methods.into_iter().find(|method| *method.name == *name);
+        let source = definition
+            .map(|method| method.source.clone())
+            .unwrap_or_default();
+        self.pool.place(&source, name)
+    }
+
+    fn note(&mut self, place: &Place, reason: impl Into<String>) {
+        let note = place.problem(reason);
+        // A field is written once per place where it stands: in its message, in a body, as a
+        // parameter.
+        if self.notes.len() < MAX_PROBLEMS && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+// === impl Item ===
+
+impl Item {
+    fn new(path: &PathText) -> Self {
+        Item {
+            text: path.text(path.names()),
+            names: path.names().map(str::to_owned).collect(),
+            operations: Object::new(),
+            others: Object::new(),
+        }
+    }
+}
+
+/// One tag per service that has operations.
+fn tags(bound: &[Bound<'_>]) -> Json {
+    let mut services: Vec<&ServiceDef> = bound.iter().map(|bound| bound.service).collect();
+    services.dedup_by_key(|service| &service.name);
+    Json::list(services.into_iter().map(|service| {
+        let mut tag = Object::new().with("name", &*service.name);
+        tag.set_text("description", &Comment::of(&service.source).text());
+        tag
+    }))
+}

@@ -1,0 +1,142 @@
+//! What operations share: component schemas, and the responses of errors.
+
+use descriptors::{EnumId, MessageId, Shape};
+
+use super::Document;
+use crate::scalars::{self, typed};
+use crate::value::{Json, Object};
+
+pub(super) const STATUS: &str = "google.rpc.Status";
+pub(super) const ANY: &str = "google.protobuf.Any";
+pub(super) const STREAM_ERROR: &str = "StreamError";
+
+/// A type whose schema is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Component {
+    Message(MessageId),
+    Enum(EnumId),
+}
+
+impl Document<'_> {
+    pub(super) fn components(&mut self) -> Object {
+        let mut components = Object::new();
+        let responses = self.shared_responses();
+        if !responses.is_empty() {
+            components.set("responses", responses);
+        }
+        self.write_components();
+        if self.uses_default_error {
+            self.schemas.insert(STATUS.to_owned(), error_status());
+            self.schemas.insert(ANY.to_owned(), any());
+        }
+        if self.uses_stream_error {
+            let error = typed("object")
+                .with("description", "The end of a stream that failed.")
+                .with(
+                    "properties",
+                    Object::new().with("error", schema_ref(STATUS)),
+                )
+                .with("required", Json::list(["error"]));
+            self.schemas.insert(STREAM_ERROR.to_owned(), error);
+        }
+        let mut schemas = Object::new();
+        for (name, schema) in std::mem::take(&mut self.schemas) {
+            schemas.push(name, schema);
+        }
+        components.with("schemas", schemas)
+    }
+
+    fn shared_responses(&mut self) -> Object {
+        let mut responses = Object::new();
+        if self.uses_default_error {
+            let media = Object::new().with("schema", schema_ref(STATUS));
+            let error = Object::new()
+                .with(
+                    "description",
+                    "An error; the HTTP status follows from its code.",
+                )
+                .with("content", Object::new().with("application/json", media));
+            responses.set("Error", error);
+        }
+        if self.uses_invalid_request {
+            responses.set("InvalidRequest", self.invalid_request());
+        }
+        responses
+    }
+
+    /// The schemas of all types that were referred to, and of those that these refer to.
+    fn write_components(&mut self) {
+        while let Some(component) = self.pending.pop() {
+            let (name, schema) = match component {
+                Component::Message(id) => (self.pool.message(id).name.clone(), self.message(id)),
+                Component::Enum(id) => match self.pool.enums.get(id) {
+                    Some(definition) => (definition.name.clone(), self.enumeration(definition)),
+                    None => continue,
+                },
+            };
+            self.schemas.insert(name.into(), schema);
+        }
+    }
+
+    /// `$ref`, and a promise to write what it refers to.
+    pub(super) fn reference(&mut self, component: Component) -> Object {
+        let name = match component {
+            Component::Message(id) => &*self.pool.message(id).name,
+            Component::Enum(id) => self.pool.enums.get(id).map_or("", |found| &found.name),
+        };
+        if self.seen.insert(component) {
+            self.pending.push(component);
+        }
+        schema_ref(name)
+    }
+
+    /// Returns a message as it stands in a body: its component, or the form that a well-known type
+    /// has.
+    pub(super) fn reference_or_form(&mut self, id: MessageId) -> Object {
+        let plan = self.types.message(id);
+        match (plan.shape, plan.fields.first()) {
+            (Shape::Wrapper, Some(value)) => scalars::nullable(scalars::scalar(value.kind, false)),
+            (shape, _) => {
+                let own = scalars::well_known(shape);
+                own.unwrap_or_else(|| self.reference(Component::Message(id)))
+            }
+        }
+    }
+}
+
+pub(super) fn schema_ref(name: &str) -> Object {
+    Object::new().with("$ref", format!("#/components/schemas/{name}"))
+}
+
+/// Returns the error that [`Schema::write_status`] writes.
+fn error_status() -> Object {
+    let code = typed("integer")
+        .with("format", "int32")
+        .with("description", "The code, of `google.rpc.Code`.");
+    let message = typed("string").with("description", "What went wrong, for developers.");
+    let details = typed("array").with("items", schema_ref(ANY)).with(
+        "description",
+        "More about it, in messages such as `google.rpc.BadRequest`.",
+    );
+    let properties = Object::new()
+        .with("code", code)
+        .with("message", message)
+        .with("details", details);
+    typed("object")
+        .with("description", "An error (`google.rpc.Status`).")
+        .with("properties", properties)
+        .with("required", Json::list(["code", "message", "details"]))
+}
+
+/// `google.protobuf.Any`: members of the message, or `value` where that has a form of its own.
+pub(super) fn any() -> Object {
+    let url = typed("string").with(
+        "description",
+        "Type URL; its last segment is the full name of the message.",
+    );
+    typed("object")
+        .with("description", "Any message, together with its type.")
+        .with("properties", Object::new().with("@type", url))
+        .with("required", Json::list(["@type"]))
+        .with("additionalProperties", true)
+}

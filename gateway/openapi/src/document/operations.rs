@@ -1,0 +1,336 @@
+//! Operations: what one HTTP binding of a method takes and gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::MethodKind;
+use descriptors::{MessageId, Shape};
+use routes::Body;
+use transcoder::stream::Framing;
+use transcoder::{Route, http_status, status_code_name};
+
+use super::components::{ANY, Component, STATUS, STREAM_ERROR, schema_ref};
+use super::paths::PathText;
+use super::schemas::described;
+use super::{Bound, Document};
+use crate::comments::Comment;
+use crate::options;
+use crate::scalars::typed;
+use crate::value::{Json, Object};
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const ANY_TYPE: &str = "*/*";
+const INVALID_ARGUMENT: i32 = 3;
+const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
+
+/// A request body that is JSON.
+struct JsonBody {
+    schema: Object,
+    is_required: bool,
+    description: String,
+}
+
+/// The errors that share an HTTP status.
+#[derive(Default)]
+struct Failures {
+    codes: BTreeSet<i32>,
+    texts: Vec<String>,
+}
+
+impl Document<'_> {
+    /// `names`: what the path item calls the parameters of the path.
+    pub(super) fn operation(
+        &mut self,
+        bound: &Bound<'_>,
+        path: &PathText,
+        names: &[String],
+    ) -> Object {
+        let route = bound.route;
+        let comment = Comment::of(&bound.method.source);
+        let mut operation = Object::new().with("tags", Json::list([&*bound.service.name]));
+        operation.set_text("summary", &comment.summary);
+        operation.set_text("description", &comment.description);
+        operation.set("operationId", self.operation_id(bound));
+        if is_deprecated(bound) {
+            operation.set("deprecated", true);
+        }
+        let parameters = self.parameters(route, path, names);
+        if !parameters.is_empty() {
+            operation.set("parameters", parameters);
+        }
+        if let Some(body) = self.request_body(bound, &comment) {
+            operation.set("requestBody", body);
+        }
+        let responses = self.responses(route, &comment);
+        operation.set("responses", responses);
+        operation.with("x-grpc-method", route.method.path())
+    }
+
+    /// Returns `Service_Method`; with the package where that is already used, with a number for
+    /// further bindings.
+    fn operation_id(&mut self, bound: &Bound<'_>) -> String {
+        let method = bound.method.name.rsplit('.').next().unwrap_or_default();
+        let service = bound.service.name.rsplit('.').next().unwrap_or_default();
+        let short = format!("{service}_{method}");
+        let long = bound.method.name.replace('.', "_");
+        let numbered = |number: usize| match bound.route.number {
+            0 => format!("{long}_{number}"),
+            _ => format!("{short}_{number}"),
+        };
+        let plain = [short.clone(), long.clone()].into_iter();
+        let plain = plain.filter(|_| bound.route.number == 0);
+        let mut candidates = plain.chain((2..).map(numbered));
+        let free = candidates.find(|id| self.operation_ids.insert(id.clone()));
+        free.unwrap_or_default()
+    }
+
+    fn request_body(&mut self, bound: &Bound<'_>, comment: &Comment) -> Option<Object> {
+        let route = bound.route;
+        if route.is_upload() {
+            let content = Object::new().with(ANY_TYPE, Object::new());
+            let body = Object::new().with("required", true);
+            return Some(body.with("content", content));
+        }
+        let (field, found) = match route.body {
+            Body::None => return None,
+            Body::Whole => (None, self.message_body(route)),
+            Body::Field(index) => (Some(index), self.field_body(route, index)?),
+        };
+        let mut body = Object::new();
+        body.set_text("description", &found.description);
+        body.set("required", found.is_required);
+        let is_stream = matches!(
+            route.method.kind(),
+            MethodKind::ClientStreaming | MethodKind::BidiStreaming
+        );
+        let place = (&bound.method.source, &*bound.method.name);
+        let examples = self.body_examples(route.method.input, field, place, comment);
+        let content = if is_stream {
+            let list = typed("array").with("items", found.schema.clone());
+            media(NDJSON, found.schema).with(JSON, Object::new().with("schema", list))
+        } else {
+            let mut media = Object::new().with("schema", found.schema);
+            if !examples.is_empty() {
+                media.set("examples", named(examples));
+            }
+            Object::new().with(JSON, media)
+        };
+        Some(body.with("content", content))
+    }
+
+    fn message_body(&mut self, route: &Route) -> JsonBody {
+        let input = route.method.input;
+        JsonBody {
+            schema: self.whole_body(route),
+            is_required: self.has_required_fields(input, &path_fields(route)),
+            description: Comment::of(&self.pool.message(input).source).text(),
+        }
+    }
+
+    fn field_body(&mut self, route: &Route, index: usize) -> Option<JsonBody> {
+        let input = route.method.input;
+        let number = self.types.message(input).fields.get(index)?.number;
+        let definition = self.definition(input, number)?;
+        let mut schema = self.field(input, index, definition);
+        Some(JsonBody {
+            description: schema.take_text("description"),
+            schema,
+            is_required: self.is_required(input, index, definition),
+        })
+    }
+
+    /// Returns the request message without what the path has.
+    fn whole_body(&mut self, route: &Route) -> Object {
+        let input = route.method.input;
+        let without = path_fields(route);
+        match self.types.message(input).shape {
+            Shape::Object if !without.is_empty() => {
+                let mut schema = self.object(input, &without);
+                schema.remove("description");
+                schema
+            }
+            _ => self.reference_or_form(input),
+        }
+    }
+
+    fn has_required_fields(&self, id: MessageId, without: &[usize]) -> bool {
+        let plan = self.types.message(id);
+        let mut fields = self.fields(id);
+        fields.any(|field| {
+            let index = plan
+                .by_number(field.number)
+                .filter(|index| !without.contains(index));
+            index.is_some_and(|index| self.is_required(id, index, field))
+        })
+    }
+
+    fn responses(&mut self, route: &Route, comment: &Comment) -> Object {
+        let mut responses = Object::new().with("200", self.success(route));
+        let has_rules = self
+            .schema
+            .validation()
+            .validator_of(route.method.input)
+            .has_rules();
+        let mut by_status: BTreeMap<u16, Failures> = BTreeMap::new();
+        if has_rules {
+            let status = http_status(INVALID_ARGUMENT).as_u16();
+            by_status.entry(status).or_default();
+        }
+        for (code, text) in &comment.errors {
+            let failures = by_status.entry(http_status(*code).as_u16()).or_default();
+            failures.codes.insert(*code);
+            let name = status_code_name(*code);
+            failures.texts.push(format!("`{name}`: {text}"));
+        }
+        for (status, mut failures) in by_status {
+            let is_ruled = has_rules && status == http_status(INVALID_ARGUMENT).as_u16();
+            let response = if failures.codes.is_empty() {
+                self.uses_invalid_request = true;
+                Object::new().with("$ref", "#/components/responses/InvalidRequest")
+            } else {
+                if is_ruled {
+                    failures.codes.insert(INVALID_ARGUMENT);
+                    failures.texts.insert(0, RULES_BROKEN.to_owned());
+                }
+                self.failure(&failures)
+            };
+            responses.set(status.to_string(), response);
+        }
+        self.uses_default_error = true;
+        responses.with(
+            "default",
+            Object::new().with("$ref", "#/components/responses/Error"),
+        )
+    }
+
+    /// Returns the response for what breaks rules and nothing more.
+    pub(super) fn invalid_request(&mut self) -> Object {
+        self.failure(&Failures {
+            codes: BTreeSet::from([INVALID_ARGUMENT]),
+            texts: vec![RULES_BROKEN.to_owned()],
+        })
+    }
+
+    fn failure(&mut self, failures: &Failures) -> Object {
+        let code = Object::new().with("enum", Json::list(failures.codes.iter().copied()));
+        let mut properties = Object::new().with("code", code);
+        if failures.codes.contains(&INVALID_ARGUMENT)
+            && let Some(id) = self.types.by_name.get("google.rpc.BadRequest")
+        {
+            let detail = self.reference(Component::Message(*id));
+            let any = schema_ref(ANY);
+            let details = typed("array").with(
+                "items",
+                Object::new().with("anyOf", Json::list([detail, any])),
+            );
+            properties.set("details", details);
+        }
+        let schema = schema_ref(STATUS).with("properties", properties);
+        Object::new()
+            .with("description", failures.texts.join("\n\n"))
+            .with("content", media(JSON, schema))
+    }
+
+    fn success(&mut self, route: &Route) -> Object {
+        let is_stream = matches!(
+            route.method.kind(),
+            MethodKind::ServerStreaming | MethodKind::BidiStreaming
+        );
+        if route.is_download() {
+            let text = if is_stream {
+                "The data, as it comes."
+            } else {
+                "The data."
+            };
+            let content = Object::new().with(ANY_TYPE, Object::new());
+            return Object::new()
+                .with("description", text)
+                .with("content", content);
+        }
+        let (schema, text) = self.response_schema(route);
+        if !is_stream {
+            let text = if text.is_empty() {
+                "Success.".to_owned()
+            } else {
+                text
+            };
+            return Object::new()
+                .with("description", text)
+                .with("content", media(JSON, schema));
+        }
+        let text = described(&text, &[
+            "one message after another. A failure on the way is the last of them, `{\"error\": …}`".to_owned(),
+        ]);
+        Object::new()
+            .with("description", text)
+            .with("content", self.stream(schema))
+    }
+
+    /// Schema and description of one response.
+    fn response_schema(&mut self, route: &Route) -> (Object, String) {
+        let output = route.method.output;
+        let number = route
+            .response
+            .map(|index| self.types.message(output).fields[index].number);
+        let definition = number.and_then(|number| self.definition(output, number));
+        if let (Some(index), Some(definition)) = (route.response, definition) {
+            let mut schema = self.field(output, index, definition);
+            let text = schema.take_text("description");
+            return (schema, text);
+        }
+        let text = Comment::of(&self.pool.message(output).source).text();
+        (self.reference_or_form(output), text)
+    }
+
+    /// Returns the framings in which JSON messages follow each other.
+    fn stream(&mut self, message: Object) -> Object {
+        self.uses_stream_error = true;
+        let error = schema_ref(STREAM_ERROR);
+        let item = Object::new().with("anyOf", Json::list([message, error]));
+        let list = typed("array").with("items", item.clone());
+        let framings = [
+            (Framing::Ndjson, item.clone()),
+            (Framing::JsonArray, list),
+            (Framing::Sse, item),
+        ];
+        let mut content = Object::new();
+        for (framing, schema) in framings {
+            content.set(framing.content_type(), Object::new().with("schema", schema));
+        }
+        content
+    }
+}
+
+fn media(name: &str, schema: Object) -> Object {
+    Object::new().with(name, Object::new().with("schema", schema))
+}
+
+/// Examples of a media type have names.
+fn named(examples: Vec<Json>) -> Object {
+    let mut object = Object::new();
+    for (number, example) in (1..).zip(examples) {
+        object.push(
+            format!("example{number}"),
+            Object::new().with("value", example),
+        );
+    }
+    object
+}
+
+/// Top-level fields of the request that the path sets.
+fn path_fields(route: &Route) -> Vec<usize> {
+    let variables = route.variables.iter();
+    variables
+        .filter_map(|variable| match variable.fields.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        })
+        .collect()
+}
+
+fn is_deprecated(bound: &Bound<'_>) -> bool {
+    let read = [&bound.method.options, &bound.service.options].map(|options| options.decode());
+    read.into_iter()
+        .flatten()
+        .any(|options: options::Method| options.deprecated)
+}

@@ -1,0 +1,102 @@
+//! Schemas of single values: scalars, and the well-known types that have a JSON form of their own
+//! (ProtoJSON).
+
+use descriptors::{Kind, Shape};
+
+use crate::value::{Json, Object};
+
+/// How a value looks in JSON, as far as rules for it need to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A JSON number.
+    Number,
+    /// A number of 64 bits, which is a string.
+    Digits,
+    Text,
+    /// Base64.
+    Bytes,
+    Bool,
+    Enum,
+    Other,
+}
+
+const NOT_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+pub(crate) const SIGNED: &str = "^-?[0-9]+$";
+pub(crate) const UNSIGNED: &str = "^[0-9]+$";
+
+pub(crate) fn look(kind: Kind) -> Look {
+    match kind {
+        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => Look::Digits,
+        Kind::Bool => Look::Bool,
+        Kind::String => Look::Text,
+        Kind::Bytes => Look::Bytes,
+        Kind::Enum(_) => Look::Enum,
+        Kind::Message(_) | Kind::Group(_) => Look::Other,
+        _ => Look::Number,
+    }
+}
+
+/// Returns the schema of a scalar. `is_finite`: a rule excludes NaN and infinity.
+pub(crate) fn scalar(kind: Kind, is_finite: bool) -> Object {
+    match kind {
+        Kind::Double => float("double", is_finite),
+        Kind::Float => float("float", is_finite),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => typed("integer").with("format", "int32"),
+        Kind::Uint32 | Kind::Fixed32 => {
+            typed("integer").with("format", "uint32").with("minimum", 0)
+        }
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => digits("int64", SIGNED),
+        Kind::Uint64 | Kind::Fixed64 => digits("uint64", UNSIGNED),
+        Kind::Bool => typed("boolean"),
+        Kind::String => typed("string"),
+        Kind::Bytes => typed("string").with("contentEncoding", "base64"),
+        Kind::Enum(_) | Kind::Message(_) | Kind::Group(_) => Object::new(),
+    }
+}
+
+/// Returns the schema of a well-known type; `None` for messages that are objects with fields, and
+/// for Any.
+pub(crate) fn well_known(shape: Shape) -> Option<Object> {
+    Some(match shape {
+        Shape::Timestamp => typed("string").with("format", "date-time"),
+        Shape::Duration => typed("string").with("pattern", "^-?[0-9]+(\\.[0-9]{1,9})?s$"),
+        Shape::FieldMask => typed("string").with("format", "field-mask"),
+        Shape::Struct | Shape::Empty => typed("object"),
+        Shape::ListValue => typed("array").with("items", Object::new()),
+        Shape::Value => Object::new(),
+        Shape::Object | Shape::Any | Shape::Wrapper => return None,
+    })
+}
+
+/// Makes `null` a value too.
+pub(crate) fn nullable(mut schema: Object) -> Object {
+    match schema.get("type").cloned() {
+        Some(own) => schema.set("type", vec![own, "null".into()]),
+        None => {
+            if let Some(Json::List(mut choices)) = schema.remove("anyOf") {
+                choices.push(typed("null").into());
+                schema.set("anyOf", choices);
+            }
+        }
+    }
+    schema
+}
+
+pub(crate) fn typed(name: &str) -> Object {
+    Object::new().with("type", name)
+}
+
+fn float(format: &str, is_finite: bool) -> Object {
+    let number = typed("number").with("format", format);
+    if is_finite {
+        return number;
+    }
+    let others = typed("string").with("enum", Json::list(NOT_FINITE));
+    Object::new().with("anyOf", Json::list([number, others]))
+}
+
+fn digits(format: &str, pattern: &str) -> Object {
+    typed("string")
+        .with("format", format)
+        .with("pattern", pattern)
+}

@@ -1,0 +1,115 @@
+//! The promises that a new contract breaks.
+
+use std::fmt;
+
+/// One change that callers of the old contract would notice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BreakingChange {
+    /// Name of the proto file; the new one's, where it still has the definition.
+    pub file: String,
+    /// Full name of the definition that has changed.
+    pub element: String,
+    /// The broken promise.
+    pub rule: Breakage,
+    /// The old state.
+    pub before: String,
+    /// The new state.
+    pub after: String,
+}
+
+/// A promise of a contract that a change breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Breakage {
+    /// A method, or the service with it, is gone.
+    MethodRemoved,
+    /// A side of a method streams that did not, or the other way round.
+    MethodKind,
+    /// A method takes another message.
+    RequestType,
+    /// A method returns another message.
+    ResponseType,
+    /// A method that only read, so that it could be called by GET and repeated, promises less.
+    Idempotency,
+    /// No binding of the method has this HTTP method and path.
+    RouteRemoved,
+    /// The body of a binding is another part of the request.
+    RouteBody,
+    /// The body of the response is another part of it.
+    RouteResponseBody,
+    /// The path sets other fields.
+    RouteVariables,
+    /// A field is gone, and its number and name are not both reserved.
+    FieldRemoved,
+    /// A field has another number.
+    FieldNumber,
+    /// A field has another name, in JSON or in the proto file: JSON takes both.
+    FieldName,
+    /// A field has another type.
+    FieldType,
+    /// A field is one value, a list or a map, and was another of these.
+    FieldCardinality,
+    /// A field has joined or left a oneof.
+    FieldOneof,
+    /// Requests need a field that they did not, or responses no longer always have one.
+    FieldRequired,
+    /// A name of an enum is gone, and its number and name are not both reserved.
+    EnumValueRemoved,
+    /// A name of an enum has another number.
+    EnumValueNumber,
+    /// A number of an enum has another name.
+    EnumValueName,
+    /// A rule of `buf.validate` rejects what was valid.
+    Validation,
+}
+
+// === impl BreakingChange ===
+
+impl fmt::Display for BreakingChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            element,
+            rule,
+            before,
+            after,
+        } = self;
+        if !file.is_empty() {
+            write!(formatter, "{file}: ")?;
+        }
+        write!(
+            formatter,
+            "{element}: {}: {before} → {after}",
+            rule.as_str()
+        )
+    }
+}
+
+// === impl Breakage ===
+
+impl Breakage {
+    /// Stable name, for logs and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MethodRemoved => "METHOD_REMOVED",
+            Self::MethodKind => "METHOD_KIND",
+            Self::RequestType => "REQUEST_TYPE",
+            Self::ResponseType => "RESPONSE_TYPE",
+            Self::Idempotency => "IDEMPOTENCY",
+            Self::RouteRemoved => "ROUTE_REMOVED",
+            Self::RouteBody => "ROUTE_BODY",
+            Self::RouteResponseBody => "ROUTE_RESPONSE_BODY",
+            Self::RouteVariables => "ROUTE_VARIABLES",
+            Self::FieldRemoved => "FIELD_REMOVED",
+            Self::FieldNumber => "FIELD_NUMBER",
+            Self::FieldName => "FIELD_NAME",
+            Self::FieldType => "FIELD_TYPE",
+            Self::FieldCardinality => "FIELD_CARDINALITY",
+            Self::FieldOneof => "FIELD_ONEOF",
+            Self::FieldRequired => "FIELD_REQUIRED",
+            Self::EnumValueRemoved => "ENUM_VALUE_REMOVED",
+            Self::EnumValueNumber => "ENUM_VALUE_NUMBER",
+            Self::EnumValueName => "ENUM_VALUE_NAME",
+            Self::Validation => "VALIDATION",
+        }
+    }
+}

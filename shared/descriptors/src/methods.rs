@@ -1,0 +1,84 @@
+//! The methods of the services, as callers need to know them.
+
+use std::sync::Arc;
+
+use contract::{Idempotency, MethodKind};
+use prost::Message;
+
+use crate::kind::MessageId;
+use crate::pool::{MethodDef, Pool, ServiceDef};
+
+/// One method of a service.
+#[derive(Debug)]
+pub struct MethodPlan {
+    path: Box<str>,
+    kind: MethodKind,
+    idempotency: Idempotency,
+    input_name: Box<str>,
+    output_name: Box<str>,
+    /// The request message.
+    pub input: MessageId,
+    /// The response message.
+    pub output: MessageId,
+}
+
+/// `google.protobuf.MethodOptions`, as far as it is policy.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+struct MethodOptions {
+    #[prost(int32, tag = "34")]
+    idempotency_level: i32,
+}
+
+// === impl MethodPlan ===
+
+impl MethodPlan {
+    /// Returns the plan of one method. Malformed options promise nothing; readers of other options
+    /// report them.
+    pub fn new(pool: &Pool, service: &ServiceDef, definition: &MethodDef) -> Arc<Self> {
+        let name = definition.name.rsplit('.').next().unwrap_or_default();
+        let options: MethodOptions = definition.options.decode().unwrap_or_default();
+        Arc::new(MethodPlan {
+            path: format!("/{}/{name}", service.name).into(),
+            kind: MethodKind::new(
+                definition.is_client_streaming,
+                definition.is_server_streaming,
+            ),
+            idempotency: Idempotency::from_level(options.idempotency_level),
+            input: definition.input,
+            output: definition.output,
+            input_name: pool.message(definition.input).name.clone(),
+            output_name: pool.message(definition.output).name.clone(),
+        })
+    }
+
+    /// Returns the path of the HTTP/2 request, `/package.Service/Method`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the full name of the service, `package.Service`.
+    pub fn service(&self) -> &str {
+        let path = self.path.trim_start_matches('/');
+        path.split('/').next().unwrap_or_default()
+    }
+
+    /// Returns which sides stream.
+    pub fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    /// Returns what the contract promises about repeating a call.
+    pub fn idempotency(&self) -> Idempotency {
+        self.idempotency
+    }
+
+    /// Returns the full name of the request message.
+    pub fn input(&self) -> &str {
+        &self.input_name
+    }
+
+    /// Returns the full name of the response message.
+    pub fn output(&self) -> &str {
+        &self.output_name
+    }
+}

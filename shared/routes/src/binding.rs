@@ -1,0 +1,52 @@
+//! One HTTP binding of a method, resolved against the messages of the method.
+
+use std::sync::Arc;
+
+use descriptors::MethodPlan;
+
+use crate::template::Template;
+
+/// One HTTP binding of a method (`google.api.HttpRule`).
+#[derive(Debug)]
+pub struct Binding {
+    /// The bound method.
+    pub method: Arc<MethodPlan>,
+    /// The method of HTTP; `*` stands for every one.
+    pub http_method: http::Method,
+    /// The path template as written.
+    pub text: Box<str>,
+    /// Number among the bindings of the method; zero is the rule itself, the others are additional.
+    pub number: usize,
+    /// The parsed template.
+    pub template: Template,
+    /// The variables of the template.
+    pub variables: Vec<RouteVariable>,
+    /// The part of the request message that is the request body.
+    pub body: Body,
+    /// Index of the output field that `response_body` names.
+    pub response: Option<usize>,
+}
+
+/// The part of the request message that is the request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// The request has no body.
+    None,
+    /// All fields that the path does not bind.
+    Whole,
+    /// One top-level field, by its index.
+    Field(usize),
+}
+
+/// A variable of the template, resolved against the request message.
+#[derive(Debug)]
+pub struct RouteVariable {
+    /// Field indices from the request message down to the scalar.
+    pub fields: Vec<usize>,
+    /// The first segment of the template that the variable spans.
+    pub start: usize,
+    /// One after its last segment.
+    pub end: usize,
+    /// It may span several segments of a path.
+    pub is_multi: bool,
+}
