@@ -27,7 +27,11 @@ fn is_on_path(program: &str) -> bool {
 }
 
 /// In a module of its own, because the macro brings a `main`.
-#[allow(clippy::unwrap_used)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark may panic; the generated `main` exits"
+)]
 mod counted {
     use std::hint::black_box;
 

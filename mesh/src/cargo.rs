@@ -7,21 +7,21 @@ use anyhow::{Context, Result, bail};
 
 use crate::home::Home;
 
-/// Cargo, at the root of the workspace; the one that runs us, if one does.
+/// Returns Cargo at the root of the workspace: the one that runs this program, if any.
 pub fn command(home: &Home) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(home.checkout());
     command
 }
 
-/// The directory of this program's profile, where Cargo puts the other binaries too.
+/// Returns the directory of this program's profile, which holds the other programs too.
 ///
 /// # Errors
-/// When the system doesn't say where this program is.
+/// When the path of this program is unknown.
 pub fn binaries() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot find out where this program is")?;
+    let program = std::env::current_exe().context("cannot find this program")?;
     let dir = program.parent().unwrap_or(Path::new("."));
-    // Test binaries lie one level deeper.
+    // Tests are one level deeper.
     let dir = if dir.ends_with("deps") {
         dir.parent().unwrap_or(dir)
     } else {
@@ -30,9 +30,11 @@ pub fn binaries() -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-/// Builds programs of the workspace's default members in the profile of this program; Cargo shows its own progress.
+/// Builds programs of the workspace's default members in the profile of this program; Cargo shows
+/// its own progress.
 ///
-/// Packages are not selected, so that Cargo resolves the same features for every build and compiles shared crates once.
+/// Packages are not selected, so that Cargo resolves the same features for every build and compiles
+/// shared crates once.
 ///
 /// # Errors
 /// When the build fails.
@@ -46,7 +48,7 @@ pub fn build(home: &Home, programs: &[&str]) -> Result<()> {
     run(build)
 }
 
-/// Builds an example of a package in the profile of this program, and says where it is.
+/// Builds an example of a package in the profile of this program; returns its path.
 ///
 /// # Errors
 /// When the build fails.
@@ -58,10 +60,10 @@ pub fn build_example(home: &Home, package: &str, example: &str) -> Result<PathBu
     Ok(binaries()?.join("examples").join(example))
 }
 
-/// The profile that this program was built in.
+/// Returns the profile of this program.
 fn profile() -> Result<String> {
     let binaries = binaries()?;
-    // The directory of the `dev` profile has another name than the profile.
+    // The directory of the `dev` profile is named `debug`.
     let profile = binaries
         .file_name()
         .and_then(|name| name.to_str())

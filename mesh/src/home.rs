@@ -1,4 +1,4 @@
-//! Where things lie: the checkout, its `.mesh/`, and the state directory of each running mesh.
+//! Directories: the checkout, its `.mesh/`, and the state directory of each running mesh.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
@@ -12,16 +12,16 @@ use sha2::{Digest, Sha256};
 use crate::os::{self, Account};
 use crate::snapshot::Snapshot;
 
-/// Held for as long as a mesh runs in a state directory; the kernel releases it however its owner ends.
+/// Lock of a state directory while a mesh runs in it; the kernel releases it when its owner ends.
 const LOCK: &str = "lock";
 /// The passwords, in the format of libpq: `PGPASSFILE=.mesh/pgpass psql …` works.
 pub(crate) const SECRETS: &str = "pgpass";
-/// Says in `.mesh/` where engines and data are, when they could not stay there.
+/// File in `.mesh/` that names the directory of engines and data, if it is another one.
 const LOCATION: &str = "location";
-/// How long the logs of a failed test are kept.
+/// Time for which the logs of a failed test are kept.
 const FAILED_KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// The directories of a checkout.
+/// Directories of a checkout.
 #[derive(Clone, Debug)]
 pub struct Home {
     checkout: PathBuf,
@@ -29,7 +29,7 @@ pub struct Home {
 }
 
 impl Home {
-    /// The checkout that this program was built from.
+    /// Returns the checkout that this program was built from.
     ///
     /// # Errors
     /// When its `.mesh/` can't be created or written.
@@ -38,31 +38,28 @@ impl Home {
         let checkout = package.parent().unwrap_or(package).to_owned();
         let mesh = checkout.join(".mesh");
         create_dir(&mesh, 0o755)?;
-        let place = place(&mesh).with_context(|| {
-            format!(
-                "cannot find a place for engines and data of {}",
-                mesh.display()
-            )
-        })?;
+        let place = place(&mesh)
+            .with_context(|| format!("no directory for engines and data of {}", mesh.display()))?;
         Ok(Self { checkout, place })
     }
 
-    /// The root of the workspace.
+    /// Returns the root of the workspace.
     pub fn checkout(&self) -> &Path {
         &self.checkout
     }
 
-    /// The state directory of `mesh up`.
+    /// Returns the state directory of `mesh up`.
     pub fn mesh(&self) -> PathBuf {
         self.checkout.join(".mesh")
     }
 
-    /// Where the engines are unpacked, shared by every mesh of this checkout.
+    /// Returns the directory of the unpacked engines, which all meshes of this checkout share.
     pub fn engines(&self) -> PathBuf {
         self.place.join("engines")
     }
 
-    /// Where locks on ports are, so that two meshes that start at once don't choose the same.
+    /// Returns the directory of port locks, by which meshes that start at once choose different
+    /// ports.
     pub fn ports(&self) -> PathBuf {
         self.place.join("ports")
     }
@@ -75,24 +72,24 @@ impl Home {
         self.place.join("scratch")
     }
 
-    /// Where the logs of failed runs are kept for a day.
+    /// Returns the directory of the logs of failed runs, which are kept for a day.
     pub fn failed(&self) -> PathBuf {
         self.place.join("failed")
     }
 }
 
-/// The directory of one mesh, locked against a second one.
+/// Locked directory of one mesh.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
     data: PathBuf,
-    // Fields drop in this order: the directory goes before its lock.
+    // Fields drop in this order: the directory before its lock.
     _temporary: Option<Temporary>,
     _lock: File,
 }
 
 impl StateDir {
-    /// The directory of `mesh up`; `None` when a mesh runs in it.
+    /// Locks the directory of `mesh up`; `None` when a mesh runs in it.
     ///
     /// # Errors
     /// When it can't be created or locked.
@@ -108,23 +105,23 @@ impl StateDir {
         }))
     }
 
-    /// A new, empty directory that is deleted on drop; the logs are kept for a day when that happens in a panic.
+    /// Creates an empty directory that is deleted on drop; in a panic its logs are kept for a day.
     ///
-    /// What earlier owners left behind when they were killed (directories and processes) is cleared away first.
+    /// Directories and processes of killed owners are removed first.
     ///
     /// # Errors
     /// When it can't be created.
     pub fn scratch(home: &Home) -> Result<Self> {
         let scratch = home.scratch();
         create_dir(&scratch, 0o755)?;
-        // Without it, a directory that isn't locked yet would look abandoned to another process.
+        // Without it, another process would take a directory that isn't locked yet for abandoned.
         let _guard = lock(&scratch.join(LOCK))?;
         sweep(&scratch);
         forget_failed(&home.failed());
         let temporary = tempfile::Builder::new()
             .prefix("mesh-")
             .tempdir_in(&scratch)?;
-        // Postgres runs under another account when we are root, and has to pass through.
+        // As root, Postgres runs under another account and has to enter.
         fs::set_permissions(temporary.path(), Permissions::from_mode(0o711))?;
         let path = temporary.path().to_owned();
         let lock = lock(&path.join(LOCK))?;
@@ -140,20 +137,20 @@ impl StateDir {
         })
     }
 
-    /// Where state, secrets, configuration and logs lie.
+    /// Returns the directory of state, secrets, configuration and logs.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the engines keep their data.
+    /// Returns the directory of the engines' data.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// Deletes the data and the secrets that open it; ports and engines stay.
+    /// Deletes data and passwords; ports and engines stay.
     ///
     /// # Errors
-    /// When something can't be deleted.
+    /// When a file can't be deleted.
     pub fn wipe(&self) -> Result<()> {
         for path in [self.data.clone(), self.path.join(SECRETS)] {
             let removed = if path.is_dir() {
@@ -194,7 +191,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Creates `dir` and its parents, with this mode whatever the umask is.
+/// Creates `dir` and its parents with this mode, regardless of the umask.
 pub fn create_dir(dir: &Path, mode: u32) -> Result<()> {
     let describe = || format!("cannot create {} with mode {mode:o}", dir.display());
     fs::create_dir_all(dir).with_context(describe)?;
@@ -204,7 +201,7 @@ pub fn create_dir(dir: &Path, mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// Waits for an exclusive lock on a file that exists for nothing else.
+/// Waits for an exclusive lock on a lock file.
 pub fn lock(path: &Path) -> Result<File> {
     let file = open_lock(path)?;
     file.lock()
@@ -212,7 +209,7 @@ pub fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Takes an exclusive lock; `None` when someone else has it.
+/// Tries to lock a lock file; `None` when it is locked already.
 pub(crate) fn try_lock(path: &Path) -> Result<Option<File>> {
     let file = open_lock(path)?;
     match file.try_lock() {
@@ -233,10 +230,10 @@ fn open_lock(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// `mesh` itself, or a directory under `/var/tmp` where the account of Postgres can't get to it.
+/// Returns `mesh`, or a directory under `/var/tmp` if the account of Postgres can't enter `mesh`.
 fn place(mesh: &Path) -> Result<PathBuf> {
     let note = mesh.join(LOCATION);
-    // Once chosen it stays: permissions may change, the data must not seem to vanish.
+    // The choice is kept: data must not seem lost when permissions change.
     if let Ok(chosen) = fs::read_to_string(&note) {
         return own_dir(PathBuf::from(chosen.trim()));
     }
@@ -257,17 +254,17 @@ fn place(mesh: &Path) -> Result<PathBuf> {
     Ok(chosen)
 }
 
-/// Creates `dir` where anyone may write, so the name may have been taken by someone else.
+/// Creates `dir` in a directory that is writable for all; another user may own the name already.
 fn own_dir(dir: PathBuf) -> Result<PathBuf> {
     create_dir(&dir, 0o755)?;
     let found = fs::symlink_metadata(&dir)?;
     if !found.is_dir() || found.uid() != os::effective_uid() {
-        bail!("{} belongs to someone else", dir.display());
+        bail!("{} belongs to another user", dir.display());
     }
     Ok(dir)
 }
 
-/// Stops what killed owners of scratch directories left running, and deletes the directories.
+/// Stops the processes of killed owners of scratch directories and deletes the directories.
 fn sweep(scratch: &Path) {
     let Ok(entries) = fs::read_dir(scratch) else {
         return;
@@ -302,7 +299,7 @@ fn forget_failed(failed: &Path) {
             .and_then(|modified| modified.elapsed().ok())
             .is_some_and(|age| age > FAILED_KEPT)
         {
-            // Someone may have the files open or have deleted them: the next run tries again.
+            // An error is ignored: the next run tries again.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

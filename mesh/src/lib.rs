@@ -1,7 +1,8 @@
-//! The mesh on one machine: engines, databases, services and gateway, started, supervised and stopped.
+//! The mesh on one machine: engines, databases, services and gateway, started, supervised and
+//! stopped.
 //!
-//! The `mesh` command and the integration tests use the same [`Stack`]: a test kills and restarts the processes that
-//! `up` runs.
+//! The `mesh` command and the integration tests use the same [`Stack`]: a test kills and restarts
+//! the processes that `up` runs.
 
 pub mod cargo;
 pub mod client;

@@ -1,4 +1,4 @@
-//! The `mesh` command; run it as `cargo mesh`.
+//! The `mesh` command; in this repository, `cargo mesh` runs it.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! What the operating system is asked for: what programs say, identities of processes, signals, and the account that Postgres
-//! runs under.
+//! The operating system: output of programs, identities of processes, signals, and the account of
+//! Postgres.
 
 use std::io;
 use std::path::Path;
@@ -12,28 +12,28 @@ use serde::{Deserialize, Serialize};
 
 pub use rustix::process::Signal;
 
-/// `nobody` of every Linux distribution: owns nothing else, and Postgres refuses to run as root.
+/// The `nobody` account of Linux distributions: Postgres refuses to run as root.
 const NOBODY: Account = Account {
     uid: 65534,
     gid: 65534,
 };
 
-/// One life of one process: a pid alone may belong to a stranger by the time that someone signals it.
+/// Identity of a process: a pid alone may have been reused by the time of a signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The process id.
     pub pid: u32,
-    /// When the process began, in the unit of the system; only compared for equality.
+    /// Start time in the unit of the system; only compared for equality.
     pub birth: String,
 }
 
 impl Identity {
-    /// The identity of the process that has this pid now; `None` when there is none (a zombie counts as none).
+    /// Returns the identity of the process with this pid; `None` without one, or for a zombie.
     pub fn of(pid: u32) -> Option<Self> {
         birth(pid).map(|birth| Self { pid, birth })
     }
 
-    /// The identity of this process.
+    /// Returns the identity of this process.
     pub fn current() -> Self {
         let pid = std::process::id();
         Self {
@@ -42,24 +42,24 @@ impl Identity {
         }
     }
 
-    /// Whether this very process still runs.
+    /// Returns whether this very process still runs.
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid).is_some_and(|now| now.birth == self.birth)
     }
 
-    /// Signals this very process; nothing happens when it is gone.
+    /// Signals this very process, if it still runs.
     pub fn signal(&self, signal: Signal) {
         if self.is_alive() {
-            // It may end between the check and the signal: then there is nothing left to do.
+            // An error means that it ended between check and signal.
             let _ = send(self.pid, signal);
         }
     }
 }
 
-/// Runs a program to its end and returns what it has printed.
+/// Runs a program to its end and returns its output.
 ///
 /// # Errors
-/// When it can't be started, or fails: with what it has said about that on stderr.
+/// When it can't be started, or fails; the message holds its stderr.
 pub fn said(command: &mut Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     let output = command
@@ -72,7 +72,7 @@ pub fn said(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Blocks this thread for a moment between two looks at something.
+/// Blocks this thread between two polls.
 #[allow(
     clippy::disallowed_methods,
     reason = "for commands that do nothing else meanwhile"
@@ -89,17 +89,17 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account for what refuses to run as root; `None` for an ordinary user, whose own account will do.
+    /// Returns the account for programs that refuse to run as root; `None` for an ordinary user.
     pub(crate) fn unprivileged() -> Option<Self> {
         geteuid().is_root().then_some(NOBODY)
     }
 
-    /// Gives `path` to this account.
+    /// Makes this account the owner of `path`.
     pub(crate) fn own(self, path: &Path) -> io::Result<()> {
         std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
     }
 
-    /// Whether this account can enter `dir`: every directory above it must let it pass.
+    /// Returns whether this account can enter `dir` and every directory above it.
     pub(crate) fn can_enter(self, dir: &Path) -> bool {
         use std::os::unix::process::CommandExt;
         let mut command = std::process::Command::new("/bin/sh");
@@ -128,7 +128,7 @@ pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(kill_process(raw(pid)?, signal)?)
 }
 
-/// Signals a process and whatever it started: each process of the mesh leads a group of its own.
+/// Signals a process and its children: each process of the mesh leads a process group.
 pub(crate) fn send_to_group(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(kill_process_group(raw(pid)?, signal)?)
 }
@@ -140,9 +140,10 @@ fn raw(pid: u32) -> io::Result<Pid> {
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
-/// The CPU time that a running process has used so far; `None` where the system has no cheap way to ask.
+/// Returns the CPU time of a running process so far; `None` on systems without procfs.
 pub fn cpu_time(pid: u32) -> Option<Duration> {
-    // proc(5): of the fields behind the command, the 12th and the 13th are the ticks in user mode and in the kernel.
+    // proc(5): of the fields after the command, the 12th and the 13th are the ticks in user mode
+    // and in the kernel.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
@@ -153,8 +154,8 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
 
 #[cfg(target_os = "linux")]
 fn birth(pid: u32) -> Option<String> {
-    // proc(5): the command in parentheses may hold anything, so fields are counted from the last one;
-    // field 3 is the state, field 22 the start time.
+    // proc(5): the command in parentheses may hold anything, so fields are counted from the last
+    // one; field 3 is the state, field 22 the start time.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! Asks a process whether it is ready for work.
+//! Health checks of processes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,25 +8,26 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// An answer that takes longer is none.
+/// Longest wait for a response.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The line of an answer that we look at has less than 1 KiB; whatever else listens there must not fill our memory.
+/// Bound of the inspected line, which has less than 1 KiB: another listener must not fill our
+/// memory.
 const LINE_BYTES: u64 = 16 * 1024;
 
-/// How the health of a process is found out.
+/// Health check of a process.
 #[derive(Clone, Debug)]
 pub enum Probe {
-    /// A session that answers a query.
+    /// A session runs a query.
     Postgres(Box<PgConnectOptions>),
-    /// A server that greets and has JetStream.
+    /// A NATS server greets and has JetStream.
     Nats(SocketAddr),
-    /// `GET /readyz` says 200: a service can work, and the gateway has learned the API of everything behind it,
-    /// which `grpc.health.v1` doesn't tell.
+    /// `GET /readyz` returns 200: a service can work, and the gateway has learned the APIs of its
+    /// upstreams, which `grpc.health.v1` doesn't tell.
     Ready(SocketAddr),
 }
 
 impl Probe {
-    /// `Err` says in a few words what is wrong.
+    /// Checks once; the error is a few words for people.
     pub async fn check(&self) -> Result<(), String> {
         match tokio::time::timeout(PATIENCE, self.ask()).await {
             Ok(answer) => answer,
@@ -64,7 +65,7 @@ async fn nats(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// The part of the greeting that matters (NATS client protocol, INFO).
+/// The inspected part of the greeting (NATS client protocol, INFO).
 #[derive(serde::Deserialize)]
 struct Info {
     #[serde(default)]

@@ -1,25 +1,25 @@
-//! Which processes the order-to-cash mesh has, and what each is told in its environment.
+//! The processes of the order-to-cash mesh and their environment variables.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// The process in front of all services.
+/// Name of the gateway.
 pub const GATEWAY: &str = "gateway";
-/// The database server.
+/// Name of the database server.
 pub const POSTGRES: &str = "postgres";
-/// The broker.
+/// Name of the broker.
 pub const NATS: &str = "nats";
 
-/// A service of the mesh: the name is that of its package, its binary, its database and its role.
+/// A service: its name is also that of its package, program, database and role.
 #[derive(Debug)]
 pub struct Service {
     /// The name, in lower case.
     pub name: &'static str,
-    /// The services that it calls: environment variable and name of the service.
+    /// Services that it calls, each after the variable that holds its URL.
     pub calls: &'static [(&'static str, &'static str)],
 }
 
-/// Every service, called before caller.
+/// All services; a service follows the ones that it calls.
 pub const SERVICES: &[Service] = &[
     Service {
         name: "inventory",
@@ -49,12 +49,12 @@ pub(crate) const FIRST_STEPS: &[&str] = &[
     "cargo mesh demo examples/orders.csv",
 ];
 
-/// The names of everything that is built from this repository, in the order of starting.
+/// Returns the names of all programs of this repository in the order of starting.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().map(|service| service.name).chain([GATEWAY])
 }
 
-/// The Cargo package that builds a process.
+/// Returns the Cargo package of a program.
 pub fn package(name: &str) -> &str {
     if name == GATEWAY {
         "protomesh-gateway"
@@ -63,18 +63,18 @@ pub fn package(name: &str) -> &str {
     }
 }
 
-/// What the processes of one mesh have to know about it.
+/// Addresses and settings that become environment variables.
 #[derive(Debug)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct Wiring<'a> {
     pub(crate) addresses: &'a BTreeMap<String, SocketAddr>,
     pub(crate) database_urls: &'a BTreeMap<String, String>,
-    /// The services that the gateway fronts.
+    /// Services behind the gateway.
     pub(crate) upstreams: &'a [&'a str],
     pub(crate) otlp: Option<&'a str>,
 }
 
-impl Surroundings<'_> {
-    /// The environment of the process `name`.
+impl Wiring<'_> {
+    /// Returns the environment variables of a process.
     pub(crate) fn environment(&self, name: &str) -> BTreeMap<String, String> {
         let mut variables = BTreeMap::new();
         let mut set = |key: &str, value: String| variables.insert(key.to_owned(), value);
@@ -84,7 +84,7 @@ impl Surroundings<'_> {
         if let Some(otlp) = self.otlp {
             set("PROTOMESH_OTLP_ENDPOINT", otlp.to_owned());
         }
-        // Without a service, what the gateway fronts is left to whoever starts it.
+        // Without a service, the caller configures the gateway's upstreams.
         if name == GATEWAY && !self.upstreams.is_empty() {
             let urls: Vec<String> = self
                 .upstreams

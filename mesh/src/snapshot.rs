@@ -1,4 +1,4 @@
-//! What a running mesh writes down about itself, for `status`, `down` and whoever comes after a crash.
+//! The state file of a running mesh, for `status`, `down` and recovery after a crash.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,29 +13,29 @@ use crate::services::POSTGRES;
 use crate::supervise::ProcessStatus;
 
 const FILE: &str = "state.json";
-/// Postgres writes a checkpoint before it ends; the kernel takes down a killed process at once, unless its disk hangs.
+/// Longest wait for orphans to end: Postgres writes a checkpoint first.
 const ORPHANS: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
-/// A mesh at one moment.
+/// State of a mesh at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The process that supervises the others.
+    /// The supervising process.
     pub supervisor: Identity,
-    /// Whether everything that was asked for has been healthy at least once.
+    /// Whether all chosen processes have been healthy at least once.
     pub ready: bool,
     /// Every process, by name.
     pub processes: BTreeMap<String, ProcessStatus>,
 }
 
 impl Snapshot {
-    /// What the last mesh in `dir` wrote; `None` when there was none.
+    /// Reads the state of the last mesh in `dir`; `None` without one.
     pub fn load(dir: &Path) -> Option<Self> {
         let text = std::fs::read(dir.join(FILE)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Replaces what was written before, at once: a reader sees the old or the new.
+    /// Replaces the file atomically.
     pub(crate) fn save(&self, dir: &Path) -> Result<()> {
         let mut file = tempfile::Builder::new()
             .prefix("state-")
@@ -49,19 +49,20 @@ impl Snapshot {
     }
 
     pub(crate) fn forget(dir: &Path) {
-        // Not there: just as well.
+        // It may be gone already.
         let _ = std::fs::remove_file(dir.join(FILE));
     }
 
-    /// Stops what a supervisor that was killed left behind; the names of what was still there.
+    /// Stops the processes that a killed supervisor left behind; returns their names.
     pub fn stop_orphans(&self) -> Vec<&str> {
         let mut found = Vec::new();
         for process in self.processes.values() {
             let Some(life) = process.life.as_ref().filter(|life| life.is_alive()) else {
                 continue;
             };
-            // A killed Postgres leaves a lock file with its pid, and refuses to start until that pid is gone: where
-            // nobody reaps orphans, that is never. The others lose nothing when they are killed.
+            // A killed Postgres leaves a lock file with its pid, and refuses to start until that
+            // pid is gone, which is never without a reaper of orphans. The others lose nothing when
+            // they are killed.
             life.signal(if process.name == POSTGRES {
                 Signal::INT
             } else {
@@ -69,7 +70,7 @@ impl Snapshot {
             });
             found.push((process.name.as_str(), life));
         }
-        // Their ports and files are free only when they are gone.
+        // Ports and files are free only after they ended.
         if !gone_within(ORPHANS, &found) {
             found.iter().for_each(|(_, life)| life.signal(Signal::KILL));
             gone_within(ORPHANS, &found);

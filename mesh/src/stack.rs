@@ -26,10 +26,10 @@ pub use options::StackOptions;
 use ports::Ports;
 use secrets::Secrets;
 
-/// Engines, services and gateway of one mesh, supervised for as long as this lives. Dropping it kills them all.
+/// Engines, services and gateway of one mesh under supervision. Dropping it kills all of them.
 #[derive(Debug)]
 pub struct Stack {
-    // Fields drop in this order: first the processes, at last the directory and its lock.
+    // Fields drop in this order: processes first, the directory and its lock last.
     processes: Vec<(String, Supervised)>,
     board: Arc<Board>,
     scribe: JoinSet<()>,
@@ -40,10 +40,10 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Where a process listens, whether it runs or not.
+    /// Returns the address of a process, running or not.
     ///
     /// # Errors
-    /// When this mesh has no such process; so do all methods that take a name.
+    /// When this mesh has no such process.
     pub fn address(&self, name: &str) -> Result<SocketAddr> {
         let port = self
             .ports
@@ -53,7 +53,7 @@ impl Stack {
         Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
     }
 
-    /// The address of a service or the gateway as `http://127.0.0.1:PORT`.
+    /// Returns the URL of a service or the gateway, `http://127.0.0.1:PORT`.
     ///
     /// # Errors
     /// See [`address`](Self::address).
@@ -61,7 +61,7 @@ impl Stack {
         Ok(format!("http://{}", self.address(name)?))
     }
 
-    /// The broker as `nats://127.0.0.1:PORT`.
+    /// Returns the URL of the broker, `nats://127.0.0.1:PORT`.
     ///
     /// # Errors
     /// See [`address`](Self::address).
@@ -69,7 +69,8 @@ impl Stack {
         Ok(format!("nats://{}", self.address(NATS)?))
     }
 
-    /// The database of a service, with the role and password of that service; `postgres` gives that of the owner of all.
+    /// Returns the URL of a service's database with role and password; `postgres` gives the owner
+    /// of all databases.
     ///
     /// # Errors
     /// See [`address`](Self::address).
@@ -77,22 +78,22 @@ impl Stack {
         postgres::url(self.address(POSTGRES)?, &self.secrets, service)
     }
 
-    /// Where the output of a process goes.
+    /// Returns the log file of a process.
     pub fn log(&self, name: &str) -> PathBuf {
         log_file(self.state_dir.path(), name)
     }
 
-    /// The directory of this mesh.
+    /// Returns the directory of this mesh.
     pub fn dir(&self) -> &Path {
         self.state_dir.path()
     }
 
-    /// Every process as it is now, by name.
+    /// Returns the status of every process by name.
     pub fn processes(&self) -> BTreeMap<String, ProcessStatus> {
         self.board.borrow().clone()
     }
 
-    /// One process as it is now.
+    /// Returns the status of one process.
     ///
     /// # Errors
     /// See [`address`](Self::address).
@@ -107,7 +108,7 @@ impl Stack {
     /// Waits until the status of a process satisfies `condition`.
     ///
     /// # Errors
-    /// When that doesn't happen in time; says what was seen last.
+    /// When the time is over; names the last status.
     pub async fn wait_for(
         &self,
         name: &str,
@@ -122,12 +123,12 @@ impl Stack {
         }
         let last = self.process(name)?;
         bail!(
-            "{name} did not get there within {} s; last seen: {last:?}",
+            "{name} did not reach the expected state within {} s; last status: {last:?}",
             within.as_secs_f32()
         )
     }
 
-    /// Starts a process that was stopped or deferred, and waits until it is healthy.
+    /// Starts a stopped or deferred process and waits until it is healthy.
     ///
     /// # Errors
     /// When it isn't healthy within a minute.
@@ -140,10 +141,11 @@ impl Stack {
         .map(drop)
     }
 
-    /// Stops a process as `down` does, and waits until it is gone; it stays down until [`start`](Self::start).
+    /// Stops a process as `down` does and waits until it is gone; it stays down until
+    /// [`start`](Self::start).
     ///
     /// # Errors
-    /// When it isn't gone within a minute: it is killed long before.
+    /// When it isn't gone within a minute, though it is killed long before.
     pub async fn stop(&self, name: &str) -> Result<()> {
         self.supervised(name)?.want(false);
         self.wait_for(name, launch::PATIENCE, |process| {
@@ -153,28 +155,29 @@ impl Stack {
         .map(drop)
     }
 
-    /// Sends a signal to a process that runs; the life that got it.
+    /// Signals a running process; returns its identity.
     ///
     /// # Errors
-    /// When it doesn't run.
+    /// When it is not running.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<Identity> {
         let life = self
             .process(name)?
             .life
-            .with_context(|| format!("{name} does not run"))?;
+            .with_context(|| format!("{name} is not running"))?;
         life.signal(signal);
         Ok(life)
     }
 
-    /// Kills a process (`-9`), which the supervisor then brings back; the life that ended.
+    /// Kills a process (`-9`), which the supervisor then restarts; returns the identity of the
+    /// killed one.
     ///
     /// # Errors
-    /// When it doesn't run.
+    /// When it is not running.
     pub fn kill(&self, name: &str) -> Result<Identity> {
         self.signal(name, Signal::KILL)
     }
 
-    /// Waits until a process is healthy in another life than `ended`.
+    /// Waits until a process is healthy again after `ended` was killed.
     ///
     /// # Errors
     /// When that doesn't happen within a minute.
@@ -185,7 +188,7 @@ impl Stack {
         .await
     }
 
-    /// Sets a variable in the environment of every later life of a process.
+    /// Sets an environment variable from the next start of a process on.
     ///
     /// # Errors
     /// See [`address`](Self::address).
@@ -194,7 +197,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Sets a variable for the next life of a process only: a crash point, say, that must not fire again after the restart.
+    /// Sets an environment variable for the next start of a process only, such as a crash point
+    /// that must not fire twice.
     ///
     /// # Errors
     /// See [`address`](Self::address).
@@ -203,7 +207,7 @@ impl Stack {
         Ok(())
     }
 
-    /// What `status` shows.
+    /// Returns the state that `status` shows.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             supervisor: Identity::current(),
@@ -212,16 +216,17 @@ impl Stack {
         }
     }
 
-    /// Drains and stops everything, callers before called; the directory, in which another mesh can go on.
+    /// Drains and stops everything, callers first; returns the directory for the next mesh.
     ///
     /// # Errors
-    /// When a process can't be stopped; the others are stopped all the same.
+    /// When a process can't be stopped; the others are stopped nevertheless.
     pub async fn shutdown(mut self) -> Result<StateDir> {
         let mut outcome = Ok(());
         for (name, _) in self.processes.iter().rev() {
             outcome = outcome.and(self.stop(name).await);
         }
-        // Whoever reads the state from now on must not find a mesh; first the writer, lest it write again.
+        // Readers must find no mesh from now on; the writer stops first, so that it can't write
+        // again.
         self.scribe.shutdown().await;
         Snapshot::forget(self.state_dir.path());
         outcome.map(|()| self.state_dir)

@@ -19,32 +19,32 @@ use crate::os::{self, Identity, Signal};
 use backoff::Backoff;
 pub(crate) use spawn::{Program, set_aside};
 
-/// How often health is asked for while a process is not ready yet, and once it is.
+/// Intervals of health checks before a process is ready, and afterwards.
 const PROBE_STARTING: Duration = Duration::from_millis(50);
 const PROBE_HEALTHY: Duration = Duration::from_secs(1);
-/// A process that was healthy for this long has nothing to do with its last death.
+/// After this long in health, the next death starts the back-off from its first pause.
 const RECOVERED: Duration = Duration::from_secs(10);
-/// How long a process may take to drain; a service drains for up to 10 s by default.
+/// Longest drain before a process is killed; a service drains for up to 10 s by default.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// What a process is doing.
+/// State of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Not running, and not meant to.
     Stopped,
-    /// Running; it has not said that it is ready.
+    /// Running, and not ready yet.
     Starting,
     /// Running, and its last health check passed.
     Healthy,
     /// Running; it was ready and its last health check failed.
     Unhealthy,
-    /// It died and is brought back after a pause.
+    /// Dead, and restarted after a pause.
     Restarting,
 }
 
 impl State {
-    /// The word for it in tables and logs.
+    /// Returns the name for tables and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
@@ -56,24 +56,24 @@ impl State {
     }
 }
 
-/// A process as its supervisor sees it.
+/// Status of a process as its supervisor sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessStatus {
     /// The name of the process.
     pub name: String,
-    /// Where it listens; the same in every life.
+    /// Address it listens on; restarts keep it.
     pub address: SocketAddr,
-    /// Where its output goes.
+    /// File of its output.
     pub log: PathBuf,
-    /// What it is doing.
+    /// Its state.
     pub state: State,
     /// The process that runs now.
     pub life: Option<Identity>,
-    /// How often it died and was brought back.
+    /// Number of restarts.
     pub restarts: u32,
-    /// How it last ended without having been asked to.
+    /// Its last unexpected end.
     pub last_exit: Option<String>,
-    /// Why it is not healthy.
+    /// Reason why it is not healthy.
     pub detail: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct Supervised {
     task: JoinHandle<()>,
 }
 
-/// Variables that tests set while the process is supervised.
+/// Environment variables that are set while the process is supervised.
 #[derive(Debug, Default)]
 struct Environment {
     always: BTreeMap<String, String>,
@@ -98,7 +98,7 @@ struct Environment {
 }
 
 impl Supervised {
-    /// Puts a program under supervision; it is not started yet.
+    /// Registers a program; it does not start yet.
     pub(crate) fn new(program: Program, board: &Arc<Board>) -> Self {
         let name = program.name.clone();
         let status = ProcessStatus {
@@ -132,12 +132,12 @@ impl Supervised {
         }
     }
 
-    /// Wants it running (or not) from now on.
+    /// Sets whether the process shall run.
     pub(crate) fn want(&self, running: bool) {
         self.wanted.send_replace(running);
     }
 
-    /// Sets a variable for every life from the next on, or for the next one only.
+    /// Sets a variable from the next start on, or for the next start only.
     pub(crate) fn set_env(&self, key: &str, value: &str, once: bool) {
         let mut environment = self
             .environment
@@ -155,20 +155,21 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         self.task.abort();
-        // The task kills its child when the runtime drops it, which may be later or never: a test may be panicking.
+        // The task kills its child when the runtime drops it, which may be late or never in a
+        // panicking test.
         let life = self
             .board
             .borrow()
             .get(&self.name)
             .and_then(|status| status.life.clone());
         if let Some(life) = life.filter(Identity::is_alive) {
-            // It may end between the check and the signal: then there is nothing left to do.
+            // An error means that it ended between check and signal.
             let _ = os::send_to_group(life.pid, Signal::KILL);
         }
     }
 }
 
-/// The task behind a [`Supervised`].
+/// Task of a [`Supervised`].
 struct Keeper {
     program: Program,
     board: Arc<Board>,
@@ -184,7 +185,7 @@ enum End {
 
 impl Keeper {
     async fn run(mut self) {
-        // The channel closes when the handle is dropped: nobody wants anything any more.
+        // The channel closes when the handle is dropped.
         while self.wanted.wait_for(|wanted| *wanted).await.is_ok() {
             match self.live().await {
                 End::Asked => {
@@ -198,7 +199,7 @@ impl Keeper {
         }
     }
 
-    /// One life of the process.
+    /// Runs the process from a start to its end.
     async fn live(&mut self) -> End {
         let extra = {
             let mut environment = self
@@ -263,7 +264,7 @@ impl Keeper {
 
     async fn recover(&mut self, how: String) {
         let pause = self.backoff.next();
-        tracing::warn!(process = %self.program.name, %how, pause_ms = pause.as_millis(), "process died, bringing it back");
+        tracing::warn!(process = %self.program.name, %how, pause_ms = pause.as_millis(), "process died, restarting it");
         self.update(|status| {
             (status.state, status.life) = (State::Restarting, None);
             status.detail = Some(format!("died: {how}"));
@@ -279,7 +280,7 @@ impl Keeper {
 
     async fn terminate(&self, child: &mut Child) {
         let Some(pid) = child.id() else { return };
-        // An error means that it has just ended by itself; waiting finds that out.
+        // An error means that it has just ended; the wait below reports it.
         let _ = os::send(pid, self.program.stop);
         if tokio::time::timeout(DRAIN, child.wait()).await.is_err() {
             tracing::warn!(process = %self.program.name, bound_s = DRAIN.as_secs(), "process did not drain, killing it");
@@ -288,7 +289,7 @@ impl Keeper {
         }
     }
 
-    /// Changes the status; readers wake only when something became different.
+    /// Changes the status; readers wake only on a difference.
     fn update(&self, change: impl FnOnce(&mut ProcessStatus)) {
         self.board.send_if_modified(|statuses| {
             let Some(status) = statuses.get_mut(&self.program.name) else {
@@ -301,7 +302,7 @@ impl Keeper {
     }
 }
 
-/// Returns when the process is not wanted any more, or when nobody is left who could want it.
+/// Returns when the process shall stop, or its handle is dropped.
 async fn unwanted(wanted: &mut watch::Receiver<bool>) {
     let _ = wanted.wait_for(|wanted| !*wanted).await;
 }

@@ -1,4 +1,4 @@
-//! What people see: steps while `mesh` works (on stderr), results and tables (on stdout).
+//! Output for people: progress on stderr, results and tables on stdout.
 #![allow(clippy::print_stdout)]
 
 use std::cell::Cell;
@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 const SPIN: Duration = Duration::from_millis(100);
-/// How often a log is told how far a long step is.
+/// Interval between the progress lines of a long step in a log.
 const TELL: Duration = Duration::from_secs(10);
 
-/// Where progress goes.
+/// Form of progress output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ui {
     /// Spinners, for a person at a terminal.
     Terminal,
     /// One line per finished step, for logs and pipes.
     Plain,
-    /// Nothing: for tests and for `--json`.
+    /// No output: for tests and `--json`.
     Quiet,
 }
 
 impl Ui {
-    /// Spinners where stderr is a terminal, else plain lines.
+    /// Chooses spinners if stderr is a terminal, else plain lines.
     pub fn detect() -> Self {
         if std::io::stderr().is_terminal() {
             Self::Terminal
@@ -33,7 +33,7 @@ impl Ui {
         }
     }
 
-    /// Shows `label` as being worked on, until the step is [done](Step::done) or dropped (then it failed).
+    /// Shows a step until it is [done](Step::done), or dropped, which means that it failed.
     pub fn step(self, label: impl Display) -> Step {
         let label = label.to_string();
         let bar = (self == Self::Terminal).then(|| {
@@ -52,18 +52,18 @@ impl Ui {
         }
     }
 
-    /// A step of which the whole is known, so that its [part](Step::at) can be shown.
+    /// Shows a step of known length with a [bar](Step::at).
     pub fn bar(self, label: impl Display) -> Step {
         let step = self.step(label);
         if let Some(bar) = &step.bar {
             let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent:>3} %");
-            // The template is a constant; the spinner alone would do without it.
+            // The template is a constant; the fallback is never used.
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         }
         step
     }
 
-    /// Shows one line that belongs to the progress, not to the result.
+    /// Shows one line of progress.
     pub fn note(self, line: impl Display) {
         if self != Self::Quiet {
             eprintln!("  {line}");
@@ -71,7 +71,7 @@ impl Ui {
     }
 }
 
-/// A piece of work that is being shown.
+/// A step that is shown while it runs.
 #[derive(Debug)]
 pub struct Step {
     ui: Ui,
@@ -83,7 +83,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Says how far a [bar](Ui::bar) is.
+    /// Moves a [bar](Ui::bar).
     pub fn at(&self, position: u64, total: u64, detail: impl Display) {
         if let Some(bar) = &self.bar {
             bar.set_length(total);
@@ -95,14 +95,14 @@ impl Step {
         }
     }
 
-    /// Says what the step is busy with right now; shown only where it can be overwritten.
+    /// Shows a detail of the step, on a terminal only.
     pub fn detail(&self, detail: impl Display) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{}: {detail}", self.label));
         }
     }
 
-    /// Finishes the step as a success.
+    /// Ends the step as a success.
     pub fn done(mut self) {
         self.finish("✓");
     }
@@ -140,7 +140,7 @@ pub fn print_error(error: &anyhow::Error) {
     eprintln!("mesh: {error:#}");
 }
 
-/// Lays `rows` out in columns, the first row being the header.
+/// Aligns rows in columns; the first row is the header.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

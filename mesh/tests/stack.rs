@@ -1,4 +1,4 @@
-//! A mesh of real engines: isolation of its databases, and what happens when processes are killed.
+//! A mesh of real engines: isolation of its databases, and restarts of killed processes.
 #![allow(
     clippy::unwrap_used,
     reason = "a helper of tests may panic as a test may"
@@ -232,7 +232,7 @@ async fn what_a_killed_supervisor_leaves_is_found_and_stopped() {
         .collect();
     assert_eq!(lives.len(), 2);
     let _next = StateDir::scratch(&Home::of_checkout().unwrap()).unwrap();
-    // Another test of this binary may be the one that sweeps.
+    // Another test of this program may have swept it.
     until(
         || {
             lives.iter().all(|life| !life.is_alive())

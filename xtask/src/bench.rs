@@ -1,4 +1,4 @@
-//! `mesh bench`: measures, in optimized builds.
+//! `cargo xtask bench`: measures optimized builds.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use mesh::{cargo, engines};
 
 use crate::tools;
 
-/// What ships.
+/// The profile that ships.
 const RELEASE: &str = "release";
 
 const SOAK_SECONDS: NonZeroU64 = NonZeroU64::new(600).unwrap();
 
-/// The same code.
+/// The same profile with symbols.
 const SYMBOLS: &str = "bench";
 
 #[derive(Debug, clap::Subcommand)]
@@ -26,19 +26,19 @@ pub(super) enum Verb {
     Transcoder(Args),
     /// Measures the gateway beside Envoy, a bare proxy, grpc-gateway and vanguard-go
     Gateway(GatewayArgs),
-    /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or pile up
+    /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or leak
     Soak(SoakArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print one JSON object for each reading, one a line
+    /// Print one JSON object per reading and line
     #[arg(long)]
     json: bool,
-    /// Measure for a few seconds: a first look, not for quoting
+    /// Measure for a few seconds only, which is not precise
     #[arg(long)]
     quick: bool,
-    /// Fail when a target is missed, not only when an output is wrong
+    /// Fail on a missed target, not only on a wrong output
     #[arg(long)]
     check: bool,
 }
@@ -54,7 +54,7 @@ pub(super) struct GatewayArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SoakArgs {
-    /// For how long
+    /// Duration in seconds
     #[arg(long, value_name = "N", default_value_t = SOAK_SECONDS)]
     seconds: NonZeroU64,
     /// Print one JSON object
@@ -98,7 +98,7 @@ pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
     })
 }
 
-/// A program of the benchmarks, whatever profile this one was built in. Cargo says on stderr what it builds; stdout is the
+/// Returns a command that runs a program of the benchmarks. Cargo writes to stderr; stdout is the
 /// program's.
 fn measure(home: &Home, profile: &str, program: &str) -> Command {
     let mut command = cargo::command(home);
@@ -107,14 +107,14 @@ fn measure(home: &Home, profile: &str, program: &str) -> Command {
     command
 }
 
-/// The gateway as it ships, with symbols for those who profile it under this load.
+/// Builds the gateway as it ships, with symbols for profilers; returns its path.
 fn gateway(home: &Home) -> Result<PathBuf> {
     let package = package(GATEWAY);
     let mut build = cargo::command(home);
     build.args(["build", "--profile", SYMBOLS, "--package", package]);
     let status = build.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo build failed");
-    // Beside the directory of whatever profile this program was built in; both profiles share one.
+    // Beside the directory of this program's profile; `bench` and `release` share one.
     Ok(cargo::binaries()?.with_file_name("release").join(GATEWAY))
 }
 

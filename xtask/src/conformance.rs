@@ -1,4 +1,4 @@
-//! `mesh conformance`: runs official suites, which others wrote, against what this checkout builds.
+//! `cargo xtask conformance`: runs official suites against this checkout.
 
 mod connect;
 mod openapi;
@@ -12,22 +12,25 @@ use mesh::ui::Ui;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// The official suite of Connect, gRPC and gRPC-Web, sent to the gateway in front of the suite's reference server
+    /// The official suite of Connect, gRPC and gRPC-Web, sent to the gateway before the suite's
+    /// reference server
     Connect(connect::Args),
-    /// What that suite starts: the gateway, as it is asked for on standard input
+    /// The server that this suite starts: the gateway, configured by a request on standard input
     #[command(hide = true)]
     ConnectUnderTest(connect::UnderTest),
-    /// OpenAPI documents of the contracts, given to the official validator, and their examples to their own schemas
+    /// OpenAPI documents of the contracts, checked by the official validator, and their examples by
+    /// their schemas
     Openapi(Args),
-    /// Protobuf's own suite: binary and JSON, proto2, proto3 and editions, required and recommended cases
+    /// Protobuf's own suite: binary and JSON, proto2, proto3 and editions, required and recommended
+    /// cases
     Protobuf(Args),
-    /// The REST compliance suite of gapic-showcase, sent to the gateway in front of its server
+    /// The REST compliance suite of gapic-showcase, sent to the gateway before its server
     Showcase(Args),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `mesh demo`: sets everything up, feeds order files through the gateway, and prints the reconciliation.
+//! `cargo mesh demo`: starts the mesh, feeds order files through the gateway, and prints the books.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,23 +18,23 @@ use crate::retail::file::OrderFile;
 use crate::retail::progress::Progress;
 use crate::retail::{self, OPENING_STOCK, OUT_OF_STOCK, Outcome, SOURCE, Settings};
 
-/// What a command line that can't be carried out ends with, as that of a wrong flag does.
+/// Exit code of an unusable command line, the same as that of clap.
 const USAGE: u8 = 2;
 /// Most pieces of one count (contract, `StockCount.quantity`).
 const MAX_PIECES: i64 = 1_000_000_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Order files (CSV), which are fed in this order
+    /// Order files (CSV), in the order of their upload
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print the books as one JSON object
     #[arg(long)]
     json: bool,
-    /// Pieces of each SKU that are counted in before the first order, once
+    /// Opening stock of each SKU in pieces, counted in once
     #[arg(long, value_name = "PIECES", default_value_t = OPENING_STOCK, value_parser = clap::value_parser!(i64).range(0..=MAX_PIECES))]
     opening_stock: i64,
-    /// SKUs of which none are counted in
+    /// SKUs without opening stock
     #[arg(long, value_name = "SKU", value_delimiter = ',', default_value = OUT_OF_STOCK)]
     out_of_stock: Vec<String>,
     /// The declared source of the files; the demo knows the columns of one
@@ -95,10 +95,7 @@ fn report(outcome: &Outcome, mesh: &Snapshot, json: bool, ui: Ui) -> Result<()> 
     }
     ui.note(outcome.speed);
     if outcome.resumed > 0 {
-        ui.note(format!(
-            "uploads broke and went on {} times",
-            outcome.resumed
-        ));
+        ui.note(format!("uploads were resumed {} times", outcome.resumed));
     }
     if let Some(gateway) = mesh.processes.get(GATEWAY) {
         ui.note(format!(

@@ -1,4 +1,5 @@
-//! `mesh fuzz`: builds the fuzz targets with coverage counters and runs each for some CPU time.
+//! `cargo xtask fuzz`: builds the fuzz targets with coverage counters and runs each for some CPU
+//! time.
 
 mod build;
 mod run;
@@ -15,9 +16,9 @@ use mesh::os::said;
 use mesh::ui::{self, Ui};
 use serde::Serialize;
 
-use run::{Places, Run};
+use run::{Run, TargetFiles};
 
-/// The crates of the targets: name, and place in the checkout.
+/// Crates of the fuzz targets: name and directory.
 const CRATES: [(&str, &str); 2] = [
     ("gateway-fuzz", "gateway/fuzz"),
     ("transcoder-fuzz", "gateway/transcoder/fuzz"),
@@ -26,7 +27,7 @@ const SECONDS: NonZeroU64 = NonZeroU64::new(60).unwrap();
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Targets; all if none is named
+    /// Targets; all without any
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// CPU seconds for each target
@@ -39,7 +40,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    /// What was fuzzed; with `-dirty` behind it where the checkout holds changes.
+    /// Commit that was fuzzed; ends with `-dirty` if the checkout has changes.
     commit: String,
     targets: Vec<Run>,
 }
@@ -55,7 +56,12 @@ pub(super) fn fuzz(args: &Args) -> Result<ExitCode> {
     for target in targets {
         let step = ui.bar(format!("fuzzing {target}"));
         let dir = home.checkout().join(known[&target].1);
-        let run = run::run(&Places::of(&dir, &programs, &target), &target, time, &step)?;
+        let run = run::run(
+            &TargetFiles::of(&dir, &programs, &target),
+            &target,
+            time,
+            &step,
+        )?;
         if run.finding.is_none() {
             step.done();
         }
@@ -82,7 +88,7 @@ pub(super) fn fuzz(args: &Args) -> Result<ExitCode> {
     )
 }
 
-/// The targets that there are, one program each, and the crates that they are in.
+/// Returns all targets, which are one program each, with their crates.
 fn known(checkout: &Path) -> Result<BTreeMap<String, (&'static str, &'static str)>> {
     let mut known = BTreeMap::new();
     for (package, dir) in CRATES {
@@ -100,7 +106,7 @@ fn known(checkout: &Path) -> Result<BTreeMap<String, (&'static str, &'static str
 fn chosen(asked: &[String], known: &[String]) -> Result<Vec<String>> {
     if let Some(stranger) = asked.iter().find(|name| !known.contains(name)) {
         bail!(
-            "no fuzz target is named {stranger:?}; there are {}",
+            "no fuzz target is named {stranger:?}; known: {}",
             known.join(", ")
         );
     }
@@ -111,7 +117,7 @@ fn commit(home: &Home) -> Result<String> {
     let mut git = Command::new("git");
     git.args(["describe", "--always", "--dirty", "--abbrev=40"]);
     git.arg("--exclude=*").current_dir(home.checkout());
-    let commit = said(&mut git).context("git can't say what is checked out")?;
+    let commit = said(&mut git).context("git can't name the commit")?;
     Ok(commit.trim().to_owned())
 }
 
@@ -138,7 +144,7 @@ fn table(report: &Report) -> String {
     format!("{}\n\ncommit {}", ui::table(&rows), report.commit)
 }
 
-/// What a developer does with a finding.
+/// Prints a finding and how to keep it as a test.
 fn explain(run: &Run, (package, dir): (&str, &str)) {
     let Some(finding) = &run.finding else { return };
     let target = &run.target;
@@ -165,6 +171,6 @@ mod tests {
     #[test]
     fn an_unknown_target_is_an_error_that_lists_the_known_ones() {
         let error = chosen(&["pth".to_owned()], &["path".to_owned()]).unwrap_err();
-        assert!(error.to_string().contains("there are path"), "{error}");
+        assert!(error.to_string().contains("known: path"), "{error}");
     }
 }

@@ -1,4 +1,5 @@
-//! The commands of this repository: `cargo mesh …` runs the mesh and its checks, `cargo xtask …` everything else.
+//! The commands of this repository: `cargo mesh …` runs the mesh and its checks, `cargo xtask …`
+//! everything else.
 
 mod bench;
 mod checks;

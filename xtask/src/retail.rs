@@ -1,4 +1,5 @@
-//! The retail demo: stock is counted in, order files go in at the gateway, and the books come out.
+//! The retail demo: counts opening stock in, uploads order files to the gateway, and reads the
+//! books.
 
 pub(crate) mod books;
 pub(crate) mod file;
@@ -24,7 +25,7 @@ use file::OrderFile;
 use progress::{Follower, Progress};
 use retry::retrying;
 
-/// What a retailer without files of his own would set.
+/// Defaults for the example's files.
 pub(crate) const SOURCE: &str = "online-retail";
 pub(crate) const OPENING_STOCK: i64 = 1_000_000;
 pub(crate) const OUT_OF_STOCK: &str = "21843";
@@ -32,13 +33,13 @@ pub(crate) const OUT_OF_STOCK: &str = "21843";
 /// The choices for one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Name of the source whose mapping reads the files.
+    /// Name of the declared source of the files.
     pub(crate) source: String,
-    /// Pieces that are counted in of each SKU.
+    /// Opening stock of each SKU, in pieces.
     pub(crate) opening_stock: i64,
-    /// SKUs of which none are counted in.
+    /// SKUs without opening stock.
     pub(crate) out_of_stock: BTreeSet<String>,
-    /// Most bytes per second that are sent; `None` sends as fast as they are taken.
+    /// Most uploaded bytes per second; `None` for no limit.
     pub(crate) rate: Option<NonZeroU64>,
 }
 
@@ -53,33 +54,33 @@ impl Default for Settings {
     }
 }
 
-/// What came of a run.
+/// Result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Everything that the mesh has booked, earlier runs included.
+    /// All books of the mesh, earlier runs included.
     pub(crate) books: Books,
-    /// What this run added, and how long that took.
+    /// Throughput of this run.
     pub(crate) speed: Speed,
-    /// How often an upload had to go on after it broke.
+    /// Number of resumed uploads.
     pub(crate) resumed: u32,
 }
 
-/// How fast a run was.
+/// Throughput of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Speed {
     /// Rows that this run sent.
     rows: i64,
-    /// Until all rows were durable.
+    /// Time until all rows were durable.
     receiving: Duration,
-    /// Orders that this run brought to an end.
+    /// Orders that this run settled.
     orders: i64,
-    /// From the first byte to the last end.
+    /// Time from the first byte to the last settled order.
     settling: Duration,
 }
 
-/// Feeds `files` in order to the mesh behind `gateway`, and returns once every order and return is at its end.
+/// Uploads `files` in order and returns once every order and return is settled.
 ///
-/// `progress` gets every observation of the imports.
+/// `progress` receives every observation of the imports.
 pub(crate) async fn run(
     gateway: SocketAddr,
     files: &[OrderFile],
@@ -132,7 +133,7 @@ pub(crate) async fn run(
 impl std::fmt::Display for Speed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.rows == 0 && self.orders == 0 {
-            return write!(out, "nothing new: these files were imported before");
+            return write!(out, "no new rows: these files were imported before");
         }
         let per_second = |count: i64, time: Duration| count as f64 / time.as_secs_f64();
         write!(

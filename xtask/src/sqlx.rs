@@ -1,4 +1,5 @@
-//! `mesh sqlx`: checks the SQL of a crate against a database of its own and rewrites its offline data.
+//! `cargo xtask sqlx`: checks the SQL of a crate against a new database and rewrites its offline
+//! data.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,9 +16,9 @@ use mesh::ui::Ui;
 use mesh::{StackOptions, cargo};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// The one crate with SQL that is no service: it has a schema of its own in the databases of the services.
+/// The one crate with SQL that is no service: its schema is in the databases of the services.
 const EVENTS: &str = "events";
-/// Where the macros of sqlx look for offline data first.
+/// Directory of offline data in a crate.
 const OFFLINE: &str = ".sqlx";
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,7 @@ pub(super) async fn sqlx(args: Args) -> Result<ExitCode> {
         rewrite(&home, &stack, &args.name, ui).await?;
         stack.shutdown().await
     };
-    // A drop of what has been started kills it.
+    // The drop kills all started processes.
     tokio::select! {
         done = work => drop(done?),
         asked = asked_to_stop() => {
@@ -73,10 +74,10 @@ fn directory(home: &Home, name: &str) -> PathBuf {
     home.checkout().join(parent).join(name)
 }
 
-/// A database in which every migration has run that the crate's statements may rely on; its URL.
+/// Creates a database with all migrations that the crate's SQL needs; returns its URL.
 async fn database(home: &Home, stack: &Stack, name: &str) -> Result<String> {
     let owner = stack.database_url("postgres")?;
-    // The database of a service of this mesh, or one that is as empty, belongs to another role: ours is the owner of all.
+    // A new database: the existing one of the service belongs to another role.
     let database = format!("{name}_sqlx");
     let mut connection = PgConnection::connect(&owner).await?;
     execute(&mut connection, format!("CREATE DATABASE {database}")).await?;
@@ -95,7 +96,7 @@ async fn database(home: &Home, stack: &Stack, name: &str) -> Result<String> {
     Ok(url)
 }
 
-/// Runs the migrations as they stand, without the record of them that would make two crates one history.
+/// Runs migrations without recording them: two crates would share one history.
 async fn migrate(connection: &mut PgConnection, dir: &Path) -> Result<()> {
     let dir = dir.join("migrations");
     let describe = || format!("cannot read {}", dir.display());
@@ -116,16 +117,16 @@ async fn migrate(connection: &mut PgConnection, dir: &Path) -> Result<()> {
 }
 
 async fn execute(connection: &mut PgConnection, sql: String) -> Result<()> {
-    // Safe: it is a migration of this repository, or a statement with a name of ours in it.
+    // Safe: migrations of this repository, or statements with names from it.
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Compiles the crate with its database at hand; the macros write what they learn into `offline`.
+/// Compiles the crate against its database; the macros write offline data into `offline`.
 async fn check(home: &Home, name: &str, url: &str, offline: &Path) -> Result<()> {
-    // The macros run only when their crate is compiled.
+    // Macros run only when their crate is compiled.
     touch(&directory(home, name).join("src"), SystemTime::now())?;
     let mut check = cargo::command(home);
     let package = if name == EVENTS {
@@ -162,7 +163,7 @@ fn touch(dir: &Path, now: SystemTime) -> Result<()> {
     Ok(())
 }
 
-/// Makes `to` hold what is in `from`; how many files that are, and how many of `to` were added, changed or deleted.
+/// Makes `to` equal to `from`; returns the number of files, and of those added, changed or deleted.
 fn replace(from: &Path, to: &Path) -> Result<(usize, usize)> {
     let names = |dir: &Path| -> Result<Vec<_>> {
         let entries = fs::read_dir(dir)?;

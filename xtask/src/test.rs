@@ -1,4 +1,4 @@
-//! `mesh test`: everything that CI runs, step by step.
+//! `cargo mesh test`: all CI checks, step by step.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -13,23 +13,23 @@ use crate::checks::{deny, modules, rules};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Run only the tests whose name contains this, and no other check
+    /// Run only tests with this text in their name, and no other check
     filter: Option<String>,
 }
 
 struct Step {
     name: &'static str,
     run: fn(&Home, Option<&str>) -> Result<()>,
-    /// Whether it makes sense for a part of the tests.
+    /// Whether the step runs with a filter.
     filtered: bool,
 }
 
-/// All packages are tested by two calls of Cargo. The default members are those that `cargo mesh` has compiled already; the
-/// benchmarks would change the features of shared crates, and so compile all of them again.
+/// All packages are tested by two calls of Cargo. The default members share the compiled crates of
+/// `cargo mesh`; the benchmarks would change the features of shared crates.
 const DEFAULT_MEMBERS: &[&str] = &[];
 const BENCHMARKS: &[&str] = &["--package", "benchmarks"];
 
-/// The quick ones first.
+/// Steps, quick ones first.
 const STEPS: &[Step] = &[
     Step {
         name: "engines",
@@ -103,7 +103,7 @@ pub(super) fn test(args: Args) -> Result<ExitCode> {
         rows.push(vec![step.name.to_owned(), result.to_owned(), seconds]);
     }
     ui::print(format!("\n{}", ui::table(&rows)));
-    // The form that those who watch a CI look for at the end.
+    // Tools that read CI logs know this form.
     ui::print(format!("\n{passed} passed, {failed} failed"));
     Ok(if failed == 0 {
         ExitCode::SUCCESS
@@ -146,7 +146,7 @@ fn lints(home: &Home, _: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// The program that the books are compared with, and the example that it is compared on.
+/// Tests the separate program that computes books, and the example's files.
 fn books(home: &Home, _: Option<&str>) -> Result<()> {
     for arguments in [
         ["integration-tests/reconcile.py", "--self-test"],
@@ -159,9 +159,9 @@ fn books(home: &Home, _: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Kills every process of a mesh while the example's orders run.
+/// Runs `verify orders` with the example.
 fn verify(home: &Home, _: Option<&str>) -> Result<()> {
-    // The build has replaced the file that this process was started from.
+    // The build may have replaced the program of this process.
     let program = cargo::binaries()?.join("xtask");
     run(Command::new(program)
         .args(["mesh", "verify", "orders", "--no-build"])
@@ -169,8 +169,8 @@ fn verify(home: &Home, _: Option<&str>) -> Result<()> {
 }
 
 fn tests(home: &Home, filter: Option<&str>) -> Result<()> {
-    // The tests start the programs of all packages. With `--tests`, Cargo resolves features as for the tests, and compiles
-    // nothing twice.
+    // Tests start the programs of all packages. With `--tests`, Cargo resolves the same features as
+    // for the tests, and compiles nothing twice.
     run(cargo::command(home).args(["build", "--quiet", "--bins", "--tests"]))?;
     for packages in [DEFAULT_MEMBERS, BENCHMARKS] {
         let mut test = cargo::command(home);

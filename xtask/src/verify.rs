@@ -1,4 +1,4 @@
-//! `mesh verify`: breaks a mesh of its own on purpose and checks the outcome.
+//! `cargo mesh verify`: kills processes of a separate mesh and checks its books.
 
 mod compare;
 mod kills;
@@ -24,14 +24,15 @@ use crate::retail::progress::Progress;
 use crate::retail::{self, Settings};
 use kills::{Kill, Plan};
 
-/// What is verified when no file is named.
+/// Default file.
 const EXAMPLE: &str = "examples/orders.csv";
-/// How long an upload takes at the least when no rate is given: seven processes die and come back in this time.
+/// Shortest upload without `--rate`: seven processes are killed and restarted in this time.
 const UPLOAD_SECONDS: u64 = 45;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// Kills every process once while orders run, and compares the books with those of an independent program
+    /// Kills every process once while orders run, and compares the books with those of a separate
+    /// program
     Orders(Args),
 }
 
@@ -40,13 +41,13 @@ pub(super) struct Args {
     /// Order files (CSV); examples/orders.csv if none is named
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Makes order and moments of the kills those of an earlier run
+    /// Seed of an earlier run, to repeat the order and moments of its kills
     #[arg(long)]
     seed: Option<u64>,
-    /// Most bytes per second that are sent; by default as many as make the upload last 45 s
+    /// Most uploaded bytes per second; by default, the upload lasts 45 s
     #[arg(long, value_name = "BYTES")]
     rate: Option<NonZeroU64>,
-    /// Run the programs that were built before
+    /// Run the existing programs without a build
     #[arg(long)]
     no_build: bool,
     /// Print kills, books and verdict as JSON
@@ -58,7 +59,7 @@ pub(super) struct Args {
 struct Verdict {
     seed: u64,
     kills: Vec<Kill>,
-    /// How often an upload broke and went on.
+    /// Number of resumed uploads.
     uploads_resumed: u32,
     books: Books,
     differences: Vec<String>,
@@ -88,7 +89,7 @@ pub(super) async fn verify(verb: Verb) -> Result<ExitCode> {
         stack.shutdown().await?;
         Ok(verdict)
     };
-    // A drop of what has been started kills it.
+    // The drop kills all started processes.
     let verdict: Result<Verdict> = tokio::select! {
         verdict = work => verdict,
         asked = asked_to_stop() => asked.and_then(|()| bail!("stopped")),
@@ -109,23 +110,23 @@ async fn disturbed(
         ..Settings::default()
     };
     let (progress, observed) = watch::channel(Progress::none());
-    let whole = kills::Whole::of(files);
+    let workload = kills::Workload::of(files);
     let gateway = stack.address(GATEWAY)?;
-    // Two bars and the lines about the kills would write over each other.
+    // Quiet: bars would overwrite the lines about kills.
     let flow = retail::run(gateway, files, &settings, Ui::Quiet, &progress);
     let report = |kill: &Kill| {
         if !args.json {
             ui::print(kill);
         }
     };
-    let kills = kills::run(stack, plan, whole, observed, report);
+    let kills = kills::run(stack, plan, workload, observed, report);
     let (outcome, kills) = tokio::try_join!(flow, kills)?;
     if outcome.resumed == 0 {
-        bail!("no upload was interrupted: make it slower with --rate");
+        bail!("no upload was interrupted: slow it with --rate");
     }
     let parked = events::parked(|service| stack.database_url(service)).await?;
     if !parked.is_empty() {
-        bail!("facts were parked:\n{}", events::table(&parked));
+        bail!("events were parked:\n{}", events::table(&parked));
     }
     let mut differences = outcome.books.problems();
     differences.extend(compare::differences(home, files, &settings, &outcome.books).await?);
@@ -168,7 +169,7 @@ fn tell(verdict: &Verdict, json: bool) -> Result<ExitCode> {
     })
 }
 
-/// Saves the logs from the directory that goes with the stack.
+/// Moves the logs out of the directory that is deleted with the stack.
 fn keep_logs(home: &Home, stack: &Stack, seed: u64) -> Result<()> {
     let kept = home
         .failed()

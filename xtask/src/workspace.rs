@@ -73,7 +73,8 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Returns the directory of a crate relative to the root, with `/` between its parts; empty for the root crate.
+    /// Returns the directory of a crate relative to the root, with `/` between its parts; empty for
+    /// the root crate.
     pub(crate) fn place<'a>(&self, package: &'a Package) -> &'a str {
         let relative = package.dir().strip_prefix(&self.root);
         relative.ok().and_then(Path::to_str).unwrap_or_default()
@@ -84,7 +85,8 @@ impl Workspace {
         self.default_members.contains(&package.id)
     }
 
-    /// Returns the crates that a crate depends on inside the workspace; `dev` includes those of its tests.
+    /// Returns the crates that a crate depends on inside the workspace; `dev` includes those of its
+    /// tests.
     pub(crate) fn dependencies<'a>(
         &'a self,
         package: &'a Package,

@@ -1,4 +1,4 @@
-//! The table of addresses, and what to try first.
+//! The table of addresses, and commands to try first.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::snapshot::Snapshot;
 use crate::supervise::ProcessStatus;
 use crate::ui;
 
-/// Every process with its address, health and restarts, and every database.
+/// Returns every process with address, health and restarts, and every database.
 pub(super) fn table(snapshot: &Snapshot) -> String {
     let mut rows = vec![
         ["process", "address", "health", "restarts"]
@@ -50,7 +50,7 @@ fn address(process: &ProcessStatus) -> String {
     }
 }
 
-/// Where passwords and logs are, and the first three things to try.
+/// Returns the files of passwords and logs, and commands to try first.
 pub(super) fn hints(snapshot: &Snapshot, dir: &Path) -> String {
     let mut text = format!(
         "passwords: {}   logs: {}\n",

@@ -1,4 +1,4 @@
-//! `mesh down`: stops the mesh, or what a killed supervisor left of it.
+//! `mesh down`: stops the mesh, or the processes of a killed supervisor.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::os::{self, Signal};
 use crate::snapshot::Snapshot;
 use crate::ui::Ui;
 
-/// Seven processes that each take their whole time to drain, one after the other.
+/// Longest wait: seven processes drain one after the other.
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -22,7 +22,7 @@ pub(super) fn down() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops a mesh that runs; whether there was one.
+/// Stops a running mesh; returns whether there was one.
 pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
     let snapshot = Snapshot::load(&home.mesh());
     if StateDir::checkout(home)?.is_some() {
@@ -35,7 +35,7 @@ pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
             return Ok(false);
         }
         ui.note(format!(
-            "stopped what a killed mesh left behind: {}",
+            "stopped processes of a killed mesh: {}",
             orphans.join(", ")
         ));
         return Ok(true);
@@ -53,7 +53,7 @@ pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
         if Instant::now() > deadline {
             supervisor.signal(Signal::KILL);
             bail!(
-                "the mesh did not stop within {} s: its supervisor was killed; run `cargo mesh down` again to clear the rest",
+                "the mesh did not stop within {} s: its supervisor was killed; run `cargo mesh down` again to stop the remaining processes",
                 PATIENCE.as_secs()
             );
         }

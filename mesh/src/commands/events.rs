@@ -1,4 +1,4 @@
-//! `mesh events`: the dead-letter desk.
+//! `mesh events`: parked events.
 
 use std::process::ExitCode;
 
@@ -14,13 +14,13 @@ use crate::stack::postgres;
 use crate::stack::secrets::Secrets;
 use crate::ui;
 
-/// Most keys that are listed of one service; when there are more, what parked them is one cause.
+/// Most keys listed per service; more have a common cause.
 const LIMIT: u32 = 1000;
 
 /// The verbs of `events`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Lists the keys that stand still because a fact of theirs could not be applied
+    /// Lists the keys that are parked because one of their events could not be applied
     Parked(Parked),
 }
 
@@ -41,7 +41,7 @@ pub struct Entry {
     key: String,
     reason: String,
     attempts: i32,
-    /// Facts of the key that are set aside, the failed one included.
+    /// Number of parked events of the key, the failed one included.
     waiting: i64,
     /// RFC 3339, UTC.
     since: String,
@@ -69,7 +69,8 @@ pub(super) async fn events(verb: Verb) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the parked keys of every service that consumes events; `url` gives the database of a service.
+/// Returns the parked keys of every service that consumes events; `url` gives the database of a
+/// service.
 ///
 /// # Errors
 /// When a database can't be read.
@@ -78,7 +79,7 @@ pub async fn parked(url: impl Fn(&str) -> Result<String>) -> Result<Vec<Entry>> 
     for service in SERVICES {
         let found = parked_in(&url(service.name)?)
             .await
-            .with_context(|| format!("cannot read what {} has parked", service.name))?;
+            .with_context(|| format!("cannot read the parked keys of {}", service.name))?;
         entries.extend(found.into_iter().map(|key| entry(service.name, key)));
     }
     Ok(entries)
@@ -114,7 +115,7 @@ fn entry(service: &'static str, key: ParkedKey) -> Entry {
 /// Lays parked keys out as a table.
 pub fn table(entries: &[Entry]) -> String {
     if entries.is_empty() {
-        return "nothing is parked".to_owned();
+        return "no parked keys".to_owned();
     }
     let header = [
         "service",

@@ -1,4 +1,4 @@
-//! `mesh explain`: which route a request takes, what it binds, and why the other routes do not match.
+//! `mesh explain`: route and bindings of a request, and why the other routes do not match.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -15,27 +15,28 @@ use crate::services::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::ui;
 
-/// Other routes that people are shown; `--json` has more.
+/// Most other routes in the text output; `--json` has more.
 const OTHERS_MAX: usize = 10;
 
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Method of HTTP
+    /// HTTP method
     method: String,
     /// Path, with its query
     path: String,
-    /// Address of a gateway, as host:port; without it, the mesh's own (with `admin_listen`, that one)
+    /// Address of a gateway, as host:port; without it, the mesh's own (with `admin_listen`, that
+    /// one)
     #[arg(long, value_name = "ADDR")]
     gateway: Option<String>,
-    /// Print what the gateway says as JSON
+    /// Print the gateway's response as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What the gateway says, as much of it as people are shown.
+/// Part of the gateway's response that the text output shows.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct Explanation {
     problem: Option<String>,
     route: Option<Route>,
     bindings: Vec<Binding>,
@@ -71,7 +72,7 @@ struct Other {
     why: String,
 }
 
-/// Exits with 1 where no route takes the request.
+/// Exits with 1 when no route matches.
 pub(super) async fn explain(args: Args) -> Result<ExitCode> {
     let address = match &args.gateway {
         Some(gateway) => resolve(gateway).await?,
@@ -83,11 +84,11 @@ pub(super) async fn explain(args: Args) -> Result<ExitCode> {
         encoded(&args.method.to_ascii_uppercase()),
         encoded(&args.path)
     );
-    let told: Value = Client::new(address).get(&asked).await.context(
-        "a gateway explains itself to callers on its own machine, or on its `admin_listen`",
-    )?;
-    let answer =
-        Answer::deserialize(&told).context("the gateway explains itself in another way")?;
+    let told: Value = Client::new(address)
+        .get(&asked)
+        .await
+        .context("the gateway answers on its own machine or on its `admin_listen` only")?;
+    let answer = Explanation::deserialize(&told).context("unexpected response of the gateway")?;
     if args.json {
         ui::print(serde_json::to_string_pretty(&told)?);
     } else {
@@ -102,7 +103,7 @@ pub(super) async fn explain(args: Args) -> Result<ExitCode> {
 async fn resolve(gateway: &str) -> Result<SocketAddr> {
     let mut addresses = tokio::net::lookup_host(gateway)
         .await
-        .with_context(|| format!("`{gateway}` is not an address, as 127.0.0.1:8080 is one"))?;
+        .with_context(|| format!("`{gateway}` is not an address such as 127.0.0.1:8080"))?;
     addresses
         .next()
         .with_context(|| format!("`{gateway}` has no address"))
@@ -119,9 +120,9 @@ fn of_mesh() -> Result<SocketAddr> {
         .address)
 }
 
-// === impl Answer ===
+// === impl Explanation ===
 
-impl Answer {
+impl Explanation {
     fn text(&self) -> String {
         let mut text = String::new();
         if let Some(route) = &self.route {
@@ -168,7 +169,7 @@ impl Answer {
         }
         let left_out = self.others.len().saturating_sub(OTHERS_MAX) + self.others_left_out;
         if left_out > 0 {
-            let _ = writeln!(text, "  and {left_out} more, further off");
+            let _ = writeln!(text, "  and {left_out} less similar ones");
         }
     }
 }
@@ -188,7 +189,7 @@ impl Route {
         let _ = writeln!(text, "  {:<18} {rpc_method} ({kind})", "calls");
         let _ = writeln!(text, "  {:<18} {request} → {response}", "messages");
         let body = match self.body.as_deref() {
-            None => "is not taken".to_owned(),
+            None => "is not used".to_owned(),
             Some("*") => "becomes the rest of the message".to_owned(),
             Some(field) => format!("becomes `{field}`"),
         };
@@ -222,17 +223,17 @@ mod tests {
             "others": [{"method": "GET", "template": "/v1/items/{id}", "why": "segment 2 differs"}],
             "others_left_out": 3,
         });
-        let answer = Answer::deserialize(told).unwrap();
+        let answer = Explanation::deserialize(told).unwrap();
         assert_eq!(
             answer.text(),
             "✓ GET /v1/orders/{id}\n\
              \x20 calls              orders.v1.OrderService/GetOrder (unary)\n\
              \x20 messages           orders.v1.GetOrderRequest → orders.v1.Order\n\
-             \x20 body               is not taken\n\
+             \x20 body               is not used\n\
              \nfield  value  from\nid     42     path\n\n\
              \x20 max body bytes     10\n\
              \x20 upstream           http://127.0.0.1:1\n\
-             \nwhy not\n  GET /v1/items/{id}\n      segment 2 differs\n  and 3 more, further off\n"
+             \nwhy not\n  GET /v1/items/{id}\n      segment 2 differs\n  and 3 less similar ones\n"
         );
     }
 
@@ -241,7 +242,7 @@ mod tests {
         let told = serde_json::json!({
             "problem": "no route matches the path", "bindings": [], "others": [], "others_left_out": 0,
         });
-        let answer = Answer::deserialize(told).unwrap();
+        let answer = Explanation::deserialize(told).unwrap();
         assert_eq!(answer.text(), "✗ no route matches the path\n");
     }
 }

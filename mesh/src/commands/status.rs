@@ -1,4 +1,4 @@
-//! `mesh status`: what runs, checked live.
+//! `mesh status`: all processes, checked now.
 
 use std::process::ExitCode;
 
@@ -55,7 +55,7 @@ pub(super) async fn status(args: Args) -> Result<ExitCode> {
     })
 }
 
-/// The supervisor asks once a second; this asks now.
+/// Checks a process now; the supervisor does so once a second.
 async fn check(process: &mut ProcessStatus, secrets: &Secrets) {
     if !process.life.as_ref().is_some_and(Identity::is_alive) {
         if process.state != State::Stopped {

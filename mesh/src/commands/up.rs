@@ -1,4 +1,4 @@
-//! `mesh up`: in the foreground, or as a supervisor that stays behind.
+//! `mesh up`: in the foreground, or with a supervisor in the background.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -16,17 +16,17 @@ use crate::supervise::State;
 use crate::ui::{self, Step, Ui};
 use crate::{Stack, StackOptions, cargo, os};
 
-/// Longer than everything that a supervisor waits for while it starts.
+/// Longest wait for a supervisor: longer than all that it waits for itself.
 const DETACHED_PATIENCE: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(100);
 
 /// The arguments of `up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Return when everything is up, and leave a supervisor behind
+    /// Return when everything is up; a supervisor goes on in the background
     #[arg(long)]
     detach: bool,
-    /// Delete all data first; a mesh that runs is stopped
+    /// Delete all data first; a running mesh is stopped
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
@@ -89,7 +89,7 @@ pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
         drop(state_dir);
         detach(home, &selection, ui)?;
     }
-    // One that someone else has started may not be there yet.
+    // A mesh that another process started may not be ready yet.
     let deadline = Instant::now() + DETACHED_PATIENCE;
     loop {
         match Snapshot::load(&home.mesh()) {
@@ -102,19 +102,20 @@ pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
     }
 }
 
-/// Builds what runs, and stops and wipes what is there if `fresh`; `None` when a mesh is up that shall go on.
+/// Builds the programs; with `fresh`, stops the mesh and deletes its data. `None` when a mesh is up
+/// and stays.
 fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<Option<StateDir>> {
     let up = StateDir::checkout(home)?.is_none();
     if up && !fresh {
         return Ok(None);
     }
-    ui.note("building what it runs");
+    ui.note("building the programs");
     cargo::build(home, &options.programs())?;
     if fresh {
         down::stop(home, ui)?;
     }
     let Some(state_dir) = StateDir::checkout(home)? else {
-        bail!("someone else has just started the mesh")
+        bail!("another process has just started the mesh")
     };
     if fresh {
         state_dir.wipe()?;
@@ -122,10 +123,10 @@ fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<O
     Ok(Some(state_dir))
 }
 
-/// The process that `up --detach` leaves behind.
+/// Runs the supervisor that `up --detach` starts.
 pub(super) async fn supervise(selection: Selection) -> Result<ExitCode> {
     let home = Home::of_checkout()?;
-    // The terminal that started us may close.
+    // The terminal may close.
     let _ignored = signal(SignalKind::hangup())?;
     let Some(state_dir) = StateDir::checkout(&home)? else {
         bail!("the mesh is already up")
@@ -136,7 +137,7 @@ pub(super) async fn supervise(selection: Selection) -> Result<ExitCode> {
 async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) -> Result<ExitCode> {
     let stack = tokio::select! {
         stack = Stack::launch(home, state_dir, options, ui) => stack?,
-        // The drop of what has been started so far kills it.
+        // The drop kills all started processes.
         asked = asked_to_stop() => {
             asked?;
             ui.note("stopped before everything was up");
@@ -148,7 +149,7 @@ async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) ->
         addresses::table(&stack.snapshot()),
         addresses::hints(&stack.snapshot(), stack.dir())
     ));
-    ui.note("running; Ctrl-C stops all of it");
+    ui.note("running; Ctrl-C stops the mesh");
     asked_to_stop().await?;
     let step = ui.step("draining and stopping");
     tokio::select! {
@@ -179,7 +180,7 @@ pub async fn asked_to_stop() -> Result<()> {
 }
 
 fn detach(home: &Home, selection: &Selection, ui: Ui) -> Result<()> {
-    // Here and not in the supervisor, so that its progress is seen.
+    // Not in the supervisor, so that the progress is visible.
     Engines::ensure(home, ui)?;
     let logs = home.mesh().join("logs");
     create_dir(&logs, 0o755)?;
@@ -198,7 +199,7 @@ fn detach(home: &Home, selection: &Selection, ui: Ui) -> Result<()> {
     let mut supervisor = supervisor.spawn().context("cannot start the supervisor")?;
     if let Err(error) = await_ready(home, &mut supervisor, &step) {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
-        bail!("{error}; it said:\n{}", said.trim());
+        bail!("{error}; its output:\n{}", said.trim());
     }
     step.done();
     Ok(())

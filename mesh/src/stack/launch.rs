@@ -1,4 +1,4 @@
-//! Brings a mesh up, in the order in which its parts need each other.
+//! Starts a mesh in the order of its dependencies.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,25 +17,26 @@ use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
 use crate::os::{Identity, Signal};
 use crate::probe::Probe;
-use crate::services::{GATEWAY, NATS, POSTGRES, Surroundings};
+use crate::services::{GATEWAY, NATS, POSTGRES, Wiring};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, Program, State, Supervised, set_aside};
 use crate::ui::Ui;
 
-/// How long a process may take to become healthy: Postgres may have to recover after a crash.
+/// Longest wait for a healthy process: Postgres may have to recover after a crash.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// A process that has died this often before it was ever healthy won't make it.
+/// Deaths before the first health check passes after which a launch gives up.
 const DEATHS: u32 = 5;
-/// What a process exits with when its configuration is wrong (EX_USAGE of sysexits.h): trying again won't help.
+/// Exit status of a process with invalid configuration (EX_USAGE of sysexits.h): no retry helps.
 const EX_USAGE: &str = "exit status: 64";
-/// How much of a log is shown when its process won't start.
+/// Lines of a log that are shown when its process does not start.
 const LOG_LINES: usize = 12;
 
 impl Stack {
-    /// Brings up a mesh in `state_dir` and returns when everything in it (but what is deferred) is healthy.
+    /// Starts a mesh in `state_dir` and returns when all processes but the deferred ones are
+    /// healthy.
     ///
     /// # Errors
-    /// When something can't be started; what has been started is stopped then.
+    /// When a process can't be started; the others are stopped then.
     pub async fn launch(
         home: &Home,
         state_dir: StateDir,
@@ -47,7 +48,7 @@ impl Stack {
             let orphans = earlier.stop_orphans();
             if !orphans.is_empty() {
                 ui.note(format!(
-                    "stopped what a killed mesh left behind: {}",
+                    "stopped processes of a killed mesh: {}",
                     orphans.join(", ")
                 ));
             }
@@ -83,7 +84,7 @@ impl Stack {
             let home = home.clone();
             move || Engines::ensure(&home, ui)
         };
-        // Fetching blocks for as long as the network takes.
+        // Fetching blocks on the network.
         let engines = tokio::task::spawn_blocking(fetch).await??;
         let step = ui.step("starting Postgres and NATS");
         self.secrets = postgres::prepare(home, &engines, &self.state_dir, options.databases())?;
@@ -151,7 +152,7 @@ impl Stack {
             }
         }
         let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
-        let surroundings = Surroundings {
+        let wiring = Wiring {
             addresses: &addresses,
             database_urls: &database_urls,
             upstreams: &upstreams,
@@ -163,7 +164,7 @@ impl Stack {
                 name: name.to_owned(),
                 binary: options.binaries.join(name),
                 args: Vec::new(),
-                env: surroundings.environment(name),
+                env: wiring.environment(name),
                 account: None,
                 address,
                 log: self.log(name),
@@ -185,7 +186,7 @@ impl Stack {
         self.processes.push((name, supervised));
     }
 
-    /// Waits until all of them are healthy, or one has shown that it won't be.
+    /// Waits until all are healthy, or one can't become so.
     async fn healthy(&self, names: &[&str]) -> Result<()> {
         for name in names {
             let settled = self
@@ -208,15 +209,16 @@ impl Stack {
         Ok(())
     }
 
-    /// Writes the state down whenever it changes.
+    /// Writes the state file on every change.
     fn start_scribe(&mut self) -> Result<()> {
-        // At once: should this process be killed while starting, its children are found through this file.
+        // Before anything starts: if this process is killed, its children are found through this
+        // file.
         self.snapshot().save(self.dir())?;
         let dir = self.dir().to_owned();
         let mut changes = self.board.subscribe();
         let mut ready = self.ready.subscribe();
         self.scribe.spawn(async move {
-            // Readiness too: a state that was being written when it changed says that it has not.
+            // Readiness too: it may change while a state is being written.
             while tokio::select! {
                 changed = changes.changed() => changed.is_ok(),
                 changed = ready.changed() => changed.is_ok(),
@@ -252,7 +254,7 @@ fn prepare_logs(state_dir: &StateDir, options: &StackOptions) -> Result<()> {
     Ok(())
 }
 
-/// The last lines of a log, indented.
+/// Returns the last lines of a log, indented.
 fn tail(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -22,7 +22,7 @@ pub(super) fn program(
     create_dir(&store, 0o700)?;
     let file = state_dir.path().join("nats.conf");
     let store = serde_json::to_string(&store).context("the path of the data is not UTF-8")?;
-    // By default JetStream syncs every two minutes and a power cut loses what it has acknowledged since.
+    // By default JetStream syncs every two minutes, and a power cut loses acknowledged messages.
     let config = format!(
         "listen: \"{address}\"\nserver_name: \"protomesh\"\njetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n"
     );

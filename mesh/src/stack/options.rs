@@ -1,4 +1,4 @@
-//! What a mesh shall consist of.
+//! The choices for a mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::cargo;
 use crate::services::{self, GATEWAY, NATS, POSTGRES, SERVICES};
 
-/// The choices for one mesh. Engines are started when something that is chosen has a database.
+/// Choices for one mesh. Engines are started when a chosen process needs them.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
     pub(super) engines: bool,
@@ -22,10 +22,10 @@ pub struct StackOptions {
 }
 
 impl StackOptions {
-    /// The whole mesh, with the binaries that lie beside this program.
+    /// Chooses the whole mesh, with the programs beside this one.
     ///
     /// # Errors
-    /// When the directory of this program can't be found out.
+    /// When the directory of this program is unknown.
     pub fn new() -> Result<Self> {
         Ok(Self {
             engines: true,
@@ -39,16 +39,16 @@ impl StackOptions {
         })
     }
 
-    /// Only these processes, and the engines if one of them needs them.
+    /// Chooses only these processes, and the engines if one needs them.
     ///
     /// # Errors
-    /// When a name is not one of the mesh.
+    /// When the mesh has no process of a name.
     pub fn only<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let names: BTreeSet<&str> = names.into_iter().collect();
         let known: Vec<&str> = services::names().chain([POSTGRES, NATS]).collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
             bail!(
-                "there is no {unknown} in the mesh; there are {}",
+                "no process {unknown} in the mesh; known: {}",
                 known.join(", ")
             );
         }
@@ -60,46 +60,47 @@ impl StackOptions {
         Ok(self)
     }
 
-    /// Postgres with every service's database and NATS, and nothing else.
+    /// Chooses Postgres with every service's database, and NATS.
     pub fn engines_only(mut self) -> Self {
         self.processes.clear();
         self
     }
 
-    /// Has this process on the map, but leaves it to [`Stack::start`](super::Stack::start).
+    /// Reserves the address of a process, but leaves its start to
+    /// [`Stack::start`](super::Stack::start).
     ///
-    /// The gateway isn't ready before it has seen every service, so the launch doesn't wait for it then.
+    /// The launch doesn't wait for the gateway then, which isn't ready before all services are.
     pub fn defer(mut self, name: &str) -> Self {
         self.deferred.insert(name.to_owned());
         self
     }
 
-    /// Takes the binaries from another directory than that of this program.
+    /// Sets the directory of the programs.
     pub fn binaries(mut self, dir: impl Into<PathBuf>) -> Self {
         self.binaries = dir.into();
         self
     }
 
-    /// Makes a process listen on this port; the others get free ones.
+    /// Sets the port of a process; the others get free ones.
     pub fn port(mut self, name: &str, port: u16) -> Self {
         self.ports.insert(name.to_owned(), port);
         self
     }
 
-    /// Has every process export its traces to this collector (OTLP over gRPC).
+    /// Sets the collector that all processes export traces to (OTLP over gRPC).
     pub fn otlp(mut self, endpoint: impl Into<String>) -> Self {
         self.otlp = Some(endpoint.into());
         self
     }
 
-    /// Sets a variable in the environment of one process.
+    /// Sets an environment variable of one process.
     pub fn env(mut self, name: &str, key: &str, value: &str) -> Self {
         self.env
             .push((name.to_owned(), key.to_owned(), value.to_owned()));
         self
     }
 
-    /// Sets a variable for the first life of one process only.
+    /// Sets an environment variable of one process for its first start only.
     pub fn env_once(mut self, name: &str, key: &str, value: &str) -> Self {
         self.env_once
             .push((name.to_owned(), key.to_owned(), value.to_owned()));
@@ -111,7 +112,8 @@ impl StackOptions {
         self.processes.iter().map(String::as_str).collect()
     }
 
-    /// What gets a port: everything of the mesh, so that whoever is started later finds the others where they will be.
+    /// Returns the names that get a port: all of the mesh, so that addresses are known before
+    /// processes start.
     pub(super) fn listeners(&self) -> impl Iterator<Item = &'static str> {
         let engines = if self.engines {
             [POSTGRES, NATS].as_slice()
@@ -121,12 +123,12 @@ impl StackOptions {
         engines.iter().copied().chain(services::names())
     }
 
-    /// The chosen processes in the order of starting.
+    /// Returns the chosen processes in the order of starting.
     pub(super) fn chosen(&self) -> impl Iterator<Item = &'static str> + '_ {
         services::names().filter(|name| self.processes.contains(*name))
     }
 
-    /// The services that have a database and a role.
+    /// Returns the services that have a database and a role.
     pub(super) fn databases(&self) -> impl Iterator<Item = &'static str> + use<> {
         SERVICES.iter().map(|service| service.name)
     }

@@ -12,13 +12,14 @@ use rand::Rng;
 use crate::home::{create_dir, try_lock};
 
 const FILE: &str = "ports.json";
-/// Below what Linux (from 32768) and macOS (from 49152) hand out to outgoing connections:
-/// a port stays free while its process is being restarted.
+/// Below the ephemeral ports of Linux (from 32768) and macOS (from 49152): a port stays free while
+/// its process restarts.
 const RANGE: Range<u16> = 20_000..24_000;
-/// More tries than this fail only on a machine that has no ports left.
+/// Most tries; more fail only on a machine without free ports.
 const TRIES: usize = 1_000;
 
-/// The ports of one mesh, by process name. No other mesh of this checkout chooses them while this lives.
+/// Ports of one mesh by process name. No other mesh of this checkout chooses them while this
+/// exists.
 #[derive(Debug)]
 pub struct Ports {
     /// The port of each process.
@@ -27,7 +28,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// A port for each name: the one that is `given`, else the one of last time, else a free one.
+    /// Chooses a port for each name: the `given` one, else that of last time, else a free one.
     ///
     /// # Errors
     /// When a given port is in use, or none is free.
@@ -77,7 +78,8 @@ fn choose(locks: &Path, remembered: Option<u16>) -> Result<(u16, File)> {
     bail!("no free port between {} and {}", RANGE.start, RANGE.end)
 }
 
-/// The lock keeps other meshes away until the process listens; the bind finds strangers that listen already.
+/// The lock keeps other meshes away until the process listens; the bind finds ports that other
+/// programs listen on.
 fn claim(locks: &Path, port: u16) -> Result<Option<File>> {
     let lock = try_lock(&locks.join(port.to_string()))?;
     Ok(lock.filter(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()))

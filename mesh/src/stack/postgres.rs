@@ -22,11 +22,11 @@ use crate::supervise::Program;
 
 /// The role that owns the cluster; no service knows its password.
 pub(super) const ADMIN: &str = "postgres";
-/// Four services with a pool of 20 each, the probes, and room for people.
+/// Connections of four services with pools of 20, of probes, and of people.
 const CONNECTIONS: u32 = 200;
 const PASSWORD: &str = "password";
 
-/// Makes the cluster if there is none; the passwords that open it.
+/// Creates the cluster if there is none; returns its passwords.
 pub(super) fn prepare<'a>(
     home: &Home,
     engines: &Engines,
@@ -40,7 +40,7 @@ pub(super) fn prepare<'a>(
     let template = template(home, engines)?;
     create_dir(state_dir.data(), 0o755)?;
     let partial = state_dir.data().join("postgres.partial");
-    // What an interrupted copy left is not a cluster.
+    // An interrupted copy is no cluster.
     let _ = fs::remove_dir_all(&partial);
     copy_dir(&template.join(POSTGRES), &partial)?;
     run_initdb(engines, &partial, |initdb| initdb.arg("--sync-only"))?;
@@ -50,7 +50,7 @@ pub(super) fn prepare<'a>(
     Ok(secrets)
 }
 
-/// A cluster as `initdb` makes it: copying it is ten times faster than making one per mesh.
+/// Returns a new cluster to copy, which is ten times faster than `initdb` per mesh.
 fn template(home: &Home, engines: &Engines) -> Result<PathBuf> {
     let template = home
         .engines()
@@ -134,7 +134,7 @@ pub(super) fn program(
     secrets: &Secrets,
 ) -> Result<Program> {
     let mut args: Vec<OsString> = vec!["-D".into(), state_dir.data().join(POSTGRES).into()];
-    // TCP on the loopback only: a socket directory would be one more place that has to be private.
+    // TCP on the loopback only: a socket directory would have to be private too.
     let settings = [
         format!("listen_addresses={}", address.ip()),
         format!("port={}", address.port()),
@@ -158,13 +158,13 @@ pub(super) fn program(
         account: Account::unprivileged(),
         address,
         log: log.to_owned(),
-        // "Fast": SIGTERM would wait until every client has left.
+        // "Fast" shutdown: SIGTERM would wait for every client.
         stop: Signal::INT,
         probe: Probe::Postgres(Box::new(admin(address, secrets)?)),
     })
 }
 
-/// A session of [`ADMIN`].
+/// Returns the options for a session of [`ADMIN`].
 pub(crate) fn admin(address: SocketAddr, secrets: &Secrets) -> Result<PgConnectOptions> {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&address.ip().to_string())
@@ -183,7 +183,7 @@ pub(crate) fn url(address: SocketAddr, secrets: &Secrets, role: &str) -> Result<
     ))
 }
 
-/// Makes a role and a database of the same name for each service, whatever is there already.
+/// Creates missing roles and databases, one of each per service with its name.
 pub(super) async fn provision(
     options: &PgConnectOptions,
     roles: impl Iterator<Item = &str>,
@@ -231,7 +231,7 @@ pub(super) async fn provision(
             )
             .await?;
         }
-        // By default every role may enter every database.
+        // By default every role may connect to every database.
         statement(
             &mut connection,
             format!("REVOKE ALL ON DATABASE {role} FROM PUBLIC"),
@@ -251,7 +251,8 @@ async fn exists(connection: &mut PgConnection, query: &'static str, name: &str) 
 }
 
 async fn statement(connection: &mut PgConnection, sql: String) -> Result<()> {
-    // Safe: names are those of our services, passwords are alphanumeric, and such statements take no parameters.
+    // Safe: names are those of our services, and passwords are alphanumeric. Such statements have
+    // no parameters.
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(connection)
         .await

@@ -38,9 +38,9 @@ impl Secrets {
         ))
     }
 
-    /// The secrets of a mesh, with a new password for each role that has none yet.
+    /// Returns the passwords of a mesh, with new ones for new roles.
     ///
-    /// A new cluster comes with the password of its owner, and nothing from before opens it.
+    /// A new cluster comes with the password of its owner; older passwords are dropped.
     pub(crate) fn complete<'a>(
         dir: &Path,
         new_owner: Option<(&str, &str)>,
@@ -48,8 +48,15 @@ impl Secrets {
     ) -> Result<Self> {
         let file = dir.join(SECRETS);
         let mut secrets = match new_owner {
-            Some((owner, password)) => Self(BTreeMap::from([(owner.to_owned(), password.to_owned())])),
-            None => Self::load(dir).with_context(|| format!("{} is gone, and it had the passwords of the databases: start anew with --fresh", file.display()))?,
+            Some((owner, password)) => {
+                Self(BTreeMap::from([(owner.to_owned(), password.to_owned())]))
+            }
+            None => Self::load(dir).with_context(|| {
+                format!(
+                    "{} with the passwords of the databases is missing: start with --fresh",
+                    file.display()
+                )
+            })?,
         };
         for role in roles {
             secrets.0.entry(role.to_owned()).or_insert_with(password);
@@ -71,7 +78,7 @@ impl Secrets {
     }
 }
 
-/// A password that needs no escaping anywhere.
+/// Returns a random password that needs no escaping.
 pub(crate) fn password() -> String {
     rand::rng()
         .sample_iter(Alphanumeric)
@@ -80,10 +87,10 @@ pub(crate) fn password() -> String {
         .collect()
 }
 
-/// Writes a file that nobody else can read at any moment.
+/// Writes a file that only its owner can read at any moment.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     let write = || {
-        // The mode counts only for a file that is created.
+        // The mode applies to new files only.
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}

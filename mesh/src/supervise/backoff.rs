@@ -1,4 +1,4 @@
-//! The pause before a dead process is brought back.
+//! The pause before a dead process is restarted.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use rand::Rng;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Doubles from 100 ms to 5 s; each pause is shortened by up to a half, so that processes that died together don't return together.
+/// Pauses that double from 100 ms to 5 s, each shortened by up to a half, so that processes that
+/// died together don't restart together.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     deaths: u32,

@@ -1,4 +1,4 @@
-//! Starts a program in a process group of its own, with its output in a log file.
+//! Starts a program in its own process group, with its output in a log file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,10 +13,10 @@ use tokio::process::{Child, Command};
 use crate::os::{Account, Signal};
 use crate::probe::Probe;
 
-/// A log that is longer when its process starts is set aside; one such is kept.
+/// A longer log is renamed before its process starts; one old log is kept.
 const LOG_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What a supervisor has to know of a process.
+/// A program with all that its supervisor needs.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Program {
     pub(crate) account: Option<Account>,
     pub(crate) address: SocketAddr,
     pub(crate) log: PathBuf,
-    /// What asks it to drain and end.
+    /// Signal that makes it drain and end.
     pub(crate) stop: Signal,
     pub(crate) probe: Probe,
 }
@@ -40,10 +40,10 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        // A Ctrl-C at the terminal is for `mesh`, which stops its processes in order.
+        // Ctrl-C must reach `mesh` alone, which stops its processes in order.
         command.process_group(0).kill_on_drop(true);
         if let Some(account) = self.account {
-            // The account may not be allowed to be where we are.
+            // The account may have no access to the current directory.
             command.uid(account.uid).gid(account.gid).current_dir("/");
         }
         command.spawn()
@@ -60,7 +60,7 @@ fn open_log(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// Renames a log, over the one that was set aside before.
+/// Renames a log, replacing the one that was renamed before.
 pub(crate) fn set_aside(log: &Path) -> io::Result<()> {
     let mut aside = log.as_os_str().to_owned();
     aside.push(".1");

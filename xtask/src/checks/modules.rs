@@ -1,4 +1,5 @@
-//! `cargo xtask modules`: the modules of every crate from bottom to top, with their arrows, and the rules about both.
+//! `cargo xtask modules`: the modules of every crate from bottom to top, with their arrows, and the
+//! rules about both.
 
 mod graph;
 
@@ -97,7 +98,8 @@ impl Bounds {
     }
 }
 
-/// Returns every dependency that points the wrong way: `shared` knows no gateway, and the product no example.
+/// Returns every dependency that points the wrong way: `shared` knows no gateway, and the product
+/// no example.
 pub(crate) fn layers(workspace: &Workspace) -> Vec<String> {
     let mut problems = Vec::new();
     for package in &workspace.packages {

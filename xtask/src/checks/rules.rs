@@ -25,7 +25,8 @@ const GATEWAY_WORDS: [&str; 2] = ["gateway", "transcoder"];
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Remove from the list of accepted findings what is no longer found; write the list if there is none
+    /// Remove from the list of accepted findings what is no longer found; write the list if there
+    /// is none
     #[arg(long)]
     update: bool,
 }

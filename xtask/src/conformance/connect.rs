@@ -1,4 +1,5 @@
-//! The official suite of Connect, gRPC and gRPC-Web: its clients, our gateway, and behind it its reference server as upstream.
+//! The official suite of Connect, gRPC and gRPC-Web: its clients, the gateway, and its reference
+//! server as upstream.
 
 mod compat;
 mod under_test;
@@ -16,7 +17,7 @@ use protox::Compiler;
 use serde::Serialize;
 use tokio::process::{Child, Command};
 
-use crate::tools::golang::{Built, Module};
+use crate::tools::golang::{BuiltModule, Module};
 use compat::{ServerCompatRequest, ServerCompatResponse};
 pub(super) use under_test::Args as UnderTest;
 
@@ -41,21 +42,21 @@ const MODULE: Module = Module {
     ],
 };
 
-/// Fewer cases than this have lost a feature on the way.
+/// Least number of cases: fewer mean a missing feature.
 const LEAST_CASES: usize = 3_500;
 
-/// The largest message that a server under test takes in the suite, in bytes.
+/// Largest message that a server under test accepts in the suite, in bytes.
 const RECEIVE_LIMIT: u32 = 200 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Args {
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
     /// Only the cases whose name matches, as `Basic/**`; may be repeated
     #[arg(long)]
     run: Vec<String>,
-    /// Print the requests and responses of the cases that fail
+    /// Print requests and responses of failed cases
     #[arg(long)]
     trace: bool,
 }
@@ -75,7 +76,7 @@ struct Failure {
     reason: String,
 }
 
-/// Runs the suite; whether everything passed.
+/// Runs the suite; returns whether everything passed.
 pub(super) async fn connect(ui: Ui, args: Args) -> Result<bool> {
     let home = Home::of_checkout()?;
     let built = MODULE.ensure(&home, ui)?;
@@ -85,7 +86,7 @@ pub(super) async fn connect(ui: Ui, args: Args) -> Result<bool> {
     let descriptors = dir.path().join("conformance.binpb");
     std::fs::write(&descriptors, descriptor_set(&built.dir.join("proto"))?)
         .with_context(|| format!("cannot write {}", descriptors.display()))?;
-    // A drop of what has been started kills it.
+    // The drop kills all started processes.
     let output = tokio::select! {
         output = run(&built, &args, &dir, &descriptors, ui) => output?,
         asked = asked_to_stop() => {
@@ -110,7 +111,7 @@ fn descriptor_set(protos: &Path) -> Result<Vec<u8>> {
 }
 
 async fn run(
-    built: &Built,
+    built: &BuiltModule,
     args: &Args,
     dir: &StateDir,
     descriptors: &Path,
@@ -149,7 +150,7 @@ async fn run(
 }
 
 fn program() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot find out where this program is")
+    std::env::current_exe().context("cannot find this program")
 }
 
 /// Starts the conformance service as plain gRPC.
@@ -172,12 +173,12 @@ async fn upstream(program: &Path) -> Result<(String, Child)> {
     let mut stdout = process.stdout.take().context("no output")?;
     let at: ServerCompatResponse = compat::read(&mut stdout)
         .await
-        .with_context(|| format!("{UPSTREAM} does not say where it is"))?;
+        .with_context(|| format!("{UPSTREAM} does not print its address"))?;
     Ok((format!("http://{}:{}", at.host, at.port), process))
 }
 
 impl Report {
-    /// Reads what the suite prints: `FAILED: case:` and indented reasons, then the sums.
+    /// Parses the output of the suite: `FAILED: case:` with indented reasons, then the sums.
     fn of(version: String, output: &str, is_whole: bool) -> Self {
         let mut failures: Vec<Failure> = Vec::new();
         let (mut run, mut passed, mut failed): (usize, usize, usize) = (0, 0, 0);

@@ -1,4 +1,5 @@
-//! OpenAPI documents against the official validator of the specification, and their examples against their own schemas.
+//! OpenAPI documents against the specification's official validator, and their examples against
+//! their schemas.
 
 mod validator;
 
@@ -14,13 +15,13 @@ use serde::Serialize;
 
 use validator::{Outcome, Validator};
 
-/// What a document is made of: directories of the checkout, and files in the first of them.
+/// Source of a document: directories of the checkout, and files in the first one.
 struct Source {
     name: &'static str,
     includes: &'static [&'static str],
-    /// All files if there are none.
+    /// Files; all if empty.
     files: &'static [&'static str],
-    /// Fewer operations or examples would mean that something got lost on the way.
+    /// Least number of operations and examples: fewer mean that some are missing.
     operations: usize,
     examples: usize,
 }
@@ -60,7 +61,7 @@ struct Document {
     outcome: Outcome,
 }
 
-/// Writes and checks the documents; whether all are valid.
+/// Writes and checks the documents; returns whether all are valid.
 pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::of_checkout()?;
     let validator = Validator::ensure(&home, ui)?;
@@ -88,7 +89,7 @@ pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
     Ok(report.problems.is_empty())
 }
 
-/// The document of one source.
+/// Writes the document of one source.
 fn write(home: &Home, program: &Path, source: &Source) -> Result<String> {
     let checkout = home.checkout();
     let mut files: Vec<String> = source.files.iter().map(ToString::to_string).collect();
@@ -102,7 +103,7 @@ fn write(home: &Home, program: &Path, source: &Source) -> Result<String> {
     said(&mut command).with_context(|| format!("no document of {}", source.name))
 }
 
-/// All proto files below a directory, by their path from there, sorted.
+/// Returns all proto files below a directory by relative path, sorted.
 fn protos(root: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut pending = vec![root.to_owned()];
@@ -123,7 +124,7 @@ fn protos(root: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Why the documents are not as they should be.
+/// Returns the problems of the documents.
 fn problems(documents: &[Document]) -> Vec<String> {
     let mut problems = Vec::new();
     for (document, source) in documents.iter().zip(&SOURCES) {

@@ -1,4 +1,4 @@
-//! Protobuf's conformance suite against the transcoder: no list of expected failures, and nothing is skipped.
+//! Protobuf's conformance suite against the transcoder, without expected failures or skipped cases.
 
 mod libc;
 mod outcome;
@@ -17,11 +17,11 @@ use serde::Serialize;
 use outcome::Outcome;
 use runner::Runner;
 
-/// Each run has all cases of the editions up to this one.
+/// Editions: a run has all cases up to one.
 const EDITIONS: [&str; 2] = ["PROTO3", "UNSTABLE"];
-/// As many cases have proto2 and proto3 together in this version of the suite.
+/// Number of proto2 and proto3 cases in this version of the suite.
 const CASES: usize = 2_817;
-/// Where the wheel has the message types of the cases, below its include directory.
+/// Files of the cases' message types below the include directory.
 const MESSAGES: &str = "conformance/messages";
 
 #[derive(Debug, Serialize)]
@@ -31,7 +31,7 @@ struct Report {
     problems: Vec<String>,
 }
 
-/// Runs the suite; whether everything passed.
+/// Runs the suite; returns whether everything passed.
 pub(super) fn protobuf(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::of_checkout()?;
     let runner = Runner::ensure(&home, ui)?;
@@ -56,7 +56,7 @@ pub(super) fn protobuf(ui: Ui, json: bool) -> Result<bool> {
     Ok(report.problems.is_empty())
 }
 
-/// A descriptor set of all message types that the runner names.
+/// Writes a descriptor set of all message types of the cases.
 fn compile(runner: &Runner, work: &Path) -> Result<PathBuf> {
     let dir = runner.include.join(MESSAGES);
     let describe = || format!("cannot read {}", dir.display());
@@ -77,7 +77,7 @@ fn compile(runner: &Runner, work: &Path) -> Result<PathBuf> {
     Ok(set)
 }
 
-/// The runner would wait long for a testee that ends at once, and not say why it did.
+/// Starts the testee once: the runner would wait long for one that ends at once, and not say why.
 fn starts(testee: &Path, set: &Path) -> Result<()> {
     said(Command::new(testee).arg(set).stdin(Stdio::null())).map(drop)
 }
@@ -88,7 +88,7 @@ fn prefixed(option: &str, path: &Path) -> std::ffi::OsString {
     argument
 }
 
-/// Why the suite as a whole is not passed; failing cases are among the reasons.
+/// Returns reasons why the suite is not passed, failed cases among them.
 fn problems(runs: &[Outcome]) -> Vec<String> {
     let mut problems = Vec::new();
     for run in runs {

@@ -1,4 +1,5 @@
-//! The REST compliance suite of gapic-showcase: its server behind our gateway, its requests sent as JSON over HTTP.
+//! The REST compliance suite of gapic-showcase: its requests as JSON over HTTP to the gateway
+//! before its server.
 
 mod cases;
 mod client;
@@ -24,7 +25,7 @@ use client::Client;
 use processes::Processes;
 use server::Server;
 
-/// As many pairs of RPC and request has this version of the suite.
+/// Number of pairs of RPC and request in this version of the suite.
 const PAIRS: usize = 53;
 
 #[derive(Debug, Serialize)]
@@ -43,7 +44,7 @@ struct Failure {
     reason: String,
 }
 
-/// Runs the suite; whether everything passed.
+/// Runs the suite; returns whether everything passed.
 pub(super) async fn showcase(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::of_checkout()?;
     let server = Server::ensure(&home, ui)?;
@@ -69,7 +70,7 @@ pub(super) async fn showcase(ui: Ui, json: bool) -> Result<bool> {
         step.done();
         anyhow::Ok(failures)
     };
-    // A drop of what has been started kills it.
+    // The drop kills all started processes.
     let failures = tokio::select! {
         failures = work => failures?,
         asked = asked_to_stop() => {
@@ -136,7 +137,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Why a process is not there any more.
+/// Returns the error for a process that ended.
 fn ended(name: &str, status: ExitStatus) -> anyhow::Error {
     anyhow::anyhow!("{name} ended ({status})")
 }

@@ -1,4 +1,4 @@
-//! Builds the programs of the targets.
+//! Builds the programs of the fuzz targets.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,8 +10,8 @@ use mesh::os::said;
 
 use super::CRATES;
 
-/// SanitizerCoverage as libFuzzer needs it (clang's `-fsanitize=fuzzer-no-link`), which stable compilers have too: counters of
-/// edges, where they are, and the operands of comparisons.
+/// SanitizerCoverage for libFuzzer (clang's `-fsanitize=fuzzer-no-link`), which stable compilers
+/// have too: edge counters, their addresses, and the operands of comparisons.
 const FLAGS: [&str; 5] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -19,15 +19,16 @@ const FLAGS: [&str; 5] = [
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
-/// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+/// Separator in `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\x1f";
 
-/// Where the programs are. They have a target directory of their own, as their flags would rebuild all that is in another.
+/// Builds the programs and returns their directory, a separate one: their flags would rebuild all
+/// crates.
 pub(super) fn build(home: &Home) -> Result<PathBuf> {
     let host = host()?;
     let binaries = cargo::binaries()?;
     let target = binaries.parent().unwrap_or(&binaries).join("fuzz");
-    // With `--target`, the flags are not those of build scripts and macros.
+    // With `--target`, the flags don't apply to build scripts and macros.
     let status = cargo::command(home)
         .args(["build", "--bins"])
         .args(
@@ -47,10 +48,10 @@ pub(super) fn build(home: &Home) -> Result<PathBuf> {
     Ok(target.join(host).join("fuzz"))
 }
 
-/// The platform that we compile on and for.
+/// Returns the platform of the compiler.
 fn host() -> Result<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let text = said(Command::new(compiler).arg("-vV"))?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not say its host")?.to_owned())
+    Ok(host.context("rustc prints no host")?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! One target under libFuzzer, and what it reports.
+//! Runs one target under libFuzzer and reads its report.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,26 +10,26 @@ use mesh::os::{self, Signal};
 use mesh::ui::Step;
 use serde::Serialize;
 
-/// Longest input that is tried; what is large only by repetition belongs into tests.
+/// Longest input in bytes; large repetitive inputs belong into tests.
 const MAX_BYTES: u32 = 2048;
-/// An input that takes longer is a finding.
+/// An input that takes longer is a finding, in seconds.
 const SLOW_SECONDS: u32 = 10;
-/// A process that grows beyond is a finding.
+/// A process that uses more memory is a finding.
 const MAX_MEGABYTES: u32 = 2048;
-/// What follows the message of a panic.
+/// Beginnings of the line after a panic's message.
 const ENDS: [&str; 3] = ["note: ", "stack backtrace:", "=="];
 const POLL: Duration = Duration::from_millis(100);
 
-/// What one target has come to.
+/// Result of one target.
 #[derive(Debug, Serialize)]
 pub(super) struct Run {
     pub(super) target: String,
     /// CPU time used.
     pub(super) seconds: f64,
     pub(super) executions: u64,
-    /// Inputs that reach something which no other does.
+    /// Number of inputs in the corpus.
     pub(super) corpus: u64,
-    /// Edges of the program that were reached.
+    /// Number of reached edges of the program.
     pub(super) edges: u64,
     pub(super) finding: Option<Finding>,
 }
@@ -37,29 +37,29 @@ pub(super) struct Run {
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) reason: String,
-    /// What the target fails on.
+    /// The failing input.
     pub(super) input: Option<PathBuf>,
     pub(super) log: PathBuf,
 }
 
-/// Files of one target.
-pub(super) struct Places {
+/// Files and directories of one target.
+pub(super) struct TargetFiles {
     program: PathBuf,
     log: PathBuf,
     /// Grows from run to run.
     corpus: PathBuf,
-    /// Inputs that are only read: seeds, and findings of the past.
+    /// Read-only inputs: seeds and earlier findings.
     seeds: Vec<PathBuf>,
     dictionary: PathBuf,
     artifacts: PathBuf,
 }
 
-// === impl Places ===
+// === impl TargetFiles ===
 
-impl Places {
+impl TargetFiles {
     pub(super) fn of(dir: &Path, programs: &Path, target: &str) -> Self {
         let seeds = ["corpus", "regressions"].map(|kind| dir.join(kind).join(target));
-        Places {
+        TargetFiles {
             program: programs.join(format!("fuzz-{target}")),
             log: programs.join(format!("{target}.log")),
             corpus: programs.join("corpus").join(target),
@@ -90,19 +90,19 @@ impl Places {
 }
 
 /// Runs a target until it has used up its CPU time or fails.
-pub(super) fn run(places: &Places, target: &str, time: Duration, step: &Step) -> Result<Run> {
-    let mut command = places.command()?;
-    let log = File::create(&places.log)
-        .with_context(|| format!("cannot create {}", places.log.display()))?;
+pub(super) fn run(files: &TargetFiles, target: &str, time: Duration, step: &Step) -> Result<Run> {
+    let mut command = files.command()?;
+    let log = File::create(&files.log)
+        .with_context(|| format!("cannot create {}", files.log.display()))?;
     if os::cpu_time(std::process::id()).is_none() {
-        // Where the system can't be asked, the clock on the wall has to do.
+        // Without CPU times, wall time is measured.
         command.arg(format!("-max_total_time={}", time.as_secs()));
     }
     let mut child = command
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .with_context(|| format!("cannot run {}", places.program.display()))?;
+        .with_context(|| format!("cannot run {}", files.program.display()))?;
     let mut used = Duration::ZERO;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -117,13 +117,13 @@ pub(super) fn run(places: &Places, target: &str, time: Duration, step: &Step) ->
         }
         os::pause(POLL);
     };
-    let text = fs::read(&places.log)?;
+    let text = fs::read(&files.log)?;
     Ok(read(
         target,
         used,
         status,
         &String::from_utf8_lossy(&text),
-        &places.log,
+        &files.log,
     ))
 }
 
@@ -148,7 +148,7 @@ fn read(target: &str, used: Duration, status: ExitStatus, text: &str, log: &Path
     }
 }
 
-/// The number behind the last `label` of the log.
+/// Returns the number after the last `label` of the log.
 fn last_number(text: &str, label: &str) -> u64 {
     text.rsplit_once(label)
         .map_or(0, |(_, rest)| leading_number(rest))
@@ -160,7 +160,7 @@ fn leading_number(text: &str) -> u64 {
     text[..end.unwrap_or(text.len())].parse().unwrap_or(0)
 }
 
-/// What the target said when it panicked, or what libFuzzer says about it.
+/// Returns the message of the panic, or libFuzzer's summary.
 fn reason(text: &str, status: ExitStatus) -> String {
     let mut lines = text.lines();
     if lines.any(|line| line.contains("panicked at ")) {

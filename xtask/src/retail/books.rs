@@ -1,4 +1,4 @@
-//! The books: each part read from the service that owns it, checked, and laid out.
+//! The books: read from the services that own their parts, and checked.
 
 mod sheet;
 
@@ -12,7 +12,7 @@ use super::json::int64;
 use super::retry::retrying;
 pub(crate) use sheet::{grouped, sheet};
 
-/// Everything that the mesh has booked. Amounts are minor units; reasons and states without a count are left out.
+/// All books of the mesh. Amounts are minor units; reasons and states without a count are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Books {
     pub(crate) rows: Rows,
@@ -119,10 +119,10 @@ struct Ledger {
     days: Vec<Day>,
 }
 
-/// States in which an order does not stay.
+/// States of orders that are not settled.
 const UNDER_WAY: [&str; 2] = ["PENDING", "CONFIRMED"];
 
-/// Asks each service for its part.
+/// Reads each part from its service.
 pub(super) async fn read(client: &Client, source: &str) -> Result<Books> {
     let path = format!("/v1/sources/{source}:summarize");
     let imports: Source = retrying(async || client.get(&path).await)
@@ -172,7 +172,7 @@ fn counts(all: impl Iterator<Item = (String, i64)>) -> BTreeMap<String, i64> {
 }
 
 impl Books {
-    /// Orders that are at an end.
+    /// Returns the number of settled orders.
     pub(crate) fn orders_ended(&self) -> i64 {
         let ended = self
             .orders
@@ -181,7 +181,7 @@ impl Books {
         ended.map(|(_, orders)| orders).sum()
     }
 
-    /// What contradicts itself, in words; nothing if the books balance.
+    /// Returns contradictions in words; none if the books balance.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut equal = |what: &str, left: i64, right: i64| {
@@ -192,12 +192,12 @@ impl Books {
         let (rows, stock, money) = (&self.rows, &self.stock, &self.money);
         let rejected: i64 = rows.rejected.values().sum();
         equal(
-            "rows read are not those accepted and rejected",
+            "rows read differ from accepted plus rejected",
             rows.read,
             rows.accepted + rejected,
         );
         equal(
-            "the postings of the ledger do not add up to nothing",
+            "the ledger's postings do not sum to zero",
             money.ledger_sum_minor,
             0,
         );
@@ -216,12 +216,12 @@ impl Books {
         );
         equal("pieces are still reserved", stock.reserved, 0);
         equal(
-            "pieces on hand are not those counted, less shipped, plus returned",
+            "pieces on hand differ from counted minus shipped plus returned",
             stock.on_hand,
             stock.counted - stock.shipped + stock.returned,
         );
         let under_way = self.orders.values().sum::<i64>() - self.orders_ended();
-        equal("orders are not at an end", under_way, 0);
+        equal("orders are not settled", under_way, 0);
         problems
     }
 }

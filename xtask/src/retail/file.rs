@@ -18,7 +18,7 @@ const MAX_RECORD_BYTES: usize = 64 * 1024;
 /// Most fields of one record.
 const MAX_FIELDS: usize = 1024;
 
-/// What a file holds.
+/// Content of an order file.
 #[derive(Clone, Debug)]
 pub(crate) struct OrderFile {
     /// Where it is.
@@ -130,8 +130,8 @@ impl Records {
         }
     }
 
-    /// Hands on every record that ends in `input`; no input at all is the end of the file. A record that is too large is
-    /// handed on without fields.
+    /// Hands on every record that ends in `input`; no input at all is the end of the file. A record
+    /// that is too large is handed on without fields.
     fn feed(
         &mut self,
         mut input: &[u8],

@@ -1,4 +1,4 @@
-//! Counts the opening stock in, once per SKU however often it is asked for.
+//! Counts the opening stock in, once per SKU.
 
 use std::collections::BTreeSet;
 
@@ -28,12 +28,12 @@ struct StockCount<'a> {
 }
 
 #[derive(Deserialize)]
-struct Counted {
+struct CountStockResponse {
     #[serde(default, deserialize_with = "int64")]
     recorded: i64,
 }
 
-/// Counts in what `settings` say of every SKU that `files` sell.
+/// Counts in the opening stock of every SKU that `files` sell.
 pub(super) async fn count(
     client: &Client,
     files: &[OrderFile],
@@ -45,7 +45,10 @@ pub(super) async fn count(
         .flat_map(|file| &file.skus)
         .map(String::as_str)
         .collect();
-    let step = ui.step(format!("counting opening stock of {} SKUs in", skus.len()));
+    let step = ui.step(format!(
+        "counting in the opening stock of {} SKUs",
+        skus.len()
+    ));
     let counts: Vec<StockCount<'_>> = skus
         .into_iter()
         .map(|sku| StockCount {
@@ -57,14 +60,15 @@ pub(super) async fn count(
     let mut recorded = 0;
     for counts in counts.chunks(BATCH) {
         let message = CountStock { counts };
-        let counted: Counted = retrying(async || client.post("/v1/stock:count", &message).await)
-            .await
-            .context("cannot count the opening stock in")?;
+        let counted: CountStockResponse =
+            retrying(async || client.post("/v1/stock:count", &message).await)
+                .await
+                .context("cannot count in the opening stock")?;
         recorded += counted.recorded;
     }
     step.done();
     if recorded == 0 {
-        ui.note("all of it was counted in before");
+        ui.note("it was counted in before");
     }
     Ok(())
 }

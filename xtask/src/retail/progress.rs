@@ -1,4 +1,4 @@
-//! Follows imports until every order and return of them is at its end.
+//! Follows imports until all of their orders and returns are settled.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use super::retry::Error;
 use super::upload::{self, Import};
 
 const POLL: Duration = Duration::from_millis(150);
-/// A mesh that works moves within this time, a supervisor that brings a process back included.
+/// Longest time without progress, restarts of processes included.
 const STALL: Duration = Duration::from_secs(120);
 
-/// All imports of a run, added up, at one moment.
+/// Sums over all imports of a run at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
-    /// When the mesh was asked: what is here held then or later.
+    /// Time of the request: the values are from then or later.
     pub(crate) asked: Instant,
     size_bytes: i64,
     received_bytes: i64,
@@ -26,12 +26,12 @@ pub(crate) struct Progress {
     pub(crate) rows_accepted: i64,
     pub(crate) published: i64,
     pub(crate) settled: i64,
-    /// Every order and return is at its end.
+    /// Whether every order and return is settled.
     pub(crate) completed: bool,
 }
 
 impl Progress {
-    /// Before anything was asked.
+    /// Returns the progress before the first request.
     pub(crate) fn none() -> Self {
         Self {
             asked: Instant::now(),
@@ -66,7 +66,7 @@ impl Progress {
     }
 }
 
-/// Asks, tells and shows.
+/// Polls imports, and sends and shows their progress.
 pub(super) struct Follower<'a> {
     client: &'a Client,
     import_ids: Vec<String>,
@@ -96,7 +96,7 @@ impl<'a> Follower<'a> {
     /// Returns when all imports are completed.
     ///
     /// # Errors
-    /// When nothing moves for [`STALL`], or when an import can't be read.
+    /// When there is no progress for [`STALL`], or an import can't be read.
     pub(super) async fn run(mut self) -> Result<()> {
         let mut moved = Instant::now();
         let mut last = Progress::none();
@@ -165,11 +165,11 @@ impl<'a> Follower<'a> {
 fn stalled(last: &Progress, failure: Option<Error>) -> Result<()> {
     let seconds = STALL.as_secs();
     if let Some(failure) = failure {
-        return Err(failure).with_context(|| format!("nothing moved for {seconds} s"));
+        return Err(failure).with_context(|| format!("no progress for {seconds} s"));
     }
     bail!(
-        "nothing moved for {seconds} s: {} of {} bytes received, {} of {} orders and returns settled; \
-         `cargo mesh events parked` shows what could not be applied",
+        "no progress for {seconds} s: {} of {} bytes received, {} of {} orders and returns settled; \
+         `cargo mesh events parked` shows events that could not be applied",
         last.received_bytes,
         last.size_bytes,
         last.settled,

@@ -1,4 +1,5 @@
-//! Repeats idempotent calls through an outage: processes are killed and brought back while orders run.
+//! Repeats idempotent calls through an outage: processes are killed and brought back while orders
+//! run.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! The retailer's rules for one row of an order file: is it accepted, and does it sell goods?
 //!
-//! The demo counts stock in before the first order, so it has to know beforehand which goods the accepted rows sell. The
-//! rules are those of `services/ingest/sources/online-retail.toml`, without the ones that compare rows.
+//! The demo counts stock in before the first order, so it has to know beforehand which goods the
+//! accepted rows sell. The rules are those of `services/ingest/sources/online-retail.toml`, without
+//! the ones that compare rows.
 
 /// The columns of an order file.
 const COLUMNS: [&str; 8] = [

@@ -1,4 +1,4 @@
-//! Sends a file's bytes, and goes on where the mesh has got to after whatever broke.
+//! Uploads a file and resumes after failures at the byte that the mesh has reached.
 
 use std::io::SeekFrom;
 use std::num::NonZeroU64;
@@ -19,10 +19,10 @@ use super::json::int64;
 use super::retry::{Error, Outage, retrying};
 
 const CHUNK_BYTES: u64 = 64 * 1024;
-/// How often a limited sender sends.
+/// Interval between chunks of a limited upload.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The part of `ingest.v1.Import` that the demo reads.
+/// Part of `ingest.v1.Import`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Import {
@@ -51,7 +51,7 @@ struct CreateImport<'a> {
     size_bytes: String,
 }
 
-/// Announces a file; the same content gets the same import again.
+/// Creates an import; the same content returns the same import again.
 pub(super) async fn create(
     client: &Client,
     file: &OrderFile,
@@ -66,15 +66,16 @@ pub(super) async fn create(
     client.post("/v1/imports", &message).await
 }
 
-/// Reads how far an import has got.
+/// Reads an import.
 pub(super) async fn read(client: &Client, import_id: &str) -> Result<Import, client::Error> {
     client.get(&format!("/v1/imports/{import_id}")).await
 }
 
-/// Sends what is missing of `file`, at most `rate` bytes per second; how often it had to go on after a failure.
+/// Uploads the missing bytes of `file`, at most `rate` per second; returns the number of
+/// resumptions.
 ///
 /// # Errors
-/// When nothing was taken for too long, or when no further try can help.
+/// When there is no progress for too long, or a retry can't help.
 pub(super) async fn send(
     client: &Client,
     file: &OrderFile,
@@ -113,7 +114,7 @@ async fn send_from(
     let start = offset.cast_unsigned();
     let mut reader = File::open(&file.path).await?;
     reader.seek(SeekFrom::Start(start)).await?;
-    // A file that grows meanwhile is still the file that was announced.
+    // A file that grows meanwhile is read to its announced size.
     let reader = reader.take(file.size - start);
     let path = format!("/v1/imports/{}:upload?offset={offset}", import.import_id);
     Ok(client.upload(&path, "text/csv", body(reader, rate)).await?)
@@ -126,7 +127,7 @@ fn body(file: Take<File>, rate: Option<NonZeroU64>) -> Body {
     });
     let clock = rate.map(|_| {
         let mut clock = interval(TICK);
-        // What could not be sent in time is not sent in one burst later.
+        // Late chunks must not become a burst.
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         clock
     });

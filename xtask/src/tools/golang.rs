@@ -1,4 +1,4 @@
-//! Programs that are Go modules: checked against the lock file, built once, kept beside the files of the module that are needed.
+//! Go modules: checked against the lock file, built once, and kept with files of the module.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,41 +12,41 @@ use serde::Deserialize;
 
 use super::lock as lock_file;
 
-/// What is taken from a module.
+/// A module, and the programs and files needed of it.
 #[derive(Debug)]
 pub(crate) struct Module {
-    /// In the lock file.
+    /// Name in the lock file.
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
-    /// Each built from the directory of this name below `cmd/`.
+    /// Programs, built from directories of their names below `cmd/`.
     pub(crate) programs: &'static [&'static str],
-    /// Where files are in the module, and where they are kept.
+    /// Files: path in the module, and path in the result.
     pub(crate) files: &'static [(&'static str, &'static str)],
 }
 
-/// A module that has been built.
+/// A built module.
 #[derive(Debug)]
-pub(crate) struct Built {
-    /// Holds the programs and the files.
+pub(crate) struct BuiltModule {
+    /// Directory of the programs and files.
     pub(crate) dir: PathBuf,
     pub(crate) version: String,
 }
 
-/// What `go mod download -json` says.
+/// Output of `go mod download -json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Downloaded {
+struct Download {
     dir: PathBuf,
     sum: String,
     error: String,
 }
 
 impl Module {
-    /// Builds what isn't there yet.
+    /// Builds the module unless that is done.
     ///
     /// # Errors
-    /// Without Go, without the module, or when the module is not what the lock file says.
-    pub(crate) fn ensure(&self, home: &Home, ui: Ui) -> Result<Built> {
+    /// Without Go or the module, or when the module does not match the lock file.
+    pub(crate) fn ensure(&self, home: &Home, ui: Ui) -> Result<BuiltModule> {
         let name = self.name;
         let dir = home.engines();
         create_dir(&dir, 0o755)?;
@@ -73,22 +73,22 @@ impl Module {
             fs::rename(&content, &built)?;
             step.done();
         }
-        Ok(Built {
+        Ok(BuiltModule {
             dir: built,
             version: pin.version.clone(),
         })
     }
 
-    fn download(&self, version: &str, work: &Path) -> Result<Downloaded> {
+    fn download(&self, version: &str, work: &Path) -> Result<Download> {
         let path = self.path;
         let mut go = Command::new("go");
-        // Outside of any module, so that nothing of the checkout has a say.
+        // Outside of the checkout, whose files could change the result.
         go.current_dir(work);
         go.args(["mod", "download", "-json", &format!("{path}@v{version}")]);
         let output = go
             .output()
             .with_context(|| format!("cannot run go, which builds {}", self.name))?;
-        let module: Downloaded = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let module: Download = serde_json::from_slice(&output.stdout).unwrap_or_default();
         if !output.status.success() || !module.error.is_empty() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             bail!(
@@ -114,7 +114,7 @@ impl Module {
     }
 }
 
-/// The module's own `go.sum` pins what it depends on.
+/// Builds a program. The module's `go.sum` pins its dependencies.
 fn build(module: &Path, program: &str, to: &Path) -> Result<()> {
     let mut go = Command::new("go");
     go.current_dir(module);

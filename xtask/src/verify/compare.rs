@@ -1,4 +1,4 @@
-//! Compares books with those that an independent program computes from the files alone.
+//! Compares books with those that a separate program computes from the files.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,13 +12,13 @@ use crate::retail::Settings;
 use crate::retail::books::Books;
 use crate::retail::file::OrderFile;
 
-/// Shares no code with the mesh.
+/// Program without any code of the mesh.
 const PROGRAM: &str = "integration-tests/reconcile.py";
 
-/// One line per difference.
+/// Returns one line per difference.
 ///
 /// # Errors
-/// When there is nothing to compare with.
+/// When the program fails.
 pub(super) async fn differences(
     home: &Home,
     files: &[OrderFile],
@@ -38,7 +38,7 @@ pub(super) async fn differences(
     let said = String::from_utf8_lossy(&output.stdout);
     match output.status.code() {
         Some(0) => Ok(Vec::new()),
-        // Python ends with 1 as well when it fails; then it has said nothing here.
+        // Python exits with 1 on failures too, but without output.
         Some(1) if !said.is_empty() => Ok(said.lines().map(str::to_owned).collect()),
         _ => bail!(
             "{} failed ({}): {}",
@@ -58,7 +58,7 @@ async fn run(mut command: Command, program: &Path, input: &[u8]) -> Result<std::
         .kill_on_drop(true);
     let mut child = command.spawn().with_context(describe)?;
     let mut stdin = child.stdin.take().with_context(describe)?;
-    // It reads all of it before it says anything. One that ends early breaks the pipe, and its status says why.
+    // The program reads all input before it writes. If it ends early, its status says why.
     let _ = stdin.write_all(input).await;
     drop(stdin);
     child.wait_with_output().await.with_context(describe)

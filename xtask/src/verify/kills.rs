@@ -1,4 +1,4 @@
-//! Kills processes at random moments of the work, and sees to it that each moment was one.
+//! Kills processes at random moments of the work, and checks that work was going on.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,19 +17,21 @@ use tokio::sync::watch;
 use crate::retail::file::OrderFile;
 use crate::retail::progress::Progress;
 
-/// The last kill comes before this share of the work, so that it is not done while the last but one recovers.
+/// Latest kill as a share of the work, so that work is left when the process before it has
+/// recovered.
 const LATEST: f64 = 0.75;
-/// Without these no upload goes on, and one has to break: half of the work is reading rows, so this is well within.
+/// Processes that an upload needs, and the share of the work within which one of them is killed:
+/// half of the work is reading rows.
 const UPLOADING: [&str; 3] = [GATEWAY, "ingest", POSTGRES];
 const WHILE_UPLOADING: f64 = 0.4;
-/// How long a process that another's death took along may take to come back.
+/// Longest wait for a process that failed because of another one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Which process dies when, all from one seed.
+/// Order and moments of all kills, from one seed.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    /// Share of the work, and the process.
+    /// Share of the work, and process.
     kills: Vec<(f64, &'static str)>,
 }
 
@@ -59,14 +61,14 @@ fn draw(random: &mut StdRng) -> Vec<(f64, &'static str)> {
     moments.into_iter().zip(processes).collect()
 }
 
-/// All that there is to do, as far as the files tell.
+/// All work, counted from the files.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
+pub(super) struct Workload {
     rows: f64,
     invoices: f64,
 }
 
-impl Whole {
+impl Workload {
     pub(super) fn of(files: &[OrderFile]) -> Self {
         let rows: u64 = files.iter().map(|file| file.rows).sum();
         let invoices: BTreeSet<_> = files.iter().flat_map(|file| &file.invoices).collect();
@@ -76,7 +78,8 @@ impl Whole {
         }
     }
 
-    /// The share that is done: half of it is reading rows, half is settling what they ask for.
+    /// Returns the share of the work that is done: reading rows is one half, settling invoices the
+    /// other.
     fn done(self, progress: &Progress) -> f64 {
         let rows = progress.rows_read as f64 / self.rows.max(1.0);
         let settled = progress.settled as f64 / self.invoices.max(1.0);
@@ -84,13 +87,13 @@ impl Whole {
     }
 }
 
-/// A process that was killed, when, and how it came back.
+/// A kill and the recovery from it.
 #[derive(Debug, Serialize)]
 pub(super) struct Kill {
     process: &'static str,
-    /// Share of the work that had to be done.
+    /// Planned share of the work.
     planned: f64,
-    /// Share that was.
+    /// Actual share of the work.
     done: f64,
     rows_accepted: i64,
     published: i64,
@@ -99,20 +102,21 @@ pub(super) struct Kill {
     restarts: u32,
 }
 
-/// Carries the plan out; `report` hears of each kill.
+/// Carries the plan out; `report` receives each kill.
 ///
 /// # Errors
-/// When a process does not come back, or when a kill was not between the first accepted row and the last end.
+/// When a process does not recover, or a kill was not between the first accepted row and the last
+/// settled order.
 pub(super) async fn run(
     stack: &Stack,
     plan: &Plan,
-    whole: Whole,
+    workload: Workload,
     mut observed: watch::Receiver<Progress>,
     report: impl Fn(&Kill),
 ) -> Result<Vec<Kill>> {
     let mut kills = Vec::new();
     for &(planned, process) in &plan.kills {
-        let is_due = |now: &Progress| now.rows_accepted > 0 && whole.done(now) >= planned;
+        let is_due = |now: &Progress| now.rows_accepted > 0 && workload.done(now) >= planned;
         let before = until(&mut observed, process, is_due).await?;
         let healthy = stack.wait_for(process, PATIENCE, |now| now.state == State::Healthy);
         let restarts = healthy.await?.restarts;
@@ -124,14 +128,15 @@ pub(super) async fn run(
             .with_context(|| format!("{process} did not come back after it was killed"))?;
         let recovery = killed.elapsed();
         if revived.restarts <= restarts {
-            bail!("{process} came back, and its supervisor has not counted a restart");
+            bail!("{process} is back, but its supervisor counted no restart");
         }
-        // What was asked for after the kill and is not complete proves that the kill came before the end.
+        // Incomplete progress that was read after the kill proves that the kill came before the
+        // end.
         until(&mut observed, process, |now| now.asked > killed).await?;
         let kill = Kill {
             process,
             planned,
-            done: whole.done(&before),
+            done: workload.done(&before),
             rows_accepted: before.rows_accepted,
             published: before.published,
             settled: before.settled,
@@ -144,7 +149,7 @@ pub(super) async fn run(
     Ok(kills)
 }
 
-/// The first observation that satisfies `condition`, unless the work is complete.
+/// Returns the first observation that satisfies `condition`, unless the work is complete.
 async fn until(
     observed: &mut watch::Receiver<Progress>,
     process: &str,
@@ -153,10 +158,10 @@ async fn until(
     let seen = observed
         .wait_for(|now| now.completed || condition(now))
         .await;
-    let seen = *seen.context("nobody follows the imports any more")?;
+    let seen = *seen.context("the follower of the imports has ended")?;
     if seen.completed {
         bail!(
-            "every order was at its end before {process} could be killed: make the upload slower with --rate"
+            "all orders were settled before {process} could be killed: slow the upload with --rate"
         );
     }
     Ok(seen)

@@ -10,7 +10,8 @@ pub(crate) struct Use {
     pub(crate) line: usize,
 }
 
-/// Returns every `crate::name` of the code, and every `super::…::name` that reaches the root from `module`.
+/// Returns every `crate::name` of the code, and every `super::…::name` that reaches the root from
+/// `module`.
 pub(crate) fn uses(tokens: &[Token<'_>], module: &[String]) -> Vec<Use> {
     let mut found = Vec::new();
     let mut inline = InlineModules::default();
@@ -107,7 +108,8 @@ impl InlineModules {
     }
 }
 
-/// Returns the modules that a file declares, and the names that it imports from them: `pub use a::{B, c::D as E}`.
+/// Returns the modules that a file declares, and the names that it imports from them: `pub use
+/// a::{B, c::D as E}`.
 pub(crate) fn root(tokens: &[Token<'_>]) -> (Vec<String>, Vec<(String, String)>) {
     let (mut modules, mut imports) = (Vec::new(), Vec::new());
     let mut at = 0;
@@ -136,7 +138,8 @@ pub(crate) fn root(tokens: &[Token<'_>]) -> (Vec<String>, Vec<(String, String)>)
     (modules, imports)
 }
 
-/// Returns for each name that a `use` brings in the first name of its path: `a::{B, c::D as E}` gives `B` and `E` of `a`.
+/// Returns for each name that a `use` brings in the first name of its path: `a::{B, c::D as E}`
+/// gives `B` and `E` of `a`.
 fn leaves(tree: &[Token<'_>]) -> Vec<(String, String)> {
     let mut path = tree.iter().filter_map(|token| token.ident());
     let Some(first) = path.find(|name| !["crate", "self"].contains(name)) else {

@@ -1,4 +1,5 @@
-//! The source files of a crate: which are product code, in which module each is, and which lines are tests.
+//! The source files of a crate: which are product code, in which module each is, and which lines
+//! are tests.
 
 use std::collections::BTreeSet;
 use std::fs;

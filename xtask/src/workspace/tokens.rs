@@ -1,6 +1,8 @@
-//! Splits Rust source into tokens: enough of the language to find paths and declarations, and no parser.
+//! Splits Rust source into tokens: enough of the language to find paths and declarations, and no
+//! parser.
 //!
-//! Comments are dropped, and literals are kept without their content, so that neither is mistaken for code.
+//! Comments are dropped, and literals are kept without their content, so that neither is mistaken
+//! for code.
 
 /// A token and the line it begins in, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

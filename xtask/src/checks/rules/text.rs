@@ -2,7 +2,8 @@
 
 /// Longest comment line, in characters with its indentation.
 const MAX_WIDTH: usize = 100;
-/// Words that no doc comment begins with: a doc comment begins with a verb (functions) or a noun (types).
+/// Words that no doc comment begins with: a doc comment begins with a verb (functions) or a noun
+/// (types).
 const OPENINGS: [&str; 6] = ["What", "Who", "Whoever", "Whose", "Which", "Of"];
 
 /// Returns the numbers of all comment lines that are too long.

@@ -1,11 +1,11 @@
-//! What the suite and a server under test say to each other: two messages over standard input and output, each behind its
-//! length (`connectrpc/conformance/v1/server_compat.proto`).
+//! Messages between the suite and a server under test, over standard input and output, each after
+//! its length (`connectrpc/conformance/v1/server_compat.proto`).
 
 use anyhow::{Result, bail};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Certificates and a key are all that is long in these messages.
+/// Longest message in bytes: certificates and a key are the long parts.
 const LONGEST: usize = 1024 * 1024;
 
 /// `Protocol.PROTOCOL_GRPC`.
@@ -14,8 +14,7 @@ pub(super) const GRPC: i32 = 2;
 /// `HTTPVersion.HTTP_VERSION_2`.
 pub(super) const HTTP_2: i32 = 2;
 
-/// What is asked of a server; which protocols and versions of HTTP it must serve is left out where it is read, since ours
-/// serves them all.
+/// Configuration for a server; protocol and HTTP version are ignored, since the gateway serves all.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ServerCompatRequest {
     #[prost(int32, tag = "1")]
@@ -24,10 +23,10 @@ pub(super) struct ServerCompatRequest {
     pub(super) http_version: i32,
     #[prost(bool, tag = "4")]
     pub(super) use_tls: bool,
-    /// PEM of what client certificates are verified with; none are asked for where it is empty.
+    /// PEM of the client CA; empty for no client certificates.
     #[prost(bytes = "vec", tag = "5")]
     pub(super) client_tls_cert: Vec<u8>,
-    /// In bytes.
+    /// Largest request message in bytes.
     #[prost(uint32, tag = "6")]
     pub(super) message_receive_limit: u32,
     #[prost(message, optional, tag = "7")]
@@ -43,7 +42,7 @@ pub(super) struct TlsCreds {
     pub(super) key: Vec<u8>,
 }
 
-/// Where the server is.
+/// Address of the server.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ServerCompatResponse {
     #[prost(string, tag = "1")]

@@ -1,4 +1,4 @@
-//! The server under test: one gateway process, started as the suite asks for it and stopped with this one.
+//! The server under test: one gateway process, configured by the suite and stopped with this one.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use super::compat::{self, ServerCompatRequest, ServerCompatResponse};
 
-/// How long the gateway may take until it listens and knows its API.
+/// Longest wait until the gateway listens and knows its API.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What every gateway of a run has in common.
+/// Arguments for every gateway of a run.
 #[derive(Debug, clap::Args)]
 pub(in super::super::super) struct Args {
     /// The conformance service, as `http://host:port`
@@ -62,14 +62,14 @@ struct Tls {
     client_auth: &'static str,
 }
 
-/// One line of the gateway's log, as much of it as matters.
+/// The inspected fields of a log line of the gateway.
 #[derive(Debug, Deserialize)]
 struct Line {
     message: String,
     address: Option<SocketAddr>,
 }
 
-/// Does what the suite asks for on standard input until it is asked to stop.
+/// Serves the configuration on standard input until SIGTERM.
 pub(super) async fn serve(args: &Args) -> Result<()> {
     let asked: ServerCompatRequest = compat::read(&mut tokio::io::stdin()).await?;
     let dir = tempfile::Builder::new().prefix("mesh-connect-").tempdir()?;
@@ -100,7 +100,7 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     until_stopped(&mut gateway, log).await
 }
 
-/// Reads the log on, so that the gateway never waits for its reader.
+/// Reads the log, so that the gateway never blocks on it, until the gateway ends or shall stop.
 async fn until_stopped(gateway: &mut Child, mut log: Lines<BufReader<ChildStderr>>) -> Result<()> {
     let drained = async {
         while let Ok(Some(line)) = log.next_line().await {
@@ -164,7 +164,7 @@ fn write_config(args: &Args, asked: &ServerCompatRequest, dir: &Path) -> Result<
         log_format: "json",
         upstreams: [&args.upstream],
         max_body_bytes: asked.message_receive_limit,
-        // The suite compares details, and expects none but those of its own service.
+        // The suite compares details and expects only those of its service.
         errors: Errors { reasons: false },
         schema: Schema {
             descriptors: [&args.descriptors],

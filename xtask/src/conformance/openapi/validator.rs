@@ -1,4 +1,4 @@
-//! The official validator: packages of Python, pinned with their hashes, in a directory of their own.
+//! The official validator: Python packages with pinned hashes, in a separate directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ pub(super) struct Validator {
     pub(super) version: String,
 }
 
-/// What the check says of one document.
+/// Result of the check of one document.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Outcome {
     pub(super) operations: usize,
@@ -30,16 +30,16 @@ pub(super) struct Outcome {
 }
 
 impl Validator {
-    /// Fetches what isn't there yet.
+    /// Fetches missing files.
     ///
     /// # Errors
-    /// Without Python and pip, without the packages, or when one is not what is pinned.
+    /// Without Python, pip or the packages, or when a hash differs.
     pub(super) fn ensure(home: &Home, ui: Ui) -> Result<Self> {
         let version = pinned_version()?;
         let dir = home.engines();
         create_dir(&dir, 0o755)?;
         let _guard = lock(&dir.join("lock"))?;
-        // Some packages are compiled for one version of Python.
+        // Some packages are compiled for one Python version.
         let python = said(python().args(["-c", "import sys; print(sys.implementation.cache_tag)"]))
             .context("the validator is written for Python")?;
         let packages = dir.join(format!("{NAME}-{version}-{}", python.trim()));
@@ -61,7 +61,7 @@ impl Validator {
     /// Checks one document.
     ///
     /// # Errors
-    /// When the check doesn't run, or the file is no document at all.
+    /// When the check can't run, or the file is no document.
     pub(super) fn check(&self, document: &Path) -> Result<Outcome> {
         let mut check = python();
         check.args(["-I", "-c", CHECK]).arg(&self.packages);

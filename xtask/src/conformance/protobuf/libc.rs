@@ -1,6 +1,7 @@
-//! A newer C library than the system's, borrowed from a newer Debian for the one program that needs it.
+//! A newer C library from a newer Debian, for the one program that needs it.
 //!
-//! Debian keeps only the newest build of a package, so that a hash of ours would not last: apt checks Debian's signature.
+//! Debian keeps only the newest build of a package, so a pinned hash would not last: apt checks
+//! Debian's signature.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,12 +14,12 @@ use mesh::home::{Home, create_dir, lock};
 use mesh::os::said;
 use mesh::ui::Ui;
 
-/// The release of Debian that has glibc 2.38 or newer.
+/// Debian release with glibc 2.38 or newer.
 const SUITE: &str = "trixie";
 const PACKAGES: [&str; 3] = ["libc6", "libstdc++6", "libgcc-s1"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Starts programs with a C library of their own.
+/// Starts programs with another C library.
 #[derive(Debug)]
 pub(super) struct Loader {
     program: PathBuf,
@@ -35,7 +36,7 @@ impl Loader {
         command
     }
 
-    /// The loader of an unpacked set of packages.
+    /// Finds the loader in unpacked packages.
     fn find(unpacked: &Path) -> Option<Self> {
         let in_dir = |dir: &Path, wanted: &dyn Fn(&OsStr) -> bool| {
             let entries = fs::read_dir(dir).ok()?.flatten();
@@ -53,10 +54,10 @@ impl Loader {
     }
 }
 
-/// Fetches the libraries once; nothing of the system is changed.
+/// Fetches the libraries once, without changes to the system.
 ///
 /// # Errors
-/// When this system has no apt, no archive of Debian among its sources, or no network.
+/// Without apt, a Debian archive among its sources, or a network.
 pub(super) fn borrow(home: &Home, ui: Ui) -> Result<Loader> {
     let dir = home.engines();
     create_dir(&dir, 0o755)?;
@@ -65,11 +66,11 @@ pub(super) fn borrow(home: &Home, ui: Ui) -> Result<Loader> {
     if let Some(loader) = Loader::find(&unpacked) {
         return Ok(loader);
     }
-    let step = ui.step(format!("borrowing the C library of Debian {SUITE}"));
+    let step = ui.step(format!("fetching the C library of Debian {SUITE}"));
     let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&dir)?;
     download(work.path()).with_context(|| {
         format!(
-            "the conformance runner needs glibc 2.38 or newer, and that of Debian {SUITE} could not be borrowed"
+            "the conformance runner needs glibc 2.38 or newer, and Debian {SUITE}'s could not be fetched"
         )
     })?;
     let content = work.path().join("content");
@@ -84,7 +85,7 @@ pub(super) fn borrow(home: &Home, ui: Ui) -> Result<Loader> {
     Loader::find(&unpacked).with_context(|| format!("no loader in {}", unpacked.display()))
 }
 
-/// Downloads the packages into `work`, with lists and sources of their own.
+/// Downloads the packages into `work`, with separate lists and sources.
 fn download(work: &Path) -> Result<()> {
     let archive = archive()?;
     for dir in ["lists/partial", "cache/archives/partial"] {
@@ -98,14 +99,14 @@ fn download(work: &Path) -> Result<()> {
         work.join("sources.list"),
         format!("deb {signed}{archive} {SUITE} main\n"),
     )?;
-    // As if nothing were installed.
+    // No package counts as installed.
     fs::write(work.join("status"), "")?;
-    // Without it, lists that could not be fetched are no more than a warning.
+    // Without it, unreachable lists are a mere warning.
     said(apt(work).args(["-o", "APT::Update::Error-Mode=any", "--quiet", "update"]))?;
     said(apt(work).args(["--quiet", "download"]).args(PACKAGES)).map(drop)
 }
 
-/// Where this system gets its Debian packages from, which has the other releases too.
+/// Returns the Debian archive of this system, which has other releases too.
 fn archive() -> Result<String> {
     let mut targets = Command::new("apt-get");
     targets.args([
@@ -141,7 +142,7 @@ fn apt(work: &Path) -> Command {
             .arg("-o")
             .arg(format!("{option}={}", work.join(path).display()));
     }
-    // apt would change to an account that can't write here.
+    // apt would switch to an account that can't write here.
     command.args(["-o", "APT::Sandbox::User="]);
     command
 }

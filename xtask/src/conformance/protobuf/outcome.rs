@@ -1,44 +1,44 @@
-//! What the runner has said, taken apart.
+//! Parses the output of the runner.
 
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-/// One run of the suite.
+/// Result of one run of the suite.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Outcome {
     pub(super) maximum_edition: String,
-    /// Passed or failed.
+    /// Number of passed and failed cases.
     pub(super) run: usize,
     pub(super) passed: usize,
-    /// Of the cases of binary and JSON.
+    /// Number of skipped binary and JSON cases.
     pub(super) skipped: usize,
-    /// The cases of the text format, a suite of its own that the runner gets to once the other is passed.
+    /// Number of text format cases, a suite that the runner starts after the first one has passed.
     pub(super) text_format_skipped: usize,
     pub(super) failures: Vec<Failure>,
 }
 
-/// A case that failed.
+/// A failed case.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
     pub(super) case: String,
     pub(super) reason: String,
-    /// What the runner sent, and what it got, in protobuf's text format.
+    /// Request and response in protobuf's text format.
     pub(super) request: String,
     pub(super) response: String,
 }
 
 const VERDICT: &str = "CONFORMANCE SUITE ";
 const FAILED: &str = "ERROR, test=";
-/// No more characters than this are shown of one message.
+/// Most characters shown of one message.
 const SHOWN: usize = 1_000;
 
 impl Outcome {
     /// Reads the report of a run.
     ///
     /// # Errors
-    /// When there is no verdict in it, or its counts are not what it lists.
+    /// Without a verdict, or when counts and listed failures differ.
     pub(super) fn parse(edition: &str, report: &str) -> Result<Self> {
         let mut verdicts = report.lines().filter_map(|line| line.strip_prefix(VERDICT));
         let verdict = verdicts.next();
@@ -64,7 +64,7 @@ impl Outcome {
     }
 }
 
-/// The counts of one suite.
+/// Counts of one suite.
 #[derive(Debug, Default)]
 struct Verdict {
     passed: usize,
@@ -78,13 +78,13 @@ impl Verdict {
         Ok(Self {
             passed: count(" successes")?,
             skipped: count(" skipped")?,
-            // Expected ones would be so because of a list; we give none.
+            // Failures would be expected by a list; none is given.
             failed: count(" expected failures")? + count(" unexpected failures")?,
         })
     }
 }
 
-/// The number in front of `what`.
+/// Returns the number before `what`.
 fn count(verdict: &str, what: &str) -> Option<usize> {
     let mut parts = verdict.split([':', ',']);
     let digits = parts.find_map(|part| part.trim_end_matches('.').strip_suffix(what))?;
@@ -107,7 +107,7 @@ impl Failure {
     }
 }
 
-/// Without the marker that the runner's printer puts in front, with single spaces, and not longer than a screen.
+/// Removes the printer's marker and repeated spaces, and cuts long text.
 fn readable(text: &str) -> String {
     let words = text
         .split_whitespace()

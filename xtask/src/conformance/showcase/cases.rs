@@ -1,4 +1,5 @@
-//! The cases: every pair of RPC and request in the suite, with every binding of the RPC that can carry the request.
+//! Cases: every pair of RPC and request in the suite, with every binding that can carry the
+//! request.
 
 use anyhow::{Context, Result, bail};
 use http::{Method, StatusCode};
@@ -17,7 +18,7 @@ pub(super) struct Suite {
 #[derive(Debug, Deserialize)]
 pub(super) struct Group {
     pub(super) rpcs: Vec<String>,
-    /// `RepeatRequest`s.
+    /// Messages of type `RepeatRequest`.
     pub(super) requests: Vec<Value>,
 }
 
@@ -30,9 +31,9 @@ pub(super) struct Case {
 
 #[derive(Debug)]
 pub(super) enum Expected {
-    /// 200, and a response with this request in it.
+    /// Status 200 and this request in the response.
     Echo(Value),
-    /// No 2xx, and a body that names the reason.
+    /// Another status than 2xx and this reason in the body.
     Refused(&'static str),
 }
 
@@ -49,7 +50,7 @@ impl Suite {
         pairs.sum()
     }
 
-    /// The request of this name.
+    /// Returns the request of this name.
     pub(super) fn request(&self, name: &str) -> Result<&Value> {
         let mut requests = self.group.iter().flat_map(|group| &group.requests);
         requests
@@ -58,10 +59,10 @@ impl Suite {
     }
 }
 
-/// An RPC that no group of the suite names, though requests of it fit.
+/// An RPC without a group in the suite; requests of another group fit.
 const TRAILING: &str = "Compliance.RepeatDataPathTrailingResource";
 
-/// All cases that have to succeed.
+/// Returns the cases that must succeed.
 pub(super) fn positive(suite: &Suite) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for group in &suite.group {
@@ -86,8 +87,8 @@ pub(super) fn positive(suite: &Suite) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// The message as a server behind gRPC can serve it. Its own REST listener checks which binding was taken, by a name that
-/// only it knows; here each request is written for its binding, and what comes back shows what was bound.
+/// Returns the message for the gRPC server. Only the suite's own REST listener can check the name
+/// of the binding; here the response shows which fields were bound.
 fn servable(message: &Value) -> Value {
     let mut message = message.clone();
     if let Some(members) = message.as_object_mut()
@@ -98,7 +99,7 @@ fn servable(message: &Value) -> Value {
     message
 }
 
-/// The message as a request of each binding of the RPC that can carry it.
+/// Returns a request for each binding of the RPC that can carry the message.
 pub(super) fn bindings(rpc: &str, message: &Value) -> Result<Vec<Request>> {
     let whole = |method: Method, path: &str| {
         let request = Request::new(method, path, &[]).body(message);
@@ -142,7 +143,7 @@ pub(super) fn bindings(rpc: &str, message: &Value) -> Result<Vec<Request>> {
     }
 }
 
-/// A scalar of `info`, or what it is when it isn't there.
+/// Returns a scalar of `info`, or its default.
 fn leaf(message: &Value, path: &str, default: &str) -> String {
     let pointer = format!("/info/{}", path.replace('.', "/"));
     message
@@ -165,8 +166,8 @@ fn simple_path(message: &Value) -> Request {
     Request::new(Method::GET, &path, &query(message, &taken))
 }
 
-/// The request of a binding with `{a=first/*}/{b=second/*}`, if the fields `a` and `b` of `info` have such values. Then follows
-/// `/bool/{info.f_bool}`, or nothing; in that case `b` may have more segments.
+/// Returns the request of a binding with `{a=first/*}/{b=second/*}`, if `a` and `b` of `info`
+/// match. `/bool/{info.f_bool}` follows, or nothing; then `b` may have more segments.
 fn resource(message: &Value, fields: [&str; 2], has_bool: bool, verb: &str) -> Option<Request> {
     let [first, second] = fields.map(|field| leaf(message, field, ""));
     let (a, b) = (
@@ -191,7 +192,7 @@ fn resource(message: &Value, fields: [&str; 2], has_bool: bool, verb: &str) -> O
 // === impl Expected ===
 
 impl Expected {
-    /// `Err` says what is wrong with the answer.
+    /// Checks a response; the error is the difference.
     pub(super) fn check(&self, answer: &Answer) -> Result<(), String> {
         let told = || format!("{}: {}", answer.status, answer.body);
         match self {
@@ -217,8 +218,8 @@ impl Expected {
     }
 }
 
-/// The one form of all that means the same in a message of the suite: its fields tell their type and presence by their
-/// names, as `fInt64` (without presence) and `pFloat` (with).
+/// Returns the canonical form of a message of the suite. Names of fields tell type and presence:
+/// `fInt64` (without presence), `pFloat` (with).
 fn normal(key: &str, value: &Value) -> Value {
     if let Value::Object(members) = value {
         let members = members

@@ -1,4 +1,4 @@
-//! Sends one request and takes the whole answer.
+//! Sends one request and reads the whole response.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use super::request::Request;
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// No answer of the suite comes near to it.
+/// Largest response in bytes.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Enum values go through as they are, also those that the schema does not name: what the server hands out, it takes back.
+//! Enum values pass unchanged, unknown ones too: the server accepts the values that it returned.
 
 use anyhow::{Context, Result};
 use http::{Method, StatusCode};
@@ -9,7 +9,7 @@ use super::client::Client;
 use super::request::{Request, query};
 
 const PATH: &str = "/v1beta1/compliance/enum";
-/// A value of the enum, and one that it lacks.
+/// A known and an unknown value of the enum.
 const UNKNOWN: [bool; 2] = [false, true];
 pub(super) const CASES: usize = UNKNOWN.len();
 
@@ -39,7 +39,7 @@ async fn round(client: &Client, get: &Request) -> Result<Result<(), String>> {
     let verify = Request::new(Method::POST, PATH, &query(&message, &[]));
     let taken = client.send(&verify).await.context("VerifyEnum")?;
     let back: Value = serde_json::from_str(&taken.body).unwrap_or_default();
-    // All else is the request, and a query can't tell an empty message from none.
+    // All other members are the request; a query can't tell an empty message from a missing one.
     let is_same = back.get("continent") == message.get("continent");
     Ok(match taken.status {
         StatusCode::OK if is_same => Ok(()),

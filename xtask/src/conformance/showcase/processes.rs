@@ -1,4 +1,5 @@
-//! The two processes of a run: the showcase server, and the gateway that learns its API by reflection.
+//! The two processes of a run: the showcase server, and the gateway that learns its API by
+//! reflection.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,13 +21,13 @@ use super::ended;
 use super::server::Server;
 
 const SHOWCASE: &str = "gapic-showcase";
-/// The showcase server has a second listener that nobody needs here.
+/// The second listener of the showcase server, which is not used.
 const FALLBACK: &str = "gapic-showcase-fallback";
-/// How long both together may take until the gateway is ready.
+/// Longest wait until the gateway is ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Dropped, they are killed.
+/// Both processes; dropping this kills them.
 #[derive(Debug)]
 pub(super) struct Processes {
     showcase: Child,
@@ -40,7 +41,7 @@ impl Processes {
     /// Starts both and waits until the gateway has learned the API.
     ///
     /// # Errors
-    /// When one of them ends, or the gateway does not get ready.
+    /// When one of them ends, or the gateway does not become ready.
     pub(super) async fn start(home: &Home, server: &Server) -> Result<Self> {
         let dir = StateDir::scratch(home)?;
         let names = [SHOWCASE, FALLBACK, GATEWAY].into_iter();
@@ -59,7 +60,7 @@ impl Processes {
             "PROTOMESH_UPSTREAMS",
             format!("http://{}", address(SHOWCASE)?),
         );
-        // The suite asks for the names that Google's servers take, and for no others.
+        // The suite expects that only JSON names are accepted, as by Google's servers.
         gateway.env("PROTOMESH_STRICT_NAMES", "true");
         let mut processes = Self {
             showcase: spawn(showcase, &dir.path().join("showcase.log"))?,

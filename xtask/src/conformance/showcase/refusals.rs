@@ -1,4 +1,4 @@
-//! Requests that must not succeed: wrongly transcoded ones, and ones that are not the message the suite knows.
+//! Requests that must fail: wrongly transcoded ones, and messages that the suite doesn't know.
 
 use anyhow::{Context, Result};
 use heck::ToSnakeCase;
@@ -8,16 +8,16 @@ use serde_json::{Map, Value, json};
 use super::cases::{Case, Expected, Suite, bindings};
 use super::request::{Request, query, text};
 
-/// What the server says about a message that is not that of the suite: the gateway has to hand it on.
+/// Errors of the server for messages that the suite doesn't know: the gateway has to forward them.
 const MISMATCH: &str = "(ComplianceSuiteRequestMismatchError)";
 const NOT_FOUND: &str = "(ComplianceSuiteRequestNotFoundError)";
-/// What the gateway says by itself: the reason, and the field that a violation is about.
+/// Errors of the gateway: the reason, and the field of a violation.
 const UNKNOWN_FIELD: &str = "\"reason\":\"UNKNOWN_FIELD\"";
 const IN_INFO: &str = "\"field\":\"info.";
 const ZEROS: &str = "Zero values for all fields";
 const NO_OPTIONAL: &str = "Basic types, no optional fields";
 
-/// All cases that have to be refused.
+/// Returns the cases that must be rejected.
 pub(super) fn negative(suite: &Suite) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for group in &suite.group {
@@ -69,7 +69,7 @@ fn snake_query(message: &Value) -> Request {
     )
 }
 
-/// The message with its fields under the names of the proto file.
+/// Returns the message with proto field names.
 fn snake(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -82,7 +82,7 @@ fn snake(value: &Value) -> Value {
     }
 }
 
-/// Presence that went wrong on the way is found by the server, as it would be here.
+/// Returns cases in which the server detects wrong presence.
 fn presence(suite: &Suite) -> Result<Vec<Case>> {
     let mut changes = vec![(
         "a name that the suite lacks".to_owned(),

@@ -1,4 +1,5 @@
-//! One HTTP request of the suite: how a message's JSON becomes path, query and body by the rules of `google/api/http.proto`.
+//! One HTTP request of the suite: path, query and body from a message's JSON by
+//! `google/api/http.proto`.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-/// All but the unreserved characters of RFC 3986.
+/// All characters but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -56,18 +57,18 @@ impl fmt::Display for Request {
     }
 }
 
-/// For one segment of a path, or for a key or value of a query.
+/// Encodes one path segment, or a key or value of a query.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// For a variable of several segments.
+/// Encodes a variable of several segments.
 pub(super) fn encoded_segments(text: &str) -> String {
     text.split('/').map(encoded).collect::<Vec<_>>().join("/")
 }
 
-/// Query parameters for all leaves of a message, but for the `taken` ones, which path or body carry (by their dotted path,
-/// whatever lies below included).
+/// Returns query parameters for all leaves of a message that are not below a `taken` dotted path,
+/// which path or body carry.
 pub(super) fn query(message: &Value, taken: &[&str]) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     collect(message, "", taken, &mut pairs);
@@ -92,7 +93,7 @@ fn collect(value: &Value, path: &str, taken: &[&str], pairs: &mut Vec<(String, S
     }
 }
 
-/// A scalar as paths and queries write it.
+/// Returns a scalar as paths and queries write it.
 pub(super) fn text(scalar: &Value) -> String {
     match scalar {
         Value::String(text) => text.clone(),

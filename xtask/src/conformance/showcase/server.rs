@@ -1,4 +1,4 @@
-//! The server and the suite of gapic-showcase, out of one Go module.
+//! The server and the suite of gapic-showcase, from one Go module.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Builds what isn't there yet.
+    /// Builds the module unless that is done.
     ///
     /// # Errors
     /// As [`Module::ensure`].

@@ -1,10 +1,10 @@
-//! The reconciliation as a sheet that people read.
+//! The books as text.
 
 use mesh::ui;
 
 use super::Books;
 
-/// Lays the books out: what came in, what became of it, money and stock.
+/// Lays the books out: rows, orders, money and stock.
 pub(crate) fn sheet(books: &Books) -> String {
     let mut lines: Vec<(String, String)> = Vec::new();
     let mut line = |label: &str, amount: String| lines.push((label.to_owned(), amount));
@@ -69,7 +69,7 @@ fn money(books: &Books) -> String {
     )
 }
 
-/// A number with its thousands apart.
+/// Groups the digits of a number by thousands.
 pub(crate) fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = if number < 0 { "-" } else { "" }.to_owned();
@@ -82,7 +82,7 @@ pub(crate) fn grouped(number: i64) -> String {
     text
 }
 
-/// Minor units as major ones: the books are kept in pence.
+/// Writes pence as pounds.
 fn decimal(minor: i64) -> String {
     let sign = if minor < 0 { "-" } else { "" };
     let (major, rest) = (minor.unsigned_abs() / 100, minor.unsigned_abs() % 100);

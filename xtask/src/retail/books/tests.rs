@@ -1,4 +1,4 @@
-//! Books out of the answers of four services, and what is said of books that don't balance.
+//! Books from the responses of four services, and the problems of unbalanced ones.
 
 use serde_json::{Value, from_value, json, to_value};
 
