@@ -1,0 +1,135 @@
+//! Which protocol a request speaks: what the sniff looks at, in its order.
+
+use chassis::{metrics, observe};
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::{HeaderValue, Method, Request};
+use tonic::body::Body;
+use transcoder::{MethodPlan, Schema};
+
+use super::grpc_web::Encoding;
+use super::websocket;
+
+/// Says that a request is Connect's, whatever its path is (Connect protocol, "Unary-Request").
+pub(crate) const CONNECT_VERSION: &str = "connect-protocol-version";
+
+/// The protocol of one request. Each answers every failure in its own form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Grpc(Codec),
+    GrpcWeb(Encoding, Codec),
+    /// One request in the body, one response.
+    ConnectUnary(Codec),
+    /// One request in the query, one response.
+    ConnectGet,
+    /// Enveloped messages on both sides.
+    ConnectStream(Codec),
+    /// A method's path, asked for in a way that no protocol has.
+    ConnectMismatch,
+    WebSocket,
+    /// The JSON API: all other requests.
+    Rest,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    Proto,
+    Json,
+    /// One that the gateway does not know, so that it could not check what the contract demands.
+    Unknown,
+}
+
+impl Protocol {
+    /// The sniff.
+    pub(crate) fn of(request: &Request<Body>, schema: &Schema) -> Self {
+        // 1. The content types of gRPC and of Connect's streams are nobody else's.
+        let media_type = media_type(request.headers());
+        let families = [
+            (
+                "application/grpc-web-text",
+                (|codec| Self::GrpcWeb(Encoding::Text, codec)) as fn(Codec) -> Self,
+            ),
+            ("application/grpc-web", |codec| {
+                Self::GrpcWeb(Encoding::Binary, codec)
+            }),
+            ("application/grpc", Self::Grpc),
+        ];
+        for (family, protocol) in families {
+            if let Some(codec) = media_type.strip_prefix(family).and_then(Codec::of_suffix) {
+                return protocol(codec);
+            }
+        }
+        if let Some(codec) = media_type.strip_prefix("application/connect+") {
+            return Self::ConnectStream(Codec::of(codec));
+        }
+        // 2. A WebSocket says so in its handshake; its path is one of the JSON API.
+        if websocket::is_asked_for(request) {
+            return Self::WebSocket;
+        }
+        // 3. A unary call of Connect says so in a header, or has the path of a method that is no route of the JSON API.
+        let path = request.uri().path();
+        let says_so = request.headers().contains_key(CONNECT_VERSION);
+        let is_method_only =
+            || schema.method(path).is_some() && schema.route(request.method(), path).is_err();
+        match (request.method(), &*media_type) {
+            (&Method::POST, "application/proto") => Self::ConnectUnary(Codec::Proto),
+            (&Method::GET, _) if says_so || is_method_only() => Self::ConnectGet,
+            (&Method::POST, "application/json") if says_so || is_method_only() => {
+                Self::ConnectUnary(Codec::Json)
+            }
+            _ if says_so || is_method_only() => Self::ConnectMismatch,
+            // 4. The rest.
+            _ => Self::Rest,
+        }
+    }
+
+    /// Notes the method of a call whose path names it; what has a route notes that.
+    pub(crate) fn note(self, request: &Request<Body>, schema: &Schema) {
+        let counted = match self {
+            Self::Grpc(_) => metrics::Protocol::Grpc,
+            Self::GrpcWeb(..) => metrics::Protocol::GrpcWeb,
+            Self::ConnectUnary(_) | Self::ConnectGet | Self::ConnectStream(_) => {
+                metrics::Protocol::Connect
+            }
+            Self::ConnectMismatch | Self::WebSocket | Self::Rest => return,
+        };
+        if let Some(method) = schema.method(request.uri().path()) {
+            observe::current().call(method.path(), counted);
+        }
+    }
+}
+
+impl Codec {
+    /// By the name that stands behind the plus of a content type, or in a query.
+    pub(crate) fn of(name: &str) -> Self {
+        match name {
+            "proto" => Self::Proto,
+            "json" => Self::Json,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// By what stands behind `application/grpc`; `None` if that was another word.
+    fn of_suffix(suffix: &str) -> Option<Self> {
+        match suffix.strip_prefix('+') {
+            None => suffix.is_empty().then_some(Self::Proto),
+            Some(name) => Some(Self::of(name)),
+        }
+    }
+}
+
+/// Whether a method with this plan takes a call with one message on both sides.
+pub(crate) fn is_unary(method: &MethodPlan) -> bool {
+    method.kind() == transcoder::MethodKind::Unary
+}
+
+/// The content type in lower case, without its parameters; empty without one.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let text = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;
