@@ -86,9 +86,9 @@ impl Policy {
     /// A new stage is a file beside this one and a line here. In this order there will stand: authenticate (who calls), authorize
     /// (may they call this method), rate limit, admission (is there capacity). What depends on the first message (conditions on
     /// its fields, idempotency, cache) comes after the message is read, see [`message`]; audit where a request ends.
-    pub(crate) async fn admit(&self, request: &RequestInfo<'_>) -> Result<(), Failure> {
+    pub(crate) async fn admit(&self, request: RequestInfo<'_>) -> Result<(), Failure> {
         for stage in &*self.stages {
-            stage.admit(request).await?;
+            stage.admit(&request).await?;
         }
         Ok(())
     }

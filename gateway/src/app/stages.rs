@@ -102,57 +102,58 @@ impl Generation {
             }
             origin = request.headers().get(ORIGIN).cloned();
         }
-        let mut response = self.answer(&catalog, request).await;
+        let (mut head, body) = request.into_parts();
+        let mut response = self.answer(&catalog, &mut head, body).await;
         if let Some(cors) = &policy.cors {
             cors.share(origin.as_ref(), response.headers_mut());
         }
         Ok(response)
     }
 
-    async fn answer(&self, catalog: &Arc<Catalog>, request: Request<Body>) -> Response<Body> {
+    /// The stages from the deadline on. The head stays with the caller, which keeps this future small.
+    async fn answer(&self, catalog: &Arc<Catalog>, head: &mut Parts, body: Body) -> Response<Body> {
         let context = &self.context;
-        let deadline = context.policy().deadline(request.headers());
-        let protocol = Protocol::of(&request, &catalog.schema);
-        protocol.note(&request, &catalog.schema);
-        let (mut head, body) = request.into_parts();
+        let deadline = context.policy().deadline(&head.headers);
+        let protocol = Protocol::of(head, &catalog.schema);
+        protocol.note(head, &catalog.schema);
         if protocol == Protocol::Rest {
             // What the gateway shows of itself has paths of its own.
-            if let Some(page) = surface::find(&self.openapi, &head) {
-                return self.show(page, catalog, &head).boxed().await;
+            if let Some(page) = surface::find(&self.openapi, head) {
+                return self.show(page, catalog, head).boxed().await;
             }
-            if let Some(response) = protocols::answer_options(catalog, &head) {
+            if let Some(response) = protocols::answer_options(catalog, head) {
                 return response;
             }
         }
-        let prepared = protocol.prepare(catalog, &self.websocket, &mut head);
-        let resolved = prepared.and_then(|()| {
-            let resolved = protocol.resolve(catalog, &head)?;
-            Ok((resolved, deadline?))
-        });
-        let (resolved, deadline) = match resolved {
-            Ok(resolved) => resolved,
-            Err(failure) => return protocol.refuse(context, catalog, &head, failure),
-        };
-        let callee = resolved.callee(&head);
-        if let Err(failure) = context
-            .policy()
-            .admit(&RequestInfo::new(&head, callee))
-            .await
-        {
-            return protocol.refuse(context, catalog, &head, failure);
+        if let Err(failure) = protocol.prepare(catalog, &self.websocket, head) {
+            return protocol.refuse(context, catalog, head, failure);
         }
-        match resolved {
+        let resolved = match protocol.resolve(catalog, head) {
+            Ok(resolved) => resolved,
+            Err(failure) => return protocol.refuse(context, catalog, head, failure),
+        };
+        let deadline = match deadline {
+            Ok(deadline) => deadline,
+            Err(failure) => return protocol.refuse(context, catalog, head, failure),
+        };
+        let request = RequestInfo::new(head, resolved.callee(head));
+        if let Err(failure) = context.policy().admit(request).await {
+            return protocol.refuse(context, catalog, head, failure);
+        }
+        // What is large is in boxes of its own, so that the others need not make room for it.
+        match &resolved {
             Resolved::Rest(target) => {
-                protocols::serve_rest(context, catalog, target, deadline, &head, body).await
+                protocols::serve_rest(context, catalog, target, deadline, head, body).await
             }
             Resolved::WebSocket(target) => {
                 let settings = &self.websocket;
-                protocols::serve_websocket(context, settings, catalog, target, deadline, &head)
+                protocols::serve_websocket(context, settings, catalog, target, deadline, head)
                     .boxed()
                     .await
             }
             Resolved::Rpc(form, target) => {
-                let request = Request::from_parts(head, body);
+                let (form, target) = (*form, *target);
+                let request = Request::from_parts(take(head), body);
                 form.serve(context, catalog, target, deadline, request)
                     .await
             }
@@ -170,13 +171,15 @@ impl Generation {
             ..Callee::default()
         };
         let context = &self.context;
-        match context
-            .policy()
-            .admit(&RequestInfo::new(head, callee))
-            .await
-        {
+        match context.policy().admit(RequestInfo::new(head, callee)).await {
             Ok(()) => page.answer(context, &self.openapi, catalog, head).await,
             Err(failure) => Protocol::Rest.refuse(context, catalog, head, failure),
         }
     }
+}
+
+/// The head, of which an empty one stays.
+fn take(head: &mut Parts) -> Parts {
+    let (empty, ()) = Request::new(()).into_parts();
+    std::mem::replace(head, empty)
 }

@@ -35,7 +35,7 @@ pub(super) use view::View;
 pub(crate) async fn serve(
     context: &Context,
     catalog: &Arc<Catalog>,
-    target: RouteTarget<'_, '_>,
+    target: &RouteTarget<'_, '_>,
     deadline: Option<Instant>,
     head: &Parts,
     body: Body,
@@ -123,15 +123,15 @@ fn note(target: &RouteTarget<'_, '_>) {
 async fn answer(
     context: &Context,
     catalog: &Arc<Catalog>,
-    target: RouteTarget<'_, '_>,
+    target: &RouteTarget<'_, '_>,
     deadline: Option<Instant>,
     head: &Parts,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     let body = context.policy().decode(&head.headers, body)?;
     let method = target.matched.method();
-    let call = call(context, &target, deadline, head)?;
-    let exchange = Exchange::new(context, catalog, target.matched, head)?;
+    let call = call(context, target, deadline, head)?;
+    let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     // A rule without a body leaves path and query to say all, which is one message. Streams are in boxes of their own, so that
     // the others need not make room for them.
     match (method.kind(), target.matched.route().takes_body()) {

@@ -2,8 +2,8 @@
 
 use chassis::{metrics, observe};
 use http::header::{CONTENT_TYPE, HeaderMap};
-use http::{HeaderValue, Method, Request};
-use tonic::body::Body;
+use http::request::Parts;
+use http::{HeaderValue, Method};
 use transcoder::{MethodPlan, Schema};
 
 use super::grpc_web::Encoding;
@@ -41,9 +41,9 @@ pub(crate) enum Codec {
 
 impl Protocol {
     /// The sniff.
-    pub(crate) fn of(request: &Request<Body>, schema: &Schema) -> Self {
+    pub(crate) fn of(head: &Parts, schema: &Schema) -> Self {
         // 1. The content types of gRPC and of Connect's streams are nobody else's.
-        let media_type = media_type(request.headers());
+        let media_type = media_type(&head.headers);
         let families = [
             (
                 "application/grpc-web-text",
@@ -63,15 +63,15 @@ impl Protocol {
             return Self::ConnectStream(Codec::of(codec));
         }
         // 2. A WebSocket says so in its handshake; its path is one of the JSON API.
-        if websocket::is_asked_for(request) {
+        if websocket::is_asked_for(head) {
             return Self::WebSocket;
         }
         // 3. A unary call of Connect says so in a header, or has the path of a method that is no route of the JSON API.
-        let path = request.uri().path();
-        let says_so = request.headers().contains_key(CONNECT_VERSION);
+        let path = head.uri.path();
+        let says_so = head.headers.contains_key(CONNECT_VERSION);
         let is_method_only =
-            || schema.method(path).is_some() && schema.route(request.method(), path).is_err();
-        match (request.method(), &*media_type) {
+            || schema.method(path).is_some() && schema.route(&head.method, path).is_err();
+        match (&head.method, &*media_type) {
             (&Method::POST, "application/proto") => Self::ConnectUnary(Codec::Proto),
             (&Method::GET, _) if says_so || is_method_only() => Self::ConnectGet,
             (&Method::POST, "application/json") if says_so || is_method_only() => {
@@ -84,7 +84,7 @@ impl Protocol {
     }
 
     /// Notes the method of a call whose path names it; what has a route notes that.
-    pub(crate) fn note(self, request: &Request<Body>, schema: &Schema) {
+    pub(crate) fn note(self, head: &Parts, schema: &Schema) {
         let counted = match self {
             Self::Grpc(_) => metrics::Protocol::Grpc,
             Self::GrpcWeb(..) => metrics::Protocol::GrpcWeb,
@@ -93,7 +93,7 @@ impl Protocol {
             }
             Self::ConnectMismatch | Self::WebSocket | Self::Rest => return,
         };
-        if let Some(method) = schema.method(request.uri().path()) {
+        if let Some(method) = schema.method(head.uri.path()) {
             observe::current().call(method.path(), counted);
         }
     }

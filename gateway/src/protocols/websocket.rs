@@ -82,12 +82,12 @@ pub(crate) async fn serve(
     context: &Context,
     settings: &WebSocketSettings,
     catalog: &Arc<Catalog>,
-    target: RouteTarget<'_, '_>,
+    target: &RouteTarget<'_, '_>,
     deadline: Option<Instant>,
     head: &Parts,
 ) -> Response<Body> {
     let upgrade = head.extensions.get::<OnUpgrade>().cloned();
-    let begun = begin(context, settings, catalog, &target, deadline, head).await;
+    let begun = begin(context, settings, catalog, target, deadline, head).await;
     let conversation = match begun {
         Ok(conversation) => conversation,
         Err(failure) => return rest::refuse(context, catalog, head, failure),
@@ -115,7 +115,7 @@ async fn begin(
     head: &Parts,
 ) -> Result<Conversation, Failure> {
     let call = rest::call(context, target, deadline, head)?;
-    let exchange = Exchange::new(context, catalog, target.matched, head)?;
+    let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     let (opening, input) = input(&exchange, &call).await?;
     Ok(Conversation {
         call,

@@ -29,7 +29,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) context: &'a Context,
     pub(crate) catalog: &'a Arc<Catalog>,
     pub(crate) head: &'a Parts,
-    pub(crate) matched: Match<'a>,
+    pub(crate) matched: &'a Match<'a>,
     pub(crate) parameters: SystemParameters<'a>,
     pub(crate) view: View,
 }
@@ -40,7 +40,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn new(
         context: &'a Context,
         catalog: &'a Arc<Catalog>,
-        matched: Match<'a>,
+        matched: &'a Match<'a>,
         head: &'a Parts,
     ) -> Result<Self, Failure> {
         let parameters = SystemParameters::of(head.uri.query());

@@ -2,11 +2,12 @@ use super::*;
 
 fn sniff(method: &str, path: &str, headers: &[(&str, &str)]) -> Protocol {
     let schema = Schema::compile(&[]).unwrap();
-    let mut request = Request::builder().method(method).uri(path);
+    let mut request = http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    Protocol::of(&request.body(Body::empty()).unwrap(), &schema)
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    Protocol::of(&head, &schema)
 }
 
 #[test]

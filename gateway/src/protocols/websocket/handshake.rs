@@ -7,7 +7,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode, Uri};
 use hyper::ext::Protocol;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::body::Body;
@@ -21,11 +21,11 @@ const VERSION: &str = "13";
 const BEARER: &str = "bearer";
 
 /// Whether a request asks for a WebSocket.
-pub(crate) fn is_asked_for<B>(request: &Request<B>) -> bool {
-    is_extended_connect(request.method(), request.extensions())
-        || (request.method() == Method::GET
-            && lists(request.headers(), &UPGRADE, WEBSOCKET)
-            && lists(request.headers(), &CONNECTION, "upgrade"))
+pub(crate) fn is_asked_for(head: &Parts) -> bool {
+    is_extended_connect(&head.method, &head.extensions)
+        || (head.method == Method::GET
+            && lists(&head.headers, &UPGRADE, WEBSOCKET)
+            && lists(&head.headers, &CONNECTION, "upgrade"))
 }
 
 /// Checks that a request opens a WebSocket, for a page that may.
