@@ -11,6 +11,7 @@ use chassis::{Flag, Process, Server};
 use tower::service_fn;
 
 use crate::policy::Stage;
+use crate::protocols;
 use generations::Generations;
 
 pub use config::Config;
@@ -56,5 +57,6 @@ pub async fn start_with(
     let current = generations.clone();
     let service = service_fn(move |request| current.current().serve(request));
     Ok(Server::from_service(service)
+        .sniff_protocol(protocols::label)
         .ready_when(move || generations.current().directory().catalog().complete))
 }

@@ -220,12 +220,21 @@ impl From<Fault> for Failure {
     }
 }
 
+/// A violation of the contract, as callers are told of it.
+pub(crate) fn violation(found: transcoder::Violation) -> Violation {
+    Violation {
+        field: found.path,
+        description: found.message,
+        rule: found.rule,
+    }
+}
+
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         let mut fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
         if !error.violations.is_empty() {
             let listed = error.violations.listed.into_iter();
-            fault.violations = listed.map(Violation::from).collect();
+            fault.violations = listed.map(violation).collect();
         } else if !error.path.is_empty() {
             fault = fault.violation(error.path, error.description);
         }

@@ -27,7 +27,7 @@ use crate::policy::Callee;
 pub use websocket::WebSocketSettings;
 
 pub(crate) use rest::{answer_options, render as render_json, serve as serve_rest};
-pub(crate) use sniff::{Codec, Protocol};
+pub(crate) use sniff::{Codec, Protocol, label};
 pub(crate) use websocket::serve as serve_websocket;
 
 /// The media type of the JSON API.

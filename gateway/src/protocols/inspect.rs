@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use chassis::error::{Fault, Violation};
+use chassis::error::Fault;
 use http::HeaderMap;
 use http_body::Frame;
 use tonic::body::Body;
@@ -16,7 +16,7 @@ use transcoder::{MessageType, Validator};
 
 use crate::api::Catalog;
 use crate::call::frame::{self, FRAME_HEADER_BYTES, Refused, too_large};
-use crate::failure::Failure;
+use crate::failure::{Failure, violation};
 use crate::policy::compression::{self, Coding, Levels, Undecodable};
 
 /// The coding of the messages that say they are compressed (gRPC over HTTP/2, "Message-Encoding").
@@ -290,7 +290,7 @@ fn check(validator: &Validator, wire: &[u8]) -> Result<(), Status> {
         return Ok(());
     }
     let mut fault = Fault::invalid_argument("INVALID_FIELD", found.to_string());
-    fault.violations = found.listed.into_iter().map(Violation::from).collect();
+    fault.violations = found.listed.into_iter().map(violation).collect();
     Err(fault.into())
 }
 

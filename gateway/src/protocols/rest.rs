@@ -116,7 +116,7 @@ where
 fn note(target: &RouteTarget<'_, '_>) {
     let observed = observe::current();
     observed.route(target.matched.route().template());
-    observed.call(target.matched.method().path(), metrics::Protocol::Rest);
+    observed.call(target.matched.method().path(), metrics::Protocol::HTTP);
     observed.upstream(target.upstream.name());
 }
 

@@ -1,6 +1,7 @@
 //! Which protocol a request speaks: what the sniff looks at, in its order.
 
-use chassis::{metrics, observe};
+use chassis::metrics;
+use chassis::observe;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -11,6 +12,12 @@ use super::websocket;
 
 /// Says that a request is Connect's, whatever its path is (Connect protocol, "Unary-Request").
 pub(crate) const CONNECT_VERSION: &str = "connect-protocol-version";
+
+/// The label of gRPC-Web, binary or text, in metrics, spans and log lines.
+const GRPC_WEB: metrics::Protocol = metrics::Protocol::rpc("grpc_web");
+
+/// The label of Connect.
+const CONNECT: metrics::Protocol = metrics::Protocol::rpc("connect");
 
 /// The protocol of one request. Each answers every failure in its own form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,11 +93,9 @@ impl Protocol {
     /// Notes the method of a call whose path names it; what has a route notes that.
     pub(crate) fn note(self, head: &Parts, schema: &Schema) {
         let counted = match self {
-            Self::Grpc(_) => metrics::Protocol::Grpc,
-            Self::GrpcWeb(..) => metrics::Protocol::GrpcWeb,
-            Self::ConnectUnary(_) | Self::ConnectGet | Self::ConnectStream(_) => {
-                metrics::Protocol::Connect
-            }
+            Self::Grpc(_) => metrics::Protocol::GRPC,
+            Self::GrpcWeb(..) => GRPC_WEB,
+            Self::ConnectUnary(_) | Self::ConnectGet | Self::ConnectStream(_) => CONNECT,
             Self::ConnectMismatch | Self::WebSocket | Self::Rest => return,
         };
         if let Some(method) = schema.method(head.uri.path()) {
@@ -115,6 +120,23 @@ impl Codec {
             None => suffix.is_empty().then_some(Self::Proto),
             Some(name) => Some(Self::of(name)),
         }
+    }
+}
+
+/// The label of a request by its headers alone, before its path is known.
+pub(crate) fn label(headers: &HeaderMap) -> metrics::Protocol {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let content_type = content_type.unwrap_or_default();
+    if content_type.starts_with(b"application/grpc-web") {
+        GRPC_WEB
+    } else if content_type.starts_with(b"application/grpc") {
+        metrics::Protocol::GRPC
+    } else if content_type.starts_with(b"application/connect+")
+        || headers.contains_key(CONNECT_VERSION)
+    {
+        CONNECT
+    } else {
+        metrics::Protocol::HTTP
     }
 }
 

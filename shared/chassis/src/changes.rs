@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::error::Fault;
+use rpc::error::Fault;
 
 /// Between two looks, at least: a busy resource changes more often than anybody can follow.
 const PAUSE_MIN: Duration = Duration::from_millis(100);

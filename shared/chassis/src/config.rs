@@ -9,15 +9,16 @@ use config::{Config, File, FileFormat, Value, ValueKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::ClientSettings;
-use crate::observe::AccessLogSettings;
-use crate::server::{ListenerSettings, TlsSettings};
+use client::ClientSettings;
+use server::{ListenerSettings, TlsSettings};
+use telemetry::observe::AccessLogSettings;
 
-mod error;
+mod library;
 #[cfg(test)]
 mod tests;
 
-pub use error::ConfigError;
+pub use rpc::config::ConfigError;
+pub use telemetry::{LogFormat, TraceWhen};
 
 /// Prefix of every environment variable that sets a key.
 const ENVIRONMENT_PREFIX: &str = "PROTOMESH_";
@@ -60,26 +61,6 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// One line per request.
     pub access_log: AccessLogSettings,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// When requests have a trace of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TraceWhen {
-    /// With and without a collector: its ids link logs, events and neighbours.
-    Always,
-    /// Where there is a collector. Without one the context that a caller sends goes on as it is.
-    Exported,
 }
 
 /// Where the layers above the defaults come from.
@@ -141,7 +122,7 @@ impl Layers {
         for (key, value) in overrides(sources, &documented) {
             layers = layers
                 .set_override(&key, value)
-                .map_err(|error| ConfigError::from_library(error, None))?;
+                .map_err(|error| library::error(error, None))?;
         }
         Ok(Self {
             merged: build(layers)?,
@@ -156,7 +137,7 @@ impl Layers {
         self.merged
             .clone()
             .try_deserialize()
-            .map_err(|error| ConfigError::from_library(error, Some(&self.merged)))
+            .map_err(|error| library::error(error, Some(&self.merged)))
     }
 
     /// Reads the keys of the chassis and checks their ranges.
@@ -178,7 +159,7 @@ impl Layers {
         settings.listener.validate()?;
         settings.tls.validate()?;
         settings.access_log.validate()?;
-        if settings.admin_address().is_err() {
+        if settings.server().admin_address().is_err() {
             let problem = format!(
                 "expected host:port or nothing, got `{}`",
                 settings.admin_listen
@@ -238,11 +219,27 @@ impl Settings {
         Duration::from_millis(self.drain_timeout_ms)
     }
 
-    /// Where operators are served apart from everybody else, if they are.
-    pub(crate) fn admin_address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
-        match self.admin_listen.as_str() {
-            "" => Ok(None),
-            address => address.parse().map(Some),
+    /// Returns the settings of the server.
+    pub fn server(&self) -> server::Settings {
+        server::Settings {
+            drain_timeout: self.drain_timeout(),
+            max_message_bytes: self.max_message_bytes,
+            max_connections: self.max_connections,
+            metrics: self.metrics,
+            admin_listen: self.admin_listen.clone(),
+            listener: self.listener.clone(),
+            tls: self.tls.clone(),
+            access_log: self.access_log.clone(),
+        }
+    }
+
+    /// Returns the settings of logs and traces.
+    pub fn telemetry(&self) -> telemetry::Settings {
+        telemetry::Settings {
+            log: self.log.clone(),
+            log_format: self.log_format,
+            otlp_endpoint: self.otlp_endpoint.clone(),
+            trace: self.trace,
         }
     }
 }
@@ -250,9 +247,7 @@ impl Settings {
 fn build(
     builder: config::ConfigBuilder<config::builder::DefaultState>,
 ) -> Result<Config, ConfigError> {
-    builder
-        .build()
-        .map_err(|error| ConfigError::from_library(error, None))
+    builder.build().map_err(|error| library::error(error, None))
 }
 
 // A typo in a file would otherwise be a default that nobody asked for. Variables are let through: the processes of

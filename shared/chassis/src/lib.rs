@@ -1,29 +1,18 @@
-//! What every process of a mesh needs: config, telemetry, server, client, policy layers, errors, shutdown.
+#![doc = include_str!("../README.md")]
 
 pub mod changes;
-pub mod client;
 pub mod config;
 pub mod crash;
-pub mod error;
-mod gather;
-mod lock;
-pub mod metrics;
-pub mod observe;
 pub mod page;
-mod policy;
 mod process;
 mod reload;
 mod run;
-pub mod server;
-pub mod telemetry;
 pub mod time;
-pub mod tls;
 
-#[cfg(test)]
-mod testing;
-
-pub use policy::{deadline, stalled};
-pub use process::Process;
-pub use reload::Reloads;
+pub use client;
+pub use process::{Process, Reloads};
+pub use rpc::body::stalled;
+pub use rpc::{self, deadline, error, tls};
 pub use run::{Flag, main, main_with_flags};
-pub use server::Server;
+pub use server::{self, Server};
+pub use telemetry::{self, metrics, observe};

@@ -1,6 +1,6 @@
 //! Pages of a list (AIP-158): one way to size and cut them in every service.
 
-use crate::error::Fault;
+use rpc::error::Fault;
 
 /// Rows of a page whose request names no size.
 const DEFAULT_SIZE: i32 = 100;

@@ -6,20 +6,24 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use server::Host;
+use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::{Layers, Settings};
-use crate::metrics::Metrics;
-use crate::reload::Reloads;
 
 /// A handle to the running process; clones are the same process.
 #[derive(Clone)]
 pub struct Process {
     inner: Arc<Inner>,
 }
+
+/// The configurations that come after the one the process has started with; see [`Process::reloads`].
+#[derive(Debug)]
+pub struct Reloads(pub(crate) watch::Receiver<Option<Arc<Layers>>>);
 
 struct Inner {
     name: String,
@@ -86,7 +90,7 @@ impl Process {
     /// handed out could be loaded, and the keys of [`Process::settings`] are in range; those never change while a process runs,
     /// and the log says so. The process checks its own keys, and keeps what it has if they do not fit.
     pub fn reloads(&self) -> Reloads {
-        Reloads::new(self.inner.reloads.subscribe())
+        Reloads(self.inner.reloads.subscribe())
     }
 
     /// Hands a configuration to whoever follows [`Process::reloads`]; returns whether somebody does.
@@ -145,6 +149,33 @@ impl Process {
         } else {
             tracing::error!(error, "background task failed");
             self.inner.failed.cancel();
+        }
+    }
+}
+
+// === impl Reloads ===
+
+impl Reloads {
+    /// Waits for the next configuration. Of several that come while nobody waits, only the last is seen.
+    pub async fn next(&mut self) -> Arc<Layers> {
+        loop {
+            if self.0.changed().await.is_err() {
+                // The process is gone, and nothing follows.
+                std::future::pending::<()>().await;
+            }
+            if let Some(layers) = self.0.borrow_and_update().clone() {
+                return layers;
+            }
+        }
+    }
+}
+
+impl From<&Process> for Host {
+    fn from(process: &Process) -> Self {
+        Self {
+            settings: process.settings().server(),
+            metrics: process.metrics().clone(),
+            draining: process.draining(),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
@@ -17,10 +16,6 @@ mod tests;
 
 /// Between two looks at the file: it is small, and whoever edits it expects to see what becomes of it.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The configurations that come after the one the process has started with; see [`Process::reloads`].
-#[derive(Debug)]
-pub struct Reloads(watch::Receiver<Option<Arc<Layers>>>);
 
 /// What the configuration is made of, and what it was when it was last loaded.
 pub(crate) struct Follower {
@@ -36,27 +31,6 @@ struct FileWatch {
     ticks: Interval,
     /// `None` while it can't be read.
     content: Option<Vec<u8>>,
-}
-
-// === impl Reloads ===
-
-impl Reloads {
-    pub(crate) fn new(receiver: watch::Receiver<Option<Arc<Layers>>>) -> Self {
-        Self(receiver)
-    }
-
-    /// Waits for the next configuration. Of several that come while nobody waits, only the last is seen.
-    pub async fn next(&mut self) -> Arc<Layers> {
-        loop {
-            if self.0.changed().await.is_err() {
-                // The process is gone, and nothing follows.
-                std::future::pending::<()>().await;
-            }
-            if let Some(layers) = self.0.borrow_and_update().clone() {
-                return layers;
-            }
-        }
-    }
 }
 
 // === impl Follower ===

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Arg, ArgAction, Command};
+use rpc::error;
 use serde::de::DeserializeOwned;
+use server::Server;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{ConfigError, Layers, Sources};
 use crate::reload::Follower;
-use crate::{Process, Server, crash, error, telemetry};
+use crate::{Process, crash};
 
 #[cfg(test)]
 mod tests;
@@ -149,7 +151,7 @@ where
         .context("tokio runtime")?;
     let telemetry = {
         let _inside = runtime.enter();
-        telemetry::init(name, &settings)?
+        telemetry::init(name, &settings.telemetry())?
     };
     error::set_domain(name);
     crash::arm(&settings.crash_at);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::*;
+use crate::Reloads;
 
 const DEFAULTS: &str = "workers = 4\nname = \"\"\n";
 

@@ -1,7 +1,12 @@
 //! Command line, exit codes and background tasks.
 
 use super::*;
-use crate::testing;
+use crate::config::Settings;
+
+fn settings() -> Settings {
+    let layers = Layers::load("", &Sources::default()).unwrap();
+    layers.settings().unwrap()
+}
 
 const FLAGS: &[Flag] = &[Flag {
     name: "upstream",
@@ -42,7 +47,7 @@ fn a_configuration_error_anywhere_is_a_usage_error() {
 }
 
 async fn outcome(task: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> bool {
-    let process = Process::new("test", testing::settings());
+    let process = Process::new("test", settings());
     process.spawn("task", task);
     process.failed().await;
     process.finish().await
@@ -56,7 +61,7 @@ async fn a_task_that_fails_or_panics_fails_the_process() {
 
 #[tokio::test]
 async fn tasks_end_with_the_shutdown() {
-    let process = Process::new("test", testing::settings());
+    let process = Process::new("test", settings());
     let shutdown = process.shutdown();
     process.spawn("waits", async move {
         shutdown.cancelled().await;
@@ -68,17 +73,17 @@ async fn tasks_end_with_the_shutdown() {
 
 #[tokio::test]
 async fn a_start_error_is_returned() {
-    let process = Process::new("test", testing::settings());
+    let process = Process::new("test", settings());
     let started = live(process, (), async |_, ()| anyhow::bail!("no database")).await;
     assert_eq!(format!("{:#}", started.unwrap_err()), "start: no database");
 }
 
 #[tokio::test]
 async fn a_failed_task_stops_the_server_and_the_process() {
-    let process = Process::new("test", testing::settings());
+    let process = Process::new("test", settings());
     let lived = live(process, (), async |process: Process, ()| {
         process.spawn("relay", async { anyhow::bail!("lost the broker") });
-        Ok(testing::Shop::echo().server())
+        Ok(Server::new(&[], &[]))
     });
     assert_eq!(
         lived.await.unwrap_err().to_string(),

@@ -1,0 +1,17 @@
+//! The process that a server runs in.
+
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+
+/// The process that a server runs in; clones are the same process.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The settings of the server.
+    pub settings: Settings,
+    /// The metrics that `GET /metrics` shows.
+    pub metrics: Metrics,
+    /// Cancelled when the process stops serving.
+    pub draining: CancellationToken,
+}

@@ -1,0 +1,98 @@
+//! The layers that every request passes, in their order.
+
+pub(crate) mod deadline;
+mod guard;
+mod truncated;
+pub(crate) mod validation;
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use rpc::body::stalled;
+use telemetry::observe::{self, Observer};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::{Service, ServiceExt};
+
+use self::validation::Rules;
+use crate::admission::Bounds;
+use crate::handler::Handler;
+use crate::operator;
+use crate::probes::Probes;
+
+/// The layers of a server. Connections above the limit cost nothing at all: that limit is in the listener.
+pub(crate) struct Layers {
+    pub(crate) bounds: Bounds,
+    pub(crate) probes: Probes,
+    pub(crate) observer: Arc<Observer>,
+    /// The gRPC services.
+    pub(crate) names: HashSet<&'static str>,
+    pub(crate) fallback: Option<Handler>,
+    /// Paths of the methods whose request is one message.
+    pub(crate) single: HashSet<&'static str>,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) rules: Rules,
+    pub(crate) routes: Routes,
+}
+
+impl Layers {
+    /// Serves a request. This list and that of [`Layers::call`] are the order, from the outside to the inside.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        // 1. Admission. First, so that nothing parses a request that two readers could understand differently.
+        if let Some(refusal) = self.bounds.refuse(&request) {
+            return Ok(refusal);
+        }
+        // 2. Operator mark. Before the probes, which show metrics to operators.
+        operator::mark(&mut request, self.probes.has_admin);
+        // 3. Probes. Before the record, which they would fill: they come every second from every side.
+        if let Some(answer) = self.probes.answer(&request) {
+            return Ok(answer);
+        }
+        // 4. Record: metrics, access log and trace. Around all that can reject a call, so that a rejection is recorded too.
+        let record = observe::open(&self.observer, &request);
+        // 5. Panic guard. Inside the record, which notes INTERNAL.
+        record.around(guard::catch_panic(self.route(request))).await
+    }
+
+    /// 6. Route. Any other protocol than gRPC is served by the fallback, without the layers of gRPC.
+    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let is_ours = self.names.contains(service_name(request.uri().path()));
+        match self.fallback.as_ref().filter(|_| !is_ours) {
+            Some(handler) => handler.clone().call(request).await,
+            // Boxed to keep the future of the fallback small.
+            None => self.call(observe::count_body(request)).boxed().await,
+        }
+    }
+
+    /// Serves a gRPC call. It borrows the layers, so that a call clones none of them.
+    async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+        // 7. Deadline. Around the rest, which then counts against it; inside the record, so that a late call has a trace.
+        deadline::enforce(request, |request| {
+            // 8. Truncation. Before validation passes the body on to tonic, which reads CANCEL as a regular end.
+            let mut request = truncated::mark(request);
+            // 9. Stall timeout. Before anything waits for a whole message.
+            if self.single.contains(request.uri().path()) {
+                request = request.map(|body| stalled::bound(body, self.stall_timeout));
+            }
+            // 10. Validation. Last: its cost is for calls that reach the handler.
+            let request = validation::validate(&self.rules, request);
+            // 11. The service.
+            self.routes.clone().oneshot(request)
+        })
+        .await
+    }
+}
+
+/// Returns the service of a path: `orders.v1.OrderService` of `/orders.v1.OrderService/GetOrder`.
+pub(crate) fn service_name(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split('/').next().unwrap_or(path)
+}

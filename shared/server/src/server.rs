@@ -1,0 +1,309 @@
+//! The services of a process, with health and reflection, on its listeners.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use contract::{Method, MethodKind};
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use telemetry::metrics::Protocol;
+use telemetry::observe::{Observer, Sniff};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::RoutesBuilder;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower::{Service, ServiceExt, service_fn};
+
+use crate::admission::Bounds;
+use crate::handler::Handler;
+use crate::host::Host;
+use crate::layers::validation::Rules;
+use crate::layers::{Layers, service_name};
+use crate::probes::{Probes, Ready};
+use crate::tls::Tls;
+use crate::{listener, operator};
+
+/// What a process serves.
+///
+/// Each gRPC call passes, in this order: admission, probes, record (metrics, access log, trace), panic guard, deadline, torn
+/// requests, stalled requests, validation, the service.
+/// [`Server::serve`] says why.
+#[must_use = "a server does nothing until it serves"]
+pub struct Server {
+    contract: Option<Contract>,
+    services: RoutesBuilder,
+    names: Vec<&'static str>,
+    fallback: Option<Handler>,
+    ready: Ready,
+    sniff: Sniff,
+}
+
+/// What every process serves besides its own services.
+const STANDARD_SERVICES: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// Their methods, so that a caller can't make up the names that are counted.
+const STANDARD_METHODS: [&str; 4] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// Between two questions whether the process is ready.
+const READY_INTERVAL: Duration = Duration::from_millis(20);
+
+struct Contract {
+    descriptor_set: Vec<u8>,
+    methods: &'static [Method],
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Creates a server for the services of a contract: the encoded `FileDescriptorSet` and its method table.
+    ///
+    /// Reflection answers with these very bytes, so custom options such as `google.api.http` survive.
+    pub fn new(descriptor_set: &[u8], methods: &'static [Method]) -> Self {
+        Self {
+            contract: Some(Contract {
+                descriptor_set: descriptor_set.to_vec(),
+                methods,
+            }),
+            services: RoutesBuilder::default(),
+            names: Vec::new(),
+            fallback: None,
+            ready: Arc::new(|| true),
+            sniff: Protocol::of,
+        }
+    }
+
+    /// Creates a server for any HTTP service, which gets every request that no added gRPC service claims.
+    ///
+    /// It has the listener, the connection limit, the probes, the record and the drain of [`Server::new`]. Deadline
+    /// and validation are its own affair, because its protocols are. Upgrades work; `TcpConnectInfo` of tonic is
+    /// among the request's extensions and tells the peer's address.
+    pub fn from_service<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<tonic::codegen::StdError>,
+    {
+        let boxed = service.map_response(|response: Response<B>| response.map(Body::new));
+        Self {
+            contract: None,
+            services: RoutesBuilder::default(),
+            names: Vec::new(),
+            fallback: Some(Handler::new(boxed)),
+            ready: Arc::new(|| true),
+            sniff: Protocol::of,
+        }
+    }
+
+    /// Adds a generated tonic server.
+    pub fn add_service<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        self.services.add_service(service);
+        self.names.push(S::NAME);
+        self
+    }
+
+    /// Sets what `GET /readyz` waits for beyond a running listener, for example a schema that is loaded.
+    pub fn ready_when(mut self, ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.ready = Arc::new(ready);
+        self
+    }
+
+    /// Sets how requests are told apart by protocol in metrics, spans and log lines; without it they are gRPC or plain HTTP.
+    pub fn sniff_protocol(mut self, sniff: Sniff) -> Self {
+        self.sniff = sniff;
+        self
+    }
+
+    /// Waits until `GET /readyz` succeeds, or until `stop`.
+    pub async fn until_ready(&self, stop: &CancellationToken) {
+        let ready = async {
+            while !(self.ready)() {
+                tokio::time::sleep(READY_INTERVAL).await;
+            }
+        };
+        stop.run_until_cancelled(ready).await;
+    }
+
+    /// Serves until the host drains, then lets running requests finish within `drain_timeout`. Operators are served on
+    /// `admin_listen`, if it is set.
+    ///
+    /// # Errors
+    /// A contract with a malformed descriptor set or an invalid validation rule, an `admin_listen` that can't be listened on,
+    /// unusable certificates.
+    pub async fn serve(self, listener: TcpListener, host: impl Into<Host>) -> anyhow::Result<()> {
+        let host = host.into();
+        let admin = match host.settings.admin_address().context("admin_listen")? {
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("listen on {address}, the `admin_listen`"))?,
+            ),
+            None => None,
+        };
+        self.serve_apart(listener, admin, host).await
+    }
+
+    /// [`Server::serve`], with operators on a listener that is bound already.
+    ///
+    /// # Errors
+    /// See [`Server::serve`].
+    pub async fn serve_apart(
+        mut self,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+        host: impl Into<Host>,
+    ) -> anyhow::Result<()> {
+        let host = host.into();
+        let tls = Tls::load(&host.settings.tls)?;
+        let health = HealthReporter::new();
+        let public = self.names.clone();
+        self = self.with_standard_services(health.clone())?;
+        let handler = self.into_handler(&host, admin.is_some())?;
+        for name in &public {
+            health
+                .set_service_status(name, ServingStatus::Serving)
+                .await;
+        }
+        let announce_stop = async {
+            host.draining.cancelled().await;
+            for name in public.iter().chain(&[""]) {
+                health
+                    .set_service_status(name, ServingStatus::NotServing)
+                    .await;
+            }
+        };
+        let certificates = async {
+            if let Some(tls) = tls.clone() {
+                tls.follow_files(host.draining.clone()).await;
+            }
+        };
+        let for_operators = handler.clone();
+        let operators = async {
+            if let Some(admin) = admin {
+                listener::run(admin, operator::only(for_operators), None, &host).await;
+            }
+        };
+        let public = listener::run(listener, handler, tls.clone(), &host);
+        let ((), (), (), ()) = tokio::join!(announce_stop, certificates, public, operators);
+        Ok(())
+    }
+
+    fn with_standard_services(self, health: HealthReporter) -> anyhow::Result<Self> {
+        use tonic_health::pb::health_server::HealthServer;
+        use tonic_health::server::HealthService;
+        use tonic_reflection::pb::{v1, v1alpha};
+
+        let service = HealthService::from_health_reporter(health);
+        let mut server = self;
+        let contract = server.contract.take();
+        if let Some(contract) = &contract {
+            let names = server.names.clone();
+            // tonic-reflection 0.14 has one builder per version; grpcurl 1.8 speaks only v1alpha.
+            let reflection = || {
+                let files = tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(&contract.descriptor_set)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                    .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+                    .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET);
+                // Named one by one: the files of a contract also declare services that other processes serve.
+                let names = names.iter().copied().chain(STANDARD_SERVICES);
+                names.fold(files, |files, name| files.with_service_name(name))
+            };
+            let v1 = reflection().build_v1().context("reflection")?;
+            let v1alpha = reflection().build_v1alpha().context("reflection")?;
+            server = server.add_service(v1).add_service(v1alpha);
+        }
+        server.contract = contract;
+        Ok(server.add_service(HealthServer::new(service)))
+    }
+
+    fn into_handler(self, host: &Host, has_admin: bool) -> anyhow::Result<Handler> {
+        let settings = &host.settings;
+        let single = self.contract.as_ref().map(Contract::single);
+        let layers = Arc::new(Layers {
+            bounds: Bounds::new(&settings.listener),
+            probes: Probes {
+                ready: self.ready.clone(),
+                draining: host.draining.clone(),
+                metrics: settings.metrics.then(|| host.metrics.clone()),
+                has_admin,
+            },
+            observer: Arc::new(self.observer(host)),
+            stall_timeout: settings.listener.body_stall_timeout(),
+            single: single.unwrap_or_default(),
+            rules: self.rules(settings.max_message_bytes)?,
+            routes: self.services.routes().prepare(),
+            names: self.names.into_iter().collect(),
+            fallback: self.fallback,
+        });
+        let service = service_fn(move |request| layers.clone().serve(request));
+        Ok(Handler::new(service))
+    }
+
+    fn observer(&self, host: &Host) -> Observer {
+        let methods = self.contract.iter().flat_map(|contract| contract.methods);
+        let served = methods
+            .map(|method| method.path)
+            .filter(|path| self.names.contains(&service_name(path)));
+        Observer::new(
+            host.metrics.clone(),
+            host.settings.access_log.clone(),
+            served.chain(STANDARD_METHODS).collect(),
+            self.sniff,
+        )
+    }
+
+    fn rules(&self, max_message_bytes: usize) -> anyhow::Result<Rules> {
+        match &self.contract {
+            Some(contract) => Rules::compile(
+                &contract.descriptor_set,
+                contract.methods,
+                max_message_bytes,
+            ),
+            None => Rules::compile(&[], &[], max_message_bytes),
+        }
+    }
+}
+
+// === impl Contract ===
+
+impl Contract {
+    /// The paths of the methods whose request is one message.
+    fn single(&self) -> HashSet<&'static str> {
+        let is_single = |kind| matches!(kind, MethodKind::Unary | MethodKind::ServerStreaming);
+        let single = self.methods.iter().filter(|method| is_single(method.kind));
+        single.map(|method| method.path).collect()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Server")
+            .field("services", &self.names)
+            .finish_non_exhaustive()
+    }
+}
