@@ -1,6 +1,10 @@
 //! One gRPC call to an upstream, in messages that stay raw bytes.
 
-mod received;
+mod bounded_frames;
+pub(crate) mod frame;
+mod reader;
+pub(crate) mod request_body;
+mod response_frames;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -23,13 +27,13 @@ use tonic::{Code, Status};
 use tower::Service;
 use transcoder::{Idempotency, MethodKind, MethodPlan};
 
-use crate::arriving::{self, Lifeline};
-use crate::error::Failure;
-use crate::frames::Refused;
-use received::Received;
+use crate::failure::Failure;
+use frame::{Refused, bad_upstream};
+use reader::MessageReader;
+use request_body::Lifeline;
 
-/// A gRPC frame begins with one byte of flags and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
-pub(crate) const FRAME_HEADER_BYTES: usize = 5;
+pub(crate) use bounded_frames::BoundedFrames;
+pub(crate) use response_frames::{Cut, OwnError, ResponseFrames};
 
 /// Where a call goes and what goes with it besides its messages.
 pub(crate) struct Call {
@@ -57,7 +61,7 @@ pub(crate) struct Answer {
 pub(crate) struct Messages {
     /// Before the messages, so that it is let go of first: the request has to be torn before the call is cancelled.
     _lifeline: Option<Lifeline>,
-    received: Received,
+    reader: MessageReader,
     metadata: HeaderMap,
     /// Why the gateway broke the request off; the upstream's error is only a consequence then.
     refused: Refused,
@@ -69,34 +73,6 @@ pub(crate) struct Messages {
 pub(crate) struct Incoming {
     pub(crate) body: Body,
     pub(crate) refused: Refused,
-}
-
-/// Begins a frame: room for the header that [`end_frame`] fills in, so that a message is encoded in its final place.
-pub(crate) fn begin_frame() -> Vec<u8> {
-    vec![0; FRAME_HEADER_BYTES]
-}
-
-/// Fills in the length of a frame from [`begin_frame`]; fails above 4 GiB, which no configuration allows.
-pub(crate) fn end_frame(mut frame: Vec<u8>) -> Result<Bytes, Status> {
-    end_frame_in(&mut frame, 0)?;
-    Ok(Bytes::from(frame))
-}
-
-/// [`begin_frame`] behind other frames; returns where it begins.
-pub(crate) fn begin_frame_in(frames: &mut Vec<u8>) -> usize {
-    let start = frames.len();
-    frames.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-    start
-}
-
-/// [`end_frame`] for the last one of several, which begins at `start`.
-pub(crate) fn end_frame_in(frames: &mut [u8], start: usize) -> Result<(), Status> {
-    let length = frames.len() - start - FRAME_HEADER_BYTES;
-    let length = u32::try_from(length).map_err(|_| {
-        Fault::resource_exhausted("MESSAGE_TOO_LARGE", "a message is larger than 4 GiB")
-    })?;
-    frames[start + 1..start + FRAME_HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
-    Ok(())
 }
 
 impl Call {
@@ -124,7 +100,7 @@ impl Call {
     pub(crate) async fn converse(self, incoming: Incoming) -> Result<Messages, Status> {
         let Incoming { body, refused } = incoming;
         let request = request(self.path, self.metadata, body);
-        let sent = arriving::send(self.upstream, request, self.deadline).await;
+        let sent = request_body::send(self.upstream, request, self.deadline).await;
         let (response, lifeline) = sent.map_err(|status| cause(&refused, status))?;
         let messages = messages(response, self.max_message_bytes);
         Ok(Messages {
@@ -139,14 +115,14 @@ impl Call {
 impl Messages {
     /// The next message; `None` at the end. The metadata of an error includes what came before it and was not taken.
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        let received = poll_fn(|context| self.received.poll_message(context));
+        let received = poll_fn(|context| self.reader.poll_message(context));
         let received = within(self.deadline, received).await;
         received.map_err(|status| with_metadata(cause(&self.refused, status), self.metadata()))
     }
 
     /// The next message, if it has arrived already and nothing is to be said before it.
     pub(crate) fn ready_message(&mut self) -> Option<Bytes> {
-        self.received.ready_message()
+        self.reader.ready_message()
     }
 
     /// What the upstream said before its first message; empty when it has been taken.
@@ -157,12 +133,12 @@ impl Messages {
     /// What the upstream said behind its last message; empty before [`Messages::message`] has returned `None`, and when it has been
     /// taken.
     pub(crate) fn trailers(&mut self) -> HeaderMap {
-        self.received.trailers()
+        self.reader.trailers()
     }
 
-    fn new(received: Received, metadata: HeaderMap) -> Self {
+    fn new(reader: MessageReader, metadata: HeaderMap) -> Self {
         Self {
-            received,
+            reader,
             metadata,
             refused: Refused::default(),
             deadline: None,
@@ -301,8 +277,8 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
         Some(status) => return Err(status),
         None => false,
     };
-    let received = Received::new(body, has_status, max_message_bytes);
-    Ok(Messages::new(received, head.headers))
+    let reader = MessageReader::new(body, has_status, max_message_bytes);
+    Ok(Messages::new(reader, head.headers))
 }
 
 async fn only_message(mut messages: Messages) -> Result<Answer, Status> {
@@ -317,10 +293,6 @@ async fn only_message(mut messages: Messages) -> Result<Answer, Status> {
         metadata: messages.metadata(),
         trailers: messages.trailers(),
     })
-}
-
-pub(crate) fn bad_upstream(message: &str) -> Status {
-    Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message).into()
 }
 
 /// Whether the content type is one of gRPC's.

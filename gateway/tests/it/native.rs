@@ -23,7 +23,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt;
 
 use crate::support::messages::*;
-use crate::support::stranger::{Observed, Reflection, Upstream, descriptors, happened};
+use crate::support::stranger::{Reflection, RequestRecord, Upstream, descriptors, happened};
 use crate::support::{Gateway, eventually, soon};
 
 pub(crate) const GREET: &str = "/stranger.v1.StrangerService/Greet";
@@ -229,13 +229,13 @@ async fn a_gateway_that_stops_ends_its_streams() {
     assert_eq!(status.get_details_error_info().unwrap().reason, "STOPPING");
 }
 
-async fn begin_and_vanish(address: SocketAddr, observed: &Observed) {
+async fn begin_and_vanish(address: SocketAddr, observed: &RequestRecord) {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     begin_and_drop(endpoint.connect().await.unwrap(), observed).await;
 }
 
 /// Drops a call to `Store` when its first message is stored.
-async fn begin_and_drop(channel: Channel, observed: &Observed) {
+async fn begin_and_drop(channel: Channel, observed: &RequestRecord) {
     let mut grpc = ready(channel).await;
     let content = HttpBody {
         data: vec![0; 100],

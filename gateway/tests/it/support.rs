@@ -66,8 +66,14 @@ impl Gateway {
 
     /// Starts a gateway with this whole configuration.
     pub(crate) async fn configured(layers: Layers) -> Self {
+        Self::with_stages(layers, Vec::new()).await
+    }
+
+    /// Starts a gateway with stages of policy added to its own.
+    pub(crate) async fn with_stages(layers: Layers, stages: Vec<Box<dyn gateway::Stage>>) -> Self {
         let process = Process::new("gateway", layers.settings().unwrap());
-        let server = gateway::start(process.clone(), layers.parse().unwrap())
+        let config = layers.parse().unwrap();
+        let server = gateway::start_with(process.clone(), config, stages)
             .await
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -84,7 +84,7 @@ async fn open(
 }
 
 /// A handshake that HTTP answers.
-async fn refused(
+pub(crate) async fn refused(
     gateway: &Gateway,
     path: &str,
     headers: &[(&'static str, &'static str)],

@@ -45,9 +45,6 @@ tokio::task_local! {
 #[derive(Clone, Debug, Default)]
 pub struct RequestRecord(Option<Arc<Record>>);
 
-/// The former name of [`RequestRecord`].
-pub type Observed = RequestRecord;
-
 /// Closes the record of an upgraded connection.
 #[derive(Debug)]
 #[must_use = "the record is closed when this is dropped"]

@@ -25,11 +25,11 @@ use tonic_types::{ErrorDetails, StatusExt, pb};
 use tower::Service;
 
 use super::messages::*;
-use super::stranger::Observed;
+use super::stranger::RequestRecord;
 
 #[derive(Clone)]
 pub(crate) struct Stranger {
-    pub(crate) observed: Arc<Observed>,
+    pub(crate) observed: Arc<RequestRecord>,
 }
 
 impl NamedService for Stranger {
@@ -135,7 +135,7 @@ impl Echoes {
 
 /// Notes that a call was dropped before it was answered.
 struct Unanswered {
-    observed: Arc<Observed>,
+    observed: Arc<RequestRecord>,
 }
 
 impl Drop for Unanswered {
@@ -258,7 +258,7 @@ impl ServerStreamingService<CountRequest> for Count {
 }
 
 struct Counting {
-    observed: Arc<Observed>,
+    observed: Arc<RequestRecord>,
     request: CountRequest,
     next: i32,
     done: bool,
@@ -323,7 +323,7 @@ impl ClientStreamingService<StoreRequest> for Store {
 }
 
 async fn store(
-    observed: &Observed,
+    observed: &RequestRecord,
     mut messages: Streaming<StoreRequest>,
 ) -> Result<StoreResponse, Status> {
     let mut stored = StoreResponse::default();
@@ -398,7 +398,7 @@ impl StreamingService<GreetRequest> for Chat {
 
 /// Notes how a stream of requests has ended.
 struct Chatting {
-    observed: Arc<Observed>,
+    observed: Arc<RequestRecord>,
     end: &'static str,
 }
 
@@ -441,7 +441,7 @@ impl ClientStreamingService<GreetRequest> for Gather {
 
 /// The first messages, each as `name*times`, or as the names in its list.
 async fn gather(
-    observed: &Observed,
+    observed: &RequestRecord,
     mut messages: Streaming<GreetRequest>,
 ) -> Result<Vec<String>, Status> {
     let mut gathered = Vec::new();

@@ -20,13 +20,13 @@ pub(crate) type Events = watch::Receiver<Vec<String>>;
 /// A running upstream; it stops when it is dropped.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    pub(crate) observed: Arc<Observed>,
+    pub(crate) observed: Arc<RequestRecord>,
     /// Of its own, so that stopping the upstream breaks its connections too.
     runtime: Option<Runtime>,
 }
 
 /// What the service has seen and done so far.
-pub(crate) struct Observed {
+pub(crate) struct RequestRecord {
     events: watch::Sender<Vec<String>>,
     /// The names that `Greet` was called with.
     pub(crate) greeted: Mutex<Vec<String>>,
@@ -71,7 +71,7 @@ impl Upstream {
 
     pub(crate) fn serve(listener: TcpListener, descriptors: Vec<u8>, version: Reflection) -> Self {
         let address = listener.local_addr().unwrap();
-        let observed = Arc::new(Observed {
+        let observed = Arc::new(RequestRecord {
             events: watch::Sender::new(Vec::new()),
             greeted: Mutex::default(),
             produced: AtomicU64::new(0),
@@ -220,7 +220,7 @@ impl DescriptorFile {
     }
 }
 
-impl Observed {
+impl RequestRecord {
     pub(crate) fn note(&self, event: &str) {
         self.events
             .send_modify(|events| events.push(event.to_owned()));

@@ -1,0 +1,20 @@
+//! The API that the gateway serves: how it is learned from the upstreams, compiled, and swapped while requests go on.
+
+mod catalog;
+mod dialect;
+mod directory;
+mod documents;
+mod learn;
+mod settings;
+mod upstreams;
+
+pub use dialect::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use settings::{
+    BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
+};
+pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
+
+pub(crate) use catalog::Catalog;
+pub(crate) use directory::Directory;
+pub(crate) use learn::{Pace, Source, watch};
+pub(crate) use upstreams::UpstreamHandle;

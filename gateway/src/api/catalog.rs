@@ -1,0 +1,341 @@
+//! What the gateway serves at one moment: the merged API of the upstreams, compiled, and who serves which service.
+
+use compatibility::{BreakingChange, Contract};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use tonic::service::Routes;
+use transcoder::{HttpRule, Idempotency, Options, Schema};
+
+use super::documents::Documents;
+use super::learn::{Learned, qualified};
+use super::upstreams::UpstreamHandle;
+
+/// Field `file` of `google.protobuf.FileDescriptorSet`.
+const FILE: u32 = 1;
+
+/// What the gateway answers by itself.
+const OWN_SERVICES: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// Files of the language itself. Every compiler release words them anew, and they mean the same in all of them.
+const COMMON: &str = "google/";
+
+/// One consistent view; a request keeps the view that it began with.
+pub(crate) struct Catalog {
+    pub(crate) schema: Schema,
+    /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
+    pub(crate) descriptor_set: Bytes,
+    /// The upstream of each service, by its full name.
+    owners: HashMap<String, UpstreamHandle>,
+    /// Both versions of server reflection over all that the upstreams serve.
+    pub(crate) reflection: Routes,
+    /// The API as OpenAPI describes it.
+    pub(crate) documents: Documents,
+    /// Whether every configured upstream has been learned.
+    pub(crate) complete: bool,
+    /// Tells this API from others; the same descriptors have the same one.
+    pub(crate) revision: u64,
+}
+
+/// Why a set of learned APIs does not make a catalog. The upstream is the one that has to be left out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(
+        "service `{service}` is offered by {first} and by {second}: a service can have one upstream only"
+    )]
+    TwoOwners {
+        service: String,
+        first: String,
+        second: String,
+    },
+    #[error("{}", breaking(.0))]
+    Breaking(Vec<BreakingChange>),
+    #[error(transparent)]
+    Compile(#[from] transcoder::CompileError),
+    #[error("reflection cannot serve the merged descriptors")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("the api cannot be compiled: {0}")]
+    Panicked(String),
+}
+
+/// So many of them stand in the log; `/-/schema` has all.
+const LOGGED_CHANGES: usize = 5;
+
+fn breaking(changes: &[BreakingChange]) -> String {
+    let shown = changes.iter().take(LOGGED_CHANGES);
+    let mut text: Vec<String> = shown.map(BreakingChange::to_string).collect();
+    if changes.len() > LOGGED_CHANGES {
+        text.push(format!("and {} more", changes.len() - LOGGED_CHANGES));
+    }
+    format!(
+        "{} change(s) would break callers, so that the api in force stays (`schema.breaking_changes` allows them): {}",
+        changes.len(),
+        text.join("; ")
+    )
+}
+
+/// The same file name with different content from two upstreams; the first one's is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileConflict {
+    pub(crate) file: String,
+    pub(crate) kept: usize,
+    pub(crate) ignored: usize,
+}
+
+/// The union of what the upstreams offer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Merged {
+    files: BTreeMap<String, (usize, Bytes)>,
+    owners: BTreeMap<String, usize>,
+    pub(crate) conflicts: Vec<FileConflict>,
+}
+
+impl Merged {
+    /// Merges in the order of the configuration, so that the result does not depend on who answered first.
+    pub(crate) fn new(
+        upstreams: &[UpstreamHandle],
+        learned: &[Option<Learned>],
+    ) -> Result<Self, Refusal> {
+        let mut merged = Self::default();
+        for (index, api) in learned.iter().enumerate() {
+            if let Some(api) = api {
+                merged.add(index, api, upstreams)?;
+            }
+        }
+        Ok(merged)
+    }
+
+    fn add(
+        &mut self,
+        index: usize,
+        api: &Learned,
+        upstreams: &[UpstreamHandle],
+    ) -> Result<(), Refusal> {
+        for service in &api.services {
+            if let Some(other) = self.owners.insert(service.clone(), index) {
+                let name = |index: usize| upstreams[index].name().to_owned();
+                let (first, second) = (name(other), name(index));
+                return Err(Refusal::TwoOwners {
+                    service: service.clone(),
+                    first,
+                    second,
+                });
+            }
+        }
+        for (name, raw) in &api.files {
+            match self.files.get(name) {
+                None => {
+                    self.files.insert(name.clone(), (index, raw.clone()));
+                }
+                Some((kept, other)) if other != raw && !name.starts_with(COMMON) => {
+                    self.conflicts.push(FileConflict {
+                        file: name.clone(),
+                        kept: *kept,
+                        ignored: index,
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// How much of the API one upstream contributes.
+    pub(crate) fn count(&self, index: usize) -> Count {
+        let own = |service: &str| self.owners.get(service) == Some(&index);
+        let files = self
+            .files
+            .values()
+            .filter_map(|(_, raw)| OutlineFile::decode(raw.clone()).ok());
+        let mut count = Count::default();
+        for file in files {
+            for service in file
+                .service
+                .iter()
+                .filter(|service| own(&qualified(&file.package, &service.name)))
+            {
+                count.services += 1;
+                count.methods += service.method.len();
+                count.http_rules += service
+                    .method
+                    .iter()
+                    .filter(|method| method.has_http_rule())
+                    .count();
+            }
+        }
+        count
+    }
+
+    /// The configured HTTP rules whose methods are served; the others wait for theirs.
+    fn present_rules(&self, rules: &[HttpRule]) -> Vec<HttpRule> {
+        let declared: HashSet<String> = self.declared_methods().collect();
+        let present = |rule: &&HttpRule| declared.contains(&rule.selector);
+        rules.iter().filter(present).cloned().collect()
+    }
+
+    /// Full names of the methods of all files.
+    fn declared_methods(&self) -> impl Iterator<Item = String> {
+        let files = self.files.values();
+        let files = files.filter_map(|(_, raw)| OutlineFile::decode(raw.clone()).ok());
+        files.flat_map(|file| {
+            let package = file.package;
+            file.service.into_iter().flat_map(move |service| {
+                let service_name = qualified(&package, &service.name);
+                let methods = service.method.into_iter();
+                methods.map(move |method| qualified(&service_name, &method.name))
+            })
+        })
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &str> {
+        self.owners.keys().map(String::as_str)
+    }
+
+    /// An encoded `google.protobuf.FileDescriptorSet`. Each file is copied as it came: decoding would drop its extensions.
+    fn descriptor_set(&self) -> Vec<u8> {
+        let mut set = Vec::new();
+        for (_, raw) in self.files.values() {
+            encode_key(FILE, WireType::LengthDelimited, &mut set);
+            encode_varint(raw.len() as u64, &mut set);
+            set.extend_from_slice(raw);
+        }
+        set
+    }
+}
+
+/// Numbers for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) services: usize,
+    pub(crate) methods: usize,
+    /// Methods with a `google.api.http` option.
+    pub(crate) http_rules: usize,
+}
+
+impl Catalog {
+    pub(crate) fn compile(
+        merged: &Merged,
+        upstreams: &[UpstreamHandle],
+        options: &Options,
+        complete: bool,
+    ) -> Result<Self, Refusal> {
+        let set = Bytes::from(merged.descriptor_set());
+        let mut options = options.clone();
+        options.routes.rules = merged.present_rules(&options.routes.rules);
+        Ok(Self {
+            schema: Schema::compile_with(&set, options)?,
+            owners: merged
+                .owners
+                .iter()
+                .map(|(service, index)| (service.clone(), upstreams[*index].clone()))
+                .collect(),
+            reflection: reflection(merged, &set)?,
+            documents: Documents::new(set.clone(), merged.services().map(str::to_owned).collect()),
+            revision: xxhash_rust::xxh3::xxh3_64(&set),
+            descriptor_set: set,
+            complete,
+        })
+    }
+
+    /// What callers of the services that this catalog serves would lose with the other one.
+    pub(crate) fn breaking_changes(&self, next: &Self) -> Result<Vec<BreakingChange>, Refusal> {
+        let is_served = |service: &str| self.owners.contains_key(service);
+        let is_kept = |service: &str| next.owners.contains_key(service);
+        let before = self.contract(&is_served);
+        let after = next.contract(&is_kept);
+        Ok(compatibility::breaking_changes(before, after)?)
+    }
+
+    fn contract<'a>(&'a self, is_served: &'a dyn Fn(&str) -> bool) -> Contract<'a> {
+        Contract {
+            descriptor_set: &self.descriptor_set,
+            types: self.schema.types(),
+            routes: self.schema.bindings(),
+            validation: self.schema.validation(),
+            is_served,
+        }
+    }
+
+    /// Whether a request for this path has a route, or calls a method by Connect or gRPC-Web.
+    pub(crate) fn serves(&self, method: &http::Method, path: &str) -> bool {
+        let rpc = || {
+            let plan = self.owner(path).and_then(|_| self.schema.method(path))?;
+            let is_get = plan.idempotency() == Idempotency::NoSideEffects;
+            Some(*method == http::Method::POST || (*method == http::Method::GET && is_get))
+        };
+        self.schema.route(method, path).is_ok() || rpc().unwrap_or(false)
+    }
+
+    /// The upstream that serves the method at `/package.Service/Method`.
+    pub(crate) fn owner(&self, path: &str) -> Option<&UpstreamHandle> {
+        let (service, _) = path.strip_prefix('/')?.split_once('/')?;
+        self.owners.get(service)
+    }
+}
+
+fn reflection(merged: &Merged, set: &[u8]) -> Result<Routes, Refusal> {
+    use tonic_reflection::pb::{v1, v1alpha};
+    let builder = || {
+        let files = tonic_reflection::server::Builder::configure()
+            .include_reflection_service(false)
+            .register_encoded_file_descriptor_set(set)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET);
+        // Named one by one: files also declare services that their upstream does not serve.
+        let names = OWN_SERVICES.into_iter().chain(merged.services());
+        names.fold(files, |files, name| files.with_service_name(name))
+    };
+    Ok(Routes::new(builder().build_v1()?)
+        .add_service(builder().build_v1alpha()?)
+        .prepare())
+}
+
+/// `google.protobuf.FileDescriptorProto`, as much of it as is counted; `prost_types` would drop the option.
+#[derive(prost::Message)]
+struct OutlineFile {
+    #[prost(string, tag = "2")]
+    package: String,
+    #[prost(message, repeated, tag = "6")]
+    service: Vec<OutlineService>,
+}
+
+#[derive(prost::Message)]
+struct OutlineService {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, repeated, tag = "2")]
+    method: Vec<OutlineMethod>,
+}
+
+#[derive(prost::Message)]
+struct OutlineMethod {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "4")]
+    options: Option<OutlineOptions>,
+}
+
+#[derive(prost::Message)]
+struct OutlineOptions {
+    /// `google.api.http`.
+    #[prost(bytes = "vec", optional, tag = "72295728")]
+    http: Option<Vec<u8>>,
+}
+
+impl OutlineMethod {
+    fn has_http_rule(&self) -> bool {
+        self.options
+            .as_ref()
+            .is_some_and(|options| options.http.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! The current catalog, the clients of the upstreams, and what is known about each of them.
+
+mod status;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use chassis::metrics::Metrics;
+use tokio::sync::Mutex;
+use tracing::{error, info, warn};
+use transcoder::Options;
+
+use super::catalog::{Catalog, Count, Merged, Refusal};
+use super::learn::{Error as LearnError, Learned};
+use super::settings::BreakingChanges;
+use super::upstreams::UpstreamHandle;
+
+/// Shared by every request and by the tasks that learn. The set of upstreams never changes; another one is another directory.
+pub(crate) struct Directory {
+    upstreams: Arc<[UpstreamHandle]>,
+    options: Options,
+    policy: BreakingChanges,
+    metrics: Metrics,
+    catalog: ArcSwap<Catalog>,
+    /// By index of the upstream. Held over a whole merge: two upstreams learned at once must not overwrite each other's catalog.
+    entries: Mutex<Vec<Entry>>,
+}
+
+/// What is known about one upstream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entry {
+    /// What is in force.
+    learned: Option<Learned>,
+    learned_at: Option<SystemTime>,
+    count: Count,
+    /// The last problem, so that one that lasts is logged once.
+    problem: Option<String>,
+    refused: Option<Arc<Refused>>,
+}
+
+/// An API that an upstream offers and that is not in force.
+#[derive(Debug)]
+struct Refused {
+    learned: Learned,
+    at: SystemTime,
+    refusal: Refusal,
+}
+
+/// A catalog that is ready to go live, and the APIs that it is made of.
+struct Prepared {
+    apis: Vec<Option<Learned>>,
+    merged: Merged,
+    catalog: Arc<Catalog>,
+}
+
+impl Directory {
+    /// Begins with what was known about the upstreams before. A change that waits for permission goes live here, if it has it.
+    ///
+    /// # Errors
+    /// What is known does not compile with these options.
+    pub(crate) async fn new(
+        upstreams: Vec<UpstreamHandle>,
+        entries: Vec<Entry>,
+        options: Options,
+        policy: BreakingChanges,
+        metrics: Metrics,
+    ) -> Result<Self, Refusal> {
+        let upstreams: Arc<[UpstreamHandle]> = upstreams.into();
+        let known = entries.iter().map(|entry| entry.learned.clone()).collect();
+        let prepared = prepare(upstreams.clone(), options.clone(), known).await?;
+        let directory = Self {
+            upstreams,
+            options,
+            policy,
+            metrics,
+            catalog: ArcSwap::new(prepared.catalog),
+            entries: Mutex::new(entries),
+        };
+        directory.release().await;
+        Ok(directory)
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    pub(crate) fn upstreams(&self) -> &[UpstreamHandle] {
+        &self.upstreams
+    }
+
+    /// The upstream with this name, and what is known about it, for a directory that takes over.
+    pub(crate) async fn known(&self, name: &str) -> Option<(UpstreamHandle, Entry)> {
+        let index = self.index(name)?;
+        let entry = self.entries.lock().await[index].clone();
+        Some((self.upstreams[index].clone(), entry))
+    }
+
+    fn index(&self, name: &str) -> Option<usize> {
+        self.upstreams.iter().position(|own| own.name() == name)
+    }
+
+    fn name(&self, index: usize) -> &str {
+        self.upstreams[index].name()
+    }
+
+    /// Takes over what an upstream offers, if it differs from what is known, fits the other upstreams and breaks no caller.
+    pub(crate) async fn offer(&self, upstream: &str, learned: Learned) {
+        let Some(index) = self.index(upstream) else {
+            return;
+        };
+        let mut entries = self.entries.lock().await;
+        let entry = &mut entries[index];
+        if entry.learned.as_ref() == Some(&learned) {
+            entry.refused = None;
+            if entry.problem.take().is_some() {
+                info!(upstream, "upstream is back with the same api");
+            }
+            return;
+        }
+        // Refused before, and nothing has changed: what another upstream offers meanwhile is tried together with it.
+        let refused = entry.refused.as_ref();
+        if refused.is_some_and(|refused| refused.learned == learned) {
+            return;
+        }
+        self.try_offer(&mut entries, index, learned).await;
+    }
+
+    /// Notes that an upstream did not answer; what was learned from it before stays in force.
+    pub(crate) async fn unreachable(&self, upstream: &str, error: &LearnError) {
+        let Some(index) = self.index(upstream) else {
+            return;
+        };
+        let problem = error.to_string();
+        let last = &mut self.entries.lock().await[index].problem;
+        if last.as_ref() != Some(&problem) {
+            warn!(
+                upstream,
+                error = problem,
+                "upstream not learned, trying again"
+            );
+        }
+        *last = Some(problem);
+    }
+
+    /// Offers again what was refused, to rules that have changed.
+    async fn release(&self) {
+        let mut entries = self.entries.lock().await;
+        for index in 0..entries.len() {
+            if let Some(refused) = entries[index].refused.take() {
+                self.try_offer(&mut entries, index, refused.learned.clone())
+                    .await;
+            }
+        }
+    }
+
+    /// A service that moves from one upstream to another breaks nobody, although the one half of the move alone is refused: so
+    /// what is refused is tried together with what is new, and only then the new by itself.
+    async fn try_offer(&self, entries: &mut [Entry], index: usize, learned: Learned) {
+        let mut alone: Vec<_> = entries.iter().map(|entry| entry.learned.clone()).collect();
+        alone[index] = Some(learned.clone());
+        let mut together = alone.clone();
+        for (api, entry) in together.iter_mut().zip(entries.iter()) {
+            if let Some(refused) = &entry.refused {
+                *api = Some(refused.learned.clone());
+            }
+        }
+        together[index] = Some(learned.clone());
+        let mut outcome = self.prepare(together.clone()).await;
+        if outcome.is_err() && together != alone {
+            outcome = self.prepare(alone).await;
+        }
+        match outcome {
+            Ok(prepared) => self.swap(entries, index, prepared),
+            Err(refusal) => self.refuse(&mut entries[index], index, learned, refusal),
+        }
+    }
+
+    /// Compiles, and compares with what is in force.
+    async fn prepare(&self, apis: Vec<Option<Learned>>) -> Result<Prepared, Refusal> {
+        let prepared = prepare(self.upstreams.clone(), self.options.clone(), apis).await?;
+        if self.policy == BreakingChanges::Allow {
+            return Ok(prepared);
+        }
+        let (current, next) = (self.catalog(), prepared.catalog.clone());
+        let changes = off_the_path(move || current.breaking_changes(&next)).await?;
+        match changes.is_empty() {
+            true => Ok(prepared),
+            false => Err(Refusal::Breaking(changes)),
+        }
+    }
+
+    fn swap(&self, entries: &mut [Entry], index: usize, prepared: Prepared) {
+        let Prepared {
+            apis,
+            merged,
+            catalog,
+        } = prepared;
+        self.report(index, &merged, &catalog, apis[index].as_ref());
+        for (at, (entry, api)) in entries.iter_mut().zip(apis).enumerate() {
+            if entry.learned != api {
+                *entry = Entry {
+                    learned: api,
+                    learned_at: Some(SystemTime::now()),
+                    count: merged.count(at),
+                    ..Entry::default()
+                };
+            }
+        }
+        self.catalog.store(catalog);
+        self.metrics.schema_offered(true);
+    }
+
+    fn refuse(&self, entry: &mut Entry, index: usize, learned: Learned, refusal: Refusal) {
+        let problem = refusal.to_string();
+        if entry.problem.as_ref() != Some(&problem) {
+            let upstream = self.name(index);
+            self.metrics.schema_offered(false);
+            error!(upstream, problem, "api of upstream refused");
+        }
+        entry.problem = Some(problem);
+        entry.refused = Some(Arc::new(Refused {
+            learned,
+            at: SystemTime::now(),
+            refusal,
+        }));
+    }
+
+    fn report(&self, index: usize, merged: &Merged, catalog: &Catalog, learned: Option<&Learned>) {
+        let upstream = self.name(index);
+        for conflict in &merged.conflicts {
+            error!(
+                file = conflict.file,
+                kept = self.name(conflict.kept),
+                ignored = self.name(conflict.ignored),
+                "two upstreams have different files of the same name"
+            );
+        }
+        for note in catalog.schema.notes() {
+            warn!(%note, "remark on the api");
+        }
+        let count = merged.count(index);
+        info!(
+            upstream,
+            services = count.services,
+            methods = count.methods,
+            http_rules = count.http_rules,
+            "upstream learned"
+        );
+        let by_reflection_alone = learned.is_some_and(|learned| !learned.by_files);
+        if count.methods > 0 && count.http_rules == 0 && by_reflection_alone {
+            warn!(
+                upstream,
+                "0 http rules by reflection, so no json routes: give a descriptor file (`--descriptors FILE`), \
+                 or give the upstream's reflection its encoded descriptor set, which keeps google.api.http"
+            );
+        }
+    }
+}
+
+async fn prepare(
+    upstreams: Arc<[UpstreamHandle]>,
+    options: Options,
+    apis: Vec<Option<Learned>>,
+) -> Result<Prepared, Refusal> {
+    off_the_path(move || {
+        let merged = Merged::new(&upstreams, &apis)?;
+        let complete = apis.iter().all(Option::is_some);
+        let catalog = Arc::new(Catalog::compile(&merged, &upstreams, &options, complete)?);
+        Ok(Prepared {
+            apis,
+            merged,
+            catalog,
+        })
+    })
+    .await
+}
+
+/// Runs what takes long for a large API on a thread of its own: requests go on meanwhile.
+async fn off_the_path<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Refusal::Panicked(error.to_string())),
+    }
+}

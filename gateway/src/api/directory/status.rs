@@ -1,0 +1,122 @@
+//! What operators see of each upstream at `/-/schema`.
+
+use std::time::SystemTime;
+
+use compatibility::BreakingChange;
+use serde::Serialize;
+
+use super::{Directory, Entry, Refused};
+use crate::api::catalog::{Count, Refusal};
+use crate::api::settings::BreakingChanges;
+
+/// The state of a directory, as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    /// Whether every upstream has been learned.
+    complete: bool,
+    breaking_changes: BreakingChanges,
+    upstreams: Vec<UpstreamStatus>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UpstreamStatus {
+    upstream: String,
+    /// `reflection` and `descriptors`, where the API in force comes from; empty until it is learned.
+    sources: Vec<&'static str>,
+    /// Seconds since 1970.
+    learned_at: Option<u64>,
+    services: usize,
+    methods: usize,
+    http_rules: usize,
+    problem: Option<String>,
+    refused: Option<RefusedStatus>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RefusedStatus {
+    /// Seconds since 1970.
+    refused_at: u64,
+    reason: &'static str,
+    changes: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct Change {
+    file: String,
+    element: String,
+    rule: &'static str,
+    before: String,
+    after: String,
+}
+
+impl Directory {
+    pub(crate) async fn status(&self) -> Status {
+        let entries = self.entries.lock().await;
+        Status {
+            complete: self.catalog().complete,
+            breaking_changes: self.policy,
+            upstreams: self
+                .upstreams
+                .iter()
+                .zip(entries.iter())
+                .map(|(handle, entry)| upstream(handle.name(), entry))
+                .collect(),
+        }
+    }
+}
+
+fn upstream(name: &str, entry: &Entry) -> UpstreamStatus {
+    let learned = entry.learned.as_ref();
+    let by_reflection = learned.is_some_and(|learned| learned.by_reflection);
+    let by_files = learned.is_some_and(|learned| learned.by_files);
+    let sources = [(by_reflection, "reflection"), (by_files, "descriptors")];
+    let Count {
+        services,
+        methods,
+        http_rules,
+    } = entry.count;
+    UpstreamStatus {
+        upstream: name.to_owned(),
+        sources: sources
+            .into_iter()
+            .filter_map(|(is_one, name)| is_one.then_some(name))
+            .collect(),
+        learned_at: entry.learned_at.map(seconds),
+        services,
+        methods,
+        http_rules,
+        problem: entry.problem.clone(),
+        refused: entry.refused.as_deref().map(refused),
+    }
+}
+
+fn refused(refused: &Refused) -> RefusedStatus {
+    let (reason, changes) = match &refused.refusal {
+        Refusal::Breaking(changes) => ("BREAKING_CHANGES", changes.iter().map(change).collect()),
+        Refusal::TwoOwners { .. } => ("SERVICE_OF_ANOTHER_UPSTREAM", Vec::new()),
+        _ => ("DOES_NOT_COMPILE", Vec::new()),
+    };
+    RefusedStatus {
+        refused_at: seconds(refused.at),
+        reason,
+        changes,
+    }
+}
+
+fn change(change: &BreakingChange) -> Change {
+    Change {
+        file: change.file.clone(),
+        element: change.element.clone(),
+        rule: change.rule.as_str(),
+        before: change.before.clone(),
+        after: change.after.clone(),
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}

@@ -1,0 +1,173 @@
+//! Keeps the directory in step with what the upstreams serve: learns each at start, and again for as long as the process runs.
+
+mod combine;
+mod files;
+mod reflection;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::client::Upstream;
+use rand::Rng;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::{Directory, SchemaSettings, SourceSettings, UpstreamHandle};
+use combine::Claims;
+use files::DescriptorFiles;
+
+pub(crate) use reflection::{Learned, qualified};
+
+/// An API larger than this is a mistake or an attack: the largest public ones are a tenth of it.
+const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
+
+/// First pause after a failed attempt; it doubles up to the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// An upstream that has just come up should not wait longer than this for its callers.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What one upstream is learned from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    files: DescriptorFiles,
+    claims: Claims,
+    asks: bool,
+    pace: Pace,
+}
+
+/// How often an upstream is asked, and how long one round may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) timeout: Duration,
+    pub(crate) interval: Duration,
+}
+
+/// Why an upstream could not be learned.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Reflection(#[from] reflection::Error),
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    #[error(transparent)]
+    Combine(#[from] combine::Error),
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The source of one upstream: its own settings, and those for all.
+    pub(crate) fn new(
+        schema: &SchemaSettings,
+        own: Option<&SourceSettings>,
+        is_only_upstream: bool,
+        pace: Pace,
+    ) -> Self {
+        let mut paths = own.map_or_else(Vec::new, |own| own.descriptors.clone());
+        let own_files = paths.len();
+        paths.extend(schema.descriptors.iter().cloned());
+        // Files for all upstreams are about the only one, if there is no other.
+        let is_alone = own_files == 0 && is_only_upstream;
+        Self {
+            claims: Claims {
+                named: own.map_or_else(Default::default, |own| {
+                    own.services.iter().cloned().collect()
+                }),
+                own_files: if is_alone { paths.len() } else { own_files },
+            },
+            files: DescriptorFiles::new(paths),
+            asks: own
+                .and_then(|own| own.reflection)
+                .unwrap_or(schema.reflection),
+            pace,
+        }
+    }
+
+    /// Reads the descriptor files, so that one that can't be used is found at once.
+    pub(crate) async fn check(&mut self) -> Result<(), Error> {
+        self.files.current().await?;
+        Ok(())
+    }
+
+    async fn learn(&mut self, upstream: &Upstream) -> Result<Learned, Error> {
+        let reflected = match self.asks {
+            true => reflect(upstream, self.pace.timeout).await,
+            false => Err(reflection::Error::NotOffered),
+        };
+        let sets = self.files.current().await?;
+        let reflected = match reflected {
+            Ok(learned) => Some(learned),
+            Err(reflection::Error::NotOffered) if !self.asks || !sets.is_empty() => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(combine::combine(reflected.as_ref(), sets, &self.claims)?)
+    }
+}
+
+/// Learns one upstream until it is told to stop. A restarted upstream may serve another API than before and no connection says so:
+/// asking again is what finds out, and an unchanged answer changes nothing.
+pub(crate) async fn watch(
+    directory: Arc<Directory>,
+    upstream: UpstreamHandle,
+    mut source: Source,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut failures = 0;
+    loop {
+        let attempt = async {
+            let learned = source.learn(upstream.client()).await;
+            match &learned {
+                Ok(learned) => directory.offer(upstream.name(), learned.clone()).await,
+                Err(error) => directory.unreachable(upstream.name(), error).await,
+            }
+            learned.is_ok()
+        };
+        let is_learned = tokio::select! {
+            is_learned = attempt => is_learned,
+            () = stop.cancelled() => return Ok(()),
+        };
+        failures = if is_learned { 0 } else { failures + 1 };
+        let pause = match failures {
+            0 => source.pace.interval,
+            _ => backoff(failures, source.pace.interval.min(LONGEST_PAUSE)),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+async fn reflect(upstream: &Upstream, limit: Duration) -> Result<Learned, reflection::Error> {
+    let learn = chassis::deadline::scope(Instant::now() + limit, reflection::learn(upstream));
+    timeout(limit, learn).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {} ms", limit.as_millis());
+        Err(reflection::Error::Call(Status::deadline_exceeded(message)))
+    })
+}
+
+/// Half fixed, half random, so that gateways that lost the same upstream do not come back in step.
+fn backoff(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    let half = doubled.min(longest) / 2;
+    half + half.mul_f64(rand::rng().random_range(0.0..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_interval_and_are_jittered() {
+        let longest = Duration::from_secs(10);
+        for failures in 1..40 {
+            let full = FIRST_PAUSE
+                .saturating_mul(1 << (failures - 1).min(16))
+                .min(longest);
+            let pause = backoff(failures, longest);
+            assert!(pause >= full / 2 && pause <= full, "{failures}: {pause:?}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The gateway's own configuration keys and the check that a process may start with them.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use chassis::client::{ClientSettings, UpstreamSettings};
+use chassis::config::ConfigError;
+use serde::Deserialize;
+
+use crate::api::{
+    Dialect, EmitDefaults, Pace, SchemaSettings, Source, TrailingSlash, UnknownFields,
+    UpstreamTable,
+};
+use crate::failure::ErrorSettings;
+use crate::policy::{
+    CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings, MetadataSettings,
+    client_address::Trust,
+};
+use crate::protocols::WebSocketSettings;
+use crate::settings::{refuse, refused};
+use crate::surface::OpenApiSettings;
+
+/// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
+const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
+
+const NO_UPSTREAM: &str = "expected at least one gRPC server: `--upstream http://host:port` (may be repeated), \
+    `PROTOMESH_UPSTREAMS=http://host:port,...`, or `upstreams = [...]` or a table `[upstream.NAME]` in the file of `--config`";
+
+/// The gateway's own keys; `config.default.toml` documents each.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    /// gRPC servers to front, `http://host:port` or `https://host:port`.
+    pub upstreams: Vec<String>,
+    /// Those with more to say than an address, by name.
+    pub upstream: BTreeMap<String, UpstreamTable>,
+    /// Addresses and networks of the proxies in front, whose word about the client counts.
+    pub trusted_proxies: Vec<String>,
+    /// Largest request body in JSON or protobuf, in bytes; of a stream, its largest message.
+    pub max_body_bytes: usize,
+    /// Bound of one round of reflection, in milliseconds.
+    pub reflect_timeout_ms: u64,
+    /// Pause between two rounds of reflection, in milliseconds.
+    pub reflect_interval_ms: u64,
+    /// Silence on a server-sent event stream before a comment is sent, in milliseconds.
+    pub sse_keep_alive_ms: u64,
+    /// Largest piece of a raw upload in one message, in bytes.
+    pub upload_chunk_bytes: usize,
+    /// Whose habits the JSON API has; the other keys below outdo it.
+    pub dialect: Dialect,
+    /// What responses show of fields that are at their default.
+    pub emit_defaults: EmitDefaults,
+    /// Whether responses carry the field names of the proto files.
+    pub preserve_proto_field_names: bool,
+    /// Whether responses carry enum values as numbers.
+    pub enums_as_numbers: bool,
+    /// What becomes of JSON keys that no field has.
+    pub unknown_fields: UnknownFields,
+    /// Whether requests must name fields as responses do.
+    pub strict_names: bool,
+    /// What becomes of a path that would match without the slash at its end.
+    pub trailing_slash: TrailingSlash,
+    /// Headers that become metadata, and the other way.
+    pub metadata: MetadataSettings,
+    /// How long calls may take.
+    pub deadline: DeadlineSettings,
+    /// Pages of other origins.
+    pub cors: CorsSettings,
+    /// `ETag` and the requests that name one.
+    pub conditional: ConditionalSettings,
+    /// Content codings.
+    pub compression: CompressionSettings,
+    /// What errors tell.
+    pub errors: ErrorSettings,
+    /// How the API describes itself.
+    pub openapi: OpenApiSettings,
+    /// WebSocket connections.
+    pub websocket: WebSocketSettings,
+    /// Where the API of the upstreams is learned from, and what may become of it.
+    pub schema: SchemaSettings,
+}
+
+impl Config {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the first key that does not fit.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.upstream_settings(&ClientSettings::default())?;
+        Trust::parse(&self.trusted_proxies)?;
+        for (key, value) in [
+            ("max_body_bytes", self.max_body_bytes as u64),
+            ("reflect_timeout_ms", self.reflect_timeout_ms),
+            ("reflect_interval_ms", self.reflect_interval_ms),
+            ("sse_keep_alive_ms", self.sse_keep_alive_ms),
+        ] {
+            if value == 0 {
+                return refuse(key, "expected a number above 0, got 0");
+            }
+        }
+        self.schema.validate()?;
+        if !UPLOAD_CHUNK_BYTES.contains(&self.upload_chunk_bytes) {
+            let (low, high) = UPLOAD_CHUNK_BYTES.into_inner();
+            let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
+            return refuse("upload_chunk_bytes", &problem);
+        }
+        self.metadata.validate()?;
+        self.cors.validate()?;
+        self.compression.validate()?;
+        self.websocket.validate()
+    }
+
+    /// What the clients of all upstreams are made from, in the order of their names' first use; `client` is what the process has
+    /// under `[client]`.
+    ///
+    /// # Errors
+    /// Names the key that does not fit.
+    pub(crate) fn upstream_settings(
+        &self,
+        client: &ClientSettings,
+    ) -> Result<Vec<UpstreamSettings>, ConfigError> {
+        if self.upstreams.is_empty() && self.upstream.is_empty() {
+            return Err(refused("upstreams", NO_UPSTREAM));
+        }
+        let mut all: Vec<UpstreamSettings> = Vec::new();
+        for url in &self.upstreams {
+            let settings = UpstreamSettings::at(url, client);
+            let problem = settings.validate("upstreams").err();
+            if let Some(error) = problem {
+                return Err(refused("upstreams", &error.problem));
+            }
+            if all.iter().any(|other| other.name == *url) {
+                return Err(refused("upstreams", &format!("`{url}` is named twice")));
+            }
+            all.push(settings);
+        }
+        for (name, table) in &self.upstream {
+            all.push(table.settings(name, client)?);
+        }
+        Ok(all)
+    }
+
+    /// What the API is compiled with.
+    pub(crate) fn transcoding(&self) -> transcoder::Options {
+        let mut options = self.dialect.options();
+        self.emit_defaults.apply(&mut options);
+        self.unknown_fields.apply(&mut options);
+        self.trailing_slash.apply(&mut options);
+        options.json.preserve_proto_field_names = self.preserve_proto_field_names;
+        options.json.enums_as_numbers = self.enums_as_numbers;
+        options.json.strict_names = self.strict_names;
+        options.json.show_debug_info = self.errors.debug_info;
+        options.routes.rules = self.schema.rules();
+        options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
+        options
+    }
+
+    /// What the upstream with this name is learned from.
+    pub(crate) fn source(&self, upstream: &str) -> Source {
+        let own = self.upstream.get(upstream).map(|table| &table.schema);
+        let is_only_upstream = self.upstreams.len() + self.upstream.len() == 1;
+        let pace = Pace {
+            timeout: Duration::from_millis(self.reflect_timeout_ms),
+            interval: Duration::from_millis(self.reflect_interval_ms),
+        };
+        Source::new(&self.schema, own, is_only_upstream, pace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(upstreams: &[&str]) -> Config {
+        let mut table: toml::Table = toml::from_str(crate::app::DEFAULTS).unwrap();
+        let urls: Vec<String> = upstreams.iter().map(|url| (*url).to_owned()).collect();
+        table.insert("upstreams".to_owned(), urls.into());
+        table.try_into().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_refused(config: &Config, expected: &str) {
+        let message = config.validate().unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn every_key_has_a_usable_default() {
+        config(&["http://a:1", "https://b:2"]).validate().unwrap();
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_is_named() {
+        assert_refused(&config(&[]), "--upstream http://host:port");
+        assert_refused(
+            &config(&["http://a:1", "http://a:1"]),
+            "`http://a:1` is named twice",
+        );
+        assert_refused(&config(&["ftp://a:1"]), "does not begin with http://");
+        assert_refused(&config(&["http://a"]), "a host and a port");
+        assert_refused(&config(&["http://a:1/x"]), "has a path");
+        assert_refused(&config(&["a b"]), "`upstreams`");
+        let chunk = Config {
+            upload_chunk_bytes: 1,
+            ..config(&["http://a:1"])
+        };
+        assert_refused(&chunk, "`upload_chunk_bytes`");
+        let interval = Config {
+            reflect_interval_ms: 0,
+            ..config(&["http://a:1"])
+        };
+        assert_refused(&interval, "`reflect_interval_ms`");
+    }
+
+    #[test]
+    fn what_does_not_fit_in_a_section_is_named_with_it() {
+        let parse = |key: &str, values: &[&str]| {
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            let mut flags = std::collections::BTreeMap::from([(key.to_owned(), values)]);
+            flags.insert("upstreams".to_owned(), vec!["http://a:1".to_owned()]);
+            if key.starts_with("cors.") {
+                let allow = vec!["true".to_owned()];
+                flags.insert("cors.allow_credentials".to_owned(), allow);
+            }
+            let sources = chassis::config::Sources {
+                flags,
+                ..Default::default()
+            };
+            let layers = chassis::config::Layers::load(crate::app::DEFAULTS, &sources).unwrap();
+            layers.parse::<Config>().unwrap()
+        };
+        for (key, values) in [
+            ("cors.allowed_origins", &["https://a.example", "*"][..]),
+            ("cors.allowed_origins", &["a.example"]),
+            ("cors.allowed_methods", &["get"]),
+            ("cors.allowed_headers", &["*"]),
+            ("cors.exposed_headers", &["*"]),
+            ("cors.exposed_headers", &["a b"]),
+            ("metadata.request", &["grpc-timeout"]),
+            ("metadata.request", &["X-Tenant"]),
+            ("metadata.response", &["a b*"]),
+            ("metadata.response_deny", &["content-type"]),
+            ("metadata.stream_trailers", &["x-*"]),
+            ("metadata.request_prefix", &["X-"]),
+            ("compression.gzip_level", &["0"]),
+            ("compression.br_level", &["12"]),
+            ("compression.zstd_level", &["23"]),
+            ("compression.max_ratio", &["0"]),
+        ] {
+            assert_refused(&parse(key, values), &format!("`{key}`"));
+        }
+        parse("cors.allowed_origins", &["https://a.example"])
+            .validate()
+            .unwrap();
+    }
+
+    #[test]
+    fn a_choice_that_does_not_exist_is_named_with_its_key() {
+        for key in [
+            "dialect",
+            "emit_defaults",
+            "unknown_fields",
+            "trailing_slash",
+            "enums_as_numbers",
+        ] {
+            let flags = [(key.to_owned(), vec!["kong".to_owned()])];
+            let sources = chassis::config::Sources {
+                flags: flags.into(),
+                ..Default::default()
+            };
+            let layers = chassis::config::Layers::load(crate::app::DEFAULTS, &sources).unwrap();
+            let error = layers.parse::<Config>().unwrap_err();
+            assert_eq!(error.key, key, "{error}");
+            assert!(error.problem.contains("kong"), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_outdo_the_dialect() {
+        let choose = |dialect, unknown_fields, trailing_slash| {
+            let chosen = Config {
+                dialect,
+                unknown_fields,
+                trailing_slash,
+                ..config(&["http://a:1"])
+            };
+            let options = chosen.transcoding();
+            assert!(options.validation.clock.is_some());
+            (
+                options.json.ignore_unknown_fields,
+                options.routes.trailing_slash,
+            )
+        };
+        use transcoder::TrailingSlash::{Ignore, Redirect, Strict};
+        for (dialect, expected) in [
+            (Dialect::Strict, (false, Strict)),
+            (Dialect::Envoy, (true, Ignore)),
+            (Dialect::GrpcGateway, (true, Strict)),
+        ] {
+            let followed = choose(dialect, UnknownFields::Dialect, TrailingSlash::Dialect);
+            assert_eq!(followed, expected);
+            let outdone = choose(dialect, UnknownFields::Refuse, TrailingSlash::Redirect);
+            assert_eq!(outdone, (false, Redirect));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What the gateway serves by at one moment, and how the next configuration takes its place without a request noticing.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chassis::config::{ConfigError, Layers};
+use chassis::{Process, Reloads};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::Config;
+use super::stages::Generation;
+use crate::api::{Directory, Source, UpstreamHandle, watch};
+use crate::policy::Stages;
+
+/// The generation in force. A request takes it once and keeps it to its end: configuration, upstreams and the catalogs over them
+/// belong together.
+pub(crate) struct Generations {
+    process: Process,
+    stages: Stages,
+    current: ArcSwap<Generation>,
+    /// Ends the tasks that learn for the current one.
+    retire: Mutex<CancellationToken>,
+}
+
+/// A generation that is not in force yet.
+struct Next {
+    generation: Generation,
+    sources: Vec<Source>,
+}
+
+impl Generations {
+    /// The first one, which knows nothing about its upstreams yet.
+    ///
+    /// # Errors
+    /// A configuration that does not fit, with the key that is wrong.
+    pub(crate) async fn begin(
+        process: Process,
+        config: Config,
+        stages: Stages,
+    ) -> Result<Self, ConfigError> {
+        let next = next(&process, config, stages.clone(), None).await?;
+        let retire = learn(&process, &next);
+        Ok(Self {
+            process,
+            stages,
+            current: ArcSwap::from_pointee(next.generation),
+            retire: Mutex::new(retire),
+        })
+    }
+
+    pub(crate) fn current(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    /// Puts each configuration that comes into force, until shutdown. One that does not fit changes nothing.
+    pub(crate) async fn follow(self: Arc<Self>, mut reloads: Reloads) -> anyhow::Result<()> {
+        let shutdown = self.process.shutdown();
+        loop {
+            let layers = tokio::select! {
+                layers = reloads.next() => layers,
+                () = shutdown.cancelled() => return Ok(()),
+            };
+            let replaced = self.replace(&layers).await;
+            self.process.metrics().config_reloaded(replaced.is_ok());
+            match replaced {
+                Ok(()) => info!("configuration in force"),
+                Err(error) => {
+                    let key = &error.key;
+                    error!(key, %error, "configuration refused, the old one stays");
+                }
+            }
+        }
+    }
+
+    async fn replace(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let mut retire = self.retire.lock().await;
+        let current = self.current();
+        let (config, stages) = (layers.parse()?, self.stages.clone());
+        let next = next(&self.process, config, stages, Some(current.directory())).await?;
+        // The old tasks first: what they learn from here on would be lost.
+        retire.cancel();
+        *retire = learn(&self.process, &next);
+        self.current.store(Arc::new(next.generation));
+        Ok(())
+    }
+}
+
+/// Upstreams that were there before keep what is known of their API, and their connections where they are reached as before; those
+/// that are gone drain, as each call holds what it needs.
+async fn next(
+    process: &Process,
+    config: Config,
+    stages: Stages,
+    before: Option<&Directory>,
+) -> Result<Next, ConfigError> {
+    config.validate()?;
+    let all = config.upstream_settings(&process.settings().client)?;
+    let (mut sources, mut upstreams, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for settings in all {
+        let mut source = config.source(&settings.name);
+        source.check().await.map_err(|error| {
+            ConfigError::new("schema.descriptors", error.to_string(), "the configuration")
+        })?;
+        sources.push(source);
+        let known = match before {
+            Some(before) => before.known(&settings.name).await,
+            None => None,
+        };
+        let (upstream, entry) = known.unzip();
+        // Certificates are renewed in place, under the same names.
+        let stays = |upstream: &UpstreamHandle| {
+            *upstream.settings() == settings && !settings.tls.reads_files()
+        };
+        upstreams.push(match upstream.filter(stays) {
+            Some(upstream) => upstream,
+            None => UpstreamHandle::connect(settings, process.metrics())?,
+        });
+        entries.push(entry.unwrap_or_default());
+    }
+    let (options, policy) = (config.transcoding(), config.schema.breaking_changes);
+    let metrics = process.metrics().clone();
+    let directory = Directory::new(upstreams, entries, options, policy, metrics).await;
+    let directory = directory.map_err(|refusal| {
+        let problem = format!("the api in force does not fit: {refusal}");
+        ConfigError::new("schema", problem, "the configuration")
+    })?;
+    let generation = Generation::new(config, Arc::new(directory), stages, process)?;
+    Ok(Next {
+        generation,
+        sources,
+    })
+}
+
+fn learn(process: &Process, next: &Next) -> CancellationToken {
+    let retire = process.shutdown().child_token();
+    let directory = next.generation.directory();
+    for (upstream, source) in directory.upstreams().iter().zip(&next.sources) {
+        let (upstream, source) = (upstream.clone(), source.clone());
+        let watch = watch(directory.clone(), upstream, source, retire.clone());
+        process.spawn("learn", watch);
+    }
+    retire
+}

@@ -1,0 +1,185 @@
+//! The path of every request: the ordered stages, whatever the protocol.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::Process;
+use chassis::config::ConfigError;
+use chassis::observe;
+use futures::FutureExt;
+use http::header::ORIGIN;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tonic::body::Body;
+
+use super::Config;
+use super::drain_on_close::drain_on_close;
+use crate::api::{Catalog, Directory};
+use crate::context::{Context, ContextParts};
+use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages};
+use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
+use crate::surface::{self, OpenApiSettings};
+
+/// The active generation: configuration, upstreams and the catalogs over them, swapped atomically.
+pub(super) struct Generation {
+    context: Context,
+    websocket: WebSocketSettings,
+    openapi: OpenApiSettings,
+}
+
+impl Generation {
+    /// # Errors
+    /// Trusted proxies that are no addresses.
+    pub(super) fn new(
+        config: Config,
+        directory: Arc<Directory>,
+        stages: Stages,
+        process: &Process,
+    ) -> Result<Self, ConfigError> {
+        let policy = Policy::new(PolicySettings {
+            trusted_proxies: &config.trusted_proxies,
+            dialect: config.dialect,
+            json: &config.transcoding().json,
+            metadata: &config.metadata,
+            deadline: &config.deadline,
+            cors: &config.cors,
+            conditional: &config.conditional,
+            compression: &config.compression,
+            stages,
+        })?;
+        let parts = ContextParts {
+            policy,
+            directory,
+            dialect: config.dialect,
+            errors: config.errors,
+            max_body_bytes: config.max_body_bytes,
+            upload_chunk_bytes: config.upload_chunk_bytes,
+            sse_keep_alive: Duration::from_millis(config.sse_keep_alive_ms),
+        };
+        Ok(Self {
+            context: Context::new(parts, process),
+            websocket: config.websocket,
+            openapi: config.openapi,
+        })
+    }
+
+    pub(super) fn directory(&self) -> &Arc<Directory> {
+        self.context.directory()
+    }
+
+    /// Answers one request. The stages, in their order:
+    ///
+    /// | stage | where |
+    /// |---|---|
+    /// | connections, probes, health checks, trace | the chassis, before this |
+    /// | client address | here, `policy::client_address` |
+    /// | limits by address | (their place is after the client address) |
+    /// | CORS | here, `policy::cors` |
+    /// | deadline | [`Self::answer`], `policy::deadline` |
+    /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
+    /// | route: which method, which upstream | [`Self::answer`], `protocols::resolve` |
+    /// | policy by request: authenticate to admission | `Policy::admit` |
+    /// | policy by message: validation | `protocols::inspect`; for the JSON API, the transcoder as it encodes |
+    /// | call | `call`, `chassis::client` |
+    /// | render, or refuse | the protocol |
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let policy = self.context.policy();
+        let mut request = drain_on_close(observe::count_body(request));
+        policy.client_address.identify(&mut request);
+        // One view of the API for the whole request, whatever is learned meanwhile.
+        let catalog = self.context.catalog();
+        let mut origin = None;
+        if let Some(cors) = &policy.cors {
+            let is_served = |method: &http::Method| catalog.serves(method, request.uri().path());
+            // A preflight asks about a request, in whichever protocol that will be.
+            if let Some(response) = cors.preflight(&request, is_served) {
+                return Ok(response);
+            }
+            origin = request.headers().get(ORIGIN).cloned();
+        }
+        let (mut head, body) = request.into_parts();
+        let mut response = self.answer(&catalog, &mut head, body).await;
+        if let Some(cors) = &policy.cors {
+            cors.share(origin.as_ref(), response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    /// The stages from the deadline on. The head stays with the caller, which keeps this future small.
+    async fn answer(&self, catalog: &Arc<Catalog>, head: &mut Parts, body: Body) -> Response<Body> {
+        let context = &self.context;
+        let deadline = context.policy().deadline(&head.headers);
+        let protocol = Protocol::of(head, &catalog.schema);
+        protocol.note(head, &catalog.schema);
+        if protocol == Protocol::Rest {
+            // What the gateway shows of itself has paths of its own.
+            if let Some(page) = surface::find(&self.openapi, head) {
+                return self.show(page, catalog, head).boxed().await;
+            }
+            if let Some(response) = protocols::answer_options(catalog, head) {
+                return response;
+            }
+        }
+        if let Err(failure) = protocol.prepare(catalog, &self.websocket, head) {
+            return protocol.refuse(context, catalog, head, failure);
+        }
+        let resolved = match protocol.resolve(catalog, head) {
+            Ok(resolved) => resolved,
+            Err(failure) => return protocol.refuse(context, catalog, head, failure),
+        };
+        let deadline = match deadline {
+            Ok(deadline) => deadline,
+            Err(failure) => return protocol.refuse(context, catalog, head, failure),
+        };
+        let request = RequestInfo::new(head, resolved.callee(head));
+        if let Err(failure) = context.policy().admit(request).await {
+            return protocol.refuse(context, catalog, head, failure);
+        }
+        // What is large is in boxes of its own, so that the others need not make room for it.
+        match &resolved {
+            Resolved::Rest(target) => {
+                protocols::serve_rest(context, catalog, target, deadline, head, body).await
+            }
+            Resolved::WebSocket(target) => {
+                let settings = &self.websocket;
+                protocols::serve_websocket(context, settings, catalog, target, deadline, head)
+                    .boxed()
+                    .await
+            }
+            Resolved::Rpc(form, target) => {
+                let (form, target) = (*form, *target);
+                let request = Request::from_parts(take(head), body);
+                form.serve(context, catalog, target, deadline, request)
+                    .await
+            }
+        }
+    }
+
+    async fn show(
+        &self,
+        page: surface::Page,
+        catalog: &Arc<Catalog>,
+        head: &Parts,
+    ) -> Response<Body> {
+        let callee = Callee {
+            route: Some(page.route()),
+            ..Callee::default()
+        };
+        let context = &self.context;
+        match context.policy().admit(RequestInfo::new(head, callee)).await {
+            Ok(()) => page.answer(context, &self.openapi, catalog, head).await,
+            Err(failure) => Protocol::Rest.refuse(context, catalog, head, failure),
+        }
+    }
+}
+
+/// The head, of which an empty one stays.
+fn take(head: &mut Parts) -> Parts {
+    let (empty, ()) = Request::new(()).into_parts();
+    std::mem::replace(head, empty)
+}

@@ -1,0 +1,67 @@
+//! Request frames that pass untouched: only their lengths are read, against the bound of one message.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use chassis::observe::{self, RequestRecord};
+use http_body::Frame;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::frame::{Lengths, Refused, tell};
+
+/// A body that fails with a message over the bound.
+pub(crate) struct BoundedFrames {
+    inner: Body,
+    lengths: Lengths,
+    refused: Refused,
+    observed: RequestRecord,
+}
+
+// === impl BoundedFrames ===
+
+impl BoundedFrames {
+    /// Why the gateway breaks it off, if it does, is also told to whoever holds `refused`.
+    pub(crate) fn new(inner: Body, max_message_bytes: usize, refused: Refused) -> Self {
+        Self {
+            inner,
+            lengths: Lengths::new(max_message_bytes),
+            refused,
+            observed: observe::current(),
+        }
+    }
+}
+
+impl http_body::Body for BoundedFrames {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Err(status) = self.lengths.check(frame) {
+                    tell(&self.refused, &status);
+                    return Poll::Ready(Some(Err(status)));
+                }
+            }
+            Poll::Ready(Some(Err(status))) => tell(&self.refused, status),
+            _ => {}
+        }
+        let begun = self.lengths.take_begun();
+        self.observed.request_messages(begun);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.inner.size_hint()
+    }
+}

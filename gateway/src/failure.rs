@@ -1,0 +1,255 @@
+//! What goes wrong at the gateway: a gRPC status, and what HTTP says beside it. Each protocol renders it in its own form.
+
+use std::io::ErrorKind;
+
+use chassis::error::{Fault, Violation};
+use chassis::stalled::REQUEST_STALLED;
+use http::StatusCode;
+use http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, LOCATION};
+use serde::Deserialize;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use transcoder::{RequestError, RouteError, WireError};
+
+/// What errors tell.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ErrorSettings {
+    /// Whether callers see `google.rpc.DebugInfo`, the stack traces of upstreams.
+    pub debug_info: bool,
+    /// Whether errors of the gateway's own carry their stable reason in the protocols of gRPC and Connect too.
+    pub reasons: bool,
+}
+
+/// A failure before or instead of a response: the status and what HTTP says beside it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    /// Where HTTP has a finer word than the gRPC code: 308, 405, 406, 408, 413, 414, 415.
+    pub(crate) http: Option<StatusCode>,
+    /// The header that belongs to that status.
+    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Failure {
+    pub(crate) fn body_too_large(max_bytes: usize) -> Self {
+        let message = format!("the body is larger than {max_bytes} bytes");
+        let fault = Fault::resource_exhausted("BODY_TOO_LARGE", message)
+            .metadata("max_bytes", max_bytes.to_string());
+        Self::http(StatusCode::PAYLOAD_TOO_LARGE, fault)
+    }
+
+    /// As for a message in a stream, whose protocols say so.
+    pub(crate) fn message_too_large(max_bytes: usize) -> Self {
+        let message = format!("the message is larger than {max_bytes} bytes");
+        Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
+    }
+
+    pub(crate) fn unsupported_media_type(found: &str, taken: &str) -> Self {
+        let message = format!("the content type `{found}` is not taken here; {taken}");
+        let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
+        Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
+    }
+
+    pub(crate) fn unsupported_coding(found: &str, taken: &str) -> Self {
+        let message =
+            format!("the content coding `{found}` is not taken here; one of `{taken}` is");
+        let fault = Fault::invalid_argument("UNSUPPORTED_CONTENT_CODING", message);
+        // RFC 9110 §12.5.3: what is taken tells this 415 from the one of the media type.
+        Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault).with(ACCEPT_ENCODING, taken)
+    }
+
+    pub(crate) fn not_acceptable(offered: &str) -> Self {
+        let message =
+            format!("the `accept` header excludes what this method can answer with: {offered}");
+        let fault = Fault::invalid_argument("NOT_ACCEPTABLE", message);
+        Self::http(StatusCode::NOT_ACCEPTABLE, fault)
+    }
+
+    pub(crate) fn fields_of_protobuf() -> Self {
+        let message = "`$fields` chooses what is shown as JSON, and protobuf was asked for";
+        Fault::invalid_argument("FIELDS_OF_PROTOBUF", message)
+            .violation("$fields", "not together with protobuf")
+            .into()
+    }
+
+    /// Why no route takes a request with this query.
+    pub(crate) fn unrouted(error: RouteError, query: Option<&str>) -> Self {
+        let message = error.to_string();
+        match error {
+            RouteError::NotFound => Fault::not_found("ROUTE_NOT_FOUND", message).into(),
+            RouteError::BadPath { .. } => Fault::invalid_argument("BAD_PATH", message).into(),
+            RouteError::PathTooLong { .. } => {
+                let fault = Fault::invalid_argument("PATH_TOO_LONG", message);
+                Self::http(StatusCode::URI_TOO_LONG, fault)
+            }
+            RouteError::Redirect { location } => {
+                let fault = Fault::not_found("TRAILING_SLASH", message);
+                let location = match query {
+                    Some(query) => format!("{location}?{query}"),
+                    None => location,
+                };
+                Self::http(StatusCode::PERMANENT_REDIRECT, fault).with(LOCATION, &location)
+            }
+            RouteError::MethodNotAllowed { allow } => {
+                let methods: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
+                let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
+                Self::http(StatusCode::METHOD_NOT_ALLOWED, fault).with(ALLOW, &methods.join(", "))
+            }
+        }
+    }
+
+    /// A method of gRPC is called in one way only.
+    pub(crate) fn method_not_allowed(found: &http::Method, allowed: &'static str) -> Self {
+        let message = format!("{found} is not taken here, {allowed} is");
+        let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
+        Self::http(StatusCode::METHOD_NOT_ALLOWED, fault).with(ALLOW, allowed)
+    }
+
+    pub(crate) fn unknown_service(path: &str) -> Self {
+        let message = format!("no upstream serves `{path}`");
+        let fault = Fault::new(Code::Unimplemented, "UNKNOWN_SERVICE", message);
+        Self::http(StatusCode::NOT_FOUND, fault)
+    }
+
+    fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.header = HeaderValue::from_str(value).ok().map(|value| (name, value));
+        self
+    }
+
+    /// The client broke the request off; nobody is left to read this, but logs and metrics are.
+    pub(crate) fn client_gone() -> Self {
+        Status::cancelled("the client broke the request off").into()
+    }
+
+    /// Why a body could not be read to its end.
+    pub(crate) fn unread(status: Option<&Status>) -> Self {
+        let Some(status) = status else {
+            return Self::client_gone();
+        };
+        if chassis::error::reason(status).as_deref() == Some(REQUEST_STALLED) {
+            return Self {
+                status: status.clone(),
+                http: Some(StatusCode::REQUEST_TIMEOUT),
+                header: None,
+            };
+        }
+        // A refusal of the gateway's own; the client's errors have no reason.
+        if chassis::error::reason(status).is_some() {
+            return status.clone().into();
+        }
+        if is_malformed(status) {
+            let message = "the body does not follow its framing (RFC 9112 §7.1)";
+            return Fault::invalid_argument("MALFORMED_BODY", message).into();
+        }
+        Self::client_gone()
+    }
+
+    pub(crate) fn bad_header(name: &str, expected: &str) -> Self {
+        let message = format!("the header `{name}` is malformed: expected {expected}");
+        Fault::invalid_argument("BAD_HEADER", message)
+            .violation(name, expected)
+            .into()
+    }
+
+    /// The protocol that was asked for is spoken here, in another version.
+    pub(crate) fn upgrade_required(name: HeaderName, version: &str) -> Self {
+        let message =
+            format!("the header `{name}` is not {version}, the one version that is spoken here");
+        let fault = Fault::invalid_argument("UPGRADE_REQUIRED", message);
+        Self::http(StatusCode::UPGRADE_REQUIRED, fault).with(name, version)
+    }
+
+    /// A page of a site that may not connect.
+    pub(crate) fn origin_refused(origin: &str) -> Self {
+        let message =
+            format!("pages of `{origin}` may not connect, see `websocket.allowed_origins`");
+        Fault::new(Code::PermissionDenied, "ORIGIN_REFUSED", message).into()
+    }
+
+    /// A schema that has not been learned completely cannot tell what does not exist.
+    pub(crate) fn incomplete() -> Self {
+        let message = "not every upstream has been learned yet, one of them may serve this";
+        Fault::unavailable("SCHEMA_INCOMPLETE", message)
+            .retry_after(std::time::Duration::from_secs(1))
+            .into()
+    }
+
+    fn http(http: StatusCode, fault: Fault) -> Self {
+        Self {
+            status: fault.into(),
+            http: Some(http),
+            header: None,
+        }
+    }
+}
+
+/// Whether hyper could not make sense of a body, as opposed to not getting it.
+fn is_malformed(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The error without its details, unless they tell which fields are wrong.
+pub(crate) fn without_reason(status: Status) -> Status {
+    if status.get_details_bad_request().is_some() {
+        return status;
+    }
+    let metadata = status.metadata().clone();
+    Status::with_metadata(status.code(), status.message(), metadata)
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            http: None,
+            header: None,
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Status::from(fault).into()
+    }
+}
+
+/// A violation of the contract, as callers are told of it.
+pub(crate) fn violation(found: transcoder::Violation) -> Violation {
+    Violation {
+        field: found.path,
+        description: found.message,
+        rule: found.rule,
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let mut fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
+        if !error.violations.is_empty() {
+            let listed = error.violations.listed.into_iter();
+            fault.violations = listed.map(violation).collect();
+        } else if !error.path.is_empty() {
+            fault = fault.violation(error.path, error.description);
+        }
+        fault.into()
+    }
+}
+
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
+        tracing::error!(%error, "response of upstream does not fit its own descriptor");
+        Fault::new(
+            Code::Internal,
+            "BAD_UPSTREAM_MESSAGE",
+            "the upstream sent a message that its own contract does not allow",
+        )
+        .into()
+    }
+}

@@ -1,0 +1,164 @@
+//! The policy of one generation: what a request has to pass, and how its response leaves, whatever is called.
+
+pub(crate) mod client_address;
+mod codings;
+pub(crate) mod compression;
+mod conditional;
+mod cors;
+mod deadline;
+mod metadata;
+mod stage;
+
+use std::time::Duration;
+
+use chassis::config::ConfigError;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRAILER};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body::Body as _;
+use tokio::time::Instant;
+use tonic::body::Body;
+use transcoder::JsonOptions;
+
+use crate::api::Dialect;
+use crate::failure::Failure;
+use client_address::Trust;
+use codings::Codings;
+use conditional::Tagger;
+use cors::Cors;
+use metadata::Rules;
+
+pub use codings::CompressionSettings;
+pub use compression::Coding;
+pub use conditional::ConditionalSettings;
+pub use cors::CorsSettings;
+pub use deadline::DeadlineSettings;
+pub use metadata::MetadataSettings;
+pub use stage::{RequestInfo, Stage};
+
+pub(crate) use conditional::is_condition;
+pub(crate) use deadline::CONNECT_TIMEOUT;
+pub(crate) use metadata::{strip_hop_by_hop, takes_trailers};
+pub(crate) use stage::{Callee, Stages};
+
+/// The settings that a policy is made from.
+pub(crate) struct PolicySettings<'a> {
+    pub(crate) trusted_proxies: &'a [String],
+    pub(crate) dialect: Dialect,
+    /// How messages are shown, which entity tags depend on.
+    pub(crate) json: &'a JsonOptions,
+    pub(crate) metadata: &'a MetadataSettings,
+    pub(crate) deadline: &'a DeadlineSettings,
+    pub(crate) cors: &'a CorsSettings,
+    pub(crate) conditional: &'a ConditionalSettings,
+    pub(crate) compression: &'a CompressionSettings,
+    pub(crate) stages: Stages,
+}
+
+/// The configured policy, made ready for use on every request.
+pub(crate) struct Policy {
+    pub(crate) client_address: Trust,
+    pub(crate) cors: Option<Cors>,
+    max_duration: Option<Duration>,
+    pub(crate) metadata: Rules,
+    etags: Option<Tagger>,
+    codings: Codings,
+    stages: Stages,
+}
+
+impl Policy {
+    /// # Errors
+    /// Trusted proxies that are no addresses.
+    pub(crate) fn new(settings: PolicySettings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            client_address: Trust::parse(settings.trusted_proxies)?,
+            cors: Cors::new(settings.cors),
+            max_duration: settings.deadline.max(),
+            metadata: Rules::new(settings.metadata, settings.dialect),
+            etags: Tagger::new(settings.conditional, settings.json),
+            codings: Codings::new(settings.compression),
+            stages: settings.stages,
+        })
+    }
+
+    /// The stages between the route and the first message, in their order: the first that refuses ends the request.
+    ///
+    /// A new stage is a file beside this one and a line here. In this order there will stand: authenticate (who calls), authorize
+    /// (may they call this method), rate limit, admission (is there capacity). What depends on the first message (conditions on
+    /// its fields, idempotency, cache) comes after the message is read, see [`message`]; audit where a request ends.
+    pub(crate) async fn admit(&self, request: RequestInfo<'_>) -> Result<(), Failure> {
+        for stage in &*self.stages {
+            stage.admit(&request).await?;
+        }
+        Ok(())
+    }
+
+    /// The earliest of the deadlines that the caller names and the one that is configured; none is invented.
+    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
+        let asked = deadline::asked(headers)?;
+        let max = self.max_duration;
+        let max = max.and_then(|max| Instant::now().checked_add(max));
+        Ok(asked.into_iter().chain(max).min())
+    }
+
+    /// How hard content codings try.
+    pub(crate) fn levels(&self) -> crate::policy::compression::Levels {
+        self.codings.levels()
+    }
+
+    /// What marks the versions of a message that are sent as `ETag`, for requests that may be conditional.
+    pub(crate) fn tagger(&self, method: &Method) -> Option<&Tagger> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        self.etags.as_ref().filter(|_| reads)
+    }
+
+    /// The body without its content coding.
+    pub(crate) fn decode(&self, headers: &HeaderMap, body: Body) -> Result<Body, Failure> {
+        self.codings.decode(headers, body)
+    }
+
+    /// Completes a response of the JSON API: not modified, compressed, or without content where HTTP wants none.
+    pub(crate) fn finish(&self, head: &Parts, mut response: Response<Body>) -> Response<Body> {
+        if has_no_content(response.status()) {
+            return without_content(response);
+        }
+        let method = &head.method;
+        let chosen = self.codings.choose(method, &head.headers, &mut response);
+        if let Some(chosen) = &chosen {
+            conditional::mark(response.headers_mut(), chosen.coding);
+        }
+        if conditional::is_unmodified(head, &response) {
+            return conditional::not_modified(response);
+        }
+        match chosen {
+            Some(chosen) => self.codings.encode(chosen, response),
+            None if *method == Method::HEAD => only_head(response),
+            None => response,
+        }
+    }
+}
+
+/// Statuses whose responses end with their headers (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
+fn has_no_content(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    )
+}
+
+fn without_content(response: Response<Body>) -> Response<Body> {
+    let (mut head, _) = response.into_parts();
+    head.headers.remove(CONTENT_TYPE);
+    head.headers.remove(TRAILER);
+    Response::from_parts(head, Body::empty())
+}
+
+/// The response to HEAD has the headers of GET, and no content (RFC 9110 §9.3.2).
+fn only_head(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    head.headers.remove(TRAILER);
+    Response::from_parts(head, Body::empty())
+}

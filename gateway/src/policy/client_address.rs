@@ -1,0 +1,227 @@
+//! Who the client is where proxies are in front: `x-forwarded-*` and `forwarded` (RFC 7239), believed by a list of addresses.
+
+use std::net::{IpAddr, SocketAddr};
+
+use chassis::config::ConfigError;
+use chassis::observe;
+use chassis::server::Peer;
+use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Request, Uri};
+use ipnet::IpNet;
+
+#[cfg(test)]
+mod tests;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOSTNAME: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What else proxies say about the client. It is not continued, so nobody but a trusted proxy may say it.
+const OTHERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Who sent a request, as far as it can be believed: among its extensions, for limits and logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientAddress {
+    /// The last address on the way here that no trusted proxy has.
+    pub(crate) address: IpAddr,
+}
+
+/// The proxies whose word counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Trust {
+    networks: Vec<IpNet>,
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// Reads addresses and networks.
+    ///
+    /// # Errors
+    /// Names the one that is neither.
+    pub(crate) fn parse(proxies: &[String]) -> Result<Self, ConfigError> {
+        let networks = proxies.iter().map(|text| network(text));
+        Ok(Self {
+            networks: networks.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Adds the [`ClientAddress`] to a request and rewrites what it says about the way here, the last hop included.
+    pub(crate) fn identify<B>(&self, request: &mut Request<B>) {
+        let Some(peer) = request.extensions().get::<Peer>() else {
+            return;
+        };
+        let (address, proto) = (peer.address.ip().to_canonical(), proto(peer));
+        let believed = self.trusts(address);
+        if !believed {
+            let headers = request.headers_mut();
+            [FOR, PROTO, HOSTNAME, FORWARDED]
+                .into_iter()
+                .chain(OTHERS)
+                .for_each(|name| {
+                    headers.remove(name);
+                });
+        }
+        let client = if believed {
+            self.client(request.headers(), address)
+        } else {
+            address
+        };
+        let host = host_of(request.uri(), request.headers());
+        let headers = request.headers_mut();
+        append(headers, FOR, &address.to_string());
+        append(
+            headers,
+            FORWARDED,
+            &element(address, proto, host.as_deref()),
+        );
+        // These two are about the request as the client sent it, which the first proxy has seen.
+        headers
+            .entry(PROTO)
+            .or_insert(HeaderValue::from_static(proto));
+        if let Some(host) = host.and_then(|host| host.try_into().ok()) {
+            headers.entry(HOSTNAME).or_insert(host);
+        }
+        if client != address {
+            observe::current().client(client);
+        }
+        request
+            .extensions_mut()
+            .insert(ClientAddress { address: client });
+    }
+
+    /// Goes back from the last hop, `address`, as long as a trusted proxy says who was before it.
+    fn client(&self, headers: &HeaderMap, address: IpAddr) -> IpAddr {
+        let hops = if headers.contains_key(FOR) {
+            hops(headers, FOR)
+        } else {
+            hops(headers, FORWARDED)
+        };
+        let mut client = address;
+        for hop in hops.iter().rev() {
+            // Behind a hop without an address (`unknown`, an obfuscated name, RFC 7239 §6) nobody is known.
+            let Some(before) = hop else { break };
+            client = *before;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.networks
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+}
+
+/// Scheme and host under which the caller knows us, once [`Trust::identify`] has seen to what the request says about them; `None`
+/// where the host is no host.
+pub(crate) fn origin(head: &Parts) -> Option<String> {
+    // Proxies in a row may list theirs behind the first.
+    let said = |name| {
+        let value = head.headers.get(name)?.to_str().ok()?;
+        value.split(',').next().map(str::trim)
+    };
+    let host = said(HOSTNAME).map(str::to_owned);
+    let host = host.or_else(|| host_of(&head.uri, &head.headers))?;
+    let authority = host.parse::<Authority>().ok()?;
+    if authority.host().is_empty() || authority.as_str().contains('@') {
+        return None;
+    }
+    let scheme = match said(PROTO).or(head.uri.scheme_str()) {
+        Some("https") => "https",
+        _ => "http",
+    };
+    Some(format!("{scheme}://{authority}"))
+}
+
+fn network(text: &str) -> Result<IpNet, ConfigError> {
+    let address = || {
+        text.parse()
+            .map(|address: IpAddr| IpNet::from(address.to_canonical()))
+    };
+    text.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
+        let problem = format!("expected an address or a network such as 10.0.0.0/8, got `{text}`");
+        ConfigError::new("trusted_proxies", problem, "the effective configuration")
+    })
+}
+
+fn proto(peer: &Peer) -> &'static str {
+    if peer.tls.is_some() { "https" } else { "http" }
+}
+
+fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let authority = uri.authority().map(|authority| authority.as_str());
+    let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
+    authority
+        .or_else(host)
+        .filter(|host| !host.is_empty())
+        .map(str::to_owned)
+}
+
+/// The addresses that a header lists, the oldest first; `None` for one that is no address.
+fn hops(headers: &HeaderMap, name: HeaderName) -> Vec<Option<IpAddr>> {
+    let is_standard = name == FORWARDED;
+    let values = headers.get_all(name).into_iter();
+    let text = values.map(|value| value.to_str().unwrap_or_default());
+    // A comma within quotes would be in an obfuscated name, and hide only what is older than itself.
+    let listed = text.flat_map(|text| text.split(','));
+    if is_standard {
+        listed
+            .map(|element| address(parameter(element, "for")?))
+            .collect()
+    } else {
+        listed.map(address).collect()
+    }
+}
+
+/// `for` of `proto=http; For="[::1]:80"` is `[::1]:80`.
+fn parameter<'a>(element: &'a str, wanted: &str) -> Option<&'a str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let found = name.trim().eq_ignore_ascii_case(wanted);
+        found.then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address, with or without port; IPv6 with or without brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse().ok();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    address
+        .or_else(with_port)
+        .map(|address: IpAddr| address.to_canonical())
+}
+
+fn element(address: IpAddr, proto: &str, host: Option<&str>) -> String {
+    let node = match address {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    };
+    match host {
+        // A host may have a colon, which a token may not. It has no quotes, the listener has seen to that.
+        Some(host) => format!("{node};proto={proto};host=\"{host}\""),
+        None => format!("{node};proto={proto}"),
+    }
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    let values = headers.get_all(&name).into_iter();
+    let mut list: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
+    list.push(element.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,367 @@
+//! Headers that become metadata of a call, and metadata that become headers and trailers of the response.
+
+mod settings;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
+use http::request::Parts;
+use http::{Response, StatusCode, Version};
+use tonic::body::Body;
+
+use super::conditional;
+use crate::api::Dialect;
+use crate::call::Answer;
+use crate::failure::Failure;
+
+pub use settings::MetadataSettings;
+
+/// Headers about one connection (RFC 9110 §7.6.1), which a proxy must not pass on. `te` is set anew by the client.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers of content that do not depend on how the content is sent.
+const ABOUT_CONTENT: [&str; 3] = [
+    "content-disposition",
+    "content-language",
+    "content-security-policy",
+];
+
+/// Response metadata that mean something to HTTP itself, and keep their names in every dialect.
+const OF_HTTP: [&str; 9] = [
+    "cache-control",
+    "content-disposition",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "set-cookie",
+    "vary",
+    "www-authenticate",
+];
+
+/// The metadata by which an upstream sets the HTTP status, a convention of grpc-gateway.
+const HTTP_CODE: HeaderName = HeaderName::from_static("x-http-code");
+
+const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
+const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-original-path");
+const ORIGINAL_TEMPLATE: HeaderName = HeaderName::from_static("x-original-template");
+
+/// Base64 of `-bin` metadata: written without padding, read either way (gRPC over HTTP/2, "Custom-Metadata").
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What may pass, and under which name.
+pub(crate) struct Rules {
+    request: Names,
+    request_prefix: String,
+    response: Names,
+    response_deny: Names,
+    header_prefix: &'static str,
+    trailer_prefix: &'static str,
+    /// The trailers that streams over HTTP/1.1 announce.
+    stream_trailers: Option<HeaderValue>,
+    forward_origin: bool,
+}
+
+/// A set of header names.
+struct Names {
+    exact: Vec<HeaderName>,
+    prefixes: Vec<String>,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    pub(super) fn new(settings: &MetadataSettings, dialect: Dialect) -> Self {
+        let (header_prefix, trailer_prefix) = dialect.metadata_prefixes();
+        let announced = settings.stream_trailers.join(", ");
+        let announced = (!announced.is_empty()).then_some(announced);
+        Self {
+            request: Names::new(&settings.request),
+            request_prefix: settings.request_prefix.clone(),
+            response: Names::new(&settings.response),
+            response_deny: Names::new(&settings.response_deny),
+            header_prefix,
+            trailer_prefix,
+            stream_trailers: announced.and_then(|names| HeaderValue::from_str(&names).ok()),
+            forward_origin: settings.forward_origin,
+        }
+    }
+
+    /// The metadata that a caller of the JSON API may send.
+    ///
+    /// # Errors
+    /// A value that metadata cannot have, with the name of its header.
+    pub(crate) fn of_request(&self, headers: &HeaderMap) -> Result<HeaderMap, Failure> {
+        let mut metadata = HeaderMap::new();
+        for (name, value) in headers {
+            let Some(key) = self.key(name) else {
+                continue;
+            };
+            if !is_printable_ascii(value) {
+                return Err(Failure::bad_header(
+                    name.as_str(),
+                    "printable ASCII, as metadata of gRPC is",
+                ));
+            }
+            if key.as_str().ends_with("-bin") {
+                append_binary(name, key, value, &mut metadata)?;
+            } else {
+                metadata.append(key, value.clone());
+            }
+        }
+        conditional::unmark(&mut metadata);
+        Ok(metadata)
+    }
+
+    /// Tells the upstream of the HTTP request, where that is configured; what the caller says about it counts for nothing.
+    pub(crate) fn add_origin(&self, head: &Parts, template: &str, metadata: &mut HeaderMap) {
+        if !self.forward_origin {
+            return;
+        }
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        for (name, value) in [
+            (ORIGINAL_METHOD, head.method.as_str()),
+            (ORIGINAL_PATH, path),
+            (ORIGINAL_TEMPLATE, template),
+        ] {
+            match HeaderValue::from_str(value) {
+                Ok(value) => metadata.insert(name, value),
+                Err(_) => metadata.remove(name),
+            };
+        }
+    }
+
+    fn key(&self, name: &HeaderName) -> Option<HeaderName> {
+        if self.request.contains(name) {
+            return (!is_reserved(name.as_str())).then(|| name.clone());
+        }
+        if self.request_prefix.is_empty() {
+            return None;
+        }
+        let custom = name.as_str().strip_prefix(self.request_prefix.as_str())?;
+        let is_free = !is_reserved(custom) && custom != "user-agent";
+        is_free.then(|| custom.parse().ok())?
+    }
+
+    /// Completes the response to one message by what the upstream said around it.
+    pub(crate) fn dress(
+        &self,
+        answer: &Answer,
+        request: &Parts,
+        mut response: Response<Body>,
+    ) -> Response<Body> {
+        let code = http_code(&answer.metadata).or_else(|| http_code(&answer.trailers));
+        if let Some(code) = code {
+            *response.status_mut() = code;
+        }
+        self.add_headers(&answer.metadata, response.headers_mut());
+        let trailers = self.trailers(&answer.trailers);
+        if trailers.is_empty() || !takes_trailers(&request.headers) {
+            return response;
+        }
+        let names: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+        if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+            response.headers_mut().insert(TRAILER, names);
+        }
+        response.map(|body| with_trailers(body, trailers))
+    }
+
+    /// Completes a response that streams.
+    pub(crate) fn dress_stream(
+        &self,
+        metadata: &HeaderMap,
+        request: &Parts,
+        response: &mut Response<Body>,
+    ) {
+        if let Some(code) = http_code(metadata) {
+            *response.status_mut() = code;
+        }
+        self.add_headers(metadata, response.headers_mut());
+        if let Some(names) = &self.stream_trailers
+            && request.version < Version::HTTP_2
+            && takes_trailers(&request.headers)
+        {
+            response.headers_mut().insert(TRAILER, names.clone());
+        }
+    }
+
+    /// Completes a response that is an error.
+    pub(crate) fn dress_error(&self, metadata: &HeaderMap, response: &mut Response<Body>) {
+        if let Some(code) = http_code(metadata) {
+            *response.status_mut() = code;
+        }
+        self.add_headers(metadata, response.headers_mut());
+    }
+
+    /// What the caller may see of the trailers of a call.
+    pub(crate) fn trailers(&self, sent: &HeaderMap) -> HeaderMap {
+        let mut trailers = HeaderMap::new();
+        self.pass(sent, self.trailer_prefix, &mut trailers);
+        trailers
+    }
+
+    fn add_headers(&self, metadata: &HeaderMap, headers: &mut HeaderMap) {
+        let mut passed = HeaderMap::new();
+        self.pass(metadata, self.header_prefix, &mut passed);
+        headers.extend(passed);
+    }
+
+    fn pass(&self, sent: &HeaderMap, prefix: &str, passed: &mut HeaderMap) {
+        for (name, value) in sent {
+            let text = name.as_str();
+            let is_passed = !is_of_the_gateway(text)
+                && self.response.contains(name)
+                && !self.response_deny.contains(name);
+            if !is_passed {
+                continue;
+            }
+            let key = if prefix.is_empty() || OF_HTTP.contains(&text) {
+                Some(name.clone())
+            } else {
+                format!("{prefix}{text}").parse().ok()
+            };
+            if let Some(key) = key {
+                passed.append(key, value.clone());
+            }
+        }
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    fn new(names: &[String]) -> Self {
+        let (prefixes, exact): (Vec<&String>, _) =
+            names.iter().partition(|name| name.ends_with('*'));
+        let prefixes = prefixes.into_iter();
+        Self {
+            exact: exact
+                .into_iter()
+                .filter_map(|name| name.parse().ok())
+                .collect(),
+            prefixes: prefixes
+                .map(|name| name.trim_end_matches('*').to_owned())
+                .collect(),
+        }
+    }
+
+    fn contains(&self, name: &HeaderName) -> bool {
+        let begins = |prefix: &String| name.as_str().starts_with(prefix.as_str());
+        self.exact.contains(name) || self.prefixes.iter().any(begins)
+    }
+}
+
+/// Names that steer HTTP or gRPC itself, and so can neither be sent as metadata nor received.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name.starts_with("grpc-")
+        || (name.starts_with("content-") && !ABOUT_CONTENT.contains(&name))
+        || HOP_BY_HOP.contains(&name)
+        || matches!(name, "host" | "expect")
+}
+
+/// Names that the gateway alone sets in its responses.
+fn is_of_the_gateway(name: &str) -> bool {
+    is_reserved(name)
+        || name.starts_with("access-control-")
+        || matches!(name, "date" | "server")
+        || *name == HTTP_CODE
+}
+
+/// Whether the caller reads trailers (RFC 9110 §10.1.4).
+pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TE).iter();
+    let mut items = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    items.any(|item| item.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Removes what concerns the connection to the caller only.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// The HTTP status that the upstream chose; one that HTTP does not have for final responses is none.
+fn http_code(metadata: &HeaderMap) -> Option<StatusCode> {
+    let value = metadata.get(HTTP_CODE)?;
+    let code = StatusCode::from_bytes(value.as_bytes()).ok();
+    let code = code.filter(|code| (200..600).contains(&code.as_u16()));
+    if code.is_none() {
+        tracing::warn!(
+            ?value,
+            "upstream chose an http status that no response can have"
+        );
+    }
+    code
+}
+
+/// Each value of a list is one of metadata, and every one is written alike.
+fn append_binary(
+    name: &HeaderName,
+    key: HeaderName,
+    value: &HeaderValue,
+    metadata: &mut HeaderMap,
+) -> Result<(), Failure> {
+    for part in value.to_str().unwrap_or_default().split(',') {
+        let bytes = BASE64.decode(part.trim());
+        let bytes = bytes.map_err(|_| {
+            Failure::bad_header(name.as_str(), "base64, as the metadata of `-bin` names is")
+        })?;
+        if let Ok(value) = HeaderValue::from_str(&BASE64.encode(bytes)) {
+            metadata.append(key.clone(), value);
+        }
+    }
+    Ok(())
+}
+
+fn is_printable_ascii(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .iter()
+        .all(|byte| (0x20..=0x7e).contains(byte))
+}
+
+/// The body and the trailers behind it. Its length is not told, since HTTP/1.1 sends trailers behind chunks only.
+fn with_trailers(body: Body, trailers: HeaderMap) -> Body {
+    use http_body_util::BodyExt;
+    let data = futures::stream::unfold(Some(body), |body| async move {
+        let mut body = body?;
+        let frame = body.frame().await?;
+        Some((frame, Some(body)))
+    });
+    let trailers = futures::stream::iter([Ok(http_body::Frame::trailers(trailers))]);
+    Body::new(http_body_util::StreamBody::new(futures::StreamExt::chain(
+        data, trailers,
+    )))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The response of a stream: the messages as they come, and a last one that says how the call ended (Connect protocol,
+//! "EndStreamResponse").
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::error::Error;
+use super::metadata;
+use crate::api::Catalog;
+use crate::call::frame::{self, STATUS, bad_upstream};
+use crate::protocols::inspect;
+use crate::protocols::sniff::Codec;
+use crate::protocols::trailers::Ending;
+
+/// Tells the last message from those before it.
+const END_STREAM: u8 = 0b10;
+
+/// The last message.
+#[derive(Debug, Default, Serialize)]
+struct EndStream {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, Vec<String>>,
+}
+
+/// Turns a response of gRPC into one of Connect.
+pub(super) fn from_grpc(
+    response: Response<Body>,
+    codec: Codec,
+    catalog: Arc<Catalog>,
+) -> Response<Body> {
+    let (mut head, inner) = response.into_parts();
+    let mut headers = std::mem::take(&mut head.headers);
+    // What came as trailers only is the end of the stream; but the codings that are taken are said by the head.
+    let trailers = headers.contains_key(STATUS).then(|| {
+        let codings = headers.get(inspect::ACCEPT_ENCODING).cloned();
+        let kept = codings.map(|list| (HeaderName::from_static(inspect::ACCEPT_ENCODING), list));
+        std::mem::replace(&mut headers, kept.into_iter().collect())
+    });
+    head.headers = metadata::stream_head(headers);
+    let content_type = match codec {
+        Codec::Json => "application/connect+json",
+        _ => "application/connect+proto",
+    };
+    head.headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let write = move |trailers| end_stream(trailers, &catalog);
+    Response::from_parts(head, Ending::body(inner, trailers, write))
+}
+
+fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
+    let status = Status::from_header_map(&trailers)
+        .unwrap_or_else(|| bad_upstream("the upstream ended without a status"));
+    let failed = status.code() != Code::Ok;
+    let mut end = EndStream {
+        error: failed.then(|| Error::of(&status, &catalog.schema)),
+        metadata: BTreeMap::new(),
+    };
+    for (name, value) in &metadata::trailing(trailers) {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        end.metadata
+            .entry(name.to_string())
+            .or_default()
+            .push(value);
+    }
+    let mut frame = frame::begin_frame();
+    frame[0] = END_STREAM;
+    let written = serde_json::to_writer(&mut frame, &end);
+    written.map_err(|error| Status::from(chassis::error::internal(error)))?;
+    frame::end_frame(frame)
+}

@@ -1,0 +1,328 @@
+//! gRPC: forwarded frame by frame to the upstream that owns the service, or answered by the gateway's own reflection. The other
+//! RPC protocols come through here too, in the form of gRPC.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use chassis::client::OneMessage;
+use chassis::deadline::GRPC_TIMEOUT;
+use chassis::error::Fault;
+use chassis::{observe, stalled};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::ServiceExt;
+use transcoder::{MethodKind, MethodPlan};
+
+use super::MethodTarget;
+use super::inspect::{self, EachMessage, Type, Work};
+use super::sniff::{CONNECT_VERSION, Codec};
+use crate::api::Catalog;
+use crate::call::frame::{self, Refused};
+use crate::call::{self, BoundedFrames, Cut, OwnError, ResponseFrames};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::policy;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/grpc+json");
+
+/// Finds the method of a call in the form of gRPC.
+///
+/// # Errors
+/// No upstream serves it, or its messages are written in a way that the gateway does not know.
+pub(super) fn resolve<'c>(
+    catalog: &'c Catalog,
+    codec: Codec,
+    head: &Parts,
+) -> Result<MethodTarget<'c>, Failure> {
+    if head.method != Method::POST {
+        return Err(Failure::method_not_allowed(&head.method, "POST"));
+    }
+    resolve_path(catalog, codec, head.uri.path())
+}
+
+/// [`resolve`] for a protocol that has its own HTTP methods.
+pub(super) fn resolve_path<'c>(
+    catalog: &'c Catalog,
+    codec: Codec,
+    path: &str,
+) -> Result<MethodTarget<'c>, Failure> {
+    if path.starts_with("/grpc.reflection.") {
+        return Ok(MethodTarget::Reflection);
+    }
+    let Some(upstream) = catalog.owner(path) else {
+        return Err(unknown(catalog, path));
+    };
+    if codec == Codec::Unknown {
+        return Err(unknown_codec());
+    }
+    observe::current().upstream(upstream.name());
+    let plan = catalog.schema.method(path);
+    Ok(MethodTarget::Upstream { upstream, plan })
+}
+
+/// Answers a request whose content type is gRPC's; a failure is a response without messages ("Trailers-Only").
+pub(super) async fn serve(
+    context: &Context,
+    catalog: &Arc<Catalog>,
+    codec: Codec,
+    target: MethodTarget<'_>,
+    deadline: Option<Instant>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let answered = forward(context, catalog, codec, target, deadline, request).await;
+    let response = answered.unwrap_or_else(|failure| trailers_only(context, failure.status));
+    in_codec(response, codec)
+}
+
+/// The response to a request that did not become a call.
+pub(super) fn refuse(context: &Context, codec: Codec, failure: Failure) -> Response<Body> {
+    in_codec(trailers_only(context, failure.status), codec)
+}
+
+/// A client of JSON takes nothing else, not even for an error.
+fn in_codec(mut response: Response<Body>, codec: Codec) -> Response<Body> {
+    if codec == Codec::Json {
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+    }
+    response
+}
+
+/// A failure in the form of gRPC.
+pub(super) fn trailers_only(context: &Context, status: Status) -> Response<Body> {
+    // Other forms of the call do not say it in their head.
+    observe::current().code(status.code());
+    context.own_error(status).into_http()
+}
+
+/// Forwards a request that has the form of gRPC, and returns a response of the same form that always ends in a status.
+///
+/// # Errors
+/// The call failed before the upstream answered.
+pub(super) async fn forward(
+    context: &Context,
+    catalog: &Arc<Catalog>,
+    codec: Codec,
+    target: MethodTarget<'_>,
+    deadline: Option<Instant>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Failure> {
+    let MethodTarget::Upstream { upstream, plan } = target else {
+        return Ok(reflect(context, catalog, deadline, request).await);
+    };
+    let kind = plan.map(MethodPlan::kind);
+    let safety = plan.map(call::safety).unwrap_or_default();
+    let requests_stream = matches!(
+        kind,
+        None | Some(MethodKind::ClientStreaming | MethodKind::BidiStreaming)
+    );
+    let responses_stream = matches!(
+        kind,
+        Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
+    );
+    let request = match requests_stream {
+        true => request,
+        false => request.map(|body| stalled::bound(body, context.body_stall_timeout())),
+    };
+    let mut looks = Looks::of(context, catalog, plan, codec)?;
+    let (mut request, refused) = looks.take_request(request, context.max_request_bytes())?;
+    request.extensions_mut().insert(safety);
+    if !requests_stream {
+        request.extensions_mut().insert(OneMessage);
+    }
+    let upstream = upstream.client().clone();
+    let sent = if requests_stream {
+        call::request_body::send(upstream, request, deadline)
+            .await
+            .map(|(response, line)| (response, Some(line)))
+    } else {
+        call::send(upstream, request, deadline)
+            .await
+            .map(|response| (response, None))
+    };
+    let (mut response, lifeline) =
+        sent.map_err(|status| refused.get().cloned().unwrap_or(status))?;
+    // One message is worth waiting for; a stream may have no end of its own.
+    let cut = responses_stream.then(|| cut_when_due(context, deadline));
+    // A length is not gRPC's, and not that of what the caller gets: messages may be written anew, an error may end them.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    let max_bytes = context.max_message_bytes();
+    let (response, max_bytes) = looks.on_response(response, max_bytes)?;
+    let own_error = own_error(context);
+    Ok(ResponseFrames::wrap(
+        response, max_bytes, refused, lifeline, cut, own_error,
+    ))
+}
+
+/// The gateway's own reflection service.
+async fn reflect(
+    context: &Context,
+    catalog: &Catalog,
+    deadline: Option<Instant>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let Ok(response) = catalog.reflection.clone().oneshot(request).await;
+    let (response, refused) = (response.map(Body::new), Refused::default());
+    let cut = cut_when_due(context, deadline);
+    let own_error = own_error(context);
+    ResponseFrames::wrap(response, usize::MAX, refused, None, Some(cut), own_error)
+}
+
+fn own_error(context: &Context) -> OwnError {
+    let context = context.clone();
+    Box::new(move |status| context.own_error(status))
+}
+
+fn cut_when_due(context: &Context, deadline: Option<Instant>) -> Cut {
+    let draining = context.draining().clone();
+    Box::pin(async move { cut(&draining, deadline).await })
+}
+
+/// What of a call is looked into; most calls pass untouched.
+struct Looks {
+    request: Option<Work>,
+    response: Option<Work>,
+}
+
+impl Looks {
+    fn of(
+        context: &Context,
+        catalog: &Arc<Catalog>,
+        method: Option<&MethodPlan>,
+        codec: Codec,
+    ) -> Result<Self, Failure> {
+        let Some(method) = method else {
+            // Only what a descriptor describes can be written in JSON.
+            return match codec {
+                Codec::Json => Err(unknown_codec()),
+                _ => Ok(Self {
+                    request: None,
+                    response: None,
+                }),
+            };
+        };
+        let validator = catalog.schema.validator(method.input());
+        let validator = validator.filter(transcoder::Validator::has_rules);
+        let of = |name: &str| Type {
+            catalog: catalog.clone(),
+            name: name.to_owned(),
+        };
+        Ok(match codec {
+            Codec::Json => Self {
+                request: Some(Work::ReadJson(of(method.input()), validator)),
+                response: Some(Work::WriteJson(
+                    of(method.output()),
+                    context.policy().levels(),
+                )),
+            },
+            _ => Self {
+                request: validator.map(Work::Check),
+                response: None,
+            },
+        })
+    }
+
+    /// The request as the upstream gets it.
+    fn take_request(
+        &mut self,
+        request: Request<Body>,
+        max_bytes: usize,
+    ) -> Result<(Request<Body>, Refused), Failure> {
+        let (mut head, body) = request.into_parts();
+        let refused = Refused::default();
+        let body = match self.request.take() {
+            None => Body::new(BoundedFrames::new(body, max_bytes, refused.clone())),
+            Some(work) => {
+                let coding = inspect::coding(&head.headers)?;
+                if matches!(work, Work::ReadJson(..)) {
+                    // What is written anew is written plainly.
+                    head.headers.remove(inspect::ENCODING);
+                }
+                EachMessage::of(body, work, coding, max_bytes, refused.clone())
+            }
+        };
+        let headers = &mut head.headers;
+        policy::strip_hop_by_hop(headers);
+        // The client writes its own time-out; this one would end a call before the grace of a torn request. A length is not
+        // gRPC's, and a server that returns metadata would return it.
+        for name in [
+            HOST.as_str(),
+            GRPC_TIMEOUT,
+            CONTENT_LENGTH.as_str(),
+            policy::CONNECT_TIMEOUT,
+            CONNECT_VERSION,
+        ] {
+            headers.remove(name);
+        }
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        if self.response.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            inspect::restrict_codings(headers);
+        }
+        Ok((Request::from_parts(head, body), refused))
+    }
+
+    /// The response as the caller gets it, and the bound of its messages.
+    fn on_response(
+        self,
+        response: Response<Body>,
+        max_bytes: usize,
+    ) -> Result<(Response<Body>, usize), Failure> {
+        let Some(work) = self.response else {
+            return Ok((response, max_bytes));
+        };
+        let coding = inspect::coding(response.headers())?;
+        let response =
+            response.map(|body| EachMessage::of(body, work, coding, max_bytes, Refused::default()));
+        // Their size was bounded where it was the upstream's; text is longer.
+        Ok((response, usize::MAX))
+    }
+}
+
+/// Waits for the drain or the deadline, which a call with a [`crate::call::request_body::Lifeline`] outlives by its grace.
+async fn cut(draining: &CancellationToken, deadline: Option<Instant>) -> Status {
+    let drained = async {
+        draining.cancelled().await;
+        Err::<Infallible, Status>(frame::stopping())
+    };
+    let Err(status) = call::within(deadline, drained).await;
+    status
+}
+
+fn unknown(catalog: &Catalog, path: &str) -> Failure {
+    if catalog.complete {
+        Failure::unknown_service(path)
+    } else {
+        Failure::incomplete()
+    }
+}
+
+fn unknown_codec() -> Failure {
+    let message = "messages are taken as `proto`, and as `json` where their descriptors are known";
+    Fault::new(Code::Unimplemented, "UNKNOWN_CODEC", message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_cut_at_its_deadline_or_by_the_drain() {
+        let (draining, begun) = (CancellationToken::new(), Instant::now());
+        let deadline = begun + Duration::from_secs(1);
+        let status = cut(&draining, Some(deadline)).await;
+        assert_eq!(
+            (status.code(), begun.elapsed()),
+            (Code::DeadlineExceeded, Duration::from_secs(1))
+        );
+        draining.cancel();
+        let status = cut(&draining, None).await;
+        assert_eq!(status.code(), Code::Unavailable);
+    }
+}

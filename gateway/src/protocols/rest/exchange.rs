@@ -1,0 +1,204 @@
+//! A request of the JSON API that has found its route: its messages in, its one message out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chassis::stalled;
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body::Body as _;
+use tonic::body::Body;
+use transcoder::{Content, Match, SystemParameters};
+
+use super::requests::Requests;
+use super::view::View;
+use super::{multipart, upload};
+use crate::api::Catalog;
+use crate::call::frame::{begin_frame, end_frame};
+use crate::call::{self, Answer, Incoming};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::protocols::JSON;
+
+const MESSAGE_TYPES: &str =
+    "`application/json` is, and forms (`multipart/form-data` too) and protobuf are";
+
+/// A request of the JSON API that has found its route.
+pub(crate) struct Exchange<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) catalog: &'a Arc<Catalog>,
+    pub(crate) head: &'a Parts,
+    pub(crate) matched: &'a Match<'a>,
+    pub(crate) parameters: SystemParameters<'a>,
+    pub(crate) view: View,
+}
+
+impl<'a> Exchange<'a> {
+    /// # Errors
+    /// Fields are asked for that the response does not have.
+    pub(crate) fn new(
+        context: &'a Context,
+        catalog: &'a Arc<Catalog>,
+        matched: &'a Match<'a>,
+        head: &'a Parts,
+    ) -> Result<Self, Failure> {
+        let parameters = SystemParameters::of(head.uri.query());
+        Ok(Self {
+            context,
+            catalog,
+            head,
+            matched,
+            view: View::new(matched.route(), &parameters)?,
+            parameters,
+        })
+    }
+
+    /// Whether the caller takes what a single message is answered with.
+    pub(super) fn check_accept(&self) -> Result<(), Failure> {
+        let is_raw = self.matched.route().is_download();
+        if is_raw || transcoder::accepts(&accept(&self.head.headers), JSON) {
+            Ok(())
+        } else {
+            Err(Failure::not_acceptable(JSON))
+        }
+    }
+
+    /// The response that is one message.
+    pub(super) fn respond(&self, answer: Answer) -> Result<Response<Body>, Failure> {
+        let policy = self.context.policy();
+        let response = self.view.respond(&answer.message)?;
+        let mut response = policy.metadata.dress(&answer, self.head, response);
+        let Some(tagger) = policy.tagger(&self.head.method) else {
+            return Ok(response);
+        };
+        if response.status() == StatusCode::OK && !response.headers().contains_key(ETAG) {
+            let mut canonical = Vec::new();
+            if let Some(output) = self.catalog.schema.message(self.matched.method().output()) {
+                output.canonical(&answer.message, &mut canonical)?;
+            }
+            let fields = self.parameters.fields.as_deref().unwrap_or_default();
+            if let Some(tag) = tagger.tag(&canonical, fields, self.catalog.revision) {
+                response.headers_mut().insert(ETAG, tag);
+            }
+        }
+        Ok(response)
+    }
+
+    /// The messages of a request that is a stream of them, each encoded when the upstream takes it.
+    pub(crate) async fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
+        if self.matched.route().is_upload() {
+            upload::messages(self, body).await
+        } else {
+            Requests::of(self, body)
+        }
+    }
+
+    /// The frame of an upload that says all but the bytes.
+    pub(crate) fn upload_head(
+        &self,
+        query: Option<&str>,
+        content_type: &str,
+    ) -> Result<Bytes, Failure> {
+        let mut frame = begin_frame();
+        self.matched
+            .encode_upload_head(query, content_type, &mut frame)?;
+        Ok(end_frame(frame)?)
+    }
+
+    /// Reads a whole request and encodes it as one frame.
+    pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
+        let content_type = content_type(&self.head.headers)?.unwrap_or_default();
+        let boundary = multipart::boundary(content_type)?;
+        let body = stalled::bound(body, self.context.body_stall_timeout());
+        let mut frame = begin_frame();
+        let query = self.head.uri.query();
+        let max_bytes = self.context.max_body_bytes();
+        match (self.matched.route().is_upload(), boundary) {
+            (true, None) => {
+                self.matched
+                    .encode_upload_head(query, content_type, &mut frame)?;
+                self.put_chunk(&self.read(body).await?, &mut frame);
+            }
+            (true, Some(boundary)) => {
+                let file = multipart::file(body, boundary, max_bytes).await?;
+                let query = file.query_behind(query);
+                self.matched
+                    .encode_upload_head(Some(&query), &file.content_type, &mut frame)?;
+                let data = self.read(file.data).await;
+                let refused = |failure| file.refused.get().cloned().map_or(failure, Failure::from);
+                self.put_chunk(&data.map_err(refused)?, &mut frame);
+            }
+            (false, None) => {
+                let content = content(content_type, &body)?;
+                let body = self.read(body).await?;
+                self.matched
+                    .encode_request_as(content, query, &body, &mut frame)?;
+            }
+            (false, Some(boundary)) => {
+                let form = multipart::form(body, boundary, max_bytes).await?;
+                self.matched
+                    .encode_request_as(Content::Form, query, &form, &mut frame)?;
+            }
+        }
+        Ok(end_frame(frame)?)
+    }
+
+    fn put_chunk(&self, chunk: &[u8], frame: &mut Vec<u8>) {
+        self.matched.route().encode_upload_chunk(chunk, frame);
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Failure> {
+        let max_bytes = self.context.max_body_bytes();
+        if body.size_hint().lower() > max_bytes as u64 {
+            return Err(Failure::body_too_large(max_bytes));
+        }
+        call::read_whole(body, max_bytes, Failure::body_too_large).await
+    }
+}
+
+/// The content type of a request, in text.
+pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    let value = headers.get(CONTENT_TYPE).map(|value| value.to_str());
+    value
+        .transpose()
+        .map_err(|_| Failure::bad_header("content-type", "ASCII"))
+}
+
+/// How the body is written. One without content type is taken for JSON; without a body the type says nothing.
+fn content(content_type: &str, body: &Body) -> Result<Content, Failure> {
+    match Content::of(content_type) {
+        Err(_) if body.is_end_stream() => Ok(Content::Json),
+        other => {
+            other.map_err(|error| Failure::unsupported_media_type(&error.found, MESSAGE_TYPES))
+        }
+    }
+}
+
+/// All lines of `Accept` as one.
+pub(crate) fn accept(headers: &HeaderMap) -> String {
+    let lines = headers.get_all(ACCEPT).iter();
+    let lines: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
+    lines.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[test]
+    fn content_type_matters_only_with_a_body() {
+        for (content_type, expected) in [
+            ("application/json; charset=utf-8", Some(Content::Json)),
+            ("application/x-www-form-urlencoded", Some(Content::Form)),
+            ("application/x-protobuf", Some(Content::Protobuf)),
+            ("text/plain", None),
+        ] {
+            let body = Body::new(Full::from("x"));
+            assert_eq!(content(content_type, &body).ok(), expected);
+            assert!(content(content_type, &Body::empty()).is_ok());
+        }
+    }
+}

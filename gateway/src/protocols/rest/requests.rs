@@ -1,0 +1,149 @@
+//! Request streams: the messages of one HTTP body become those of one call, as they arrive and as the upstream takes them.
+
+mod encoder;
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body as _, Frame};
+use tonic::Status;
+use tonic::body::Body;
+use transcoder::Content;
+use transcoder::stream::{Format, Splitter};
+
+use super::exchange::{self, Exchange};
+use crate::call::Incoming;
+use crate::call::frame::Refused;
+use crate::call::request_body::broken;
+use crate::failure::Failure;
+
+pub(crate) use encoder::Encoder;
+
+/// Small messages share a frame up to this size, so that a chunk of many is not as many writes; no message waits for another.
+const BATCH_BYTES: usize = 16 * 1024;
+
+const STREAM_TYPES: &str = "`application/json` (an array, or values one after the other), `application/x-ndjson`, \
+    `application/json-seq` and `application/x-protobuf` (length-delimited) are";
+
+/// The messages of one body. At most one chunk of it is held, the beginning of one message, and one frame.
+pub(crate) struct Requests {
+    body: Body,
+    chunk: Bytes,
+    splitter: Splitter,
+    encoder: Encoder,
+    content: Content,
+    /// What ends the stream once the messages before it are on their way.
+    failed: Option<Status>,
+    is_ended: bool,
+    /// Tells the one who answers the client.
+    refused: Refused,
+}
+
+// === impl Requests ===
+
+impl Requests {
+    /// The faults of path and query are found before the upstream is called, those of messages as they come.
+    pub(crate) fn of(exchange: &Exchange<'_>, body: Body) -> Result<Incoming, Failure> {
+        let head = exchange.head;
+        let format = format(exchange, &body)?;
+        exchange.matched.bindings(head.uri.query())?;
+        let refused = Refused::default();
+        let requests = Self {
+            body,
+            chunk: Bytes::new(),
+            splitter: Splitter::new(format, exchange.context.max_body_bytes()),
+            encoder: Encoder::of(exchange),
+            content: match format {
+                Format::Delimited => Content::Protobuf,
+                _ => Content::Json,
+            },
+            failed: None,
+            is_ended: false,
+            refused: refused.clone(),
+        };
+        Ok(Incoming {
+            body: Body::new(requests),
+            refused,
+        })
+    }
+
+    /// Frames of the messages that end in the chunk, up to the size of a batch; empty where the next chunk is needed.
+    fn encode(&mut self) -> Vec<u8> {
+        let mut frames = Vec::new();
+        let mut rest: &[u8] = &self.chunk;
+        while frames.len() < BATCH_BYTES {
+            let encoded = match self.splitter.next(&mut rest) {
+                Ok(None) => break,
+                Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frames),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(failure) = encoded {
+                self.failed = Some(failure.status);
+                break;
+            }
+        }
+        let taken = self.chunk.len() - rest.len();
+        self.chunk.advance(taken);
+        frames
+    }
+
+    /// The frame of a message that only the end of the body ends.
+    fn finish(&mut self) -> Vec<u8> {
+        self.is_ended = true;
+        let mut frame = Vec::new();
+        let encoded = match self.splitter.finish() {
+            Ok(None) => Ok(()),
+            Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frame),
+            Err(error) => Err(error.into()),
+        };
+        self.failed = encoded.map_err(|failure| failure.status).err();
+        frame
+    }
+}
+
+impl http_body::Body for Requests {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(status) = this.failed.take() {
+                this.is_ended = true;
+                let _ = this.refused.set(status.clone());
+                return Poll::Ready(Some(Err(status)));
+            }
+            if this.is_ended {
+                return Poll::Ready(None);
+            }
+            let mut frames = this.encode();
+            if frames.is_empty() && this.failed.is_none() {
+                match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                    Some(Ok(frame)) => this.chunk = frame.into_data().unwrap_or_default(),
+                    Some(Err(status)) => this.failed = Some(broken(status)),
+                    None => frames = this.finish(),
+                }
+            }
+            if !frames.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(frames.into()))));
+            }
+        }
+    }
+}
+
+/// How the messages follow each other. A body without content type is taken for JSON; without a body the type says nothing.
+fn format(exchange: &Exchange<'_>, body: &Body) -> Result<Format, Failure> {
+    let content_type = exchange::content_type(&exchange.head.headers)?.unwrap_or_default();
+    match Format::of_content_type(content_type) {
+        Some(format) => Ok(format),
+        None if content_type.is_empty() || body.is_end_stream() => Ok(Format::Json),
+        None => {
+            let found = content_type.split(';').next().unwrap_or_default().trim();
+            Err(Failure::unsupported_media_type(found, STREAM_TYPES))
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Turns the messages of a request stream into gRPC frames, whatever carries them.
+
+use std::sync::Arc;
+
+use chassis::observe::{self, RequestRecord};
+use http::{Method, Uri};
+use transcoder::stream::Message;
+use transcoder::{Content, RequestError, Route};
+
+use crate::api::Catalog;
+use crate::call::frame::{begin_frame_in, end_frame_in};
+use crate::failure::Failure;
+use crate::protocols::rest::Exchange;
+
+/// The encoder of one stream.
+pub(crate) struct Encoder {
+    catalog: Arc<Catalog>,
+    route: Arc<Route>,
+    /// What the first message is matched with; `None` behind it.
+    first: Option<(Method, Uri)>,
+    observed: RequestRecord,
+}
+
+// === impl Encoder ===
+
+impl Encoder {
+    pub(crate) fn of(exchange: &Exchange<'_>) -> Self {
+        let head = exchange.head;
+        Self {
+            catalog: exchange.catalog.clone(),
+            route: exchange.matched.route().clone(),
+            first: Some((head.method.clone(), head.uri.clone())),
+            observed: observe::current(),
+        }
+    }
+
+    /// Appends one message as a frame. Path and query bind to the first one.
+    pub(crate) fn put(
+        &mut self,
+        content: Content,
+        message: &Message<'_>,
+        frames: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        self.observed.request_messages(1);
+        let start = begin_frame_in(frames);
+        let encoded: Result<(), RequestError> = match self.first.take() {
+            Some((method, uri)) => {
+                let matched = self.catalog.schema.route(&method, uri.path());
+                let matched = matched.map_err(|error| Failure::unrouted(error, uri.query()))?;
+                matched.encode_request_as(content, uri.query(), message.bytes, frames)
+            }
+            None => {
+                let route = &self.route;
+                route.encode_stream_message_as(content, message.bytes, frames)
+            }
+        };
+        if let Err(error) = encoded {
+            frames.truncate(start);
+            return Err(message.locate(error).into());
+        }
+        Ok(end_frame_in(frames, start)?)
+    }
+}

@@ -1,0 +1,326 @@
+//! Server streams: one HTTP body that grows by one message at a time, in the framing that the caller asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chassis::observe::{self, RequestRecord};
+use futures::Stream;
+use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tonic::Status;
+use tonic::body::Body;
+use transcoder::WireError;
+use transcoder::stream::{Close, Framing, Writer};
+
+use super::error::write_status;
+use super::exchange::{self, Exchange};
+use super::view::View;
+use crate::api::Catalog;
+use crate::call::frame::{stopping, why};
+use crate::call::{self, Call, Messages};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::policy;
+
+/// Asks nginx and those that follow it not to collect a stream before they pass it on.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Small messages that have arrived together are sent together up to this size: a write for each would cost more than all else.
+const BATCH_BYTES: usize = 32 * 1024;
+
+/// Answers one request with a stream.
+pub(crate) async fn answer(
+    exchange: Exchange<'_>,
+    call: Call,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    let framing = framing(&exchange)?;
+    let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
+    respond(&exchange, framing, call.open(frame).await?).await
+}
+
+/// Answers a stream of requests with a stream, while they arrive.
+pub(crate) async fn converse(
+    exchange: Exchange<'_>,
+    call: Call,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    let framing = framing(&exchange)?;
+    let incoming = call::within(call.deadline, exchange.request_messages(body)).await?;
+    respond(&exchange, framing, call.converse(incoming).await?).await
+}
+
+/// Responds as soon as the upstream has sent its first message or its first error, which decides the HTTP status.
+async fn respond(
+    exchange: &Exchange<'_>,
+    framing: Option<Framing>,
+    mut messages: Messages,
+) -> Result<Response<Body>, Failure> {
+    let view = exchange.view.clone();
+    let first = messages.message().await?;
+    let metadata = messages.metadata();
+    let mut response = match framing {
+        None => download(view, messages, first)?,
+        Some(framing) => begin(exchange, framing, messages, first)?,
+    };
+    let rules = &exchange.context.policy().metadata;
+    rules.dress_stream(&metadata, exchange.head, &mut response);
+    Ok(response)
+}
+
+fn begin(
+    exchange: &Exchange<'_>,
+    framing: Framing,
+    messages: Messages,
+    first: Option<Bytes>,
+) -> Result<Response<Body>, Failure> {
+    let view = exchange.view.clone();
+    let context = exchange.context;
+    let mut writer = Writer::new(framing);
+    if context.dialect().has_envelope() {
+        writer = writer.with_envelope();
+    }
+    let observed = observe::current();
+    let mut opening = Vec::new();
+    if let Some(first) = first {
+        observed.response_messages(1);
+        write(&mut writer, &view, &first, &mut opening)?;
+    }
+    let live = Live {
+        messages,
+        opening,
+        view,
+        catalog: exchange.catalog.clone(),
+        writer: Some(writer),
+        failed: None,
+        keep_alive: context.sse_keep_alive(),
+        context: context.clone(),
+        trailers: policy::takes_trailers(&exchange.head.headers).then(HeaderMap::new),
+        observed,
+    };
+    Ok(live.respond(framing))
+}
+
+/// The framing that the caller asks for; none for raw bytes.
+fn framing(exchange: &Exchange<'_>) -> Result<Option<Framing>, Failure> {
+    if exchange.matched.route().is_download() {
+        return Ok(None);
+    }
+    let preferred = exchange.context.dialect().framing();
+    let accept = exchange::accept(&exchange.head.headers);
+    let alt = exchange.parameters.alt.as_deref();
+    let framing = Framing::negotiate_or(preferred, Some(&accept), alt).map_err(|_| {
+        Failure::not_acceptable(
+            "application/x-ndjson, application/json, text/event-stream, application/x-protobuf",
+        )
+    })?;
+    if exchange.view.is_partial() && !framing.is_json() {
+        return Err(Failure::fields_of_protobuf());
+    }
+    Ok(Some(framing))
+}
+
+/// Appends one message: its JSON, or itself where the caller asked for protobuf.
+fn write(
+    writer: &mut Writer,
+    view: &View,
+    message: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), WireError> {
+    let is_json = writer.framing().is_json();
+    writer.message(out, |out| {
+        if is_json {
+            view.write_json(message, out)
+        } else {
+            out.extend_from_slice(message);
+            Ok(())
+        }
+    })
+}
+
+/// A stream while it is being sent. The next message is read when the client has taken the one before: HTTP flow control on the
+/// one side becomes HTTP/2 flow control on the other, and nothing is queued between.
+struct Live {
+    messages: Messages,
+    /// The first message, written already, to decide the HTTP status; empty once it is sent.
+    opening: Vec<u8>,
+    view: View,
+    catalog: Arc<Catalog>,
+    /// `None` once the end is written.
+    writer: Option<Writer>,
+    /// Why there is no message behind those that are written.
+    failed: Option<Status>,
+    keep_alive: Duration,
+    context: Context,
+    /// What the upstream says behind its messages, for a caller who takes trailers.
+    trailers: Option<HeaderMap>,
+    observed: RequestRecord,
+}
+
+enum Event {
+    Message(Bytes),
+    End,
+    Failed(Status),
+    Silence,
+}
+
+impl Live {
+    fn respond(self, framing: Framing) -> Response<Body> {
+        let mut response = Response::new(Body::new(StreamBody::new(self.into_stream())));
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(framing.content_type()),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(BUFFERING, HeaderValue::from_static("no"));
+        response
+    }
+
+    /// What has arrived together goes out together; nothing waits for what comes later.
+    fn into_stream(self) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
+        futures::stream::try_unfold(self, |mut live| async move {
+            let unit = match live.next().await {
+                Ok(unit) => unit,
+                Err(status) => {
+                    // Lets out what is written already, before the connection is gone.
+                    tokio::task::yield_now().await;
+                    return Err(status);
+                }
+            };
+            if !unit.is_empty() {
+                return Ok(Some((Frame::data(Bytes::from(unit)), live)));
+            }
+            let trailers = live.trailers.take().filter(|trailers| !trailers.is_empty());
+            Ok(trailers.map(|trailers| (Frame::trailers(trailers), live)))
+        })
+    }
+
+    /// The bytes that come next; empty at the end.
+    ///
+    /// # Errors
+    /// The stream has failed, and its framing can't say so: the transfer is to be broken off.
+    async fn next(&mut self) -> Result<Vec<u8>, Status> {
+        let mut out = std::mem::take(&mut self.opening);
+        if !out.is_empty() {
+            return Ok(out);
+        }
+        let Some(mut writer) = self.writer.take() else {
+            return Ok(out);
+        };
+        match self.event(writer.framing()).await {
+            Event::Message(message) => match self.write_ready(&mut writer, message, &mut out) {
+                Ok(()) => self.writer = Some(writer),
+                Err(error) => self.fail(writer, Failure::from(error).status, &mut out)?,
+            },
+            Event::Silence => {
+                writer.keep_alive(&mut out);
+                self.writer = Some(writer);
+            }
+            Event::Failed(status) => {
+                self.keep_trailers(status.metadata().as_ref());
+                self.fail(writer, status, &mut out)?;
+            }
+            Event::End => {
+                if self.trailers.is_some() {
+                    let trailers = self.messages.trailers();
+                    self.keep_trailers(&trailers);
+                }
+                writer.end(&mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Appends a message and those that have arrived with it, up to the size of a batch.
+    fn write_ready(
+        &mut self,
+        writer: &mut Writer,
+        message: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        write(writer, &self.view, &message, out)?;
+        let mut written_messages = 1;
+        while self.failed.is_none()
+            && out.len() < BATCH_BYTES
+            && let Some(message) = self.messages.ready_message()
+        {
+            let written = write(writer, &self.view, &message, out);
+            // Told behind what is good.
+            self.failed = written.map_err(|error| Failure::from(error).status).err();
+            written_messages += u64::from(self.failed.is_none());
+        }
+        self.observed.response_messages(written_messages);
+        Ok(())
+    }
+
+    async fn event(&mut self, framing: Framing) -> Event {
+        if let Some(status) = self.failed.take() {
+            return Event::Failed(status);
+        }
+        tokio::select! {
+            message = self.messages.message() => match message {
+                Ok(Some(message)) => Event::Message(message),
+                Ok(None) => Event::End,
+                Err(status) => Event::Failed(status),
+            },
+            () = tokio::time::sleep(self.keep_alive), if framing == Framing::Sse => Event::Silence,
+            // A stream may have no end of its own, and the gateway would wait for it until its drain runs out.
+            () = self.context.draining().cancelled() => {
+                Event::Failed(stopping())
+            }
+        }
+    }
+
+    fn keep_trailers(&mut self, sent: &HeaderMap) {
+        if let Some(trailers) = &mut self.trailers {
+            *trailers = self.context.policy().metadata.trailers(sent);
+        }
+    }
+
+    fn fail(&self, writer: Writer, status: Status, out: &mut Vec<u8>) -> Result<(), Status> {
+        self.observed.code(status.code());
+        self.observed.end(why(&status));
+        let mut json = Vec::new();
+        write_status(&self.catalog.schema, &status, &mut json);
+        match writer.error(&json, out) {
+            Close::Clean => Ok(()),
+            Close::Abort => Err(status),
+        }
+    }
+}
+
+/// Raw bytes of `google.api.HttpBody` messages, one after the other. There is no place for an error among them, so a failure
+/// breaks the transfer off, which no client takes for the end.
+fn download(
+    view: View,
+    messages: Messages,
+    first: Option<Bytes>,
+) -> Result<Response<Body>, Failure> {
+    let content_type = match &first {
+        Some(message) => view.content_type(message)?,
+        None => None,
+    };
+    let chunks = futures::stream::try_unfold((messages, first), move |(mut messages, first)| {
+        let view = view.clone();
+        async move {
+            let message = match first {
+                Some(first) => Some(first),
+                None => messages.message().await?,
+            };
+            let Some(message) = message else {
+                return Ok(None);
+            };
+            let data = view.data(&message).map_err(|failure| failure.status)?;
+            Ok::<_, Status>(Some((Frame::data(data), (messages, None))))
+        }
+    });
+    let mut response = Response::new(Body::new(StreamBody::new(chunks)));
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    Ok(response)
+}

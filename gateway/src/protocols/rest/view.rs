@@ -1,0 +1,95 @@
+//! How the messages of a response are shown to their caller: as JSON, whole or the fields that were asked for, or as raw bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chassis::error::Fault;
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::Full;
+use tonic::Code;
+use tonic::body::Body;
+use transcoder::{Fields, Route, SystemParameters, WireError};
+
+use crate::failure::Failure;
+use crate::protocols::JSON;
+
+/// One caller's view of the responses of a route; clones are cheap next to a call.
+#[derive(Clone)]
+pub(crate) struct View {
+    route: Arc<Route>,
+    /// The compiled `$fields`; `None` shows everything.
+    fields: Option<Fields>,
+}
+
+// === impl View ===
+
+impl View {
+    /// Compiles the response mask, if there is one. Raw bytes have no fields, so that a mask says nothing about them.
+    pub(crate) fn new(
+        route: &Arc<Route>,
+        parameters: &SystemParameters<'_>,
+    ) -> Result<Self, Failure> {
+        let mask = parameters.fields.as_deref().filter(|mask| !mask.is_empty());
+        let fields = match mask.filter(|_| !route.is_download()) {
+            Some(mask) => Some(route.fields(mask)?),
+            None => None,
+        };
+        Ok(Self {
+            route: route.clone(),
+            fields,
+        })
+    }
+
+    /// Whether some fields only are shown.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.fields.is_some()
+    }
+
+    /// Appends the JSON of one message.
+    pub(crate) fn write_json(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        match &self.fields {
+            Some(fields) => self.route.write_response_fields(fields, wire, out),
+            None => self.route.write_response(wire, out),
+        }
+    }
+
+    /// The data inside an `HttpBody` message.
+    pub(crate) fn data(&self, message: &Bytes) -> Result<Bytes, Failure> {
+        let (_, data) = self.route.http_body_response(message)?;
+        Ok(message.slice(data))
+    }
+
+    /// The content type that an upstream has set in an `HttpBody`; none if it is empty.
+    pub(crate) fn content_type(&self, message: &[u8]) -> Result<Option<HeaderValue>, Failure> {
+        let (content_type, _) = self.route.http_body_response(message)?;
+        if content_type.is_empty() {
+            return Ok(None);
+        }
+        let value = HeaderValue::from_str(content_type);
+        value.map(Some).map_err(|_| {
+            Fault::new(
+                Code::Internal,
+                "BAD_UPSTREAM_MESSAGE",
+                "the upstream sent a content type that no header can hold",
+            )
+            .into()
+        })
+    }
+
+    /// The response that is one message.
+    pub(crate) fn respond(&self, message: &Bytes) -> Result<Response<Body>, Failure> {
+        let (content_type, body) = if self.route.is_download() {
+            (self.content_type(message)?, self.data(message)?)
+        } else {
+            let mut json = Vec::new();
+            self.write_json(message, &mut json)?;
+            (Some(HeaderValue::from_static(JSON)), Bytes::from(json))
+        };
+        let mut response = Response::new(Body::new(Full::new(body)));
+        if let Some(content_type) = content_type {
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+        }
+        Ok(response)
+    }
+}

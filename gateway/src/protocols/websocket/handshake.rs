@@ -1,0 +1,131 @@
+//! The opening handshake of a WebSocket: RFC 6455 §4.2 over HTTP/1.1, RFC 8441 over HTTP/2.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Method, Response, StatusCode, Uri};
+use hyper::ext::Protocol;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tonic::body::Body;
+
+use crate::failure::Failure;
+
+const WEBSOCKET: &str = "websocket";
+/// The only version there is (RFC 6455 §4.4).
+const VERSION: &str = "13";
+/// The subprotocol by which a browser, which can set no other header, names its token: `bearer, <token>`.
+const BEARER: &str = "bearer";
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn is_asked_for(head: &Parts) -> bool {
+    is_extended_connect(&head.method, &head.extensions)
+        || (head.method == Method::GET
+            && lists(&head.headers, &UPGRADE, WEBSOCKET)
+            && lists(&head.headers, &CONNECTION, "upgrade"))
+}
+
+/// Checks that a request opens a WebSocket, for a page that may.
+///
+/// # Errors
+/// Another version, an origin that may not connect, or a malformed key.
+pub(super) fn check(head: &Parts, allowed_origins: &[String]) -> Result<(), Failure> {
+    let headers = &head.headers;
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != VERSION)
+    {
+        return Err(Failure::upgrade_required(SEC_WEBSOCKET_VERSION, VERSION));
+    }
+    check_origin(head, allowed_origins)?;
+    if !is_extended_connect(&head.method, &head.extensions) && key(headers).is_none() {
+        let expected = "16 bytes in base64 (RFC 6455 §4.1)";
+        return Err(Failure::bad_header("sec-websocket-key", expected));
+    }
+    Ok(())
+}
+
+/// The response that opens the WebSocket.
+pub(super) fn accept(head: &Parts) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    if head.extensions.get::<Protocol>().is_none() {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let answer = response.headers_mut();
+        answer.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+        answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        let accept = key(&head.headers).map(derive_accept_key);
+        if let Some(Ok(accept)) = accept.map(HeaderValue::try_from) {
+            answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+    }
+    if bearer(&head.headers).is_some() {
+        let answer = response.headers_mut();
+        answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BEARER));
+    }
+    response
+}
+
+fn key(headers: &HeaderMap) -> Option<&[u8]> {
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+    key.filter(|key| key.len() == 24)
+}
+
+/// Makes the token among the subprotocols what the `authorization` header of other requests is, which wins if it is there.
+pub(super) fn take_bearer(head: &mut Parts) {
+    let token = bearer(&head.headers).map(|token| format!("Bearer {token}"));
+    if let Some(value) = token.and_then(|value| HeaderValue::try_from(value).ok()) {
+        head.headers.entry(AUTHORIZATION).or_insert(value);
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let protocols = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let (name, token) = protocols.split_once(',')?;
+    let is_token = name.trim().eq_ignore_ascii_case(BEARER) && !token.contains(',');
+    is_token.then(|| token.trim())
+}
+
+/// A browser opens a WebSocket to any site and sends that site's cookies along: other than with `fetch`, only the server can refuse
+/// (RFC 6455 §10.2). Programs send no origin.
+fn check_origin(head: &Parts, allowed: &[String]) -> Result<(), Failure> {
+    let Some(origin) = head.headers.get(ORIGIN) else {
+        return Ok(());
+    };
+    let origin = origin.to_str().unwrap_or_default();
+    let is_allowed = allowed
+        .iter()
+        .any(|one| one == "*" || one.eq_ignore_ascii_case(origin));
+    if is_allowed || is_own(origin, head) {
+        Ok(())
+    } else {
+        Err(Failure::origin_refused(origin))
+    }
+}
+
+fn is_own(origin: &str, head: &Parts) -> bool {
+    let origin: Option<Uri> = origin.parse().ok();
+    let origin = origin
+        .as_ref()
+        .and_then(Uri::authority)
+        .map(Authority::as_str);
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let own = head.uri.authority().map(Authority::as_str).or(host);
+    origin.is_some_and(|origin| own.is_some_and(|own| own.eq_ignore_ascii_case(origin)))
+}
+
+fn is_extended_connect(method: &Method, extensions: &http::Extensions) -> bool {
+    let protocol = extensions.get::<Protocol>();
+    method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str() == WEBSOCKET)
+}
+
+/// Whether a header that is a list has this token.
+fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|one| one.trim().eq_ignore_ascii_case(token))
+}

@@ -1,0 +1,262 @@
+//! `/-/explain`: which route takes a request, what it binds, which policies apply, and why the other routes do not match.
+
+use chassis::error::Fault;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response};
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use tonic::body::Body;
+use transcoder::{Candidate, Idempotency, Match, MethodKind, MethodPlan, Mismatch, Source};
+
+use crate::api::{Catalog, UpstreamHandle};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::protocols::JSON;
+
+/// The nearest of the routes that do not match; with a thousand routes, the others say nothing.
+const OTHERS_MAX: usize = 50;
+
+/// The request in question.
+struct Question {
+    method: Method,
+    /// Raw, without query.
+    path: String,
+    query: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+    /// Why there is no route; absent where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<RouteAnswer<'a>>,
+    /// What path and query set. The body sets the rest of what `route.body` names.
+    bindings: Vec<Binding>,
+    /// Why path or query can't be bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding_problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policies: Option<Policies<'a>>,
+    /// The nearest first.
+    others: Vec<Other<'a>>,
+    /// How many more routes there are.
+    others_left_out: usize,
+}
+
+#[derive(Serialize)]
+struct RouteAnswer<'a> {
+    method: &'a str,
+    template: &'a str,
+    rpc_method: &'a str,
+    kind: &'static str,
+    request: &'a str,
+    response: &'a str,
+    /// `*` for the whole message, or the field that the body becomes.
+    body: Option<&'a str>,
+    response_body: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Binding {
+    field: String,
+    value: String,
+    source: &'static str,
+}
+
+#[derive(Serialize)]
+struct Policies<'a> {
+    deadline: &'static str,
+    idempotency: &'static str,
+    validation: String,
+    upstream: Option<&'a str>,
+    max_body_bytes: usize,
+    max_message_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Other<'a> {
+    method: &'a str,
+    template: &'a str,
+    rpc_method: &'a str,
+    reason: &'static str,
+    why: String,
+}
+
+/// Explains the request that `method` and `path` of the query describe, without sending it anywhere.
+pub(super) fn answer(
+    context: &Context,
+    catalog: &Catalog,
+    head: &Parts,
+) -> Result<Response<Body>, Failure> {
+    let question = Question::parse(head.uri.query().unwrap_or_default())?;
+    let json = serde_json::to_vec(&question.explain(context, catalog));
+    let json = json.map_err(chassis::error::internal)?;
+    let mut response = Response::new(Body::new(Full::from(json)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+// === impl Question ===
+
+impl Question {
+    fn parse(query: &str) -> Result<Self, Failure> {
+        let value = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let (_, raw) = pairs.find(|(key, _)| *key == name)?;
+            Some(percent_decode_str(raw).decode_utf8_lossy().into_owned())
+        };
+        let method = value("method").unwrap_or_else(|| "GET".to_owned());
+        let method = Method::from_bytes(method.as_bytes())
+            .map_err(|_| wrong("method", "a method of HTTP, such as GET"))?;
+        let target = value("path").filter(|path| path.starts_with('/'));
+        let target = target.ok_or_else(|| {
+            wrong(
+                "path",
+                "a path that begins with a slash, percent-encoded, with its query",
+            )
+        })?;
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+            None => (target, None),
+        };
+        Ok(Self {
+            method,
+            path,
+            query,
+        })
+    }
+
+    fn explain<'a>(&'a self, context: &'a Context, catalog: &'a Catalog) -> Answer<'a> {
+        let explanation = catalog.schema.explain(&self.method, &self.path);
+        let others_left_out = explanation.others.len().saturating_sub(OTHERS_MAX);
+        let others = explanation.others.iter().take(OTHERS_MAX);
+        let mut answer = Answer {
+            method: self.method.as_str(),
+            path: &self.path,
+            query: self.query.as_deref(),
+            problem: None,
+            route: None,
+            bindings: Vec::new(),
+            binding_problem: None,
+            policies: None,
+            others: others.map(other).collect(),
+            others_left_out,
+        };
+        match explanation.outcome {
+            Ok(matched) => answer.fill(context, catalog, matched),
+            Err(error) => answer.problem = Some(error.to_string()),
+        }
+        answer
+    }
+}
+
+// === impl Answer ===
+
+impl<'a> Answer<'a> {
+    fn fill(&mut self, context: &'a Context, catalog: &'a Catalog, matched: Match<'a>) {
+        let (route, method) = (matched.route(), matched.method());
+        let owner = catalog.owner(method.path());
+        if owner.is_none() {
+            self.problem = Some("no upstream serves the service of this route".to_owned());
+        }
+        self.route = Some(RouteAnswer {
+            method: route.http_method().as_str(),
+            template: route.template(),
+            rpc_method: rpc_method(method),
+            kind: kind(method.kind()),
+            request: method.input(),
+            response: method.output(),
+            body: route.body(),
+            response_body: route.response_body(),
+        });
+        match matched.bindings(self.query) {
+            Ok(bound) => {
+                let bound = bound.into_iter().map(|bound| Binding {
+                    field: bound.path,
+                    value: bound.value,
+                    source: source(bound.source),
+                });
+                self.bindings = bound.collect();
+            }
+            Err(error) => self.binding_problem = Some(error.to_string()),
+        }
+        self.policies = Some(Policies {
+            deadline: "the earliest that the caller names; none is invented",
+            idempotency: idempotency(method.idempotency()),
+            validation: validation(catalog, method),
+            upstream: owner.map(UpstreamHandle::name),
+            max_body_bytes: context.max_body_bytes(),
+            max_message_bytes: context.max_message_bytes(),
+        });
+    }
+}
+
+fn other<'a>(candidate: &Candidate<'a>) -> Other<'a> {
+    let route = candidate.route;
+    Other {
+        method: route.http_method.as_str(),
+        template: &route.text,
+        rpc_method: rpc_method(&route.method),
+        reason: match candidate.reason {
+            Mismatch::Outranked => "outranked",
+            Mismatch::Method { .. } => "method",
+            Mismatch::Verb { .. } => "verb",
+            Mismatch::Segment { .. } => "segment",
+            Mismatch::TooShort { .. } => "too_short",
+            Mismatch::TooLong { .. } => "too_long",
+        },
+        why: candidate.reason.to_string(),
+    }
+}
+
+fn rpc_method(method: &MethodPlan) -> &str {
+    method.path().trim_start_matches('/')
+}
+
+fn kind(kind: MethodKind) -> &'static str {
+    match kind {
+        MethodKind::Unary => "unary",
+        MethodKind::ClientStreaming => "client stream",
+        MethodKind::ServerStreaming => "server stream",
+        MethodKind::BidiStreaming => "bidi stream",
+    }
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Path => "path",
+        Source::Query => "query",
+        Source::Body => "body",
+    }
+}
+
+/// As the contract spells it.
+fn idempotency(idempotency: Idempotency) -> &'static str {
+    match idempotency {
+        Idempotency::Unknown => "IDEMPOTENCY_UNKNOWN",
+        Idempotency::NoSideEffects => "NO_SIDE_EFFECTS",
+        Idempotency::Idempotent => "IDEMPOTENT",
+    }
+}
+
+fn validation(catalog: &Catalog, method: &MethodPlan) -> String {
+    let validator = catalog.schema.validator(method.input());
+    match validator.is_some_and(|validator| validator.has_rules()) {
+        true => format!("the rules of {}", method.input()),
+        false => format!("{} has no rules", method.input()),
+    }
+}
+
+fn wrong(parameter: &str, expected: &str) -> Failure {
+    let message = format!("the query parameter `{parameter}` is not {expected}");
+    let fault = Fault::invalid_argument("BAD_PARAMETER", message);
+    fault.violation(parameter, expected).into()
+}

@@ -1,0 +1,76 @@
+//! The API explorer: Swagger UI and the page that starts it, out of this binary.
+
+use http::Response;
+use http::header::{HeaderName, HeaderValue};
+use tonic::body::Body;
+
+use super::{Found, tag};
+
+/// One file, under `/docs/`.
+struct Asset {
+    name: &'static str,
+    content_type: &'static str,
+    content: &'static [u8],
+}
+
+macro_rules! unpacked {
+    ($file:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $file))
+    };
+}
+
+const ASSETS: [Asset; 5] = [
+    Asset {
+        name: "",
+        content_type: "text/html; charset=utf-8",
+        content: include_bytes!("explorer/index.html"),
+    },
+    Asset {
+        name: "explorer.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("explorer/explorer.js"),
+    },
+    Asset {
+        name: "swagger-ui-bundle.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: unpacked!("swagger-ui-bundle.js"),
+    },
+    Asset {
+        name: "swagger-ui.css",
+        content_type: "text/css; charset=utf-8",
+        content: unpacked!("swagger-ui.css"),
+    },
+    Asset {
+        name: "favicon-32x32.png",
+        content_type: "image/png",
+        content: unpacked!("favicon-32x32.png"),
+    },
+];
+
+/// The page runs our scripts and speaks to us, and that is all: a document that was tampered with can neither load nor send anything
+/// elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The file of this name; `None` where there is no such file.
+pub(super) fn answer(name: &str) -> Option<Response<Body>> {
+    let asset = ASSETS.iter().find(|asset| asset.name == name)?;
+    let found = Found {
+        content_type: asset.content_type,
+        tag: tag(&[asset.content]),
+        content: bytes::Bytes::from_static(asset.content),
+    };
+    let mut response = found.respond();
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("content-security-policy", POLICY),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    Some(response)
+}

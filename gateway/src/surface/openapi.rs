@@ -1,0 +1,95 @@
+//! `/openapi.json`: the merged API as OpenAPI 3.1, made once for each schema that is served.
+
+use std::sync::Arc;
+
+use ::openapi::Info;
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use serde::Deserialize;
+use tonic::body::Body;
+
+use super::{Found, tag};
+use crate::api::Catalog;
+use crate::failure::Failure;
+use crate::policy::client_address;
+use crate::protocols::JSON;
+
+/// What `/openapi.json` and `/docs` show.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OpenApiSettings {
+    /// Whether there is `/openapi.json`.
+    pub document: bool,
+    /// Whether there is `/docs`, which shows the document.
+    pub explorer: bool,
+    /// Name of the API.
+    pub title: String,
+    /// Version of the API.
+    pub version: String,
+    /// For people, in CommonMark.
+    pub description: String,
+}
+
+impl OpenApiSettings {
+    /// What a document of these services says of the API as a whole.
+    fn info(&self, services: Vec<String>) -> Info {
+        Info {
+            title: self.title.clone(),
+            version: self.version.clone(),
+            description: self.description.clone(),
+            services,
+            ..Info::default()
+        }
+    }
+}
+
+/// Answers with the document, which names the host that it was asked of.
+pub(super) async fn answer(
+    settings: &OpenApiSettings,
+    catalog: &Arc<Catalog>,
+    head: &Parts,
+) -> Result<Response<Body>, Failure> {
+    let service = service(head.uri.query());
+    let info = |services| settings.info(services);
+    let document = catalog.document(service, info).await?;
+    let origin = client_address::origin(head).unwrap_or_default();
+    let found = Found {
+        content_type: JSON,
+        tag: tag(&[&document, origin.as_bytes()]),
+        content: with_server(&document, &origin),
+    };
+    Ok(found.respond())
+}
+
+/// The value of `service` in a query.
+fn service(query: Option<&str>) -> Option<&str> {
+    let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(key, value)| (key == "service").then_some(value))
+}
+
+/// Puts `servers` behind the first member of the document, which is its version and short.
+fn with_server(document: &Bytes, origin: &str) -> Bytes {
+    let first = document.iter().position(|byte| *byte == b',');
+    let Some(first) = first.filter(|_| !origin.is_empty()) else {
+        return document.clone();
+    };
+    let servers = serde_json::json!([{ "url": origin }]);
+    let (version, rest) = document.split_at(first);
+    let servers = format!(",\"servers\":{servers}");
+    [version, servers.as_bytes(), rest].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_says_where_the_api_is() {
+        let document = Bytes::from_static(b"{\"openapi\":\"3.1.0\",\"info\":{}}");
+        assert_eq!(
+            with_server(&document, "http://a"),
+            "{\"openapi\":\"3.1.0\",\"servers\":[{\"url\":\"http://a\"}],\"info\":{}}"
+        );
+        assert_eq!(with_server(&document, ""), document);
+    }
+}
