@@ -66,8 +66,11 @@ pub struct Options {
     pub credit: Credit,
 }
 
+/// Chooses the script of a call.
+type Play = Box<dyn Fn(&Call) -> Option<Script> + Send + Sync>;
+
 struct Shared {
-    play: Box<dyn Fn(&Call) -> Option<Script> + Send + Sync>,
+    play: Play,
     options: Options,
     connections: AtomicUsize,
     arrivals: AtomicUsize,
