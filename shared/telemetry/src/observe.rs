@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use rpc::error::code_name;
 use tonic::Code;
@@ -25,6 +25,7 @@ use tracing::{Instrument, Span};
 use crate::metrics::{Call, Metrics, Protocol, Route};
 
 pub use access::{AccessLogSettings, LoggedRequests};
+pub use conventions::Sniff;
 
 use access::{AccessLog, Line};
 use body::{RequestBody, ResponseBody};
@@ -40,8 +41,7 @@ tokio::task_local! {
     static CURRENT: RequestRecord;
 }
 
-/// The record of one request; clones share it. Outside of a request it is empty and ignores all
-/// notes.
+/// The record of one request; clones share it. Outside of a request it ignores all notes.
 #[derive(Clone, Debug, Default)]
 pub struct RequestRecord(Option<Arc<Record>>);
 
@@ -74,9 +74,6 @@ pub struct Observer {
     known: HashSet<&'static str>,
     sniff: Sniff,
 }
-
-/// A function that returns the protocol of a request by its headers.
-pub type Sniff = fn(&HeaderMap) -> Protocol;
 
 #[derive(Debug)]
 struct Record {

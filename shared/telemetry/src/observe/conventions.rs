@@ -1,12 +1,15 @@
 //! Names and rules of the OpenTelemetry semantic conventions.
 
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use tonic::Code;
 use tracing::Span;
 use tracing::field::Empty;
 
 use crate::metrics::Protocol;
 use crate::trace;
+
+/// A function that returns the protocol of a request by its headers.
+pub type Sniff = fn(&HeaderMap) -> Protocol;
 
 /// The label of names outside of the contract (OpenTelemetry semantic conventions,
 /// `http.request.method` and `rpc.method`).
