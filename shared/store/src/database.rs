@@ -73,7 +73,7 @@ impl Database {
             .connect_with(options.clone())
             .await
             .map_err(Error::Connect)?;
-        let (probe, health) = Probe::new(pool.clone(), options);
+        let (probe, health) = Probe::new(options);
         let shutdown = process.shutdown();
         process.spawn("database", async move {
             probe.run(shutdown).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,10 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 #[derive(Clone, Debug)]
 pub(crate) struct Health(watch::Receiver<bool>);
 
-/// Probes one database.
+/// Probes one database, over a connection that is not the pool's: a pool whose connections are all
+/// in use is load and not an outage.
 pub(crate) struct Probe {
-    pool: PgPool,
+    connection: Option<PgConnection>,
     options: PgConnectOptions,
     available: watch::Sender<bool>,
 }
@@ -46,10 +47,10 @@ impl Health {
 
 impl Probe {
     /// Creates a probe that assumes the database available until the first answer is missing.
-    pub(crate) fn new(pool: PgPool, options: PgConnectOptions) -> (Self, Health) {
+    pub(crate) fn new(options: PgConnectOptions) -> (Self, Health) {
         let (available, health) = watch::channel(true);
         let probe = Self {
-            pool,
+            connection: None,
             options,
             available,
         };
@@ -57,7 +58,7 @@ impl Probe {
     }
 
     /// Probes until `shutdown`.
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         shutdown
             .run_until_cancelled(async {
                 loop {
@@ -68,7 +69,7 @@ impl Probe {
             .await;
     }
 
-    async fn look(&self) {
+    async fn look(&mut self) {
         let answered = timeout(PROBE_TIMEOUT, self.ask()).await;
         let available = matches!(answered, Ok(Ok(())));
         let changed = self.available.send_if_modified(|state| {
@@ -87,23 +88,22 @@ impl Probe {
         }
     }
 
-    /// Asks over a connection of the pool, or over a new one while all are in use: load is not an
-    /// outage.
-    async fn ask(&self) -> Result<(), sqlx::Error> {
-        let in_use =
-            self.pool.size() as usize - self.pool.num_idle().min(self.pool.size() as usize);
-        if in_use < self.pool.options().get_max_connections() as usize {
-            match self.pool.acquire().await {
-                Ok(mut connection) => {
-                    sqlx::query("SELECT 1").execute(&mut *connection).await?;
-                    return Ok(());
-                }
-                Err(sqlx::Error::PoolTimedOut) => {}
-                Err(error) => return Err(error),
-            }
+    /// Asks over the open connection, or over a new one if there is none or it is broken.
+    async fn ask(&mut self) -> Result<(), sqlx::Error> {
+        // A question that is cancelled by the timeout takes its connection with it.
+        if let Some(connection) = self.connection.take()
+            && let Ok(connection) = ping(connection).await
+        {
+            self.connection = Some(connection);
+            return Ok(());
         }
-        let mut connection = self.options.connect().await?;
-        sqlx::query("SELECT 1").execute(&mut connection).await?;
-        connection.close().await
+        let connection = self.options.connect().await?;
+        self.connection = Some(ping(connection).await?);
+        Ok(())
     }
+}
+
+async fn ping(mut connection: PgConnection) -> Result<PgConnection, sqlx::Error> {
+    sqlx::query("SELECT 1").execute(&mut connection).await?;
+    Ok(connection)
 }

@@ -34,21 +34,22 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
 
 /// Maps an error of the database to the fault that a caller sees, and logs it.
 ///
-/// UNAVAILABLE with reason `DATABASE_UNAVAILABLE` if [`is_outage`], with `DATABASE_BUSY` after a
-/// timeout of a statement or a lock, a deadlock or a serialization failure: the caller may send the
-/// call again. INTERNAL for everything else.
+/// UNAVAILABLE with reason `DATABASE_UNAVAILABLE` if [`is_outage`], with `DATABASE_BUSY` if no
+/// connection of the pool became free, and after a timeout of a statement or a lock, a deadlock or a
+/// serialization failure: the caller may send the call again. INTERNAL for everything else.
 pub fn fault(error: sqlx::Error) -> Fault {
     let code = error.as_database_error().and_then(|error| error.code());
-    let contended = code.is_some_and(|code| CONTENTION.contains(&&*code));
-    if is_outage(&error) {
+    let contended = matches!(error, sqlx::Error::PoolTimedOut)
+        || code.is_some_and(|code| CONTENTION.contains(&&*code));
+    if contended {
+        tracing::warn!(error = &error as &dyn std::error::Error, "database busy");
+        Fault::unavailable("DATABASE_BUSY", "the database is busy")
+    } else if is_outage(&error) {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "database not available"
         );
         unavailable()
-    } else if contended {
-        tracing::warn!(error = &error as &dyn std::error::Error, "database busy");
-        Fault::unavailable("DATABASE_BUSY", "the database is busy")
     } else {
         internal(error)
     }
@@ -76,13 +77,13 @@ mod tests {
     #[test]
     fn no_connection_is_an_outage() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        for error in [sqlx::Error::PoolTimedOut, sqlx::Error::Io(refused)] {
+        for (error, reason) in [
+            (sqlx::Error::Io(refused), "DATABASE_UNAVAILABLE"),
+            (sqlx::Error::PoolTimedOut, "DATABASE_BUSY"),
+        ] {
             assert!(is_outage(&error), "{error}");
             let fault = fault(error);
-            assert_eq!(
-                (fault.code, fault.reason),
-                (Code::Unavailable, "DATABASE_UNAVAILABLE")
-            );
+            assert_eq!((fault.code, fault.reason), (Code::Unavailable, reason));
         }
     }
 

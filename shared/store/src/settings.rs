@@ -12,7 +12,8 @@ const MAX_MS: u64 = 86_400_000;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How long a call waits for a connection of the pool, in milliseconds, at most 2000.
+    /// How long a call waits for a connection of the pool while all are in use, in milliseconds. An
+    /// outage ends calls earlier, see [`Guard`](crate::Guard).
     pub acquire_timeout_ms: u64,
     /// How long a process tries to reach the database at its start, in milliseconds.
     pub connect_timeout_ms: u64,
@@ -32,7 +33,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            acquire_timeout_ms: 2_000,
+            acquire_timeout_ms: 30_000,
             connect_timeout_ms: 30_000,
             lock_timeout_ms: 10_000,
             statement_timeout_ms: 30_000,
@@ -46,7 +47,7 @@ impl Settings {
     /// Returns the first key that is out of range, with its range.
     pub(crate) fn invalid(&self) -> Option<(&'static str, String)> {
         let bounds = [
-            ("acquire_timeout_ms", self.acquire_timeout_ms, 2_000),
+            ("acquire_timeout_ms", self.acquire_timeout_ms, MAX_MS),
             ("connect_timeout_ms", self.connect_timeout_ms, MAX_MS),
             ("lock_timeout_ms", self.lock_timeout_ms, MAX_MS),
             ("statement_timeout_ms", self.statement_timeout_ms, MAX_MS),
@@ -106,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn a_call_waits_for_a_connection_two_seconds_at_most() {
+    fn a_timeout_of_zero_is_rejected_by_its_key() {
         let settings = Settings {
-            acquire_timeout_ms: 2_001,
+            lock_timeout_ms: 0,
             ..Settings::default()
         };
         let key = settings.invalid().map(|(key, _)| key);
-        assert_eq!(key, Some("acquire_timeout_ms"));
+        assert_eq!(key, Some("lock_timeout_ms"));
     }
 }
