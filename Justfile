@@ -8,7 +8,7 @@ up *ARGS:
 demo *FILES:
     cargo mesh demo {{FILES}}
 
-# All that CI runs.
+# Run all CI checks.
 test *FILTER:
     cargo mesh test {{FILTER}}
 
@@ -16,17 +16,17 @@ test *FILTER:
 verify *FILES:
     cargo mesh verify orders {{FILES}}
 
-# An official suite: protobuf, showcase or openapi.
+# Run an official suite: connect, openapi, protobuf or showcase.
 conformance SUITE:
-    cargo mesh conformance {{SUITE}}
+    cargo xtask conformance {{SUITE}}
 
-# The transcoder beside its peers.
+# Measure the transcoder beside its peers.
 bench *ARGS:
-    cargo mesh bench transcoder {{ARGS}}
+    cargo xtask bench transcoder {{ARGS}}
 
 # Rewrite the offline data of one crate's SQL: events, ingest, inventory, orders or payments.
 sqlx CRATE:
-    cargo mesh sqlx {{CRATE}}
+    cargo xtask sqlx {{CRATE}}
 
 # Lint the protos and generate clients in other languages into gen/.
 protos:

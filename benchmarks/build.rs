@@ -1,4 +1,5 @@
-//! Generates what the peers need from the protos: prost structs with pbjson's serde impls, buffa's structs, and the descriptors.
+//! Generates code of the peers from the protos: prost structs with pbjson's serde impls, buffa's
+//! structs, and descriptors.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -7,7 +8,7 @@ use prost_types::FileDescriptorSet;
 
 const PROTO: &str = "bench/v1/bench.proto";
 const PACKAGE: &str = "bench.v1";
-/// Our own options, and Google's HTTP ones.
+/// Include paths of our options and Google's HTTP ones.
 const INCLUDES: [&str; 2] = ["proto", "../shared/codegen/third_party"];
 
 #[allow(

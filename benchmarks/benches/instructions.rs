@@ -1,4 +1,5 @@
-//! Instructions that both directions take, counted by valgrind: the same on every run, so that small changes show.
+//! Instructions of both directions, counted by valgrind: equal on every run, so that small changes
+//! show.
 //!
 //! Needs `valgrind` and the `gungraun-runner` of the same version as the crate.
 
@@ -7,7 +8,7 @@
 use std::env;
 
 fn main() {
-    // Started with an argument it is what valgrind looks at, in an empty environment.
+    // With an argument it is the process under valgrind, in an empty environment.
     let is_counted = env::args().any(|argument| argument == "--gungraun-run");
     let missing = ["valgrind", "gungraun-runner"]
         .into_iter()
@@ -26,7 +27,7 @@ fn is_on_path(program: &str) -> bool {
         .is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
-/// In a module of its own, because the macro brings a `main`.
+/// In a module, because the macro defines a `main`.
 #[allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -39,7 +40,7 @@ mod counted {
     use gungraun::{library_benchmark, library_benchmark_group};
     use transcoder::Schema;
 
-    /// What is prepared outside of the count.
+    /// Prepared outside of the count.
     pub(super) struct Ready {
         schema: Schema,
         sample: &'static Sample,
@@ -47,7 +48,7 @@ mod counted {
         json: Vec<u8>,
     }
 
-    /// Buffers that have their size: a server uses them again.
+    /// Grown buffers, as a server reuses them.
     fn ready(sample: &'static Sample) -> Ready {
         let schema = corpus::schema().unwrap();
         let (mut wire, mut json) = (Vec::new(), Vec::new());

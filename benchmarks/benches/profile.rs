@@ -1,4 +1,4 @@
-//! Both directions of both messages, over and over: for work on the hot paths, and to be run under a profiler
+//! Both directions of both messages, repeatedly, for work on the hot paths and for profilers
 //! (`cargo bench -p benchmarks --bench profile -- --profile-time 10 order`).
 
 #![allow(missing_docs, clippy::unwrap_used)]

@@ -1,10 +1,10 @@
-//! The time that this thread has had a processor for: what other processes on the machine take does not count.
+//! Processor time of this thread, which other processes on the machine don't change.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Since the thread began.
+/// Returns the processor time since the thread began.
 pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(

@@ -1,7 +1,7 @@
-//! The contestants: whoever turns JSON text into wire bytes and back.
+//! Contestants: implementations that convert JSON text ⇄ wire bytes.
 //!
-//! Each does the whole job, in the fastest way that its API offers: JSON text in, wire bytes appended to a buffer that is used
-//! again; wire bytes in, JSON text appended to such a buffer.
+//! Each converts completely, in the fastest way of its API: from JSON text to wire bytes and from
+//! wire bytes to JSON text, appended to a reused buffer.
 
 mod buffa;
 mod ours;
@@ -18,23 +18,23 @@ use crate::corpus::{ORDER, Sample};
 
 /// One implementation of ProtoJSON, for one type of message.
 pub trait Codec {
-    /// What the results call it.
+    /// Name in the results.
     fn name(&self) -> &'static str;
 
     /// Appends the wire bytes of a JSON text.
     ///
     /// # Errors
-    /// When the implementation refuses the text.
+    /// When the implementation rejects the text.
     fn json_to_wire(&mut self, json: &[u8], wire: &mut Vec<u8>) -> Result<()>;
 
     /// Appends the JSON text of wire bytes.
     ///
     /// # Errors
-    /// When the implementation refuses the bytes.
+    /// When the implementation rejects the bytes.
     fn wire_to_json(&mut self, wire: &[u8], json: &mut Vec<u8>) -> Result<()>;
 }
 
-/// Ours first, then its peers.
+/// Returns the transcoder and its peers.
 ///
 /// # Errors
 /// When the schema has no such message.
@@ -48,10 +48,10 @@ pub fn all<'a>(sample: &Sample, schema: &'a Schema) -> Result<Vec<Box<dyn Codec 
     })
 }
 
-/// Checks that all mean the same: a benchmark on wrong output is worth nothing.
+/// Checks that all outputs are equivalent.
 ///
 /// # Errors
-/// The first that loses or changes something.
+/// With the first implementation that loses or changes something.
 pub fn verify(sample: &Sample, codecs: &mut [Box<dyn Codec + '_>]) -> Result<()> {
     let descriptor = sample.descriptor()?;
     let expected = from_json(&descriptor, sample.json.as_bytes())?;

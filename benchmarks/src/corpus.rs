@@ -1,4 +1,4 @@
-//! The messages that are measured, and the schema they belong to.
+//! Samples: the measured messages and their schema.
 
 use anyhow::{Context, Result};
 use prost_reflect::{DescriptorPool, MessageDescriptor};
@@ -7,18 +7,18 @@ use transcoder::{Match, Schema};
 /// The encoded `google.protobuf.FileDescriptorSet` of `proto/`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// One text, and where it belongs. `data/generate.py` writes the texts.
+/// A sample text. `data/generate.py` writes the texts.
 #[derive(Debug)]
 pub struct Sample {
-    /// What the results call it.
+    /// Name in the results.
     pub name: &'static str,
     /// ProtoJSON without white space.
     pub json: &'static str,
-    /// Whether its fields come in the order of their numbers, as all that write ProtoJSON by a schema do.
+    /// Whether its fields are in the order of their numbers, as in most encoders' output.
     pub is_in_order: bool,
     /// Full name of its type.
     pub message: &'static str,
-    /// Path of the route that takes it as the body of a POST, and answers with it.
+    /// Path of the route that accepts it as the body of a POST and returns it.
     pub path: &'static str,
 }
 
@@ -40,7 +40,7 @@ pub const REPORT: Sample = Sample {
     path: "/v1/reports",
 };
 
-/// The order again, its fields in another order: nobody may profit from the usual one so much that this gets slow.
+/// The order with its fields shuffled: the unusual order must not be slow.
 pub const ORDER_SHUFFLED: Sample = Sample {
     name: "order_shuffled",
     json: include_str!("../data/order_shuffled.json"),
@@ -48,10 +48,10 @@ pub const ORDER_SHUFFLED: Sample = Sample {
     ..ORDER
 };
 
-/// All.
+/// All samples.
 pub const SAMPLES: [&Sample; 3] = [&ORDER, &REPORT, &ORDER_SHUFFLED];
 
-/// The schema, compiled by the transcoder.
+/// Compiles the schema with the transcoder.
 ///
 /// # Errors
 /// When the descriptors don't compile.
@@ -62,18 +62,18 @@ pub fn schema() -> Result<Schema> {
 // === impl Sample ===
 
 impl Sample {
-    /// Its route.
+    /// Returns its route.
     ///
     /// # Errors
-    /// When the schema has none.
+    /// When the schema has no such route.
     pub fn route<'a>(&self, schema: &'a Schema) -> Result<Match<'a>> {
         Ok(schema.route(&http::Method::POST, self.path)?)
     }
 
-    /// Its type, as prost-reflect knows it.
+    /// Returns its type in prost-reflect.
     ///
     /// # Errors
-    /// When the descriptors don't hold it.
+    /// When the descriptors lack it.
     pub fn descriptor(&self) -> Result<MessageDescriptor> {
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         pool.get_message_by_name(self.message)

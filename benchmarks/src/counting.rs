@@ -1,6 +1,6 @@
 //! A global allocator that counts on request.
 //!
-//! Crates that do this count always, which would slow down those of our peers that allocate; this one costs a look at a flag.
+//! Other crates count always, which would slow down peers that allocate; this one checks a flag.
 
 #![allow(unsafe_code)]
 
@@ -14,23 +14,23 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
 
-/// The system's allocator, with counters. A binary makes it its `#[global_allocator]`.
+/// The system's allocator with counters, for a program's `#[global_allocator]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Counting;
 
-/// What was allocated while something ran.
+/// Allocations during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allocations {
-    /// Calls of the allocator that asked for memory.
+    /// Number of allocating calls.
     pub count: u64,
-    /// Bytes that were still held at the end, less what was held at the start and has been given back.
+    /// Growth of allocated bytes from start to end.
     pub live_bytes: i64,
-    /// The most bytes that were held at one time beyond those held at the start.
+    /// Largest growth of allocated bytes at any time.
     pub peak_bytes: i64,
 }
 
-/// Runs `work` and counts what the whole process allocates meanwhile; one caller at a time. All is zero where the process runs
-/// without [`Counting`].
+/// Runs `work` and counts the allocations of the whole process; one caller at a time. All counts
+/// are zero without [`Counting`] as the allocator.
 pub fn count<T>(work: impl FnOnce() -> T) -> (T, Allocations) {
     COUNT.store(0, Relaxed);
     LIVE.store(0, Relaxed);
@@ -61,11 +61,11 @@ fn note(taken: usize, given_back: usize) {
 
 // === impl Counting ===
 
-// SAFETY: every call is handed on to the system's allocator as it came, and its answer handed back.
+// SAFETY: every call and its result pass unchanged between the caller and the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size(), 0);
-        // SAFETY: the caller keeps the contract of this very function.
+        // SAFETY: the caller keeps the contract of this function.
         unsafe { System.alloc(layout) }
     }
 

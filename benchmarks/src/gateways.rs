@@ -1,4 +1,5 @@
-//! The gateway beside others that front gRPC servers: one upstream, one load, one run, one processor each.
+//! The gateway beside other gateways of gRPC servers: one upstream, one load, one run, one
+//! processor each.
 
 mod ask;
 mod bare;
@@ -27,31 +28,31 @@ use tokio::runtime::Runtime;
 use peer::{Fleet, Programs};
 use upstream::Upstream;
 
-/// What is measured, and for how long.
+/// Programs and effort of a measurement.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The gateway's binary.
+    /// The gateway's program.
     pub gateway: PathBuf,
-    /// Envoy's, where it is at hand.
+    /// Envoy's program, if available.
     pub envoy: Option<PathBuf>,
     /// The directory to build the Go peers in.
     pub go: Option<PathBuf>,
-    /// How often each peer has its turn; medians count.
+    /// Turns of each peer; medians count.
     pub rounds: usize,
     /// Time of one turn.
     pub turn: Duration,
-    /// Streams that are held open in silence.
+    /// Number of idle streams.
     pub idle_streams: usize,
-    /// How long the reader of a long stream stops.
+    /// Time for which the reader of a long stream stops.
     pub stall: Duration,
     /// Only cases of this name.
     pub only: Option<String>,
 }
 
-/// Measures all cases, and hands each figure over as it comes.
+/// Measures all cases and passes each figure on as it comes.
 ///
 /// # Errors
-/// When a peer does not start or answers wrong.
+/// When a peer does not start or a response is wrong.
 pub fn run(plan: &Plan, mut show: impl FnMut(Figure) -> Result<()>) -> Result<()> {
     let go = plan.go.as_deref().filter(|_| go::is_there()).map(go::build);
     let processors = process::Processors::divide();
@@ -84,10 +85,10 @@ pub fn run(plan: &Plan, mut show: impl FnMut(Figure) -> Result<()>) -> Result<()
     })
 }
 
-/// Lets clients of all protocols use the gateway for so long.
+/// Runs clients of all protocols for so long.
 ///
 /// # Errors
-/// When an answer is wrong, late or missing.
+/// When a response is wrong, late or missing.
 pub fn soak(gateway: &Path, time: Duration) -> Result<Figure> {
     let processors = process::Processors::divide();
     let upstream = processors.on_load(Upstream::start)?;
@@ -104,7 +105,7 @@ pub fn instructions(gateway: &Path) -> Result<Vec<Figure>> {
     runtime()?.block_on(instructions::measure(gateway, &upstream))
 }
 
-/// One thread, the caller's.
+/// Returns a runtime on the caller's thread.
 fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -115,7 +116,7 @@ fn runtime() -> Result<Runtime> {
 // === impl Plan ===
 
 impl Plan {
-    /// What numbers to be quoted are measured with.
+    /// Returns the effort for precise results.
     pub fn full(gateway: PathBuf) -> Self {
         Self {
             gateway,
@@ -129,7 +130,7 @@ impl Plan {
         }
     }
 
-    /// A first look.
+    /// Returns the effort for quick results.
     pub fn quick(gateway: PathBuf) -> Self {
         Self {
             rounds: 5,

@@ -1,5 +1,5 @@
-//! What is measured, and against whom: the transcoder beside the crates that do the same work, on the same texts, in one run; and the
-//! gateway beside those that front gRPC servers too.
+//! Benchmarks: the transcoder beside crates for the same work, on the same texts, in one run; and
+//! the gateway beside other gateways of gRPC servers.
 
 pub mod codec;
 pub mod corpus;

@@ -1,4 +1,4 @@
-//! What is measured. Each module takes one reading and returns it as an object of the `--json` output.
+//! Measurements. Each module takes one reading and returns it as an object of the `--json` output.
 
 mod allocations;
 mod contest;
@@ -19,28 +19,28 @@ pub(crate) use contest::median;
 
 use std::time::Duration;
 
-/// How long to measure.
+/// Effort of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// How often each contestant has its turn; the median of the turns counts.
+    /// Turns of each contestant; the median counts.
     pub rounds: usize,
     /// Time of one turn.
     pub turn: Duration,
-    /// Bytes of NDJSON to send through.
+    /// Length of the NDJSON stream in bytes.
     pub ndjson_bytes: u64,
 }
 
 // === impl Effort ===
 
 impl Effort {
-    /// What numbers to be quoted are measured with.
+    /// Returns the effort for precise results.
     pub const FULL: Effort = Effort {
         rounds: 15,
         turn: Duration::from_millis(40),
         ndjson_bytes: 1_000_000_000,
     };
 
-    /// A first look.
+    /// Returns the effort for quick results.
     pub const QUICK: Effort = Effort {
         rounds: 7,
         turn: Duration::from_millis(8),

@@ -1,4 +1,4 @@
-//! The results as JSON for scripts, and as a table beside the targets for people.
+//! Results as JSON for scripts, and as a table with targets for people.
 
 use serde::Serialize;
 
@@ -13,13 +13,13 @@ pub enum Reading {
     Speed(Speed),
     /// Allocations of one message.
     Allocated(Allocated),
-    /// Finding a route.
+    /// Match of a route.
     Routed(Routed),
-    /// Checking the rules of one message.
+    /// Check of the rules of one message.
     Validated(Validated),
     /// A long stream.
     Streamed(Streamed),
-    /// Loading a schema.
+    /// Load of a schema.
     Loaded(Loaded),
 }
 
@@ -31,20 +31,20 @@ pub struct Line {
     target: Option<Target>,
 }
 
-/// What a value should be, and whether it is.
+/// A target and whether it is met.
 #[derive(Debug, Clone, PartialEq)]
 struct Target {
     text: String,
     is_met: bool,
 }
 
-/// Whether every target was met.
+/// Returns whether all targets are met.
 pub fn passes(lines: &[Line]) -> bool {
     let mut targets = lines.iter().filter_map(|line| line.target.as_ref());
     targets.all(|target| target.is_met)
 }
 
-/// The lines under each other.
+/// Returns the lines as a table.
 pub fn table(lines: &[Line]) -> String {
     let width = |text: fn(&Line) -> &str| {
         let widths = lines.iter().map(|line| text(line).chars().count());
@@ -71,7 +71,7 @@ pub fn table(lines: &[Line]) -> String {
 // === impl Reading ===
 
 impl Reading {
-    /// What the table says about it.
+    /// Returns its lines of the table.
     pub fn lines(&self) -> Vec<Line> {
         match self {
             Reading::Speed(speed) => speed_lines(speed),
@@ -89,7 +89,7 @@ fn speed_lines(speed: &Speed) -> Vec<Line> {
         Direction::JsonToWire => ("JSON to wire", 5.0),
         Direction::WireToJson => ("wire to JSON", 2.5),
     };
-    // As many times as fast, and how fast that makes the other.
+    // A ratio, and the speed of the peer by it.
     let times = |value: f64| format!("{value:.2} × {:>4.0} MB/s", speed.mb_s / value);
     let mut reflect = Line::new("  prost-reflect", times(speed.vs_prost_reflect));
     let mut prost = Line::new("  pbjson", times(speed.vs_pbjson));
@@ -114,7 +114,7 @@ fn allocated_lines(allocated: &Allocated) -> Vec<Line> {
         format!("allocations per {}", allocated.message),
         format!("{}", allocated.per_message),
     );
-    // The target is on what most messages are like; the others are there to be seen.
+    // The target is for usual messages; the others are for information.
     if allocated.message == ORDER.name {
         vec![line.at_most(0.0, allocated.per_message)]
     } else {

@@ -1,4 +1,4 @@
-//! The samples are what the results say they are, and every contestant does its whole job on them.
+//! Samples have their properties, and every contestant converts them completely.
 
 use benchmarks::{
     codec,
@@ -33,7 +33,7 @@ fn all_contestants_read_and_write_the_same() {
 #[test]
 fn a_contestant_that_loses_something_is_found() {
     let schema = corpus::schema().unwrap();
-    // The order's own route, but a text of another order to compare with.
+    // The order's route with a text of another order.
     let other = corpus::Sample {
         json: r#"{"name":"orders/2"}"#,
         ..ORDER

@@ -1,4 +1,4 @@
-// Calls a service from a page, by both protocols that browsers speak, with no generated code: the descriptors come with the page.
+// Calls a service from a page, by both protocols of browsers, without generated code: descriptors are part of the page.
 import { createFileRegistry, fromBinary, toJson } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";

@@ -1,4 +1,4 @@
-//! JSON over HTTP to a mesh, as curl would speak it.
+//! JSON over HTTP to a mesh, as by curl.
 
 use std::net::SocketAddr;
 
@@ -21,9 +21,9 @@ pub struct Http {
     address: SocketAddr,
 }
 
-/// What was answered.
+/// A response with its whole body.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status line's code.
     pub status: StatusCode,
     /// The headers.
@@ -33,10 +33,10 @@ pub struct Answer {
 }
 
 impl Mesh {
-    /// A client of the gateway.
+    /// Returns a client of the gateway.
     ///
     /// # Errors
-    /// When this mesh has none.
+    /// When this mesh has no gateway.
     pub fn http(&self) -> Result<Http> {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Ok(Http {
@@ -47,11 +47,11 @@ impl Mesh {
 }
 
 impl Http {
-    /// Gets `path`, asking for this media type.
+    /// Gets `path` with this `Accept` header.
     ///
     /// # Errors
-    /// When no whole answer comes.
-    pub async fn get(&self, path: &str, accept: &str) -> Result<Answer> {
+    /// Without a complete response.
+    pub async fn get(&self, path: &str, accept: &str) -> Result<Response> {
         let request = self
             .request("GET", path)
             .header(header::ACCEPT, accept)
@@ -63,7 +63,7 @@ impl Http {
     ///
     /// # Errors
     /// See [`get`](Self::get).
-    pub async fn post(&self, path: &str, json: &Value) -> Result<Answer> {
+    pub async fn post(&self, path: &str, json: &Value) -> Result<Response> {
         let request = self
             .request("POST", path)
             .header(header::CONTENT_TYPE, "application/json")
@@ -71,11 +71,11 @@ impl Http {
         self.send(request).await
     }
 
-    /// Posts bytes of a file to `path`.
+    /// Posts bytes of a CSV file to `path`.
     ///
     /// # Errors
     /// See [`get`](Self::get).
-    pub async fn upload(&self, path: &str, bytes: Bytes) -> Result<Answer> {
+    pub async fn upload(&self, path: &str, bytes: Bytes) -> Result<Response> {
         let request = self
             .request("POST", path)
             .header(header::CONTENT_TYPE, "text/csv")
@@ -89,11 +89,11 @@ impl Http {
             .uri(format!("http://{}{path}", self.address))
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response> {
         let response = self.client.request(request).await?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.context("the whole body")?.to_bytes();
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
             headers: head.headers,
             body,
@@ -101,21 +101,21 @@ impl Http {
     }
 }
 
-impl Answer {
-    /// The body as JSON.
+impl Response {
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not JSON.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body).with_context(|| format!("JSON in {:?}", self.body))
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The stable reason of a refusal: `google.rpc.ErrorInfo` in its details.
+    /// Returns the stable reason of an error: `google.rpc.ErrorInfo` in its details.
     pub fn reason(&self) -> Option<String> {
         let status = self.json().ok()?;
         let details = status["details"].as_array()?.clone();

@@ -1,20 +1,20 @@
-//! Order files to test with, and what to ask about their imports.
+//! Order files for tests, and calls about their imports.
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::{Mesh, eventually, http::Answer};
+use crate::{Mesh, eventually, http::Response};
 
 /// The header of a file of the declared source.
 pub const HEADER: &str =
     "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
 
 impl Mesh {
-    /// Announces a file to ingest, through the gateway; the id of its import.
+    /// Creates an import through the gateway; returns its id.
     ///
     /// # Errors
-    /// When ingest refuses; so for the other calls.
+    /// When ingest rejects the call.
     pub async fn announce(&self, request_id: &str, file: &[u8]) -> Result<String> {
         let create = json!({"requestId": request_id, "source": "online-retail", "sizeBytes": file.len().to_string()});
         let created = self.http()?.post("/v1/imports", &create).await?;
@@ -28,8 +28,8 @@ impl Mesh {
     /// Uploads bytes of a file from `offset` on.
     ///
     /// # Errors
-    /// When no whole answer comes.
-    pub async fn upload(&self, import: &str, offset: usize, bytes: Bytes) -> Result<Answer> {
+    /// Without a complete response.
+    pub async fn upload(&self, import: &str, offset: usize, bytes: Bytes) -> Result<Response> {
         self.http()?
             .upload(
                 &format!("/v1/imports/{import}:upload?offset={offset}"),
@@ -38,7 +38,7 @@ impl Mesh {
             .await
     }
 
-    /// The import as JSON.
+    /// Returns the import as JSON.
     ///
     /// # Errors
     /// See [`announce`](Self::announce).
@@ -49,10 +49,10 @@ impl Mesh {
             .json()
     }
 
-    /// Uploads what is missing until nothing is, whoever dies meanwhile.
+    /// Uploads missing bytes until none are, through failures of processes.
     ///
     /// # Errors
-    /// When that does not happen.
+    /// When that does not happen in time.
     pub async fn resume(&self, import: &str, file: &Bytes) -> Result<()> {
         eventually("the whole file received", async || {
             let offset = received(&self.import(import).await?)?;
@@ -65,10 +65,10 @@ impl Mesh {
         .await
     }
 
-    /// Waits until every order and return of the file is at its end.
+    /// Waits until every order and return of the file is settled.
     ///
     /// # Errors
-    /// When that does not happen; says how the import stood.
+    /// When that does not happen in time; names the last state of the import.
     pub async fn completed(&self, import: &str) -> Result<Value> {
         eventually("the import completed", async || {
             let import = self.import(import).await?;
@@ -79,10 +79,10 @@ impl Mesh {
     }
 }
 
-/// The bytes of which the rows are durable.
+/// Returns the number of bytes whose rows are durable.
 ///
 /// # Errors
-/// When the import says something else than a number.
+/// When the import has no such number.
 pub fn received(import: &Value) -> Result<usize> {
     // An int64 is a string in JSON, and 0 is left out.
     Ok(import["receivedBytes"].as_str().unwrap_or("0").parse()?)

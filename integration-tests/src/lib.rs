@@ -1,4 +1,5 @@
-//! The harness of the end-to-end tests: a private mesh of real engines and real processes, and clients for it.
+//! The harness of the end-to-end tests: a private mesh of real engines and real processes, and
+//! clients for it.
 
 pub mod http;
 pub mod import;
@@ -18,20 +19,20 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 pub use wait::{PATIENCE, eventually};
 
-/// The variable that has a process die at a named point.
+/// Variable that makes a process abort at a named point.
 const CRASH_AT: &str = "PROTOMESH_CRASH_AT";
 
-/// A mesh of its own; dropping it kills its processes and removes its data.
+/// A private mesh; dropping it kills its processes and removes its data.
 #[derive(Debug)]
 pub struct Mesh {
     stack: Stack,
 }
 
 impl Mesh {
-    /// The choices for a mesh: all of it, with the binaries that the workspace was built into.
+    /// Returns the options of the whole mesh, with the programs of this workspace.
     ///
     /// # Errors
-    /// When the directory of this program can't be found out.
+    /// When the directory of this program is unknown.
     pub fn options() -> Result<StackOptions> {
         StackOptions::new()
     }
@@ -39,12 +40,12 @@ impl Mesh {
     /// Starts the whole mesh and waits until it is healthy.
     ///
     /// # Errors
-    /// When a process does not get healthy; its log is named.
+    /// When a process does not become healthy; its log is named.
     pub async fn start() -> Result<Self> {
         Self::start_with(Self::options()?).await
     }
 
-    /// Starts the mesh that was chosen.
+    /// Starts a mesh with these options.
     ///
     /// # Errors
     /// See [`start`](Self::start).
@@ -54,12 +55,12 @@ impl Mesh {
         Ok(Self { stack })
     }
 
-    /// The processes: their addresses, and what kills and restarts them.
+    /// Returns the processes: addresses, kills and restarts.
     pub fn stack(&self) -> &Stack {
         &self.stack
     }
 
-    /// A connection to a service, or to the gateway, over gRPC.
+    /// Returns a gRPC connection to a service or the gateway.
     ///
     /// # Errors
     /// When this mesh has no such process.
@@ -71,15 +72,15 @@ impl Mesh {
         )?)
     }
 
-    /// A client of orders.
+    /// Returns a client of orders.
     ///
     /// # Errors
-    /// When this mesh has no orders; so for the other clients.
+    /// When this mesh has no such service.
     pub fn orders(&self) -> Result<OrdersServiceClient<Upstream>> {
         Ok(OrdersServiceClient::new(self.upstream("orders")?))
     }
 
-    /// A client of inventory.
+    /// Returns a client of inventory.
     ///
     /// # Errors
     /// See [`orders`](Self::orders).
@@ -87,7 +88,7 @@ impl Mesh {
         Ok(InventoryServiceClient::new(self.upstream("inventory")?))
     }
 
-    /// A client of payments.
+    /// Returns a client of payments.
     ///
     /// # Errors
     /// See [`orders`](Self::orders).
@@ -95,7 +96,7 @@ impl Mesh {
         Ok(PaymentsServiceClient::new(self.upstream("payments")?))
     }
 
-    /// A client of ingest.
+    /// Returns a client of ingest.
     ///
     /// # Errors
     /// See [`orders`](Self::orders).
@@ -103,7 +104,7 @@ impl Mesh {
         Ok(IngestServiceClient::new(self.upstream("ingest")?))
     }
 
-    /// A service's database, as that service's role.
+    /// Connects to a service's database with the service's role.
     ///
     /// # Errors
     /// When it can't be reached.
@@ -116,17 +117,17 @@ impl Mesh {
             .with_context(|| format!("database of {service}"))
     }
 
-    /// Restarts a process so that it dies at `point` in this life, and only in this one.
+    /// Restarts a process so that it aborts at `point` once.
     ///
     /// # Errors
-    /// When it does not come back.
+    /// When it does not become healthy again.
     pub async fn crash_next_at(&self, name: &str, point: &str) -> Result<()> {
         self.stack.stop(name).await?;
         self.stack.set_env_once(name, CRASH_AT, point)?;
         self.stack.start(name).await
     }
 
-    /// How often a process was started again.
+    /// Returns the number of restarts of a process.
     ///
     /// # Errors
     /// When this mesh has no such process.

@@ -1,4 +1,4 @@
-//! Orders to test with, and what to ask about them.
+//! Orders for tests, and calls about them.
 
 use anyhow::{Context, Result, ensure};
 use protos::{
@@ -9,10 +9,10 @@ use protos::{
 
 use crate::{Mesh, eventually};
 
-/// The time that test orders are placed at.
+/// Civil time of test orders.
 pub const PLACED_AT: &str = "2010-12-01T08:26:00";
 
-/// An order of these SKUs: pieces and price in minor units each.
+/// Returns an order of these SKUs, each with pieces and unit price in minor units.
 pub fn request(request_id: &str, lines: &[(&str, i64, i64)]) -> PlaceOrderRequest {
     let line = |&(sku, quantity, unit_price_minor): &(&str, i64, i64)| OrderLine {
         sku: sku.to_owned(),
@@ -34,7 +34,7 @@ impl Mesh {
     /// Counts pieces of a SKU into stock, once.
     ///
     /// # Errors
-    /// When inventory refuses.
+    /// When inventory rejects the call.
     pub async fn count(&self, sku: &str, quantity: i64) -> Result<()> {
         let count = StockCount {
             request_id: format!("opening-{sku}"),
@@ -52,7 +52,7 @@ impl Mesh {
     /// Places an order.
     ///
     /// # Errors
-    /// When orders refuses.
+    /// When orders rejects the call.
     pub async fn place(&self, request: PlaceOrderRequest) -> Result<Order> {
         let response = self.orders()?.place_order(request).await?.into_inner();
         response.order.context("an order")
@@ -61,7 +61,7 @@ impl Mesh {
     /// Waits until the order is in that state.
     ///
     /// # Errors
-    /// When that does not happen; says where the order stood.
+    /// When that does not happen in time; names the last state.
     pub async fn order_in(&self, order_id: &str, state: OrderState) -> Result<Order> {
         let mut orders = self.orders()?;
         eventually(state.as_str_name(), async || {
@@ -85,10 +85,10 @@ impl Mesh {
         .await
     }
 
-    /// Waits until the order is at its end, whichever it is.
+    /// Waits until the order is settled, in any final state.
     ///
     /// # Errors
-    /// When that does not happen; says where the order stood.
+    /// When that does not happen in time; names the last state.
     pub async fn order_at_end(&self, order_id: &str) -> Result<Order> {
         let mut orders = self.orders()?;
         eventually("the order's end", async || {
@@ -108,7 +108,7 @@ impl Mesh {
         .await
     }
 
-    /// The stock of a SKU.
+    /// Returns the stock of a SKU.
     ///
     /// # Errors
     /// When inventory does not know it.
@@ -124,7 +124,7 @@ impl Mesh {
             .context("stock")
     }
 
-    /// The payment of an order.
+    /// Returns the payment of an order.
     ///
     /// # Errors
     /// When payments does not know it.

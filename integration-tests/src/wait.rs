@@ -1,19 +1,19 @@
-//! Waiting for a condition: no test sleeps for a time that somebody guessed.
+//! Waits for conditions: no test sleeps for a fixed time.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::time::Instant;
 
-/// How long a condition may take on a busy machine before a test gives up.
+/// Longest wait for a condition on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two looks.
+/// Pause between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks until `look` returns a value; `Err` is what it saw instead.
+/// Polls until `look` returns a value; its error is the state that it saw instead.
 ///
 /// # Errors
-/// After [`PATIENCE`], with what was seen last.
+/// After [`PATIENCE`], with the last state.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let end = Instant::now() + PATIENCE;
     loop {

@@ -24,3 +24,7 @@ pub use snapshot::Snapshot;
 pub use stack::{Stack, StackOptions};
 pub use supervise::{ProcessStatus, State};
 pub use ui::Ui;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

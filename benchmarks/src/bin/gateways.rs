@@ -1,4 +1,4 @@
-//! Measures the gateway beside others that front gRPC servers; `cargo mesh bench gateway` runs it.
+//! Measures the gateway beside other gateways of gRPC servers; `cargo xtask bench gateway` runs it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,38 +12,38 @@ use benchmarks::{
 };
 use clap::Parser;
 
-/// What the gateway costs, beside others that front gRPC servers
+/// Cost of the gateway beside other gateways of gRPC servers
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// The gateway's binary
+    /// The gateway's program
     #[arg(long, value_name = "FILE", required_unless_present = "bare")]
     gateway: Option<PathBuf>,
-    /// Envoy's binary; without it Envoy is skipped
+    /// Envoy's program; without it Envoy is skipped
     #[arg(long, value_name = "FILE")]
     envoy: Option<PathBuf>,
     /// Where to build the Go peers; without it, or without Go, they are skipped
     #[arg(long, value_name = "DIR")]
     go: Option<PathBuf>,
-    /// Print one JSON object for each figure, one a line
+    /// Print one JSON object per figure and line
     #[arg(long)]
     json: bool,
-    /// Measure for half a minute: a first look, not for quoting
+    /// Measure for half a minute only, which is not precise
     #[arg(long)]
     quick: bool,
-    /// Fail when a target is missed, not only when an answer is wrong
+    /// Fail on a missed target, not only on a wrong response
     #[arg(long)]
     check: bool,
     /// Measure one case only
     #[arg(long, value_name = "CASE")]
     only: Option<String>,
-    /// Use all protocols for so many seconds instead, and see whether anything piles up
+    /// Use all protocols for so many seconds instead, and check for leaks
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u64>,
     /// Count the instructions of a request instead, under valgrind
     #[arg(long)]
     instructions: bool,
-    /// Only be the bare proxy: listen there, call here
+    /// Run the bare proxy only: address to listen on, address to call
     #[arg(long, hide = true, num_args = 2, value_names = ["LISTEN", "UPSTREAM"])]
     bare: Vec<SocketAddr>,
 }

@@ -1,4 +1,4 @@
-//! Measures the transcoder beside its peers; `cargo mesh bench transcoder` runs it.
+//! Measures the transcoder beside its peers; `cargo xtask bench transcoder` runs it.
 
 use std::process::{Command, ExitCode};
 
@@ -14,23 +14,23 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How fast the transcoder is, beside the crates that do the same work
+/// Speed of the transcoder beside crates for the same work
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Print one JSON object for each reading, one a line
+    /// Print one JSON object per reading and line
     #[arg(long)]
     json: bool,
-    /// Measure for a few seconds: a first look, not for quoting
+    /// Measure for a few seconds only, which is not precise
     #[arg(long)]
     quick: bool,
-    /// Fail when a target is missed, not only when an output is wrong
+    /// Fail on a missed target, not only on a wrong output
     #[arg(long)]
     check: bool,
-    /// Only check messages against rules
+    /// Measure the rules only
     #[arg(long, hide = true)]
     rules: bool,
-    /// Only send NDJSON through, in a process that does nothing else
+    /// Measure NDJSON only, in a process that does nothing else
     #[arg(long, hide = true)]
     ndjson: bool,
 }
@@ -72,7 +72,7 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// Takes all readings, and shows each as it comes.
+/// Takes all readings and shows each as it comes.
 fn run(args: &Args, effort: Effort, mut show: impl FnMut(Reading) -> Result<()>) -> Result<()> {
     let schema = corpus::schema()?;
     for sample in corpus::SAMPLES {
@@ -92,7 +92,7 @@ fn run(args: &Args, effort: Effort, mut show: impl FnMut(Reading) -> Result<()>)
     Ok(())
 }
 
-/// Memory that this process has used before would hide what the stream takes.
+/// A separate process: memory used before would hide that of the stream.
 fn stream_apart(args: &Args) -> Result<Streamed> {
     let program = std::env::current_exe().context("cannot find out where this program is")?;
     let output = Command::new(program)

@@ -1,4 +1,4 @@
-//! buffa's generated structs to read JSON, and its views, which borrow from the wire bytes, to write it.
+//! buffa: generated structs read JSON, and views that borrow from wire bytes write it.
 
 use std::marker::PhantomData;
 

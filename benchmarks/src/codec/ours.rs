@@ -5,7 +5,7 @@ use transcoder::Match;
 
 use super::Codec;
 
-/// A route: what a server holds in its hands once it knows whose message it has.
+/// The transcoder by a route, as in a server that has matched the request.
 pub(super) struct Transcoder<'a> {
     found: Match<'a>,
 }

@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! Requests of clients.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub(super) struct Ask {
     pub(super) protocol: Protocol,
     method: Method,
     pub(super) path: String,
-    /// Empty without a body.
+    /// Body; may be empty.
     content_type: &'static str,
     accept: &'static str,
     body: Bytes,
@@ -32,7 +32,7 @@ pub(super) enum Protocol {
 // === impl Ask ===
 
 impl Ask {
-    /// An order, to be returned.
+    /// Returns the request that echoes an order.
     pub(super) fn order() -> Self {
         Self {
             protocol: Protocol::Http1,
@@ -44,7 +44,7 @@ impl Ask {
         }
     }
 
-    /// A stream of orders, which may stay open behind them.
+    /// Returns the request of a stream of orders, which may stay open after them.
     pub(super) fn orders(count: usize, hold: bool, accept: &'static str) -> Self {
         let hold = if hold { "&hold=true" } else { "" };
         Self {
@@ -57,13 +57,13 @@ impl Ask {
         }
     }
 
-    /// An order, to be returned, by a gRPC client.
+    /// Returns the gRPC request that echoes an order.
     pub(super) fn grpc() -> Result<Self> {
         let ask = Self::rpc(CREATE_ORDER, "application/grpc", order_frame()?);
         Ok(ask.over_http2())
     }
 
-    /// A call of a method, in one of the protocols that name it in the path.
+    /// Returns a call of a method in a protocol that names it in the path.
     pub(super) fn rpc(path: &str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             protocol: Protocol::Http1,
@@ -75,7 +75,7 @@ impl Ask {
         }
     }
 
-    /// The same over HTTP/2.
+    /// Returns the same request over HTTP/2.
     pub(super) fn over_http2(self) -> Self {
         Self {
             protocol: Protocol::Http2,
@@ -83,7 +83,7 @@ impl Ask {
         }
     }
 
-    /// The same with other content.
+    /// Returns the same request with another body.
     pub(super) fn with_body(self, body: impl Into<Bytes>) -> Self {
         Self {
             body: body.into(),

@@ -1,4 +1,5 @@
-//! A proxy that transcodes nothing: HTTP/1.1 in, gRPC over HTTP/2 out, prepared bytes both ways. What a gateway adds, it adds to this.
+//! A proxy without transcoding, the lower bound of a gateway: HTTP/1.1 in, gRPC over HTTP/2 out,
+//! prepared bytes both ways.
 
 use std::net::SocketAddr;
 
@@ -20,7 +21,7 @@ use crate::corpus::ORDER;
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
-/// Serves until it is killed, with as many worker threads as a gateway that is measured has.
+/// Serves until it is killed, with as many worker threads as a measured gateway.
 ///
 /// # Errors
 /// When it cannot listen or reach the upstream.

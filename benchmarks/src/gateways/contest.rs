@@ -1,4 +1,5 @@
-//! The cases in which peers take turns: round by round, so that what slows the machine for a while slows all of them.
+//! Cases in which peers take turns, round by round, so that a slow phase of the machine affects
+//! all.
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::measure::{median, rounded};
 /// Orders in one stream.
 const STREAM_ORDERS: usize = 10_000;
 
-/// What peers are compared in.
+/// A case of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Case {
     /// An order posted and returned as JSON.
@@ -25,7 +26,7 @@ pub(super) enum Case {
     Stream,
     /// An order, posted and returned by gRPC clients.
     Grpc,
-    /// As `Unary`, at half of the rate at which Envoy (where it is missing: the gateway) has enough.
+    /// `Unary` at half of the highest rate of Envoy; without Envoy, of the gateway.
     Latency,
 }
 
@@ -41,7 +42,7 @@ struct Contestant<'a> {
     turns: Vec<Turn>,
 }
 
-/// Holds one contest: a figure of each peer, also of those that don't take part.
+/// Measures one case; returns a figure of each peer, skipped ones included.
 pub(super) async fn hold(case: Case, fleet: &Fleet, plan: &Plan) -> Result<Vec<Figure>> {
     let (mut contestants, mut figures) = (Vec::new(), Vec::new());
     for (peer, running) in &fleet.members {
@@ -86,7 +87,7 @@ async fn half_of_saturation(contestants: &[Contestant<'_>], plan: &Plan) -> Resu
 // === impl Contestant ===
 
 impl<'a> Contestant<'a> {
-    /// Asks once, and looks at the answer: a benchmark on wrong output is worth nothing.
+    /// Sends one request and checks the response.
     async fn enter(case: Case, peer: Peer, running: &'a Running) -> Result<Self> {
         let ask = case.ask()?;
         let answer = load::once(running.address, &ask).await?;
@@ -116,7 +117,7 @@ impl<'a> Contestant<'a> {
         turn.cpu.as_secs_f64() * 1e6 / self.units(turn)
     }
 
-    /// What the case is about, of one turn.
+    /// Returns the compared value of one turn.
     fn score(&self, case: Case, turn: &Turn) -> f64 {
         match case {
             Case::Latency => turn.percentile(99),
@@ -156,7 +157,7 @@ impl Case {
         }
     }
 
-    /// Why a peer does not take part.
+    /// Returns the reason why a peer does not take part.
     fn excuse(self, peer: Peer) -> Option<&'static str> {
         match (self, peer) {
             (Case::Stream | Case::Grpc, Peer::Bare) => Some("it knows one call and one protocol"),
@@ -171,7 +172,7 @@ impl Case {
     fn ask(self) -> Result<Ask> {
         Ok(match self {
             Case::Unary | Case::Latency => Ask::order(),
-            // Whoever knows no NDJSON takes no notice of the header.
+            // Peers without NDJSON ignore the header.
             Case::Stream => Ask::orders(STREAM_ORDERS, false, "application/x-ndjson"),
             Case::Grpc => Ask::grpc()?,
         })
@@ -196,7 +197,7 @@ impl Case {
         }
     }
 
-    /// Checks an answer and returns how many units it is.
+    /// Checks a response and returns its number of units.
     fn check(self, answer: &Bytes) -> Result<usize> {
         match self {
             Case::Unary | Case::Latency => {
@@ -224,7 +225,7 @@ impl Case {
     }
 }
 
-/// The messages of a stream: of an array, or one after the other, in `result` where a peer puts them there.
+/// Returns the messages of a stream: an array, or one after the other, in `result` for some peers.
 fn orders(answer: &[u8]) -> Result<Vec<Value>> {
     if answer.first() == Some(&b'[') {
         return Ok(serde_json::from_slice(answer)?);
@@ -245,7 +246,7 @@ fn is_the_order(json: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The message without what is at its default, which some write and some don't.
+/// Returns the message without default values, which only some peers write.
 fn normal(json: &Value) -> Result<Value> {
     let pool = DescriptorPool::decode(DESCRIPTORS)?;
     let message = pool.get_message_by_name(ORDER.message);

@@ -1,4 +1,4 @@
-//! What Envoy is started with: one listener with the transcoder in front of the upstream, and nothing that costs time beside it.
+//! Configuration of Envoy: one listener with the transcoder, and nothing else that costs time.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const PACKAGE: &str = "type.googleapis.com/envoy.extensions";
 
-/// The configuration, as JSON, which Envoy takes for YAML.
+/// Returns the configuration as JSON, which Envoy reads as YAML.
 pub(super) fn config(listen: SocketAddr, upstream: SocketAddr, descriptors: &Path) -> Value {
     let transcoder = json!({
         "name": "envoy.filters.http.grpc_json_transcoder",
@@ -15,7 +15,7 @@ pub(super) fn config(listen: SocketAddr, upstream: SocketAddr, descriptors: &Pat
             "@type": format!("{PACKAGE}.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"),
             "proto_descriptor": descriptors,
             "services": ["bench.v1.BenchService"],
-            // By default it ends a stream whose reader is a megabyte behind.
+            // By default Envoy resets a stream whose reader is a megabyte behind.
             "max_response_body_size": u32::MAX,
         },
     });

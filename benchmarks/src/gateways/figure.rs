@@ -1,4 +1,4 @@
-//! What is measured of the gateway and its peers: the objects of `--json`, and the lines of the table with the targets.
+//! Results of the gateway and its peers: objects of `--json`, and lines of the table with targets.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::report::Line;
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Figure {
-    /// A peer in a case in which all are compared.
+    /// A peer in a case.
     Contested(Contested),
-    /// A peer that does not take part in a case, and why.
+    /// A peer that does not take part in a case, with the reason.
     Skipped(Skipped),
-    /// Streams that say nothing.
+    /// Idle streams.
     Idle(Idle),
-    /// A reader that stops.
+    /// A stalled reader.
     Stalled(Stalled),
     /// All protocols at once.
     Soak(Soak),
@@ -28,57 +28,58 @@ pub enum Figure {
 /// Medians over the rounds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Contested {
-    /// What was done.
+    /// The case.
     pub case: &'static str,
-    /// Who did it.
+    /// The peer.
     pub peer: Peer,
-    /// What counts as a request.
+    /// Unit of a request.
     pub unit: Unit,
     /// Processor time of the peer's process, in microseconds.
     pub cpu_us_per_request: f64,
     /// Requests per second.
     pub rps: f64,
-    /// Median latency of a whole request, which of a stream is all of its messages.
+    /// Median latency of a whole request; for a stream, until its last message.
     pub p50_ms: f64,
-    /// The latency that one of a hundred exceeds.
+    /// 99th percentile of the latencies.
     pub p99_ms: f64,
     /// Resident memory of the peer's process under this load.
     pub rss_mb: f64,
-    /// How many times our processor time (in `latency`: our `p99_ms`) this is; the median of what each round says.
+    /// Ratio to the gateway's processor time (in `latency`: to its `p99_ms`), the median over the
+    /// rounds.
     pub ratio: f64,
 }
 
-/// What counts as a request.
+/// Unit of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// One request with one answer.
+    /// One request with one response.
     Request,
     /// One message of a stream.
     Message,
 }
 
-/// Nothing was measured.
+/// A peer that was not measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct Skipped {
     /// The case.
     pub case: &'static str,
-    /// Who is left out.
+    /// The peer.
     pub peer: Peer,
-    /// Why.
+    /// The reason.
     pub skipped: &'static str,
 }
 
-/// Streams that say nothing, each with a connection of its own.
+/// Idle streams, each on a separate connection.
 #[derive(Debug, Clone, Serialize)]
 pub struct Idle {
     /// Always `idle_sse`.
     pub case: &'static str,
     /// Always the gateway.
     pub peer: Peer,
-    /// How many; as many as the bound of open files lets through.
+    /// Number of streams, limited by the bound of open files.
     pub streams: usize,
-    /// Growth of resident memory, by the streams.
+    /// Growth of resident memory per stream.
     pub kb_per_stream: f64,
     /// Resident memory with all of them.
     pub rss_mb: f64,
@@ -91,34 +92,34 @@ pub struct Stalled {
     pub case: &'static str,
     /// Always the gateway.
     pub peer: Peer,
-    /// How long it stops.
+    /// Length of the stop.
     pub stall_s: f64,
-    /// The most resident memory meanwhile, beyond that at the stop.
+    /// Largest growth of resident memory since the stop.
     pub growth_mb: f64,
-    /// When the upstream's last message went out, counted from the stop.
+    /// Time of the upstream's last message since the stop.
     pub upstream_stalled_after_ms: f64,
-    /// What the upstream had sent by then and the reader had not read: all buffers on the way.
+    /// Bytes that were sent by then and not read: all buffers on the way.
     pub in_flight_mb: f64,
 }
 
-/// All protocols at once, for long.
+/// All protocols at once, for a long time.
 #[derive(Debug, Clone, Serialize)]
 pub struct Soak {
     /// Always `soak`.
     pub case: &'static str,
     /// Always the gateway.
     pub peer: Peer,
-    /// How long.
+    /// Duration.
     pub seconds: f64,
-    /// Requests by kind. All were answered right, as one that is not ends the run.
+    /// Requests by kind. All responses were correct: a wrong one ends the run.
     pub requests: BTreeMap<&'static str, u64>,
     /// Panics in the gateway's log.
     pub panics: usize,
-    /// Resident memory at the end: the most in the last fifth.
+    /// Most resident memory in the last fifth.
     pub rss_mb: f64,
-    /// That, beyond the most in the first fifth.
+    /// Growth of it since the first fifth.
     pub growth_mb: f64,
-    /// Files and connections that are open behind the last visitor, beyond those in front of the first.
+    /// Open files and connections after the last client, beyond those before the first.
     pub files_left: usize,
 }
 
@@ -144,7 +145,7 @@ impl Figure {
         })
     }
 
-    /// What the table says about it.
+    /// Returns its lines of the table.
     pub fn lines(&self) -> Vec<Line> {
         match self {
             Figure::Contested(contested) => contested_lines(contested),
@@ -215,7 +216,7 @@ fn contested_lines(figure: &Contested) -> Vec<Line> {
         ("latency", Peer::Envoy) => 1.0,
         _ => return vec![line],
     };
-    // To the digits that the ratio has.
+    // With the digits of the ratio.
     vec![line.at_least((bound * 100.0_f64).round() / 100.0, figure.ratio)]
 }
 

@@ -1,4 +1,4 @@
-//! Builds the peers that are written in Go: what they need of the schema is generated first, by the plugins that their module names.
+//! Builds the peers in Go, after generating their code by the plugins of their module.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::corpus::DESCRIPTORS;
 
 const MODULE: &str = "protomesh.dev/benchmarks/peers";
 
-/// The sources, by their path in the module.
+/// Source files by their path in the module.
 const SOURCES: [(&str, &str); 4] = [
     ("go.mod", include_str!("../../peers/go.mod")),
     ("go.sum", include_str!("../../peers/go.sum")),
@@ -31,8 +31,7 @@ const PLUGINS: [&str; 3] = [
     "protoc-gen-grpc-gateway",
 ];
 
-/// `google.protobuf.FileDescriptorSet`, its files left as they are: their options would not survive a decoder that does not know
-/// them.
+/// `google.protobuf.FileDescriptorSet`, with undecoded files: a decoder would drop unknown options.
 #[derive(Clone, PartialEq, Message)]
 struct Files {
     #[prost(bytes = "vec", repeated, tag = "1")]
@@ -67,14 +66,14 @@ struct File {
     content: String,
 }
 
-/// Whether Go is at hand.
+/// Returns whether Go is installed.
 pub(super) fn is_there() -> bool {
     let mut version = go();
     let said = version.arg("version").stdout(Stdio::null()).status();
     said.is_ok_and(|status| status.success())
 }
 
-/// Builds all of them in `dir`, and returns the directory of the binaries.
+/// Builds all peers in `dir` and returns the directory of the programs.
 pub(super) fn build(dir: &Path) -> Result<PathBuf> {
     for (name, content) in SOURCES {
         write(&dir.join(name), content)?;
@@ -116,7 +115,7 @@ fn generate(dir: &Path, plugin: &str) -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run go")?;
-    // A plugin reads all before it writes. Dropped at the end, which tells it that this is all.
+    // A plugin reads all input before it writes; the drop ends its input.
     child
         .stdin
         .take()
@@ -132,7 +131,7 @@ fn generate(dir: &Path, plugin: &str) -> Result<()> {
     Ok(())
 }
 
-/// Only what has changed, which spares a build.
+/// Writes changed files only, which saves a build.
 fn write(path: &Path, content: &str) -> Result<()> {
     if std::fs::read(path).is_ok_and(|found| found == content.as_bytes()) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Many event streams that say nothing: what each takes of the gateway's memory.
+//! Memory of the gateway per idle event stream.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::measure::rounded;
 
 pub(super) const CASE: &str = "idle_sse";
 
-/// Connections that are opened at once: not more than a listen queue takes.
+/// Connections that are opened at once, fewer than a listen queue holds.
 const STEP: usize = 100;
 
-/// What the gateway has for clean-up behind the last stream.
+/// Time for clean-up after the last stream.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Opens so many streams, each with a connection of its own, of which each has sent one message.
+/// Opens so many streams on separate connections and waits for one message of each.
 pub(super) async fn measure(fleet: &Fleet, streams: usize) -> Result<Figure> {
     let ours = fleet.ours()?;
     let ask = Ask::orders(1, true, "text/event-stream");

@@ -1,4 +1,4 @@
-//! The load: connections that ask again as soon as they are answered, or requests that come at their own times.
+//! The load: connections that repeat requests after each response, or requests at a fixed rate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,20 +19,20 @@ use tokio::task::JoinSet;
 use super::ask::{Ask, Protocol};
 use super::process::Process;
 
-/// Before a turn counts: connections are opened and caches warm.
+/// Warm-up before a turn.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// Scheduled requests that wait for a connection; beyond, the peer is hopelessly behind.
+/// Most scheduled requests that wait for a connection; more mean that the peer is overloaded.
 const BACKLOG_MAX: usize = 100_000;
 
-/// How many ask at once.
+/// Number of concurrent requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Crowd {
     pub(super) connections: usize,
     pub(super) streams_per_connection: usize,
 }
 
-/// What a turn has seen.
+/// Results of a turn.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn {
     /// Bytes of response bodies.
@@ -40,11 +40,11 @@ pub(super) struct Turn {
     pub(super) elapsed: Duration,
     pub(super) cpu: Duration,
     pub(super) resident_bytes: u64,
-    /// Microseconds, sorted.
+    /// Latencies in microseconds, sorted.
     pub(super) latencies: Vec<u32>,
 }
 
-/// All of an answer that says what it is.
+/// The compared parts of a response.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -59,7 +59,7 @@ pub(super) enum Sender {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-/// What the askers of a turn share.
+/// State shared by the connections of a turn.
 #[derive(Default)]
 struct Shared {
     bytes: AtomicU64,
@@ -67,20 +67,20 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-/// Asks once and returns the body.
+/// Sends one request and returns the body.
 pub(super) async fn once(peer: SocketAddr, ask: &Ask) -> Result<Bytes> {
     let mut sender = Sender::open(peer, ask).await?;
     let response = sender.send(ask.request(peer)?).await?;
     Ok(response.into_body().collect().await?.to_bytes())
 }
 
-/// Opens a connection for one response, and returns it as soon as its head is there.
+/// Opens a connection for one response, and returns it with its head.
 pub(super) async fn open(peer: SocketAddr, ask: &Ask) -> Result<Response<Incoming>> {
     let mut sender = Sender::open(peer, ask).await?;
     sender.send(ask.request(peer)?).await
 }
 
-/// All of the crowd ask again as soon as they are answered, for one turn.
+/// Repeats requests on all connections after each response, for one turn.
 pub(super) async fn closed(
     peer: SocketAddr,
     process: &Process,
@@ -109,7 +109,8 @@ pub(super) async fn closed(
     watch(process, &shared, askers, turn).await
 }
 
-/// Requests come at `rate` per second, whether those before are answered or not; a latency begins when its request was due.
+/// Sends requests at `rate` per second, regardless of pending responses; a latency begins when its
+/// request was due.
 pub(super) async fn timed(
     peer: SocketAddr,
     process: &Process,
@@ -139,7 +140,7 @@ pub(super) async fn timed(
     }
     let pace = Duration::from_secs_f64(1.0 / rate);
     let over = shared.clone();
-    // A thread of its own: the timers of the runtime are as coarse as a millisecond.
+    // A separate thread: the runtime's timers have a resolution of a millisecond.
     #[allow(clippy::disallowed_methods, reason = "the thread has no runtime")]
     let pacer = std::thread::spawn(move || {
         let mut next = Instant::now();
@@ -232,7 +233,7 @@ impl Shared {
 // === impl Sender ===
 
 impl Sender {
-    /// A connection for requests of this kind.
+    /// Opens a connection for requests of this kind.
     pub(super) async fn open(peer: SocketAddr, ask: &Ask) -> Result<Self> {
         let stream = TcpStream::connect(peer).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
@@ -251,7 +252,7 @@ impl Sender {
         })
     }
 
-    /// Asks, whatever the answer is.
+    /// Sends a request; any response will do.
     pub(super) async fn ask(&mut self, peer: SocketAddr, ask: &Ask) -> Result<Answer> {
         let response = self.take(ask.request(peer)?).await?;
         let status = response.status();
@@ -291,7 +292,7 @@ impl Sender {
 // === impl Turn ===
 
 impl Turn {
-    /// Milliseconds below which so many of a hundred latencies lie; NaN without any.
+    /// Returns a percentile of the latencies in milliseconds; NaN without any.
     pub(super) fn percentile(&self, percent: usize) -> f64 {
         let index = (self.latencies.len() * percent)
             .div_ceil(100)

@@ -1,4 +1,4 @@
-//! The peers: how each is started, and what it can do.
+//! The peers: how each is started, and its features.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use super::process::{Process, Processors, free_address};
 use super::upstream::Upstream;
 use crate::corpus::DESCRIPTORS;
 
-/// Bound on the start of a peer.
+/// Longest start of a peer.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Between two looks at a peer that starts.
+/// Pause between two polls of a starting peer.
 const START_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is measured.
+/// A measured gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Peer {
@@ -38,21 +38,21 @@ pub enum Peer {
     Vanguard,
 }
 
-/// Where the programs are.
+/// Programs of the peers.
 pub(super) struct Programs {
     pub(super) gateway: PathBuf,
     pub(super) envoy: Option<PathBuf>,
     pub(super) go: Option<PathBuf>,
 }
 
-/// All peers of a run, each with its process or why there is none.
+/// All peers of a run, each with its process or the reason why there is none.
 pub(super) struct Fleet {
     pub(super) members: Vec<(Peer, Result<Running, &'static str>)>,
-    /// What some of them read while they run.
+    /// Directory of files that some peers read while they run.
     _files: tempfile::TempDir,
 }
 
-/// A peer that serves.
+/// A running peer.
 pub(super) struct Running {
     pub(super) process: Process,
     pub(super) address: SocketAddr,
@@ -69,7 +69,7 @@ const PEERS: [Peer; 5] = [
 // === impl Fleet ===
 
 impl Fleet {
-    /// Starts all that are at hand, and waits until each answers.
+    /// Starts all available peers and waits until each responds.
     pub(super) async fn start(
         programs: &Programs,
         upstream: &Upstream,
@@ -100,7 +100,7 @@ impl Fleet {
         })
     }
 
-    /// The one that runs always.
+    /// Returns the gateway, which always runs.
     pub(super) fn ours(&self) -> Result<&Running> {
         let mut ours = self
             .members
@@ -114,7 +114,7 @@ impl Fleet {
 // === impl Running ===
 
 impl Running {
-    /// Until an order comes back whole.
+    /// Waits until an order comes back complete.
     pub(super) async fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
@@ -134,7 +134,7 @@ impl Running {
 // === impl Peer ===
 
 impl Peer {
-    /// What people call it.
+    /// Returns the name for people.
     pub fn name(self) -> &'static str {
         match self {
             Peer::Protomesh => "protomesh",
@@ -178,7 +178,7 @@ impl Peer {
     }
 }
 
-/// The gateway with what `--upstream` alone gives, on one processor.
+/// Starts the gateway with `--upstream` alone, on one processor.
 pub(super) fn gateway_command(program: &Path, listen: SocketAddr, upstream: SocketAddr) -> Command {
     let mut command = Command::new(program);
     command.args(["--upstream", &format!("http://{upstream}")]);

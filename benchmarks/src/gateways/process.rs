@@ -1,4 +1,4 @@
-//! Processes that are measured: on which processor they run, and what they have used of it and of memory.
+//! Measured processes: their processor, processor time and memory.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,23 +9,23 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Files that this process needs besides the connections of the load.
+/// Open files of this process besides the connections of the load.
 const OWN_FILES: u64 = 500;
 
-/// The processors of the machine: one for what is measured, another one for upstream and load. Without two of them, or without
-/// leave to choose, the system places all.
+/// Processors: one for the measured process, another one for upstream and load. With one processor,
+/// or without permission, the system places all.
 pub(super) struct Processors {
     all: Option<CpuSet>,
     measured: Option<CpuSet>,
     load: Option<CpuSet>,
 }
 
-/// A child that ends with its owner.
+/// A child process, killed on drop.
 pub(super) struct Process {
     child: Child,
 }
 
-/// Raises the bound of open files as far as it goes; returns how many connections fit.
+/// Raises the bound of open files to its maximum; returns the number of connections that fit.
 pub(super) fn raise_file_limit() -> Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -37,7 +37,7 @@ pub(super) fn raise_file_limit() -> Result<usize> {
     Ok(usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-/// An address that nobody listens on.
+/// Returns a free address.
 pub(super) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
@@ -63,22 +63,22 @@ impl Processors {
         }
     }
 
-    /// Does what starts a thread or process that is to stay on the processor of the load.
+    /// Runs `start` such that its threads and processes stay on the processor of the load.
     pub(super) fn on_load<T>(&self, start: impl FnOnce() -> T) -> T {
         self.during(self.load, start)
     }
 
-    /// Does what starts a process that is to be measured.
+    /// Runs `start` such that its process stays on the measured processor.
     pub(super) fn on_measured<T>(&self, start: impl FnOnce() -> T) -> T {
         self.during(self.measured, start)
     }
 
-    /// From now on, for this thread.
+    /// Pins this thread.
     pub(super) fn stay_on_load(&self) {
         place(self.load);
     }
 
-    // What is started inherits the place of who starts it.
+    // Threads and processes inherit the processor of their starter.
     fn during<T>(&self, set: Option<CpuSet>, start: impl FnOnce() -> T) -> T {
         place(set);
         let started = start();
@@ -89,7 +89,7 @@ impl Processors {
 
 fn place(set: Option<CpuSet>) {
     if let Some(set) = set {
-        // Without leave to choose the system does, for all alike.
+        // Without permission the system chooses, for all alike.
         let _ = sched_setaffinity(None, &set);
     }
 }
@@ -106,10 +106,10 @@ impl Process {
         Ok(Self { child })
     }
 
-    /// Processor time so far, of all threads, in user and kernel.
+    /// Returns the processor time of all threads so far, in user mode and kernel.
     pub(super) fn cpu_time(&self) -> Result<Duration> {
         let stat = self.read("stat")?;
-        // The name of the program may hold anything, a parenthesis too (proc_pid_stat(5)).
+        // The name of the program may contain parentheses (proc_pid_stat(5)).
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let mut fields = fields.split_ascii_whitespace().skip(11);
         let mut ticks = || -> Result<u64> {
@@ -129,7 +129,7 @@ impl Process {
         Ok(pages * rustix::param::page_size() as u64)
     }
 
-    /// Files and connections that it has open.
+    /// Returns the number of open files and connections.
     pub(super) fn open_files(&self) -> Result<usize> {
         let path = format!("/proc/{}/fd", self.child.id());
         let files = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
@@ -144,7 +144,7 @@ impl Process {
         Ok(())
     }
 
-    /// Fails once the process has ended by itself.
+    /// Fails if the process has ended by itself.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -160,7 +160,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It holds nothing that would have to be saved.
+        // It has no data to save.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! All protocols at once, for long: whether answers stay right, and whether anything piles up or panics.
+//! All protocols at once, for a long time: responses stay correct, and nothing leaks or panics.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,22 +34,22 @@ const CASE: &str = "soak";
 /// Orders of a stream.
 const ORDERS: u8 = 100;
 
-/// Requests that a visitor sends on one connection.
+/// Requests of a client on one connection.
 const ASKED: usize = 20;
 
-/// Between two visits of the same kind: connections of the last minute have to leave ports for new ones.
+/// Pause between two connections of one kind: closed ones occupy ports for a minute.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A visit that takes longer has hung.
+/// Longest connection before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two looks at the process.
+/// Pause between two samples of the process.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the gateway has for clean-up behind the last visitor.
+/// Time for clean-up after the last client.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// What one kind of visitor does, over and over.
+/// Repeated behaviour of one kind of client.
 struct Visit {
     name: &'static str,
     habit: Habit,
@@ -57,27 +57,27 @@ struct Visit {
 }
 
 enum Habit {
-    /// Asks a few times on one connection, and looks at each answer.
+    /// Sends some requests on one connection and checks each response.
     Ask(Ask, Expected),
-    /// Goes away after the first bytes of a long answer.
+    /// Aborts after the first bytes of a long response.
     Leave(Ask),
-    /// Sends what is no request of any protocol, and is shown the door.
+    /// Sends malformed requests and expects a rejection.
     Babble(&'static [u8]),
     /// Reads a stream over a WebSocket.
     WebSocket(Ask),
 }
 
-/// The first answer has to be like this, and all others have to be like the first.
+/// Expectation of the first response; all others must equal the first.
 struct Expected {
     status: StatusCode,
-    /// What the body holds, and how often.
+    /// Text in the body, and how often.
     part: Bytes,
     times: usize,
-    /// How the body says that the call went well, where it is the body that says so.
+    /// Text of success in the body, for protocols that have the status there.
     end: &'static [u8],
 }
 
-/// Lets all visit the gateway for so long.
+/// Runs all clients for so long.
 pub(super) async fn measure(
     program: &Path,
     upstream: &Upstream,
@@ -120,7 +120,8 @@ pub(super) async fn measure(
     }))
 }
 
-/// Until the time is over, and the last visitor has gone; returns the most resident memory of the first and of the last fifth.
+/// Waits until the last client has gone; returns the most resident memory of the first and the last
+/// fifth.
 async fn watch(
     gateway: &mut Running,
     mut visitors: JoinSet<Result<()>>,
@@ -162,7 +163,7 @@ fn visits() -> Result<Vec<Arc<Visit>>> {
     Ok(visits.collect())
 }
 
-/// Those that speak JSON over HTTP.
+/// Returns the clients of JSON over HTTP.
 fn rest() -> Vec<(&'static str, Habit)> {
     let one = |ask| Habit::Ask(ask, Expected::ok(json(), 1));
     let many = |ask| Habit::Ask(ask, Expected::ok(json(), ORDERS.into()));
@@ -177,7 +178,7 @@ fn rest() -> Vec<(&'static str, Habit)> {
     ]
 }
 
-/// Those that call methods.
+/// Returns the clients of gRPC, gRPC-Web and Connect.
 fn rpc() -> Result<Vec<(&'static str, Habit)>> {
     let frame = order_frame()?;
     let message = Bytes::copy_from_slice(frame.get(5..).context("an empty order")?);
@@ -209,7 +210,7 @@ fn rpc() -> Result<Vec<(&'static str, Habit)>> {
     ])
 }
 
-/// Those that go away, or send what is none of the API's.
+/// Returns the clients that abort or send malformed requests.
 fn rude() -> Vec<(&'static str, Habit)> {
     let refused = |ask, status, part: &'static str| {
         let expected = Expected::ok(Bytes::from_static(part.as_bytes()), 1);
@@ -255,7 +256,7 @@ async fn keep_visiting(
 // === impl Visit ===
 
 impl Visit {
-    /// Visits once; `first` is the first answer that was seen.
+    /// Runs one connection; `first` is the first response.
     async fn once(&self, gateway: SocketAddr, first: &mut Option<Answer>) -> Result<()> {
         match &self.habit {
             Habit::Ask(ask, expected) => {
@@ -316,7 +317,7 @@ impl Expected {
         }
     }
 
-    /// With this in the body, once.
+    /// Expects this text in the body once.
     fn ending(self, end: &'static [u8]) -> Self {
         Self { end, ..self }
     }

@@ -1,4 +1,4 @@
-//! A reader that stops in the middle of a long stream: the gateway may not fill up with what it does not take.
+//! A reader that stops in the middle of a long stream: the gateway must not buffer the rest.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ use crate::measure::rounded;
 
 pub(super) const CASE: &str = "stalled_reader";
 
-/// JSON that the whole stream would be.
+/// Length of the whole stream in JSON.
 const STREAM_BYTES: usize = 1_000_000_000;
 
-/// Read before the stop: by then buffers have the size that they need.
+/// Bytes before the stop: buffers have grown by then.
 const READ_BYTES: usize = STREAM_BYTES / 10;
 
-/// Between two looks at the memory.
+/// Pause between two samples of the memory.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Reads, stops for `stall`, and reads on to the end.
+/// Reads, stops for `stall`, and reads to the end.
 pub(super) async fn measure(fleet: &Fleet, upstream: &Upstream, stall: Duration) -> Result<Figure> {
     let process = &fleet.ours()?.process;
     let orders = STREAM_BYTES / ORDER.json.len() + 1;
@@ -59,7 +59,7 @@ pub(super) async fn measure(fleet: &Fleet, upstream: &Upstream, stall: Duration)
     }))
 }
 
-/// Reads so much, or to the end.
+/// Reads so many bytes, or to the end.
 async fn take(response: &mut Response<Incoming>, bytes: usize) -> Result<usize> {
     let mut read = 0;
     while read < bytes {

@@ -1,4 +1,4 @@
-//! The gRPC server behind all peers: cheap answers of prepared bytes, on a thread of its own.
+//! The gRPC server behind all peers: cheap responses of prepared bytes, on a separate thread.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ use crate::corpus::{self, DESCRIPTORS, ORDER};
 
 const SERVICE: &str = "bench.v1.BenchService";
 
-/// Path of the method that returns the order it is given.
+/// Path of the method that echoes an order.
 pub(super) const CREATE_ORDER: &str = "/bench.v1.BenchService/CreateOrder";
 
 /// Path of the method that streams orders.
@@ -38,10 +38,10 @@ pub(super) const STREAM_ORDERS: &str = "/bench.v1.BenchService/StreamOrders";
 /// One byte of flags and four of length begin each message of gRPC.
 const FRAME_HEADER_BYTES: usize = 5;
 
-/// What one write of a server brings that has many messages ready: tonic yields at this size.
+/// Size of a write with many messages: tonic yields at this size.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// Above what any case opens at once.
+/// Bound of streams, above that of every case.
 const STREAMS_MAX: u32 = 50_000;
 
 /// A running upstream.
@@ -53,7 +53,7 @@ pub(super) struct Upstream {
 /// The service; clones share its counter.
 #[derive(Clone)]
 struct Bench {
-    /// Frames of orders, as many as go into one write.
+    /// Frames of orders for one write.
     frames: Bytes,
     frame_bytes: usize,
     sent: Arc<AtomicU64>,
@@ -68,7 +68,7 @@ struct Orders {
     ended: bool,
 }
 
-/// The order as a gRPC frame.
+/// Returns the order as a gRPC frame.
 pub(super) fn order_frame() -> Result<Vec<u8>> {
     let schema = corpus::schema()?;
     let mut frame = vec![0; FRAME_HEADER_BYTES];
@@ -82,7 +82,7 @@ pub(super) fn order_frame() -> Result<Vec<u8>> {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Starts it on a new thread, which inherits the processor of the caller.
+    /// Starts the server on a new thread, which inherits the processor of the caller.
     pub(super) fn start() -> Result<Self> {
         let sent = Arc::new(AtomicU64::new(0));
         let bench = Bench::new(sent.clone())?;
@@ -96,7 +96,7 @@ impl Upstream {
         Ok(Self { address, sent })
     }
 
-    /// Orders that streams have handed to their connection so far.
+    /// Returns the number of orders that streams have written so far.
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }
@@ -155,7 +155,7 @@ impl Bench {
     }
 }
 
-/// The frame comes back as it came.
+/// Echoes the frame.
 async fn echo(request: Request<Incoming>) -> Result<Response<Body>> {
     let frame = request.into_body().collect().await?.to_bytes();
     let body = http_body_util::Full::new(frame);
@@ -200,7 +200,7 @@ impl http_body::Body for Orders {
             return Poll::Ready(None);
         }
         if self.hold {
-            // Until the caller goes away, which drops it.
+            // Stays open until the caller drops it.
             return Poll::Pending;
         }
         self.ended = true;

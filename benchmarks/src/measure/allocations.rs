@@ -1,4 +1,4 @@
-//! How often a message makes the transcoder ask for memory, once its buffers have grown.
+//! Allocations of the transcoder per message, with grown buffers.
 
 use anyhow::Result;
 use http::Method;
@@ -8,10 +8,10 @@ use transcoder::Schema;
 use super::rounded;
 use crate::{corpus::Sample, counting};
 
-/// Enough that one allocation in a thousand messages would show.
+/// Messages, so many that one allocation in a thousand shows.
 const MESSAGES: u32 = 1000;
 
-/// Allocations of the whole way of one message: route, request, response.
+/// Allocations for one message: route, request, response.
 #[derive(Debug, Clone, Serialize)]
 pub struct Allocated {
     /// Always `allocations`.
@@ -22,10 +22,10 @@ pub struct Allocated {
     pub per_message: f64,
 }
 
-/// Counts them for one sample; the binary must run with [`counting::Counting`].
+/// Counts allocations for one sample; the program must run with [`counting::Counting`].
 ///
 /// # Errors
-/// When the transcoder refuses the sample.
+/// When the transcoder rejects the sample.
 pub fn allocations(sample: &Sample, schema: &Schema) -> Result<Allocated> {
     let (mut wire, mut json) = (Vec::new(), Vec::new());
     let mut once = || -> Result<()> {

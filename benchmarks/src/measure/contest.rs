@@ -1,4 +1,4 @@
-//! Contestants take turns, so that what slows the machine for a while slows all of them.
+//! Contestants take turns, so that a slow phase of the machine affects all.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::Effort;
 use crate::clock::cpu_time;
 
-/// Something to be timed.
+/// A timed function.
 pub(super) struct Contestant<'a> {
     work: Box<dyn FnMut() -> Result<()> + 'a>,
-    /// So many calls fill one turn.
+    /// Calls per turn.
     calls: u32,
     /// Nanoseconds per call, one for each round.
     turns: Vec<f64>,
@@ -30,7 +30,7 @@ pub(super) fn hold(contestants: &mut [Contestant<'_>], effort: Effort) -> Result
     Ok(())
 }
 
-/// The median; NaN of nothing.
+/// Returns the median; NaN without values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -48,12 +48,12 @@ impl<'a> Contestant<'a> {
         }
     }
 
-    /// Median nanoseconds per call.
+    /// Returns the median of nanoseconds per call.
     pub(super) fn nanos(&self) -> f64 {
         median(self.turns.iter().copied())
     }
 
-    /// How many times as long as `self` the other takes: the median over the rounds, of which each sees one state of the machine.
+    /// Returns the ratio of the other's time to this one's, the median over the rounds.
     pub(super) fn lead_over(&self, other: &Contestant<'_>) -> f64 {
         median(
             self.turns
@@ -71,7 +71,7 @@ impl<'a> Contestant<'a> {
         Ok(cpu_time() - start)
     }
 
-    /// Finds out how many calls fill a turn, which also warms caches and buffers.
+    /// Determines the calls per turn, which also warms caches and buffers.
     fn calibrate(&mut self, turn: Duration) -> Result<()> {
         loop {
             let taken = self.take_turn()?;

@@ -1,4 +1,4 @@
-//! What it costs to load a schema.
+//! Time and memory to load a schema.
 
 use std::fmt::Write;
 
@@ -13,9 +13,9 @@ use transcoder::Schema;
 use super::{contest::median, rounded};
 use crate::{clock::cpu_time, counting};
 
-/// The median of so many loads counts.
+/// Number of loads; the median counts.
 const LOADS: usize = 3;
-/// One service for so many messages.
+/// Messages per service.
 const MESSAGES_PER_SERVICE: usize = 10;
 
 const SOURCE: &str = "source.proto";
@@ -27,17 +27,17 @@ pub struct Loaded {
     pub measure: &'static str,
     /// Messages of the schema, of ten fields each.
     pub messages: usize,
-    /// Its encoded descriptors.
+    /// Length of its encoded descriptors.
     pub descriptor_bytes: usize,
     /// Milliseconds from descriptors to plans.
     pub ms: f64,
-    /// Heap that the compiled schema holds.
+    /// Heap of the compiled schema.
     pub heap_bytes: i64,
-    /// The most heap that compiling it held.
+    /// Most heap during the compilation.
     pub peak_bytes: i64,
 }
 
-/// Loads a schema of so many messages; the binary must run with [`counting::Counting`].
+/// Loads a schema of so many messages; the program must run with [`counting::Counting`].
 ///
 /// # Errors
 /// When the schema doesn't compile.
@@ -65,7 +65,7 @@ pub fn load(messages: usize) -> Result<Loaded> {
     })
 }
 
-/// Messages that refer to each other, with the kinds of fields that messages have.
+/// Returns messages with usual fields that refer to each other.
 fn proto(messages: usize) -> Result<String> {
     let mut proto = String::from(
         "syntax = \"proto3\"; package load; import \"google/api/annotations.proto\"; \
@@ -91,7 +91,7 @@ fn proto(messages: usize) -> Result<String> {
     Ok(proto)
 }
 
-/// Encoded descriptors of one file that may import Google's and the rules.
+/// Compiles the descriptors of one file, which may import Google's files and the rules.
 pub(super) fn compile(proto: &str) -> Result<Vec<u8>> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(Source(proto.to_owned()));
@@ -104,7 +104,7 @@ pub(super) fn compile(proto: &str) -> Result<Vec<u8>> {
     Ok(compiler.encode_file_descriptor_set())
 }
 
-/// The file to compile, and the imports that don't come with every compiler.
+/// The file to compile and imports that not every compiler includes.
 struct Source(String);
 
 impl FileResolver for Source {

@@ -1,4 +1,4 @@
-//! What a long stream of NDJSON holds in memory: split into messages, each to wire bytes, each back to a line.
+//! Memory of a long NDJSON stream: split into messages, each to wire bytes and back to a line.
 
 use std::{fs::File, hint::black_box, io::Read};
 
@@ -12,10 +12,10 @@ use transcoder::{
 use super::rounded;
 use crate::{clock::cpu_time, corpus::ORDER, counting};
 
-/// What one read from a socket brings.
+/// Size of one read from a socket.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Bound on one message: as many servers have it.
+/// Largest message, a common bound of servers.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// The memory and speed of one stream.
@@ -23,23 +23,24 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 pub struct Streamed {
     /// Always `ndjson`.
     pub measure: String,
-    /// Bytes of NDJSON that went in; as many came out.
+    /// Length of the stream in bytes, in and out.
     pub bytes: u64,
-    /// Messages among them.
+    /// Number of messages.
     pub messages: u64,
     /// The most heap that was held beyond what was held before.
     pub heap_growth_bytes: i64,
-    /// The most resident memory beyond what was resident before; `null` where the system does not say.
+    /// The most resident memory beyond what was resident before; `null` where the system does not
+    /// say.
     pub rss_growth_bytes: Option<u64>,
     /// 10⁶ bytes of NDJSON per second, in and out.
     pub mb_s: f64,
 }
 
-/// Sends `bytes` of orders through. Run it in a process of its own, whose resident memory it measures, and with
-/// [`counting::Counting`].
+/// Converts `bytes` of orders. Measures the resident memory of its process, which must be a
+/// separate one with [`counting::Counting`].
 ///
 /// # Errors
-/// When the transcoder refuses a line, or loses one.
+/// When the transcoder rejects or loses a line.
 pub fn ndjson(schema: &Schema, bytes: u64) -> Result<Streamed> {
     let source = Source::new();
     let found = ORDER.route(schema)?;
@@ -75,7 +76,7 @@ pub fn ndjson(schema: &Schema, bytes: u64) -> Result<Streamed> {
     })
 }
 
-/// Endless lines, cut into chunks wherever the cut falls.
+/// Endless lines in chunks that end anywhere.
 struct Source {
     line_bytes: usize,
     lines: Vec<u8>,
@@ -109,7 +110,7 @@ impl Source {
         self.line_bytes as u64
     }
 
-    /// What comes after `sent` bytes, of `bytes` in all.
+    /// Returns the chunk after `sent` bytes of `bytes`.
     fn chunk(&self, sent: u64, bytes: u64) -> &[u8] {
         let start = (sent % self.line_bytes()) as usize;
         let len = (bytes - sent).min(CHUNK_BYTES as u64) as usize;
@@ -149,7 +150,7 @@ impl<'a> Pipe<'a> {
         Ok(())
     }
 
-    /// What was written goes to the client before more is read.
+    /// Output is sent before more is read.
     fn flush(&mut self) {
         self.written += self.out.len() as u64;
         black_box(&self.out);
@@ -158,9 +159,9 @@ impl<'a> Pipe<'a> {
     }
 }
 
-/// Resident memory of this process, as Linux counts it.
+/// Returns the resident memory of this process from procfs.
 fn resident_bytes() -> Option<u64> {
-    // On the stack: this must not count as memory of the stream.
+    // On the stack, so that it doesn't count as memory of the stream.
     let mut buffer = [0; 128];
     let len = File::open("/proc/self/statm")
         .ok()?

@@ -1,4 +1,4 @@
-//! What it costs to find one of few routes, and one of many.
+//! Time to match one of few routes, and one of many.
 
 use std::{fmt::Write, hint::black_box};
 
@@ -14,10 +14,11 @@ use super::{
     rounded,
 };
 
-/// Resources of the small schema and of the large one; each has as many routes as there are [`SHAPES`].
+/// Resources of the small and the large schema, each with a route per shape in [`SHAPES`].
 const RESOURCES: [usize; 2] = [1, 1000];
 
-/// Method, template and a path that it takes, of the routes of the resource `R`: literals, variables, verbs and a tail.
+/// Routes of a resource `R`: method, template and a matching path, with literals, variables, verbs
+/// and a tail.
 const SHAPES: [(&str, &str, &str); 10] = [
     ("get", "/v1/R", "/v1/R"),
     ("post", "/v1/R", "/v1/R"),
@@ -35,18 +36,18 @@ const SHAPES: [(&str, &str, &str); 10] = [
     ("post", "/v1/R:batchGet", "/v1/R:batchGet"),
 ];
 
-/// Nanoseconds to find a route.
+/// Nanoseconds to match a route.
 #[derive(Debug, Clone, Serialize)]
 pub struct Routed {
     /// Always `routing`.
     pub measure: &'static str,
     /// Among 10 routes.
     pub ns_10: f64,
-    /// Among 10,000, of which ten are asked for: one of each shape, as of the ten.
+    /// Among 10,000, of which ten are requested: one of each shape.
     pub ns_10000: f64,
     /// The latter divided by the former.
     pub ratio: f64,
-    /// Among 10,000, of which all are asked for, so that routes and paths must be fetched from memory.
+    /// Among 10,000, of which all are requested, so that routes and paths come from memory.
     pub ns_10000_spread: f64,
     /// The latter divided by the first.
     pub ratio_spread: f64,
@@ -58,8 +59,8 @@ struct Probe {
     template: String,
 }
 
-/// Requests, in the order in which they are made. Their texts lie one behind the other, as they do in the buffer of a connection:
-/// looking for them elsewhere in memory would be counted as matching.
+/// Requests in order. Their texts are contiguous as in the buffer of a connection: cache misses
+/// would count as matching.
 #[derive(Default)]
 struct Requests {
     texts: String,
@@ -74,11 +75,11 @@ pub fn routing(effort: Effort) -> Result<Routed> {
     let [few, many] = RESOURCES;
     let (small, large) = (schema(few)?, schema(many)?);
     let all = probes(many)?;
-    // One of each shape, no two of one resource.
+    // One of each shape, each of another resource.
     let chosen =
         (0..SHAPES.len()).map(|shape| (shape * many / SHAPES.len()) * SHAPES.len() + shape);
     let ten: Vec<&Probe> = chosen.filter_map(|index| all.get(index)).collect();
-    // Steps of a prime visit all of them, and neighbours never in turn.
+    // Steps of a prime visit all, and never neighbours in turn.
     let spread: Vec<&Probe> = (0..all.len())
         .filter_map(|n| all.get(n * 7919 % all.len()))
         .collect();

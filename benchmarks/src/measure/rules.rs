@@ -1,4 +1,4 @@
-//! What it costs to check a message against the rules of its contract, beside reading it.
+//! Time to check a message by the rules of its contract, beside reading it.
 
 use std::hint::black_box;
 
@@ -16,20 +16,20 @@ use crate::{corpus::ORDER, counting};
 
 const MESSAGE: &str = "bench.ruled.v1.Order";
 
-/// Nanoseconds for the order, under a contract that says something about nearly all of its values.
+/// Nanoseconds for the order, with rules for nearly all of its values.
 #[derive(Debug, Clone, Serialize)]
 pub struct Validated {
     /// Always `rules`.
     pub measure: &'static str,
     /// Always `order_validated`.
     pub message: &'static str,
-    /// JSON to wire, the rules left aside.
+    /// JSON to wire without rules.
     pub ns_unchecked: f64,
-    /// JSON to wire, checked.
+    /// JSON to wire with rules.
     pub ns_checked: f64,
-    /// What the rules cost, as a part of reading the message without them.
+    /// Time of the rules as a share of reading without them.
     pub ratio: f64,
-    /// Wire bytes of somebody else, which must be found to be a message too.
+    /// Check of foreign wire bytes, which may be malformed.
     pub ns_wire: f64,
     /// Allocations per checked message.
     pub allocations: u64,
@@ -38,7 +38,7 @@ pub struct Validated {
 /// Measures it; the binary must run with [`counting::Counting`].
 ///
 /// # Errors
-/// When the schema doesn't compile, or the order is refused.
+/// When the schema doesn't compile, or the order is rejected.
 pub fn rules(effort: Effort) -> Result<Validated> {
     let descriptors = compile(include_str!("../../proto/bench/v1/ruled.proto"))?;
     let schema = |enforce| {

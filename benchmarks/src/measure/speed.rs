@@ -16,7 +16,7 @@ use crate::{
     corpus::Sample,
 };
 
-/// Which way.
+/// Direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -26,26 +26,28 @@ pub enum Direction {
     WireToJson,
 }
 
-/// How fast the transcoder is on one message in one direction.
+/// Speed of the transcoder on one message in one direction.
 #[derive(Debug, Clone, Serialize)]
 pub struct Speed {
     /// Name of the sample.
     pub message: &'static str,
-    /// Which way.
+    /// Direction.
     pub direction: Direction,
     /// 10⁶ bytes of JSON text per second.
     pub mb_s: f64,
-    /// How many times as fast as prost-reflect.
+    /// Ratio to prost-reflect's speed.
     pub vs_prost_reflect: f64,
-    /// How many times as fast as prost with pbjson.
+    /// Ratio to the speed of prost with pbjson.
     pub vs_pbjson: f64,
-    /// How many times as fast as buffa.
+    /// Ratio to buffa's speed.
     pub vs_buffa: f64,
-    /// How many times as fast as serde_json skipping over the same text (`IgnoredAny`), whichever the direction.
+    /// Ratio to the speed of serde_json that skips the same text (`IgnoredAny`), in either
+    /// direction.
     pub vs_scan: f64,
 }
 
-/// Measures one sample, both ways; only the reading of one that is not in order, as nobody writes such.
+/// Measures one sample in both directions; a shuffled one only from JSON, as no encoder writes
+/// such.
 ///
 /// # Errors
 /// When an implementation fails, or any two differ.

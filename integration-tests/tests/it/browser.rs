@@ -1,4 +1,4 @@
-//! A page in a real browser calls the mesh, by Connect and by gRPC-Web, from an origin of its own.
+//! A page in a real browser calls the mesh by Connect and gRPC-Web, from another origin.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// As root, Chromium starts only without its sandbox; the other flags keep it from calling home.
+/// As root, Chromium starts only without its sandbox; the other flags disable its background
+/// requests.
 const FLAGS: [&str; 8] = [
     "--headless",
     "--no-sandbox",
@@ -70,7 +71,8 @@ async fn a_page_calls_the_mesh_by_connect_and_by_grpc_web() -> Result<()> {
     Ok(())
 }
 
-/// A program that `npm ci` has installed beside the page. Without it, there is nothing to test but in CI, which installs it.
+/// Returns a program that `npm ci` has installed beside the page; without it the test is skipped,
+/// but not in CI.
 pub(crate) fn tool(name: &str) -> Result<Option<PathBuf>> {
     let path = directory().join("node_modules/.bin").join(name);
     present(
@@ -106,7 +108,7 @@ fn bundle(esbuild: &PathBuf) -> Result<Bytes> {
     Ok(output.stdout.into())
 }
 
-/// A browser that shows a page until it is dropped.
+/// A browser with a page, killed on drop.
 struct Browser {
     process: Child,
     _profile: tempfile::TempDir,
@@ -132,14 +134,14 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its helpers are in its group; what is left of it must not outlive the test.
+        // Its helper processes are in its group and must end too.
         let group = format!("-{}", self.process.id());
         let _ = Command::new("kill").args(["-9", "--", &group]).status();
         let _ = self.process.wait();
     }
 }
 
-/// Serves the page, and takes what it says when it is done.
+/// Serves the page and receives its result.
 async fn serve(listener: TcpListener, bundle: Bytes, outcome: mpsc::Sender<Bytes>) {
     while let Ok((stream, _)) = listener.accept().await {
         let (bundle, outcome) = (bundle.clone(), outcome.clone());

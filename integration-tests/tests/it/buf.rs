@@ -1,4 +1,4 @@
-//! What developers do with `buf curl`: every service, by each of the protocols that it speaks.
+//! Calls by `buf curl`: every service by each protocol of the tool.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const PROTOCOLS: [&str; 3] = ["grpc", "grpcweb", "connect"];
 
-/// A method of each service that answers on an empty mesh, and its request.
+/// A method of each service with a request that succeeds on an empty mesh.
 const CALLS: [(&str, &str); 4] = [
     ("orders.v1.OrdersService/SummarizeOrders", "{}"),
     ("inventory.v1.InventoryService/SummarizeStock", "{}"),
@@ -42,7 +42,7 @@ async fn buf_curl_calls_every_service_by_every_protocol() -> Result<()> {
     Ok(())
 }
 
-/// The answer, or what the call was refused with.
+/// Returns the response or the error.
 fn curl(buf: &PathBuf, protocol: &str, request: &str, url: &str) -> Result<Result<String>> {
     let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let output = Command::new(buf)

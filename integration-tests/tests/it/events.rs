@@ -1,4 +1,4 @@
-//! Facts on their way from one database to another: order, repeats, delays, poison, parking, crashes, restarts.
+//! Events between two databases: order, repetition, delay, poison, parking, crashes, restarts.
 
 mod crash;
 mod desk;

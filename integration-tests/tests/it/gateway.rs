@@ -1,7 +1,7 @@
-//! The mesh as a front end sees it: JSON over HTTP, streams included.
+//! The mesh for a front end: JSON over HTTP, streams included.
 
 use anyhow::{Context, Result};
-use integration_tests::{Mesh, http::Answer, order::PLACED_AT};
+use integration_tests::{Mesh, http::Response, order::PLACED_AT};
 use serde_json::{Value, json};
 
 fn order(request_id: &str, quantity: i64) -> Value {
@@ -154,7 +154,7 @@ async fn a_service_that_is_down_is_503_and_comes_back() -> Result<()> {
     .await
 }
 
-async fn watch(mesh: &Mesh, order_id: &str, accept: &str) -> Result<Answer> {
+async fn watch(mesh: &Mesh, order_id: &str, accept: &str) -> Result<Response> {
     mesh.http()?
         .get(&format!("/v1/orders/{order_id}:watch"), accept)
         .await
@@ -167,7 +167,7 @@ fn text(json: &Value, field: &str) -> Result<String> {
         .to_owned())
 }
 
-fn violation(answer: &Answer) -> Result<Value> {
+fn violation(answer: &Response) -> Result<Value> {
     let status = answer.json()?;
     let details = status["details"].as_array().context("details")?;
     let violation = details

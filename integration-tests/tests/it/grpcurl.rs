@@ -1,4 +1,4 @@
-//! What operators do with grpcurl: list, describe and call every service, directly and through the gateway.
+//! Calls by grpcurl: list, describe and call every service, directly and through the gateway.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use integration_tests::{Mesh, order::PLACED_AT};
 use serde_json::{Value, json};
 
-/// Service, its process, and a method that can be called on an empty mesh with what it answers.
+/// Services, each with its process and a method with its response on an empty mesh.
 const SERVICES: &[(&str, &str, &str, &str)] = &[
     ("orders.v1.OrdersService", "orders", "SummarizeOrders", "{}"),
     (
@@ -32,7 +32,7 @@ const SERVICES: &[(&str, &str, &str, &str)] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn grpcurl_lists_describes_and_calls_every_service() -> Result<()> {
     if Command::new("grpcurl").arg("--version").output().is_err() {
-        // CI installs it; who has no Go can still run the other tests.
+        // CI installs it; without Go, the other tests still run.
         ensure!(std::env::var_os("CI").is_none(), "grpcurl is not installed");
         return Ok(());
     }

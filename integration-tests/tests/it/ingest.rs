@@ -1,4 +1,4 @@
-//! A file gets in whole and once, however its upload is interrupted and whoever is down.
+//! A file is imported completely and once, through interrupted uploads and failed processes.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ const LINES: i64 = 25;
 async fn an_upload_goes_on_where_it_stopped() -> Result<()> {
     let mesh = Mesh::start().await?;
     let (file, import) = announce(&mesh, "stopped").await?;
-    // Cut in the middle of a row, several times; what is durable is always a whole number of invoices.
+    // Several cuts in the middle of a row; a whole number of invoices is durable each time.
     let mut offset = 0;
     for cut in [100, 5_000, 5_001, 20_000, file.len()] {
         let sent = mesh
@@ -85,7 +85,7 @@ async fn no_order_settles_without_a_relay_and_all_do_with_one() -> Result<()> {
     let mesh = Mesh::start().await?;
     let (file, import) = announce(&mesh, "unrelayed").await?;
     mesh.stack().stop("ingest").await?;
-    // Whoever holds this lock is the relay of the database; the one in ingest stands by.
+    // The holder of this lock is the relay of the database; the relay in ingest waits.
     let mut relay = mesh.database("ingest").await?.acquire().await?;
     sqlx::query("SELECT pg_advisory_lock($1)")
         .bind(RELAY_LOCK)
@@ -118,7 +118,7 @@ async fn the_same_file_again_changes_nothing() -> Result<()> {
     let (_, known) = announce(&mesh, "again").await?;
     assert_eq!(known, import);
 
-    // Another import of equal content: every row is a duplicate, and no order comes of it.
+    // Another import of equal content: every row is a duplicate, and there is no new order.
     let (_, copy) = announce(&mesh, "copy").await?;
     mesh.upload(&copy, 0, file).await?;
     let copied = mesh.import(&copy).await?;
@@ -140,7 +140,7 @@ async fn the_same_file_again_changes_nothing() -> Result<()> {
     Ok(())
 }
 
-/// A file of invoices with an import announced for it.
+/// Creates a file of invoices and an import for it.
 async fn announce(mesh: &Mesh, request_id: &str) -> Result<(Bytes, String)> {
     let mut file = HEADER.to_owned();
     for invoice in 540_000..540_000 + INVOICES {
@@ -158,7 +158,7 @@ async fn announce(mesh: &Mesh, request_id: &str) -> Result<(Bytes, String)> {
     Ok((file.into(), import))
 }
 
-/// Waits for the import's end and makes sure that every row and every invoice counted once.
+/// Waits until the import is complete and checks that every row and invoice counted once.
 async fn all_settled(mesh: &Mesh, import: &str) -> Result<()> {
     let done = mesh.completed(import).await?;
     assert_eq!(done["rowsRead"], (INVOICES * LINES).to_string());

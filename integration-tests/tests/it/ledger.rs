@@ -1,4 +1,5 @@
-//! The ledger's promises hold in the database, against concurrent callers and against code that would break them.
+//! The ledger's invariants hold in the database, under concurrent calls and against wrong
+//! statements.
 
 use anyhow::{Context, Result};
 use chrono::{NaiveDate, NaiveDateTime};
@@ -11,7 +12,8 @@ use payments::{
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 use tokio::task::JoinSet;
 
-/// An authorized payment `p` of account `a` as versions 1 and 2, captured; and `q`, authorized as version 3.
+/// An authorized payment `p` of account `a` as versions 1 and 2, captured; and `q`, authorized as
+/// version 3.
 const HISTORY: &str = "
     INSERT INTO account VALUES ('a');
     INSERT INTO payment (payment_id, account_id, currency_code, amount_minor, effective_at, state)
@@ -24,7 +26,7 @@ const HISTORY: &str = "
         ('a', 2, 'HOLDS', -10), ('a', 2, 'AUTHORIZATIONS', 10), ('a', 2, 'CASH', 10), ('a', 2, 'REVENUE', -10),
         ('a', 3, 'HOLDS', 10), ('a', 3, 'AUTHORIZATIONS', -10);";
 
-/// What code could try on that history, and the rule that refuses it: a constraint's name or an SQLSTATE.
+/// Illegal statements on that history, each with the constraint or SQLSTATE that rejects it.
 const ILLEGAL: &[(&str, &str)] = &[
     ("INSERT INTO posting VALUES ('a', 3, 'CASH', 10)", "posting_balanced"),
     ("INSERT INTO posting VALUES ('a', 3, 'CASH', 10), ('a', 3, 'REVENUE', -10)", "posting_balanced"),
@@ -60,7 +62,7 @@ async fn the_database_refuses_what_would_break_the_books() -> Result<()> {
         .execute(&pool)
         .await?;
     for (illegal, rule) in ILLEGAL {
-        // Deferred rules speak at the commit.
+        // Deferred constraints are checked at the commit.
         let mut tx = pool.begin().await?;
         let refused = match sqlx::raw_sql(*illegal).execute(&mut *tx).await {
             Ok(_) => tx.commit().await.err(),
@@ -99,7 +101,7 @@ async fn concurrent_commands_leave_a_history_without_gaps() -> Result<()> {
     {
         assert_eq!(answer?.state, State::Authorized);
     }
-    // Every capture twice and a void beside it: one of them wins.
+    // Two captures and a void of each payment: one of them wins.
     let commands = ids
         .iter()
         .flat_map(|id| [capture(id), void(id), capture(id)])
@@ -177,7 +179,7 @@ async fn payments() -> Result<Mesh> {
     Mesh::start_with(Mesh::options()?.only(["payments"])?).await
 }
 
-/// A pool of as many connections as callers shall run into each other.
+/// Returns a pool with one connection per concurrent caller.
 async fn many(mesh: &Mesh) -> Result<PgPool> {
     Ok(PgPoolOptions::new()
         .max_connections(8)

@@ -1,4 +1,4 @@
-//! A return draws on what was paid, once, whoever dies while it is decided and paid back.
+//! A return is refunded once, through aborts at every commit.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use integration_tests::{Mesh, import::HEADER};
 use protos::{orders::v1::ListOrdersRequest, payments::v1::SummarizeLedgerRequest};
 use serde_json::Value;
 
-/// Where a process dies while a file with a sale and a return of it goes through.
+/// Processes with the points at which they abort while a sale and its return are processed.
 const CRASHES: &[(&str, &str)] = &[
     ("orders", "orders.return.allocate.before_commit"),
     ("orders", "orders.return.allocate.after_commit"),
@@ -98,7 +98,7 @@ async fn an_invoice_that_no_number_can_hold_is_refused_and_the_account_goes_on()
 async fn rows_that_draw_on_nothing_are_refused_with_their_rule() -> Result<()> {
     let mesh = Mesh::start().await?;
     mesh.count("85123A", 1000).await?;
-    // The returns stand first in the file, and what is dated later is no order to return.
+    // Returns come first in the file; a later sale is no order to return from.
     let file = file(&[
         "C550001,85123A,LANTERN,-4,2010-12-02 09:00:00,2.50,17850,UK",
         "C550001,85123A,LANTERN,-3,2010-12-02 09:00:00,2.50,17850,UK",

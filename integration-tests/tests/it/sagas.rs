@@ -1,4 +1,4 @@
-//! Every step of a saga is killed before and after its commit, and every compensation happens.
+//! Sagas survive a kill before and after the commit of every step, and every compensation happens.
 
 use anyhow::{Result, ensure};
 use integration_tests::{Mesh, eventually, order};
@@ -8,10 +8,10 @@ use protos::{
     payments::v1::{PaymentState, VoidPaymentRequest},
 };
 
-/// A total of this many minor units is above the limit of payments.
+/// Total in minor units above the limit of payments.
 const TOO_MUCH: i64 = 1_000_001;
 
-/// The process, and the name of one of its commits.
+/// Processes, each with the name of a commit.
 type Commit = (&'static str, &'static str);
 
 const FORWARD: &[Commit] = &[
@@ -82,7 +82,7 @@ async fn a_cancelled_order_voids_its_payment_despite_a_crash_around_the_void() -
         ("orders", "orders.saga.void"),
         ("payments", "payments.void"),
     ]) {
-        // The order waits before its authorization until the wish to cancel is recorded.
+        // The order waits before its authorization until the cancellation is recorded.
         mesh.stack().stop("payments").await?;
         let order = mesh
             .place(order::request(&point, &[("A", 1, 100)]))
@@ -196,7 +196,8 @@ async fn a_capture_that_happened_after_all_is_refunded() -> Result<()> {
         .env("orders", "PROTOMESH_STEP_TIMEOUT_MS", "1000");
     let mesh = Mesh::start_with(options).await?;
     mesh.count("A", 10).await?;
-    // The money is taken, the answer is lost, and nobody can be asked until the deadline has passed.
+    // The money is authorized, the response is lost, and payments is down until the deadline has
+    // passed.
     mesh.crash_next_at("orders", "orders.saga.capture.before_commit")
         .await?;
     let before = mesh.restarts("orders")?;
@@ -215,7 +216,7 @@ async fn a_capture_that_happened_after_all_is_refunded() -> Result<()> {
     Ok(())
 }
 
-/// Waits until the only saga stands before that step.
+/// Waits until the only saga is before that step.
 async fn step(mesh: &Mesh, name: &str) -> Result<()> {
     let mut database = mesh.database("orders").await?.acquire().await?;
     eventually(name, async || {
@@ -228,7 +229,7 @@ async fn step(mesh: &Mesh, name: &str) -> Result<()> {
     .await
 }
 
-/// The points before and after each commit.
+/// Returns the points before and after each commit.
 fn around(commits: &[Commit]) -> Vec<(&'static str, String)> {
     let sides = ["before_commit", "after_commit"];
     commits
@@ -237,7 +238,7 @@ fn around(commits: &[Commit]) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Places an order at a mesh of which a process may die meanwhile; placing it again is safe.
+/// Places an order through failures of a process; a repetition is safe.
 async fn place_despite_crash(mesh: &Mesh, request: PlaceOrderRequest) -> Result<String> {
     eventually("the order placed", async || {
         Ok(mesh.place(request.clone()).await?.order_id)
@@ -245,7 +246,7 @@ async fn place_despite_crash(mesh: &Mesh, request: PlaceOrderRequest) -> Result<
     .await
 }
 
-/// Makes sure that the process really died at its point.
+/// Checks that the process aborted at its point.
 async fn crashed(mesh: &Mesh, process: &str, before: u32, point: &str) -> Result<()> {
     eventually(&format!("the crash at {point}"), async || {
         let restarts = mesh.restarts(process)?;
@@ -255,7 +256,7 @@ async fn crashed(mesh: &Mesh, process: &str, before: u32, point: &str) -> Result
     .await
 }
 
-/// Lets the order go on to a step that one of the two dies at.
+/// Continues the order up to a step at which one of two processes aborts.
 async fn start_payments_and_crash(mesh: &Mesh, process: &str, point: &str) -> Result<()> {
     if process == "payments" {
         mesh.stack()

@@ -1,4 +1,4 @@
-//! Orders that want the same stock at once neither block each other for ever nor get it twice.
+//! Concurrent orders for the same stock neither deadlock nor get it twice.
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -11,9 +11,9 @@ use protos::{orders::v1::OrderState, payments::v1::SummarizeLedgerRequest};
 
 const ORDERS: i64 = 64;
 const LINES: usize = 600;
-/// Enough for this many of the orders.
+/// Number of orders that the stock suffices for.
 const FITTING: i64 = 40;
-/// Minor units for one piece: 600 of them are within the limit of payments, and 600 are above.
+/// Prices of a piece in minor units, within the limit of payments and above it.
 const CHEAP: i64 = 100;
 const DEAR: i64 = 2000;
 
@@ -48,7 +48,7 @@ async fn large_orders_placed_at_once_all_end_and_take_no_more_than_there_is() ->
     let mesh = Mesh::start().await?;
     let skus = counted(&mesh).await?;
 
-    // Every other order is too dear: its reservation is released while others reserve.
+    // Every other order is above the limit: its reservation is released while others reserve.
     let placed = (0..ORDERS).map(|n| place(&mesh, n, &skus));
     let orders = try_join_all(placed).await?;
     let mut paid = 0;

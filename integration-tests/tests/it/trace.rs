@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, transport::Server};
 const FILE: &str = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n\
                     536365,85123A,LANTERN,6,2010-12-01 08:26:00,2.55,17850,United Kingdom\n";
 
-/// Service and name of every span that arrived, by trace id.
+/// Service and name of every received span by trace id.
 type Spans = Arc<Mutex<Vec<(Vec<u8>, String, String)>>>;
 
 #[derive(Clone, Default)]
@@ -63,7 +63,7 @@ impl Collector {
         Ok(address)
     }
 
-    /// The services that took part in the trace that holds ingest's upload.
+    /// Returns the services in the trace of ingest's upload.
     fn services_of_the_upload(&self) -> BTreeSet<String> {
         let spans = self.spans.lock().unwrap();
         let upload = spans

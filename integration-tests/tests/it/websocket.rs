@@ -1,4 +1,5 @@
-//! The mesh over WebSocket: an order is watched to its end, and a file goes in frame by frame.
+//! The mesh over WebSocket: an order is watched until it is settled, and a file is uploaded frame
+//! by frame.
 
 use anyhow::{Context, Result};
 use futures::{SinkExt, StreamExt};
@@ -40,7 +41,7 @@ async fn a_file_goes_in_frame_by_frame() -> Result<()> {
     for piece in file.as_bytes().chunks(10) {
         socket.send(Message::Binary(piece.to_vec().into())).await?;
     }
-    // The end of the file; a close instead would break the upload off.
+    // The end of the file; a close frame would abort the upload.
     socket.send(Message::text("")).await?;
     let (texts, code) = drain(&mut socket).await?;
     let answer: Value = serde_json::from_str(texts.first().context("an answer")?)?;
@@ -56,7 +57,7 @@ async fn connect(mesh: &Mesh, path: &str) -> Result<WebSocketStream<TcpStream>> 
     Ok(socket)
 }
 
-/// All text until the gateway closes, and the code it closes with.
+/// Returns all text until the gateway closes, and the close code.
 async fn drain(socket: &mut WebSocketStream<TcpStream>) -> Result<(Vec<String>, u16)> {
     let mut texts = Vec::new();
     while let Some(message) = socket.next().await {

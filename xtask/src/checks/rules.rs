@@ -10,7 +10,7 @@ use anyhow::Result;
 use mesh::home::Home;
 use mesh::ui;
 
-use crate::workspace::tokens::Token;
+use crate::workspace::tokens::{Token, tokens};
 use crate::workspace::{Package, Workspace, is_fuzz, is_product, is_shared, source};
 use allow::{Allowed, Findings};
 
@@ -94,6 +94,12 @@ fn check_text(workspace: &Workspace, package: &Package, found: &mut Findings) ->
             for line in text::doc_openings(&text) {
                 found.add("doc-opening", &place, format!("first in line {line}"));
             }
+            let is_test = ["tests/", "/tests.rs"]
+                .iter()
+                .any(|part| place.contains(part));
+            for line in sleeps(&tokens(&text)).filter(|_| is_test) {
+                found.add("test-sleeps", &place, format!("first in line {line}"));
+            }
         }
     }
     Ok(())
@@ -148,6 +154,14 @@ fn declared_types<'a>(code: &'a [Token<'a>]) -> Vec<(&'a str, usize)> {
     found
 }
 
+/// Returns the lines of calls of a function `sleep`: tests wait for a condition, or on a paused clock.
+fn sleeps(code: &[Token<'_>]) -> impl Iterator<Item = usize> {
+    let calls = code
+        .windows(2)
+        .filter(|pair| pair[0].ident() == Some("sleep") && pair[1].is(b'('));
+    calls.map(|pair| pair[0].line)
+}
+
 fn names_gateway(token: Token<'_>) -> bool {
     let name = token.ident().unwrap_or_default().to_ascii_lowercase();
     GATEWAY_WORDS.iter().any(|word| name.contains(word))
@@ -163,8 +177,6 @@ fn is_in_glossary(glossary: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::workspace::tokens::tokens;
-
     use super::*;
 
     #[test]
@@ -190,6 +202,12 @@ mod tests {
         assert!(names("use transcoder::Validator;"));
         assert!(names("struct GatewayError;"));
         assert!(!names("// the gateway\nlet s = \"gateway\";"));
+    }
+
+    #[test]
+    fn calls_of_sleep_are_found() {
+        let code = tokens("use tokio::time::sleep;\ntokio::time::sleep(PAUSE).await;\nsleep(1);");
+        assert_eq!(sleeps(&code).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Relay and consumer die at each point where something is done and not yet recorded.
+//! Relay and consumer abort at each point between an effect and its record.
 
 use std::env;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, auditor, bus_of};
 
-/// The process that the tests below start and that is to die: not a test of its own.
+/// The child process of the tests below, which aborts: no test by itself.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the crash tests"]
 async fn child() -> Result<()> {
@@ -36,7 +36,7 @@ async fn a_relay_that_dies_neither_loses_nor_stores_twice() -> Result<()> {
         desk.count("b", done + 1..=done + 3).await?;
         desk.crash("relay", point).await?;
         assert_eq!(desk.outbox().await?, 6, "{point}");
-        // What comes while no relay runs joins what the dead one left.
+        // Events without a relay join those that the aborted one left.
         desk.count("a", done + 4..=done + 5).await?;
         let (relay, audit) = (desk.relay().await?, desk.audit(auditor()).await?);
         desk.expect_applied("a", 1..=done + 5).await?;

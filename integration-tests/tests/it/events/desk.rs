@@ -1,4 +1,4 @@
-//! Engines of a test's own, a producer's and a consumer's database on them, and a fact that is no domain's.
+//! Private engines with a producer's and a consumer's database, and an event without a domain.
 
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take; only a failure takes that long.
+/// Longest wait; only a failure takes that long.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -23,7 +23,7 @@ pub(super) const AGGREGATE: &str = "tally";
 const STREAM: &str = "EVT_COUNTING";
 pub(super) const CONSUMER: &str = "audit.tallies";
 
-/// Somebody counted on.
+/// Event: a tally was counted up.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Counted {
     #[prost(string, tag = "1")]
@@ -49,7 +49,7 @@ pub(super) struct Desk {
     pub(super) settings: Settings,
 }
 
-/// Something that runs until it is dropped or stopped.
+/// A task that runs until it is dropped or stopped.
 pub(super) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
@@ -65,7 +65,7 @@ impl Desk {
         let stack = Stack::launch(&home, state_dir, options, Ui::detect()).await?;
         let settings = Settings {
             nats_url: stack.nats_url()?,
-            // The server's memory of message ids must not be what makes the tests pass.
+            // Tests must not pass because of the server's deduplication window.
             stream_dedup_window_ms: 100,
             consumer_ack_wait_ms: 2000,
             retry_attempts: 3,
@@ -117,7 +117,7 @@ impl Desk {
         }))
     }
 
-    /// The numbers applied to `tally`, in the order in which they were.
+    /// Returns the numbers applied to `tally`, in order.
     pub(super) async fn applied(&self, tally: &str) -> Result<Vec<i64>> {
         let numbers = sqlx::query_scalar("SELECT number FROM applied WHERE tally = $1 ORDER BY id")
             .bind(tally)
@@ -167,7 +167,7 @@ impl Desk {
             .await?)
     }
 
-    /// Everything that the stream holds for `tally`: version and payload, in order.
+    /// Returns the stream's messages of `tally`: version and payload, in order.
     pub(super) async fn stored(&self, tally: &str) -> Result<Vec<(i64, Counted)>> {
         let stream = self.stream().await?;
         let state = &stream.cached_info().state;
@@ -183,7 +183,7 @@ impl Desk {
         Ok(stored)
     }
 
-    /// Puts a message onto the stream past the outbox.
+    /// Publishes a message without the outbox.
     pub(super) async fn inject(&self, tally: &str, version: i64, payload: Vec<u8>) -> Result<()> {
         let client = async_nats::connect(&self.settings.nats_url).await?;
         let subject = subject(tally);
@@ -197,7 +197,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Runs `role` in a process of its own that aborts at the crash point `point`.
+    /// Runs `role` in a child process that aborts at `point`.
     pub(super) async fn crash(&self, role: &str, point: &str) -> Result<()> {
         let mut child = Command::new(std::env::current_exe()?);
         child
@@ -260,7 +260,7 @@ pub(super) fn counted(tally: &str, number: i64) -> Counted {
     }
 }
 
-/// The subject that the facts of `tally` share; tallies of the tests need no encoding.
+/// Returns the subject of `tally`, which needs no encoding in tests.
 pub(super) fn subject(tally: &str) -> String {
     // FNV-1a, as the contract of subjects defines lanes.
     let hash = tally.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -270,12 +270,12 @@ pub(super) fn subject(tally: &str) -> String {
     format!("evt.{CONTEXT}.{AGGREGATE}.{lane}.{tally}")
 }
 
-/// A consumer that writes what it is given.
+/// Returns a consumer that records its events.
 pub(super) fn auditor() -> Consumer {
     picky_auditor(|_| Ok(()))
 }
 
-/// A consumer that writes what it is given, then asks `judge`: a refusal must leave nothing behind.
+/// Returns a consumer that records its events, then asks `judge`: a rejection must be rolled back.
 pub(super) fn picky_auditor(
     judge: impl Fn(&Counted) -> Result<(), HandlerError> + Send + Sync + 'static,
 ) -> Consumer {
@@ -293,7 +293,7 @@ pub(super) fn picky_auditor(
     })
 }
 
-/// Refuses the first `times` calls.
+/// Rejects the first `times` calls.
 pub(super) fn failing(times: u32) -> impl Fn() -> Result<(), HandlerError> + Send + Sync {
     let calls = AtomicU32::new(0);
     move || {
@@ -304,7 +304,7 @@ pub(super) fn failing(times: u32) -> impl Fn() -> Result<(), HandlerError> + Sen
     }
 }
 
-/// Asks `probe` until it answers, and says what it saw last when that takes too long.
+/// Polls `probe` until it returns a value; panics with the last state after too long.
 pub(super) async fn until<T, S: std::fmt::Debug>(
     what: &str,
     probe: impl AsyncFn() -> Result<Result<T, S>>,
@@ -323,7 +323,7 @@ pub(super) async fn until<T, S: std::fmt::Debug>(
     }
 }
 
-/// The bus of a crash test's child process, from what [`Desk::crash`] has put into its environment.
+/// Connects the child process of a crash test by the variables of [`Desk::crash`].
 pub(super) async fn bus_of(database: &str) -> Result<Bus> {
     let database_url = std::env::var(database)?;
     let settings = Settings {

@@ -1,4 +1,4 @@
-//! Facts arrive once and in order, whatever comes twice, late or while an engine is down.
+//! Events are applied once and in order, in spite of repetition, delay and failed engines.
 
 use anyhow::{Context as _, Result, anyhow};
 use async_nats::jetstream::consumer::PullConsumer;
@@ -69,7 +69,7 @@ async fn a_doubled_message_has_one_effect() -> Result<()> {
         desk.inject("a", number, encode(&counted("a", number)))
             .await?;
     }
-    // The stream is read in order, so what comes after the doubles proves that they were seen.
+    // The stream is read in order, so a later event proves that the duplicates were read.
     desk.inject("a", 3, encode(&counted("a", 3))).await?;
     desk.expect_applied("a", 1..=3).await
 }
@@ -85,7 +85,7 @@ async fn a_delayed_message_is_waited_for() -> Result<()> {
         desk.inject("a", number, encode(&counted("a", number)))
             .await?;
     }
-    // Other keys go on meanwhile, and prove that the early ones have been delivered.
+    // Other keys go on, which proves that the early events have been delivered.
     desk.inject("b", 1, encode(&counted("b", 1))).await?;
     desk.expect_applied("b", [1]).await?;
     assert_eq!(desk.applied("a").await?, [1]);
@@ -105,7 +105,7 @@ async fn a_chain_whose_start_expired_begins_with_what_is_left() -> Result<()> {
     relay.stop().await?;
     let stream = desk.stream().await?;
     stream.purge().sequence(4).await?;
-    // Somebody who takes the 3 and dies: the 4 is delivered first.
+    // A consumer that receives the 3 and dies: the 4 is delivered first.
     let durable: PullConsumer = stream
         .get_consumer(&CONSUMER.replace('.', "_"))
         .await

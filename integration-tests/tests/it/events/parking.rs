@@ -1,4 +1,4 @@
-//! What cannot be applied is set aside with what follows it, shown, replayed or given up.
+//! Events that can't be applied are parked with their successors, listed, replayed or discarded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::desk::{
     AGGREGATE, CONSUMER, CONTEXT, Counted, Desk, auditor, counted, failing, picky_auditor, until,
 };
 
-/// Refuses the 2 of every tally whose name begins with "bad", until it is cured.
+/// Rejects the 2 of every tally whose name begins with "bad", until it is cured.
 fn poisoned() -> (Consumer, Arc<AtomicBool>) {
     let cured = Arc::new(AtomicBool::new(false));
     let cure = cured.clone();
@@ -24,7 +24,7 @@ fn poisoned() -> (Consumer, Arc<AtomicBool>) {
     (consumer, cure)
 }
 
-/// Waits until `key` is parked with `count` facts.
+/// Waits until `key` is parked with `count` events.
 async fn parked(desk: &Desk, key: &str, count: i64) -> Result<ParkedKey> {
     until(&format!("{key} is parked with {count} facts"), async || {
         let all = parking::list(&desk.auditor, Some(CONSUMER), 10).await?;
@@ -60,7 +60,7 @@ async fn a_poisoned_key_is_parked_and_others_flow() -> Result<()> {
         prost::Message::encode_to_vec(&counted("bad", 2)),
         facts.first().context("nothing parked")?.payload
     );
-    // The refused effect is rolled back, and nothing overtakes it.
+    // The rejected effect is rolled back, and nothing overtakes it.
     assert_eq!(desk.applied("bad").await?, [1]);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The relay and the stream disagree: who is right, and what is left alone.
+//! Relay and stream disagree: which one prevails, and which messages are kept.
 
 use anyhow::Result;
 
@@ -47,7 +47,8 @@ async fn a_repeat_that_only_the_server_remembers_counts_as_published() -> Result
     desk.settings.stream_dedup_window_ms = 120_000;
     desk.count("a", 1..=3).await?;
     desk.crash("relay", "events.relay.after_publish").await?;
-    // Without the messages the expected sequences hold, and the batch is refused for its message ids alone.
+    // Without the messages the expected sequences hold, and the batch is rejected for its message
+    // ids alone.
     desk.stream().await?.purge().await?;
     let _relay = desk.relay().await?;
     desk.expect_outbox(0).await?;
