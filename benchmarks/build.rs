@@ -10,6 +10,10 @@ const PACKAGE: &str = "bench.v1";
 /// Our own options, and Google's HTTP ones.
 const INCLUDES: [&str; 2] = ["proto", "../shared/codegen/third_party"];
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "Cargo tells build scripts by variables"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     for include in INCLUDES {
         println!("cargo:rerun-if-changed={include}");
@@ -36,6 +40,10 @@ fn generate_prost(descriptors: &[u8]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "Cargo tells build scripts by variables"
+)]
 fn generate_buffa(descriptors: PathBuf) -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?).join("buffa");
     fs::create_dir_all(&out)?;

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes `orders.csv`: invented orders of an invented shop that show every rule of the retail demo at least once.
+"""Writes `orders.csv`: orders of an invented shop that cover every rule of the retail demo.
 
-The same seed gives the same file on every Python. `--check` compares the committed file with what would be written,
-and the rejections and ends that were meant here with those that `integration-tests/reconcile.py` computes.
+The same seed gives the same file on every Python. `--check` compares the committed file with the
+generated text, and the expected rejections and final states with those that
+`integration-tests/reconcile.py` computes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Dict, Iterator, List
 
-# A check must leave no `__pycache__` behind in the checkout, so this comes before the imports from beside this file.
+# A check must not write `__pycache__` into the checkout: this has to precede the local imports.
 sys.dont_write_bytecode = True
 
 from scenarios import scenarios
@@ -48,14 +49,14 @@ ENDS = {"PAID", "OUT_OF_STOCK", "PAYMENT_DECLINED"}
 
 
 def invoices() -> List[Invoice]:
-    """Returns all invoices in the order of the file: by time, but for those that a scenario puts elsewhere."""
+    """Returns all invoices in file order: by time, unless a scenario sets another place."""
     shop = Shop(Random(SEED))
     ordinary = list(shop.ordinary_days())
     return sorted([*ordinary, *scenarios(shop)], key=lambda invoice: invoice.place)
 
 
 def text(rows: List[Invoice]) -> str:
-    """Returns the file's text."""
+    """Returns the text of the file."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -64,7 +65,7 @@ def text(rows: List[Invoice]) -> str:
 
 
 def meant(rows: List[Invoice]) -> Dict[str, Any]:
-    """Returns what the rows were written for: the parts of the books that need no arithmetic."""
+    """Returns the expected books, except for the parts that need arithmetic."""
     lines = [line for invoice in rows for line in invoice.lines]
     rejected = Counter(line.rejected for line in lines if line.rejected)
     accepted_returns = [line for line in lines if line.is_return and not line.rejected]
@@ -79,15 +80,15 @@ def meant(rows: List[Invoice]) -> Dict[str, Any]:
 
 
 def problems(rows: List[Invoice]) -> Iterator[str]:
-    """Yields what is wrong with the committed file."""
+    """Yields the errors of the committed file."""
     if not OUTPUT.exists() or OUTPUT.read_bytes() != text(rows).encode():
-        yield f"{OUTPUT.name} is not what {Path(__file__).name} writes: run it without --check"
+        yield f"{OUTPUT.name} differs from the output of {Path(__file__).name}: run it without --check"
         return
     result = subprocess.run([sys.executable, str(RECONCILE), "--json", str(OUTPUT)], stdout=subprocess.PIPE, check=True)
     books = json.loads(result.stdout)
     for part, expected in meant(rows).items():
         if books[part] != expected:
-            yield f"{part}: meant {expected}, reconcile.py computes {books[part]}"
+            yield f"{part}: expected {expected}, reconcile.py computes {books[part]}"
     yield from (f"no row is rejected as {reason}" for reason in sorted(REASONS - set(books["rows"]["rejected"])))
     yield from (f"no order ends {end}" for end in sorted(ENDS - set(books["orders"])))
     if books["rows"]["read"] < 3000 or sum(books["orders"].values()) < 200:
@@ -99,7 +100,7 @@ def problems(rows: List[Invoice]) -> Iterator[str]:
 def main() -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description="Writes examples/orders.csv.")
-    parser.add_argument("--check", action="store_true", help="write nothing, check the committed file")
+    parser.add_argument("--check", action="store_true", help="check the committed file without writing")
     arguments = parser.parse_args()
     rows = invoices()
     if not arguments.check:

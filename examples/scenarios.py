@@ -1,4 +1,4 @@
-"""The invoices that are there for one rule each; what is meant to become of a row or an order stands beside it."""
+"""Invoices that cover one rule each, with the expected outcome of each row and order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ KETTLE = Product(OUT_OF_STOCK_SKU, "COPPER KETTLE, WHISTLING", 995)
 
 PAID, OUT_OF_STOCK, PAYMENT_DECLINED, NONE = "PAID", "OUT_OF_STOCK", "PAYMENT_DECLINED", ""
 
-# A product, how many, the price as text (None: the catalogue's), and the reason of its rejection.
+# Product, quantity, price as text (None: the catalogue's), and expected reason of rejection.
 Item = Tuple[Product, int, Optional[str], str]
 
 
 def scenarios(shop: Shop) -> Iterator[Invoice]:
-    """Yields every scenario's invoices."""
+    """Yields the invoices of all scenarios."""
     yield from ends_of_orders(shop)
     yield from bad_rows(shop)
     yield from bad_invoice_numbers()
@@ -48,7 +48,7 @@ def item(product: Product, quantity: int, price: Optional[str] = None, rejected:
 
 
 def invoice(number: str, time: datetime, customer: str, items: Sequence[Item], end: str = NONE) -> Invoice:
-    """Returns an invoice whose rows have one time and one customer."""
+    """Returns an invoice whose rows share time and customer."""
     lines = [Line(row(number, what, count, time, customer, price=price), why) for what, count, price, why in items]
     return Invoice(time, lines, end)
 
@@ -64,10 +64,10 @@ def ends_of_orders(shop: Shop) -> Iterator[Invoice]:
     yield invoice(shop.number(), at(2, "09:10"), "", [exactly, item(MUG, 400)], PAYMENT_DECLINED)
     yield invoice(shop.number(), at(2, "10:10"), "30003", [item(CHAIR, 500), item(KETTLE, 1)], OUT_OF_STOCK)
     yield invoice(shop.number(), at(2, "11:10"), "", [item(KETTLE, 2), item(POST, 1)], OUT_OF_STOCK)
-    # Only rejected rows would take it above the limit.
+    # It would exceed the limit only with its rejected rows.
     within = [repeated, item(CHAIR, 60, rejected="DUPLICATE_ROW"), item(CHAIR, 90, "100.001", "PRICE_SCALE")]
     yield invoice(shop.number(), at(3, "09:20"), "30004", within, PAID)
-    # Only a rejected row wants what is out of stock.
+    # Only a rejected row has the SKU that is out of stock.
     yield invoice(shop.number(), at(3, "09:25"), "30004", [item(MUG, 6), item(KETTLE, 1, "0", "PRICE_NOT_POSITIVE")], PAID)
     charges = [item(POST, 2), item(DOT, 1, "41.17"), item(CARRIAGE, 1), item(MANUAL, 3, "0.35")]
     yield invoice(shop.number(), at(3, "09:30"), "", charges, PAID)
@@ -75,7 +75,7 @@ def ends_of_orders(shop: Shop) -> Iterator[Invoice]:
 
 
 def large_order(shop: Shop) -> Invoice:
-    """Returns an order of 600 lines, in which some SKUs stand twice."""
+    """Returns an order of 600 lines, some SKUs twice."""
     goods = shop.merchandise()
     items = [item(product, 1 + index % 3) for index, product in enumerate(goods)]
     items += [item(product, 7) for product in goods[: 600 - len(items)]]
@@ -83,7 +83,7 @@ def large_order(shop: Shop) -> Invoice:
 
 
 def times(shop: Shop) -> Iterator[Invoice]:
-    """Yields orders whose rows have several times: the order's is that of its earliest accepted row."""
+    """Yields orders whose rows differ in time: the earliest accepted row decides."""
     number = shop.number()
     early = Line(row(number, MUG, 6, at(5, "09:29"), "30010"))
     late = Line(row(number, JUG, 6, at(5, "09:30"), "30010"))
@@ -101,7 +101,7 @@ def times(shop: Shop) -> Iterator[Invoice]:
 
 
 def repeated_invoices(shop: Shop) -> Iterator[Invoice]:
-    """Yields invoices that come again: equal, with more rows, with other rows, and after one that left no order."""
+    """Yields repeated invoices: equal, with more or other rows, after one without an order."""
     same, more, other, late, dry = (shop.number() for _ in range(5))
     first = [item(MUG, 12), item(JUG, 2)]
     again = [item(MUG, 12, rejected="DUPLICATE_ROW"), item(JUG, 2, rejected="DUPLICATE_ROW")]
@@ -119,7 +119,7 @@ def repeated_invoices(shop: Shop) -> Iterator[Invoice]:
 
 
 def moved(place: datetime, what: Invoice) -> Invoice:
-    """Returns an invoice that stands elsewhere in the file than its time says."""
+    """Returns an invoice that is placed in the file against the order of time."""
     what.place = place
     return what
 
@@ -128,7 +128,7 @@ def moved(place: datetime, what: Invoice) -> Invoice:
 
 
 def bad_rows(shop: Shop) -> Iterator[Invoice]:
-    """Yields invoices that mix good rows with every kind of bad one."""
+    """Yields invoices that mix valid rows with every kind of invalid row."""
     for day, (rejected, changes) in enumerate(BAD_COLUMNS, start=1):
         number, time = shop.number(), at(day, "10:30")
         lines = [Line(row(number, BOWL, 2, time, "30030"))]
@@ -164,13 +164,13 @@ BAD_COLUMNS: List[Tuple[str, List[dict]]] = [
 
 
 def bad_invoice_numbers() -> Iterator[Invoice]:
-    """Yields invoices whose number is none."""
+    """Yields invoices with an invalid number."""
     for minute, number in enumerate(("A700001", "70001", "7000123", "C70001", "CC700001", "")):
         yield invoice(number, at(8, f"11:{minute:02}"), "30031", [item(MUG, 2, rejected="INVOICE_NO")])
 
 
 def odd_texts(shop: Shop) -> Iterator[Invoice]:
-    """Yields one order of texts that a reader of CSV may stumble over, and rows that are equal only when cleansed."""
+    """Yields an order of texts difficult to parse, and rows equal only after cleansing."""
     number, time = shop.number(), at(9, "10:00")
     texts = [
         'TRAY 12" "ROUND"',
@@ -196,21 +196,21 @@ def odd_texts(shop: Shop) -> Iterator[Invoice]:
 
 
 def single_returns(shop: Shop) -> Iterator[Invoice]:
-    """Yields returns that are accepted: partial, of a charge, at the order's own second, split, before their order."""
+    """Yields accepted returns: partial, of a charge, simultaneous, split, before the order."""
     yield invoice(shop.number(), at(2, "14:00"), "30040.0", [item(MUG, 10), item(POST, 2), item(JUG, 3)], PAID)
     yield invoice(f"C{shop.number()}", at(2, "14:00"), "30040", [item(JUG, -1)])
     yield invoice(f"C{shop.number()}", at(2, "16:00"), "30040.0", [item(MUG, -4), item(POST, -1)])
     yield invoice(shop.number(), at(3, "14:00"), "30040", [item(MUG, 5)], PAID)
-    # 11 pieces are left, 5 of them on the newer order.
+    # 11 pieces are left, 5 of them of the newer order.
     yield invoice(f"c{shop.number()}", at(4, "14:00"), "30040", [item(MUG, -8)])
-    # Its order is of the day before, but stands further down; nothing else happens on its own day.
+    # Its order is of the day before, but further down in the file; its own day has no other rows.
     early = invoice(f"C{shop.number()}", at(11, "09:00"), "30041", [item(BOWL, -2)])
     yield moved(at(1, "08:00"), early)
     yield invoice(shop.number(), at(10, "09:00"), "30041", [item(BOWL, 6)], PAID)
 
 
 def refused_returns(shop: Shop) -> Iterator[Invoice]:
-    """Yields returns of what was not bought, not paid, not yet bought, or bought by someone else."""
+    """Yields rejected returns: not bought, not paid, not yet or by another customer."""
     refused = "RETURN_WITHOUT_ORDER"
     yield invoice(shop.number(), at(5, "14:00"), "30050", [item(MUG, 10), item(JUG, 2, "9.99")], PAID)
     yield invoice(shop.number(), at(5, "14:05"), "30051", [item(KETTLE, 2), item(BOWL, 2)], OUT_OF_STOCK)
@@ -230,16 +230,16 @@ def refused_returns(shop: Shop) -> Iterator[Invoice]:
 
 
 def ordered_returns(shop: Shop) -> Iterator[Invoice]:
-    """Yields returns whose outcome depends on their order, which is not the file's: by time, number and row."""
+    """Yields returns whose outcome depends on their order: time, number, row."""
     too_much = "RETURN_EXCEEDS_ORDER"
     yield invoice(shop.number(), at(7, "14:00"), "30060", [item(MUG, 10), item(JUG, 10), item(BOWL, 5)], PAID)
     first, second = f"C{shop.number()}", f"C{shop.number()}"
-    # Of 10: the 5 of the 8th go before the 8 of the 9th.
+    # 10 pieces: the 5 of the 8th take precedence over the 8 of the 9th.
     yield moved(at(8, "14:00"), invoice(f"C{shop.number()}", at(9, "14:00"), "30060", [item(MUG, -8, rejected=too_much)]))
     yield moved(at(8, "14:01"), invoice(f"C{shop.number()}", at(8, "13:00"), "30060", [item(MUG, -5)]))
-    # Of 10, at one time: the lower number goes first.
+    # 10 pieces, at the same time: the lower number takes precedence.
     yield moved(at(8, "15:00"), invoice(second, at(8, "15:00"), "30060", [item(JUG, -9, rejected=too_much)]))
     yield moved(at(8, "15:01"), invoice(first, at(8, "15:00"), "30060", [item(JUG, -2)]))
-    # Of 5: what is too much takes nothing, so the next row still finds its pieces; then nothing is left.
+    # 5 pieces: a row that exceeds them takes none; the next two rows take all.
     rows = [item(BOWL, -6, rejected=too_much), item(BOWL, -3), item(BOWL, -2), item(BOWL, -1, rejected=too_much)]
     yield invoice(f"C{shop.number()}", at(8, "16:00"), "30060", rows)

@@ -23,7 +23,7 @@ COUNTRIES = ["United Kingdom"] * 6 + ["EIRE", "France", "Germany", "Norway"]
 
 @dataclass(frozen=True)
 class Product:
-    """What the shop sells under one SKU; the price is in pence."""
+    """A product of the shop; the price is in pence."""
 
     sku: str
     description: str
@@ -32,20 +32,20 @@ class Product:
 
 @dataclass
 class Line:
-    """The raw columns of one row, and the reason for which it is meant to be rejected (none if empty)."""
+    """The raw columns of one row, and the expected reason of its rejection (or empty)."""
 
     columns: List[str]
     rejected: str = ""
 
     @property
     def is_return(self) -> bool:
-        """Tells whether the row stands on a cancellation invoice."""
+        """Tells whether the row belongs to a cancellation invoice."""
         return self.columns[0].strip().upper().startswith("C")
 
 
 @dataclass
 class Invoice:
-    """Rows that stand together, where in the file, and the end that their order is meant to have (none if empty)."""
+    """Consecutive rows, their place in the file, and the expected end of their order."""
 
     place: datetime
     lines: List[Line]
@@ -54,7 +54,7 @@ class Invoice:
 
 @dataclass
 class Sale:
-    """A line that was paid, for the returns that follow."""
+    """A paid line, for later returns."""
 
     time: datetime
     customer: str
@@ -65,14 +65,14 @@ class Sale:
 
 @dataclass
 class Shop:
-    """The catalogue and the trade, both drawn from one seeded source."""
+    """The catalogue and the trade, both generated from one seed."""
 
     random: Random
     catalogue: Dict[str, Product] = field(default_factory=dict)
     next_number: int = 700001
 
     def __post_init__(self) -> None:
-        """Fills the catalogue: plain SKUs, SKUs with one or two letters, and a few of the DCGS kind."""
+        """Fills the catalogue with all forms of SKUs: digits, with letters, with DCGS."""
         suffixes = ["", "", "A", "B", "BL"]
         for index in range(580):
             sku = f"{60010 + index * 7}{suffixes[index % len(suffixes)]}" if index % 40 else f"DCGS{1000 + index}"
@@ -82,7 +82,7 @@ class Shop:
         self.catalogue["POST"] = Product("POST", "POSTAGE", 1800)
 
     def below(self, bound: int) -> int:
-        """Returns a number below the bound; of all of Random, only `random()` is promised to stay the same."""
+        """Returns a number below the bound; only `random()` is the same in every Python."""
         return int(self.random.random() * bound)
 
     def pick(self, items: Sequence[T]) -> T:
@@ -90,7 +90,7 @@ class Shop:
         return items[self.below(len(items))]
 
     def merchandise(self) -> List[Product]:
-        """Returns all that is in stock."""
+        """Returns all products in stock."""
         return [product for sku, product in self.catalogue.items() if sku not in (OUT_OF_STOCK_SKU, "POST")]
 
     def number(self) -> str:
@@ -99,7 +99,7 @@ class Shop:
         return str(self.next_number - 1)
 
     def ordinary_days(self) -> Iterator[Invoice]:
-        """Yields orders in the order of time, with the usual small faults, and the returns that follow them."""
+        """Yields orders by time, with the usual small errors, and their returns."""
         sales: List[Sale] = []
         per_day = ORDINARY_ORDERS // DAYS
         for day in range(DAYS):
@@ -110,7 +110,7 @@ class Shop:
                     yield self.ordinary_return(time + timedelta(minutes=1), sales)
 
     def ordinary_order(self, time: datetime, sales: List[Sale]) -> Invoice:
-        """Returns an order of 1 to 22 lines, by a customer or a guest, some of its rows faulty."""
+        """Returns an order of 1 to 22 lines of a customer or a guest, with some invalid rows."""
         number, country = self.number(), self.pick(COUNTRIES)
         customer = f"{20001 + self.below(60)}{self.pick(['', '.0'])}" if self.below(10) < 7 else ""
         products: Dict[str, Product] = {}
@@ -132,7 +132,7 @@ class Shop:
         return Invoice(time, lines, end)
 
     def with_faults(self, columns: List[str]) -> Iterator[Line]:
-        """Yields a good row, as a hurried clerk may have typed it, and now and then a bad one after it."""
+        """Yields a valid row, sometimes carelessly typed or followed by an invalid one."""
         typed = list(columns)
         if self.below(15) == 0:
             typed[1] = typed[1].lower()
@@ -148,7 +148,7 @@ class Shop:
             yield Line([columns[0], "D", "Discount", *columns[3:]], "NOT_MERCHANDISE")
 
     def ordinary_return(self, time: datetime, sales: List[Sale]) -> Invoice:
-        """Returns some pieces of lines that one customer bought; a line is returned once at most."""
+        """Makes a return invoice for some lines of one customer, each at most once."""
         first = self.pick(sales)
         number = f"C{self.number()}"
         wanted = [sale for sale in sales if same_customer(sale, first)][: 1 + self.below(3)]
@@ -161,7 +161,7 @@ class Shop:
 
 
 def same_customer(sale: Sale, other: Sale) -> bool:
-    """Tells whether two sales are of one customer, however the number was written."""
+    """Tells whether two sales have the same customer, in either spelling of the number."""
     return sale.customer.split(".")[0] == other.customer.split(".")[0]
 
 
@@ -174,7 +174,7 @@ def row(
     country: str = "United Kingdom",
     price: Optional[str] = None,
 ) -> List[str]:
-    """Returns the eight columns of a row, at the catalogue's price if no other is given."""
+    """Returns the eight columns of a row; the price defaults to the catalogue's."""
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     amount = f"{product.price // 100}.{product.price % 100:02}" if price is None else price
     return [number, product.sku, product.description, str(quantity), stamp, amount, customer, country]

@@ -7,6 +7,7 @@ mod envoy;
 mod figure;
 mod go;
 mod idle;
+mod instructions;
 mod load;
 mod peer;
 mod process;
@@ -92,6 +93,15 @@ pub fn soak(gateway: &Path, time: Duration) -> Result<Figure> {
     let upstream = processors.on_load(Upstream::start)?;
     let runtime = runtime()?;
     runtime.block_on(soak::measure(gateway, &upstream, &processors, time))
+}
+
+/// Counts the instructions that a request takes in the gateway.
+///
+/// # Errors
+/// When valgrind is missing, or an answer is wrong.
+pub fn instructions(gateway: &Path) -> Result<Vec<Figure>> {
+    let upstream = Upstream::start()?;
+    runtime()?.block_on(instructions::measure(gateway, &upstream))
 }
 
 /// One thread, the caller's.

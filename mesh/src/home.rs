@@ -10,10 +10,12 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::os::{self, Account};
-use crate::stack::state::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// Held for as long as a mesh runs in a state directory; the kernel releases it however its owner ends.
 const LOCK: &str = "lock";
+/// The passwords, in the format of libpq: `PGPASSFILE=.mesh/pgpass psql …` works.
+pub(crate) const SECRETS: &str = "pgpass";
 /// Says in `.mesh/` where engines and data are, when they could not stay there.
 const LOCATION: &str = "location";
 /// How long the logs of a failed test are kept.
@@ -61,7 +63,7 @@ impl Home {
     }
 
     /// Where locks on ports are, so that two meshes that start at once don't choose the same.
-    pub(crate) fn ports(&self) -> PathBuf {
+    pub fn ports(&self) -> PathBuf {
         self.place.join("ports")
     }
 
@@ -74,7 +76,7 @@ impl Home {
     }
 
     /// Where the logs of failed runs are kept for a day.
-    pub(crate) fn failed(&self) -> PathBuf {
+    pub fn failed(&self) -> PathBuf {
         self.place.join("failed")
     }
 }
@@ -153,10 +155,7 @@ impl StateDir {
     /// # Errors
     /// When something can't be deleted.
     pub fn wipe(&self) -> Result<()> {
-        for path in [
-            self.data.clone(),
-            self.path.join(crate::stack::secrets::FILE),
-        ] {
+        for path in [self.data.clone(), self.path.join(SECRETS)] {
             let removed = if path.is_dir() {
                 fs::remove_dir_all(&path)
             } else {
@@ -196,7 +195,7 @@ impl Drop for Temporary {
 }
 
 /// Creates `dir` and its parents, with this mode whatever the umask is.
-pub(crate) fn create_dir(dir: &Path, mode: u32) -> Result<()> {
+pub fn create_dir(dir: &Path, mode: u32) -> Result<()> {
     let describe = || format!("cannot create {} with mode {mode:o}", dir.display());
     fs::create_dir_all(dir).with_context(describe)?;
     if fs::metadata(dir).with_context(describe)?.mode() & 0o7777 != mode {
@@ -206,7 +205,7 @@ pub(crate) fn create_dir(dir: &Path, mode: u32) -> Result<()> {
 }
 
 /// Waits for an exclusive lock on a file that exists for nothing else.
-pub(crate) fn lock(path: &Path) -> Result<File> {
+pub fn lock(path: &Path) -> Result<File> {
     let file = open_lock(path)?;
     file.lock()
         .with_context(|| format!("cannot lock {}", path.display()))?;

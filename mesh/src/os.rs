@@ -60,7 +60,7 @@ impl Identity {
 ///
 /// # Errors
 /// When it can't be started, or fails: with what it has said about that on stderr.
-pub(crate) fn said(command: &mut Command) -> Result<String> {
+pub fn said(command: &mut Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     let output = command
         .output()
@@ -70,6 +70,15 @@ pub(crate) fn said(command: &mut Command) -> Result<String> {
         bail!("{name} failed ({}): {}", output.status, stderr.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Blocks this thread for a moment between two looks at something.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "for commands that do nothing else meanwhile"
+)]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// The user and group that a child runs under.
@@ -111,7 +120,11 @@ pub(crate) fn effective_uid() -> u32 {
     geteuid().as_raw()
 }
 
-pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
+/// Signals a process by its id.
+///
+/// # Errors
+/// When there is no such process, or it belongs to someone else.
+pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(kill_process(raw(pid)?, signal)?)
 }
 
@@ -128,7 +141,7 @@ fn raw(pid: u32) -> io::Result<Pid> {
 }
 
 /// The CPU time that a running process has used so far; `None` where the system has no cheap way to ask.
-pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+pub fn cpu_time(pid: u32) -> Option<Duration> {
     // proc(5): of the fields behind the command, the 12th and the 13th are the ticks in user mode and in the kernel.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;

@@ -15,7 +15,7 @@ const LINE_BYTES: u64 = 16 * 1024;
 
 /// How the health of a process is found out.
 #[derive(Clone, Debug)]
-pub(crate) enum Probe {
+pub enum Probe {
     /// A session that answers a query.
     Postgres(Box<PgConnectOptions>),
     /// A server that greets and has JetStream.
@@ -27,7 +27,7 @@ pub(crate) enum Probe {
 
 impl Probe {
     /// `Err` says in a few words what is wrong.
-    pub(crate) async fn check(&self) -> Result<(), String> {
+    pub async fn check(&self) -> Result<(), String> {
         match tokio::time::timeout(PATIENCE, self.ask()).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),

@@ -42,6 +42,13 @@ pub const SERVICES: &[Service] = &[
     },
 ];
 
+/// Commands to try first; `{gateway}` stands for the gateway's host:port.
+pub(crate) const FIRST_STEPS: &[&str] = &[
+    "curl -s http://{gateway}/v1/orders",
+    "grpcurl -plaintext {gateway} list",
+    "cargo mesh demo examples/orders.csv",
+];
+
 /// The names of everything that is built from this repository, in the order of starting.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().map(|service| service.name).chain([GATEWAY])

@@ -3,10 +3,9 @@
 mod launch;
 mod nats;
 mod options;
-pub(crate) mod ports;
+pub mod ports;
 pub(crate) mod postgres;
 pub(crate) mod secrets;
-pub mod state;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,11 +20,11 @@ use tokio::task::JoinSet;
 use crate::home::StateDir;
 use crate::os::{Identity, Signal};
 use crate::services::{NATS, POSTGRES};
+use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, State, Supervised};
 pub use options::StackOptions;
 use ports::Ports;
 use secrets::Secrets;
-use state::Snapshot;
 
 /// Engines, services and gateway of one mesh, supervised for as long as this lives. Dropping it kills them all.
 #[derive(Debug)]

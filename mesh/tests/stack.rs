@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mesh::stack::state::Snapshot;
+use mesh::snapshot::Snapshot;
 use mesh::{Home, Stack, StackOptions, State, StateDir, Ui};
 use sqlx::{Connection, PgConnection};
 

@@ -40,6 +40,9 @@ struct Args {
     /// Use all protocols for so many seconds instead, and see whether anything piles up
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u64>,
+    /// Count the instructions of a request instead, under valgrind
+    #[arg(long)]
+    instructions: bool,
     /// Only be the bare proxy: listen there, call here
     #[arg(long, hide = true, num_args = 2, value_names = ["LISTEN", "UPSTREAM"])]
     bare: Vec<SocketAddr>,
@@ -59,6 +62,13 @@ fn main() -> Result<ExitCode> {
         let figure = gateways::soak(&gateway, Duration::from_secs(seconds))?;
         let mut lines = Vec::new();
         args.show(&figure, &mut lines)?;
+        return Ok(args.verdict(&lines));
+    }
+    if args.instructions {
+        let mut lines = Vec::new();
+        for figure in gateways::instructions(&gateway)? {
+            args.show(&figure, &mut lines)?;
+        }
         return Ok(args.verdict(&lines));
     }
     let plan = if args.quick {

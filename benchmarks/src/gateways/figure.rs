@@ -21,6 +21,8 @@ pub enum Figure {
     Stalled(Stalled),
     /// All protocols at once.
     Soak(Soak),
+    /// Instructions per request.
+    Instructions(Instructions),
 }
 
 /// Medians over the rounds.
@@ -120,6 +122,17 @@ pub struct Soak {
     pub files_left: usize,
 }
 
+/// Instructions per request of the gateway's process.
+#[derive(Debug, Clone, Serialize)]
+pub struct Instructions {
+    /// `unary` or `grpc`.
+    pub case: &'static str,
+    /// Requests over which they were counted.
+    pub requests: u64,
+    /// In user space, of all threads.
+    pub instructions_per_request: u64,
+}
+
 // === impl Figure ===
 
 impl Figure {
@@ -148,6 +161,10 @@ impl Figure {
             ],
             Figure::Stalled(stalled) => stalled_lines(stalled),
             Figure::Soak(soak) => soak_lines(soak),
+            Figure::Instructions(counted) => vec![Line::new(
+                format!("{}, instructions per request", counted.case),
+                counted.instructions_per_request.to_string(),
+            )],
         }
     }
 }

@@ -140,6 +140,7 @@ pub(super) async fn timed(
     let pace = Duration::from_secs_f64(1.0 / rate);
     let over = shared.clone();
     // A thread of its own: the timers of the runtime are as coarse as a millisecond.
+    #[allow(clippy::disallowed_methods, reason = "the thread has no runtime")]
     let pacer = std::thread::spawn(move || {
         let mut next = Instant::now();
         while !over.is_over.load(Relaxed) {

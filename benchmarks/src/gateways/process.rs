@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Files that this process needs besides the connections of the load.
@@ -134,6 +134,14 @@ impl Process {
         let path = format!("/proc/{}/fd", self.child.id());
         let files = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
         Ok(files.count())
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(super) fn terminate(&mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("no process id")?, Signal::TERM)?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Fails once the process has ended by itself.

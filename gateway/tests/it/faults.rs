@@ -45,7 +45,7 @@ fn the_docs_have_the_same_table() {
 fn line(row: &Row) -> String {
     let method = match row.method {
         Read => "no side effects",
-        Write => "promises nothing",
+        Write => "idempotency unknown",
         Watch => "no side effects, stream",
     };
     let Row {

@@ -1,8 +1,10 @@
 //! The gateway in front of a gRPC service that it was not built with, over real sockets.
 
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
-    reason = "a helper of a test may panic like the test itself"
+    reason = "helpers may panic like tests, and peers are plain tonic"
 )]
 
 mod access_log;

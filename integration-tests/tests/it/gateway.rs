@@ -132,7 +132,7 @@ async fn bad_input_names_the_field_and_the_rule() -> Result<()> {
     let changed = http.post("/v1/orders", &order("536369", 2)).await?;
     assert_eq!(
         (changed.status.as_u16(), changed.reason().as_deref()),
-        (409, Some("INVOICE_CHANGED"))
+        (409, Some("ORDER_CHANGED"))
     );
     Ok(())
 }

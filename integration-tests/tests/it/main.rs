@@ -2,12 +2,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     missing_docs,
-    reason = "a test may panic"
+    reason = "tests may panic, and their peers are plain tonic"
 )]
 
 mod browser;
 mod buf;
+mod database;
 mod events;
 mod gateway;
 mod grpcurl;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::services::{GATEWAY, NATS, POSTGRES, SERVICES};
-use crate::stack::secrets;
-use crate::stack::state::Snapshot;
+use crate::home::SECRETS;
+use crate::services::{FIRST_STEPS, GATEWAY, NATS, POSTGRES, SERVICES};
+use crate::snapshot::Snapshot;
 use crate::supervise::ProcessStatus;
 use crate::ui;
 
@@ -54,14 +54,15 @@ fn address(process: &ProcessStatus) -> String {
 pub(super) fn hints(snapshot: &Snapshot, dir: &Path) -> String {
     let mut text = format!(
         "passwords: {}   logs: {}\n",
-        dir.join(secrets::FILE).display(),
+        dir.join(SECRETS).display(),
         dir.join("logs").display()
     );
     if let Some(gateway) = snapshot.processes.get(GATEWAY) {
-        let address = gateway.address;
-        text += &format!(
-            "\nTry:\n  curl -s http://{address}/v1/orders\n  grpcurl -plaintext {address} list\n  cargo mesh demo examples/orders.csv\n"
-        );
+        let address = gateway.address.to_string();
+        text += "\nTry:\n";
+        for step in FIRST_STEPS {
+            text += &format!("  {}\n", step.replace("{gateway}", &address));
+        }
     }
     text
 }

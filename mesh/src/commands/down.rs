@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::home::{Home, StateDir};
-use crate::os::Signal;
-use crate::stack::state::Snapshot;
+use crate::os::{self, Signal};
+use crate::snapshot::Snapshot;
 use crate::ui::Ui;
 
 /// Seven processes that each take their whole time to drain, one after the other.
@@ -57,7 +57,7 @@ pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
                 PATIENCE.as_secs()
             );
         }
-        std::thread::sleep(POLL);
+        os::pause(POLL);
     }
     step.done();
     Ok(true)

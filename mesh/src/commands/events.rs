@@ -9,22 +9,24 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::home::{Home, StateDir};
 use crate::services::{POSTGRES, SERVICES};
+use crate::snapshot::Snapshot;
 use crate::stack::postgres;
 use crate::stack::secrets::Secrets;
-use crate::stack::state::Snapshot;
 use crate::ui;
 
 /// Most keys that are listed of one service; when there are more, what parked them is one cause.
 const LIMIT: u32 = 1000;
 
+/// The verbs of `events`.
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Verb {
+pub enum Verb {
     /// Lists the keys that stand still because a fact of theirs could not be applied
     Parked(Parked),
 }
 
+/// The arguments of `events parked`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Parked {
+pub struct Parked {
     /// Print the list as JSON
     #[arg(long)]
     json: bool,
@@ -32,7 +34,7 @@ pub(super) struct Parked {
 
 /// A parked key as scripts read it.
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub struct Entry {
     service: &'static str,
     consumer: String,
     aggregate: String,
@@ -67,8 +69,11 @@ pub(super) async fn events(verb: Verb) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The parked keys of every service that consumes facts.
-pub(super) async fn parked(url: impl Fn(&str) -> Result<String>) -> Result<Vec<Entry>> {
+/// Returns the parked keys of every service that consumes events; `url` gives the database of a service.
+///
+/// # Errors
+/// When a database can't be read.
+pub async fn parked(url: impl Fn(&str) -> Result<String>) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for service in SERVICES {
         let found = parked_in(&url(service.name)?)
@@ -106,7 +111,8 @@ fn entry(service: &'static str, key: ParkedKey) -> Entry {
     }
 }
 
-pub(super) fn table(entries: &[Entry]) -> String {
+/// Lays parked keys out as a table.
+pub fn table(entries: &[Entry]) -> String {
     if entries.is_empty() {
         return "nothing is parked".to_owned();
     }

@@ -9,17 +9,18 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::demo::client::Client;
+use crate::client::Client;
 use crate::home::Home;
 use crate::services::GATEWAY;
-use crate::stack::state::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::ui;
 
 /// Other routes that people are shown; `--json` has more.
 const OTHERS_MAX: usize = 10;
 
+/// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// Method of HTTP
     method: String,
     /// Path, with its query

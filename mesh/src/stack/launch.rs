@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 
 use super::ports::Ports;
 use super::secrets::Secrets;
-use super::state::Snapshot;
 use super::{Stack, StackOptions, log_file, nats, postgres};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
 use crate::os::{Identity, Signal};
 use crate::probe::Probe;
 use crate::services::{GATEWAY, NATS, POSTGRES, Surroundings};
+use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, Program, State, Supervised, set_aside};
 use crate::ui::Ui;
 

@@ -106,12 +106,9 @@ impl StackOptions {
         self
     }
 
-    /// The Cargo packages whose binaries are needed.
-    pub fn packages(&self) -> Vec<&str> {
-        self.processes
-            .iter()
-            .map(|name| services::package(name))
-            .collect()
+    /// Returns the names of the programs that have to be built.
+    pub fn programs(&self) -> Vec<&str> {
+        self.processes.iter().map(String::as_str).collect()
     }
 
     /// What gets a port: everything of the mesh, so that whoever is started later finds the others where they will be.

@@ -20,14 +20,18 @@ const TRIES: usize = 1_000;
 
 /// The ports of one mesh, by process name. No other mesh of this checkout chooses them while this lives.
 #[derive(Debug)]
-pub(crate) struct Ports {
-    pub(crate) by_name: BTreeMap<String, u16>,
+pub struct Ports {
+    /// The port of each process.
+    pub by_name: BTreeMap<String, u16>,
     _locks: Vec<File>,
 }
 
 impl Ports {
     /// A port for each name: the one that is `given`, else the one of last time, else a free one.
-    pub(crate) fn reserve<'a>(
+    ///
+    /// # Errors
+    /// When a given port is in use, or none is free.
+    pub fn reserve<'a>(
         locks: &Path,
         state_dir: &Path,
         names: impl Iterator<Item = &'a str>,

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
-/// In the format of libpq, so that `PGPASSFILE=.mesh/pgpass psql …` works.
-pub(crate) const FILE: &str = "pgpass";
+use crate::home::SECRETS;
+
 const LENGTH: usize = 32;
 
 /// The password of each role.
@@ -20,7 +20,7 @@ pub(crate) struct Secrets(BTreeMap<String, String>);
 
 impl Secrets {
     pub(crate) fn load(dir: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
+        let text = std::fs::read_to_string(dir.join(SECRETS)).ok()?;
         // host:port:database:role:password
         let entry = |line: &str| {
             line.splitn(5, ':')
@@ -46,7 +46,7 @@ impl Secrets {
         new_owner: Option<(&str, &str)>,
         roles: impl Iterator<Item = &'a str>,
     ) -> Result<Self> {
-        let file = dir.join(FILE);
+        let file = dir.join(SECRETS);
         let mut secrets = match new_owner {
             Some((owner, password)) => Self(BTreeMap::from([(owner.to_owned(), password.to_owned())])),
             None => Self::load(dir).with_context(|| format!("{} is gone, and it had the passwords of the databases: start anew with --fresh", file.display()))?,

@@ -1,7 +1,6 @@
-//! What can go wrong, and the one place that turns it into a gRPC status.
+//! Errors of the service and their gRPC status.
 
-use chassis::error::{Fault, internal};
-use tonic::{Code, Status};
+use events::HandlerError;
 
 use crate::model::MissingColumn;
 
@@ -9,7 +8,7 @@ use crate::model::MissingColumn;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No mapping declares this source.
-    #[error("no source {0:?} is declared")]
+    #[error("source {0:?} is not declared")]
     UnknownSource(String),
     /// No import has this id.
     #[error("no import {0:?}")]
@@ -18,21 +17,21 @@ pub enum Error {
     #[error("request_id {0:?} was used for another file")]
     ImportChanged(String),
     /// The upload does not begin where the durable rows end.
-    #[error("the upload begins at byte {offset}, the import goes on at byte {received_bytes}")]
+    #[error("the upload starts at byte {offset}, the import resumes at byte {received_bytes}")]
     OffsetMismatch {
-        /// Where the upload begins.
+        /// First byte of the upload.
         offset: i64,
-        /// Where it should.
+        /// First byte that is missing.
         received_bytes: i64,
     },
-    /// Another upload of the same import has gone on meanwhile.
-    #[error("another upload of this import went on meanwhile")]
+    /// A concurrent upload advanced the import.
+    #[error("a concurrent upload advanced this import")]
     UploadSuperseded,
     /// More bytes than the import has.
-    #[error("the upload goes beyond the import's {0} bytes")]
+    #[error("the upload exceeds the import's {0} bytes")]
     TooManyBytes(i64),
-    /// The upload sent nothing for so many seconds.
-    #[error("the upload sent nothing for {0} s")]
+    /// The upload was idle for so many seconds.
+    #[error("the upload was idle for {0} s")]
     UploadIdle(u64),
     /// The stream has no message.
     #[error("the upload has no first message")]
@@ -43,10 +42,10 @@ pub enum Error {
     /// A configured bound is reached.
     #[error("too many {0} at once")]
     TooMany(&'static str),
-    /// The process is about to stop.
+    /// The process is stopping.
     #[error("the service is stopping")]
     Stopping,
-    /// A fact can't be recorded.
+    /// A fact could not be written into the outbox.
     #[error("publishing")]
     Publish(#[from] events::Error),
     /// The database failed.
@@ -54,29 +53,29 @@ pub enum Error {
     Database(#[from] sqlx::Error),
 }
 
-impl From<Error> for Status {
+chassis::faults! {
+    Error {
+        Error::UnknownSource(_) => NotFound, "SOURCE_NOT_FOUND";
+        Error::UnknownImport(_) => NotFound, "IMPORT_NOT_FOUND";
+        Error::ImportChanged(_) => AlreadyExists, "IMPORT_CHANGED";
+        Error::OffsetMismatch { received_bytes, .. } =>
+            Aborted, "OFFSET_MISMATCH", metadata: "received_bytes" = received_bytes.to_string();
+        Error::UploadSuperseded => Aborted, "UPLOAD_SUPERSEDED";
+        Error::UploadIdle(_) => Aborted, "UPLOAD_IDLE";
+        Error::TooManyBytes(_) => InvalidArgument, "TOO_MANY_BYTES";
+        Error::EmptyUpload => InvalidArgument, "EMPTY_UPLOAD";
+        Error::Header(MissingColumn(column)) =>
+            FailedPrecondition, "COLUMN_MISSING", metadata: "column" = column;
+        Error::TooMany(_) => ResourceExhausted, "TOO_MANY_CALLS";
+        Error::Stopping => Unavailable, "STOPPING";
+    } else {
+        Error::Publish(error) => error.into();
+        Error::Database(error) => store::fault(error);
+    }
+}
+
+impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
-        let (code, reason) = match &error {
-            Error::UnknownSource(_) => (Code::NotFound, "SOURCE_NOT_FOUND"),
-            Error::UnknownImport(_) => (Code::NotFound, "IMPORT_NOT_FOUND"),
-            Error::ImportChanged(_) => (Code::AlreadyExists, "IMPORT_CHANGED"),
-            Error::OffsetMismatch { .. } => (Code::Aborted, "OFFSET_MISMATCH"),
-            Error::UploadSuperseded => (Code::Aborted, "UPLOAD_SUPERSEDED"),
-            Error::UploadIdle(_) => (Code::Aborted, "UPLOAD_IDLE"),
-            Error::TooManyBytes(_) => (Code::InvalidArgument, "TOO_MANY_BYTES"),
-            Error::EmptyUpload => (Code::InvalidArgument, "EMPTY_UPLOAD"),
-            Error::Header(_) => (Code::FailedPrecondition, "COLUMN_MISSING"),
-            Error::TooMany(_) => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
-            Error::Stopping => (Code::Unavailable, "STOPPING"),
-            Error::Publish(_) | Error::Database(_) => return internal(error).into(),
-        };
-        let fault = Fault::new(code, reason, error.to_string());
-        match &error {
-            Error::OffsetMismatch { received_bytes, .. } => fault
-                .metadata("received_bytes", received_bytes.to_string())
-                .into(),
-            Error::Header(MissingColumn(column)) => fault.metadata("column", column).into(),
-            _ => fault.into(),
-        }
+        Self::transient(error)
     }
 }

@@ -1,26 +1,18 @@
-//! Facts out and in: invoices to orders, and what became of them.
+//! Facts of orders: how the published rows of an import ended.
 
 use std::sync::Arc;
 
-use chassis::time::format_local;
 use events::{Consumer, HandlerError};
-use protos::{
-    ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
-    orders::v1::{OrderSettled, OrderState, ReturnRejection, ReturnSettled},
-};
+use protos::orders::v1::{OrderSettled, ReturnSettled};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use crate::{
-    error::Error,
-    model::{self, Invoice, Line, Mapping, Sources},
-    store::{self, Published, RejectedRow, Settlement},
+    convert,
+    model::{Mapping, Outcome, Settlement, Sources},
+    store::{self, PublishedInvoice},
 };
 
-/// The end of a return; which of its rows were refused is beside it.
-const RETURN_OUTCOME: &str = "RETURNED";
-
-/// What orders says about sales.
+/// Follows the ends of orders.
 pub fn order_consumer(sources: Arc<Sources>) -> Consumer {
     Consumer::new("ingest.orders", "orders", "order").on::<OrderSettled>(move |tx, fact| {
         let sources = sources.clone();
@@ -28,7 +20,7 @@ pub fn order_consumer(sources: Arc<Sources>) -> Consumer {
     })
 }
 
-/// What orders says about returns.
+/// Follows the ends of returns.
 pub fn return_consumer(sources: Arc<Sources>) -> Consumer {
     Consumer::new("ingest.returns", "orders", "return").on::<ReturnSettled>(move |tx, fact| {
         let sources = sources.clone();
@@ -36,77 +28,16 @@ pub fn return_consumer(sources: Arc<Sources>) -> Consumer {
     })
 }
 
-pub(crate) async fn publish_sale(
-    tx: &mut PgConnection,
-    mapping: &Mapping,
-    import_id: Uuid,
-    sale: Invoice,
-) -> Result<(), Error> {
-    let (first_row_number, _) = sale.rows();
-    let fact = InvoiceAccepted {
-        account_id: sale.head.account_id,
-        guest: sale.head.guest,
-        source: mapping.source().to_owned(),
-        import_id: import_id.to_string(),
-        first_row_number,
-        invoice_number: sale.head.invoice_number,
-        placed_at: format_local(sale.head.time),
-        currency_code: mapping.currency_code().to_owned(),
-        lines: sale.lines.into_iter().map(line_to_proto).collect(),
-    };
-    Ok(events::publish(tx, &fact).await?)
-}
-
-pub(crate) async fn publish_return(
-    tx: &mut PgConnection,
-    mapping: &Mapping,
-    import_id: Uuid,
-    invoice: Invoice,
-) -> Result<(), Error> {
-    let (first_row_number, _) = invoice.rows();
-    let fact = ReturnAccepted {
-        account_id: invoice.head.account_id,
-        guest: invoice.head.guest,
-        source: mapping.source().to_owned(),
-        import_id: import_id.to_string(),
-        first_row_number,
-        invoice_number: invoice.head.invoice_number,
-        returned_at: format_local(invoice.head.time),
-        currency_code: mapping.currency_code().to_owned(),
-        lines: invoice.lines.into_iter().map(line_to_proto).collect(),
-    };
-    Ok(events::publish(tx, &fact).await?)
-}
-
-fn line_to_proto(line: Line) -> InvoiceLine {
-    InvoiceLine {
-        row_number: line.row_number,
-        sku: line.sku,
-        description: line.description,
-        quantity: line.quantity,
-        unit_price_minor: line.unit_price_minor,
-        charge: line.charge,
-    }
-}
-
 async fn order_settled(
     tx: &mut PgConnection,
     sources: &Sources,
     fact: OrderSettled,
 ) -> Result<(), HandlerError> {
-    // A client placed this order: it belongs to no import.
-    if fact.import_id.is_empty() {
+    let Some(settlement) = convert::order_settled(&fact)? else {
         return Ok(());
-    }
-    let refused = fact.state() == OrderState::Unspecified;
-    let state = fact
-        .state()
-        .as_str_name()
-        .trim_start_matches("ORDER_STATE_");
-    let outcome = if refused { &fact.reason } else { state };
-    let settlement = settlement(&fact.import_id, fact.first_row_number, outcome)?;
+    };
     let published = settle(tx, &settlement).await?;
-    if refused {
+    if matches!(settlement.outcome, Outcome::Refused(_)) {
         let column = &mapping(sources, &published)?.columns().invoice_number;
         store::reject_invoice(tx, &settlement, column, &published.invoice_number).await?;
     }
@@ -118,35 +49,23 @@ async fn return_settled(
     sources: &Sources,
     fact: ReturnSettled,
 ) -> Result<(), HandlerError> {
-    if fact.import_id.is_empty() {
+    let Some(settlement) = convert::return_settled(&fact)? else {
         return Ok(());
-    }
-    let settlement = settlement(&fact.import_id, fact.first_row_number, RETURN_OUTCOME)?;
+    };
     let published = settle(tx, &settlement).await?;
     let mapping = mapping(sources, &published)?;
     let rejected: Vec<_> = fact
         .rejections
         .into_iter()
-        .map(|rejection| rejected_row(mapping, rejection))
+        .map(|rejection| convert::rejected_row(mapping, rejection))
         .collect();
     Ok(store::reject(tx, settlement.import_id, &rejected).await?)
 }
 
-fn settlement(
-    import_id: &str,
-    first_row_number: i64,
-    outcome: &str,
-) -> Result<Settlement, HandlerError> {
-    let import_id = Uuid::parse_str(import_id)
-        .map_err(|error| HandlerError::poison(format!("import_id {import_id:?}: {error}")))?;
-    Ok(Settlement {
-        import_id,
-        first_row_number,
-        outcome: outcome.to_owned(),
-    })
-}
-
-async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<Published, HandlerError> {
+async fn settle(
+    tx: &mut PgConnection,
+    settlement: &Settlement,
+) -> Result<PublishedInvoice, HandlerError> {
     let Settlement {
         import_id,
         first_row_number,
@@ -159,33 +78,13 @@ async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<Publis
     })
 }
 
-fn mapping<'a>(sources: &'a Sources, published: &Published) -> Result<&'a Mapping, HandlerError> {
+fn mapping<'a>(
+    sources: &'a Sources,
+    published: &PublishedInvoice,
+) -> Result<&'a Mapping, HandlerError> {
     let source = &published.source;
     sources
         .get(source)
         .map(Arc::as_ref)
         .ok_or_else(|| HandlerError::poison(format!("source {source:?} is no longer declared")))
-}
-
-fn rejected_row(mapping: &Mapping, rejection: ReturnRejection) -> RejectedRow {
-    let columns = mapping.columns();
-    let column = match rejection.field.as_str() {
-        "account_id" => &columns.customer,
-        "sku" => &columns.sku,
-        "quantity" => &columns.quantity,
-        // Better an unmapped name than a row without a place.
-        other => other,
-    };
-    RejectedRow {
-        row_number: rejection.row_number,
-        column: column.to_owned(),
-        rule: rejection.rule,
-        value: model::cut(&rejection.value),
-    }
-}
-
-impl From<Error> for HandlerError {
-    fn from(error: Error) -> Self {
-        Self::transient(error)
-    }
 }

@@ -1,7 +1,9 @@
-//! Imports of order files: bytes become rows, rows become invoices, and what is refused is kept with its reason.
+//! Imports of order files: bytes become rows, rows become invoices, and rejected rows are kept with
+//! their reasons.
 
-#![allow(missing_docs, reason = "the module heads say what each room is for")]
+#![allow(missing_docs, reason = "the module docs say what each module is for")]
 
+pub mod convert;
 pub mod error;
 pub mod events;
 pub mod model;
@@ -10,21 +12,25 @@ pub mod store;
 
 use std::sync::Arc;
 
+use ::store::Database;
 use anyhow::Context;
 use chassis::config::ConfigError;
 use protos::ingest::v1::ingest_service_server::IngestServiceServer;
 use serde::Deserialize;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::migrate::Migrator;
 use tokio::sync::Semaphore;
 
 /// Every key of the configuration with its default.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The service's own configuration; `config.default.toml` documents the keys.
 #[derive(Debug, Deserialize)]
 pub struct Config {
     database_url: String,
     database_connections: u32,
+    database: ::store::Settings,
     sources: String,
     uploads: usize,
     watchers: usize,
@@ -34,34 +40,22 @@ pub struct Config {
 /// Opens database and bus, starts relay and consumers and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
     let sources = Arc::new(config.check()?);
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database_connections)
-        .connect(&config.database_url)
-        .await
-        .context("database_url: can't connect")?;
-    ::events::migrate(&pool)
-        .await
-        .context("migrating the events schema")?;
-    sqlx::migrate!()
-        .run(&pool)
-        .await
-        .context("migrating the database")?;
-    ::events::set_crash_hook(chassis::crash::point);
-    let bus = ::events::connect(&config.events, pool.clone())
-        .await
-        .context("events.nats_url: can't connect")?;
-    let relay = bus.clone();
-    let shutdown = process.shutdown();
-    process.spawn("relay", async move { relay.run_relay(shutdown).await });
-    for consumer in [
+    let database = Database::open(
+        &process,
+        &config.database_url,
+        config.database_connections,
+        &config.database,
+        &[&::events::MIGRATIONS, &MIGRATIONS],
+    )
+    .await?;
+    let pool = database.pool().clone();
+    let consumers = [
         events::order_consumer(sources.clone()),
         events::return_consumer(sources.clone()),
-    ] {
-        let (bus, shutdown) = (bus.clone(), process.shutdown());
-        process.spawn("consumer", async move {
-            bus.run_consumer(consumer, shutdown).await
-        });
-    }
+    ];
+    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers)
+        .await
+        .context("events.nats_url: can't connect")?;
     let service = rpc::Ingest::new(
         pool,
         bus,
@@ -72,12 +66,13 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     );
     Ok(
         chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(IngestServiceServer::new(service)),
+            .add_service(database.guard(IngestServiceServer::new(service)))
+            .ready_when(database.readiness()),
     )
 }
 
 impl Config {
-    /// Reads the declared sources; what can't be used is an error that names the key.
+    /// Reads the declared sources; an invalid setting is an error that names the key.
     fn check(&self) -> Result<model::Sources, ConfigError> {
         let refuse = |key, problem: String| ConfigError::new(key, problem, "the configuration");
         for (key, value) in [("uploads", self.uploads), ("watchers", self.watchers)] {

@@ -1,17 +1,19 @@
-//! The rules of imports: pure, and the only place that decides about bytes, rows and invoices.
+//! Pure rules of imports: every decision about bytes, rows and invoices is made here.
 
 use chrono::NaiveDateTime;
 use uuid::Uuid;
 
 pub mod batch;
 pub mod decimal;
+pub mod import;
 pub mod intake;
 pub mod mapping;
 pub mod records;
 pub mod returns;
 pub mod rules;
 
-pub use batch::{Batch, Pending};
+pub use batch::{Batch, PendingRows};
+pub use import::{Import, NewImport, Outcome, RejectedRow, Settlement, State, Totals};
 pub use intake::Intake;
 pub use mapping::{Layout, Mapping, MappingError, MissingColumn, Sources};
 pub use records::{Record, Records};
@@ -19,20 +21,23 @@ pub use records::{Record, Records};
 /// Longest value that a rejection keeps, in characters (contract, `RejectedRow.value`).
 pub const MAX_VALUE_CHARS: usize = 256;
 
-/// Most rows of one published invoice: what a consumer decides in one transaction.
+/// Most rows of one published invoice: a consumer decides them in one transaction.
 pub const MAX_INVOICE_ROWS: usize = 5000;
 
-/// Most bytes of one published invoice; one more row of at most 64 KiB still fits below the 1,000,000 of a fact.
+/// Most bytes of one published invoice; one more row of at most 64 KiB still fits below the
+/// 1,000,000 of a fact.
 pub const MAX_INVOICE_BYTES: usize = 768 * 1024;
 
-/// Namespace of import ids (RFC 9562, UUIDv5): the same request names the same import in every replica.
+/// Namespace of import ids (RFC 9562, UUIDv5): the same request names the same import in every
+/// replica.
 const IMPORTS: Uuid = Uuid::from_u128(0x5f0c_8a4e_32d1_5b7c_9d4e_61a7_c2f0_8b13);
 
 /// SHA-256 over all cleansed columns of a row.
 pub type Hash = [u8; 32];
 
-/// Why a row is refused. First match wins, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rule that refuses a row, by the name that callers see. First match wins, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Rule {
     /// Wrong number of columns, not text, not a number, not a time, or too long.
     Malformed,
@@ -40,21 +45,21 @@ pub enum Rule {
     InvoiceNo,
     /// More decimals that matter than the currency has.
     PriceScale,
-    /// Nothing, or less.
+    /// Zero or negative.
     PriceNotPositive,
-    /// A sale of no or negative pieces, a return of no or positive ones.
+    /// A quantity whose sign doesn't fit a sale or a return.
     QuantitySign,
-    /// A code that is declared to be no merchandise.
+    /// A code that is declared not to be merchandise.
     NotMerchandise,
     /// Neither merchandise nor a charge.
     StockCode,
     /// Equal to an earlier accepted row of the source.
     DuplicateRow,
-    /// Beyond what is published of one invoice.
+    /// Beyond the largest published invoice.
     InvoiceTooLarge,
 }
 
-/// What an invoice is.
+/// The kind of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Goods go out.
@@ -63,18 +68,18 @@ pub enum Kind {
     Return,
 }
 
-/// A row that no rule refuses by itself.
+/// A row that no rule of a single row rejects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Which invoice, whose, and when.
+    /// Invoice, account and time.
     pub head: Head,
-    /// What.
+    /// The line.
     pub line: Line,
     /// Its identity within the source.
     pub hash: Hash,
 }
 
-/// What the rows of an invoice share; their times may differ.
+/// The fields that the rows of an invoice share; their times may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Sale or return.
@@ -96,39 +101,39 @@ pub struct Line {
     pub row_number: i64,
     /// Stock keeping unit.
     pub sku: String,
-    /// What the source calls it.
+    /// Description in the source.
     pub description: String,
     /// Pieces that go out or come back, greater than 0.
     pub quantity: i64,
     /// Minor units for one piece, greater than 0.
     pub unit_price_minor: i64,
-    /// Money and no stock.
+    /// True for a charge: money without stock.
     pub charge: bool,
 }
 
 /// Rows that are published as one fact; at least one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
-    /// Of its first row, with the earliest time.
+    /// The head of its first row, with the earliest time.
     pub head: Head,
     /// In row order.
     pub lines: Vec<Line>,
 }
 
-/// A row that was refused, and why.
+/// A rejected row, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// 1-based; the header is not counted.
     pub row_number: i64,
-    /// Column as the header names it; empty if the whole row is meant.
-    pub column: String,
+    /// Column as the header names it; none if the whole row is meant.
+    pub column: Option<String>,
     /// The rule that it broke.
     pub rule: Rule,
     /// The value that broke it, cut to [`MAX_VALUE_CHARS`].
     pub value: String,
 }
 
-/// What the rules say about one row by itself.
+/// The decision of the rules of a single row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Accepted, unless it repeats an accepted row.
@@ -137,34 +142,13 @@ pub enum Decision {
     Rejected(Rejection),
 }
 
-/// Where an import stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Bytes are missing.
-    Receiving,
-    /// All rows are in; orders or returns are still under way.
-    Settling,
-    /// Every order and return is at an end.
-    Completed,
-}
-
-/// The id of the import that a request creates.
+/// Returns the id of the import that a request creates.
 pub fn import_id(source: &str, request_id: &str) -> Uuid {
     Uuid::new_v5(&IMPORTS, format!("{source}/{request_id}").as_bytes())
 }
 
-/// Where an import stands, by its numbers.
-pub fn state(size_bytes: i64, received_bytes: i64, published: i64, settled: i64) -> State {
-    if received_bytes < size_bytes {
-        State::Receiving
-    } else if settled < published {
-        State::Settling
-    } else {
-        State::Completed
-    }
-}
-
-/// Cuts a value to what a rejection keeps. NUL is replaced: the database can't hold it.
+/// Truncates a value to the length that a rejection keeps. NUL is replaced: the database can't hold
+/// it.
 pub fn cut(value: &str) -> String {
     value
         .chars()
@@ -179,25 +163,8 @@ pub fn cut(value: &str) -> String {
         .collect()
 }
 
-impl Rule {
-    /// The name that callers and the database see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "MALFORMED",
-            Self::InvoiceNo => "INVOICE_NO",
-            Self::PriceScale => "PRICE_SCALE",
-            Self::PriceNotPositive => "PRICE_NOT_POSITIVE",
-            Self::QuantitySign => "QUANTITY_SIGN",
-            Self::NotMerchandise => "NOT_MERCHANDISE",
-            Self::StockCode => "STOCK_CODE",
-            Self::DuplicateRow => "DUPLICATE_ROW",
-            Self::InvoiceTooLarge => "INVOICE_TOO_LARGE",
-        }
-    }
-}
-
 impl Line {
-    /// Bytes that the line takes in a fact, at most: its texts, and tags and numbers.
+    /// Returns the most bytes of the line in a fact: its texts, tags and numbers.
     pub fn bytes(&self) -> usize {
         const NUMBERS: usize = 48;
         self.sku.len() + self.description.len() + NUMBERS
@@ -219,7 +186,7 @@ impl Invoice {
         self.lines.push(line);
     }
 
-    /// Row numbers of the first and the last line.
+    /// Returns the row numbers of the first and the last line.
     pub fn rows(&self) -> (i64, i64) {
         let numbers = || self.lines.iter().map(|line| line.row_number);
         (

@@ -1,30 +1,21 @@
 //! The database of imports: one function is one transaction, or part of a consumer's.
 
+use ::store::{InsertError, columns, idempotent};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::{error::Error, model};
+use crate::{
+    error::Error,
+    model::{self, Import, NewImport, RejectedRow, Settlement},
+};
 
 mod commit;
 mod read;
 
 pub use commit::commit;
-pub use read::{Import, RejectedRow, Totals, import, rejected_rows, totals};
+pub use read::{import, rejected_rows, totals};
 
-/// A file that is announced.
-#[derive(Clone, Debug)]
-pub struct NewImport {
-    /// Idempotency key.
-    pub request_id: String,
-    /// Name of the declared source.
-    pub source: String,
-    /// For people.
-    pub file_name: String,
-    /// Bytes of the whole file.
-    pub size_bytes: i64,
-}
-
-/// Where an upload goes on.
+/// The position at which an upload resumes.
 #[derive(Clone, Debug)]
 pub struct Position {
     /// The import.
@@ -41,20 +32,9 @@ pub struct Position {
     pub header: Option<Vec<String>>,
 }
 
-/// How a published group of rows ended.
-#[derive(Clone, Debug)]
-pub struct Settlement {
-    /// The import that the rows came with.
-    pub import_id: Uuid,
-    /// Names the group within the import.
-    pub first_row_number: i64,
-    /// Its end, in upper case.
-    pub outcome: String,
-}
-
 /// A published group of rows.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct PublishedInvoice {
     /// Name of the declared source.
     pub source: String,
     /// As the source numbers it.
@@ -64,27 +44,31 @@ pub struct Published {
 /// Creates the import, or finds the one that the same request created.
 pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
     let import_id = model::import_id(&new.source, &new.request_id);
-    sqlx::query!(
-        "INSERT INTO import (import_id, source, request_id, file_name, size_bytes) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT DO NOTHING",
-        import_id,
-        new.source,
-        new.request_id,
-        new.file_name,
-        new.size_bytes
+    // The name is not compared: the same file under another name is the same file.
+    let inserted = idempotent(
+        &mut *pool.acquire().await?,
+        sqlx::query!(
+            "INSERT INTO import (import_id, source, request_id, file_name, size_bytes) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING",
+            import_id,
+            new.source,
+            new.request_id,
+            new.file_name,
+            new.size_bytes
+        ),
+        sqlx::query!("SELECT size_bytes FROM import WHERE import_id = $1", import_id)
+            .map(|known| known.size_bytes),
+        &new.size_bytes,
     )
-    .execute(pool)
-    .await?;
-    let known = import(pool, import_id).await?;
-    // The name is for people: the same file under another name is the same file.
-    if known.size_bytes == new.size_bytes {
-        Ok(known)
-    } else {
-        Err(Error::ImportChanged(new.request_id.clone()))
+    .await;
+    match inserted {
+        Ok(_) => import(pool, import_id).await,
+        Err(InsertError::Changed) => Err(Error::ImportChanged(new.request_id.clone())),
+        Err(InsertError::Database(error)) => Err(error.into()),
     }
 }
 
-/// Where an upload of the import goes on.
+/// Returns the position at which an upload of the import resumes.
 pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error> {
     sqlx::query_as!(
         Position,
@@ -96,32 +80,34 @@ pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error>
     .ok_or_else(|| Error::UnknownImport(import_id.to_string()))
 }
 
-/// Notes how a published group ended; the same settlement again changes nothing. `None` if no such group was published.
+/// Records the end of a published group; a repeated settlement changes nothing. Returns `None` if
+/// no such group was published.
 pub async fn settle(
     tx: &mut PgConnection,
     settlement: &Settlement,
-) -> Result<Option<Published>, Error> {
+) -> Result<Option<PublishedInvoice>, Error> {
     Ok(sqlx::query_as!(
-        Published,
+        PublishedInvoice,
         "UPDATE invoice SET settled_as = $3 FROM import
          WHERE invoice.import_id = $1 AND first_row_number = $2 AND import.import_id = invoice.import_id
          RETURNING import.source, invoice_number",
         settlement.import_id,
         settlement.first_row_number,
-        settlement.outcome
+        settlement.outcome.name()
     )
     .fetch_optional(tx)
     .await?)
 }
 
-/// Refuses every row of a published group after all.
+/// Rejects every row of a published group.
 pub async fn reject_invoice(
     tx: &mut PgConnection,
     settlement: &Settlement,
     column: &str,
     value: &str,
 ) -> Result<(), Error> {
-    // Between its first and its last row no other invoice has an accepted one: that would have ended the group.
+    // No other invoice has an accepted row between the group's first and last: it would have ended
+    // the group.
     sqlx::query!(
         "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
          SELECT import_id, row_number, $3, $4, $5 FROM invoice JOIN accepted_row USING (import_id)
@@ -130,7 +116,7 @@ pub async fn reject_invoice(
         settlement.import_id,
         settlement.first_row_number,
         column,
-        settlement.outcome,
+        settlement.outcome.name(),
         value
     )
     .execute(tx)
@@ -138,16 +124,19 @@ pub async fn reject_invoice(
     Ok(())
 }
 
-/// Keeps refused rows; a row that is refused already stays as it is.
+/// Stores rejected rows; a row that is rejected already is unchanged.
 pub async fn reject(
     tx: &mut PgConnection,
     import_id: Uuid,
     rows: &[RejectedRow],
 ) -> Result<(), Error> {
-    let numbers: Vec<_> = rows.iter().map(|row| row.row_number).collect();
-    let columns: Vec<_> = rows.iter().map(|row| row.column.clone()).collect();
-    let rules: Vec<_> = rows.iter().map(|row| row.rule.clone()).collect();
-    let values: Vec<_> = rows.iter().map(|row| row.value.clone()).collect();
+    let (numbers, columns, rules, values) = columns!(
+        rows,
+        row => row.row_number,
+        row.column.clone(),
+        row.rule.clone(),
+        row.value.clone(),
+    );
     sqlx::query!(
         "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
          SELECT $1, row_number, column_name, rule, value
@@ -155,7 +144,7 @@ pub async fn reject(
          ON CONFLICT DO NOTHING",
         import_id,
         &numbers,
-        &columns,
+        &columns as &[Option<String>],
         &rules,
         &values
     )

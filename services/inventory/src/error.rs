@@ -1,7 +1,4 @@
-//! What can go wrong, and the one place that turns it into a gRPC status.
-
-use chassis::error::{Fault, internal};
-use tonic::{Code, Status};
+//! Errors of the service and their gRPC status.
 
 use crate::model::Refusal;
 
@@ -26,34 +23,25 @@ pub enum Error {
     /// The reservation's state does not allow the transition.
     #[error("reservation {0:?} can't change: {1}")]
     Refused(String, Refusal),
-    /// Quantities of one SKU add up to more than 64 bits hold.
-    #[error("quantities of one sku add up to too much")]
+    /// The quantities of one SKU add up to more than 64 bits.
+    #[error("the quantities of one sku exceed 64 bits")]
     TooMany,
-    /// The database holds what no version of this service writes.
-    #[error("unreadable value in {0}")]
-    Corrupt(&'static str),
     /// The database failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
 }
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        let (code, reason) = match &error {
-            Error::UnknownSku(_) => (Code::NotFound, "STOCK_NOT_FOUND"),
-            Error::UnknownReservation(_) => (Code::NotFound, "RESERVATION_NOT_FOUND"),
-            Error::ReservationChanged(_) => (Code::AlreadyExists, "RESERVATION_CHANGED"),
-            Error::CountChanged(_) => (Code::AlreadyExists, "COUNT_CHANGED"),
-            Error::ReturnChanged(_) => (Code::AlreadyExists, "RETURN_CHANGED"),
-            Error::Refused(_, Refusal::Shipped) => {
-                (Code::FailedPrecondition, "RESERVATION_SHIPPED")
-            }
-            Error::Refused(_, Refusal::NotHeld(_)) => {
-                (Code::FailedPrecondition, "RESERVATION_NOT_HELD")
-            }
-            Error::TooMany => (Code::InvalidArgument, "QUANTITY_OVERFLOW"),
-            Error::Corrupt(_) | Error::Database(_) => return internal(error).into(),
-        };
-        Fault::new(code, reason, error.to_string()).into()
+chassis::faults! {
+    Error {
+        Error::UnknownSku(_) => NotFound, "STOCK_NOT_FOUND";
+        Error::UnknownReservation(_) => NotFound, "RESERVATION_NOT_FOUND";
+        Error::ReservationChanged(_) => AlreadyExists, "RESERVATION_CHANGED";
+        Error::CountChanged(_) => AlreadyExists, "COUNT_CHANGED";
+        Error::ReturnChanged(_) => AlreadyExists, "RETURN_CHANGED";
+        Error::Refused(_, Refusal::Shipped) => FailedPrecondition, "RESERVATION_SHIPPED";
+        Error::Refused(_, Refusal::NotHeld(_)) => FailedPrecondition, "RESERVATION_NOT_HELD";
+        Error::TooMany => InvalidArgument, "QUANTITY_OVERFLOW";
+    } else {
+        Error::Database(error) => store::fault(error);
     }
 }

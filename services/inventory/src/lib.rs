@@ -1,40 +1,47 @@
-//! Stock and reservations: what is in the warehouse, and for which order it is held.
+//! Stock and reservations: the pieces in the warehouse and the orders that hold them.
 
-#![allow(missing_docs, reason = "the module heads say what each room is for")]
+#![allow(missing_docs, reason = "the module docs say what each module is for")]
 
+pub mod convert;
 pub mod error;
 pub mod model;
 pub mod rpc;
 pub mod store;
 
-use anyhow::Context;
+use ::store::Database;
 use protos::inventory::v1::inventory_service_server::InventoryServiceServer;
 use serde::Deserialize;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::migrate::Migrator;
 
 /// Every key of the configuration with its default.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The service's own configuration; `config.default.toml` documents the keys.
 #[derive(Debug, Deserialize)]
 pub struct Config {
     database_url: String,
     database_connections: u32,
+    database: ::store::Settings,
 }
 
 /// Opens the database, brings its schema up to date and returns the server.
-pub async fn start(_: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database_connections)
-        .connect(&config.database_url)
-        .await
-        .context("database_url: can't connect")?;
-    sqlx::migrate!()
-        .run(&pool)
-        .await
-        .context("migrating the database")?;
+pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+    let database = Database::open(
+        &process,
+        &config.database_url,
+        config.database_connections,
+        &config.database,
+        &[&MIGRATIONS],
+    )
+    .await?;
+    let inventory = rpc::Inventory {
+        pool: database.pool().clone(),
+    };
     Ok(
         chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(InventoryServiceServer::new(rpc::Inventory { pool })),
+            .add_service(database.guard(InventoryServiceServer::new(inventory)))
+            .ready_when(database.readiness()),
     )
 }

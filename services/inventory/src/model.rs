@@ -1,8 +1,8 @@
-//! The rules of stock and reservations: pure, and the only place that decides.
+//! Pure rules of stock and reservations: every decision is made here.
 
 use std::collections::BTreeMap;
 
-/// Pieces by SKU. Ordered, because locks are taken in this order.
+/// Pieces by SKU, in the order of locks.
 pub type Pieces = BTreeMap<String, i64>;
 
 /// A SKU that could not be reserved.
@@ -10,29 +10,82 @@ pub type Pieces = BTreeMap<String, i64>;
 pub struct Shortage {
     /// Stock keeping unit.
     pub sku: String,
-    /// Pieces asked for.
+    /// Pieces requested.
     pub requested: i64,
     /// Pieces that were free.
     pub available: i64,
 }
 
-/// Where a reservation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One count of one SKU.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count {
+    /// Stock keeping unit. First, so that counts sort in lock order.
+    pub sku: String,
+    /// Idempotency key.
+    pub request_id: String,
+    /// Pieces counted in.
+    pub quantity: i64,
+}
+
+/// The stock of one SKU, in pieces.
+#[derive(Clone, Debug)]
+pub struct Stock {
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Pieces in the warehouse, reserved ones included.
+    pub on_hand: i64,
+    /// Pieces held by open reservations.
+    pub reserved: i64,
+}
+
+/// Totals over all SKUs, in pieces.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// Ever counted in.
+    pub counted: i64,
+    /// Ever shipped.
+    pub shipped: i64,
+    /// Ever returned.
+    pub returned: i64,
+    /// Held now.
+    pub reserved: i64,
+    /// In the warehouse now.
+    pub on_hand: i64,
+}
+
+/// A reservation and its lines.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Chosen by the caller.
+    pub id: String,
+    /// State of the reservation.
+    pub state: State,
+    /// Pieces requested.
+    pub lines: Pieces,
+    /// Only with REFUSED.
+    pub shortages: Vec<Shortage>,
+}
+
+/// The state of a reservation; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Pieces are held.
     Reserved,
     /// Not enough stock; nothing is held.
     Refused,
-    /// Pieces were given back, or the id was closed before it held any.
+    /// Pieces were released, or the id was closed before it held any.
     Released,
     /// Pieces left the warehouse.
     Shipped,
 }
 
-/// What a transition does to the stock of the reservation's lines.
+/// The effect of a transition on the stock of the reservation's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: the transition had happened before.
+    /// None: the transition is repeated.
     None,
     /// `reserved` goes down.
     Unreserve,
@@ -61,7 +114,7 @@ pub fn add_up(lines: impl IntoIterator<Item = (String, i64)>) -> Option<Pieces> 
     Some(pieces)
 }
 
-/// Every SKU of `requested` of which `free` has too few; a SKU without stock has none free.
+/// Returns every SKU of `requested` of which `free` has too few; a SKU without stock has none free.
 pub fn shortages(requested: &Pieces, free: &Pieces) -> Vec<Shortage> {
     requested
         .iter()
@@ -75,25 +128,7 @@ pub fn shortages(requested: &Pieces, free: &Pieces) -> Vec<Shortage> {
 }
 
 impl State {
-    /// All states, for reading them back by name.
-    const ALL: [Self; 4] = [Self::Reserved, Self::Refused, Self::Released, Self::Shipped];
-
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reserved => "RESERVED",
-            Self::Refused => "REFUSED",
-            Self::Released => "RELEASED",
-            Self::Shipped => "SHIPPED",
-        }
-    }
-
-    /// The state of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-
-    /// Gives the pieces back; a refused reservation has none to give.
+    /// Releases the pieces; a refused reservation holds none.
     pub fn release(self) -> Result<(Self, Effect), Refusal> {
         match self {
             Self::Reserved => Ok((Self::Released, Effect::Unreserve)),
@@ -102,19 +137,13 @@ impl State {
         }
     }
 
-    /// Takes the pieces out of the warehouse.
+    /// Removes the pieces from the warehouse.
     pub fn ship(self) -> Result<(Self, Effect), Refusal> {
         match self {
             Self::Reserved => Ok((Self::Shipped, Effect::Ship)),
             Self::Shipped => Ok((self, Effect::None)),
             Self::Released | Self::Refused => Err(Refusal::NotHeld(self)),
         }
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -177,13 +206,6 @@ mod tests {
             State::Released.ship(),
             Err(Refusal::NotHeld(State::Released))
         );
-    }
-
-    #[test]
-    fn names_read_back() {
-        for state in State::ALL {
-            assert_eq!(State::named(state.name()), Some(state));
-        }
     }
 
     proptest! {

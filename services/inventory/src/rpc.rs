@@ -1,21 +1,16 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
 use protos::inventory::v1::{
-    self as pb, CountStockRequest, CountStockResponse, CreateReservationRequest,
-    CreateReservationResponse, GetReservationRequest, GetReservationResponse, GetStockRequest,
-    GetStockResponse, ListStockRequest, ListStockResponse, ReleaseReservationRequest,
-    ReleaseReservationResponse, ReturnStockRequest, ReturnStockResponse, ShipReservationRequest,
-    ShipReservationResponse, SummarizeStockRequest, SummarizeStockResponse,
-    inventory_service_server::InventoryService,
+    CountStockRequest, CountStockResponse, CreateReservationRequest, CreateReservationResponse,
+    GetReservationRequest, GetReservationResponse, GetStockRequest, GetStockResponse,
+    ListStockRequest, ListStockResponse, ReleaseReservationRequest, ReleaseReservationResponse,
+    ReturnStockRequest, ReturnStockResponse, ShipReservationRequest, ShipReservationResponse,
+    SummarizeStockRequest, SummarizeStockResponse, inventory_service_server::InventoryService,
 };
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
-use crate::{
-    error::Error,
-    model::{self, Pieces, State},
-    store,
-};
+use crate::{convert, store};
 
 /// The inventory service on its own database.
 #[derive(Debug)]
@@ -34,7 +29,7 @@ impl InventoryService for Inventory {
             .into_inner()
             .counts
             .into_iter()
-            .map(count_from_proto)
+            .map(Into::into)
             .collect();
         let total = counts.len();
         let recorded = store::count(&self.pool, counts).await?;
@@ -50,7 +45,7 @@ impl InventoryService for Inventory {
     ) -> Result<Response<GetStockResponse>, Status> {
         let stock = store::stock(&self.pool, &request.into_inner().sku).await?;
         Ok(Response::new(GetStockResponse {
-            stock: Some(stock_to_proto(stock)),
+            stock: Some(stock.into()),
         }))
     }
 
@@ -63,7 +58,7 @@ impl InventoryService for Inventory {
         let rows = store::list(&self.pool, &request.page_token, page.limit()).await?;
         let (rows, next_page_token) = page.cut(rows, |stock| stock.sku.clone());
         Ok(Response::new(ListStockResponse {
-            stock: rows.into_iter().map(stock_to_proto).collect(),
+            stock: rows.into_iter().map(Into::into).collect(),
             next_page_token,
         }))
     }
@@ -73,13 +68,7 @@ impl InventoryService for Inventory {
         _: Request<SummarizeStockRequest>,
     ) -> Result<Response<SummarizeStockResponse>, Status> {
         let totals = store::totals(&self.pool).await?;
-        Ok(Response::new(SummarizeStockResponse {
-            counted: totals.counted,
-            shipped: totals.shipped,
-            returned: totals.returned,
-            reserved: totals.reserved,
-            on_hand: totals.on_hand,
-        }))
+        Ok(Response::new(totals.into()))
     }
 
     async fn create_reservation(
@@ -87,10 +76,10 @@ impl InventoryService for Inventory {
         request: Request<CreateReservationRequest>,
     ) -> Result<Response<CreateReservationResponse>, Status> {
         let request = request.into_inner();
-        let lines = lines_from_proto(request.lines)?;
+        let lines = convert::lines(request.lines)?;
         let reservation = store::reserve(&self.pool, &request.reservation_id, lines).await?;
         Ok(Response::new(CreateReservationResponse {
-            reservation: Some(reservation_to_proto(reservation)),
+            reservation: Some(reservation.into()),
         }))
     }
 
@@ -101,7 +90,7 @@ impl InventoryService for Inventory {
         let reservation =
             store::reservation(&self.pool, &request.into_inner().reservation_id).await?;
         Ok(Response::new(GetReservationResponse {
-            reservation: Some(reservation_to_proto(reservation)),
+            reservation: Some(reservation.into()),
         }))
     }
 
@@ -111,7 +100,7 @@ impl InventoryService for Inventory {
     ) -> Result<Response<ReleaseReservationResponse>, Status> {
         let reservation = store::release(&self.pool, &request.into_inner().reservation_id).await?;
         Ok(Response::new(ReleaseReservationResponse {
-            reservation: Some(reservation_to_proto(reservation)),
+            reservation: Some(reservation.into()),
         }))
     }
 
@@ -121,7 +110,7 @@ impl InventoryService for Inventory {
     ) -> Result<Response<ShipReservationResponse>, Status> {
         let reservation = store::ship(&self.pool, &request.into_inner().reservation_id).await?;
         Ok(Response::new(ShipReservationResponse {
-            reservation: Some(reservation_to_proto(reservation)),
+            reservation: Some(reservation.into()),
         }))
     }
 
@@ -130,55 +119,8 @@ impl InventoryService for Inventory {
         request: Request<ReturnStockRequest>,
     ) -> Result<Response<ReturnStockResponse>, Status> {
         let request = request.into_inner();
-        let lines = lines_from_proto(request.lines)?;
+        let lines = convert::lines(request.lines)?;
         let recorded = store::take_back(&self.pool, &request.return_id, lines).await?;
         Ok(Response::new(ReturnStockResponse { recorded }))
-    }
-}
-
-fn count_from_proto(count: pb::StockCount) -> store::Count {
-    store::Count {
-        sku: count.sku,
-        request_id: count.request_id,
-        quantity: count.quantity,
-    }
-}
-
-fn lines_from_proto(lines: Vec<pb::StockLine>) -> Result<Pieces, Error> {
-    model::add_up(lines.into_iter().map(|line| (line.sku, line.quantity))).ok_or(Error::TooMany)
-}
-
-fn stock_to_proto(stock: store::Stock) -> pb::Stock {
-    pb::Stock {
-        sku: stock.sku,
-        on_hand: stock.on_hand,
-        reserved: stock.reserved,
-    }
-}
-
-fn reservation_to_proto(reservation: store::Reservation) -> pb::Reservation {
-    let shortages = reservation.shortages.into_iter().map(|short| pb::Shortage {
-        sku: short.sku,
-        requested: short.requested,
-        available: short.available,
-    });
-    let lines = reservation
-        .lines
-        .into_iter()
-        .map(|(sku, quantity)| pb::StockLine { sku, quantity });
-    pb::Reservation {
-        reservation_id: reservation.id,
-        state: state_to_proto(reservation.state).into(),
-        lines: lines.collect(),
-        shortages: shortages.collect(),
-    }
-}
-
-fn state_to_proto(state: State) -> pb::ReservationState {
-    match state {
-        State::Reserved => pb::ReservationState::Reserved,
-        State::Refused => pb::ReservationState::Refused,
-        State::Released => pb::ReservationState::Released,
-        State::Shipped => pb::ReservationState::Shipped,
     }
 }

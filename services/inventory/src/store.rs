@@ -1,65 +1,18 @@
 //! The database of stock: one function is one transaction.
 
+use ::store::{Insert, InsertError, columns, idempotent};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
     error::Error,
-    model::{self, Effect, Pieces, Shortage, State},
+    model::{self, Count, Effect, Pieces, Reservation, Shortage, State, Stock, Totals},
 };
 
 mod returns;
 
 pub use returns::take_back;
 
-/// One count of one SKU.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Count {
-    /// Stock keeping unit. First, so that counts sort in lock order.
-    pub sku: String,
-    /// Idempotency key.
-    pub request_id: String,
-    /// Pieces counted in.
-    pub quantity: i64,
-}
-
-/// The stock of one SKU, in pieces.
-#[derive(Clone, Debug)]
-pub struct Stock {
-    /// Stock keeping unit.
-    pub sku: String,
-    /// Pieces in the warehouse, reserved ones included.
-    pub on_hand: i64,
-    /// Pieces held by open reservations.
-    pub reserved: i64,
-}
-
-/// Totals over all SKUs, in pieces.
-#[derive(Clone, Debug)]
-pub struct Totals {
-    /// Ever counted in.
-    pub counted: i64,
-    /// Ever shipped.
-    pub shipped: i64,
-    /// Ever returned.
-    pub returned: i64,
-    /// Held now.
-    pub reserved: i64,
-    /// In the warehouse now.
-    pub on_hand: i64,
-}
-
-/// A reservation as it stands.
-#[derive(Clone, Debug)]
-pub struct Reservation {
-    /// Chosen by the caller.
-    pub id: String,
-    /// Where it stands.
-    pub state: State,
-    /// What was asked for.
-    pub lines: Pieces,
-    /// Only with REFUSED.
-    pub shortages: Vec<Shortage>,
-}
+::store::text_enum!(State);
 
 /// Records counts that are new and adds them to stock; returns how many were new.
 pub async fn count(pool: &PgPool, mut counts: Vec<Count>) -> Result<usize, Error> {
@@ -75,7 +28,7 @@ pub async fn count(pool: &PgPool, mut counts: Vec<Count>) -> Result<usize, Error
     Ok(recorded)
 }
 
-/// The stock of one SKU.
+/// Returns the stock of one SKU.
 pub async fn stock(pool: &PgPool, sku: &str) -> Result<Stock, Error> {
     sqlx::query_as!(
         Stock,
@@ -87,7 +40,7 @@ pub async fn stock(pool: &PgPool, sku: &str) -> Result<Stock, Error> {
     .ok_or_else(|| Error::UnknownSku(sku.to_owned()))
 }
 
-/// Up to `limit` SKUs that come after `after`, in order.
+/// Returns up to `limit` SKUs that come after `after`, in order.
 pub async fn list(pool: &PgPool, after: &str, limit: i64) -> Result<Vec<Stock>, Error> {
     Ok(sqlx::query_as!(
         Stock,
@@ -99,7 +52,7 @@ pub async fn list(pool: &PgPool, after: &str, limit: i64) -> Result<Vec<Stock>, 
     .await?)
 }
 
-/// Totals over all SKUs.
+/// Returns totals over all SKUs.
 pub async fn totals(pool: &PgPool) -> Result<Totals, Error> {
     Ok(sqlx::query_as!(
         Totals,
@@ -150,12 +103,12 @@ pub async fn reserve(pool: &PgPool, id: &str, lines: Pieces) -> Result<Reservati
     })
 }
 
-/// The reservation of that id.
+/// Returns the reservation of that id.
 pub async fn reservation(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     load(&mut *pool.acquire().await?, id).await
 }
 
-/// Gives the pieces back; an unknown id is closed, so that a late reservation holds nothing.
+/// Releases the pieces; an unknown id is closed, so that a late reservation holds nothing.
 pub async fn release(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     let mut tx = pool.begin().await?;
     let changed = if open(&mut tx, id, State::Released).await? {
@@ -169,7 +122,7 @@ pub async fn release(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     Ok(changed)
 }
 
-/// Takes the reserved pieces out of stock.
+/// Removes the reserved pieces from stock.
 pub async fn ship(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
     let mut tx = pool.begin().await?;
     let changed = transition(&mut tx, id, State::ship).await?;
@@ -186,53 +139,50 @@ async fn count_one(tx: &mut PgConnection, count: &Count) -> Result<bool, Error> 
     )
     .execute(&mut *tx)
     .await?;
-    let inserted = sqlx::query!(
-        "INSERT INTO stock_count (request_id, sku, quantity) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        count.request_id,
-        count.sku,
-        count.quantity
-    )
-    .execute(&mut *tx)
-    .await?;
-    if inserted.rows_affected() == 1 {
-        move_stock(
-            tx,
-            &Pieces::from([(count.sku.clone(), count.quantity)]),
-            1,
-            0,
+    let inserted = idempotent(
+        &mut *tx,
+        sqlx::query!(
+            "INSERT INTO stock_count (request_id, sku, quantity) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            count.request_id,
+            count.sku,
+            count.quantity
+        ),
+        sqlx::query!(
+            "SELECT sku, quantity FROM stock_count WHERE request_id = $1",
+            count.request_id
         )
-        .await?;
-        return Ok(true);
-    }
-    let known = sqlx::query!(
-        "SELECT sku, quantity FROM stock_count WHERE request_id = $1",
-        count.request_id
+        .map(|known| (known.sku, known.quantity)),
+        &(count.sku.clone(), count.quantity),
     )
-    .fetch_one(tx)
-    .await?;
-    if known.sku == count.sku && known.quantity == count.quantity {
-        Ok(false)
-    } else {
-        Err(Error::CountChanged(count.request_id.clone()))
+    .await;
+    match inserted {
+        Ok(Insert::Repeated) => return Ok(false),
+        Ok(Insert::New) => {}
+        Err(InsertError::Changed) => return Err(Error::CountChanged(count.request_id.clone())),
+        Err(InsertError::Database(error)) => return Err(error.into()),
     }
+    let pieces = Pieces::from([(count.sku.clone(), count.quantity)]);
+    move_stock(tx, &pieces, 1, 0).await?;
+    Ok(true)
 }
 
-/// Claims an id; false if it is taken. A concurrent claim waits here for the other's commit.
+/// Claims an id; returns false if it is in use. A concurrent claim waits here for the other's
+/// commit.
 async fn open(tx: &mut PgConnection, id: &str, state: State) -> Result<bool, Error> {
     let inserted = sqlx::query!(
         "INSERT INTO reservation (reservation_id, state) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         id,
-        state.name()
+        state as State
     )
     .execute(tx)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Locks the SKUs' rows and returns what is free of each. All who change stock of several
-/// SKUs come through here first, and the sort is below the lock: no two can wait for each other.
+/// Locks the rows of the SKUs in SKU order and returns the free pieces of each. Every change of
+/// several SKUs begins here, so that no two transactions deadlock.
 async fn lock_free(tx: &mut PgConnection, lines: &Pieces) -> Result<Pieces, Error> {
-    let (skus, _) = columns(lines);
+    let skus: Vec<_> = lines.keys().cloned().collect();
     let rows = sqlx::query!(
         "SELECT sku, on_hand, reserved FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE",
         &skus
@@ -252,7 +202,7 @@ async fn move_stock(
     on_hand: i64,
     reserved: i64,
 ) -> Result<(), Error> {
-    let (skus, quantities) = columns(lines);
+    let (skus, quantities) = columns!(lines, (sku, quantity) => sku.clone(), *quantity);
     sqlx::query!(
         "UPDATE stock SET on_hand = on_hand + $3 * quantity, reserved = reserved + $4 * quantity
          FROM unnest($1::text[], $2::bigint[]) AS line (sku, quantity) WHERE stock.sku = line.sku",
@@ -272,16 +222,12 @@ async fn insert_lines(
     lines: &Pieces,
     short: &[Shortage],
 ) -> Result<(), Error> {
-    let (skus, quantities) = columns(lines);
-    let available: Vec<Option<i64>> = skus
-        .iter()
-        .map(|sku| {
-            short
-                .iter()
-                .find(|line| line.sku == *sku)
-                .map(|line| line.available)
-        })
-        .collect();
+    let available = |sku: &String| {
+        let short = short.iter().find(|line| line.sku == *sku);
+        short.map(|line| line.available)
+    };
+    let (skus, quantities, available) =
+        columns!(lines, (sku, quantity) => sku.clone(), *quantity, available(sku));
     sqlx::query!(
         "INSERT INTO reservation_line (reservation_id, sku, quantity, available)
          SELECT $1, sku, quantity, available
@@ -318,23 +264,22 @@ async fn set_state(tx: &mut PgConnection, id: &str, state: State) -> Result<(), 
     sqlx::query!(
         "UPDATE reservation SET state = $2 WHERE reservation_id = $1",
         id,
-        state.name()
+        state as State
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Reads a reservation and locks its row, so that its state can't change until the transaction ends.
+/// Reads a reservation and locks its row until the transaction ends.
 async fn load(tx: &mut PgConnection, id: &str) -> Result<Reservation, Error> {
     let state = sqlx::query_scalar!(
-        "SELECT state FROM reservation WHERE reservation_id = $1 FOR UPDATE",
+        r#"SELECT state AS "state: State" FROM reservation WHERE reservation_id = $1 FOR UPDATE"#,
         id
     )
     .fetch_optional(&mut *tx)
     .await?
     .ok_or_else(|| Error::UnknownReservation(id.to_owned()))?;
-    let state = State::named(&state).ok_or(Error::Corrupt("reservation.state"))?;
     let rows = sqlx::query!(
         "SELECT sku, quantity, available FROM reservation_line WHERE reservation_id = $1",
         id
@@ -357,11 +302,4 @@ async fn load(tx: &mut PgConnection, id: &str) -> Result<Reservation, Error> {
             .map(|row| (row.sku.clone(), row.quantity))
             .collect(),
     })
-}
-
-fn columns(lines: &Pieces) -> (Vec<String>, Vec<i64>) {
-    lines
-        .iter()
-        .map(|(sku, quantity)| (sku.clone(), *quantity))
-        .unzip()
 }

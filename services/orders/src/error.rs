@@ -1,8 +1,7 @@
-//! What can go wrong, and the one place that turns it into a gRPC status or a fate for an event.
+//! Errors of the service, their gRPC status, and their effect on an event.
 
-use chassis::error::{Fault, internal};
+use chassis::error::internal;
 use events::HandlerError;
-use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::model::State;
@@ -13,30 +12,30 @@ pub enum Error {
     /// No order has this id.
     #[error("no order {0}")]
     UnknownOrder(Uuid),
-    /// The id is no id.
-    #[error("{0:?} is no order id")]
-    NoOrderId(String),
-    /// The time is no time that a calendar has.
-    #[error("{field}: {value:?} is no local time such as 2010-12-01T08:26:00")]
-    NoLocalTime {
+    /// Malformed id.
+    #[error("malformed order id {0:?}")]
+    InvalidOrderId(String),
+    /// Not a valid calendar date and time.
+    #[error("{field}: {value:?} is not a valid local time such as 2010-12-01T08:26:00")]
+    InvalidTime {
         /// The field.
         field: &'static str,
         /// Its value.
         value: String,
     },
-    /// The request id was used before for other content.
+    /// The request id was used before with other content.
     #[error("order {0:?} was placed before with other content")]
-    InvoiceChanged(String),
-    /// Quantities and prices multiply to more than 64 bits hold.
-    #[error("the order's total exceeds what 64 bits hold")]
+    OrderChanged(String),
+    /// The total exceeds 64 bits.
+    #[error("the order's total exceeds 64 bits")]
     TotalOverflow,
     /// The order is confirmed or at its end.
-    #[error("order {0} can't be cancelled any more: it is {state}", state = .1.name())]
+    #[error("order {0} can't be cancelled any more: it is {1}")]
     TooLateToCancel(Uuid, State),
     /// Another runner has claimed the saga.
     #[error("another runner has claimed saga {0}")]
     LostLease(Uuid),
-    /// The database holds what no version of this service writes.
+    /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
     /// The database failed.
@@ -47,26 +46,18 @@ pub enum Error {
     Outbox(#[from] events::Error),
 }
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        let (code, reason, field) = match &error {
-            Error::UnknownOrder(_) => (Code::NotFound, "ORDER_NOT_FOUND", None),
-            Error::NoOrderId(_) => (Code::InvalidArgument, "INVALID_FIELD", Some("orderId")),
-            Error::NoLocalTime { field, .. } => {
-                (Code::InvalidArgument, "INVALID_FIELD", Some(*field))
-            }
-            Error::InvoiceChanged(_) => (Code::AlreadyExists, "INVOICE_CHANGED", None),
-            Error::TotalOverflow => (Code::InvalidArgument, "TOTAL_OVERFLOW", Some("lines")),
-            Error::TooLateToCancel(..) => (Code::FailedPrecondition, "ORDER_NOT_PENDING", None),
-            Error::LostLease(_) | Error::Corrupt(_) | Error::Database(_) | Error::Outbox(_) => {
-                return internal(error).into();
-            }
-        };
-        let fault = Fault::new(code, reason, error.to_string());
-        match field {
-            Some(field) => fault.violation(field, error.to_string()).into(),
-            None => fault.into(),
-        }
+chassis::faults! {
+    Error {
+        Error::UnknownOrder(_) => NotFound, "ORDER_NOT_FOUND";
+        Error::InvalidOrderId(_) => InvalidArgument, "INVALID_FIELD", field: "orderId";
+        Error::InvalidTime { field, .. } => InvalidArgument, "INVALID_FIELD", field: field;
+        Error::OrderChanged(_) => AlreadyExists, "ORDER_CHANGED";
+        Error::TotalOverflow => InvalidArgument, "TOTAL_OVERFLOW", field: "lines";
+        Error::TooLateToCancel(..) => FailedPrecondition, "ORDER_NOT_PENDING";
+    } else {
+        error @ (Error::LostLease(_) | Error::Corrupt(_)) => internal(error);
+        Error::Database(error) => store::fault(error);
+        Error::Outbox(error) => error.into();
     }
 }
 

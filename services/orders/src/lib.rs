@@ -1,7 +1,8 @@
-//! Orders from placement to their end, and returns of what was sold.
+//! Orders from placement to their end, and returns.
 
-#![allow(missing_docs, reason = "the module heads say what each room is for")]
+#![allow(missing_docs, reason = "the module docs say what each module is for")]
 
+pub mod convert;
 pub mod error;
 pub mod events;
 pub mod model;
@@ -11,7 +12,7 @@ pub mod store;
 
 use std::time::Duration;
 
-use ::events::Bus;
+use ::store::Database;
 use anyhow::Context;
 use chassis::{changes::Watchers, client::Upstream, config::ConfigError};
 use protos::{
@@ -20,12 +21,14 @@ use protos::{
     payments::v1::payments_service_client::PaymentsServiceClient,
 };
 use serde::Deserialize;
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::migrate::Migrator;
 
 /// Every key of the configuration with its default.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
-/// No setting means more than this; larger ones are slips of a finger (a year in milliseconds is 3.2e10).
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Largest number of a setting: larger ones are typing errors (a year in milliseconds is 3.2e10).
 const MAX_SETTING: u64 = 100_000_000_000;
 
 /// The service's own configuration; `config.default.toml` documents the keys.
@@ -33,6 +36,7 @@ const MAX_SETTING: u64 = 100_000_000_000;
 pub struct Config {
     database_url: String,
     database_connections: u32,
+    database: ::store::Settings,
     inventory_url: String,
     payments_url: String,
     saga_workers: usize,
@@ -45,8 +49,15 @@ pub struct Config {
 /// Opens the database, starts relay, consumer and saga runner, and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
     config.check()?;
-    ::events::set_crash_hook(chassis::crash::point);
-    let pool = database(&config).await?;
+    let database = Database::open(
+        &process,
+        &config.database_url,
+        config.database_connections,
+        &config.database,
+        &[&::events::MIGRATIONS, &MIGRATIONS],
+    )
+    .await?;
+    let pool = database.pool().clone();
     let watchers = Watchers::new(config.watchers, process.draining());
     let runner = saga::Runner {
         pool: pool.clone(),
@@ -63,10 +74,11 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         step_timeout: Duration::from_millis(config.step_timeout_ms),
         watchers: watchers.clone(),
     };
-    let bus = ::events::connect(&config.events, pool.clone())
+    let consumer = events::consumer(config.saga_deadline_ms);
+    ::events::serve(&process, &config.events, pool.clone(), [consumer])
         .await
         .context("events.nats_url: can't connect")?;
-    spawn(&process, bus, runner, &config);
+    process.spawn("sagas", runner.run(config.saga_workers, process.shutdown()));
     let orders = rpc::Orders {
         pool,
         saga_deadline_ms: config.saga_deadline_ms,
@@ -74,12 +86,13 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     };
     Ok(
         chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(OrdersServiceServer::new(orders)),
+            .add_service(database.guard(OrdersServiceServer::new(orders)))
+            .ready_when(database.readiness()),
     )
 }
 
 impl Config {
-    /// Refuses what would start and then do nothing.
+    /// Rejects settings with which the service would start and do nothing.
     fn check(&self) -> Result<(), ConfigError> {
         let numbers = [
             ("saga_workers", self.saga_workers as u64),
@@ -97,40 +110,10 @@ impl Config {
     }
 }
 
-async fn database(config: &Config) -> anyhow::Result<PgPool> {
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database_connections)
-        .connect(&config.database_url)
-        .await
-        .context("database_url: can't connect")?;
-    sqlx::migrate!()
-        .run(&pool)
-        .await
-        .context("migrating the database")?;
-    ::events::migrate(&pool)
-        .await
-        .context("migrating the outbox and the inbox")?;
-    Ok(pool)
-}
-
 fn upstream(key: &str, url: &str, process: &chassis::Process) -> anyhow::Result<Upstream> {
     let settings = &process.settings().client;
     let upstream = Upstream::connect_lazy(url, settings, protos::METHODS);
     Ok(upstream
         .with_context(|| key.to_owned())?
         .counted(process.metrics()))
-}
-
-fn spawn(process: &chassis::Process, bus: Bus, runner: saga::Runner, config: &Config) {
-    let (relay, consumer) = (bus.clone(), events::consumer(config.saga_deadline_ms));
-    let (workers, shutdown) = (config.saga_workers, process.shutdown());
-    process.spawn("relay", {
-        let shutdown = shutdown.clone();
-        async move { relay.run_relay(shutdown).await }
-    });
-    process.spawn("consumer", {
-        let shutdown = shutdown.clone();
-        async move { bus.run_consumer(consumer, shutdown).await }
-    });
-    process.spawn("sagas", runner.run(workers, shutdown));
 }

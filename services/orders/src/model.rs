@@ -1,4 +1,4 @@
-//! The rules of orders, pure: what an order is, and when two are the same.
+//! Pure rules of orders: totals, fingerprints, states.
 
 pub mod returns;
 pub mod saga;
@@ -7,12 +7,12 @@ use chrono::NaiveDateTime;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Names `order_id`s: the same request gets the same order, wherever it is placed.
+/// Namespace of `order_id`s: a request gets the same order id in every replica.
 const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e10);
-/// Names `return_id`s by the group of rows that they came with.
+/// Namespace of `return_id`s, which are made from the group of rows.
 const RETURN_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e11);
 
-/// An order that shall be placed.
+/// An order to place.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
     /// Idempotency key: the invoice number.
@@ -32,18 +32,59 @@ pub struct NewOrder {
 pub struct Line {
     /// Stock keeping unit, or the code of a charge.
     pub sku: String,
-    /// For people.
+    /// Free text.
     pub description: String,
     /// Pieces, greater than 0.
     pub quantity: i64,
     /// Minor units for one piece, greater than 0.
     pub unit_price_minor: i64,
-    /// Money and no stock.
+    /// True for a charge: money without stock.
     pub charge: bool,
 }
 
-/// Where an order stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An order and its state. Lists leave `lines` empty.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Id of the order.
+    pub order_id: Uuid,
+    /// The caller's idempotency key.
+    pub request_id: String,
+    /// Customer or guest account.
+    pub account_id: String,
+    /// State of the order.
+    pub state: State,
+    /// Why the order was refused, cancelled or failed.
+    pub reason: Option<String>,
+    /// Local civil time.
+    pub placed_at: NaiveDateTime,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// Minor units.
+    pub total_minor: i64,
+    /// The caller asked to cancel it.
+    pub cancel_requested: bool,
+    /// Grows with every change.
+    pub version: i64,
+    /// Order of arrival; lists page by it.
+    pub number: i64,
+    /// The lines, in order.
+    pub lines: Vec<Line>,
+}
+
+/// A group of imported rows: the rows of one invoice of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowGroup {
+    /// The import.
+    pub import_id: String,
+    /// Number of its first row: the id of the group within the import.
+    pub first_row_number: i64,
+}
+
+/// The state of an order; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Stock and money are being secured.
     Pending,
@@ -53,20 +94,20 @@ pub enum State {
     Paid,
     /// A line could not be reserved.
     OutOfStock,
-    /// The payment was refused.
+    /// The payment was declined.
     PaymentDeclined,
-    /// Given up at the caller's wish.
+    /// Cancelled by the caller.
     Cancelled,
-    /// Given up by the service.
+    /// A step failed, or the deadline passed.
     Failed,
 }
 
-/// The id of the order that `request_id` names.
+/// Returns the id of the order that `request_id` names.
 pub fn order_id(request_id: &str) -> Uuid {
     Uuid::new_v5(&ORDER_NAMESPACE, request_id.as_bytes())
 }
 
-/// The id of the return that came with that group of rows.
+/// Returns the id of the return that came with that group of rows.
 pub fn return_id(import_id: &str, first_row_number: i64) -> Uuid {
     Uuid::new_v5(
         &RETURN_NAMESPACE,
@@ -75,14 +116,15 @@ pub fn return_id(import_id: &str, first_row_number: i64) -> Uuid {
 }
 
 impl NewOrder {
-    /// Sum of quantity times price in minor units; `None` if it exceeds 64 bits.
+    /// Returns the sum of quantity times price in minor units; `None` if it exceeds 64 bits.
     pub fn total_minor(&self) -> Option<i64> {
         self.lines.iter().try_fold(0i64, |sum, line| {
             sum.checked_add(line.quantity.checked_mul(line.unit_price_minor)?)
         })
     }
 
-    /// SHA-256 of the content. Every value is preceded by its length, so that none can pose as two.
+    /// Returns the SHA-256 of the content. Every value is preceded by its length, so that no two
+    /// contents are hashed alike.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut text = |value: &str| {
@@ -104,36 +146,7 @@ impl NewOrder {
 }
 
 impl State {
-    /// All states, for reading them back by name.
-    pub const ALL: [Self; 7] = [
-        Self::Pending,
-        Self::Confirmed,
-        Self::Paid,
-        Self::OutOfStock,
-        Self::PaymentDeclined,
-        Self::Cancelled,
-        Self::Failed,
-    ];
-
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Confirmed => "CONFIRMED",
-            Self::Paid => "PAID",
-            Self::OutOfStock => "OUT_OF_STOCK",
-            Self::PaymentDeclined => "PAYMENT_DECLINED",
-            Self::Cancelled => "CANCELLED",
-            Self::Failed => "FAILED",
-        }
-    }
-
-    /// The state of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-
-    /// True for the states that never change again.
+    /// Returns true for the states that never change again.
     pub fn is_end(self) -> bool {
         !matches!(self, Self::Pending | Self::Confirmed)
     }
@@ -196,12 +209,5 @@ mod tests {
         (left.lines[0].sku, left.lines[0].description) = ("AB".into(), "C".into());
         (right.lines[0].sku, right.lines[0].description) = ("A".into(), "BC".into());
         assert_ne!(left.fingerprint(), right.fingerprint());
-    }
-
-    #[test]
-    fn state_names_read_back() {
-        for state in State::ALL {
-            assert_eq!(State::named(state.name()), Some(state));
-        }
     }
 }

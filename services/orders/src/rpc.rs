@@ -1,7 +1,6 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
-use chassis::{changes::Watchers, page, time};
-use chrono::NaiveDateTime;
+use chassis::{changes::Watchers, page};
 use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use protos::orders::v1::{
     self as pb, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse,
@@ -11,15 +10,12 @@ use protos::orders::v1::{
 };
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use crate::{
+    convert,
     error::Error,
-    model::{Line, NewOrder, State},
-    store::{
-        orders::{self, Order},
-        returns,
-    },
+    model::{NewOrder, Order},
+    store::{orders, returns},
 };
 
 /// The orders service on its own database.
@@ -27,9 +23,9 @@ use crate::{
 pub struct Orders {
     /// The service's database.
     pub pool: PgPool,
-    /// After how many milliseconds an order that could not be confirmed and paid is given up.
+    /// Milliseconds after which an order that is not confirmed and paid fails.
     pub saga_deadline_ms: i64,
-    /// Those who watch orders.
+    /// The streams of WatchOrder.
     pub watchers: Watchers,
 }
 
@@ -39,13 +35,13 @@ impl OrdersService for Orders {
         &self,
         request: Request<PlaceOrderRequest>,
     ) -> Result<Response<PlaceOrderResponse>, Status> {
-        let order = order_from_proto(request.into_inner())?;
+        let order = NewOrder::try_from(request.into_inner())?;
         let mut tx = self.pool.begin().await.map_err(Error::from)?;
         let order_id = orders::place(&mut tx, &order, self.saga_deadline_ms).await?;
         tx.commit().await.map_err(Error::from)?;
         let order = orders::get(&self.pool, order_id).await?;
         Ok(Response::new(PlaceOrderResponse {
-            order: Some(order_to_proto(order)),
+            order: Some(order.into()),
         }))
     }
 
@@ -53,9 +49,13 @@ impl OrdersService for Orders {
         &self,
         request: Request<GetOrderRequest>,
     ) -> Result<Response<GetOrderResponse>, Status> {
-        let order = orders::get(&self.pool, order_id(&request.into_inner().order_id)?).await?;
+        let order = orders::get(
+            &self.pool,
+            convert::order_id(&request.into_inner().order_id)?,
+        )
+        .await?;
         Ok(Response::new(GetOrderResponse {
-            order: Some(order_to_proto(order)),
+            order: Some(order.into()),
         }))
     }
 
@@ -66,12 +66,12 @@ impl OrdersService for Orders {
         let request = request.into_inner();
         let page = page::Page::new(request.page_size);
         let account = Some(request.account_id.as_str()).filter(|account| !account.is_empty());
-        let state = state_from_proto(request.state());
+        let state = convert::state_filter(request.state());
         let before = page::number(&request.page_token)?.unwrap_or(i64::MAX);
         let rows = orders::list(&self.pool, account, state, before, page.limit()).await?;
         let (rows, next_page_token) = page.cut(rows, |order| order.number.to_string());
         Ok(Response::new(ListOrdersResponse {
-            orders: rows.into_iter().map(order_to_proto).collect(),
+            orders: rows.into_iter().map(Into::into).collect(),
             next_page_token,
         }))
     }
@@ -82,7 +82,11 @@ impl OrdersService for Orders {
         &self,
         request: Request<WatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
-        let first = orders::get(&self.pool, order_id(&request.into_inner().order_id)?).await?;
+        let first = orders::get(
+            &self.pool,
+            convert::order_id(&request.into_inner().order_id)?,
+        )
+        .await?;
         let pool = self.pool.clone();
         let look = move |last: Order| -> BoxFuture<'static, _> {
             let pool = pool.clone();
@@ -93,7 +97,7 @@ impl OrdersService for Orders {
             .watch(first, |order| order.state.is_end(), Box::new(look))?;
         let messages = orders.map(|order| {
             Ok(WatchOrderResponse {
-                order: Some(order_to_proto(order?)),
+                order: Some(order?.into()),
             })
         });
         Ok(Response::new(messages.boxed()))
@@ -103,11 +107,11 @@ impl OrdersService for Orders {
         &self,
         request: Request<CancelOrderRequest>,
     ) -> Result<Response<CancelOrderResponse>, Status> {
-        let order_id = order_id(&request.into_inner().order_id)?;
+        let order_id = convert::order_id(&request.into_inner().order_id)?;
         orders::request_cancel(&self.pool, order_id).await?;
         let order = orders::get(&self.pool, order_id).await?;
         Ok(Response::new(CancelOrderResponse {
-            order: Some(order_to_proto(order)),
+            order: Some(order.into()),
         }))
     }
 
@@ -120,7 +124,7 @@ impl OrdersService for Orders {
         Ok(Response::new(SummarizeOrdersResponse {
             orders: counts
                 .map(|(state, orders)| pb::OrderCount {
-                    state: state_to_proto(state).into(),
+                    state: OrderState::from(state).into(),
                     orders,
                 })
                 .collect(),
@@ -128,79 +132,4 @@ impl OrdersService for Orders {
             return_rows,
         }))
     }
-}
-
-/// Reads a local civil time that the contract's pattern has passed.
-pub fn local_time(field: &'static str, value: &str) -> Result<NaiveDateTime, Error> {
-    time::parse_local(value).ok_or_else(|| Error::NoLocalTime {
-        field,
-        value: value.to_owned(),
-    })
-}
-
-/// The contract's name of a state.
-pub fn state_to_proto(state: State) -> OrderState {
-    match state {
-        State::Pending => OrderState::Pending,
-        State::Confirmed => OrderState::Confirmed,
-        State::Paid => OrderState::Paid,
-        State::OutOfStock => OrderState::OutOfStock,
-        State::PaymentDeclined => OrderState::PaymentDeclined,
-        State::Cancelled => OrderState::Cancelled,
-        State::Failed => OrderState::Failed,
-    }
-}
-
-fn order_id(text: &str) -> Result<Uuid, Error> {
-    text.parse().map_err(|_| Error::NoOrderId(text.to_owned()))
-}
-
-fn order_from_proto(request: PlaceOrderRequest) -> Result<NewOrder, Error> {
-    Ok(NewOrder {
-        placed_at: local_time("placedAt", &request.placed_at)?,
-        request_id: request.request_id,
-        account_id: request.account_id,
-        currency_code: request.currency_code,
-        lines: request.lines.into_iter().map(line_from_proto).collect(),
-    })
-}
-
-fn line_from_proto(line: pb::OrderLine) -> Line {
-    Line {
-        sku: line.sku,
-        description: line.description,
-        quantity: line.quantity,
-        unit_price_minor: line.unit_price_minor,
-        charge: line.charge,
-    }
-}
-
-fn order_to_proto(order: Order) -> pb::Order {
-    pb::Order {
-        order_id: order.order_id.to_string(),
-        request_id: order.request_id,
-        account_id: order.account_id,
-        state: state_to_proto(order.state).into(),
-        reason: order.reason,
-        placed_at: time::format_local(order.placed_at),
-        currency_code: order.currency_code,
-        total_minor: order.total_minor,
-        lines: order.lines.into_iter().map(line_to_proto).collect(),
-    }
-}
-
-fn line_to_proto(line: Line) -> pb::OrderLine {
-    pb::OrderLine {
-        sku: line.sku,
-        description: line.description,
-        quantity: line.quantity,
-        unit_price_minor: line.unit_price_minor,
-        charge: line.charge,
-    }
-}
-
-fn state_from_proto(state: OrderState) -> Option<State> {
-    State::ALL
-        .into_iter()
-        .find(|&known| state_to_proto(known) == state)
 }

@@ -1,4 +1,4 @@
-//! The saga runner: claims what is due, takes step after step, and puts off what gets no answer.
+//! The saga runner: claims due sagas, takes their steps, and delays those without an answer.
 
 mod order;
 mod ret;
@@ -10,38 +10,35 @@ use protos::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     payments::v1::payments_service_client::PaymentsServiceClient,
 };
-use rand::Rng;
+use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 use tracing::Instrument;
 
-pub(crate) use order::settled;
-
 use crate::{
     error::Error,
-    store::sagas::{self, Kind, Saga},
+    store::sagas::{self, Claim, Saga},
 };
 
-/// How many times a step's time a claim holds without a step being finished: long enough that nobody takes over a saga
-/// that is alive, and short enough that the sagas of a dead process do not wait for long.
+/// Lease of a claim, in step timeouts: long enough that a running saga is not claimed again, short
+/// enough that the sagas of a dead process resume soon.
 const LEASE_STEPS: u32 = 3;
-/// Pauses between looks at the database when nothing is due.
+/// Pauses between polls of the database while no saga is due.
 const IDLE: [Duration; 4] = [
     Duration::from_millis(10),
     Duration::from_millis(25),
     Duration::from_millis(50),
     Duration::from_millis(100),
 ];
-/// Pauses between tries of a step that gets no answer: drawn from zero to a bound that doubles from the first to the
-/// second of these.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Pauses between tries of a step that gets no answer.
+const RETRY: Backoff = Backoff::full_jitter(Duration::from_millis(50), Duration::from_secs(5));
 
-/// How long a return waits before it looks again whether its turn has come; usually it is woken earlier.
+/// How long a return waits before it checks its turn again; usually it is woken earlier.
 const TURN: Duration = Duration::from_secs(1);
 
-/// What steps are taken with.
+/// The dependencies of the steps.
 #[derive(Clone, Debug)]
 pub struct Runner {
     /// The service's database.
@@ -50,24 +47,25 @@ pub struct Runner {
     pub inventory: InventoryServiceClient<chassis::client::Upstream>,
     /// Money.
     pub payments: PaymentsServiceClient<chassis::client::Upstream>,
-    /// What one step's call may take.
+    /// Timeout of one step's call.
     pub step_timeout: Duration,
-    /// Those who watch orders.
+    /// The streams of WatchOrder.
     pub watchers: Watchers,
 }
 
-/// What came of running a saga until it ended or had to pause.
-enum Run {
+/// How far a saga came.
+enum Progress {
     /// It is at its end.
     Ended,
     /// Its next step got no answer.
     Unanswered(Status),
-    /// Its turn has not come.
+    /// It is not its turn yet.
     Waiting,
 }
 
 impl Runner {
-    /// Runs up to `workers` sagas at a time until `shutdown`; a step that has begun is finished.
+    /// Runs up to `workers` sagas at a time until `shutdown`; a step that has begun is finished
+    /// first.
     pub async fn run(self, workers: usize, shutdown: CancellationToken) -> Result<(), Error> {
         let runner = Arc::new(self);
         let mut running = JoinSet::new();
@@ -84,8 +82,8 @@ impl Runner {
             } else {
                 0
             };
-            for saga in claimed {
-                running.spawn(runner.clone().carry(saga));
+            for claim in claimed {
+                running.spawn(runner.clone().carry(claim));
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -97,8 +95,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Claims what is due. A database that is away comes back: until then nothing is due.
-    async fn claim(&self, limit: i64) -> Vec<Saga> {
+    /// Claims due sagas. During an outage of the database none is due.
+    async fn claim(&self, limit: i64) -> Vec<Claim> {
         sagas::claim(&self.pool, limit, self.lease())
             .await
             .unwrap_or_else(|error| {
@@ -111,40 +109,66 @@ impl Runner {
     }
 
     /// Carries one saga as far as it goes.
-    async fn carry(self: Arc<Self>, mut saga: Saga) {
-        let span = tracing::info_span!("saga", saga_id = %saga.saga_id, kind = saga.kind.name());
-        chassis::telemetry::set_parent(&span, &saga.traceparent);
-        async {
-            let run = match saga.kind {
-                Kind::Order => self.carry_order(&mut saga).await,
-                Kind::Return => self.carry_return(&mut saga).await,
-            };
-            let pause = match run {
-                Ok(Run::Ended) | Err(Error::LostLease(_)) => return,
-                Ok(Run::Waiting) => TURN,
-                Ok(Run::Unanswered(status)) => {
-                    tracing::warn!(step = saga.step, attempts = saga.attempts, %status, "step not answered");
-                    retry_pause(saga.attempts)
+    async fn carry(self: Arc<Self>, claim: Claim) {
+        match claim {
+            Claim::Order(mut saga) => {
+                let span = span("ORDER", &saga);
+                async {
+                    let run = self.carry_order(&mut saga).await;
+                    self.pause(&saga, run).await;
                 }
-                Err(error) => {
-                    tracing::error!(step = saga.step, error = &error as &dyn std::error::Error, "step failed");
-                    retry_pause(saga.attempts)
+                .instrument(span)
+                .await;
+            }
+            Claim::Return(mut saga) => {
+                let span = span("RETURN", &saga);
+                async {
+                    let run = self.carry_return(&mut saga).await;
+                    self.pause(&saga, run).await;
                 }
-            };
-            // If this fails too, the saga is due again when its lease ends.
-            if let Err(error) = sagas::put_off(&self.pool, &saga, pause).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "can't put the saga off");
+                .instrument(span)
+                .await;
             }
         }
-        .instrument(span)
-        .await;
+    }
+
+    /// Delays a saga that is not at its end.
+    async fn pause<S: Copy + Into<&'static str>>(
+        &self,
+        saga: &Saga<S>,
+        run: Result<Progress, Error>,
+    ) {
+        let step: &str = saga.step.into();
+        let pause = match run {
+            Ok(Progress::Ended) | Err(Error::LostLease(_)) => return,
+            Ok(Progress::Waiting) => TURN,
+            Ok(Progress::Unanswered(status)) => {
+                tracing::warn!(step, attempts = saga.attempts, %status, "step not answered");
+                RETRY.pause(saga.attempts.unsigned_abs() + 1)
+            }
+            Err(error) => {
+                tracing::error!(
+                    step,
+                    error = &error as &dyn std::error::Error,
+                    "step failed"
+                );
+                RETRY.pause(saga.attempts.unsigned_abs() + 1)
+            }
+        };
+        // If this fails too, the saga is due again at the end of its lease.
+        if let Err(error) = sagas::put_off(&self.pool, saga, pause).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "can't put the saga off"
+            );
+        }
     }
 
     fn lease(&self) -> Duration {
         self.step_timeout * LEASE_STEPS
     }
 
-    /// A request that gives up after the step's time.
+    /// Builds a request with the step's timeout.
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.step_timeout);
@@ -152,16 +176,15 @@ impl Runner {
     }
 }
 
-/// A full-jitter pause that grows with the tries so far.
-fn retry_pause(attempts: i32) -> Duration {
-    let bound = RETRY
-        .0
-        .saturating_mul(1 << attempts.clamp(0, 10))
-        .min(RETRY.1);
-    bound.mul_f64(rand::rng().random())
+fn span<S>(kind: &'static str, saga: &Saga<S>) -> tracing::Span {
+    let span = tracing::info_span!("saga", saga_id = %saga.saga_id, kind);
+    if let Some(traceparent) = &saga.traceparent {
+        chassis::telemetry::set_parent(&span, traceparent);
+    }
+    span
 }
 
-/// True if repeating the call can't change its answer.
+/// Returns true if a retry can't change the answer.
 fn is_final(status: &Status) -> bool {
     matches!(
         status.code(),
@@ -173,7 +196,7 @@ fn is_final(status: &Status) -> bool {
     )
 }
 
-/// The stable reason of a final answer.
+/// Returns the stable reason of a final answer.
 fn reason(status: &Status) -> String {
     chassis::error::reason(status).unwrap_or_else(|| status.code().to_string())
 }
@@ -181,13 +204,6 @@ fn reason(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_are_bounded_however_often_it_was_tried() {
-        for attempts in [0, 1, 7, 31, 32, i32::MAX, -1] {
-            assert!(retry_pause(attempts) <= RETRY.1);
-        }
-    }
 
     #[test]
     fn only_answers_that_repeat_are_final() {

@@ -1,7 +1,6 @@
-//! What can go wrong, and the one place that turns it into a gRPC status.
+//! Errors of the service and their gRPC status.
 
-use chassis::error::{Fault, internal};
-use tonic::{Code, Status};
+use chassis::error::internal;
 
 use crate::model::Refusal;
 
@@ -11,16 +10,16 @@ pub enum Error {
     /// No call ever named this payment.
     #[error("no payment {0:?}")]
     UnknownPayment(String),
-    /// No payment of this account was ever asked for.
+    /// No payment of this account was ever requested.
     #[error("no account {0:?}")]
     UnknownAccount(String),
-    /// The rules refuse what was asked of this payment.
+    /// The rules refuse the change of this payment.
     #[error("payment {0:?}: {1}")]
     Refused(String, Refusal),
-    /// A field has the form of a local time and names none.
-    #[error("{0} is no date and time of the calendar")]
+    /// Not a valid calendar date and time.
+    #[error("{0} is not a valid date and time")]
     NoSuchTime(&'static str),
-    /// The database holds what no version of this service writes.
+    /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
     /// The database failed.
@@ -28,35 +27,23 @@ pub enum Error {
     Database(#[from] sqlx::Error),
 }
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        let message = error.to_string();
-        let (code, reason) = match &error {
-            Error::UnknownPayment(_) => (Code::NotFound, "PAYMENT_NOT_FOUND"),
-            Error::UnknownAccount(_) => (Code::NotFound, "ACCOUNT_NOT_FOUND"),
-            Error::Refused(_, refusal) => refused(refusal),
-            Error::NoSuchTime(_) => (Code::InvalidArgument, "NO_SUCH_TIME"),
-            Error::Corrupt(_) | Error::Database(_) => return internal(error).into(),
-        };
-        let fault = Fault::new(code, reason, &message);
-        match error {
-            Error::Refused(_, Refusal::Currency(_)) => fault.violation("currencyCode", message),
-            Error::NoSuchTime(field) => fault.violation(field, message),
-            _ => fault,
-        }
-        .into()
-    }
-}
-
-fn refused(refusal: &Refusal) -> (Code, &'static str) {
-    match refusal {
-        Refusal::Unknown => (Code::NotFound, "PAYMENT_NOT_FOUND"),
-        Refusal::PaymentChanged => (Code::AlreadyExists, "PAYMENT_CHANGED"),
-        Refusal::Currency(_) => (Code::FailedPrecondition, "CURRENCY_NOT_SUPPORTED"),
-        Refusal::NotAuthorized(_) => (Code::FailedPrecondition, "PAYMENT_NOT_AUTHORIZED"),
-        Refusal::Captured => (Code::FailedPrecondition, "PAYMENT_CAPTURED"),
-        Refusal::NotCaptured(_) => (Code::FailedPrecondition, "PAYMENT_NOT_CAPTURED"),
-        Refusal::RefundChanged => (Code::AlreadyExists, "REFUND_CHANGED"),
-        Refusal::RefundExceeds { .. } => (Code::FailedPrecondition, "REFUND_EXCEEDS_CAPTURE"),
+chassis::faults! {
+    Error {
+        Error::UnknownPayment(_) => NotFound, "PAYMENT_NOT_FOUND";
+        Error::UnknownAccount(_) => NotFound, "ACCOUNT_NOT_FOUND";
+        Error::NoSuchTime(field) => InvalidArgument, "NO_SUCH_TIME", field: field;
+        Error::Refused(_, Refusal::Unknown) => NotFound, "PAYMENT_NOT_FOUND";
+        Error::Refused(_, Refusal::PaymentChanged) => AlreadyExists, "PAYMENT_CHANGED";
+        Error::Refused(_, Refusal::Currency(_)) =>
+            FailedPrecondition, "CURRENCY_NOT_SUPPORTED", field: "currencyCode";
+        Error::Refused(_, Refusal::NotAuthorized(_)) => FailedPrecondition, "PAYMENT_NOT_AUTHORIZED";
+        Error::Refused(_, Refusal::Captured) => FailedPrecondition, "PAYMENT_CAPTURED";
+        Error::Refused(_, Refusal::NotCaptured(_)) => FailedPrecondition, "PAYMENT_NOT_CAPTURED";
+        Error::Refused(_, Refusal::RefundChanged) => AlreadyExists, "REFUND_CHANGED";
+        Error::Refused(_, Refusal::RefundExceeds { .. }) =>
+            FailedPrecondition, "REFUND_EXCEEDS_CAPTURE";
+    } else {
+        error @ Error::Corrupt(_) => internal(error);
+        Error::Database(error) => store::fault(error);
     }
 }

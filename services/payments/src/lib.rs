@@ -1,47 +1,55 @@
-//! Payments of orders, and the customers' ledger that they are entries of.
+//! Payments of orders, and the customers' ledger.
 
-#![allow(missing_docs, reason = "the module heads say what each room is for")]
+#![allow(missing_docs, reason = "the module docs say what each module is for")]
 
+pub mod convert;
 pub mod error;
 pub mod model;
 pub mod rpc;
 pub mod store;
 
-use anyhow::Context;
+use ::store::Database;
 use chassis::config::ConfigError;
 use protos::payments::v1::payments_service_server::PaymentsServiceServer;
 use serde::Deserialize;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::migrate::Migrator;
 
 use crate::model::Policy;
 
 /// Every key of the configuration with its default.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
 /// The service's own configuration; `config.default.toml` documents the keys.
 #[derive(Debug, Deserialize)]
 pub struct Config {
     database_url: String,
     database_connections: u32,
+    database: ::store::Settings,
     limit_minor: i64,
     currency_code: String,
 }
 
 /// Opens the database, brings its schema up to date and returns the server.
-pub async fn start(_: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
     let policy = policy(config.limit_minor, config.currency_code)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database_connections)
-        .connect(&config.database_url)
-        .await
-        .context("database_url: can't connect")?;
-    sqlx::migrate!()
-        .run(&pool)
-        .await
-        .context("migrating the database")?;
+    let database = Database::open(
+        &process,
+        &config.database_url,
+        config.database_connections,
+        &config.database,
+        &[&MIGRATIONS],
+    )
+    .await?;
+    let payments = rpc::Payments {
+        pool: database.pool().clone(),
+        policy,
+    };
     Ok(
         chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(PaymentsServiceServer::new(rpc::Payments { pool, policy })),
+            .add_service(database.guard(PaymentsServiceServer::new(payments)))
+            .ready_when(database.readiness()),
     )
 }
 

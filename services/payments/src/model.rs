@@ -1,78 +1,82 @@
-//! The rules of payments and their ledger: pure, and the only place that decides.
+//! Pure rules of payments and their ledger: every decision is made here.
 
 mod ledger;
 #[cfg(test)]
 mod tests;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 
-pub use ledger::{Event, Kind, LedgerAccount, Posting, after, replay};
+pub use ledger::{Event, EventType, Kind, LedgerAccount, Posting, after, replay};
 
-/// Why an amount above the limit is declined.
+/// Reason of a decline above the limit.
 const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
 
-/// What the operator allows.
+/// The limits that the operator sets.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Payments of a greater amount are declined; minor units.
     pub limit_minor: i64,
-    /// The only currency that is taken, ISO 4217.
+    /// The only accepted currency, ISO 4217.
     pub currency_code: String,
 }
 
-/// A payment as its events left it.
+/// A payment: the projection of its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
     /// Chosen by the caller.
     pub id: String,
-    /// Where it stands.
+    /// State of the payment.
     pub state: State,
-    /// What was asked for; nothing if the id was voided before it was authorized.
+    /// The authorized or declined amount; none if the id was voided before it was authorized.
     pub authorization: Option<Authorization>,
-    /// Only with DECLINED, else empty.
-    pub decline_reason: String,
-    /// Taken so far, in minor units: nothing or all.
+    /// Only with DECLINED.
+    pub decline_reason: Option<String>,
+    /// Captured so far, in minor units: nothing or all.
     pub captured_minor: i64,
-    /// Paid back so far, in minor units.
+    /// Refunded so far, in minor units.
     pub refunded_minor: i64,
 }
 
-/// Where a payment stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a payment; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// The amount is held.
     Authorized,
     /// Refused; nothing is held.
     Declined,
-    /// The amount was taken.
+    /// The amount is captured.
     Captured,
-    /// The hold was given up, or the id was closed before there was one.
+    /// The hold was voided, or the id was closed before there was one.
     Voided,
 }
 
-/// What a caller asks for.
+/// A request to change a payment.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The payment that it is about.
+    /// The payment.
     pub payment_id: String,
-    /// What shall happen to it.
+    /// The change.
     pub action: Action,
 }
 
-/// What shall happen to a payment.
-#[derive(Clone, Debug)]
+/// A change of a payment; its name is that of the method, as crash points name it.
+#[derive(Clone, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Action {
     /// Hold the amount.
     Authorize(Authorization),
-    /// Take what is held, at this business time.
+    /// Capture the hold, at this business time.
     Capture(NaiveDateTime),
-    /// Give the hold up.
+    /// Void the hold.
     Void,
-    /// Pay back.
+    /// Refund.
     Refund(Refund),
 }
 
-/// An amount that shall be held.
+/// An amount to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
     /// Customer or guest account.
@@ -85,10 +89,10 @@ pub struct Authorization {
     pub effective_at: NaiveDateTime,
 }
 
-/// An amount that shall be paid back.
+/// An amount to refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refund {
-    /// Idempotency key, of all payments together.
+    /// Idempotency key, unique over all payments.
     pub refund_id: String,
     /// Minor units, greater than 0.
     pub amount_minor: i64,
@@ -96,9 +100,38 @@ pub struct Refund {
     pub effective_at: NaiveDateTime,
 }
 
-/// What the ledger holds of the ids that a command names.
+/// The balance of an account, in minor units.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    /// Authorized and neither captured nor voided.
+    pub held_minor: i64,
+    /// Captured less refunded.
+    pub paid_minor: i64,
+}
+
+/// Totals of the ledger, in minor units.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The sum of all postings: 0 in a ledger that balances.
+    pub ledger_sum_minor: i64,
+    /// Days on which money moved, in order.
+    pub days: Vec<Day>,
+}
+
+/// The money that moved on one business day, in minor units.
+#[derive(Clone, Debug)]
+pub struct Day {
+    /// Date of the business facts.
+    pub date: NaiveDate,
+    /// Captured.
+    pub captured_minor: i64,
+    /// Refunded.
+    pub refunded_minor: i64,
+}
+
+/// The ledger's state for the ids of a command.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct LedgerState {
     /// The payment, if its id was ever used.
     pub payment: Option<Payment>,
     /// The event that bears the command's `refund_id`.
@@ -114,16 +147,16 @@ pub enum Refusal {
     /// Its id was used before for another amount, account, currency or time.
     #[error("it exists with other content")]
     PaymentChanged,
-    /// Only the policy's currency is taken.
-    #[error("only {0} is taken")]
+    /// Only the policy's currency is accepted.
+    #[error("only {0} is accepted")]
     Currency(String),
     /// Captured without a hold.
     #[error("nothing is held: it is {0}")]
     NotAuthorized(State),
-    /// Voided after the amount was taken.
+    /// Voided after the capture.
     #[error("it is captured")]
     Captured,
-    /// Refunded before the amount was taken.
+    /// Refunded before the capture.
     #[error("nothing was captured: it is {0}")]
     NotCaptured(State),
     /// The `refund_id` was used before for another payment, amount or time.
@@ -137,10 +170,16 @@ pub enum Refusal {
     },
 }
 
-/// Decides what a command adds to the ledger: nothing if it is repeated, or if it closes an unused id.
+/// Decides what a command adds to the ledger: nothing if it is repeated, or if it closes an unused
+/// id.
 ///
-/// A known payment answers before the policy is asked: a new limit or currency does not change what was answered.
-pub fn decide(known: &Known, command: &Command, policy: &Policy) -> Result<Option<Event>, Refusal> {
+/// A known payment is answered without the policy: a new limit or currency doesn't change an
+/// earlier answer.
+pub fn decide(
+    known: &LedgerState,
+    command: &Command,
+    policy: &Policy,
+) -> Result<Option<Event>, Refusal> {
     match (&command.action, &known.payment) {
         (Action::Authorize(asked), None) => policy.answer(&command.payment_id, asked).map(Some),
         (Action::Authorize(asked), Some(payment)) => payment.authorize(asked),
@@ -155,7 +194,7 @@ pub fn decide(known: &Known, command: &Command, policy: &Policy) -> Result<Optio
 // === impl Policy ===
 
 impl Policy {
-    /// True if the currency has the form of an ISO 4217 code.
+    /// Returns true if the currency has the form of an ISO 4217 code.
     pub fn has_currency(&self) -> bool {
         self.currency_code.len() == 3
             && self
@@ -182,13 +221,14 @@ impl Policy {
 // === impl Payment ===
 
 impl Payment {
-    /// An id that was voided before it was authorized: whatever arrives under it holds nothing.
+    /// Creates a payment that was voided before it was authorized: a late authorization holds
+    /// nothing.
     pub fn closed(id: &str) -> Self {
         Self {
             id: id.to_owned(),
             state: State::Voided,
             authorization: None,
-            decline_reason: String::new(),
+            decline_reason: None,
             captured_minor: 0,
             refunded_minor: 0,
         }
@@ -214,7 +254,7 @@ impl Payment {
         }
     }
 
-    /// The event is dated like the hold: seen from any business time, what was given up was not held.
+    /// Dates the event like the hold: at no business time is a voided amount held.
     fn void(&self) -> Result<Option<Event>, Refusal> {
         match (self.state, &self.authorization) {
             (State::Authorized, Some(held)) => Ok(Some(held.event(
@@ -269,51 +309,5 @@ impl Authorization {
             amount_minor,
             effective_at,
         }
-    }
-}
-
-// === impl Action ===
-
-impl Action {
-    /// The method that asks for it, as crash points name it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Authorize(_) => "authorize",
-            Self::Capture(_) => "capture",
-            Self::Void => "void",
-            Self::Refund(_) => "refund",
-        }
-    }
-}
-
-// === impl State ===
-
-impl State {
-    const ALL: [Self; 4] = [
-        Self::Authorized,
-        Self::Declined,
-        Self::Captured,
-        Self::Voided,
-    ];
-
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Authorized => "AUTHORIZED",
-            Self::Declined => "DECLINED",
-            Self::Captured => "CAPTURED",
-            Self::Voided => "VOIDED",
-        }
-    }
-
-    /// The state of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }

@@ -1,7 +1,6 @@
-//! The contract's methods: decode, ask the model or the store, encode.
+//! The methods of the contract: decode, call model or store, encode.
 
-use chassis::{page, time};
-use chrono::NaiveDateTime;
+use chassis::page;
 use protos::payments::v1::{
     self as pb, AuthorizePaymentRequest, AuthorizePaymentResponse, CapturePaymentRequest,
     CapturePaymentResponse, GetBalanceRequest, GetBalanceResponse, GetPaymentRequest,
@@ -13,8 +12,9 @@ use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    convert::{self, local_time},
     error::Error,
-    model::{Action, Authorization, Command, Event, Kind, Payment, Policy, Refund, State},
+    model::{Action, Authorization, Command, Policy, Refund},
     store,
 };
 
@@ -23,7 +23,7 @@ use crate::{
 pub struct Payments {
     /// The service's database.
     pub pool: PgPool,
-    /// What the operator allows.
+    /// The limits that the operator sets.
     pub policy: Policy,
 }
 
@@ -98,7 +98,7 @@ impl PaymentsService for Payments {
     ) -> Result<Response<GetPaymentResponse>, Status> {
         let payment = store::payment(&self.pool, &request.into_inner().payment_id).await?;
         Ok(Response::new(GetPaymentResponse {
-            payment: Some(payment_to_proto(payment)),
+            payment: Some(payment.into()),
         }))
     }
 
@@ -135,7 +135,7 @@ impl PaymentsService for Payments {
         let events = store::events(&self.pool, &request.account_id, after, page.limit()).await?;
         let (events, next_page_token) = page.cut(events, |(version, _)| version.to_string());
         Ok(Response::new(ListLedgerEventsResponse {
-            events: events.into_iter().map(event_to_proto).collect(),
+            events: events.into_iter().map(convert::event).collect(),
             next_page_token,
         }))
     }
@@ -151,7 +151,7 @@ impl PaymentsService for Payments {
             captured_minor: summary.days.iter().map(|day| day.captured_minor).sum(),
             refunded_minor: summary.days.iter().map(|day| day.refunded_minor).sum(),
             ledger_sum_minor: summary.ledger_sum_minor,
-            days: summary.days.into_iter().map(day_to_proto).collect(),
+            days: summary.days.into_iter().map(Into::into).collect(),
         }))
     }
 }
@@ -161,91 +161,6 @@ impl Payments {
         let command = Command { payment_id, action };
         store::execute(&self.pool, &command, &self.policy)
             .await
-            .map(payment_to_proto)
-    }
-}
-
-/// The contract's pattern lets through what no calendar has, such as 30 February.
-fn local_time(field: &'static str, text: &str) -> Result<NaiveDateTime, Error> {
-    time::parse_local(text).ok_or(Error::NoSuchTime(field))
-}
-
-fn payment_to_proto(payment: Payment) -> pb::Payment {
-    let known = pb::Payment {
-        payment_id: payment.id,
-        state: state_to_proto(payment.state).into(),
-        captured_minor: payment.captured_minor,
-        refunded_minor: payment.refunded_minor,
-        decline_reason: payment.decline_reason,
-        ..pb::Payment::default()
-    };
-    match payment.authorization {
-        Some(asked) => pb::Payment {
-            account_id: asked.account_id,
-            currency_code: asked.currency_code,
-            amount_minor: asked.amount_minor,
-            ..known
-        },
-        None => known,
-    }
-}
-
-fn state_to_proto(state: State) -> pb::PaymentState {
-    match state {
-        State::Authorized => pb::PaymentState::Authorized,
-        State::Declined => pb::PaymentState::Declined,
-        State::Captured => pb::PaymentState::Captured,
-        State::Voided => pb::PaymentState::Voided,
-    }
-}
-
-fn event_to_proto((version, event): (i64, Event)) -> pb::LedgerEvent {
-    pb::LedgerEvent {
-        version,
-        r#type: kind_to_proto(&event.kind).into(),
-        payment_id: event.payment_id,
-        amount_minor: event.amount_minor,
-        effective_at: time::format_local(event.effective_at),
-    }
-}
-
-fn kind_to_proto(kind: &Kind) -> pb::LedgerEventType {
-    match kind {
-        Kind::Authorized => pb::LedgerEventType::Authorized,
-        Kind::Declined { .. } => pb::LedgerEventType::Declined,
-        Kind::Captured => pb::LedgerEventType::Captured,
-        Kind::Voided => pb::LedgerEventType::Voided,
-        Kind::Refunded { .. } => pb::LedgerEventType::Refunded,
-    }
-}
-
-fn day_to_proto(day: store::Day) -> pb::LedgerDay {
-    pb::LedgerDay {
-        date: day.date.to_string(),
-        captured_minor: day.captured_minor,
-        refunded_minor: day.refunded_minor,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_of_no_calendar_is_refused_by_its_field() {
-        assert!(local_time("effectiveAt", "2010-12-01T08:26:00").is_ok());
-        assert!(matches!(
-            local_time("effectiveAt", "2010-02-30T08:26:00"),
-            Err(Error::NoSuchTime("effectiveAt"))
-        ));
-    }
-
-    #[test]
-    fn a_closed_id_shows_no_amount() {
-        let shown = payment_to_proto(Payment::closed("p"));
-        assert_eq!(
-            (shown.state(), shown.amount_minor),
-            (pb::PaymentState::Voided, 0)
-        );
+            .map(Into::into)
     }
 }

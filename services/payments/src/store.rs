@@ -5,16 +5,18 @@ mod ledger;
 
 use sqlx::{PgConnection, PgPool};
 
-pub use books::{Balance, Day, Summary, balance, drift, events, summary};
+pub use books::{balance, drift, events, summary};
 
 use crate::{
     error::Error,
-    model::{self, Action, Authorization, Command, Known, Payment, Policy, State},
+    model::{self, Action, Authorization, Command, EventType, LedgerState, Payment, Policy, State},
 };
 
-/// Does what is asked, once; a repeated command gets the payment as it stands.
+::store::text_enum!(State, EventType);
+
+/// Executes a command once; a repeated command gets the current payment.
 pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Result<Payment, Error> {
-    // An id is only lost to a payment that is committed, and those stay: the second attempt finds it.
+    // A concurrent call that claimed the id has committed: the second attempt finds its payment.
     for _ in 0..2 {
         if let Some(payment) = attempt(pool, command, policy).await? {
             return Ok(payment);
@@ -23,14 +25,14 @@ pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Resul
     Err(Error::Corrupt("payment"))
 }
 
-/// The payment of that id.
+/// Returns the payment of that id.
 pub async fn payment(pool: &PgPool, id: &str) -> Result<Payment, Error> {
     read(&mut *pool.acquire().await?, id)
         .await?
         .ok_or_else(|| Error::UnknownPayment(id.to_owned()))
 }
 
-/// One transaction; `None` if a concurrent call took the unused id first.
+/// Runs one transaction; `None` if a concurrent call claimed the unused id first.
 async fn attempt(
     pool: &PgPool,
     command: &Command,
@@ -52,16 +54,15 @@ async fn attempt(
         }
         ledger::append(&mut tx, event).await?;
     }
-    let method = command.action.name();
+    let method = <&str>::from(&command.action);
     chassis::crash::point(&format!("payments.{method}.before_commit"));
     tx.commit().await?;
     chassis::crash::point(&format!("payments.{method}.after_commit"));
     Ok(Some(payment))
 }
 
-/// Reads what a command is about, with the account locked that it belongs to: until the transaction ends nobody else
-/// changes any of it.
-async fn load(tx: &mut PgConnection, command: &Command) -> Result<Known, Error> {
+/// Locks the account of a command's payment until the transaction ends, and reads the payment.
+async fn load(tx: &mut PgConnection, command: &Command) -> Result<LedgerState, Error> {
     let owner = sqlx::query_scalar!(
         "SELECT account_id FROM payment WHERE payment_id = $1",
         command.payment_id
@@ -69,22 +70,22 @@ async fn load(tx: &mut PgConnection, command: &Command) -> Result<Known, Error> 
     .fetch_optional(&mut *tx)
     .await?;
     let Some(owner) = owner else {
-        return Ok(Known::default());
+        return Ok(LedgerState::default());
     };
     if let Some(account_id) = owner {
         lock(tx, &account_id).await?;
     }
-    // Read after the lock: what was read before it may have changed while we waited.
+    // Read after the lock: values from before it may have changed meanwhile.
     let payment = read(tx, &command.payment_id).await?;
     let refund = match &command.action {
         Action::Refund(asked) => ledger::refund(tx, &asked.refund_id).await?,
         _ => None,
     };
-    Ok(Known { payment, refund })
+    Ok(LedgerState { payment, refund })
 }
 
-/// Claims an unused id; false if it is taken. A concurrent claim waits here for the other's commit. Whoever opens a
-/// payment of an account has locked the account before, like everyone who changes one.
+/// Claims an unused id; returns false if it is in use. A concurrent claim waits here for the
+/// other's commit. The account is locked first, as before every change of its payments.
 async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
     if let Some(asked) = &payment.authorization {
         sqlx::query!(
@@ -104,7 +105,7 @@ async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
         asked.map(|asked| &asked.currency_code),
         asked.map(|asked| asked.amount_minor),
         asked.map(|asked| asked.effective_at),
-        payment.state.name(),
+        payment.state as State,
         payment.decline_reason
     )
     .execute(tx)
@@ -112,12 +113,12 @@ async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Writes what an event changes of a payment.
+/// Writes the effect of an event on a payment.
 async fn project(tx: &mut PgConnection, payment: &Payment) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE payment SET state = $2, captured_minor = $3, refunded_minor = $4 WHERE payment_id = $1",
         payment.id,
-        payment.state.name(),
+        payment.state as State,
         payment.captured_minor,
         payment.refunded_minor
     )
@@ -137,37 +138,41 @@ async fn lock(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
 }
 
 async fn read(connection: &mut PgConnection, id: &str) -> Result<Option<Payment>, Error> {
-    sqlx::query_as!(Row, "SELECT * FROM payment WHERE payment_id = $1", id)
-        .fetch_optional(connection)
-        .await?
-        .map(Row::payment)
-        .transpose()
+    let row = sqlx::query_as!(
+        PaymentRow,
+        r#"SELECT payment_id, account_id, currency_code, amount_minor, effective_at, state AS "state: State",
+                  decline_reason, captured_minor, refunded_minor
+           FROM payment WHERE payment_id = $1"#,
+        id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(PaymentRow::payment))
 }
 
 /// A row of `payment`.
-struct Row {
+struct PaymentRow {
     payment_id: String,
     account_id: Option<String>,
     currency_code: Option<String>,
     amount_minor: Option<i64>,
     effective_at: Option<chrono::NaiveDateTime>,
-    state: String,
-    decline_reason: String,
+    state: State,
+    decline_reason: Option<String>,
     captured_minor: i64,
     refunded_minor: i64,
 }
 
-impl Row {
-    fn payment(self) -> Result<Payment, Error> {
-        let state = State::named(&self.state).ok_or(Error::Corrupt("payment.state"))?;
-        Ok(Payment {
+impl PaymentRow {
+    fn payment(self) -> Payment {
+        Payment {
             authorization: self.authorization(),
             id: self.payment_id,
-            state,
+            state: self.state,
             decline_reason: self.decline_reason,
             captured_minor: self.captured_minor,
             refunded_minor: self.refunded_minor,
-        })
+        }
     }
 
     fn authorization(&self) -> Option<Authorization> {

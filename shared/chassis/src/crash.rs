@@ -15,7 +15,7 @@ pub fn point(name: &str) {
 }
 
 /// Arms the crash point `name` for the life of the process; an empty name arms none.
-pub(crate) fn arm(name: &str) {
+pub fn arm(name: &str) {
     if !name.is_empty() {
         tracing::warn!(name, "crash point armed");
         // A second call can only come from a second start in one process; the first choice stands.

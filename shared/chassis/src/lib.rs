@@ -1,10 +1,16 @@
 //! What every process of a mesh needs: config, telemetry, server, client, policy layers, errors, shutdown.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "queues of tests need no bound")
+)]
+
 pub mod changes;
 pub mod client;
 pub mod config;
 pub mod crash;
 pub mod error;
+mod faults;
 mod gather;
 mod lock;
 pub mod metrics;

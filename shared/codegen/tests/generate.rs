@@ -82,10 +82,10 @@ fn http_body_is_one_type_and_options_are_none() {
     assert_eq!(
         rust,
         [
-            "protos.rs",
             "depot.v1.rs",
             "google.api.rs",
             "modules.rs",
+            "protos.rs",
             "shop.v1.rs"
         ]
     );

@@ -1,33 +1,39 @@
-//! The connection of a process to NATS and to its own database, from which relay and consumers run.
+//! The connection of a process to NATS and to its own database, which relay and consumers use.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectError, ConnectOptions};
+use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
-use crate::{Consumer, Error, MAX_PAYLOAD_BYTES, Settings, consumer, relay};
+use crate::error::Error;
+use crate::outbox::MAX_PAYLOAD_BYTES;
+use crate::settings::Settings;
 
-/// Older servers silently ignore atomic batches, or do not recognise repeats within them (ADR-50).
+pub(crate) mod stream;
+
+/// Oldest NATS server: earlier ones silently ignore atomic batches, or don't recognise repeats in
+/// them (ADR-50).
 const NEEDED_VERSION: (i64, i64, i64) = (2, 12, 1);
 const NEEDED_VERSION_TEXT: &str = "2.12.1";
 
-/// The headers of one fact: three times the longest key, a type name and about 400 bytes of fixed text.
+/// Most bytes of a fact's headers: three times the longest key, a type name, about 400 bytes of
+/// fixed text.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// A request to JetStream whose answer takes longer counts as unknown and is repeated.
+/// Timeout of a request to JetStream; its outcome is unknown then, and it is repeated.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Short enough that a restarted server is found at once, long enough not to hammer one that is down.
+/// Pauses between attempts to connect.
 pub(crate) const RECONNECT: Backoff =
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(2));
 
-/// A connection to NATS together with the database that holds this process's outbox and inbox. Cheap to clone.
+/// A connection to NATS together with the database that holds this process's outbox and inbox.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bus {
     pub(crate) client: Client,
@@ -37,10 +43,10 @@ pub struct Bus {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// Connects and makes sure that the server does what we rely on: version 2.12.1 or newer, with JetStream.
+/// Connects, and checks that the server is version 2.12.1 or newer, with JetStream.
 ///
-/// A server that cannot be reached is tried again until `connect_timeout_ms` has passed; after that a lost
-/// connection comes back by itself.
+/// Retries until `connect_timeout_ms` has passed. Later, a lost connection is restored in the
+/// background.
 pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
     settings.check()?;
     let client = dial(settings).await?;
@@ -64,26 +70,7 @@ pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
 // === impl Bus ===
 
 impl Bus {
-    /// Publishes the outbox until `shutdown`; returns an error only for what a retry cannot mend.
-    ///
-    /// One relay owns the outbox of a database at a time, by an advisory lock on a connection of its own; others
-    /// stand by and take over when that connection ends.
-    pub async fn run_relay(&self, shutdown: CancellationToken) -> Result<(), Error> {
-        relay::run(self, &shutdown).await
-    }
-
-    /// Runs `consumer` until `shutdown`; returns an error only for what a retry cannot mend.
-    ///
-    /// Ends when the handlers that are running have ended.
-    pub async fn run_consumer(
-        &self,
-        consumer: Consumer,
-        shutdown: CancellationToken,
-    ) -> Result<(), Error> {
-        consumer::run(self, consumer, &shutdown).await
-    }
-
-    /// Has the relay look at the outbox now instead of at its next poll; for callers that just committed.
+    /// Wakes the relay before its next poll, after a commit.
     pub fn wake(&self) {
         self.wake.notify_one();
     }

@@ -1,9 +1,6 @@
-//! A consumer: which facts it reads, and what it does with each type.
+//! A consumer: the facts that it reads, and a handler for each type.
 
-mod declare;
-mod dispatch;
 pub(crate) mod inbox;
-mod settle;
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -19,15 +16,14 @@ use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
-use crate::Error;
-
-pub(crate) use dispatch::run;
+use crate::error::Error;
 
 type Handler = dyn for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Result<(), HandlerError>>
     + Send
     + Sync;
 
-/// Reads the facts of one kind of aggregate, in order per key, each applied exactly once in this process's database.
+/// Reads the facts of one kind of aggregate, in order per key, each applied exactly once in this
+/// process's database.
 ///
 /// ```
 /// # use events::{Consumer, HandlerError};
@@ -48,20 +44,20 @@ pub struct Consumer {
     pub(crate) context: String,
     pub(crate) aggregate: String,
     handlers: HashMap<&'static str, Arc<Handler>>,
-    /// A handler of a fact that this consumer will never see.
+    /// A handled type of another aggregate: an error of the caller.
     stray: Option<&'static str>,
 }
 
 /// Why a fact could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// May work later: tried again with growing pauses, until the budget in the settings is spent.
+    /// May succeed later: retried with growing pauses, until the budget in the settings is spent.
     #[error("a transient failure")]
     Transient(#[source] Box<dyn StdError + Send + Sync>),
-    /// Will never work: the key is parked at once.
+    /// Will never succeed: the key is parked at once.
     #[error("{reason}")]
     Poison {
-        /// What an operator needs to know.
+        /// Information for the operator.
         reason: String,
     },
 }
@@ -71,8 +67,8 @@ pub enum HandlerError {
 impl Consumer {
     /// Starts a consumer that reads every fact about `aggregate` in `context`.
     ///
-    /// `name` identifies it for ever, in JetStream and in this process's inbox: lower-case letters, digits, `.`
-    /// and `-`. Facts of types without a handler count as applied.
+    /// `name` identifies it for ever, in JetStream and in this process's inbox: lower-case letters,
+    /// digits, `.` and `-`. Facts of types without a handler count as applied.
     pub fn new(
         name: impl Into<String>,
         context: impl Into<String>,
@@ -87,10 +83,11 @@ impl Consumer {
         }
     }
 
-    /// Has `handler` called for each fact of type `E`, in the transaction that also records it as applied.
+    /// Calls `handler` for each fact of type `E`, in the transaction that also records it as
+    /// applied.
     ///
-    /// What the handler does outside of that transaction may happen more than once. A payload that does not decode
-    /// is poison.
+    /// Effects outside of that transaction may happen more than once. A malformed payload is
+    /// poison.
     #[must_use]
     pub fn on<E: Event>(
         mut self,
@@ -113,7 +110,7 @@ impl Consumer {
         self
     }
 
-    /// Calls the handler of `kind`, if there is one. Neither a panic nor more time than `limit` gets past this.
+    /// Calls the handler of `kind`, if there is one. Contains panics, and ends after `limit`.
     pub(crate) async fn apply(
         &self,
         tx: &mut PgConnection,
@@ -135,12 +132,12 @@ impl Consumer {
         }
     }
 
-    /// The name as JetStream takes it, where a dot would split a subject.
-    fn durable_name(&self) -> String {
+    /// Returns the name for JetStream, where a dot would split a subject.
+    pub(crate) fn durable_name(&self) -> String {
         self.name.replace('.', "_")
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
         if self.name.is_empty() || !self.name.chars().all(allowed) {
             return Err(Error::ConsumerName(self.name.clone()));
@@ -171,19 +168,19 @@ impl std::fmt::Debug for Consumer {
 // === impl HandlerError ===
 
 impl HandlerError {
-    /// A failure that may pass.
+    /// Creates a failure that may pass.
     pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Transient(source.into())
     }
 
-    /// A failure that will not pass.
+    /// Creates a failure that will not pass.
     pub fn poison(reason: impl Into<String>) -> Self {
         Self::Poison {
             reason: reason.into(),
         }
     }
 
-    /// The error with its causes, for the operator who finds it in parking.
+    /// Returns the error with its causes, for the operator.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut source = StdError::source(self);
@@ -211,21 +208,24 @@ impl From<Error> for HandlerError {
     }
 }
 
-/// Has the server cancel statements of this transaction a tenth before `limit`: one that is only given up here goes on
-/// there, and the transaction can't roll back before it ends.
+/// Makes the server cancel statements of this transaction a tenth before `limit`: a statement that
+/// only the client abandons would delay the rollback.
 async fn limit_statements(tx: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
-    // 0 would be no limit.
+    // 0 means no limit.
     let millis = (limit - limit / 10).as_millis().max(1);
     sqlx::query!(
-        "SELECT set_config('statement_timeout', $1, true)",
-        millis.to_string()
+        "SELECT set_config('statement_timeout', $1, true) AS statement,
+                set_config('idle_in_transaction_session_timeout', $2, true) AS idle",
+        millis.to_string(),
+        limit.as_millis().to_string()
     )
     .fetch_one(tx)
     .await?;
     Ok(())
 }
 
-/// Has the compiler see that the future borrows from the connection, which it does not infer for a closure.
+/// Tells the compiler that the future borrows from the connection, which it does not infer for a
+/// closure.
 fn higher_ranked<F>(f: F) -> F
 where
     F: for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Result<(), HandlerError>>,

@@ -1,4 +1,4 @@
-//! A fact on its way: its identity, its CloudEvents headers (binary mode), and reading them back.
+//! The message of a fact: its identity, its CloudEvents headers (binary mode), and their parser.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
@@ -6,7 +6,10 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
-use crate::{subject, trace};
+pub(crate) mod subject;
+
+/// The header of W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
 
 /// Namespace of message ids (RFC 9562 §5.5); a random UUID, fixed for ever.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8f0b_6b0e_3c0d_4f57_9a52_6f1d_52a1_c7e4);
@@ -18,7 +21,7 @@ const CE_TYPE: &str = "ce-type";
 
 /// A row of the outbox.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct OutboxRow {
     pub(crate) id: i64,
     pub(crate) lane: i16,
     pub(crate) context: String,
@@ -31,27 +34,28 @@ pub(crate) struct Outgoing {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// A fact as a consumer has it from the stream or from parking.
+/// A fact, read from the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct Fact {
     pub(crate) subject: String,
     pub(crate) key: String,
     pub(crate) version: i64,
-    /// Where it is in the stream.
+    /// Sequence in the stream.
     pub(crate) sequence: u64,
     pub(crate) kind: String,
     pub(crate) traceparent: Option<String>,
     pub(crate) payload: Bytes,
 }
 
-/// The id of a fact: equal for every attempt to publish it, so that the server can tell a repeat.
+/// Returns the id of a fact: equal for every attempt to publish it, so that the server recognises a
+/// repeat.
 pub(crate) fn message_id(subject: &str, version: i64) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{subject} {version}").as_bytes())
 }
 
 /// Returns the version of a stored message if it belongs to the chain that its subject names.
 ///
-/// Goes by `ce-id`, which whoever stores a fact a second time keeps.
+/// Compares `ce-id`, which a copy of the fact keeps.
 pub(crate) fn chain_version(message: &StreamMessage) -> Option<i64> {
     let version = header(&message.headers, VERSION)?.parse().ok()?;
     let id = header(&message.headers, CE_ID)?;
@@ -59,9 +63,9 @@ pub(crate) fn chain_version(message: &StreamMessage) -> Option<i64> {
     (id == ours).then_some(version)
 }
 
-// === impl Outgoing ===
+// === impl OutboxRow ===
 
-impl Outgoing {
+impl OutboxRow {
     pub(crate) fn subject(&self) -> String {
         subject::of(&self.context, &self.aggregate, &self.key)
     }
@@ -80,18 +84,20 @@ impl Outgoing {
         headers.insert("content-type", "application/protobuf");
         headers.insert(VERSION, self.version.to_string());
         if let Some(traceparent) = &self.traceparent {
-            headers.insert(trace::TRACEPARENT, traceparent.as_str());
+            headers.insert(TRACEPARENT, traceparent.as_str());
         }
         headers
     }
 }
 
-// === impl Incoming ===
+// === impl Fact ===
 
-impl Incoming {
-    /// Reads a message; none if it carries no version or type, or its subject is not one of ours.
+impl Fact {
+    /// Parses a message; `None` if it has no version or type, or its subject is not one of this
+    /// crate.
     ///
-    /// Nor if inbox or parking could not hold it: Postgres text takes no NUL, and each version has a next one.
+    /// Also `None` if inbox or parking could not hold it: Postgres text holds no NUL, and each
+    /// version has a next one.
     pub(crate) fn read(
         subject: &str,
         sequence: u64,
@@ -100,7 +106,7 @@ impl Incoming {
     ) -> Option<Self> {
         let key = subject::key(subject)?;
         let kind = header(headers, CE_TYPE)?;
-        let traceparent = header(headers, trace::TRACEPARENT);
+        let traceparent = header(headers, TRACEPARENT);
         if [&key, kind, traceparent.unwrap_or_default()]
             .iter()
             .any(|text| text.contains('\0'))
@@ -130,8 +136,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn outgoing() -> Outgoing {
-        Outgoing {
+    fn outgoing() -> OutboxRow {
+        OutboxRow {
             id: 1,
             lane: 0,
             context: "ingest".into(),
@@ -150,7 +156,7 @@ mod tests {
         let sent = outgoing();
         let subject = sent.subject();
         let payload = Bytes::from(sent.payload.clone());
-        let read = Incoming::read(&subject, 9, &sent.headers(&subject), payload).unwrap();
+        let read = Fact::read(&subject, 9, &sent.headers(&subject), payload).unwrap();
         assert_eq!((read.key, read.version, read.sequence), (sent.key, 7, 9));
         assert_eq!((read.kind, read.traceparent), (sent.kind, sent.traceparent));
         assert_eq!(read.payload, sent.payload);
@@ -183,7 +189,7 @@ mod tests {
         for version in ["", "0", "-1", "x", "9223372036854775807"] {
             let mut headers = sent.headers(&subject);
             headers.insert(VERSION, version);
-            assert!(Incoming::read(&subject, 1, &headers, Bytes::new()).is_none());
+            assert!(Fact::read(&subject, 1, &headers, Bytes::new()).is_none());
         }
     }
 
@@ -191,12 +197,12 @@ mod tests {
     fn messages_with_a_nul_in_their_identity_are_not_facts() {
         let sent = outgoing();
         let subject = subject::of(&sent.context, &sent.aggregate, "a\0b");
-        assert!(Incoming::read(&subject, 1, &sent.headers(&subject), Bytes::new()).is_none());
-        for name in [CE_TYPE, trace::TRACEPARENT] {
+        assert!(Fact::read(&subject, 1, &sent.headers(&subject), Bytes::new()).is_none());
+        for name in [CE_TYPE, TRACEPARENT] {
             let subject = sent.subject();
             let mut headers = sent.headers(&subject);
             headers.insert(name, "a\0b");
-            assert!(Incoming::read(&subject, 1, &headers, Bytes::new()).is_none());
+            assert!(Fact::read(&subject, 1, &headers, Bytes::new()).is_none());
         }
     }
 }

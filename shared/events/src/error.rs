@@ -1,4 +1,4 @@
-//! What can go wrong outside of handlers.
+//! Errors outside of handlers.
 
 /// Errors of publishing, connecting, relaying and parking.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum Error {
         /// The longest key allowed.
         max: usize,
     },
-    /// The encoded fact is larger than what a NATS server takes by default.
+    /// The encoded fact is larger than a NATS server accepts by default.
     #[error("{fact} has {bytes} bytes, allowed are {max}: publish a reference to large data")]
     TooLarge {
         /// Full name of the message.
@@ -40,18 +40,18 @@ pub enum Error {
         #[source]
         source: async_nats::ConnectError,
     },
-    /// The NATS server would silently ignore what we ask of it.
+    /// The NATS server would silently ignore required settings.
     #[error("the NATS server is version {found}, needed is {needed} or newer")]
     ServerTooOld {
-        /// What the server says that it is.
+        /// The server's version.
         found: String,
         /// The oldest version that works.
         needed: &'static str,
     },
-    /// The NATS server takes only smaller messages than facts may be.
+    /// The NATS server accepts only smaller messages than facts may be.
     #[error("the NATS server's max_payload is {found} bytes, needed are {needed}")]
     MaxPayload {
-        /// What the server says.
+        /// The server's value.
         found: usize,
         /// The largest payload with its headers.
         needed: usize,
@@ -59,7 +59,8 @@ pub enum Error {
     /// The NATS server has no JetStream, or not for this account.
     #[error("the NATS server has no JetStream for this account")]
     NoJetStream(#[source] async_nats::Error),
-    /// A stream or consumer exists with settings that break the promises, or the server did not keep ours.
+    /// A stream or consumer exists with incompatible settings, or the server did not keep the
+    /// requested ones.
     #[error("{name}: {field} is {found}, expected {expected}")]
     Mismatch {
         /// The stream or consumer.
@@ -71,16 +72,17 @@ pub enum Error {
         /// What it must be.
         expected: String,
     },
-    /// JetStream refused or did not answer.
+    /// JetStream rejected a request or did not answer.
     #[error("{action} failed")]
     JetStream {
-        /// What was tried.
+        /// The action.
         action: &'static str,
-        /// What the client says.
+        /// The client's error.
         #[source]
         source: async_nats::Error,
     },
-    /// The name of a consumer holds something else than lower-case letters, digits, dots and hyphens.
+    /// The name of a consumer has other characters than lower-case letters, digits, dots and
+    /// hyphens.
     #[error("consumer name {0:?} may hold only a-z, 0-9, '.' and '-'")]
     ConsumerName(String),
     /// Nothing is parked under this consumer and key.
@@ -88,15 +90,12 @@ pub enum Error {
     NotParked {
         /// Name of the consumer.
         consumer: String,
-        /// The key asked for.
+        /// The key.
         key: String,
     },
-    /// The database refused or did not answer.
+    /// The database rejected a statement or did not answer.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("migrating the schema `events` failed")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
 impl Error {
@@ -104,6 +103,15 @@ impl Error {
         Self::JetStream {
             action,
             source: source.into(),
+        }
+    }
+}
+
+impl From<Error> for chassis::error::Fault {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(error) => store::fault(error),
+            other => chassis::error::internal(other),
         }
     }
 }

@@ -1,27 +1,27 @@
-//! The producer's side: the schema, and the insert that goes into the business transaction.
+//! The producer's side: migrations, and the insert in the business transaction.
 
 use contract::Event;
+use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
-use sqlx::{PgConnection, PgPool};
 
-use crate::{Error, MAX_KEY_BYTES, subject, trace};
+use crate::envelope::subject::{self, MAX_KEY_BYTES};
+use crate::error::Error;
 
-/// The largest encoded fact, in bytes: with its headers it stays below a NATS server's default `max_payload` of 1 MiB.
+/// The largest encoded fact, in bytes: with its headers it stays below a NATS server's default
+/// `max_payload` of 1 MiB.
 pub const MAX_PAYLOAD_BYTES: usize = 1_000_000;
 
-static MIGRATOR: Migrator = sqlx::migrate!();
-
-/// Brings the schema `events` of a service's database up to date. Safe to run from several processes at once.
+/// The migrations of the schema `events` in a service's database, for `store::Database::open`.
 ///
-/// It keeps its own record of migrations in that schema and touches nothing outside of it.
-pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
-    Ok(MIGRATOR.run(pool).await?)
-}
+/// They keep their own record in that schema and touch nothing outside of it.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Records `fact` in the caller's transaction: it is published if and only if that transaction commits.
+/// Records `fact` in the caller's transaction: it is published if and only if that transaction
+/// commits.
 ///
-/// Locks the fact's aggregate until then, so that the facts of one key reach consumers in the order of their commits.
-/// A transaction that publishes under several keys must do so in one order of keys everywhere, or it may deadlock.
+/// Locks the fact's aggregate until then, so that the facts of one key reach consumers in the order
+/// of their commits. A transaction that publishes under several keys must do so in one order of
+/// keys everywhere, or it may deadlock.
 pub async fn publish<E: Event>(tx: &mut PgConnection, fact: &E) -> Result<(), Error> {
     let key = fact.key();
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
@@ -53,7 +53,7 @@ pub async fn publish<E: Event>(tx: &mut PgConnection, fact: &E) -> Result<(), Er
         E::AGGREGATE,
         key,
         E::TYPE,
-        trace::current(),
+        chassis::telemetry::current_traceparent(),
         payload,
     )
     .execute(tx)

@@ -1,18 +1,19 @@
-//! Facts that a consumer could not apply, set aside per key: list, show, replay, discard.
+//! Parked facts, which a consumer could not apply, per key: list, show, replay, discard.
 //!
-//! A parked key holds the fact that failed and every later one of that key, in version order, so that nothing
-//! overtakes it. All functions work on the database of the service that runs the consumer.
+//! A parked key holds the fact that failed and every later one of that key, in version order. All
+//! functions work on the database of the service that runs the consumer.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 
-use crate::consumer::inbox;
-use crate::envelope::Incoming;
-use crate::{Consumer, Error, HandlerError, Settings, trace};
+use crate::consumer::{Consumer, HandlerError, inbox};
+use crate::envelope::Fact;
+use crate::error::Error;
+use crate::settings::Settings;
 
-/// A key that stands still, with what stopped it.
+/// A parked key, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedKey {
     /// Name of the consumer.
@@ -25,13 +26,13 @@ pub struct ParkedKey {
     pub key: String,
     /// Why the first fact could not be applied.
     pub reason: String,
-    /// How often that was tried.
+    /// Failed attempts.
     pub attempts: i32,
     /// Version of the first fact.
     pub version: i64,
     /// Full message name of the first fact.
     pub kind: String,
-    /// Facts that are set aside, the first one included.
+    /// Parked facts, the first one included.
     pub count: i64,
     /// When the key was parked.
     pub since: DateTime<Utc>,
@@ -50,24 +51,25 @@ pub struct ParkedFact {
     pub traceparent: Option<String>,
     /// The encoded message.
     pub payload: Vec<u8>,
-    /// Why it could not be applied; none for one that only waits.
+    /// Why it could not be applied; none for a later fact that waits.
     pub reason: Option<String>,
-    /// How often that was tried.
+    /// Failed attempts.
     pub attempts: i32,
-    /// When it was set aside.
+    /// When it was parked.
     pub parked_at: DateTime<Utc>,
 }
 
-/// How far a replay came.
+/// The result of a replay.
 #[derive(Debug)]
-pub struct Replayed {
+pub struct Replay {
     /// Facts applied.
     pub applied: u64,
-    /// What stopped it, with the version that failed; none if the key is free again.
+    /// The failed version and its error; none if the key is no longer parked.
     pub stopped: Option<(i64, HandlerError)>,
 }
 
-/// Returns the parked keys of `consumer`, or of all consumers, the longest parked first; at most `limit`.
+/// Returns the parked keys of `consumer`, or of all consumers, the longest parked first; at most
+/// `limit`.
 pub async fn list(
     pool: &PgPool,
     consumer: Option<&str>,
@@ -95,7 +97,8 @@ pub async fn list(
     Ok(keys)
 }
 
-/// Returns the facts of one parked key in version order; at most `limit`, none if the key is not parked.
+/// Returns the facts of one parked key in version order; at most `limit`, none if the key is not
+/// parked.
 pub async fn show(
     pool: &PgPool,
     consumer: &str,
@@ -115,47 +118,48 @@ pub async fn show(
     Ok(facts)
 }
 
-/// Applies the parked facts of `key` in order, each in one transaction with its watermark, and frees the key.
+/// Applies the parked facts of `key` in order, each in one transaction with its watermark, and
+/// frees the key.
 ///
-/// Stops at the first that fails again; that one keeps the new reason. A missing version stops it too: only
-/// [`discard`] goes past that. `handler_timeout_ms` of `settings` bounds each application.
+/// Stops at the first fact that fails again and records the new reason. A missing version stops it
+/// too: only [`discard`] skips it. `handler_timeout_ms` of `settings` bounds each application.
 pub async fn replay(
     pool: &PgPool,
     consumer: &Consumer,
     settings: &Settings,
     key: &str,
-) -> Result<Replayed, Error> {
+) -> Result<Replay, Error> {
     let mut applied = 0;
     loop {
         match replay_first(pool, consumer, settings, key).await? {
-            Replay::Applied { last } => {
+            ReplayStep::Applied { last } => {
                 applied += 1;
                 if last {
                     let stopped = None;
-                    return Ok(Replayed { applied, stopped });
+                    return Ok(Replay { applied, stopped });
                 }
             }
-            // Another replay has freed the key meanwhile.
-            Replay::Empty if applied > 0 => {
+            // A concurrent replay has freed the key.
+            ReplayStep::Empty if applied > 0 => {
                 let stopped = None;
-                return Ok(Replayed { applied, stopped });
+                return Ok(Replay { applied, stopped });
             }
-            Replay::Empty => return Err(not_parked(consumer, key)),
-            Replay::Failed { version, error } => {
+            ReplayStep::Empty => return Err(not_parked(consumer, key)),
+            ReplayStep::Failed { version, error } => {
                 let stopped = Some((version, error));
-                return Ok(Replayed { applied, stopped });
+                return Ok(Replay { applied, stopped });
             }
         }
     }
 }
 
-/// Gives up the fact that stopped `key`, or the missing versions before it, and replays what follows.
+/// Discards the fact that stopped `key`, or the missing versions before it, and replays the rest.
 pub async fn discard(
     pool: &PgPool,
     consumer: &Consumer,
     settings: &Settings,
     key: &str,
-) -> Result<Replayed, Error> {
+) -> Result<Replay, Error> {
     let mut tx = pool.begin().await?;
     let position = inbox::position(&mut tx, &consumer.name, key).await?;
     let Some(first) = first(&mut tx, &consumer.name, key).await? else {
@@ -178,7 +182,7 @@ pub async fn discard(
     let last = finish(&mut tx, &consumer.name, &first, given_up).await?;
     tx.commit().await?;
     if last {
-        return Ok(Replayed {
+        return Ok(Replay {
             applied: 0,
             stopped: None,
         });
@@ -186,11 +190,11 @@ pub async fn discard(
     replay(pool, consumer, settings, key).await
 }
 
-/// Sets `fact`, which its consumer cannot apply, aside and its key with it. No effect if it is settled already.
+/// Parks `fact` and its key. No effect if it is settled already.
 pub(crate) async fn park(
     pool: &PgPool,
     consumer: &Consumer,
-    fact: &Incoming,
+    fact: &Fact,
     reason: &str,
     attempts: u32,
 ) -> Result<(), sqlx::Error> {
@@ -211,11 +215,11 @@ pub(crate) async fn park(
     tx.commit().await
 }
 
-/// Adds `fact` to its parked key. No effect if it is there.
+/// Adds `fact` to its parked key. No effect if it is there already.
 pub(crate) async fn append(
     tx: &mut PgConnection,
     consumer: &Consumer,
-    fact: &Incoming,
+    fact: &Fact,
     reason: Option<&str>,
     attempts: u32,
 ) -> Result<(), sqlx::Error> {
@@ -243,7 +247,7 @@ pub(crate) async fn append(
     Ok(())
 }
 
-enum Replay {
+enum ReplayStep {
     Applied { last: bool },
     Failed { version: i64, error: HandlerError },
     Empty,
@@ -254,17 +258,17 @@ async fn replay_first(
     consumer: &Consumer,
     settings: &Settings,
     key: &str,
-) -> Result<Replay, Error> {
+) -> Result<ReplayStep, Error> {
     let mut tx = pool.begin().await?;
     let position = inbox::position(&mut tx, &consumer.name, key).await?;
     let Some(first) = first(&mut tx, &consumer.name, key).await? else {
-        return Ok(Replay::Empty);
+        return Ok(ReplayStep::Empty);
     };
     let version = first.version;
     if version > position.version + 1 {
         let missing = format!("version {} is missing", position.version + 1);
         let error = HandlerError::poison(missing);
-        return Ok(Replay::Failed { version, error });
+        return Ok(ReplayStep::Failed { version, error });
     }
     let span = tracing::info_span!(
         "replay",
@@ -272,7 +276,9 @@ async fn replay_first(
         key,
         version
     );
-    trace::set_parent(&span, first.traceparent.as_deref());
+    if let Some(traceparent) = &first.traceparent {
+        chassis::telemetry::set_parent(&span, traceparent);
+    }
     let payload = Bytes::from(first.payload.clone());
     let handled = consumer
         .apply(&mut tx, &first.kind, payload, settings.handler_timeout())
@@ -281,20 +287,20 @@ async fn replay_first(
     if let Err(error) = handled {
         tx.rollback().await?;
         blame(pool, consumer, key, version, &error).await?;
-        return Ok(Replay::Failed { version, error });
+        return Ok(ReplayStep::Failed { version, error });
     }
     let last = finish(&mut tx, &consumer.name, &first, version).await?;
     tx.commit().await?;
-    Ok(Replay::Applied { last })
+    Ok(ReplayStep::Applied { last })
 }
 
 async fn first(
     tx: &mut PgConnection,
     consumer: &str,
     key: &str,
-) -> Result<Option<First>, sqlx::Error> {
+) -> Result<Option<ParkedHead>, sqlx::Error> {
     sqlx::query_as!(
-        First,
+        ParkedHead,
         "SELECT key, version, sequence, type AS kind, traceparent, payload
          FROM events.parked WHERE consumer = $1 AND key = $2 ORDER BY version LIMIT 1",
         consumer,
@@ -304,7 +310,7 @@ async fn first(
     .await
 }
 
-struct First {
+struct ParkedHead {
     key: String,
     version: i64,
     sequence: i64,
@@ -313,11 +319,12 @@ struct First {
     payload: Vec<u8>,
 }
 
-/// Removes what is parked up to `version`, moves the watermark there, and frees the key if nothing is left (true).
+/// Removes the parked facts up to `version`, moves the watermark there, and frees the key if none
+/// is left (true).
 async fn finish(
     tx: &mut PgConnection,
     consumer: &str,
-    first: &First,
+    first: &ParkedHead,
     version: i64,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query!(

@@ -1,4 +1,5 @@
-//! Moves committed facts from the outbox to their streams, in order per key, and forgets them once acknowledged.
+//! Moves committed facts from the outbox to their streams, in order per key, and removes them once
+//! acknowledged.
 
 mod outbox;
 mod publisher;
@@ -8,28 +9,30 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
+use rpc::backoff::Backoff;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
-use crate::envelope::Outgoing;
-use crate::stream::{self, Role};
-use crate::{Bus, Error, crash};
+use crate::bus::Bus;
+use crate::bus::stream::{self, Role};
+use crate::envelope::OutboxRow;
+use crate::error::Error;
 
-use outbox::Settled;
-use publisher::{Publisher, Refusal};
+use outbox::BatchProgress;
+use publisher::{PublishError, Publisher};
 
-/// How often a relay that does not own the outbox asks again: the longest gap after an owner dies.
+/// Pause between attempts to own the outbox: the longest gap after an owner dies.
 const STANDBY_POLL: Duration = Duration::from_millis(500);
 
-/// How long a lane rests after its stream held a message that is not ours, before it is looked at again.
+/// How long a lane stays stopped after a foreign message in its stream, before it is tried again.
 const STOPPED_LANE_REST: Duration = Duration::from_secs(60);
 
 /// Pauses after a failed session.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+const RETRY: Backoff = Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(2));
 
-/// Relays until `shutdown`. Any failure ends the session; the next one starts from what the database says.
+/// Relays until `shutdown`. Any failure ends the session; the next one starts from the state of the
+/// database.
 pub(crate) async fn run(bus: &Bus, shutdown: &CancellationToken) -> Result<(), Error> {
     let mut relay = Relay {
         bus,
@@ -65,21 +68,21 @@ struct Relay<'a> {
     bus: &'a Bus,
     /// By context.
     publishers: HashMap<String, Publisher>,
-    /// Lanes that met a message that is not ours, and when.
+    /// Lanes with a foreign message in their stream, and when it was found.
     stopped: HashMap<i16, Instant>,
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
 }
 
 // === impl Relay ===
 
 impl Relay<'_> {
-    /// Owns the outbox for as long as one database connection lives. The lock and all work use that connection, so
-    /// an owner that lost the lock cannot go on working.
+    /// Owns the outbox for as long as one database connection lives. The lock and all work use that
+    /// connection, so an owner that lost the lock cannot go on working.
     async fn session(&mut self) -> Result<std::convert::Infallible, Error> {
         let mut connection = self.bus.pool.acquire().await?.detach();
         let ended = self.relay(&mut connection).await;
-        // Ends the lock at once; a connection that is only dropped may hold it until the server notices.
+        // Releases the lock at once; the server may notice a dropped connection later.
         if let Err(error) = connection.close().await {
             tracing::debug!(%error, "relay connection not closed");
         }
@@ -116,27 +119,27 @@ impl Relay<'_> {
         }
     }
 
-    /// Publishes `rows`, one batch per context, and removes what the stream has.
+    /// Publishes `rows`, one batch per context, and removes those that the stream holds.
     async fn drain(
         &mut self,
         connection: &mut PgConnection,
-        rows: Vec<Outgoing>,
+        rows: Vec<OutboxRow>,
     ) -> Result<(), Error> {
-        let mut by_context: BTreeMap<String, Vec<Outgoing>> = BTreeMap::new();
+        let mut by_context: BTreeMap<String, Vec<OutboxRow>> = BTreeMap::new();
         for row in rows {
             by_context.entry(row.context.clone()).or_default().push(row);
         }
         for (context, rows) in by_context {
-            let subjects: Vec<String> = rows.iter().map(Outgoing::subject).collect();
+            let subjects: Vec<String> = rows.iter().map(OutboxRow::subject).collect();
             let tails = outbox::tails(connection, &subjects).await?;
-            let mut settled = Settled::new(tails);
-            crash::point("events.relay.before_publish");
-            let published = self.publish(&context, &rows, &mut settled).await;
+            let mut progress = BatchProgress::new(tails);
+            chassis::crash::point("events.relay.before_publish");
+            let published = self.publish(&context, &rows, &mut progress).await;
             if published.is_ok() {
-                crash::point("events.relay.after_publish");
+                chassis::crash::point("events.relay.after_publish");
             }
-            // What is known to be published is recorded even when a later row failed.
-            outbox::forget(connection, &settled).await?;
+            // Published rows are recorded even if a later row failed.
+            outbox::forget(connection, &progress).await?;
             published?;
         }
         Ok(())
@@ -145,8 +148,8 @@ impl Relay<'_> {
     async fn publish(
         &mut self,
         context: &str,
-        rows: &[Outgoing],
-        settled: &mut Settled,
+        rows: &[OutboxRow],
+        progress: &mut BatchProgress,
     ) -> Result<(), Error> {
         if !self.publishers.contains_key(context) {
             let stream: Stream = stream::declare(self.bus, context, Role::Owner).await?;
@@ -154,21 +157,22 @@ impl Relay<'_> {
             self.publishers.insert(context.to_owned(), publisher);
         }
         let publisher = &self.publishers[context];
-        let pending = settled.pending(rows);
+        let pending = progress.pending(rows);
         match publisher.batch(&pending).await {
             Ok(last) => {
                 let first = last + 1 - pending.len() as u64;
                 for (sequence, message) in (first..).zip(&pending) {
-                    settled.published(message.row, &message.subject, sequence);
+                    progress.published(message.row, &message.subject, sequence);
                 }
                 Ok(())
             }
-            // One message of the batch is already there, or a subject has moved on: find out which, one by one.
-            Err(Refusal::Fenced | Refusal::Repeated) => {
-                single::publish(publisher, rows, settled, &mut self.stopped).await
+            // A message of the batch is in the stream already, or a subject has later messages:
+            // check one by one.
+            Err(PublishError::Fenced | PublishError::Repeated) => {
+                single::publish(publisher, rows, progress, &mut self.stopped).await
             }
-            Err(Refusal::Failed(error)) => {
-                // The stream may be gone with its server's data: declare it again.
+            Err(PublishError::Failed(error)) => {
+                // The server may have lost the stream: declare it again.
                 self.publishers.remove(context);
                 Err(error)
             }

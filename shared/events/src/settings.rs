@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::Error;
-use crate::backoff::MAX_ATTEMPTS;
+use crate::error::Error;
 
-/// JetStream's own bound on the messages of one atomic batch (ADR-50).
+/// JetStream's bound of the messages of one atomic batch (ADR-50).
 const MAX_BATCH_ROWS: u16 = 1000;
 
-/// A handler holds a connection, its key and one of the consumer's workers for that long.
+/// Most attempts of a message, however quickly they fail.
+pub(crate) const MAX_ATTEMPTS: u32 = 1000;
+
+/// Longest timeout of a handler, which holds a connection, its key and a worker of the consumer.
 const MAX_HANDLER_TIMEOUT_MS: u64 = 3_600_000;
 
 /// Settings of relay and consumers. Every key but `nats_url` has a default.
@@ -19,18 +21,19 @@ const MAX_HANDLER_TIMEOUT_MS: u64 = 3_600_000;
 pub struct Settings {
     /// Address of the NATS server, for example `nats://127.0.0.1:4222`. Required.
     pub nats_url: String,
-    /// How long to go on trying to reach the server at start, in milliseconds.
+    /// How long a start retries to reach the server, in milliseconds.
     pub connect_timeout_ms: u64,
     /// How long the stream keeps facts, in seconds.
     pub stream_max_age_s: u64,
-    /// How long the server recognises a repeated message id, in milliseconds. A first line only: the
-    /// expected sequence of the subject holds without a window.
+    /// How long the server recognises a repeated message id, in milliseconds. Only a first check:
+    /// the expected sequence of the subject has no window.
     pub stream_dedup_window_ms: u64,
     /// Copies of the stream in a NATS cluster.
     pub stream_replicas: usize,
     /// Most rows in one atomic batch, 1 to 1000.
     pub relay_batch_rows: u16,
-    /// Shortest pause of the relay when the outbox is empty, in milliseconds; doubles up to the longest.
+    /// Shortest pause of the relay when the outbox is empty, in milliseconds; doubles up to the
+    /// longest.
     pub relay_poll_min_ms: u64,
     /// Longest pause of the relay when the outbox is empty, in milliseconds.
     pub relay_poll_max_ms: u64,
@@ -38,20 +41,22 @@ pub struct Settings {
     pub consumer_workers: usize,
     /// Messages that one consumer holds in memory, running and waiting.
     pub consumer_max_ack_pending: u16,
-    /// How long the server waits for a sign of life before it delivers again, in milliseconds.
+    /// How long the server waits for a progress signal before it delivers again, in milliseconds.
     pub consumer_ack_wait_ms: u64,
-    /// How long one attempt of a handler may take, in milliseconds, at most an hour. The server cancels its statements
-    /// after nine tenths of that.
+    /// How long one attempt of a handler may take, in milliseconds, at most an hour. The server
+    /// cancels its statements after nine tenths of that.
     pub handler_timeout_ms: u64,
-    /// Upper bound of the first pause after a transient failure, in milliseconds; doubles per attempt.
+    /// Upper bound of the first pause after a transient failure, in milliseconds; doubles per
+    /// attempt.
     pub retry_base_ms: u64,
     /// Upper bound of any pause after a failure, in milliseconds.
     pub retry_max_ms: u64,
-    /// Attempts that a transient failure gets at least, 1 to 1000. Its key is parked once they and `retry_budget_ms`
-    /// are both spent: neither a burst of quick failures nor one slow attempt is enough. After 1000 attempts it is
-    /// parked in any case.
+    /// Attempts that a transient failure gets at least, 1 to 1000. Its key is parked once they and
+    /// `retry_budget_ms` are both spent: neither a burst of quick failures nor one slow attempt is
+    /// enough. After 1000 attempts it is parked in any case.
     pub retry_attempts: u32,
-    /// Time for failed attempts and their pauses that a transient failure gets at least, in milliseconds.
+    /// Time for failed attempts and their pauses that a transient failure gets at least, in
+    /// milliseconds.
     pub retry_budget_ms: u64,
 }
 
@@ -81,7 +86,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Fails with the name of the first key that is out of range.
+    /// Checks the ranges; an error names the first key that is out of range.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let fail = |key, reason| Err(Error::Config { key, reason });
         if self.nats_url.is_empty() {

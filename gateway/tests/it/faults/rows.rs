@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
     hang("hangs before trailers", Read, |_, id| {
         vec![Step::Write(grpc(id)), Step::Write(data(id, MESSAGE))]
     }),
-    hang("a byte of the answer now and then", Read, |_, id| {
+    hang("response one byte at a time", Read, |_, id| {
         vec![Step::Drip(answer(id), Duration::from_millis(100))]
     }),
     row(
@@ -198,7 +198,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     row(
-        "GOAWAY after processing, then the answer",
+        "GOAWAY after processing, then the response",
         Write,
         "200",
         1,
@@ -212,7 +212,7 @@ pub(super) const ROWS: &[Row] = &[
         |_, id| vec![Step::Write(go_away(id)), Step::Close],
     ),
     row(
-        "answer that is not gRPC",
+        "response that is not gRPC",
         Read,
         "500 UNKNOWN NOT_GRPC",
         1,
@@ -225,7 +225,7 @@ pub(super) const ROWS: &[Row] = &[
         vec![Step::Write(grpc(id)), Step::Write(last_data(id, MESSAGE))]
     }),
     row(
-        "frame above the size that is allowed",
+        "HTTP/2 frame above the allowed size",
         Write,
         "500 INTERNAL UPSTREAM_PROTOCOL",
         1,

@@ -1,25 +1,17 @@
 //! Relay and consumer die at each point where something is done and not yet recorded.
 
 use std::env;
-use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, auditor, bus_of};
 
-static POINT: OnceLock<String> = OnceLock::new();
-
 /// The process that the tests below start and that is to die: not a test of its own.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the crash tests"]
 async fn child() -> Result<()> {
-    POINT.get_or_init(|| env::var("EVENTS_TEST_CRASH").unwrap());
-    events::set_crash_hook(|point| {
-        if POINT.get().is_some_and(|crash| crash == point) {
-            std::process::abort();
-        }
-    });
+    chassis::crash::arm(&env::var("EVENTS_TEST_CRASH")?);
     let for_ever = CancellationToken::new();
     match env::var("EVENTS_TEST_ROLE")?.as_str() {
         "relay" => {

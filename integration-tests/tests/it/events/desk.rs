@@ -74,8 +74,8 @@ impl Desk {
         };
         let producer = PgPool::connect(&stack.database_url("ingest")?).await?;
         let auditor = PgPool::connect(&stack.database_url("orders")?).await?;
-        events::migrate(&producer).await?;
-        events::migrate(&auditor).await?;
+        events::MIGRATIONS.run(&producer).await?;
+        events::MIGRATIONS.run(&auditor).await?;
         sqlx::query(
             "CREATE TABLE applied (id bigint GENERATED ALWAYS AS IDENTITY, tally text, number bigint)",
         )

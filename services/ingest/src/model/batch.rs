@@ -1,4 +1,4 @@
-//! Rows that are read and not durable yet, and how much of them may become so.
+//! Rows that are read and not yet durable, and the part of them that may be committed.
 
 use std::collections::HashSet;
 
@@ -9,15 +9,15 @@ use super::{
 #[cfg(test)]
 mod tests;
 
-/// Most bytes that are held in memory behind the first row of an invoice that is not at its end.
+/// Most bytes of an open invoice that are held in memory.
 const MAX_SPAN_BYTES: usize = 8 * 1024 * 1024;
 
-/// What an entry takes beside its texts, roughly.
+/// Approximate memory of an entry without its texts.
 const ENTRY_BYTES: usize = 256;
 
-/// Decided rows behind the last durable byte of a file, in row order.
+/// Decided rows after the last durable byte of a file, in row order.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingRows {
     offset: i64,
     rows_read: i64,
     entries: Vec<Entry>,
@@ -28,7 +28,7 @@ pub struct Pending {
 /// Rows that become durable together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Bytes of the file that are durable with it: a record's end behind which no invoice is open.
+    /// Bytes of the file that are durable with it: a record's end after which no invoice is open.
     pub offset: i64,
     /// Data rows up to there.
     pub rows_read: i64,
@@ -53,12 +53,12 @@ struct Entry {
     bytes: usize,
 }
 
-/// What becomes of an entry in the light of the rows before it.
+/// The decision about an entry that the rows before it allow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// As its own decision says: a rejection.
+    /// Rejected by its own decision.
     Rejected,
-    /// Refused after all.
+    /// Rejected because of earlier rows.
     Refused(Rule),
     /// First row of an invoice.
     Opens,
@@ -71,22 +71,22 @@ struct Walk<'a> {
     known: &'a HashSet<Hash>,
     seen: HashSet<&'a Hash>,
     verdicts: Vec<Verdict>,
-    open: Option<Open<'a>>,
+    open: Option<OpenInvoice<'a>>,
     closed_invoice: Option<&'a str>,
     closable: usize,
 }
 
-struct Open<'a> {
+struct OpenInvoice<'a> {
     invoice_number: &'a str,
     rows: usize,
     bytes: usize,
     span: usize,
 }
 
-// === impl Pending ===
+// === impl PendingRows ===
 
-impl Pending {
-    /// Starts behind a durable byte of the file.
+impl PendingRows {
+    /// Starts after a durable byte of the file.
     pub fn new(offset: i64, rows_read: i64) -> Self {
         Self {
             offset,
@@ -97,7 +97,7 @@ impl Pending {
         }
     }
 
-    /// Number of the row that comes next.
+    /// Returns the number of the next row.
     pub fn next_row(&self) -> i64 {
         self.entries
             .last()
@@ -105,7 +105,8 @@ impl Pending {
             + 1
     }
 
-    /// Adds the next row. `end` is the byte behind its record, `excerpt` shows the record to people.
+    /// Adds the next row. `end` is the byte after its record, `excerpt` the record as readable
+    /// text.
     pub fn push(&mut self, decision: Decision, end: i64, excerpt: String) {
         let texts = match &decision {
             Decision::Accepted(row) => row.line.description.len(),
@@ -123,12 +124,12 @@ impl Pending {
         });
     }
 
-    /// Rows and bytes that were added since the last [`Pending::cut`].
+    /// Returns the rows and bytes added since the last [`PendingRows::cut`].
     pub fn fresh(&self) -> (usize, usize) {
         (self.fresh_rows, self.fresh_bytes)
     }
 
-    /// The identities of all rows that no rule refuses by itself.
+    /// Returns the hashes of all rows that no rule of a single row rejects.
     pub fn hashes(&self) -> Vec<&Hash> {
         let rows = self
             .entries
@@ -140,10 +141,12 @@ impl Pending {
         rows.collect()
     }
 
-    /// Takes out all rows that can become durable: those before the open invoice, or all if the file ends here.
+    /// Removes all rows that can become durable: those before the open invoice, or all if the file
+    /// ends here.
     ///
-    /// `known` are the [`Pending::hashes`] that the source has accepted before; `closed_invoice` is that of the batch
-    /// before; `end` are the bytes of the file if it ends here.
+    /// `known` are the [`PendingRows::hashes`] that the source has accepted before;
+    /// `closed_invoice` is that of the previous batch; `end` is the size of the file if it ends
+    /// here.
     pub fn cut(
         &mut self,
         known: &HashSet<Hash>,
@@ -206,10 +209,9 @@ impl Batch {
 
     fn take(&mut self, row: Row, verdict: Verdict, excerpt: String) {
         if let Verdict::Refused(rule) = verdict {
-            let (row_number, column) = (row.line.row_number, String::new());
             self.rejected.push(Rejection {
-                row_number,
-                column,
+                row_number: row.line.row_number,
+                column: None,
                 rule,
                 value: excerpt,
             });
@@ -276,7 +278,7 @@ impl<'a> Walk<'a> {
                 Verdict::Joins
             }
             _ => {
-                self.open = Some(Open {
+                self.open = Some(OpenInvoice {
                     invoice_number,
                     rows: 1,
                     bytes: row.line.bytes(),
@@ -288,7 +290,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Open<'_> {
+impl OpenInvoice<'_> {
     fn is_full(&self) -> bool {
         self.rows >= MAX_INVOICE_ROWS
             || self.bytes >= MAX_INVOICE_BYTES

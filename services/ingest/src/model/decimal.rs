@@ -1,6 +1,7 @@
-//! Numbers as files write them, to whole numbers without any rounding.
+//! Decimal numbers of files as integers, without rounding.
 
-/// Most digits before the point: a number beyond that is a mistake, and scaled it still fits 64 bits.
+/// Most digits before the point: a number beyond that is a mistake, and scaled it still fits 64
+/// bits.
 const MAX_DIGITS: usize = 12;
 
 /// Most decimals a currency may have, so that every accepted number fits 64 bits.
@@ -9,20 +10,21 @@ pub const MAX_SCALE: u32 = 6;
 /// A decimal in minor units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Minor {
-    /// Exactly so many.
+    /// An exact number of minor units.
     Exact(i64),
     /// Decimals beyond the scale that aren't all 0.
     TooFine,
 }
 
-/// Reads `[+-]?` and 1 to 12 digits.
+/// Parses `[+-]?` and 1 to 12 digits.
 pub fn whole(text: &str) -> Option<i64> {
     let (negative, digits) = sign(text);
     let value = digits_of(digits)?;
     Some(if negative { -value } else { value })
 }
 
-/// Reads `[+-]?`, 1 to 12 digits and maybe a point with digits, as minor units of `scale` decimals.
+/// Parses `[+-]?`, 1 to 12 digits and optionally a point with digits, as minor units of `scale`
+/// decimals.
 pub fn minor(text: &str, scale: u32) -> Option<Minor> {
     let (negative, unsigned) = sign(text);
     let (units, fraction) = match unsigned.split_once('.') {

@@ -1,13 +1,13 @@
-//! A file on its way from bytes to pending rows; its first record is the header.
+//! Turns the bytes of a file into pending rows; the first record is the header.
 
 use std::sync::Arc;
 
-use super::{Layout, Mapping, MissingColumn, Pending, Record, Records};
+use super::{Layout, Mapping, MissingColumn, PendingRows, Record, Records};
 
 #[cfg(test)]
 mod tests;
 
-/// Takes a file in chunks that end anywhere.
+/// Reads a file in chunks that end anywhere.
 #[derive(Debug)]
 pub struct Intake {
     mapping: Arc<Mapping>,
@@ -15,12 +15,12 @@ pub struct Intake {
     rows: Rows,
 }
 
-/// What comes behind the header.
+/// The rows after the header.
 #[derive(Debug)]
 struct Rows {
     header: Vec<String>,
     layout: Option<Layout>,
-    pending: Pending,
+    pending: PendingRows,
 }
 
 // === impl Intake ===
@@ -31,7 +31,7 @@ impl Intake {
         let rows = Rows {
             header: Vec::new(),
             layout: None,
-            pending: Pending::new(0, 0),
+            pending: PendingRows::new(0, 0),
         };
         Self {
             mapping,
@@ -40,7 +40,7 @@ impl Intake {
         }
     }
 
-    /// Goes on behind a durable byte of a file with this header.
+    /// Resumes after a durable byte of a file with this header.
     ///
     /// # Errors
     /// A header without a mapped column.
@@ -54,7 +54,7 @@ impl Intake {
         let rows = Rows {
             header,
             layout,
-            pending: Pending::new(offset, rows_read),
+            pending: PendingRows::new(offset, rows_read),
         };
         Ok(Self {
             mapping,
@@ -63,27 +63,27 @@ impl Intake {
         })
     }
 
-    /// How the file is read.
+    /// Returns the mapping of the file.
     pub fn mapping(&self) -> &Mapping {
         &self.mapping
     }
 
-    /// Bytes of the file that were taken so far.
+    /// Returns the bytes of the file read so far.
     pub fn offset(&self) -> i64 {
         self.records.offset()
     }
 
-    /// Column names; none before the header's end.
+    /// Returns the column names; none before the end of the header.
     pub fn header(&self) -> &[String] {
         &self.rows.header
     }
 
-    /// The rows that are not durable yet.
-    pub fn pending(&mut self) -> &mut Pending {
+    /// Returns the rows that are not durable yet.
+    pub fn pending(&mut self) -> &mut PendingRows {
         &mut self.rows.pending
     }
 
-    /// Takes bytes up to the next record's end; false once all are taken.
+    /// Reads up to the end of the next record; returns false once all bytes are read.
     ///
     /// # Errors
     /// A header without a mapped column.
@@ -95,7 +95,7 @@ impl Intake {
         Ok(true)
     }
 
-    /// Takes the last record if no line break ended it.
+    /// Reads the last record if no line break ended it.
     ///
     /// # Errors
     /// A header without a mapped column, or no header at all.
@@ -120,7 +120,7 @@ impl Rows {
         } else {
             self.header = record.header();
             self.layout = Some(mapping.layout(&self.header)?);
-            self.pending = Pending::new(record.end, 0);
+            self.pending = PendingRows::new(record.end, 0);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Declared sources: which column holds what, and what its values may be.
+//! Declared sources: the meaning of columns and the format of their values.
 
 use std::{collections::BTreeMap, collections::HashSet, path::Path, sync::Arc};
 
@@ -19,7 +19,7 @@ const ONLINE_RETAIL_NAME: &str = "sources/online-retail.toml (built in)";
 #[derive(Clone, Debug)]
 pub struct Sources(BTreeMap<String, Arc<Mapping>>);
 
-/// How the files of one source are read; `sources/online-retail.toml` documents the keys.
+/// The mapping of one source's files; `sources/online-retail.toml` documents the keys.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     pub(super) source: String,
@@ -44,7 +44,7 @@ pub struct Columns {
     pub invoice_number: String,
     /// Stock keeping unit, or the code of a charge.
     pub sku: String,
-    /// What the source calls it.
+    /// Description in the source.
     pub description: String,
     /// Pieces; negative on returns.
     pub quantity: String,
@@ -58,7 +58,7 @@ pub struct Columns {
     pub others: Vec<String>,
 }
 
-/// Where a file's header has the mapped columns.
+/// The positions of the mapped columns in a file's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub(super) width: usize,
@@ -85,7 +85,7 @@ pub struct MappingError {
     pub file: String,
     /// Dotted path of the key; `*` if the file can't be read at all.
     pub key: String,
-    /// What was expected.
+    /// The expected value.
     pub problem: String,
 }
 
@@ -164,7 +164,7 @@ impl Sources {
         Self::of(mappings)
     }
 
-    /// The source of that name.
+    /// Returns the source of that name.
     pub fn get(&self, source: &str) -> Option<&Arc<Mapping>> {
         self.0.get(source)
     }
@@ -228,17 +228,17 @@ impl Mapping {
         raw.compile(file)
     }
 
-    /// Name of the source.
+    /// Returns the name of the source.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// ISO 4217.
+    /// ISO 4217 code.
     pub fn currency_code(&self) -> &str {
         &self.currency_code
     }
 
-    /// Names of the columns.
+    /// Returns the names of the columns.
     pub fn columns(&self) -> &Columns {
         &self.columns
     }
@@ -332,7 +332,7 @@ fn whole(file: &str, key: &str, pattern: &str) -> Result<Regex, MappingError> {
     Regex::new(&format!("^(?:{pattern})$")).map_err(|error| MappingError::new(file, key, error))
 }
 
-/// A format that loses part of a time would give every row the same one.
+/// Checks that a format holds a whole date and time of day.
 fn reads_back(format: &str) -> bool {
     let sample = NaiveDate::from_ymd_opt(2011, 3, 14).and_then(|day| day.and_hms_opt(15, 9, 26));
     let valid = StrftimeItems::new(format).parse().is_ok();

@@ -1,4 +1,5 @@
-//! Records of a CSV file (RFC 4180) out of chunks that end anywhere, in bounded memory, with exact byte offsets.
+//! Records of a CSV file (RFC 4180) from chunks that end anywhere, in bounded memory, with exact
+//! byte offsets.
 
 use csv_core::{ReadRecordResult, Reader};
 
@@ -10,7 +11,7 @@ mod tests;
 /// Longest record, in bytes without quotes: a row of an order is a few hundred.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
 
-/// What is kept of a longer one: enough for the excerpt, whose characters may take four bytes each.
+/// Bytes kept of a longer record: enough for the excerpt, whose characters have up to four bytes.
 const KEPT_BYTES: usize = 4 * MAX_VALUE_CHARS;
 
 /// Most fields of one record.
@@ -18,7 +19,7 @@ const MAX_FIELDS: usize = 1024;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
-/// Splits bytes into records; knows at every record's end how many bytes came before.
+/// Splits bytes into records, with the byte offset of each record's end.
 #[derive(Debug)]
 pub struct Records {
     reader: Reader,
@@ -37,7 +38,7 @@ pub struct Records {
 pub struct Record<'a> {
     text: &'a [u8],
     ends: &'a [usize],
-    /// Beyond [`MAX_RECORD_BYTES`] or too many fields: only its begin is here.
+    /// Longer than [`MAX_RECORD_BYTES`] or too many fields: truncated.
     pub too_large: bool,
     /// Bytes of the file up to its end.
     pub end: i64,
@@ -58,7 +59,8 @@ impl Records {
     pub fn resume(offset: i64) -> Self {
         let (mut text, mut ends) = (vec![0; MAX_RECORD_BYTES], vec![0; MAX_FIELDS]);
         let mut reader = Reader::new();
-        // The library strips a byte order mark from what it reads first, which here may be the middle of a file.
+        // The library strips a byte order mark from what it reads first, which here may be the
+        // middle of a file.
         reader.read_record(&[], &mut text, &mut ends);
         Self {
             reader,
@@ -72,12 +74,12 @@ impl Records {
         }
     }
 
-    /// Bytes of the file that were taken so far.
+    /// Returns the bytes of the file read so far.
     pub fn offset(&self) -> i64 {
         self.offset
     }
 
-    /// Takes bytes up to the next record's end; `None` once all are taken and the record goes on.
+    /// Reads up to the end of the next record; `None` if the bytes end before it.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Record<'_>> {
         self.skip_mark(input);
         while !input.is_empty() {
@@ -94,7 +96,7 @@ impl Records {
 
     /// Returns the last record if no line break ended it.
     pub fn finish(&mut self) -> Option<Record<'_>> {
-        // A second time, because the first may only have found no place for the last field's end.
+        // A second time, because the first may have lacked space for the last field's end.
         let complete = self.feed(&[]).0 || self.feed(&[]).0;
         complete.then(|| self.record())
     }
@@ -110,7 +112,7 @@ impl Records {
         self.ends_len += ends_len;
         match result {
             ReadRecordResult::Record => return (true, read),
-            // What follows up to the record's end is read over what is here.
+            // The rest of the record overwrites the buffer.
             ReadRecordResult::OutputFull => (self.too_large, self.text_len) = (true, KEPT_BYTES),
             ReadRecordResult::OutputEndsFull => (self.too_large, self.ends_len) = (true, 0),
             ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
@@ -124,7 +126,7 @@ impl Records {
             std::mem::take(&mut self.ends_len),
         );
         let too_large = std::mem::take(&mut self.too_large);
-        // The ends of a record that was read over itself are beyond its text.
+        // The ends of an overwritten record are beyond its text.
         let ends = if too_large {
             &[]
         } else {
@@ -157,12 +159,12 @@ impl Records {
 // === impl Record ===
 
 impl<'a> Record<'a> {
-    /// Number of fields.
+    /// Returns the number of fields.
     pub fn width(&self) -> usize {
         self.ends.len()
     }
 
-    /// The bytes of a field; none if there is no such field.
+    /// Returns the bytes of a field; none if there is no such field.
     pub fn field(&self, place: usize) -> &'a [u8] {
         let start = if place == 0 {
             0
@@ -175,14 +177,14 @@ impl<'a> Record<'a> {
             .unwrap_or_default()
     }
 
-    /// The record as the header of a file.
+    /// Returns the record as the header of a file.
     pub fn header(&self) -> Vec<String> {
         (0..self.width())
             .map(|place| String::from_utf8_lossy(self.field(place)).trim().to_owned())
             .collect()
     }
 
-    /// The begin of the record as text, for people.
+    /// Returns the beginning of the record as readable text.
     pub fn excerpt(&self) -> String {
         if self.too_large {
             let kept = self.text.len().min(KEPT_BYTES);

@@ -1,8 +1,9 @@
-//! How the returns of a file are published: oldest first by account, the rows of one invoice and time together.
+//! Groups the returns of a file: oldest first by account, the rows of one invoice and time
+//! together.
 
 use super::{Head, Invoice, Line, MAX_INVOICE_BYTES, MAX_INVOICE_ROWS};
 
-/// Rows to read at once: more than one invoice may have, so that a full page always holds a whole one.
+/// Rows of a page: more than one invoice can have, so that a full page always holds a whole one.
 pub const PAGE_ROWS: usize = MAX_INVOICE_ROWS + 1;
 
 /// Groups rows that come in order of account, time, invoice number and row number.

@@ -1,4 +1,4 @@
-//! Cleanses a record and decides about it: the rules that need no other row.
+//! Cleanses a record and applies the rules that need no other row.
 
 use chrono::{Datelike, NaiveDateTime, Timelike};
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ mod tests;
 
 /// Longest customer and SKU, in characters (contracts of orders and inventory).
 const MAX_ID_CHARS: usize = 64;
-/// Longest invoice number: `guest-` before it makes an account.
+/// Longest invoice number: with the prefix `guest-` it is an account.
 const MAX_INVOICE_NUMBER_CHARS: usize = 56;
 /// Longest description (contract of orders).
 const MAX_DESCRIPTION_CHARS: usize = 1024;
@@ -31,9 +31,9 @@ struct Cells {
     others: Vec<String>,
 }
 
-struct Broken<'a> {
+struct Violation<'a> {
     rule: Rule,
-    column: &'a str,
+    column: Option<&'a str>,
     value: String,
 }
 
@@ -44,7 +44,7 @@ impl Mapping {
             Ok(row) => Decision::Accepted(row),
             Err(broken) => Decision::Rejected(Rejection {
                 row_number,
-                column: broken.column.to_owned(),
+                column: broken.column.map(str::to_owned),
                 rule: broken.rule,
                 value: cut(&broken.value),
             }),
@@ -56,7 +56,7 @@ impl Mapping {
         layout: &Layout,
         record: &Record<'_>,
         row_number: i64,
-    ) -> Result<Row, Broken<'_>> {
+    ) -> Result<Row, Violation<'_>> {
         let cells = self.cleanse(layout, record)?;
         let columns = &self.columns;
         let time = self
@@ -120,9 +120,13 @@ impl Mapping {
         })
     }
 
-    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Broken<'_>> {
+    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Violation<'_>> {
         if record.too_large || record.width() != layout.width {
-            return Err(broken(Rule::Malformed, "", &record.excerpt()));
+            return Err(Violation {
+                rule: Rule::Malformed,
+                column: None,
+                value: record.excerpt(),
+            });
         }
         let columns = &self.columns;
         let value = |place, column, max_chars| value(record.field(place), column, max_chars);
@@ -174,8 +178,9 @@ impl Mapping {
         group.map_or(value, |group| group.as_str())
     }
 
-    /// A time must be written exactly as the format writes it, or `1-1-1 0:0:0` would be a time. The years are those
-    /// that four digits hold: chrono writes later ones with a sign, which the contracts' local time has no place for.
+    /// Parses a time that is written exactly as the format writes it: `1-1-1 0:0:0` is malformed.
+    /// Years have four digits: chrono writes later ones with a sign, which the contracts' local
+    /// time can't hold.
     fn time(&self, text: &str) -> Option<NaiveDateTime> {
         self.time_formats.iter().find_map(|format| {
             let time = NaiveDateTime::parse_from_str(text, format).ok()?;
@@ -207,16 +212,16 @@ impl Mapping {
     }
 }
 
-fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Broken<'a> {
-    Broken {
+fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Violation<'a> {
+    Violation {
         rule,
-        column,
+        column: Some(column),
         value: value.to_owned(),
     }
 }
 
-/// Trims and collapses white space; what is no text or too long is malformed.
-fn value<'a>(bytes: &[u8], column: &'a str, max_chars: usize) -> Result<String, Broken<'a>> {
+/// Trims and collapses white space. A value that is not UTF-8 or too long is malformed.
+fn value<'a>(bytes: &[u8], column: &'a str, max_chars: usize) -> Result<String, Violation<'a>> {
     let malformed = |value: &str| Err(broken(Rule::Malformed, column, value));
     let Ok(text) = std::str::from_utf8(bytes) else {
         return malformed(&String::from_utf8_lossy(bytes));
@@ -241,7 +246,7 @@ fn positive(price: Minor) -> Result<i64, Rule> {
     }
 }
 
-/// Numbers and times are hashed by value: `2.5` and `2.50` are one price.
+/// Hashes numbers and times by value: `2.5` and `2.50` are one price.
 fn hash(cells: &Cells, quantity: i64, time: NaiveDateTime, unit_price_minor: i64) -> Hash {
     let (quantity, time, price) = (
         quantity.to_string(),
@@ -259,7 +264,7 @@ fn hash(cells: &Cells, quantity: i64, time: NaiveDateTime, unit_price_minor: i64
     ];
     let mut hasher = Sha256::new();
     for value in own.into_iter().chain(&cells.others) {
-        // The length first, so that no value can run over into its neighbour.
+        // The length first, so that no two lists of values are hashed alike.
         hasher.update((value.len() as u64).to_be_bytes());
         hasher.update(value);
     }

@@ -1,4 +1,4 @@
-//! One upload: bytes in, batches made durable while it runs, in bounded memory.
+//! One upload: reads bytes and commits batches as they arrive, in bounded memory.
 
 use std::time::Duration;
 
@@ -6,31 +6,32 @@ use protos::ingest::v1::UploadImportRequest;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 
-use super::{Ingest, id};
+use super::Ingest;
 use crate::{
+    convert,
     error::Error,
-    model::Intake,
-    store::{self, Import, Position},
+    model::{Import, Intake},
+    store::{self, Position},
 };
 
-/// Rows after which a batch is due: enough to make the cost of a commit small beside that of the rows.
+/// Rows after which a batch is due: enough that the commit costs little compared with the rows.
 const BATCH_ROWS: usize = 500;
 /// Bytes of rows in memory after which a batch is due.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Age at which a batch is due, so that a slow upload shows its progress.
 const BATCH_AGE: Duration = Duration::from_millis(200);
-/// How long an upload may send nothing: it holds one of few places.
+/// How long an upload may be idle: it holds one of few permits.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 struct Upload<'a> {
     service: &'a Ingest,
     position: Position,
     intake: Intake,
-    /// When the last batch was made durable, or tried to.
+    /// Time of the last commit, successful or not.
     last_batch: Instant,
 }
 
-/// Takes an upload to its end and returns the import after its last byte.
+/// Runs an upload to its end and returns the import after its last byte.
 pub(super) async fn run(
     service: &Ingest,
     mut stream: Streaming<UploadImportRequest>,
@@ -48,7 +49,7 @@ pub(super) async fn run(
 
 impl<'a> Upload<'a> {
     async fn open(service: &'a Ingest, import_id: &str, offset: i64) -> Result<Self, Error> {
-        let position = store::position(&service.pool, id(import_id)?).await?;
+        let position = store::position(&service.pool, convert::import_id(import_id)?).await?;
         if offset != position.received_bytes {
             return Err(Error::OffsetMismatch {
                 offset,
@@ -68,7 +69,7 @@ impl<'a> Upload<'a> {
         })
     }
 
-    /// Waits for the next message; what is due meanwhile becomes durable.
+    /// Waits for the next message; commits batches that are due meanwhile.
     async fn next(
         &mut self,
         stream: &mut Streaming<UploadImportRequest>,
@@ -111,7 +112,7 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Makes all of the file durable if it is complete, else what can be.
+    /// Commits all rows if the file is complete, else those of closed invoices.
     async fn end(&mut self) -> Result<(), Error> {
         if self.position.received_bytes == self.position.size_bytes {
             return Ok(());
@@ -151,7 +152,8 @@ impl<'a> Upload<'a> {
         let (rows, bytes) = self.intake.pending().fresh();
         let due =
             rows >= BATCH_ROWS || bytes >= BATCH_BYTES || self.last_batch.elapsed() >= BATCH_AGE;
-        // With the file's last byte the returns are published: it belongs to the last batch and to no other.
+        // The returns are published with the file's last byte, which belongs to the last batch
+        // only.
         due && !self.is_complete()
     }
 

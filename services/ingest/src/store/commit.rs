@@ -1,25 +1,26 @@
-//! One batch, one transaction: rows, rejections, facts, and how far the file is durable.
+//! One batch, one transaction: rows, rejections, facts, and the durable length of the file.
 
 use std::collections::HashSet;
 
+use ::store::columns;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Position, RejectedRow, reject};
+use super::{Position, reject};
 use crate::{
+    convert,
     error::Error,
-    events::{publish_return, publish_sale},
-    model::{Batch, Hash, Head, Intake, Invoice, Kind, Line, Mapping, Row, returns},
+    model::{Batch, Hash, Head, Intake, Invoice, Kind, Line, Mapping, RejectedRow, Row, returns},
 };
 
-/// Key of the advisory lock under which batches become durable, one at a time: two files may hold the same row, and
-/// facts of one account.
+/// Key of the advisory lock that serialises commits of batches: two files may hold the same row,
+/// and facts of one account.
 const BATCH_LOCK: i64 = 0x696e_6765_7374;
 
-/// Makes the pending rows durable as far as their invoices are at an end, all of them if the file ends here.
+/// Commits the pending rows of closed invoices, or all of them if the file ends here.
 ///
-/// Accepted and refused rows, the facts and `received_bytes` change together or not at all; an upload that was
-/// overtaken changes nothing. Moves `position` on and returns whether it moved.
+/// Accepted and rejected rows, the facts and `received_bytes` change together or not at all; a
+/// superseded upload changes nothing. Advances `position` and returns whether it moved.
 pub async fn commit(
     pool: &PgPool,
     position: &mut Position,
@@ -54,7 +55,7 @@ pub async fn commit(
     Ok(true)
 }
 
-/// Which of the hashes belong to accepted rows of the source.
+/// Returns those of the hashes that belong to accepted rows of the source.
 async fn known(
     tx: &mut PgConnection,
     source: &str,
@@ -74,7 +75,7 @@ async fn known(
         .collect())
 }
 
-/// Fails if another upload has moved the import on, and keeps others from doing so; returns its closed invoice.
+/// Locks the import; an error if another upload has advanced it. Returns its closed invoice.
 async fn check(tx: &mut PgConnection, position: &Position) -> Result<Option<String>, Error> {
     let import = sqlx::query!(
         "SELECT received_bytes, closed_invoice FROM import WHERE import_id = $1 FOR NO KEY UPDATE",
@@ -113,11 +114,7 @@ async fn insert_rows(
     position: &Position,
     batch: &Batch,
 ) -> Result<(), Error> {
-    let (numbers, hashes): (Vec<i64>, Vec<&[u8]>) = batch
-        .accepted
-        .iter()
-        .map(|(number, hash)| (number, hash.as_slice()))
-        .unzip();
+    let (numbers, hashes) = columns!(batch.accepted, (number, hash) => *number, hash.as_slice());
     sqlx::query!(
         "INSERT INTO accepted_row (import_id, source, row_number, hash)
          SELECT $1, $2, row_number, hash FROM unnest($3::bigint[], $4::bytea[]) AS row (row_number, hash)",
@@ -167,7 +164,7 @@ async fn publish_sales(
 ) -> Result<(), Error> {
     insert_invoices(tx, import_id, &sales).await?;
     for sale in sales {
-        publish_sale(tx, mapping, import_id, sale).await?;
+        events::publish(tx, &convert::sale(mapping, import_id, sale)).await?;
     }
     Ok(())
 }
@@ -190,7 +187,7 @@ async fn publish_returns(
             .collect();
         insert_invoices(tx, import_id, &invoices).await?;
         for invoice in invoices {
-            publish_return(tx, mapping, import_id, invoice).await?;
+            events::publish(tx, &convert::returned(mapping, import_id, invoice)).await?;
         }
         sqlx::query!(
             "DELETE FROM return_row WHERE import_id = $1 AND row_number = ANY($2)",
@@ -242,11 +239,12 @@ async fn insert_invoices(
     import_id: Uuid,
     invoices: &[Invoice],
 ) -> Result<(), Error> {
-    let (first, last): (Vec<_>, Vec<_>) = invoices.iter().map(Invoice::rows).unzip();
-    let numbers: Vec<_> = invoices
-        .iter()
-        .map(|invoice| invoice.head.invoice_number.clone())
-        .collect();
+    let (first, last, numbers) = columns!(
+        invoices,
+        invoice => invoice.rows().0,
+        invoice.rows().1,
+        invoice.head.invoice_number.clone(),
+    );
     sqlx::query!(
         "INSERT INTO invoice (import_id, first_row_number, last_row_number, invoice_number)
          SELECT $1, first, last, number

@@ -1,57 +1,14 @@
-//! What callers see of imports. Every answer comes from one statement, so that its numbers fit together.
+//! Reads of imports. Every read is one statement, so that its numbers are consistent.
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
     error::Error,
-    model::{self, Rejection, State},
+    model::{Import, RejectedRow, Totals},
 };
 
-/// One import as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Import {
-    /// Made from source and request_id.
-    pub import_id: Uuid,
-    /// Name of the declared source.
-    pub source: String,
-    /// For people.
-    pub file_name: String,
-    /// Bytes of the whole file.
-    pub size_bytes: i64,
-    /// Bytes whose rows are durable.
-    pub received_bytes: i64,
-    /// Groups of rows that were published.
-    pub invoices_published: i64,
-    /// Those of which the end is known.
-    pub invoices_settled: i64,
-    /// Its rows.
-    pub totals: Totals,
-}
-
-/// Rows read, and those of them that were refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Totals {
-    /// Data rows.
-    pub rows_read: i64,
-    /// Rows by rule, most frequent first.
-    pub rejected: Vec<(String, i64)>,
-}
-
-/// A row that was refused, by whichever service.
-#[derive(Clone, Debug)]
-pub struct RejectedRow {
-    /// 1-based; the header is not counted.
-    pub row_number: i64,
-    /// As the header names it; empty if the whole row is meant.
-    pub column: String,
-    /// Name of the rule.
-    pub rule: String,
-    /// The value that broke it.
-    pub value: String,
-}
-
-/// The import of that id.
+/// Returns the import of that id.
 pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
     let row = sqlx::query!(
         r#"SELECT source, file_name, size_bytes, received_bytes, rows_read,
@@ -76,11 +33,11 @@ pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
         received_bytes: row.received_bytes,
         invoices_published: row.published,
         invoices_settled: row.settled,
-        totals: Totals::of(row.rows_read, row.rules, row.counts),
+        totals: rows(row.rows_read, row.rules, row.counts),
     })
 }
 
-/// Totals over all imports of a source.
+/// Returns totals over all imports of a source.
 pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     let row = sqlx::query!(
         r#"SELECT
@@ -93,10 +50,10 @@ pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     )
     .fetch_one(pool)
     .await?;
-    Ok(Totals::of(row.rows_read, row.rules, row.counts))
+    Ok(rows(row.rows_read, row.rules, row.counts))
 }
 
-/// Up to `limit` refused rows that come after row `after`, in order.
+/// Returns up to `limit` refused rows that come after row `after`, in order.
 pub async fn rejected_rows(
     pool: &PgPool,
     import_id: Uuid,
@@ -119,45 +76,9 @@ pub async fn rejected_rows(
     Ok(rows)
 }
 
-// === impl Import ===
-
-impl Import {
-    /// Where it stands.
-    pub fn state(&self) -> State {
-        model::state(
-            self.size_bytes,
-            self.received_bytes,
-            self.invoices_published,
-            self.invoices_settled,
-        )
-    }
-}
-
-// === impl Totals ===
-
-impl Totals {
-    /// Rows read and not refused so far.
-    pub fn rows_accepted(&self) -> i64 {
-        self.rows_read - self.rejected.iter().map(|(_, rows)| rows).sum::<i64>()
-    }
-
-    fn of(rows_read: i64, rules: Vec<String>, counts: Vec<i64>) -> Self {
-        Self {
-            rows_read,
-            rejected: rules.into_iter().zip(counts).collect(),
-        }
-    }
-}
-
-// === impl RejectedRow ===
-
-impl From<&Rejection> for RejectedRow {
-    fn from(rejection: &Rejection) -> Self {
-        Self {
-            row_number: rejection.row_number,
-            column: rejection.column.clone(),
-            rule: rejection.rule.name().to_owned(),
-            value: rejection.value.clone(),
-        }
+fn rows(rows_read: i64, rules: Vec<String>, counts: Vec<i64>) -> Totals {
+    Totals {
+        rows_read,
+        rejected: rules.into_iter().zip(counts).collect(),
     }
 }

@@ -1,11 +1,13 @@
-//! What comes back: recorded once per return.
+//! Returned pieces: recorded once per return.
 
+use ::store::columns;
 use sqlx::{PgConnection, PgPool};
 
-use super::{columns, lock_free, move_stock};
+use super::{lock_free, move_stock};
 use crate::{error::Error, model::Pieces};
 
-/// Puts returned pieces back; false if that return was recorded before, with the same lines.
+/// Puts returned pieces back into stock; returns false if the return was recorded before with the
+/// same lines.
 pub async fn take_back(pool: &PgPool, return_id: &str, lines: Pieces) -> Result<bool, Error> {
     let mut tx = pool.begin().await?;
     let inserted = sqlx::query!(
@@ -25,7 +27,7 @@ pub async fn take_back(pool: &PgPool, return_id: &str, lines: Pieces) -> Result<
     if let Some(sku) = lines.keys().find(|sku| !known.contains_key(*sku)) {
         return Err(Error::UnknownSku(sku.clone()));
     }
-    let (skus, quantities) = columns(&lines);
+    let (skus, quantities) = columns!(lines, (sku, quantity) => sku.clone(), *quantity);
     sqlx::query!(
         "INSERT INTO stock_return_line (return_id, sku, quantity)
          SELECT $1, sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)",

@@ -1,11 +1,60 @@
-//! What a return may draw on, pure: paid lines of the same account, SKU and price, the newest first.
+//! Pure rules of returns: they draw on paid lines of the same account, SKU and price, newest first.
 
+use chrono::NaiveDateTime;
 use uuid::Uuid;
+
+/// A return without its lines.
+#[derive(Clone, Debug)]
+pub struct Return {
+    /// Id of the return.
+    pub return_id: Uuid,
+    /// Customer or guest account.
+    pub account_id: String,
+    /// True if the rows name no customer.
+    pub guest: bool,
+    /// As the source numbers it.
+    pub invoice_number: String,
+    /// Local civil time.
+    pub returned_at: NaiveDateTime,
+    /// The import that it came with.
+    pub import_id: String,
+    /// Number of its first row: the id of the group within the import.
+    pub first_row_number: i64,
+}
+
+/// A step of a return's saga; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReturnStep {
+    /// Decide the rows.
+    Allocate,
+    /// Put the accepted goods back into stock.
+    Restock,
+    /// Pay the accepted rows back.
+    Refund,
+    /// No step: the return is at its end.
+    End,
+}
+
+/// A refused row of a return.
+#[derive(Clone, Debug)]
+pub struct RefusedLine {
+    /// Number of the row within its import.
+    pub row_number: i64,
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Pieces.
+    pub quantity: i64,
+    /// The rule that refused it.
+    pub rule: Rule,
+}
 
 /// One row of a return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnLine {
-    /// Names the row within its import.
+    /// Number of the row within its import.
     pub row_number: i64,
     /// Stock keeping unit, or the code of a charge.
     pub sku: String,
@@ -13,7 +62,7 @@ pub struct ReturnLine {
     pub quantity: i64,
     /// Minor units for one piece.
     pub unit_price_minor: i64,
-    /// Money and no stock.
+    /// True for a charge: money without stock.
     pub charge: bool,
 }
 
@@ -45,18 +94,22 @@ pub struct Allocation {
     pub quantity: i64,
 }
 
-/// Why a row is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rule that refuses a row; its name is the one in rejections and in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 pub enum Rule {
     /// The row names no customer.
+    #[strum(serialize = "RETURN_WITHOUT_CUSTOMER")]
     WithoutCustomer,
-    /// The customer never paid for that SKU at that price, up to then.
+    /// The customer had not paid for that SKU at that price by then.
+    #[strum(serialize = "RETURN_WITHOUT_ORDER")]
     WithoutOrder,
-    /// More comes back than is left of what was paid for.
+    /// More pieces than remain of the paid lines.
+    #[strum(serialize = "RETURN_EXCEEDS_ORDER")]
     ExceedsOrder,
 }
 
-/// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws nothing.
+/// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws
+/// nothing.
 pub fn decide(
     line: &ReturnLine,
     guest: bool,
@@ -99,13 +152,13 @@ pub fn decide(
     Ok(allocations)
 }
 
-impl Rule {
-    /// The name that rejections carry.
-    pub fn name(self) -> &'static str {
+impl ReturnStep {
+    /// Returns the step that follows.
+    pub fn next(self) -> Self {
         match self {
-            Self::WithoutCustomer => "RETURN_WITHOUT_CUSTOMER",
-            Self::WithoutOrder => "RETURN_WITHOUT_ORDER",
-            Self::ExceedsOrder => "RETURN_EXCEEDS_ORDER",
+            Self::Allocate => Self::Restock,
+            Self::Restock => Self::Refund,
+            Self::Refund | Self::End => Self::End,
         }
     }
 }

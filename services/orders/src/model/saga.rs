@@ -1,20 +1,23 @@
-//! The order saga as a table: from a step and the answer to it follows the next step.
+//! The order saga as a table: a step and its answer give the next step.
 //!
-//! Forward: reserve → authorize → confirm → capture → ship. A refusal or the deadline turns it round, and what may
-//! have happened is taken back: void (or refund, if the money turns out to be taken) → release.
+//! Forward: reserve → authorize → confirm → capture → ship. A refusal or the deadline starts
+//! compensation: void (or refund, if the money was captured after all) → release.
 
 use super::State;
 
-/// What the saga does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A step of the saga; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Step {
-    /// Hold the pieces.
+    /// Reserve the pieces.
     Reserve,
     /// Hold the money.
     Authorize,
-    /// Decide, in our own database, that the order stands: cancelling is over.
+    /// Decide, in this service's database, that the order can't be cancelled any more.
     Confirm,
-    /// Take the money.
+    /// Capture the money.
     Capture,
     /// Take the pieces out of stock.
     Ship,
@@ -24,81 +27,59 @@ pub enum Step {
     Void,
     /// Compensation of `Reserve`.
     Release,
-    /// Nothing: the order is at its end.
+    /// No step: the order is at its end.
     End,
 }
 
-/// What came of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer to a step; its name is the one in the log of the saga.
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Answer {
-    /// It happened, now or before.
+    /// The step is done, now or earlier.
     Done,
-    /// Only of `Reserve` and `Authorize`: refused for this stable reason, and nothing is held.
+    /// Only for `Reserve` and `Authorize`: refused for this stable reason; nothing is held.
     Refused(String),
-    /// It will not happen, for this stable reason; after a time-out it may have happened all the same.
+    /// The step can't be done, for this stable reason. After a time-out it may be done
+    /// nevertheless.
     Impossible(String),
-    /// Only of `Void`: the money was taken after all.
+    /// Only for `Void`: the money is captured.
     AlreadyCaptured,
-    /// Only of `Confirm`: the caller wants the order given up.
+    /// Only for `Confirm`: the caller asked to cancel the order.
     CancelRequested,
 }
 
-/// Where an answer leads.
+/// The consequence of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
+pub struct Transition {
     /// The step that follows.
     pub step: Step,
-    /// The end that is aimed for from now on, if the answer changes it, and its reason.
-    pub outcome: Option<(State, String)>,
+    /// The new outcome of the saga, if the answer changes it.
+    pub outcome: Option<Outcome>,
+}
+
+/// The end of an order that is not paid, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The end.
+    pub state: State,
+    /// Stable reason.
+    pub reason: String,
 }
 
 impl Step {
-    /// All steps, for reading them back by name.
-    pub const ALL: [Self; 9] = [
-        Self::Reserve,
-        Self::Authorize,
-        Self::Confirm,
-        Self::Capture,
-        Self::Ship,
-        Self::Refund,
-        Self::Void,
-        Self::Release,
-        Self::End,
-    ];
-
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reserve => "RESERVE",
-            Self::Authorize => "AUTHORIZE",
-            Self::Confirm => "CONFIRM",
-            Self::Capture => "CAPTURE",
-            Self::Ship => "SHIP",
-            Self::Refund => "REFUND",
-            Self::Void => "VOID",
-            Self::Release => "RELEASE",
-            Self::End => "END",
-        }
-    }
-
-    /// The step of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.name() == name)
-    }
-
-    /// True for the steps that the deadline ends. Once the money is taken the goods are owed, and compensations must
-    /// happen: those are tried until they are answered.
+    /// Returns true for the steps that the deadline ends. The others are retried until they are
+    /// answered: after the capture the goods are owed, and a compensation must happen.
     pub fn has_deadline(self) -> bool {
         matches!(self, Self::Reserve | Self::Authorize | Self::Capture)
     }
 
-    /// True for the steps that take something back.
+    /// Returns true for the compensations of other steps.
     pub fn is_compensation(self) -> bool {
         matches!(self, Self::Refund | Self::Void | Self::Release)
     }
 
-    /// What follows from `answer`.
-    pub fn after(self, answer: Answer) -> Next {
+    /// Returns the next step and the outcome after `answer`.
+    pub fn after(self, answer: Answer) -> Transition {
         match (self, answer) {
             (Self::Reserve, Answer::Done) => forward(Self::Authorize),
             (Self::Reserve, Answer::Refused(reason)) => back(Self::End, State::OutOfStock, reason),
@@ -128,17 +109,27 @@ impl Step {
     }
 }
 
-fn forward(step: Step) -> Next {
-    Next {
+impl Answer {
+    /// Returns the stable reason of a refusal.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(reason) | Self::Impossible(reason) => Some(reason),
+            Self::Done | Self::AlreadyCaptured | Self::CancelRequested => None,
+        }
+    }
+}
+
+fn forward(step: Step) -> Transition {
+    Transition {
         step,
         outcome: None,
     }
 }
 
-fn back(step: Step, end: State, reason: String) -> Next {
-    Next {
+fn back(step: Step, end: State, reason: String) -> Transition {
+    Transition {
         step,
-        outcome: Some((end, reason)),
+        outcome: Some(Outcome { state: end, reason }),
     }
 }
 
@@ -148,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// What the other services would hold after the steps taken so far.
+    /// The state of the other services after the steps so far.
     #[derive(Clone, Copy, Default, Debug, PartialEq)]
     struct World {
         reserved: bool,
@@ -157,7 +148,8 @@ mod tests {
         shipped: bool,
     }
 
-    /// Runs the saga against answers drawn by `draw` and returns its end and what is left in the world.
+    /// Runs the saga against answers drawn by `draw`; returns its end and the state of the other
+    /// services.
     fn run(mut draw: impl FnMut() -> u8) -> (State, World) {
         let (mut step, mut end, mut world) = (Step::Reserve, State::Paid, World::default());
         for _ in 0..20 {
@@ -165,8 +157,8 @@ mod tests {
                 return (end, world);
             }
             let next = step.after(act(step, &mut world, draw()));
-            if let Some((outcome, _)) = next.outcome {
-                end = outcome;
+            if let Some(outcome) = next.outcome {
+                end = outcome.state;
             }
             step = next.step;
         }
@@ -179,7 +171,7 @@ mod tests {
             (Step::Confirm, 3) => return Answer::CancelRequested,
             (Step::Reserve | Step::Authorize, 2) => return Answer::Refused("NO".into()),
             (Step::Capture | Step::Ship, 2) => return impossible(),
-            // The answer got lost, and the request with it.
+            // The request got lost.
             (Step::Reserve | Step::Authorize | Step::Capture, 3) if choice % 8 == 3 => {
                 return impossible();
             }
@@ -196,7 +188,7 @@ mod tests {
             Step::Release => world.reserved = false,
             Step::Confirm | Step::End => {}
         }
-        // It happened, and only the answer got lost.
+        // The step was done, and only the answer got lost.
         if step.has_deadline() && choice % 8 == 7 {
             impossible()
         } else {
@@ -216,13 +208,6 @@ mod tests {
                 ..World::default()
             }
         );
-    }
-
-    #[test]
-    fn names_read_back() {
-        for step in Step::ALL {
-            assert_eq!(Step::named(step.name()), Some(step));
-        }
     }
 
     proptest! {

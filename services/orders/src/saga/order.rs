@@ -1,13 +1,12 @@
-//! The steps of an order, each one call or one decision of our own, then one transaction.
+//! The steps of an order: each is one call or one local decision, then one transaction.
 
 use chassis::time::format_local;
 use chrono::Utc;
 use protos::{
     inventory::v1::{
         CreateReservationRequest, ReleaseReservationRequest, ReservationState,
-        ShipReservationRequest, StockLine,
+        ShipReservationRequest,
     },
-    orders::v1::{OrderSettled, OrderState},
     payments::v1::{
         AuthorizePaymentRequest, CapturePaymentRequest, PaymentState, RefundPaymentRequest,
         VoidPaymentRequest,
@@ -16,28 +15,28 @@ use protos::{
 use sqlx::PgConnection;
 use tonic::Status;
 
-use super::{Run, Runner, is_final, reason};
+use super::{Progress, Runner, is_final, reason};
 use crate::{
+    convert::{order_settled, stock_lines},
     error::Error,
     model::{
-        State,
-        saga::{Answer, Next, Step},
+        Order, State,
+        saga::{Answer, Step},
     },
-    rpc::state_to_proto,
     store::{
-        orders::{self, Order, Waiting},
+        orders,
         sagas::{self, Saga},
     },
 };
 
 impl Runner {
     /// Carries an order from its saga's step as far as it goes.
-    pub(super) async fn carry_order(&self, saga: &mut Saga) -> Result<Run, Error> {
+    pub(super) async fn carry_order(&self, saga: &mut Saga<Step>) -> Result<Progress, Error> {
         let order = orders::get(&self.pool, saga.saga_id).await?;
         loop {
-            let step = Step::named(&saga.step).ok_or(Error::Corrupt("saga.step"))?;
+            let step = saga.step;
             if step == Step::End {
-                return Ok(Run::Ended);
+                return Ok(Progress::Ended);
             }
             let answer = match self.take(step, &order).await {
                 Ok(answer) => answer,
@@ -45,16 +44,16 @@ impl Runner {
                     Answer::Impossible(reason(&status))
                 }
                 Err(_) if step.has_deadline() && saga.deadline <= Utc::now() => {
-                    Answer::Impossible(format!("{}_TIMED_OUT", step.name()))
+                    Answer::Impossible(format!("{step}_TIMED_OUT"))
                 }
-                Err(status) => return Ok(Run::Unanswered(status)),
+                Err(status) => return Ok(Progress::Unanswered(status)),
             };
-            self.commit_order(saga, &order, step, answer).await?;
+            self.commit_order(saga, &order, answer).await?;
             self.watchers.wake();
         }
     }
 
-    /// Takes a step; an error is an answer that never came, or one that the saga can't go on with.
+    /// Takes a step. An error is a missing answer, or one that the saga can't continue with.
     async fn take(&self, step: Step, order: &Order) -> Result<Answer, Status> {
         match step {
             Step::Reserve => self.reserve(order).await,
@@ -182,105 +181,65 @@ impl Runner {
         Ok(Answer::Done)
     }
 
-    /// Commits what the answer leads to: the saga's next step, the order's state, and the fact of its end.
+    /// Commits the effects of the answer: the saga's next step, the order's state, the fact of its
+    /// end.
     async fn commit_order(
         &self,
-        saga: &mut Saga,
+        saga: &mut Saga<Step>,
         order: &Order,
-        step: Step,
-        answer: Answer,
+        mut answer: Answer,
     ) -> Result<(), Error> {
+        let taken = saga.step;
         let mut tx = self.pool.begin().await?;
-        let cancel =
-            step == Step::Confirm && orders::lock_cancel_requested(&mut tx, order.order_id).await?;
-        let answer = if cancel {
-            Answer::CancelRequested
-        } else {
-            answer
-        };
-        let said = format!("{answer:?}");
-        let Next {
-            step: next,
-            outcome,
-        } = step.after(answer);
-        if let Some((end, reason)) = outcome {
-            (saga.outcome, saga.reason) = (end.name().to_owned(), reason);
+        if taken == Step::Confirm && orders::lock_cancel_requested(&mut tx, order.order_id).await? {
+            answer = Answer::CancelRequested;
         }
-        saga.step = next.name().to_owned();
-        sagas::advance(&mut tx, saga, step.name(), &said, self.lease()).await?;
-        if next == Step::Capture {
-            orders::set_state(&mut tx, order.order_id, State::Confirmed, "").await?;
+        let (said, reason) = (
+            <&str>::from(&answer),
+            answer.reason().map(ToOwned::to_owned),
+        );
+        let next = taken.after(answer);
+        if next.outcome.is_some() {
+            saga.outcome = next.outcome;
         }
-        if next == Step::End {
+        let said = (said, reason.as_deref());
+        sagas::advance(&mut tx, saga, next.step, said, self.lease()).await?;
+        if next.step == Step::Capture {
+            orders::set_state(&mut tx, order.order_id, State::Confirmed, None).await?;
+        }
+        if next.step == Step::End {
             end(&mut tx, saga, order).await?;
         }
-        chassis::crash::point(&format!(
-            "orders.saga.{}.before_commit",
-            step.name().to_lowercase()
-        ));
+        let point = taken.to_string().to_lowercase();
+        chassis::crash::point(&format!("orders.saga.{point}.before_commit"));
         tx.commit().await?;
-        chassis::crash::point(&format!(
-            "orders.saga.{}.after_commit",
-            step.name().to_lowercase()
-        ));
+        chassis::crash::point(&format!("orders.saga.{point}.after_commit"));
         Ok(())
     }
 }
 
-/// Brings the order to its end, tells the imports that wait for it, and lets the account's returns have their turn.
-async fn end(tx: &mut PgConnection, saga: &Saga, order: &Order) -> Result<(), Error> {
-    let end = if saga.outcome.is_empty() {
-        Some(State::Paid)
-    } else {
-        State::named(&saga.outcome)
+/// Ends the order, publishes its end for each import that waits for it, and wakes the account's
+/// returns.
+async fn end(tx: &mut PgConnection, saga: &Saga<Step>, order: &Order) -> Result<(), Error> {
+    let (end, reason) = match &saga.outcome {
+        Some(outcome) => (outcome.state, Some(outcome.reason.as_str())),
+        None => (State::Paid, None),
     };
-    let end = end.ok_or(Error::Corrupt("saga.outcome"))?;
-    orders::set_state(tx, order.order_id, end, &saga.reason).await?;
-    let mut waiting = orders::waiting(tx, order.order_id).await?;
-    if waiting.is_empty() {
-        // A client placed it: the fact is told all the same.
-        waiting.push(Waiting {
-            import_id: String::new(),
-            first_row_number: 0,
-        });
+    orders::set_state(tx, order.order_id, end, reason).await?;
+    let mut groups: Vec<_> = orders::waiting(tx, order.order_id)
+        .await?
+        .into_iter()
+        .map(Some)
+        .collect();
+    if groups.is_empty() {
+        // A client placed it: the fact is published nevertheless.
+        groups.push(None);
     }
-    for group in waiting {
-        let settled = settled(
-            &order.order_id.to_string(),
-            state_to_proto(end),
-            &saga.reason,
-            group,
-        );
+    for group in groups {
+        let settled = order_settled(order.order_id, Some(end), reason, group);
         events::publish(tx, &settled).await?;
     }
     sagas::wake_returns(tx, &order.account_id).await
-}
-
-/// The fact that an order came to its end, for one group of imported rows.
-pub(crate) fn settled(
-    order_id: &str,
-    state: OrderState,
-    reason: &str,
-    group: Waiting,
-) -> OrderSettled {
-    OrderSettled {
-        order_id: order_id.to_owned(),
-        state: state.into(),
-        reason: reason.to_owned(),
-        import_id: group.import_id,
-        first_row_number: group.first_row_number,
-    }
-}
-
-/// The lines that are goods.
-fn stock_lines(order: &Order) -> Vec<StockLine> {
-    let goods = order.lines.iter().filter(|line| !line.charge);
-    goods
-        .map(|line| StockLine {
-            sku: line.sku.clone(),
-            quantity: line.quantity,
-        })
-        .collect()
 }
 
 fn missing(field: &str) -> Status {

@@ -1,60 +1,59 @@
-//! The steps of a return: decide its rows, put goods back, pay back, tell the import.
+//! The steps of a return: decide its rows, restock goods, refund, inform the import.
 //!
 //! Nothing is compensated: once decided, a return only goes forward.
 
 use chassis::time::format_local;
 use protos::{
     inventory::v1::{ReturnStockRequest, StockLine},
-    orders::v1::{ReturnRejection, ReturnSettled},
+    orders::v1::ReturnSettled,
     payments::v1::RefundPaymentRequest,
 };
 use sqlx::PgConnection;
 use tonic::Status;
 
-use super::{Run, Runner};
+use super::{Progress, Runner};
 use crate::{
     error::Error,
+    model::returns::{Return, ReturnStep},
     store::{
-        returns::{self, ALLOCATE, Refused, Return},
+        returns,
         sagas::{self, Saga},
     },
 };
 
-const RESTOCK: &str = "RESTOCK";
-const REFUND: &str = "REFUND";
-const END: &str = "END";
-
 impl Runner {
     /// Carries a return from its saga's step as far as it goes.
-    pub(super) async fn carry_return(&self, saga: &mut Saga) -> Result<Run, Error> {
+    pub(super) async fn carry_return(
+        &self,
+        saga: &mut Saga<ReturnStep>,
+    ) -> Result<Progress, Error> {
         let ret = returns::get(&mut *self.pool.acquire().await?, saga.saga_id).await?;
         loop {
-            let taken = match saga.step.as_str() {
-                ALLOCATE => match self.allocate(saga, &ret).await? {
+            let taken = match saga.step {
+                ReturnStep::Allocate => match self.allocate(saga, &ret).await? {
                     true => continue,
-                    false => return Ok(Run::Waiting),
+                    false => return Ok(Progress::Waiting),
                 },
-                RESTOCK => self.restock(&ret).await?,
-                REFUND => self.pay_back(&ret).await?,
-                END => return Ok(Run::Ended),
-                _ => return Err(Error::Corrupt("saga.step")),
+                ReturnStep::Restock => self.restock(&ret).await?,
+                ReturnStep::Refund => self.pay_back(&ret).await?,
+                ReturnStep::End => return Ok(Progress::Ended),
             };
             if let Err(status) = taken {
-                return Ok(Run::Unanswered(status));
+                return Ok(Progress::Unanswered(status));
             }
             self.commit_return(saga, &ret).await?;
         }
     }
 
-    /// Decides the rows, if the return's turn has come.
-    async fn allocate(&self, saga: &mut Saga, ret: &Return) -> Result<bool, Error> {
+    /// Decides the rows if it is the return's turn.
+    async fn allocate(&self, saga: &mut Saga<ReturnStep>, ret: &Return) -> Result<bool, Error> {
         let mut tx = self.pool.begin().await?;
         if !returns::decide(&mut tx, ret).await? {
             return Ok(false);
         }
-        saga.step = RESTOCK.to_owned();
-        sagas::advance(&mut tx, saga, ALLOCATE, "decided", self.lease()).await?;
-        // The next return of the account may have its turn now.
+        let next = saga.step.next();
+        sagas::advance(&mut tx, saga, next, ("DECIDED", None), self.lease()).await?;
+        // It may be the turn of the account's next return.
         sagas::wake_returns(&mut tx, &ret.account_id).await?;
         chassis::crash::point("orders.return.allocate.before_commit");
         tx.commit().await?;
@@ -103,20 +102,15 @@ impl Runner {
         Ok(Ok(()))
     }
 
-    async fn commit_return(&self, saga: &mut Saga, ret: &Return) -> Result<(), Error> {
-        let (taken, next) = if saga.step == RESTOCK {
-            (RESTOCK, REFUND)
-        } else {
-            (REFUND, END)
-        };
+    async fn commit_return(&self, saga: &mut Saga<ReturnStep>, ret: &Return) -> Result<(), Error> {
+        let (taken, next) = (saga.step, saga.step.next());
         let mut tx = self.pool.begin().await?;
-        saga.step = next.to_owned();
-        sagas::advance(&mut tx, saga, taken, "done", self.lease()).await?;
-        if next == END {
+        sagas::advance(&mut tx, saga, next, ("DONE", None), self.lease()).await?;
+        if next == ReturnStep::End {
             let settled = settled(&mut tx, ret).await?;
             events::publish(&mut tx, &settled).await?;
         }
-        let point = taken.to_lowercase();
+        let point = taken.to_string().to_lowercase();
         chassis::crash::point(&format!("orders.return.{point}.before_commit"));
         tx.commit().await?;
         chassis::crash::point(&format!("orders.return.{point}.after_commit"));
@@ -130,21 +124,6 @@ async fn settled(tx: &mut PgConnection, ret: &Return) -> Result<ReturnSettled, E
         return_id: ret.return_id.to_string(),
         import_id: ret.import_id.clone(),
         first_row_number: ret.first_row_number,
-        rejections: refused.into_iter().map(rejection).collect(),
+        rejections: refused.into_iter().map(Into::into).collect(),
     })
-}
-
-/// Names the field that the rule looked at; the value is as the source wrote it, returned pieces being negative.
-fn rejection(row: Refused) -> ReturnRejection {
-    let (field, value) = match row.rule.as_str() {
-        "RETURN_WITHOUT_CUSTOMER" => ("account_id", String::new()),
-        "RETURN_EXCEEDS_ORDER" => ("quantity", (-row.quantity).to_string()),
-        _ => ("sku", row.sku),
-    };
-    ReturnRejection {
-        row_number: row.row_number,
-        field: field.to_owned(),
-        rule: row.rule,
-        value,
-    }
 }

@@ -1,59 +1,22 @@
-//! Orders: placing, reading, cancelling, and what waits for their end.
+//! Orders: placed, read, cancelled, and the imports that wait for their end.
 
+use ::store::{Insert, InsertError, columns, idempotent};
 use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::sagas;
+use super::sagas::{self, Kind};
 use crate::{
     error::Error,
-    model::{self, Line, NewOrder, State, saga::Step},
+    model::{self, Line, NewOrder, Order, RowGroup, State, saga::Step},
 };
 
-/// An order as it stands. Lists leave `lines` empty.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// Names the order.
-    pub order_id: Uuid,
-    /// The caller's idempotency key.
-    pub request_id: String,
-    /// Customer or guest account.
-    pub account_id: String,
-    /// Where it stands.
-    pub state: State,
-    /// Why it was given up, or empty.
-    pub reason: String,
-    /// Local civil time.
-    pub placed_at: NaiveDateTime,
-    /// ISO 4217.
-    pub currency_code: String,
-    /// Minor units.
-    pub total_minor: i64,
-    /// The caller asked for it to be given up.
-    pub cancel_requested: bool,
-    /// Goes up with every change.
-    pub version: i64,
-    /// Order of arrival.
-    pub number: i64,
-    /// What was ordered.
-    pub lines: Vec<Line>,
-}
-
-/// A group of imported rows that waits for an order's end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// The import.
-    pub import_id: String,
-    /// Names the group within it.
-    pub first_row_number: i64,
-}
-
-struct Row {
+struct OrderRow {
     order_id: Uuid,
     request_id: String,
     account_id: String,
-    state: String,
-    reason: String,
+    state: State,
+    reason: Option<String>,
     placed_at: NaiveDateTime,
     currency_code: String,
     total_minor: i64,
@@ -62,63 +25,62 @@ struct Row {
     number: i64,
 }
 
-/// Places an order once per `request_id`, with the saga that carries it to its end; its id, whether new or known.
+/// Places an order with its saga, once per `request_id`; returns its id, whether new or known.
 pub async fn place(
     tx: &mut PgConnection,
     order: &NewOrder,
     deadline_ms: i64,
 ) -> Result<Uuid, Error> {
     let order_id = model::order_id(&order.request_id);
-    let fingerprint = order.fingerprint();
+    let fingerprint = order.fingerprint().to_vec();
     let total = order.total_minor().ok_or(Error::TotalOverflow)?;
-    let inserted = sqlx::query!(
-        "INSERT INTO orders (order_id, request_id, account_id, state, placed_at, currency_code, total_minor, fingerprint)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-        order_id,
-        order.request_id,
-        order.account_id,
-        State::Pending.name(),
-        order.placed_at,
-        order.currency_code,
-        total,
-        &fingerprint[..]
-    )
-    .execute(&mut *tx)
-    .await?;
-    if inserted.rows_affected() == 1 {
-        insert_lines(tx, order_id, &order.lines).await?;
-        sagas::begin(
-            tx,
+    let inserted = idempotent(
+        &mut *tx,
+        sqlx::query!(
+            "INSERT INTO orders (order_id, request_id, account_id, state, placed_at, currency_code, total_minor, fingerprint)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
             order_id,
-            sagas::Kind::Order,
-            &order.account_id,
-            Step::Reserve.name(),
-            deadline_ms,
-        )
-        .await?;
-        return Ok(order_id);
-    }
-    let known = sqlx::query_scalar!(
-        "SELECT fingerprint FROM orders WHERE order_id = $1",
-        order_id
+            order.request_id,
+            order.account_id,
+            State::Pending as State,
+            order.placed_at,
+            order.currency_code,
+            total,
+            &fingerprint
+        ),
+        sqlx::query!("SELECT fingerprint FROM orders WHERE order_id = $1", order_id)
+            .map(|known| known.fingerprint),
+        &fingerprint,
     )
-    .fetch_one(tx)
-    .await?;
-    if known == fingerprint {
-        Ok(order_id)
-    } else {
-        Err(Error::InvoiceChanged(order.request_id.clone()))
+    .await;
+    match inserted {
+        Ok(Insert::Repeated) => return Ok(order_id),
+        Ok(Insert::New) => {}
+        Err(InsertError::Changed) => return Err(Error::OrderChanged(order.request_id.clone())),
+        Err(InsertError::Database(error)) => return Err(error.into()),
     }
+    insert_lines(tx, order_id, &order.lines).await?;
+    let account_id = &order.account_id;
+    sagas::begin(
+        tx,
+        order_id,
+        Kind::Order,
+        account_id,
+        Step::Reserve,
+        deadline_ms,
+    )
+    .await?;
+    Ok(order_id)
 }
 
-/// The order with its lines.
+/// Returns the order with its lines.
 pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     let mut connection = pool.acquire().await?;
     let row = sqlx::query_as!(
-        Row,
-        "SELECT order_id, request_id, account_id, state, reason, placed_at, currency_code, total_minor,
-                cancel_requested, version, number
-         FROM orders WHERE order_id = $1",
+        OrderRow,
+        r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
+                  total_minor, cancel_requested, version, number
+           FROM orders WHERE order_id = $1"#,
         order_id
     )
     .fetch_optional(&mut *connection)
@@ -126,11 +88,11 @@ pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     .ok_or(Error::UnknownOrder(order_id))?;
     Ok(Order {
         lines: lines(&mut connection, order_id).await?,
-        ..row.try_into()?
+        ..row.into()
     })
 }
 
-/// The order with its lines if it has another version than `version`.
+/// Returns the order with its lines if its version is not `version`.
 pub async fn changed(pool: &PgPool, order_id: Uuid, version: i64) -> Result<Option<Order>, Error> {
     let latest = sqlx::query_scalar!("SELECT version FROM orders WHERE order_id = $1", order_id)
         .fetch_one(pool)
@@ -142,7 +104,8 @@ pub async fn changed(pool: &PgPool, order_id: Uuid, version: i64) -> Result<Opti
     }
 }
 
-/// Up to `limit` orders that arrived before number `before`, newest first, without their lines.
+/// Returns up to `limit` orders that arrived before number `before`, newest first, without their
+/// lines.
 pub async fn list(
     pool: &PgPool,
     account_id: Option<&str>,
@@ -150,26 +113,24 @@ pub async fn list(
     before: i64,
     limit: i64,
 ) -> Result<Vec<Order>, Error> {
-    sqlx::query_as!(
-        Row,
-        "SELECT order_id, request_id, account_id, state, reason, placed_at, currency_code, total_minor,
-                cancel_requested, version, number
-         FROM orders
-         WHERE number < $1 AND ($2::text IS NULL OR account_id = $2) AND ($3::text IS NULL OR state = $3)
-         ORDER BY number DESC LIMIT $4",
+    let rows = sqlx::query_as!(
+        OrderRow,
+        r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
+                  total_minor, cancel_requested, version, number
+           FROM orders
+           WHERE number < $1 AND ($2::text IS NULL OR account_id = $2) AND ($3::text IS NULL OR state = $3)
+           ORDER BY number DESC LIMIT $4"#,
         before,
         account_id,
-        state.map(State::name),
+        state as Option<State>,
         limit
     )
     .fetch_all(pool)
-    .await?
-    .into_iter()
-    .map(Order::try_from)
-    .collect()
+    .await?;
+    Ok(rows.into_iter().map(Order::from).collect())
 }
 
-/// Asks for the order to be given up; refused once it is confirmed.
+/// Requests the cancellation of an order; an error once it is confirmed.
 pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> {
     let changed = sqlx::query!(
         "UPDATE orders SET cancel_requested = true, version = version + 1
@@ -189,7 +150,7 @@ pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> 
     }
 }
 
-/// Locks the order until the transaction ends and tells whether the caller wants it given up.
+/// Locks the order until the transaction ends; returns whether the caller asked to cancel it.
 pub async fn lock_cancel_requested(tx: &mut PgConnection, order_id: Uuid) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
         "SELECT cancel_requested FROM orders WHERE order_id = $1 FOR UPDATE",
@@ -204,12 +165,12 @@ pub async fn set_state(
     tx: &mut PgConnection,
     order_id: Uuid,
     state: State,
-    reason: &str,
+    reason: Option<&str>,
 ) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE orders SET state = $2, reason = $3, version = version + 1 WHERE order_id = $1",
         order_id,
-        state.name(),
+        state as State,
         reason
     )
     .execute(tx)
@@ -217,14 +178,15 @@ pub async fn set_state(
     Ok(())
 }
 
-/// Has a group of imported rows wait for the order's end; returns that end and its reason if it has come already.
+/// Registers a group of imported rows for the order's end; returns that end and its reason if the
+/// order is at its end.
 pub async fn wait_for_end(
     tx: &mut PgConnection,
     order_id: Uuid,
-    waiting: &Waiting,
-) -> Result<Option<(State, String)>, Error> {
+    group: &RowGroup,
+) -> Result<Option<(State, Option<String>)>, Error> {
     let row = sqlx::query!(
-        "SELECT state, reason FROM orders WHERE order_id = $1 FOR UPDATE",
+        r#"SELECT state AS "state: State", reason FROM orders WHERE order_id = $1 FOR UPDATE"#,
         order_id
     )
     .fetch_one(&mut *tx)
@@ -232,19 +194,18 @@ pub async fn wait_for_end(
     sqlx::query!(
         "INSERT INTO order_import (order_id, import_id, first_row_number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         order_id,
-        waiting.import_id,
-        waiting.first_row_number
+        group.import_id,
+        group.first_row_number
     )
     .execute(tx)
     .await?;
-    let state = State::named(&row.state).ok_or(Error::Corrupt("orders.state"))?;
-    Ok(state.is_end().then_some((state, row.reason)))
+    Ok(row.state.is_end().then_some((row.state, row.reason)))
 }
 
-/// The groups of imported rows that wait for the order's end.
-pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<Waiting>, Error> {
+/// Returns the groups of imported rows that wait for the order's end.
+pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<RowGroup>, Error> {
     Ok(sqlx::query_as!(
-        Waiting,
+        RowGroup,
         "SELECT import_id, first_row_number FROM order_import WHERE order_id = $1",
         order_id
     )
@@ -252,22 +213,20 @@ pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<Waitin
     .await?)
 }
 
-/// Orders by state.
+/// Returns the number of orders by state.
 pub async fn count(pool: &PgPool) -> Result<Vec<(State, i64)>, Error> {
-    sqlx::query!(r#"SELECT state, count(*) AS "orders!" FROM orders GROUP BY state ORDER BY state"#)
-        .fetch_all(pool)
-        .await?
+    let rows = sqlx::query!(
+        r#"SELECT state AS "state: State", count(*) AS "orders!" FROM orders GROUP BY state ORDER BY state"#
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
         .into_iter()
-        .map(|row| {
-            Ok((
-                State::named(&row.state).ok_or(Error::Corrupt("orders.state"))?,
-                row.orders,
-            ))
-        })
-        .collect()
+        .map(|row| (row.state, row.orders))
+        .collect())
 }
 
-/// The lines of an order, in order.
+/// Returns the lines of an order, in order.
 pub async fn lines(connection: &mut PgConnection, order_id: Uuid) -> Result<Vec<Line>, Error> {
     Ok(sqlx::query_as!(
         Line,
@@ -280,11 +239,14 @@ pub async fn lines(connection: &mut PgConnection, order_id: Uuid) -> Result<Vec<
 }
 
 async fn insert_lines(tx: &mut PgConnection, order_id: Uuid, lines: &[Line]) -> Result<(), Error> {
-    let skus: Vec<_> = lines.iter().map(|line| line.sku.clone()).collect();
-    let descriptions: Vec<_> = lines.iter().map(|line| line.description.clone()).collect();
-    let quantities: Vec<_> = lines.iter().map(|line| line.quantity).collect();
-    let prices: Vec<_> = lines.iter().map(|line| line.unit_price_minor).collect();
-    let charges: Vec<_> = lines.iter().map(|line| line.charge).collect();
+    let (skus, descriptions, quantities, prices, charges) = columns!(
+        lines,
+        line => line.sku.clone(),
+        line.description.clone(),
+        line.quantity,
+        line.unit_price_minor,
+        line.charge,
+    );
     sqlx::query!(
         "INSERT INTO order_line (order_id, line_number, sku, description, quantity, unit_price_minor, charge)
          SELECT $1, line_number, sku, description, quantity, price, charge
@@ -302,15 +264,13 @@ async fn insert_lines(tx: &mut PgConnection, order_id: Uuid, lines: &[Line]) -> 
     Ok(())
 }
 
-impl TryFrom<Row> for Order {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self, Error> {
-        Ok(Self {
+impl From<OrderRow> for Order {
+    fn from(row: OrderRow) -> Self {
+        Self {
             order_id: row.order_id,
             request_id: row.request_id,
             account_id: row.account_id,
-            state: State::named(&row.state).ok_or(Error::Corrupt("orders.state"))?,
+            state: row.state,
             reason: row.reason,
             placed_at: row.placed_at,
             currency_code: row.currency_code,
@@ -319,6 +279,6 @@ impl TryFrom<Row> for Order {
             version: row.version,
             number: row.number,
             lines: Vec::new(),
-        })
+        }
     }
 }

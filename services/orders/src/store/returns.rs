@@ -1,57 +1,21 @@
-//! Returns: taking them in, deciding them against what was paid, and what they come to.
+//! Returns: inserted, decided against paid lines, summed up.
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::sagas;
+use super::sagas::{self, Kind};
 use crate::{
     error::Error,
     model::{
         self,
-        returns::{Allocation, PaidLine, ReturnLine, Rule},
+        returns::{Allocation, PaidLine, RefusedLine, Return, ReturnLine, ReturnStep, Rule},
     },
 };
 
-/// The first step of a return's saga.
-pub const ALLOCATE: &str = "ALLOCATE";
-
-/// A return without its lines.
-#[derive(Clone, Debug)]
-pub struct Return {
-    /// Names the return.
-    pub return_id: Uuid,
-    /// Customer or guest account.
-    pub account_id: String,
-    /// True if the rows name no customer.
-    pub guest: bool,
-    /// As the source numbers it.
-    pub invoice_number: String,
-    /// Local civil time.
-    pub returned_at: NaiveDateTime,
-    /// The import that it came with.
-    pub import_id: String,
-    /// Names the group of rows within it.
-    pub first_row_number: i64,
-}
-
-/// A row that was refused.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// Names the row within its import.
-    pub row_number: i64,
-    /// Stock keeping unit.
-    pub sku: String,
-    /// Pieces.
-    pub quantity: i64,
-    /// The rule's name.
-    pub rule: String,
-}
-
-/// Takes a return in once, with the saga that decides and pays it.
-pub async fn take_in(
+/// Inserts a return once, with the saga that decides and pays it.
+pub async fn insert(
     tx: &mut PgConnection,
     ret: &Return,
     lines: &[ReturnLine],
@@ -88,18 +52,19 @@ pub async fn take_in(
         .execute(&mut *tx)
         .await?;
     }
+    let account_id = &ret.account_id;
     sagas::begin(
         tx,
         return_id,
-        sagas::Kind::Return,
-        &ret.account_id,
-        ALLOCATE,
+        Kind::Return,
+        account_id,
+        ReturnStep::Allocate,
         deadline_ms,
     )
     .await
 }
 
-/// The return of that id.
+/// Returns the return of that id.
 pub async fn get(connection: &mut PgConnection, return_id: Uuid) -> Result<Return, Error> {
     Ok(sqlx::query_as!(
         Return,
@@ -111,8 +76,8 @@ pub async fn get(connection: &mut PgConnection, return_id: Uuid) -> Result<Retur
     .await?)
 }
 
-/// Decides a return if its turn has come: after all orders of the account up to its time are at an end, and after
-/// the account's earlier returns. False if it has to wait.
+/// Decides a return if it is its turn: after the end of the account's orders up to its time, and
+/// after the account's earlier returns. Returns false if it has to wait.
 pub async fn decide(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> {
     // Two returns of one account draw on the same lines: one at a time.
     sqlx::query!(
@@ -140,7 +105,7 @@ pub async fn decide(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> 
     Ok(true)
 }
 
-/// Pieces by SKU that go back to stock: the accepted lines that are no charges.
+/// Returns the pieces by SKU that go back to stock: the accepted lines without charges.
 pub async fn accepted_stock(
     pool: &PgPool,
     return_id: Uuid,
@@ -158,7 +123,7 @@ pub async fn accepted_stock(
         .collect())
 }
 
-/// Minor units to pay back, by order drawn on.
+/// Returns the minor units to refund, by order.
 pub async fn refunds(pool: &PgPool, return_id: Uuid) -> Result<Vec<(Uuid, i64)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT allocation.order_id, sum(allocation.quantity * line.unit_price_minor)::bigint AS "amount!"
@@ -174,11 +139,11 @@ pub async fn refunds(pool: &PgPool, return_id: Uuid) -> Result<Vec<(Uuid, i64)>,
         .collect())
 }
 
-/// The rows that were refused, in order.
-pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<Refused>, Error> {
+/// Returns the rows that were refused, in order.
+pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<RefusedLine>, Error> {
     Ok(sqlx::query_as!(
-        Refused,
-        r#"SELECT row_number, sku, quantity, refused_by AS "rule!" FROM return_line
+        RefusedLine,
+        r#"SELECT row_number, sku, quantity, refused_by AS "rule!: Rule" FROM return_line
            WHERE return_id = $1 AND refused_by IS NOT NULL ORDER BY row_number"#,
         return_id
     )
@@ -186,7 +151,7 @@ pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<Refus
     .await?)
 }
 
-/// Return invoices with an accepted row, and accepted rows.
+/// Returns the number of return invoices with an accepted row, and of accepted rows.
 pub async fn count(pool: &PgPool) -> Result<(i64, i64), Error> {
     let row = sqlx::query!(
         r#"SELECT count(DISTINCT invoice_number) AS "invoices!", count(*) AS "rows!"
@@ -223,7 +188,8 @@ async fn lines(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<ReturnLine>
     .await?)
 }
 
-/// The account's paid lines that share SKU and price with a line of the return, newest first.
+/// Returns the account's paid lines that share SKU and price with a line of the return, newest
+/// first.
 async fn paid_lines(tx: &mut PgConnection, ret: &Return) -> Result<Vec<PaidLine>, Error> {
     Ok(sqlx::query_as!(
         PaidLine,
@@ -282,7 +248,7 @@ async fn refuse(
         "UPDATE return_line SET refused_by = $3 WHERE return_id = $1 AND row_number = $2",
         return_id,
         row_number,
-        rule.name()
+        rule as Rule
     )
     .execute(tx)
     .await?;

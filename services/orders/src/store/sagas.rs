@@ -1,4 +1,4 @@
-//! Sagas: begun with what they carry, claimed by one runner at a time, moved step by step.
+//! Sagas: inserted with their order or return, claimed by one runner at a time, moved step by step.
 
 use std::time::Duration;
 
@@ -6,10 +6,18 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    model::{
+        State,
+        returns::ReturnStep,
+        saga::{Outcome, Step},
+    },
+};
 
-/// What a saga carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The subject of a saga; its name is the one in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Kind {
     /// An order.
     Order,
@@ -17,124 +25,134 @@ pub enum Kind {
     Return,
 }
 
-/// A saga that this runner has claimed.
+/// A saga that this runner has claimed, with the steps `S`.
 #[derive(Clone, Debug)]
-pub struct Saga {
+pub struct Saga<S> {
     /// The order or the return.
     pub saga_id: Uuid,
-    /// Which of the two.
-    pub kind: Kind,
-    /// Customer or guest account.
-    pub account_id: String,
     /// The step to take.
-    pub step: String,
-    /// The end aimed for, or empty on the way forward.
-    pub outcome: String,
-    /// Why that end.
-    pub reason: String,
-    /// How often this step was tried without an answer.
+    pub step: S,
+    /// The outcome that compensation leads to; none on the way forward.
+    pub outcome: Option<Outcome>,
+    /// Tries of this step that got no answer.
     pub attempts: i32,
-    /// After this an order is given up.
+    /// After this an order fails.
     pub deadline: DateTime<Utc>,
     /// Fences a claimant that lost its lease.
     pub version: i64,
     /// Trace that the saga belongs to.
-    pub traceparent: String,
+    pub traceparent: Option<String>,
 }
 
-struct Row {
+/// A claimed saga of either kind.
+#[derive(Clone, Debug)]
+pub enum Claim {
+    /// Of an order.
+    Order(Saga<Step>),
+    /// Of a return.
+    Return(Saga<ReturnStep>),
+}
+
+struct SagaRow {
     saga_id: Uuid,
-    kind: String,
-    account_id: String,
+    kind: Kind,
     step: String,
-    outcome: String,
-    reason: String,
+    outcome: Option<State>,
+    reason: Option<String>,
     attempts: i32,
     deadline: DateTime<Utc>,
     version: i64,
-    traceparent: String,
+    traceparent: Option<String>,
 }
 
-/// Begins a saga in the transaction that creates what it carries.
+/// Inserts a saga in the transaction that inserts its order or return.
 pub async fn begin(
     tx: &mut PgConnection,
     saga_id: Uuid,
     kind: Kind,
     account_id: &str,
-    step: &str,
+    step: impl Into<&'static str>,
     deadline_ms: i64,
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO saga (saga_id, kind, account_id, step, deadline, traceparent)
          VALUES ($1, $2, $3, $4, now() + $5 * interval '1 millisecond', $6)",
         saga_id,
-        kind.name(),
+        kind as Kind,
         account_id,
-        step,
+        step.into(),
         deadline_ms as f64,
-        chassis::telemetry::current_traceparent().unwrap_or_default()
+        chassis::telemetry::current_traceparent()
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Claims up to `limit` sagas that are due; nobody else claims them until `lease` has passed.
-pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Saga>, Error> {
+/// Claims up to `limit` due sagas; no other runner claims them until `lease` has passed.
+pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Claim>, Error> {
     sqlx::query_as!(
-        Row,
-        "UPDATE saga SET due_at = now() + $2 * interval '1 millisecond', version = version + 1
-         WHERE saga_id IN (SELECT saga_id FROM saga WHERE step <> 'END' AND due_at <= now()
-                           ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-         RETURNING saga_id, kind, account_id, step, outcome, reason, attempts, deadline, version, traceparent",
+        SagaRow,
+        r#"UPDATE saga SET due_at = now() + $2 * interval '1 millisecond', version = version + 1
+           WHERE saga_id IN (SELECT saga_id FROM saga WHERE step <> 'END' AND due_at <= now()
+                             ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+           RETURNING saga_id, kind AS "kind: Kind", step, outcome AS "outcome: State", reason, attempts, deadline,
+                     version, traceparent"#,
         limit,
         lease.as_millis() as f64
     )
     .fetch_all(pool)
     .await?
     .into_iter()
-    .map(Saga::try_from)
+    .map(Claim::try_from)
     .collect()
 }
 
-/// Moves the saga on, keeps the claim for another `lease` and logs the step `taken` with its answer. Fails with `LostLease` if another
-/// runner has claimed it in between: then nothing of this transaction may stand.
-pub async fn advance(
+/// Moves the saga to its `next` step, keeps the claim for another `lease` and logs the step taken
+/// with the name of its answer and the reason of a refusal.
+///
+/// # Errors
+/// [`Error::LostLease`] if another runner has claimed it since: then nothing of this transaction
+/// may be committed.
+pub async fn advance<S: Copy + Into<&'static str>>(
     tx: &mut PgConnection,
-    saga: &mut Saga,
-    taken: &str,
-    answer: &str,
+    saga: &mut Saga<S>,
+    next: S,
+    (answer, reason): (&str, Option<&str>),
     lease: Duration,
 ) -> Result<(), Error> {
+    let outcome = saga.outcome.as_ref();
     let moved = sqlx::query_scalar!(
         "UPDATE saga SET step = $3, outcome = $4, reason = $5, attempts = 0, version = version + 1,
                 due_at = now() + $6 * interval '1 millisecond'
          WHERE saga_id = $1 AND version = $2 RETURNING version",
         saga.saga_id,
         saga.version,
-        saga.step,
-        saga.outcome,
-        saga.reason,
+        next.into(),
+        outcome.map(|outcome| outcome.state) as Option<State>,
+        outcome.map(|outcome| &outcome.reason),
         lease.as_millis() as f64
     )
     .fetch_optional(&mut *tx)
     .await?;
     saga.version = moved.ok_or(Error::LostLease(saga.saga_id))?;
+    let taken = std::mem::replace(&mut saga.step, next);
     saga.attempts = 0;
     sqlx::query!(
-        "INSERT INTO saga_log (saga_id, version, step, answer) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO saga_log (saga_id, version, step, answer, reason) VALUES ($1, $2, $3, $4, $5)",
         saga.saga_id,
         saga.version,
-        taken,
-        answer
+        taken.into(),
+        answer,
+        reason
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Puts the saga off after a step without an answer.
-pub async fn put_off(pool: &PgPool, saga: &Saga, pause: Duration) -> Result<(), Error> {
+/// Delays the saga after a step without an answer.
+pub async fn put_off<S>(pool: &PgPool, saga: &Saga<S>, pause: Duration) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE saga SET attempts = attempts + 1, version = version + 1, due_at = now() + $3 * interval '1 millisecond'
          WHERE saga_id = $1 AND version = $2",
@@ -147,8 +165,8 @@ pub async fn put_off(pool: &PgPool, saga: &Saga, pause: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Makes the returns of an account that wait for their turn due now. One that is being looked at is passed over, so that
-/// two of an account never wait for each other; it looks again by itself.
+/// Makes the waiting returns of an account due now. A locked one is skipped, so that two returns of
+/// an account never wait for each other; it checks its turn again by itself.
 pub async fn wake_returns(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE saga SET due_at = now() WHERE saga_id IN (
@@ -161,34 +179,39 @@ pub async fn wake_returns(tx: &mut PgConnection, account_id: &str) -> Result<(),
     Ok(())
 }
 
-impl Kind {
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Order => "ORDER",
-            Self::Return => "RETURN",
-        }
+impl TryFrom<SagaRow> for Claim {
+    type Error = Error;
+
+    fn try_from(row: SagaRow) -> Result<Self, Error> {
+        let corrupt = |_| Error::Corrupt("saga.step");
+        Ok(match row.kind {
+            Kind::Order => Self::Order(
+                row.step
+                    .parse()
+                    .map_err(corrupt)
+                    .map(|step| row.saga(step))?,
+            ),
+            Kind::Return => Self::Return(
+                row.step
+                    .parse()
+                    .map_err(corrupt)
+                    .map(|step| row.saga(step))?,
+            ),
+        })
     }
 }
 
-impl TryFrom<Row> for Saga {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self, Error> {
-        Ok(Self {
-            saga_id: row.saga_id,
-            kind: [Kind::Order, Kind::Return]
-                .into_iter()
-                .find(|kind| kind.name() == row.kind)
-                .ok_or(Error::Corrupt("saga.kind"))?,
-            account_id: row.account_id,
-            step: row.step,
-            outcome: row.outcome,
-            reason: row.reason,
-            attempts: row.attempts,
-            deadline: row.deadline,
-            version: row.version,
-            traceparent: row.traceparent,
-        })
+impl SagaRow {
+    fn saga<S>(self, step: S) -> Saga<S> {
+        let outcome = self.outcome.zip(self.reason);
+        Saga {
+            saga_id: self.saga_id,
+            step,
+            outcome: outcome.map(|(state, reason)| Outcome { state, reason }),
+            attempts: self.attempts,
+            deadline: self.deadline,
+            version: self.version,
+            traceparent: self.traceparent,
+        }
     }
 }

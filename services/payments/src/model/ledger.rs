@@ -1,4 +1,4 @@
-//! The events of an account, the postings that each makes, and the payments that they lead to.
+//! The events of an account, their postings, and the payments that follow from them.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,14 @@ pub struct Event {
     pub effective_at: NaiveDateTime,
 }
 
-/// What happened to a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What happened to a payment; [`EventType`] is its name in the database.
+#[derive(Clone, Debug, PartialEq, Eq, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(EventType),
+    derive(strum::EnumString, strum::IntoStaticStr),
+    strum(serialize_all = "SCREAMING_SNAKE_CASE"),
+    doc = "The type of an event, without what is told with it."
+)]
 pub enum Kind {
     /// A hold was placed.
     Authorized,
@@ -35,9 +41,9 @@ pub enum Kind {
     },
     /// The hold became a payment.
     Captured,
-    /// The hold was given up.
+    /// The hold was voided.
     Voided,
-    /// Money went back.
+    /// Money was refunded.
     Refunded {
         /// Idempotency key.
         refund_id: String,
@@ -45,7 +51,8 @@ pub enum Kind {
 }
 
 /// The accounts of the ledger; the README describes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum LedgerAccount {
     /// Memorandum: amounts held for the customer's payments.
     Holds,
@@ -53,22 +60,22 @@ pub enum LedgerAccount {
     Authorizations,
     /// Asset: money received.
     Cash,
-    /// Income: what was captured.
+    /// Income: captured amounts.
     Revenue,
-    /// Contra income: what was paid back.
+    /// Contra income: refunded amounts.
     Refunds,
 }
 
 /// One side of an entry in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posting {
-    /// Where it is booked.
+    /// The account that it is booked on.
     pub ledger_account: LedgerAccount,
     /// Minor units: a debit is positive, a credit negative.
     pub amount_minor: i64,
 }
 
-/// The payment after an event, or after nothing new; `None` if no decision leads from the one to the other.
+/// Returns the payment after an event, or unchanged without one; `None` if the event can't follow.
 pub fn after(before: Option<Payment>, payment_id: &str, event: Option<&Event>) -> Option<Payment> {
     match event {
         Some(event) => event.apply(before),
@@ -76,7 +83,7 @@ pub fn after(before: Option<Payment>, payment_id: &str, event: Option<&Event>) -
     }
 }
 
-/// The payments that a history leads to, by id; `None` if no sequence of decisions writes that history.
+/// Returns the payments that follow from a history, by id; `None` if the history is impossible.
 pub fn replay<'a>(
     events: impl IntoIterator<Item = &'a Event>,
 ) -> Option<BTreeMap<String, Payment>> {
@@ -91,7 +98,7 @@ pub fn replay<'a>(
 // === impl Event ===
 
 impl Event {
-    /// Both sides of every entry that the event makes: they sum to zero.
+    /// Returns both sides of every entry of the event: they sum to zero.
     pub fn postings(&self) -> Vec<Posting> {
         use LedgerAccount::{Authorizations, Cash, Holds, Refunds, Revenue};
         let entries: &[(LedgerAccount, LedgerAccount)] = match self.kind {
@@ -148,8 +155,8 @@ impl Event {
 
     fn first(&self) -> Option<Payment> {
         let (state, decline_reason) = match &self.kind {
-            Kind::Authorized => (State::Authorized, String::new()),
-            Kind::Declined { reason } => (State::Declined, reason.clone()),
+            Kind::Authorized => (State::Authorized, None),
+            Kind::Declined { reason } => (State::Declined, Some(reason.clone())),
             _ => return None,
         };
         let authorization = Authorization {
@@ -171,30 +178,23 @@ impl Event {
 // === impl Kind ===
 
 impl Kind {
-    /// The name that the database holds.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Authorized => "AUTHORIZED",
-            Self::Declined { .. } => "DECLINED",
-            Self::Captured => "CAPTURED",
-            Self::Voided => "VOIDED",
-            Self::Refunded { .. } => "REFUNDED",
-        }
-    }
-
-    /// The kind of that name, with what it is told with.
-    pub fn named(name: &str, reason: Option<String>, refund_id: Option<String>) -> Option<Self> {
-        match (name, reason, refund_id) {
-            ("AUTHORIZED", None, None) => Some(Self::Authorized),
-            ("DECLINED", Some(reason), None) => Some(Self::Declined { reason }),
-            ("CAPTURED", None, None) => Some(Self::Captured),
-            ("VOIDED", None, None) => Some(Self::Voided),
-            ("REFUNDED", None, Some(refund_id)) => Some(Self::Refunded { refund_id }),
+    /// Returns the kind of that type with its details; `None` if they don't belong together.
+    pub fn of(
+        r#type: EventType,
+        reason: Option<String>,
+        refund_id: Option<String>,
+    ) -> Option<Self> {
+        match (r#type, reason, refund_id) {
+            (EventType::Authorized, None, None) => Some(Self::Authorized),
+            (EventType::Declined, Some(reason), None) => Some(Self::Declined { reason }),
+            (EventType::Captured, None, None) => Some(Self::Captured),
+            (EventType::Voided, None, None) => Some(Self::Voided),
+            (EventType::Refunded, None, Some(refund_id)) => Some(Self::Refunded { refund_id }),
             _ => None,
         }
     }
 
-    /// Why a hold was refused.
+    /// Returns why a hold was declined.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Declined { reason } => Some(reason),
@@ -202,26 +202,11 @@ impl Kind {
         }
     }
 
-    /// Idempotency key of a refund.
+    /// Returns the idempotency key of a refund.
     pub fn refund_id(&self) -> Option<&str> {
         match self {
             Self::Refunded { refund_id } => Some(refund_id),
             _ => None,
-        }
-    }
-}
-
-// === impl LedgerAccount ===
-
-impl LedgerAccount {
-    /// The name that the database holds.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Holds => "HOLDS",
-            Self::Authorizations => "AUTHORIZATIONS",
-            Self::Cash => "CASH",
-            Self::Revenue => "REVENUE",
-            Self::Refunds => "REFUNDS",
         }
     }
 }

@@ -1,46 +1,17 @@
-//! What the ledger tells when it is read: balances, histories, totals, and whether the projection follows from it.
+//! Reads of the ledger: balances, histories, totals, and the check of the projection.
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
 
 use super::ledger;
 use crate::{
     error::Error,
-    model::{self, Event, Payment},
+    model::{self, Balance, Day, Event, Payment, State, Summary},
 };
 
-/// What an account holds, in minor units.
-#[derive(Clone, Debug)]
-pub struct Balance {
-    /// Authorized and neither captured nor voided.
-    pub held_minor: i64,
-    /// Captured less refunded.
-    pub paid_minor: i64,
-}
-
-/// Totals of the ledger, in minor units.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// The sum of all postings: 0 in a ledger that balances.
-    pub ledger_sum_minor: i64,
-    /// Days on which money moved, in order.
-    pub days: Vec<Day>,
-}
-
-/// What moved on one business day, in minor units.
-#[derive(Clone, Debug)]
-pub struct Day {
-    /// Date of the business facts.
-    pub date: NaiveDate,
-    /// Taken.
-    pub captured_minor: i64,
-    /// Paid back.
-    pub refunded_minor: i64,
-}
-
-/// The balance in one currency of all events, or of those dated at or before `as_of`.
+/// Returns the balance in one currency of all events, or of those dated at or before `as_of`.
 pub async fn balance(
     pool: &PgPool,
     account_id: &str,
@@ -65,7 +36,8 @@ pub async fn balance(
     .await?)
 }
 
-/// Up to `limit` events of an account that come after version `after`, in order, each with its version.
+/// Returns up to `limit` events of an account that come after version `after`, in order, each with
+/// its version.
 pub async fn events(
     pool: &PgPool,
     account_id: &str,
@@ -77,7 +49,7 @@ pub async fn events(
     ledger::history(&mut connection, account_id, after, Some(limit)).await
 }
 
-/// Totals of the ledger: what moved in one currency by day, and the sum of the postings in all of them.
+/// Returns the amounts of one currency by day, and the sum of the postings in all currencies.
 pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Error> {
     let rows = sqlx::query!(
         r#"SELECT effective_at::date AS "date!",
@@ -105,8 +77,8 @@ pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Erro
     })
 }
 
-/// The ids of an account's payments that are not what a replay of its events leads to: none, in a database that only
-/// this service wrote.
+/// Returns the ids of an account's payments that differ from a replay of its events: none, unless
+/// something else wrote to the database.
 pub async fn drift(pool: &PgPool, account_id: &str) -> Result<Vec<String>, Error> {
     let mut tx = pool.begin().await?;
     super::lock(&mut tx, account_id).await?;
@@ -128,16 +100,18 @@ async fn projected(
     account_id: &str,
 ) -> Result<BTreeMap<String, Payment>, Error> {
     let rows = sqlx::query_as!(
-        super::Row,
-        "SELECT * FROM payment WHERE account_id = $1",
+        super::PaymentRow,
+        r#"SELECT payment_id, account_id, currency_code, amount_minor, effective_at, state AS "state: State",
+                  decline_reason, captured_minor, refunded_minor
+           FROM payment WHERE account_id = $1"#,
         account_id
     )
     .fetch_all(tx)
     .await?;
-    let payments = rows
-        .into_iter()
-        .map(|row| row.payment().map(|payment| (payment.id.clone(), payment)));
-    payments.collect()
+    let payments = rows.into_iter().map(super::PaymentRow::payment);
+    Ok(payments
+        .map(|payment| (payment.id.clone(), payment))
+        .collect())
 }
 
 async fn must_exist(connection: &mut PgConnection, account_id: &str) -> Result<(), Error> {

@@ -1,10 +1,11 @@
 //! The events of the accounts and their postings: appended, read, never changed.
 
+use ::store::columns;
 use sqlx::PgConnection;
 
 use crate::{
     error::Error,
-    model::{Event, Kind, Refusal},
+    model::{Event, EventType, Kind, Refusal},
 };
 
 /// Adds an event to the history of its account, whose row the transaction has locked.
@@ -15,7 +16,7 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
          SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM ledger_event WHERE account_id = $1
          RETURNING version",
         event.account_id,
-        event.kind.name(),
+        EventType::from(&event.kind) as EventType,
         event.payment_id,
         event.kind.refund_id(),
         event.kind.reason(),
@@ -26,23 +27,18 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
     .fetch_one(&mut *tx)
     .await
     .map_err(|error| refund_taken(error, event))?;
-    let postings = event.postings();
-    let (accounts, amounts): (Vec<String>, Vec<i64>) = postings
-        .iter()
-        .map(|posting| {
-            (
-                posting.ledger_account.name().to_owned(),
-                posting.amount_minor,
-            )
-        })
-        .unzip();
+    let (accounts, amounts) = columns!(
+        event.postings(),
+        posting => <&str>::from(posting.ledger_account),
+        posting.amount_minor,
+    );
     sqlx::query!(
         "INSERT INTO posting (account_id, version, ledger_account, amount_minor)
          SELECT $1, $2, ledger_account, amount_minor
          FROM unnest($3::text[], $4::bigint[]) AS side (ledger_account, amount_minor)",
         event.account_id,
         version,
-        &accounts,
+        &accounts as &[&str],
         &amounts
     )
     .execute(tx)
@@ -50,13 +46,13 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
     Ok(())
 }
 
-/// The refund of that id, of whatever payment.
+/// Returns the refund of that id, of any payment.
 pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Option<Event>, Error> {
     let row = sqlx::query_as!(
-        Row,
-        "SELECT account_id, version, type, payment_id, refund_id, decline_reason, amount_minor, currency_code,
-                effective_at
-         FROM ledger_event WHERE refund_id = $1",
+        EventRow,
+        r#"SELECT account_id, version, type AS "type: EventType", payment_id, refund_id, decline_reason,
+                  amount_minor, currency_code, effective_at
+           FROM ledger_event WHERE refund_id = $1"#,
         refund_id
     )
     .fetch_optional(tx)
@@ -65,7 +61,8 @@ pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Opt
         .transpose()
 }
 
-/// The events of an account that come after version `after`, in order, each with its version; no limit means all.
+/// Returns the events of an account after version `after`, in order, each with its version; no
+/// limit means all.
 pub(super) async fn history(
     connection: &mut PgConnection,
     account_id: &str,
@@ -73,24 +70,24 @@ pub(super) async fn history(
     limit: Option<i64>,
 ) -> Result<Vec<(i64, Event)>, Error> {
     let rows = sqlx::query_as!(
-        Row,
-        "SELECT account_id, version, type, payment_id, refund_id, decline_reason, amount_minor, currency_code,
-                effective_at
-         FROM ledger_event WHERE account_id = $1 AND version > $2 ORDER BY version LIMIT $3",
+        EventRow,
+        r#"SELECT account_id, version, type AS "type: EventType", payment_id, refund_id, decline_reason,
+                  amount_minor, currency_code, effective_at
+           FROM ledger_event WHERE account_id = $1 AND version > $2 ORDER BY version LIMIT $3"#,
         account_id,
         after,
         limit
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(Row::event).collect()
+    rows.into_iter().map(EventRow::event).collect()
 }
 
 /// A row of `ledger_event`.
-struct Row {
+struct EventRow {
     account_id: String,
     version: i64,
-    r#type: String,
+    r#type: EventType,
     payment_id: String,
     refund_id: Option<String>,
     decline_reason: Option<String>,
@@ -99,10 +96,10 @@ struct Row {
     effective_at: chrono::NaiveDateTime,
 }
 
-impl Row {
-    /// The event and its version.
+impl EventRow {
+    /// Returns the event and its version.
     fn event(self) -> Result<(i64, Event), Error> {
-        let kind = Kind::named(&self.r#type, self.decline_reason, self.refund_id)
+        let kind = Kind::of(self.r#type, self.decline_reason, self.refund_id)
             .ok_or(Error::Corrupt("ledger_event.type"))?;
         let event = Event {
             payment_id: self.payment_id,
@@ -116,7 +113,8 @@ impl Row {
     }
 }
 
-/// Two accounts lock two rows, so that their refunds can race for one id: the loser's is another refund.
+/// Turns a duplicate refund id into a refusal: refunds of two accounts lock different rows and can
+/// race for one id.
 fn refund_taken(error: sqlx::Error, event: &Event) -> Error {
     let constraint = error
         .as_database_error()

@@ -1,30 +1,30 @@
-//! How far a consumer has come with each key, and what that means for the message at hand.
+//! The position of a consumer in each key, and the step for a message that follows from it.
 
 use sqlx::PgConnection;
 
-use crate::envelope::Incoming;
+use crate::envelope::Fact;
 
-/// Where a consumer stands with one key.
+/// The position of a consumer in one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     /// The newest version applied; 0 before the first.
     pub(crate) version: i64,
-    /// Where in the stream the newest version applied or parked is.
+    /// Sequence in the stream of the newest version applied or parked.
     pub(crate) sequence: u64,
     /// The newest version parked, if the key is parked.
     pub(crate) parked: Option<i64>,
 }
 
-/// What to do with a message, seen from where its key stands.
+/// The step for a message at its key's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// It is the next one.
     Apply,
     /// It was applied, or is parked.
     Repeat,
-    /// Its key is parked and it waits behind what is there.
+    /// Its key is parked: it is parked after the others.
     Park,
-    /// A version before it is missing: the one after this.
+    /// The version after this one is missing.
     Gap(i64),
 }
 
@@ -35,7 +35,8 @@ impl Position {
     pub(crate) fn step(&self, version: i64) -> Step {
         match self.parked {
             _ if version <= self.version => Step::Repeat,
-            // Parking ignores what it holds already, so a late version that fills a gap below `last` is kept too.
+            // Parking ignores facts that it holds, so a late version that fills a gap below `last`
+            // is kept too.
             Some(last) if version <= last + 1 => Step::Park,
             Some(last) => Step::Gap(last),
             None if version == self.version + 1 => Step::Apply,
@@ -44,13 +45,14 @@ impl Position {
     }
 }
 
-/// Moves the watermark from the version before `fact` to it; false if it is elsewhere or the key is parked.
+/// Moves the watermark from the version before `fact` to it; false if it is elsewhere or the key is
+/// parked.
 ///
 /// Waits for a transaction that is applying the same key, and then sees its result.
 pub(crate) async fn advance(
     tx: &mut PgConnection,
     consumer: &str,
-    fact: &Incoming,
+    fact: &Fact,
 ) -> Result<bool, sqlx::Error> {
     let sequence = fact.sequence.cast_signed();
     let moved = if fact.version == 1 {
@@ -79,7 +81,7 @@ pub(crate) async fn advance(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Reads where `key` stands and locks it there.
+/// Reads the position of `key` and locks it.
 pub(crate) async fn position(
     tx: &mut PgConnection,
     consumer: &str,
@@ -116,12 +118,12 @@ pub(crate) async fn position(
     Ok(position)
 }
 
-/// Has the chain of `fact`'s key begin with it, where retention has removed what came before. No effect on a key that
-/// is known.
+/// Starts the chain of a key with `fact`, if retention has removed its earlier facts. No effect on
+/// a known key.
 pub(crate) async fn begin_at(
     tx: &mut PgConnection,
     consumer: &str,
-    fact: &Incoming,
+    fact: &Fact,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO events.inbox (consumer, key, version, sequence) VALUES ($1, $2, $3, 0)

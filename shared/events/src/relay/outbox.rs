@@ -1,18 +1,19 @@
-//! The relay's side of the database: ownership, rows, and what the stream has acknowledged.
+//! The relay's statements: ownership, rows, and the acknowledged ends of subjects.
 
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
+use store::columns;
 
-use crate::Error;
-use crate::envelope::Outgoing;
+use crate::envelope::OutboxRow;
+use crate::error::Error;
 
 use super::publisher::Message;
 
 /// Key of the advisory lock of a database's outbox: the ASCII letters "evtrelay".
 const LOCK: i64 = 0x6576_7472_656c_6179;
 
-/// Most payload bytes in one batch: bounds the relay's memory and what a server stages.
+/// Most payload bytes in one batch: bounds the memory of relay and server.
 const MAX_BATCH_BYTES: i64 = 4 * 1024 * 1024;
 
 /// The last message of a subject that the stream acknowledged.
@@ -22,14 +23,14 @@ pub(super) struct Tail {
     pub(super) version: i64,
 }
 
-/// What is known of the subjects of some rows, and which of the rows are done.
+/// The known ends of subjects, and the rows that are done.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(super) struct BatchProgress {
     tails: HashMap<String, Tail>,
     done: Vec<i64>,
 }
 
-/// Takes the outbox for the life of the connection; false while another relay has it.
+/// Acquires the outbox for the life of the connection; returns false while another relay owns it.
 pub(super) async fn try_own(connection: &mut PgConnection) -> Result<bool, Error> {
     let owned = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "owned!""#, LOCK)
         .fetch_one(connection)
@@ -37,14 +38,15 @@ pub(super) async fn try_own(connection: &mut PgConnection) -> Result<bool, Error
     Ok(owned)
 }
 
-/// Reads the oldest rows outside of `stopped` lanes: at most `limit`, and one or as many as fit into a batch.
+/// Reads the oldest rows outside of `stopped` lanes: at most `limit`, and at least one or as many
+/// as fit into a batch.
 pub(super) async fn read(
     connection: &mut PgConnection,
     stopped: &[i16],
     limit: u16,
-) -> Result<Vec<Outgoing>, Error> {
+) -> Result<Vec<OutboxRow>, Error> {
     let rows = sqlx::query_as!(
-        Outgoing,
+        OutboxRow,
         r#"SELECT id, lane, context, aggregate, key, version, type AS kind, traceparent, payload, created_at
            FROM (
                SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
@@ -83,27 +85,27 @@ pub(super) async fn tails(
         .collect())
 }
 
-/// Removes the rows that are done and keeps where their subjects ended, in one statement.
-pub(super) async fn forget(connection: &mut PgConnection, settled: &Settled) -> Result<(), Error> {
-    if settled.done.is_empty() {
+/// Removes the rows that are done and records the ends of their subjects, in one statement.
+pub(super) async fn forget(
+    connection: &mut PgConnection,
+    progress: &BatchProgress,
+) -> Result<(), Error> {
+    if progress.done.is_empty() {
         return Ok(());
     }
-    let tails = settled.tails.iter();
-    let (subjects, ends): (Vec<String>, Vec<Tail>) = tails
-        .map(|(subject, tail)| (subject.clone(), *tail))
-        .unzip();
-    let sequences: Vec<i64> = ends
-        .iter()
-        .map(|tail| tail.sequence.cast_signed())
-        .collect();
-    let versions: Vec<i64> = ends.iter().map(|tail| tail.version).collect();
+    let (subjects, sequences, versions) = columns!(
+        progress.tails,
+        (subject, tail) => subject.clone(),
+        tail.sequence.cast_signed(),
+        tail.version,
+    );
     sqlx::query!(
         "WITH done AS (DELETE FROM events.outbox WHERE id = ANY($1))
          INSERT INTO events.tail AS tail (subject, sequence, version)
          SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[])
          ON CONFLICT (subject) DO UPDATE SET sequence = excluded.sequence, version = excluded.version
          WHERE excluded.version > tail.version",
-        &settled.done,
+        &progress.done,
         &subjects,
         &sequences,
         &versions,
@@ -116,16 +118,16 @@ pub(super) async fn forget(connection: &mut PgConnection, settled: &Settled) -> 
 // === impl Tail ===
 
 impl Tail {
-    /// The stream holds nothing of the subject, as far as we know.
+    /// The end of a subject without known messages.
     pub(super) const NONE: Self = Self {
         sequence: 0,
         version: 0,
     };
 }
 
-// === impl Settled ===
+// === impl BatchProgress ===
 
-impl Settled {
+impl BatchProgress {
     pub(super) fn new(tails: HashMap<String, Tail>) -> Self {
         Self {
             tails,
@@ -138,7 +140,7 @@ impl Settled {
     }
 
     /// Records that the stream holds `row` at `sequence`.
-    pub(super) fn published(&mut self, row: &Outgoing, subject: &str, sequence: u64) {
+    pub(super) fn published(&mut self, row: &OutboxRow, subject: &str, sequence: u64) {
         let version = row.version;
         self.tails
             .insert(subject.to_owned(), Tail { sequence, version });
@@ -146,14 +148,14 @@ impl Settled {
     }
 
     /// Records that the stream holds `row` and ends at `tail`, which is that row or a later one.
-    pub(super) fn overtaken(&mut self, row: &Outgoing, subject: &str, tail: Tail) {
+    pub(super) fn overtaken(&mut self, row: &OutboxRow, subject: &str, tail: Tail) {
         self.tails.insert(subject.to_owned(), tail);
         self.done.push(row.id);
     }
 
-    /// Marks the rows done that the stream is known to hold, and returns messages for the others. The first one of a
-    /// subject carries the sequence that the subject must still end at.
-    pub(super) fn pending<'a>(&mut self, rows: &'a [Outgoing]) -> Vec<Message<'a>> {
+    /// Marks the rows done that the stream is known to hold, and returns messages for the others.
+    /// The first one of a subject carries the sequence that the subject must end at.
+    pub(super) fn pending<'a>(&mut self, rows: &'a [OutboxRow]) -> Vec<Message<'a>> {
         let mut pending: Vec<Message<'a>> = Vec::with_capacity(rows.len());
         let mut seen = std::collections::HashSet::new();
         for row in rows {

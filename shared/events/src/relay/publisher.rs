@@ -1,4 +1,4 @@
-//! Publishes to one stream and tells apart what the answers mean.
+//! Publishes to one stream and interprets the answers.
 
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
@@ -7,8 +7,9 @@ use async_nats::{Client, HeaderMap, Request, header};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::envelope::{self, Outgoing};
-use crate::{Error, bus::REQUEST_TIMEOUT};
+use crate::bus::REQUEST_TIMEOUT;
+use crate::envelope::{self, OutboxRow};
+use crate::error::Error;
 
 use super::outbox::Tail;
 
@@ -17,7 +18,7 @@ const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 
-/// "wrong last sequence", also where the server says no more than that.
+/// "wrong last sequence", with and without the sequence.
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 /// "atomic publish batch contains duplicate message id"
 const BATCH_REPEATS: u64 = 10201;
@@ -25,31 +26,32 @@ const BATCH_REPEATS: u64 = 10201;
 /// A row with its place in the stream.
 #[derive(Debug)]
 pub(super) struct Message<'a> {
-    pub(super) row: &'a Outgoing,
+    pub(super) row: &'a OutboxRow,
     pub(super) subject: String,
-    /// The sequence that the subject must end at; none after an earlier message of the same batch and subject.
+    /// The sequence that the subject must end at; none after an earlier message of the same batch
+    /// and subject.
     pub(super) expected: Option<u64>,
 }
 
 /// Why a publish did not succeed.
 #[derive(Debug)]
-pub(super) enum Refusal {
-    /// The subject does not end where we expected.
+pub(super) enum PublishError {
+    /// The subject ends elsewhere than expected.
     Fenced,
-    /// The batch holds a message that the stream has.
+    /// The batch holds a message that the stream holds already.
     Repeated,
-    /// Refused for another reason, or the outcome is unknown.
+    /// Rejected for another reason, or the outcome is unknown.
     Failed(Error),
 }
 
-/// How a subject ends in the stream.
+/// The last message of a subject in the stream.
 #[derive(Debug)]
-pub(super) enum End {
-    /// The stream holds no message of the subject (any more).
+pub(super) enum SubjectEnd {
+    /// The stream holds no message of the subject.
     Nothing,
-    /// A message of our chain.
+    /// A message of the outbox's chain.
     Ours(Tail),
-    /// A message that is not ours, at this sequence.
+    /// A foreign message, at this sequence.
     Foreign(u64),
 }
 
@@ -67,8 +69,8 @@ impl Publisher {
 
     /// Publishes all `messages` or none, and returns the sequence of the last.
     ///
-    /// They lie next to each other in the stream. Nothing to publish counts as published.
-    pub(super) async fn batch(&self, messages: &[Message<'_>]) -> Result<u64, Refusal> {
+    /// They are adjacent in the stream. No messages count as published.
+    pub(super) async fn batch(&self, messages: &[Message<'_>]) -> Result<u64, PublishError> {
         let Some((last, staged)) = messages.split_last() else {
             return Ok(0);
         };
@@ -89,28 +91,33 @@ impl Publisher {
         self.request(last, headers).await
     }
 
-    /// Publishes one message and returns its sequence; a repeat within the server's window returns the first one's.
-    pub(super) async fn single(&self, message: &Message<'_>) -> Result<u64, Refusal> {
+    /// Publishes one message and returns its sequence; a repeat within the server's window returns
+    /// the first one's.
+    pub(super) async fn single(&self, message: &Message<'_>) -> Result<u64, PublishError> {
         self.request(message, headers(message)).await
     }
 
-    /// Asks the stream how `subject` ends.
-    pub(super) async fn end(&self, subject: &str) -> Result<End, Error> {
+    /// Reads the last message of `subject`.
+    pub(super) async fn end(&self, subject: &str) -> Result<SubjectEnd, Error> {
         let last = match self.stream.get_last_raw_message_by_subject(subject).await {
             Ok(last) => last,
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                return Ok(End::Nothing);
+                return Ok(SubjectEnd::Nothing);
             }
             Err(error) => return Err(Error::jetstream("reading the end of a subject", error)),
         };
         let sequence = last.sequence;
         Ok(match envelope::chain_version(&last) {
-            Some(version) => End::Ours(Tail { sequence, version }),
-            None => End::Foreign(sequence),
+            Some(version) => SubjectEnd::Ours(Tail { sequence, version }),
+            None => SubjectEnd::Foreign(sequence),
         })
     }
 
-    async fn request(&self, message: &Message<'_>, headers: HeaderMap) -> Result<u64, Refusal> {
+    async fn request(
+        &self,
+        message: &Message<'_>,
+        headers: HeaderMap,
+    ) -> Result<u64, PublishError> {
         let request = Request::new()
             .headers(headers)
             .payload(payload(message))
@@ -123,8 +130,8 @@ impl Publisher {
         match serde_json::from_slice(&answer.payload) {
             Ok(Response::Ok::<PublishAck>(ack)) => Ok(ack.sequence),
             Ok(Response::Err { error }) => Err(match error.error_code().0 {
-                code if WRONG_LAST_SEQUENCE.contains(&code) => Refusal::Fenced,
-                BATCH_REPEATS => Refusal::Repeated,
+                code if WRONG_LAST_SEQUENCE.contains(&code) => PublishError::Fenced,
+                BATCH_REPEATS => PublishError::Repeated,
                 _ => failed("publishing", error),
             }),
             Err(error) => Err(failed("reading a publish acknowledgement", error)),
@@ -154,6 +161,6 @@ fn payload(message: &Message<'_>) -> Bytes {
     Bytes::copy_from_slice(&message.row.payload)
 }
 
-fn failed(action: &'static str, error: impl Into<async_nats::Error>) -> Refusal {
-    Refusal::Failed(Error::jetstream(action, error))
+fn failed(action: &'static str, error: impl Into<async_nats::Error>) -> PublishError {
+    PublishError::Failed(Error::jetstream(action, error))
 }

@@ -1,42 +1,44 @@
-//! Settles the rows of a refused batch one by one, asking the stream wherever it disagrees with the database.
+//! Settles the rows of a rejected batch one by one; asks the stream where it disagrees with the
+//! database.
 
 use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use crate::Error;
-use crate::envelope::Outgoing;
+use crate::envelope::OutboxRow;
+use crate::error::Error;
 
-use super::outbox::{Settled, Tail};
-use super::publisher::{End, Message, Publisher, Refusal};
+use super::outbox::{BatchProgress, Tail};
+use super::publisher::{Message, PublishError, Publisher, SubjectEnd};
 
-/// How often one row may find its subject moved before it is left to the next session: another relay, which still
-/// believes to be the owner, is then writing at the same time.
+/// How often a row may find new messages in its subject before the session ends: another relay,
+/// which still believes to be the owner, is writing at the same time.
 const MAX_MOVES: u32 = 3;
 
-/// What to do with a row whose subject does not end where the database says.
+/// The decision about a row whose subject ends elsewhere than recorded.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// The stream has the row: it ends with it or with a later one of the same chain.
     Published(Tail),
     /// The row is next after this end.
     Retry(Tail),
-    /// Somebody else writes to the subject.
+    /// A foreign message at this sequence ends the subject.
     Foreign(u64),
 }
 
-/// Publishes `rows` in order; a lane in which somebody else writes is stopped, with its later rows left alone.
+/// Publishes `rows` in order. A lane with a foreign message is stopped, and its later rows are
+/// kept.
 pub(super) async fn publish(
     publisher: &Publisher,
-    rows: &[Outgoing],
-    settled: &mut Settled,
+    rows: &[OutboxRow],
+    progress: &mut BatchProgress,
     stopped: &mut HashMap<i16, Instant>,
 ) -> Result<(), Error> {
     for row in rows {
         if stopped.contains_key(&row.lane) {
             continue;
         }
-        if let Some(sequence) = settle(publisher, row, settled).await? {
+        if let Some(sequence) = settle(publisher, row, progress).await? {
             tracing::error!(
                 lane = row.lane,
                 subject = row.subject(),
@@ -50,17 +52,17 @@ pub(super) async fn publish(
     Ok(())
 }
 
-/// Returns the sequence of the foreign message that is in the way, if one is.
+/// Returns the sequence of the foreign message at the end of the subject, if there is one.
 async fn settle(
     publisher: &Publisher,
-    row: &Outgoing,
-    settled: &mut Settled,
+    row: &OutboxRow,
+    progress: &mut BatchProgress,
 ) -> Result<Option<u64>, Error> {
     let subject = row.subject();
-    let mut tail = settled.tail(&subject);
+    let mut tail = progress.tail(&subject);
     for _ in 0..MAX_MOVES {
         if row.version <= tail.version {
-            settled.overtaken(row, &subject, tail);
+            progress.overtaken(row, &subject, tail);
             return Ok(None);
         }
         let message = Message {
@@ -70,11 +72,11 @@ async fn settle(
         };
         match publisher.single(&message).await {
             Ok(sequence) => {
-                settled.published(row, &subject, sequence);
+                progress.published(row, &subject, sequence);
                 return Ok(None);
             }
-            Err(Refusal::Failed(error)) => return Err(error),
-            Err(Refusal::Fenced | Refusal::Repeated) => {}
+            Err(PublishError::Failed(error)) => return Err(error),
+            Err(PublishError::Fenced | PublishError::Repeated) => {}
         }
         match judge(row.version, &publisher.end(&subject).await?) {
             Verdict::Published(end) => tail = end,
@@ -91,14 +93,14 @@ async fn settle(
     ))
 }
 
-fn judge(version: i64, end: &End) -> Verdict {
+fn judge(version: i64, end: &SubjectEnd) -> Verdict {
     match *end {
-        // Its tail has outlived max_age, or was purged: the chain goes on from an empty subject.
-        End::Nothing => Verdict::Retry(Tail::NONE),
-        // The chain only ever grows by its next version, so an end at or after this row includes it.
-        End::Ours(tail) if tail.version >= version => Verdict::Published(tail),
-        End::Ours(tail) => Verdict::Retry(tail),
-        End::Foreign(sequence) => Verdict::Foreign(sequence),
+        // Its last message expired or was purged: the chain continues on an empty subject.
+        SubjectEnd::Nothing => Verdict::Retry(Tail::NONE),
+        // A chain only grows by its next version, so an end at or after this row includes it.
+        SubjectEnd::Ours(tail) if tail.version >= version => Verdict::Published(tail),
+        SubjectEnd::Ours(tail) => Verdict::Retry(tail),
+        SubjectEnd::Foreign(sequence) => Verdict::Foreign(sequence),
     }
 }
 
@@ -115,11 +117,23 @@ mod tests {
 
     #[test]
     fn the_end_of_a_subject_decides() {
-        assert_eq!(judge(5, &End::Nothing), Verdict::Retry(Tail::NONE));
-        assert_eq!(judge(5, &End::Ours(tail(4))), Verdict::Retry(tail(4)));
-        assert_eq!(judge(5, &End::Ours(tail(3))), Verdict::Retry(tail(3)));
-        assert_eq!(judge(5, &End::Ours(tail(5))), Verdict::Published(tail(5)));
-        assert_eq!(judge(5, &End::Ours(tail(9))), Verdict::Published(tail(9)));
-        assert_eq!(judge(5, &End::Foreign(41)), Verdict::Foreign(41));
+        assert_eq!(judge(5, &SubjectEnd::Nothing), Verdict::Retry(Tail::NONE));
+        assert_eq!(
+            judge(5, &SubjectEnd::Ours(tail(4))),
+            Verdict::Retry(tail(4))
+        );
+        assert_eq!(
+            judge(5, &SubjectEnd::Ours(tail(3))),
+            Verdict::Retry(tail(3))
+        );
+        assert_eq!(
+            judge(5, &SubjectEnd::Ours(tail(5))),
+            Verdict::Published(tail(5))
+        );
+        assert_eq!(
+            judge(5, &SubjectEnd::Ours(tail(9))),
+            Verdict::Published(tail(9))
+        );
+        assert_eq!(judge(5, &SubjectEnd::Foreign(41)), Verdict::Foreign(41));
     }
 }

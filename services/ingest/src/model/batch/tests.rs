@@ -34,18 +34,17 @@ fn row(invoice: &str, content: u8, row_number: i64) -> Decision {
 }
 
 fn refused(row_number: i64) -> Decision {
-    let (column, value) = (String::new(), String::new());
     Decision::Rejected(Rejection {
         row_number,
-        column,
+        column: None,
         rule: Rule::Malformed,
-        value,
+        value: String::new(),
     })
 }
 
 /// Each row is ten bytes; `-` is a refused one, `A1` a row of invoice A with content 1.
-fn pending(rows: &str) -> Pending {
-    let mut pending = Pending::new(0, 0);
+fn pending(rows: &str) -> PendingRows {
+    let mut pending = PendingRows::new(0, 0);
     for text in rows.split_whitespace() {
         let number = pending.next_row();
         let decision = match text {
@@ -67,7 +66,7 @@ fn digits(text: &str) -> u8 {
         .unwrap()
 }
 
-fn cut(pending: &mut Pending, known: &[u8], end: Option<i64>) -> Batch {
+fn cut(pending: &mut PendingRows, known: &[u8], end: Option<i64>) -> Batch {
     pending.cut(
         &known.iter().map(|&content| [content; 32]).collect(),
         None,
@@ -177,8 +176,8 @@ fn an_invoice_is_placed_at_the_time_of_its_earliest_row() {
 }
 
 /// Rows of one invoice, all different.
-fn long(rows: usize, description: &str) -> Pending {
-    let mut pending = Pending::new(0, 0);
+fn long(rows: usize, description: &str) -> PendingRows {
+    let mut pending = PendingRows::new(0, 0);
     for number in 1..=rows as i64 {
         let Decision::Accepted(mut row) = row("A", 0, number) else {
             unreachable!()
@@ -204,7 +203,7 @@ fn an_invoice_without_end_is_closed_and_its_further_rows_are_refused() {
     );
     assert_eq!(batch.closed_invoice.as_deref(), Some("A"));
 
-    let mut later = super::Pending::new(batch.offset, batch.rows_read);
+    let mut later = super::PendingRows::new(batch.offset, batch.rows_read);
     later.push(
         row("A", 1, later.next_row()),
         batch.offset + 10,

@@ -16,7 +16,7 @@ const FILE: &str =
 C536367,10001,MUG,-1,2010-12-01 09:00:00,2.55,17850,UK
 536368,10004,CRÈME,3,2010-12-01 09:01:00,1.00,17851,UK";
 
-/// What a file came to, however it was read.
+/// The result of reading a file.
 #[derive(Debug, Default, PartialEq)]
 struct Books {
     rows_read: i64,
@@ -33,7 +33,7 @@ impl Books {
             batch
                 .rejected
                 .iter()
-                .map(|rejection| (rejection.row_number, rejection.rule.name())),
+                .map(|rejection| (rejection.row_number, <&str>::from(rejection.rule))),
         );
         self.sales.extend(batch.sales.into_iter().map(|sale| {
             (

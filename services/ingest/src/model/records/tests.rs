@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Fields, whether it is too large, and the byte behind it.
+/// Fields, whether it is too large, and the byte after it.
 type Seen = (Vec<String>, bool, i64);
 
 fn seen(record: &Record<'_>) -> Seen {
@@ -117,7 +117,7 @@ fn the_excerpt_of_a_record_is_its_begin() {
     );
 }
 
-/// Text that is rich in what a parser stumbles over.
+/// Text with many special characters of CSV.
 fn csv() -> impl Strategy<Value = String> {
     prop::collection::vec(
         prop::sample::select(vec![

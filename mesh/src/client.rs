@@ -1,0 +1,186 @@
+//! Calls a gateway with JSON over plain HTTP, as a client without protobuf does.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Method, Request, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client as Pool};
+use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A request body.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Longest wait for a response; uploads have no limit.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Largest response body, in bytes.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection, or one that broke before the response.
+    #[error("the gateway does not respond")]
+    Unreachable(#[source] legacy::Error),
+    /// No response within 15 s.
+    #[error("the gateway did not respond within {} s", TIMEOUT.as_secs())]
+    Timeout,
+    /// A truncated response, or one above 4 MiB.
+    #[error("the gateway's response is incomplete")]
+    Incomplete(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An error response.
+    #[error("{path}: {status}: {message}")]
+    Rejected {
+        /// The path of the request.
+        path: String,
+        /// The status line's code.
+        status: StatusCode,
+        /// The number of the `google.rpc.Code`; 0 when the body holds none.
+        code: i32,
+        /// The message of the `google.rpc.Status`.
+        message: String,
+    },
+    /// A message that is not the expected JSON.
+    #[error("{path}: unexpected JSON")]
+    Json {
+        /// The path of the request.
+        path: String,
+        /// The error of the JSON parser.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// Returns whether the same call may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        /// `google.rpc.Code.ABORTED`: a conflict with a concurrent call.
+        const ABORTED: i32 = 10;
+        match self {
+            Self::Unreachable(_) | Self::Timeout | Self::Incomplete(_) => true,
+            Self::Rejected { status, code, .. } => {
+                status.is_server_error()
+                    || *status == StatusCode::TOO_MANY_REQUESTS
+                    || *code == ABORTED
+            }
+            Self::Json { .. } => false,
+        }
+    }
+}
+
+/// A pool of connections to one gateway.
+#[derive(Debug)]
+pub struct Client {
+    pool: Pool<HttpConnector, Body>,
+    gateway: SocketAddr,
+}
+
+/// The fields of `google.rpc.Status` that people read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    code: i32,
+    message: String,
+}
+
+impl Client {
+    /// Creates a client; it connects with the first call.
+    pub fn new(gateway: SocketAddr) -> Self {
+        let pool = Pool::builder(TokioExecutor::new()).build_http();
+        Self { pool, gateway }
+    }
+
+    /// Gets `path`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let call = self.call(Method::GET, path, "application/json", full(Bytes::new()));
+        tokio::time::timeout(TIMEOUT, call)
+            .await
+            .map_err(|_| Error::Timeout)?
+    }
+
+    /// Posts `message` as JSON.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        message: &impl Serialize,
+    ) -> Result<T, Error> {
+        let json = serde_json::to_vec(message).map_err(|source| Error::Json {
+            path: path.to_owned(),
+            source,
+        })?;
+        let call = self.call(Method::POST, path, "application/json", full(json.into()));
+        tokio::time::timeout(TIMEOUT, call)
+            .await
+            .map_err(|_| Error::Timeout)?
+    }
+
+    /// Posts a body as it is, without a time limit.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Body,
+    ) -> Result<T, Error> {
+        self.call(Method::POST, path, content_type, body).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Body,
+    ) -> Result<T, Error> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.gateway))
+            .header(CONTENT_TYPE, content_type)
+            .body(body)
+            .map_err(|error| Error::Incomplete(error.into()))?;
+        let response = self
+            .pool
+            .request(request)
+            .await
+            .map_err(Error::Unreachable)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
+            .collect()
+            .await
+            .map_err(Error::Incomplete)?
+            .to_bytes();
+        let path = path.to_owned();
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|source| Error::Json { path, source });
+        }
+        // A proxy before the gateway may respond in any format.
+        let Status { code, message } = serde_json::from_slice(&body).unwrap_or_default();
+        Err(Error::Rejected {
+            path,
+            status,
+            code,
+            message,
+        })
+    }
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}

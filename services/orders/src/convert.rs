@@ -1,0 +1,228 @@
+//! Conversions between the contracts and the model.
+
+use chassis::time;
+use chrono::NaiveDateTime;
+use protos::{
+    ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
+    inventory::v1::StockLine,
+    orders::v1::{self as pb, OrderSettled, OrderState, PlaceOrderRequest, ReturnRejection},
+};
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    model::{
+        self, Line, NewOrder, Order, RowGroup, State,
+        returns::{RefusedLine, Return, ReturnLine, Rule},
+    },
+};
+
+/// Parses the id of an order.
+///
+/// # Errors
+/// [`Error::InvalidOrderId`] if it is not a UUID.
+pub fn order_id(text: &str) -> Result<Uuid, Error> {
+    text.parse()
+        .map_err(|_| Error::InvalidOrderId(text.to_owned()))
+}
+
+/// Returns the filter that a state of a request means: none if it is unspecified.
+pub fn state_filter(state: OrderState) -> Option<State> {
+    match state {
+        OrderState::Unspecified => None,
+        OrderState::Pending => Some(State::Pending),
+        OrderState::Confirmed => Some(State::Confirmed),
+        OrderState::Paid => Some(State::Paid),
+        OrderState::OutOfStock => Some(State::OutOfStock),
+        OrderState::PaymentDeclined => Some(State::PaymentDeclined),
+        OrderState::Cancelled => Some(State::Cancelled),
+        OrderState::Failed => Some(State::Failed),
+    }
+}
+
+/// Returns the order that an accepted invoice places, and the rows that wait for its end.
+///
+/// # Errors
+/// [`Error::InvalidTime`].
+pub fn invoice(fact: InvoiceAccepted) -> Result<(NewOrder, RowGroup), Error> {
+    let group = RowGroup {
+        import_id: fact.import_id,
+        first_row_number: fact.first_row_number,
+    };
+    let order = NewOrder {
+        request_id: fact.invoice_number,
+        account_id: fact.account_id,
+        placed_at: local_time("placed_at", &fact.placed_at)?,
+        currency_code: fact.currency_code,
+        lines: fact.lines.into_iter().map(Into::into).collect(),
+    };
+    Ok((order, group))
+}
+
+/// Returns the return that a fact of ingest accepted, and its lines.
+///
+/// # Errors
+/// [`Error::InvalidTime`].
+pub fn accepted_return(fact: ReturnAccepted) -> Result<(Return, Vec<ReturnLine>), Error> {
+    let ret = Return {
+        return_id: model::return_id(&fact.import_id, fact.first_row_number),
+        account_id: fact.account_id,
+        guest: fact.guest,
+        invoice_number: fact.invoice_number,
+        returned_at: local_time("returned_at", &fact.returned_at)?,
+        import_id: fact.import_id,
+        first_row_number: fact.first_row_number,
+    };
+    Ok((ret, fact.lines.into_iter().map(Into::into).collect()))
+}
+
+/// Returns the fact that an order came to its end, or was refused if there is none. `group` are the
+/// imported rows that it is about; none if a client placed the order.
+pub fn order_settled(
+    order_id: Uuid,
+    end: Option<State>,
+    reason: Option<&str>,
+    group: Option<RowGroup>,
+) -> OrderSettled {
+    let state = end.map_or(OrderState::Unspecified, OrderState::from);
+    let (import_id, first_row_number) = match group {
+        Some(group) => (group.import_id, group.first_row_number),
+        None => Default::default(),
+    };
+    OrderSettled {
+        order_id: order_id.to_string(),
+        state: state.into(),
+        reason: reason.unwrap_or_default().to_owned(),
+        import_id,
+        first_row_number,
+    }
+}
+
+/// Returns the lines of an order that are goods.
+pub fn stock_lines(order: &Order) -> Vec<StockLine> {
+    let goods = order.lines.iter().filter(|line| !line.charge);
+    goods
+        .map(|line| StockLine {
+            sku: line.sku.clone(),
+            quantity: line.quantity,
+        })
+        .collect()
+}
+
+impl TryFrom<PlaceOrderRequest> for NewOrder {
+    type Error = Error;
+
+    fn try_from(request: PlaceOrderRequest) -> Result<Self, Error> {
+        Ok(Self {
+            placed_at: local_time("placedAt", &request.placed_at)?,
+            request_id: request.request_id,
+            account_id: request.account_id,
+            currency_code: request.currency_code,
+            lines: request.lines.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<pb::OrderLine> for Line {
+    fn from(line: pb::OrderLine) -> Self {
+        Self {
+            sku: line.sku,
+            description: line.description,
+            quantity: line.quantity,
+            unit_price_minor: line.unit_price_minor,
+            charge: line.charge,
+        }
+    }
+}
+
+impl From<InvoiceLine> for Line {
+    fn from(line: InvoiceLine) -> Self {
+        Self {
+            sku: line.sku,
+            description: line.description,
+            quantity: line.quantity,
+            unit_price_minor: line.unit_price_minor,
+            charge: line.charge,
+        }
+    }
+}
+
+impl From<InvoiceLine> for ReturnLine {
+    fn from(line: InvoiceLine) -> Self {
+        Self {
+            row_number: line.row_number,
+            sku: line.sku,
+            quantity: line.quantity,
+            unit_price_minor: line.unit_price_minor,
+            charge: line.charge,
+        }
+    }
+}
+
+impl From<Order> for pb::Order {
+    fn from(order: Order) -> Self {
+        Self {
+            order_id: order.order_id.to_string(),
+            request_id: order.request_id,
+            account_id: order.account_id,
+            state: OrderState::from(order.state).into(),
+            reason: order.reason.unwrap_or_default(),
+            placed_at: time::format_local(order.placed_at),
+            currency_code: order.currency_code,
+            total_minor: order.total_minor,
+            lines: order.lines.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Line> for pb::OrderLine {
+    fn from(line: Line) -> Self {
+        Self {
+            sku: line.sku,
+            description: line.description,
+            quantity: line.quantity,
+            unit_price_minor: line.unit_price_minor,
+            charge: line.charge,
+        }
+    }
+}
+
+impl From<State> for OrderState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Confirmed => Self::Confirmed,
+            State::Paid => Self::Paid,
+            State::OutOfStock => Self::OutOfStock,
+            State::PaymentDeclined => Self::PaymentDeclined,
+            State::Cancelled => Self::Cancelled,
+            State::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<RefusedLine> for ReturnRejection {
+    /// Names the field that the rule read; the value is as the source wrote it, where returned
+    /// pieces are negative.
+    fn from(line: RefusedLine) -> Self {
+        let (field, value) = match line.rule {
+            Rule::WithoutCustomer => ("account_id", String::new()),
+            Rule::WithoutOrder => ("sku", line.sku),
+            Rule::ExceedsOrder => ("quantity", (-line.quantity).to_string()),
+        };
+        Self {
+            row_number: line.row_number,
+            field: field.to_owned(),
+            rule: <&str>::from(line.rule).to_owned(),
+            value,
+        }
+    }
+}
+
+/// Parses a local time. The contract's pattern accepts dates that don't exist, such as 30 February.
+fn local_time(field: &'static str, value: &str) -> Result<NaiveDateTime, Error> {
+    time::parse_local(value).ok_or_else(|| Error::InvalidTime {
+        field,
+        value: value.to_owned(),
+    })
+}

@@ -1,0 +1,8 @@
+//! Runs a consumer: pulls messages, applies or parks each, and acknowledges.
+
+mod budget;
+mod declare;
+mod dispatch;
+mod settle;
+
+pub(crate) use dispatch::run;

@@ -1,0 +1,254 @@
+//! The one place where failures become `tonic::Status`: code, stable reason and google.rpc details.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prost::Message;
+use prost_types::Any;
+use tonic::{Code, Status};
+use tonic_types::{ErrorInfo, RetryInfo, StatusExt, pb};
+
+mod details;
+
+#[cfg(test)]
+mod tests;
+
+pub use details::remove_malformed_details;
+
+/// Header or trailer of the outcome of a call (gRPC over HTTP/2, "Status").
+pub const GRPC_STATUS: &str = "grpc-status";
+
+static DOMAIN: OnceLock<String> = OnceLock::new();
+
+/// Domain of `google.rpc.ErrorInfo` before [`set_domain`], as in a unit test.
+const DEFAULT_DOMAIN: &str = "protomesh";
+
+/// A failure as the caller sees it (AIP-193): a gRPC code, a stable reason, a message without internals.
+///
+/// Services map their own errors by `impl From<StoreError> for Fault`; `?` then turns the fault into a [`Status`].
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{reason}: {message}")]
+pub struct Fault {
+    /// Canonical gRPC code.
+    pub code: Code,
+    /// What went wrong, `UPPER_SNAKE_CASE`, at most 63 characters; clients branch on it.
+    pub reason: &'static str,
+    /// What to tell a developer, in English.
+    pub message: String,
+    /// The fields of the request that are wrong (`google.rpc.BadRequest`).
+    pub violations: Vec<Violation>,
+    /// Values that the message mentions, for programs (`google.rpc.ErrorInfo.metadata`).
+    pub metadata: Vec<(String, String)>,
+    /// How long the caller should wait before it tries again (`google.rpc.RetryInfo`).
+    pub retry_after: Option<Duration>,
+}
+
+/// One wrong field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path from the request message, for example `lines[3].quantity`.
+    pub field: String,
+    /// Why the value is refused.
+    pub description: String,
+    /// The rule that refused it, for example `string.min_len`; empty when no named rule did.
+    pub rule: String,
+}
+
+/// Logs an error with its whole chain and returns a bare INTERNAL: callers learn nothing of our insides.
+pub fn internal(error: impl Into<anyhow::Error>) -> Fault {
+    let error: anyhow::Error = error.into();
+    tracing::error!(error = format_args!("{error:#}"), "internal error");
+    Fault::new(Code::Internal, "INTERNAL", "internal error")
+}
+
+/// Returns the stable reason that a peer put into `google.rpc.ErrorInfo`, if it put any.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}
+
+/// Names the domain of every [`ErrorInfo`] of this process.
+pub fn set_domain(name: &str) {
+    // A second call can only come from a second start in one process; the first name stands.
+    let _ = DOMAIN.set(name.to_owned());
+}
+
+/// Reads the status out of trailers-only response headers; `None` means that a response has begun.
+pub fn from_headers(headers: &http::HeaderMap) -> Option<Status> {
+    Status::from_header_map(headers)
+}
+
+/// Returns the error of a gRPC response without `grpc-status`, with the code that gRPC clients use for it.
+pub fn no_status() -> Fault {
+    let message = "the upstream ended the response without a status";
+    Fault::new(Code::Unknown, "NO_STATUS", message)
+}
+
+/// Returns the name of a gRPC code as the OpenTelemetry conventions spell it, for example `NOT_FOUND`.
+pub const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// Creates a fault without details beyond its reason.
+    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            violations: Vec::new(),
+            metadata: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// INVALID_ARGUMENT: the request is wrong whatever the state of the system.
+    pub fn invalid_argument(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, reason, message)
+    }
+
+    /// NOT_FOUND: the named thing does not exist.
+    pub fn not_found(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, reason, message)
+    }
+
+    /// ALREADY_EXISTS: the thing to create exists, with other content.
+    pub fn already_exists(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::AlreadyExists, reason, message)
+    }
+
+    /// FAILED_PRECONDITION: the state of the system forbids it; trying again does not help.
+    pub fn failed_precondition(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::FailedPrecondition, reason, message)
+    }
+
+    /// ABORTED: a concurrent change won; the caller may read again and retry.
+    pub fn aborted(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::Aborted, reason, message)
+    }
+
+    /// RESOURCE_EXHAUSTED: a limit is reached.
+    pub fn resource_exhausted(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceExhausted, reason, message)
+    }
+
+    /// UNAVAILABLE: a dependency is away; the call had no effect and may be sent again.
+    pub fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, reason, message)
+    }
+
+    /// DEADLINE_EXCEEDED with the one reason that it can have.
+    pub fn deadline_exceeded() -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "the deadline of the call has passed",
+        )
+    }
+
+    /// Adds a wrong field.
+    #[must_use]
+    pub fn violation(self, field: impl Into<String>, description: impl Into<String>) -> Self {
+        self.violation_of("", field, description)
+    }
+
+    /// Adds a wrong field and the rule that it breaks.
+    #[must_use]
+    pub fn violation_of(
+        mut self,
+        rule: impl Into<String>,
+        field: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Self {
+        self.violations.push(Violation {
+            field: field.into(),
+            description: description.into(),
+            rule: rule.into(),
+        });
+        self
+    }
+
+    /// Adds a value for programs; keys are `[a-zA-Z0-9-_]`, at most 64 characters.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// Tells the caller how long to wait.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    fn details(&self) -> Vec<Any> {
+        let domain = DOMAIN.get().map_or(DEFAULT_DOMAIN, String::as_str);
+        let metadata: HashMap<_, _> = self.metadata.iter().cloned().collect();
+        let info = ErrorInfo::new(self.reason, domain, metadata);
+        let mut details = vec![any(ErrorInfo::TYPE_URL, &pb::ErrorInfo::from(info))];
+        if !self.violations.is_empty() {
+            details.push(any(
+                tonic_types::BadRequest::TYPE_URL,
+                &bad_request(&self.violations),
+            ));
+        }
+        if let Some(delay) = self.retry_after {
+            let retry = RetryInfo::new(Some(delay));
+            details.push(any(RetryInfo::TYPE_URL, &pb::RetryInfo::from(retry)));
+        }
+        details
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        let body = pb::Status {
+            code: fault.code as i32,
+            message: fault.message.clone(),
+            details: fault.details(),
+        };
+        Status::with_details(fault.code, fault.message, body.encode_to_vec().into())
+    }
+}
+
+// By hand, because the builder of tonic-types leaves out `FieldViolation.reason`.
+fn bad_request(violations: &[Violation]) -> pb::BadRequest {
+    let field_violations = violations
+        .iter()
+        .map(|violation| pb::bad_request::FieldViolation {
+            field: violation.field.clone(),
+            description: violation.description.clone(),
+            reason: violation.rule.clone(),
+            localized_message: None,
+        })
+        .collect();
+    pb::BadRequest { field_violations }
+}
+
+fn any(type_url: &str, message: &impl Message) -> Any {
+    Any {
+        type_url: type_url.to_owned(),
+        value: message.encode_to_vec(),
+    }
+}

@@ -1,0 +1,109 @@
+//! Probes the database continuously and publishes whether it answers.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Pause between two probes. With [`PROBE_TIMEOUT`] it keeps the promise that an outage is noticed
+/// within 2 s.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a probe waits for an answer.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Whether the database answers; clones follow the same probe.
+#[derive(Clone, Debug)]
+pub(crate) struct Health(watch::Receiver<bool>);
+
+/// Probes one database.
+pub(crate) struct Probe {
+    pool: PgPool,
+    options: PgConnectOptions,
+    available: watch::Sender<bool>,
+}
+
+// === impl Health ===
+
+impl Health {
+    pub(crate) fn is_available(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Resolves when a probe gets no answer.
+    pub(crate) async fn lost(&mut self) {
+        if self.0.wait_for(|available| !available).await.is_err() {
+            // The probe has ended with the process; requests in flight are not its concern.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+// === impl Probe ===
+
+impl Probe {
+    /// Creates a probe that assumes the database available until the first answer is missing.
+    pub(crate) fn new(pool: PgPool, options: PgConnectOptions) -> (Self, Health) {
+        let (available, health) = watch::channel(true);
+        let probe = Self {
+            pool,
+            options,
+            available,
+        };
+        (probe, Health(health))
+    }
+
+    /// Probes until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        shutdown
+            .run_until_cancelled(async {
+                loop {
+                    self.look().await;
+                    sleep(PROBE_INTERVAL).await;
+                }
+            })
+            .await;
+    }
+
+    async fn look(&self) {
+        let answered = timeout(PROBE_TIMEOUT, self.ask()).await;
+        let available = matches!(answered, Ok(Ok(())));
+        let changed = self.available.send_if_modified(|state| {
+            let changed = *state != available;
+            *state = available;
+            changed
+        });
+        match answered {
+            _ if !changed => {}
+            Ok(Ok(())) => tracing::info!("database available"),
+            Ok(Err(error)) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "database not available"
+            ),
+            Err(_) => tracing::error!(timeout = ?PROBE_TIMEOUT, "database does not answer"),
+        }
+    }
+
+    /// Asks over a connection of the pool, or over a new one while all are in use: load is not an
+    /// outage.
+    async fn ask(&self) -> Result<(), sqlx::Error> {
+        let in_use =
+            self.pool.size() as usize - self.pool.num_idle().min(self.pool.size() as usize);
+        if in_use < self.pool.options().get_max_connections() as usize {
+            match self.pool.acquire().await {
+                Ok(mut connection) => {
+                    sqlx::query("SELECT 1").execute(&mut *connection).await?;
+                    return Ok(());
+                }
+                Err(sqlx::Error::PoolTimedOut) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut connection = self.options.connect().await?;
+        sqlx::query("SELECT 1").execute(&mut connection).await?;
+        connection.close().await
+    }
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod columns;
+mod database;
+mod guard;
+mod health;
+mod idempotency;
+mod outage;
+mod settings;
+mod text;
+
+pub use database::{Database, Error};
+pub use guard::Guard;
+pub use idempotency::{Insert, InsertError, idempotent};
+pub use outage::{fault, is_outage};
+pub use settings::Settings;
+
+#[doc(hidden)]
+pub use sqlx;

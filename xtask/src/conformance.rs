@@ -1,0 +1,52 @@
+//! `mesh conformance`: runs official suites, which others wrote, against what this checkout builds.
+
+mod connect;
+mod openapi;
+mod protobuf;
+mod showcase;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use mesh::ui::Ui;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// The official suite of Connect, gRPC and gRPC-Web, sent to the gateway in front of the suite's reference server
+    Connect(connect::Args),
+    /// What that suite starts: the gateway, as it is asked for on standard input
+    #[command(hide = true)]
+    ConnectUnderTest(connect::UnderTest),
+    /// OpenAPI documents of the contracts, given to the official validator, and their examples to their own schemas
+    Openapi(Args),
+    /// Protobuf's own suite: binary and JSON, proto2, proto3 and editions, required and recommended cases
+    Protobuf(Args),
+    /// The REST compliance suite of gapic-showcase, sent to the gateway in front of its server
+    Showcase(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn conformance(verb: Verb) -> Result<ExitCode> {
+    let ui = Ui::detect();
+    let passed = match verb {
+        Verb::Connect(args) => connect::connect(ui, args).await?,
+        Verb::ConnectUnderTest(args) => {
+            connect::under_test(&args).await?;
+            true
+        }
+        Verb::Openapi(args) => openapi::openapi(ui, args.json)?,
+        Verb::Protobuf(args) => protobuf::protobuf(ui, args.json)?,
+        Verb::Showcase(args) => showcase::showcase(ui, args.json).await?,
+    };
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

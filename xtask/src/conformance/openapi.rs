@@ -1,0 +1,207 @@
+//! OpenAPI documents against the official validator of the specification, and their examples against their own schemas.
+
+mod validator;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use mesh::cargo;
+use mesh::home::Home;
+use mesh::os::said;
+use mesh::ui::{self, Ui};
+use serde::Serialize;
+
+use validator::{Outcome, Validator};
+
+/// What a document is made of: directories of the checkout, and files in the first of them.
+struct Source {
+    name: &'static str,
+    includes: &'static [&'static str],
+    /// All files if there are none.
+    files: &'static [&'static str],
+    /// Fewer operations or examples would mean that something got lost on the way.
+    operations: usize,
+    examples: usize,
+}
+
+const SOURCES: [Source; 2] = [
+    Source {
+        name: "the contracts of the mesh",
+        includes: &[
+            "proto",
+            "shared/codegen/proto",
+            "shared/codegen/third_party",
+        ],
+        files: &[],
+        operations: 20,
+        examples: 0,
+    },
+    Source {
+        name: "a contract with everything",
+        includes: &["shared/samples/proto", "shared/codegen/third_party"],
+        files: &["openapi.proto"],
+        operations: 14,
+        examples: 15,
+    },
+];
+
+#[derive(Debug, Serialize)]
+struct Report {
+    validator: String,
+    documents: Vec<Document>,
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Document {
+    name: &'static str,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// Writes and checks the documents; whether all are valid.
+pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
+    let home = Home::of_checkout()?;
+    let validator = Validator::ensure(&home, ui)?;
+    let program = cargo::build_example(&home, "protomesh-openapi", "openapi")?;
+    let work = tempfile::tempdir()?;
+    let mut documents = Vec::new();
+    for source in &SOURCES {
+        let step = ui.step(format!("checking {}", source.name));
+        let text = write(&home, &program, source)?;
+        let path = work.path().join("openapi.json");
+        std::fs::write(&path, text)?;
+        let outcome = validator.check(&path)?;
+        documents.push(Document {
+            name: source.name,
+            outcome,
+        });
+        step.done();
+    }
+    let report = Report {
+        validator: validator.version,
+        problems: problems(&documents),
+        documents,
+    };
+    tell(&report, json)?;
+    Ok(report.problems.is_empty())
+}
+
+/// The document of one source.
+fn write(home: &Home, program: &Path, source: &Source) -> Result<String> {
+    let checkout = home.checkout();
+    let mut files: Vec<String> = source.files.iter().map(ToString::to_string).collect();
+    let root = source.includes.first().copied().unwrap_or_default();
+    if files.is_empty() {
+        files = protos(&checkout.join(root))?;
+    }
+    let mut command = Command::new(program);
+    command.current_dir(checkout).args([source.name, "1"]);
+    command.args(source.includes).arg("--").args(files);
+    said(&mut command).with_context(|| format!("no document of {}", source.name))
+}
+
+/// All proto files below a directory, by their path from there, sorted.
+fn protos(root: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(dir) = pending.pop() {
+        let entries =
+            std::fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|name| name == "proto") {
+                let name = path.strip_prefix(root).unwrap_or(&path);
+                found.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Why the documents are not as they should be.
+fn problems(documents: &[Document]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (document, source) in documents.iter().zip(&SOURCES) {
+        let (name, outcome) = (document.name, &document.outcome);
+        if !outcome.failures.is_empty() {
+            problems.push(format!("{name}: {} faults", outcome.failures.len()));
+        }
+        let counts = [
+            ("operations", outcome.operations, source.operations),
+            ("examples", outcome.examples, source.examples),
+        ];
+        for (what, found, least) in counts {
+            if found < least {
+                problems.push(format!(
+                    "{name}: {found} {what}, which is less than {least}"
+                ));
+            }
+        }
+    }
+    problems
+}
+
+fn tell(report: &Report, json: bool) -> Result<()> {
+    if json {
+        ui::print(serde_json::to_string_pretty(report)?);
+        return Ok(());
+    }
+    for document in &report.documents {
+        for failure in &document.outcome.failures {
+            ui::print(format!("{}: {failure}", document.name));
+        }
+    }
+    let header = ["document", "operations", "schemas", "examples", "faults"];
+    let mut rows = vec![header.map(String::from).to_vec()];
+    rows.extend(report.documents.iter().map(|document| {
+        let Outcome {
+            operations,
+            schemas,
+            examples,
+            failures,
+        } = &document.outcome;
+        let counts = [*operations, *schemas, *examples, failures.len()];
+        let counts = counts.iter().map(usize::to_string);
+        std::iter::once(document.name.to_owned())
+            .chain(counts)
+            .collect()
+    }));
+    ui::print(ui::table(&rows));
+    ui::print(match report.problems.as_slice() {
+        [] => format!("passed: {}", report.validator),
+        problems => format!("FAILED: {}", problems.join("; ")),
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(operations: usize, failures: &[&str]) -> Outcome {
+        Outcome {
+            operations,
+            schemas: 1,
+            examples: 15,
+            failures: failures.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn faults_and_lost_operations_are_problems() {
+        let documents = |outcome: fn() -> Outcome| {
+            SOURCES.each_ref().map(|source| Document {
+                name: source.name,
+                outcome: outcome(),
+            })
+        };
+        assert_eq!(problems(&documents(|| outcome(20, &[]))), [""; 0]);
+        assert_eq!(problems(&documents(|| outcome(20, &["x"]))).len(), 2);
+        assert_eq!(problems(&documents(|| outcome(19, &[]))).len(), 1);
+    }
+}

@@ -1,0 +1,195 @@
+//! `mesh test`: everything that CI runs, step by step.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use mesh::cargo;
+use mesh::engines::Engines;
+use mesh::home::Home;
+use mesh::ui::{self, Ui};
+
+use crate::checks::{deny, modules, rules};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Run only the tests whose name contains this, and no other check
+    filter: Option<String>,
+}
+
+struct Step {
+    name: &'static str,
+    run: fn(&Home, Option<&str>) -> Result<()>,
+    /// Whether it makes sense for a part of the tests.
+    filtered: bool,
+}
+
+/// All packages are tested by two calls of Cargo. The default members are those that `cargo mesh` has compiled already; the
+/// benchmarks would change the features of shared crates, and so compile all of them again.
+const DEFAULT_MEMBERS: &[&str] = &[];
+const BENCHMARKS: &[&str] = &["--package", "benchmarks"];
+
+/// The quick ones first.
+const STEPS: &[Step] = &[
+    Step {
+        name: "engines",
+        run: engines,
+        filtered: true,
+    },
+    Step {
+        name: "modules",
+        run: modules,
+        filtered: false,
+    },
+    Step {
+        name: "rules",
+        run: rules,
+        filtered: false,
+    },
+    Step {
+        name: "licences",
+        run: licences,
+        filtered: false,
+    },
+    Step {
+        name: "format",
+        run: format,
+        filtered: false,
+    },
+    Step {
+        name: "lints",
+        run: lints,
+        filtered: false,
+    },
+    Step {
+        name: "books",
+        run: books,
+        filtered: false,
+    },
+    Step {
+        name: "tests",
+        run: tests,
+        filtered: true,
+    },
+    Step {
+        name: "verify",
+        run: verify,
+        filtered: false,
+    },
+];
+
+pub(super) fn test(args: Args) -> Result<ExitCode> {
+    let home = Home::of_checkout()?;
+    let filter = args.filter.as_deref();
+    let mut rows = vec![["step", "result", "seconds"].map(str::to_owned).to_vec()];
+    let (mut passed, mut failed) = (0, 0);
+    for step in STEPS
+        .iter()
+        .filter(|step| filter.is_none() || step.filtered)
+    {
+        let started = Instant::now();
+        let outcome = (step.run)(&home, filter);
+        if let Err(error) = &outcome {
+            ui::print_error(error);
+        }
+        let result = if outcome.is_ok() { "passed" } else { "FAILED" };
+        let seconds = format!("{:.1}", started.elapsed().as_secs_f64());
+        ui::print(format!("{}: {result} in {seconds} s", step.name));
+        *if outcome.is_ok() {
+            &mut passed
+        } else {
+            &mut failed
+        } += 1;
+        rows.push(vec![step.name.to_owned(), result.to_owned(), seconds]);
+    }
+    ui::print(format!("\n{}", ui::table(&rows)));
+    // The form that those who watch a CI look for at the end.
+    ui::print(format!("\n{passed} passed, {failed} failed"));
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn engines(home: &Home, _: Option<&str>) -> Result<()> {
+    Engines::ensure(home, Ui::detect()).map(drop)
+}
+
+fn modules(_: &Home, _: Option<&str>) -> Result<()> {
+    passed(modules::modules()?)
+}
+
+fn rules(_: &Home, _: Option<&str>) -> Result<()> {
+    passed(rules::rules(&rules::Args::default())?)
+}
+
+fn licences(_: &Home, _: Option<&str>) -> Result<()> {
+    passed(deny::deny(&deny::Args::default())?)
+}
+
+fn passed(code: ExitCode) -> Result<()> {
+    ensure!(code == ExitCode::SUCCESS, "a rule is broken");
+    Ok(())
+}
+
+fn format(home: &Home, _: Option<&str>) -> Result<()> {
+    run(cargo::command(home).args(["fmt", "--all", "--check"]))
+}
+
+fn lints(home: &Home, _: Option<&str>) -> Result<()> {
+    for packages in [DEFAULT_MEMBERS, BENCHMARKS] {
+        let mut clippy = cargo::command(home);
+        clippy.args(["clippy", "--quiet", "--all-targets"]);
+        run(clippy.args(packages).args(["--", "--deny", "warnings"]))?;
+    }
+    Ok(())
+}
+
+/// The program that the books are compared with, and the example that it is compared on.
+fn books(home: &Home, _: Option<&str>) -> Result<()> {
+    for arguments in [
+        ["integration-tests/reconcile.py", "--self-test"],
+        ["examples/generate.py", "--check"],
+    ] {
+        run(Command::new("python3")
+            .args(arguments)
+            .current_dir(home.checkout()))?;
+    }
+    Ok(())
+}
+
+/// Kills every process of a mesh while the example's orders run.
+fn verify(home: &Home, _: Option<&str>) -> Result<()> {
+    // The build has replaced the file that this process was started from.
+    let program = cargo::binaries()?.join("xtask");
+    run(Command::new(program)
+        .args(["mesh", "verify", "orders", "--no-build"])
+        .current_dir(home.checkout()))
+}
+
+fn tests(home: &Home, filter: Option<&str>) -> Result<()> {
+    // The tests start the programs of all packages. With `--tests`, Cargo resolves features as for the tests, and compiles
+    // nothing twice.
+    run(cargo::command(home).args(["build", "--quiet", "--bins", "--tests"]))?;
+    for packages in [DEFAULT_MEMBERS, BENCHMARKS] {
+        let mut test = cargo::command(home);
+        run(test.args(["test", "--quiet"]).args(packages).args(filter))?;
+    }
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    if !status.success() {
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        let program = command.get_program().display();
+        bail!("{program} {} failed ({status})", arguments.join(" "));
+    }
+    Ok(())
+}

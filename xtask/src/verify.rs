@@ -1,0 +1,180 @@
+//! `mesh verify`: breaks a mesh of its own on purpose and checks the outcome.
+
+mod compare;
+mod kills;
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use mesh::Stack;
+use mesh::commands::events;
+use mesh::commands::up::asked_to_stop;
+use mesh::home::{Home, StateDir, create_dir};
+use mesh::services::GATEWAY;
+use mesh::ui::{self, Ui};
+use mesh::{StackOptions, cargo};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::retail::books::Books;
+use crate::retail::file::OrderFile;
+use crate::retail::progress::Progress;
+use crate::retail::{self, Settings};
+use kills::{Kill, Plan};
+
+/// What is verified when no file is named.
+const EXAMPLE: &str = "examples/orders.csv";
+/// How long an upload takes at the least when no rate is given: seven processes die and come back in this time.
+const UPLOAD_SECONDS: u64 = 45;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Kills every process once while orders run, and compares the books with those of an independent program
+    Orders(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Order files (CSV); examples/orders.csv if none is named
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Makes order and moments of the kills those of an earlier run
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Most bytes per second that are sent; by default as many as make the upload last 45 s
+    #[arg(long, value_name = "BYTES")]
+    rate: Option<NonZeroU64>,
+    /// Run the programs that were built before
+    #[arg(long)]
+    no_build: bool,
+    /// Print kills, books and verdict as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    seed: u64,
+    kills: Vec<Kill>,
+    /// How often an upload broke and went on.
+    uploads_resumed: u32,
+    books: Books,
+    differences: Vec<String>,
+}
+
+pub(super) async fn verify(verb: Verb) -> Result<ExitCode> {
+    let Verb::Orders(mut args) = verb;
+    let home = Home::of_checkout()?;
+    if args.files.is_empty() {
+        args.files.push(home.checkout().join(EXAMPLE));
+    }
+    let files = OrderFile::read_all(&args.files)?;
+    let ui = Ui::detect();
+    let options = StackOptions::new()?;
+    if !args.no_build {
+        cargo::build(&home, &options.programs())?;
+    }
+    let plan = Plan::new(args.seed.unwrap_or_else(rand::random));
+    ui.note(format!("seed {}", plan.seed));
+    let work = async {
+        let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, ui).await?;
+        let verdict = disturbed(&home, &stack, &files, &plan, &args).await;
+        if !matches!(&verdict, Ok(verdict) if verdict.differences.is_empty()) {
+            keep_logs(&home, &stack, plan.seed)?;
+        }
+        let verdict = verdict.with_context(|| format!("seed {}", plan.seed))?;
+        stack.shutdown().await?;
+        Ok(verdict)
+    };
+    // A drop of what has been started kills it.
+    let verdict: Result<Verdict> = tokio::select! {
+        verdict = work => verdict,
+        asked = asked_to_stop() => asked.and_then(|()| bail!("stopped")),
+    };
+    tell(&verdict?, args.json)
+}
+
+async fn disturbed(
+    home: &Home,
+    stack: &Stack,
+    files: &[OrderFile],
+    plan: &Plan,
+    args: &Args,
+) -> Result<Verdict> {
+    let size: u64 = files.iter().map(|file| file.size).sum();
+    let settings = Settings {
+        rate: args.rate.or(NonZeroU64::new(size.div_ceil(UPLOAD_SECONDS))),
+        ..Settings::default()
+    };
+    let (progress, observed) = watch::channel(Progress::none());
+    let whole = kills::Whole::of(files);
+    let gateway = stack.address(GATEWAY)?;
+    // Two bars and the lines about the kills would write over each other.
+    let flow = retail::run(gateway, files, &settings, Ui::Quiet, &progress);
+    let report = |kill: &Kill| {
+        if !args.json {
+            ui::print(kill);
+        }
+    };
+    let kills = kills::run(stack, plan, whole, observed, report);
+    let (outcome, kills) = tokio::try_join!(flow, kills)?;
+    if outcome.resumed == 0 {
+        bail!("no upload was interrupted: make it slower with --rate");
+    }
+    let parked = events::parked(|service| stack.database_url(service)).await?;
+    if !parked.is_empty() {
+        bail!("facts were parked:\n{}", events::table(&parked));
+    }
+    let mut differences = outcome.books.problems();
+    differences.extend(compare::differences(home, files, &settings, &outcome.books).await?);
+    let (progress, _unobserved) = watch::channel(Progress::none());
+    let again = retail::run(gateway, files, &settings, Ui::Quiet, &progress).await?;
+    if again.books != outcome.books {
+        differences.push("running the same files again changed the books".to_owned());
+    }
+    Ok(Verdict {
+        seed: plan.seed,
+        kills,
+        uploads_resumed: outcome.resumed,
+        books: outcome.books,
+        differences,
+    })
+}
+
+fn tell(verdict: &Verdict, json: bool) -> Result<ExitCode> {
+    let agree = verdict.differences.is_empty();
+    if json {
+        ui::print(serde_json::to_string_pretty(verdict)?);
+    } else if agree {
+        ui::print(format!(
+            "passed: {} processes were killed, uploads went on {} times, and the books are those of the files (seed {})",
+            verdict.kills.len(),
+            verdict.uploads_resumed,
+            verdict.seed
+        ));
+    } else {
+        ui::print(format!(
+            "FAILED (seed {}):\n  {}",
+            verdict.seed,
+            verdict.differences.join("\n  ")
+        ));
+    }
+    Ok(if agree {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Saves the logs from the directory that goes with the stack.
+fn keep_logs(home: &Home, stack: &Stack, seed: u64) -> Result<()> {
+    let kept = home
+        .failed()
+        .join(format!("verify-{seed}-{}", std::process::id()));
+    create_dir(&home.failed(), 0o755)?;
+    std::fs::rename(stack.dir().join("logs"), &kept).context("cannot keep the logs")?;
+    Ui::detect().note(format!("logs of the failed run: {}", kept.display()));
+    Ok(())
+}

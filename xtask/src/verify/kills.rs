@@ -1,0 +1,209 @@
+//! Kills processes at random moments of the work, and sees to it that each moment was one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use mesh::Stack;
+use mesh::State;
+use mesh::services::{self, GATEWAY, NATS, POSTGRES};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::retail::file::OrderFile;
+use crate::retail::progress::Progress;
+
+/// The last kill comes before this share of the work, so that it is not done while the last but one recovers.
+const LATEST: f64 = 0.75;
+/// Without these no upload goes on, and one has to break: half of the work is reading rows, so this is well within.
+const UPLOADING: [&str; 3] = [GATEWAY, "ingest", POSTGRES];
+const WHILE_UPLOADING: f64 = 0.4;
+/// How long a process that another's death took along may take to come back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which process dies when, all from one seed.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    /// Share of the work, and the process.
+    kills: Vec<(f64, &'static str)>,
+}
+
+impl Plan {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        loop {
+            let kills = draw(&mut random);
+            let breaks_upload = |(moment, process): &(f64, &str)| {
+                *moment < WHILE_UPLOADING && UPLOADING.contains(process)
+            };
+            if kills.iter().any(breaks_upload) {
+                return Self { seed, kills };
+            }
+        }
+    }
+}
+
+fn draw(random: &mut StdRng) -> Vec<(f64, &'static str)> {
+    let mut processes: Vec<_> = services::names().chain([POSTGRES, NATS]).collect();
+    processes.shuffle(random);
+    let mut moments: Vec<f64> = processes
+        .iter()
+        .map(|_| random.random_range(0.0..LATEST))
+        .collect();
+    moments.sort_by(f64::total_cmp);
+    moments.into_iter().zip(processes).collect()
+}
+
+/// All that there is to do, as far as the files tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    rows: f64,
+    invoices: f64,
+}
+
+impl Whole {
+    pub(super) fn of(files: &[OrderFile]) -> Self {
+        let rows: u64 = files.iter().map(|file| file.rows).sum();
+        let invoices: BTreeSet<_> = files.iter().flat_map(|file| &file.invoices).collect();
+        Self {
+            rows: rows as f64,
+            invoices: invoices.len() as f64,
+        }
+    }
+
+    /// The share that is done: half of it is reading rows, half is settling what they ask for.
+    fn done(self, progress: &Progress) -> f64 {
+        let rows = progress.rows_read as f64 / self.rows.max(1.0);
+        let settled = progress.settled as f64 / self.invoices.max(1.0);
+        (rows.min(1.0) + settled.min(1.0)) / 2.0
+    }
+}
+
+/// A process that was killed, when, and how it came back.
+#[derive(Debug, Serialize)]
+pub(super) struct Kill {
+    process: &'static str,
+    /// Share of the work that had to be done.
+    planned: f64,
+    /// Share that was.
+    done: f64,
+    rows_accepted: i64,
+    published: i64,
+    settled: i64,
+    recovery_ms: u128,
+    restarts: u32,
+}
+
+/// Carries the plan out; `report` hears of each kill.
+///
+/// # Errors
+/// When a process does not come back, or when a kill was not between the first accepted row and the last end.
+pub(super) async fn run(
+    stack: &Stack,
+    plan: &Plan,
+    whole: Whole,
+    mut observed: watch::Receiver<Progress>,
+    report: impl Fn(&Kill),
+) -> Result<Vec<Kill>> {
+    let mut kills = Vec::new();
+    for &(planned, process) in &plan.kills {
+        let is_due = |now: &Progress| now.rows_accepted > 0 && whole.done(now) >= planned;
+        let before = until(&mut observed, process, is_due).await?;
+        let healthy = stack.wait_for(process, PATIENCE, |now| now.state == State::Healthy);
+        let restarts = healthy.await?.restarts;
+        let killed = Instant::now();
+        let life = stack.kill(process)?;
+        let revived = stack
+            .revived(process, &life)
+            .await
+            .with_context(|| format!("{process} did not come back after it was killed"))?;
+        let recovery = killed.elapsed();
+        if revived.restarts <= restarts {
+            bail!("{process} came back, and its supervisor has not counted a restart");
+        }
+        // What was asked for after the kill and is not complete proves that the kill came before the end.
+        until(&mut observed, process, |now| now.asked > killed).await?;
+        let kill = Kill {
+            process,
+            planned,
+            done: whole.done(&before),
+            rows_accepted: before.rows_accepted,
+            published: before.published,
+            settled: before.settled,
+            recovery_ms: recovery.as_millis(),
+            restarts: revived.restarts,
+        };
+        report(&kill);
+        kills.push(kill);
+    }
+    Ok(kills)
+}
+
+/// The first observation that satisfies `condition`, unless the work is complete.
+async fn until(
+    observed: &mut watch::Receiver<Progress>,
+    process: &str,
+    condition: impl Fn(&Progress) -> bool,
+) -> Result<Progress> {
+    let seen = observed
+        .wait_for(|now| now.completed || condition(now))
+        .await;
+    let seen = *seen.context("nobody follows the imports any more")?;
+    if seen.completed {
+        bail!(
+            "every order was at its end before {process} could be killed: make the upload slower with --rate"
+        );
+    }
+    Ok(seen)
+}
+
+impl fmt::Display for Kill {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "killed {:<9} at {:>2.0} % ({} rows accepted, {} of {} invoices settled): back in {:.1} s",
+            self.process,
+            self.done * 100.0,
+            self.rows_accepted,
+            self.settled,
+            self.published,
+            self.recovery_ms as f64 / 1000.0
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_makes_one_plan_that_kills_every_process_once_and_in_time() {
+        let plan = Plan::new(7);
+        assert_eq!(plan.kills, Plan::new(7).kills);
+        assert_ne!(plan.kills, Plan::new(8).kills);
+        let mut processes: Vec<_> = plan.kills.iter().map(|(_, process)| *process).collect();
+        processes.sort_unstable();
+        assert_eq!(
+            processes,
+            [
+                "gateway",
+                "ingest",
+                "inventory",
+                "nats",
+                "orders",
+                "payments",
+                "postgres"
+            ]
+        );
+        assert!(plan.kills.is_sorted_by(|one, two| one.0 <= two.0));
+        assert!(plan.kills.iter().all(|(moment, _)| *moment < LATEST));
+        let breaks_upload =
+            |kill: &(f64, &str)| kill.0 < WHILE_UPLOADING && UPLOADING.contains(&kill.1);
+        assert!((0..500).all(|seed| Plan::new(seed).kills.iter().any(breaks_upload)));
+    }
+}

@@ -1,0 +1,137 @@
+//! The crates of this workspace: manifests from Cargo, modules and tokens from their sources.
+
+pub(crate) mod paths;
+pub(crate) mod source;
+pub(crate) mod tokens;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use mesh::home::Home;
+use mesh::{cargo, os};
+use serde::Deserialize;
+
+/// All crates of the workspace.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Workspace {
+    pub(crate) packages: Vec<Package>,
+    #[serde(rename = "workspace_root")]
+    pub(crate) root: PathBuf,
+    #[serde(rename = "workspace_default_members", default)]
+    default_members: Vec<String>,
+}
+
+/// One crate.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    #[serde(default)]
+    id: String,
+    pub(crate) name: String,
+    manifest_path: PathBuf,
+    pub(crate) dependencies: Vec<Dependency>,
+    metadata: Option<Metadata>,
+}
+
+/// A dependency as the manifest declares it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dependency {
+    /// The directory of a dependency inside the workspace.
+    pub(crate) path: Option<PathBuf>,
+    kind: Option<String>,
+}
+
+/// `[package.metadata]` of a manifest.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    modules: Option<Modules>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Modules {
+    order: Vec<String>,
+}
+
+impl Workspace {
+    /// Asks Cargo for the workspace of this checkout.
+    ///
+    /// # Errors
+    /// When Cargo can't describe it.
+    pub(crate) fn load(home: &Home) -> Result<Self> {
+        let mut cargo = cargo::command(home);
+        let text = os::said(cargo.args(["metadata", "--format-version", "1", "--no-deps"]))?;
+        Self::parse(&text)
+    }
+
+    /// Parses the output of `cargo metadata`.
+    ///
+    /// # Errors
+    /// When it isn't the expected JSON.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let mut workspace: Self =
+            serde_json::from_str(text).context("cannot read the output of cargo metadata")?;
+        workspace.packages.sort_by(|a, b| a.dir().cmp(b.dir()));
+        Ok(workspace)
+    }
+
+    /// Returns the directory of a crate relative to the root, with `/` between its parts; empty for the root crate.
+    pub(crate) fn place<'a>(&self, package: &'a Package) -> &'a str {
+        let relative = package.dir().strip_prefix(&self.root);
+        relative.ok().and_then(Path::to_str).unwrap_or_default()
+    }
+
+    /// Returns whether a crate is built and tested where no package is selected.
+    pub(crate) fn is_default(&self, package: &Package) -> bool {
+        self.default_members.contains(&package.id)
+    }
+
+    /// Returns the crates that a crate depends on inside the workspace; `dev` includes those of its tests.
+    pub(crate) fn dependencies<'a>(
+        &'a self,
+        package: &'a Package,
+        dev: bool,
+    ) -> impl Iterator<Item = &'a Package> {
+        let wanted = move |dependency: &&Dependency| dev || !dependency.is_dev();
+        let dirs = package.dependencies.iter().filter(wanted);
+        let dirs = dirs.filter_map(|dependency| dependency.path.as_deref());
+        dirs.filter_map(|dir| self.packages.iter().find(|other| other.dir() == dir))
+    }
+}
+
+impl Package {
+    /// Returns the directory of the manifest.
+    pub(crate) fn dir(&self) -> &Path {
+        self.manifest_path.parent().unwrap_or(&self.manifest_path)
+    }
+
+    /// Returns the declared modules from bottom to top (`[package.metadata.modules] order`).
+    pub(crate) fn module_order(&self) -> Option<&[String]> {
+        let modules = self.metadata.as_ref()?.modules.as_ref()?;
+        Some(&modules.order)
+    }
+}
+
+impl Dependency {
+    fn is_dev(&self) -> bool {
+        self.kind.as_deref() == Some("dev")
+    }
+}
+
+/// Returns whether a crate is part of the product, by its place: it must not know the example mesh.
+pub(crate) fn is_product(place: &str) -> bool {
+    is_shared(place) || is_gateway(place) || place == "mesh"
+}
+
+/// Returns whether a crate is shared by gateway and services.
+pub(crate) fn is_shared(place: &str) -> bool {
+    place.starts_with("shared/")
+}
+
+/// Returns whether a crate is the gateway or a part of it.
+pub(crate) fn is_gateway(place: &str) -> bool {
+    place == "gateway" || place.starts_with("gateway/")
+}
+
+/// Returns whether a crate holds fuzz targets only.
+pub(crate) fn is_fuzz(place: &str) -> bool {
+    place.ends_with("/fuzz")
+}
