@@ -116,7 +116,7 @@ fn canonical(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     }
 }
 
-/// Returns the library reads and writes in one pass: whether the bytes or the JSON are at fault is
+/// Reads and writes in one pass: whether the bytes or the JSON are at fault is
 /// asked afterwards.
 fn wire_to_json(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     let mut json = Vec::new();

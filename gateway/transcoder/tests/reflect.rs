@@ -79,7 +79,7 @@ fn reference(message: &DynamicMessage) -> Option<Value> {
     Some(official(serde_json::from_slice(&json).unwrap()))
 }
 
-/// Returns an `Empty` in an Any stands there without `value`, as the official conformance suite
+/// Writes an `Empty` in an Any without `value`, as the official conformance suite
 /// demands; prost-reflect writes one.
 fn official(value: Value) -> Value {
     const EMPTY: &str = "type.googleapis.com/google.protobuf.Empty";

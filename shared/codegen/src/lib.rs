@@ -64,7 +64,7 @@ impl Builder {
 
     /// Looks imports up in `dir` too, after the root and the directories given before.
     ///
-    /// Only what is imported is generated.
+    /// Only imported files are generated.
     pub fn include(mut self, dir: impl Into<PathBuf>) -> Self {
         self.includes.push(dir.into());
         self

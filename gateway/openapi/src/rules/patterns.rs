@@ -1,7 +1,7 @@
 //! From the patterns of contracts, which are RE2, to those of JSON Schema, which are ECMA-262 with
 //! the flag `u`.
 //!
-//! Only what means the same on both sides is taken over; anything else gives `None`, and the
+//! Only constructs with one meaning in both are translated; anything else gives `None`, and the
 //! document keeps it as text.
 
 /// White space of RE2; ECMA-262 has more.

@@ -115,8 +115,8 @@ fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
     put_delimited(out, tag, content);
 }
 
-/// Content type and place of the data in a response message. Of a field that comes twice, the last
-/// one counts.
+/// Returns the content type and the place of the data in a response message. Of a repeated field,
+/// the last one counts.
 fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str, Range<usize>)> {
     let Some(download) = route.download else {
         return Err(WireError::new("the response is not a google.api.HttpBody"));

@@ -280,7 +280,7 @@ impl Splitter {
         }
     }
 
-    /// Takes from the chunk what was scanned of a message.
+    /// Moves the scanned part of a message out of the chunk.
     fn take<'c>(
         &mut self,
         scanned: Scanned,

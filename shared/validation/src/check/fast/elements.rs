@@ -71,7 +71,7 @@ impl Fast<'_> {
         Some(())
     }
 
-    /// Returns an item, a key or a value of a map, whose tag is read.
+    /// Checks an item, or a key or value of a map, whose tag has been read.
     fn item(
         &self,
         field: &FieldPlan,
@@ -174,7 +174,7 @@ impl Fast<'_> {
         entry.rest.is_empty().then_some(())
     }
 
-    /// Returns a key or a value that is left out is there all the same: it is the default, a
+    /// Checks an absent key or value, which counts as present: it is the default, a
     /// message is empty.
     fn absent(&self, field: &FieldPlan, rules: &ValueRules, place: Place) -> Pass {
         let value = match field.message() {
