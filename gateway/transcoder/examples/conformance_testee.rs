@@ -62,7 +62,7 @@ enum Outcome {
 const PROTOBUF: i32 = 1;
 const JSON: i32 = 2;
 const JSON_IGNORE_UNKNOWN: i32 = 3;
-/// What the runner asks for in its first request: the failures that are expected. There are none.
+/// The answer to the runner's first request, the list of expected failures: there are none.
 const FAILURE_SET: &str = "conformance.FailureSet";
 
 struct Testee {

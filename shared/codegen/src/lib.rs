@@ -3,7 +3,7 @@
 //! The whole `src/lib.rs` of a crate of contracts:
 //!
 //! ```ignore
-//! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated; a contract need not comment every field.
+//! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated.
 //! include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 //! ```
 //!
