@@ -321,7 +321,7 @@ fn surprises_are_notes() {
             "custom: { kind: \"HEAD\" path: \"/b\" } body: \"book\"",
             "many clients",
         ),
-        ("get: \"/c/{name=**}/d\"", "goes on after '**'"),
+        ("get: \"/c/{name=**}/d\"", "continues after '**'"),
         ("custom: { kind: \"get\" path: \"/d\" }", "is not GET"),
     ];
     let all: Vec<&str> = cases.iter().map(|(rule, _)| *rule).collect();
