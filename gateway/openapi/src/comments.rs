@@ -1,8 +1,8 @@
-//! What comments of a contract say to readers of its document.
+//! The comments of a contract, as its document shows them.
 //!
 //! The first sentence is the summary, the rest the description. Three kinds of text are taken out
 //! of it:
-//! - `Example: <JSON>` on a line of its own, and each block fenced as ```` ```json ````: an example
+//! - `Example: <JSON>` on a separate line, and each block fenced as ```` ```json ````: an example
 //!   of the field or message; in the comment of a method, of its request body.
 //! - `NOT_FOUND: <text>`, or any other name of `google.rpc.Code`, at the start of a line, perhaps
 //!   as an item of a list: an error of the method. It goes on up to the next such line or an empty

@@ -96,7 +96,7 @@ struct Item {
 }
 
 /// Describes the HTTP API of a schema in OpenAPI 3.1. `descriptor_set` is the set that the schema
-/// was compiled from: comments are not kept, so that they cost no memory where nobody reads them.
+/// was compiled from: comments are not kept, to save memory.
 ///
 /// # Errors
 /// `descriptor_set` is not the one that the schema was compiled from.

@@ -2,7 +2,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! Every HTTP binding is an operation, and every type that an operation reaches is a component
-//! under its full name. What the comments of a contract may say beside prose is told in `comments`;
+//! under its full name. Module `comments` lists what comments may hold beside prose;
 //! how templates become paths in `paths`.
 //!
 //! - Methods that OpenAPI does not know (`custom` kinds, and `*` for all methods) stand under

@@ -1,4 +1,4 @@
-//! What documents say, piece by piece.
+//! The content of documents, piece by piece.
 
 use descriptors::Problem;
 use samples::{descriptor_set_with_lines, source};

@@ -62,7 +62,7 @@ enum Outcome {
 const PROTOBUF: i32 = 1;
 const JSON: i32 = 2;
 const JSON_IGNORE_UNKNOWN: i32 = 3;
-/// What the runner asks for in its first request: the failures that are expected. There are none.
+/// The answer to the runner's first request, the list of expected failures: there are none.
 const FAILURE_SET: &str = "conformance.FailureSet";
 
 struct Testee {
@@ -116,7 +116,7 @@ fn canonical(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     }
 }
 
-/// Returns the library reads and writes in one pass: whether the bytes or the JSON are at fault is
+/// Reads and writes in one pass: whether the bytes or the JSON are at fault is
 /// asked afterwards.
 fn wire_to_json(message: MessageType<'_>, wire: &[u8]) -> Outcome {
     let mut json = Vec::new();

@@ -93,7 +93,7 @@ impl<'a> Encoder<'a> {
         self.long_field(field, pins)
     }
 
-    /// Returns a function, so that the stack frames of other paths stay small.
+    /// Stays a function, so that the stack frames of other paths stay small.
     #[inline(never)]
     fn long_field(&mut self, field: &FieldPlan, pins: &[Pin<'_>]) -> Done {
         let is_null = self.cursor.is_next(b'n');
@@ -107,8 +107,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Returns the members of an object whose brace is read. `is_any`: the object may name its type
-    /// under `@type`.
+    /// Reads the members of an object whose brace has been read. `is_any`: the object may name its
+    /// type under `@type`.
     fn members(&mut self, plan: &'a MessagePlan, pins: &[Pin<'_>], is_any: bool) -> Done {
         let start = self.out.len();
         let mut fields = Seen::default();

@@ -125,7 +125,7 @@ impl RequestError {
         }
     }
 
-    /// Names and keys come cut to what is worth showing: a hostile one may be as long as its body,
+    /// Names and keys are truncated for display: a hostile one may be as long as its body,
     /// and is copied on every level that the error passes.
     fn within(mut self: Box<Self>, element: &str) -> Failure {
         prepend(&mut self.path, element);

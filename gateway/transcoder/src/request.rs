@@ -96,7 +96,7 @@ impl Route {
         self.checked(encoded, start, out)
     }
 
-    /// Rejects what was written since `start` where a required field is missing or a rule of
+    /// Rejects the message written since `start` where a required field is missing or a rule of
     /// `buf.validate` is broken; of a failure nothing stays.
     fn checked(
         &self,

@@ -390,8 +390,8 @@ impl<'t> Decoder<'t> {
     }
 }
 
-/// Returns the same bytes and what stands behind them in `whole`, if they are some of it. Texts are
-/// copied in steps of fixed size, for which there is room behind nearly all of them, but seldom
+/// Returns the same bytes with those after them in `whole`, if they are part of it. Texts are
+/// copied in steps of fixed size, which mostly fit into `whole`, but seldom
 /// within the message that they are in.
 #[inline]
 fn onward<'a>(whole: &'a [u8], bytes: &'a [u8]) -> &'a [u8] {

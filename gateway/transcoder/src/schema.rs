@@ -16,7 +16,7 @@ use crate::tables::Tables;
 
 pub use message::MessageType;
 
-/// Everything compiled from one descriptor set. Immutable; share it behind an `Arc`.
+/// Everything compiled from one descriptor set. Immutable; share it in an `Arc`.
 #[derive(Debug)]
 pub struct Schema {
     pub(crate) types: Arc<Tables>,

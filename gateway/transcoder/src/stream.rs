@@ -1,17 +1,17 @@
 //! Streams of messages in one HTTP body: requests are split into single messages, responses are
 //! framed.
 //!
-//! | framing | request ([`Format`]) | response ([`Framing`]) | an error in mid-stream |
+//! | framing | request ([`Format`]) | response ([`Framing`]) | error in mid-stream |
 //! |---|---|---|---|
-//! | NDJSON | [`Format::Ndjson`] | [`Framing::Ndjson`] | a line `{"error":…}` |
-//! | JSON array | [`Format::JsonArray`], [`Format::Json`] | [`Framing::JsonArray`] | a last element `{"error":…}` |
+//! | NDJSON | [`Format::Ndjson`] | [`Framing::Ndjson`] | last line, `{"error":…}` |
+//! | JSON array | [`Format::JsonArray`], [`Format::Json`] | [`Framing::JsonArray`] | last element |
 //! | concatenated JSON | [`Format::Concatenated`], [`Format::Json`] | | |
 //! | JSON text sequence | [`Format::Sequence`] | | |
 //! | server-sent events | | [`Framing::Sse`] | an event of type `error` |
-//! | length-delimited protobuf | [`Format::Delimited`] | [`Framing::Delimited`] | none: the transfer is broken off |
+//! | length-delimited protobuf | [`Format::Delimited`] | [`Framing::Delimited`] | none: aborted |
 //!
-//! Both sides hold one message at most. [`Splitter`] is pulled, [`Writer`] is pushed, and what lies
-//! between them waits for neither: the caller's own flow control is the stream's.
+//! Both sides hold one message at most. [`Splitter`] is pulled and [`Writer`] is pushed, so that
+//! the flow control of the caller is that of the stream.
 
 mod format;
 mod framing;

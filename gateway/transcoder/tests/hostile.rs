@@ -266,7 +266,7 @@ fn cost(body: &[u8]) -> Duration {
     (0..5).map(|_| run()).min().unwrap()
 }
 
-/// What takes quadratic time would take 4096 times as long for 64 times the size. Both sizes are
+/// Quadratic work would take 4096 times as long for 64 times the size. Both sizes are
 /// below the one from which on values are counted beforehand, which is a step of its own.
 #[test]
 fn cost_grows_no_faster_than_the_body() {

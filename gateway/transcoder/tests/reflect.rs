@@ -69,7 +69,7 @@ fn try_json(schema: &Schema, path: &str, wire: &[u8]) -> Result<Value, WireError
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&json))))
 }
 
-/// What prost-reflect makes of a message, if it has a JSON form.
+/// Returns the JSON that prost-reflect writes for a message, if it has a JSON form.
 fn reference(message: &DynamicMessage) -> Option<Value> {
     let mut json = Vec::new();
     let mut serializer = serde_json::Serializer::new(&mut json);
@@ -79,7 +79,7 @@ fn reference(message: &DynamicMessage) -> Option<Value> {
     Some(official(serde_json::from_slice(&json).unwrap()))
 }
 
-/// Returns an `Empty` in an Any stands there without `value`, as the official conformance suite
+/// Writes an `Empty` in an Any without `value`, as the official conformance suite
 /// demands; prost-reflect writes one.
 fn official(value: Value) -> Value {
     const EMPTY: &str = "type.googleapis.com/google.protobuf.Empty";

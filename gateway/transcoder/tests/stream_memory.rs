@@ -8,7 +8,7 @@ use std::io::Write;
 use transcoder::Schema;
 use transcoder::stream::{Format, Framing, Splitter, Writer};
 
-/// What a body may arrive in; no multiple of anything.
+/// Size of a chunk; not a multiple of anything.
 const CHUNK_BYTES: usize = 16_411;
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
 const MAX_GROWTH_BYTES: u64 = 2_000_000;

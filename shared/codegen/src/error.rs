@@ -1,4 +1,4 @@
-//! What can go wrong while generating, in words that name file, line and rule.
+//! The errors of generation, with file, line and rule.
 
 use std::error::Error as _;
 use std::path::PathBuf;

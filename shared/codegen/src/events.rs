@@ -81,7 +81,7 @@ fn context(package: &str) -> Result<String, String> {
     }
 }
 
-/// Returns the aggregate is one token of a NATS subject and part of names in tools.
+/// Checks the aggregate, which is one token of a NATS subject and part of names in tools.
 fn aggregate(name: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(allowed) {
@@ -93,7 +93,7 @@ fn aggregate(name: &str) -> Result<String, String> {
     }
 }
 
-/// Returns a key that could be absent or many would not name one aggregate.
+/// Checks the key field: a key that could be absent or repeated would not name one aggregate.
 fn key(message: &MessageDescriptor, name: &str) -> Result<FieldDescriptor, String> {
     let Some(field) = message.get_field_by_name(name) else {
         return Err(format!(

@@ -3,7 +3,7 @@
 //! The whole `src/lib.rs` of a crate of contracts:
 //!
 //! ```ignore
-//! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated; a contract need not comment every field.
+//! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated.
 //! include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 //! ```
 //!
@@ -64,7 +64,7 @@ impl Builder {
 
     /// Looks imports up in `dir` too, after the root and the directories given before.
     ///
-    /// Only what is imported is generated.
+    /// Only imported files are generated.
     pub fn include(mut self, dir: impl Into<PathBuf>) -> Self {
         self.includes.push(dir.into());
         self

@@ -17,7 +17,7 @@ pub(crate) const DESCRIPTOR_FILE: &str = "protos.bin";
 /// Returns the text of the file.
 pub(crate) fn contracts(pool: &DescriptorPool, events: &[Event]) -> String {
     let mut out = String::new();
-    // A String takes whatever is written to it.
+    // Writing to a String can't fail.
     let _ = try_contracts(&mut out, pool, events);
     out
 }

@@ -99,7 +99,8 @@ pub(crate) fn is_options_only(name: &str) -> bool {
     OPTIONS.iter().any(|file| file.name == name)
 }
 
-/// Returns a symbolic link to a directory is not followed, so there are no cycles.
+/// Finds files below a directory. Symbolic links to directories are not followed, so there are no
+/// cycles.
 fn list(dir: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
     fs::read_dir(dir)?
         .map(|entry| {

@@ -1,4 +1,4 @@
-//! What is generated from good contracts.
+//! The code generated from good contracts.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What is said about bad contracts.
+//! The errors about bad contracts.
 
 #![allow(
     clippy::unwrap_used,

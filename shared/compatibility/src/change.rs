@@ -58,7 +58,7 @@ pub enum Breakage {
     EnumValueNumber,
     /// A number of an enum has another name.
     EnumValueName,
-    /// A rule of `buf.validate` rejects what was valid.
+    /// A rule of `buf.validate` rejects formerly valid values.
     Validation,
 }
 

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! Compared are methods, HTTP routes, and every message and enum that a served method reaches, for
-//! requests and for responses apart: a rule that only a sender keeps breaks nobody who receives.
+//! requests and for responses apart: a rule for senders breaks no receiver.
 //! Additions break nothing. Source of the rules: the page on updating a message type of
 //! protobuf.dev, ProtoJSON, AIP-180.
 

@@ -17,7 +17,7 @@ service S {
 }
 ";
 
-/// What a contract is compiled to.
+/// The compiled parts of a contract.
 struct Compiled {
     set: Vec<u8>,
     types: Arc<Types>,
@@ -54,7 +54,7 @@ impl Compiled {
     }
 }
 
-/// What is broken from one body of a file to the other, as `RULE element: before → after`.
+/// Returns the changes from one body of a file to the other, as `RULE element: before → after`.
 fn broken(before: &str, after: &str) -> Vec<String> {
     let compiled = [before, after].map(|body| {
         let has_rules = body.contains("buf.validate");

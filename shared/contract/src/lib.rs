@@ -10,7 +10,7 @@ pub struct Method {
     pub input: &'static str,
     /// Full name of the response message.
     pub output: &'static str,
-    /// Which sides stream.
+    /// The sides that stream.
     pub kind: MethodKind,
     /// `option idempotency_level` of the method.
     pub idempotency: Idempotency,
@@ -29,7 +29,7 @@ pub enum MethodKind {
     BidiStreaming,
 }
 
-/// What a method promises about being called again
+/// The promise of a method about being called again
 /// (`google.protobuf.MethodOptions.IdempotencyLevel`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Idempotency {

@@ -12,7 +12,7 @@ use prost::bytes::Bytes;
 use crate::error::Problem;
 use crate::kind::{Kind, Label};
 use crate::pool::{FieldDef, MessageDef, Pool, proto};
-use tables::{Content, ERROR_DETAILS, Field, Multiplicity, Table, WELL_KNOWN};
+use tables::{Content, ERROR_DETAILS, Multiplicity, StandardField, Table, WELL_KNOWN};
 
 const PROTOBUF: &str = "google.protobuf";
 const RPC: &str = "google.rpc";
@@ -87,7 +87,7 @@ fn null_value() -> proto::EnumType {
     }
 }
 
-fn message_type(package: &str, path: &str, fields: &[Field]) -> proto::MessageType {
+fn message_type(package: &str, path: &str, fields: &[StandardField]) -> proto::MessageType {
     let mut message = proto::MessageType {
         name: path.rsplit('.').next().unwrap_or(path).into(),
         ..proto::MessageType::default()
@@ -100,7 +100,7 @@ fn message_type(package: &str, path: &str, fields: &[Field]) -> proto::MessageTy
 
 // === impl Field ===
 
-impl Field {
+impl StandardField {
     fn add_to(&self, message: &mut proto::MessageType, number: i32, package: &str, path: &str) {
         let mut field = proto::Field {
             number,

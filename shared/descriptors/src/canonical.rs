@@ -243,11 +243,11 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    fn key(&mut self, field: &FieldPlan, key: &Key<'_>) {
+    fn key(&mut self, field: &FieldPlan, key: &SortKey<'_>) {
         field.tag.put(self.out);
         match key {
-            Key::Number(_, number) => self.put_number(field.kind, *number),
-            Key::Text(text) => self.put_bytes(text),
+            SortKey::Number(_, number) => self.put_number(field.kind, *number),
+            SortKey::Text(text) => self.put_bytes(text),
         }
     }
 
@@ -292,20 +292,20 @@ impl<'t> Writer<'t> {
 
 /// Keys as they are sorted.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key<'w> {
+enum SortKey<'w> {
     /// The value, by which keys are sorted, and what stands for it on the wire.
     Number(i128, u64),
     Text(&'w [u8]),
 }
 
-fn sort_key<'w>(field: &FieldPlan, key: Option<Occurrence<'w>>) -> Read<Key<'w>> {
+fn sort_key<'w>(field: &FieldPlan, key: Option<Occurrence<'w>>) -> Read<SortKey<'w>> {
     let mut value = match key {
         Some(key) => key.value,
-        None if field.kind == Kind::String => return Ok(Key::Text(&[])),
-        None => return Ok(Key::Number(0, 0)),
+        None if field.kind == Kind::String => return Ok(SortKey::Text(&[])),
+        None => return Ok(SortKey::Number(0, 0)),
     };
     if field.kind == Kind::String {
-        return Ok(Key::Text(value.delimited()?));
+        return Ok(SortKey::Text(value.delimited()?));
     }
     let number = normal(field.kind, &mut value)?;
     let value = match field.kind {
@@ -314,7 +314,7 @@ fn sort_key<'w>(field: &FieldPlan, key: Option<Occurrence<'w>>) -> Read<Key<'w>>
         Kind::Sint32 | Kind::Sint64 => i128::from(unzigzag(number)),
         _ => i128::from(number),
     };
-    Ok(Key::Number(value, number))
+    Ok(SortKey::Number(value, number))
 }
 
 /// Returns the value as its type holds it: narrow types keep their low bits, as all implementations

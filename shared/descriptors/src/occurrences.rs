@@ -1,4 +1,4 @@
-//! What stands in a message: the occurrences of its known fields, sorted, and its unknown fields in
+//! The content of a message: the occurrences of its known fields, sorted, and its unknown fields in
 //! the order of the wire.
 
 use std::collections::HashMap;

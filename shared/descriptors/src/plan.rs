@@ -111,7 +111,7 @@ pub struct EnumPlan {
     pub is_closed: bool,
     names: NameTable,
     numbers: Vec<i32>,
-    /// Sorted by number; the name is quoted. Of aliases, the one declared first.
+    /// Sorted by number; the name is quoted. The first of several aliases.
     quoted: Vec<(i32, Literal)>,
 }
 

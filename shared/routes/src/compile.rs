@@ -197,7 +197,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// Returns every request would set the fields of two variables that exclude each other.
+    /// Rejects variables whose fields exclude each other, as every request would set both.
     fn check_variables(&self, variables: &[RouteVariable]) -> Result<(), String> {
         let input = self.method.input;
         for (index, one) in variables.iter().enumerate() {
@@ -215,7 +215,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Returns a variable may lie inside the body, but can't be it, nor exclude it.
+    /// Rejects a variable that is the body or excludes it; one inside the body is allowed.
     fn check_overlap(&self, path: &str, variable: &[usize], body: usize) -> Result<(), String> {
         let fields = &self.types.message(self.method.input).fields;
         match variable {

@@ -1,4 +1,4 @@
-//! Which rules bind which method: its annotation, unless the configuration says otherwise, and the
+//! The rules of each method: its annotation, unless the configuration has others, and the
 //! default binding.
 
 use std::collections::HashMap;

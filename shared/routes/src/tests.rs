@@ -1,4 +1,4 @@
-//! Which template takes which path, and what its variables get.
+//! The template that each path matches, and the text of its variables.
 
 mod explain;
 
@@ -443,7 +443,7 @@ fn lookup_visits_as_many_places_of_a_large_router_as_of_a_small_one() {
     assert_eq!(route(&large, "GET", "/v1/resource2"), NONE);
 }
 
-/// What the one variable of the route has captured.
+/// Returns the text that the one variable of the route has captured.
 fn captured_by(schema: &Routes, path: &str) -> Option<String> {
     let found = schema.router().find(&Method::GET, path).unwrap();
     let mut variables = found.binding.variables.iter();

@@ -1,4 +1,4 @@
-//! Compiles proto sources for the unit tests of this workspace.
+#![doc = include_str!("../README.md")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

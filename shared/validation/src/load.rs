@@ -199,7 +199,7 @@ impl Loader<'_, '_> {
         }
     }
 
-    /// Files what was noted under the place, and the error if it is one.
+    /// Reports notes and errors under the place.
     fn settle<T>(&mut self, place: &Place, outcome: Result<T, String>) -> Option<T> {
         let problem = |reason: String| place.problem(reason);
         let notes = self.compiler.notes.drain(..).map(problem);

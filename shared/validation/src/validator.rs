@@ -98,7 +98,7 @@ impl Validation {
         violations(&self.types, &self.rules, id, wire, Trust::WellFormed)
     }
 
-    /// Returns what is wrong with a message that has no field set.
+    /// Returns the violations of a message without any field set.
     pub fn of_empty(&self, id: MessageId) -> Violations {
         // No bytes are always well formed.
         self.check_written(id, &[]).unwrap_or_default()

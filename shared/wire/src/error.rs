@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why bytes are no message of their type, or one that has no form in JSON. Of a response, the
+/// Bytes that are not a message of their type, or one without a JSON form. For a response, the
 /// upstream is at fault and not the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireError {

@@ -1,4 +1,4 @@
-//! What operations share: component schemas, and the responses of errors.
+//! Parts that operations share: component schemas, and the responses of errors.
 
 use descriptors::{EnumId, MessageId, Shape};
 
@@ -128,7 +128,7 @@ fn error_status() -> Object {
         .with("required", Json::list(["code", "message", "details"]))
 }
 
-/// `google.protobuf.Any`: members of the message, or `value` where that has a form of its own.
+/// `google.protobuf.Any`: members of the message, or `value` for types with a special JSON form.
 pub(super) fn any() -> Object {
     let url = typed("string").with(
         "description",

@@ -2,7 +2,7 @@
 //!
 //! A parameter of OpenAPI never has a slash in it. A variable of several segments is therefore
 //! taken apart: what is literal stays in the path, each `*` becomes a parameter named after the
-//! literal in front of it, so that `{name=shelves/*/books/*}` is `shelves/{shelf}/books/{book}`. A
+//! literal before it, so that `{name=shelves/*/books/*}` is `shelves/{shelf}/books/{book}`. A
 //! `**` is one parameter, marked `x-multi-segment`, for clients that can send it.
 
 use routes::{Segment, Template};

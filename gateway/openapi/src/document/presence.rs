@@ -1,4 +1,4 @@
-//! Which fields must be there, and which exclude each other.
+//! Fields that must be present, and fields that exclude each other.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
 //! From the patterns of contracts, which are RE2, to those of JSON Schema, which are ECMA-262 with
 //! the flag `u`.
 //!
-//! Only what means the same on both sides is taken over; anything else gives `None`, and the
+//! Only constructs with one meaning in both are translated; anything else gives `None`, and the
 //! document keeps it as text.
 
 /// White space of RE2; ECMA-262 has more.
@@ -9,7 +9,7 @@ const SPACE: &str = "\\t\\n\\f\\r ";
 
 /// Translates a pattern that is known to be RE2.
 pub(crate) fn portable(pattern: &str) -> Option<String> {
-    let mut translator = Translator {
+    let mut translator = PatternTranslator {
         rest: pattern,
         out: String::with_capacity(pattern.len()),
     };
@@ -26,7 +26,7 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-struct Translator<'a> {
+struct PatternTranslator<'a> {
     rest: &'a str,
     out: String,
 }
@@ -38,7 +38,7 @@ fn put_literal(c: char, out: &mut String) {
     out.push(c);
 }
 
-impl Translator<'_> {
+impl PatternTranslator<'_> {
     fn next(&mut self) -> Option<char> {
         let next = self.rest.chars().next()?;
         self.skip(next.len_utf8());

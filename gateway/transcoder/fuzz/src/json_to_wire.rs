@@ -10,7 +10,7 @@ use crate::message::{Datum, Record, TOO_DEEP};
 use crate::text::{brackets, show};
 use crate::world::{Choice, REQUIRED, Root, World};
 
-/// What prost-reflect takes although ProtoJSON forbids it.
+/// Texts that prost-reflect accepts although ProtoJSON forbids them.
 const LENIENT: &[&str] = &[
     DOTTED_NAME,
     DUPLICATE_FIELD,
@@ -51,7 +51,7 @@ pub fn json_to_wire(data: &[u8]) {
             if reason != REQUIRED {
                 check_error(&error, body);
             }
-            // What is wrong behind the place that is too deep is never seen.
+            // Faults after the place that is too deep are never seen.
             let is_deep = reason == TOO_DEEP || brackets(body) > MAX_LEVELS;
             assert!(
                 is_deep || error.rule != Rule::LimitExceeded,
@@ -109,7 +109,7 @@ fn datum_levels(datum: &Datum) -> usize {
     }
 }
 
-/// What prost-reflect makes of the text.
+/// Returns the message that prost-reflect reads from the text.
 fn reference(world: &World, root: Root, body: &[u8]) -> Result<Record, String> {
     let descriptor = world.pool.get_message_by_name(root.message);
     let mut deserializer = serde_json::Deserializer::from_slice(body);

@@ -31,7 +31,7 @@ pub(crate) enum Datum {
     Map(BTreeMap<Datum, Datum>),
 }
 
-/// What is present in a message, by field number. The value of an Any whose type is known is a
+/// The fields present in a message, by number. The value of an Any whose type is known is a
 /// message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Record(pub(crate) BTreeMap<u32, Datum>);
@@ -113,7 +113,7 @@ impl Record {
         }
     }
 
-    /// Reads a message. What later bytes overwrite is not looked at, as nobody ever sees it.
+    /// Reads a message. Overwritten values are not checked.
     pub(crate) fn decode(world: &World, kind: &Type, wire: &[u8]) -> Result<Record, Refusal> {
         decode(world, kind, wire, 0)
     }
@@ -222,7 +222,7 @@ fn is_varint(kind: &Kind) -> bool {
     !is_fixed && !is_delimited(kind)
 }
 
-/// What all occurrences of a field amount to.
+/// Returns the value of all occurrences of a field.
 fn value(world: &World, field: &Field, raws: &[Raw<'_>], level: usize) -> Result<Datum, Refusal> {
     match field.shape {
         Shape::Map => map(world, field, raws, level),
@@ -306,7 +306,7 @@ fn packed(kind: &Kind, run: &[u8]) -> Result<Vec<Datum>, Refusal> {
     Ok(elements)
 }
 
-/// Narrow types keep the low bits of what is too large for them.
+/// Narrow types keep the low bits of larger values.
 fn scalar(kind: &Kind, raw: Raw<'_>) -> Result<Datum, Refusal> {
     let unzigzag = |value: u64| (value >> 1).cast_signed() ^ -(value & 1).cast_signed();
     Ok(match (kind, raw) {

@@ -1,7 +1,7 @@
 //! Percent-decoding as RFC 3986 section 2.1 says it, with the refusals of the transcoder: NUL,
 //! broken escapes, broken UTF-8.
 
-/// Which escapes and signs mean something else than usual.
+/// The escapes and signs with a special meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// All escapes are decoded.

@@ -58,7 +58,7 @@ pub fn query(data: &[u8]) {
         (Err(error), Err(reason)) => {
             assert!(!error.description.is_empty(), "{error:?}");
             assert_eq!(error.offset, None, "there is no body");
-            // What is wrong with one parameter names it; only escapes and bounds are about the
+            // A fault of one parameter names it; only escapes and bounds are about the
             // text.
             let is_textual = matches!(error.rule, Rule::LimitExceeded | Rule::InvalidValue);
             assert!(

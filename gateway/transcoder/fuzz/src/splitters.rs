@@ -9,7 +9,7 @@ use crate::text::{brackets, show};
 /// A message with its index and its offset.
 type Piece = (Vec<u8>, u64, u64);
 
-/// What a stream comes to: its messages, and the error that ends it.
+/// The outcome of a stream: its messages, and the error that ends it.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     pieces: Vec<Piece>,
@@ -49,7 +49,7 @@ pub fn splitters(data: &[u8]) {
     let Some(expected) = parse(format, stream) else {
         return check_refusal(format, stream, &whole);
     };
-    // White space behind the value of a line is a part of the line.
+    // White space after the value of a line is part of the line.
     let is_small = match format {
         Format::Ndjson => stream
             .split(|b| *b == b'\n')

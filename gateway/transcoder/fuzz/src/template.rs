@@ -11,7 +11,7 @@ use crate::routing::{self, Rule};
 
 const MAX_RULES: usize = 12;
 const MAX_REQUESTS: usize = 12;
-/// What variables are expanded to.
+/// The values of variables.
 const WORDS: [&str; 4] = ["w", "%C3%A4%20b", "c%2Fd+", "e:f"];
 
 /// Lines of rules (`GET /v1/{a}`), a blank line, lines of requests (`GET /v1/x`): compared with an

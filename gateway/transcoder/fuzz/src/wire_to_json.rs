@@ -91,7 +91,7 @@ fn check_one_line(json: &[u8]) {
     );
 }
 
-/// What was written reads back as what it was written from.
+/// The written text reads back as the same message.
 fn check_back(world: &World, root: Root, json: &[u8], record: &Record) {
     let kind = world.message(root.message);
     let expected = world.complete(kind, settled(world, kind, record));

@@ -28,7 +28,7 @@ pub(crate) struct World {
     common: &'static Common,
 }
 
-/// What does not depend on the style.
+/// The parts that do not depend on the style.
 pub(crate) struct Common {
     pub(crate) pool: DescriptorPool,
     types: HashMap<String, Type>,
@@ -93,7 +93,7 @@ impl World {
         found.expect("the schema has this route")
     }
 
-    /// What the transcoder makes of a JSON body.
+    /// Returns the wire bytes that the transcoder writes for a JSON body.
     pub(crate) fn encode(
         &self,
         root: Root,

@@ -42,7 +42,7 @@ pub(crate) fn strip<'p, 'a: 'p>(
 }
 
 /// The fields of a message one by one.
-pub(crate) struct Fields<'t, 'w> {
+pub(crate) struct FieldReader<'t, 'w> {
     types: &'t Tables,
     id: MessageId,
     reader: Reader<'w>,
@@ -59,7 +59,7 @@ pub(crate) struct Item<'w> {
     pub(crate) content: &'w [u8],
 }
 
-impl<'w> Iterator for Fields<'_, 'w> {
+impl<'w> Iterator for FieldReader<'_, 'w> {
     type Item = Read<Item<'w>>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -78,8 +78,12 @@ impl<'w> Iterator for Fields<'_, 'w> {
     }
 }
 
-pub(crate) fn fields<'t, 'w>(types: &'t Tables, id: MessageId, wire: &'w [u8]) -> Fields<'t, 'w> {
-    Fields {
+pub(crate) fn fields<'t, 'w>(
+    types: &'t Tables,
+    id: MessageId,
+    wire: &'w [u8],
+) -> FieldReader<'t, 'w> {
+    FieldReader {
         types,
         id,
         reader: Reader::new(wire),

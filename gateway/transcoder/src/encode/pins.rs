@@ -71,7 +71,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// Returns a type whose JSON does not name its fields, some of which the path has set: what was
+    /// Reads a type whose JSON does not name its fields, some of which the path has set: what was
     /// written is compared.
     #[cold]
     fn pinned_well_known(&mut self, id: MessageId, pins: &[Pin<'_>]) -> Done {

@@ -7,7 +7,7 @@ use crate::error::{Failure, RequestError, Rule, of_wire};
 use crate::tables::Tables;
 
 /// Rejects a message, written by this crate, in which one is absent; costs nothing where the schema
-/// has none. Unset messages demand nothing, and what is in an `Any` is not looked at.
+/// has none. Unset messages demand nothing, and the content of an `Any` is not checked.
 pub(crate) fn check_written(types: &Tables, id: MessageId, wire: &[u8]) -> Result<(), Failure> {
     check(types, id, &[wire])
 }

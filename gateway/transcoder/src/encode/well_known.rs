@@ -150,7 +150,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Returns the type may come after the members that need it, so it is looked up first.
+    /// Reads an Any. The type may come after the members that need it, so it is looked up first.
     fn any(&mut self) -> Done {
         self.require(Token::Object)?;
         let Some(url) = self.type_url()? else {
@@ -217,7 +217,7 @@ impl<'a> Encoder<'a> {
         Ok(None)
     }
 
-    /// Returns a type whose JSON is not an object of fields stands under `value`.
+    /// Reads an Any whose type has no object of fields as JSON: it stands under `value`.
     fn any_special(&mut self, plan: &'a MessagePlan) -> Done {
         let mut has_value = false;
         let mut has_type = Some(false);

@@ -210,7 +210,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns a string that is short, has no escapes, and comes at once; `None`, with nothing
-    /// read, for every other value. What is behind the string is in the chunk too.
+    /// read, for every other value. The chunk also holds the text after the string.
     #[inline]
     pub(crate) fn short_string(&mut self) -> Option<(&'a [u8; CHUNK], usize)> {
         let (b'"', rest) = self.rest().split_first()? else {

@@ -16,7 +16,7 @@ pub(crate) struct Number<'a> {
 /// So many digits fit into 64 bits, whatever they are.
 const MAX_DIGITS: usize = 19;
 
-/// One more digit fits too, behind a leading 1, unless the sum has wrapped around: it is smaller
+/// One more digit fits, too, after a leading 1, unless the sum has wrapped around: it is smaller
 /// than this then.
 const OVERFLOWN: u64 = 10_000_000_000_000_000_000;
 
@@ -133,7 +133,7 @@ pub(crate) fn digits(bytes: &[u8], mut at: usize, value: &mut u64) -> usize {
 #[inline]
 fn leading_digits(word: u64) -> (usize, u64) {
     let digits = word ^ 0x3030_3030_3030_3030;
-    // Sums above 9 reach the high bit; what they carry over is behind the first of them.
+    // Sums above 9 reach the high bit; only the first of them is exact.
     let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
     let length = others.trailing_zeros() / 8;
     // Zeros move in where digits are missing.

@@ -1,4 +1,4 @@
-//! What is JSON, what is not, and where it stops being it.
+//! Valid and invalid JSON, and the offsets of faults.
 
 use wire::MAX_DEPTH;
 

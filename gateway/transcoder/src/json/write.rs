@@ -10,7 +10,7 @@ use super::scan;
 const CONTROL: [u8; 32] = *b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
-/// Appends the bytes of a string field, quoted; the bytes may go on behind `len`. Returns whether
+/// Appends the bytes of a string field, quoted; the bytes may continue after `len`. Returns whether
 /// all of them are ASCII: where they are not, they still have to be checked for UTF-8.
 #[inline]
 pub(crate) fn put_text(bytes: &[u8], len: usize, out: &mut Vec<u8>) -> bool {

@@ -1,5 +1,5 @@
-//! What path, query and form bind, gathered before anything is written: who binds a field that is
-//! bound already is decided here.
+//! The fields that path, query and form bind, gathered before anything is written: the winner for a
+//! field that is bound already is decided here.
 
 mod target;
 
@@ -208,8 +208,8 @@ impl<'a> Bindings<'a> {
         Ok(is_added)
     }
 
-    /// Returns a body that is a member of a oneof is always sent, and so excludes the other
-    /// members.
+    /// Rejects other members of a oneof whose member is the body: a body is always sent and
+    /// excludes the other members.
     fn check_oneof_of_body(&self, new: &Binding) -> Result<(), Failure> {
         let Body::Field(body) = self.route.body else {
             return Ok(());

@@ -175,7 +175,7 @@ fn mark_object(
     Ok(())
 }
 
-/// Returns a value of a field: `null` sets nothing, an object of fields what is in it, anything
+/// Marks a value of a field: `null` sets nothing, an object of fields its members, anything
 /// else all there is.
 fn mark_value(
     types: &Tables,

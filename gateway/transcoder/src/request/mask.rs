@@ -110,7 +110,7 @@ fn inner_object(types: &Tables, field: &FieldPlan) -> Option<MessageId> {
     (types.message(id).shape == Shape::Object).then_some(id)
 }
 
-/// Returns an empty object has no leaves below it, and so stands for itself.
+/// Returns whether an object has members: an empty one is a leaf.
 fn has_members(mut ahead: Cursor<'_>) -> Result<bool, Failure> {
     if ahead.peek()? != Token::Object {
         return Ok(false);

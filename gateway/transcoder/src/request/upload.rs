@@ -115,13 +115,13 @@ fn put_part(route: &Route, number: u32, content: &[u8], out: &mut Vec<u8>) {
     put_delimited(out, tag, content);
 }
 
-/// Content type and place of the data in a response message. Of a field that comes twice, the last
-/// one counts.
+/// Returns the content type and the place of the data in a response message. Of a repeated field,
+/// the last one counts.
 fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str, Range<usize>)> {
     let Some(download) = route.download else {
         return Err(WireError::new("the response is not a google.api.HttpBody"));
     };
-    let mut found = Found {
+    let mut found = HttpBodyParts {
         content_type: &[],
         data: 0..0,
     };
@@ -144,12 +144,12 @@ fn read_response<'w>(route: &Route, wire: &'w [u8]) -> Read<(&'w str, Range<usiz
     found.finish()
 }
 
-struct Found<'w> {
+struct HttpBodyParts<'w> {
     content_type: &'w [u8],
     data: Range<usize>,
 }
 
-impl<'w> Found<'w> {
+impl<'w> HttpBodyParts<'w> {
     /// Reads an HttpBody that lies at `base` in the response message.
     fn read(&mut self, body: &'w [u8], base: usize) -> Read<()> {
         let mut reader = Reader::new(body);

@@ -130,7 +130,7 @@ impl Decoder<'_> {
         self.out.push(b',');
         self.map_key(key_field.kind, &mut key.unwrap_or(zero()))?;
         match value {
-            // Of scalars the last one counts, also where it is none that its closed enum has.
+            // The last scalar wins, even if its closed enum does not have it.
             Some(mut value) if is_plain || value_field.message().is_none() => self
                 .singular(value_field, &mut value, depth, select)
                 .map(drop),

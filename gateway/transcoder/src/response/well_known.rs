@@ -30,7 +30,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Returns the value alone; nothing but it is in the message, mostly.
+    /// Writes the value alone, which is usually all of the message.
     fn wrapper(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
         let start = self.out.len();
         if let Some(field) = plan.fields.first()
@@ -92,7 +92,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// Returns a Value is the member of its oneof that came last; without one it is `null`.
+    /// Writes a Value: the last member of its oneof, or `null` without one.
     fn value(&mut self, plan: &MessagePlan, wire: &[u8], depth: usize) -> Read<()> {
         let (mut last, mut is_finite) = (None, true);
         let mut reader = Reader::new(wire);

@@ -1,4 +1,4 @@
-//! What compiles, what is rejected and why.
+//! Schemas that compile, and the reasons for rejecting others.
 
 use contract::{Idempotency, MethodKind};
 use descriptors::CompileError;
@@ -122,7 +122,7 @@ fn rule(selector: &str, http_method: &str, path: &str) -> HttpRule {
     }
 }
 
-/// Which method takes the request.
+/// Returns the path of the method that accepts the request.
 fn takes(schema: &Schema, method: http::Method, path: &str) -> Option<String> {
     let found = schema.route(&method, path).ok()?;
     Some(found.method().path().to_owned())
@@ -321,7 +321,7 @@ fn surprises_are_notes() {
             "custom: { kind: \"HEAD\" path: \"/b\" } body: \"book\"",
             "many clients",
         ),
-        ("get: \"/c/{name=**}/d\"", "goes on after '**'"),
+        ("get: \"/c/{name=**}/d\"", "continues after '**'"),
         ("custom: { kind: \"get\" path: \"/d\" }", "is not GET"),
     ];
     let all: Vec<&str> = cases.iter().map(|(rule, _)| *rule).collect();

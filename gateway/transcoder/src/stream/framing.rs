@@ -1,4 +1,4 @@
-//! Which framing a response stream has, and who gets which.
+//! The framings of a response stream, and their negotiation.
 
 use http::StatusCode;
 

@@ -37,7 +37,7 @@ use scan::{Scanned, Value};
 pub struct Splitter {
     format: Format,
     max_message_bytes: usize,
-    place: Place,
+    place: State,
     /// The received part of a message that lies in several chunks.
     buffer: Vec<u8>,
     /// Where in the stream the next unread byte is.
@@ -50,7 +50,7 @@ pub struct Splitter {
 
 /// Where in the grammar of its format a stream is.
 #[derive(Debug)]
-enum Place {
+enum State {
     /// At the start, where the format is yet to be told by the first byte.
     Undecided,
     /// Before the array.
@@ -88,7 +88,7 @@ const KEPT_BYTES: usize = 64 * 1024;
 const RECORD_SEPARATOR: u8 = 0x1e;
 
 /// Where a message that is complete lies.
-enum Found<'c> {
+enum Delivery<'c> {
     InChunk(&'c [u8]),
     InBuffer,
 }
@@ -96,21 +96,21 @@ enum Found<'c> {
 // === impl Format ===
 
 impl Format {
-    fn beginning(self) -> Place {
+    fn beginning(self) -> State {
         match self {
-            Format::JsonArray => Place::Open,
-            Format::Json => Place::Undecided,
-            Format::Sequence => Place::Separator,
-            Format::Ndjson | Format::Concatenated | Format::Delimited => Place::Free,
+            Format::JsonArray => State::Open,
+            Format::Json => State::Undecided,
+            Format::Sequence => State::Separator,
+            Format::Ndjson | Format::Concatenated | Format::Delimited => State::Free,
         }
     }
 
     /// Returns the delimiter after a message.
-    fn behind_message(self) -> Place {
+    fn behind_message(self) -> State {
         match self {
-            Format::JsonArray => Place::Comma,
-            Format::Sequence => Place::Separator,
-            _ => Place::Free,
+            Format::JsonArray => State::Comma,
+            Format::Sequence => State::Separator,
+            _ => State::Free,
         }
     }
 }
@@ -157,28 +157,28 @@ impl Splitter {
     /// The stream ends where its format does not. As with [`Splitter::next`], an error stays.
     pub fn finish(&mut self) -> Result<Option<Message<'_>>, RequestError> {
         self.release();
-        let last = std::mem::replace(&mut self.place, Place::End);
+        let last = std::mem::replace(&mut self.place, State::End);
         match self.check_end(last) {
-            Ok(is_message) => Ok(is_message.then(|| self.deliver(Found::InBuffer))),
+            Ok(is_message) => Ok(is_message.then(|| self.deliver(Delivery::InBuffer))),
             Err(failure) => Err(self.fail(failure)),
         }
     }
 
     /// Lets go of the message that was handed out last.
     fn release(&mut self) {
-        if matches!(self.place, Place::Delivered) {
+        if matches!(self.place, State::Delivered) {
             self.buffer.clear();
             self.buffer.shrink_to(KEPT_BYTES);
             self.place = self.format.behind_message();
         }
     }
 
-    fn deliver<'s, 'c: 's>(&'s mut self, found: Found<'c>) -> Message<'s> {
+    fn deliver<'s, 'c: 's>(&'s mut self, found: Delivery<'c>) -> Message<'s> {
         let index = self.count;
         self.count += 1;
         let bytes = match found {
-            Found::InChunk(bytes) => bytes,
-            Found::InBuffer => &self.buffer,
+            Delivery::InChunk(bytes) => bytes,
+            Delivery::InBuffer => &self.buffer,
         };
         let is_line = self.format == Format::Ndjson;
         Message {
@@ -188,12 +188,12 @@ impl Splitter {
         }
     }
 
-    fn advance<'c>(&mut self, chunk: &mut &'c [u8]) -> Result<Option<Found<'c>>, Failure> {
+    fn advance<'c>(&mut self, chunk: &mut &'c [u8]) -> Result<Option<Delivery<'c>>, Failure> {
         loop {
             let room = self.max_message_bytes.saturating_sub(self.buffer.len());
             match &mut self.place {
-                Place::Failed(failure) => return Err(failure.clone()),
-                Place::Inside(value) => {
+                State::Failed(failure) => return Err(failure.clone()),
+                State::Inside(value) => {
                     let scanned = value.scan(chunk, room);
                     return self.take(scanned, chunk);
                 }
@@ -224,24 +224,24 @@ impl Splitter {
     /// message.
     fn step(&mut self, byte: u8) -> Result<bool, Failure> {
         self.place = match (&self.place, byte) {
-            (Place::Undecided, b'[') => {
+            (State::Undecided, b'[') => {
                 self.format = Format::JsonArray;
-                Place::First
+                State::First
             }
-            (Place::Undecided, _) => {
+            (State::Undecided, _) => {
                 self.format = Format::Concatenated;
                 return self.begin(byte);
             }
-            (Place::Open, b'[') => Place::First,
-            (Place::Open, _) => return Err(self.stray("expected a JSON array")),
-            (Place::First | Place::Comma, b']') => Place::End,
-            (Place::Comma, b',') => Place::Next,
-            (Place::Comma, _) => return Err(self.syntax("expected ',' or ']'")),
-            (Place::Next, b']') => return Err(self.syntax("expected a JSON value after ','")),
-            (Place::Separator | Place::Record, RECORD_SEPARATOR) => Place::Record,
-            (Place::Separator, _) => return Err(self.syntax("expected a record separator")),
-            (Place::End, _) => return Err(self.stray("unexpected text after the end")),
-            (Place::Prefix { length, shift }, _) => self.prefix(*length, *shift, byte)?,
+            (State::Open, b'[') => State::First,
+            (State::Open, _) => return Err(self.stray("expected a JSON array")),
+            (State::First | State::Comma, b']') => State::End,
+            (State::Comma, b',') => State::Next,
+            (State::Comma, _) => return Err(self.syntax("expected ',' or ']'")),
+            (State::Next, b']') => return Err(self.syntax("expected a JSON value after ','")),
+            (State::Separator | State::Record, RECORD_SEPARATOR) => State::Record,
+            (State::Separator, _) => return Err(self.syntax("expected a record separator")),
+            (State::End, _) => return Err(self.stray("unexpected text after the end")),
+            (State::Prefix { length, shift }, _) => self.prefix(*length, *shift, byte)?,
             _ => return self.begin(byte),
         };
         Ok(true)
@@ -252,16 +252,16 @@ impl Splitter {
         self.start = self.offset;
         self.place = if self.format == Format::Delimited {
             let (length, shift) = (0, 0);
-            Place::Prefix { length, shift }
+            State::Prefix { length, shift }
         } else {
             let value = Value::beginning(byte, self.format == Format::Ndjson);
-            Place::Inside(value.ok_or_else(|| self.syntax("expected a JSON value"))?)
+            State::Inside(value.ok_or_else(|| self.syntax("expected a JSON value"))?)
         };
         Ok(false)
     }
 
     /// One more byte of the length of a message.
-    fn prefix(&mut self, length: u64, shift: u32, byte: u8) -> Result<Place, Failure> {
+    fn prefix(&mut self, length: u64, shift: u32, byte: u8) -> Result<State, Failure> {
         let bits = u64::from(byte & 0x7f);
         if shift > 63 || (shift == 63 && bits > 1) {
             return Err(self.syntax("the length of a message is not a varint of 64 bits"));
@@ -269,23 +269,23 @@ impl Splitter {
         let length = length | bits << shift;
         if byte >= 0x80 {
             let shift = shift + 7;
-            return Ok(Place::Prefix { length, shift });
+            return Ok(State::Prefix { length, shift });
         }
         match usize::try_from(length) {
             Ok(left) if left <= self.max_message_bytes => {
                 self.start = self.offset + 1;
-                Ok(Place::Inside(Value::Counted { left }))
+                Ok(State::Inside(Value::Counted { left }))
             }
             _ => Err(self.too_long(self.start)),
         }
     }
 
-    /// Takes from the chunk what was scanned of a message.
+    /// Moves the scanned part of a message out of the chunk.
     fn take<'c>(
         &mut self,
         scanned: Scanned,
         chunk: &mut &'c [u8],
-    ) -> Result<Option<Found<'c>>, Failure> {
+    ) -> Result<Option<Delivery<'c>>, Failure> {
         match scanned {
             Scanned::More => {
                 let part = self.skip(chunk.len(), chunk);
@@ -297,11 +297,11 @@ impl Splitter {
                 self.check_behind(*chunk.first().unwrap_or(&b' '))?;
                 if self.buffer.is_empty() {
                     self.place = self.format.behind_message();
-                    return Ok(Some(Found::InChunk(part)));
+                    return Ok(Some(Delivery::InChunk(part)));
                 }
                 self.buffer.extend_from_slice(part);
-                self.place = Place::Delivered;
-                Ok(Some(Found::InBuffer))
+                self.place = State::Delivered;
+                Ok(Some(Delivery::InBuffer))
             }
             Scanned::TooLong => {
                 Err(self.too_long(self.start.saturating_add(self.max_message_bytes as u64)))
@@ -317,7 +317,7 @@ impl Splitter {
     /// section 2.4).
     fn check_behind(&self, next: u8) -> Result<(), Failure> {
         match (&self.place, self.format) {
-            (Place::Inside(Value::Bare), Format::Sequence) if !is_space(next) => {
+            (State::Inside(Value::Bare), Format::Sequence) if !is_space(next) => {
                 Err(self.syntax(TRUNCATED))
             }
             _ => Ok(()),
@@ -325,17 +325,17 @@ impl Splitter {
     }
 
     /// Returns whether the end of the stream at this place ends a message.
-    fn check_end(&self, last: Place) -> Result<bool, Failure> {
+    fn check_end(&self, last: State) -> Result<bool, Failure> {
         match (last, self.format) {
-            (Place::Failed(failure), _) => Err(failure),
-            (Place::Open, _) => Err(self.stray("the body ends where a JSON array was expected")),
-            (Place::First | Place::Comma | Place::Next, _)
-            | (Place::Inside(Value::Bare), Format::JsonArray) => {
+            (State::Failed(failure), _) => Err(failure),
+            (State::Open, _) => Err(self.stray("the body ends where a JSON array was expected")),
+            (State::First | State::Comma | State::Next, _)
+            | (State::Inside(Value::Bare), Format::JsonArray) => {
                 Err(self.syntax("the body ends inside the array"))
             }
-            (Place::Inside(Value::Bare), Format::Sequence) => Err(self.syntax(TRUNCATED)),
-            (Place::Inside(Value::Line | Value::Bare), _) => Ok(true),
-            (Place::Inside(_) | Place::Prefix { .. }, _) => {
+            (State::Inside(Value::Bare), Format::Sequence) => Err(self.syntax(TRUNCATED)),
+            (State::Inside(Value::Line | Value::Bare), _) => Ok(true),
+            (State::Inside(_) | State::Prefix { .. }, _) => {
                 Err(self.syntax("the body ends inside a message"))
             }
             _ => Ok(false),
@@ -345,7 +345,7 @@ impl Splitter {
     fn fail(&mut self, failure: Failure) -> RequestError {
         self.buffer = Vec::new();
         let error = (*failure).clone();
-        self.place = Place::Failed(failure);
+        self.place = State::Failed(failure);
         error
     }
 

@@ -161,7 +161,7 @@ impl Writer {
         Close::Clean
     }
 
-    /// Appends what ends a stream that went well. For SSE it is an event of its own, so that a
+    /// Appends the end of a successful stream. For SSE it is an event, so that a
     /// client can tell the end from a broken connection, after which `EventSource` would connect
     /// again.
     pub fn end(self, out: &mut Vec<u8>) {

@@ -3,7 +3,7 @@
 use crate::kind::Kind;
 
 /// One field; the fields of each message are numbered from one, without gaps.
-pub(super) struct Field {
+pub(super) struct StandardField {
     pub(super) name: &'static str,
     pub(super) content: Content,
     pub(super) multiplicity: Multiplicity,
@@ -29,39 +29,39 @@ pub(super) enum Multiplicity {
     OneOf,
 }
 
-const fn field(name: &'static str, content: Content, multiplicity: Multiplicity) -> Field {
-    Field {
+const fn field(name: &'static str, content: Content, multiplicity: Multiplicity) -> StandardField {
+    StandardField {
         name,
         content,
         multiplicity,
     }
 }
 
-const fn scalar(name: &'static str, kind: Kind) -> Field {
+const fn scalar(name: &'static str, kind: Kind) -> StandardField {
     field(name, Content::Scalar(kind), Multiplicity::One)
 }
 
-const fn text(name: &'static str) -> Field {
+const fn text(name: &'static str) -> StandardField {
     scalar(name, Kind::String)
 }
 
-const fn message(name: &'static str, type_name: &'static str) -> Field {
+const fn message(name: &'static str, type_name: &'static str) -> StandardField {
     field(name, Content::Message(type_name), Multiplicity::One)
 }
 
-const fn messages(name: &'static str, type_name: &'static str) -> Field {
+const fn messages(name: &'static str, type_name: &'static str) -> StandardField {
     field(name, Content::Message(type_name), Multiplicity::Many)
 }
 
-const fn texts(name: &'static str) -> Field {
+const fn texts(name: &'static str) -> StandardField {
     field(name, Content::Scalar(Kind::String), Multiplicity::Map)
 }
 
-const fn choice(name: &'static str, content: Content) -> Field {
+const fn choice(name: &'static str, content: Content) -> StandardField {
     field(name, content, Multiplicity::OneOf)
 }
 
-pub(super) type Table = &'static [(&'static str, &'static [Field])];
+pub(super) type Table = &'static [(&'static str, &'static [StandardField])];
 
 /// `google/protobuf/{any,duration,empty,field_mask,struct,timestamp,wrappers}.proto`.
 pub(super) const WELL_KNOWN: Table = &[
@@ -108,7 +108,8 @@ pub(super) const WELL_KNOWN: Table = &[
     ("BytesValue", &[scalar("value", Kind::Bytes)]),
 ];
 
-const SECONDS_AND_NANOS: &[Field] = &[scalar("seconds", Kind::Int64), scalar("nanos", Kind::Int32)];
+const SECONDS_AND_NANOS: &[StandardField] =
+    &[scalar("seconds", Kind::Int64), scalar("nanos", Kind::Int32)];
 
 /// `google/rpc/error_details.proto`.
 pub(super) const ERROR_DETAILS: Table = &[

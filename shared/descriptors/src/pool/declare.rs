@@ -16,7 +16,7 @@ pub(super) struct Declared<'a> {
     pub(super) messages: Vec<Message<'a>>,
     pub(super) enums: Vec<Enum<'a>>,
     pub(super) extensions: Vec<Extension<'a>>,
-    pub(super) services: Vec<Service<'a>>,
+    pub(super) services: Vec<DeclaredService<'a>>,
 }
 
 /// An element with what lies around and above its members.
@@ -56,7 +56,7 @@ pub(super) struct Extension<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct Service<'a> {
+pub(super) struct DeclaredService<'a> {
     pub(super) proto: &'a proto::Service,
     pub(super) scope: Scope,
     pub(super) source: Source,
@@ -192,7 +192,7 @@ impl<'a> Declarer<'_, 'a> {
             .source(self.file, &at, Some(path::SERVICE_OPTIONS));
         let scope = self.scope(outer, &proto.name, at);
         self.define(&scope, &proto.name, source.line, Symbol::Other);
-        self.declared.services.push(Service {
+        self.declared.services.push(DeclaredService {
             proto,
             scope,
             source,

@@ -1,4 +1,4 @@
-//! What a field is, of what its descriptor, its edition and the type it refers to say.
+//! The properties of a field, by its descriptor, its edition and the type that it refers to.
 
 use super::FieldDef;
 use super::declare::{Scope, is_identifier};

@@ -28,7 +28,7 @@ pub(super) struct LoadedFile {
 
 /// Resolves an encoded `FileDescriptorSet`, whose files may come in any order. `builtin` gives more
 /// files, told the full names of the messages that the set has at the top of its files. Also
-/// returns what is worth knowing, but no fault.
+/// returns remarks that are not faults.
 ///
 /// # Errors
 /// Everything that is wrong with the set.

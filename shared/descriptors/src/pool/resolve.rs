@@ -185,7 +185,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
     }
 
-    fn service(&mut self, declared: &declare::Service<'_>) -> ServiceDef {
+    fn service(&mut self, declared: &declare::DeclaredService<'_>) -> ServiceDef {
         let scope = &declared.scope;
         let mut methods = Vec::with_capacity(declared.proto.methods.len());
         let mut names = HashMap::new();

@@ -1,4 +1,4 @@
-//! What a pool says about well-formed sets, and what a load says about broken ones.
+//! Pools of well-formed sets, and the problems of broken ones.
 
 mod faults;
 mod features;

@@ -110,8 +110,8 @@ impl Router {
         }
     }
 
-    /// Returns a registered verb wins over a variable that could swallow it; an unknown one stays
-    /// part of the variable.
+    /// Returns the readings of a path. A registered verb wins over a variable that could swallow
+    /// it; an unknown one stays part of the variable.
     pub(super) fn readings<'a>(
         &self,
         path: &'a str,

@@ -29,7 +29,7 @@ pub(crate) struct Fast<'a> {
 
 /// A message on the way down.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Level {
     depth: usize,
     /// Whether rules apply.
     judges: bool,
@@ -41,7 +41,7 @@ impl Fast<'_> {
     /// Returns whether a message is well formed and breaks no rule; if not, or if that is hard to
     /// say, returns false.
     pub(crate) fn passes(&self, id: MessageId, wire: &[u8]) -> bool {
-        let root = Place {
+        let root = Level {
             depth: 0,
             judges: true,
         };
@@ -52,7 +52,7 @@ impl Fast<'_> {
         self.is_foreign || self.refuses_nul
     }
 
-    fn message(&self, id: MessageId, content: &[u8], place: Place) -> Pass {
+    fn message(&self, id: MessageId, content: &[u8], place: Level) -> Pass {
         let rules = self.rules.messages.get(id)?;
         let judges = place.judges && rules.need.meets(Need::RULES);
         if !judges && !self.visits_all() {
@@ -62,7 +62,7 @@ impl Fast<'_> {
             return None;
         }
         let plan = self.types.message(id);
-        let place = Place { judges, ..place };
+        let place = Level { judges, ..place };
         if judges {
             self.judged(plan, rules, content, place)
         } else {
@@ -75,7 +75,7 @@ impl Fast<'_> {
         plan: &MessagePlan,
         rules: &MessageRules,
         content: &[u8],
-        place: Place,
+        place: Level,
     ) -> Pass {
         let marks = rules.marks.as_ref()?;
         let (mut set, mut guess) = (0, 0);
@@ -99,7 +99,7 @@ impl Fast<'_> {
     }
 
     /// Checks a message without rules for being well formed.
-    fn unjudged(&self, plan: &MessagePlan, content: &[u8], place: Place) -> Pass {
+    fn unjudged(&self, plan: &MessagePlan, content: &[u8], place: Level) -> Pass {
         let mut guess = 0;
         let mut reader = Reader::new(content);
         while let Some(Tagged { index, is_run }) = next(plan, guess, &mut reader)? {
@@ -114,13 +114,13 @@ impl Fast<'_> {
         field: &FieldPlan,
         is_run: bool,
         reader: &mut Reader<'_>,
-        place: Place,
+        place: Level,
     ) -> Pass {
         let reads = self.visits_all() && (is_run || is_inspected(field.kind));
         if !reads {
             return reader.skip(field.number, field.wire_type(is_run)).ok();
         }
-        let place = Place {
+        let place = Level {
             judges: false,
             ..place
         };
@@ -145,12 +145,12 @@ impl Fast<'_> {
         rules: &FieldRules,
         is_run: bool,
         reader: &mut Reader<'_>,
-        place: Place,
+        place: Level,
     ) -> Pass<bool> {
         let own = rules.own.as_deref();
         let is_ignored = own.is_some_and(|own| own.value.ignore == Ignore::Always);
         let own = own.filter(|_| !is_ignored);
-        let place = Place {
+        let place = Level {
             judges: !is_ignored,
             ..place
         };
@@ -167,7 +167,7 @@ impl Fast<'_> {
         field: &FieldPlan,
         own: Option<&OwnRules>,
         reader: &mut Reader<'_>,
-        place: Place,
+        place: Level,
     ) -> Pass<bool> {
         let is_implicit = field.label == Label::Implicit;
         let rules = own.map(|own| &own.value);
@@ -203,7 +203,7 @@ impl Fast<'_> {
         field: &FieldPlan,
         form: Form,
         reader: &mut Reader<'w>,
-        place: Place,
+        place: Level,
     ) -> Pass<Value<'w>> {
         let (id, content) = match field.kind {
             Kind::String => return self.text(reader).map(Value::Text),
@@ -213,7 +213,7 @@ impl Fast<'_> {
             kind => return value::number(kind, reader).ok(),
         };
         let depth = place.depth + 1;
-        self.message(id, content, Place { depth, ..place })?;
+        self.message(id, content, Level { depth, ..place })?;
         match form {
             Form::Scalar | Form::Opaque => Some(Value::Nothing),
             _ => composed(form, std::iter::once(content)).ok(),

@@ -1,4 +1,4 @@
-//! Which values have come before.
+//! The values that came before.
 
 use std::collections::HashSet;
 

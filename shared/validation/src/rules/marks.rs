@@ -1,5 +1,5 @@
-//! What the fast path asks about the fields of one message, as bits: which must be set, and which
-//! exclude each other.
+//! The questions of the fast path about the fields of one message, as bits: which must be set, and
+//! which exclude each other.
 
 use descriptors::{FieldPlan, Label, MessagePlan};
 
@@ -60,8 +60,8 @@ fn bit(rules: &MessageRules, index: usize) -> u128 {
     rules.fields.get(index).map_or(0, |field| field.bit)
 }
 
-/// Returns a list that comes in two parts is one to count; where nobody counts, its parts may come
-/// as they like.
+/// Returns whether a second part of a list changes the answer: only if its elements are counted.
+/// Otherwise its parts may come as they like.
 fn rivals(plan: &MessagePlan, rules: &MessageRules, index: usize, field: &FieldPlan) -> u128 {
     let own = rules.fields.get(index).and_then(|own| own.own.as_deref());
     let is_counted = own.is_some_and(|own| !own.count.is_empty() || own.unique.is_some());

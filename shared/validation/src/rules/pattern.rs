@@ -108,37 +108,37 @@ impl Table {
 fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut rest = pattern;
-    let mut place = Place::Outside;
+    let mut place = ClassPosition::Outside;
     while let Some(first) = rest.chars().next() {
         let tail = rest.get(first.len_utf8()..).unwrap_or_default();
         rest = match (first, place) {
             ('\\', _) => {
-                let after = escape(tail, place != Place::Outside, &mut out);
+                let after = escape(tail, place != ClassPosition::Outside, &mut out);
                 place = place.next();
                 after
             }
-            ('[', Place::Outside) => {
-                place = Place::Start;
+            ('[', ClassPosition::Outside) => {
+                place = ClassPosition::Start;
                 out.push('[');
                 let negated = tail.strip_prefix('^');
                 out.push_str(negated.map_or("", |_| "^"));
                 negated.unwrap_or(tail)
             }
-            (_, Place::Outside) => {
+            (_, ClassPosition::Outside) => {
                 if first == '{' && !is_repetition(tail) {
                     out.push('\\');
                 }
                 out.push(first);
                 tail
             }
-            (']', Place::Inside) => {
-                place = Place::Outside;
+            (']', ClassPosition::Inside) => {
+                place = ClassPosition::Outside;
                 out.push(']');
                 tail
             }
             _ => {
                 let after = member(first, tail, place, &mut out);
-                place = Place::Inside;
+                place = ClassPosition::Inside;
                 after
             }
         };
@@ -156,24 +156,24 @@ fn is_repetition(tail: &str) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ClassPosition {
     Outside,
     /// Directly after the opening bracket of a class, where a closing one is a member.
     Start,
     Inside,
 }
 
-impl Place {
-    fn next(self) -> Place {
+impl ClassPosition {
+    fn next(self) -> ClassPosition {
         match self {
-            Place::Outside => Place::Outside,
-            Place::Start | Place::Inside => Place::Inside,
+            ClassPosition::Outside => ClassPosition::Outside,
+            ClassPosition::Start | ClassPosition::Inside => ClassPosition::Inside,
         }
     }
 }
 
 /// Translates a member of a class, and returns what follows it.
-fn member<'a>(first: char, tail: &'a str, place: Place, out: &mut String) -> &'a str {
+fn member<'a>(first: char, tail: &'a str, place: ClassPosition, out: &mut String) -> &'a str {
     let named = tail
         .strip_prefix(':')
         .and_then(|name| name.split_once(":]"));
@@ -188,11 +188,11 @@ fn member<'a>(first: char, tail: &'a str, place: Place, out: &mut String) -> &'a
             out.push(first);
         }
         // The end of a range.
-        '-' if place == Place::Inside && tail.starts_with('-') => {
+        '-' if place == ClassPosition::Inside && tail.starts_with('-') => {
             out.push_str("-\\-");
             return tail.get(1..).unwrap_or_default();
         }
-        '-' if place == Place::Start => out.push_str("\\-"),
+        '-' if place == ClassPosition::Start => out.push_str("\\-"),
         other => out.push(other),
     }
     tail

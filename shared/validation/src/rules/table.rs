@@ -69,8 +69,8 @@ pub struct FieldRules {
     pub(crate) collect: Need,
     /// The field's own bit in [`Marks`].
     pub(crate) bit: u128,
-    /// What must not have come before: the field itself, where that would change what is said of
-    /// it, and the other members of its oneof.
+    /// Fields that must not have come before: the field itself, where that would change the answer
+    /// about it, and the other members of its oneof.
     pub(crate) rivals: u128,
     /// The rules that the contract writes at the field.
     pub own: Option<Box<OwnRules>>,

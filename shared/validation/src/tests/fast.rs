@@ -31,7 +31,7 @@ fn fast(validator: &Validator, wire: &[u8], is_foreign: bool, refuses_nul: bool)
     fast.passes(validator.input(), wire)
 }
 
-/// What the walk says alone.
+/// Returns the answer of the walk alone.
 fn walk(validator: &Validator, wire: &[u8], refuses_nul: bool) -> Read<Violations> {
     let (types, rules) = validator.parts();
     let now = Now::new(rules.clock);

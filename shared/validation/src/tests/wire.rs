@@ -1,4 +1,4 @@
-//! What only bytes can say: order, repetition, pieces, packed runs, and what is no message.
+//! Cases that only bytes have: order, repetition, pieces, packed runs, and malformed messages.
 
 use proptest::prelude::*;
 

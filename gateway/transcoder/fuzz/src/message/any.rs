@@ -4,8 +4,8 @@ use super::json::Json;
 use super::{ANY_URL, ANY_VALUE, Datum, Record, read};
 use crate::world::World;
 
-/// Returns the type may stand anywhere among the members. Types whose JSON is not made of their
-/// fields stand under `value`.
+/// Reads an Any. Its type may stand anywhere among the members. Types whose JSON is not made of
+/// their fields stand under `value`.
 pub(super) fn read(world: &World, json: &Json<'_>) -> read::Read<Record> {
     let all = read::object(json)?;
     if all.is_empty() {

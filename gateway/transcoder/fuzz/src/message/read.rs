@@ -13,7 +13,7 @@ use crate::world::{Field, Shape, Type, World, is_stray};
 
 pub(super) type Read<T> = Result<T, Refusal>;
 
-// What other implementations are known to let pass; `LENIENT` lists them.
+// Faults that other implementations are known to accept; `LENIENT` lists them.
 pub(crate) const DUPLICATE_FIELD: Refusal = "a field comes twice";
 pub(crate) const DUPLICATE_KEY: Refusal = "a key comes twice";
 pub(crate) const NULL_ELEMENT: Refusal = "null can't be an element of a list or map";
@@ -277,7 +277,7 @@ fn signed(text: &str, min: i64, max: i64) -> Read<Datum> {
         .ok_or(OUT_OF_RANGE)
 }
 
-/// Moves the point in the digits as the exponent says, and reads what is then in front of it.
+/// Moves the point in the digits by the exponent, and reads the integer part.
 fn integer(text: &str) -> Read<i128> {
     let lower = text.to_ascii_lowercase();
     let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
@@ -288,7 +288,7 @@ fn integer(text: &str) -> Read<i128> {
     if significant.is_empty() {
         return Ok(0);
     }
-    // Digits behind the last that counts are as many zeros.
+    // Digits after the last significant one are zeros.
     let zeros = digits.len() - digits.trim_end_matches('0').len();
     // Far beyond any that matters, and not so far that a sum overflows.
     const HUGE: i64 = i64::MAX / 2;

@@ -3,7 +3,7 @@
 
 const MIN_SECONDS: i64 = -62_135_596_800;
 const MAX_SECONDS: i64 = 253_402_300_799;
-/// Of whole seconds; a fraction may stand behind the last of them.
+/// In whole seconds; the last one may have a fraction.
 const MAX_DURATION: i64 = 315_576_000_000;
 const DAY: i64 = 86_400;
 

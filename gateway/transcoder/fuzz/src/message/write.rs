@@ -90,7 +90,7 @@ fn members(world: &World, kind: &Type, record: &Record) -> Result<Map<String, Va
     Ok(object)
 }
 
-/// What is shown of a field that is absent.
+/// Returns the value shown for an absent field.
 fn default(world: &World, field: &Field) -> Option<Value> {
     let mode = world.style.defaults;
     match field.shape {
@@ -157,7 +157,7 @@ fn scalar(world: &World, kind: &Kind, datum: &Datum) -> Value {
         Datum::Signed(value) => match kind {
             Kind::Enum(kind) if kind.full_name() == "google.protobuf.NullValue" => Value::Null,
             Kind::Enum(_) if world.style.shows_numbers => Value::from(*value),
-            // Of several names the first.
+            // The first of several names.
             Kind::Enum(kind) => {
                 let mut declared = kind.enum_descriptor_proto().value.iter();
                 let found = declared.find(|own| i64::from(own.number()) == *value);
@@ -206,7 +206,7 @@ fn mask(record: &Record) -> Write {
     Ok(texts.join(",").into())
 }
 
-/// Returns a Value without a member is `null`.
+/// Returns a Value; one without a member is `null`.
 fn free_form(world: &World, kind: &Type, record: &Record) -> Write {
     let Some((number, datum)) = record.0.first_key_value() else {
         return Ok(Value::Null);

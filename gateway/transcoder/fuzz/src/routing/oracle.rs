@@ -28,7 +28,7 @@ struct Variable {
     end: usize,
 }
 
-/// What a request should come to.
+/// The expected outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The path can't be served by anyone.
@@ -154,7 +154,7 @@ impl Pattern {
         for step in &self.steps {
             let count = if *step == Step::Many { spare } else { 1 };
             for (index, raw) in segments.iter().enumerate().skip(at).take(count) {
-                // Only a `**` in front of a verb may end with nothing: `/v1/:purge`.
+                // Only a `**` before a verb may match nothing: `/v1/:purge`.
                 let may_be_empty = *step == Step::Many && has_verb && index + 1 == segments.len();
                 if raw.is_empty() && !may_be_empty {
                     return None;
@@ -272,7 +272,7 @@ pub(crate) fn answer(rules: &[Rule], patterns: &[Pattern], method: &str, path: &
         .flatten()
     {
         let mut ways = ways(rules, patterns, &segments);
-        // A rule for every method is none for HEAD, which takes that of GET.
+        // HEAD uses the rule of GET, not one for every method.
         ways.retain(|(rank, rule, _)| {
             rules[*rule].method == method || (rank.is_any_method && method != "HEAD")
         });
@@ -350,7 +350,7 @@ fn split(path: &str) -> Result<Vec<&str>, Answer> {
         }
         segments.push(raw);
     }
-    // What stands in front of a verb is a segment too.
+    // The text before a verb is a segment, too.
     let before = segments.last().and_then(|last| last.rsplit_once(':'));
     match before.and_then(|(before, _)| decode(before, Mode::All)) {
         Some(text) if text == "." || text == ".." => Err(Answer::Bad),

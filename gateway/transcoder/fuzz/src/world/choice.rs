@@ -1,8 +1,8 @@
-//! What the first byte of an input chooses: a message, and how the schema is compiled.
+//! The choices of the first byte of an input: a message, and the options of the schema.
 
 use transcoder::{EmitDefaults, JsonOptions};
 
-/// What an input is about.
+/// The message under test.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
     pub(crate) root: Root,
@@ -115,7 +115,7 @@ impl Style {
             enums_as_numbers: self.shows_numbers,
             ignore_unknown_fields: self.ignores_unknown,
             strict_names: self.has_strict_names,
-            // Of errors, which are not what is compared.
+            // The style of errors, which are not compared.
             show_debug_info: false,
         }
     }

@@ -1,4 +1,4 @@
-//! What each option changes.
+//! The effect of each option.
 
 use routes::{PathDecoding, RouteOptions};
 

@@ -1,4 +1,4 @@
-//! Which content type is which format.
+//! The format of each content type.
 
 use super::*;
 use crate::stream::Framing;

@@ -1,4 +1,4 @@
-//! Who gets which framing.
+//! The negotiation of framings.
 
 use super::*;
 

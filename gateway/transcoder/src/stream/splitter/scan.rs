@@ -59,7 +59,7 @@ impl Value {
     /// of it.
     pub(super) fn scan(&mut self, chunk: &[u8], room: usize) -> Scanned {
         // One byte more than there is room for may show that the message has just ended. No byte
-        // behind it is looked at, so that it makes no difference how the stream is cut into chunks.
+        // after it is inspected, so that the result does not depend on the chunks.
         let window = chunk.get(..room.saturating_add(1)).unwrap_or(chunk);
         let end = match self {
             Value::Line => Ok(memchr::memchr(b'\n', window)),
@@ -136,8 +136,8 @@ fn string<'w>(window: &'w [u8], is_escaped: &mut bool) -> Option<&'w [u8]> {
     }
 }
 
-/// Returns a quote or backslash. Escapes come in crowds, and to look at a few bytes costs less than
-/// memchr's beginning.
+/// Returns the place of a quote or backslash. Escapes are often close together, and a few bytes
+/// cost less than memchr's beginning.
 fn near_quote(text: &[u8]) -> Option<usize> {
     const NEAR: usize = 8;
     let (near, far) = text.split_at_checked(NEAR).unwrap_or((text, &[]));

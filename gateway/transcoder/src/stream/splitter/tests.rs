@@ -38,8 +38,8 @@ fn split<'c>(
     (messages, None)
 }
 
-/// What comes of a stream, which must be the same for every place where it can be cut in two, and
-/// byte by byte.
+/// Returns the outcome of a stream, which must be the same for every place where it can be cut in
+/// two, and byte by byte.
 fn split_everywhere(format: Format, max_message_bytes: usize, stream: &[u8]) -> Outcome {
     let whole = split(format, max_message_bytes, [stream]);
     for at in 0..=stream.len() {

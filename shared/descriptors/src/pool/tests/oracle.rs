@@ -149,7 +149,7 @@ fn well_known_types_are_as_the_language_defines_them() {
     }
 }
 
-/// What a random field is made of.
+/// The parts of a random field.
 #[derive(Debug, Clone)]
 struct Draft {
     kind: i32,

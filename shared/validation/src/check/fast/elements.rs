@@ -3,7 +3,7 @@
 use descriptors::{FieldPlan, Kind, follows};
 use wire::{MAX_DEPTH, Reader};
 
-use super::{Fast, Pass, Place};
+use super::{Fast, Level, Pass};
 use crate::check::compose::{composed, last};
 use crate::rules::distinct::Distinct;
 use crate::rules::table::{Check, Form, Ignore, OwnRules, Test, Unit, ValueRules};
@@ -26,7 +26,7 @@ impl Fast<'_> {
         own: Option<&OwnRules>,
         mut is_run: bool,
         reader: &mut Reader<'_>,
-        place: Place,
+        place: Level,
     ) -> Pass<bool> {
         let mut tally = Tally::default();
         loop {
@@ -54,7 +54,7 @@ impl Fast<'_> {
         field: &FieldPlan,
         own: Option<&OwnRules>,
         reader: &mut Reader<'w>,
-        place: Place,
+        place: Level,
         tally: &mut Tally<'w>,
     ) -> Pass {
         tally.count += 1;
@@ -71,13 +71,13 @@ impl Fast<'_> {
         Some(())
     }
 
-    /// Returns an item, a key or a value of a map, whose tag is read.
+    /// Checks an item, or a key or value of a map, whose tag has been read.
     fn item(
         &self,
         field: &FieldPlan,
         rules: &ValueRules,
         reader: &mut Reader<'_>,
-        place: Place,
+        place: Level,
     ) -> Pass {
         if field.kind == Kind::String {
             let text = self.text(reader)?;
@@ -92,10 +92,10 @@ impl Fast<'_> {
         field: &FieldPlan,
         rules: &ValueRules,
         reader: &mut Reader<'w>,
-        place: Place,
+        place: Level,
     ) -> Pass<Value<'w>> {
         let judges = place.judges && rules.ignore != Ignore::Always;
-        let value = self.value(field, rules.form, reader, Place { judges, ..place })?;
+        let value = self.value(field, rules.form, reader, Level { judges, ..place })?;
         self.keeps(rules, &value).then_some(value)
     }
 
@@ -113,7 +113,7 @@ impl Fast<'_> {
         field: &FieldPlan,
         own: Option<&OwnRules>,
         reader: &mut Reader<'_>,
-        place: Place,
+        place: Level,
     ) -> Pass<bool> {
         let entry = self.types.message(field.message()?);
         let [key, value] = entry.fields.as_slice() else {
@@ -127,7 +127,7 @@ impl Fast<'_> {
         if depth >= MAX_DEPTH {
             return None;
         }
-        let place = Place { depth, ..place };
+        let place = Level { depth, ..place };
         let counts_keys = own.is_some_and(|own| own.count.iter().any(counts_keys));
         let mut distinct = Distinct::default();
         let mut count = 0;
@@ -154,7 +154,7 @@ impl Fast<'_> {
         [key_field, value_field]: [&FieldPlan; 2],
         [keys, items]: [&ValueRules; 2],
         content: &[u8],
-        place: Place,
+        place: Level,
     ) -> Pass {
         let mut entry = Reader::new(content);
         match key_field.tag.strip(entry.rest) {
@@ -174,15 +174,15 @@ impl Fast<'_> {
         entry.rest.is_empty().then_some(())
     }
 
-    /// Returns a key or a value that is left out is there all the same: it is the default, a
+    /// Checks an absent key or value, which counts as present: it is the default, a
     /// message is empty.
-    fn absent(&self, field: &FieldPlan, rules: &ValueRules, place: Place) -> Pass {
+    fn absent(&self, field: &FieldPlan, rules: &ValueRules, place: Level) -> Pass {
         let value = match field.message() {
             None => value::default(field.kind),
             Some(id) => {
                 let judges = place.judges && rules.ignore != Ignore::Always;
                 let depth = place.depth + 1;
-                self.message(id, &[], Place { depth, judges })?;
+                self.message(id, &[], Level { depth, judges })?;
                 composed(rules.form, std::iter::once(&[][..])).ok()?
             }
         };

@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Returns the entries with their keys. Of several with one key, the last one counts.
+    /// Returns the entries with their keys. The last of several with one key wins.
     fn entries(&self, group: &Group<'a>, key_kind: Kind) -> Read<Entries<'a>> {
         let pieces = self.pieces.get(group.range.clone()).unwrap_or_default();
         let mut entries = Entries::with_capacity(pieces.len());

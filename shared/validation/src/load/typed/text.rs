@@ -84,13 +84,13 @@ const SIZES: [(u32, &str, &[usize], &str); 4] = [
 
 /// The limit that a length rule sets.
 #[derive(Clone, Copy)]
-enum Limit {
+enum LengthLimit {
     Exactly,
     AtLeast,
     AtMost,
 }
 
-use Limit::{AtLeast, AtMost, Exactly};
+use LengthLimit::{AtLeast, AtMost, Exactly};
 
 // === impl Typed ===
 
@@ -152,7 +152,7 @@ impl Typed<'_> {
         Ok(())
     }
 
-    fn length(&mut self, number: u32, rule: &str, limit: Limit, unit: Unit) {
+    fn length(&mut self, number: u32, rule: &str, limit: LengthLimit, unit: Unit) {
         let number = self.knows(number);
         let Some(length) = self.rules.varint(number) else {
             return;
