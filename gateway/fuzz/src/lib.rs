@@ -1,6 +1,6 @@
 //! Fuzz targets of the listener: any bytes on a connection, which may neither panic nor hang nor stay open.
 //!
-//! `cargo mesh fuzz` runs them under libFuzzer; `cargo test` replays the seeds and everything that was ever found.
+//! `cargo xtask fuzz` runs them under libFuzzer; `cargo test` replays the seeds and everything that was ever found.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a target reports.
 
 use std::cell::RefCell;

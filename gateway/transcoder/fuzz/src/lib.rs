@@ -1,7 +1,7 @@
 //! Fuzz targets of the transcoder: each compares it with an oracle that is written here, simply and
 //! without a look at its code.
 //!
-//! A target takes any bytes and panics when the transcoder is wrong. `cargo mesh fuzz` runs them
+//! A target takes any bytes and panics when the transcoder is wrong. `cargo xtask fuzz` runs them
 //! under libFuzzer; `cargo test` replays the seeds and everything that was ever found.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a target reports.
 
