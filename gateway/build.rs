@@ -13,7 +13,10 @@ const FILES: [&str; 3] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    #[allow(clippy::disallowed_methods, reason = "Cargo tells build scripts by variables")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "Cargo tells build scripts by variables"
+    )]
     let target = std::env::var("OUT_DIR")?;
     let archive = Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED);
     let mut archive = zip::ZipArchive::new(archive)?;
