@@ -154,7 +154,8 @@ fn declared_types<'a>(code: &'a [Token<'a>]) -> Vec<(&'a str, usize)> {
     found
 }
 
-/// Returns the lines of calls of a function `sleep`: tests wait for a condition, or on a paused clock.
+/// Returns the lines of calls of a function `sleep`: tests wait for a condition, or on a paused
+/// clock.
 fn sleeps(code: &[Token<'_>]) -> impl Iterator<Item = usize> {
     let calls = code
         .windows(2)
