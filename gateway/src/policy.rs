@@ -6,6 +6,7 @@ pub(crate) mod compression;
 mod conditional;
 mod cors;
 mod deadline;
+mod message;
 mod metadata;
 mod stage;
 
@@ -38,6 +39,7 @@ pub use stage::{RequestInfo, Stage};
 
 pub(crate) use conditional::is_condition;
 pub(crate) use deadline::CONNECT_TIMEOUT;
+pub(crate) use message::MessagePolicy;
 pub(crate) use metadata::{strip_hop_by_hop, takes_trailers};
 pub(crate) use stage::{Callee, Stages};
 
@@ -85,7 +87,7 @@ impl Policy {
     ///
     /// A new stage is a file beside this one and a line here. In this order there will stand: authenticate (who calls), authorize
     /// (may they call this method), rate limit, admission (is there capacity). What depends on the first message (conditions on
-    /// its fields, idempotency, cache) comes after the message is read, see [`message`]; audit where a request ends.
+    /// its fields, idempotency, cache) comes after the message is read, see [`MessagePolicy`]; audit where a request ends.
     pub(crate) async fn admit(&self, request: RequestInfo<'_>) -> Result<(), Failure> {
         for stage in &*self.stages {
             stage.admit(&request).await?;

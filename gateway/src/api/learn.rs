@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::client::Upstream;
-use rand::Rng;
+use rpc::backoff::Backoff;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -131,7 +131,10 @@ pub(crate) async fn watch(
         failures = if is_learned { 0 } else { failures + 1 };
         let pause = match failures {
             0 => source.pace.interval,
-            _ => backoff(failures, source.pace.interval.min(LONGEST_PAUSE)),
+            _ => {
+                let longest = source.pace.interval.min(LONGEST_PAUSE);
+                Backoff::equal_jitter(FIRST_PAUSE, longest).pause(failures)
+            }
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -146,28 +149,4 @@ async fn reflect(upstream: &Upstream, limit: Duration) -> Result<Learned, reflec
         let message = format!("no answer within {} ms", limit.as_millis());
         Err(reflection::Error::Call(Status::deadline_exceeded(message)))
     })
-}
-
-/// Half fixed, half random, so that gateways that lost the same upstream do not come back in step.
-fn backoff(failures: u32, longest: Duration) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let half = doubled.min(longest) / 2;
-    half + half.mul_f64(rand::rng().random_range(0.0..=1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_interval_and_are_jittered() {
-        let longest = Duration::from_secs(10);
-        for failures in 1..40 {
-            let full = FIRST_PAUSE
-                .saturating_mul(1 << (failures - 1).min(16))
-                .min(longest);
-            let pause = backoff(failures, longest);
-            assert!(pause >= full / 2 && pause <= full, "{failures}: {pause:?}");
-        }
-    }
 }

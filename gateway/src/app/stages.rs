@@ -81,7 +81,7 @@ impl Generation {
     /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
     /// | route: which method, which upstream | [`Self::answer`], `protocols::resolve` |
     /// | policy by request: authenticate to admission | `Policy::admit` |
-    /// | policy by message: validation | `protocols::inspect`; for the JSON API, the transcoder as it encodes |
+    /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
     /// | call | `call`, `chassis::client` |
     /// | render, or refuse | the protocol |
     pub(super) async fn serve(

@@ -6,15 +6,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use chassis::observe::{self, RequestRecord};
 use http_body::Frame;
+use rpc::frame::FrameMeter;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::frame::{Lengths, Refused, tell};
+use super::frame::{Refused, tell, unacceptable};
 
 /// A body that fails with a message over the bound.
 pub(crate) struct BoundedFrames {
     inner: Body,
-    lengths: Lengths,
+    meter: FrameMeter,
     refused: Refused,
     observed: RequestRecord,
 }
@@ -26,7 +27,7 @@ impl BoundedFrames {
     pub(crate) fn new(inner: Body, max_message_bytes: usize, refused: Refused) -> Self {
         Self {
             inner,
-            lengths: Lengths::new(max_message_bytes),
+            meter: FrameMeter::new(max_message_bytes),
             refused,
             observed: observe::current(),
         }
@@ -44,16 +45,19 @@ impl http_body::Body for BoundedFrames {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Err(status) = self.lengths.check(frame) {
-                    tell(&self.refused, &status);
-                    return Poll::Ready(Some(Err(status)));
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                match self.meter.pass(data) {
+                    Ok(begun) => self.observed.request_messages(begun),
+                    Err(error) => {
+                        let status = unacceptable(error);
+                        tell(&self.refused, &status);
+                        return Poll::Ready(Some(Err(status)));
+                    }
                 }
             }
             Poll::Ready(Some(Err(status))) => tell(&self.refused, status),
             _ => {}
         }
-        let begun = self.lengths.take_begun();
-        self.observed.request_messages(begun);
         polled
     }
 

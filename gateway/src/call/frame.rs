@@ -5,11 +5,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use chassis::error::{self, Fault};
 use chassis::observe::End;
-use http_body::Frame;
+use rpc::frame::{FrameError, HEADER_BYTES};
 use tonic::{Code, Status};
-
-/// A gRPC frame begins with one byte of flags and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
-pub(crate) const FRAME_HEADER_BYTES: usize = 5;
 
 /// How a call ended (gRPC over HTTP/2, "Status").
 pub(crate) const STATUS: &str = "grpc-status";
@@ -20,42 +17,38 @@ const STOPPING: &str = "STOPPING";
 /// Why a body was broken off by the gateway, for whoever has to answer for it.
 pub(crate) type Refused = Arc<OnceLock<Status>>;
 
-/// Walks over frames without keeping them.
-pub(super) struct Lengths {
-    max: usize,
-    header: [u8; FRAME_HEADER_BYTES],
-    header_filled: usize,
-    message_left: usize,
-    /// Messages that have begun since they were last counted.
-    begun: u64,
-}
-
-/// Begins a frame: room for the header that [`end_frame`] fills in, so that a message is encoded in its final place.
+/// Begins a frame with an empty header, so that the message is encoded in its final place; [`end_frame`] completes it.
 pub(crate) fn begin_frame() -> Vec<u8> {
-    vec![0; FRAME_HEADER_BYTES]
+    vec![0; HEADER_BYTES]
 }
 
-/// Fills in the length of a frame from [`begin_frame`]; fails above 4 GiB, which no configuration allows.
-pub(crate) fn end_frame(mut frame: Vec<u8>) -> Result<Bytes, Status> {
-    end_frame_in(&mut frame, 0)?;
+/// Completes a frame of [`begin_frame`] with these flags.
+///
+/// # Errors
+/// Messages above 4 GiB, which no configuration allows.
+pub(crate) fn end_frame(mut frame: Vec<u8>, flags: u8) -> Result<Bytes, Status> {
+    rpc::frame::end(&mut frame, 0, flags).map_err(unsendable)?;
     Ok(Bytes::from(frame))
 }
 
-/// [`begin_frame`] behind other frames; returns where it begins.
-pub(crate) fn begin_frame_in(frames: &mut Vec<u8>) -> usize {
-    let start = frames.len();
-    frames.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-    start
+/// Completes the frame that starts at `start`, the last one of `frames`.
+///
+/// # Errors
+/// As [`end_frame`].
+pub(crate) fn end_frame_in(frames: &mut [u8], start: usize) -> Result<(), Status> {
+    rpc::frame::end(frames, start, 0).map_err(unsendable)
 }
 
-/// [`end_frame`] for the last one of several, which begins at `start`.
-pub(crate) fn end_frame_in(frames: &mut [u8], start: usize) -> Result<(), Status> {
-    let length = frames.len() - start - FRAME_HEADER_BYTES;
-    let length = u32::try_from(length).map_err(|_| {
-        Fault::resource_exhausted("MESSAGE_TOO_LARGE", "a message is larger than 4 GiB")
-    })?;
-    frames[start + 1..start + FRAME_HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
-    Ok(())
+fn unsendable(error: FrameError) -> Status {
+    Fault::resource_exhausted("MESSAGE_TOO_LARGE", error.to_string()).into()
+}
+
+/// The error of a message that the gateway does not pass on.
+pub(crate) fn unacceptable(error: FrameError) -> Status {
+    match error {
+        FrameError::TooLarge { length, limit } => too_large(length, limit),
+        other => bad_upstream(&other.to_string()),
+    }
 }
 
 /// Tells why a body is broken off, if that is the gateway's own doing: what comes of the client or the network has no reason,
@@ -96,101 +89,5 @@ pub(crate) fn why(status: &Status) -> End {
         Code::DeadlineExceeded => End::Deadline,
         Code::Unavailable if error::reason(status).as_deref() == Some(STOPPING) => End::Drain,
         _ => End::UpstreamFailed,
-    }
-}
-
-// === impl Lengths ===
-
-impl Lengths {
-    pub(super) fn new(max: usize) -> Self {
-        Self {
-            max,
-            header: [0; FRAME_HEADER_BYTES],
-            header_filled: 0,
-            message_left: 0,
-            begun: 0,
-        }
-    }
-
-    pub(super) fn take_begun(&mut self) -> u64 {
-        std::mem::take(&mut self.begun)
-    }
-
-    pub(super) fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), Status> {
-        let mut data: &[u8] = frame.data_ref().map_or(&[], |data| data);
-        while !data.is_empty() {
-            if self.message_left > 0 {
-                let passed = self.message_left.min(data.len());
-                self.message_left -= passed;
-                data = &data[passed..];
-                continue;
-            }
-            let taken = (FRAME_HEADER_BYTES - self.header_filled).min(data.len());
-            self.header[self.header_filled..][..taken].copy_from_slice(&data[..taken]);
-            self.header_filled += taken;
-            data = &data[taken..];
-            if self.header_filled == FRAME_HEADER_BYTES {
-                self.begin_message()?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_between_messages(&self) -> bool {
-        self.message_left == 0 && self.header_filled == 0
-    }
-
-    fn begin_message(&mut self) -> Result<(), Status> {
-        let [_, length @ ..] = self.header;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > self.max {
-            return Err(too_large(length, self.max));
-        }
-        self.header_filled = 0;
-        self.message_left = length;
-        self.begun += 1;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frames(lengths: &[usize]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for length in lengths {
-            bytes.push(0);
-            bytes.extend_from_slice(&u32::try_from(*length).unwrap().to_be_bytes());
-            bytes.resize(bytes.len() + length, 7);
-        }
-        bytes
-    }
-
-    #[test]
-    fn lengths_are_found_however_the_bytes_are_cut() {
-        let bytes = frames(&[0, 3, 10, 1]);
-        for size in 1..=bytes.len() {
-            let mut lengths = Lengths::new(10);
-            for piece in bytes.chunks(size) {
-                lengths
-                    .check(&Frame::data(Bytes::copy_from_slice(piece)))
-                    .unwrap();
-            }
-            assert_eq!(
-                (lengths.header_filled, lengths.message_left),
-                (0, 0),
-                "{size}"
-            );
-            let mut lengths = Lengths::new(9);
-            let outcome: Result<(), Status> = bytes
-                .chunks(size)
-                .try_for_each(|piece| lengths.check(&Frame::data(Bytes::copy_from_slice(piece))));
-            assert_eq!(
-                outcome.unwrap_err().code(),
-                tonic::Code::ResourceExhausted,
-                "{size}"
-            );
-        }
     }
 }

@@ -3,42 +3,37 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::task::noop_waker_ref;
 use http::HeaderMap;
 use http_body::Body as _;
+use rpc::frame::{Frame, FrameError, FrameReader};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::{FRAME_HEADER_BYTES, bad_upstream, no_status};
+use super::frame::{bad_upstream, no_status};
 
 /// A response of which at most one message and one chunk are held.
 pub(super) struct MessageReader {
     body: Body,
-    /// What has arrived and is not looked at yet.
-    chunk: Bytes,
-    /// The beginning of a frame that goes on in the next chunk.
-    begun: BytesMut,
+    frames: FrameReader,
     /// Whether the headers have said already that the call ended well.
     has_status: bool,
     trailers: HeaderMap,
     /// How it ended, until that is told.
     outcome: Option<Result<(), Status>>,
     is_done: bool,
-    max_message_bytes: usize,
 }
 
 impl MessageReader {
     pub(super) fn new(body: Body, has_status: bool, max_message_bytes: usize) -> Self {
         Self {
             body,
-            chunk: Bytes::new(),
-            begun: BytesMut::new(),
+            frames: FrameReader::new(max_message_bytes).accept_flags(0),
             has_status,
             trailers: HeaderMap::new(),
             outcome: None,
             is_done: false,
-            max_message_bytes,
         }
     }
 
@@ -84,7 +79,7 @@ impl MessageReader {
         let outcome = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
-                    self.chunk = data;
+                    self.frames.push(data);
                     return Poll::Ready(());
                 }
                 Err(frame) => {
@@ -103,7 +98,9 @@ impl MessageReader {
         match Status::from_header_map(&self.trailers) {
             Some(status) if status.code() != Code::Ok => Err(status),
             None if !self.has_status => Err(no_status()),
-            _ if !self.begun.is_empty() => Err(bad_upstream("the upstream ended within a message")),
+            _ if !self.frames.is_empty() => {
+                Err(bad_upstream("the upstream ended within a message"))
+            }
             _ => Ok(()),
         }
     }
@@ -111,77 +108,36 @@ impl MessageReader {
     fn finish(&mut self, outcome: Result<(), Status>) {
         self.outcome = Some(outcome);
         self.is_done = true;
-        self.chunk.clear();
-        self.begun.clear();
     }
 
     /// The next message of what has arrived. A frame that no message can follow ends all.
     fn cut(&mut self) -> Option<Bytes> {
-        let cut = if self.begun.is_empty() {
-            self.cut_chunk()
-        } else {
-            self.cut_begun()
-        };
-        cut.unwrap_or_else(|status| {
-            self.finish(Err(status));
-            None
-        })
-    }
-
-    fn cut_chunk(&mut self) -> Result<Option<Bytes>, Status> {
-        match self.length(&self.chunk)? {
-            Some(length) if self.chunk.len() >= FRAME_HEADER_BYTES + length => {
-                self.chunk.advance(FRAME_HEADER_BYTES);
-                Ok(Some(self.chunk.split_to(length)))
+        if self.is_done {
+            return None;
+        }
+        match self.frames.next_frame() {
+            Ok(frame) => frame.map(Frame::into_message),
+            Err(error) => {
+                self.finish(Err(bad_frame(error)));
+                None
             }
-            _ => self.cut_begun(),
         }
     }
+}
 
-    fn cut_begun(&mut self) -> Result<Option<Bytes>, Status> {
-        loop {
-            let length = self.length(&self.begun)?;
-            let whole = FRAME_HEADER_BYTES + length.unwrap_or_default();
-            if length.is_some() && self.begun.len() == whole {
-                self.begun.advance(FRAME_HEADER_BYTES);
-                return Ok(Some(self.begun.split().freeze()));
-            }
-            if self.chunk.is_empty() {
-                return Ok(None);
-            }
-            let taken = (whole - self.begun.len()).min(self.chunk.len());
-            self.begun.extend_from_slice(&self.chunk[..taken]);
-            self.chunk.advance(taken);
-        }
-    }
-
-    /// The length of the message that a frame begins with, once it is there.
-    fn length(&self, frame: &[u8]) -> Result<Option<usize>, Status> {
-        let Some(([flags], length)) = frame
-            .first_chunk::<FRAME_HEADER_BYTES>()
-            .map(|header| header.split_at(1))
-            .and_then(|(flags, length)| Some((flags.first_chunk()?, length.first_chunk()?)))
-        else {
-            return Ok(None);
-        };
-        if *flags != 0 {
-            return Err(bad_upstream("the upstream sent a compressed message"));
-        }
-        let length = u32::from_be_bytes(*length) as usize;
-        if length > self.max_message_bytes {
-            // RESOURCE_EXHAUSTED (429) would blame the caller, who did not choose the size of the response.
-            return Err(bad_upstream(&format!(
-                "a message of {length} bytes is larger than the {} bytes that are passed on",
-                self.max_message_bytes
-            )));
-        }
-        Ok(Some(length))
+fn bad_frame(error: FrameError) -> Status {
+    match error {
+        FrameError::Flags(_) => bad_upstream("the upstream sent a compressed message"),
+        // RESOURCE_EXHAUSTED (429) would blame the caller, who did not choose the size of the response.
+        FrameError::TooLarge { length, limit } => bad_upstream(&format!(
+            "a message of {length} bytes is larger than the {limit} bytes that are passed on"
+        )),
+        FrameError::Truncated => bad_upstream("the upstream ended within a message"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http_body::Frame;
     use http_body_util::StreamBody;
 
     use super::*;
@@ -195,11 +151,11 @@ mod tests {
             bytes.resize(bytes.len() + length, 7);
         }
         let chunks = bytes.chunks(size).map(Bytes::copy_from_slice);
-        let mut frames: Vec<_> = chunks.map(Frame::data).collect();
+        let mut frames: Vec<_> = chunks.map(http_body::Frame::data).collect();
         frames.extend(status.map(|status| {
             let status = http::HeaderValue::from_static(status);
             let name = http::HeaderName::from_static("grpc-status");
-            Frame::trailers(HeaderMap::from_iter([(name, status)]))
+            http_body::Frame::trailers(HeaderMap::from_iter([(name, status)]))
         }));
         let frames = frames.into_iter().map(Ok::<_, Status>);
         let body = StreamBody::new(tokio_stream::iter(frames));
@@ -250,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn an_end_within_a_message_is_none() {
         let mut received = received(&[1, 9], 4, Some("0"));
-        received.chunk = Bytes::from_static(b"\0\0\0\0\x05xy");
+        received.frames.push(Bytes::from_static(b"\0\0\0\0\x05xy"));
         received.body = Body::empty();
         received.has_status = true;
         assert_eq!(next(&mut received).await, Err(Code::Internal));

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use chassis::observe::{self, RequestRecord};
 use http::{HeaderMap, Response};
 use http_body::Frame;
+use rpc::frame::FrameMeter;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::{Lengths, Refused, STATUS, no_status, why};
+use super::frame::{Refused, STATUS, no_status, unacceptable, why};
 use super::request_body::Lifeline;
 
 /// A response body on its way to the caller, which always ends in trailers: those of the upstream, or the gateway's own.
@@ -18,7 +19,7 @@ pub(crate) struct ResponseFrames {
     /// Before the body, so that it is let go of first: the request has to be torn before the call is cancelled.
     lifeline: Option<Lifeline>,
     inner: Option<Body>,
-    lengths: Lengths,
+    meter: FrameMeter,
     refused: Refused,
     /// Whether the upstream has said how the call ended.
     has_status: bool,
@@ -54,7 +55,7 @@ impl ResponseFrames {
         response.map(|inner| {
             Body::new(Self {
                 inner: Some(inner),
-                lengths: Lengths::new(max_message_bytes),
+                meter: FrameMeter::new(max_message_bytes),
                 refused,
                 has_status,
                 cut,
@@ -66,7 +67,11 @@ impl ResponseFrames {
         })
     }
 
-    fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn pass(
+        &mut self,
+        frame: Frame<Bytes>,
+        begun: u64,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Some(trailers) = frame.trailers_ref() {
             if !trailers.contains_key(STATUS) {
                 return self.end(no_status());
@@ -75,7 +80,6 @@ impl ResponseFrames {
             // Other forms of the call do not say it in trailers.
             self.observed.code(code(trailers));
         }
-        let begun = self.lengths.take_begun();
         self.observed.response_messages(begun);
         Poll::Ready(Some(Ok(frame)))
     }
@@ -114,16 +118,19 @@ impl http_body::Body for ResponseFrames {
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
-        if this.lengths.is_between_messages()
+        if this.meter.is_between_frames()
             && let Some(status) = this.cut_by.take()
         {
             return this.end(status);
         }
         match Pin::new(inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => match this.lengths.check(&frame) {
-                Ok(()) => this.pass(frame),
-                Err(status) => this.end(status),
-            },
+            Poll::Ready(Some(Ok(frame))) => {
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                match this.meter.pass(data) {
+                    Ok(begun) => this.pass(frame, begun),
+                    Err(error) => this.end(unacceptable(error)),
+                }
+            }
             Poll::Ready(Some(Err(status))) => this.end(status),
             Poll::Ready(None) if !this.has_status => this.end(no_status()),
             other => other,

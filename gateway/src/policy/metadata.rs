@@ -5,9 +5,10 @@ mod settings;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
+use rpc::headers::list;
 use tonic::body::Body;
 
 use super::conditional;
@@ -285,21 +286,13 @@ fn is_of_the_gateway(name: &str) -> bool {
 
 /// Whether the caller reads trailers (RFC 9110 §10.1.4).
 pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(TE).iter();
-    let mut items = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    items.any(|item| item.trim().eq_ignore_ascii_case("trailers"))
+    list(headers, TE).any(|item| item.eq_ignore_ascii_case("trailers"))
 }
 
 /// Removes what concerns the connection to the caller only.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+    let named: Vec<HeaderName> = list(headers, CONNECTION)
+        .filter_map(|name| name.parse().ok())
         .collect();
     for name in named {
         headers.remove(name);

@@ -17,6 +17,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use rpc::frame::COMPRESSED;
 use tokio::time::Instant;
 use tonic::body::Body;
 use transcoder::{Idempotency, MethodPlan};
@@ -26,7 +27,7 @@ use super::sniff::{CONNECT_VERSION, Codec, is_unary};
 use super::{MethodTarget, RpcForm, grpc, inspect};
 use crate::api::Catalog;
 use crate::call;
-use crate::call::frame::{self, FRAME_HEADER_BYTES, too_large};
+use crate::call::frame::{self, too_large};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -216,14 +217,15 @@ fn unary_into_grpc(mut head: Parts, message: Bytes) -> Result<Request<Body>, Fai
         .filter(|coding| coding != "identity");
     let mut frame = frame::begin_frame();
     // Nothing at all is never compressed ("Unary-Request").
-    frame[0] = u8::from(coding.is_some() && !message.is_empty());
+    let is_compressed = coding.is_some() && !message.is_empty();
+    let flags = if is_compressed { COMPRESSED } else { 0 };
     frame.extend_from_slice(&message);
     rename(headers, &ACCEPT_ENCODING, inspect::ACCEPT_ENCODING);
     if let Some(coding) = coding {
         headers.insert(inspect::ENCODING, coding);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    let body = call::one_frame(frame::end_frame(frame)?);
+    let body = call::one_frame(frame::end_frame(frame, flags)?);
     Ok(Request::from_parts(head, body))
 }
 
@@ -278,9 +280,4 @@ fn bad_parameter(name: &str, expected: &str) -> Failure {
     Fault::invalid_argument("BAD_PARAMETER", message)
         .violation(name, expected)
         .into()
-}
-
-/// The message in a frame.
-fn payload(frame: &Bytes) -> Bytes {
-    frame.slice(FRAME_HEADER_BYTES..)
 }

@@ -26,7 +26,7 @@ use crate::call::frame::{self, Refused};
 use crate::call::{self, BoundedFrames, Cut, OwnError, ResponseFrames};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::policy;
+use crate::policy::{self, MessagePolicy};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/grpc+json");
 
@@ -205,22 +205,21 @@ impl Looks {
                 }),
             };
         };
-        let validator = catalog.schema.validator(method.input());
-        let validator = validator.filter(transcoder::Validator::has_rules);
+        let policy = MessagePolicy::new(&catalog.schema, method);
         let of = |name: &str| Type {
             catalog: catalog.clone(),
             name: name.to_owned(),
         };
         Ok(match codec {
             Codec::Json => Self {
-                request: Some(Work::ReadJson(of(method.input()), validator)),
+                request: Some(Work::ReadJson(of(method.input()), policy)),
                 response: Some(Work::WriteJson(
                     of(method.output()),
                     context.policy().levels(),
                 )),
             },
             _ => Self {
-                request: validator.map(Work::Check),
+                request: (!policy.is_empty()).then_some(Work::Check(policy)),
                 response: None,
             },
         })

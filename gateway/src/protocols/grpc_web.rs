@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response};
+use rpc::frame::TRAILERS;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -20,9 +21,6 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 use self::base64::{Decoded, Encoded};
-
-/// Tells the trailers from messages (gRPC-Web, "Message framing").
-const TRAILERS: u8 = 0x80;
 
 /// How the body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +97,11 @@ fn without_http(mut trailers: HeaderMap) -> HeaderMap {
 /// Header lines as HTTP/1.1 writes them, names in lower case, without the empty line.
 fn trailers_frame(trailers: HeaderMap) -> Result<Bytes, Status> {
     let mut frame = frame::begin_frame();
-    frame[0] = TRAILERS;
     for (name, value) in &trailers {
         frame.extend_from_slice(name.as_str().as_bytes());
         frame.extend_from_slice(b": ");
         frame.extend_from_slice(value.as_bytes());
         frame.extend_from_slice(b"\r\n");
     }
-    frame::end_frame(frame)
+    frame::end_frame(frame, TRAILERS)
 }

@@ -5,18 +5,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use chassis::error::Fault;
 use http::HeaderMap;
 use http_body::Frame;
+use rpc::frame::{COMPRESSED, FrameReader, HEADER_BYTES};
+use rpc::headers::list;
 use tonic::body::Body;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
-use transcoder::{MessageType, Validator};
+use transcoder::MessageType;
 
 use crate::api::Catalog;
-use crate::call::frame::{self, FRAME_HEADER_BYTES, Refused, too_large};
-use crate::failure::{Failure, violation};
+use crate::call::frame::{self, Refused, unacceptable};
+use crate::failure::Failure;
+use crate::policy::MessagePolicy;
 use crate::policy::compression::{self, Coding, Levels, Undecodable};
 
 /// The coding of the messages that say they are compressed (gRPC over HTTP/2, "Message-Encoding").
@@ -28,13 +31,10 @@ pub(crate) const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 /// What can be looked into, as [`ACCEPT_ENCODING`] lists it.
 const CODINGS: &str = "gzip,br,zstd,deflate";
 
-/// The flag of a message that is compressed.
-const COMPRESSED: u8 = 1;
-
 /// Gives out whole messages, each of them looked into.
 pub(crate) struct EachMessage {
     source: Body,
-    buffer: BytesMut,
+    frames: FrameReader,
     work: Work,
     coding: Option<Coding>,
     max_bytes: usize,
@@ -46,9 +46,9 @@ pub(crate) struct EachMessage {
 /// What is done with each message.
 pub(crate) enum Work {
     /// It passes as it came, if it breaks no rule.
-    Check(Validator),
+    Check(MessagePolicy),
     /// From JSON to wire bytes, for the upstream.
-    ReadJson(Type, Option<Validator>),
+    ReadJson(Type, MessagePolicy),
     /// From wire bytes to JSON, for the caller; compressed where the upstream did so.
     WriteJson(Type, Levels),
 }
@@ -79,11 +79,7 @@ pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Status> {
 
 /// Leaves of the codings that the caller takes those that can be looked into on the way back.
 pub(crate) fn restrict_codings(headers: &mut HeaderMap) {
-    let lists = headers.get_all(ACCEPT_ENCODING).iter();
-    let names = lists
-        .filter_map(|list| list.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim);
+    let names = list(headers, ACCEPT_ENCODING);
     let known: Vec<&str> = names.filter_map(Coding::of).map(Coding::name).collect();
     match known.join(",").parse() {
         Ok(list) if !known.is_empty() => headers.insert(ACCEPT_ENCODING, list),
@@ -116,7 +112,7 @@ impl EachMessage {
     ) -> Body {
         Body::new(Self {
             source,
-            buffer: BytesMut::new(),
+            frames: FrameReader::new(max_bytes),
             work,
             coding,
             max_bytes,
@@ -128,24 +124,16 @@ impl EachMessage {
 
     /// Takes the next whole message out of the buffer and works on it; `None` if more bytes are needed.
     fn next_message(&mut self) -> Result<Option<Bytes>, Status> {
-        if self.buffer.len() < FRAME_HEADER_BYTES {
-            return Ok(None);
+        match self.frames.next_frame() {
+            Ok(Some(frame)) => self.work_on(frame).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(unacceptable(error)),
         }
-        let mut header = &self.buffer[..FRAME_HEADER_BYTES];
-        let flags = header.get_u8();
-        let length = header.get_u32() as usize;
-        if length > self.max_bytes {
-            return Err(too_large(length, self.max_bytes));
-        }
-        if self.buffer.len() < FRAME_HEADER_BYTES + length {
-            return Ok(None);
-        }
-        let frame = self.buffer.split_to(FRAME_HEADER_BYTES + length).freeze();
-        self.work_on(flags, frame).map(Some)
     }
 
-    fn work_on(&self, flags: u8, frame: Bytes) -> Result<Bytes, Status> {
-        let sent = frame.slice(FRAME_HEADER_BYTES..);
+    fn work_on(&self, frame: rpc::frame::Frame) -> Result<Bytes, Status> {
+        let (flags, frame) = (frame.flags(), frame.into_bytes());
+        let sent = frame.slice(HEADER_BYTES..);
         let message = match (flags, self.coding) {
             (0, _) => sent,
             (COMPRESSED, Some(coding)) => self.decompress(coding, &sent)?,
@@ -155,11 +143,11 @@ impl EachMessage {
             _ => return Err(self.malformed("has flags that do not exist")),
         };
         match &self.work {
-            Work::Check(validator) => {
-                check(validator, &message)?;
+            Work::Check(policy) => {
+                policy.admit(&message).map_err(|failure| failure.status)?;
                 Ok(frame)
             }
-            Work::ReadJson(of, validator) => {
+            Work::ReadJson(of, policy) => {
                 let mut frame = frame::begin_frame();
                 // A message without any bytes is the empty one, also for clients that write JSON.
                 let text: &[u8] = if message.is_empty() { b"{}" } else { &message };
@@ -167,10 +155,10 @@ impl EachMessage {
                     .read_json(text, &mut frame)
                     .map_err(Failure::from)
                     .map_err(|failure| failure.status)?;
-                if let Some(validator) = validator {
-                    check(validator, &frame[FRAME_HEADER_BYTES..])?;
-                }
-                frame::end_frame(frame)
+                policy
+                    .admit(&frame[HEADER_BYTES..])
+                    .map_err(|failure| failure.status)?;
+                frame::end_frame(frame, 0)
             }
             Work::WriteJson(of, levels) => {
                 let mut frame = frame::begin_frame();
@@ -179,8 +167,8 @@ impl EachMessage {
                     .map_err(Failure::from)
                     .map_err(|failure| failure.status)?;
                 match self.coding.filter(|_| flags == COMPRESSED) {
-                    None => frame::end_frame(frame),
-                    Some(coding) => recompress(coding, *levels, &frame[FRAME_HEADER_BYTES..]),
+                    None => frame::end_frame(frame, 0),
+                    Some(coding) => recompress(coding, *levels, &frame[HEADER_BYTES..]),
                 }
             }
         }
@@ -239,7 +227,7 @@ impl http_body::Body for EachMessage {
                 Err(status) => return this.fail(status),
             }
             if this.source_ended {
-                if this.buffer.is_empty() {
+                if this.frames.is_empty() {
                     return Poll::Ready(None);
                 }
                 let status = this.malformed("is cut off");
@@ -253,8 +241,8 @@ impl http_body::Body for EachMessage {
                     return Poll::Ready(Some(Err(status)));
                 }
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => this.buffer.extend_from_slice(&data),
-                    Err(_) if !this.buffer.is_empty() => {
+                    Ok(data) => this.frames.push(data),
+                    Err(_) if !this.frames.is_empty() => {
                         let status = this.malformed("is cut off");
                         return this.fail(status);
                     }
@@ -265,7 +253,7 @@ impl http_body::Body for EachMessage {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.failed || (self.buffer.is_empty() && self.source.is_end_stream())
+        self.failed || (self.frames.is_empty() && self.source.is_end_stream())
     }
 }
 
@@ -280,27 +268,12 @@ impl Type {
     }
 }
 
-/// The violations that a caller of the JSON API would be told.
-fn check(validator: &Validator, wire: &[u8]) -> Result<(), Status> {
-    let found = validator.check(wire).map_err(|error| {
-        let message = format!("the request message is malformed: {error}");
-        Fault::invalid_argument("INVALID_MESSAGE", message)
-    })?;
-    if found.is_empty() {
-        return Ok(());
-    }
-    let mut fault = Fault::invalid_argument("INVALID_FIELD", found.to_string());
-    fault.violations = found.listed.into_iter().map(violation).collect();
-    Err(fault.into())
-}
-
 fn recompress(coding: Coding, levels: Levels, message: &[u8]) -> Result<Bytes, Status> {
     let compressed = compression::compress(coding, levels, message)
         .map_err(|error| Status::from(chassis::error::internal(error)))?;
     let mut frame = frame::begin_frame();
-    frame[0] = COMPRESSED;
     frame.extend_from_slice(&compressed);
-    frame::end_frame(frame)
+    frame::end_frame(frame, COMPRESSED)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::failure::Failure;
 
 pub(crate) use error::render;
 pub(super) use error::write_status;
-pub(super) use exchange::Exchange;
+pub(super) use exchange::{Exchange, finish_frame_in};
 pub(super) use requests::Encoder;
 pub(super) use view::View;
 

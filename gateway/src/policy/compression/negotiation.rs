@@ -2,18 +2,14 @@
 
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
+use rpc::headers::list;
 
 use super::Coding;
 
 /// The coding that the caller likes best, of several the one that is offered first; `None` is the response as it is.
 pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
-    let mut lines = headers.get_all(ACCEPT_ENCODING).iter().peekable();
-    lines.peek()?;
-    let lines = lines.filter_map(|value| value.to_str().ok());
-    let wishes: Vec<(&str, u16)> = lines
-        .flat_map(|line| line.split(','))
-        .filter_map(wish)
-        .collect();
+    headers.get(ACCEPT_ENCODING)?;
+    let wishes: Vec<(&str, u16)> = list(headers, ACCEPT_ENCODING).filter_map(wish).collect();
     let quality = |coding: &Coding| {
         let named = |(name, _): &&(&str, u16)| Coding::of(name) == Some(*coding);
         let found = wishes.iter().find(named);

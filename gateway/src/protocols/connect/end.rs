@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use rpc::frame::END_STREAM;
 use serde::Serialize;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -18,9 +19,6 @@ use crate::call::frame::{self, STATUS, bad_upstream};
 use crate::protocols::inspect;
 use crate::protocols::sniff::Codec;
 use crate::protocols::trailers::Ending;
-
-/// Tells the last message from those before it.
-const END_STREAM: u8 = 0b10;
 
 /// The last message.
 #[derive(Debug, Default, Serialize)]
@@ -72,8 +70,7 @@ fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
             .push(value);
     }
     let mut frame = frame::begin_frame();
-    frame[0] = END_STREAM;
     let written = serde_json::to_writer(&mut frame, &end);
     written.map_err(|error| Status::from(chassis::error::internal(error)))?;
-    frame::end_frame(frame)
+    frame::end_frame(frame, END_STREAM)
 }

@@ -21,7 +21,7 @@ async fn pass(bytes: &[u8], size: usize, coding: Option<Coding>) -> Result<Vec<u
     let refused = Refused::default();
     let body = EachMessage::of(
         source,
-        Work::Check(validator),
+        Work::Check(MessagePolicy::from(Some(validator))),
         coding,
         1000,
         refused.clone(),

@@ -8,6 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::Body as _;
+use rpc::frame::HEADER_BYTES;
 use tonic::body::Body;
 use transcoder::{Content, Match, SystemParameters};
 
@@ -15,10 +16,11 @@ use super::requests::Requests;
 use super::view::View;
 use super::{multipart, upload};
 use crate::api::Catalog;
-use crate::call::frame::{begin_frame, end_frame};
+use crate::call::frame::{begin_frame, end_frame, end_frame_in};
 use crate::call::{self, Answer, Incoming};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::policy::MessagePolicy;
 use crate::protocols::JSON;
 
 const MESSAGE_TYPES: &str =
@@ -103,7 +105,7 @@ impl<'a> Exchange<'a> {
         let mut frame = begin_frame();
         self.matched
             .encode_upload_head(query, content_type, &mut frame)?;
-        Ok(end_frame(frame)?)
+        finish_frame(frame)
     }
 
     /// Reads a whole request and encodes it as one frame.
@@ -141,7 +143,7 @@ impl<'a> Exchange<'a> {
                     .encode_request_as(Content::Form, query, &form, &mut frame)?;
             }
         }
-        Ok(end_frame(frame)?)
+        finish_frame(frame)
     }
 
     fn put_chunk(&self, chunk: &[u8], frame: &mut Vec<u8>) {
@@ -155,6 +157,18 @@ impl<'a> Exchange<'a> {
         }
         call::read_whole(body, max_bytes, Failure::body_too_large).await
     }
+}
+
+/// Completes the frame of one request message, which passes the policy by message.
+pub(super) fn finish_frame(frame: Vec<u8>) -> Result<Bytes, Failure> {
+    MessagePolicy::encoded_by_route().admit(&frame[HEADER_BYTES..])?;
+    Ok(end_frame(frame, 0)?)
+}
+
+/// [`finish_frame`] for the last one of several, which begins at `start`.
+pub(crate) fn finish_frame_in(frames: &mut [u8], start: usize) -> Result<(), Failure> {
+    MessagePolicy::encoded_by_route().admit(&frames[start + HEADER_BYTES..])?;
+    Ok(end_frame_in(frames, start)?)
 }
 
 /// The content type of a request, in text.

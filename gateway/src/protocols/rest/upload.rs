@@ -11,10 +11,10 @@ use tonic::Status;
 use tonic::body::Body;
 use transcoder::Route;
 
-use super::exchange::{self, Exchange};
+use super::exchange::{self, Exchange, finish_frame};
 use super::multipart;
 use crate::call::Incoming;
-use crate::call::frame::{Refused, begin_frame, end_frame};
+use crate::call::frame::{Refused, begin_frame};
 use crate::call::request_body::{broken, torn};
 use crate::failure::Failure;
 
@@ -114,7 +114,7 @@ impl Upload {
         let piece = self.piece.split_to(self.piece.len().min(self.max_piece));
         let mut frame = begin_frame();
         self.route.encode_upload_chunk(&piece, &mut frame);
-        end_frame(frame)
+        finish_frame(frame).map_err(|failure| failure.status)
     }
 }
 

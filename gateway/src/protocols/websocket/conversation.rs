@@ -24,10 +24,10 @@ use transcoder::{Content, status_code_name};
 use super::Input;
 use super::requests::{HungUp, Speaker, channel};
 use crate::api::Catalog;
-use crate::call::frame::{begin_frame_in, end_frame_in, stopping, why};
+use crate::call::frame::{stopping, why};
 use crate::call::{Call, Incoming};
 use crate::failure::Failure;
-use crate::protocols::rest::{View, write_status};
+use crate::protocols::rest::{View, finish_frame_in, write_status};
 
 /// Read ahead of the socket; ten thousand idle connections hold ten thousand of these.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -209,9 +209,9 @@ impl Listening<'_> {
         match &mut self.input {
             Input::Nothing => return Err(excess().into()),
             Input::Chunks(route) => {
-                let start = begin_frame_in(&mut frame);
+                let start = rpc::frame::begin(&mut frame);
                 route.encode_upload_chunk(bytes, &mut frame);
-                end_frame_in(&mut frame, start)?;
+                finish_frame_in(&mut frame, start)?;
             }
             Input::Message(encoder) | Input::Messages(encoder) => {
                 let message = transcoder::stream::Message {

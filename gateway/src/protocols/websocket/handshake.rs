@@ -1,14 +1,14 @@
 //! The opening handshake of a WebSocket: RFC 6455 §4.2 over HTTP/1.1, RFC 8441 over HTTP/2.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Response, StatusCode, Uri};
 use hyper::ext::Protocol;
+use rpc::headers::list;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::body::Body;
 
@@ -24,8 +24,8 @@ const BEARER: &str = "bearer";
 pub(crate) fn is_asked_for(head: &Parts) -> bool {
     is_extended_connect(&head.method, &head.extensions)
         || (head.method == Method::GET
-            && lists(&head.headers, &UPGRADE, WEBSOCKET)
-            && lists(&head.headers, &CONNECTION, "upgrade"))
+            && list(&head.headers, UPGRADE).any(|one| one.eq_ignore_ascii_case(WEBSOCKET))
+            && list(&head.headers, CONNECTION).any(|one| one.eq_ignore_ascii_case("upgrade")))
 }
 
 /// Checks that a request opens a WebSocket, for a page that may.
@@ -119,13 +119,4 @@ fn is_own(origin: &str, head: &Parts) -> bool {
 fn is_extended_connect(method: &Method, extensions: &http::Extensions) -> bool {
     let protocol = extensions.get::<Protocol>();
     method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str() == WEBSOCKET)
-}
-
-/// Whether a header that is a list has this token.
-fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|one| one.trim().eq_ignore_ascii_case(token))
 }

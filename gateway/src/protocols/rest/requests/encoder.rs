@@ -8,9 +8,8 @@ use transcoder::stream::Message;
 use transcoder::{Content, RequestError, Route};
 
 use crate::api::Catalog;
-use crate::call::frame::{begin_frame_in, end_frame_in};
 use crate::failure::Failure;
-use crate::protocols::rest::Exchange;
+use crate::protocols::rest::{Exchange, finish_frame_in};
 
 /// The encoder of one stream.
 pub(crate) struct Encoder {
@@ -42,7 +41,7 @@ impl Encoder {
         frames: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         self.observed.request_messages(1);
-        let start = begin_frame_in(frames);
+        let start = rpc::frame::begin(frames);
         let encoded: Result<(), RequestError> = match self.first.take() {
             Some((method, uri)) => {
                 let matched = self.catalog.schema.route(&method, uri.path());
@@ -58,6 +57,6 @@ impl Encoder {
             frames.truncate(start);
             return Err(message.locate(error).into());
         }
-        Ok(end_frame_in(frames, start)?)
+        finish_frame_in(frames, start)
     }
 }
