@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "queues of tests need no bound")
+)]
 
 mod admission;
 mod handler;
