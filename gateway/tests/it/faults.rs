@@ -1,4 +1,5 @@
-//! What callers of the JSON API get when an upstream fails, fault by fault; `docs/upstream-faults.md` is checked against it.
+//! What callers of the JSON API get when an upstream fails, fault by fault;
+//! `docs/upstream-faults.md` is checked against it.
 
 pub(crate) mod raw;
 mod rows;

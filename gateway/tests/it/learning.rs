@@ -1,4 +1,5 @@
-//! How the gateway learns: late, again, from old servers, and from servers that contradict each other.
+//! How the gateway learns: late, again, from old servers, and from servers that contradict each
+//! other.
 
 use serde_json::json;
 use tokio::net::TcpListener;

@@ -1,4 +1,5 @@
-//! Native gRPC through the gateway: untouched messages, metadata, trailers, error details, merged reflection.
+//! Native gRPC through the gateway: untouched messages, metadata, trailers, error details, merged
+//! reflection.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;

@@ -180,7 +180,8 @@ async fn the_process_follows_its_file_and_sighup() {
     gateway.logged("configuration in force").await;
     assert_eq!(gateway.status(unknown).await, 200);
 
-    // What is wrong is named, and nothing changes: a key that nobody knows, and one with an impossible value.
+    // What is wrong is named, and nothing changes: a key that nobody knows, and one with an
+    // impossible value.
     for (bad, key) in [
         ("dailect = \"strict\"", "dailect"),
         ("dialect = \"kong\"", "dialect"),

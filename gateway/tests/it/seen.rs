@@ -1,4 +1,5 @@
-//! What the gateway shows of itself: the document of the API, the explorer, reflection beside the probes.
+//! What the gateway shows of itself: the document of the API, the explorer, reflection beside the
+//! probes.
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};

@@ -1,4 +1,5 @@
-//! Server streams over the JSON API: framings, early and late errors, keep-alive, back-pressure, cancellation.
+//! Server streams over the JSON API: framings, early and late errors, keep-alive, back-pressure,
+//! cancellation.
 
 use std::sync::atomic::Ordering;
 
@@ -122,7 +123,8 @@ async fn an_error_before_the_first_message_keeps_its_http_status() {
 #[tokio::test]
 async fn a_first_message_that_is_no_json_decides_the_http_status() {
     let mut descriptors = descriptors("stranger");
-    // `bytes padding = 2` becomes `string padding = 2`, which the bytes that the upstream sends are not.
+    // `bytes padding = 2` becomes `string padding = 2`, which the bytes that the upstream sends are
+    // not.
     let field = b"\x0a\x07padding\x18\x02\x20\x01\x28\x0c";
     let place = descriptors
         .windows(field.len())

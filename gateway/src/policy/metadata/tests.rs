@@ -10,10 +10,10 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     headers
 }
 
-fn rules(dialect: Dialect) -> Rules {
+fn rules(dialect: Dialect) -> MetadataRules {
     let table: toml::Table = toml::from_str(crate::DEFAULTS).unwrap();
     let settings = table["metadata"].clone().try_into().unwrap();
-    Rules::new(&settings, dialect)
+    MetadataRules::new(&settings, dialect)
 }
 
 #[test]

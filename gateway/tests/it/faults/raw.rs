@@ -130,7 +130,8 @@ where
                         Step::Write(bytes) => stream.write_all(&bytes).await?,
                         Step::Wait(time) => tokio::time::sleep(time).await,
                         Step::Close => {
-                            // What is left unread would make a reset of it, which can overtake what was written.
+                            // What is left unread would make a reset of it, which can overtake what
+                            // was written.
                             stream.shutdown().await?;
                             stream.read_to_end(&mut Vec::new()).await?;
                             return Ok(());

@@ -91,7 +91,8 @@ impl Service<http::Request<Body>> for Stranger {
     }
 }
 
-/// Metadata of a request that begin with `echo-` and `echo-trailer-`, which come back without it before and behind the messages.
+/// Metadata of a request that begin with `echo-` and `echo-trailer-`, which come back without it
+/// before and behind the messages.
 struct Echoes {
     headers: HeaderMap,
     trailers: HeaderMap,

@@ -170,7 +170,8 @@ pub(crate) fn variant(replacements: &[(&str, &str)]) -> Vec<u8> {
     compiled("stranger", &[directory.path().to_str().unwrap().to_owned()])
 }
 
-/// The same descriptors as a server reflects them that knows no extensions: without routes and rules.
+/// The same descriptors as a server reflects them that knows no extensions: without routes and
+/// rules.
 pub(crate) fn stripped(descriptors: &[u8]) -> Vec<u8> {
     prost_types::FileDescriptorSet::decode(descriptors)
         .unwrap()
