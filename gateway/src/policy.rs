@@ -84,13 +84,16 @@ impl Policy {
         })
     }
 
-    /// The stages between the route and the first message, in their order: the first that refuses
+    /// Runs the stages between the route and the first message, in their order. The first refusal
     /// ends the request.
     ///
-    /// A new stage is a file beside this one and a line here. In this order there will stand:
-    /// authenticate (who calls), authorize (may they call this method), rate limit, admission (is
-    /// there capacity). What depends on the first message (conditions on its fields, idempotency,
-    /// cache) comes after the message is read, see [`MessagePolicy`]; audit where a request ends.
+    /// A new stage is a file in `policy/` and a line here. The order is: authenticate, authorize by
+    /// method, rate limit, admission (overload), then the stages of the build. Stages that depend on
+    /// a message (conditions on fields, validation, idempotency, cache) belong to [`MessagePolicy`];
+    /// audit belongs to the end of `Generation::serve`.
+    ///
+    /// # Errors
+    /// The refusal of a stage.
     pub(crate) async fn admit(&self, request: RequestInfo<'_>) -> Result<(), Failure> {
         for stage in &*self.stages {
             stage.admit(&request).await?;
@@ -98,8 +101,7 @@ impl Policy {
         Ok(())
     }
 
-    /// The earliest of the deadlines that the caller names and the one that is configured; none is
-    /// invented.
+    /// Returns the earliest of the caller's deadlines and the configured one; `None` without any.
     pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
         let asked = deadline::asked(headers)?;
         let max = self.max_duration;
@@ -108,7 +110,7 @@ impl Policy {
     }
 
     /// How hard content codings try.
-    pub(crate) fn levels(&self) -> crate::policy::compression::Levels {
+    pub(crate) fn levels(&self) -> compression::Levels {
         self.codings.levels()
     }
 

@@ -124,8 +124,8 @@ impl TrustedProxies {
     }
 }
 
-/// Scheme and host under which the caller knows us, once [`TrustedProxies::identify`] has seen to what the
-/// request says about them; `None` where the host is no host.
+/// Scheme and host under which the caller knows us, once [`TrustedProxies::identify`] has seen to
+/// what the request says about them; `None` where the host is no host.
 pub(crate) fn origin(head: &Parts) -> Option<String> {
     // A chain of proxies may append to the first value.
     let said = |name| {

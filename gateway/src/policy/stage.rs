@@ -37,7 +37,7 @@ pub struct RequestInfo<'a> {
     callee: Callee<'a>,
 }
 
-/// What a request asks for, whatever its protocol.
+/// The method that a request calls, whatever its protocol.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Callee<'a> {
     /// `None` where the gateway itself answers.

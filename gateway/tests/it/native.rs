@@ -202,7 +202,7 @@ async fn a_message_that_stops_arriving_is_an_error_and_a_silent_stream_is_not() 
     assert_eq!(status.code(), Code::Aborted);
     let reason = status.get_details_error_info().unwrap().reason;
     assert_eq!(reason, "REQUEST_STALLED");
-    // What ends this one is its deadline.
+    // This one ends by its deadline.
     let (response, _connection) = soon("the answer", open(STORE, half)).await;
     assert_eq!(response.headers()["grpc-status"], "4");
 }

@@ -13,8 +13,7 @@ use tokio::net::TcpStream;
 use crate::support::stranger::Upstream;
 use crate::support::{Gateway, soon};
 
-/// What is sent on one connection, the statuses that come back before it is closed, and the names
-/// that were greeted.
+/// The bytes of one connection, the statuses before it is closed, and the names that were greeted.
 struct Vector {
     name: &'static str,
     sent: &'static [u8],

@@ -230,7 +230,7 @@ async fn a_stream_is_read_no_faster_than_its_client_takes_it() {
     for _ in 0..200 {
         assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
     }
-    // What the buffers of two connections and their windows hold.
+    // The size of the buffers and windows of two connections.
     let produced = upstream.observed.produced.load(Ordering::SeqCst);
     assert!(
         (PADDING..64 << 20).contains(&produced),
@@ -253,7 +253,7 @@ async fn a_stream_that_nobody_reads_is_given_up() {
     let cut = soon("the end", response.into_body().collect()).await;
     assert!(cut.is_err(), "it looks whole");
 
-    // Of a connection with other streams, only that one.
+    // Only that stream of the connection.
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
     let mut events = upstream.events();

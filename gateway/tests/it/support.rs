@@ -1,4 +1,4 @@
-//! What the tests share: a gateway on a free port, HTTP clients, and waiting for a condition.
+//! Shared by the tests: a gateway on a free port, HTTP clients, and waiting for a condition.
 
 pub(crate) mod messages;
 pub(crate) mod process;
@@ -105,7 +105,7 @@ impl Gateway {
         .await
     }
 
-    /// What `/-/schema` says of the upstream at this place in the configuration.
+    /// Returns the status of the upstream at this place in the configuration, from `/-/schema`.
     pub(crate) async fn upstream_status(&self, index: usize) -> serde_json::Value {
         self.get("/-/schema").await.json()["upstreams"][index].take()
     }

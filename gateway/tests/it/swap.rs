@@ -1,5 +1,4 @@
-//! What becomes of an API that changes while it is served: additions go live, what would break
-//! callers waits for permission.
+//! Changes of a served API: additions go live, breaking changes wait for permission.
 
 use serde_json::{Value, json};
 

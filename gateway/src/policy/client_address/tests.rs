@@ -1,9 +1,8 @@
-//! Who is believed, and what is passed on.
+//! Trusted and untrusted peers, and the headers passed on.
 
 use super::*;
 
-/// What becomes of a request from `peer` that has these headers: its client and the headers about
-/// the way here.
+/// Returns the client and the forwarding headers of a request from `peer` with these headers.
 fn identify(peer: &str, sent: &[(&str, &str)]) -> (String, Vec<(String, String)>) {
     let trust = ["10.0.0.0/8", "::1", "192.0.2.1"].map(str::to_owned);
     let mut request = Request::get("/v1/x").header("host", "a:80");

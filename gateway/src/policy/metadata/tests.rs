@@ -1,4 +1,4 @@
-//! What passes, and under which name.
+//! Headers and metadata that pass, and their names.
 
 use super::*;
 

@@ -9,8 +9,7 @@ const LEVELS: Levels = Levels {
     zstd: 3,
 };
 
-/// What becomes of a body in pieces of this size, whose messages are checked to be a
-/// `google.protobuf.Duration`.
+/// Returns a body in pieces of this size, inspected as messages of `google.protobuf.Duration`.
 async fn pass(bytes: &[u8], size: usize, coding: Option<Coding>) -> Result<Vec<u8>, Status> {
     let schema = Schema::compile(&[]).unwrap();
     let validator = schema.validator("google.protobuf.Duration").unwrap();

@@ -14,7 +14,7 @@ struct Stream {
     outcome: Outcome,
 }
 
-/// What a stream of HTTP/2 ends with.
+/// The end of an HTTP/2 stream.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Status(u16),

@@ -14,18 +14,18 @@ use tonic::transport::server::TcpIncoming;
 
 use super::service::Stranger;
 
-/// What has happened to the calls so far, in short sentences.
+/// The events of the calls so far, in short sentences.
 pub(crate) type Events = watch::Receiver<Vec<String>>;
 
 /// A running upstream; it stops when it is dropped.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     pub(crate) observed: Arc<Observed>,
-    /// Of its own, so that stopping the upstream breaks its connections too.
+    /// A separate runtime, so that stopping the upstream breaks its connections too.
     runtime: Option<Runtime>,
 }
 
-/// What the service has seen and done so far.
+/// The state of the service so far.
 pub(crate) struct Observed {
     events: watch::Sender<Vec<String>>,
     /// The names that `Greet` was called with.
@@ -40,7 +40,7 @@ pub(crate) struct Observed {
     pub(crate) permits: Semaphore,
 }
 
-/// Which version of reflection the upstream offers.
+/// The version of reflection that the upstream offers.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Reflection {
     V1,
