@@ -1,4 +1,5 @@
-//! A gateway with a policy stage of its own: it refuses every request that has the header `x-blocked: 1`.
+//! A gateway with a policy stage of its own: it refuses every request that has the header
+//! `x-blocked: 1`.
 //!
 //! ```sh
 //! cargo run -p protomesh-gateway --example policy_stage -- --upstream http://127.0.0.1:50051

@@ -1,4 +1,5 @@
-//! The API that the gateway serves: how it is learned from the upstreams, compiled, and swapped while requests go on.
+//! The API that the gateway serves: how it is learned from the upstreams, compiled, and swapped
+//! while requests go on.
 
 mod catalog;
 mod dialect;
@@ -16,5 +17,5 @@ pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
 pub(crate) use catalog::Catalog;
 pub(crate) use directory::Directory;
-pub(crate) use learn::{Pace, Source, watch};
+pub(crate) use learn::{Pace, SchemaSource, watch};
 pub(crate) use upstreams::UpstreamHandle;

@@ -1,4 +1,5 @@
-//! The process: its configuration, the generations that a reload swaps, and the ordered stages that every request passes.
+//! The process: its configuration, the generations that a reload swaps, and the ordered stages that
+//! every request passes.
 
 mod config;
 mod drain_on_close;
@@ -33,7 +34,7 @@ pub const FLAGS: &[Flag] = &[
     },
 ];
 
-/// Starts to learn the upstreams and returns the server, which answers 503 for what is not learned yet.
+/// Starts to learn the upstreams and returns the server, which answers 503 until they are known.
 ///
 /// # Errors
 /// A configuration that does not fit, with the key that is wrong.
@@ -41,7 +42,8 @@ pub async fn start(process: Process, config: Config) -> anyhow::Result<Server> {
     start_with(process, config, Vec::new()).await
 }
 
-/// [`start`] with further stages of policy, which every request of every protocol passes in this order, after the gateway's own.
+/// [`start`] with further stages of policy, which every request of every protocol passes in this
+/// order, after the gateway's own.
 ///
 /// # Errors
 /// As [`start`].

@@ -28,7 +28,7 @@ use tower::Service;
 use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::failure::Failure;
-use frame::{Refused, bad_upstream};
+use frame::{AbortReason, bad_upstream};
 use reader::MessageReader;
 use request_body::Lifeline;
 
@@ -47,37 +47,40 @@ pub(crate) struct Call {
     pub(crate) max_message_bytes: usize,
 }
 
-/// The one message that answers a call, and what the upstream said around it.
+/// The one response message of a call, with metadata and trailers.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct UnaryReply {
     pub(crate) message: Bytes,
-    /// Metadata from before the message, as the upstream has sent it: HTTP's own headers and gRPC's are among it.
+    /// Metadata from before the message, as the upstream has sent it: HTTP's own headers and gRPC's
+    /// are among it.
     pub(crate) metadata: HeaderMap,
-    /// Metadata from behind the message, as above.
+    /// Trailers, as above.
     pub(crate) trailers: HeaderMap,
 }
 
-/// The messages that an upstream sends, each read when it is asked for. Dropping them cancels the call.
+/// The messages that an upstream sends, each read when it is asked for. Dropping them cancels the
+/// call.
 pub(crate) struct Messages {
-    /// Before the messages, so that it is let go of first: the request has to be torn before the call is cancelled.
+    /// Dropped before the messages: the request must be aborted before the call is cancelled.
     _lifeline: Option<Lifeline>,
     reader: MessageReader,
     metadata: HeaderMap,
-    /// Why the gateway broke the request off; the upstream's error is only a consequence then.
-    refused: Refused,
+    /// The reason why the gateway aborted the request; an error of the upstream is then only a
+    /// consequence.
+    refused: AbortReason,
     /// Where the client of the call does not keep it.
     deadline: Option<Instant>,
 }
 
-/// Request messages that still arrive, and why they were broken off, if they were.
-pub(crate) struct Incoming {
+/// Request messages that still arrive, and the reason if they are aborted.
+pub(crate) struct RequestMessages {
     pub(crate) body: Body,
-    pub(crate) refused: Refused,
+    pub(crate) refused: AbortReason,
 }
 
 impl Call {
     /// Sends a request of one frame and returns the one message of the response.
-    pub(crate) async fn unary(self, frame: Bytes) -> Result<Answer, Status> {
+    pub(crate) async fn unary(self, frame: Bytes) -> Result<UnaryReply, Status> {
         only_message(self.open(frame).await?).await
     }
 
@@ -89,16 +92,18 @@ impl Call {
         messages(response, self.max_message_bytes)
     }
 
-    /// Sends a request whose messages still arrive from the client and returns the one message of the response.
-    pub(crate) async fn upload(self, incoming: Incoming) -> Result<Answer, Status> {
+    /// Sends a request whose messages still arrive from the client and returns the one message of
+    /// the response.
+    pub(crate) async fn upload(self, incoming: RequestMessages) -> Result<UnaryReply, Status> {
         let deadline = self.deadline;
         let exchange = async { only_message(self.converse(incoming).await?).await };
         within(deadline, exchange).await
     }
 
-    /// Sends a request whose messages still arrive from the client and returns as soon as the upstream answers with headers.
-    pub(crate) async fn converse(self, incoming: Incoming) -> Result<Messages, Status> {
-        let Incoming { body, refused } = incoming;
+    /// Sends a request whose messages still arrive from the client and returns as soon as the
+    /// upstream answers with headers.
+    pub(crate) async fn converse(self, incoming: RequestMessages) -> Result<Messages, Status> {
+        let RequestMessages { body, refused } = incoming;
         let request = request(self.path, self.metadata, body);
         let sent = request_body::send(self.upstream, request, self.deadline).await;
         let (response, lifeline) = sent.map_err(|status| cause(&refused, status))?;
@@ -113,25 +118,25 @@ impl Call {
 }
 
 impl Messages {
-    /// The next message; `None` at the end. The metadata of an error includes what came before it and was not taken.
+    /// The next message; `None` at the end. The metadata of an error includes what came before it
+    /// and was not taken.
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
         let received = poll_fn(|context| self.reader.poll_message(context));
         let received = within(self.deadline, received).await;
         received.map_err(|status| with_metadata(cause(&self.refused, status), self.metadata()))
     }
 
-    /// The next message, if it has arrived already and nothing is to be said before it.
+    /// Returns the next message if it has arrived already.
     pub(crate) fn ready_message(&mut self) -> Option<Bytes> {
         self.reader.ready_message()
     }
 
-    /// What the upstream said before its first message; empty when it has been taken.
+    /// Takes the metadata from before the first message; empty afterwards.
     pub(crate) fn metadata(&mut self) -> HeaderMap {
         std::mem::take(&mut self.metadata)
     }
 
-    /// What the upstream said behind its last message; empty before [`Messages::message`] has returned `None`, and when it has been
-    /// taken.
+    /// Takes the trailers; empty before [`Messages::message`] has returned `None`, and afterwards.
     pub(crate) fn trailers(&mut self) -> HeaderMap {
         self.reader.trailers()
     }
@@ -140,25 +145,25 @@ impl Messages {
         Self {
             reader,
             metadata,
-            refused: Refused::default(),
+            refused: AbortReason::default(),
             deadline: None,
             _lifeline: None,
         }
     }
 }
 
-impl From<Body> for Incoming {
+impl From<Body> for RequestMessages {
     /// A body that the gateway itself never breaks off.
     fn from(body: Body) -> Self {
         Self {
             body,
-            refused: Refused::default(),
+            refused: AbortReason::default(),
         }
     }
 }
 
-/// The gateway's own reason to break a request off, where it has one, in place of what became of the call.
-fn cause(refused: &Refused, status: Status) -> Status {
+/// Prefers the gateway's own reason for an abort over the status of the call.
+fn cause(refused: &AbortReason, status: Status) -> Status {
     refused.get().cloned().unwrap_or(status)
 }
 
@@ -166,13 +171,14 @@ fn cause(refused: &Refused, status: Status) -> Status {
 fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
     let later = std::mem::take(status.metadata_mut()).into_headers();
     let mut all = metadata;
-    // What is said later replaces what was said before.
+    // Later values replace earlier ones.
     all.extend(later);
     *status.metadata_mut() = MetadataMap::from_headers(all);
     status
 }
 
-/// What the contract promises about sending a call again; nothing for a stream of requests, which is gone once it is sent.
+/// Returns whether a call may be sent again, by the contract. A request stream never is: it is
+/// consumed once.
 pub(crate) fn safety(method: &MethodPlan) -> Safety {
     match (method.kind(), method.idempotency()) {
         (MethodKind::ClientStreaming | MethodKind::BidiStreaming, _) => Safety::Unknown,
@@ -219,7 +225,7 @@ pub(crate) fn within<T, E: From<Status>>(
     deadline: Option<Instant>,
     wait: impl Future<Output = Result<T, E>>,
 ) -> impl Future<Output = Result<T, E>> {
-    // No `async fn`, which would have room for the wait twice.
+    // Not an `async fn`, whose future would hold the wait twice.
     match deadline {
         None => Either::Left(wait),
         Some(deadline) => Either::Right(timeout_at(deadline, wait).map(|timely| {
@@ -234,8 +240,9 @@ pub(crate) fn one_frame(frame: Bytes) -> Body {
     Body::new(OneFrame(Some(frame)))
 }
 
-/// A request body that does not tell its length: the client would make a `content-length` of it, which no gRPC client sends,
-/// and a server that returns metadata as trailers would return it too, where it makes an error response malformed.
+/// A request body that does not tell its length: the client would make a `content-length` of it,
+/// which no gRPC client sends, and a server that returns metadata as trailers would return it too,
+/// where it makes an error response malformed.
 struct OneFrame(Option<Bytes>);
 
 impl http_body::Body for OneFrame {
@@ -281,14 +288,14 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
     Ok(Messages::new(reader, head.headers))
 }
 
-async fn only_message(mut messages: Messages) -> Result<Answer, Status> {
+async fn only_message(mut messages: Messages) -> Result<UnaryReply, Status> {
     let message = messages.message().await?;
     let message =
         message.ok_or_else(|| bad_upstream("the upstream sent neither a message nor an error"))?;
     if messages.message().await?.is_some() {
         return Err(bad_upstream("the upstream sent more than one message"));
     }
-    Ok(Answer {
+    Ok(UnaryReply {
         message,
         metadata: messages.metadata(),
         trailers: messages.trailers(),

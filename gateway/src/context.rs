@@ -1,4 +1,4 @@
-//! What every request of one generation shares.
+//! The context that all requests of one generation share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,8 @@ impl Context {
         &self.shared.parts.directory
     }
 
-    /// The API as it is known now. A request takes it once, and is answered by it whatever is learned meanwhile.
+    /// The API as it is known now. A request takes it once, and is answered by it whatever is
+    /// learned meanwhile.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.directory().catalog()
     }

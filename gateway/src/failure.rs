@@ -1,4 +1,5 @@
-//! What goes wrong at the gateway: a gRPC status, and what HTTP says beside it. Each protocol renders it in its own form.
+//! Failures of the gateway: a gRPC status and its HTTP counterpart. Each protocol renders them in
+//! its own form.
 
 use std::io::ErrorKind;
 
@@ -11,16 +12,17 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use transcoder::{RequestError, RouteError, WireError};
 
-/// What errors tell.
+/// The details that errors expose.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ErrorSettings {
     /// Whether callers see `google.rpc.DebugInfo`, the stack traces of upstreams.
     pub debug_info: bool,
-    /// Whether errors of the gateway's own carry their stable reason in the protocols of gRPC and Connect too.
+    /// Whether errors of the gateway's own carry their stable reason in the protocols of gRPC and
+    /// Connect too.
     pub reasons: bool,
 }
 
-/// A failure before or instead of a response: the status and what HTTP says beside it.
+/// A failure before or instead of a response: the status and its HTTP counterpart.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
@@ -45,34 +47,33 @@ impl Failure {
     }
 
     pub(crate) fn unsupported_media_type(found: &str, taken: &str) -> Self {
-        let message = format!("the content type `{found}` is not taken here; {taken}");
+        let message = format!("unsupported content type `{found}`; expected {taken}");
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
     }
 
     pub(crate) fn unsupported_coding(found: &str, taken: &str) -> Self {
-        let message =
-            format!("the content coding `{found}` is not taken here; one of `{taken}` is");
+        let message = format!("unsupported content coding `{found}`; expected one of `{taken}`");
         let fault = Fault::invalid_argument("UNSUPPORTED_CONTENT_CODING", message);
-        // RFC 9110 §12.5.3: what is taken tells this 415 from the one of the media type.
+        // The list of codings tells this 415 from that of a media type (RFC 9110 §12.5.3).
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault).with(ACCEPT_ENCODING, taken)
     }
 
     pub(crate) fn not_acceptable(offered: &str) -> Self {
         let message =
-            format!("the `accept` header excludes what this method can answer with: {offered}");
+            format!("the `accept` header excludes all media types of the response: {offered}");
         let fault = Fault::invalid_argument("NOT_ACCEPTABLE", message);
         Self::http(StatusCode::NOT_ACCEPTABLE, fault)
     }
 
     pub(crate) fn fields_of_protobuf() -> Self {
-        let message = "`$fields` chooses what is shown as JSON, and protobuf was asked for";
+        let message = "`$fields` selects JSON fields and cannot be combined with protobuf";
         Fault::invalid_argument("FIELDS_OF_PROTOBUF", message)
-            .violation("$fields", "not together with protobuf")
+            .violation("$fields", "requires a JSON response")
             .into()
     }
 
-    /// Why no route takes a request with this query.
+    /// No route matches a request with this query.
     pub(crate) fn unrouted(error: RouteError, query: Option<&str>) -> Self {
         let message = error.to_string();
         match error {
@@ -100,7 +101,7 @@ impl Failure {
 
     /// A method of gRPC is called in one way only.
     pub(crate) fn method_not_allowed(found: &http::Method, allowed: &'static str) -> Self {
-        let message = format!("{found} is not taken here, {allowed} is");
+        let message = format!("{found} is not allowed here; allowed: {allowed}");
         let fault = Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message);
         Self::http(StatusCode::METHOD_NOT_ALLOWED, fault).with(ALLOW, allowed)
     }
@@ -116,12 +117,12 @@ impl Failure {
         self
     }
 
-    /// The client broke the request off; nobody is left to read this, but logs and metrics are.
+    /// The client aborted the request. Only logs and metrics see this.
     pub(crate) fn client_gone() -> Self {
-        Status::cancelled("the client broke the request off").into()
+        Status::cancelled("request aborted by client").into()
     }
 
-    /// Why a body could not be read to its end.
+    /// A body that could not be read to its end.
     pub(crate) fn unread(status: Option<&Status>) -> Self {
         let Some(status) = status else {
             return Self::client_gone();
@@ -153,22 +154,20 @@ impl Failure {
 
     /// The protocol that was asked for is spoken here, in another version.
     pub(crate) fn upgrade_required(name: HeaderName, version: &str) -> Self {
-        let message =
-            format!("the header `{name}` is not {version}, the one version that is spoken here");
+        let message = format!("unsupported version in the header `{name}`; expected {version}");
         let fault = Fault::invalid_argument("UPGRADE_REQUIRED", message);
         Self::http(StatusCode::UPGRADE_REQUIRED, fault).with(name, version)
     }
 
     /// A page of a site that may not connect.
     pub(crate) fn origin_refused(origin: &str) -> Self {
-        let message =
-            format!("pages of `{origin}` may not connect, see `websocket.allowed_origins`");
+        let message = format!("pages of `{origin}` may not connect (`websocket.allowed_origins`)");
         Fault::new(Code::PermissionDenied, "ORIGIN_REFUSED", message).into()
     }
 
     /// A schema that has not been learned completely cannot tell what does not exist.
     pub(crate) fn incomplete() -> Self {
-        let message = "not every upstream has been learned yet, one of them may serve this";
+        let message = "the API of an upstream is not known yet; it may serve this request";
         Fault::unavailable("SCHEMA_INCOMPLETE", message)
             .retry_after(std::time::Duration::from_secs(1))
             .into()
@@ -220,7 +219,7 @@ impl From<Fault> for Failure {
     }
 }
 
-/// A violation of the contract, as callers are told of it.
+/// Converts a violation into its public form.
 pub(crate) fn violation(found: transcoder::Violation) -> Violation {
     Violation {
         field: found.path,
@@ -244,11 +243,11 @@ impl From<RequestError> for Failure {
 
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
-        tracing::error!(%error, "response of upstream does not fit its own descriptor");
+        tracing::error!(%error, "response of upstream violates its own descriptor");
         Fault::new(
             Code::Internal,
             "BAD_UPSTREAM_MESSAGE",
-            "the upstream sent a message that its own contract does not allow",
+            "the upstream sent a message that violates its own contract",
         )
         .into()
     }

@@ -1,4 +1,5 @@
-//! The server that fronts any gRPC backend with JSON over HTTP, streams included; it learns the API by server reflection.
+//! The server that fronts any gRPC backend with JSON over HTTP, streams included; it learns the API
+//! by server reflection.
 
 mod api;
 mod app;

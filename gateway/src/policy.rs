@@ -1,4 +1,5 @@
-//! The policy of one generation: what a request has to pass, and how its response leaves, whatever is called.
+//! The policy of one generation: what a request has to pass, and how its response leaves, whatever
+//! is called.
 
 pub(crate) mod client_address;
 mod codings;
@@ -23,11 +24,11 @@ use transcoder::JsonOptions;
 
 use crate::api::Dialect;
 use crate::failure::Failure;
-use client_address::Trust;
+use client_address::TrustedProxies;
 use codings::Codings;
 use conditional::Tagger;
 use cors::Cors;
-use metadata::Rules;
+use metadata::MetadataRules;
 
 pub use codings::CompressionSettings;
 pub use compression::Coding;
@@ -59,10 +60,10 @@ pub(crate) struct PolicySettings<'a> {
 
 /// The configured policy, made ready for use on every request.
 pub(crate) struct Policy {
-    pub(crate) client_address: Trust,
+    pub(crate) client_address: TrustedProxies,
     pub(crate) cors: Option<Cors>,
     max_duration: Option<Duration>,
-    pub(crate) metadata: Rules,
+    pub(crate) metadata: MetadataRules,
     etags: Option<Tagger>,
     codings: Codings,
     stages: Stages,
@@ -73,21 +74,26 @@ impl Policy {
     /// Trusted proxies that are no addresses.
     pub(crate) fn new(settings: PolicySettings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            client_address: Trust::parse(settings.trusted_proxies)?,
+            client_address: TrustedProxies::parse(settings.trusted_proxies)?,
             cors: Cors::new(settings.cors),
             max_duration: settings.deadline.max(),
-            metadata: Rules::new(settings.metadata, settings.dialect),
+            metadata: MetadataRules::new(settings.metadata, settings.dialect),
             etags: Tagger::new(settings.conditional, settings.json),
             codings: Codings::new(settings.compression),
             stages: settings.stages,
         })
     }
 
-    /// The stages between the route and the first message, in their order: the first that refuses ends the request.
+    /// Runs the stages between the route and the first message, in their order. The first refusal
+    /// ends the request.
     ///
-    /// A new stage is a file beside this one and a line here. In this order there will stand: authenticate (who calls), authorize
-    /// (may they call this method), rate limit, admission (is there capacity). What depends on the first message (conditions on
-    /// its fields, idempotency, cache) comes after the message is read, see [`MessagePolicy`]; audit where a request ends.
+    /// A new stage is a file in `policy/` and a line here. The order is: authenticate, authorize by
+    /// method, rate limit, admission (overload), then the stages of the build. Stages that depend on
+    /// a message (conditions on fields, validation, idempotency, cache) belong to [`MessagePolicy`];
+    /// audit belongs to the end of `Generation::serve`.
+    ///
+    /// # Errors
+    /// The refusal of a stage.
     pub(crate) async fn admit(&self, request: RequestInfo<'_>) -> Result<(), Failure> {
         for stage in &*self.stages {
             stage.admit(&request).await?;
@@ -95,7 +101,7 @@ impl Policy {
         Ok(())
     }
 
-    /// The earliest of the deadlines that the caller names and the one that is configured; none is invented.
+    /// Returns the earliest of the caller's deadlines and the configured one; `None` without any.
     pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
         let asked = deadline::asked(headers)?;
         let max = self.max_duration;
@@ -104,11 +110,11 @@ impl Policy {
     }
 
     /// How hard content codings try.
-    pub(crate) fn levels(&self) -> crate::policy::compression::Levels {
+    pub(crate) fn levels(&self) -> compression::Levels {
         self.codings.levels()
     }
 
-    /// What marks the versions of a message that are sent as `ETag`, for requests that may be conditional.
+    /// Returns the tagger of entity tags, for methods that may be conditional.
     pub(crate) fn tagger(&self, method: &Method) -> Option<&Tagger> {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         self.etags.as_ref().filter(|_| reads)
@@ -119,7 +125,8 @@ impl Policy {
         self.codings.decode(headers, body)
     }
 
-    /// Completes a response of the JSON API: not modified, compressed, or without content where HTTP wants none.
+    /// Completes a response of the JSON API: not modified, compressed, or without content where
+    /// HTTP wants none.
     pub(crate) fn finish(&self, head: &Parts, mut response: Response<Body>) -> Response<Body> {
         if has_no_content(response.status()) {
             return without_content(response);

@@ -1,4 +1,4 @@
-//! The protocols that the gateway speaks: how each is recognized, finds its method, is answered, and says that it failed.
+//! The protocols of the gateway: detection, method lookup, responses, and the form of failures.
 
 mod connect;
 mod grpc;
@@ -33,7 +33,8 @@ pub(crate) use websocket::serve as serve_websocket;
 /// The media type of the JSON API.
 pub(crate) const JSON: &str = "application/json";
 
-/// A method of the JSON API, by the route that the request has taken. `'c` is the catalog's life, `'h` that of the request's head.
+/// A method of the JSON API, by the route that the request has taken. `'c` is the catalog's life,
+/// `'h` that of the request's head.
 pub(crate) struct RouteTarget<'c, 'h> {
     matched: Match<'h>,
     upstream: &'c UpstreamHandle,
@@ -85,10 +86,11 @@ impl Protocol {
         }
     }
 
-    /// Finds the method that a request calls and the upstream that serves it, once for all that follows.
+    /// Finds the method that a request calls and the upstream that serves it, once for all that
+    /// follows.
     ///
     /// # Errors
-    /// There is none, or the protocol does not call it in this way.
+    /// No method matches, or the protocol cannot call it in this way.
     pub(crate) fn resolve<'c, 'h>(
         self,
         catalog: &'c Catalog,
@@ -140,7 +142,7 @@ impl Protocol {
 }
 
 impl<'c: 'h, 'h> Resolved<'c, 'h> {
-    /// What the request asks for, as policy sees it.
+    /// Returns the called method and its upstream, as policy sees them.
     pub(crate) fn callee(&self, head: &'h Parts) -> Callee<'h> {
         let path = head.uri.path();
         match self {
@@ -174,7 +176,7 @@ impl RpcForm {
         deadline: Option<Instant>,
         request: Request<Body>,
     ) -> Response<Body> {
-        // What is large is in boxes of its own, so that gRPC need not make room for it.
+        // Boxed to keep the future of gRPC small.
         match self {
             Self::Grpc(codec) => {
                 grpc::serve(context, catalog, codec, target, deadline, request).await

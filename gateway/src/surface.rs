@@ -1,4 +1,4 @@
-//! What the gateway shows of itself: the document of the API, the explorer, and what operators ask.
+//! The gateway's own pages: the OpenAPI document, the explorer, and the pages for operators.
 
 mod explain;
 mod explorer;
@@ -42,7 +42,7 @@ pub(crate) enum Page {
 }
 
 /// A page that is there, under a strong validator.
-struct Found {
+struct StaticPage {
     content_type: &'static str,
     /// With its quotes (RFC 9110 §8.8.3).
     tag: String,
@@ -102,7 +102,7 @@ impl Page {
         context.policy().finish(head, response)
     }
 
-    /// What stands for it in metrics and traces.
+    /// Returns the route in metrics and traces.
     pub(crate) fn route(self) -> &'static str {
         match self {
             Self::Document => DOCUMENT,
@@ -114,10 +114,10 @@ impl Page {
     }
 }
 
-// === impl Found ===
+// === impl StaticPage ===
 
-impl Found {
-    /// The page; who has it already is found out where every response is finished.
+impl StaticPage {
+    /// Returns the page. `If-None-Match` is handled in `Policy::finish`.
     fn respond(self) -> Response<Body> {
         let mut response = Response::new(Body::new(Full::new(self.content)));
         let headers = response.headers_mut();

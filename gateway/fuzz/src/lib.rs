@@ -1,6 +1,8 @@
-//! Fuzz targets of the listener: any bytes on a connection, which may neither panic nor hang nor stay open.
+//! Fuzz targets of the listener: any bytes on a connection, which may neither panic nor hang nor
+//! stay open.
 //!
-//! `cargo xtask fuzz` runs them under libFuzzer; `cargo test` replays the seeds and everything that was ever found.
+//! `cargo xtask fuzz` runs them under libFuzzer; `cargo test` replays the seeds and everything that
+//! was ever found.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a target reports.
 
 use std::cell::RefCell;
@@ -37,9 +39,11 @@ struct Target {
     address: SocketAddr,
 }
 
-/// One connection: the first byte says whether the preface of HTTP/2 comes first and where the client pauses, the others are sent.
+/// One connection: the first byte says whether the preface of HTTP/2 comes first and where the
+/// client pauses, the others are sent.
 ///
-/// The server takes one connection at a time: one that stayed open would keep the next input waiting.
+/// The server takes one connection at a time: one that stayed open would keep the next input
+/// waiting.
 pub fn listener(data: &[u8]) {
     thread_local!(static TARGET: RefCell<Option<Target>> = const { RefCell::new(None) });
     let Some((choice, bytes)) = data.split_first() else {

@@ -1,4 +1,4 @@
-//! What the gateway serves at one moment: the merged API of the upstreams, compiled, and who serves which service.
+//! The catalog: the merged and compiled API of all upstreams, and the upstream of each service.
 
 use compatibility::{BreakingChange, Contract};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,14 +16,15 @@ use super::upstreams::UpstreamHandle;
 /// Field `file` of `google.protobuf.FileDescriptorSet`.
 const FILE: u32 = 1;
 
-/// What the gateway answers by itself.
+/// The services that the gateway itself serves.
 const OWN_SERVICES: [&str; 3] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// Files of the language itself. Every compiler release words them anew, and they mean the same in all of them.
+/// Files of the language itself. Every compiler release words them anew, and they mean the same in
+/// all of them.
 const COMMON: &str = "google/";
 
 /// One consistent view; a request keeps the view that it began with.
@@ -43,7 +44,7 @@ pub(crate) struct Catalog {
     pub(crate) revision: u64,
 }
 
-/// Why a set of learned APIs does not make a catalog. The upstream is the one that has to be left out.
+/// The reason why learned APIs cannot form a catalog.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
@@ -74,7 +75,7 @@ fn breaking(changes: &[BreakingChange]) -> String {
         text.push(format!("and {} more", changes.len() - LOGGED_CHANGES));
     }
     format!(
-        "{} change(s) would break callers, so that the api in force stays (`schema.breaking_changes` allows them): {}",
+        "{} change(s) would break callers, so the active api stays (`schema.breaking_changes` allows them): {}",
         changes.len(),
         text.join("; ")
     )
@@ -90,14 +91,15 @@ pub(crate) struct FileConflict {
 
 /// The union of what the upstreams offer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Merged {
+pub(crate) struct MergedApi {
     files: BTreeMap<String, (usize, Bytes)>,
     owners: BTreeMap<String, usize>,
     pub(crate) conflicts: Vec<FileConflict>,
 }
 
-impl Merged {
-    /// Merges in the order of the configuration, so that the result does not depend on who answered first.
+impl MergedApi {
+    /// Merges in the order of the configuration, so that the result does not depend on who answered
+    /// first.
     pub(crate) fn new(
         upstreams: &[UpstreamHandle],
         learned: &[Option<Learned>],
@@ -147,13 +149,13 @@ impl Merged {
     }
 
     /// How much of the API one upstream contributes.
-    pub(crate) fn count(&self, index: usize) -> Count {
+    pub(crate) fn count(&self, index: usize) -> ApiSize {
         let own = |service: &str| self.owners.get(service) == Some(&index);
         let files = self
             .files
             .values()
             .filter_map(|(_, raw)| OutlineFile::decode(raw.clone()).ok());
-        let mut count = Count::default();
+        let mut count = ApiSize::default();
         for file in files {
             for service in file
                 .service
@@ -197,7 +199,8 @@ impl Merged {
         self.owners.keys().map(String::as_str)
     }
 
-    /// An encoded `google.protobuf.FileDescriptorSet`. Each file is copied as it came: decoding would drop its extensions.
+    /// An encoded `google.protobuf.FileDescriptorSet`. Each file is copied as it came: decoding
+    /// would drop its extensions.
     fn descriptor_set(&self) -> Vec<u8> {
         let mut set = Vec::new();
         for (_, raw) in self.files.values() {
@@ -211,7 +214,7 @@ impl Merged {
 
 /// Numbers for the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Count {
+pub(crate) struct ApiSize {
     pub(crate) services: usize,
     pub(crate) methods: usize,
     /// Methods with a `google.api.http` option.
@@ -220,7 +223,7 @@ pub(crate) struct Count {
 
 impl Catalog {
     pub(crate) fn compile(
-        merged: &Merged,
+        merged: &MergedApi,
         upstreams: &[UpstreamHandle],
         options: &Options,
         complete: bool,
@@ -243,7 +246,7 @@ impl Catalog {
         })
     }
 
-    /// What callers of the services that this catalog serves would lose with the other one.
+    /// Returns the changes in `next` that break callers of this catalog.
     pub(crate) fn breaking_changes(&self, next: &Self) -> Result<Vec<BreakingChange>, Refusal> {
         let is_served = |service: &str| self.owners.contains_key(service);
         let is_kept = |service: &str| next.owners.contains_key(service);
@@ -279,7 +282,7 @@ impl Catalog {
     }
 }
 
-fn reflection(merged: &Merged, set: &[u8]) -> Result<Routes, Refusal> {
+fn reflection(merged: &MergedApi, set: &[u8]) -> Result<Routes, Refusal> {
     use tonic_reflection::pb::{v1, v1alpha};
     let builder = || {
         let files = tonic_reflection::server::Builder::configure()
@@ -297,7 +300,8 @@ fn reflection(merged: &Merged, set: &[u8]) -> Result<Routes, Refusal> {
         .prepare())
 }
 
-/// `google.protobuf.FileDescriptorProto`, as much of it as is counted; `prost_types` would drop the option.
+/// `google.protobuf.FileDescriptorProto`, as much of it as is counted; `prost_types` would drop the
+/// option.
 #[derive(prost::Message)]
 struct OutlineFile {
     #[prost(string, tag = "2")]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use transcoder::Options;
 use transcoder::stream::Framing;
 
-/// Whose habits the JSON API has, where the standards leave a choice.
+/// The behaviour of the JSON API where the standards leave a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
@@ -16,11 +16,11 @@ pub enum Dialect {
     GrpcGateway,
 }
 
-/// What responses show of fields that are at their default.
+/// How responses show fields that have their default value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmitDefaults {
-    /// What the dialect has them show.
+    /// As the dialect does.
     Dialect,
     /// Nothing.
     Never,
@@ -30,11 +30,11 @@ pub enum EmitDefaults {
     All,
 }
 
-/// What becomes of JSON keys that no field has.
+/// How JSON keys without a field are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnknownFields {
-    /// What the dialect does with them.
+    /// As the dialect does.
     Dialect,
     /// The request is refused.
     Refuse,
@@ -42,11 +42,11 @@ pub enum UnknownFields {
     Ignore,
 }
 
-/// What becomes of a path that would match without the slash at its end.
+/// How a path with a superfluous trailing slash is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrailingSlash {
-    /// What the dialect does with it.
+    /// As the dialect does.
     Dialect,
     /// It matches nothing: 404.
     Strict,
@@ -75,7 +75,8 @@ impl Dialect {
         }
     }
 
-    /// What the names of response headers and of trailers begin with that an upstream sent as metadata.
+    /// Returns the name prefixes of response headers and trailers that carry metadata of the
+    /// upstream.
     pub(crate) fn metadata_prefixes(self) -> (&'static str, &'static str) {
         match self {
             Dialect::GrpcGateway => ("grpc-metadata-", "grpc-trailer-"),

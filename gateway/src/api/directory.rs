@@ -1,4 +1,4 @@
-//! The current catalog, the clients of the upstreams, and what is known about each of them.
+//! The directory of upstreams: their state, and the catalog of their merged API.
 
 mod status;
 
@@ -11,54 +11,57 @@ use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 use transcoder::Options;
 
-use super::catalog::{Catalog, Count, Merged, Refusal};
+use super::catalog::{ApiSize, Catalog, MergedApi, Refusal};
 use super::learn::{Error as LearnError, Learned};
 use super::settings::BreakingChanges;
 use super::upstreams::UpstreamHandle;
 
-/// Shared by every request and by the tasks that learn. The set of upstreams never changes; another one is another directory.
+/// Shared by every request and by the tasks that learn. The set of upstreams never changes; another
+/// one is another directory.
 pub(crate) struct Directory {
     upstreams: Arc<[UpstreamHandle]>,
     options: Options,
     policy: BreakingChanges,
     metrics: Metrics,
     catalog: ArcSwap<Catalog>,
-    /// By index of the upstream. Held over a whole merge: two upstreams learned at once must not overwrite each other's catalog.
+    /// By index of the upstream. Held over a whole merge: two upstreams learned at once must not
+    /// overwrite each other's catalog.
     entries: Mutex<Vec<Entry>>,
 }
 
-/// What is known about one upstream.
+/// The state of one upstream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
-    /// What is in force.
+    /// The active API.
     learned: Option<Learned>,
     learned_at: Option<SystemTime>,
-    count: Count,
+    count: ApiSize,
     /// The last problem, so that one that lasts is logged once.
     problem: Option<String>,
-    refused: Option<Arc<Refused>>,
+    refused: Option<Arc<RefusedApi>>,
 }
 
 /// An API that an upstream offers and that is not in force.
 #[derive(Debug)]
-struct Refused {
+struct RefusedApi {
     learned: Learned,
     at: SystemTime,
     refusal: Refusal,
 }
 
 /// A catalog that is ready to go live, and the APIs that it is made of.
-struct Prepared {
+struct PreparedCatalog {
     apis: Vec<Option<Learned>>,
-    merged: Merged,
+    merged: MergedApi,
     catalog: Arc<Catalog>,
 }
 
 impl Directory {
-    /// Begins with what was known about the upstreams before. A change that waits for permission goes live here, if it has it.
+    /// Begins with what was known about the upstreams before. A change that waits for permission
+    /// goes live here, if it has it.
     ///
     /// # Errors
-    /// What is known does not compile with these options.
+    /// The known APIs do not compile with these options.
     pub(crate) async fn new(
         upstreams: Vec<UpstreamHandle>,
         entries: Vec<Entry>,
@@ -89,7 +92,7 @@ impl Directory {
         &self.upstreams
     }
 
-    /// The upstream with this name, and what is known about it, for a directory that takes over.
+    /// Returns the upstream with this name and its state, for a directory that takes over.
     pub(crate) async fn known(&self, name: &str) -> Option<(UpstreamHandle, Entry)> {
         let index = self.index(name)?;
         let entry = self.entries.lock().await[index].clone();
@@ -104,7 +107,8 @@ impl Directory {
         self.upstreams[index].name()
     }
 
-    /// Takes over what an upstream offers, if it differs from what is known, fits the other upstreams and breaks no caller.
+    /// Activates the API that an upstream offers, if it is new, fits the other upstreams and breaks
+    /// no caller.
     pub(crate) async fn offer(&self, upstream: &str, learned: Learned) {
         let Some(index) = self.index(upstream) else {
             return;
@@ -118,7 +122,8 @@ impl Directory {
             }
             return;
         }
-        // Refused before, and nothing has changed: what another upstream offers meanwhile is tried together with it.
+        // Refused before, and nothing has changed: what another upstream offers meanwhile is tried
+        // together with it.
         let refused = entry.refused.as_ref();
         if refused.is_some_and(|refused| refused.learned == learned) {
             return;
@@ -154,8 +159,8 @@ impl Directory {
         }
     }
 
-    /// A service that moves from one upstream to another breaks nobody, although the one half of the move alone is refused: so
-    /// what is refused is tried together with what is new, and only then the new by itself.
+    /// A service that moves between upstreams breaks no caller, but each half of the move alone is
+    /// refused. So refused APIs are tried together with the new one first, then the new one alone.
     async fn try_offer(&self, entries: &mut [Entry], index: usize, learned: Learned) {
         let mut alone: Vec<_> = entries.iter().map(|entry| entry.learned.clone()).collect();
         alone[index] = Some(learned.clone());
@@ -176,8 +181,8 @@ impl Directory {
         }
     }
 
-    /// Compiles, and compares with what is in force.
-    async fn prepare(&self, apis: Vec<Option<Learned>>) -> Result<Prepared, Refusal> {
+    /// Compiles, and compares with the active API.
+    async fn prepare(&self, apis: Vec<Option<Learned>>) -> Result<PreparedCatalog, Refusal> {
         let prepared = prepare(self.upstreams.clone(), self.options.clone(), apis).await?;
         if self.policy == BreakingChanges::Allow {
             return Ok(prepared);
@@ -190,8 +195,8 @@ impl Directory {
         }
     }
 
-    fn swap(&self, entries: &mut [Entry], index: usize, prepared: Prepared) {
-        let Prepared {
+    fn swap(&self, entries: &mut [Entry], index: usize, prepared: PreparedCatalog) {
+        let PreparedCatalog {
             apis,
             merged,
             catalog,
@@ -219,14 +224,20 @@ impl Directory {
             error!(upstream, problem, "api of upstream refused");
         }
         entry.problem = Some(problem);
-        entry.refused = Some(Arc::new(Refused {
+        entry.refused = Some(Arc::new(RefusedApi {
             learned,
             at: SystemTime::now(),
             refusal,
         }));
     }
 
-    fn report(&self, index: usize, merged: &Merged, catalog: &Catalog, learned: Option<&Learned>) {
+    fn report(
+        &self,
+        index: usize,
+        merged: &MergedApi,
+        catalog: &Catalog,
+        learned: Option<&Learned>,
+    ) {
         let upstream = self.name(index);
         for conflict in &merged.conflicts {
             error!(
@@ -237,7 +248,7 @@ impl Directory {
             );
         }
         for note in catalog.schema.notes() {
-            warn!(%note, "remark on the api");
+            warn!(%note, "note on the api");
         }
         let count = merged.count(index);
         info!(
@@ -262,12 +273,12 @@ async fn prepare(
     upstreams: Arc<[UpstreamHandle]>,
     options: Options,
     apis: Vec<Option<Learned>>,
-) -> Result<Prepared, Refusal> {
+) -> Result<PreparedCatalog, Refusal> {
     off_the_path(move || {
-        let merged = Merged::new(&upstreams, &apis)?;
+        let merged = MergedApi::new(&upstreams, &apis)?;
         let complete = apis.iter().all(Option::is_some);
         let catalog = Arc::new(Catalog::compile(&merged, &upstreams, &options, complete)?);
-        Ok(Prepared {
+        Ok(PreparedCatalog {
             apis,
             merged,
             catalog,
@@ -276,7 +287,7 @@ async fn prepare(
     .await
 }
 
-/// Runs what takes long for a large API on a thread of its own: requests go on meanwhile.
+/// Runs long work for large APIs on a blocking thread.
 async fn off_the_path<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// The documents of one catalog, each made when it is first asked for.
 #[derive(Debug)]
 pub(crate) struct Documents {
-    /// What the schema was compiled from: comments are in nothing else.
+    /// The encoded descriptors, the only source of comments.
     set: Bytes,
     /// Those that an upstream serves; files may declare others.
     services: Vec<String>,
@@ -33,7 +33,7 @@ impl Documents {
         }
     }
 
-    /// The place of a document; `None` where nobody serves the service.
+    /// Returns the place of a document; `None` if no upstream serves the service.
     fn place(&self, service: Option<&str>) -> Option<Arc<OnceCell<Bytes>>> {
         let is_served = |name: &str| self.services.iter().any(|known| known == name);
         if !service.is_none_or(is_served) {
@@ -45,7 +45,8 @@ impl Documents {
 }
 
 impl Catalog {
-    /// The OpenAPI document of one service, or of all; `info` is what it says of the API as a whole.
+    /// Returns the OpenAPI document of one service, or of all; `info` makes its general
+    /// information.
     ///
     /// # Errors
     /// NOT_FOUND where no upstream serves the service.

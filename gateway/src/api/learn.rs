@@ -1,4 +1,5 @@
-//! Keeps the directory in step with what the upstreams serve: learns each at start, and again for as long as the process runs.
+//! Keeps the directory in step with what the upstreams serve: learns each at start, and again for
+//! as long as the process runs.
 
 mod combine;
 mod files;
@@ -28,9 +29,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// An upstream that has just come up should not wait longer than this for its callers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What one upstream is learned from.
+/// The sources that one upstream is learned from.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct SchemaSource {
     files: DescriptorFiles,
     claims: Claims,
     asks: bool,
@@ -44,7 +45,7 @@ pub(crate) struct Pace {
     pub(crate) interval: Duration,
 }
 
-/// Why an upstream could not be learned.
+/// A failure to learn an upstream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -55,9 +56,9 @@ pub(crate) enum Error {
     Combine(#[from] combine::Error),
 }
 
-// === impl Source ===
+// === impl SchemaSource ===
 
-impl Source {
+impl SchemaSource {
     /// The source of one upstream: its own settings, and those for all.
     pub(crate) fn new(
         schema: &SchemaSettings,
@@ -106,12 +107,12 @@ impl Source {
     }
 }
 
-/// Learns one upstream until it is told to stop. A restarted upstream may serve another API than before and no connection says so:
-/// asking again is what finds out, and an unchanged answer changes nothing.
+/// Learns one upstream until `stop`. A restarted upstream may serve another API without a trace on
+/// any connection, so it is asked again and again; an unchanged answer changes nothing.
 pub(crate) async fn watch(
     directory: Arc<Directory>,
     upstream: UpstreamHandle,
-    mut source: Source,
+    mut source: SchemaSource,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut failures = 0;

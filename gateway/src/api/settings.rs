@@ -1,4 +1,5 @@
-//! Keys under `[schema]`: where the API of the upstreams is learned from, and what may become of it.
+//! Keys under `[schema]`: where the API of the upstreams is learned from, and what may become of
+//! it.
 
 use std::path::PathBuf;
 
@@ -15,13 +16,13 @@ pub struct SchemaSettings {
     pub descriptors: Vec<PathBuf>,
     /// Whether upstreams are asked by server reflection.
     pub reflection: bool,
-    /// What becomes of an API that would break the callers of the one in force.
+    /// How an API that would break callers of the active one is handled.
     pub breaking_changes: BreakingChanges,
     /// HTTP rules of methods, in place of their own.
     pub http_rules: Vec<HttpRuleSettings>,
 }
 
-/// What becomes of an API that would break the callers of the one in force.
+/// How an API that would break callers of the active one is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakingChanges {
@@ -37,8 +38,8 @@ pub enum BreakingChanges {
 pub struct SourceSettings {
     /// Descriptor files of this upstream, which go before those for all.
     pub descriptors: Vec<PathBuf>,
-    /// Full names of the services that it serves; empty: what reflection lists, and without reflection all that its own files
-    /// declare.
+    /// Full names of the services that it serves; empty: what reflection lists, and without
+    /// reflection all that its own files declare.
     pub services: Vec<String>,
     /// Whether it is asked by server reflection; by default what `schema.reflection` says.
     pub reflection: Option<bool>,
@@ -62,9 +63,9 @@ pub struct HttpRuleSettings {
     pub patch: Option<String>,
     /// Any other HTTP method with its template.
     pub custom: Option<CustomPattern>,
-    /// Which request field is the body; `*` for all that the path does not bind.
+    /// The request field that is the body; `*` for all fields that the path does not bind.
     pub body: String,
-    /// Which response field is the body of the response.
+    /// The response field that is the body of the response.
     pub response_body: String,
     /// Further bindings of the method.
     pub additional_bindings: Vec<HttpRuleSettings>,
@@ -94,7 +95,7 @@ impl SchemaSettings {
                 let key = format!("{key}.additional_bindings[{index}]");
                 if !binding.selector.is_empty() || !binding.additional_bindings.is_empty() {
                     let problem =
-                        "an additional binding has no selector and no bindings of its own";
+                        "an additional binding has neither a selector nor further bindings";
                     return refuse(&key, problem);
                 }
                 binding.validate(&key)?;

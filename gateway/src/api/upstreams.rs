@@ -25,7 +25,7 @@ pub struct UpstreamTable {
     /// Keys of `[client]` that differ for this upstream.
     #[serde(default)]
     pub client: toml::Table,
-    /// What it is learned from.
+    /// The sources of its schema.
     #[serde(default)]
     pub schema: SourceSettings,
     /// Other versions of the same services by name, which take a part of the calls.
@@ -64,7 +64,8 @@ pub struct MirrorTable {
     pub max_requests: usize,
 }
 
-/// One upstream: the way to it, and the settings that the way was made from. Clones are the same upstream.
+/// One upstream: the way to it, and the settings that the way was made from. Clones are the same
+/// upstream.
 #[derive(Clone)]
 pub(crate) struct UpstreamHandle(Arc<(UpstreamSettings, Upstream)>);
 
@@ -107,7 +108,7 @@ impl fmt::Debug for UpstreamHandle {
 // === impl UpstreamTable ===
 
 impl UpstreamTable {
-    /// What the client is made from; `client` has the process' own settings.
+    /// Returns the settings of the client. `client` is the section `[client]` of the process.
     ///
     /// # Errors
     /// Names the key that does not fit.

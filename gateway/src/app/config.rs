@@ -9,13 +9,13 @@ use chassis::config::ConfigError;
 use serde::Deserialize;
 
 use crate::api::{
-    Dialect, EmitDefaults, Pace, SchemaSettings, Source, TrailingSlash, UnknownFields,
+    Dialect, EmitDefaults, Pace, SchemaSettings, SchemaSource, TrailingSlash, UnknownFields,
     UpstreamTable,
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
     CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings, MetadataSettings,
-    client_address::Trust,
+    client_address::TrustedProxies,
 };
 use crate::protocols::WebSocketSettings;
 use crate::settings::{refuse, refused};
@@ -46,19 +46,19 @@ pub struct Config {
     pub sse_keep_alive_ms: u64,
     /// Largest piece of a raw upload in one message, in bytes.
     pub upload_chunk_bytes: usize,
-    /// Whose habits the JSON API has; the other keys below outdo it.
+    /// The gateway whose behaviour the JSON API follows; the keys below override it.
     pub dialect: Dialect,
-    /// What responses show of fields that are at their default.
+    /// How responses show fields that have their default value.
     pub emit_defaults: EmitDefaults,
     /// Whether responses carry the field names of the proto files.
     pub preserve_proto_field_names: bool,
     /// Whether responses carry enum values as numbers.
     pub enums_as_numbers: bool,
-    /// What becomes of JSON keys that no field has.
+    /// How JSON keys without a field are handled.
     pub unknown_fields: UnknownFields,
     /// Whether requests must name fields as responses do.
     pub strict_names: bool,
-    /// What becomes of a path that would match without the slash at its end.
+    /// How a path with a superfluous trailing slash is handled.
     pub trailing_slash: TrailingSlash,
     /// Headers that become metadata, and the other way.
     pub metadata: MetadataSettings,
@@ -70,7 +70,7 @@ pub struct Config {
     pub conditional: ConditionalSettings,
     /// Content codings.
     pub compression: CompressionSettings,
-    /// What errors tell.
+    /// The details that errors expose.
     pub errors: ErrorSettings,
     /// How the API describes itself.
     pub openapi: OpenApiSettings,
@@ -87,7 +87,7 @@ impl Config {
     /// Names the first key that does not fit.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.upstream_settings(&ClientSettings::default())?;
-        Trust::parse(&self.trusted_proxies)?;
+        TrustedProxies::parse(&self.trusted_proxies)?;
         for (key, value) in [
             ("max_body_bytes", self.max_body_bytes as u64),
             ("reflect_timeout_ms", self.reflect_timeout_ms),
@@ -110,8 +110,8 @@ impl Config {
         self.websocket.validate()
     }
 
-    /// What the clients of all upstreams are made from, in the order of their names' first use; `client` is what the process has
-    /// under `[client]`.
+    /// Returns the settings of all upstreams, in the order of the configuration. `client` is the
+    /// section `[client]` of the process.
     ///
     /// # Errors
     /// Names the key that does not fit.
@@ -140,7 +140,7 @@ impl Config {
         Ok(all)
     }
 
-    /// What the API is compiled with.
+    /// Returns the options that the API is compiled with.
     pub(crate) fn transcoding(&self) -> transcoder::Options {
         let mut options = self.dialect.options();
         self.emit_defaults.apply(&mut options);
@@ -155,15 +155,15 @@ impl Config {
         options
     }
 
-    /// What the upstream with this name is learned from.
-    pub(crate) fn source(&self, upstream: &str) -> Source {
+    /// Returns the source of the schema of the upstream with this name.
+    pub(crate) fn source(&self, upstream: &str) -> SchemaSource {
         let own = self.upstream.get(upstream).map(|table| &table.schema);
         let is_only_upstream = self.upstreams.len() + self.upstream.len() == 1;
         let pace = Pace {
             timeout: Duration::from_millis(self.reflect_timeout_ms),
             interval: Duration::from_millis(self.reflect_interval_ms),
         };
-        Source::new(&self.schema, own, is_only_upstream, pace)
+        SchemaSource::new(&self.schema, own, is_only_upstream, pace)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Request bodies of HTTP/1 that nobody reads to their end: what the client still sends is read and dropped, within bounds, since
-//! a connection that is closed over unread bytes is reset, and takes an answer with it that was on its way (RFC 9112 §9.6).
+//! Drains unread HTTP/1 request bodies within bounds: closing a connection with unread bytes resets
+//! it, which can destroy a response in flight (RFC 9112 §9.6).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,15 +12,15 @@ use http_body_util::BodyExt;
 use tonic::Status;
 use tonic::body::Body;
 
-/// How much is read for nobody, in bytes.
+/// Bytes that are read and dropped at most.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long a client may take to notice that it has been answered.
+/// Time for the client to notice the response.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 struct DrainOnClose(Body);
 
-/// Lets the body linger where a connection has one request at a time.
+/// Drains the body when it is dropped, on connections with one request at a time.
 pub(crate) fn drain_on_close(request: Request<Body>) -> Request<Body> {
     if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
         return request;

@@ -1,4 +1,5 @@
-//! What the gateway serves by at one moment, and how the next configuration takes its place without a request noticing.
+//! Generations: the active configuration with its upstreams, and its replacement while requests go
+//! on.
 
 use std::sync::Arc;
 
@@ -11,11 +12,10 @@ use tracing::{error, info};
 
 use super::Config;
 use super::stages::Generation;
-use crate::api::{Directory, Source, UpstreamHandle, watch};
+use crate::api::{Directory, SchemaSource, UpstreamHandle, watch};
 use crate::policy::Stages;
 
-/// The generation in force. A request takes it once and keeps it to its end: configuration, upstreams and the catalogs over them
-/// belong together.
+/// The active generation. A request takes it once and keeps it to its end.
 pub(crate) struct Generations {
     process: Process,
     stages: Stages,
@@ -27,7 +27,7 @@ pub(crate) struct Generations {
 /// A generation that is not in force yet.
 struct Next {
     generation: Generation,
-    sources: Vec<Source>,
+    sources: Vec<SchemaSource>,
 }
 
 impl Generations {
@@ -54,7 +54,7 @@ impl Generations {
         self.current.load_full()
     }
 
-    /// Puts each configuration that comes into force, until shutdown. One that does not fit changes nothing.
+    /// Activates each new configuration, until shutdown. An invalid one changes nothing.
     pub(crate) async fn follow(self: Arc<Self>, mut reloads: Reloads) -> anyhow::Result<()> {
         let shutdown = self.process.shutdown();
         loop {
@@ -87,8 +87,8 @@ impl Generations {
     }
 }
 
-/// Upstreams that were there before keep what is known of their API, and their connections where they are reached as before; those
-/// that are gone drain, as each call holds what it needs.
+/// Builds the next generation. Upstreams that stay keep their API, and their connections if their
+/// settings are unchanged; removed ones drain with their calls.
 async fn next(
     process: &Process,
     config: Config,
@@ -123,7 +123,7 @@ async fn next(
     let metrics = process.metrics().clone();
     let directory = Directory::new(upstreams, entries, options, policy, metrics).await;
     let directory = directory.map_err(|refusal| {
-        let problem = format!("the api in force does not fit: {refusal}");
+        let problem = format!("the active api does not compile: {refusal}");
         ConfigError::new("schema", problem, "the configuration")
     })?;
     let generation = Generation::new(config, Arc::new(directory), stages, process)?;

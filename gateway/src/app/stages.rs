@@ -110,14 +110,15 @@ impl Generation {
         Ok(response)
     }
 
-    /// The stages from the deadline on. The head stays with the caller, which keeps this future small.
+    /// The stages from the deadline on. The head stays with the caller, which keeps this future
+    /// small.
     async fn answer(&self, catalog: &Arc<Catalog>, head: &mut Parts, body: Body) -> Response<Body> {
         let context = &self.context;
         let deadline = context.policy().deadline(&head.headers);
         let protocol = Protocol::of(head, &catalog.schema);
         protocol.note(head, &catalog.schema);
         if protocol == Protocol::Rest {
-            // What the gateway shows of itself has paths of its own.
+            // The gateway's own pages.
             if let Some(page) = surface::find(&self.openapi, head) {
                 return self.show(page, catalog, head).boxed().await;
             }
@@ -140,7 +141,7 @@ impl Generation {
         if let Err(failure) = context.policy().admit(request).await {
             return protocol.refuse(context, catalog, head, failure);
         }
-        // What is large is in boxes of its own, so that the others need not make room for it.
+        // Boxed to keep the future small.
         match &resolved {
             Resolved::Rest(target) => {
                 protocols::serve_rest(context, catalog, target, deadline, head, body).await

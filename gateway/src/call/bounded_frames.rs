@@ -1,4 +1,5 @@
-//! Request frames that pass untouched: only their lengths are read, against the bound of one message.
+//! Request frames that pass untouched: only their lengths are read, against the bound of one
+//! message.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,21 +11,21 @@ use rpc::frame::FrameMeter;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::frame::{Refused, tell, unacceptable};
+use super::frame::{AbortReason, record_reason, unacceptable};
 
 /// A body that fails with a message over the bound.
 pub(crate) struct BoundedFrames {
     inner: Body,
     meter: FrameMeter,
-    refused: Refused,
+    refused: AbortReason,
     observed: RequestRecord,
 }
 
 // === impl BoundedFrames ===
 
 impl BoundedFrames {
-    /// Why the gateway breaks it off, if it does, is also told to whoever holds `refused`.
-    pub(crate) fn new(inner: Body, max_message_bytes: usize, refused: Refused) -> Self {
+    /// `refused` receives the reason if the gateway aborts the body.
+    pub(crate) fn new(inner: Body, max_message_bytes: usize, refused: AbortReason) -> Self {
         Self {
             inner,
             meter: FrameMeter::new(max_message_bytes),
@@ -50,12 +51,12 @@ impl http_body::Body for BoundedFrames {
                     Ok(begun) => self.observed.request_messages(begun),
                     Err(error) => {
                         let status = unacceptable(error);
-                        tell(&self.refused, &status);
+                        record_reason(&self.refused, &status);
                         return Poll::Ready(Some(Err(status)));
                     }
                 }
             }
-            Poll::Ready(Some(Err(status))) => tell(&self.refused, status),
+            Poll::Ready(Some(Err(status))) => record_reason(&self.refused, status),
             _ => {}
         }
         polled

@@ -1,4 +1,5 @@
-//! The frame of one gRPC message: written in place, its length checked as it passes, and the errors that concern it.
+//! The frame of one gRPC message: written in place, its length checked as it passes, and the errors
+//! that concern it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,10 +15,11 @@ pub(crate) const STATUS: &str = "grpc-status";
 /// Reason of a stream that ends because the gateway does.
 const STOPPING: &str = "STOPPING";
 
-/// Why a body was broken off by the gateway, for whoever has to answer for it.
-pub(crate) type Refused = Arc<OnceLock<Status>>;
+/// The reason why the gateway aborted a body, for the code that answers the client.
+pub(crate) type AbortReason = Arc<OnceLock<Status>>;
 
-/// Begins a frame with an empty header, so that the message is encoded in its final place; [`end_frame`] completes it.
+/// Begins a frame with an empty header, so that the message is encoded in its final place;
+/// [`end_frame`] completes it.
 pub(crate) fn begin_frame() -> Vec<u8> {
     vec![0; HEADER_BYTES]
 }
@@ -51,19 +53,17 @@ pub(crate) fn unacceptable(error: FrameError) -> Status {
     }
 }
 
-/// Tells why a body is broken off, if that is the gateway's own doing: what comes of the client or the network has no reason,
-/// and whoever is upstream of the body knows better what it means.
-pub(crate) fn tell(refused: &Refused, status: &Status) {
+/// Records the reason of an abort by the gateway. Errors of the client or the network have no
+/// reason, and are not recorded.
+pub(crate) fn record_reason(refused: &AbortReason, status: &Status) {
     if chassis::error::reason(status).is_some() {
         let _ = refused.set(status.clone());
     }
 }
 
-/// Why a message is not passed on.
+/// The error of a message above the limit.
 pub(crate) fn too_large(length: usize, max_bytes: usize) -> Status {
-    let message = format!(
-        "a message of {length} bytes is larger than the {max_bytes} bytes that are passed on"
-    );
+    let message = format!("a message of {length} bytes exceeds the limit of {max_bytes} bytes");
     Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
 }
 
@@ -79,12 +79,12 @@ pub(crate) fn no_status() -> Status {
 }
 
 /// How a stream ends when the gateway drains.
-pub(crate) fn stopping() -> Status {
-    Fault::unavailable(STOPPING, "the gateway stops, connect again").into()
+pub(crate) fn draining_status() -> Status {
+    Fault::unavailable(STOPPING, "the gateway is shutting down; reconnect").into()
 }
 
-/// Why a response that has begun ends with this status.
-pub(crate) fn why(status: &Status) -> End {
+/// Returns the reason for which a response ends with this status.
+pub(crate) fn end_reason(status: &Status) -> End {
     match status.code() {
         Code::DeadlineExceeded => End::Deadline,
         Code::Unavailable if error::reason(status).as_deref() == Some(STOPPING) => End::Drain,

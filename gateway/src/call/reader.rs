@@ -17,10 +17,10 @@ use super::frame::{bad_upstream, no_status};
 pub(super) struct MessageReader {
     body: Body,
     frames: FrameReader,
-    /// Whether the headers have said already that the call ended well.
+    /// Whether the headers hold an OK status already.
     has_status: bool,
     trailers: HeaderMap,
-    /// How it ended, until that is told.
+    /// The outcome, until it is returned.
     outcome: Option<Result<(), Status>>,
     is_done: bool,
 }
@@ -58,7 +58,7 @@ impl MessageReader {
 
     /// The next message, if it is there already.
     pub(super) fn ready_message(&mut self) -> Option<Bytes> {
-        // Whoever waits for a message later leaves a waker that is woken.
+        // A later wait for a message registers its own waker.
         let mut context = Context::from_waker(noop_waker_ref());
         loop {
             if let Some(message) = self.cut() {
@@ -99,7 +99,7 @@ impl MessageReader {
             Some(status) if status.code() != Code::Ok => Err(status),
             None if !self.has_status => Err(no_status()),
             _ if !self.frames.is_empty() => {
-                Err(bad_upstream("the upstream ended within a message"))
+                Err(bad_upstream("truncated message from the upstream"))
             }
             _ => Ok(()),
         }
@@ -128,11 +128,12 @@ impl MessageReader {
 fn bad_frame(error: FrameError) -> Status {
     match error {
         FrameError::Flags(_) => bad_upstream("the upstream sent a compressed message"),
-        // RESOURCE_EXHAUSTED (429) would blame the caller, who did not choose the size of the response.
+        // RESOURCE_EXHAUSTED (429) would blame the caller, who did not choose the size of the
+        // response.
         FrameError::TooLarge { length, limit } => bad_upstream(&format!(
-            "a message of {length} bytes is larger than the {limit} bytes that are passed on"
+            "a message of {length} bytes exceeds the limit of {limit} bytes"
         )),
-        FrameError::Truncated => bad_upstream("the upstream ended within a message"),
+        FrameError::Truncated => bad_upstream("truncated message from the upstream"),
     }
 }
 

@@ -1,8 +1,10 @@
-//! A call whose request body still arrives from the client: a client that goes away breaks the body, it never ends it.
+//! A call whose request body still arrives from the client: a client that goes away breaks the
+//! body, it never ends it.
 //!
-//! Dropping such a call would reset the upstream's stream with CANCEL, and servers exist (tonic is one) that show CANCEL to their
-//! handler as the regular end of the messages: half an upload would look whole. So the call runs in a task of its own, which
-//! outlives the client by just long enough to see the body fail; a failed body is reset with an error, which nobody can mistake.
+//! Dropping such a call would reset the upstream's stream with CANCEL, and servers exist (tonic is
+//! one) that show CANCEL to their handler as the regular end of the messages: half an upload would
+//! look whole. So the call runs in a separate task, which outlives the client until the body has
+//! failed: that resets the stream with an unmistakable error.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,17 +26,19 @@ use tracing::Instrument;
 
 use super::within;
 
-/// Ties the call to its client; whoever answers the client holds it until the answer is complete.
+/// Ties a call to its client. Held until the response is complete.
 pub(crate) struct Lifeline {
     gone: CancellationToken,
     whole: Arc<AtomicBool>,
     call: AbortHandle,
 }
 
-/// How long a call outlives its client or its deadline. The upstream takes notice at once, unless it does not read at all.
+/// How long a call outlives its client or its deadline. The upstream takes notice at once, unless
+/// it does not read at all.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Sends a request whose body still arrives and returns as soon as the upstream answers with headers.
+/// Sends a request whose body still arrives and returns as soon as the upstream answers with
+/// headers.
 pub(crate) async fn send(
     upstream: Upstream,
     request: Request<Body>,
@@ -49,7 +53,8 @@ pub(crate) async fn send(
             whole: whole.clone(),
         })
     });
-    // The client in `call` enforces a deadline by dropping the call; it is left to it only where breaking the body did not help.
+    // The client in `call` enforces a deadline by dropping the call; it is left to it only where
+    // breaking the body did not help.
     let mut request = request;
     request.extensions_mut().insert(Grace(GRACE));
     let call = super::send(upstream, request, deadline);
@@ -76,7 +81,7 @@ async fn outlive<T>(
     };
     tokio::select! {
         outcome = call => outcome,
-        () = given_up => Err(torn()),
+        () = given_up => Err(aborted_by_client()),
     }
 }
 
@@ -104,12 +109,12 @@ impl http_body::Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.gone.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Some(Err(torn())));
+            return Poll::Ready(Some(Err(aborted_by_client())));
         }
         let polled = Pin::new(&mut self.inner).poll_frame(context);
         match polled {
             // The client's own error may hold its CANCEL, which would be passed on.
-            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(torn()))),
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(aborted_by_client()))),
             Poll::Ready(None) => self.whole.store(true, Ordering::Release),
             _ => {}
         }
@@ -117,23 +122,19 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// Why a body ended early: a reason is the gateway's own, whatever has none is the client's doing.
-pub(crate) fn broken(status: Status) -> Status {
+/// Returns the error of a body that ended early. Errors with a reason come from the gateway; all
+/// others are an abort by the client.
+pub(crate) fn body_error(status: Status) -> Status {
     if chassis::error::reason(&status).is_some() {
         status
     } else {
-        torn()
+        aborted_by_client()
     }
 }
 
 /// Without a source: hyper would pass the reset code of one on.
-pub(crate) fn torn() -> Status {
-    Fault::new(
-        Code::Cancelled,
-        "REQUEST_TORN",
-        "the client broke the request off",
-    )
-    .into()
+pub(crate) fn aborted_by_client() -> Status {
+    Fault::new(Code::Cancelled, "REQUEST_TORN", "request aborted by client").into()
 }
 
 #[cfg(test)]

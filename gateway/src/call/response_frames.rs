@@ -11,17 +11,18 @@ use rpc::frame::FrameMeter;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::{Refused, STATUS, no_status, unacceptable, why};
+use super::frame::{AbortReason, STATUS, end_reason, no_status, unacceptable};
 use super::request_body::Lifeline;
 
-/// A response body on its way to the caller, which always ends in trailers: those of the upstream, or the gateway's own.
+/// A response body on its way to the caller, which always ends in trailers: those of the upstream,
+/// or the gateway's own.
 pub(crate) struct ResponseFrames {
-    /// Before the body, so that it is let go of first: the request has to be torn before the call is cancelled.
+    /// Dropped before the body: the request must be aborted before the call is cancelled.
     lifeline: Option<Lifeline>,
     inner: Option<Body>,
     meter: FrameMeter,
-    refused: Refused,
-    /// Whether the upstream has said how the call ended.
+    refused: AbortReason,
+    /// Whether the upstream has sent a status.
     has_status: bool,
     cut: Option<Cut>,
     cut_by: Option<Status>,
@@ -42,7 +43,7 @@ impl ResponseFrames {
     pub(crate) fn wrap(
         response: Response<Body>,
         max_message_bytes: usize,
-        refused: Refused,
+        refused: AbortReason,
         lifeline: Option<Lifeline>,
         cut: Option<Cut>,
         own_error: OwnError,
@@ -84,13 +85,14 @@ impl ResponseFrames {
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// Ends the response with the gateway's own trailers; dropping the upstream's body cancels the call.
+    /// Ends the response with the gateway's own trailers; dropping the upstream's body cancels the
+    /// call.
     fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.lifeline = None;
         self.inner = None;
         let status = (self.own_error)(self.refused.get().cloned().unwrap_or(status));
         self.observed.code(status.code());
-        self.observed.end(why(&status));
+        self.observed.end(end_reason(&status));
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(
             status
@@ -194,7 +196,7 @@ mod tests {
             let wrapped = ResponseFrames::wrap(
                 response,
                 10,
-                Refused::default(),
+                AbortReason::default(),
                 None,
                 None,
                 Box::new(|status| status),

@@ -1,4 +1,4 @@
-//! Who the client is where proxies are in front: `x-forwarded-*` and `forwarded` (RFC 7239), believed by a list of addresses.
+//! The client's address behind trusted proxies: `x-forwarded-*` and `forwarded` (RFC 7239).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,14 +18,14 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOSTNAME: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What else proxies say about the client. It is not continued, so nobody but a trusted proxy may say it.
+/// Further headers of proxies. They are passed on unchanged, and only from trusted proxies.
 const OTHERS: [HeaderName; 3] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
 ];
 
-/// Who sent a request, as far as it can be believed: among its extensions, for limits and logs.
+/// The client of a request, among its extensions, for limits and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClientAddress {
     /// The last address on the way here that no trusted proxy has.
@@ -34,13 +34,13 @@ pub(crate) struct ClientAddress {
 
 /// The proxies whose word counts.
 #[derive(Debug, Clone)]
-pub(crate) struct Trust {
+pub(crate) struct TrustedProxies {
     networks: Vec<IpNet>,
 }
 
-// === impl Trust ===
+// === impl TrustedProxies ===
 
-impl Trust {
+impl TrustedProxies {
     /// Reads addresses and networks.
     ///
     /// # Errors
@@ -52,7 +52,8 @@ impl Trust {
         })
     }
 
-    /// Adds the [`ClientAddress`] to a request and rewrites what it says about the way here, the last hop included.
+    /// Adds the [`ClientAddress`] to a request and rewrites its forwarding headers, the last hop
+    /// included.
     pub(crate) fn identify<B>(&self, request: &mut Request<B>) {
         let Some(peer) = request.extensions().get::<Peer>() else {
             return;
@@ -96,7 +97,7 @@ impl Trust {
             .insert(ClientAddress { address: client });
     }
 
-    /// Goes back from the last hop, `address`, as long as a trusted proxy says who was before it.
+    /// Follows the hops back from the last one, `address`, as long as they are trusted proxies.
     fn client(&self, headers: &HeaderMap, address: IpAddr) -> IpAddr {
         let hops = if headers.contains_key(FOR) {
             hops(headers, FOR)
@@ -105,7 +106,8 @@ impl Trust {
         };
         let mut client = address;
         for hop in hops.iter().rev() {
-            // Behind a hop without an address (`unknown`, an obfuscated name, RFC 7239 §6) nobody is known.
+            // A hop without an address (`unknown`, an obfuscated name, RFC 7239 §6) hides all
+            // before it.
             let Some(before) = hop else { break };
             client = *before;
             if !self.trusts(client) {
@@ -122,10 +124,10 @@ impl Trust {
     }
 }
 
-/// Scheme and host under which the caller knows us, once [`Trust::identify`] has seen to what the request says about them; `None`
-/// where the host is no host.
+/// Scheme and host under which the caller knows us, once [`TrustedProxies::identify`] has seen to
+/// what the request says about them; `None` where the host is no host.
 pub(crate) fn origin(head: &Parts) -> Option<String> {
-    // Proxies in a row may list theirs behind the first.
+    // A chain of proxies may append to the first value.
     let said = |name| {
         let value = head.headers.get(name)?.to_str().ok()?;
         value.split(',').next().map(str::trim)
@@ -172,7 +174,8 @@ fn hops(headers: &HeaderMap, name: HeaderName) -> Vec<Option<IpAddr>> {
     let is_standard = name == FORWARDED;
     let values = headers.get_all(name).into_iter();
     let text = values.map(|value| value.to_str().unwrap_or_default());
-    // A comma within quotes would be in an obfuscated name, and hide only what is older than itself.
+    // A comma within quotes would be in an obfuscated name, and hide only what is older than
+    // itself.
     let listed = text.flat_map(|text| text.split(','));
     if is_standard {
         listed
@@ -211,7 +214,8 @@ fn element(address: IpAddr, proto: &str, host: Option<&str>) -> String {
         IpAddr::V6(address) => format!("for=\"[{address}]\""),
     };
     match host {
-        // A host may have a colon, which a token may not. It has no quotes, the listener has seen to that.
+        // A host may have a colon, which a token may not. It has no quotes, the listener has seen
+        // to that.
         Some(host) => format!("{node};proto={proto};host=\"{host}\""),
         None => format!("{node};proto={proto}"),
     }

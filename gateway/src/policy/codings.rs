@@ -11,14 +11,14 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 
-use super::compression::{self, Coding, Decoded, Encoded, Levels};
+use super::compression::{self, Coding, CompressedBody, DecompressedBody, Levels};
 use crate::failure::Failure;
 use crate::settings::refuse;
 
 /// Content codings (RFC 9110 §8.4.1) of requests and responses.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CompressionSettings {
-    /// Codings of request bodies that are taken.
+    /// Accepted codings of request bodies.
     pub request: Vec<Coding>,
     /// Codings of responses; the first one wins where the caller likes several equally.
     pub response: Vec<Coding>,
@@ -48,7 +48,7 @@ pub(super) struct Codings {
 }
 
 /// The coding that a response is to have.
-pub(super) struct Chosen {
+pub(super) struct SelectedCoding {
     pub(super) coding: Coding,
     /// None for a response to HEAD, of which nothing is compressed.
     permit: Option<OwnedSemaphorePermit>,
@@ -121,7 +121,11 @@ impl Codings {
             }
             // Nothing is in no coding.
             Some(_) if body.is_end_stream() => Ok(body),
-            Some(coding) => Ok(Body::new(Decoded::new(body, coding, self.max_ratio))),
+            Some(coding) => Ok(Body::new(DecompressedBody::new(
+                body,
+                coding,
+                self.max_ratio,
+            ))),
         }
     }
 
@@ -131,7 +135,7 @@ impl Codings {
         method: &Method,
         asked: &HeaderMap,
         response: &mut Response<Body>,
-    ) -> Option<Chosen> {
+    ) -> Option<SelectedCoding> {
         let size = response.body().size_hint().exact();
         let is_small = size.is_some_and(|size| size < self.min_bytes);
         let offers = !is_small && !self.response.is_empty();
@@ -145,19 +149,22 @@ impl Codings {
             Method::HEAD => None,
             _ => Some(self.at_once.clone().try_acquire_owned().ok()?),
         };
-        Some(Chosen { coding, permit })
+        Some(SelectedCoding { coding, permit })
     }
 
-    pub(super) fn encode(&self, chosen: Chosen, mut response: Response<Body>) -> Response<Body> {
-        let Chosen { coding, permit } = chosen;
+    pub(super) fn encode(
+        &self,
+        chosen: SelectedCoding,
+        mut response: Response<Body>,
+    ) -> Response<Body> {
+        let SelectedCoding { coding, permit } = chosen;
         let headers = response.headers_mut();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         headers.remove(CONTENT_LENGTH);
         match permit {
             None => response.map(|_| Body::empty()),
-            Some(permit) => {
-                response.map(|body| Body::new(Encoded::new(body, coding, self.levels, permit)))
-            }
+            Some(permit) => response
+                .map(|body| Body::new(CompressedBody::new(body, coding, self.levels, permit))),
         }
     }
 }

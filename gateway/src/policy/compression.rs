@@ -1,4 +1,5 @@
-//! Content codings: bodies and messages are compressed and decompressed as they pass, in bounded memory.
+//! Content codings: bodies and messages are compressed and decompressed as they pass, in bounded
+//! memory.
 
 mod bodies;
 mod codec;
@@ -14,7 +15,7 @@ use compression_codecs::{
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use serde::Deserialize;
 
-pub(crate) use bodies::{Decoded, Encoded};
+pub(crate) use bodies::{CompressedBody, DecompressedBody};
 pub(crate) use codec::{Undecodable, compress, decompress};
 pub(crate) use negotiation::negotiate;
 
@@ -30,11 +31,12 @@ const COMPRESSIBLE: [&str; 8] = [
     "application/wasm",
 ];
 
-/// The largest window of a zstd frame, as a power of two: what a decoder of `Content-Encoding: zstd` has to take
-/// (RFC 9659 §3), and all that it takes.
+/// The largest window of a zstd frame, as a power of two: what a decoder of `Content-Encoding:
+/// zstd` has to take (RFC 9659 §3), and all that it takes.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How far encoders look back, as a power of two. A stream that waits for its next message keeps the window, whatever it costs.
+/// How far encoders look back, as a power of two. A stream that waits for its next message keeps
+/// the window, whatever it costs.
 const WINDOW_LOG: u8 = 16;
 
 /// Whether content of this kind becomes smaller, and may be changed on its way (RFC 9111 §5.2.2.6).

@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110 §13): what versions of a message are told apart by, and what is not sent again.
+//! Conditional requests (RFC 9110 §13): entity tags and 304 responses.
 
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH,
@@ -16,18 +16,20 @@ use super::compression::Coding;
 /// Conditional requests (RFC 9110 §13).
 #[derive(Clone, Debug, Deserialize)]
 pub struct ConditionalSettings {
-    /// Whether answers to GET and HEAD that are one message carry an `ETag` where the upstream sends none.
+    /// Whether answers to GET and HEAD that are one message carry an `ETag` where the upstream
+    /// sends none.
     pub etag: bool,
 }
 
-/// Makes strong entity tags. Equal messages have equal tags in every gateway of the same configuration and API.
+/// Makes strong entity tags. Equal messages have equal tags in every gateway of the same
+/// configuration and API.
 pub(crate) struct Tagger {
     /// Stands for how messages are shown.
     seed: u64,
 }
 
 impl Tagger {
-    /// `None` where no tags are made. `json` says how messages are shown.
+    /// Returns `None` if tags are off. `json` is part of what tags depend on.
     pub(super) fn new(settings: &ConditionalSettings, json: &JsonOptions) -> Option<Self> {
         let shown = format!("{json:?}");
         settings.etag.then(|| Self {
@@ -35,10 +37,12 @@ impl Tagger {
         })
     }
 
-    /// The tag of a message, in canonical form, of which these fields are shown by this revision of the API.
+    /// The tag of a message, in canonical form, of which these fields are shown by this revision of
+    /// the API.
     ///
-    /// XXH3 is no cryptographic hash: whoever writes the messages of a resource could make two of them share a tag, and so keep
-    /// readers from seeing the second one, which leaving the first one in place does as well.
+    /// XXH3 is no cryptographic hash: whoever writes the messages of a resource could make two of
+    /// them share a tag, and so keep readers from seeing the second one, which leaving the first
+    /// one in place does as well.
     pub(crate) fn tag(&self, canonical: &[u8], fields: &str, revision: u64) -> Option<HeaderValue> {
         let seed = xxh3_64_with_seed(fields.as_bytes(), self.seed ^ revision);
         let hash = xxh3_128_with_seed(canonical, seed);
@@ -53,7 +57,7 @@ pub(crate) fn is_condition(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(name))
 }
 
-/// A strong tag means the very bytes, so that each coding has a tag of its own (RFC 9110 §8.8.3.3).
+/// Marks the tag with the coding: a strong tag identifies exact bytes (RFC 9110 §8.8.3.3).
 pub(super) fn mark(headers: &mut HeaderMap, coding: Coding) {
     let Some(tag) = headers.get(ETAG).and_then(|tag| tag.to_str().ok()) else {
         return;

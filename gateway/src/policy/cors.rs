@@ -1,4 +1,4 @@
-//! Cross-origin resource sharing (Fetch standard §3.3): which pages may read what is answered to them.
+//! Cross-origin resource sharing (Fetch standard §3.3): the pages that may read responses.
 
 use chassis::config::ConfigError;
 use http::header::{
@@ -23,7 +23,7 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
     "origin, access-control-request-method, access-control-request-headers, access-control-request-private-network",
 );
 
-/// What a path may be asked with, beside methods of its own that a preflight names.
+/// The methods that a preflight is answered with, beside the one that it names.
 const METHODS: [Method; 6] = [
     Method::GET,
     Method::HEAD,
@@ -79,7 +79,7 @@ impl CorsSettings {
         for origin in &self.allowed_origins {
             if !is_origin(origin) {
                 let problem = format!(
-                    "`{origin}` is no origin: expected `*`, `null`, `scheme://host[:port]` or `scheme://*.host[:port]`"
+                    "`{origin}` is not an origin: expected `*`, `null`, `scheme://host[:port]` or `scheme://*.host[:port]`"
                 );
                 return refuse("cors.allowed_origins", &problem);
             }
@@ -104,7 +104,8 @@ impl CorsSettings {
         self.validate_credentials()
     }
 
-    /// With credentials `*` would mean every site of the web, or, where the standard takes it literally, nothing.
+    /// With credentials `*` would mean every site of the web, or, where the standard takes it
+    /// literally, nothing.
     fn validate_credentials(&self) -> Result<(), ConfigError> {
         let has_star = |list: &[String]| list.iter().any(|item| item == "*");
         for (key, list) in [
@@ -141,8 +142,8 @@ impl Cors {
         })
     }
 
-    /// The answer to a preflight (Fetch standard §3.3.2); `None` for any other request. `is_served` tells the methods that the path
-    /// of the request is served for.
+    /// The answer to a preflight (Fetch standard §3.3.2); `None` for any other request. `is_served`
+    /// tells the methods that the path of the request is served for.
     pub(crate) fn preflight(
         &self,
         request: &Request<Body>,
@@ -189,7 +190,8 @@ impl Cors {
 
     /// Lets the page read the response, if it may.
     pub(crate) fn share(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        // Caches must not give the response for one origin to another, not even where the first one had none.
+        // Caches must not give the response for one origin to another, not even where the first one
+        // had none.
         if !self.origins.any {
             headers.append(VARY, HeaderValue::from_static("origin"));
         }

@@ -48,7 +48,8 @@ fn milliseconds(headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
     Ok(Instant::now().checked_add(Duration::from_millis(milliseconds)))
 }
 
-/// Reads a header of seconds, with or without a fraction; more than the clock can hold is no deadline.
+/// Reads a header of seconds, with or without a fraction; more than the clock can hold is no
+/// deadline.
 fn seconds(headers: &HeaderMap, name: &str) -> Result<Option<Instant>, Failure> {
     let Some(value) = headers.get(name) else {
         return Ok(None);

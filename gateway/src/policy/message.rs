@@ -1,4 +1,5 @@
-//! Policy by message: what every request message passes before it is sent, in every protocol and at every place of a stream.
+//! Policy by message: what every request message passes before it is sent, in every protocol and at
+//! every place of a stream.
 
 use chassis::error::Fault;
 use transcoder::{MethodPlan, Schema, Validator};
@@ -11,14 +12,15 @@ pub(crate) struct MessagePolicy {
 }
 
 impl MessagePolicy {
-    /// Creates the policy of a call whose messages arrive as protobuf, or as JSON that no route has read.
+    /// Creates the policy of a call whose messages arrive as protobuf, or as JSON that no route has
+    /// read.
     pub(crate) fn new(schema: &Schema, method: &MethodPlan) -> Self {
         let validator = schema.validator(method.input());
         Self::from(validator.filter(Validator::has_rules))
     }
 
-    /// Creates the policy of messages that a route of the JSON API has encoded. The route has validated them already: it names
-    /// the place in the JSON that is at fault.
+    /// Creates the policy of messages that a route of the JSON API has encoded. The route has
+    /// validated them already: it names the place in the JSON that is at fault.
     pub(crate) const fn encoded_by_route() -> Self {
         Self { rules: None }
     }
@@ -28,7 +30,8 @@ impl MessagePolicy {
         self.rules.is_none()
     }
 
-    /// Lets a message pass. A further step by message (a condition on fields, an idempotency key) is a line here.
+    /// Lets a message pass. A further step by message (a condition on fields, an idempotency key)
+    /// is a line here.
     ///
     /// # Errors
     /// INVALID_ARGUMENT with the violated rules, or for bytes that are no message of the type.
@@ -46,7 +49,7 @@ impl From<Option<Validator>> for MessagePolicy {
     }
 }
 
-/// The violations that a caller of the JSON API would be told.
+/// Validates a message, with the errors of the JSON API.
 fn validate(rules: &Validator, wire: &[u8]) -> Result<(), Failure> {
     let found = rules.check(wire).map_err(|error| {
         let message = format!("the request message is malformed: {error}");

@@ -1,4 +1,5 @@
-//! Headers that become metadata of a call, and metadata that become headers and trailers of the response.
+//! Headers that become metadata of a call, and metadata that become headers and trailers of the
+//! response.
 
 mod settings;
 
@@ -13,12 +14,13 @@ use tonic::body::Body;
 
 use super::conditional;
 use crate::api::Dialect;
-use crate::call::Answer;
+use crate::call::UnaryReply;
 use crate::failure::Failure;
 
 pub use settings::MetadataSettings;
 
-/// Headers about one connection (RFC 9110 §7.6.1), which a proxy must not pass on. `te` is set anew by the client.
+/// Headers about one connection (RFC 9110 §7.6.1), which a proxy must not pass on. `te` is set anew
+/// by the client.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -58,7 +60,8 @@ const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method")
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-original-path");
 const ORIGINAL_TEMPLATE: HeaderName = HeaderName::from_static("x-original-template");
 
-/// Base64 of `-bin` metadata: written without padding, read either way (gRPC over HTTP/2, "Custom-Metadata").
+/// Base64 of `-bin` metadata: written without padding, read either way (gRPC over HTTP/2,
+/// "Custom-Metadata").
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -66,8 +69,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What may pass, and under which name.
-pub(crate) struct Rules {
+/// The headers and metadata that pass, and their names.
+pub(crate) struct MetadataRules {
     request: Names,
     request_prefix: String,
     response: Names,
@@ -85,9 +88,9 @@ struct Names {
     prefixes: Vec<String>,
 }
 
-// === impl Rules ===
+// === impl MetadataRules ===
 
-impl Rules {
+impl MetadataRules {
     pub(super) fn new(settings: &MetadataSettings, dialect: Dialect) -> Self {
         let (header_prefix, trailer_prefix) = dialect.metadata_prefixes();
         let announced = settings.stream_trailers.join(", ");
@@ -117,7 +120,7 @@ impl Rules {
             if !is_printable_ascii(value) {
                 return Err(Failure::bad_header(
                     name.as_str(),
-                    "printable ASCII, as metadata of gRPC is",
+                    "printable ASCII, as for all metadata of gRPC",
                 ));
             }
             if key.as_str().ends_with("-bin") {
@@ -130,7 +133,8 @@ impl Rules {
         Ok(metadata)
     }
 
-    /// Tells the upstream of the HTTP request, where that is configured; what the caller says about it counts for nothing.
+    /// Sends method, path and template to the upstream, if configured, and drops such headers of
+    /// the caller.
     pub(crate) fn add_origin(&self, head: &Parts, template: &str, metadata: &mut HeaderMap) {
         if !self.forward_origin {
             return;
@@ -160,10 +164,10 @@ impl Rules {
         is_free.then(|| custom.parse().ok())?
     }
 
-    /// Completes the response to one message by what the upstream said around it.
+    /// Completes the response to one message by the metadata and trailers of the upstream.
     pub(crate) fn dress(
         &self,
-        answer: &Answer,
+        answer: &UnaryReply,
         request: &Parts,
         mut response: Response<Body>,
     ) -> Response<Body> {
@@ -210,7 +214,7 @@ impl Rules {
         self.add_headers(metadata, response.headers_mut());
     }
 
-    /// What the caller may see of the trailers of a call.
+    /// Returns the trailers that the caller may see.
     pub(crate) fn trailers(&self, sent: &HeaderMap) -> HeaderMap {
         let mut trailers = HeaderMap::new();
         self.pass(sent, self.trailer_prefix, &mut trailers);
@@ -302,16 +306,13 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The HTTP status that the upstream chose; one that HTTP does not have for final responses is none.
+/// The HTTP status that the upstream chose; ignored unless it is a final one.
 fn http_code(metadata: &HeaderMap) -> Option<StatusCode> {
     let value = metadata.get(HTTP_CODE)?;
     let code = StatusCode::from_bytes(value.as_bytes()).ok();
     let code = code.filter(|code| (200..600).contains(&code.as_u16()));
     if code.is_none() {
-        tracing::warn!(
-            ?value,
-            "upstream chose an http status that no response can have"
-        );
+        tracing::warn!(?value, "upstream chose an invalid http status");
     }
     code
 }
@@ -326,7 +327,10 @@ fn append_binary(
     for part in value.to_str().unwrap_or_default().split(',') {
         let bytes = BASE64.decode(part.trim());
         let bytes = bytes.map_err(|_| {
-            Failure::bad_header(name.as_str(), "base64, as the metadata of `-bin` names is")
+            Failure::bad_header(
+                name.as_str(),
+                "base64, as for all metadata whose name ends in `-bin`",
+            )
         })?;
         if let Ok(value) = HeaderValue::from_str(&BASE64.encode(bytes)) {
             metadata.append(key.clone(), value);
@@ -342,7 +346,8 @@ fn is_printable_ascii(value: &HeaderValue) -> bool {
         .all(|byte| (0x20..=0x7e).contains(byte))
 }
 
-/// The body and the trailers behind it. Its length is not told, since HTTP/1.1 sends trailers behind chunks only.
+/// Appends trailers to a body. The length becomes unknown, since HTTP/1.1 sends trailers only after
+/// chunks.
 fn with_trailers(body: Body, trailers: HeaderMap) -> Body {
     use http_body_util::BodyExt;
     let data = futures::stream::unfold(Some(body), |body| async move {

@@ -11,17 +11,19 @@ use transcoder::{Idempotency, MethodPlan};
 use super::client_address::ClientAddress;
 use crate::api::UpstreamHandle;
 
-/// A step of policy that a build of the gateway adds to those it has, see [`start_with`](crate::start_with).
+/// A step of policy that a build of the gateway adds to those it has, see
+/// [`start_with`](crate::start_with).
 ///
-/// It runs once for each request, of every protocol, after the method is resolved and before the body is read. The pages that
-/// the gateway serves about itself (`/docs`, `/openapi.json`, `/-/…`) and its server reflection pass it too; preflights of CORS,
-/// the probes and the metrics don't.
+/// It runs once for each request, of every protocol, after the method is resolved and before the
+/// body is read. The pages that the gateway serves about itself (`/docs`, `/openapi.json`, `/-/…`)
+/// and its server reflection pass it too; preflights of CORS, the probes and the metrics don't.
 #[tonic::async_trait]
 pub trait Stage: Send + Sync + 'static {
     /// Lets a request pass.
     ///
     /// # Errors
-    /// The status that the caller gets, in the form of its own protocol. A `chassis::error::Fault` makes one with a stable reason.
+    /// The status that the caller gets, in the form of its own protocol. A `chassis::error::Fault`
+    /// makes one with a stable reason.
     async fn admit(&self, request: &RequestInfo<'_>) -> Result<(), Status>;
 }
 
@@ -35,7 +37,7 @@ pub struct RequestInfo<'a> {
     callee: Callee<'a>,
 }
 
-/// What a request asks for, whatever its protocol.
+/// The method that a request calls, whatever its protocol.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Callee<'a> {
     /// `None` where the gateway itself answers.
@@ -55,8 +57,8 @@ impl<'a> RequestInfo<'a> {
         Self { head, callee }
     }
 
-    /// The headers, as the client sent them but for `x-forwarded-*` and `forwarded`, which only trusted proxies set. The bearer
-    /// token of a WebSocket's subprotocol is in `authorization`.
+    /// The headers, as the client sent them but for `x-forwarded-*` and `forwarded`, which only
+    /// trusted proxies set. The bearer token of a WebSocket's subprotocol is in `authorization`.
     pub fn headers(&self) -> &'a HeaderMap {
         &self.head.headers
     }
@@ -92,7 +94,8 @@ impl<'a> RequestInfo<'a> {
         self.callee.upstream.map(UpstreamHandle::name)
     }
 
-    /// Whether the contract declares the method free of side effects (`option idempotency_level = NO_SIDE_EFFECTS`).
+    /// Whether the contract declares the method free of side effects (`option idempotency_level =
+    /// NO_SIDE_EFFECTS`).
     pub fn has_no_side_effects(&self) -> bool {
         let level = self.callee.method.map(MethodPlan::idempotency);
         level == Some(Idempotency::NoSideEffects)

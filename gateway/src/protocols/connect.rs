@@ -1,5 +1,5 @@
-//! Connect: unary calls as plain HTTP, by POST or GET, and streams of enveloped messages; each becomes a call of gRPC and its
-//! response is turned back (connectrpc.com/docs/protocol).
+//! Connect: unary calls as plain HTTP, by POST or GET, and streams of enveloped messages; each
+//! becomes a call of gRPC and its response is turned back (connectrpc.com/docs/protocol).
 
 mod answer;
 mod end;
@@ -31,19 +31,20 @@ use crate::call::frame::{self, too_large};
 use crate::context::Context;
 use crate::failure::Failure;
 
-use answer::Answer;
+use answer::UnaryResponse;
 
 /// Encodings of the messages of a stream.
 const STREAM_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
 const STREAM_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
 
-const UNARY_TYPES: &str = "`application/proto` and `application/json` are";
-const STREAM_TYPES: &str = "`application/connect+proto` and `application/connect+json` are";
+const UNARY_TYPES: &str = "`application/proto` or `application/json`";
+const STREAM_TYPES: &str = "`application/connect+proto` or `application/connect+json`";
 
 /// Finds the method of a call.
 ///
 /// # Errors
-/// The request does not call a method in the way that its kind demands, or no upstream serves the method.
+/// The request does not call a method in the way that its kind demands, or no upstream serves the
+/// method.
 pub(super) fn resolve<'c>(
     form: RpcForm,
     catalog: &'c Catalog,
@@ -72,7 +73,8 @@ pub(super) fn resolve<'c>(
     grpc::resolve_path(catalog, codec, path)
 }
 
-/// Answers a unary call; a failure has its own HTTP status, and JSON that names code, message and details.
+/// Answers a unary call; a failure has its own HTTP status, and JSON that names code, message and
+/// details.
 pub(super) async fn unary(
     context: &Context,
     catalog: &Arc<Catalog>,
@@ -120,7 +122,8 @@ pub(super) async fn get(
         .unwrap_or_else(|failure| refuse(context, catalog, failure))
 }
 
-/// Answers a call with enveloped messages; a failure is the last message of a response that is always 200.
+/// Answers a call with enveloped messages; a failure is the last message of a response that is
+/// always 200.
 pub(super) async fn stream(
     context: &Context,
     catalog: &Arc<Catalog>,
@@ -140,7 +143,7 @@ pub(super) fn refuse(context: &Context, catalog: &Catalog, mut failure: Failure)
     if is_no_call(&failure) {
         return plain(failure);
     }
-    // No head and no trailer of gRPC says it here.
+    // This response has no gRPC status that would record it.
     observe::current().code(failure.status.code());
     failure.status = context.own_error(failure.status);
     error::respond(failure, &catalog.schema)
@@ -160,7 +163,8 @@ pub(super) fn refuse_stream(
     end::from_grpc(response, codec, catalog.clone())
 }
 
-/// Whether a request was not one of Connect at all: HTTP alone says so (Connect protocol, "Unary-Response").
+/// Returns whether a request is not a valid Connect request, which plain HTTP answers (Connect
+/// protocol, "Unary-Response").
 fn is_no_call(failure: &Failure) -> bool {
     matches!(
         failure.http,
@@ -168,7 +172,7 @@ fn is_no_call(failure: &Failure) -> bool {
     )
 }
 
-/// The response to what is no call in any protocol: its HTTP status, and a word about it.
+/// Renders a failure as plain text with its HTTP status.
 fn plain(failure: Failure) -> Response<Body> {
     observe::current().code(failure.status.code());
     let text = failure.status.message().to_owned().into_bytes();
@@ -178,7 +182,7 @@ fn plain(failure: Failure) -> Response<Body> {
     response
 }
 
-/// A request for a method's path that is no call: another HTTP method, another content type, or the shape of another kind of method.
+/// The failure of a request with the wrong HTTP method, content type, or kind of method.
 pub(super) fn mismatch(catalog: &Catalog, head: &Parts) -> Failure {
     let method = catalog.schema.method(head.uri.path());
     if head.method != Method::POST {
@@ -206,7 +210,7 @@ async fn call_unary(
     request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
     let response = grpc::forward(context, catalog, codec, target, deadline, request).await?;
-    let answer = Answer::read(response).await?;
+    let answer = UnaryResponse::read(response).await?;
     Ok(answer.respond(codec, catalog))
 }
 
@@ -234,7 +238,8 @@ fn stream_into_grpc(request: Request<Body>) -> Request<Body> {
     let headers = &mut head.headers;
     rename(headers, &STREAM_ENCODING, inspect::ENCODING);
     rename(headers, &STREAM_ACCEPT_ENCODING, inspect::ACCEPT_ENCODING);
-    // This is about the body as a whole, which the messages' own compression leaves nothing to do for.
+    // This is about the body as a whole, which the messages' own compression leaves nothing to do
+    // for.
     headers.remove(ACCEPT_ENCODING);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     Request::from_parts(head, body)

@@ -1,5 +1,5 @@
-//! gRPC: forwarded frame by frame to the upstream that owns the service, or answered by the gateway's own reflection. The other
-//! RPC protocols come through here too, in the form of gRPC.
+//! gRPC: forwarded frame by frame to the upstream that owns the service, or answered by the
+//! gateway's own reflection. The other RPC protocols come through here too, in the form of gRPC.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use tower::ServiceExt;
 use transcoder::{MethodKind, MethodPlan};
 
 use super::MethodTarget;
-use super::inspect::{self, EachMessage, Type, Work};
+use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
-use crate::call::frame::{self, Refused};
+use crate::call::frame::{self, AbortReason};
 use crate::call::{self, BoundedFrames, Cut, OwnError, ResponseFrames};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -65,7 +65,8 @@ pub(super) fn resolve_path<'c>(
     Ok(MethodTarget::Upstream { upstream, plan })
 }
 
-/// Answers a request whose content type is gRPC's; a failure is a response without messages ("Trailers-Only").
+/// Answers a request whose content type is gRPC's; a failure is a response without messages
+/// ("Trailers-Only").
 pub(super) async fn serve(
     context: &Context,
     catalog: &Arc<Catalog>,
@@ -99,7 +100,8 @@ pub(super) fn trailers_only(context: &Context, status: Status) -> Response<Body>
     context.own_error(status).into_http()
 }
 
-/// Forwards a request that has the form of gRPC, and returns a response of the same form that always ends in a status.
+/// Forwards a request that has the form of gRPC, and returns a response of the same form that
+/// always ends in a status.
 ///
 /// # Errors
 /// The call failed before the upstream answered.
@@ -128,8 +130,8 @@ pub(super) async fn forward(
         true => request,
         false => request.map(|body| stalled::bound(body, context.body_stall_timeout())),
     };
-    let mut looks = Looks::of(context, catalog, plan, codec)?;
-    let (mut request, refused) = looks.take_request(request, context.max_request_bytes())?;
+    let mut inspection = Inspection::of(context, catalog, plan, codec)?;
+    let (mut request, refused) = inspection.take_request(request, context.max_request_bytes())?;
     request.extensions_mut().insert(safety);
     if !requests_stream {
         request.extensions_mut().insert(OneMessage);
@@ -146,12 +148,13 @@ pub(super) async fn forward(
     };
     let (mut response, lifeline) =
         sent.map_err(|status| refused.get().cloned().unwrap_or(status))?;
-    // One message is worth waiting for; a stream may have no end of its own.
+    // A stream may be endless, one message is not.
     let cut = responses_stream.then(|| cut_when_due(context, deadline));
-    // A length is not gRPC's, and not that of what the caller gets: messages may be written anew, an error may end them.
+    // A length is not gRPC's, and not that of what the caller gets: messages may be written anew,
+    // an error may end them.
     response.headers_mut().remove(CONTENT_LENGTH);
     let max_bytes = context.max_message_bytes();
-    let (response, max_bytes) = looks.on_response(response, max_bytes)?;
+    let (response, max_bytes) = inspection.on_response(response, max_bytes)?;
     let own_error = own_error(context);
     Ok(ResponseFrames::wrap(
         response, max_bytes, refused, lifeline, cut, own_error,
@@ -166,7 +169,7 @@ async fn reflect(
     request: Request<Body>,
 ) -> Response<Body> {
     let Ok(response) = catalog.reflection.clone().oneshot(request).await;
-    let (response, refused) = (response.map(Body::new), Refused::default());
+    let (response, refused) = (response.map(Body::new), AbortReason::default());
     let cut = cut_when_due(context, deadline);
     let own_error = own_error(context);
     ResponseFrames::wrap(response, usize::MAX, refused, None, Some(cut), own_error)
@@ -182,13 +185,13 @@ fn cut_when_due(context: &Context, deadline: Option<Instant>) -> Cut {
     Box::pin(async move { cut(&draining, deadline).await })
 }
 
-/// What of a call is looked into; most calls pass untouched.
-struct Looks {
-    request: Option<Work>,
-    response: Option<Work>,
+/// The inspection of a call's messages; most calls need none.
+struct Inspection {
+    request: Option<MessageTask>,
+    response: Option<MessageTask>,
 }
 
-impl Looks {
+impl Inspection {
     fn of(
         context: &Context,
         catalog: &Arc<Catalog>,
@@ -206,20 +209,20 @@ impl Looks {
             };
         };
         let policy = MessagePolicy::new(&catalog.schema, method);
-        let of = |name: &str| Type {
+        let of = |name: &str| ApiType {
             catalog: catalog.clone(),
             name: name.to_owned(),
         };
         Ok(match codec {
             Codec::Json => Self {
-                request: Some(Work::ReadJson(of(method.input()), policy)),
-                response: Some(Work::WriteJson(
+                request: Some(MessageTask::ReadJson(of(method.input()), policy)),
+                response: Some(MessageTask::WriteJson(
                     of(method.output()),
                     context.policy().levels(),
                 )),
             },
             _ => Self {
-                request: (!policy.is_empty()).then_some(Work::Check(policy)),
+                request: (!policy.is_empty()).then_some(MessageTask::Check(policy)),
                 response: None,
             },
         })
@@ -230,24 +233,24 @@ impl Looks {
         &mut self,
         request: Request<Body>,
         max_bytes: usize,
-    ) -> Result<(Request<Body>, Refused), Failure> {
+    ) -> Result<(Request<Body>, AbortReason), Failure> {
         let (mut head, body) = request.into_parts();
-        let refused = Refused::default();
+        let refused = AbortReason::default();
         let body = match self.request.take() {
             None => Body::new(BoundedFrames::new(body, max_bytes, refused.clone())),
             Some(work) => {
                 let coding = inspect::coding(&head.headers)?;
-                if matches!(work, Work::ReadJson(..)) {
-                    // What is written anew is written plainly.
+                if matches!(work, MessageTask::ReadJson(..)) {
+                    // Converted messages are sent uncompressed.
                     head.headers.remove(inspect::ENCODING);
                 }
-                EachMessage::of(body, work, coding, max_bytes, refused.clone())
+                InspectedBody::of(body, work, coding, max_bytes, refused.clone())
             }
         };
         let headers = &mut head.headers;
         policy::strip_hop_by_hop(headers);
-        // The client writes its own time-out; this one would end a call before the grace of a torn request. A length is not
-        // gRPC's, and a server that returns metadata would return it.
+        // The client writes its own time-out; this one would end a call before the grace of a torn
+        // request. A length is not gRPC's, and a server that returns metadata would return it.
         for name in [
             HOST.as_str(),
             GRPC_TIMEOUT,
@@ -275,18 +278,19 @@ impl Looks {
             return Ok((response, max_bytes));
         };
         let coding = inspect::coding(response.headers())?;
-        let response =
-            response.map(|body| EachMessage::of(body, work, coding, max_bytes, Refused::default()));
+        let response = response
+            .map(|body| InspectedBody::of(body, work, coding, max_bytes, AbortReason::default()));
         // Their size was bounded where it was the upstream's; text is longer.
         Ok((response, usize::MAX))
     }
 }
 
-/// Waits for the drain or the deadline, which a call with a [`crate::call::request_body::Lifeline`] outlives by its grace.
+/// Waits for the drain or the deadline, which a call with a [`crate::call::request_body::Lifeline`]
+/// outlives by its grace.
 async fn cut(draining: &CancellationToken, deadline: Option<Instant>) -> Status {
     let drained = async {
         draining.cancelled().await;
-        Err::<Infallible, Status>(frame::stopping())
+        Err::<Infallible, Status>(frame::draining_status())
     };
     let Err(status) = call::within(deadline, drained).await;
     status
@@ -301,7 +305,7 @@ fn unknown(catalog: &Catalog, path: &str) -> Failure {
 }
 
 fn unknown_codec() -> Failure {
-    let message = "messages are taken as `proto`, and as `json` where their descriptors are known";
+    let message = "unsupported message codec; supported: `proto`, and `json` for methods with known descriptors";
     Fault::new(Code::Unimplemented, "UNKNOWN_CODEC", message).into()
 }
 

@@ -1,4 +1,5 @@
-//! gRPC-Web: gRPC whose trailers are the last message of the body, since browsers do not show those of HTTP; as bytes or in base64.
+//! gRPC-Web: gRPC whose trailers are the last message of the body, since browsers do not show those
+//! of HTTP; as bytes or in base64.
 
 mod base64;
 
@@ -13,14 +14,14 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::sniff::Codec;
-use super::trailers::Ending;
+use super::trailers::TrailersAsMessage;
 use super::{MethodTarget, grpc};
 use crate::api::Catalog;
 use crate::call::frame::{self, STATUS};
 use crate::context::Context;
 use crate::failure::Failure;
 
-use self::base64::{Decoded, Encoded};
+use self::base64::{Base64Decoder, Base64Encoder};
 
 /// How the body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ fn into_grpc(mut request: Request<Body>, encoding: Encoding) -> Request<Body> {
     request.headers_mut().insert(CONTENT_TYPE, content_type);
     match encoding {
         Encoding::Binary => request,
-        Encoding::Text => request.map(|body| Body::new(Decoded::new(body))),
+        Encoding::Text => request.map(|body| Body::new(Base64Decoder::new(body))),
     }
 }
 
@@ -72,22 +73,22 @@ fn from_grpc(response: Response<Body>, encoding: Encoding, codec: Codec) -> Resp
         (Encoding::Text, Codec::Json) => "application/grpc-web-text+json",
         (Encoding::Text, _) => "application/grpc-web-text+proto",
     };
-    // What came as trailers only is the trailers of the answer.
+    // A Trailers-Only head holds the trailers.
     let trailers = head
         .headers
         .contains_key(STATUS)
         .then(|| std::mem::take(&mut head.headers));
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let body = Ending::body(body, trailers.map(without_http), trailers_frame);
+    let body = TrailersAsMessage::body(body, trailers.map(without_http), trailers_frame);
     let body = match encoding {
         Encoding::Binary => body,
-        Encoding::Text => Body::new(Encoded::new(body)),
+        Encoding::Text => Body::new(Base64Encoder::new(body)),
     };
     Response::from_parts(head, body)
 }
 
-/// A head that is taken for trailers says things about HTTP that trailers can't.
+/// Removes headers that trailers must not have.
 fn without_http(mut trailers: HeaderMap) -> HeaderMap {
     trailers.remove(CONTENT_TYPE);
     trailers.remove(CONTENT_LENGTH);

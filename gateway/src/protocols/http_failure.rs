@@ -1,4 +1,4 @@
-//! A failure as HTTP says it: status, headers and `Retry-After`, around a body that the protocol has written.
+//! The HTTP form of a failure: status, headers and `Retry-After`, around a body of the protocol.
 
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};

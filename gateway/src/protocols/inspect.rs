@@ -1,5 +1,5 @@
-//! Bodies whose messages the gateway has to look into: each is checked by the contract's rules, or turned from JSON into wire
-//! bytes or back, as it passes. One message is held at a time, and none is built.
+//! Inspects messages in a body: validates them, or converts JSON ⇄ protobuf. One message is held at
+//! a time, and none is built.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 use transcoder::MessageType;
 
 use crate::api::Catalog;
-use crate::call::frame::{self, Refused, unacceptable};
+use crate::call::frame::{self, AbortReason, unacceptable};
 use crate::failure::Failure;
 use crate::policy::MessagePolicy;
 use crate::policy::compression::{self, Coding, Levels, Undecodable};
@@ -28,33 +28,33 @@ pub(crate) const ENCODING: &str = "grpc-encoding";
 /// The codings that an answer may have.
 pub(crate) const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
-/// What can be looked into, as [`ACCEPT_ENCODING`] lists it.
+/// The supported codings, as [`ACCEPT_ENCODING`] lists them.
 const CODINGS: &str = "gzip,br,zstd,deflate";
 
-/// Gives out whole messages, each of them looked into.
-pub(crate) struct EachMessage {
+/// A body of whole, inspected messages.
+pub(crate) struct InspectedBody {
     source: Body,
     frames: FrameReader,
-    work: Work,
+    work: MessageTask,
     coding: Option<Coding>,
     max_bytes: usize,
     source_ended: bool,
     failed: bool,
-    refused: Refused,
+    refused: AbortReason,
 }
 
-/// What is done with each message.
-pub(crate) enum Work {
+/// The task for each message.
+pub(crate) enum MessageTask {
     /// It passes as it came, if it breaks no rule.
     Check(MessagePolicy),
     /// From JSON to wire bytes, for the upstream.
-    ReadJson(Type, MessagePolicy),
+    ReadJson(ApiType, MessagePolicy),
     /// From wire bytes to JSON, for the caller; compressed where the upstream did so.
-    WriteJson(Type, Levels),
+    WriteJson(ApiType, Levels),
 }
 
 /// A message type of the API as it was when the call began.
-pub(crate) struct Type {
+pub(crate) struct ApiType {
     pub(crate) catalog: Arc<Catalog>,
     /// Full name.
     pub(crate) name: String,
@@ -63,7 +63,7 @@ pub(crate) struct Type {
 /// The coding that [`ENCODING`] names; `None` where messages are not compressed.
 ///
 /// # Errors
-/// UNIMPLEMENTED with the list of what is known, as the protocols demand.
+/// UNIMPLEMENTED with the supported codings, as the protocols demand.
 pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Status> {
     let Some(value) = headers.get(ENCODING) else {
         return Ok(None);
@@ -88,7 +88,7 @@ pub(crate) fn restrict_codings(headers: &mut HeaderMap) {
 }
 
 fn unknown_coding(name: &str) -> Status {
-    let message = format!("messages in the coding `{name}` are not taken, those in {CODINGS} are");
+    let message = format!("unsupported message coding `{name}`; supported: {CODINGS}");
     let mut status = Status::from(Fault::new(
         Code::Unimplemented,
         "UNKNOWN_COMPRESSION",
@@ -99,16 +99,16 @@ fn unknown_coding(name: &str) -> Status {
     status
 }
 
-// === impl EachMessage ===
+// === impl InspectedBody ===
 
-impl EachMessage {
-    /// What breaks the body off is also told to whoever holds `refused`.
+impl InspectedBody {
+    /// `refused` receives the error if the body is aborted.
     pub(crate) fn of(
         source: Body,
-        work: Work,
+        work: MessageTask,
         coding: Option<Coding>,
         max_bytes: usize,
-        refused: Refused,
+        refused: AbortReason,
     ) -> Body {
         Body::new(Self {
             source,
@@ -122,7 +122,8 @@ impl EachMessage {
         })
     }
 
-    /// Takes the next whole message out of the buffer and works on it; `None` if more bytes are needed.
+    /// Takes the next whole message out of the buffer and works on it; `None` if more bytes are
+    /// needed.
     fn next_message(&mut self) -> Result<Option<Bytes>, Status> {
         match self.frames.next_frame() {
             Ok(Some(frame)) => self.work_on(frame).map(Some),
@@ -138,16 +139,16 @@ impl EachMessage {
             (0, _) => sent,
             (COMPRESSED, Some(coding)) => self.decompress(coding, &sent)?,
             (COMPRESSED, None) => {
-                return Err(self.malformed("is compressed, and no coding is named"));
+                return Err(self.malformed("is compressed without a named coding"));
             }
-            _ => return Err(self.malformed("has flags that do not exist")),
+            _ => return Err(self.malformed("has unknown flags")),
         };
         match &self.work {
-            Work::Check(policy) => {
+            MessageTask::Check(policy) => {
                 policy.admit(&message).map_err(|failure| failure.status)?;
                 Ok(frame)
             }
-            Work::ReadJson(of, policy) => {
+            MessageTask::ReadJson(of, policy) => {
                 let mut frame = frame::begin_frame();
                 // A message without any bytes is the empty one, also for clients that write JSON.
                 let text: &[u8] = if message.is_empty() { b"{}" } else { &message };
@@ -160,7 +161,7 @@ impl EachMessage {
                     .map_err(|failure| failure.status)?;
                 frame::end_frame(frame, 0)
             }
-            Work::WriteJson(of, levels) => {
+            MessageTask::WriteJson(of, levels) => {
                 let mut frame = frame::begin_frame();
                 of.message()?
                     .write_json(&message, &mut frame)
@@ -178,11 +179,11 @@ impl EachMessage {
         match compression::decompress(coding, sent, self.max_bytes) {
             Ok(message) => Ok(message.into()),
             Err(Undecodable::Malformed) => {
-                Err(self.malformed(&format!("is no valid {}", coding.name())))
+                Err(self.malformed(&format!("is not valid {}", coding.name())))
             }
             Err(Undecodable::TooLarge) => {
                 let message = format!(
-                    "a message expands to more than the {} bytes that are passed on",
+                    "a decompressed message exceeds the limit of {} bytes",
                     self.max_bytes
                 );
                 Err(Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into())
@@ -194,7 +195,9 @@ impl EachMessage {
     fn malformed(&self, what: &str) -> Status {
         let message = format!("a message {what}");
         match &self.work {
-            Work::WriteJson(..) => Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message),
+            MessageTask::WriteJson(..) => {
+                Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message)
+            }
             _ => Fault::new(Code::Internal, "MALFORMED_MESSAGE", message),
         }
         .into()
@@ -208,7 +211,7 @@ impl EachMessage {
     }
 }
 
-impl http_body::Body for EachMessage {
+impl http_body::Body for InspectedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -230,20 +233,20 @@ impl http_body::Body for EachMessage {
                 if this.frames.is_empty() {
                     return Poll::Ready(None);
                 }
-                let status = this.malformed("is cut off");
+                let status = this.malformed("is truncated");
                 return this.fail(status);
             }
             match ready!(Pin::new(&mut this.source).poll_frame(context)) {
                 None => this.source_ended = true,
                 Some(Err(status)) => {
                     this.failed = true;
-                    frame::tell(&this.refused, &status);
+                    frame::record_reason(&this.refused, &status);
                     return Poll::Ready(Some(Err(status)));
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => this.frames.push(data),
                     Err(_) if !this.frames.is_empty() => {
-                        let status = this.malformed("is cut off");
+                        let status = this.malformed("is truncated");
                         return this.fail(status);
                     }
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
@@ -257,13 +260,13 @@ impl http_body::Body for EachMessage {
     }
 }
 
-// === impl Type ===
+// === impl ApiType ===
 
-impl Type {
+impl ApiType {
     fn message(&self) -> Result<MessageType<'_>, Status> {
         let found = self.catalog.schema.message(&self.name);
         found.ok_or_else(|| {
-            chassis::error::internal(anyhow::anyhow!("the schema lacks {}", self.name)).into()
+            chassis::error::internal(anyhow::anyhow!("missing in the schema: {}", self.name)).into()
         })
     }
 }

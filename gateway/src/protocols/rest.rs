@@ -61,7 +61,7 @@ pub(super) fn finish(context: &Context, head: &Parts, response: Response<Body>) 
     context.policy().finish(head, response)
 }
 
-/// What a path may be asked with, for OPTIONS without a route of its own (RFC 9110 §9.3.7).
+/// Answers OPTIONS for a path without such a route: the allowed methods (RFC 9110 §9.3.7).
 pub(crate) fn answer_options(catalog: &Catalog, head: &Parts) -> Option<Response<Body>> {
     if head.method != Method::OPTIONS {
         return None;
@@ -85,7 +85,7 @@ pub(crate) fn answer_options(catalog: &Catalog, head: &Parts) -> Option<Response
 /// Finds the route of a request.
 ///
 /// # Errors
-/// There is none, or none yet.
+/// No route matches, or the API is not known yet.
 pub(super) fn resolve<'c, 'h>(
     catalog: &'c Catalog,
     head: &'h Parts,
@@ -111,8 +111,8 @@ where
     Ok(target)
 }
 
-/// Notes what was matched and who serves it, never the raw path, of which there are unboundedly many (OpenTelemetry semantic
-/// conventions, HTTP server spans).
+/// Notes what was matched and who serves it, never the raw path, of which there are unboundedly
+/// many (OpenTelemetry semantic conventions, HTTP server spans).
 fn note(target: &RouteTarget<'_, '_>) {
     let observed = observe::current();
     observed.route(target.matched.route().template());
@@ -132,8 +132,8 @@ async fn answer(
     let method = target.matched.method();
     let call = call(context, target, deadline, head)?;
     let exchange = Exchange::new(context, catalog, &target.matched, head)?;
-    // A rule without a body leaves path and query to say all, which is one message. Streams are in boxes of their own, so that
-    // the others need not make room for them.
+    // A rule without a body leaves path and query to say all, which is one message. Streams are
+    // boxed to keep the future small.
     match (method.kind(), target.matched.route().takes_body()) {
         (MethodKind::Unary, _) | (MethodKind::ClientStreaming, false) => {
             unary(exchange, call, body).await

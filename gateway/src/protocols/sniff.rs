@@ -1,4 +1,4 @@
-//! Which protocol a request speaks: what the sniff looks at, in its order.
+//! Detects the protocol of a request.
 
 use chassis::metrics;
 use chassis::observe;
@@ -49,7 +49,7 @@ pub(crate) enum Codec {
 impl Protocol {
     /// The sniff.
     pub(crate) fn of(head: &Parts, schema: &Schema) -> Self {
-        // 1. The content types of gRPC and of Connect's streams are nobody else's.
+        // 1. The content types of gRPC and of Connect streams are unambiguous.
         let media_type = media_type(&head.headers);
         let families = [
             (
@@ -69,11 +69,12 @@ impl Protocol {
         if let Some(codec) = media_type.strip_prefix("application/connect+") {
             return Self::ConnectStream(Codec::of(codec));
         }
-        // 2. A WebSocket says so in its handshake; its path is one of the JSON API.
+        // 2. The handshake of a WebSocket; its path is one of the JSON API.
         if websocket::is_asked_for(head) {
             return Self::WebSocket;
         }
-        // 3. A unary call of Connect says so in a header, or has the path of a method that is no route of the JSON API.
+        // 3. Unary Connect: by header, or by the path of a method that is not a route of the JSON
+        // API.
         let path = head.uri.path();
         let says_so = head.headers.contains_key(CONNECT_VERSION);
         let is_method_only =
@@ -105,7 +106,7 @@ impl Protocol {
 }
 
 impl Codec {
-    /// By the name that stands behind the plus of a content type, or in a query.
+    /// Returns the codec of this name, from the suffix of a content type or a query.
     pub(crate) fn of(name: &str) -> Self {
         match name {
             "proto" => Self::Proto,
@@ -114,7 +115,7 @@ impl Codec {
         }
     }
 
-    /// By what stands behind `application/grpc`; `None` if that was another word.
+    /// Returns the codec of a suffix of `application/grpc`; `None` for another media type.
     fn of_suffix(suffix: &str) -> Option<Self> {
         match suffix.strip_prefix('+') {
             None => suffix.is_empty().then_some(Self::Proto),

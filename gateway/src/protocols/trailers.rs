@@ -1,4 +1,5 @@
-//! A response body of gRPC whose trailers become its last message, for protocols that can't or don't use those of HTTP.
+//! A response body of gRPC whose trailers become its last message, for protocols that can't or
+//! don't use those of HTTP.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 /// Passes the messages on as they come, and writes the last one.
-pub(crate) struct Ending<W> {
+pub(crate) struct TrailersAsMessage<W> {
     inner: Body,
     /// Those that are known from the start, in place of the whole body.
     trailers: Option<HeaderMap>,
@@ -18,7 +19,7 @@ pub(crate) struct Ending<W> {
     is_ended: bool,
 }
 
-impl<W> Ending<W>
+impl<W> TrailersAsMessage<W>
 where
     W: Fn(HeaderMap) -> Result<Bytes, Status> + Send + Unpin + 'static,
 {
@@ -33,7 +34,7 @@ where
     }
 }
 
-impl<W> http_body::Body for Ending<W>
+impl<W> http_body::Body for TrailersAsMessage<W>
 where
     W: Fn(HeaderMap) -> Result<Bytes, Status> + Unpin,
 {

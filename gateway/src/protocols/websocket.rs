@@ -1,4 +1,5 @@
-//! WebSocket (RFC 6455, and over HTTP/2 RFC 8441): one connection is one call, of any kind, with a message in each frame.
+//! WebSocket (RFC 6455, and over HTTP/2 RFC 8441): one connection is one call, of any kind, with a
+//! message in each frame.
 //!
 //! | frame of the client | means |
 //! |---|---|
@@ -7,9 +8,10 @@
 //! | binary | one request message in protobuf; of an upload, its next bytes |
 //! | close | before the end of the call: the call is cancelled, and half a request stream never looks whole |
 //!
-//! Responses are text frames of JSON, binary with `alt=proto` and of `google.api.HttpBody`. An error is a text frame
-//! `{"error": google.rpc.Status}`, and the close code says it again: 1000 for OK, 1001 when the gateway drains, 1009 for a message
-//! above the limit, and 4000 + the gRPC code otherwise. Path and query bind to the first message, as in every request stream.
+//! Responses are text frames of JSON, binary with `alt=proto` and of `google.api.HttpBody`. An
+//! error is a text frame `{"error": google.rpc.Status}`, and the close code says it again: 1000 for
+//! OK, 1001 when the gateway drains, 1009 for a message above the limit, and 4000 + the gRPC code
+//! otherwise. Path and query bind to the first message, as in every request stream.
 
 mod conversation;
 mod handshake;
@@ -35,14 +37,14 @@ use crate::call::{self, Call};
 use crate::context::Context;
 use crate::failure::Failure;
 
-use conversation::{Conversation, Shape};
+use conversation::{Conversation, ResponseFormat};
 
 pub use settings::WebSocketSettings;
 
 pub(super) use handshake::is_asked_for;
 
-/// The methods whose routes a WebSocket may take, since its own handshake is always GET. Of several at one path, that of
-/// the method that streams most is taken.
+/// The methods whose routes a WebSocket may take, since its own handshake is always GET. Of several
+/// at one path, that of the method that streams most is taken.
 const METHODS: [Method; 5] = [
     Method::GET,
     Method::POST,
@@ -51,8 +53,8 @@ const METHODS: [Method; 5] = [
     Method::DELETE,
 ];
 
-/// What is left of a request once path and query are encoded.
-enum Input {
+/// The input that is still expected once path and query are encoded.
+enum RequestInput {
     /// They say all.
     Nothing,
     /// The one message of a method that takes one.
@@ -77,7 +79,8 @@ pub(super) fn prepare(
     Ok(())
 }
 
-/// Answers the handshake. The call begins with it, and what goes wrong before it is answered by HTTP alone.
+/// Answers the handshake. The call begins with it, and what goes wrong before it is answered by
+/// HTTP alone.
 pub(crate) async fn serve(
     context: &Context,
     settings: &WebSocketSettings,
@@ -100,7 +103,7 @@ pub(crate) async fn serve(
         let Some(upgrade) = upgrade else { return };
         match upgrade.await {
             Ok(socket) => conversation.run(socket).await,
-            Err(error) => tracing::debug!(%error, "client left within the handshake"),
+            Err(error) => tracing::debug!(%error, "client left during the handshake"),
         }
     });
     handshake::accept(head)
@@ -160,41 +163,45 @@ fn method(catalog: &Catalog, head: &Parts) -> Result<Method, Failure> {
     }
 }
 
-/// The frame that path and query make by themselves, and what is to come. Their faults are found here, before the upgrade.
-async fn input(exchange: &Exchange<'_>, call: &Call) -> Result<(Option<Bytes>, Input), Failure> {
+/// Encodes the frame of path and query, and returns the input still expected. Errors are found
+/// here, before the upgrade.
+async fn input(
+    exchange: &Exchange<'_>,
+    call: &Call,
+) -> Result<(Option<Bytes>, RequestInput), Failure> {
     let route = exchange.matched.route();
     if !route.takes_body() {
         let whole = exchange.request_frame(Body::empty());
         let frame = call::within(call.deadline, whole).await?;
-        return Ok((Some(frame), Input::Nothing));
+        return Ok((Some(frame), RequestInput::Nothing));
     }
     if route.is_upload() {
         return Ok((
             Some(exchange.upload_head(exchange.head.uri.query(), "")?),
-            Input::Chunks(route.clone()),
+            RequestInput::Chunks(route.clone()),
         ));
     }
     exchange.matched.bindings(exchange.head.uri.query())?;
     let encoder = Encoder::of(exchange);
     let input = match exchange.matched.method().kind() {
-        MethodKind::Unary | MethodKind::ServerStreaming => Input::Message(encoder),
-        MethodKind::ClientStreaming | MethodKind::BidiStreaming => Input::Messages(encoder),
+        MethodKind::Unary | MethodKind::ServerStreaming => RequestInput::Message(encoder),
+        MethodKind::ClientStreaming | MethodKind::BidiStreaming => RequestInput::Messages(encoder),
     };
     Ok((None, input))
 }
 
-fn shape(exchange: &Exchange<'_>) -> Result<Shape, Failure> {
+fn shape(exchange: &Exchange<'_>) -> Result<ResponseFormat, Failure> {
     let view = exchange.view.clone();
     if exchange.matched.route().is_download() {
-        return Ok(Shape::Raw(view));
+        return Ok(ResponseFormat::Raw(view));
     }
     match exchange.parameters.alt.as_deref().unwrap_or_default() {
         "" | "json" | "ndjson" if exchange.context.dialect().has_envelope() => {
-            Ok(Shape::Envelope(view))
+            Ok(ResponseFormat::Envelope(view))
         }
-        "" | "json" | "ndjson" => Ok(Shape::Json(view)),
+        "" | "json" | "ndjson" => Ok(ResponseFormat::Json(view)),
         "proto" if view.is_partial() => Err(Failure::fields_of_protobuf()),
-        "proto" => Ok(Shape::Protobuf),
+        "proto" => Ok(ResponseFormat::Protobuf),
         _ => Err(Failure::not_acceptable("json, proto")),
     }
 }

@@ -1,4 +1,5 @@
-//! `/-/explain`: which route takes a request, what it binds, which policies apply, and why the other routes do not match.
+//! `/-/explain`: which route takes a request, what it binds, which policies apply, and why the
+//! other routes do not match.
 
 use chassis::error::Fault;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -27,18 +28,18 @@ struct Question {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Explanation<'a> {
     method: &'a str,
     path: &'a str,
     query: Option<&'a str>,
-    /// Why there is no route; absent where there is one.
+    /// The reason why no route matches; absent if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<RouteAnswer<'a>>,
-    /// What path and query set. The body sets the rest of what `route.body` names.
+    route: Option<ExplainedRoute<'a>>,
+    /// The fields set by path and query. The body sets the others.
     bindings: Vec<Binding>,
-    /// Why path or query can't be bound.
+    /// The error of binding path or query.
     #[serde(skip_serializing_if = "Option::is_none")]
     binding_problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +51,7 @@ struct Answer<'a> {
 }
 
 #[derive(Serialize)]
-struct RouteAnswer<'a> {
+struct ExplainedRoute<'a> {
     method: &'a str,
     template: &'a str,
     rpc_method: &'a str,
@@ -88,7 +89,8 @@ struct Other<'a> {
     why: String,
 }
 
-/// Explains the request that `method` and `path` of the query describe, without sending it anywhere.
+/// Explains the request that `method` and `path` of the query describe, without sending it
+/// anywhere.
 pub(super) fn answer(
     context: &Context,
     catalog: &Catalog,
@@ -134,11 +136,11 @@ impl Question {
         })
     }
 
-    fn explain<'a>(&'a self, context: &'a Context, catalog: &'a Catalog) -> Answer<'a> {
+    fn explain<'a>(&'a self, context: &'a Context, catalog: &'a Catalog) -> Explanation<'a> {
         let explanation = catalog.schema.explain(&self.method, &self.path);
         let others_left_out = explanation.others.len().saturating_sub(OTHERS_MAX);
         let others = explanation.others.iter().take(OTHERS_MAX);
-        let mut answer = Answer {
+        let mut answer = Explanation {
             method: self.method.as_str(),
             path: &self.path,
             query: self.query.as_deref(),
@@ -158,16 +160,16 @@ impl Question {
     }
 }
 
-// === impl Answer ===
+// === impl Explanation ===
 
-impl<'a> Answer<'a> {
+impl<'a> Explanation<'a> {
     fn fill(&mut self, context: &'a Context, catalog: &'a Catalog, matched: Match<'a>) {
         let (route, method) = (matched.route(), matched.method());
         let owner = catalog.owner(method.path());
         if owner.is_none() {
             self.problem = Some("no upstream serves the service of this route".to_owned());
         }
-        self.route = Some(RouteAnswer {
+        self.route = Some(ExplainedRoute {
             method: route.http_method().as_str(),
             template: route.template(),
             rpc_method: rpc_method(method),

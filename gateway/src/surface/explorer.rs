@@ -4,7 +4,7 @@ use http::Response;
 use http::header::{HeaderName, HeaderValue};
 use tonic::body::Body;
 
-use super::{Found, tag};
+use super::{StaticPage, tag};
 
 /// One file, under `/docs/`.
 struct Asset {
@@ -47,15 +47,15 @@ const ASSETS: [Asset; 5] = [
     },
 ];
 
-/// The page runs our scripts and speaks to us, and that is all: a document that was tampered with can neither load nor send anything
-/// elsewhere.
+/// The page runs our scripts and speaks to us, and that is all: a document that was tampered with
+/// can neither load nor send anything elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The file of this name; `None` where there is no such file.
 pub(super) fn answer(name: &str) -> Option<Response<Body>> {
     let asset = ASSETS.iter().find(|asset| asset.name == name)?;
-    let found = Found {
+    let found = StaticPage {
         content_type: asset.content_type,
         tag: tag(&[asset.content]),
         content: bytes::Bytes::from_static(asset.content),

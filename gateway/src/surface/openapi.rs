@@ -9,13 +9,13 @@ use http::request::Parts;
 use serde::Deserialize;
 use tonic::body::Body;
 
-use super::{Found, tag};
+use super::{StaticPage, tag};
 use crate::api::Catalog;
 use crate::failure::Failure;
 use crate::policy::client_address;
 use crate::protocols::JSON;
 
-/// What `/openapi.json` and `/docs` show.
+/// The keys under `[openapi]`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OpenApiSettings {
     /// Whether there is `/openapi.json`.
@@ -31,7 +31,7 @@ pub struct OpenApiSettings {
 }
 
 impl OpenApiSettings {
-    /// What a document of these services says of the API as a whole.
+    /// Returns the general information of a document of these services.
     fn info(&self, services: Vec<String>) -> Info {
         Info {
             title: self.title.clone(),
@@ -53,7 +53,7 @@ pub(super) async fn answer(
     let info = |services| settings.info(services);
     let document = catalog.document(service, info).await?;
     let origin = client_address::origin(head).unwrap_or_default();
-    let found = Found {
+    let found = StaticPage {
         content_type: JSON,
         tag: tag(&[&document, origin.as_bytes()]),
         content: with_server(&document, &origin),
@@ -67,7 +67,7 @@ fn service(query: Option<&str>) -> Option<&str> {
     pairs.find_map(|(key, value)| (key == "service").then_some(value))
 }
 
-/// Puts `servers` behind the first member of the document, which is its version and short.
+/// Inserts `servers` after the first member of the document, its version.
 fn with_server(document: &Bytes, origin: &str) -> Bytes {
     let first = document.iter().position(|byte| *byte == b',');
     let Some(first) = first.filter(|_| !origin.is_empty()) else {

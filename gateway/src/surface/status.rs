@@ -1,4 +1,5 @@
-//! `/-/schema`: for each upstream where its API comes from, when it was learned, how large it is, and what was refused.
+//! `/-/schema`: for each upstream where its API comes from, when it was learned, how large it is,
+//! and what was refused.
 
 use bytes::Bytes;
 use http::Response;

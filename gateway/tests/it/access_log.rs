@@ -1,4 +1,5 @@
-//! The access log of a gateway that runs as a process of its own: one line per request, when its answer has ended.
+//! The access log of a gateway that runs as a process of its own: one line per request, when its
+//! answer has ended.
 
 use bytes::Bytes;
 use http::Request;

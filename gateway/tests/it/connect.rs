@@ -1,4 +1,5 @@
-//! Connect: unary calls in JSON and protobuf, streams with their last message, and every failure in its form.
+//! Connect: unary calls in JSON and protobuf, streams with their last message, and every failure in
+//! its form.
 
 use prost::Message;
 use serde_json::json;

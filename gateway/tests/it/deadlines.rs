@@ -15,7 +15,7 @@ async fn the_configuration_bounds_every_call() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready_with(&[upstream.address], &[("deadline.max_ms", "300")]).await;
     let mut events = upstream.events();
-    // What the caller asks for counts only if it is less.
+    // The caller's deadline counts only if it is shorter.
     let request = Request::get("/v1/greetings/hang").header("request-timeout", "1000");
     gateway
         .ask(request)

@@ -1,6 +1,8 @@
-//! A rolling restart under load: processes take over from each other on one port, and no request fails.
+//! A rolling restart under load: processes take over from each other on one port, and no request
+//! fails.
 //!
-//! `PROTOMESH_TEST_REQUESTS=50000 cargo test -p protomesh-gateway --test it drain -- --nocapture` is the full size.
+//! `PROTOMESH_TEST_REQUESTS=50000 cargo test -p protomesh-gateway --test it drain -- --nocapture`
+//! is the full size.
 
 use std::net::SocketAddr;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! What callers of the JSON API get when an upstream fails, fault by fault; `docs/upstream-faults.md` is checked against it.
+//! Responses of the JSON API to faults of an upstream; `docs/upstream-faults.md` is checked against
+//! them.
 
 pub(crate) mod raw;
 mod rows;
@@ -20,7 +21,7 @@ use crate::support::{Gateway, Reply};
 /// The table of the docs.
 const DOCS: &str = include_str!("../../../docs/upstream-faults.md");
 
-/// What may be late beside the deadline: this machine.
+/// Slack of this machine beside the deadline.
 const SLACK: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +58,7 @@ fn line(row: &Row) -> String {
     format!("| {fault} | {method} | {answer} | {arrivals} |\n")
 }
 
-/// What differs from the row.
+/// Returns the differences from the row.
 async fn check(row: &Row) -> Vec<String> {
     let (listens, scheme) = match row.server {
         Server::Plain | Server::Nobody => (Listens::Plain, "http"),

@@ -1,4 +1,5 @@
-//! A backend in another language, of which the gateway knows nothing but what it reflects: grpc-go with two of its own services.
+//! A backend in another language, of which the gateway knows nothing but what it reflects: grpc-go
+//! with two of its own services.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +11,8 @@ use tonic_prost::ProstCodec;
 
 use crate::support::{Gateway, layers};
 
-/// `google/longrunning` and the interop service of grpc-go, which needs the toolchain of Go to be built.
+/// `google/longrunning` and the interop service of grpc-go, which needs the toolchain of Go to be
+/// built.
 struct Backend {
     child: Child,
     address: std::net::SocketAddr,

@@ -1,4 +1,4 @@
-//! What the upstream is told about the client, which proxies in front may have told the gateway.
+//! Forwarding headers that reach the upstream, with and without trusted proxies.
 
 use http::Request;
 use http_body_util::Full;

@@ -1,4 +1,5 @@
-//! gRPC-Web, as bytes and in base64: trailers as the last message, also where they are all there is.
+//! gRPC-Web, as bytes and in base64: trailers as the last message, also where they are all there
+//! is.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

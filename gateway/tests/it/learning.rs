@@ -1,4 +1,5 @@
-//! How the gateway learns: late, again, from old servers, and from servers that contradict each other.
+//! How the gateway learns: late, again, from old servers, and from servers that contradict each
+//! other.
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -105,7 +106,7 @@ async fn what_reflection_leaves_out_comes_from_a_descriptor_file() {
     assert_eq!(status["httpRules"], 0);
     assert_eq!(status["sources"], json!(["reflection"]));
 
-    // Of two services in the file the upstream says that it serves one.
+    // The upstream serves one of the two services in the file.
     let file = DescriptorFile::new(&[descriptors("stranger"), descriptors("other")].concat());
     let keys = [("schema.descriptors", &*file.path())];
     let gateway = Gateway::start(&[upstream.address], &keys).await;

@@ -1,4 +1,5 @@
-//! Native gRPC through the gateway: untouched messages, metadata, trailers, error details, merged reflection.
+//! Native gRPC through the gateway: untouched messages, metadata, trailers, error details, merged
+//! reflection.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -23,7 +24,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt;
 
 use crate::support::messages::*;
-use crate::support::stranger::{Reflection, RequestRecord, Upstream, descriptors, happened};
+use crate::support::stranger::{Observed, Reflection, Upstream, descriptors, happened};
 use crate::support::{Gateway, eventually, soon};
 
 pub(crate) const GREET: &str = "/stranger.v1.StrangerService/Greet";
@@ -201,7 +202,7 @@ async fn a_message_that_stops_arriving_is_an_error_and_a_silent_stream_is_not() 
     assert_eq!(status.code(), Code::Aborted);
     let reason = status.get_details_error_info().unwrap().reason;
     assert_eq!(reason, "REQUEST_STALLED");
-    // What ends this one is its deadline.
+    // This one ends by its deadline.
     let (response, _connection) = soon("the answer", open(STORE, half)).await;
     assert_eq!(response.headers()["grpc-status"], "4");
 }
@@ -229,13 +230,13 @@ async fn a_gateway_that_stops_ends_its_streams() {
     assert_eq!(status.get_details_error_info().unwrap().reason, "STOPPING");
 }
 
-async fn begin_and_vanish(address: SocketAddr, observed: &RequestRecord) {
+async fn begin_and_vanish(address: SocketAddr, observed: &Observed) {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     begin_and_drop(endpoint.connect().await.unwrap(), observed).await;
 }
 
 /// Drops a call to `Store` when its first message is stored.
-async fn begin_and_drop(channel: Channel, observed: &RequestRecord) {
+async fn begin_and_drop(channel: Channel, observed: &Observed) {
     let mut grpc = ready(channel).await;
     let content = HttpBody {
         data: vec![0; 100],

@@ -50,7 +50,7 @@ async fn rest_and_pages_refuse_in_json() {
         let reply = gateway.ask(get(path)).await;
         reply.assert_error(403, Code::PermissionDenied, "BLOCKED");
     }
-    // What has no route is not a matter of policy.
+    // Requests without a route fail before policy.
     assert_eq!(gateway.ask(get("/v1/nothing")).await.status, 404);
     assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
 }

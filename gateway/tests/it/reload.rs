@@ -44,7 +44,7 @@ async fn upstreams_come_and_go_and_those_that_stay_keep_their_connections() {
     assert_eq!(next(&mut answers).await.unwrap()["text"], "hello first");
     gateway.reload(layers(&[added.address], &[], ""));
     gateway.answers("/v1/greetings/a", 404).await;
-    // What had begun goes on to its end.
+    // Calls in flight complete.
     say(&talk, "{\"name\":\"second\"}\n").await;
     assert_eq!(next(&mut answers).await.unwrap()["text"], "hello second");
     drop(talk);
@@ -180,7 +180,7 @@ async fn the_process_follows_its_file_and_sighup() {
     gateway.logged("configuration in force").await;
     assert_eq!(gateway.status(unknown).await, 200);
 
-    // What is wrong is named, and nothing changes: a key that nobody knows, and one with an impossible value.
+    // An error is named and nothing changes: an unknown key, and an invalid value.
     for (bad, key) in [
         ("dailect = \"strict\"", "dailect"),
         ("dialect = \"kong\"", "dialect"),

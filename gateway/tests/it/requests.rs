@@ -1,4 +1,5 @@
-//! Request streams over the JSON API: formats, bindings, turns, faults in mid-stream, back-pressure, cancellation.
+//! Request streams over the JSON API: formats, bindings, turns, faults in mid-stream,
+//! back-pressure, cancellation.
 
 use std::convert::Infallible;
 use std::io;
@@ -239,7 +240,7 @@ async fn a_request_stream_waits_for_the_upstream_instead_of_filling_memory() {
     for _ in 0..200 {
         assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
     }
-    // What the buffers of two connections and their windows hold; the gateway itself holds one chunk.
+    // The size of the buffers and windows of two connections; the gateway itself holds one chunk.
     let stalled = sent.load(Ordering::SeqCst);
     assert!(stalled < total / 2, "{stalled} of {total} bytes were taken");
 

@@ -1,4 +1,4 @@
-//! What the gateway shows of itself: the document of the API, the explorer, reflection beside the probes.
+//! The gateway's own pages: the OpenAPI document, the explorer, and reflection.
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};

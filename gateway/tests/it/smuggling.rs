@@ -1,7 +1,9 @@
-//! Request smuggling: what two readers of HTTP could read differently, the answer to each, and what the upstream saw of it.
+//! Request smuggling: what two readers of HTTP could read differently, the answer to each, and what
+//! the upstream saw of it.
 //!
-//! Nothing is ever passed on as it came: the upstream gets a gRPC call that the gateway has written. So the danger is a proxy in
-//! front that finds another end of a request than the gateway does, and reaches a path that it meant to keep closed.
+//! Nothing is ever passed on as it came: the upstream gets a gRPC call that the gateway has
+//! written. So the danger is a proxy in front that finds another end of a request than the gateway
+//! does, and reaches a path that it meant to keep closed.
 
 mod http2;
 
@@ -11,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::support::stranger::Upstream;
 use crate::support::{Gateway, soon};
 
-/// What is sent on one connection, the statuses that come back before it is closed, and the names that were greeted.
+/// The bytes of one connection, the statuses before it is closed, and the names that were greeted.
 struct Vector {
     name: &'static str,
     sent: &'static [u8],

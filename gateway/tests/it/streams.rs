@@ -1,4 +1,5 @@
-//! Server streams over the JSON API: framings, early and late errors, keep-alive, back-pressure, cancellation.
+//! Server streams over the JSON API: framings, early and late errors, keep-alive, back-pressure,
+//! cancellation.
 
 use std::sync::atomic::Ordering;
 
@@ -122,7 +123,8 @@ async fn an_error_before_the_first_message_keeps_its_http_status() {
 #[tokio::test]
 async fn a_first_message_that_is_no_json_decides_the_http_status() {
     let mut descriptors = descriptors("stranger");
-    // `bytes padding = 2` becomes `string padding = 2`, which the bytes that the upstream sends are not.
+    // `bytes padding = 2` becomes `string padding = 2`, which the bytes that the upstream sends are
+    // not.
     let field = b"\x0a\x07padding\x18\x02\x20\x01\x28\x0c";
     let place = descriptors
         .windows(field.len())
@@ -228,7 +230,7 @@ async fn a_stream_is_read_no_faster_than_its_client_takes_it() {
     for _ in 0..200 {
         assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
     }
-    // What the buffers of two connections and their windows hold.
+    // The size of the buffers and windows of two connections.
     let produced = upstream.observed.produced.load(Ordering::SeqCst);
     assert!(
         (PADDING..64 << 20).contains(&produced),
@@ -251,7 +253,7 @@ async fn a_stream_that_nobody_reads_is_given_up() {
     let cut = soon("the end", response.into_body().collect()).await;
     assert!(cut.is_err(), "it looks whole");
 
-    // Of a connection with other streams, only that one.
+    // Only that stream of the connection.
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
     let mut events = upstream.events();

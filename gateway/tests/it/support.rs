@@ -1,4 +1,4 @@
-//! What the tests share: a gateway on a free port, HTTP clients, and waiting for a condition.
+//! Shared by the tests: a gateway on a free port, HTTP clients, and waiting for a condition.
 
 pub(crate) mod messages;
 pub(crate) mod process;
@@ -105,7 +105,7 @@ impl Gateway {
         .await
     }
 
-    /// What `/-/schema` says of the upstream at this place in the configuration.
+    /// Returns the status of the upstream at this place in the configuration, from `/-/schema`.
     pub(crate) async fn upstream_status(&self, index: usize) -> serde_json::Value {
         self.get("/-/schema").await.json()["upstreams"][index].take()
     }
@@ -147,7 +147,8 @@ impl Gateway {
         }
     }
 
-    /// Sends a request on an HTTP/1.1 connection of its own, which breaks when the second value is dropped.
+    /// Sends a request on an HTTP/1.1 connection of its own, which breaks when the second value is
+    /// dropped.
     pub(crate) async fn open<B>(&self, request: Request<B>) -> (Response<Incoming>, Connection)
     where
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
@@ -232,7 +233,8 @@ where
     }
 }
 
-/// Sends a request on an HTTP/1.1 connection of its own, which breaks when the second value is dropped.
+/// Sends a request on an HTTP/1.1 connection of its own, which breaks when the second value is
+/// dropped.
 async fn open<B>(address: SocketAddr, request: Request<B>) -> (Response<Incoming>, Connection)
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
@@ -300,7 +302,8 @@ impl Reply {
     }
 }
 
-/// The configuration of a gateway in front of these upstreams: that of a TOML file, outdone by single keys.
+/// The configuration of a gateway in front of these upstreams: that of a TOML file, outdone by
+/// single keys.
 pub(crate) fn layers(upstreams: &[SocketAddr], keys: &[(&str, &str)], file: &str) -> Layers {
     let urls = upstreams.iter().map(|address| format!("http://{address}"));
     let mut flags = BTreeMap::from([

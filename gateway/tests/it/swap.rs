@@ -1,4 +1,4 @@
-//! What becomes of an API that changes while it is served: additions go live, what would break callers waits for permission.
+//! Changes of a served API: additions go live, breaking changes wait for permission.
 
 use serde_json::{Value, json};
 
@@ -111,7 +111,8 @@ async fn a_service_that_moves_to_another_upstream_breaks_nobody() {
     ]);
     let (stranger, other) = (descriptors("stranger"), descriptors("other"));
     let one = DescriptorFile::new(&[stranger.clone(), other.clone()].concat());
-    // The same file name with other content is another file for the gateway, so that the third goes by itself.
+    // The same file name with other content is another file for the gateway, so that the third goes
+    // by itself.
     let two = DescriptorFile::new(&descriptors_named(&third, "third.proto"));
     let tables = [("a", &first, &one), ("b", &second, &two)].map(|(name, upstream, file)| {
         format!(

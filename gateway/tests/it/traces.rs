@@ -1,4 +1,5 @@
-//! The spans of a gateway, as a collector gets them: names and attributes of the OpenTelemetry semantic conventions.
+//! The spans of a gateway, as a collector gets them: names and attributes of the OpenTelemetry
+//! semantic conventions.
 
 use std::collections::BTreeMap;
 

@@ -75,7 +75,7 @@ async fn head_of_a_stream_begins_it_only_and_head_may_have_a_rule() {
         );
         assert!(reply.body.is_empty() && !reply.headers.contains_key("content-length"));
     }
-    // What nobody reads is not kept open.
+    // Unread bodies are not kept open.
     happened(&mut events, "Count dropped").await;
 
     let reply = gateway.ask(Request::head("/v1/heads/page")).await;

@@ -68,7 +68,7 @@ async fn a_large_upload_waits_for_the_upstream_instead_of_filling_memory() {
     for _ in 0..200 {
         assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
     }
-    // What the buffers of two connections and their windows hold; the gateway itself holds one piece.
+    // The size of the buffers and windows of two connections; the gateway itself holds one piece.
     let stalled = sent.load(Ordering::SeqCst);
     assert!(stalled < TOTAL / 2, "{stalled} of {TOTAL} bytes were taken");
 
@@ -180,7 +180,8 @@ async fn an_http2_client_that_resets_an_upload_tears_it() {
         }
     })
     .await;
-    // hyper resets the stream with CANCEL, which says nothing about the messages that were still to come.
+    // hyper resets the stream with CANCEL, which says nothing about the messages that were still to
+    // come.
     waiting.abort();
     happened(&mut events, "Store torn").await;
     connection.abort();

@@ -1,4 +1,5 @@
-//! Upstreams of several endpoints: versions by header and weight, mirrored calls, health checks, mutual TLS.
+//! Upstreams of several endpoints: versions by header and weight, mirrored calls, health checks,
+//! mutual TLS.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

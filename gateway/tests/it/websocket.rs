@@ -1,4 +1,5 @@
-//! WebSocket: one connection is one call, of every kind; its errors, its limits, and what becomes of a call whose client leaves.
+//! WebSocket: one connection is one call, of every kind; its errors, its limits, and what becomes
+//! of a call whose client leaves.
 
 use std::sync::atomic::Ordering;
 

@@ -44,7 +44,7 @@ async fn a_file_that_differs_is_reported_and_the_first_upstreams_kept() {
             &[("shared.proto", b"2"), ("google/api/http.proto", b"2")],
         ),
     ];
-    let merged = Merged::new(&upstreams(), &apis).unwrap();
+    let merged = MergedApi::new(&upstreams(), &apis).unwrap();
     let conflict = FileConflict {
         file: "shared.proto".to_owned(),
         kept: FIRST,
@@ -61,7 +61,7 @@ async fn a_file_that_differs_is_reported_and_the_first_upstreams_kept() {
 #[tokio::test]
 async fn a_service_of_two_upstreams_is_refused_by_both_names() {
     let apis = [learned(&["a.A"], &[]), learned(&["a.A"], &[])];
-    let refusal = Merged::new(&upstreams(), &apis).unwrap_err().to_string();
+    let refusal = MergedApi::new(&upstreams(), &apis).unwrap_err().to_string();
     for part in ["`a.A`", "http://first:1", "http://second:2"] {
         assert!(refusal.contains(part), "{refusal}");
     }
@@ -69,7 +69,7 @@ async fn a_service_of_two_upstreams_is_refused_by_both_names() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_learned_yet_is_left_out() {
-    let merged = Merged::new(&upstreams(), &[None, learned(&["b.B"], &[])]).unwrap();
+    let merged = MergedApi::new(&upstreams(), &[None, learned(&["b.B"], &[])]).unwrap();
     assert_eq!(merged.owners["b.B"], SECOND);
     let catalog = Catalog::compile(&merged, &upstreams(), &Options::default(), false).unwrap();
     let owner = |path: &str| catalog.owner(path).map(UpstreamHandle::name);
@@ -114,12 +114,12 @@ async fn services_methods_and_http_rules_are_counted_per_upstream() {
         learned(&["a.A", "a.B"], &[("a.proto", &raw)]),
         learned(&[], &[]),
     ];
-    let merged = Merged::new(&upstreams(), &apis).unwrap();
-    let expected = Count {
+    let merged = MergedApi::new(&upstreams(), &apis).unwrap();
+    let expected = ApiSize {
         services: 2,
         methods: 3,
         http_rules: 1,
     };
     assert_eq!(merged.count(FIRST), expected);
-    assert_eq!(merged.count(SECOND), Count::default());
+    assert_eq!(merged.count(SECOND), ApiSize::default());
 }

@@ -1,18 +1,18 @@
-//! What operators see of each upstream at `/-/schema`.
+//! The state of each upstream, for operators at `/-/schema`.
 
 use std::time::SystemTime;
 
 use compatibility::BreakingChange;
 use serde::Serialize;
 
-use super::{Directory, Entry, Refused};
-use crate::api::catalog::{Count, Refusal};
+use super::{Directory, Entry, RefusedApi};
+use crate::api::catalog::{ApiSize, Refusal};
 use crate::api::settings::BreakingChanges;
 
 /// The state of a directory, as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Status {
+pub(crate) struct DirectoryStatus {
     /// Whether every upstream has been learned.
     complete: bool,
     breaking_changes: BreakingChanges,
@@ -23,7 +23,8 @@ pub(crate) struct Status {
 #[serde(rename_all = "camelCase")]
 struct UpstreamStatus {
     upstream: String,
-    /// `reflection` and `descriptors`, where the API in force comes from; empty until it is learned.
+    /// `reflection` and `descriptors`, where the API in force comes from; empty until it is
+    /// learned.
     sources: Vec<&'static str>,
     /// Seconds since 1970.
     learned_at: Option<u64>,
@@ -53,9 +54,9 @@ struct Change {
 }
 
 impl Directory {
-    pub(crate) async fn status(&self) -> Status {
+    pub(crate) async fn status(&self) -> DirectoryStatus {
         let entries = self.entries.lock().await;
-        Status {
+        DirectoryStatus {
             complete: self.catalog().complete,
             breaking_changes: self.policy,
             upstreams: self
@@ -73,7 +74,7 @@ fn upstream(name: &str, entry: &Entry) -> UpstreamStatus {
     let by_reflection = learned.is_some_and(|learned| learned.by_reflection);
     let by_files = learned.is_some_and(|learned| learned.by_files);
     let sources = [(by_reflection, "reflection"), (by_files, "descriptors")];
-    let Count {
+    let ApiSize {
         services,
         methods,
         http_rules,
@@ -93,7 +94,7 @@ fn upstream(name: &str, entry: &Entry) -> UpstreamStatus {
     }
 }
 
-fn refused(refused: &Refused) -> RefusedStatus {
+fn refused(refused: &RefusedApi) -> RefusedStatus {
     let (reason, changes) = match &refused.refusal {
         Refusal::Breaking(changes) => ("BREAKING_CHANGES", changes.iter().map(change).collect()),
         Refusal::TwoOwners { .. } => ("SERVICE_OF_ANOTHER_UPSTREAM", Vec::new()),

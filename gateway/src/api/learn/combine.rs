@@ -15,7 +15,7 @@ mod tests;
 /// Imports from here need not be in a set: every compiler has them.
 const LANGUAGE_FILES: &str = "google/protobuf/";
 
-/// What an upstream serves where it does not say so itself.
+/// The services of an upstream without reflection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
     /// Full names of services; where there are any, they are all, whatever reflection says.
@@ -24,7 +24,7 @@ pub(crate) struct Claims {
     pub(crate) own_files: usize,
 }
 
-/// Why there is no API of the upstream.
+/// A failure to combine the API of an upstream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
@@ -42,8 +42,9 @@ pub(crate) enum Error {
     Malformed(String, #[source] prost::DecodeError),
 }
 
-/// Reflection tells which services are served, unless they are named; files tell what the services are, where they declare them.
-/// Of a service that only reflection declares, reflection's file is taken, whatever a file of that name on disk says.
+/// Reflection tells which services are served, unless they are named; files tell what the services
+/// are, where they declare them. For a service that only reflection declares, the file of
+/// reflection wins over a file of the same name on disk.
 pub(crate) fn combine(
     reflected: Option<&Learned>,
     sets: &[DescriptorSet],

@@ -1,4 +1,5 @@
-//! Descriptor files: encoded `google.protobuf.FileDescriptorSet`s on disk, read again when they change.
+//! Descriptor files: encoded `google.protobuf.FileDescriptorSet`s on disk, read again when they
+//! change.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub(crate) struct DescriptorSet {
     pub(crate) services: BTreeMap<String, String>,
 }
 
-/// Why a descriptor file can't be used.
+/// A failure to use a descriptor file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("`{}` cannot be read: {error}", path.display())]
@@ -50,10 +51,11 @@ pub(crate) enum Error {
     Empty(PathBuf),
 }
 
-/// What changes when a file is written or replaced.
+/// Size and modification time, which change when a file is written or replaced.
 type Stamp = (u64, Option<SystemTime>);
 
-/// `google.protobuf.FileDescriptorSet`, its files still encoded: decoding would drop their extensions.
+/// `google.protobuf.FileDescriptorSet`, its files still encoded: decoding would drop their
+/// extensions.
 #[derive(prost::Message)]
 struct RawSet {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -71,7 +73,8 @@ impl DescriptorFiles {
         }
     }
 
-    /// What the files hold now, in the order of the paths; a file that has the size and the time of before is not read again.
+    /// Returns the content of the files, in the order of the paths. Files of unchanged size and
+    /// time are not read again.
     pub(crate) async fn current(&mut self) -> Result<&[DescriptorSet], Error> {
         let mut stamps = Vec::with_capacity(self.paths.len());
         for path in &self.paths {

@@ -1,4 +1,5 @@
-//! A client of gRPC server reflection, v1 or v1alpha, that keeps descriptors as the bytes that were sent.
+//! A client of gRPC server reflection, v1 or v1alpha, that keeps descriptors as the bytes that were
+//! sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +17,12 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 
 use super::MAX_TOTAL_BYTES;
 
-/// Both versions of the protocol have the same messages; they differ in the name of the service only.
+/// Both versions of the protocol have the same messages; they differ in the name of the service
+/// only.
 const V1: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 
-/// What every server brings and the gateway answers by itself.
+/// Services of every server, which the gateway itself answers.
 pub(crate) const INFRASTRUCTURE: [&str; 2] = ["grpc.health.", "grpc.reflection."];
 
 /// One answer of reflection may hold a file with all its dependencies.
@@ -39,7 +41,7 @@ pub(crate) struct Learned {
     pub(crate) by_files: bool,
 }
 
-/// Why an upstream could not be learned.
+/// A failure to learn an upstream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{}: {}", .0.code(), .0.message())]
@@ -107,7 +109,8 @@ struct Session {
 }
 
 impl Session {
-    /// The first question is queued before the call: servers may send no headers before they have read it.
+    /// The first question is queued before the call: servers may send no headers before they have
+    /// read it.
     async fn open(
         upstream: &Upstream,
         path: &'static str,

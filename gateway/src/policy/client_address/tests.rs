@@ -1,8 +1,8 @@
-//! Who is believed, and what is passed on.
+//! Trusted and untrusted peers, and the headers passed on.
 
 use super::*;
 
-/// What becomes of a request from `peer` that has these headers: its client and the headers about the way here.
+/// Returns the client and the forwarding headers of a request from `peer` with these headers.
 fn identify(peer: &str, sent: &[(&str, &str)]) -> (String, Vec<(String, String)>) {
     let trust = ["10.0.0.0/8", "::1", "192.0.2.1"].map(str::to_owned);
     let mut request = Request::get("/v1/x").header("host", "a:80");
@@ -14,7 +14,9 @@ fn identify(peer: &str, sent: &[(&str, &str)]) -> (String, Vec<(String, String)>
         tls: None,
     };
     let mut request = request.extension(peer).body(()).unwrap();
-    Trust::parse(&trust).unwrap().identify(&mut request);
+    TrustedProxies::parse(&trust)
+        .unwrap()
+        .identify(&mut request);
     request.headers_mut().remove(HOST);
     let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
     let headers = request.headers().iter();
@@ -98,7 +100,8 @@ fn the_client_is_the_last_hop_that_nobody_trusts() {
 
 #[test]
 fn a_proxy_that_is_no_address_is_named() {
-    let error = Trust::parse(&["10.0.0.0/8".to_owned(), "proxy.internal".to_owned()]).unwrap_err();
+    let error =
+        TrustedProxies::parse(&["10.0.0.0/8".to_owned(), "proxy.internal".to_owned()]).unwrap_err();
     assert_eq!(error.key, "trusted_proxies");
     assert!(error.problem.contains("proxy.internal"), "{error}");
 }

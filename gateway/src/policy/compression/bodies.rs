@@ -20,23 +20,24 @@ const FREE_BYTES: u64 = 1024 * 1024;
 const TURN_BYTES: usize = 64 * 1024;
 
 /// A body in a coding, each of its frames flushed: who reads a stream sees every message at once.
-pub(crate) struct Encoded {
+pub(crate) struct CompressedBody {
     body: Body,
     encoder: Encoder,
-    /// What is to be compressed next.
+    /// The data to compress next.
     chunk: Bytes,
     /// `None` while data is still read.
-    end: Option<End>,
+    end: Option<BodyEnd>,
     _permit: OwnedSemaphorePermit,
 }
 
-enum End {
+enum BodyEnd {
     Trailers(http::HeaderMap),
     Done,
 }
 
-/// A body that came in a coding. Of its output one piece is held at a time, which is decoded when the reader asks for it.
-pub(crate) struct Decoded {
+/// A body that came in a coding. Of its output one piece is held at a time, which is decoded when
+/// the reader asks for it.
+pub(crate) struct DecompressedBody {
     body: Body,
     decoder: Decoder,
     coding: Coding,
@@ -47,9 +48,9 @@ pub(crate) struct Decoded {
     max_ratio: u64,
 }
 
-// === impl Encoded ===
+// === impl CompressedBody ===
 
-impl Encoded {
+impl CompressedBody {
     /// The permit is held as long as the encoder is.
     pub(crate) fn new(
         body: Body,
@@ -77,7 +78,7 @@ impl Encoded {
         Ok(out)
     }
 
-    fn finish(&mut self, end: End) -> std::io::Result<Vec<u8>> {
+    fn finish(&mut self, end: BodyEnd) -> std::io::Result<Vec<u8>> {
         self.end = Some(end);
         let mut out = Vec::new();
         self.encoder.finish(&mut out)?;
@@ -85,7 +86,7 @@ impl Encoded {
     }
 }
 
-impl http_body::Body for Encoded {
+impl http_body::Body for CompressedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -96,12 +97,12 @@ impl http_body::Body for Encoded {
         let this = &mut *self;
         loop {
             match this.end.take() {
-                Some(End::Trailers(trailers)) => {
-                    this.end = Some(End::Done);
+                Some(BodyEnd::Trailers(trailers)) => {
+                    this.end = Some(BodyEnd::Done);
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
-                Some(End::Done) => {
-                    this.end = Some(End::Done);
+                Some(BodyEnd::Done) => {
+                    this.end = Some(BodyEnd::Done);
                     return Poll::Ready(None);
                 }
                 None => {}
@@ -116,10 +117,10 @@ impl http_body::Body for Encoded {
                         }
                         Err(frame) => {
                             let trailers = frame.into_trailers().unwrap_or_default();
-                            this.finish(End::Trailers(trailers))
+                            this.finish(BodyEnd::Trailers(trailers))
                         }
                     },
-                    None => this.finish(End::Done),
+                    None => this.finish(BodyEnd::Done),
                 }
             } else {
                 this.encode()
@@ -135,13 +136,13 @@ impl http_body::Body for Encoded {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.end, Some(End::Done))
+        matches!(self.end, Some(BodyEnd::Done))
     }
 }
 
-// === impl Decoded ===
+// === impl DecompressedBody ===
 
-impl Decoded {
+impl DecompressedBody {
     pub(crate) fn new(body: Body, coding: Coding, max_ratio: u64) -> Self {
         Self {
             body,
@@ -190,7 +191,7 @@ impl Decoded {
     }
 }
 
-impl http_body::Body for Decoded {
+impl http_body::Body for DecompressedBody {
     type Data = Bytes;
     type Error = Status;
 

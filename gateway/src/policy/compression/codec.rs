@@ -16,13 +16,13 @@ pub(super) struct Encoder(Box<dyn EncodeV2 + Send>);
 pub(super) struct Decoder {
     coding: Coding,
     inner: Box<dyn DecodeV2 + Send>,
-    /// Between members, or behind the last one.
+    /// Between members, or after the last one.
     is_ended: bool,
     /// The last piece was filled to the brim, so that there may be more without further input.
     has_more: bool,
 }
 
-/// Why something was not decompressed.
+/// A failure to decompress.
 #[derive(Debug)]
 pub(crate) enum Undecodable {
     Malformed,
@@ -122,7 +122,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// What is left at the end of the input, of which nothing may be missing.
+    /// Appends the rest of the output; the input must be complete.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Undecodable> {
         if self.is_ended {
             return Ok(());

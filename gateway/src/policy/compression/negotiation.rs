@@ -1,4 +1,4 @@
-//! Which coding a response gets, by `Accept-Encoding` (RFC 9110 §12.5.3).
+//! Negotiates the coding of a response by `Accept-Encoding` (RFC 9110 §12.5.3).
 
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
@@ -6,7 +6,8 @@ use rpc::headers::list;
 
 use super::Coding;
 
-/// The coding that the caller likes best, of several the one that is offered first; `None` is the response as it is.
+/// The coding that the caller likes best, of several the one that is offered first; `None` is the
+/// response as it is.
 pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
     headers.get(ACCEPT_ENCODING)?;
     let wishes: Vec<(&str, u16)> = list(headers, ACCEPT_ENCODING).filter_map(wish).collect();
@@ -28,7 +29,7 @@ pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Coding]) -> Option<Codin
     (best > 0 && best >= identity).then_some(coding)
 }
 
-/// One element of the list, with its quality in thousandths; one that is malformed says nothing.
+/// Parses one element, with its quality in thousandths; malformed ones are ignored.
 fn wish(element: &str) -> Option<(&str, u16)> {
     let (name, parameter) = element.split_once(';').unwrap_or((element, "q=1"));
     let (key, value) = parameter.trim().split_once('=')?;

@@ -20,7 +20,7 @@ pub struct MetadataSettings {
     pub response_deny: Vec<String>,
     /// Trailers that a stream over HTTP/1.1 may end with.
     pub stream_trailers: Vec<String>,
-    /// Whether the upstream is told method, path and template of the HTTP request.
+    /// Whether method, path and template of the HTTP request are sent to the upstream.
     pub forward_origin: bool,
 }
 
@@ -54,7 +54,10 @@ fn check(key: &str, name: &str, may_be_prefix: bool) -> Result<(), ConfigError> 
         return refuse(key, &format!("`{name}` is not a header name in lower case"));
     }
     if stem.is_none() && is_reserved(exact) {
-        return refuse(key, &format!("`{name}` steers HTTP or gRPC itself"));
+        return refuse(
+            key,
+            &format!("`{name}` is reserved for HTTP or gRPC itself"),
+        );
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What passes, and under which name.
+//! Headers and metadata that pass, and their names.
 
 use super::*;
 
@@ -10,10 +10,10 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     headers
 }
 
-fn rules(dialect: Dialect) -> Rules {
+fn rules(dialect: Dialect) -> MetadataRules {
     let table: toml::Table = toml::from_str(crate::DEFAULTS).unwrap();
     let settings = table["metadata"].clone().try_into().unwrap();
-    Rules::new(&settings, dialect)
+    MetadataRules::new(&settings, dialect)
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The response of a unary call, read as a whole: Connect says how a call ended before it says anything else.
+//! The response of a unary call, read as a whole: Connect sends the outcome first.
 
 use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -13,14 +13,14 @@ use crate::call::frame::{STATUS, bad_upstream, unacceptable};
 use crate::protocols::inspect;
 use crate::protocols::sniff::Codec;
 
-/// One message, or the reason why there is none.
-pub(super) struct Answer {
+/// The outcome of a unary call.
+pub(super) struct UnaryResponse {
     head: HeaderMap,
     message: Result<Frame, Status>,
     trailers: HeaderMap,
 }
 
-impl Answer {
+impl UnaryResponse {
     /// Reads a response of gRPC that always ends in a status; it is bounded by the largest message.
     pub(super) async fn read(response: Response<Body>) -> Result<Self, Status> {
         let (mut head, mut body) = response.into_parts();
@@ -93,7 +93,7 @@ fn outcome(
         (Some(_), Some(message)) => return Ok(message),
         (None, _) => "the upstream ended without a status",
         (Some(_), None) if frames.is_empty() => "the upstream sent neither a message nor an error",
-        (Some(_), None) => "the upstream broke a message off",
+        (Some(_), None) => "truncated message from the upstream",
     };
     Err(bad_upstream(problem))
 }

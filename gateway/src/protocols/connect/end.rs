@@ -1,5 +1,5 @@
-//! The response of a stream: the messages as they come, and a last one that says how the call ended (Connect protocol,
-//! "EndStreamResponse").
+//! The response of a stream: the messages as they come, and a last one that says how the call ended
+//! (Connect protocol, "EndStreamResponse").
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use serde::Serialize;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::error::Error;
+use super::error::ConnectError;
 use super::metadata;
 use crate::api::Catalog;
 use crate::call::frame::{self, STATUS, bad_upstream};
 use crate::protocols::inspect;
 use crate::protocols::sniff::Codec;
-use crate::protocols::trailers::Ending;
+use crate::protocols::trailers::TrailersAsMessage;
 
 /// The last message.
 #[derive(Debug, Default, Serialize)]
 struct EndStream {
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Error>,
+    error: Option<ConnectError>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, Vec<String>>,
 }
@@ -37,7 +37,7 @@ pub(super) fn from_grpc(
 ) -> Response<Body> {
     let (mut head, inner) = response.into_parts();
     let mut headers = std::mem::take(&mut head.headers);
-    // What came as trailers only is the end of the stream; but the codings that are taken are said by the head.
+    // Trailers-Only metadata belongs to the end of the stream, except for the accepted codings.
     let trailers = headers.contains_key(STATUS).then(|| {
         let codings = headers.get(inspect::ACCEPT_ENCODING).cloned();
         let kept = codings.map(|list| (HeaderName::from_static(inspect::ACCEPT_ENCODING), list));
@@ -51,7 +51,7 @@ pub(super) fn from_grpc(
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     let write = move |trailers| end_stream(trailers, &catalog);
-    Response::from_parts(head, Ending::body(inner, trailers, write))
+    Response::from_parts(head, TrailersAsMessage::body(inner, trailers, write))
 }
 
 fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
@@ -59,7 +59,7 @@ fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
         .unwrap_or_else(|| bad_upstream("the upstream ended without a status"));
     let failed = status.code() != Code::Ok;
     let mut end = EndStream {
-        error: failed.then(|| Error::of(&status, &catalog.schema)),
+        error: failed.then(|| ConnectError::of(&status, &catalog.schema)),
         metadata: BTreeMap::new(),
     };
     for (name, value) in &metadata::trailing(trailers) {

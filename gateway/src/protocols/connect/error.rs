@@ -18,7 +18,7 @@ use crate::protocols::inspect;
 
 /// The JSON of a failure.
 #[derive(Debug, Serialize)]
-pub(super) struct Error {
+pub(super) struct ConnectError {
     code: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
@@ -39,7 +39,7 @@ struct Detail {
     debug: Option<Box<RawValue>>,
 }
 
-impl Error {
+impl ConnectError {
     pub(super) fn of(status: &Status, schema: &Schema) -> Self {
         // Bytes that are no Status cost the details, never the error itself.
         let details = pb::Status::decode(status.details())
@@ -75,7 +75,7 @@ impl Detail {
 /// The response of a unary call that failed.
 pub(super) fn respond(mut failure: Failure, schema: &Schema) -> Response<Body> {
     let metadata = std::mem::take(failure.status.metadata_mut()).into_headers();
-    let json = serde_json::to_vec(&Error::of(&failure.status, schema)).unwrap_or_default();
+    let json = serde_json::to_vec(&ConnectError::of(&failure.status, schema)).unwrap_or_default();
     let mut response = http_failure::respond(failure, json);
     if let Some(codings) = metadata.get(inspect::ACCEPT_ENCODING) {
         response

@@ -17,9 +17,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What a GET asks for.
+/// The query of a GET.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct GetQuery {
     pub(super) codec: Codec,
     pub(super) message: Bytes,
     /// The coding of the message, unless it is written plainly.
@@ -27,7 +27,7 @@ pub(super) struct Asked {
 }
 
 /// Reads a query. Parameters of other names are none of Connect's, and say nothing.
-pub(super) fn parse(query: &str) -> Result<Asked, Failure> {
+pub(super) fn parse(query: &str) -> Result<GetQuery, Failure> {
     let (mut message, mut encoding, mut base64, mut compression) = (None, None, None, None);
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -61,7 +61,7 @@ pub(super) fn parse(query: &str) -> Result<Asked, Failure> {
     let compression = compression
         .map(|name| HeaderValue::from_bytes(&name))
         .transpose();
-    Ok(Asked {
+    Ok(GetQuery {
         codec,
         message: message.into(),
         compression: compression.map_err(|_| bad_parameter("compression", "a content coding"))?,

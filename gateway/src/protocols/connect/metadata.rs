@@ -5,10 +5,10 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName};
 use super::{STREAM_ACCEPT_ENCODING, STREAM_ENCODING, inspect, rename};
 use crate::policy;
 
-/// What trailers are called in the head of a unary response.
+/// The prefix of trailers in the head of a unary response.
 const TRAILER_PREFIX: &str = "trailer-";
 
-/// How a call ended, which Connect says in its own way.
+/// The status of gRPC, which Connect replaces.
 const STATUS: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 
 /// Leading metadata of a unary response; its codings are those of HTTP.

@@ -15,19 +15,20 @@ use tonic::body::Body;
 const QUAD: usize = 4;
 
 /// The bytes of a body in base64. Padding may stand wherever a sender has ended a piece.
-pub(super) struct Decoded {
+pub(super) struct Base64Decoder {
     inner: Body,
     /// Less than one group of characters.
     rest: BytesMut,
     is_ended: bool,
 }
 
-/// A body in base64; each of its frames is complete, with padding, so that no message waits for the next one.
-pub(super) struct Encoded(Body);
+/// A body in base64; each of its frames is complete, with padding, so that no message waits for the
+/// next one.
+pub(super) struct Base64Encoder(Body);
 
-// === impl Decoded ===
+// === impl Base64Decoder ===
 
-impl Decoded {
+impl Base64Decoder {
     pub(super) fn new(inner: Body) -> Self {
         Self {
             inner,
@@ -56,7 +57,7 @@ impl Decoded {
     }
 }
 
-impl http_body::Body for Decoded {
+impl http_body::Body for Base64Decoder {
     type Data = Bytes;
     type Error = Status;
 
@@ -99,15 +100,15 @@ fn malformed() -> Status {
     Fault::invalid_argument("BAD_BASE64", "the body is no valid base64").into()
 }
 
-// === impl Encoded ===
+// === impl Base64Encoder ===
 
-impl Encoded {
+impl Base64Encoder {
     pub(super) fn new(inner: Body) -> Self {
         Self(inner)
     }
 }
 
-impl http_body::Body for Encoded {
+impl http_body::Body for Base64Encoder {
     type Data = Bytes;
     type Error = Status;
 
@@ -138,7 +139,7 @@ mod tests {
             .chunks(size)
             .map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece))))
             .collect();
-        let body = Decoded::new(Body::new(StreamBody::new(tokio_stream::iter(pieces))));
+        let body = Base64Decoder::new(Body::new(StreamBody::new(tokio_stream::iter(pieces))));
         Ok(body.collect().await?.to_bytes().to_vec())
     }
 

@@ -9,7 +9,7 @@ const LEVELS: Levels = Levels {
     zstd: 3,
 };
 
-/// What becomes of a body in pieces of this size, whose messages are checked to be a `google.protobuf.Duration`.
+/// Returns a body in pieces of this size, inspected as messages of `google.protobuf.Duration`.
 async fn pass(bytes: &[u8], size: usize, coding: Option<Coding>) -> Result<Vec<u8>, Status> {
     let schema = Schema::compile(&[]).unwrap();
     let validator = schema.validator("google.protobuf.Duration").unwrap();
@@ -18,10 +18,10 @@ async fn pass(bytes: &[u8], size: usize, coding: Option<Coding>) -> Result<Vec<u
         .map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece))))
         .collect();
     let source = Body::new(StreamBody::new(tokio_stream::iter(pieces)));
-    let refused = Refused::default();
-    let body = EachMessage::of(
+    let refused = AbortReason::default();
+    let body = InspectedBody::of(
         source,
-        Work::Check(MessagePolicy::from(Some(validator))),
+        MessageTask::Check(MessagePolicy::from(Some(validator))),
         coding,
         1000,
         refused.clone(),

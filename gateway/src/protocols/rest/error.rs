@@ -28,7 +28,7 @@ pub(crate) fn render(
     if !metadata.is_empty() {
         let pause = response.headers_mut().remove(RETRY_AFTER);
         policy.metadata.dress_error(&metadata, &mut response);
-        // What the details say of it is what clients of gRPC are told too.
+        // The details have precedence: clients of gRPC get them too.
         response
             .headers_mut()
             .extend(pause.map(|pause| (RETRY_AFTER, pause)));

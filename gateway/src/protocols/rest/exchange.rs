@@ -12,19 +12,18 @@ use rpc::frame::HEADER_BYTES;
 use tonic::body::Body;
 use transcoder::{Content, Match, SystemParameters};
 
-use super::requests::Requests;
+use super::requests::RequestStream;
 use super::view::View;
 use super::{multipart, upload};
 use crate::api::Catalog;
 use crate::call::frame::{begin_frame, end_frame, end_frame_in};
-use crate::call::{self, Answer, Incoming};
+use crate::call::{self, RequestMessages, UnaryReply};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::MessagePolicy;
 use crate::protocols::JSON;
 
-const MESSAGE_TYPES: &str =
-    "`application/json` is, and forms (`multipart/form-data` too) and protobuf are";
+const MESSAGE_TYPES: &str = "`application/json`, a form (`multipart/form-data` too) or protobuf";
 
 /// A request of the JSON API that has found its route.
 pub(crate) struct Exchange<'a> {
@@ -67,7 +66,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The response that is one message.
-    pub(super) fn respond(&self, answer: Answer) -> Result<Response<Body>, Failure> {
+    pub(super) fn respond(&self, answer: UnaryReply) -> Result<Response<Body>, Failure> {
         let policy = self.context.policy();
         let response = self.view.respond(&answer.message)?;
         let mut response = policy.metadata.dress(&answer, self.head, response);
@@ -88,15 +87,15 @@ impl<'a> Exchange<'a> {
     }
 
     /// The messages of a request that is a stream of them, each encoded when the upstream takes it.
-    pub(crate) async fn request_messages(&self, body: Body) -> Result<Incoming, Failure> {
+    pub(crate) async fn request_messages(&self, body: Body) -> Result<RequestMessages, Failure> {
         if self.matched.route().is_upload() {
             upload::messages(self, body).await
         } else {
-            Requests::of(self, body)
+            RequestStream::of(self, body)
         }
     }
 
-    /// The frame of an upload that says all but the bytes.
+    /// Encodes the first frame of an upload: all fields but the bytes.
     pub(crate) fn upload_head(
         &self,
         query: Option<&str>,
@@ -179,7 +178,7 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Failure>
         .map_err(|_| Failure::bad_header("content-type", "ASCII"))
 }
 
-/// How the body is written. One without content type is taken for JSON; without a body the type says nothing.
+/// Returns the content of a body: JSON without a content type. Without a body the type is ignored.
 fn content(content_type: &str, body: &Body) -> Result<Content, Failure> {
     match Content::of(content_type) {
         Err(_) if body.is_end_stream() => Ok(Content::Json),

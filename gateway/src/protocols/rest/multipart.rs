@@ -1,4 +1,5 @@
-//! `multipart/form-data` (RFC 7578), as browsers send it: an upload is its one file, anything else is a form.
+//! `multipart/form-data` (RFC 7578), as browsers send it: an upload is its one file, anything else
+//! is a form.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,25 +18,25 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::call::frame::Refused;
-use crate::call::request_body::torn;
+use crate::call::frame::AbortReason;
+use crate::call::request_body::aborted_by_client;
 use crate::failure::Failure;
 
-/// What lies between the bytes of two parts, in bytes: a boundary and the headers of a part.
+/// The largest size of a boundary and the headers of a part, in bytes.
 const HEADERS_MAX_BYTES: u64 = 64 * 1024;
 
 /// The one file of a body, as it arrives, and the fields before it.
-pub(crate) struct File {
+pub(crate) struct FilePart {
     /// The fields, as a query has them.
     pub(crate) query: String,
     pub(crate) content_type: String,
     pub(crate) data: Body,
-    /// Why the rest of the body does not fit, if it doesn't.
-    pub(crate) refused: Refused,
+    /// The error of the rest of the body, if there is one.
+    pub(crate) refused: AbortReason,
 }
 
-impl File {
-    /// The query of the request, and the fields behind it.
+impl FilePart {
+    /// Returns the query of the request, followed by the fields.
     pub(crate) fn query_behind(&self, query: Option<&str>) -> String {
         match query {
             Some(query) if !query.is_empty() => format!("{query}&{}", self.query),
@@ -53,14 +54,14 @@ pub(crate) fn boundary(content_type: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Reads a whole body as a form: `application/x-www-form-urlencoded` of its fields, so that they bind by the same rules. A file
-/// is the value of a field of type `bytes`.
+/// Reads a whole body as a form: `application/x-www-form-urlencoded` of its fields, so that they
+/// bind by the same rules. A file is the value of a field of type `bytes`.
 pub(crate) async fn form(
     body: Body,
     boundary: String,
     max_bytes: usize,
 ) -> Result<Vec<u8>, Failure> {
-    let mut parts = Parts::new(body, boundary);
+    let mut parts = FormParts::new(body, boundary);
     let mut form = String::new();
     let mut left = max_bytes;
     while let Some(mut field) = parts.next().await? {
@@ -73,15 +74,19 @@ pub(crate) async fn form(
 }
 
 /// Reads up to the first byte of the file.
-pub(crate) async fn file(body: Body, boundary: String, max_bytes: usize) -> Result<File, Failure> {
-    let mut parts = Parts::new(body, boundary);
+pub(crate) async fn file(
+    body: Body,
+    boundary: String,
+    max_bytes: usize,
+) -> Result<FilePart, Failure> {
+    let mut parts = FormParts::new(body, boundary);
     let mut query = String::new();
     let mut left = max_bytes;
     while let Some(mut field) = parts.next().await? {
         if field.file_name().is_some() {
             let content_type = field.content_type().map(ToString::to_string);
-            let refused = Refused::default();
-            return Ok(File {
+            let refused = AbortReason::default();
+            return Ok(FilePart {
                 query,
                 content_type: content_type.unwrap_or_default(),
                 data: data(parts, field, refused.clone()),
@@ -95,8 +100,8 @@ pub(crate) async fn file(body: Body, boundary: String, max_bytes: usize) -> Resu
     Err(malformed("no part is a file: none has a filename"))
 }
 
-/// The bytes of the file. It is whole only if the body ends behind it as it should.
-fn data(parts: Parts, file: Field<'static>, refused: Refused) -> Body {
+/// Returns the bytes of the file. It is complete only if the body ends after it.
+fn data(parts: FormParts, file: Field<'static>, refused: AbortReason) -> Body {
     let chunks = futures::stream::try_unfold((parts, Some(file)), move |(mut parts, file)| {
         let refused = refused.clone();
         async move {
@@ -169,29 +174,29 @@ fn failure(error: multer::Error) -> Failure {
         }
         multer::Error::StreamReadFailed(source) => match source.downcast::<Status>() {
             Ok(status) if error::reason(&status).is_some() => Failure::unread(Some(&status)),
-            _ => torn().into(),
+            _ => aborted_by_client().into(),
         },
         other => malformed(&other.to_string()),
     }
 }
 
 fn malformed(reason: &str) -> Failure {
-    let message = format!("the body is no multipart/form-data: {reason}");
+    let message = format!("invalid multipart/form-data: {reason}");
     Fault::invalid_argument("BAD_MULTIPART", message).into()
 }
 
 /// The parts of a body, one after the other.
-struct Parts {
+struct FormParts {
     multipart: Multipart<'static>,
     /// How far the body may be read until the next part has begun, in bytes from its start.
     bound: Arc<AtomicU64>,
     read: Arc<AtomicU64>,
 }
 
-impl Parts {
+impl FormParts {
     fn new(body: Body, boundary: String) -> Self {
         let (bound, read) = (Arc::default(), Arc::default());
-        let source = Paced {
+        let source = PacedChunks {
             body,
             bound: Arc::clone(&bound),
             read: Arc::clone(&read),
@@ -222,8 +227,9 @@ impl Parts {
     }
 }
 
-/// Gives the parser one chunk at a time. It would take all that there is otherwise, whether or not the upstream keeps up.
-struct Paced {
+/// Gives the parser one chunk at a time. It would take all that there is otherwise, whether or not
+/// the upstream keeps up.
+struct PacedChunks {
     body: Body,
     bound: Arc<AtomicU64>,
     read: Arc<AtomicU64>,
@@ -231,12 +237,12 @@ struct Paced {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("what lies between two parts is longer than {HEADERS_MAX_BYTES} bytes")]
+#[error("the headers of a part exceed {HEADERS_MAX_BYTES} bytes")]
 struct HeadersTooLarge;
 
 type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
-impl Stream for Paced {
+impl Stream for PacedChunks {
     type Item = Result<Bytes, SourceError>;
 
     fn poll_next(
@@ -256,7 +262,8 @@ impl Stream for Paced {
             };
             this.is_due = false;
             let before = this.read.fetch_add(data.len() as u64, Ordering::Relaxed);
-            // The last chunk may hold bytes of the part before, hence not its end but its beginning counts.
+            // The last chunk may hold bytes of the part before, hence not its end but its beginning
+            // counts.
             let is_within = before <= this.bound.load(Ordering::Relaxed);
             Some(if is_within {
                 Ok(data)

@@ -1,4 +1,5 @@
-//! Request streams: the messages of one HTTP body become those of one call, as they arrive and as the upstream takes them.
+//! Request streams: the messages of one HTTP body become those of one call, as they arrive and as
+//! the upstream takes them.
 
 mod encoder;
 
@@ -13,42 +14,45 @@ use transcoder::Content;
 use transcoder::stream::{Format, Splitter};
 
 use super::exchange::{self, Exchange};
-use crate::call::Incoming;
-use crate::call::frame::Refused;
-use crate::call::request_body::broken;
+use crate::call::RequestMessages;
+use crate::call::frame::AbortReason;
+use crate::call::request_body::body_error;
 use crate::failure::Failure;
 
 pub(crate) use encoder::Encoder;
 
-/// Small messages share a frame up to this size, so that a chunk of many is not as many writes; no message waits for another.
+/// Small messages share a frame up to this size, so that a chunk of many is not as many writes; no
+/// message waits for another.
 const BATCH_BYTES: usize = 16 * 1024;
 
 const STREAM_TYPES: &str = "`application/json` (an array, or values one after the other), `application/x-ndjson`, \
-    `application/json-seq` and `application/x-protobuf` (length-delimited) are";
+    `application/json-seq` or `application/x-protobuf` (length-delimited)";
 
-/// The messages of one body. At most one chunk of it is held, the beginning of one message, and one frame.
-pub(crate) struct Requests {
+/// The messages of one body. At most one chunk of it is held, the beginning of one message, and one
+/// frame.
+pub(crate) struct RequestStream {
     body: Body,
     chunk: Bytes,
     splitter: Splitter,
     encoder: Encoder,
     content: Content,
-    /// What ends the stream once the messages before it are on their way.
+    /// The error that ends the stream after the messages before it.
     failed: Option<Status>,
     is_ended: bool,
     /// Tells the one who answers the client.
-    refused: Refused,
+    refused: AbortReason,
 }
 
-// === impl Requests ===
+// === impl RequestStream ===
 
-impl Requests {
-    /// The faults of path and query are found before the upstream is called, those of messages as they come.
-    pub(crate) fn of(exchange: &Exchange<'_>, body: Body) -> Result<Incoming, Failure> {
+impl RequestStream {
+    /// The faults of path and query are found before the upstream is called, those of messages as
+    /// they come.
+    pub(crate) fn of(exchange: &Exchange<'_>, body: Body) -> Result<RequestMessages, Failure> {
         let head = exchange.head;
         let format = format(exchange, &body)?;
         exchange.matched.bindings(head.uri.query())?;
-        let refused = Refused::default();
+        let refused = AbortReason::default();
         let requests = Self {
             body,
             chunk: Bytes::new(),
@@ -62,13 +66,14 @@ impl Requests {
             is_ended: false,
             refused: refused.clone(),
         };
-        Ok(Incoming {
+        Ok(RequestMessages {
             body: Body::new(requests),
             refused,
         })
     }
 
-    /// Frames of the messages that end in the chunk, up to the size of a batch; empty where the next chunk is needed.
+    /// Frames of the messages that end in the chunk, up to the size of a batch; empty where the
+    /// next chunk is needed.
     fn encode(&mut self) -> Vec<u8> {
         let mut frames = Vec::new();
         let mut rest: &[u8] = &self.chunk;
@@ -102,7 +107,7 @@ impl Requests {
     }
 }
 
-impl http_body::Body for Requests {
+impl http_body::Body for RequestStream {
     type Data = Bytes;
     type Error = Status;
 
@@ -124,7 +129,7 @@ impl http_body::Body for Requests {
             if frames.is_empty() && this.failed.is_none() {
                 match ready!(Pin::new(&mut this.body).poll_frame(context)) {
                     Some(Ok(frame)) => this.chunk = frame.into_data().unwrap_or_default(),
-                    Some(Err(status)) => this.failed = Some(broken(status)),
+                    Some(Err(status)) => this.failed = Some(body_error(status)),
                     None => frames = this.finish(),
                 }
             }
@@ -135,7 +140,8 @@ impl http_body::Body for Requests {
     }
 }
 
-/// How the messages follow each other. A body without content type is taken for JSON; without a body the type says nothing.
+/// Returns the format of a request stream: JSON without a content type. Without a body the type is
+/// ignored.
 fn format(exchange: &Exchange<'_>, body: &Body) -> Result<Format, Failure> {
     let content_type = exchange::content_type(&exchange.head.headers)?.unwrap_or_default();
     match Format::of_content_type(content_type) {

@@ -1,4 +1,5 @@
-//! Server streams: one HTTP body that grows by one message at a time, in the framing that the caller asked for.
+//! Server streams: one HTTP body that grows by one message at a time, in the framing that the
+//! caller asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::error::write_status;
 use super::exchange::{self, Exchange};
 use super::view::View;
 use crate::api::Catalog;
-use crate::call::frame::{stopping, why};
+use crate::call::frame::{draining_status, end_reason};
 use crate::call::{self, Call, Messages};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -28,7 +29,8 @@ use crate::policy;
 /// Asks nginx and those that follow it not to collect a stream before they pass it on.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Small messages that have arrived together are sent together up to this size: a write for each would cost more than all else.
+/// Small messages that have arrived together are sent together up to this size: a write for each
+/// would cost more than all else.
 const BATCH_BYTES: usize = 32 * 1024;
 
 /// Answers one request with a stream.
@@ -53,7 +55,8 @@ pub(crate) async fn converse(
     respond(&exchange, framing, call.converse(incoming).await?).await
 }
 
-/// Responds as soon as the upstream has sent its first message or its first error, which decides the HTTP status.
+/// Responds as soon as the upstream has sent its first message or its first error, which decides
+/// the HTTP status.
 async fn respond(
     exchange: &Exchange<'_>,
     framing: Option<Framing>,
@@ -89,7 +92,7 @@ fn begin(
         observed.response_messages(1);
         write(&mut writer, &view, &first, &mut opening)?;
     }
-    let live = Live {
+    let live = ResponseStream {
         messages,
         opening,
         view,
@@ -141,9 +144,10 @@ fn write(
     })
 }
 
-/// A stream while it is being sent. The next message is read when the client has taken the one before: HTTP flow control on the
-/// one side becomes HTTP/2 flow control on the other, and nothing is queued between.
-struct Live {
+/// A stream while it is being sent. The next message is read when the client has taken the one
+/// before: HTTP flow control on the one side becomes HTTP/2 flow control on the other, and nothing
+/// is queued between.
+struct ResponseStream {
     messages: Messages,
     /// The first message, written already, to decide the HTTP status; empty once it is sent.
     opening: Vec<u8>,
@@ -151,11 +155,11 @@ struct Live {
     catalog: Arc<Catalog>,
     /// `None` once the end is written.
     writer: Option<Writer>,
-    /// Why there is no message behind those that are written.
+    /// The error that follows the messages written so far.
     failed: Option<Status>,
     keep_alive: Duration,
     context: Context,
-    /// What the upstream says behind its messages, for a caller who takes trailers.
+    /// The trailers, for a caller that accepts them.
     trailers: Option<HeaderMap>,
     observed: RequestRecord,
 }
@@ -167,7 +171,7 @@ enum Event {
     Silence,
 }
 
-impl Live {
+impl ResponseStream {
     fn respond(self, framing: Framing) -> Response<Body> {
         let mut response = Response::new(Body::new(StreamBody::new(self.into_stream())));
         let headers = response.headers_mut();
@@ -180,13 +184,13 @@ impl Live {
         response
     }
 
-    /// What has arrived together goes out together; nothing waits for what comes later.
+    /// Messages that arrived together are sent together; none waits for a later one.
     fn into_stream(self) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
         futures::stream::try_unfold(self, |mut live| async move {
             let unit = match live.next().await {
                 Ok(unit) => unit,
                 Err(status) => {
-                    // Lets out what is written already, before the connection is gone.
+                    // Flushes the bytes written so far, before the connection closes.
                     tokio::task::yield_now().await;
                     return Err(status);
                 }
@@ -202,7 +206,7 @@ impl Live {
     /// The bytes that come next; empty at the end.
     ///
     /// # Errors
-    /// The stream has failed, and its framing can't say so: the transfer is to be broken off.
+    /// The stream has failed and its framing has no error, so the transfer is aborted.
     async fn next(&mut self) -> Result<Vec<u8>, Status> {
         let mut out = std::mem::take(&mut self.opening);
         if !out.is_empty() {
@@ -249,7 +253,7 @@ impl Live {
             && let Some(message) = self.messages.ready_message()
         {
             let written = write(writer, &self.view, &message, out);
-            // Told behind what is good.
+            // Reported after the valid messages.
             self.failed = written.map_err(|error| Failure::from(error).status).err();
             written_messages += u64::from(self.failed.is_none());
         }
@@ -268,9 +272,9 @@ impl Live {
                 Err(status) => Event::Failed(status),
             },
             () = tokio::time::sleep(self.keep_alive), if framing == Framing::Sse => Event::Silence,
-            // A stream may have no end of its own, and the gateway would wait for it until its drain runs out.
+            // An endless stream would otherwise hold up the drain.
             () = self.context.draining().cancelled() => {
-                Event::Failed(stopping())
+                Event::Failed(draining_status())
             }
         }
     }
@@ -283,7 +287,7 @@ impl Live {
 
     fn fail(&self, writer: Writer, status: Status, out: &mut Vec<u8>) -> Result<(), Status> {
         self.observed.code(status.code());
-        self.observed.end(why(&status));
+        self.observed.end(end_reason(&status));
         let mut json = Vec::new();
         write_status(&self.catalog.schema, &status, &mut json);
         match writer.error(&json, out) {
@@ -293,8 +297,8 @@ impl Live {
     }
 }
 
-/// Raw bytes of `google.api.HttpBody` messages, one after the other. There is no place for an error among them, so a failure
-/// breaks the transfer off, which no client takes for the end.
+/// Raw bytes of `google.api.HttpBody` messages, one after the other. They have no place for an
+/// error, so a failure aborts the transfer.
 fn download(
     view: View,
     messages: Messages,

@@ -1,4 +1,5 @@
-//! Raw uploads: the body of one HTTP request becomes a stream of messages, piece by piece as the upstream takes them.
+//! Raw uploads: the body of one HTTP request becomes a stream of messages, piece by piece as the
+//! upstream takes them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,13 +14,17 @@ use transcoder::Route;
 
 use super::exchange::{self, Exchange, finish_frame};
 use super::multipart;
-use crate::call::Incoming;
-use crate::call::frame::{Refused, begin_frame};
-use crate::call::request_body::{broken, torn};
+use crate::call::RequestMessages;
+use crate::call::frame::{AbortReason, begin_frame};
+use crate::call::request_body::{aborted_by_client, body_error};
 use crate::failure::Failure;
 
-/// The messages of the upload, to be sent while it arrives. Of `multipart/form-data`, it is the file.
-pub(crate) async fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Incoming, Failure> {
+/// The messages of the upload, to be sent while it arrives. Of `multipart/form-data`, it is the
+/// file.
+pub(crate) async fn messages(
+    exchange: &Exchange<'_>,
+    body: Body,
+) -> Result<RequestMessages, Failure> {
     let headers = &exchange.head.headers;
     let query = exchange.head.uri.query();
     let content_type = exchange::content_type(headers)?.unwrap_or_default();
@@ -34,14 +39,14 @@ pub(crate) async fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Inco
             head,
             body,
             declared,
-            Refused::default(),
+            AbortReason::default(),
         ));
     };
     let max_bytes = exchange.context.max_body_bytes();
     let file = multipart::file(body, boundary, max_bytes).await?;
     let query = file.query_behind(query);
     let head = exchange.upload_head(Some(&query), &file.content_type)?;
-    // Its last boundary says where it ends.
+    // Its last boundary marks the end.
     Ok(Upload::messages(
         exchange,
         head,
@@ -51,7 +56,8 @@ pub(crate) async fn messages(exchange: &Exchange<'_>, body: Body) -> Result<Inco
     ))
 }
 
-/// The messages of one upload: the head, then pieces. At most one piece of the client's body is held at a time.
+/// The messages of one upload: the head, then pieces. At most one piece of the client's body is
+/// held at a time.
 struct Upload {
     head: Option<Bytes>,
     body: Body,
@@ -61,7 +67,7 @@ struct Upload {
     max_piece: usize,
     route: Arc<Route>,
     /// Tells the one who answers the client.
-    refused: Refused,
+    refused: AbortReason,
 }
 
 impl Upload {
@@ -70,8 +76,8 @@ impl Upload {
         head: Bytes,
         body: Body,
         left: Option<u64>,
-        refused: Refused,
-    ) -> Incoming {
+        refused: AbortReason,
+    ) -> RequestMessages {
         let upload = Self {
             head: Some(head),
             body,
@@ -81,22 +87,22 @@ impl Upload {
             route: exchange.matched.route().clone(),
             refused: refused.clone(),
         };
-        Incoming {
+        RequestMessages {
             body: Body::new(upload),
             refused,
         }
     }
 
-    /// Every way in which a body can be less than the client meant to send is an error here.
+    /// A truncated upload is always an error.
     fn receive(
         &mut self,
         frame: Option<Result<Frame<Bytes>, Status>>,
     ) -> Result<Option<()>, Status> {
         match frame {
-            None if self.left.is_some_and(|left| left > 0) => Err(torn()),
+            None if self.left.is_some_and(|left| left > 0) => Err(aborted_by_client()),
             None => Ok(None),
             Some(Err(status)) => {
-                let status = broken(status);
+                let status = body_error(status);
                 let _ = self.refused.set(status.clone());
                 Err(status)
             }

@@ -1,4 +1,5 @@
-//! How the messages of a response are shown to their caller: as JSON, whole or the fields that were asked for, or as raw bytes.
+//! How the messages of a response are shown to their caller: as JSON, whole or the fields that were
+//! asked for, or as raw bytes.
 
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ pub(crate) struct View {
 // === impl View ===
 
 impl View {
-    /// Compiles the response mask, if there is one. Raw bytes have no fields, so that a mask says nothing about them.
+    /// Compiles the response mask, if there is one. Raw bytes have no fields, so that a mask says
+    /// nothing about them.
     pub(crate) fn new(
         route: &Arc<Route>,
         parameters: &SystemParameters<'_>,
@@ -71,7 +73,7 @@ impl View {
             Fault::new(
                 Code::Internal,
                 "BAD_UPSTREAM_MESSAGE",
-                "the upstream sent a content type that no header can hold",
+                "invalid content type from the upstream",
             )
             .into()
         })

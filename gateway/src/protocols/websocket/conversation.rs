@@ -1,4 +1,4 @@
-//! An open WebSocket: what the client says becomes requests, what the upstream answers becomes frames, both at once.
+//! An open WebSocket: frames of the client become requests, responses become frames, concurrently.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use transcoder::{Content, status_code_name};
 
-use super::Input;
-use super::requests::{HungUp, Speaker, channel};
+use super::RequestInput;
+use super::requests::{HungUp, MessageSender, channel};
 use crate::api::Catalog;
-use crate::call::frame::{stopping, why};
-use crate::call::{Call, Incoming};
+use crate::call::frame::{draining_status, end_reason};
+use crate::call::{Call, RequestMessages};
 use crate::failure::Failure;
 use crate::protocols::rest::{View, finish_frame_in, write_status};
 
@@ -33,19 +33,20 @@ use crate::protocols::rest::{View, finish_frame_in, write_status};
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// How long the client may take to close its side after ours.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Close codes of the range that RFC 6455 §7.4.2 leaves to applications: this one plus the gRPC code.
+/// Close codes of the range that RFC 6455 §7.4.2 leaves to applications: this one plus the gRPC
+/// code.
 const CODES: u16 = 4000;
 
-/// Of which no write waits for long.
+/// A WebSocket whose writes time out.
 type Socket = WebSocketStream<Pin<Box<TimeoutStream<TokioIo<Upgraded>>>>>;
 
-/// What is agreed on when the handshake is over.
+/// A call over a WebSocket whose handshake is done.
 pub(super) struct Conversation {
     pub(super) call: Call,
     /// The frame that path and query made.
     pub(super) opening: Option<Bytes>,
-    pub(super) input: Input,
-    pub(super) shape: Shape,
+    pub(super) input: RequestInput,
+    pub(super) shape: ResponseFormat,
     pub(super) catalog: Arc<Catalog>,
     pub(super) ping_interval: Duration,
     pub(super) max_message_bytes: usize,
@@ -55,7 +56,7 @@ pub(super) struct Conversation {
 }
 
 /// How responses look.
-pub(super) enum Shape {
+pub(super) enum ResponseFormat {
     Json(View),
     /// `{"result":…}`, as grpc-gateway has it.
     Envelope(View),
@@ -64,26 +65,26 @@ pub(super) enum Shape {
     Protobuf,
 }
 
-/// Why a conversation ends.
-enum End {
+/// The end of a conversation.
+enum CallEnd {
     Complete,
     Failed(Status),
     Draining,
-    /// The client said more in one message than is allowed.
+    /// A message of the client exceeds the limit.
     TooLarge(Status),
-    /// Nobody is left to hear about it.
+    /// The client is gone.
     Gone,
 }
 
-/// Whether the client shows signs of life. While a message of its own waits for the upstream, it need not.
-struct Life {
+/// The liveness of the client. It counts as alive while one of its messages waits for the upstream.
+struct Liveness {
     heard: AtomicBool,
     waiting: AtomicBool,
 }
 
-// === impl End ===
+// === impl CallEnd ===
 
-impl End {
+impl CallEnd {
     fn note(&self, observed: &RequestRecord) {
         match self {
             Self::Complete => observed.code(Code::Ok),
@@ -92,7 +93,7 @@ impl End {
             Self::TooLarge(status) => observed.code(status.code()),
             Self::Failed(status) => {
                 observed.code(status.code());
-                observed.end(why(status));
+                observed.end(end_reason(status));
             }
         }
     }
@@ -113,11 +114,11 @@ impl Conversation {
         let (mut sink, mut source) = socket.split();
         let (speaker, incoming) = channel();
         // The handshake was the first sign.
-        let life = Life {
+        let life = Liveness {
             heard: AtomicBool::new(true),
             waiting: AtomicBool::new(false),
         };
-        let speaking = Speaking {
+        let speaking = ResponseHalf {
             sink: &mut sink,
             shape: self.shape,
             life: &life,
@@ -125,7 +126,7 @@ impl Conversation {
             ping: self.ping_interval,
             observed: &self.observed,
         };
-        let listening = Listening {
+        let listening = RequestHalf {
             speaker: Some(speaker),
             input: self.input,
             index: 0,
@@ -143,23 +144,23 @@ impl Conversation {
 }
 
 /// The client's half.
-struct Listening<'a> {
+struct RequestHalf<'a> {
     /// `None` once the requests are complete.
-    speaker: Option<Speaker>,
-    input: Input,
+    speaker: Option<MessageSender>,
+    input: RequestInput,
     index: u64,
     max_bytes: usize,
-    life: &'a Life,
+    life: &'a Liveness,
     observed: &'a RequestRecord,
 }
 
-impl Listening<'_> {
+impl RequestHalf<'_> {
     /// Returns when the client is gone or breaks the rules of the conversation.
-    async fn run(mut self, opening: Option<Bytes>, source: &mut SplitStream<Socket>) -> End {
+    async fn run(mut self, opening: Option<Bytes>, source: &mut SplitStream<Socket>) -> CallEnd {
         if let (Some(frame), Some(speaker)) = (opening, &self.speaker) {
             let _ = speaker.say(frame).await;
         }
-        if matches!(self.input, Input::Nothing) {
+        if matches!(self.input, RequestInput::Nothing) {
             self.end().await;
         }
         while let Some(received) = source.next().await {
@@ -172,33 +173,33 @@ impl Listening<'_> {
                 }
                 Ok(Message::Text(text)) => self.take(Content::Json, text.into()).await,
                 Ok(Message::Binary(bytes)) => self.take(Content::Protobuf, bytes).await,
-                Ok(Message::Close(_)) => Err(End::Gone),
+                Ok(Message::Close(_)) => Err(CallEnd::Gone),
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(()),
-                Err(tungstenite::Error::Capacity(_)) => Err(End::TooLarge(
+                Err(tungstenite::Error::Capacity(_)) => Err(CallEnd::TooLarge(
                     Failure::body_too_large(self.max_bytes).status,
                 )),
-                Err(_) => Err(End::Gone),
+                Err(_) => Err(CallEnd::Gone),
             };
             self.life.waiting.store(false, Ordering::Relaxed);
             if let Err(end) = taken {
                 return end;
             }
         }
-        End::Gone
+        CallEnd::Gone
     }
 
-    async fn take(&mut self, content: Content, message: Bytes) -> Result<(), End> {
+    async fn take(&mut self, content: Content, message: Bytes) -> Result<(), CallEnd> {
         let Some(speaker) = self.speaker.take() else {
-            return Err(End::Failed(excess()));
+            return Err(CallEnd::Failed(excess()));
         };
         self.observed.bytes(message.len() as u64, 0);
         match self.encode(content, &message) {
             Ok(frame) => match speaker.say(frame).await {
-                Ok(()) if matches!(self.input, Input::Message(_)) => speaker.end().await,
-                // An upstream that has hung up leaves the rest unheard, as it would over any transport.
+                Ok(()) if matches!(self.input, RequestInput::Message(_)) => speaker.end().await,
+                // After an upstream has closed the requests, further messages are dropped.
                 Ok(()) | Err(HungUp) => self.speaker = Some(speaker),
             },
-            // It becomes the status of the call, behind the responses that are under way.
+            // It becomes the status of the call, after the responses in flight.
             Err(failure) => speaker.fail(failure.status).await,
         }
         Ok(())
@@ -207,13 +208,13 @@ impl Listening<'_> {
     fn encode(&mut self, content: Content, bytes: &[u8]) -> Result<Bytes, Failure> {
         let mut frame = Vec::new();
         match &mut self.input {
-            Input::Nothing => return Err(excess().into()),
-            Input::Chunks(route) => {
+            RequestInput::Nothing => return Err(excess().into()),
+            RequestInput::Chunks(route) => {
                 let start = rpc::frame::begin(&mut frame);
                 route.encode_upload_chunk(bytes, &mut frame);
                 finish_frame_in(&mut frame, start)?;
             }
-            Input::Message(encoder) | Input::Messages(encoder) => {
+            RequestInput::Message(encoder) | RequestInput::Messages(encoder) => {
                 let message = transcoder::stream::Message {
                     bytes,
                     index: self.index,
@@ -234,18 +235,19 @@ impl Listening<'_> {
 }
 
 /// The upstream's half.
-struct Speaking<'a> {
+struct ResponseHalf<'a> {
     sink: &'a mut SplitSink<Socket, Message>,
-    shape: Shape,
-    life: &'a Life,
+    shape: ResponseFormat,
+    life: &'a Liveness,
     draining: CancellationToken,
     ping: Duration,
     observed: &'a RequestRecord,
 }
 
-impl Speaking<'_> {
-    /// Returns when the call is over. The next response is read when the client has taken the one before.
-    async fn run(self, call: Call, incoming: Incoming) -> End {
+impl ResponseHalf<'_> {
+    /// Returns when the call is over. The next response is read when the client has taken the one
+    /// before.
+    async fn run(self, call: Call, incoming: RequestMessages) -> CallEnd {
         let mut answers = pin!(answers(call, incoming));
         let mut pings = tokio::time::interval(self.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -259,28 +261,28 @@ impl Speaking<'_> {
                             self.observed.bytes(0, frame.len() as u64);
                             self.sink.send(frame).await
                         }
-                        Err(failure) => return End::Failed(failure.status),
+                        Err(failure) => return CallEnd::Failed(failure.status),
                     },
-                    Some(Err(status)) => return End::Failed(status),
-                    None => return End::Complete,
+                    Some(Err(status)) => return CallEnd::Failed(status),
+                    None => return CallEnd::Complete,
                 },
                 _ = pings.tick() => {
                     if !self.life.shows() {
-                        return End::Gone;
+                        return CallEnd::Gone;
                     }
                     self.sink.send(Message::Ping(Bytes::new())).await
                 }
-                () = self.draining.cancelled() => return End::Draining,
+                () = self.draining.cancelled() => return CallEnd::Draining,
             };
             if said.is_err() {
-                return End::Gone;
+                return CallEnd::Gone;
             }
         }
     }
 }
 
 /// The responses of a call, each read when it is asked for.
-fn answers(call: Call, incoming: Incoming) -> impl Stream<Item = Result<Bytes, Status>> {
+fn answers(call: Call, incoming: RequestMessages) -> impl Stream<Item = Result<Bytes, Status>> {
     let opened = futures::stream::once(call.converse(incoming));
     let messages = opened.map_ok(|messages| {
         futures::stream::try_unfold(messages, |mut messages| async move {
@@ -292,20 +294,20 @@ fn answers(call: Call, incoming: Incoming) -> impl Stream<Item = Result<Bytes, S
 }
 
 fn excess() -> Status {
-    let message = "the requests of this call are complete, and another message came";
+    let message = "message after the end of the requests";
     Fault::invalid_argument("REQUESTS_COMPLETE", message).into()
 }
 
-// === impl Shape ===
+// === impl ResponseFormat ===
 
-impl Shape {
+impl ResponseFormat {
     fn frame(&self, message: &Bytes) -> Result<Message, Failure> {
         let mut json = Vec::new();
         match self {
-            Shape::Protobuf => return Ok(Message::Binary(message.clone())),
-            Shape::Raw(view) => return Ok(Message::Binary(view.data(message)?)),
-            Shape::Json(view) => view.write_json(message, &mut json)?,
-            Shape::Envelope(view) => {
+            ResponseFormat::Protobuf => return Ok(Message::Binary(message.clone())),
+            ResponseFormat::Raw(view) => return Ok(Message::Binary(view.data(message)?)),
+            ResponseFormat::Json(view) => view.write_json(message, &mut json)?,
+            ResponseFormat::Envelope(view) => {
                 json.extend_from_slice(b"{\"result\":");
                 view.write_json(message, &mut json)?;
                 json.push(b'}');
@@ -320,29 +322,29 @@ fn text(json: Vec<u8>) -> Result<Message, Failure> {
     text.map_err(|error| chassis::error::internal(anyhow::Error::from(error)).into())
 }
 
-// === impl Life ===
+// === impl Liveness ===
 
-impl Life {
+impl Liveness {
     /// Whether anything was heard since this was asked last.
     fn shows(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed) || self.waiting.load(Ordering::Relaxed)
     }
 }
 
-/// Says why it is over, and waits for the client to say that it has heard: a socket that is closed at once may take the last
-/// frames with it.
+/// Says why it is over, and waits for the client to say that it has heard: a socket that is closed
+/// at once may take the last frames with it.
 async fn close(
     mut sink: SplitSink<Socket, Message>,
     mut source: SplitStream<Socket>,
     catalog: &Catalog,
-    end: End,
+    end: CallEnd,
 ) {
     let (code, status) = match end {
-        End::Complete => (1000, None),
-        End::Gone => (1000, None),
-        End::Draining => (1001, Some(stopping())),
-        End::TooLarge(status) => (1009, Some(status)),
-        End::Failed(status) => (CODES + status.code() as u16, Some(status)),
+        CallEnd::Complete => (1000, None),
+        CallEnd::Gone => (1000, None),
+        CallEnd::Draining => (1001, Some(draining_status())),
+        CallEnd::TooLarge(status) => (1009, Some(status)),
+        CallEnd::Failed(status) => (CODES + status.code() as u16, Some(status)),
     };
     let reason = status.as_ref().map_or(Code::Ok, Status::code) as i32;
     let farewell = async {
@@ -362,6 +364,6 @@ async fn close(
         while source.next().await.is_some_and(|received| received.is_ok()) {}
         Ok::<_, tungstenite::Error>(())
     };
-    // Whoever does not answer has been told all the same.
+    // A client that does not answer has received the reason anyway.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
 }

@@ -17,7 +17,8 @@ use crate::failure::Failure;
 const WEBSOCKET: &str = "websocket";
 /// The only version there is (RFC 6455 §4.4).
 const VERSION: &str = "13";
-/// The subprotocol by which a browser, which can set no other header, names its token: `bearer, <token>`.
+/// The subprotocol by which a browser, which can set no other header, names its token: `bearer,
+/// <token>`.
 const BEARER: &str = "bearer";
 
 /// Whether a request asks for a WebSocket.
@@ -73,7 +74,8 @@ fn key(headers: &HeaderMap) -> Option<&[u8]> {
     key.filter(|key| key.len() == 24)
 }
 
-/// Makes the token among the subprotocols what the `authorization` header of other requests is, which wins if it is there.
+/// Makes the token among the subprotocols what the `authorization` header of other requests is,
+/// which wins if it is there.
 pub(super) fn take_bearer(head: &mut Parts) {
     let token = bearer(&head.headers).map(|token| format!("Bearer {token}"));
     if let Some(value) = token.and_then(|value| HeaderValue::try_from(value).ok()) {
@@ -88,8 +90,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     is_token.then(|| token.trim())
 }
 
-/// A browser opens a WebSocket to any site and sends that site's cookies along: other than with `fetch`, only the server can refuse
-/// (RFC 6455 §10.2). Programs send no origin.
+/// A browser opens a WebSocket to any site and sends that site's cookies along: other than with
+/// `fetch`, only the server can refuse (RFC 6455 §10.2). Programs send no origin.
 fn check_origin(head: &Parts, allowed: &[String]) -> Result<(), Failure> {
     let Some(origin) = head.headers.get(ORIGIN) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The request body of a call whose messages are said by the client of a WebSocket, one at a time.
+//! The request body of a call over a WebSocket: one message at a time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,68 +9,69 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::call::Incoming;
-use crate::call::frame::Refused;
-use crate::call::request_body::torn;
+use crate::call::RequestMessages;
+use crate::call::frame::AbortReason;
+use crate::call::request_body::aborted_by_client;
 
-/// Where the messages are put. Each waits until the upstream has taken the one before. Dropped before the end, it tears the body.
-pub(super) struct Speaker(mpsc::Sender<Said>);
+/// Where the messages are put. Each waits until the upstream has taken the one before. Dropped
+/// before the end, it tears the body.
+pub(super) struct MessageSender(mpsc::Sender<RequestEvent>);
 
-enum Said {
+enum RequestEvent {
     Frame(Bytes),
     End,
     Fault(Status),
 }
 
-struct Requests {
-    said: mpsc::Receiver<Said>,
+struct SocketRequests {
+    said: mpsc::Receiver<RequestEvent>,
     is_ended: bool,
-    refused: Refused,
+    refused: AbortReason,
 }
 
 /// An upstream that has hung up takes no more; how the call ends is its answer's affair.
 pub(super) struct HungUp;
 
-pub(super) fn channel() -> (Speaker, Incoming) {
+pub(super) fn channel() -> (MessageSender, RequestMessages) {
     let (sender, said) = mpsc::channel(1);
-    let refused = Refused::default();
-    let requests = Requests {
+    let refused = AbortReason::default();
+    let requests = SocketRequests {
         said,
         is_ended: false,
         refused: refused.clone(),
     };
-    let incoming = Incoming {
+    let incoming = RequestMessages {
         body: Body::new(requests),
         refused,
     };
-    (Speaker(sender), incoming)
+    (MessageSender(sender), incoming)
 }
 
-// === impl Speaker ===
+// === impl MessageSender ===
 
-impl Speaker {
+impl MessageSender {
     /// Sends one gRPC frame.
     pub(super) async fn say(&self, frame: Bytes) -> Result<(), HungUp> {
-        self.put(Said::Frame(frame)).await
+        self.put(RequestEvent::Frame(frame)).await
     }
 
     /// Ends the requests; the call goes on.
     pub(super) async fn end(self) {
         // An upstream that hangs up needs no end.
-        let _ = self.put(Said::End).await;
+        let _ = self.put(RequestEvent::End).await;
     }
 
     /// Breaks the requests off for a fault in one of them, which becomes the status of the call.
     pub(super) async fn fail(self, status: Status) {
-        let _ = self.put(Said::Fault(status)).await;
+        let _ = self.put(RequestEvent::Fault(status)).await;
     }
 
-    async fn put(&self, said: Said) -> Result<(), HungUp> {
+    async fn put(&self, said: RequestEvent) -> Result<(), HungUp> {
         self.0.send(said).await.map_err(|_| HungUp)
     }
 }
 
-impl http_body::Body for Requests {
+impl http_body::Body for SocketRequests {
     type Data = Bytes;
     type Error = Status;
 
@@ -82,15 +83,15 @@ impl http_body::Body for Requests {
             return Poll::Ready(None);
         }
         let said = ready!(self.said.poll_recv(context));
-        self.is_ended = !matches!(said, Some(Said::Frame(_)));
+        self.is_ended = !matches!(said, Some(RequestEvent::Frame(_)));
         Poll::Ready(match said {
-            Some(Said::Frame(frame)) => Some(Ok(Frame::data(frame))),
-            Some(Said::End) => None,
-            Some(Said::Fault(status)) => {
+            Some(RequestEvent::Frame(frame)) => Some(Ok(Frame::data(frame))),
+            Some(RequestEvent::End) => None,
+            Some(RequestEvent::Fault(status)) => {
                 let _ = self.refused.set(status.clone());
                 Some(Err(status))
             }
-            None => Some(Err(torn())),
+            None => Some(Err(aborted_by_client())),
         })
     }
 

@@ -9,7 +9,8 @@ use crate::settings::refuse;
 /// How WebSocket connections are kept, and who may open one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct WebSocketSettings {
-    /// Between pings, in milliseconds; a client that shows no sign of life between two of them is gone.
+    /// Between pings, in milliseconds; a client that shows no sign of life between two of them is
+    /// gone.
     pub ping_interval_ms: u64,
     /// Origins of pages that may connect, besides the gateway's own: `https://app.example`, or `*`.
     pub allowed_origins: Vec<String>,
@@ -31,7 +32,7 @@ impl WebSocketSettings {
             });
             if origin != "*" && !is_origin {
                 let problem =
-                    format!("`{origin}` is no origin, such as https://app.example, nor *");
+                    format!("`{origin}` is neither an origin, such as https://app.example, nor *");
                 return refuse("websocket.allowed_origins", &problem);
             }
         }

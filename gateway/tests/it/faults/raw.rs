@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What the server does about a request.
+/// The steps of the server for a request.
 pub(crate) enum Step {
     /// Writes these bytes.
     Write(Vec<u8>),
@@ -25,7 +25,7 @@ pub(crate) enum Step {
 /// Steps by the number of the request, from 0, and its stream.
 pub(crate) type Script = fn(usize, u32) -> Vec<Step>;
 
-/// What the server does about a connection.
+/// The behaviour of the server on a connection.
 #[derive(Clone)]
 pub(crate) enum Listens {
     /// Speaks HTTP/2.
@@ -130,7 +130,8 @@ where
                         Step::Write(bytes) => stream.write_all(&bytes).await?,
                         Step::Wait(time) => tokio::time::sleep(time).await,
                         Step::Close => {
-                            // What is left unread would make a reset of it, which can overtake what was written.
+                            // Unread bytes would reset the connection, which can overtake written
+                            // ones.
                             stream.shutdown().await?;
                             stream.read_to_end(&mut Vec::new()).await?;
                             return Ok(());

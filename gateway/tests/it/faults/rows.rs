@@ -18,7 +18,7 @@ pub(super) enum Method {
     Watch,
 }
 
-/// What there is of an upstream.
+/// The kind of upstream.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Server {
     Plain,

@@ -14,7 +14,7 @@ struct Stream {
     outcome: Outcome,
 }
 
-/// What a stream of HTTP/2 ends with.
+/// The end of an HTTP/2 stream.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Status(u16),
@@ -162,9 +162,11 @@ fn push_frame(sent: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u
     sent.extend(payload);
 }
 
-/// The status that a header block begins with: indexed in the static table, or a literal (RFC 7541 §6 and Appendix A).
+/// The status that a header block begins with: indexed in the static table, or a literal (RFC 7541
+/// §6 and Appendix A).
 fn status(block: &[u8]) -> u16 {
-    // Digits of literals are in the code of Huffman: 0, 1 and 2 have five bits, others six, and 501 is 0x6c01.
+    // Digits of literals are in the code of Huffman: 0, 1 and 2 have five bits, others six, and 501
+    // is 0x6c01.
     match block {
         [0x88, ..] => 200,
         [0x8c, ..] => 400,

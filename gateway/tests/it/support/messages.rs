@@ -1,4 +1,5 @@
-//! The messages of the test protos, by hand: the gateway must not need generated code, so neither do its tests.
+//! The messages of the test protos, by hand: the gateway must not need generated code, so neither
+//! do its tests.
 
 use std::collections::HashMap;
 

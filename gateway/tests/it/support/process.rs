@@ -23,7 +23,8 @@ pub(crate) struct GatewayProcess {
 }
 
 impl GatewayProcess {
-    /// Starts a gateway with these keys in its environment, and waits until it has learned its upstream.
+    /// Starts a gateway with these keys in its environment, and waits until it has learned its
+    /// upstream.
     pub(crate) async fn start(upstream: &Upstream, keys: &[(&str, &str)]) -> Self {
         let keys = keys
             .iter()

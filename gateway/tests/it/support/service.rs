@@ -25,11 +25,11 @@ use tonic_types::{ErrorDetails, StatusExt, pb};
 use tower::Service;
 
 use super::messages::*;
-use super::stranger::RequestRecord;
+use super::stranger::Observed;
 
 #[derive(Clone)]
 pub(crate) struct Stranger {
-    pub(crate) observed: Arc<RequestRecord>,
+    pub(crate) observed: Arc<Observed>,
 }
 
 impl NamedService for Stranger {
@@ -91,7 +91,8 @@ impl Service<http::Request<Body>> for Stranger {
     }
 }
 
-/// Metadata of a request that begin with `echo-` and `echo-trailer-`, which come back without it before and behind the messages.
+/// Metadata of a request that begin with `echo-` and `echo-trailer-`, which come back without it
+/// before and behind the messages.
 struct Echoes {
     headers: HeaderMap,
     trailers: HeaderMap,
@@ -135,7 +136,7 @@ impl Echoes {
 
 /// Notes that a call was dropped before it was answered.
 struct Unanswered {
-    observed: Arc<RequestRecord>,
+    observed: Arc<Observed>,
 }
 
 impl Drop for Unanswered {
@@ -258,7 +259,7 @@ impl ServerStreamingService<CountRequest> for Count {
 }
 
 struct Counting {
-    observed: Arc<RequestRecord>,
+    observed: Arc<Observed>,
     request: CountRequest,
     next: i32,
     done: bool,
@@ -323,7 +324,7 @@ impl ClientStreamingService<StoreRequest> for Store {
 }
 
 async fn store(
-    observed: &RequestRecord,
+    observed: &Observed,
     mut messages: Streaming<StoreRequest>,
 ) -> Result<StoreResponse, Status> {
     let mut stored = StoreResponse::default();
@@ -398,7 +399,7 @@ impl StreamingService<GreetRequest> for Chat {
 
 /// Notes how a stream of requests has ended.
 struct Chatting {
-    observed: Arc<RequestRecord>,
+    observed: Arc<Observed>,
     end: &'static str,
 }
 
@@ -441,7 +442,7 @@ impl ClientStreamingService<GreetRequest> for Gather {
 
 /// The first messages, each as `name*times`, or as the names in its list.
 async fn gather(
-    observed: &RequestRecord,
+    observed: &Observed,
     mut messages: Streaming<GreetRequest>,
 ) -> Result<Vec<String>, Status> {
     let mut gathered = Vec::new();

@@ -14,19 +14,19 @@ use tonic::transport::server::TcpIncoming;
 
 use super::service::Stranger;
 
-/// What has happened to the calls so far, in short sentences.
+/// The events of the calls so far, in short sentences.
 pub(crate) type Events = watch::Receiver<Vec<String>>;
 
 /// A running upstream; it stops when it is dropped.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    pub(crate) observed: Arc<RequestRecord>,
-    /// Of its own, so that stopping the upstream breaks its connections too.
+    pub(crate) observed: Arc<Observed>,
+    /// A separate runtime, so that stopping the upstream breaks its connections too.
     runtime: Option<Runtime>,
 }
 
-/// What the service has seen and done so far.
-pub(crate) struct RequestRecord {
+/// The state of the service so far.
+pub(crate) struct Observed {
     events: watch::Sender<Vec<String>>,
     /// The names that `Greet` was called with.
     pub(crate) greeted: Mutex<Vec<String>>,
@@ -40,7 +40,7 @@ pub(crate) struct RequestRecord {
     pub(crate) permits: Semaphore,
 }
 
-/// Which version of reflection the upstream offers.
+/// The version of reflection that the upstream offers.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Reflection {
     V1,
@@ -71,7 +71,7 @@ impl Upstream {
 
     pub(crate) fn serve(listener: TcpListener, descriptors: Vec<u8>, version: Reflection) -> Self {
         let address = listener.local_addr().unwrap();
-        let observed = Arc::new(RequestRecord {
+        let observed = Arc::new(Observed {
             events: watch::Sender::new(Vec::new()),
             greeted: Mutex::default(),
             produced: AtomicU64::new(0),
@@ -170,7 +170,8 @@ pub(crate) fn variant(replacements: &[(&str, &str)]) -> Vec<u8> {
     compiled("stranger", &[directory.path().to_str().unwrap().to_owned()])
 }
 
-/// The same descriptors as a server reflects them that knows no extensions: without routes and rules.
+/// The same descriptors as a server reflects them that knows no extensions: without routes and
+/// rules.
 pub(crate) fn stripped(descriptors: &[u8]) -> Vec<u8> {
     prost_types::FileDescriptorSet::decode(descriptors)
         .unwrap()
@@ -220,7 +221,7 @@ impl DescriptorFile {
     }
 }
 
-impl RequestRecord {
+impl Observed {
     pub(crate) fn note(&self, event: &str) {
         self.events
             .send_modify(|events| events.push(event.to_owned()));

@@ -1,4 +1,4 @@
-//! Which source has the word about what.
+//! Precedence of the sources.
 
 use prost_types::{FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto};
 

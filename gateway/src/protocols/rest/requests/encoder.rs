@@ -15,7 +15,7 @@ use crate::protocols::rest::{Exchange, finish_frame_in};
 pub(crate) struct Encoder {
     catalog: Arc<Catalog>,
     route: Arc<Route>,
-    /// What the first message is matched with; `None` behind it.
+    /// Method and URI that bind to the first message; `None` after it.
     first: Option<(Method, Uri)>,
     observed: RequestRecord,
 }
