@@ -88,9 +88,9 @@ impl Policy {
     /// ends the request.
     ///
     /// A new stage is a file in `policy/` and a line here. The order is: authenticate, authorize by
-    /// method, rate limit, admission (overload), then the stages of the build. Stages that depend on
-    /// a message (conditions on fields, validation, idempotency, cache) belong to [`MessagePolicy`];
-    /// audit belongs to the end of `Generation::serve`.
+    /// method, rate limit, admission (overload), then the stages of the build. Stages that depend
+    /// on a message (conditions on fields, validation, idempotency, cache) belong to
+    /// [`MessagePolicy`]; audit belongs to the end of `Generation::serve`.
     ///
     /// # Errors
     /// The refusal of a stage.

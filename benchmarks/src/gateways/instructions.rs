@@ -1,4 +1,5 @@
-//! Instructions per request of the gateway's process, counted by valgrind: small changes show on any machine.
+//! Instructions per request of the gateway's process, counted by valgrind: small changes show on
+//! any machine.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +36,8 @@ pub(super) async fn measure(gateway: &Path, upstream: &Upstream) -> Result<Vec<F
     Ok(figures)
 }
 
-/// Returns the instructions of one process that answers so many requests, one after another on one connection.
+/// Returns the instructions of one process that answers so many requests, one after another on one
+/// connection.
 async fn run(
     gateway: &Path,
     upstream: &Upstream,

@@ -4,9 +4,9 @@
 //! | frame of the client | means |
 //! |---|---|
 //! | text | one request message in JSON |
-//! | text without content | the requests are complete; the responses go on ("half-close", which WebSocket lacks) |
+//! | empty text | the requests are complete; the responses go on (a half-close) |
 //! | binary | one request message in protobuf; of an upload, its next bytes |
-//! | close | before the end of the call: the call is cancelled, and half a request stream never looks whole |
+//! | close | before the end of the call: cancelled; a truncated stream is an error |
 //!
 //! Responses are text frames of JSON, binary with `alt=proto` and of `google.api.HttpBody`. An
 //! error is a text frame `{"error": google.rpc.Status}`, and the close code says it again: 1000 for

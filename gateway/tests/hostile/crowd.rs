@@ -1,4 +1,5 @@
-//! Many bad calls beside many good ones, on one upstream: neither breaker nor ejection counts what one caller provoked.
+//! Many bad calls beside many good ones, on one upstream: neither breaker nor ejection counts what
+//! one caller provoked.
 
 use futures::future::join_all;
 use hostile::{Options, Script, Step, code, grpc};

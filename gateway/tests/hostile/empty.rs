@@ -1,4 +1,5 @@
-//! Request streams without messages, against a server that waits for a DATA frame with END_STREAM, as grpc-go does.
+//! Request streams without messages, against a server that waits for a DATA frame with END_STREAM,
+//! as grpc-go does.
 
 use bytes::Bytes;
 use hostile::{Client, Options, Step, flag, grpc};

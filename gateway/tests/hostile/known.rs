@@ -1,5 +1,5 @@
-//! Faults that the gateway has today: scripts whose right answer it does not give yet. The tests fail when one of them is mended,
-//! until it is removed from here.
+//! Faults that the gateway has today: scripts whose right answer it does not give yet. The tests
+//! fail when one of them is mended, until it is removed from here.
 
 mod spills;
 

@@ -1,5 +1,5 @@
-//! The gateway between scripted peers: whatever an upstream or a client does, a call ends with a right error, and calls beside it
-//! end as if nothing had happened.
+//! The gateway between scripted peers: whatever an upstream or a client does, a call ends with a
+//! right error, and calls beside it end as if nothing had happened.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! One call in each protocol that the gateway serves, and its end as a strict client of that protocol sees it.
+//! One call in each protocol that the gateway serves, and its end as a strict client of that
+//! protocol sees it.
 
 mod read;
 
@@ -38,7 +39,7 @@ pub(crate) enum Method {
     Gather,
 }
 
-/// What came of a call: the texts of its messages, and its end.
+/// The result of a call: the texts of its messages, and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) texts: Vec<String>,
@@ -142,7 +143,7 @@ pub(crate) async fn call(
     called.unwrap_or_else(|_| Outcome::failed(End::Hung))
 }
 
-/// What some calls have in addition.
+/// Additions to a call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) deadline_ms: Option<u32>,

@@ -1,4 +1,5 @@
-//! What the tests share: a gateway in front of a scripted upstream, which it knows from a descriptor file.
+//! Shared parts of the tests: a gateway in front of a scripted upstream, which it knows from a
+//! descriptor file.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long a call may take before it counts as one that never ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Call names that mean something to the upstream; it answers others at once, with the name as the text.
+/// Call names that mean something to the upstream; it answers others at once, with the name as the
+/// text.
 pub(crate) const BAD: &str = "bad";
 pub(crate) const HOLD: &str = "hold";
 
@@ -96,8 +98,9 @@ fn play(call: &Call, bad: &Script) -> Option<Script> {
     })
 }
 
-/// As grpc-go does, a client stream waits for a DATA frame with END_STREAM. A server that got HEADERS with END_STREAM would wait
-/// for ever; this one fails the call, so that a test need not wait.
+/// As grpc-go does, a client stream waits for a DATA frame with END_STREAM. A server that got
+/// HEADERS with END_STREAM would wait for ever; this one fails the call, so that a test need not
+/// wait.
 fn gather(call: &Call) -> Option<Script> {
     if call.is_ended_by_headers {
         return Some(grpc::error("9", "no DATA frame ended the requests"));

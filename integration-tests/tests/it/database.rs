@@ -1,4 +1,5 @@
-//! A service whose database is away says so: not ready, and calls end with UNAVAILABLE, both within 2 s.
+//! A service whose database is away says so: not ready, and calls end with UNAVAILABLE, both within
+//! 2 s.
 
 use std::net::SocketAddr;
 use std::time::Duration;

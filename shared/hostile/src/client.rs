@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes that are recorded of a connection that does not speak HTTP/2.
 const TEXT_MAX: usize = 1 << 20;
 
-/// What came back so far.
+/// The frames received so far.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Stream and `:status` of each response head.
@@ -54,7 +54,8 @@ pub struct Client {
 impl Client {
     /// Opens a connection and writes the preface of HTTP/2 and SETTINGS with these parameters.
     ///
-    /// SETTINGS and PING of the peer are not acknowledged, and no window is opened, unless the script does.
+    /// SETTINGS and PING of the peer are not acknowledged, and no window is opened, unless the
+    /// script does.
     ///
     /// # Errors
     /// The connection failed.
@@ -97,7 +98,8 @@ impl Client {
     /// Plays the steps, of which [`crate::On::Call`] is this stream.
     ///
     /// # Errors
-    /// The peer has closed the connection, or does not read: a script that a server cuts short is no surprise.
+    /// The peer has closed the connection, or does not read: a script that a server cuts short is
+    /// no surprise.
     pub async fn play(&mut self, script: &[Step], call: u32) -> io::Result<()> {
         let played = tokio::time::timeout(PATIENCE, async {
             for step in script {

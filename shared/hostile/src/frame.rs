@@ -1,4 +1,5 @@
-//! HTTP/2 frames as they are on the wire (RFC 9113 §4 and §6), without any rule about what may follow what.
+//! HTTP/2 frames as they are on the wire (RFC 9113 §4 and §6), without any rule about what may
+//! follow what.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! Header compression (RFC 7541): writes literals only, whatever bytes they hold, and reads all of it.
+//! Header compression (RFC 7541): writes literals only, whatever bytes they hold, and reads all of
+//! it.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -131,7 +132,8 @@ fn string(block: &mut &[u8]) -> Option<Vec<u8>> {
     Some(string.to_vec())
 }
 
-/// Reads the Huffman code, which is canonical: codes of one length are consecutive, in the order of their symbols.
+/// Reads the Huffman code, which is canonical: codes of one length are consecutive, in the order of
+/// their symbols.
 fn huffman(coded: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::new();
     let (mut code, mut length, mut first) = (0u32, 0u8, 0u32);

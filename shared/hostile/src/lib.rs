@@ -1,9 +1,11 @@
-//! Scripted peers for tests: an upstream and a client that write HTTP/2 frames, or any bytes, by hand.
+//! Scripted peers for tests: an upstream and a client that write HTTP/2 frames, or any bytes, by
+//! hand.
 //!
-//! A [`Script`] is data: a list of [`Step`]s. The [`Upstream`] answers each call with the script that its `play` function chooses;
-//! the [`Client`] plays a script on one connection and records what comes back. Nothing waits for a clock: [`Step::Sync`]
-//! returns when the peer has read all that was written before it, [`Step::Hold`] when the test opens the gate. Every wait
-//! is bounded, and a peer ends when it is dropped.
+//! A [`Script`] is data: a list of [`Step`]s. The [`Upstream`] answers each call with the script
+//! that its `play` function chooses; the [`Client`] plays a script on one connection and records
+//! what comes back. Nothing waits for a clock: [`Step::Sync`] returns when the peer has read all
+//! that was written before it, [`Step::Hold`] when the test opens the gate. Every wait is bounded,
+//! and a peer ends when it is dropped.
 //!
 //! ```
 //! use hostile::{Script, Upstream, grpc};

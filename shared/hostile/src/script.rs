@@ -73,7 +73,8 @@ impl On {
 }
 
 impl Step {
-    /// Returns the bytes that the step writes for the call on this stream, if writing is all that it does.
+    /// Returns the bytes that the step writes for the call on this stream, if writing is all that
+    /// it does.
     pub(crate) fn bytes(&self, call: u32) -> Option<Vec<u8>> {
         let frame = match self {
             Self::Bytes(bytes) => return Some(bytes.clone()),

@@ -1,4 +1,5 @@
-//! The scripted HTTP/2 server: reads requests, and answers each with the script that a function chooses for it.
+//! The scripted HTTP/2 server: reads requests, and answers each with the script that a function
+//! chooses for it.
 
 mod connection;
 
@@ -60,7 +61,8 @@ pub enum Credit {
 /// How the server treats connections.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Steps of a connection before its first request, by the number of the connection; the last one stands for all further ones.
+    /// Steps of a connection before its first request, by the number of the connection; the last
+    /// one stands for all further ones.
     pub greetings: Vec<Script>,
     /// Flow control.
     pub credit: Credit,
@@ -91,8 +93,9 @@ impl Default for Options {
 impl Upstream {
     /// Starts a server on a free port of 127.0.0.1 that grants all flow control.
     ///
-    /// `play` chooses the script of a call. It is asked when the headers have arrived, then after each DATA frame for as long as
-    /// it returns `None`; a request that has ended without a script is reset with INTERNAL_ERROR.
+    /// `play` chooses the script of a call. It is asked when the headers have arrived, then after
+    /// each DATA frame for as long as it returns `None`; a request that has ended without a script
+    /// is reset with INTERNAL_ERROR.
     ///
     /// # Errors
     /// There is no free port.

@@ -35,8 +35,8 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
 /// Maps an error of the database to the fault that a caller sees, and logs it.
 ///
 /// UNAVAILABLE with reason `DATABASE_UNAVAILABLE` if [`is_outage`], with `DATABASE_BUSY` if no
-/// connection of the pool became free, and after a timeout of a statement or a lock, a deadlock or a
-/// serialization failure: the caller may send the call again. INTERNAL for everything else.
+/// connection of the pool became free, and after a timeout of a statement or a lock, a deadlock or
+/// a serialization failure: the caller may send the call again. INTERNAL for everything else.
 pub fn fault(error: sqlx::Error) -> Fault {
     let code = error.as_database_error().and_then(|error| error.code());
     let contended = matches!(error, sqlx::Error::PoolTimedOut)

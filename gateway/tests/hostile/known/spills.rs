@@ -1,4 +1,5 @@
-//! Scripts that make the gateway close the connection to the upstream, and with it the calls beside.
+//! Scripts that make the gateway close the connection to the upstream, and with it the calls
+//! beside.
 
 /// Scripts of which calls beside fail in some runs only.
 pub(crate) const SPILL_RACES: &[&str] = &[

@@ -67,7 +67,8 @@ fn frames(mut bytes: &[u8]) -> (Vec<(u8, &[u8])>, bool) {
     (frames, bytes.is_empty())
 }
 
-/// Reads messages as a client does that has not said it takes compressed ones; returns whether they are readable.
+/// Reads messages as a client does that has not said it takes compressed ones; returns whether they
+/// are readable.
 fn read_messages(frames: &[(u8, &[u8])], texts: &mut Vec<String>) -> bool {
     frames.iter().all(|(flags, content)| {
         let text = text(content).filter(|_| *flags == 0);

@@ -1,4 +1,5 @@
-//! Resets, GOAWAYs and closed connections at every stage of a response, changed settings, floods, and windows that stay closed.
+//! Resets, GOAWAYs and closed connections at every stage of a response, changed settings, floods,
+//! and windows that stay closed.
 
 use hostile::{Credit, Last, On, Options, Script, Step, code, grpc, setting};
 

@@ -5,7 +5,8 @@ use hostile::{Script, Step, grpc};
 use super::fields::{Fields, OK_OR_BROKEN, trailers_only, with_head, with_trailers};
 use super::{BROKEN, BROKEN_OR_GONE, Row, message};
 
-/// Fields that HTTP/2 does not allow (RFC 9113 §8.2), which make the response malformed: an error of its stream (§8.1.1).
+/// Fields that HTTP/2 does not allow (RFC 9113 §8.2), which make the response malformed: an error
+/// of its stream (§8.1.1).
 pub(super) fn all() -> Vec<Row> {
     let mut rows = Vec::new();
     let fields: [(&str, (&str, &[u8])); 19] = [

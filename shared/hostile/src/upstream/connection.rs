@@ -1,4 +1,5 @@
-//! One connection of the server: a reader that follows the requests, and a task for the script of each call.
+//! One connection of the server: a reader that follows the requests, and a task for the script of
+//! each call.
 
 use std::collections::HashMap;
 use std::io;
