@@ -362,21 +362,6 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
 ];
 
-/// Forms of an empty stream of requests that go out without a DATA frame.
-pub(crate) const EMPTY_STREAM_FAULTS: &[&str] = &[
-    "Grpc",
-    "GrpcWeb",
-    "Connect",
-    "Rest",
-    "WebSocket",
-    "JSON, no body",
-    "no type, no body",
-    "gRPC, DATA in the same write",
-];
-
-/// Forms that do so when the end of the body arrives with its beginning.
-pub(crate) const EMPTY_STREAM_RACES: &[&str] = &["JSON array"];
-
 /// Bad calls that cost good ones beside them when the retry budget is spent.
 pub(crate) const CROWD_RACES: &[&str] = &["closed"];
 

@@ -53,12 +53,12 @@ pub(crate) async fn send(
     let sent_at = Instant::now();
     let head = request(head, endpoint)?;
     let payload = payload.take();
-    let is_empty = matches!(&payload, Payload::Whole(bytes) if bytes.is_empty());
-    let opened = sender.send_request(head, is_empty);
+    let opened = sender.send_request(head, false);
     let (response, mut stream) = opened.map_err(|error| AttemptError::of(&error))?;
     let request = match payload {
-        Payload::Whole(bytes) if !bytes.is_empty() => {
-            // h2 buffers what exceeds the window.
+        Payload::Whole(bytes) => {
+            // An empty request, too, ends with a DATA frame: some servers wait for one (gRPC over
+            // HTTP/2, "Requests"). h2 buffers what exceeds the window.
             let sent = stream.send_data(bytes, true);
             sent.map_err(|error| AttemptError::of(&error))?;
             None
@@ -68,7 +68,7 @@ pub(crate) async fn send(
             tokio::spawn(pump(body, stream, gone));
             Some(alive)
         }
-        Payload::Whole(_) | Payload::Consumed => None,
+        Payload::Consumed => None,
     };
     let response = response.await.map_err(|error| AttemptError::of(&error))?;
     let (parts, stream) = response.into_parts();
