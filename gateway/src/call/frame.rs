@@ -72,12 +72,6 @@ pub(crate) fn bad_upstream(message: &str) -> Status {
     Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message).into()
 }
 
-/// As gRPC clients say it themselves of a response without `grpc-status`.
-pub(crate) fn no_status() -> Status {
-    let message = "the upstream ended the response without a status";
-    Fault::new(Code::Unknown, "NO_STATUS", message).into()
-}
-
 /// How a stream ends when the gateway drains.
 pub(crate) fn draining_status() -> Status {
     Fault::unavailable(STOPPING, "the gateway is shutting down; reconnect").into()

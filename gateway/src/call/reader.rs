@@ -7,11 +7,12 @@ use bytes::Bytes;
 use futures::task::noop_waker_ref;
 use http::HeaderMap;
 use http_body::Body as _;
+use rpc::error::no_status;
 use rpc::frame::{Frame, FrameError, FrameReader};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::{bad_upstream, no_status};
+use super::frame::bad_upstream;
 
 /// A response of which at most one message and one chunk are held.
 pub(super) struct MessageReader {
@@ -97,7 +98,7 @@ impl MessageReader {
     fn ended(&self) -> Result<(), Status> {
         match Status::from_header_map(&self.trailers) {
             Some(status) if status.code() != Code::Ok => Err(status),
-            None if !self.has_status => Err(no_status()),
+            None if !self.has_status => Err(no_status().into()),
             _ if !self.frames.is_empty() => {
                 Err(bad_upstream("truncated message from the upstream"))
             }

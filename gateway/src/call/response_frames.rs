@@ -7,11 +7,12 @@ use bytes::Bytes;
 use chassis::observe::{self, RequestRecord};
 use http::{HeaderMap, Response};
 use http_body::Frame;
+use rpc::error::no_status;
 use rpc::frame::FrameMeter;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::{AbortReason, STATUS, end_reason, no_status, unacceptable};
+use super::frame::{AbortReason, STATUS, end_reason, unacceptable};
 use super::request_body::Lifeline;
 
 /// A response body on its way to the caller, which always ends in trailers: those of the upstream,
@@ -75,7 +76,7 @@ impl ResponseFrames {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Some(trailers) = frame.trailers_ref() {
             if !trailers.contains_key(STATUS) {
-                return self.end(no_status());
+                return self.end(no_status().into());
             }
             self.has_status = true;
             // Other forms of the call do not say it in trailers.
@@ -134,7 +135,7 @@ impl http_body::Body for ResponseFrames {
                 }
             }
             Poll::Ready(Some(Err(status))) => this.end(status),
-            Poll::Ready(None) if !this.has_status => this.end(no_status()),
+            Poll::Ready(None) if !this.has_status => this.end(no_status().into()),
             other => other,
         }
     }
