@@ -41,6 +41,18 @@ pub enum Idempotency {
     Idempotent,
 }
 
+/// The importance of a method while its server is overloaded (`option (mesh.v1.criticality)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Criticality {
+    /// Rejected first: background work, prefetching, anything that is tried again later.
+    Sheddable,
+    /// The default.
+    #[default]
+    Normal,
+    /// Rejected last: what the business stands still without.
+    Critical,
+}
+
 /// A message that the contract declares publishable by `option (mesh.v1.event)`.
 pub trait Event: prost::Message + Default + 'static {
     /// Full name of the message, for example `ingest.v1.InvoiceAccepted`.

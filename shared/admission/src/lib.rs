@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "queues of tests need no bound")
+)]
+
+mod client;
+mod controller;
+mod estimate;
+mod limiter;
+mod queue;
+mod settings;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Request};
+pub use limiter::{Limiter, Permit};
+pub use settings::AdmissionSettings;
+pub use state::{Refusal, Status};
