@@ -24,11 +24,6 @@ struct Step {
     filtered: bool,
 }
 
-/// All packages are tested by two calls of Cargo. The default members share the compiled crates of
-/// `cargo mesh`; the benchmarks would change the features of shared crates.
-const DEFAULT_MEMBERS: &[&str] = &[];
-const BENCHMARKS: &[&str] = &["--package", "benchmarks"];
-
 /// Steps, quick ones first.
 const STEPS: &[Step] = &[
     Step {
@@ -138,12 +133,15 @@ fn format(home: &Home, _: Option<&str>) -> Result<()> {
 }
 
 fn lints(home: &Home, _: Option<&str>) -> Result<()> {
-    for packages in [DEFAULT_MEMBERS, BENCHMARKS] {
-        let mut clippy = cargo::command(home);
-        clippy.args(["clippy", "--quiet", "--all-targets"]);
-        run(clippy.args(packages).args(["--", "--deny", "warnings"]))?;
-    }
-    Ok(())
+    let arguments = [
+        "clippy",
+        "--quiet",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ];
+    run(cargo::command(home).args(arguments))
 }
 
 /// Tests the separate program that computes books, and the example's files.
@@ -172,11 +170,7 @@ fn tests(home: &Home, filter: Option<&str>) -> Result<()> {
     // Tests start the programs of all packages. With `--tests`, Cargo resolves the same features as
     // for the tests, and compiles nothing twice.
     run(cargo::command(home).args(["build", "--quiet", "--bins", "--tests"]))?;
-    for packages in [DEFAULT_MEMBERS, BENCHMARKS] {
-        let mut test = cargo::command(home);
-        run(test.args(["test", "--quiet"]).args(packages).args(filter))?;
-    }
-    Ok(())
+    run(cargo::command(home).args(["test", "--quiet"]).args(filter))
 }
 
 fn run(command: &mut Command) -> Result<()> {
