@@ -97,6 +97,21 @@ impl Workspace {
         let dirs = dirs.filter_map(|dependency| dependency.path.as_deref());
         dirs.filter_map(|dir| self.packages.iter().find(|other| other.dir() == dir))
     }
+
+    /// Returns all crates of the workspace that are linked into a crate, tests aside.
+    pub(crate) fn linked<'a>(&'a self, package: &'a Package) -> Vec<&'a Package> {
+        let mut found: Vec<&Package> = Vec::new();
+        let mut open = vec![package];
+        while let Some(next) = open.pop() {
+            for other in self.dependencies(next, false) {
+                if !found.iter().any(|known| known.dir() == other.dir()) {
+                    found.push(other);
+                    open.push(other);
+                }
+            }
+        }
+        found
+    }
 }
 
 impl Package {

@@ -98,8 +98,13 @@ impl Bounds {
     }
 }
 
-/// Returns every dependency that points the wrong way: `shared` knows no gateway, and the product
-/// no example.
+/// Crates that a service never links, directly or through others.
+fn is_foreign_to_services(place: &str) -> bool {
+    is_gateway(place) || place == "shared/compatibility"
+}
+
+/// Returns every dependency that points the wrong way: `shared` knows no gateway, the product no
+/// example, and a service links nothing that only the gateway needs.
 pub(crate) fn layers(workspace: &Workspace) -> Vec<String> {
     let mut problems = Vec::new();
     for package in &workspace.packages {
@@ -120,6 +125,15 @@ pub(crate) fn layers(workspace: &Workspace) -> Vec<String> {
                     other.name
                 ));
             }
+        }
+        if place.starts_with("services/") {
+            let linked = workspace.linked(package);
+            let foreign = linked.iter().map(|other| workspace.place(other));
+            problems.extend(
+                foreign
+                    .filter(|other| is_foreign_to_services(other))
+                    .map(|other| format!("{place} links {other}, which only the gateway needs")),
+            );
         }
     }
     problems
@@ -183,6 +197,26 @@ mod tests {
                 "mesh depends on protos, which is not of the product",
                 "shared/codegen depends on transcoder, which is of the gateway",
             ]
+        );
+    }
+
+    #[test]
+    fn a_service_must_not_link_what_only_the_gateway_needs() {
+        let workspace = workspace(&[
+            (
+                "services/orders",
+                r#"{"path": "/w/shared/chassis", "kind": null}, {"path": "/w/gateway", "kind": "dev"}"#,
+            ),
+            (
+                "shared/chassis",
+                r#"{"path": "/w/shared/compatibility", "kind": null}"#,
+            ),
+            ("shared/compatibility", ""),
+            ("gateway", ""),
+        ]);
+        assert_eq!(
+            layers(&workspace),
+            ["services/orders links shared/compatibility, which only the gateway needs"]
         );
     }
 
