@@ -12,12 +12,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use chassis::client::{Safety, Upstream};
+use chassis::client::{Caller, Safety, Upstream};
 use chassis::error::Fault;
 use futures::FutureExt;
 use futures::future::Either;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
@@ -41,6 +41,7 @@ pub(crate) struct Call {
     /// `/package.Service/Method`.
     pub(crate) path: String,
     pub(crate) safety: Safety,
+    pub(crate) caller: Caller,
     pub(crate) metadata: HeaderMap,
     pub(crate) deadline: Option<Instant>,
     /// Largest response message, in bytes.
@@ -88,6 +89,7 @@ impl Call {
     pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
         let mut request = request(self.path, self.metadata, one_frame(frame));
         request.extensions_mut().insert(self.safety);
+        request.extensions_mut().insert(self.caller);
         let response = send(self.upstream, request, self.deadline).await?;
         messages(response, self.max_message_bytes)
     }
@@ -104,7 +106,8 @@ impl Call {
     /// upstream answers with headers.
     pub(crate) async fn converse(self, incoming: RequestMessages) -> Result<Messages, Status> {
         let RequestMessages { body, refused } = incoming;
-        let request = request(self.path, self.metadata, body);
+        let mut request = request(self.path, self.metadata, body);
+        request.extensions_mut().insert(self.caller);
         let sent = request_body::send(self.upstream, request, self.deadline).await;
         let (response, lifeline) = sent.map_err(|status| cause(&refused, status))?;
         let messages = messages(response, self.max_message_bytes);
@@ -185,6 +188,16 @@ pub(crate) fn safety(method: &MethodPlan) -> Safety {
         (_, Idempotency::NoSideEffects) => Safety::NoSideEffects,
         (_, Idempotency::Idempotent) => Safety::Idempotent,
         (_, Idempotency::Unknown) => Safety::Unknown,
+    }
+}
+
+/// Returns the client that a call is made for, as `policy::client_address` found it, and the
+/// method's policy under overload.
+pub(crate) fn caller(extensions: &Extensions, method: Option<&MethodPlan>) -> Caller {
+    Caller {
+        client: extensions.get().cloned().unwrap_or_default(),
+        criticality: method.map(MethodPlan::criticality).unwrap_or_default(),
+        kind: method.map(MethodPlan::kind),
     }
 }
 

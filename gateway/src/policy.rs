@@ -88,7 +88,8 @@ impl Policy {
     /// ends the request.
     ///
     /// A new stage is a file in `policy/` and a line here. The order is: authenticate, authorize by
-    /// method, rate limit, admission (overload), then the stages of the build. Stages that depend
+    /// method, rate limit, then the stages of the build. Admission (overload) is in the client
+    /// stack, where a slow request body takes no slot. Stages that depend
     /// on a message (conditions on fields, validation, idempotency, cache) belong to
     /// [`MessagePolicy`]; audit belongs to the end of `Generation::serve`.
     ///

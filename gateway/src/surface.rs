@@ -2,6 +2,7 @@
 
 mod explain;
 mod explorer;
+mod limits;
 mod openapi;
 mod status;
 
@@ -28,6 +29,7 @@ const DOCUMENT: &str = "/openapi.json";
 const EXPLORER: &str = "/docs";
 const EXPLORER_FILES: &str = "/docs/";
 const EXPLAIN: &str = "/-/explain";
+const LIMITS: &str = "/-/limits";
 const SCHEMA: &str = "/-/schema";
 
 /// A page that a request asks for.
@@ -38,6 +40,7 @@ pub(crate) enum Page {
     ExplorerRoot,
     ExplorerFile,
     Explain,
+    Limits,
     Schema,
 }
 
@@ -60,6 +63,7 @@ pub(crate) fn find(settings: &OpenApiSettings, head: &Parts) -> Option<Page> {
         EXPLORER if settings.explorer => Some(Page::ExplorerRoot),
         path if path.starts_with(EXPLORER_FILES) && settings.explorer => Some(Page::ExplorerFile),
         EXPLAIN if is_operator() => Some(Page::Explain),
+        LIMITS if is_operator() => Some(Page::Limits),
         SCHEMA if is_operator() => Some(Page::Schema),
         _ => None,
     }
@@ -87,6 +91,7 @@ impl Page {
         let answered = match self {
             Self::Document => openapi::answer(settings, catalog, head).await,
             Self::Explain => explain::answer(context, catalog, head),
+            Self::Limits => limits::answer(context),
             Self::Schema => status::answer(context).await,
             Self::ExplorerRoot => Ok(to_explorer()),
             Self::ExplorerFile => {
@@ -109,6 +114,7 @@ impl Page {
             Self::ExplorerRoot => EXPLORER,
             Self::ExplorerFile => "/docs/{file}",
             Self::Explain => EXPLAIN,
+            Self::Limits => LIMITS,
             Self::Schema => SCHEMA,
         }
     }

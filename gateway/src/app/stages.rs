@@ -75,13 +75,13 @@ impl Generation {
     /// |---|---|
     /// | connections, probes, health checks, trace | the chassis, before this |
     /// | client address | here, `policy::client_address` |
-    /// | limits by address | (their place is after the client address) |
     /// | CORS | here, `policy::cors` |
     /// | deadline | [`Self::answer`], `policy::deadline` |
     /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
     /// | route: which method, which upstream | [`Self::answer`], `protocols::resolve` |
-    /// | policy by request: authenticate to admission | `Policy::admit` |
+    /// | policy by request: authenticate to rate limit | `Policy::admit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
+    /// | admission: a slot of the upstream, fair between clients | `chassis::client` |
     /// | call | `call`, `chassis::client` |
     /// | render, or refuse | the protocol |
     pub(super) async fn serve(

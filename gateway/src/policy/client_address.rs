@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use admission::Client;
 use chassis::config::ConfigError;
 use chassis::observe;
 use chassis::server::Peer;
@@ -52,12 +53,16 @@ impl TrustedProxies {
         })
     }
 
-    /// Adds the [`ClientAddress`] to a request and rewrites its forwarding headers, the last hop
-    /// included.
+    /// Adds the [`ClientAddress`] and the [`Client`] to a request and rewrites its forwarding
+    /// headers, the last hop included.
+    ///
+    /// The client is the peer's certificate, else the address. The certificate of a trusted proxy
+    /// is that of all its clients, and identifies none of them.
     pub(crate) fn identify<B>(&self, request: &mut Request<B>) {
         let Some(peer) = request.extensions().get::<Peer>() else {
             return;
         };
+        let certified = peer.certified();
         let (address, proto) = (peer.address.ip().to_canonical(), proto(peer));
         let believed = self.trusts(address);
         if !believed {
@@ -92,9 +97,10 @@ impl TrustedProxies {
         if client != address {
             observe::current().client(client);
         }
-        request
-            .extensions_mut()
-            .insert(ClientAddress { address: client });
+        let extensions = request.extensions_mut();
+        extensions.insert(ClientAddress { address: client });
+        let certified = certified.filter(|_| !believed);
+        extensions.insert(certified.unwrap_or_else(|| Client::at(client)));
     }
 
     /// Follows the hops back from the last one, `address`, as long as they are trusted proxies.

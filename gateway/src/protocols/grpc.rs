@@ -132,6 +132,8 @@ pub(super) async fn forward(
     };
     let mut inspection = Inspection::of(context, catalog, plan, codec)?;
     let (mut request, refused) = inspection.take_request(request, context.max_request_bytes())?;
+    let caller = call::caller(request.extensions(), plan);
+    request.extensions_mut().insert(caller);
     request.extensions_mut().insert(safety);
     if !requests_stream {
         request.extensions_mut().insert(OneMessage);

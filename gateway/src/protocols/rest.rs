@@ -161,6 +161,7 @@ pub(super) fn call(
         upstream: target.upstream.client().clone(),
         path: target.matched.method().path().to_owned(),
         safety: call::safety(target.matched.method()),
+        caller: call::caller(&head.extensions, Some(target.matched.method())),
         metadata,
         deadline,
         max_message_bytes: context.max_message_bytes(),

@@ -24,6 +24,7 @@ mod learning;
 mod metadata;
 mod metrics;
 mod native;
+mod overload;
 mod policy_stage;
 mod reload;
 mod requests;

@@ -7,6 +7,7 @@
 mod client;
 mod controller;
 mod estimate;
+mod hold;
 mod limiter;
 mod queue;
 mod settings;
@@ -16,6 +17,7 @@ mod state;
 mod tests;
 
 pub use client::{Client, Request};
+pub use hold::Hold;
 pub use limiter::{Limiter, Permit};
 pub use settings::AdmissionSettings;
 pub use state::{Refusal, Status};

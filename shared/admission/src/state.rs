@@ -358,6 +358,20 @@ impl<W> State<W> {
 
 // === impl Refusal ===
 
+impl Refusal {
+    /// Every reason, in the order of [`Status::refused`].
+    pub const ALL: [Self; 3] = [Self::Overloaded, Self::OverShare, Self::TooLate];
+
+    /// Returns the name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::OverShare => "over_share",
+            Self::TooLate => "too_late",
+        }
+    }
+}
+
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let fault = match refusal {

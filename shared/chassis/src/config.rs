@@ -10,7 +10,7 @@ use client::ClientSettings;
 use config::{Config, File, FileFormat, Value, ValueKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use server::{ListenerSettings, TlsSettings};
+use server::{AdmissionSettings, ListenerSettings, TlsSettings};
 use telemetry::observe::AccessLogSettings;
 
 mod library;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub admin_listen: String,
     /// Calls to other services.
     pub client: ClientSettings,
+    /// The adaptive limit of concurrent calls.
+    pub admission: AdmissionSettings,
     /// Limits of a connection and of a request.
     pub listener: ListenerSettings,
     /// TLS of the listener.
@@ -156,6 +158,7 @@ impl Layers {
                 return Err(ConfigError::new(key, problem, self.origin(key)));
             }
         }
+        settings.admission.validate("admission")?;
         settings.listener.validate()?;
         settings.tls.validate()?;
         settings.access_log.validate()?;
@@ -227,6 +230,7 @@ impl Settings {
             max_connections: self.max_connections,
             metrics: self.metrics,
             admin_listen: self.admin_listen.clone(),
+            admission: self.admission.clone(),
             listener: self.listener.clone(),
             tls: self.tls.clone(),
             access_log: self.access_log.clone(),

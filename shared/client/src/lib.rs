@@ -20,8 +20,9 @@ mod upstream;
 #[cfg(test)]
 mod testing;
 
+pub use admission::Client;
 pub use rpc::safety::Safety;
 pub use settings::{
     ClientSettings, MirrorSettings, TlsSettings, UpstreamSettings, VersionSettings,
 };
-pub use upstream::{Grace, OneMessage, Upstream};
+pub use upstream::{Caller, Grace, OneMessage, Upstream};

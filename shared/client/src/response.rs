@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use admission::Hold;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
@@ -33,6 +34,7 @@ pub(crate) struct ResponseBody {
     cluster: Arc<Cluster>,
     span: Span,
     _permit: OwnedSemaphorePermit,
+    hold: Option<Hold>,
 }
 
 impl ResponseBody {
@@ -42,9 +44,13 @@ impl ResponseBody {
         cluster: Arc<Cluster>,
         span: Span,
         permit: OwnedSemaphorePermit,
+        mut hold: Option<Hold>,
     ) -> Response<Body> {
         let headers = answer.head.headers();
         record_status(&span, headers);
+        if let Some(hold) = &mut hold {
+            hold.head(headers);
+        }
         let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
         let body = Self {
@@ -55,6 +61,7 @@ impl ResponseBody {
             cluster,
             span,
             _permit: permit,
+            hold,
         };
         answer.head.map(|()| Body::new(body))
     }
@@ -101,8 +108,16 @@ impl http_body::Body for ResponseBody {
             return Poll::Ready(Some(Err(Fault::deadline_exceeded().into())));
         }
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => this.note(frame.trailers_ref()),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(hold) = &mut this.hold {
+                    hold.frame(frame);
+                }
+                this.note(frame.trailers_ref());
+            }
             Poll::Ready(Some(Err(status))) => {
+                if let Some(hold) = &mut this.hold {
+                    hold.failed(status);
+                }
                 // A local abort says nothing about the endpoint.
                 if let Some(source) = this.source.take()
                     && !attempt::is_aborted_locally(status)
@@ -112,6 +127,9 @@ impl http_body::Body for ResponseBody {
                 }
             }
             Poll::Ready(None) => {
+                if let Some(hold) = &mut this.hold {
+                    hold.end();
+                }
                 this.source = None;
                 if this.lacks_status {
                     this.lacks_status = false;

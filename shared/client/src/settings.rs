@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use admission::AdmissionSettings;
 use rpc::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,14 @@ pub struct ClientSettings {
     pub max_requests: usize,
     /// Calls in the queue for one of these.
     pub max_waiting: usize,
+    /// Whether the limit of concurrent calls below `max_requests` finds itself.
+    pub adaptive_limit: bool,
+    /// That limit before anything is known.
+    pub initial_limit: usize,
+    /// Wait of a call at which its queue is overloaded, in milliseconds.
+    pub max_wait_ms: u64,
+    /// Time after which a call without an answer no longer counts, in milliseconds.
+    pub max_hold_ms: u64,
     /// Bytes that one response may be ahead of its reader.
     pub stream_window_bytes: u32,
     /// Bytes that all responses of one connection may be ahead of their readers.
@@ -155,6 +164,9 @@ impl ClientSettings {
             ("max_connections", self.max_connections as u64, 1..=1000),
             ("max_requests", self.max_requests as u64, 1..=10_000_000),
             ("max_waiting", self.max_waiting as u64, 0..=10_000_000),
+            ("initial_limit", self.initial_limit as u64, 1..=10_000_000),
+            ("max_wait_ms", self.max_wait_ms, 1..=60_000),
+            ("max_hold_ms", self.max_hold_ms, 100..=most),
             (
                 "stream_window_bytes",
                 self.stream_window_bytes.into(),
@@ -187,6 +199,19 @@ impl ClientSettings {
         Ok(())
     }
 
+    pub(crate) fn admission(&self) -> AdmissionSettings {
+        let defaults = AdmissionSettings::default();
+        AdmissionSettings {
+            enabled: self.adaptive_limit,
+            min_limit: defaults.min_limit.min(self.max_requests),
+            initial_limit: self.initial_limit.min(self.max_requests),
+            max_limit: self.max_requests,
+            max_queue: self.max_waiting,
+            max_wait_ms: self.max_wait_ms,
+            max_hold_ms: self.max_hold_ms,
+        }
+    }
+
     pub(crate) fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
     }
@@ -203,6 +228,10 @@ impl Default for ClientSettings {
             max_connections: 16,
             max_requests: 20_000,
             max_waiting: 1000,
+            adaptive_limit: false,
+            initial_limit: 128,
+            max_wait_ms: 100,
+            max_hold_ms: 10_000,
             stream_window_bytes: 512 * 1024,
             connection_window_bytes: 64 * 1024 * 1024,
             ping_interval_ms: 20_000,

@@ -46,5 +46,6 @@ const fn method(path: &'static str, idempotency: Idempotency) -> Method {
         output: "shop.v1.Reply",
         kind: MethodKind::Unary,
         idempotency,
+        criticality: contract::Criticality::Normal,
     }
 }

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use contract::Method;
+use admission::{Client, Hold, Limiter};
+use contract::{Criticality, Method, MethodKind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response};
 use rpc::config::ConfigError;
 use rpc::deadline;
@@ -55,9 +57,10 @@ struct Shared {
     settings: UpstreamSettings,
     split: Split,
     mirror: Option<Mirror>,
-    methods: HashMap<&'static str, Safety>,
+    methods: HashMap<&'static str, &'static Method>,
     budget: TpsBudget,
     breaker: Breaker,
+    limiter: Limiter,
     counts: OnceLock<Arc<metrics::Upstream>>,
 }
 
@@ -113,9 +116,7 @@ impl Upstream {
             percent: mirror.percent,
             permits: Arc::new(Semaphore::new(mirror.max_requests)),
         });
-        let methods = methods
-            .iter()
-            .map(|method| (method.path, Safety::of(method)));
+        let methods = methods.iter().map(|method| (method.path, method));
         Ok(Self {
             is_pinned: false,
             shared: Arc::new(Shared {
@@ -124,6 +125,7 @@ impl Upstream {
                 methods: methods.collect(),
                 budget: retry::budget(),
                 breaker: Breaker::new(&client),
+                limiter: Limiter::new(&client.admission()),
                 counts: OnceLock::new(),
                 settings,
             }),
@@ -134,8 +136,17 @@ impl Upstream {
     #[must_use]
     pub fn counted(self, metrics: &Metrics) -> Self {
         let name = &self.shared.settings.name;
-        self.shared.counts.get_or_init(|| metrics.upstream(name));
+        let limiter = self.shared.limiter.clone();
+        self.shared.counts.get_or_init(|| {
+            metrics.limit(name, limiter);
+            metrics.upstream(name)
+        });
         self
+    }
+
+    /// Returns the state of the adaptive limit; `None` without one.
+    pub fn limit(&self) -> Option<admission::Status> {
+        self.shared.limiter.status()
     }
 
     /// Returns the settings; an upstream with equal ones would behave the same.
@@ -169,6 +180,11 @@ impl Upstream {
             _ => Buffering::Replay,
         };
         let payload = Payload::of(body, buffering).await?;
+        let mut hold = match self.is_pinned {
+            // The API of the upstream, which everything else depends on.
+            true => None,
+            false => Some(shared.admit(&head, deadline).await?),
+        };
         let cluster = if self.is_pinned {
             &shared.split.main
         } else {
@@ -188,7 +204,11 @@ impl Upstream {
             hedge_after: shared.settings.client.hedge_after(),
             tried: Mutex::default(),
         };
-        let answer = call.run(payload).await?;
+        let answer = call.run(payload).await.inspect_err(|status| {
+            if let Some(hold) = &mut hold {
+                hold.failed(status);
+            }
+        })?;
         let span = Span::current();
         Ok(ResponseBody::of(
             answer,
@@ -196,6 +216,7 @@ impl Upstream {
             cluster.clone(),
             span,
             permit,
+            hold,
         ))
     }
 }
@@ -209,6 +230,18 @@ pub struct Grace(pub Duration);
 /// is less work than sending it as it arrives; a server can't begin before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneMessage;
+
+/// Extension of a request: on whose behalf a call is made, and its method's policy under overload.
+/// Without it, the policy is that of the method table, and the caller is this process.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// The client that the call is counted for.
+    pub client: Client,
+    /// The criticality of the method.
+    pub criticality: Criticality,
+    /// The kind of the method; `None` if it is unknown.
+    pub kind: Option<MethodKind>,
+}
 
 impl Service<Request<Body>> for Upstream {
     type Response = Response<Body>;
@@ -259,9 +292,33 @@ impl fmt::Debug for Upstream {
 
 impl Shared {
     fn safety(&self, request: &Request<Body>) -> Safety {
-        let own = request.extensions().get::<Safety>();
+        let own = request.extensions().get::<Safety>().copied();
         let of_method = || self.methods.get(request.uri().path());
-        own.or_else(of_method).copied().unwrap_or_default()
+        own.or_else(|| of_method().map(|method| Safety::of(method)))
+            .unwrap_or_default()
+    }
+
+    /// Waits for a slot of the adaptive limit.
+    async fn admit(&self, head: &Parts, deadline: Option<Instant>) -> Result<Hold, Status> {
+        let path = head.uri.path();
+        let of_method = || self.methods.get(path);
+        let caller = head.extensions.get::<Caller>().cloned();
+        let caller = caller.or_else(|| {
+            of_method().map(|method| Caller {
+                client: Client::Unknown,
+                criticality: method.criticality,
+                kind: Some(method.kind),
+            })
+        });
+        let caller = caller.unwrap_or_default();
+        let request = admission::Request {
+            client: caller.client,
+            criticality: caller.criticality,
+            deadline,
+            class: admission::Request::class_of(path),
+        };
+        let permit = self.limiter.admit(&request).await?;
+        Ok(Hold::new(permit, caller.kind))
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::fmt::{self, Write};
 
+use contract::Criticality;
 use heck::ToUpperCamelCase;
 use prost_build::Module;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
 use crate::events::Event;
+
+const CRITICALITY_OPTION: &str = "mesh.v1.criticality";
 
 /// The module tree that `prost` writes.
 pub(crate) const MODULES_FILE: &str = "modules.rs";
@@ -74,6 +77,11 @@ fn methods(out: &mut String, pool: &DescriptorPool) -> fmt::Result {
             "        idempotency: ::contract::Idempotency::{},",
             idempotency(&method)
         )?;
+        writeln!(
+            out,
+            "        criticality: ::contract::Criticality::{:?},",
+            criticality(pool, &method)
+        )?;
         writeln!(out, "    }},")?;
     }
     writeln!(out, "];")
@@ -99,6 +107,15 @@ fn idempotency(method: &MethodDescriptor) -> &'static str {
         IdempotencyLevel::NoSideEffects => "NoSideEffects",
         IdempotencyLevel::Idempotent => "Idempotent",
     }
+}
+
+fn criticality(pool: &DescriptorPool, method: &MethodDescriptor) -> Criticality {
+    let extension = pool.get_extension_by_name(CRITICALITY_OPTION);
+    let number = extension.and_then(|extension| {
+        let options = method.options();
+        options.get_extension(&extension).as_enum_number()
+    });
+    Criticality::from_number(number.unwrap_or_default())
 }
 
 fn event_impl(out: &mut String, event: &Event) -> fmt::Result {

@@ -14,6 +14,8 @@ pub struct Method {
     pub kind: MethodKind,
     /// `option idempotency_level` of the method.
     pub idempotency: Idempotency,
+    /// `option (mesh.v1.criticality)` of the method.
+    pub criticality: Criticality,
 }
 
 /// The four kinds of RPC (gRPC core concepts, "RPC life cycle").
@@ -90,6 +92,19 @@ impl Idempotency {
             1 => Self::NoSideEffects,
             2 => Self::Idempotent,
             _ => Self::Unknown,
+        }
+    }
+}
+
+// === impl Criticality ===
+
+impl Criticality {
+    /// Returns the criticality of a number of `mesh.v1.Criticality`; others are the default.
+    pub const fn from_number(number: i32) -> Self {
+        match number {
+            1 => Self::Sheddable,
+            3 => Self::Critical,
+            _ => Self::Normal,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use contract::{Idempotency, MethodKind};
+use contract::{Criticality, Idempotency, MethodKind};
 use prost::Message;
 
 use crate::kind::MessageId;
@@ -14,6 +14,7 @@ pub struct MethodPlan {
     path: Box<str>,
     kind: MethodKind,
     idempotency: Idempotency,
+    criticality: Criticality,
     input_name: Box<str>,
     output_name: Box<str>,
     /// The request message.
@@ -22,11 +23,13 @@ pub struct MethodPlan {
     pub output: MessageId,
 }
 
-/// `google.protobuf.MethodOptions`, as far as it is policy.
+/// `google.protobuf.MethodOptions`, with `mesh.v1`, as far as it is policy.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 struct MethodOptions {
     #[prost(int32, tag = "34")]
     idempotency_level: i32,
+    #[prost(int32, tag = "50101")]
+    criticality: i32,
 }
 
 // === impl MethodPlan ===
@@ -44,6 +47,7 @@ impl MethodPlan {
                 definition.is_server_streaming,
             ),
             idempotency: Idempotency::from_level(options.idempotency_level),
+            criticality: Criticality::from_number(options.criticality),
             input: definition.input,
             output: definition.output,
             input_name: pool.message(definition.input).name.clone(),
@@ -70,6 +74,11 @@ impl MethodPlan {
     /// Returns what the contract promises about repeating a call.
     pub fn idempotency(&self) -> Idempotency {
         self.idempotency
+    }
+
+    /// Returns how late its calls are rejected under overload.
+    pub fn criticality(&self) -> Criticality {
+        self.criticality
     }
 
     /// Returns the full name of the request message.

@@ -2,6 +2,7 @@
 
 pub(crate) mod deadline;
 mod guard;
+pub(crate) mod overload;
 mod truncated;
 pub(crate) mod validation;
 
@@ -19,6 +20,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{Service, ServiceExt};
 
+use self::overload::Overload;
 use self::validation::Rules;
 use crate::admission::Admission;
 use crate::handler::Handler;
@@ -37,6 +39,7 @@ pub(crate) struct Layers {
     /// Paths of the methods whose request is one message.
     pub(crate) single: HashSet<&'static str>,
     pub(crate) stall_timeout: Duration,
+    pub(crate) overload: Overload,
     pub(crate) rules: Rules,
     pub(crate) routes: Routes,
 }
@@ -82,17 +85,21 @@ impl Layers {
         // 7. Deadline. Around the rest, whose time counts; inside the record, so that a late call
         // has a trace.
         deadline::enforce(request, |request| {
-            // 8. Truncation. Before validation passes the body to tonic, which reads CANCEL as a
-            // regular end.
-            let mut request = truncated::mark(request);
-            // 9. Stall timeout. Before anything waits for a whole message.
-            if self.single.contains(request.uri().path()) {
-                request = request.map(|body| stalled::bound(body, self.stall_timeout));
-            }
-            // 10. Validation. Last: its cost is for calls that reach the handler.
-            let request = validation::validate(&self.rules, request);
-            // 11. The service.
-            self.routes.clone().oneshot(request)
+            // 8. Overload. Inside the deadline, which bounds the wait for a slot; around
+            // everything that costs something.
+            self.overload.limit(request, |request| {
+                // 9. Truncation. Before validation passes the body to tonic, which reads CANCEL
+                // as a regular end.
+                let mut request = truncated::mark(request);
+                // 10. Stall timeout. Before anything waits for a whole message.
+                if self.single.contains(request.uri().path()) {
+                    request = request.map(|body| stalled::bound(body, self.stall_timeout));
+                }
+                // 11. Validation. Last: its cost is for calls that reach the handler.
+                let request = validation::validate(&self.rules, request);
+                // 12. The service.
+                self.routes.clone().oneshot(request)
+            })
         })
         .await
     }

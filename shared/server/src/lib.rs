@@ -21,6 +21,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use ::admission::AdmissionSettings;
 pub use host::Host;
 pub use operator::{OPERATOR_PREFIX, Operator};
 pub use peer::Peer;

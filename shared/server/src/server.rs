@@ -25,6 +25,7 @@ use tower::{Service, ServiceExt, service_fn};
 use crate::admission::Admission;
 use crate::handler::Handler;
 use crate::host::Host;
+use crate::layers::overload::Overload;
 use crate::layers::validation::Rules;
 use crate::layers::{Layers, service_name};
 use crate::probes::{Probes, Ready};
@@ -34,8 +35,8 @@ use crate::{listener, operator};
 /// The services of a process.
 ///
 /// Each gRPC call passes, in this order: admission, probes, record (metrics, access log, trace),
-/// panic guard, deadline, truncated requests, stalled requests, validation, the service. `Layers`
-/// in `layers.rs` gives the reasons.
+/// panic guard, deadline, overload, truncated requests, stalled requests, validation, the service.
+/// `Layers` in `layers.rs` gives the reasons.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
     contract: Option<Contract>,
@@ -60,6 +61,9 @@ const STANDARD_METHODS: [&str; 4] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
+
+/// The address of the server itself among its limits.
+const OWN_LIMIT: &str = "self";
 
 /// Interval of readiness checks.
 const READY_INTERVAL: Duration = Duration::from_millis(20);
@@ -258,6 +262,7 @@ impl Server {
                 has_admin,
             },
             observer: Arc::new(self.observer(host)),
+            overload: self.overload(host),
             stall_timeout: settings.listener.body_stall_timeout(),
             single: single.unwrap_or_default(),
             rules: self.rules(settings.max_message_bytes)?,
@@ -280,6 +285,15 @@ impl Server {
             served.chain(STANDARD_METHODS).collect(),
             self.sniff,
         )
+    }
+
+    fn overload(&self, host: &Host) -> Overload {
+        let methods = self.contract.as_ref().map(|contract| contract.methods);
+        let overload = Overload::new(&host.settings.admission, methods.unwrap_or_default());
+        if self.contract.is_some() {
+            host.metrics.limit(OWN_LIMIT, overload.limiter.clone());
+        }
+        overload
     }
 
     fn rules(&self, max_message_bytes: usize) -> anyhow::Result<Rules> {

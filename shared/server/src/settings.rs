@@ -6,6 +6,7 @@ mod tls;
 use std::net::{AddrParseError, SocketAddr};
 use std::time::Duration;
 
+use ::admission::AdmissionSettings;
 use telemetry::observe::AccessLogSettings;
 
 pub use listener::ListenerSettings;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub admin_listen: String,
     /// Bounds of a connection and of a request.
     pub listener: ListenerSettings,
+    /// The adaptive limit of concurrent calls.
+    pub admission: AdmissionSettings,
     /// TLS of the listener.
     pub tls: TlsSettings,
     /// One line per request.

@@ -2,6 +2,7 @@
 
 mod authority;
 
+use ::admission::AdmissionSettings;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Once};
@@ -134,6 +135,7 @@ pub(crate) fn subscribe() {
 pub(crate) fn settings() -> Settings {
     #[derive(Deserialize)]
     struct Defaults {
+        admission: AdmissionSettings,
         listener: ListenerSettings,
         tls: TlsSettings,
         access_log: AccessLogSettings,
@@ -147,6 +149,7 @@ pub(crate) fn settings() -> Settings {
         max_connections: 10_000,
         metrics: true,
         admin_listen: String::new(),
+        admission: defaults.admission,
         listener: defaults.listener,
         tls: defaults.tls,
         access_log: defaults.access_log,
@@ -190,6 +193,7 @@ const fn method(
         output: "shop.v1.Reply",
         kind,
         idempotency,
+        criticality: contract::Criticality::Normal,
     }
 }
 

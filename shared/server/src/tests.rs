@@ -21,6 +21,7 @@ use tower::service_fn;
 mod bounds;
 mod client;
 mod observe;
+mod overload;
 mod torn;
 
 use crate::testing::{self, COUNT, GET, Line, PUT, Put, Reply, Running, Shop, call};

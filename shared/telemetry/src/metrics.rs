@@ -6,6 +6,7 @@
 //! never the text of a request.
 
 mod call;
+mod limit;
 mod process;
 mod upstream;
 
@@ -15,6 +16,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use admission::Limiter;
 use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -27,6 +29,7 @@ pub use call::{Call, Protocol, Route};
 pub use upstream::{Breaker, Upstream};
 
 use call::{Calls, Routes};
+use limit::LimitCollector;
 use process::ProcessCollector;
 use upstream::Upstreams;
 
@@ -45,6 +48,7 @@ struct Inner {
     calls: Calls,
     routes: Routes,
     upstreams: Upstreams,
+    limits: LimitCollector,
     schema_swaps: Family<Outcome, Counter>,
     config_reloads: Family<Outcome, Counter>,
 }
@@ -80,6 +84,8 @@ impl Metrics {
         let calls = Calls::register(&mut registry);
         let routes = Routes::register(&mut registry);
         let upstreams = Upstreams::register(&mut registry);
+        let limits = LimitCollector::default();
+        registry.register_collector(Box::new(limits.clone()));
         let schema_swaps = outcomes(
             &mut registry,
             "schema_swaps",
@@ -98,6 +104,7 @@ impl Metrics {
                 calls,
                 routes,
                 upstreams,
+                limits,
                 schema_swaps,
                 config_reloads,
             }),
@@ -118,6 +125,12 @@ impl Metrics {
     /// Returns the metrics of the calls to one upstream, by its configured address.
     pub fn upstream(&self, address: &str) -> Arc<Upstream> {
         self.inner.upstreams.get(address)
+    }
+
+    /// Shows the state of a limiter by the address of its server. A later one with the same address
+    /// replaces it.
+    pub fn limit(&self, address: &str, limiter: Limiter) {
+        self.inner.limits.add(address, limiter);
     }
 
     /// Counts a schema that was accepted or rejected.

@@ -1,5 +1,9 @@
 //! Trusted and untrusted peers, and the headers passed on.
 
+use std::sync::Arc;
+
+use chassis::server::{Certificate, Session};
+
 use super::*;
 
 /// Returns the client and the forwarding headers of a request from `peer` with these headers.
@@ -33,6 +37,37 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect()
+}
+
+#[test]
+fn a_client_is_its_certificate_unless_that_is_a_proxys() {
+    let certificate = Certificate {
+        subject: "CN=orders".to_owned(),
+        dns_names: Vec::new(),
+        uris: Vec::new(),
+        emails: Vec::new(),
+        addresses: Vec::new(),
+        der: Vec::new().into(),
+    };
+    let session = Arc::new(Session {
+        server_name: None,
+        certificate: Some(certificate),
+    });
+    let orders = Client::Certificate("CN=orders".into());
+    let address = |text: &str| Client::at(text.parse().unwrap());
+    for (peer, tls, expected) in [
+        ("203.0.113.9", None, address("203.0.113.9")),
+        ("203.0.113.9", Some(session.clone()), orders),
+        ("10.1.2.3", Some(session), address("2001:db8:0:1::7")),
+    ] {
+        let peer = SocketAddr::new(peer.parse().unwrap(), 1234);
+        let request = Request::get("/").header("x-forwarded-for", "2001:db8:0:1::1");
+        let request = request.extension(Peer { address: peer, tls });
+        let mut request = request.body(()).unwrap();
+        let trust = TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
+        trust.identify(&mut request);
+        assert_eq!(request.extensions().get::<Client>(), Some(&expected));
+    }
 }
 
 #[test]

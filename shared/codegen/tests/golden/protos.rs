@@ -13,6 +13,7 @@ pub const METHODS: &[::contract::Method] = &[
         output: "google.api.HttpBody",
         kind: ::contract::MethodKind::Unary,
         idempotency: ::contract::Idempotency::NoSideEffects,
+        criticality: ::contract::Criticality::Normal,
     },
     ::contract::Method {
         path: "/shop.v1.ShopService/Chat",
@@ -20,6 +21,7 @@ pub const METHODS: &[::contract::Method] = &[
         output: "shop.v1.ChatResponse",
         kind: ::contract::MethodKind::BidiStreaming,
         idempotency: ::contract::Idempotency::Unknown,
+        criticality: ::contract::Criticality::Normal,
     },
     ::contract::Method {
         path: "/shop.v1.ShopService/Rename",
@@ -27,6 +29,7 @@ pub const METHODS: &[::contract::Method] = &[
         output: "shop.v1.RenameResponse",
         kind: ::contract::MethodKind::Unary,
         idempotency: ::contract::Idempotency::Idempotent,
+        criticality: ::contract::Criticality::Critical,
     },
     ::contract::Method {
         path: "/shop.v1.ShopService/Upload",
@@ -34,6 +37,7 @@ pub const METHODS: &[::contract::Method] = &[
         output: "google.protobuf.Empty",
         kind: ::contract::MethodKind::ClientStreaming,
         idempotency: ::contract::Idempotency::Unknown,
+        criticality: ::contract::Criticality::Normal,
     },
     ::contract::Method {
         path: "/shop.v1.ShopService/Watch",
@@ -41,6 +45,7 @@ pub const METHODS: &[::contract::Method] = &[
         output: "shop.v1.WatchResponse",
         kind: ::contract::MethodKind::ServerStreaming,
         idempotency: ::contract::Idempotency::NoSideEffects,
+        criticality: ::contract::Criticality::Normal,
     },
 ];
 

@@ -50,6 +50,15 @@ impl Session {
 // === impl Certificate ===
 
 impl Certificate {
+    /// Returns the name that identifies its holder: the first URI, else the subject, else the first
+    /// DNS name or e-mail address. It stays the same when the certificate is renewed.
+    pub fn name(&self) -> Option<&str> {
+        let subject = Some(&self.subject).filter(|subject| !subject.is_empty());
+        let name = self.uris.first().or(subject);
+        let name = name.or_else(|| self.dns_names.first());
+        name.or_else(|| self.emails.first()).map(String::as_str)
+    }
+
     // The verifier has accepted it. Fields that this parser can't read stay empty, so that no rule
     // about a name matches.
     fn parse(der: &CertificateDer<'_>) -> Self {

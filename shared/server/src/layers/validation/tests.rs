@@ -14,6 +14,7 @@ static INPUTS: &[Method] = &[Method {
     output: "shop.v1.Rules",
     kind: contract::MethodKind::Unary,
     idempotency: contract::Idempotency::Unknown,
+    criticality: contract::Criticality::Normal,
 }];
 
 static NUMBERS: &[Method] = &[Method {
