@@ -3,6 +3,8 @@
 mod dialect;
 mod http;
 
+use std::collections::BTreeSet;
+
 use ::routes::RouteOptions;
 
 use validation::ValidationOptions;
@@ -20,6 +22,9 @@ pub struct Options {
     pub http: HttpOptions,
     /// How the rules of `buf.validate` are enforced.
     pub validation: ValidationOptions,
+    /// Full names of services whose requests are not checked by the rules of `buf.validate`: the
+    /// services do so themselves.
+    pub unvalidated: BTreeSet<String>,
 }
 
 /// Where ProtoJSON leaves a choice. The default is ProtoJSON's own.
@@ -44,17 +49,20 @@ pub struct JsonOptions {
     pub show_debug_info: bool,
 }
 
-/// Fields without presence that responses show at their default. Fields with presence (messages,
-/// `optional`, members of oneofs) and extensions are shown when they are set, always.
+/// Unset fields that responses show. Members of oneofs, proto3 `optional` fields and extensions are
+/// shown when they are set, always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EmitDefaults {
     /// Nothing, as ProtoJSON has it.
     #[default]
     Never,
-    /// Numbers, booleans, strings, bytes and enums.
+    /// Numbers, booleans, strings, bytes and enums without presence, at their default.
     Scalars,
     /// These, and empty lists and maps.
     All,
+    /// These, and `null` for messages and other fields with presence: `EmitUnpopulated` of Go's
+    /// protojson.
+    Nulls,
 }
 
 #[cfg(test)]

@@ -92,6 +92,8 @@ pub struct FieldPlan {
     /// Number of the oneof within the message, if the field is in one that is more than an
     /// `optional`.
     pub oneof: Option<u16>,
+    /// The field is a proto3 `optional`.
+    pub is_optional: bool,
     /// The field is an extension.
     pub is_extension: bool,
     /// proto2 `required`, or the feature `LEGACY_REQUIRED`.

@@ -32,20 +32,23 @@ impl Options {
                 enums_ignore_case: false,
                 binding_conflict: BindingConflict::BodyWins,
                 unexpected_body: UnexpectedBody::Ignore,
+                json_of_any_type: true,
                 ..HttpOptions::default()
             },
             ..Options::default()
         }
     }
 
-    /// Returns the defaults of grpc-gateway: responses show every default, unknown keys and
-    /// parameters are dropped, maps can be set by the query, booleans are lenient, the path wins
-    /// over body and query. Its decoding of the whole path before the split into segments, by which
-    /// `%2F` separates them, is not imitated: it lets a value choose the route.
+    /// Returns the defaults of grpc-gateway: responses show every default and `null` for unset
+    /// messages, a body is JSON whatever its content type, unknown keys and parameters are dropped,
+    /// maps can be set by the query, booleans and durations are lenient, forms bind where a rule has
+    /// no body, the path wins over body and query. Its decoding of the whole path before the split
+    /// into segments, by which `%2F` separates them, is not imitated: it lets a value choose the
+    /// route.
     pub fn grpc_gateway() -> Options {
         Options {
             json: JsonOptions {
-                emit_defaults: EmitDefaults::All,
+                emit_defaults: EmitDefaults::Nulls,
                 ignore_unknown_fields: true,
                 ..JsonOptions::default()
             },
@@ -57,8 +60,11 @@ impl Options {
                 unknown_query: UnknownQuery::Ignore,
                 query_maps: true,
                 lenient_bools: true,
+                go_texts: true,
                 binding_conflict: BindingConflict::PathWins,
                 unexpected_body: UnexpectedBody::Ignore,
+                json_of_any_type: true,
+                forms_without_body: true,
                 ..HttpOptions::default()
             },
             ..Options::default()

@@ -22,12 +22,20 @@ pub struct HttpOptions {
     /// Whether booleans in paths and queries may be `1`, `t`, `T`, `True`, `TRUE` and their
     /// opposites.
     pub lenient_bools: bool,
+    /// Whether durations in paths and queries may also be written as Go does, such as `1m30s`, and
+    /// field masks by the names of the proto file.
+    pub go_texts: bool,
     /// Whether enum values in paths and queries are found in any case.
     pub enums_ignore_case: bool,
     /// The winner where the path binds a field and body or query have another value.
     pub binding_conflict: BindingConflict,
     /// Treatment of a body that the method doesn't accept.
     pub unexpected_body: UnexpectedBody,
+    /// Whether a body is JSON whatever its content type says, unless that is protobuf's or the body
+    /// reads as the form that it claims to be.
+    pub json_of_any_type: bool,
+    /// Whether a form binds like a query where the rule has no body.
+    pub forms_without_body: bool,
 }
 
 /// Treatment of query parameters that no field accepts.
@@ -84,9 +92,12 @@ impl Default for HttpOptions {
             query_beside_body: false,
             query_maps: false,
             lenient_bools: false,
+            go_texts: false,
             enums_ignore_case: false,
             binding_conflict: BindingConflict::default(),
             unexpected_body: UnexpectedBody::default(),
+            json_of_any_type: false,
+            forms_without_body: false,
         }
     }
 }

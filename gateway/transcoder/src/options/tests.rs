@@ -70,6 +70,10 @@ fn defaults_are_shown_as_far_as_asked_for() {
             r#"{"aNumber":0,"text":"","theSize":"SIZE_UNKNOWN","nothing":null,"@id":""}"#,
         ),
         (
+            EmitDefaults::Nulls,
+            r#"{"aNumber":0,"text":"","theSize":"SIZE_UNKNOWN","sizes":[],"byName":{},"theInner":null,"nothing":null,"@id":"","list":[]}"#,
+        ),
+        (
             EmitDefaults::All,
             r#"{"aNumber":0,"text":"","theSize":"SIZE_UNKNOWN","sizes":[],"byName":{},"nothing":null,"@id":"","list":[]}"#,
         ),

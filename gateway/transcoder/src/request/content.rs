@@ -56,6 +56,22 @@ impl Content {
             _ => Ok(content),
         }
     }
+
+    /// Reads a `content-type` header as gateways do that take every body for JSON: only protobuf is
+    /// told by the header alone, and a form must also read as one. What `curl -d '{…}'` sends, JSON
+    /// under the type of a form, is JSON.
+    pub fn lenient(content_type: &str, body: &[u8]) -> Content {
+        match Content::of(content_type) {
+            Ok(Content::Protobuf) => Content::Protobuf,
+            Ok(Content::Form) if reads_as_form(body) => Content::Form,
+            _ => Content::Json,
+        }
+    }
+}
+
+/// No JSON text but an object, an array or a string has a `=` in it.
+fn reads_as_form(body: &[u8]) -> bool {
+    body.contains(&b'=') && !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
 }
 
 /// ASCII is a part of UTF-8.
@@ -68,6 +84,25 @@ fn is_utf8(charset: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_told_from_a_form_whatever_the_type() {
+        let form = "application/x-www-form-urlencoded";
+        for (header, body, expected) in [
+            (form, r#"{"a":"b=c"}"#, Content::Json),
+            (form, "\n [1]", Content::Json),
+            (form, "\"a=b\"", Content::Json),
+            (form, "12", Content::Json),
+            (form, "", Content::Json),
+            (form, "a=b&c", Content::Form),
+            ("text/plain", "a=b", Content::Json),
+            ("application/json; charset=latin1", "{}", Content::Json),
+            ("application/protobuf", "{}", Content::Protobuf),
+        ] {
+            let found = Content::lenient(header, body.as_bytes());
+            assert_eq!(found, expected, "{header}: {body}");
+        }
+    }
 
     #[test]
     fn content_types_are_told_apart() {

@@ -3,6 +3,7 @@
 use descriptors::{FieldPlan, Kind, Label, MessageId, Shape};
 use routes::{chain, has_text_form};
 
+use super::go_text;
 use crate::encode::Encoder;
 use crate::error::{Failure, RequestError, Rule};
 use crate::json::Cursor;
@@ -111,7 +112,12 @@ fn put_message(
     let plan = types.message(id);
     match plan.shape {
         Shape::Timestamp => wkt::put_timestamp(text, out).map_err(invalid),
+        Shape::Duration if types.http.go_texts => go_text::put_duration(text, out).map_err(invalid),
         Shape::Duration => wkt::put_duration(text, out).map_err(invalid),
+        Shape::FieldMask if types.http.go_texts && text.contains('_') => {
+            go_text::put_field_mask(text, out);
+            Ok(())
+        }
         Shape::FieldMask => wkt::put_field_mask(text, out).map_err(invalid),
         Shape::Wrapper => {
             let start = out.len();

@@ -32,13 +32,18 @@ impl Decoder<'_> {
         for index in absent {
             let field = &plan.fields[index];
             let is_shown = match field.label {
-                Label::Explicit => false,
+                Label::Explicit => {
+                    mode == EmitDefaults::Nulls && field.oneof.is_none() && !field.is_optional
+                }
                 Label::Implicit => true,
-                Label::Repeated | Label::Packed | Label::Map => mode == EmitDefaults::All,
+                Label::Repeated | Label::Packed | Label::Map => mode != EmitDefaults::Scalars,
             };
             if is_shown && !field.is_extension && select.field(index).is_some() {
                 field.key.put(self.out);
-                self.default(field)?;
+                match field.label {
+                    Label::Explicit => self.out.extend_from_slice(b"null"),
+                    _ => self.default(field)?,
+                }
             }
         }
         Ok(())

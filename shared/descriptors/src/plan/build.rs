@@ -67,7 +67,10 @@ fn message(definition: &MessageDef, extensions: &[&FieldDef]) -> MessagePlan {
     let oneofs = real_oneofs(definition);
     let own = definition.fields.iter().map(|own| {
         let oneof = own.oneof.and_then(|index| oneofs.get(index).copied());
-        field(own, oneof.flatten())
+        FieldPlan {
+            is_optional: oneof == Some(None),
+            ..field(own, oneof.flatten())
+        }
     });
     let extensions = extensions.iter().map(|extension| FieldPlan {
         is_extension: true,
@@ -125,6 +128,7 @@ fn field(definition: &FieldDef, oneof: Option<u16>) -> FieldPlan {
         kind: definition.kind,
         label: definition.label,
         oneof,
+        is_optional: false,
         is_extension: false,
         is_required: definition.is_required,
         is_utf8_checked: definition.kind == Kind::String
