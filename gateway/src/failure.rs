@@ -3,7 +3,8 @@
 
 use std::io::ErrorKind;
 
-use chassis::error::{Fault, Violation};
+use chassis::error::Fault;
+use chassis::server::violations;
 use chassis::stalled::REQUEST_STALLED;
 use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, LOCATION};
@@ -30,6 +31,8 @@ pub(crate) struct Failure {
     pub(crate) http: Option<StatusCode>,
     /// The header that belongs to that status.
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
+    /// Whether it is written as the first item of a stream, `{"error":…}`, as grpc-gateway does.
+    pub(crate) in_stream: bool,
 }
 
 impl Failure {
@@ -132,6 +135,7 @@ impl Failure {
                 status: status.clone(),
                 http: Some(StatusCode::REQUEST_TIMEOUT),
                 header: None,
+                in_stream: false,
             };
         }
         // A refusal of the gateway's own; the client's errors have no reason.
@@ -173,11 +177,16 @@ impl Failure {
             .into()
     }
 
+    pub(crate) fn in_stream(self, in_stream: bool) -> Self {
+        Self { in_stream, ..self }
+    }
+
     fn http(http: StatusCode, fault: Fault) -> Self {
         Self {
             status: fault.into(),
             http: Some(http),
             header: None,
+            in_stream: false,
         }
     }
 }
@@ -209,6 +218,7 @@ impl From<Status> for Failure {
             status,
             http: None,
             header: None,
+            in_stream: false,
         }
     }
 }
@@ -219,21 +229,11 @@ impl From<Fault> for Failure {
     }
 }
 
-/// Converts a violation into its public form.
-pub(crate) fn violation(found: transcoder::Violation) -> Violation {
-    Violation {
-        field: found.path,
-        description: found.message,
-        rule: found.rule,
-    }
-}
-
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         let mut fault = Fault::invalid_argument(error.rule.as_str(), error.to_string());
         if !error.violations.is_empty() {
-            let listed = error.violations.listed.into_iter();
-            fault.violations = listed.map(violation).collect();
+            fault.violations = violations::listed(error.violations);
         } else if !error.path.is_empty() {
             fault = fault.violation(error.path, error.description);
         }

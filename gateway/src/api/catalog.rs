@@ -1,7 +1,7 @@
 //! The catalog: the merged and compiled API of all upstreams, and the upstream of each service.
 
 use compatibility::{BreakingChange, Contract};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message;
@@ -95,6 +95,8 @@ pub(crate) struct MergedApi {
     files: BTreeMap<String, (usize, Bytes)>,
     owners: BTreeMap<String, usize>,
     pub(crate) conflicts: Vec<FileConflict>,
+    /// The services that validate their requests themselves.
+    unvalidated: BTreeSet<String>,
 }
 
 impl MergedApi {
@@ -129,6 +131,9 @@ impl MergedApi {
                     second,
                 });
             }
+        }
+        if api.leaves_validation {
+            self.unvalidated.extend(api.services.iter().cloned());
         }
         for (name, raw) in &api.files {
             match self.files.get(name) {
@@ -231,6 +236,7 @@ impl Catalog {
         let set = Bytes::from(merged.descriptor_set());
         let mut options = options.clone();
         options.routes.rules = merged.present_rules(&options.routes.rules);
+        options.unvalidated = merged.unvalidated.clone();
         Ok(Self {
             schema: Schema::compile_with(&set, options)?,
             owners: merged

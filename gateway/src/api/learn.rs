@@ -35,6 +35,8 @@ pub(crate) struct SchemaSource {
     files: DescriptorFiles,
     claims: Claims,
     asks: bool,
+    /// Whether requests are left for the upstream to validate.
+    leaves_validation: bool,
     pace: Pace,
 }
 
@@ -82,6 +84,7 @@ impl SchemaSource {
             asks: own
                 .and_then(|own| own.reflection)
                 .unwrap_or(schema.reflection),
+            leaves_validation: own.and_then(|own| own.validation) == Some(false),
             pace,
         }
     }
@@ -103,7 +106,10 @@ impl SchemaSource {
             Err(reflection::Error::NotOffered) if !self.asks || !sets.is_empty() => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(combine::combine(reflected.as_ref(), sets, &self.claims)?)
+        Ok(Learned {
+            leaves_validation: self.leaves_validation,
+            ..combine::combine(reflected.as_ref(), sets, &self.claims)?
+        })
     }
 }
 

@@ -43,6 +43,8 @@ pub struct SourceSettings {
     pub services: Vec<String>,
     /// Whether it is asked by server reflection; by default what `schema.reflection` says.
     pub reflection: Option<bool>,
+    /// Whether its requests are checked here by the rules of `buf.validate`; by default they are.
+    pub validation: Option<bool>,
 }
 
 /// An item of `[[schema.http_rules]]`: `google.api.HttpRule`.

@@ -2,9 +2,10 @@
 //! every place of a stream.
 
 use chassis::error::Fault;
+use chassis::server::violations;
 use transcoder::{MethodPlan, Schema, Validator};
 
-use crate::failure::{Failure, violation};
+use crate::failure::Failure;
 
 /// The steps that the request messages of one call pass.
 pub(crate) struct MessagePolicy {
@@ -15,7 +16,10 @@ impl MessagePolicy {
     /// Creates the policy of a call whose messages arrive as protobuf, or as JSON that no route has
     /// read.
     pub(crate) fn new(schema: &Schema, method: &MethodPlan) -> Self {
-        let validator = schema.validator(method.input());
+        let validator = match schema.validates(method) {
+            true => schema.validator(method.input()),
+            false => None,
+        };
         Self::from(validator.filter(Validator::has_rules))
     }
 
@@ -58,7 +62,5 @@ fn validate(rules: &Validator, wire: &[u8]) -> Result<(), Failure> {
     if found.is_empty() {
         return Ok(());
     }
-    let mut fault = Fault::invalid_argument("INVALID_FIELD", found.to_string());
-    fault.violations = found.listed.into_iter().map(violation).collect();
-    Err(fault.into())
+    Err(violations::refusal(rules, found).into())
 }

@@ -17,10 +17,10 @@ use crate::websocket;
 #[path = "../../examples/policy_stage.rs"]
 mod example;
 
-const BLOCKED: (&str, &str) = ("x-blocked", "1");
+pub(crate) const BLOCKED: (&str, &str) = ("x-blocked", "1");
 const COUNT: &str = "/stranger.v1.StrangerService/Count";
 
-async fn gateway() -> (Upstream, Gateway) {
+pub(crate) async fn gateway() -> (Upstream, Gateway) {
     let upstream = Upstream::start().await;
     let layers = layers(&[upstream.address], &[], "");
     let gateway = Gateway::with_stages(layers, example::stages()).await;

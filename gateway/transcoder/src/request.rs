@@ -3,6 +3,7 @@
 mod bindings;
 mod body;
 mod content;
+mod go_text;
 mod leaf;
 mod mask;
 mod protobuf;
@@ -108,6 +109,9 @@ impl Route {
         encoded
             .and_then(|()| encode::check_written(&self.types, self.method.input, written))
             .and_then(|()| {
+                if !self.types.validates(self.method.path()) {
+                    return Ok(());
+                }
                 let validation = &self.types.validation;
                 let found = validation.check_written(self.method.input, written);
                 of_violations(found.map_err(|error| of_wire(&error))?)
@@ -133,6 +137,9 @@ fn encode(
     }
     let mut bindings = bind(found, query)?;
     if route.body == Body::None {
+        if content == Content::Form && route.types.http.forms_without_body {
+            return body::put_form(&mut bindings, body, out);
+        }
         check_no_body(route, body)?;
         bindings.write(out);
         return Ok(());

@@ -86,6 +86,11 @@ impl Schema {
         self.types.validation.validator(message)
     }
 
+    /// Returns whether requests of the method are checked by the rules of `buf.validate`.
+    pub fn validates(&self, method: &MethodPlan) -> bool {
+        self.types.validates(method.path())
+    }
+
     /// Returns remarks for an operator that are no reason to reject the set.
     pub fn notes(&self) -> &[Problem] {
         &self.notes

@@ -1,5 +1,6 @@
 //! The plans of all types, with the rules and the choices that readers and writers follow.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub(crate) struct Tables {
     pub(crate) json: JsonOptions,
     pub(crate) http: HttpOptions,
     pub(crate) routes: routes::RouteOptions,
+    unvalidated: BTreeSet<String>,
 }
 
 // === impl Tables ===
@@ -34,7 +36,21 @@ impl Tables {
             json: options.json,
             http: options.http,
             routes: options.routes,
+            unvalidated: options.unvalidated,
         }
+    }
+
+    /// Returns whether requests of the method at `/package.Service/Method` are checked by rules.
+    #[inline]
+    pub(crate) fn validates(&self, path: &str) -> bool {
+        self.unvalidated.is_empty() || !self.is_unvalidated(path)
+    }
+
+    fn is_unvalidated(&self, path: &str) -> bool {
+        let service = path
+            .strip_prefix('/')
+            .and_then(|path| path.split('/').next());
+        service.is_some_and(|service| self.unvalidated.contains(service))
     }
 }
 

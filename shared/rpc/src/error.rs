@@ -45,6 +45,8 @@ pub struct Fault {
     pub metadata: Vec<(String, String)>,
     /// Delay before the caller should try again (`google.rpc.RetryInfo`).
     pub retry_after: Option<Duration>,
+    /// A detail of a type that is not among `google.rpc`'s.
+    pub foreign: Option<Box<Any>>,
 }
 
 /// One invalid field of a request.
@@ -107,6 +109,7 @@ impl Fault {
             violations: Vec::new(),
             metadata: Vec::new(),
             retry_after: None,
+            foreign: None,
         }
     }
 
@@ -190,6 +193,16 @@ impl Fault {
         self
     }
 
+    /// Sets the detail of another type, encoded.
+    #[must_use]
+    pub fn foreign(mut self, type_url: &str, value: Vec<u8>) -> Self {
+        self.foreign = Some(Box::new(Any {
+            type_url: type_url.to_owned(),
+            value,
+        }));
+        self
+    }
+
     fn details(&self) -> Vec<Any> {
         let domain = DOMAIN.get().map_or(DEFAULT_DOMAIN, String::as_str);
         let metadata: HashMap<_, _> = self.metadata.iter().cloned().collect();
@@ -205,6 +218,7 @@ impl Fault {
             let retry = RetryInfo::new(Some(delay));
             details.push(any(RetryInfo::TYPE_URL, &pb::RetryInfo::from(retry)));
         }
+        details.extend(self.foreign.as_deref().cloned());
         details
     }
 }

@@ -15,6 +15,7 @@ mod probes;
 mod server;
 mod settings;
 mod tls;
+pub mod violations;
 
 #[cfg(test)]
 mod testing;

@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod options;
 mod pieces;
+mod protovalidate;
 pub mod rules;
 mod validator;
 mod violations;

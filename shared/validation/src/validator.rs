@@ -9,6 +9,7 @@ use wire::WireError;
 use crate::check::{Trust, violations};
 use crate::load;
 use crate::options::ValidationOptions;
+use crate::protovalidate;
 use crate::rules::Rules;
 use crate::violations::Violations;
 
@@ -122,6 +123,14 @@ impl Validator {
     pub fn check(&self, wire: &[u8]) -> Result<Violations, WireError> {
         let Validation { types, rules } = &self.validation;
         violations(types, rules, self.input, wire, Trust::None).map_err(|error| *error)
+    }
+
+    /// Returns type URL and encoding of `buf.validate.Violations`, in which protovalidate reports
+    /// what [`Validator::check`] has found.
+    pub fn protovalidate(&self, found: &Violations) -> (&'static str, Vec<u8>) {
+        let types = &self.validation.types;
+        let encoded = protovalidate::encode(types, self.input, found);
+        (protovalidate::TYPE_URL, encoded)
     }
 
     /// Returns the rules of the message, or of one below it, that the contract demands and nothing

@@ -39,6 +39,8 @@ pub(crate) struct Learned {
     pub(crate) by_reflection: bool,
     /// Whether descriptor files have told what some of them are.
     pub(crate) by_files: bool,
+    /// Whether requests are left for the upstream to validate.
+    pub(crate) leaves_validation: bool,
 }
 
 /// A failure to learn an upstream.
@@ -99,6 +101,7 @@ pub(crate) async fn learn(upstream: &Upstream) -> Result<Learned, Error> {
         services,
         by_reflection: true,
         by_files: false,
+        leaves_validation: false,
     })
 }
 

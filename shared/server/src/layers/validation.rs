@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
+use crate::violations;
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use contract::Method;
 use http::Request;
 use http_body::Frame;
-use rpc::error::{Fault, Violation};
+use rpc::error::Fault;
 use rpc::frame::{FrameError, FrameReader};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -107,17 +108,7 @@ impl Input {
         if found.is_empty() {
             return Ok(());
         }
-        let mut fault = Fault::invalid_argument("INVALID_FIELD", found.to_string());
-        fault.violations = found
-            .listed
-            .into_iter()
-            .map(|found| Violation {
-                field: found.path,
-                description: found.message,
-                rule: found.rule,
-            })
-            .collect();
-        Err(fault)
+        Err(violations::refusal(&self.validator, found))
     }
 }
 

@@ -32,7 +32,7 @@ fn reflected(services: &[&str], files: &[FileDescriptorProto]) -> Learned {
         files: set(files).files,
         services: services.iter().map(|name| (*name).to_owned()).collect(),
         by_reflection: true,
-        by_files: false,
+        ..Learned::default()
     }
 }
 

@@ -5,6 +5,8 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MapKey, Value};
 use tonic::Code;
 
+use rpc::error::Violation;
+
 use super::*;
 use crate::testing::{METHODS, descriptor_set};
 
