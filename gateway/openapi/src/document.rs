@@ -18,7 +18,7 @@ use descriptors::{
 };
 use transcoder::{Route, Schema};
 
-use self::components::Component;
+use self::components::{Component, Side};
 use self::paths::PathText;
 use crate::comments::Comment;
 use crate::value::{Json, Object};
@@ -78,6 +78,10 @@ struct Document<'a> {
     /// Components that are referred to and not written yet.
     pending: Vec<Component>,
     seen: HashSet<Component>,
+    /// The writer of what is described at the moment.
+    side: Side,
+    /// The messages that responses hold, directly or deeper down.
+    answered: HashSet<MessageId>,
     schemas: BTreeMap<String, Object>,
     operation_ids: HashSet<String>,
     uses_default_error: bool,
@@ -132,6 +136,8 @@ impl<'a> Document<'a> {
             extensions,
             pending: Vec::new(),
             seen: HashSet::new(),
+            side: Side::Response,
+            answered: HashSet::new(),
             schemas: BTreeMap::new(),
             operation_ids: HashSet::new(),
             uses_default_error: false,
@@ -152,6 +158,7 @@ impl<'a> Document<'a> {
             root.set("servers", Json::list(info.servers.iter().map(server)));
         }
         let bound = self.bound(&info.services);
+        self.find_answered(bound.iter().map(|bound| &**bound.route));
         root.set("tags", tags(&bound));
         let mut paths = Object::new();
         for item in self.items(&bound) {

@@ -70,16 +70,44 @@ pub(crate) fn well_known(shape: Shape) -> Option<Object> {
 
 /// Makes `null` a value too.
 pub(crate) fn nullable(mut schema: Object) -> Object {
-    match schema.get("type").cloned() {
-        Some(own) => schema.set("type", vec![own, "null".into()]),
-        None => {
+    let is_listed = ["enum", "const", "$ref", "allOf"]
+        .iter()
+        .any(|name| schema.get(name).is_some());
+    match (is_listed, schema.get("type").cloned(), schema.get("anyOf")) {
+        (false, Some(Json::Text(own)), None) if own != "null" => {
+            let types = vec![Json::Text(own), "null".into()];
+            schema.set("type", types);
+        }
+        // `null` is among the types already.
+        (false, Some(_), None) => {}
+        (false, None, Some(_)) => {
             if let Some(Json::List(mut choices)) = schema.remove("anyOf") {
                 choices.push(typed("null").into());
                 schema.set("anyOf", choices);
             }
         }
+        (true, ..) | (false, Some(_), Some(_)) => return null_beside(schema),
+        // Everything is allowed.
+        (false, None, None) => {}
     }
     schema
+}
+
+/// A choice between the schema and `null`; what is said for readers stays outside.
+fn null_beside(mut schema: Object) -> Object {
+    let mut around = Object::new();
+    for name in [
+        "description",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "examples",
+    ] {
+        if let Some(value) = schema.remove(name) {
+            around.set(name, value);
+        }
+    }
+    around.with("anyOf", Json::list([schema, typed("null")]))
 }
 
 pub(crate) fn typed(name: &str) -> Object {

@@ -36,9 +36,9 @@ fn of_rule(rule: &str, messages: &str) -> Value {
 
 /// Returns the schema of field `v`, declared as this.
 fn field(declared: &str, more: &str) -> Value {
-    let messages = format!("message In {{ {declared} }} message Out {{}} {more}");
+    let messages = format!("message In {{}} message Out {{ {declared} }} {more}");
     let document = of_rule("post: '/v1' body: '*'", &messages);
-    document["components"]["schemas"]["t.In"]["properties"]["v"].clone()
+    document["components"]["schemas"]["t.Out"]["properties"]["v"].clone()
 }
 
 #[test]
@@ -282,8 +282,7 @@ fn bodies_are_the_request_without_the_path_or_one_field_or_raw_bytes() {
     let properties: Vec<&String> = whole["properties"].as_object().unwrap().keys().collect();
     assert_eq!(properties, ["n", "part", "raw"]);
     let field = body("post: '/v1/{id}' body: 'part'");
-    let reference =
-        json!({"application/json": {"schema": {"$ref": "#/components/schemas/t.Part"}}});
+    let reference = json!({"application/json": {"schema": {"anyOf": [{"$ref": "#/components/schemas/t.Part"}, {"type": "null"}]}}});
     assert_eq!(field, reference);
     assert_eq!(body("post: '/v1/{id}' body: 'raw'"), json!({"*/*": {}}));
     assert_eq!(body("post: '/v1/{id}'"), Value::Null);
@@ -340,7 +339,10 @@ fn errors_that_a_comment_tells_of_are_responses() {
     );
     let responses = &document["paths"]["/v1"]["get"]["responses"];
     let statuses: Vec<&String> = responses.as_object().unwrap().keys().collect();
-    assert_eq!(statuses, ["200", "404", "409", "default"]);
+    assert_eq!(
+        statuses,
+        ["200", "204", "205", "2XX", "3XX", "404", "409", "default"]
+    );
     assert_eq!(
         responses["404"]["description"],
         "`NOT_FOUND`: no such thing."
@@ -459,4 +461,40 @@ fn names_and_enums_follow_the_options_for_json() {
         document["components"]["schemas"]["t.Place"],
         json!({"type": "integer", "format": "int32", "x-enum-numbers": [0, 1], "x-enum-varnames": ["NOWHERE", "SHELF"]})
     );
+}
+
+#[test]
+fn requests_are_strict_and_responses_promise_nothing() {
+    let more = "import \"google/protobuf/descriptor.proto\"; extend google.protobuf.FieldOptions { repeated int32 behavior = 1052; }";
+    let document = document(&format!(
+        "{more} service S {{ rpc M(X) returns (X) {{ option (google.api.http) = {{ post: '/v1' body: '*' }}; }} }}
+         message X {{ string must = 1 [(behavior) = 2]; string may = 2; X inner = 3; }}"
+    ));
+    let schemas = &document["components"]["schemas"];
+    let (sent, answered) = (&schemas["t.X-Input"], &schemas["t.X"]);
+    assert_eq!(sent["required"], json!(["must"]));
+    assert_eq!(sent["additionalProperties"], false);
+    assert_eq!(sent["properties"]["must"], json!({"type": "string"}));
+    assert_eq!(
+        sent["properties"]["may"],
+        json!({"type": ["string", "null"]})
+    );
+    let inner = json!({"anyOf": [{"$ref": "#/components/schemas/t.X-Input"}, {"type": "null"}]});
+    assert_eq!(sent["properties"]["inner"], inner);
+    assert_eq!(answered["required"], Value::Null);
+    assert_eq!(answered["additionalProperties"], Value::Null);
+    assert_eq!(answered["properties"]["may"], json!({"type": "string"}));
+}
+
+#[test]
+fn an_unset_message_that_is_the_body_of_a_response_is_null() {
+    let messages = "message In {} message Out { In part = 1; }";
+    let document = of_rule("get: '/v1' response_body: 'part'", messages);
+    let responses = &document["paths"]["/v1"]["get"]["responses"];
+    let schema = &responses["200"]["content"]["application/json"]["schema"];
+    let part = json!({"anyOf": [{"$ref": "#/components/schemas/t.In"}, {"type": "null"}]});
+    assert_eq!(*schema, part);
+    // Whatever `x-http-code` says.
+    assert_eq!(responses["2XX"], responses["200"]);
+    assert_eq!(responses["204"]["$ref"], "#/components/responses/Empty");
 }

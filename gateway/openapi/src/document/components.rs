@@ -2,6 +2,8 @@
 
 use descriptors::{EnumId, MessageId, Shape};
 
+use transcoder::Route;
+
 use super::Document;
 use crate::scalars::{self, typed};
 use crate::value::{Json, Object};
@@ -13,8 +15,16 @@ pub(super) const STREAM_ERROR: &str = "StreamError";
 /// A type whose schema is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Component {
-    Message(MessageId),
+    Message(MessageId, Side),
     Enum(EnumId),
+}
+
+/// The writer of a message. What readers refuse is known of requests, and nothing is promised for
+/// responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    Request,
+    Response,
 }
 
 impl Document<'_> {
@@ -58,6 +68,12 @@ impl Document<'_> {
                 .with("content", Object::new().with("application/json", media));
             responses.set("Error", error);
         }
+        if self.uses_default_error {
+            let empty = Object::new().with("description", "Success, without content.");
+            responses.set("Empty", empty);
+            let text = "The upstream refers to another resource, or nothing has changed.";
+            responses.set("Other", Object::new().with("description", text));
+        }
         if self.uses_invalid_request {
             responses.set("InvalidRequest", self.invalid_request());
         }
@@ -67,27 +83,59 @@ impl Document<'_> {
     /// The schemas of all types that were referred to, and of those that these refer to.
     fn write_components(&mut self) {
         while let Some(component) = self.pending.pop() {
-            let (name, schema) = match component {
-                Component::Message(id) => (self.pool.message(id).name.clone(), self.message(id)),
+            let name = self.component_name(component);
+            let schema = match component {
+                Component::Message(id, side) => {
+                    self.side = side;
+                    self.message(id)
+                }
                 Component::Enum(id) => match self.pool.enums.get(id) {
-                    Some(definition) => (definition.name.clone(), self.enumeration(definition)),
+                    Some(definition) => self.enumeration(definition),
                     None => continue,
                 },
             };
-            self.schemas.insert(name.into(), schema);
+            self.schemas.insert(name, schema);
         }
     }
 
     /// `$ref`, and a promise to write what it refers to.
     pub(super) fn reference(&mut self, component: Component) -> Object {
-        let name = match component {
-            Component::Message(id) => &*self.pool.message(id).name,
-            Component::Enum(id) => self.pool.enums.get(id).map_or("", |found| &found.name),
-        };
         if self.seen.insert(component) {
             self.pending.push(component);
         }
-        schema_ref(name)
+        schema_ref(&self.component_name(component))
+    }
+
+    /// `$ref` to a message, as the side at hand writes it.
+    pub(super) fn message_reference(&mut self, id: MessageId) -> Object {
+        self.reference(Component::Message(id, self.side))
+    }
+
+    /// Returns the full name of the type; with `-Input` for a message of requests that responses
+    /// have too, in the form of their own.
+    fn component_name(&self, component: Component) -> String {
+        match component {
+            Component::Message(id, Side::Request) if self.answered.contains(&id) => {
+                format!("{}-Input", self.pool.message(id).name)
+            }
+            Component::Message(id, _) => self.pool.message(id).name.to_string(),
+            Component::Enum(id) => match self.pool.enums.get(id) {
+                Some(found) => found.name.to_string(),
+                None => String::new(),
+            },
+        }
+    }
+
+    /// Notes every message that responses of these routes may hold.
+    pub(super) fn find_answered<'r>(&mut self, routes: impl Iterator<Item = &'r Route>) {
+        let mut pending: Vec<MessageId> = routes.map(|route| route.method.output).collect();
+        pending.extend(self.types.by_name.get("google.rpc.BadRequest"));
+        while let Some(id) = pending.pop() {
+            if self.answered.insert(id) {
+                let fields = &self.types.message(id).fields;
+                pending.extend(fields.iter().filter_map(|field| field.message()));
+            }
+        }
     }
 
     /// Returns a message as it stands in a body: its component, or the form that a well-known type
@@ -98,7 +146,7 @@ impl Document<'_> {
             (Shape::Wrapper, Some(value)) => scalars::nullable(scalars::scalar(value.kind, false)),
             (shape, _) => {
                 let own = scalars::well_known(shape);
-                own.unwrap_or_else(|| self.reference(Component::Message(id)))
+                own.unwrap_or_else(|| self.message_reference(id))
             }
         }
     }

@@ -3,24 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::MethodKind;
-use descriptors::{MessageId, Shape};
+use descriptors::{Label, MessageId, Shape};
 use routes::Body;
 use transcoder::stream::Framing;
 use transcoder::{Route, http_status, status_code_name};
 
-use super::components::{ANY, Component, STATUS, STREAM_ERROR, schema_ref};
+use super::components::{ANY, Component, STATUS, STREAM_ERROR, Side, schema_ref};
 use super::paths::PathText;
 use super::schemas::described;
 use super::{Bound, Document};
 use crate::comments::Comment;
 use crate::options;
-use crate::scalars::typed;
+use crate::scalars::{self, typed};
 use crate::value::{Json, Object};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const ANY_TYPE: &str = "*/*";
 const INVALID_ARGUMENT: i32 = 3;
+const INTERNAL: i32 = 13;
+/// UNAUTHENTICATED.
+const LAST_CODE: i32 = 16;
 const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
 
 /// A request body that is JSON.
@@ -54,6 +57,7 @@ impl Document<'_> {
         if is_deprecated(bound) {
             operation.set("deprecated", true);
         }
+        self.side = Side::Request;
         let parameters = self.parameters(route, path, names);
         if !parameters.is_empty() {
             operation.set("parameters", parameters);
@@ -61,6 +65,7 @@ impl Document<'_> {
         if let Some(body) = self.request_body(bound, &comment) {
             operation.set("requestBody", body);
         }
+        self.side = Side::Response;
         let responses = self.responses(route, &comment);
         operation.set("responses", responses);
         operation.with("x-grpc-method", route.method.path())
@@ -132,10 +137,15 @@ impl Document<'_> {
         let number = self.types.message(input).fields.get(index)?.number;
         let definition = self.definition(input, number)?;
         let mut schema = self.field(input, index, definition);
+        let description = schema.take_text("description");
+        let is_required = self.is_required(input, index, definition);
         Some(JsonBody {
-            description: schema.take_text("description"),
-            schema,
-            is_required: self.is_required(input, index, definition),
+            description,
+            schema: match is_required {
+                true => schema,
+                false => scalars::nullable(schema),
+            },
+            is_required,
         })
     }
 
@@ -165,7 +175,18 @@ impl Document<'_> {
     }
 
     fn responses(&mut self, route: &Route, comment: &Comment) -> Object {
-        let mut responses = Object::new().with("200", self.success(route));
+        let success = self.success(route);
+        // An upstream may choose another status by `x-http-code`.
+        let shared = |name: &str| {
+            let reference = format!("#/components/responses/{name}");
+            Object::new().with("$ref", reference)
+        };
+        let mut responses = Object::new()
+            .with("200", success.clone())
+            .with("2XX", success)
+            .with("204", shared("Empty"))
+            .with("205", shared("Empty"))
+            .with("3XX", shared("Other"));
         let has_rules = self
             .schema
             .validation()
@@ -212,12 +233,17 @@ impl Document<'_> {
     }
 
     fn failure(&mut self, failures: &Failures) -> Object {
-        let code = Object::new().with("enum", Json::list(failures.codes.iter().copied()));
-        let mut properties = Object::new().with("code", code);
+        let mut properties = Object::new();
+        let statuses: BTreeSet<u16> = failures.codes.iter().map(|code| status_of(*code)).collect();
+        // Any code is answered with 500, those without a name too.
+        if !statuses.contains(&status_of(INTERNAL)) {
+            let codes = (0..=LAST_CODE).filter(|code| statuses.contains(&status_of(*code)));
+            properties.set("code", Object::new().with("enum", Json::list(codes)));
+        }
         if failures.codes.contains(&INVALID_ARGUMENT)
             && let Some(id) = self.types.by_name.get("google.rpc.BadRequest")
         {
-            let detail = self.reference(Component::Message(*id));
+            let detail = self.reference(Component::Message(*id, Side::Response));
             let any = schema_ref(ANY);
             let details = typed("array").with(
                 "items",
@@ -276,6 +302,11 @@ impl Document<'_> {
         if let (Some(index), Some(definition)) = (route.response, definition) {
             let mut schema = self.field(output, index, definition);
             let text = schema.take_text("description");
+            let field = &self.types.message(output).fields[index];
+            if field.label == Label::Explicit && field.message().is_some() {
+                // An unset message.
+                schema = scalars::nullable(schema);
+            }
             return (schema, text);
         }
         let text = Comment::of(&self.pool.message(output).source).text();
@@ -299,6 +330,10 @@ impl Document<'_> {
         }
         content
     }
+}
+
+fn status_of(code: i32) -> u16 {
+    http_status(code).as_u16()
 }
 
 fn media(name: &str, schema: Object) -> Object {

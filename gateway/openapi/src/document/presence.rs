@@ -6,12 +6,16 @@ use descriptors::{FieldDef, Label, MessageDef, MessageId};
 use validation::rules::{Constant, Ignore, OwnRules, Test};
 
 use super::Document;
+use super::components::Side;
 use crate::options::{self, Behavior};
 use crate::value::{Json, Object};
 
 impl Document<'_> {
     pub(super) fn is_required(&self, id: MessageId, index: usize, definition: &FieldDef) -> bool {
         let plan = &self.types.message(id).fields[index];
+        if self.side == Side::Response {
+            return plan.is_required;
+        }
         let by_rule = self.rules(id, index).is_some_and(|rules| {
             rules.is_required || plan.label != Label::Explicit && refuses_zero(rules)
         });
@@ -49,6 +53,7 @@ impl Document<'_> {
     /// choices that rules make.
     fn groups(&self, id: MessageId, definition: &MessageDef) -> Vec<(Vec<usize>, bool)> {
         let rules = self.schema.validation().rules().messages.get(id);
+        let rules = rules.filter(|_| self.side == Side::Request);
         let required = rules.into_iter().flat_map(|rules| &rules.required_oneofs);
         let required: HashSet<&str> = required.map(|oneof| &*oneof.name).collect();
         let oneofs = definition.oneofs.iter().filter(|oneof| !oneof.is_synthetic);

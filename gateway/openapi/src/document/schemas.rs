@@ -1,13 +1,17 @@
 //! Component schemas: one per message and enum that an operation reaches, under its full name.
 //!
 //! A schema shows the form that responses have (ProtoJSON); requests may also use what else
-//! ProtoJSON reads, such as numbers for 64-bit integers and the proto names of fields.
+//! ProtoJSON reads, such as numbers for 64-bit integers and the proto names of fields. Responses
+//! promise no field, as they leave defaults out; requests may have `null` for what is unset, and no
+//! other fields.
+
+use transcoder::EmitDefaults;
 
 use descriptors::{EnumDef, EnumValueDef, FieldDef, FieldPlan, Kind, Label, MessageId, Shape};
 use validation::rules::{Ignore, OwnRules, Test, ValueRules};
 
 use super::Document;
-use super::components::{Component, any};
+use super::components::{Component, Side, any};
 use crate::comments::Comment;
 use crate::options::Behavior;
 use crate::rules::{Constraints, Translator};
@@ -35,10 +39,12 @@ impl<'a> Document<'a> {
                 continue;
             }
             let property = self.property(&plan.fields[index]).to_owned();
+            let mut schema = self.field(id, index, field);
             if self.is_required(id, index, field) {
                 required.push(Json::from(&*property));
+            } else if self.may_be_null(&plan.fields[index]) {
+                schema = scalars::nullable(schema);
             }
-            let schema = self.field(id, index, field);
             properties.push(property, schema);
         }
         let comment = Comment::of(&definition.source);
@@ -52,6 +58,9 @@ impl<'a> Document<'a> {
             schema.set("deprecated", true);
         }
         schema.set("properties", properties);
+        if self.side == Side::Request && !self.schema.json_options().ignore_unknown_fields {
+            schema.set("additionalProperties", false);
+        }
         if !required.is_empty() {
             schema.set("required", required);
         }
@@ -91,6 +100,18 @@ impl<'a> Document<'a> {
         schema
     }
 
+    /// Returns whether a field that need not be there may be `null` in its place.
+    fn may_be_null(&self, field: &FieldPlan) -> bool {
+        let has_presence = field.label == Label::Explicit && field.oneof.is_none();
+        match self.side {
+            Side::Request => true,
+            Side::Response => {
+                let mode = self.schema.json_options().emit_defaults;
+                mode == EmitDefaults::Nulls && has_presence && !field.is_optional
+            }
+        }
+    }
+
     pub(super) fn rules(&self, id: MessageId, index: usize) -> Option<&'a OwnRules> {
         let rules = self.schema.validation().rules();
         let fields = &rules.messages.get(id)?.fields;
@@ -106,9 +127,9 @@ impl<'a> Document<'a> {
             Kind::Enum(id) => self.reference(Component::Enum(id)),
             Kind::Message(id) if inner == kind => {
                 let own = scalars::well_known(self.types.message(id).shape);
-                own.unwrap_or_else(|| self.reference(Component::Message(id)))
+                own.unwrap_or_else(|| self.message_reference(id))
             }
-            Kind::Group(id) => self.reference(Component::Message(id)),
+            Kind::Group(id) => self.message_reference(id),
             _ => {
                 let finite = |rules: &ValueRules| {
                     rules

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::built;
 
-/// Returns the schema of message `In` with this content.
+/// Returns the schema of message `In` with this content, as requests have it; its fields without
+/// the `null` that requests may have instead.
 fn message(content: &str) -> Value {
     let body = format!(
         "service S {{ rpc M(In) returns (In) {{ option (google.api.http) = {{ post: '/v1' body: '*' }}; }} }}
@@ -14,7 +15,10 @@ fn message(content: &str) -> Value {
     let set = descriptor_set_with_lines(&[("t.proto", ruled(&body))]);
     let (document, notes) = built(&set);
     assert_eq!(notes, Vec::<String>::new());
-    document["components"]["schemas"]["t.In"].clone()
+    let schemas = &document["components"]["schemas"];
+    let mut schema = schemas["t.In-Input"].clone();
+    schema["properties"] = schemas["t.In"]["properties"].clone();
+    schema
 }
 
 fn field(kind: &str, rules: &str) -> Value {
@@ -259,7 +263,7 @@ fn broken_rules_are_a_response_of_their_own() {
     );
     let shared = &document["components"]["responses"]["InvalidRequest"];
     let schema = &shared["content"]["application/json"]["schema"];
-    assert_eq!(schema["properties"]["code"], json!({"enum": [3]}));
+    assert_eq!(schema["properties"]["code"], json!({"enum": [3, 9, 11]}));
     let details = &schema["properties"]["details"]["items"]["anyOf"][0];
     assert_eq!(
         *details,
