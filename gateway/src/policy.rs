@@ -1,6 +1,7 @@
 //! The policy of one generation: what a request has to pass, and how its response leaves, whatever
 //! is called.
 
+mod challenge;
 pub(crate) mod client_address;
 mod codings;
 pub(crate) mod compression;
@@ -38,6 +39,7 @@ pub use deadline::DeadlineSettings;
 pub use metadata::MetadataSettings;
 pub use stage::{RequestInfo, Stage};
 
+pub(crate) use challenge::challenge;
 pub(crate) use conditional::is_condition;
 pub(crate) use deadline::CONNECT_TIMEOUT;
 pub(crate) use message::MessagePolicy;
@@ -61,6 +63,7 @@ pub(crate) struct PolicySettings<'a> {
 /// The configured policy, made ready for use on every request.
 pub(crate) struct Policy {
     pub(crate) client_address: TrustedProxies,
+    pub(crate) dialect: Dialect,
     pub(crate) cors: Option<Cors>,
     max_duration: Option<Duration>,
     pub(crate) metadata: MetadataRules,
@@ -75,6 +78,7 @@ impl Policy {
     pub(crate) fn new(settings: PolicySettings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             client_address: TrustedProxies::parse(settings.trusted_proxies)?,
+            dialect: settings.dialect,
             cors: Cors::new(settings.cors),
             max_duration: settings.deadline.max(),
             metadata: MetadataRules::new(settings.metadata, settings.dialect),

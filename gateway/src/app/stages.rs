@@ -18,7 +18,7 @@ use super::Config;
 use super::drain_on_close::drain_on_close;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
-use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages};
+use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge};
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, OpenApiSettings};
 
@@ -104,6 +104,7 @@ impl Generation {
         }
         let (mut head, body) = request.into_parts();
         let mut response = self.answer(&catalog, &mut head, body).await;
+        challenge(&mut response);
         if let Some(cors) = &policy.cors {
             cors.share(origin.as_ref(), response.headers_mut());
         }
@@ -116,6 +117,9 @@ impl Generation {
         let context = &self.context;
         let deadline = context.policy().deadline(&head.headers);
         let protocol = Protocol::of(head, &catalog.schema);
+        if protocol == Protocol::Rest && context.dialect().overrides_method() {
+            protocols::override_method(catalog, head);
+        }
         protocol.note(head, &catalog.schema);
         if protocol == Protocol::Rest {
             // The gateway's own pages.

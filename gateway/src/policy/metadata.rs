@@ -6,7 +6,7 @@ mod settings;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
 use rpc::headers::list;
@@ -14,7 +14,7 @@ use tonic::body::Body;
 
 use super::conditional;
 use crate::api::Dialect;
-use crate::call::UnaryReply;
+use crate::call::{ErrorMetadata, UnaryReply};
 use crate::failure::Failure;
 
 pub use settings::MetadataSettings;
@@ -40,7 +40,34 @@ const ABOUT_CONTENT: [&str; 3] = [
     "content-security-policy",
 ];
 
-/// Response metadata that mean something to HTTP itself, and keep their names in every dialect.
+/// Request headers that grpc-gateway passes as `grpcgateway-…`: its list of permanent ones.
+const PERMANENT: [&str; 23] = [
+    "accept",
+    "accept-charset",
+    "accept-language",
+    "accept-ranges",
+    "authorization",
+    "cache-control",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "from",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-schedule-tag-match",
+    "if-unmodified-since",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "referer",
+    "user-agent",
+    "via",
+    "warning",
+];
+
+/// Response metadata that mean something to HTTP itself, and have their own names in every dialect.
 const OF_HTTP: [&str; 9] = [
     "cache-control",
     "content-disposition",
@@ -80,6 +107,7 @@ pub(crate) struct MetadataRules {
     /// The trailers that streams over HTTP/1.1 announce.
     stream_trailers: Option<HeaderValue>,
     forward_origin: bool,
+    dialect: Dialect,
 }
 
 /// A set of header names.
@@ -104,6 +132,7 @@ impl MetadataRules {
             trailer_prefix,
             stream_trailers: announced.and_then(|names| HeaderValue::from_str(&names).ok()),
             forward_origin: settings.forward_origin,
+            dialect,
         }
     }
 
@@ -118,6 +147,10 @@ impl MetadataRules {
                 continue;
             };
             if !is_printable_ascii(value) {
+                if self.dialect == Dialect::GrpcGateway {
+                    tracing::debug!(%name, "header is not ASCII, hence no metadata");
+                    continue;
+                }
                 return Err(Failure::bad_header(
                     name.as_str(),
                     "printable ASCII, as for all metadata of gRPC",
@@ -128,6 +161,9 @@ impl MetadataRules {
             } else {
                 metadata.append(key, value.clone());
             }
+        }
+        if self.dialect == Dialect::GrpcGateway {
+            add_permanent(headers, &mut metadata);
         }
         conditional::unmark(&mut metadata);
         Ok(metadata)
@@ -177,14 +213,7 @@ impl MetadataRules {
         }
         self.add_headers(&answer.metadata, response.headers_mut());
         let trailers = self.trailers(&answer.trailers);
-        if trailers.is_empty() || !takes_trailers(&request.headers) {
-            return response;
-        }
-        let names: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
-        if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
-            response.headers_mut().insert(TRAILER, names);
-        }
-        response.map(|body| with_trailers(body, trailers))
+        add_trailers(trailers, &request.headers, response)
     }
 
     /// Completes a response that streams.
@@ -207,11 +236,31 @@ impl MetadataRules {
     }
 
     /// Completes a response that is an error.
-    pub(crate) fn dress_error(&self, metadata: &HeaderMap, response: &mut Response<Body>) {
-        if let Some(code) = http_code(metadata) {
+    ///
+    /// Its trailers become headers, later values in place of earlier ones; in the dialect of
+    /// grpc-gateway they stay trailers, except for a challenge.
+    pub(crate) fn dress_error(
+        &self,
+        sent: &ErrorMetadata,
+        request: &HeaderMap,
+        response: &mut Response<Body>,
+    ) {
+        let ErrorMetadata { headers, trailers } = sent;
+        if let Some(code) = http_code(trailers).or_else(|| http_code(headers)) {
             *response.status_mut() = code;
         }
-        self.add_headers(metadata, response.headers_mut());
+        if self.dialect != Dialect::GrpcGateway {
+            let mut all = headers.clone();
+            all.extend(trailers.clone());
+            return self.add_headers(&all, response.headers_mut());
+        }
+        self.add_headers(headers, response.headers_mut());
+        if let Some(challenge) = trailers.get(WWW_AUTHENTICATE) {
+            let headers = response.headers_mut();
+            headers.insert(WWW_AUTHENTICATE, challenge.clone());
+        }
+        let plain = std::mem::take(response);
+        *response = add_trailers(self.trailers(trailers), request, plain);
     }
 
     /// Returns the trailers that the caller may see.
@@ -236,12 +285,12 @@ impl MetadataRules {
             if !is_passed {
                 continue;
             }
-            let key = if prefix.is_empty() || OF_HTTP.contains(&text) {
-                Some(name.clone())
-            } else {
-                format!("{prefix}{text}").parse().ok()
-            };
-            if let Some(key) = key {
+            if prefix.is_empty() || OF_HTTP.contains(&text) {
+                passed.append(name.clone(), value.clone());
+            }
+            if !prefix.is_empty()
+                && let Ok(key) = format!("{prefix}{text}").parse::<HeaderName>()
+            {
                 passed.append(key, value.clone());
             }
         }
@@ -339,11 +388,42 @@ fn append_binary(
     Ok(())
 }
 
+/// Adds the headers that grpc-gateway passes under a prefix of its own, in place of what the caller
+/// sends under that.
+fn add_permanent(headers: &HeaderMap, metadata: &mut HeaderMap) {
+    for name in PERMANENT {
+        let Ok(key) = format!("grpcgateway-{name}").parse::<HeaderName>() else {
+            continue;
+        };
+        metadata.remove(&key);
+        let values = headers.get_all(name).iter();
+        for value in values.filter(|value| is_printable_ascii(value)) {
+            metadata.append(key.clone(), value.clone());
+        }
+    }
+}
+
 fn is_printable_ascii(value: &HeaderValue) -> bool {
     value
         .as_bytes()
         .iter()
         .all(|byte| (0x20..=0x7e).contains(byte))
+}
+
+/// Adds trailers to a response whose caller reads them.
+fn add_trailers(
+    trailers: HeaderMap,
+    request: &HeaderMap,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    if trailers.is_empty() || !takes_trailers(request) {
+        return response;
+    }
+    let names: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+    if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+        response.headers_mut().insert(TRAILER, names);
+    }
+    response.map(|body| with_trailers(body, trailers))
 }
 
 /// Appends trailers to a body. The length becomes unknown, since HTTP/1.1 sends trailers only after

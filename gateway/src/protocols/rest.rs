@@ -3,6 +3,7 @@
 mod error;
 mod exchange;
 mod multipart;
+mod overriding;
 mod requests;
 mod stream;
 mod upload;
@@ -28,6 +29,7 @@ use crate::failure::Failure;
 pub(crate) use error::render;
 pub(super) use error::write_status;
 pub(super) use exchange::{Exchange, finish_frame_in};
+pub(crate) use overriding::override_method;
 pub(super) use requests::Encoder;
 pub(super) use view::View;
 

@@ -104,3 +104,22 @@ async fn streams_look_as_in_the_gateway_that_is_imitated() {
         assert_eq!(reply.text(), expected, "{dialect}");
     }
 }
+
+#[tokio::test]
+async fn envoy_leaves_the_status_of_grpc_beside_the_json() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready_with(&[upstream.address], &[("dialect", "envoy")]).await;
+    assert_eq!(
+        gateway.get("/v1/greetings/a").await.header("grpc-status"),
+        "0"
+    );
+    let reply = gateway.get("/v1/greetings/nobody").await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.header("grpc-status")),
+        (404, "5")
+    );
+    assert_eq!(
+        reply.header("grpc-message"),
+        "niemand:%20100%20%25%20%C3%BCbrig"
+    );
+}

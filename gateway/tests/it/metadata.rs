@@ -202,3 +202,29 @@ async fn an_error_does_not_tell_of_insides_and_no_detail_spoils_it() {
     assert_eq!(details[0]["detail"], "insides", "{details}");
     assert_eq!(details[1], unknown);
 }
+
+#[tokio::test]
+async fn every_401_says_how_to_authenticate() {
+    let upstream = Upstream::start().await;
+    for dialect in ["strict", "grpc-gateway", "envoy"] {
+        let gateway = Gateway::ready_with(&[upstream.address], &[("dialect", dialect)]).await;
+        let reply = gateway.get("/v1/greetings/code-16").await;
+        let found = (reply.status.as_u16(), reply.header("www-authenticate"));
+        assert_eq!(found, (401, "Bearer"), "{dialect}");
+        let connect = "/stranger.v1.StrangerService/Greet";
+        let body = r#"{"name":"code-16"}"#;
+        let reply = gateway.post(connect, "application/json", body).await;
+        let found = (reply.status.as_u16(), reply.header("www-authenticate"));
+        assert_eq!(found, (401, "Bearer"), "{dialect}");
+        let request = Request::get("/v1/greetings/code-16")
+            .header("grpc-metadata-echo-www-authenticate", "Basic realm=\"a\"");
+        let reply = gateway.ask(request).await;
+        let found = reply.header("www-authenticate");
+        assert_eq!(found, "Basic realm=\"a\"", "{dialect}");
+        let request =
+            Request::get("/v1/greetings/a").header("grpc-metadata-echo-x-http-code", "401");
+        let reply = gateway.ask(request).await;
+        let found = (reply.status.as_u16(), reply.header("www-authenticate"));
+        assert_eq!(found, (401, "Bearer"), "{dialect}");
+    }
+}

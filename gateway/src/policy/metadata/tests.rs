@@ -83,7 +83,21 @@ fn metadata_of_the_upstream_are_named_by_the_dialect() {
             (shard, "7"),
             (shard, "8"),
         ]);
-        assert_eq!(passed, expected);
+        for name in expected.keys() {
+            let (found, expected) = (passed.get_all(name), expected.get_all(name));
+            assert!(found.iter().eq(expected), "{dialect:?} {name}");
+        }
+        let is_extra = |name: &&http::HeaderName| !expected.contains_key(*name);
+        let extra: Vec<&str> = passed
+            .keys()
+            .filter(is_extra)
+            .map(|name| name.as_str())
+            .collect();
+        let renamed: &[&str] = match dialect {
+            Dialect::GrpcGateway => &["grpc-metadata-content-disposition", "grpc-metadata-etag"],
+            _ => &[],
+        };
+        assert_eq!(extra, renamed);
     }
 }
 

@@ -9,9 +9,11 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use rpc::frame::HEADER_BYTES;
+use tonic::Status;
 use tonic::body::Body;
-use transcoder::{Content, Match, SystemParameters};
+use transcoder::{Content, Match, RequestError, SystemParameters};
 
+use super::error::put_grpc_status;
 use super::requests::RequestStream;
 use super::view::View;
 use super::{multipart, upload};
@@ -58,7 +60,8 @@ impl<'a> Exchange<'a> {
     /// Whether the caller takes what a single message is answered with.
     pub(super) fn check_accept(&self) -> Result<(), Failure> {
         let is_raw = self.matched.route().is_download();
-        if is_raw || transcoder::accepts(&accept(&self.head.headers), JSON) {
+        let is_minded = self.context.dialect().minds_accept();
+        if is_raw || !is_minded || transcoder::accepts(&accept(&self.head.headers), JSON) {
             Ok(())
         } else {
             Err(Failure::not_acceptable(JSON))
@@ -70,6 +73,7 @@ impl<'a> Exchange<'a> {
         let policy = self.context.policy();
         let response = self.view.respond(&answer.message)?;
         let mut response = policy.metadata.dress(&answer, self.head, response);
+        put_grpc_status(policy.dialect, &Status::ok(""), response.headers_mut());
         let Some(tagger) = policy.tagger(&self.head.method) else {
             return Ok(response);
         };
@@ -131,10 +135,12 @@ impl<'a> Exchange<'a> {
                 self.put_chunk(&data.map_err(refused)?, &mut frame);
             }
             (false, None) => {
-                let content = content(content_type, &body)?;
+                let content = self.content(content_type, &body)?;
                 let body = self.read(body).await?;
+                let content = content.unwrap_or_else(|| Content::lenient(content_type, &body));
                 self.matched
-                    .encode_request_as(content, query, &body, &mut frame)?;
+                    .encode_request_as(content, query, &body, &mut frame)
+                    .map_err(|error| of_body(error, content, &body))?;
             }
             (false, Some(boundary)) => {
                 let form = multipart::form(body, boundary, max_bytes).await?;
@@ -143,6 +149,14 @@ impl<'a> Exchange<'a> {
             }
         }
         finish_frame(frame)
+    }
+
+    /// Returns the content of a body by its type; `None` where the body itself tells it.
+    fn content(&self, content_type: &str, body: &Body) -> Result<Option<Content>, Failure> {
+        match self.context.dialect().takes_any_type() {
+            true => Ok(None),
+            false => content(content_type, body).map(Some),
+        }
     }
 
     fn put_chunk(&self, chunk: &[u8], frame: &mut Vec<u8>) {
@@ -186,6 +200,17 @@ fn content(content_type: &str, body: &Body) -> Result<Content, Failure> {
             other.map_err(|error| Failure::unsupported_media_type(&error.found, MESSAGE_TYPES))
         }
     }
+}
+
+/// Says what a body was taken for where it was a form, the type that curl sends by default.
+fn of_body(mut error: RequestError, content: Content, body: &[u8]) -> Failure {
+    if content == Content::Form && !body.is_empty() {
+        let hint = "the body was read as a form, which is what its content type \
+                    `application/x-www-form-urlencoded` says; JSON needs \
+                    `content-type: application/json`";
+        error.description = format!("{} ({hint})", error.description);
+    }
+    error.into()
 }
 
 /// All lines of `Accept` as one.

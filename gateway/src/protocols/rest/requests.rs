@@ -147,6 +147,7 @@ fn format(exchange: &Exchange<'_>, body: &Body) -> Result<Format, Failure> {
     match Format::of_content_type(content_type) {
         Some(format) => Ok(format),
         None if content_type.is_empty() || body.is_end_stream() => Ok(Format::Json),
+        None if exchange.context.dialect().takes_any_type() => Ok(Format::Json),
         None => {
             let found = content_type.split(';').next().unwrap_or_default().trim();
             Err(Failure::unsupported_media_type(found, STREAM_TYPES))

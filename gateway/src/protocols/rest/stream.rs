@@ -41,7 +41,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Failure> {
     let framing = framing(&exchange)?;
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
-    respond(&exchange, framing, call.open(frame).await?).await
+    respond(&exchange, framing, call.open(frame).await).await
 }
 
 /// Answers a stream of requests with a stream, while they arrive.
@@ -52,18 +52,22 @@ pub(crate) async fn converse(
 ) -> Result<Response<Body>, Failure> {
     let framing = framing(&exchange)?;
     let incoming = call::within(call.deadline, exchange.request_messages(body)).await?;
-    respond(&exchange, framing, call.converse(incoming).await?).await
+    respond(&exchange, framing, call.converse(incoming).await).await
 }
 
 /// Responds as soon as the upstream has sent its first message or its first error, which decides
 /// the HTTP status.
 async fn respond(
     exchange: &Exchange<'_>,
-    framing: Option<Framing>,
-    mut messages: Messages,
+    framing: Option<Chosen>,
+    opened: Result<Messages, Status>,
 ) -> Result<Response<Body>, Failure> {
     let view = exchange.view.clone();
-    let first = messages.message().await?;
+    let dialect = exchange.context.dialect();
+    let in_stream = framing.is_some() && dialect.has_envelope();
+    let failed = |status: Status| Failure::from(status).in_stream(in_stream);
+    let mut messages = opened.map_err(failed)?;
+    let first = messages.message().await.map_err(failed)?;
     let metadata = messages.metadata();
     let mut response = match framing {
         None => download(view, messages, first)?,
@@ -76,7 +80,7 @@ async fn respond(
 
 fn begin(
     exchange: &Exchange<'_>,
-    framing: Framing,
+    (framing, content_type): Chosen,
     messages: Messages,
     first: Option<Bytes>,
 ) -> Result<Response<Body>, Failure> {
@@ -104,26 +108,29 @@ fn begin(
         trailers: policy::takes_trailers(&exchange.head.headers).then(HeaderMap::new),
         observed,
     };
-    Ok(live.respond(framing))
+    Ok(live.respond(content_type))
 }
 
+/// A framing and its media type.
+type Chosen = (Framing, &'static str);
+
 /// The framing that the caller asks for; none for raw bytes.
-fn framing(exchange: &Exchange<'_>) -> Result<Option<Framing>, Failure> {
+fn framing(exchange: &Exchange<'_>) -> Result<Option<Chosen>, Failure> {
     if exchange.matched.route().is_download() {
         return Ok(None);
     }
-    let preferred = exchange.context.dialect().framing();
     let accept = exchange::accept(&exchange.head.headers);
     let alt = exchange.parameters.alt.as_deref();
-    let framing = Framing::negotiate_or(preferred, Some(&accept), alt).map_err(|_| {
+    let chosen = exchange.context.dialect().framing(&accept, alt);
+    let chosen = chosen.ok_or_else(|| {
         Failure::not_acceptable(
             "application/x-ndjson, application/json, text/event-stream, application/x-protobuf",
         )
     })?;
-    if exchange.view.is_partial() && !framing.is_json() {
+    if exchange.view.is_partial() && !chosen.0.is_json() {
         return Err(Failure::fields_of_protobuf());
     }
-    Ok(Some(framing))
+    Ok(Some(chosen))
 }
 
 /// Appends one message: its JSON, or itself where the caller asked for protobuf.
@@ -172,13 +179,10 @@ enum Event {
 }
 
 impl ResponseStream {
-    fn respond(self, framing: Framing) -> Response<Body> {
+    fn respond(self, content_type: &'static str) -> Response<Body> {
         let mut response = Response::new(Body::new(StreamBody::new(self.into_stream())));
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(framing.content_type()),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(BUFFERING, HeaderValue::from_static("no"));
         response

@@ -41,10 +41,10 @@ impl Options {
 
     /// Returns the defaults of grpc-gateway: responses show every default and `null` for unset
     /// messages, a body is JSON whatever its content type, unknown keys and parameters are dropped,
-    /// maps can be set by the query, booleans and durations are lenient, forms bind where a rule has
-    /// no body, the path wins over body and query. Its decoding of the whole path before the split
-    /// into segments, by which `%2F` separates them, is not imitated: it lets a value choose the
-    /// route.
+    /// maps can be set by the query, booleans and durations are lenient, forms bind where a rule
+    /// has no body, the path wins over body and query. Its decoding of the whole path before the
+    /// split into segments, by which `%2F` separates them, is not imitated: it lets a value choose
+    /// the route.
     pub fn grpc_gateway() -> Options {
         Options {
             json: JsonOptions {
