@@ -78,7 +78,14 @@ pub(crate) fn nullable(mut schema: Object) -> Object {
             let types = vec![Json::Text(own), "null".into()];
             schema.set("type", types);
         }
-        // `null` is among the types already.
+        (false, Some(Json::List(mut types)), None) => {
+            let null = Json::from("null");
+            if !types.contains(&null) {
+                types.push(null);
+            }
+            schema.set("type", types);
+        }
+        // `null` itself.
         (false, Some(_), None) => {}
         (false, None, Some(_)) => {
             if let Some(Json::List(mut choices)) = schema.remove("anyOf") {

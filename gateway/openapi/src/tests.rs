@@ -468,7 +468,7 @@ fn requests_are_strict_and_responses_promise_nothing() {
     let more = "import \"google/protobuf/descriptor.proto\"; extend google.protobuf.FieldOptions { repeated int32 behavior = 1052; }";
     let document = document(&format!(
         "{more} service S {{ rpc M(X) returns (X) {{ option (google.api.http) = {{ post: '/v1' body: '*' }}; }} }}
-         message X {{ string must = 1 [(behavior) = 2]; string may = 2; X inner = 3; }}"
+         message X {{ string must = 1 [(behavior) = 2]; string may = 2; X inner = 3; int64 big = 4; }}"
     ));
     let schemas = &document["components"]["schemas"];
     let (sent, answered) = (&schemas["t.X-Input"], &schemas["t.X"]);
@@ -481,6 +481,9 @@ fn requests_are_strict_and_responses_promise_nothing() {
     );
     let inner = json!({"anyOf": [{"$ref": "#/components/schemas/t.X-Input"}, {"type": "null"}]});
     assert_eq!(sent["properties"]["inner"], inner);
+    let big =
+        json!({"type": ["string", "integer", "null"], "format": "int64", "pattern": "^-?[0-9]+$"});
+    assert_eq!(sent["properties"]["big"], big);
     assert_eq!(answered["required"], Value::Null);
     assert_eq!(answered["additionalProperties"], Value::Null);
     assert_eq!(answered["properties"]["may"], json!({"type": "string"}));

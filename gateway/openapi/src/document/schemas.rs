@@ -1,7 +1,7 @@
 //! Component schemas: one per message and enum that an operation reaches, under its full name.
 //!
 //! A schema shows the form that responses have (ProtoJSON); requests may also use what else
-//! ProtoJSON reads, such as numbers for 64-bit integers and the proto names of fields. Responses
+//! ProtoJSON reads, such as strings for numbers and the proto names of fields. Responses
 //! promise no field, as they leave defaults out; requests may have `null` for what is unset, and no
 //! other fields.
 
@@ -140,6 +140,10 @@ impl<'a> Document<'a> {
                 scalars::scalar(inner, rules.is_some_and(finite))
             }
         };
+        if self.side == Side::Request && look(inner) == Look::Digits {
+            // Readers take both; a pattern is about strings only.
+            schema.set("type", Json::list(["string", "integer"]));
+        }
         let constraints = rules.map(|rules| self.translator(inner).translate(rules));
         let sentences = constraints.unwrap_or_default().apply(&mut schema);
         if inner != kind {
