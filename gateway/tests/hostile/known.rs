@@ -41,7 +41,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         found: "malformed (HTTP status)",
     },
     Fault {
-        scripts: &["head: a path", "101 first"],
+        scripts: &["101 first"],
         checks: &[
             "Grpc Put",
             "Grpc Watch",
@@ -366,4 +366,4 @@ pub(crate) const FAULTS: &[Fault] = &[
 pub(crate) const CROWD_RACES: &[&str] = &["closed"];
 
 /// Bad calls that cost good ones beside them.
-pub(crate) const CROWD_FAULTS: &[&str] = &["illegal value in the head", "capital in a name"];
+pub(crate) const CROWD_FAULTS: &[&str] = &[];

@@ -14,4 +14,5 @@ mod known;
 mod protocol;
 mod scripts;
 mod support;
+mod unread;
 mod upstreams;

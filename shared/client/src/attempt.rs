@@ -2,7 +2,7 @@
 //! request.
 
 use h2::Reason;
-use rpc::error::{self, Fault};
+use rpc::error::Fault;
 use tonic::{Code, Status};
 
 /// The `ErrorInfo` reason of a call that this side aborted.
@@ -45,7 +45,10 @@ impl AttemptError {
         Self {
             status: status(error),
             unsent: is_refused.then_some(Unsent::Refused),
-            is_of_endpoint: error.is_io() || error.is_remote() || error.is_library(),
+            // A malformed response is one call's.
+            is_of_endpoint: error.is_io()
+                || error.is_remote()
+                || (error.is_library() && error.is_go_away()),
         }
     }
 }
@@ -60,13 +63,8 @@ impl From<Status> for AttemptError {
     }
 }
 
-/// Returns whether this side aborted the call.
-pub(crate) fn is_aborted_locally(status: &Status) -> bool {
-    error::reason(status).as_deref() == Some(REQUEST_BROKEN_OFF)
-}
-
 /// Returns the status of an HTTP/2 error, with the codes of gRPC over HTTP/2, "Errors".
-pub(crate) fn status(error: &h2::Error) -> Status {
+fn status(error: &h2::Error) -> Status {
     if error.is_io() {
         let message = "the connection to the upstream broke before the response was complete";
         return Fault::unavailable("UPSTREAM_DISCONNECTED", message).into();
@@ -81,6 +79,12 @@ pub(crate) fn status(error: &h2::Error) -> Status {
     if !error.is_remote() && !error.is_library() {
         let message = "request aborted before it was complete";
         return Fault::new(Code::Internal, REQUEST_BROKEN_OFF, message).into();
+    }
+    if !error.is_remote() && error.is_go_away() {
+        // It may be another call's response that broke the connection.
+        let message =
+            format!("the connection to the upstream broke: its HTTP/2 is wrong ({reason})");
+        return Fault::unavailable("UPSTREAM_DISCONNECTED", message).into();
     }
     if !error.is_remote() {
         let message = format!("HTTP/2 protocol error of the upstream: {reason}");

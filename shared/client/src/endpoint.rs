@@ -13,11 +13,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::attempt::AttemptError;
-use crate::endpoint::connection::{Connection, Target};
+use crate::endpoint::connection::{Connection, PingPace, Target};
 use crate::endpoint::stats::EndpointStats;
 use crate::settings::ClientSettings;
 
 pub(crate) mod connection;
+pub(crate) mod legal;
 pub(crate) mod stats;
 
 /// The pause after a failed attempt to connect: clients that lost the same server must not return
@@ -30,6 +31,7 @@ pub(crate) struct Endpoint {
     pub(crate) stats: EndpointStats,
     settings: Arc<ClientSettings>,
     pool: Mutex<Pool>,
+    pace: PingPace,
     released: Notify,
 }
 
@@ -65,6 +67,7 @@ impl Endpoint {
             stats: EndpointStats::default(),
             settings,
             pool: Mutex::default(),
+            pace: PingPace::default(),
             released: Notify::new(),
         })
     }
@@ -137,7 +140,7 @@ impl Endpoint {
     /// others.
     async fn connect(self: Arc<Self>) {
         let connecting = tokio::spawn(async move {
-            let opened = Connection::open(&self.target, &self.settings).await;
+            let opened = Connection::open(&self.target, &self.settings, &self.pace).await;
             let mut pool = lock(&self.pool);
             pool.connecting = None;
             match opened {
@@ -163,6 +166,18 @@ impl Endpoint {
 impl Pool {
     fn is_paused(&self) -> bool {
         self.paused.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+impl StreamPermit {
+    /// Returns the error of this stream. A lost connection is held against the endpoint once: what
+    /// one caller provoked must not count for each of the others.
+    pub(crate) fn error(&self, error: &h2::Error) -> AttemptError {
+        let mut failure = AttemptError::of(error);
+        if error.is_io() || error.is_go_away() {
+            failure.is_of_endpoint &= self.connection.note_loss();
+        }
+        failure
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::attempt::{self, AttemptError};
+use crate::attempt::AttemptError;
 use crate::endpoint::{Endpoint, StreamPermit};
 use crate::payload::{Payload, Streaming};
 
@@ -37,6 +37,8 @@ pub(crate) struct ResponseStream {
     _request: Option<oneshot::Sender<Infallible>>,
     stream: RecvStream,
     is_done: bool,
+    /// Whether it ended by a fault of the endpoint.
+    pub(crate) is_of_endpoint: bool,
     pub(crate) slot: StreamPermit,
     pub(crate) sent_at: Instant,
 }
@@ -54,13 +56,13 @@ pub(crate) async fn send(
     let head = request(head, endpoint)?;
     let payload = payload.take();
     let opened = sender.send_request(head, false);
-    let (response, mut stream) = opened.map_err(|error| AttemptError::of(&error))?;
+    let (response, mut stream) = opened.map_err(|error| slot.error(&error))?;
     let request = match payload {
         Payload::Whole(bytes) => {
             // An empty request, too, ends with a DATA frame: some servers wait for one (gRPC over
             // HTTP/2, "Requests"). h2 buffers what exceeds the window.
             let sent = stream.send_data(bytes, true);
-            sent.map_err(|error| AttemptError::of(&error))?;
+            sent.map_err(|error| slot.error(&error))?;
             None
         }
         Payload::Streaming(body) => {
@@ -70,7 +72,7 @@ pub(crate) async fn send(
         }
         Payload::Consumed => None,
     };
-    let response = response.await.map_err(|error| AttemptError::of(&error))?;
+    let response = response.await.map_err(|error| slot.error(&error))?;
     let (parts, stream) = response.into_parts();
     let mut head = Response::from_parts(parts, ());
     remove_malformed_details(head.headers_mut());
@@ -78,6 +80,7 @@ pub(crate) async fn send(
         _request: request,
         stream,
         is_done: false,
+        is_of_endpoint: false,
         slot,
         sent_at,
     };
@@ -223,7 +226,13 @@ impl http_body::Body for ResponseStream {
             }
             Some(Err(_)) | None => self.is_done = true,
         }
-        Poll::Ready(polled.map(|frame| frame.map_err(|error| attempt::status(&error))))
+        Poll::Ready(polled.map(|frame| {
+            frame.map_err(|error| {
+                let failure = self.slot.error(&error);
+                self.is_of_endpoint = failure.is_of_endpoint;
+                failure.status
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

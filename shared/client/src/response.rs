@@ -18,7 +18,6 @@ use tonic::Status;
 use tonic::body::Body;
 use tracing::Span;
 
-use crate::attempt;
 use crate::cluster::Cluster;
 use crate::exchange::{ResponseStream, UpstreamResponse};
 
@@ -120,7 +119,7 @@ impl http_body::Body for ResponseBody {
                 }
                 // A local abort says nothing about the endpoint.
                 if let Some(source) = this.source.take()
-                    && !attempt::is_aborted_locally(status)
+                    && source.is_of_endpoint
                 {
                     this.cluster
                         .failed(&source.slot.endpoint, source.sent_at.elapsed());

@@ -18,7 +18,8 @@ pub(crate) mod address;
 pub struct ClientSettings {
     /// Bound of one attempt to connect, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// HTTP/2 connections to one endpoint; the next is opened when the others are full.
+    /// HTTP/2 connections to one endpoint; the next is opened when the others are full. One has at
+    /// most as many streams as its window has room for theirs.
     pub max_connections: usize,
     /// Calls of one upstream at once, open streams included.
     pub max_requests: usize,
@@ -36,7 +37,7 @@ pub struct ClientSettings {
     pub stream_window_bytes: u32,
     /// Bytes that all responses of one connection may be ahead of their readers.
     pub connection_window_bytes: u32,
-    /// Interval of pings, with and without calls, in milliseconds.
+    /// Interval of pings while there are calls, in milliseconds.
     pub ping_interval_ms: u64,
     /// Limit of an unanswered ping, in milliseconds.
     pub ping_timeout_ms: u64,
@@ -216,6 +217,11 @@ impl ClientSettings {
         Duration::from_millis(self.connect_timeout_ms)
     }
 
+    /// Streams of one connection whose responses can all be unread without filling its window.
+    pub(crate) fn streams_max(&self) -> usize {
+        (self.connection_window_bytes / self.stream_window_bytes).max(1) as usize
+    }
+
     pub(crate) fn hedge_after(&self) -> Option<Duration> {
         (self.hedge_after_ms > 0).then(|| Duration::from_millis(self.hedge_after_ms))
     }
@@ -225,7 +231,7 @@ impl Default for ClientSettings {
     fn default() -> Self {
         Self {
             connect_timeout_ms: 2000,
-            max_connections: 16,
+            max_connections: 160,
             max_requests: 20_000,
             max_waiting: 1000,
             adaptive_limit: false,
@@ -234,7 +240,7 @@ impl Default for ClientSettings {
             max_hold_ms: 10_000,
             stream_window_bytes: 512 * 1024,
             connection_window_bytes: 64 * 1024 * 1024,
-            ping_interval_ms: 20_000,
+            ping_interval_ms: 310_000,
             ping_timeout_ms: 10_000,
             resolve_interval_ms: 10_000,
             health_interval_ms: 5000,

@@ -1,54 +1,12 @@
 //! Scripts that make the gateway close the connection to the upstream, and with it the calls
 //! beside.
 
-/// Scripts of which calls beside fail in some runs only.
+/// Scripts of which calls beside fail in some runs only: those that may be repeated are, as often as
+/// the retry budget allows.
 pub(crate) const SPILL_RACES: &[&str] = &[
+    "GOAWAY 0 with the one before, before the head, closed",
     "GOAWAY twice, rising",
     "RST_STREAM of 3 bytes, after the head",
-    "head: unknown pseudo-header",
-    "illegal in head: a value with DEL",
-    "illegal in trailers: a name in capitals",
-];
-
-/// Scripts of which at least one call beside or after fails.
-pub(crate) const SPILLS: &[&str] = &[
-    "head: status ''",
-    "head: status 'abc'",
-    "head: status '20'",
-    "head: status '2000'",
-    "head: status '-200'",
-    "head: status '099'",
-    "illegal in head: a value with a control character",
-    "illegal in trailers: a value with a control character",
-    "illegal in trailers only: a value with a control character",
-    "illegal in trailers: a value with DEL",
-    "illegal in trailers only: a value with DEL",
-    "illegal in head: a value with NUL",
-    "illegal in trailers: a value with NUL",
-    "illegal in trailers only: a value with NUL",
-    "illegal in head: a value with LF",
-    "illegal in trailers: a value with LF",
-    "illegal in trailers only: a value with LF",
-    "illegal in head: a value with CRLF",
-    "illegal in trailers: a value with CRLF",
-    "illegal in trailers only: a value with CRLF",
-    "illegal in head: a name in capitals",
-    "illegal in trailers only: a name in capitals",
-    "illegal in head: a name with a space",
-    "illegal in trailers: a name with a space",
-    "illegal in trailers only: a name with a space",
-    "illegal in head: a name with a colon",
-    "illegal in trailers: a name with a colon",
-    "illegal in trailers only: a name with a colon",
-    "illegal in head: a name with a control character",
-    "illegal in trailers: a name with a control character",
-    "illegal in trailers only: a name with a control character",
-    "illegal in head: a name beyond ASCII",
-    "illegal in trailers: a name beyond ASCII",
-    "illegal in trailers only: a name beyond ASCII",
-    "illegal in head: an empty name",
-    "illegal in trailers: an empty name",
-    "illegal in trailers only: an empty name",
     "an invalid block",
     "a block that is cut",
     "100, then DATA",
@@ -107,3 +65,6 @@ pub(crate) const SPILLS: &[&str] = &[
     "HTTP/1 in the middle",
     "noise",
 ];
+
+/// Scripts of which at least one call beside or after fails.
+pub(crate) const SPILLS: &[&str] = &[];

@@ -180,7 +180,7 @@ pub(super) fn order() -> Vec<Row> {
         Row::new(
             "100, then DATA",
             vec![early(b"100"), body(), last()],
-            BROKEN,
+            BROKEN_OR_GONE,
         ),
         Row::new(
             "DATA before the head",

@@ -227,7 +227,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "HTTP/2 frame above the allowed size",
         Write,
-        "500 INTERNAL UPSTREAM_PROTOCOL",
+        DISCONNECTED,
         1,
         |_, id| vec![Step::Write(grpc(id)), Step::Write(data(id, &[0; 17_000]))],
     ),

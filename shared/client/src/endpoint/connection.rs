@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,13 +10,15 @@ use bytes::Bytes;
 use futures::future::poll_fn;
 use futures::task::noop_waker_ref;
 use h2::client::{self, SendRequest};
-use h2::{Ping, PingPong};
+use h2::{Ping, PingPong, Reason};
 use rpc::coalesce;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::endpoint::legal::LegalFields;
 use crate::settings::ClientSettings;
 use crate::settings::address::Address;
 use crate::tls::Tls;
@@ -28,12 +30,36 @@ const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 const RESETS_REMEMBERED: usize = 1024;
 const RESET_MEMORY: Duration = Duration::from_secs(5);
 
+/// Probes of TCP, which the kernel answers, notice a host that has vanished: after this time
+/// without traffic, this often, and so many without an answer. Servers don't count them as they
+/// count pings.
+const PROBE_AFTER: Duration = Duration::from_secs(20);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const PROBES: u32 = 2;
+
+/// How long what was sent may stay without acknowledgement (gRFC A18).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+
+/// Times that the interval of pings is doubled at most: beyond, no connection lives long enough.
+const DOUBLINGS_MAX: u32 = 16;
+
 /// An HTTP/2 connection, on which streams are opened while it is open and not full.
 pub(crate) struct Connection {
     sender: SendRequest<Bytes>,
     /// Streams in use. Beyond the peer's limit, h2 would queue them without bound.
-    streams: AtomicUsize,
+    streams: Arc<AtomicUsize>,
+    /// Beyond it, responses that nobody reads could fill the window of the connection and block
+    /// all others.
+    streams_max: usize,
     closed: Arc<AtomicBool>,
+    is_loss_noted: AtomicBool,
+}
+
+/// The interval of pings to one endpoint.
+#[derive(Clone, Default)]
+pub(crate) struct PingPace {
+    doublings: Arc<AtomicU32>,
 }
 
 /// An endpoint's address and TLS.
@@ -46,20 +72,21 @@ pub(crate) struct Target {
 
 impl Connection {
     /// Connects, TLS included; the error is text for the log.
-    pub(crate) async fn open(target: &Target, settings: &ClientSettings) -> Result<Self, String> {
+    pub(crate) async fn open(
+        target: &Target,
+        settings: &ClientSettings,
+        pace: &PingPace,
+    ) -> Result<Self, String> {
         let opening = async {
             let stream = TcpStream::connect(target.socket).await;
             let stream = stream.map_err(|error| error.to_string())?;
-            // Without it, small frames wait for the peer's acknowledgements.
-            stream
-                .set_nodelay(true)
-                .map_err(|error| error.to_string())?;
+            prepare(&stream).map_err(|error| error.to_string())?;
             match &target.tls {
                 Some(tls) => {
                     let stream = tls.connect(&target.address.host, stream).await?;
-                    handshake(stream, settings).await
+                    handshake(stream, settings, pace).await
                 }
-                None => handshake(stream, settings).await,
+                None => handshake(stream, settings, pace).await,
             }
         };
         match timeout(settings.connect_timeout(), opening).await {
@@ -74,6 +101,7 @@ impl Connection {
     /// Reserves a stream; returns whether the connection had one left.
     pub(crate) fn reserve(&self) -> bool {
         let most = self.sender.current_max_send_streams();
+        let most = most.min(self.streams_max);
         let reserved = self
             .streams
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |streams| {
@@ -85,6 +113,12 @@ impl Connection {
     /// Releases a reserved stream.
     pub(crate) fn release(&self) {
         self.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Returns whether the loss of this connection is new: it counts once, however many calls were
+    /// on it, and not for each.
+    pub(crate) fn note_loss(&self) -> bool {
+        !self.is_loss_noted.swap(true, Ordering::AcqRel)
     }
 
     /// Returns whether streams can be opened, as far as is known.
@@ -104,27 +138,51 @@ impl Connection {
     }
 }
 
-async fn handshake<T>(stream: T, settings: &ClientSettings) -> Result<Connection, String>
+/// Sets the options of a socket.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    // Without it, small frames wait for the peer's acknowledgements.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new()
+        .with_time(PROBE_AFTER)
+        .with_interval(PROBE_INTERVAL)
+        .with_retries(PROBES);
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
+}
+
+async fn handshake<T>(
+    stream: T,
+    settings: &ClientSettings,
+    pace: &PingPace,
+) -> Result<Connection, String>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (stream, flusher) = coalesce::buffer(stream);
+    let (stream, flusher) = coalesce::buffer(LegalFields::new(stream));
     let shaken = client::Builder::new()
         .initial_window_size(settings.stream_window_bytes)
         .initial_connection_window_size(settings.connection_window_bytes)
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .max_concurrent_reset_streams(RESETS_REMEMBERED)
         .reset_stream_duration(RESET_MEMORY)
+        // By default a connection ends with its 1,024th malformed response, and all calls with it.
+        .max_local_error_reset_streams(None)
         .enable_push(false)
         .handshake::<_, Bytes>(stream)
         .await;
     let (sender, mut connection) = shaken.map_err(|error| format!("HTTP/2: {error}"))?;
     let pings = connection.ping_pong();
     let closed = Arc::new(AtomicBool::new(false));
-    let closing = closed.clone();
+    let (closing, driven) = (closed.clone(), pace.clone());
     let driver = AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = flusher.drive(connection).await {
             tracing::debug!(%error, "upstream connection ended");
+            if error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+                driven.slow_down();
+            }
         }
         closing.store(true, Ordering::Release);
     }));
@@ -132,12 +190,14 @@ where
     // Before its first answer, the peer's stream limit is unknown, and whether it speaks HTTP/2.
     let answered = pings.ping(Ping::opaque()).await;
     answered.map_err(|error| format!("HTTP/2: {error}"))?;
-    let interval = Duration::from_millis(settings.ping_interval_ms);
+    let interval = pace.interval(settings);
     let limit = Duration::from_millis(settings.ping_timeout_ms);
     let (driver, unanswered) = (driver.detach(), closed.clone());
+    let streams = Arc::new(AtomicUsize::new(0));
+    let used = streams.clone();
     // A separate task: the driver would poll the timer each time it is woken.
     tokio::spawn(async move {
-        if keep_alive(pings, interval, limit).await.is_err() {
+        if keep_alive(pings, &used, interval, limit).await.is_err() {
             tracing::warn!("upstream does not answer pings, connection dropped");
             unanswered.store(true, Ordering::Release);
             driver.abort();
@@ -145,16 +205,35 @@ where
     });
     Ok(Connection {
         sender,
-        streams: AtomicUsize::new(0),
+        streams,
+        streams_max: settings.streams_max(),
         closed,
+        is_loss_noted: AtomicBool::new(false),
     })
+}
+
+// === impl PingPace ===
+
+impl PingPace {
+    fn interval(&self, settings: &ClientSettings) -> Duration {
+        let doublings = self.doublings.load(Ordering::Relaxed).min(DOUBLINGS_MAX);
+        Duration::from_millis(settings.ping_interval_ms) * (1 << doublings)
+    }
+
+    /// Doubles the interval of further connections: the peer has closed one with ENHANCE_YOUR_CALM
+    /// ("too_many_pings", gRFC A8).
+    fn slow_down(&self) {
+        self.doublings.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 struct PingTimeout;
 
-/// Pings while the connection lives, so that a vanished peer is noticed before the next call.
+/// Pings while there are calls, so that a peer that hangs is noticed. Without calls, servers close
+/// a connection for pings (gRFC A8); a host that has vanished is noticed by TCP.
 async fn keep_alive(
     mut pings: PingPong,
+    streams: &AtomicUsize,
     interval: Duration,
     limit: Duration,
 ) -> Result<(), PingTimeout> {
@@ -164,6 +243,9 @@ async fn keep_alive(
             () = sleep(interval) => {}
             _ = poll_fn(|context| pings.poll_pong(context)) => return Ok(()),
         }
+        if streams.load(Ordering::Acquire) == 0 {
+            continue;
+        }
         match timeout(limit, pings.ping(Ping::opaque())).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) => return Ok(()),
@@ -171,3 +253,6 @@ async fn keep_alive(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

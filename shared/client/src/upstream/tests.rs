@@ -19,6 +19,8 @@ use tonic::Code;
 use super::*;
 use crate::testing::{GET, METHODS, PUT, call};
 
+mod unread;
+
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// `text = "ok"`, and `status = SERVING` or `NOT_SERVING`, as frames.
