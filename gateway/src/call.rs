@@ -266,11 +266,19 @@ pub(crate) async fn send(
         }
         None => upstream.call(request).await?,
     };
-    if is_grpc(response.headers()) {
-        Ok(response)
-    } else {
-        Err(not_grpc(response.status()))
+    let has_status = response.headers().contains_key(frame::STATUS);
+    match response.status() {
+        _ if !is_grpc(response.headers()) => Err(not_grpc(response.status())),
+        StatusCode::OK => Ok(response),
+        // "Trailers-Only" of a server that gives errors a status of HTTP as well: gRPC's counts.
+        _ if has_status => Ok(with_http_ok(response)),
+        status => Err(not_grpc(status)),
     }
+}
+
+fn with_http_ok(mut response: Response<Body>) -> Response<Body> {
+    *response.status_mut() = StatusCode::OK;
+    response
 }
 
 /// Bounds a wait by the deadline of the caller.
@@ -355,11 +363,14 @@ async fn only_message(mut messages: Messages) -> Result<UnaryReply, Status> {
     })
 }
 
-/// Whether the content type is one of gRPC's.
+/// Returns whether the content type is one of gRPC's, in any case (RFC 9110 §8.3.1).
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let rest = content_type.and_then(|value| value.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+    let split = content_type.and_then(|value| value.split_at_checked(GRPC.len()));
+    split.is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
 }
 
 /// An answer of something that does not speak gRPC (http-grpc-status-mapping.md).

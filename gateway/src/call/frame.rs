@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use chassis::error::{self, Fault};
 use chassis::observe::End;
-use rpc::frame::{FrameError, HEADER_BYTES};
+use rpc::frame::{COMPRESSED, FrameError, HEADER_BYTES};
 use tonic::{Code, Status};
 
 /// How a call ended (gRPC over HTTP/2, "Status").
@@ -51,6 +51,27 @@ pub(crate) fn unacceptable(error: FrameError) -> Status {
         FrameError::TooLarge { length, limit } => too_large(length, limit),
         other => bad_upstream(&other.to_string()),
     }
+}
+
+/// The error of a response frame that the gateway does not pass on, the same in all protocols.
+pub(crate) fn bad_frame(error: FrameError) -> Status {
+    match error {
+        FrameError::Flags(COMPRESSED) => {
+            bad_upstream("the upstream sent a compressed message without naming its coding")
+        }
+        // RESOURCE_EXHAUSTED (429) would blame the caller, who did not choose the size of the
+        // response.
+        FrameError::TooLarge { length, limit } => bad_upstream(&format!(
+            "a message of {length} bytes exceeds the limit of {limit} bytes"
+        )),
+        FrameError::Truncated => truncated(),
+        FrameError::Flags(_) => bad_upstream(&error.to_string()),
+    }
+}
+
+/// The error of a response that ends within a message.
+pub(crate) fn truncated() -> Status {
+    bad_upstream("truncated message from the upstream")
 }
 
 /// Records the reason of an abort by the gateway. Errors of the client or the network have no

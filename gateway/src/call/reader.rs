@@ -8,11 +8,11 @@ use futures::task::noop_waker_ref;
 use http::HeaderMap;
 use http_body::Body as _;
 use rpc::error::no_status;
-use rpc::frame::{Frame, FrameError, FrameReader};
+use rpc::frame::{Frame, FrameReader};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::bad_upstream;
+use super::frame::{bad_frame, truncated};
 
 /// A response of which at most one message and one chunk are held.
 pub(super) struct MessageReader {
@@ -99,9 +99,7 @@ impl MessageReader {
         match Status::from_header_map(&self.trailers) {
             Some(status) if status.code() != Code::Ok => Err(status),
             None if !self.has_status => Err(no_status().into()),
-            _ if !self.frames.is_empty() => {
-                Err(bad_upstream("truncated message from the upstream"))
-            }
+            _ if !self.frames.is_empty() => Err(truncated()),
             _ => Ok(()),
         }
     }
@@ -123,18 +121,6 @@ impl MessageReader {
                 None
             }
         }
-    }
-}
-
-fn bad_frame(error: FrameError) -> Status {
-    match error {
-        FrameError::Flags(_) => bad_upstream("the upstream sent a compressed message"),
-        // RESOURCE_EXHAUSTED (429) would blame the caller, who did not choose the size of the
-        // response.
-        FrameError::TooLarge { length, limit } => bad_upstream(&format!(
-            "a message of {length} bytes exceeds the limit of {limit} bytes"
-        )),
-        FrameError::Truncated => bad_upstream("truncated message from the upstream"),
     }
 }
 

@@ -8,15 +8,15 @@ use chassis::observe::{self, RequestRecord};
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use rpc::error::no_status;
-use rpc::frame::FrameMeter;
+use rpc::frame::{COMPRESSED, FrameMeter};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::{AbortReason, STATUS, end_reason, unacceptable};
+use super::frame::{AbortReason, STATUS, bad_frame, end_reason, truncated};
 use super::request_body::Lifeline;
 
 /// A response body on its way to the caller, which always ends in trailers: those of the upstream,
-/// or the gateway's own.
+/// or the gateway's own. Its frames have only flags that gRPC knows.
 pub(crate) struct ResponseFrames {
     /// Dropped before the body: the request must be aborted before the call is cancelled.
     lifeline: Option<Lifeline>,
@@ -30,6 +30,9 @@ pub(crate) struct ResponseFrames {
     own_error: OwnError,
     observed: RequestRecord,
 }
+
+/// The coding of compressed messages.
+const ENCODING: &str = "grpc-encoding";
 
 /// How an error of the gateway's own is shown.
 pub(crate) type OwnError = Box<dyn Fn(Status) -> Status + Send>;
@@ -54,10 +57,11 @@ impl ResponseFrames {
         if has_status {
             observed.code(code(response.headers()));
         }
+        let flags = accepted_flags(response.headers());
         response.map(|inner| {
             Body::new(Self {
                 inner: Some(inner),
-                meter: FrameMeter::new(max_message_bytes),
+                meter: FrameMeter::new(max_message_bytes).accept_flags(flags),
                 refused,
                 has_status,
                 cut,
@@ -77,6 +81,9 @@ impl ResponseFrames {
         if let Some(trailers) = frame.trailers_ref() {
             if !trailers.contains_key(STATUS) {
                 return self.end(no_status().into());
+            }
+            if code(trailers) == Code::Ok && !self.meter.is_between_frames() {
+                return self.end(truncated());
             }
             self.has_status = true;
             // Other forms of the call do not say it in trailers.
@@ -131,7 +138,7 @@ impl http_body::Body for ResponseFrames {
                 let data = frame.data_ref().map_or(&[][..], |data| data);
                 match this.meter.pass(data) {
                     Ok(begun) => this.pass(frame, begun),
-                    Err(error) => this.end(unacceptable(error)),
+                    Err(error) => this.end(bad_frame(error)),
                 }
             }
             Poll::Ready(Some(Err(status))) => this.end(status),
@@ -145,6 +152,16 @@ impl http_body::Body for ResponseFrames {
         self.inner
             .as_ref()
             .is_none_or(|inner| self.has_status && ended(inner))
+    }
+}
+
+/// Other protocols mark the end of their streams by further flags, which only the gateway may set.
+/// A compressed message needs a coding (gRPC over HTTP/2, "Message-Encoding").
+fn accepted_flags(head: &HeaderMap) -> u8 {
+    let coding = head.get(ENCODING);
+    match coding.is_some_and(|coding| coding != "identity") {
+        true => COMPRESSED,
+        false => 0,
     }
 }
 

@@ -40,3 +40,4 @@ mod uploads;
 mod upstreams;
 mod validation;
 mod websocket;
+mod websocket_rules;

@@ -109,7 +109,9 @@ async fn an_empty_stream_is_no_error() {
 #[tokio::test]
 async fn an_error_before_the_first_message_keeps_its_http_status() {
     let upstream = Upstream::start().await;
-    let gateway = Gateway::ready(&[upstream.address]).await;
+    let patient = [("sse_keep_alive_ms", "60000")];
+    let gateway = Gateway::start(&[upstream.address], &patient).await;
+    gateway.wait_until_ready().await;
     for accept in ["", "application/json", "text/event-stream"] {
         let reply = count(&gateway, "/v1/counts/2?failAt=1", accept).await;
         assert_eq!(
@@ -191,6 +193,25 @@ async fn each_event_is_flushed_and_silence_is_filled_with_comments() {
     assert_eq!(response.headers()["x-accel-buffering"], "no");
     let expected = "id: 1\ndata: {\"number\":1}\n\nid: 2\ndata: {\"number\":2}\n\n: keep-alive\n\n: keep-alive\n\n";
     assert_eq!(read(response.into_body(), expected.len()).await, expected);
+}
+
+#[tokio::test]
+async fn an_upstream_that_sends_its_head_only_gets_one_to_the_client() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    for (accept, expected) in [
+        ("text/event-stream", ": keep-alive\n\n: keep-alive\n\n"),
+        ("application/json", "\n\n"),
+        ("application/x-ndjson", ""),
+    ] {
+        // Nothing comes before the first number.
+        let request = Request::get("/v1/counts/9?holdAt=-1").header("accept", accept);
+        let (response, _connection) = gateway
+            .open(request.body(Full::<Bytes>::default()).unwrap())
+            .await;
+        assert_eq!(response.headers()["content-type"], accept);
+        assert_eq!(read(response.into_body(), expected.len()).await, expected);
+    }
 }
 
 #[tokio::test]

@@ -23,17 +23,17 @@ use crate::support::stranger::{Upstream, happened};
 use crate::support::{Gateway, soon};
 
 /// Long enough that no ping comes in between.
-const QUIET: (&str, &str) = ("websocket.ping_interval_ms", "60000");
+pub(crate) const QUIET: (&str, &str) = ("websocket.ping_interval_ms", "60000");
 
 /// The client's end.
-struct Client<S>(WebSocketStream<S>);
+pub(crate) struct Client<S>(pub(crate) WebSocketStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn say(&mut self, message: impl Into<Message>) {
         self.0.send(message.into()).await.unwrap();
     }
 
-    async fn hear(&mut self) -> Message {
+    pub(crate) async fn hear(&mut self) -> Message {
         let heard = soon("a message", self.0.next()).await;
         heard.unwrap().unwrap()
     }
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 }
 
-async fn connect(gateway: &Gateway, path: &str) -> Client<TcpStream> {
+pub(crate) async fn connect(gateway: &Gateway, path: &str) -> Client<TcpStream> {
     open(gateway, path, &[]).await.unwrap().0
 }
 

@@ -11,9 +11,9 @@ use futures::future::poll_fn;
 use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Frame;
-use rpc::error::remove_malformed_details;
+use rpc::error::{GRPC_STATUS, repair_status};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::Status;
@@ -39,6 +39,8 @@ pub(crate) struct ResponseStream {
     is_done: bool,
     /// Whether it ended by a fault of the endpoint.
     pub(crate) is_of_endpoint: bool,
+    /// Whether the head said OK, which holds unless the trailers say otherwise.
+    is_ok: bool,
     pub(crate) slot: StreamPermit,
     pub(crate) sent_at: Instant,
 }
@@ -75,16 +77,43 @@ pub(crate) async fn send(
     let response = response.await.map_err(|error| slot.error(&error))?;
     let (parts, stream) = response.into_parts();
     let mut head = Response::from_parts(parts, ());
-    remove_malformed_details(head.headers_mut());
+    let early = early_status(head.headers_mut(), stream.is_end_stream());
     let source = ResponseStream {
         _request: request,
         stream,
-        is_done: false,
         is_of_endpoint: false,
+        is_done: early == EarlyStatus::Failed,
+        is_ok: early == EarlyStatus::Ok,
         slot,
         sent_at,
     };
     Ok(UpstreamResponse { head, source })
+}
+
+/// A status in the head of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EarlyStatus {
+    /// There is none, or the head is the whole response ("Trailers-Only").
+    Regular,
+    /// OK before the end; it is moved to the trailers.
+    Ok,
+    /// An error before the end. It ends the call: nothing after it can make it good.
+    Failed,
+}
+
+/// Repairs the status in a head. A head that is not the whole response must not have one (gRPC over
+/// HTTP/2, "Responses"), and clients disagree about which of two counts.
+fn early_status(head: &mut HeaderMap, is_whole: bool) -> EarlyStatus {
+    repair_status(head);
+    match head.get(GRPC_STATUS) {
+        Some(_) if is_whole => EarlyStatus::Regular,
+        None => EarlyStatus::Regular,
+        Some(code) if code == "0" => {
+            head.remove(GRPC_STATUS);
+            EarlyStatus::Ok
+        }
+        Some(_) => EarlyStatus::Failed,
+    }
 }
 
 /// Addresses the request to this endpoint.
@@ -217,10 +246,17 @@ impl http_body::Body for ResponseStream {
             return Poll::Ready(None);
         }
         let mut polled = ready!(self.poll_data(context));
+        if polled.is_none() && self.is_ok {
+            polled = Some(Ok(Frame::trailers(HeaderMap::new())));
+        }
         match &mut polled {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    remove_malformed_details(trailers);
+                    if self.is_ok {
+                        let ok = HeaderValue::from_static("0");
+                        trailers.entry(GRPC_STATUS).or_insert(ok);
+                    }
+                    repair_status(trailers);
                     self.is_done = true;
                 }
             }
@@ -236,7 +272,7 @@ impl http_body::Body for ResponseStream {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_done || self.stream.is_end_stream()
+        self.is_done || (!self.is_ok && self.stream.is_end_stream())
     }
 }
 

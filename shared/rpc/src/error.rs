@@ -9,13 +9,13 @@ use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, RetryInfo, StatusExt, pb};
 
-mod details;
 mod faults;
+mod repair;
 
 #[cfg(test)]
 mod tests;
 
-pub use details::remove_malformed_details;
+pub use repair::repair_status;
 
 /// Header or trailer with the outcome of a call (gRPC over HTTP/2, "Status").
 pub const GRPC_STATUS: &str = "grpc-status";

@@ -56,7 +56,8 @@ pub(crate) async fn converse(
 }
 
 /// Responds as soon as the upstream has sent its first message or its first error, which decides
-/// the HTTP status.
+/// the HTTP status; an upstream that has sent its head only decides it by its silence, since
+/// balancers do not wait for ever. Raw bytes have no silence: their first message has their type.
 async fn respond(
     exchange: &Exchange<'_>,
     framing: Option<Chosen>,
@@ -67,10 +68,14 @@ async fn respond(
     let in_stream = framing.is_some() && dialect.has_envelope();
     let failed = |status: Status| Failure::from(status).in_stream(in_stream);
     let mut messages = opened.map_err(failed)?;
-    let first = messages.message().await.map_err(failed)?;
+    let silence = tokio::time::sleep(exchange.context.sse_keep_alive());
+    let first = tokio::select! {
+        first = messages.message() => Opening::of(first.map_err(failed)?),
+        () = silence, if framing.is_some() => Opening::Silence,
+    };
     let metadata = messages.metadata();
     let mut response = match framing {
-        None => download(view, messages, first)?,
+        None => download(view, messages, first.message())?,
         Some(framing) => begin(exchange, framing, messages, first)?,
     };
     let rules = &exchange.context.policy().metadata;
@@ -78,11 +83,31 @@ async fn respond(
     Ok(response)
 }
 
+/// The first event of a response.
+enum Opening {
+    Message(Bytes),
+    End,
+    Silence,
+}
+
+impl Opening {
+    fn of(message: Option<Bytes>) -> Self {
+        message.map_or(Self::End, Self::Message)
+    }
+
+    fn message(self) -> Option<Bytes> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::End | Self::Silence => None,
+        }
+    }
+}
+
 fn begin(
     exchange: &Exchange<'_>,
     (framing, content_type): Chosen,
     messages: Messages,
-    first: Option<Bytes>,
+    first: Opening,
 ) -> Result<Response<Body>, Failure> {
     let view = exchange.view.clone();
     let context = exchange.context;
@@ -92,9 +117,13 @@ fn begin(
     }
     let observed = observe::current();
     let mut opening = Vec::new();
-    if let Some(first) = first {
-        observed.response_messages(1);
-        write(&mut writer, &view, &first, &mut opening)?;
+    match first {
+        Opening::Message(first) => {
+            observed.response_messages(1);
+            write(&mut writer, &view, &first, &mut opening)?;
+        }
+        Opening::Silence => writer.keep_alive(&mut opening),
+        Opening::End => {}
     }
     let live = ResponseStream {
         messages,
@@ -269,13 +298,15 @@ impl ResponseStream {
         if let Some(status) = self.failed.take() {
             return Event::Failed(status);
         }
+        // A client that reads line by line may not expect an empty line.
+        let has_keep_alive = matches!(framing, Framing::Sse | Framing::JsonArray);
         tokio::select! {
             message = self.messages.message() => match message {
                 Ok(Some(message)) => Event::Message(message),
                 Ok(None) => Event::End,
                 Err(status) => Event::Failed(status),
             },
-            () = tokio::time::sleep(self.keep_alive), if framing == Framing::Sse => Event::Silence,
+            () = tokio::time::sleep(self.keep_alive), if has_keep_alive => Event::Silence,
             // An endless stream would otherwise hold up the drain.
             () = self.context.draining().cancelled() => {
                 Event::Failed(draining_status())

@@ -8,13 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use chassis::error::Fault;
 use chassis::observe::{self, RequestRecord};
+use futures::future::Either;
 use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
+use futures::{SinkExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::MissedTickBehavior;
 use tokio_io_timeout::TimeoutStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,8 @@ pub(super) struct Conversation {
     pub(super) opening: Option<Bytes>,
     pub(super) input: RequestInput,
     pub(super) shape: ResponseFormat,
+    /// Whether the method has one response.
+    pub(super) is_single: bool,
     pub(super) catalog: Arc<Catalog>,
     pub(super) ping_interval: Duration,
     pub(super) max_message_bytes: usize,
@@ -72,6 +76,8 @@ enum CallEnd {
     Draining,
     /// A message of the client exceeds the limit.
     TooLarge(Status),
+    /// The client broke the rules of WebSocket; the close code says which.
+    Violation(u16),
     /// The client is gone.
     Gone,
 }
@@ -85,10 +91,20 @@ struct Liveness {
 // === impl CallEnd ===
 
 impl CallEnd {
+    /// The end of a conversation with a client whose frames can't be read (RFC 6455 §7.4.1).
+    fn of(error: &tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
+            tungstenite::Error::Protocol(_) => Self::Violation(1002),
+            tungstenite::Error::Utf8(_) => Self::Violation(1007),
+            _ => Self::Gone,
+        }
+    }
+
     fn note(&self, observed: &RequestRecord) {
         match self {
             Self::Complete => observed.code(Code::Ok),
-            Self::Gone => observed.end(observe::End::ClientGone),
+            Self::Gone | Self::Violation(_) => observed.end(observe::End::ClientGone),
             Self::Draining => observed.end(observe::End::Drain),
             Self::TooLarge(status) => observed.code(status.code()),
             Self::Failed(status) => {
@@ -121,6 +137,7 @@ impl Conversation {
         let speaking = ResponseHalf {
             sink: &mut sink,
             shape: self.shape,
+            is_single: self.is_single,
             life: &life,
             draining: self.draining,
             ping: self.ping_interval,
@@ -178,7 +195,7 @@ impl RequestHalf<'_> {
                 Err(tungstenite::Error::Capacity(_)) => Err(CallEnd::TooLarge(
                     Failure::body_too_large(self.max_bytes).status,
                 )),
-                Err(_) => Err(CallEnd::Gone),
+                Err(error) => Err(CallEnd::of(&error)),
             };
             self.life.waiting.store(false, Ordering::Relaxed);
             if let Err(end) = taken {
@@ -238,6 +255,7 @@ impl RequestHalf<'_> {
 struct ResponseHalf<'a> {
     sink: &'a mut SplitSink<Socket, Message>,
     shape: ResponseFormat,
+    is_single: bool,
     life: &'a Liveness,
     draining: CancellationToken,
     ping: Duration,
@@ -248,7 +266,10 @@ impl ResponseHalf<'_> {
     /// Returns when the call is over. The next response is read when the client has taken the one
     /// before.
     async fn run(self, call: Call, incoming: RequestMessages) -> CallEnd {
-        let mut answers = pin!(answers(call, incoming));
+        let mut answers = match self.is_single {
+            true => Either::Left(pin!(only_answer(call, incoming))),
+            false => Either::Right(pin!(answers(call, incoming))),
+        };
         let mut pings = tokio::time::interval(self.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.tick().await;
@@ -279,6 +300,11 @@ impl ResponseHalf<'_> {
             }
         }
     }
+}
+
+/// The one response of a call; none at all, or two, are an error.
+fn only_answer(call: Call, incoming: RequestMessages) -> impl Stream<Item = Result<Bytes, Status>> {
+    futures::stream::once(call.upload(incoming).map_ok(|reply| reply.message))
 }
 
 /// The responses of a call, each read when it is asked for.
@@ -340,13 +366,18 @@ async fn close(
     end: CallEnd,
 ) {
     let (code, status) = match end {
-        CallEnd::Complete => (1000, None),
-        CallEnd::Gone => (1000, None),
+        CallEnd::Complete | CallEnd::Gone => (1000, None),
+        CallEnd::Violation(code) => (code, None),
         CallEnd::Draining => (1001, Some(draining_status())),
         CallEnd::TooLarge(status) => (1009, Some(status)),
         CallEnd::Failed(status) => (CODES + status.code() as u16, Some(status)),
     };
-    let reason = status.as_ref().map_or(Code::Ok, Status::code) as i32;
+    let reason = match (&status, code) {
+        (Some(status), _) => status_code_name(status.code() as i32),
+        (None, 1002) => "a frame breaks the protocol",
+        (None, 1007) => "a text is not UTF-8",
+        (None, _) => status_code_name(Code::Ok as i32),
+    };
     let farewell = async {
         if let Some(status) = status {
             let mut json = b"{\"error\":".to_vec();
@@ -358,7 +389,7 @@ async fn close(
         }
         let frame = CloseFrame {
             code: code.into(),
-            reason: status_code_name(reason).into(),
+            reason: reason.into(),
         };
         sink.send(Message::Close(Some(frame))).await?;
         while source.next().await.is_some_and(|received| received.is_ok()) {}

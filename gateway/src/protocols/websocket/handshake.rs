@@ -1,11 +1,13 @@
 //! The opening handshake of a WebSocket: RFC 6455 §4.2 over HTTP/1.1, RFC 8441 over HTTP/2.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::uri::Authority;
 use http::{Method, Response, StatusCode, Uri};
 use hyper::ext::Protocol;
 use rpc::headers::list;
@@ -13,6 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::body::Body;
 
 use crate::failure::Failure;
+use crate::policy::client_address;
 
 const WEBSOCKET: &str = "websocket";
 /// The only version there is (RFC 6455 §4.4).
@@ -32,7 +35,7 @@ pub(crate) fn is_asked_for(head: &Parts) -> bool {
 /// Checks that a request opens a WebSocket, for a page that may.
 ///
 /// # Errors
-/// Another version, an origin that may not connect, or a malformed key.
+/// Another version, an origin that may not connect, a malformed key, or a body.
 pub(super) fn check(head: &Parts, allowed_origins: &[String]) -> Result<(), Failure> {
     let headers = &head.headers;
     if headers
@@ -46,7 +49,7 @@ pub(super) fn check(head: &Parts, allowed_origins: &[String]) -> Result<(), Fail
         let expected = "16 bytes in base64 (RFC 6455 §4.1)";
         return Err(Failure::bad_header("sec-websocket-key", expected));
     }
-    Ok(())
+    check_body(head)
 }
 
 /// The response that opens the WebSocket.
@@ -69,9 +72,35 @@ pub(super) fn accept(head: &Parts) -> Response<Body> {
     response
 }
 
+/// A body would be read as frames (RFC 9110 §9.3.1: content of a GET has no meaning).
+fn check_body(head: &Parts) -> Result<(), Failure> {
+    if is_extended_connect(&head.method, &head.extensions) {
+        return Ok(());
+    }
+    let has_length = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length != "0");
+    for (name, is_wrong) in [
+        (CONTENT_LENGTH, has_length),
+        (
+            TRANSFER_ENCODING,
+            head.headers.contains_key(TRANSFER_ENCODING),
+        ),
+    ] {
+        if is_wrong {
+            return Err(Failure::bad_header(
+                name.as_str(),
+                "a request without a body",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn key(headers: &HeaderMap) -> Option<&[u8]> {
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
-    key.filter(|key| key.len() == 24)
+    key.filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16))
 }
 
 /// Makes the token among the subprotocols what the `authorization` header of other requests is,
@@ -107,15 +136,21 @@ fn check_origin(head: &Parts, allowed: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// Returns whether an origin is this gateway's: scheme, host and port (RFC 6454 §5). The scheme of
+/// a page behind a proxy with TLS is known if the proxy is trusted.
 fn is_own(origin: &str, head: &Parts) -> bool {
-    let origin: Option<Uri> = origin.parse().ok();
-    let origin = origin
-        .as_ref()
-        .and_then(Uri::authority)
-        .map(Authority::as_str);
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let own = head.uri.authority().map(Authority::as_str).or(host);
-    origin.is_some_and(|origin| own.is_some_and(|own| own.eq_ignore_ascii_case(origin)))
+    let own = client_address::origin(head);
+    let own = own.as_deref().and_then(parts);
+    own.is_some() && parts(origin) == own
+}
+
+/// Scheme, host and port of an origin.
+fn parts(origin: &str) -> Option<(String, String, u16)> {
+    let origin: Uri = origin.parse().ok()?;
+    let scheme = origin.scheme_str()?.to_ascii_lowercase();
+    let default = if scheme == "https" { 443 } else { 80 };
+    let host = origin.host()?.to_ascii_lowercase();
+    Some((scheme, host, origin.port_u16().unwrap_or(default)))
 }
 
 fn is_extended_connect(method: &Method, extensions: &http::Extensions) -> bool {

@@ -271,7 +271,7 @@ impl Stream for Counting {
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let number = self.next;
         self.next += 1;
-        if self.request.hold_at > 0 && number > self.request.hold_at {
+        if self.request.hold_at != 0 && number > self.request.hold_at {
             // Nobody is woken: only dropping ends this stream.
             return Poll::Pending;
         }

@@ -175,8 +175,12 @@ impl Writer {
 
     /// Appends what keeps an idle connection open; nothing where the framing has no such thing.
     pub fn keep_alive(&self, out: &mut Vec<u8>) {
-        if self.framing == Framing::Sse {
-            out.extend_from_slice(b": keep-alive\n\n");
+        match self.framing {
+            Framing::Sse => out.extend_from_slice(b": keep-alive\n\n"),
+            // White space may stand before each token of an array (RFC 8259 §2).
+            Framing::JsonArray => out.push(b'\n'),
+            // Some readers fail at an empty line.
+            Framing::Ndjson | Framing::Delimited => {}
         }
     }
 

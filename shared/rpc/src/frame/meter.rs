@@ -22,10 +22,17 @@ impl FrameMeter {
         }
     }
 
+    /// Accepts only frames whose flags are among these; 0 for none at all.
+    #[must_use]
+    pub const fn accept_flags(mut self, flags: u8) -> Self {
+        self.limits.flags = flags;
+        self
+    }
+
     /// Follows the next bytes of the body and returns how many messages begin in them.
     ///
     /// # Errors
-    /// [`FrameError::TooLarge`], as soon as the header has passed.
+    /// [`FrameError::TooLarge`] and [`FrameError::Flags`], as soon as the header has passed.
     #[inline]
     pub fn pass(&mut self, mut data: &[u8]) -> Result<u64, FrameError> {
         let mut begun = 0;

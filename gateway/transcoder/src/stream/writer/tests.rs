@@ -202,13 +202,14 @@ fn a_length_stands_before_each_protobuf_message() {
 }
 
 #[test]
-fn only_events_are_kept_alive() {
+fn events_and_arrays_are_kept_alive() {
     for framing in ALL {
         let mut out = Vec::new();
         Writer::new(framing).keep_alive(&mut out);
         let expected: &[u8] = match framing {
             Framing::Sse => b": keep-alive\n\n",
-            _ => b"",
+            Framing::JsonArray => b"\n",
+            Framing::Ndjson | Framing::Delimited => b"",
         };
         assert_eq!(out, expected);
     }
