@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::os::{self, Account};
@@ -254,12 +255,29 @@ fn place(mesh: &Path) -> Result<PathBuf> {
     Ok(chosen)
 }
 
-/// Creates `dir` in a directory that is writable for all; another user may own the name already.
+/// Creates `dir` in a directory that is writable for all; another user may have planted the name.
+///
+/// Owner and mode are those of the opened directory, so no link is followed, not even one that is
+/// planted in between.
 fn own_dir(dir: PathBuf) -> Result<PathBuf> {
-    create_dir(&dir, 0o755)?;
-    let found = fs::symlink_metadata(&dir)?;
-    if !found.is_dir() || found.uid() != os::effective_uid() {
+    match fs::DirBuilder::new().mode(0o755).create(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot create {}", dir.display()));
+        }
+        _ => {}
+    }
+    let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY;
+    let opened = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(&dir)
+        .with_context(|| format!("{} is not a directory of this user", dir.display()))?;
+    let found = opened.metadata()?;
+    if found.uid() != os::effective_uid() {
         bail!("{} belongs to another user", dir.display());
+    }
+    if found.mode() & 0o7777 != 0o755 {
+        opened.set_permissions(Permissions::from_mode(0o755))?;
     }
     Ok(dir)
 }
@@ -302,5 +320,30 @@ fn forget_failed(failed: &Path) {
             // An error is ignored: the next run tries again.
             let _ = fs::remove_dir_all(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_planted_link_is_refused_and_what_it_names_keeps_its_mode() {
+        let shared = tempfile::tempdir().unwrap();
+        let private = shared.path().join("private");
+        create_dir(&private, 0o700).unwrap();
+        let planted = shared.path().join("planted");
+        std::os::unix::fs::symlink(&private, &planted).unwrap();
+        own_dir(planted).unwrap_err();
+        assert_eq!(fs::metadata(&private).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_of_this_user_gets_the_mode() {
+        let shared = tempfile::tempdir().unwrap();
+        let dir = shared.path().join("mesh");
+        create_dir(&dir, 0o700).unwrap();
+        own_dir(dir.clone()).unwrap();
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o755);
     }
 }

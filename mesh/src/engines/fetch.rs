@@ -14,17 +14,17 @@ use crate::home::create_dir;
 /// Forms of pip, each with a Python that can unzip.
 const TOOLS: &[Tool] = &[
     Tool {
-        pip: &["python3", "-m", "pip"],
-        python: &["python3"],
+        pip: &["python3", "-I", "-m", "pip"],
+        python: &["python3", "-I"],
     },
     Tool {
         pip: &["pip"],
-        python: &["python3"],
+        python: &["python3", "-I"],
     },
     // uv has no `download`: it runs pip.
     Tool {
         pip: &["uv", "tool", "run", "pip"],
-        python: &["uv", "run", "--no-project", "python"],
+        python: &["uv", "run", "--no-project", "python", "-I"],
     },
 ];
 
@@ -166,9 +166,11 @@ fn open_to_all(path: &Path, run: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// A program that runs outside of the caller's directory, whose modules and settings would be read.
 fn command(words: &[&str]) -> Command {
     let mut command = Command::new(words.first().copied().unwrap_or_default());
     command.args(words.get(1..).unwrap_or_default());
+    command.current_dir("/");
     command
 }
 
@@ -192,6 +194,21 @@ fn file_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn python_reads_no_module_of_the_directory_or_the_environment() {
+        let planted = tempfile::tempdir().unwrap();
+        fs::write(planted.path().join("zipfile.py"), "raise SystemExit(7)").unwrap();
+        for tool in TOOLS
+            .iter()
+            .filter(|tool| tool.python.starts_with(&["python3"]))
+        {
+            let mut python = command(tool.python);
+            python.env("PYTHONPATH", planted.path());
+            python.args(["-c", "import os, zipfile; assert os.getcwd() == '/'"]);
+            run(&mut python).unwrap();
+        }
+    }
 
     #[test]
     fn a_wheel_with_another_hash_is_refused() {
