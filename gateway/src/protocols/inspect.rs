@@ -181,6 +181,10 @@ impl InspectedBody {
             Err(Undecodable::Malformed) => {
                 Err(self.malformed(&format!("is not valid {}", coding.name())))
             }
+            Err(Undecodable::Padded) => Err(self.malformed(&format!(
+                "is padded {}: most of it holds no content",
+                coding.name()
+            ))),
             Err(Undecodable::TooLarge) => {
                 let message = format!(
                     "a decompressed message exceeds the limit of {} bytes",

@@ -19,6 +19,9 @@ const FREE_BYTES: u64 = 1024 * 1024;
 /// How much of a large chunk is compressed before others get their turn.
 const TURN_BYTES: usize = 64 * 1024;
 
+/// Steps of a decoder without output before others get their turn.
+const TURNS: usize = 64;
+
 /// A body in a coding, each of its frames flushed: who reads a stream sees every message at once.
 pub(crate) struct CompressedBody {
     body: Body,
@@ -180,6 +183,9 @@ impl DecompressedBody {
         let coding = self.coding.name();
         let description = match problem {
             Undecodable::Malformed => format!("the body is no valid {coding}"),
+            Undecodable::Padded => {
+                format!("the {coding} body is padded: most of it holds no content")
+            }
             Undecodable::TooLarge => format!(
                 "the body expands to more than {} times its size",
                 self.max_ratio
@@ -200,7 +206,12 @@ impl http_body::Body for DecompressedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        let mut turns = 0;
         while !this.is_ended {
+            if turns == TURNS {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let decoded = if this.chunk.is_empty() && !this.decoder.has_more() {
                 match ready!(Pin::new(&mut this.body).poll_frame(context)) {
                     Some(Err(status)) => return Poll::Ready(Some(Err(status))),
@@ -215,7 +226,7 @@ impl http_body::Body for DecompressedBody {
                 this.decode()
             };
             match decoded {
-                Ok(out) if out.is_empty() => {}
+                Ok(out) if out.is_empty() => turns += 1,
                 Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
                 Err(status) => return Poll::Ready(Some(Err(status))),
             }

@@ -9,12 +9,21 @@ use super::{Coding, Levels};
 /// How much is decoded or encoded at a time.
 const PIECE_BYTES: usize = 16 * 1024;
 
+/// Input that may be without output: headers, dictionaries, what follows a flush.
+const PADDING_BYTES: u64 = 64 * 1024;
+
+/// How many times larger than its output a longer input may be. No coding makes content larger
+/// than this, not even messages of a few bytes that are flushed one by one; empty members do.
+const PADDING_RATIO: u64 = 8;
+
 /// Compresses one thing after the other into one compressed whole.
 pub(super) struct Encoder(Box<dyn EncodeV2 + Send>);
 
 /// Decompresses one whole that arrives in chunks.
 pub(super) struct Decoder {
     coding: Coding,
+    taken: u64,
+    decoded: u64,
     inner: Box<dyn DecodeV2 + Send>,
     /// Between members, or after the last one.
     is_ended: bool,
@@ -28,6 +37,8 @@ pub(crate) enum Undecodable {
     Malformed,
     /// It is larger than allowed.
     TooLarge,
+    /// Its input is not content but empty members, skippable frames, empty blocks or metadata.
+    Padded,
 }
 
 /// Compresses one message.
@@ -93,6 +104,8 @@ impl Decoder {
     pub(super) fn new(coding: Coding) -> Self {
         Self {
             coding,
+            taken: 0,
+            decoded: 0,
             inner: coding.decoder(),
             is_ended: false,
             has_more: false,
@@ -117,6 +130,11 @@ impl Decoder {
             self.is_ended = grow(out, |buffer| self.inner.decode(&mut chunk, buffer))?;
             let taken = chunk.written_len();
             input.advance(taken);
+            self.taken += taken as u64;
+        }
+        self.decoded += (out.len() - before) as u64;
+        if self.taken > PADDING_BYTES.max(self.decoded.saturating_mul(PADDING_RATIO)) {
+            return Err(Undecodable::Padded);
         }
         self.has_more = !self.is_ended && out.len() - before == PIECE_BYTES;
         Ok(())
@@ -227,6 +245,47 @@ mod tests {
             let bomb = Bytes::from(compress(coding, LEVELS, &vec![0; 8 << 20]).unwrap());
             let outcome = decompress(coding, &bomb, 1 << 20);
             assert!(matches!(outcome, Err(Undecodable::TooLarge)), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn input_without_output_is_refused_in_every_coding() {
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0][..]].concat();
+        let long = [&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 16, 0][..], &[7; 1 << 20]].concat();
+        let nothing = compress(Coding::Gzip, LEVELS, b"").unwrap();
+        let zstd_nothing = compress(Coding::Zstd, LEVELS, b"").unwrap();
+        let blocks = [&[0x78, 0x9c][..], &[0, 0, 0, 0xff, 0xff].repeat(1 << 18)].concat();
+        for (coding, padding) in [
+            (Coding::Gzip, nothing.repeat(1 << 16)),
+            (Coding::Zstd, skippable.repeat(1 << 17)),
+            (Coding::Zstd, long),
+            (Coding::Zstd, zstd_nothing.repeat(1 << 16)),
+            (Coding::Deflate, blocks),
+        ] {
+            let outcome = decompress(coding, &Bytes::from(padding), 4 << 20);
+            assert!(
+                matches!(outcome, Err(Undecodable::Padded)),
+                "{coding:?} {outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn flushed_messages_of_two_bytes_are_no_padding() {
+        for coding in ALL {
+            let (mut encoder, mut decoder) = (Encoder::new(coding, LEVELS), Decoder::new(coding));
+            for number in 0..100_000_u32 {
+                let mut out = Vec::new();
+                encoder
+                    .put(&[b'0' + (number % 10) as u8, b'\n'], &mut out)
+                    .unwrap();
+                encoder.flush(&mut out).unwrap();
+                let (mut input, mut read) = (Bytes::from(out), Vec::new());
+                while !input.is_empty() || decoder.has_more() {
+                    decoder.take(&mut input, &mut read).unwrap();
+                }
+                assert_eq!(read.len(), 2, "{coding:?}");
+            }
         }
     }
 
