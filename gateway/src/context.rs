@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Process;
+use chassis::stalled::Pace;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -34,7 +35,7 @@ pub(crate) struct ContextParts {
 struct Shared {
     parts: ContextParts,
     max_message_bytes: usize,
-    body_stall_timeout: Duration,
+    body_pace: Pace,
     response_stall_timeout: Duration,
     draining: CancellationToken,
 }
@@ -46,7 +47,7 @@ impl Context {
             shared: Arc::new(Shared {
                 parts,
                 max_message_bytes: settings.max_message_bytes,
-                body_stall_timeout: settings.listener.body_stall_timeout(),
+                body_pace: settings.listener.body_pace(),
                 response_stall_timeout: settings.listener.response_stall_timeout(),
                 draining: process.draining(),
             }),
@@ -101,9 +102,9 @@ impl Context {
         self.shared.parts.sse_keep_alive
     }
 
-    /// How long the next byte of a body that is one message may keep waiting.
-    pub(crate) fn body_stall_timeout(&self) -> Duration {
-        self.shared.body_stall_timeout
+    /// How slow a body that is one message may be.
+    pub(crate) fn body_pace(&self) -> Pace {
+        self.shared.body_pace
     }
 
     /// How long a client may leave a response unread.

@@ -257,7 +257,7 @@ fn rename(headers: &mut HeaderMap, from: &HeaderName, to: &'static str) {
 
 async fn read(context: &Context, body: Body) -> Result<Bytes, Failure> {
     let max_bytes = context.max_request_bytes();
-    let body = stalled::bound(body, context.body_stall_timeout());
+    let body = stalled::bound(body, context.body_pace());
     call::read_whole(body, max_bytes, Failure::message_too_large).await
 }
 

@@ -128,7 +128,7 @@ pub(super) async fn forward(
     );
     let request = match requests_stream {
         true => request,
-        false => request.map(|body| stalled::bound(body, context.body_stall_timeout())),
+        false => request.map(|body| stalled::bound(body, context.body_pace())),
     };
     let mut inspection = Inspection::of(context, catalog, plan, codec)?;
     let (mut request, refused) = inspection.take_request(request, context.max_request_bytes())?;

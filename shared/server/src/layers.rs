@@ -9,12 +9,11 @@ pub(crate) mod validation;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use rpc::body::stalled;
+use rpc::body::stalled::{self, Pace};
 use telemetry::observe::{self, Observer};
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -38,7 +37,7 @@ pub(crate) struct Layers {
     pub(crate) fallback: Option<Handler>,
     /// Paths of the methods whose request is one message.
     pub(crate) single: HashSet<&'static str>,
-    pub(crate) stall_timeout: Duration,
+    pub(crate) pace: Pace,
     pub(crate) overload: Overload,
     pub(crate) rules: Rules,
     pub(crate) routes: Routes,
@@ -93,7 +92,7 @@ impl Layers {
                 let mut request = truncated::mark(request);
                 // 10. Stall timeout. Before anything waits for a whole message.
                 if self.single.contains(request.uri().path()) {
-                    request = request.map(|body| stalled::bound(body, self.stall_timeout));
+                    request = request.map(|body| stalled::bound(body, self.pace));
                 }
                 // 11. Validation. Last: its cost is for calls that reach the handler.
                 let request = validation::validate(&self.rules, request);

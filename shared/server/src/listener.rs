@@ -2,7 +2,7 @@
 //! drain.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
+use self::activity::Activity;
 use self::addresses::Addresses;
 use self::connection::Connections;
 use self::socket::{ConnectionPermits, Socket};
@@ -25,6 +26,9 @@ mod socket;
 
 /// The pause after a failed accept, mostly for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection without a place waits until another one that is idle is closed for it.
+const EVICTION_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the host drains; then stops accepting and waits, within the bound, for running
 /// requests.
@@ -44,20 +48,30 @@ pub(crate) async fn run(
         addresses: Addresses::new(settings.listener.max_connections_per_address),
         open: TaskTracker::new(),
         tasks: JoinSet::new(),
+        activities: Vec::new(),
     };
+    let mut waiting = None;
     let limit = Arc::new(Semaphore::new(settings.max_connections));
     loop {
         tokio::select! {
             () = draining.cancelled() => break,
-            (stream, address, permit) = accept(&listener, &limit) => {
-                connections.serve(stream, address, permit);
+            accepted = accept(&listener), if waiting.is_none() => waiting = Some(accepted),
+            permit = limit.clone().acquire_owned(), if waiting.is_some() => {
+                if let Some((stream, address)) = waiting.take() {
+                    // The semaphore is never closed.
+                    connections.serve(stream, address, permit.ok());
+                }
             }
+            () = tokio::time::sleep(EVICTION_PAUSE), if waiting.is_some() => {}
             // Reaps ended connections; disabled without connections.
             Some(_) = connections.tasks.join_next() => {}
         }
+        if waiting.is_some() && limit.available_permits() == 0 {
+            connections.evict_idlest();
+        }
     }
     // Connections in the listen queue would be reset with the socket.
-    for (stream, address) in drain_queue(listener) {
+    for (stream, address) in waiting.into_iter().chain(drain_queue(listener)) {
         let permit = limit.clone().try_acquire_owned().ok();
         connections.serve(stream, address, permit);
     }
@@ -70,6 +84,8 @@ struct ConnectionSet {
     addresses: Addresses,
     open: TaskTracker,
     tasks: JoinSet<()>,
+    /// Those of open connections, and of some that have ended.
+    activities: Vec<Weak<Activity>>,
 }
 
 impl ConnectionSet {
@@ -90,7 +106,25 @@ impl ConnectionSet {
             _token: self.open.token(),
         };
         let socket = Socket::new(stream, permits);
+        self.remember(&socket.activity());
         self.tasks.spawn(self.shared.clone().serve(socket, address));
+    }
+
+    /// Remembers an activity and, from time to time, forgets those that have ended.
+    fn remember(&mut self, activity: &Arc<Activity>) {
+        if self.activities.len() == self.activities.capacity() {
+            self.activities.retain(|open| open.strong_count() > 0);
+        }
+        self.activities.push(Arc::downgrade(activity));
+    }
+
+    /// Ends the connection that has been without a request for longest, if there is one.
+    fn evict_idlest(&self) {
+        let open = self.activities.iter().filter_map(Weak::upgrade);
+        let idle = open.filter_map(|activity| Some((activity.idle_ms()?, activity)));
+        if let Some((_, idlest)) = idle.max_by_key(|(idle, _)| *idle) {
+            idlest.evict();
+        }
     }
 
     async fn finish(self, bound: Duration) {
@@ -116,17 +150,10 @@ fn drain_queue(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     std::iter::from_fn(next).collect()
 }
 
-// Waits for a permit first: a connection over the limit stays in the listen queue of the system,
-// whose length is bounded.
-async fn accept(
-    listener: &TcpListener,
-    limit: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
-    let permit = limit.clone().acquire_owned().await.ok();
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => return (stream, address, permit),
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

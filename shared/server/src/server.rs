@@ -30,7 +30,7 @@ use crate::layers::validation::Rules;
 use crate::layers::{Layers, service_name};
 use crate::probes::{Probes, Ready};
 use crate::tls::Tls;
-use crate::{listener, operator};
+use crate::{descriptors, listener, operator};
 
 /// The services of a process.
 ///
@@ -186,6 +186,7 @@ impl Server {
         host: impl Into<Host>,
     ) -> anyhow::Result<()> {
         let host = host.into();
+        descriptors::make_room(host.settings.max_connections)?;
         let tls = Tls::load(&host.settings.tls)?;
         let health = HealthReporter::new();
         let public = self.names.clone();
@@ -263,7 +264,7 @@ impl Server {
             },
             observer: Arc::new(self.observer(host)),
             overload: self.overload(host),
-            stall_timeout: settings.listener.body_stall_timeout(),
+            pace: settings.listener.body_pace(),
             single: single.unwrap_or_default(),
             rules: self.rules(settings.max_message_bytes)?,
             routes: self.services.routes().prepare(),

@@ -284,24 +284,39 @@ async fn a_drain_ends_at_its_bound() {
 }
 
 #[tokio::test]
-async fn connections_above_the_limit_wait() {
+async fn connections_above_the_limit_wait_for_calls_but_not_for_idle_connections() {
+    let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (enters, leaves) = (entered.clone(), leave.clone());
+    let shop = Shop::new(move |id: String| {
+        let (entered, leave) = (enters.clone(), leaves.clone());
+        async move {
+            if id == "held" {
+                entered.notify_one();
+                leave.notified().await;
+            }
+            Ok(id)
+        }
+    });
     let mut settings = testing::settings();
-    settings.max_connections = 1;
-    let server = Running::start(Shop::echo().server(), settings).await;
+    settings.max_connections = 2;
+    let server = Running::start(shop.server(), settings).await;
+    let mut idle = Vec::new();
+    for _ in 0..10 {
+        idle.push(TcpStream::connect(server.address).await.unwrap());
+    }
     let first = server.upstream();
-    call(&first, GET, get("1")).await.unwrap();
+    let held = tokio::spawn(async move { call(&first, GET, get("held")).await });
+    patient("call", entered.notified()).await;
+    for _ in 0..10 {
+        idle.push(TcpStream::connect(server.address).await.unwrap());
+    }
     let second = server.upstream();
-    let waiting = tokio::spawn(async move { call(&second, GET, get("2")).await });
-    call(&first, GET, get("3")).await.unwrap();
-    assert!(!waiting.is_finished());
-    drop(first);
-    assert_eq!(
-        patient("second connection", waiting)
-            .await
-            .unwrap()
-            .unwrap(),
-        "2"
-    );
+    let answer = patient("second call", call(&second, GET, get("2"))).await;
+    assert_eq!(answer.unwrap(), "2");
+    assert!(!held.is_finished());
+    leave.notify_one();
+    let answer = patient("first call", held).await.unwrap();
+    assert_eq!(answer.unwrap(), "held");
     server.stop().await;
 }
 

@@ -115,7 +115,7 @@ impl<'a> Exchange<'a> {
     pub(crate) async fn request_frame(&self, body: Body) -> Result<Bytes, Failure> {
         let content_type = content_type(&self.head.headers)?.unwrap_or_default();
         let boundary = multipart::boundary(content_type)?;
-        let body = stalled::bound(body, self.context.body_stall_timeout());
+        let body = stalled::bound(body, self.context.body_pace());
         let mut frame = begin_frame();
         let query = self.head.uri.query();
         let max_bytes = self.context.max_body_bytes();

@@ -15,26 +15,64 @@ use crate::error::Fault;
 /// The `ErrorInfo` reason of a request body that stalled.
 pub const REQUEST_STALLED: &str = "REQUEST_STALLED";
 
-/// Bounds each wait for the next bytes of a body by `timeout`; the error is ABORTED with reason
-/// [`REQUEST_STALLED`].
+/// How slow a body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Limit of each wait for the next bytes.
+    pub timeout: Duration,
+    /// Bytes per second of waiting, measured each time that the waits add up to `timeout`; 0 for
+    /// any rate. Time in which nobody asks for more is not the sender's.
+    pub min_bytes_per_s: u64,
+}
+
+/// Bounds the pace of a body; the error is ABORTED with reason [`REQUEST_STALLED`].
 ///
 /// For a body of one message. A stream of messages may be idle for as long as its sender likes.
-pub fn bound(body: Body, timeout: Duration) -> Body {
+pub fn bound(body: Body, pace: Pace) -> Body {
     if http_body::Body::is_end_stream(&body) {
         return body;
     }
     Body::new(StallTimeout {
         body,
-        timeout,
+        pace,
         waiting: None,
+        waited: Duration::ZERO,
+        received: 0,
     })
 }
 
 struct StallTimeout {
     body: Body,
-    timeout: Duration,
+    pace: Pace,
     /// Created by the first wait: most bodies have arrived already.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// The waits since the rate was last measured, and the bytes that came meanwhile.
+    waited: Duration,
+    received: u64,
+}
+
+impl StallTimeout {
+    /// Counts what has arrived and the wait before it.
+    fn arrived(&mut self, bytes: usize) -> Result<(), Status> {
+        let Some(waiting) = self.waiting.take() else {
+            self.received += bytes as u64;
+            return Ok(());
+        };
+        let began = waiting.deadline() - self.pace.timeout;
+        self.waited += began.elapsed();
+        self.received += bytes as u64;
+        if self.waited < self.pace.timeout {
+            return Ok(());
+        }
+        let millis = u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX);
+        let due = self.pace.min_bytes_per_s.saturating_mul(millis) / 1000;
+        let received = std::mem::take(&mut self.received);
+        self.waited = Duration::ZERO;
+        match received < due {
+            true => Err(slow(received, millis)),
+            false => Ok(()),
+        }
+    }
 }
 
 impl http_body::Body for StallTimeout {
@@ -47,10 +85,17 @@ impl http_body::Body for StallTimeout {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.waiting = None;
-            return Poll::Ready(frame);
+            let Some(Ok(received)) = &frame else {
+                return Poll::Ready(frame);
+            };
+            let bytes = received.data_ref().map_or(0, Bytes::len);
+            let is_complete = this.body.is_end_stream();
+            return Poll::Ready(match this.arrived(bytes) {
+                Err(status) if !is_complete => Some(Err(status)),
+                _ => frame,
+            });
         }
-        let timeout = this.timeout;
+        let timeout = this.pace.timeout;
         let waiting = this
             .waiting
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + timeout)));
@@ -74,6 +119,11 @@ fn stalled(timeout: Duration) -> Status {
     Fault::aborted(REQUEST_STALLED, message).into()
 }
 
+fn slow(received: u64, millis: u64) -> Status {
+    let message = format!("request stalled: {received} bytes in {millis} ms");
+    Fault::aborted(REQUEST_STALLED, message).into()
+}
+
 #[cfg(test)]
 mod tests {
     use futures::StreamExt;
@@ -83,23 +133,30 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_may_be_slow_but_not_stop() {
+    async fn a_body_may_be_slow_but_not_stop_nor_trickle() {
         let second = Duration::from_secs(1);
-        let drip = |pauses: Vec<Duration>| {
+        let drip = |pauses: Vec<Duration>, min_bytes_per_s| {
             let frames = futures::stream::iter(pauses).then(async |pause| {
                 tokio::time::sleep(pause).await;
                 Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))
             });
-            bound(Body::new(StreamBody::new(Box::pin(frames))), second)
+            let pace = Pace {
+                timeout: second,
+                min_bytes_per_s,
+            };
+            bound(Body::new(StreamBody::new(Box::pin(frames))), pace)
         };
-        let slow = drip(vec![second * 9 / 10; 50]).collect().await.unwrap();
-        assert_eq!(slow.to_bytes().len(), 50);
-        let stopped = drip(vec![Duration::ZERO, second * 2]).collect().await;
-        let status = stopped.unwrap_err();
-        assert_eq!(status.code(), Code::Aborted);
-        assert_eq!(
-            crate::error::reason(&status).as_deref(),
-            Some(REQUEST_STALLED)
-        );
+        for rate in [0, 1] {
+            let slow = drip(vec![second * 9 / 10; 50], rate);
+            assert_eq!(slow.collect().await.unwrap().to_bytes().len(), 50);
+        }
+        let stopped = drip(vec![Duration::ZERO, second * 2], 0);
+        let trickle = drip(vec![second * 9 / 10; 50], 2);
+        for body in [stopped, trickle] {
+            let status = body.collect().await.unwrap_err();
+            assert_eq!(status.code(), Code::Aborted);
+            let reason = crate::error::reason(&status);
+            assert_eq!(reason.as_deref(), Some(REQUEST_STALLED));
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::response::{ResponseBody, Responses};
@@ -23,6 +24,8 @@ pub(crate) struct Activity {
     /// When the first byte after that arrived; 0 for not yet.
     heard_at: AtomicU64,
     responses: Arc<Responses>,
+    /// Another connection needs the place of this one.
+    evicted: CancellationToken,
 }
 
 /// A running request, which ends when this is dropped.
@@ -47,6 +50,7 @@ impl Activity {
             quiet_at: AtomicU64::new(1),
             heard_at: AtomicU64::new(0),
             responses: Arc::default(),
+            evicted: CancellationToken::new(),
         })
     }
 
@@ -67,6 +71,26 @@ impl Activity {
         if first && self.running.load(Ordering::Relaxed) == 0 {
             self.heard_at.store(self.now(), Ordering::Relaxed);
         }
+    }
+
+    /// Returns how long there has been no request, in milliseconds; `None` while there is one, or
+    /// when the connection is to end already.
+    pub(crate) fn idle_ms(&self) -> Option<u64> {
+        if self.running.load(Ordering::Relaxed) > 0 || self.evicted.is_cancelled() {
+            return None;
+        }
+        let quiet_at = self.quiet_at.load(Ordering::Relaxed);
+        Some(self.now().saturating_sub(quiet_at))
+    }
+
+    /// Ends the connection as soon as it has no request.
+    pub(crate) fn evict(&self) {
+        self.evicted.cancel();
+    }
+
+    /// Waits until the connection is to make room.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.cancelled().await;
     }
 
     /// Restarts the idle time.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use ::admission::Client;
 use rpc::lock::lock;
 
 /// The open connections of each address; clones are the same.
@@ -11,13 +12,13 @@ use rpc::lock::lock;
 pub(crate) struct Addresses {
     /// 0 for no bound.
     bound: usize,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    open: Arc<Mutex<HashMap<Client, usize>>>,
 }
 
 /// One open connection of an address.
 pub(crate) struct AddressPermit {
     addresses: Addresses,
-    address: IpAddr,
+    address: Client,
 }
 
 // === impl Addresses ===
@@ -36,9 +37,9 @@ impl Addresses {
             return Ok(None);
         }
         // IPv4 clients count as such on IPv6 sockets too.
-        let address = address.to_canonical();
+        let address = Client::at(address.to_canonical());
         let mut open = lock(&self.open);
-        let count = open.entry(address).or_default();
+        let count = open.entry(address.clone()).or_default();
         if *count >= self.bound {
             return Err(AddressLimit);
         }
@@ -71,6 +72,15 @@ impl Drop for AddressPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        let addresses = Addresses::new(1);
+        let at = |text: &str| addresses.count(text.parse().unwrap());
+        let _held = at("2001:db8::1").unwrap();
+        assert!(at("2001:db8::ffff:2").is_err());
+        assert!(at("2001:db8:0:1::1").is_ok());
+    }
 
     #[test]
     fn a_connection_that_ends_makes_room_for_its_address_only() {

@@ -115,14 +115,15 @@ impl Connections {
             local_addr: socket.local_address(),
             remote_addr: Some(address),
         };
+        let activity = socket.activity();
         let opened = tokio::select! {
             opened = timeout(self.settings.idle_timeout(), self.open(socket)) => opened??,
             () = self.drained() => return Ok(()),
+            () = activity.evicted() => return Ok(()),
         };
         match opened {
             Transport::Plain(socket, http) => {
                 let peer = Peer { address, tls: None };
-                let activity = socket.activity();
                 self.requests(http, socket, activity, tcp, peer).await?;
             }
             Transport::Secure(stream) => {
@@ -137,7 +138,6 @@ impl Connections {
                     address,
                     tls: Some(Arc::new(session)),
                 };
-                let activity = stream.get_ref().0.activity();
                 self.requests(http, stream, activity, tcp, peer).await?;
             }
         }
@@ -225,6 +225,7 @@ impl Connections {
                     // way is answered with `connection: close`.
                     finishing = http == Http::Two;
                 }
+                () = activity.evicted(), if !finishing => finishing = true,
                 expired = activity.expired(limits) => {
                     if finishing || expired == Expiry::SlowHead {
                         // Dropping the connection closes it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rpc::body::stalled::Pace;
 use rpc::config::ConfigError;
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ pub struct ListenerSettings {
     pub idle_timeout_ms: u64,
     /// Limit of the wait for the next byte of a body that is one message, in milliseconds.
     pub body_stall_timeout_ms: u64,
+    /// Lowest rate of a body that is one message, in bytes per second; 0 for any.
+    pub min_body_bytes_per_s: u64,
     /// Limit of an unread response, in milliseconds.
     pub response_stall_timeout_ms: u64,
     /// Largest head of a request, in bytes.
@@ -102,9 +105,12 @@ impl ListenerSettings {
         Duration::from_millis(self.response_stall_timeout_ms)
     }
 
-    /// Returns the limit of the wait for the next byte of a body that is one message.
-    pub fn body_stall_timeout(&self) -> Duration {
-        Duration::from_millis(self.body_stall_timeout_ms)
+    /// Returns how slow a body that is one message may be.
+    pub fn body_pace(&self) -> Pace {
+        Pace {
+            timeout: Duration::from_millis(self.body_stall_timeout_ms),
+            min_bytes_per_s: self.min_body_bytes_per_s,
+        }
     }
 }
 
