@@ -10,6 +10,7 @@ mod go;
 mod idle;
 mod instructions;
 mod load;
+mod overload;
 mod peer;
 mod process;
 mod soak;
@@ -18,6 +19,7 @@ mod upstream;
 
 pub use bare::serve as serve_bare;
 pub use figure::Figure;
+pub use overload::{Plan as OverloadPlan, Row as OverloadRow, run as overload};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

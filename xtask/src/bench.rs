@@ -26,6 +26,8 @@ pub(super) enum Verb {
     Transcoder(Args),
     /// Measures the gateway beside Envoy, a bare proxy, grpc-gateway and vanguard-go
     Gateway(GatewayArgs),
+    /// Measures goodput, fairness and recovery while an upstream gets too many calls, beside Envoy
+    Overload(Args),
     /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or leak
     Soak(SoakArgs),
 }
@@ -82,6 +84,17 @@ pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
             command.args(args.common.flags());
             command.args(args.only.iter().flat_map(|case| ["--only", case]));
             command.status()
+        }
+        Verb::Overload(args) => {
+            let mut command = measure(&home, SYMBOLS, "overload");
+            command.arg("--gateway").arg(gateway(&home)?);
+            match envoy(&home, ui) {
+                Ok(program) => {
+                    command.arg("--envoy").arg(program);
+                }
+                Err(error) => ui.note(format!("no Envoy: {error:#}")),
+            }
+            command.args(args.flags()).status()
         }
         Verb::Soak(args) => {
             let mut command = measure(&home, SYMBOLS, "gateways");

@@ -119,17 +119,11 @@ async fn accept(listener: TcpListener, bench: Bench) {
 impl Bench {
     fn new(sent: Arc<AtomicU64>) -> Result<Self> {
         let frame = order_frame()?;
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .with_service_name(SERVICE)
-        };
         Ok(Self {
             frame_bytes: frame.len(),
             frames: frame.repeat(CHUNK_BYTES / frame.len()).into(),
             sent,
-            reflection: Routes::new(reflection().build_v1()?)
-                .add_service(reflection().build_v1alpha()?),
+            reflection: reflection()?,
         })
     }
 
@@ -155,6 +149,16 @@ impl Bench {
     }
 }
 
+/// Returns the reflection of the service.
+pub(super) fn reflection() -> Result<Routes> {
+    let files = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .with_service_name(SERVICE)
+    };
+    Ok(Routes::new(files().build_v1()?).add_service(files().build_v1alpha()?))
+}
+
 /// Echoes the frame.
 async fn echo(request: Request<Incoming>) -> Result<Response<Body>> {
     let frame = request.into_body().collect().await?.to_bytes();
@@ -162,7 +166,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Body>> {
     Ok(grpc(body.with_trailers(async { Some(Ok(ok())) })))
 }
 
-fn grpc<B>(body: B) -> Response<Body>
+pub(super) fn grpc<B>(body: B) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<tonic::codegen::StdError>,
@@ -173,7 +177,7 @@ where
     response
 }
 
-fn ok() -> HeaderMap {
+pub(super) fn ok() -> HeaderMap {
     let name = HeaderName::from_static("grpc-status");
     HeaderMap::from_iter([(name, HeaderValue::from_static("0"))])
 }

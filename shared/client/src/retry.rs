@@ -63,6 +63,9 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) safety: Safety,
     pub(crate) hedge_after: Option<Duration>,
+    /// Whether an adaptive limit sees calls that end at their deadline. It answers to overload, for
+    /// which an open circuit would reject everything.
+    pub(crate) is_limited: bool,
     /// Endpoints that were tried.
     pub(crate) tried: Mutex<Vec<Arc<Endpoint>>>,
 }
@@ -240,11 +243,16 @@ impl AttemptRecord<'_> {
 
     fn failed(&self) {
         let call = self.call;
-        if call.cluster.failed(self.endpoint, self.began.elapsed()) {
-            call.count(metrics::Upstream::ejected);
-        }
+        self.endpoint_failed();
         if call.breaker.failed() {
             call.count(|counts| counts.breaker(metrics::Breaker::Open));
+        }
+    }
+
+    fn endpoint_failed(&self) {
+        let call = self.call;
+        if call.cluster.failed(self.endpoint, self.began.elapsed()) {
+            call.count(metrics::Upstream::ejected);
         }
     }
 }
@@ -266,6 +274,8 @@ impl Drop for AttemptRecord<'_> {
                 self.call.count(|counts| counts.attempt(late, took));
                 if took < FAIR_WAIT {
                     self.endpoint.stats.abandoned(took);
+                } else if self.call.is_limited {
+                    self.endpoint_failed();
                 } else {
                     self.failed();
                 }

@@ -201,6 +201,7 @@ impl Upstream {
             head,
             deadline,
             safety,
+            is_limited: shared.settings.client.adaptive_limit,
             hedge_after: shared.settings.client.hedge_after(),
             tried: Mutex::default(),
         };
