@@ -3,6 +3,7 @@
 
 mod bench;
 mod checks;
+mod compat;
 mod conformance;
 mod demo;
 mod fuzz;
@@ -68,6 +69,9 @@ enum XtaskVerb {
     /// Measures, in optimized builds
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Compares the gateway with a real server's own HTTP gateway, by hand; needs Go
+    #[command(subcommand)]
+    Compat(compat::Peer),
     /// Runs official conformance suites against this checkout
     #[command(subcommand)]
     Conformance(conformance::Verb),
@@ -109,6 +113,7 @@ async fn mesh(verb: MeshVerb) -> Result<ExitCode> {
 async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
     match verb {
         XtaskVerb::Bench(verb) => bench::bench(verb),
+        XtaskVerb::Compat(verb) => compat::compat(verb).await,
         XtaskVerb::Conformance(verb) => conformance::conformance(verb).await,
         XtaskVerb::Deny(args) => deny::deny(&args),
         XtaskVerb::Fuzz(args) => fuzz::fuzz(&args),

@@ -1,0 +1,180 @@
+//! The processes of a run: one instance of the server with its own gateway, one behind ours.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use http::StatusCode;
+use mesh::cargo;
+use mesh::home::{Home, StateDir};
+use mesh::services::GATEWAY;
+use mesh::stack::ports;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::cases::Call;
+use super::client::Sender;
+use super::server::{Built, Ports, Product};
+
+/// Longest wait until a process is ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+const NAMES: [&str; 7] = [
+    "theirs-http",
+    "theirs-grpc",
+    "theirs-other",
+    "ours-http",
+    "ours-grpc",
+    "ours-other",
+    GATEWAY,
+];
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side {
+    Theirs,
+    Ours,
+}
+
+/// All processes; dropping this kills them.
+#[derive(Debug)]
+pub(super) struct Sides {
+    _children: Vec<Child>,
+    theirs: Ports,
+    one_port: bool,
+    gateway: SocketAddr,
+    _ports: ports::Ports,
+}
+
+impl Sides {
+    /// Starts all and waits until both gateways answer.
+    ///
+    /// # Errors
+    /// When one cannot start or does not become ready.
+    pub(super) async fn start(
+        home: &Home,
+        dir: &StateDir,
+        product: &Product,
+        built: &Built,
+    ) -> Result<Self> {
+        let reserved = ports::Ports::reserve(
+            &home.ports(),
+            dir.path(),
+            NAMES.into_iter(),
+            &BTreeMap::new(),
+        )?;
+        let port = |name: &str| reserved.by_name.get(name).copied().context("no port");
+        let instance = |side: &str| {
+            anyhow::Ok(Ports {
+                http: port(&format!("{side}-http"))?,
+                grpc: port(&format!("{side}-grpc"))?,
+                other: port(&format!("{side}-other"))?,
+            })
+        };
+        let (theirs, ours) = (instance("theirs")?, instance("ours")?);
+        let gateway = SocketAddr::from((Ipv4Addr::LOCALHOST, port(GATEWAY)?));
+        let mut children = Vec::new();
+        for (name, ports) in [("theirs", &theirs), ("ours", &ours)] {
+            let data = dir.path().join(name);
+            std::fs::create_dir(&data)?;
+            let mut server = Command::new(built.program(product.name));
+            server
+                .args((product.arguments)(ports, &data))
+                .current_dir(&data);
+            children.push(spawn(server, &dir.path().join(format!("{name}.log")))?);
+            wait(local(ports.http), product.ready)
+                .await
+                .with_context(|| log(dir, &format!("{name}.log")))?;
+        }
+        let upstream = match product.one_port {
+            true => ours.http,
+            false => ours.grpc,
+        };
+        let mut command = Command::new(cargo::binaries()?.join(GATEWAY));
+        command
+            .env("PROTOMESH_LISTEN", gateway.to_string())
+            .env(
+                "PROTOMESH_UPSTREAMS",
+                format!("http://127.0.0.1:{upstream}"),
+            )
+            .env("PROTOMESH_DIALECT", "grpc-gateway")
+            .envs(product.settings.iter().copied());
+        if let Some(write) = product.descriptors {
+            let file = write(home, &built.module, dir.path())?;
+            command
+                .env("PROTOMESH_SCHEMA__DESCRIPTORS", file)
+                .env("PROTOMESH_SCHEMA__REFLECTION", "false");
+        }
+        children.push(spawn(command, &dir.path().join("gateway.log"))?);
+        wait(gateway, "/readyz")
+            .await
+            .with_context(|| log(dir, "gateway.log"))?;
+        Ok(Self {
+            _children: children,
+            theirs,
+            one_port: product.one_port,
+            gateway,
+            _ports: reserved,
+        })
+    }
+
+    /// Returns the address that serves JSON.
+    pub(super) fn http(&self, side: Side) -> SocketAddr {
+        match side {
+            Side::Theirs => local(self.theirs.http),
+            Side::Ours => self.gateway,
+        }
+    }
+
+    /// Returns the address that serves gRPC.
+    pub(super) fn grpc(&self, side: Side) -> SocketAddr {
+        match side {
+            Side::Theirs if self.one_port => local(self.theirs.http),
+            Side::Theirs => local(self.theirs.grpc),
+            Side::Ours => self.gateway,
+        }
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Waits until a path answers 200.
+async fn wait(address: SocketAddr, path: &str) -> Result<()> {
+    let client = Sender::new(address);
+    let request = Call::probe(path);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let last = match client.send(&request).await {
+            Ok(answer) if answer.status == StatusCode::OK => return Ok(()),
+            Ok(answer) => answer.status.to_string(),
+            Err(error) => format!("{error:#}"),
+        };
+        if Instant::now() > deadline {
+            bail!(
+                "{address}{path} is not ready after {} s: {last}",
+                PATIENCE.as_secs()
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn log(dir: &StateDir, name: &str) -> String {
+    std::fs::read_to_string(dir.path().join(name)).unwrap_or_default()
+}
+
+fn spawn(mut command: Command, log: &Path) -> Result<Child> {
+    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {:?}", command.as_std().get_program()))
+}

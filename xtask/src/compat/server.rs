@@ -1,0 +1,91 @@
+//! The programs of one product, built from a Go module that pins them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use mesh::home::{Home, create_dir, lock};
+use mesh::os::said;
+use mesh::ui::Ui;
+
+/// A server to compare with.
+#[derive(Debug)]
+pub(super) struct Product {
+    pub(super) name: &'static str,
+    /// As `go.mod` pins it.
+    pub(super) version: &'static str,
+    /// Programs: name, and package in the module `xtask/compat/NAME`.
+    pub(super) programs: &'static [(&'static str, &'static str)],
+    /// The requests, as JSON.
+    pub(super) cases: &'static str,
+    /// Arguments of the server for its ports: HTTP, gRPC, and another one.
+    pub(super) arguments: fn(&Ports, &Path) -> Vec<String>,
+    /// Whether HTTP and gRPC share a port.
+    pub(super) one_port: bool,
+    /// Settings of our gateway that stand for options of the server's own.
+    pub(super) settings: &'static [(&'static str, &'static str)],
+    /// A path of the server's own gateway that answers when it is ready.
+    pub(super) ready: &'static str,
+    /// Writes descriptors where the server has no reflection; returns the file.
+    pub(super) descriptors: Option<fn(&Home, &Path, &Path) -> Result<PathBuf>>,
+    /// The commands of the official client; `ENDPOINT` stands for the address.
+    pub(super) script: &'static [&'static [&'static str]],
+    /// Whether the official client speaks HTTP instead of gRPC.
+    pub(super) client_speaks_http: bool,
+}
+
+/// Ports of one instance.
+#[derive(Debug)]
+pub(super) struct Ports {
+    pub(super) http: u16,
+    pub(super) grpc: u16,
+    pub(super) other: u16,
+}
+
+/// The built programs.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) dir: PathBuf,
+    /// Directory of `go.mod`.
+    pub(super) module: PathBuf,
+}
+
+impl Built {
+    /// Builds what is not built; Go's cache makes a repetition cheap.
+    ///
+    /// # Errors
+    /// Without Go or the modules, or when a sum differs from `go.sum`.
+    pub(super) fn ensure(product: &Product, home: &Home, ui: Ui) -> Result<Self> {
+        let engines = home.engines();
+        create_dir(&engines, 0o755)?;
+        let _guard = lock(&engines.join("lock"))?;
+        let dir = engines.join(format!("compat-{}", product.name));
+        create_dir(&dir, 0o755)?;
+        let module = home.checkout().join("xtask/compat").join(product.name);
+        let step = ui.step(format!("building {} {}", product.name, product.version));
+        for (program, package) in product.programs {
+            let mut go = Command::new("go");
+            go.current_dir(&module)
+                .args(["build", "-p", "2", "-trimpath", "-buildvcs=false"]);
+            go.args(["-mod=readonly", "-o"])
+                .arg(dir.join(program))
+                .arg(package);
+            said(&mut go).with_context(|| format!("go cannot build {program}"))?;
+        }
+        step.done();
+        Ok(Self { dir, module })
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// Returns the directory of a module that another one uses.
+pub(super) fn module_dir(module: &Path, dependency: &str) -> Result<PathBuf> {
+    let mut go = Command::new("go");
+    go.current_dir(module)
+        .args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", dependency]);
+    let dir = said(&mut go).with_context(|| format!("go has no {dependency}"))?;
+    Ok(PathBuf::from(dir.trim()))
+}
