@@ -8,6 +8,9 @@ use mesh::home::{Home, create_dir, lock};
 use mesh::os::said;
 use mesh::ui::Ui;
 
+/// Writes a file of descriptors and returns its path.
+pub(super) type WriteDescriptors = fn(&Home, &Path, &Path) -> Result<PathBuf>;
+
 /// A server to compare with.
 #[derive(Debug)]
 pub(super) struct Product {
@@ -27,7 +30,7 @@ pub(super) struct Product {
     /// A path of the server's own gateway that answers when it is ready.
     pub(super) ready: &'static str,
     /// Writes descriptors where the server has no reflection; returns the file.
-    pub(super) descriptors: Option<fn(&Home, &Path, &Path) -> Result<PathBuf>>,
+    pub(super) descriptors: Option<WriteDescriptors>,
     /// The commands of the official client; `ENDPOINT` stands for the address.
     pub(super) script: &'static [&'static [&'static str]],
     /// Whether the official client speaks HTTP instead of gRPC.
