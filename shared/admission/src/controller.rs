@@ -107,7 +107,8 @@ impl Controller {
             max: settings.max_limit as f64,
             limit: settings.initial_limit as f64,
             level: Level::Limit,
-            trend: Trend::Steady,
+            // The initial limit is a guess.
+            trend: Trend::Down(0),
             phase: 0,
             since: now,
             settled: None,

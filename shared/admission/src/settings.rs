@@ -31,7 +31,7 @@ impl Default for AdmissionSettings {
         Self {
             enabled: true,
             min_limit: 2,
-            initial_limit: 128,
+            initial_limit: 32,
             max_limit: 20_000,
             max_queue: 1000,
             max_wait_ms: 100,

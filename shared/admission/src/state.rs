@@ -20,7 +20,7 @@ const STALE: f64 = 1.5;
 /// The least such wait.
 const STALE_MIN: Duration = Duration::from_millis(20);
 /// The wait from which a queue is overloaded, at least, relative to the mean service time.
-const STANDING: f64 = 2.0;
+const STANDING: f64 = 0.5;
 /// The time without a call that waited for too long after which a queue is no longer overloaded.
 const RECOVERY: Duration = Duration::from_secs(1);
 /// How far clients may be apart in slot time, relative to the mean service time.

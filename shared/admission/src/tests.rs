@@ -53,6 +53,32 @@ async fn goodput_stays_near_the_capacity() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_server_is_not_drowned_before_its_limit_is_known() {
+    let service = Duration::from_millis(200);
+    for load in [1.5, 3.0, 10.0] {
+        let (limiter, server) = (limiter(), Server::new(SLOTS / 2));
+        let capacity = SLOTS as f64 / 2.0 / service.as_secs_f64();
+        let loads = [Load {
+            client: client(0),
+            rate: load * capacity,
+            service,
+            patience: service * 10,
+        }];
+        for time in [4, 10] {
+            let time = Duration::from_secs(time);
+            let summary = &run(&limiter, &server, &loads, time).await[0];
+            let goodput = summary.good as f64 / time.as_secs_f64() / capacity;
+            println!(
+                "{load}x in {time:?}: {goodput:.3}, {:?}",
+                summary.percentile(0.99)
+            );
+            let least = if time.as_secs() < 5 { 0.85 } else { 0.9 };
+            assert!(goodput >= least, "{load}x in {time:?}: {goodput:.3}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_loud_clients_are_as_one() {
     let summaries = overload(&[CAPACITY * 0.375; 8]).await;
     let goodput = goodput(&summaries, Duration::from_secs(10));

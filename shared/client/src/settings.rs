@@ -235,7 +235,7 @@ impl Default for ClientSettings {
             max_requests: 20_000,
             max_waiting: 1000,
             adaptive_limit: false,
-            initial_limit: 128,
+            initial_limit: 32,
             max_wait_ms: 100,
             max_hold_ms: 10_000,
             stream_window_bytes: 512 * 1024,
