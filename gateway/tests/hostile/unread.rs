@@ -34,7 +34,9 @@ fn flood() -> Script {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_that_read_nothing_stop_no_other() {
-    let fronted = Fronted::start(flood(), Options::default()).await;
+    // All calls at once: a limit would admit further ones as heads arrive, which the gate prevents.
+    let keys = "[client]\nadaptive_limit = false";
+    let fronted = Fronted::with_keys(flood(), Options::default(), keys).await;
     fronted.upstream.close_gate();
     let stream = TcpStream::connect(fronted.address).await.unwrap();
     let shaken = Builder::new()

@@ -29,8 +29,9 @@ const MAX_KINDS: usize = 256;
 /// The part of a range in which the limit is below the capacity, and from which it is above.
 const IDLE: f64 = 0.12;
 const FULL: f64 = 0.68;
-/// The part of failed calls from which load below the limit counts as too much.
-const FAILING: f64 = 0.1;
+/// The part of failed calls from which load below the limit counts as too much: a majority, so
+/// that one caller who provokes failures lowers the limit for no other.
+const FAILING: f64 = 0.5;
 /// Successes at the limit, relative to those at the lower level, below which load is the cause.
 const CAUSED: f64 = 0.95;
 
