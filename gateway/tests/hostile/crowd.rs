@@ -13,7 +13,7 @@ use crate::support::{BAD, Fronted, answer, response};
 const BAD_CALLS: usize = 200;
 const FEWER: usize = 30;
 const GOOD_CALLS: usize = 6;
-/// Of 1,200 good calls, one may fail.
+/// Good calls that may fail, of 1,200.
 const FAILED_MAX: usize = 1;
 
 #[tokio::test(flavor = "multi_thread")]

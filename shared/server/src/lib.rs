@@ -5,7 +5,7 @@
 )]
 
 mod admission;
-mod descriptors;
+
 mod handler;
 mod host;
 mod layers;

@@ -21,6 +21,7 @@ use crate::tls::Tls;
 mod activity;
 mod addresses;
 mod connection;
+pub(crate) mod descriptors;
 mod response;
 mod socket;
 

@@ -28,9 +28,10 @@ use crate::host::Host;
 use crate::layers::overload::Overload;
 use crate::layers::validation::Rules;
 use crate::layers::{Layers, service_name};
+use crate::listener::descriptors;
 use crate::probes::{Probes, Ready};
 use crate::tls::Tls;
-use crate::{descriptors, listener, operator};
+use crate::{listener, operator};
 
 /// The services of a process.
 ///

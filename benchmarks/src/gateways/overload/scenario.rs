@@ -20,8 +20,8 @@ const LIGHT: f64 = 0.3;
 const AFTER: f64 = 0.5;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Time of the light load, service times of the overload before it is measured, and time of the load
-/// after it.
+/// Time of the light load, service times of the overload before it is measured, and time of the
+/// load after it.
 const LIGHT_TIME: Duration = Duration::from_secs(3);
 const WARM_UP: u32 = 40;
 const AFTER_TIME: Duration = Duration::from_secs(4);

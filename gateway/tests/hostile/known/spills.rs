@@ -1,8 +1,8 @@
 //! Scripts that make the gateway close the connection to the upstream, and with it the calls
 //! beside.
 
-/// Scripts of which calls beside fail in some runs only: those that may be repeated are, as often as
-/// the retry budget allows.
+/// Scripts of which calls beside fail in some runs only: those that may be repeated are, as often
+/// as the retry budget allows.
 pub(crate) const SPILL_RACES: &[&str] = &[
     "GOAWAY 0 with the one before, before the head, closed",
     "GOAWAY twice, rising",
