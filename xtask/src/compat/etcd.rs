@@ -58,7 +58,6 @@ pub(super) const PRODUCT: Product = Product {
         &["etcdctl", CTL, "get", "missing"],
         &["etcdctl", CTL, "del", "fruit/apple", "--prev-kv"],
         &["etcdctl", CTL, "get", "fruit/apple", "--rev=1000000"],
-        &["etcdctl", CTL, "lease", "list"],
         &["etcdctl", CTL, "lease", "revoke", "1"],
         &[
             "etcdctl",
@@ -92,7 +91,6 @@ pub(super) const PRODUCT: Product = Product {
         &["etcdctl", CTL, "compaction", "2"],
         &["etcdctl", CTL, "compaction", "2"],
         &["etcdctl", CTL, "alarm", "list"],
-        &["etcdctl", CTL, "defrag"],
         &["etcdctl", CTL, "snapshot", "save", "/dev/null/none"],
         &["etcdctl", CTL, "lock", "mine", "true"],
     ],

@@ -21,7 +21,8 @@ import (
 
 const schema = `definition user {}
 definition page { relation reader: user
- permission view = reader }`
+ permission view = reader
+}`
 
 func say(what string, err error, values ...any) {
 	if err != nil {
