@@ -1,14 +1,20 @@
 //! Repairs the status fields of a peer: whatever is malformed beside the code never costs the code.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 use tonic::Code;
 
 use super::GRPC_STATUS;
 
 const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
+
+/// All but printable ASCII, and `%` (gRPC over HTTP/2, "Percent-Encoded").
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// `-bin` values may be padded or not (gRPC over HTTP/2, "Binary-Header").
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -69,42 +75,15 @@ fn repair_message(headers: &mut HeaderMap) {
     let Some(value) = headers.get(MESSAGE) else {
         return;
     };
-    let bytes = decode_percent(value.as_bytes());
+    // A percent sign without two digits after it stands for itself, as in all clients of gRPC.
+    let bytes: Cow<'_, [u8]> = percent_decode(value.as_bytes()).into();
     if value.as_bytes().is_ascii() && std::str::from_utf8(&bytes).is_ok() {
         return;
     }
     let text = String::from_utf8_lossy(&bytes);
-    if let Ok(value) = HeaderValue::try_from(encode_percent(&text)) {
+    if let Ok(value) = HeaderValue::try_from(utf8_percent_encode(&text, ENCODED).to_string()) {
         headers.insert(MESSAGE, value);
     }
-}
-
-/// A percent sign without two digits behind it stands for itself, as in all clients of gRPC.
-fn decode_percent(mut value: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(value.len());
-    while let Some((first, rest)) = value.split_first() {
-        let byte = rest.get(..2).filter(|_| *first == b'%').and_then(hex);
-        decoded.push(byte.unwrap_or(*first));
-        value = if byte.is_some() { &rest[2..] } else { rest };
-    }
-    decoded
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    is_hex.then(|| u8::from_str_radix(digits, 16).ok())?
-}
-
-fn encode_percent(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'$' | b'&'..=b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
