@@ -13,7 +13,6 @@ use tokio_util::io::poll_read_buf;
 use self::block::{Table, Unreadable};
 
 mod block;
-mod huffman;
 
 /// Length of a frame's head (RFC 9113 §4.1).
 const HEAD_BYTES: usize = 9;
@@ -58,13 +57,11 @@ struct Screen {
     table: Table,
 }
 
-enum Next {
-    /// So many bytes pass.
-    Pass(usize),
-    /// More bytes are needed.
-    Need,
-    /// So many bytes are replaced.
-    Replace(usize, Vec<u8>),
+/// Frames that are replaced.
+struct Replaced {
+    /// Bytes that they had.
+    length: usize,
+    bytes: Vec<u8>,
 }
 
 #[derive(Clone, Copy)]
@@ -96,41 +93,29 @@ impl<S> LegalFields<S> {
 
     /// Moves all that can pass from `held` to `ready`.
     fn sift(&mut self) {
-        let mut passed = 0;
         loop {
-            match self.screen.next(&self.held[passed..]) {
-                Next::Pass(count) => passed += count,
-                Next::Need => break,
-                Next::Replace(count, bytes) => {
-                    self.ready.extend_from_slice(&self.held[..passed]);
-                    self.ready.extend_from_slice(&bytes);
-                    self.held.advance(passed + count);
-                    passed = 0;
-                }
-            }
+            let (passed, replaced) = self.screen.pass(&self.held);
+            self.ready.extend_from_slice(&self.held.split_to(passed));
+            let Some(replaced) = replaced else { return };
+            self.held.advance(replaced.length);
+            self.ready.extend_from_slice(&replaced.bytes);
         }
-        let passed = self.held.split_to(passed);
-        self.ready.extend_from_slice(&passed);
     }
 
     /// Takes back from `buffer`, whose content begins at `from`, what cannot pass yet.
     fn take_back(&mut self, buffer: &mut ReadBuf<'_>, from: usize) {
         let new = &buffer.filled()[from..];
-        let mut passed = 0;
-        loop {
-            match self.screen.next(&new[passed..]) {
-                Next::Pass(count) => passed += count,
-                Next::Need => break,
-                Next::Replace(count, bytes) => {
-                    self.ready.extend_from_slice(&bytes);
-                    self.held.extend_from_slice(&new[passed + count..]);
-                    buffer.set_filled(from + passed);
-                    return self.sift();
-                }
-            }
+        let (passed, replaced) = self.screen.pass(new);
+        let mut rest = &new[passed..];
+        if let Some(replaced) = &replaced {
+            self.ready.extend_from_slice(&replaced.bytes);
+            rest = &rest[replaced.length..];
         }
-        self.held.extend_from_slice(&new[passed..]);
+        self.held.extend_from_slice(rest);
         buffer.set_filled(from + passed);
+        if replaced.is_some() {
+            self.sift();
+        }
     }
 }
 
@@ -204,38 +189,45 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LegalFields<S> {
 // === impl Screen ===
 
 impl Screen {
-    fn next(&mut self, bytes: &[u8]) -> Next {
-        if bytes.is_empty() {
-            return Next::Need;
-        }
-        if self.is_off {
-            return Next::Pass(bytes.len());
-        }
-        if self.skip == 0 {
-            let Some(head) = Head::parse(bytes) else {
-                return Next::Need;
-            };
-            if head.kind == HEADERS {
-                return self.block(bytes, head).unwrap_or_else(|Unreadable| {
-                    self.is_off = true;
-                    Next::Pass(bytes.len())
-                });
+    /// Returns how many bytes pass, and what replaces the frames after them. Without a replacement,
+    /// the rest needs more bytes.
+    fn pass(&mut self, bytes: &[u8]) -> (usize, Option<Replaced>) {
+        let mut passed = 0;
+        loop {
+            let rest = &bytes[passed..];
+            if self.is_off {
+                return (bytes.len(), None);
             }
-            self.skip = HEAD_BYTES + head.length;
+            if self.skip > 0 {
+                let count = self.skip.min(rest.len());
+                self.skip -= count;
+                passed += count;
+                if self.skip > 0 {
+                    return (passed, None);
+                }
+                continue;
+            }
+            let Some(head) = Head::parse(rest) else {
+                return (passed, None);
+            };
+            if head.kind != HEADERS {
+                self.skip = HEAD_BYTES + head.length;
+                continue;
+            }
+            let checked = Block::of(rest, head).and_then(|block| {
+                let legal = block.as_ref().map(|block| self.table.check(&block.bytes));
+                Ok(block.zip(legal.transpose()?))
+            });
+            match checked {
+                Ok(Some((block, None))) => passed += block.length,
+                Ok(Some((block, Some(legal)))) => {
+                    let (length, bytes) = (block.length, frames(block.head, &legal));
+                    return (passed, Some(Replaced { length, bytes }));
+                }
+                Ok(None) => return (passed, None),
+                Err(Unreadable) => self.is_off = true,
+            }
         }
-        let count = self.skip.min(bytes.len());
-        self.skip -= count;
-        Next::Pass(count)
-    }
-
-    fn block(&mut self, bytes: &[u8], head: Head) -> Result<Next, Unreadable> {
-        let Some(block) = Block::of(bytes, head)? else {
-            return Ok(Next::Need);
-        };
-        Ok(match self.table.check(&block.bytes)? {
-            None => Next::Pass(block.length),
-            Some(legal) => Next::Replace(block.length, frames(block.head, &legal)),
-        })
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::huffman;
+use hpack::{STATIC_TABLE, read_integer, read_string, write_integer, write_string};
 
 /// The dynamic table's size before any update, which is also the largest that this side allows.
 const TABLE_BYTES_MAX: usize = 4096;
 
-/// What the table counts for an entry beside its name and value (RFC 7541 §4.1).
+/// Size of an entry beside its name and value (RFC 7541 §4.1).
 const ENTRY_BYTES: usize = 32;
 
 /// A field that h2 takes for an error of the stream, after which it still reads the block.
@@ -46,11 +46,6 @@ enum Name {
 /// A place in a block, and what replaces it.
 type Edit = (Range<usize>, Vec<u8>);
 
-struct Reader<'a> {
-    block: &'a [u8],
-    at: usize,
-}
-
 impl Default for Table {
     fn default() -> Self {
         Self {
@@ -67,41 +62,41 @@ impl Table {
     /// Reads a block; returns one in its place if it has illegal fields. That one has legal fields
     /// of the same length, so that both sides' tables stay the same, and [`MALFORMED`].
     pub(super) fn check(&mut self, block: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
-        let mut reader = Reader { block, at: 0 };
+        let mut rest = block;
         let mut edits = Vec::new();
         let mut is_legal = true;
-        while let Some(&first) = block.get(reader.at) {
+        while let Some(&first) = rest.first() {
+            let start = block.len() - rest.len();
             if first & 0x80 != 0 {
-                let index = reader.integer(7)?;
+                let index = integer(&mut rest, 7)?;
                 is_legal &= self.entry(index)?.is_legal;
             } else if first & 0xe0 == 0x20 {
-                self.resize(reader.integer(5)?)?;
-            } else if let Some(edit) = self.literal(&mut reader, first & 0x40 != 0)? {
+                self.resize(integer(&mut rest, 5)?)?;
+            } else if let Some(legal) = self.literal(&mut rest, first & 0x40 != 0)? {
                 is_legal = false;
-                edits.push(edit);
+                edits.push((start..block.len() - rest.len(), legal));
             }
         }
         Ok((!is_legal).then(|| edited(block, &edits)))
     }
 
-    /// Reads a literal; returns its place and its replacement if it is illegal.
+    /// Reads a literal; returns its replacement if it is illegal.
     fn literal(
         &mut self,
-        reader: &mut Reader<'_>,
+        rest: &mut &[u8],
         is_indexed: bool,
-    ) -> Result<Option<Edit>, Unreadable> {
-        let start = reader.at;
+    ) -> Result<Option<Vec<u8>>, Unreadable> {
         let (prefix, bits) = if is_indexed { (0x40, 6) } else { (0, 4) };
-        let index = reader.integer(bits)?;
+        let index = integer(rest, bits)?;
         let (name, name_length) = if index == 0 {
-            reader.string(&mut self.name)?;
+            read_string(rest, &mut self.name).ok_or(Unreadable)?;
             // An empty name becomes one byte.
             (kind(&self.name), self.name.len().max(1))
         } else {
             let entry = self.entry(index)?;
             (entry.name, entry.name_length)
         };
-        reader.string(&mut self.value)?;
+        read_string(rest, &mut self.value).ok_or(Unreadable)?;
         let is_legal = match name {
             Name::Regular => self.value.iter().all(|byte| is_of_value(*byte)),
             Name::Status => is_status(&self.value),
@@ -121,7 +116,7 @@ impl Table {
         }
         let mut legal = Vec::new();
         if index > STATIC_PSEUDO && name != Name::Status {
-            push_integer(&mut legal, prefix, bits, index);
+            write_integer(&mut legal, prefix, bits, index);
         } else {
             let mut substitute: Vec<u8> = match index {
                 0 => self.name.iter().map(legal_in_name).collect(),
@@ -129,17 +124,18 @@ impl Table {
             };
             substitute.resize(name_length, b'x');
             legal.push(prefix);
-            push_string(&mut legal, &substitute);
+            write_string(&mut legal, &substitute);
         }
         let legal_in_value = |byte: &u8| if is_of_value(*byte) { *byte } else { b'?' };
         let value: Vec<u8> = self.value.iter().map(legal_in_value).collect();
-        push_string(&mut legal, &value);
-        Ok(Some((start..reader.at, legal)))
+        write_string(&mut legal, &value);
+        Ok(Some(legal))
     }
 
     fn entry(&self, index: usize) -> Result<Entry, Unreadable> {
         let at = index.checked_sub(1).ok_or(Unreadable)?;
-        if let Some(&name_length) = STATIC_NAME_LENGTHS.get(at) {
+        if let Some((name, _)) = STATIC_TABLE.get(at) {
+            let name_length = name.len();
             let name = if index <= STATIC_REQUEST {
                 Name::Illegal
             } else if index <= STATIC_PSEUDO {
@@ -148,7 +144,6 @@ impl Table {
                 Name::Regular
             };
             let is_legal = name != Name::Illegal;
-            let name_length = usize::from(name_length);
             return Ok(Entry {
                 name,
                 name_length,
@@ -156,7 +151,7 @@ impl Table {
                 is_legal,
             });
         }
-        let entry = self.entries.get(at - STATIC_NAME_LENGTHS.len());
+        let entry = self.entries.get(at - STATIC_TABLE.len());
         entry.copied().ok_or(Unreadable)
     }
 
@@ -187,43 +182,8 @@ impl Table {
     }
 }
 
-impl Reader<'_> {
-    fn next(&mut self) -> Result<usize, Unreadable> {
-        let byte = self.block.get(self.at).ok_or(Unreadable)?;
-        self.at += 1;
-        Ok(usize::from(*byte))
-    }
-
-    /// Reads an integer with a prefix of so many bits (RFC 7541 §5.1), below 2^29.
-    fn integer(&mut self, bits: u32) -> Result<usize, Unreadable> {
-        let max = (1 << bits) - 1;
-        let mut value = self.next()? & max;
-        if value < max {
-            return Ok(value);
-        }
-        for shift in (0..28).step_by(7) {
-            let byte = self.next()?;
-            value += (byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(Unreadable)
-    }
-
-    fn string(&mut self, decoded: &mut Vec<u8>) -> Result<(), Unreadable> {
-        decoded.clear();
-        let is_huffman = self.block.get(self.at).is_some_and(|byte| byte & 0x80 != 0);
-        let length = self.integer(7)?;
-        let end = self.at + length;
-        let coded = self.block.get(self.at..end).ok_or(Unreadable)?;
-        self.at = end;
-        if is_huffman {
-            return huffman::decode(coded, decoded);
-        }
-        decoded.extend_from_slice(coded);
-        Ok(())
-    }
+fn integer(rest: &mut &[u8], bits: u32) -> Result<usize, Unreadable> {
+    read_integer(rest, bits).ok_or(Unreadable)
 }
 
 fn kind(name: &[u8]) -> Name {
@@ -266,34 +226,7 @@ fn edited(block: &[u8], edits: &[Edit]) -> Vec<u8> {
     legal
 }
 
-fn push_integer(block: &mut Vec<u8>, first: u8, bits: u32, value: usize) {
-    let max = (1 << bits) - 1;
-    let Some(mut rest) = value.checked_sub(max) else {
-        return block.push(first | value as u8);
-    };
-    block.push(first | max as u8);
-    while rest >= 128 {
-        block.push(rest as u8 | 128);
-        rest /= 128;
-    }
-    block.push(rest as u8);
-}
-
-fn push_string(block: &mut Vec<u8>, string: &[u8]) {
-    push_integer(block, 0, 7, string.len());
-    block.extend_from_slice(string);
-}
-
 /// The last index of the static table with a pseudo-header field of a request.
 const STATIC_REQUEST: usize = 7;
 /// The last index of the static table with any pseudo-header field.
 const STATIC_PSEUDO: usize = 14;
-
-/// Lengths of the names in the static table (RFC 7541 Appendix A).
-#[rustfmt::skip]
-const STATIC_NAME_LENGTHS: [u8; 61] = [
-    10, 7, 7, 5, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 14, 15, 15, 13, 6, 27,
-    3, 5, 13, 13, 19, 16, 16, 14, 16, 13, 12, 6, 4, 4, 6, 7, 4, 4, 8, 17,
-    13, 8, 19, 13, 4, 8, 12, 18, 19, 5, 7, 7, 11, 6, 10, 25, 17, 10, 4, 3,
-    16,
-];

@@ -1,12 +1,10 @@
 //! The Huffman code of header strings (RFC 7541 §5.2), which is canonical: codes of one length are
 //! consecutive, in the order of their symbols.
 
-use super::block::Unreadable;
-
 const SHORTEST: usize = 5;
 const LONGEST: usize = 30;
 
-/// What decodes symbols of one length.
+/// The codes of one length.
 #[derive(Clone, Copy)]
 struct Codes {
     /// The first of a longer code, as the high bits of a word.
@@ -16,8 +14,8 @@ struct Codes {
     offset: usize,
 }
 
-/// Appends the decoded string.
-pub(super) fn decode(coded: &[u8], decoded: &mut Vec<u8>) -> Result<(), Unreadable> {
+/// Appends the decoded string; `None` if it is malformed.
+pub(crate) fn decode(coded: &[u8], decoded: &mut Vec<u8>) -> Option<()> {
     let mut rest = coded.iter();
     let (mut bits, mut count) = (0u64, 0usize);
     loop {
@@ -36,7 +34,7 @@ pub(super) fn decode(coded: &[u8], decoded: &mut Vec<u8>) -> Result<(), Unreadab
         let Some(length) = length.filter(|length| *length <= count) else {
             // Padding is shorter than a byte, and the beginning of the code that ends a string.
             let is_padding = count < 8 && window == u64::from(u32::MAX);
-            return is_padding.then_some(()).ok_or(Unreadable);
+            return is_padding.then_some(());
         };
         let codes = CODES[length];
         let code = (window >> (32 - length)) as usize;
@@ -137,7 +135,7 @@ mod tests {
         decode(b"\xff\xff\xff\xf3", &mut decoded).unwrap();
         assert_eq!(decoded, b"\0\n");
         for wrong in [&b"\xff"[..], b"\x00", b"\xff\xff\xff\xff"] {
-            assert!(decode(wrong, &mut Vec::new()).is_err(), "{wrong:?}");
+            assert!(decode(wrong, &mut Vec::new()).is_none(), "{wrong:?}");
         }
     }
 }
