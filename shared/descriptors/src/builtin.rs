@@ -166,7 +166,7 @@ impl StandardField {
 impl Content {
     fn field(self, name: &str, package: &str) -> proto::Field {
         let (kind, type_name) = match self {
-            Content::Scalar(kind) => (number_of(kind), String::new()),
+            Content::Scalar(kind) => (kind.number(), String::new()),
             Content::Null => (proto::kind::ENUM, format!(".{PROTOBUF}.NullValue")),
             Content::Message(name) if name.starts_with('.') => {
                 (proto::kind::MESSAGE, format!(".{PROTOBUF}{name}"))
@@ -178,21 +178,6 @@ impl Content {
             type_name,
             ..named(name)
         }
-    }
-}
-
-/// `FieldDescriptorProto.Type` of the scalars in the tables.
-fn number_of(kind: Kind) -> i32 {
-    match kind {
-        Kind::Double => 1,
-        Kind::Float => 2,
-        Kind::Int64 => 3,
-        Kind::Uint64 => 4,
-        Kind::Int32 => 5,
-        Kind::Bool => 8,
-        Kind::Bytes => 12,
-        Kind::Uint32 => 13,
-        _ => 9,
     }
 }
 

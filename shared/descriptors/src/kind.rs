@@ -67,6 +67,30 @@ pub enum Kind {
 // === impl Kind ===
 
 impl Kind {
+    /// Returns the number in `google.protobuf.FieldDescriptorProto.Type`.
+    pub fn number(self) -> i32 {
+        match self {
+            Kind::Double => 1,
+            Kind::Float => 2,
+            Kind::Int64 => 3,
+            Kind::Uint64 => 4,
+            Kind::Int32 => 5,
+            Kind::Fixed64 => 6,
+            Kind::Fixed32 => 7,
+            Kind::Bool => 8,
+            Kind::String => 9,
+            Kind::Group(_) => 10,
+            Kind::Message(_) => 11,
+            Kind::Bytes => 12,
+            Kind::Uint32 => 13,
+            Kind::Enum(_) => 14,
+            Kind::Sfixed32 => 15,
+            Kind::Sfixed64 => 16,
+            Kind::Sint32 => 17,
+            Kind::Sint64 => 18,
+        }
+    }
+
     /// Returns the wire type of a single value.
     #[inline]
     pub fn wire_type(self) -> WireType {

@@ -112,10 +112,10 @@ fn put_element(types: &Types, element: &Element<'_>, out: &mut Vec<u8>) {
         (Label::Map, Some(id)) => types.message(id).fields.get(..2),
         _ => None,
     };
-    put_number(3, type_number(field.kind), out);
+    put_kind(3, field.kind, out);
     if let (Some(_), Some([key, value])) = (element.subscript, entry) {
-        put_number(4, type_number(key.kind), out);
-        put_number(5, type_number(value.kind), out);
+        put_kind(4, key.kind, out);
+        put_kind(5, value.kind, out);
     }
     if let Some(subscript) = element.subscript {
         put_subscript(entry.and_then(<[_]>::first), subscript, out);
@@ -164,30 +164,6 @@ fn unquoted(text: &str) -> String {
     out
 }
 
-/// `google.protobuf.FieldDescriptorProto.Type`.
-fn type_number(kind: Kind) -> u64 {
-    match kind {
-        Kind::Double => 1,
-        Kind::Float => 2,
-        Kind::Int64 => 3,
-        Kind::Uint64 => 4,
-        Kind::Int32 => 5,
-        Kind::Fixed64 => 6,
-        Kind::Fixed32 => 7,
-        Kind::Bool => 8,
-        Kind::String => 9,
-        Kind::Group(_) => 10,
-        Kind::Message(_) => 11,
-        Kind::Bytes => 12,
-        Kind::Uint32 => 13,
-        Kind::Enum(_) => 14,
-        Kind::Sfixed32 => 15,
-        Kind::Sfixed64 => 16,
-        Kind::Sint32 => 17,
-        Kind::Sint64 => 18,
-    }
-}
-
 fn nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     Tag::new(number, WireType::Delimited).put(out);
     let at = open(out);
@@ -197,6 +173,11 @@ fn nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 
 fn put_text(number: u32, text: &str, out: &mut Vec<u8>) {
     put_delimited(out, Tag::new(number, WireType::Delimited), text.as_bytes());
+}
+
+/// Writes a value of `google.protobuf.FieldDescriptorProto.Type`.
+fn put_kind(number: u32, kind: Kind, out: &mut Vec<u8>) {
+    put_number(number, u64::from(kind.number().unsigned_abs()), out);
 }
 
 fn put_number(number: u32, value: u64, out: &mut Vec<u8>) {
