@@ -21,6 +21,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use rpc::error::GRPC_STATUS;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
@@ -266,7 +267,7 @@ pub(crate) async fn send(
         }
         None => upstream.call(request).await?,
     };
-    let has_status = response.headers().contains_key(frame::STATUS);
+    let has_status = response.headers().contains_key(GRPC_STATUS);
     match response.status() {
         _ if !is_grpc(response.headers()) => Err(not_grpc(response.status())),
         StatusCode::OK => Ok(response),

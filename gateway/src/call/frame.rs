@@ -9,8 +9,8 @@ use chassis::observe::End;
 use rpc::frame::{COMPRESSED, FrameError, HEADER_BYTES};
 use tonic::{Code, Status};
 
-/// How a call ended (gRPC over HTTP/2, "Status").
-pub(crate) const STATUS: &str = "grpc-status";
+/// The coding of compressed messages (gRPC over HTTP/2, "Message-Encoding").
+pub(crate) const ENCODING: &str = "grpc-encoding";
 
 /// Reason of a stream that ends because the gateway does.
 const STOPPING: &str = "STOPPING";

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use chassis::observe::{self, RequestRecord};
 use http::{HeaderMap, Response};
 use http_body::Frame;
-use rpc::error::no_status;
+use rpc::error::{GRPC_STATUS, no_status};
 use rpc::frame::{COMPRESSED, FrameMeter};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::frame::{AbortReason, STATUS, bad_frame, end_reason, truncated};
+use super::frame::{AbortReason, ENCODING, bad_frame, end_reason, truncated};
 use super::request_body::Lifeline;
 
 /// A response body on its way to the caller, which always ends in trailers: those of the upstream,
@@ -30,9 +30,6 @@ pub(crate) struct ResponseFrames {
     own_error: OwnError,
     observed: RequestRecord,
 }
-
-/// The coding of compressed messages.
-const ENCODING: &str = "grpc-encoding";
 
 /// How an error of the gateway's own is shown.
 pub(crate) type OwnError = Box<dyn Fn(Status) -> Status + Send>;
@@ -53,7 +50,7 @@ impl ResponseFrames {
         own_error: OwnError,
     ) -> Response<Body> {
         let observed = observe::current();
-        let has_status = response.headers().contains_key(STATUS);
+        let has_status = response.headers().contains_key(GRPC_STATUS);
         if has_status {
             observed.code(code(response.headers()));
         }
@@ -79,7 +76,7 @@ impl ResponseFrames {
         begun: u64,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Some(trailers) = frame.trailers_ref() {
-            if !trailers.contains_key(STATUS) {
+            if !trailers.contains_key(GRPC_STATUS) {
                 return self.end(no_status().into());
             }
             if code(trailers) == Code::Ok && !self.meter.is_between_frames() {
@@ -167,7 +164,7 @@ fn accepted_flags(head: &HeaderMap) -> u8 {
 
 fn code(headers: &HeaderMap) -> Code {
     let code = headers
-        .get(STATUS)
+        .get(GRPC_STATUS)
         .map_or(b"".as_slice(), |code| code.as_bytes());
     Code::from_bytes(code)
 }
@@ -203,10 +200,10 @@ mod tests {
             (none(), vec![Frame::trailers(trailers("x"))], Some("2")),
             (
                 none(),
-                vec![message(), Frame::trailers(trailers(STATUS))],
+                vec![message(), Frame::trailers(trailers(GRPC_STATUS))],
                 Some("0"),
             ),
-            (trailers(STATUS), vec![], None),
+            (trailers(GRPC_STATUS), vec![], None),
         ] {
             let body = StreamBody::new(tokio_stream::iter(sent.into_iter().map(Ok::<_, Status>)));
             let mut response = Response::new(Body::new(body));
@@ -220,7 +217,7 @@ mod tests {
                 Box::new(|status| status),
             );
             let ended = wrapped.into_body().collect().await.unwrap();
-            let status = ended.trailers().map(|trailers| &trailers[STATUS]);
+            let status = ended.trailers().map(|trailers| &trailers[GRPC_STATUS]);
             assert_eq!(status.map(|status| status.to_str().unwrap()), expected);
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response};
+use rpc::error::GRPC_STATUS;
 use rpc::frame::TRAILERS;
 use tokio::time::Instant;
 use tonic::Status;
@@ -17,7 +18,7 @@ use super::sniff::Codec;
 use super::trailers::TrailersAsMessage;
 use super::{MethodTarget, grpc};
 use crate::api::Catalog;
-use crate::call::frame::{self, STATUS};
+use crate::call::frame;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -76,7 +77,7 @@ fn from_grpc(response: Response<Body>, encoding: Encoding, codec: Codec) -> Resp
     // A Trailers-Only head holds the trailers.
     let trailers = head
         .headers
-        .contains_key(STATUS)
+        .contains_key(GRPC_STATUS)
         .then(|| std::mem::take(&mut head.headers));
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -17,13 +17,11 @@ use tonic::{Code, Status};
 use transcoder::MessageType;
 
 use crate::api::Catalog;
+pub(crate) use crate::call::frame::ENCODING;
 use crate::call::frame::{self, AbortReason, unacceptable};
 use crate::failure::Failure;
 use crate::policy::MessagePolicy;
 use crate::policy::compression::{self, Coding, Levels, Undecodable};
-
-/// The coding of the messages that say they are compressed (gRPC over HTTP/2, "Message-Encoding").
-pub(crate) const ENCODING: &str = "grpc-encoding";
 
 /// The codings that an answer may have.
 pub(crate) const ACCEPT_ENCODING: &str = "grpc-accept-encoding";

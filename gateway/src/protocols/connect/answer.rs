@@ -3,13 +3,14 @@
 use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, Full};
+use rpc::error::GRPC_STATUS;
 use rpc::frame::{Frame, FrameReader};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::{error, metadata};
 use crate::api::Catalog;
-use crate::call::frame::{STATUS, bad_upstream, unacceptable};
+use crate::call::frame::{bad_upstream, unacceptable};
 use crate::protocols::inspect;
 use crate::protocols::sniff::Codec;
 
@@ -27,7 +28,7 @@ impl UnaryResponse {
         let mut frames = FrameReader::new(usize::MAX);
         let mut message = None;
         let mut trailers = HeaderMap::new();
-        if head.headers.contains_key(STATUS) {
+        if head.headers.contains_key(GRPC_STATUS) {
             // Trailers only: all of its metadata came at the end.
             std::mem::swap(&mut head.headers, &mut trailers);
         }

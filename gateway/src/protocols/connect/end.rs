@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use rpc::error::GRPC_STATUS;
 use rpc::frame::END_STREAM;
 use serde::Serialize;
 use tonic::body::Body;
@@ -15,7 +16,7 @@ use tonic::{Code, Status};
 use super::error::ConnectError;
 use super::metadata;
 use crate::api::Catalog;
-use crate::call::frame::{self, STATUS, bad_upstream};
+use crate::call::frame::{self, bad_upstream};
 use crate::protocols::inspect;
 use crate::protocols::sniff::Codec;
 use crate::protocols::trailers::TrailersAsMessage;
@@ -38,7 +39,7 @@ pub(super) fn from_grpc(
     let (mut head, inner) = response.into_parts();
     let mut headers = std::mem::take(&mut head.headers);
     // Trailers-Only metadata belongs to the end of the stream, except for the accepted codings.
-    let trailers = headers.contains_key(STATUS).then(|| {
+    let trailers = headers.contains_key(GRPC_STATUS).then(|| {
         let codings = headers.get(inspect::ACCEPT_ENCODING).cloned();
         let kept = codings.map(|list| (HeaderName::from_static(inspect::ACCEPT_ENCODING), list));
         std::mem::replace(&mut headers, kept.into_iter().collect())
