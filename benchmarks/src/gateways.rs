@@ -19,7 +19,7 @@ mod upstream;
 
 pub use bare::serve as serve_bare;
 pub use figure::Figure;
-pub use overload::{Plan as OverloadPlan, Row as OverloadRow, run as overload};
+pub use overload::{OverloadPlan, OverloadRow, run as overload};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

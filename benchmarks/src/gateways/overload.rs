@@ -1,19 +1,18 @@
 //! Overload: an upstream of known capacity, and clients that ask for more than it has.
 
 mod clients;
-mod envoy;
 mod scenario;
 mod upstream;
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::peer::gateway_command;
+use super::envoy::Setup;
+use super::peer::{Peer, gateway_command};
 use super::process::{Process, Processors, free_address};
 use clients::{Client, Identity};
 use upstream::SlotServer;
@@ -24,7 +23,7 @@ const START_PAUSE: Duration = Duration::from_millis(100);
 
 /// Programs and effort.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct OverloadPlan {
     /// The gateway's program.
     pub gateway: PathBuf,
     /// Envoy's program, if available.
@@ -39,7 +38,7 @@ pub struct Plan {
 
 /// The outcome of one run.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Row {
+pub struct OverloadRow {
     /// Name of the gateway.
     pub peer: &'static str,
     /// How it tells clients apart: `address`, or `proxy` for a forwarded address; the runs
@@ -68,12 +67,6 @@ pub struct Row {
     pub sent_ratio: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Peer {
-    Protomesh,
-    Envoy,
-}
-
 /// One gateway before one upstream, started anew for each run.
 struct Stage {
     upstream: SlotServer,
@@ -88,10 +81,10 @@ struct Stage {
 ///
 /// # Errors
 /// When a peer does not start.
-pub fn run(plan: &Plan, mut show: impl FnMut(Row) -> Result<()>) -> Result<()> {
+pub fn run(plan: &OverloadPlan, mut show: impl FnMut(OverloadRow) -> Result<()>) -> Result<()> {
     let processors = Processors::divide();
     let runtime = super::runtime()?;
-    for peer in [Peer::Protomesh, Peer::Envoy] {
+    for (peer, name) in [(Peer::Protomesh, "protomesh"), (Peer::Envoy, "envoy")] {
         if peer == Peer::Envoy && plan.envoy.is_none() {
             continue;
         }
@@ -100,24 +93,15 @@ pub fn run(plan: &Plan, mut show: impl FnMut(Row) -> Result<()>) -> Result<()> {
                 let stage = runtime.block_on(Stage::start(peer, plan, &processors))?;
                 let row =
                     runtime.block_on(scenario::overload(&stage, identity, load, plan.time))?;
-                show(Row {
-                    peer: peer.name(),
-                    ..row
-                })?;
+                show(OverloadRow { peer: name, ..row })?;
             }
         }
         let stage = runtime.block_on(Stage::start(peer, plan, &processors))?;
         let row = runtime.block_on(scenario::capacity(&stage, plan.slots))?;
-        show(Row {
-            peer: peer.name(),
-            ..row
-        })?;
+        show(OverloadRow { peer: name, ..row })?;
         let stage = runtime.block_on(Stage::start(peer, plan, &processors))?;
         let row = runtime.block_on(scenario::share(&stage, plan.time))?;
-        show(Row {
-            peer: peer.name(),
-            ..row
-        })?;
+        show(OverloadRow { peer: name, ..row })?;
     }
     Ok(())
 }
@@ -125,21 +109,17 @@ pub fn run(plan: &Plan, mut show: impl FnMut(Row) -> Result<()>) -> Result<()> {
 // === impl Stage ===
 
 impl Stage {
-    async fn start(peer: Peer, plan: &Plan, processors: &Processors) -> Result<Self> {
+    async fn start(peer: Peer, plan: &OverloadPlan, processors: &Processors) -> Result<Self> {
         let upstream = processors.on_load(|| SlotServer::start(plan.slots, plan.service))?;
         let files = tempfile::tempdir()?;
         let address = free_address()?;
         let mut command = match (peer, &plan.envoy) {
-            (Peer::Envoy, Some(program)) => {
-                let config = files.path().join("envoy.json");
-                let content = envoy::config(address, upstream.address);
-                std::fs::write(&config, content.to_string())?;
-                let mut command = Command::new(program);
-                command.arg("--config-path").arg(config);
-                command.args(["--disable-hot-restart", "--concurrency", "1"]);
-                command.args(["--log-level", "error"]);
-                command
-            }
+            (Peer::Envoy, Some(program)) => Setup::adaptive_concurrency().command(
+                program,
+                files.path(),
+                address,
+                upstream.address,
+            )?,
             _ => {
                 let mut command = gateway_command(&plan.gateway, address, upstream.address);
                 command.env("PROTOMESH_TRUSTED_PROXIES", clients::PROXY.to_string());
@@ -170,16 +150,5 @@ impl Stage {
             sleep(START_PAUSE).await;
         }
         Ok(())
-    }
-}
-
-// === impl Peer ===
-
-impl Peer {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Protomesh => "protomesh",
-            Self::Envoy => "envoy",
-        }
     }
 }

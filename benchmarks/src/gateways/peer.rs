@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::ask::Ask;
-use super::envoy;
+use super::envoy::Setup;
 use super::load;
 use super::process::{Process, Processors, free_address};
 use super::upstream::Upstream;
@@ -197,12 +197,5 @@ fn envoy_command(
 ) -> Result<Command> {
     let descriptors = files.join("descriptors.bin");
     std::fs::write(&descriptors, DESCRIPTORS)?;
-    let config = files.join("envoy.json");
-    let content = envoy::config(listen, upstream, &descriptors);
-    std::fs::write(&config, content.to_string())?;
-    let mut command = Command::new(program);
-    command.arg("--config-path").arg(config);
-    command.args(["--disable-hot-restart", "--concurrency", "1"]);
-    command.args(["--log-level", "error"]);
-    Ok(command)
+    Setup::transcoder(&descriptors).command(program, files, listen, upstream)
 }

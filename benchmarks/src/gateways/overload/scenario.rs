@@ -8,7 +8,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::clients::{Call, Client, Identity, Profile};
-use super::{Row, Stage};
+use super::{OverloadRow, Stage};
 
 /// Rate of each quiet client, in calls per second, and their number.
 const QUIET_RATE: f64 = 10.0;
@@ -34,7 +34,7 @@ pub(super) async fn overload(
     identity: Identity,
     load: f64,
     time: Duration,
-) -> Result<Row> {
+) -> Result<OverloadRow> {
     let profile = |number, rate| Profile {
         number,
         identity,
@@ -80,7 +80,7 @@ pub(super) async fn overload(
                 .is_none_or(|latency| latency.as_secs_f64() > 2.0 * light)
         };
         let last_slow = later.iter().filter(slow).map(|call| call.at).max();
-        Ok(Row {
+        Ok(OverloadRow {
             case: identity.name(),
             load,
             goodput_ratio: goodput(&all, measured, relieved) / stage.capacity,
@@ -88,14 +88,14 @@ pub(super) async fn overload(
             recovery_s: Some(last_slow.map_or(0.0, |at| (at - relieved).as_secs_f64())),
             p99_ratio: Some(p99 / light),
             sent_ratio: loud_calls.len() as f64 / planned,
-            ..Row::default()
+            ..OverloadRow::default()
         })
     };
     LocalSet::new().run_until(run).await
 }
 
 /// Halves the capacity, then doubles it.
-pub(super) async fn capacity(stage: &Stage, slots: usize) -> Result<Row> {
+pub(super) async fn capacity(stage: &Stage, slots: usize) -> Result<OverloadRow> {
     const LOAD: f64 = 3.0;
     const TURN: Duration = Duration::from_secs(8);
     let run = async {
@@ -121,20 +121,20 @@ pub(super) async fn capacity(stage: &Stage, slots: usize) -> Result<Row> {
         let follow = |from, to, capacity| followed(&calls, from, to, capacity).as_secs_f64();
         let down = follow(halved, doubled, stage.capacity / 2.0);
         let up = follow(doubled, end, stage.capacity);
-        Ok(Row {
+        Ok(OverloadRow {
             case: "capacity",
             load: LOAD,
             goodput_ratio: goodput(&calls, end - SECOND * 3, end) / stage.capacity,
             follow_s: Some(down.max(up)),
             sent_ratio: calls.len() as f64 / loud.planned(),
-            ..Row::default()
+            ..OverloadRow::default()
         })
     };
     LocalSet::new().run_until(run).await
 }
 
 /// Two clients that both ask for more than there is: with calls of 1 ms, and of 50 ms.
-pub(super) async fn share(stage: &Stage, time: Duration) -> Result<Row> {
+pub(super) async fn share(stage: &Stage, time: Duration) -> Result<OverloadRow> {
     let slots = stage.capacity * stage.service.as_secs_f64();
     let profile = |number, service: Duration| Profile {
         number,
@@ -156,13 +156,13 @@ pub(super) async fn share(stage: &Stage, time: Duration) -> Result<Row> {
         let after = stage.upstream.used();
         let [short_time, long_time] = [0, 1].map(|kind| (after[kind] - before[kind]) as f64);
         let all = slots * time.as_secs_f64() * 1e6;
-        Ok(Row {
+        Ok(OverloadRow {
             case: "share",
             load: 1.0 + asked / (slots * 1000.0),
             goodput_ratio: (short_time + long_time) / all,
             slot_share: Some(short_time / (short_time + long_time)),
             sent_ratio: short.calls().len() as f64 / short.planned(),
-            ..Row::default()
+            ..OverloadRow::default()
         })
     };
     LocalSet::new().run_until(run).await
