@@ -1,10 +1,7 @@
 //! The processes of a run: one instance of the server with its own gateway, one behind ours.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +16,7 @@ use tokio::time::Instant;
 use super::cases::Call;
 use super::client::Sender;
 use super::server::{Built, Ports, Product};
+use crate::tools::process::{log, spawn};
 
 /// Longest wait until a process is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -87,7 +85,7 @@ impl Sides {
             children.push(spawn(server, &dir.path().join(format!("{name}.log")))?);
             wait(local(ports.http), product.ready)
                 .await
-                .with_context(|| log(dir, &format!("{name}.log")))?;
+                .with_context(|| log(&dir.path().join(format!("{name}.log"))))?;
         }
         let upstream = match product.one_port {
             true => ours.http,
@@ -111,7 +109,7 @@ impl Sides {
         children.push(spawn(command, &dir.path().join("gateway.log"))?);
         wait(gateway, "/readyz")
             .await
-            .with_context(|| log(dir, "gateway.log"))?;
+            .with_context(|| log(&dir.path().join("gateway.log")))?;
         Ok(Self {
             _children: children,
             theirs,
@@ -162,19 +160,4 @@ async fn wait(address: SocketAddr, path: &str) -> Result<()> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn log(dir: &StateDir, name: &str) -> String {
-    std::fs::read_to_string(dir.path().join(name)).unwrap_or_default()
-}
-
-fn spawn(mut command: Command, log: &Path) -> Result<Child> {
-    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    command
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot start {:?}", command.as_std().get_program()))
 }

@@ -2,10 +2,7 @@
 //! reflection.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +16,7 @@ use tokio::time::Instant;
 
 use super::ended;
 use super::server::Server;
+use crate::tools::process::{log, spawn};
 
 const SHOWCASE: &str = "gapic-showcase";
 /// The second listener of the showcase server, which is not used.
@@ -100,23 +98,6 @@ impl Processes {
     }
 
     fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+        log(&self.dir.path().join(name))
     }
-}
-
-fn spawn(mut command: Command, log: &Path) -> Result<Child> {
-    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    command
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .kill_on_drop(true);
-    let program = command
-        .as_std()
-        .get_program()
-        .to_string_lossy()
-        .into_owned();
-    command
-        .spawn()
-        .with_context(|| format!("cannot start {program}"))
 }
