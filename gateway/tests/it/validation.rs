@@ -98,7 +98,7 @@ async fn an_upstream_may_validate_its_requests_itself() {
             let reply = gateway.post(path, "application/json", body).await;
             assert_eq!(reply.status, status, "{validation} {path}: {reply:?}");
         }
-        // What is not a rule of the contract is not the upstream's to judge.
+        // The gateway itself refuses JSON that does not fit the types of the contract.
         let reply = gateway
             .post("/v1/greetings", "application/json", r#"{"times":"many"}"#)
             .await;
