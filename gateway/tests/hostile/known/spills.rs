@@ -5,6 +5,10 @@
 /// as the retry budget allows.
 pub(crate) const SPILL_RACES: &[&str] = &[
     "GOAWAY 0 with the one before, before the head, closed",
+    "GOAWAY 0 with the one before, after the head, closed",
+    "GOAWAY 0 with the one before, within a message, closed",
+    "GOAWAY 0 with the one before, before the trailers, closed",
+    "GOAWAY 0 with the one before, after the trailers, closed",
     "GOAWAY twice, rising",
     "RST_STREAM of 3 bytes, after the head",
     "an invalid block",
