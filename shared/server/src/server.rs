@@ -66,8 +66,11 @@ const STANDARD_METHODS: [&str; 4] = [
 /// The address of the server itself among its limits.
 const OWN_LIMIT: &str = "self";
 
-/// Interval of readiness checks.
+/// Interval of readiness checks at the start.
 const READY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Interval in which `grpc.health.v1.Health` follows `GET /readyz`.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
 
 struct Contract {
     descriptor_set: Vec<u8>,
@@ -190,22 +193,11 @@ impl Server {
         descriptors::make_room(host.settings.max_connections)?;
         let tls = Tls::load(&host.settings.tls)?;
         let health = HealthReporter::new();
-        let public = self.names.clone();
+        let (public, ready) = (self.names.clone(), self.ready.clone());
         self = self.with_standard_services(health.clone())?;
         let handler = self.into_handler(&host, admin.is_some())?;
-        for name in &public {
-            health
-                .set_service_status(name, ServingStatus::Serving)
-                .await;
-        }
-        let announce_stop = async {
-            host.draining.cancelled().await;
-            for name in public.iter().chain(&[""]) {
-                health
-                    .set_service_status(name, ServingStatus::NotServing)
-                    .await;
-            }
-        };
+        announce(&health, &public, ready()).await;
+        let announcements = follow(&health, &public, ready, &host.draining);
         let certificates = async {
             if let Some(tls) = tls.clone() {
                 tls.follow_files(host.draining.clone()).await;
@@ -218,7 +210,7 @@ impl Server {
             }
         };
         let public = listener::run(listener, handler, tls.clone(), &host);
-        let ((), (), (), ()) = tokio::join!(announce_stop, certificates, public, operators);
+        let ((), (), (), ()) = tokio::join!(announcements, certificates, public, operators);
         Ok(())
     }
 
@@ -307,6 +299,38 @@ impl Server {
             ),
             None => Rules::compile(&[], &[], max_message_bytes),
         }
+    }
+}
+
+/// Keeps the health of the services at what `GET /readyz` says, until the drain ends it.
+async fn follow(
+    health: &HealthReporter,
+    names: &[&'static str],
+    ready: Ready,
+    draining: &CancellationToken,
+) {
+    let mut announced = None;
+    let followed = async {
+        loop {
+            let is_ready = ready();
+            if announced.replace(is_ready) != Some(is_ready) {
+                announce(health, names, is_ready).await;
+            }
+            tokio::time::sleep(HEALTH_INTERVAL).await;
+        }
+    };
+    let _: Option<Infallible> = draining.run_until_cancelled(followed).await;
+    announce(health, names, false).await;
+}
+
+/// Sets the health of the services, and of the process as a whole, whose name is empty.
+async fn announce(health: &HealthReporter, names: &[&'static str], is_ready: bool) {
+    let status = match is_ready {
+        true => ServingStatus::Serving,
+        false => ServingStatus::NotServing,
+    };
+    for name in names.iter().chain(&[""]) {
+        health.set_service_status(name, status).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -237,6 +238,32 @@ async fn health_turns_to_not_serving_when_draining() {
     let second = patient("NOT_SERVING", watch.next()).await.unwrap().unwrap();
     assert_eq!(second.status(), ServingStatus::NotServing.into());
     drop(watch);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn health_follows_readiness() {
+    let is_ready = Arc::new(AtomicBool::new(false));
+    let ready = is_ready.clone();
+    let server = Shop::echo()
+        .server()
+        .ready_when(move || ready.load(Ordering::SeqCst));
+    let server = Running::start(server, testing::settings()).await;
+    for service in ["", "shop.v1.ShopService"] {
+        is_ready.store(false, Ordering::SeqCst);
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let mut client = HealthClient::new(server.upstream());
+        let mut watch = client.watch(request).await.unwrap().into_inner();
+        let mut status = async || {
+            let answer = patient("health", watch.next()).await.unwrap();
+            answer.unwrap().status()
+        };
+        while status().await != ServingStatus::NotServing.into() {}
+        is_ready.store(true, Ordering::SeqCst);
+        assert_eq!(status().await, ServingStatus::Serving.into());
+    }
     server.stop().await;
 }
 

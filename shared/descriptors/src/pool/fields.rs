@@ -15,7 +15,7 @@ use crate::kind::{Kind, Label};
 /// The largest field number: a tag has 32 bits, three of which say the wire type.
 const MAX_NUMBER: i32 = (1 << 29) - 1;
 
-/// Where a field stands.
+/// The place of a field in its file.
 pub(super) struct Context<'c> {
     /// The scope of relative type names.
     pub(super) scope: &'c Scope,
@@ -25,7 +25,7 @@ pub(super) struct Context<'c> {
     pub(super) home: Home,
 }
 
-/// Whose field it is.
+/// The declaration that a field belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Home {
     Message,
