@@ -16,6 +16,6 @@ pub use settings::{
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
 pub(crate) use catalog::Catalog;
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, LeftOutBinding};
 pub(crate) use learn::{Pace, SchemaSource, watch};
 pub(crate) use upstreams::UpstreamHandle;

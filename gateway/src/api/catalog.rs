@@ -7,10 +7,10 @@ use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::service::Routes;
-use transcoder::{HttpRule, Idempotency, Options, Schema};
+use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema};
 
 use super::documents::Documents;
-use super::learn::{Learned, qualified};
+use super::learn::{Learned, copies, qualified};
 use super::upstreams::UpstreamHandle;
 
 /// Field `file` of `google.protobuf.FileDescriptorSet`.
@@ -97,6 +97,8 @@ pub(crate) struct MergedApi {
     pub(crate) conflicts: Vec<FileConflict>,
     /// The services that validate their requests themselves.
     unvalidated: BTreeSet<String>,
+    /// Whether every upstream has been learned.
+    complete: bool,
 }
 
 impl MergedApi {
@@ -106,12 +108,16 @@ impl MergedApi {
         upstreams: &[UpstreamHandle],
         learned: &[Option<Learned>],
     ) -> Result<Self, Refusal> {
-        let mut merged = Self::default();
+        let mut merged = Self {
+            complete: learned.iter().all(Option::is_some),
+            ..Self::default()
+        };
         for (index, api) in learned.iter().enumerate() {
             if let Some(api) = api {
                 merged.add(index, api, upstreams)?;
             }
         }
+        merged.merge_copies();
         Ok(merged)
     }
 
@@ -151,6 +157,17 @@ impl MergedApi {
             }
         }
         Ok(())
+    }
+
+    /// Several upstreams often bring one file under different names.
+    fn merge_copies(&mut self) {
+        let files = self.files.iter();
+        let files = files.map(|(name, (_, raw))| (name.clone(), raw.clone()));
+        for (name, stand_in) in copies(&files.collect()) {
+            if let Some((_, raw)) = self.files.get_mut(&name) {
+                *raw = stand_in;
+            }
+        }
     }
 
     /// How much of the API one upstream contributes.
@@ -206,9 +223,15 @@ impl MergedApi {
 
     /// An encoded `google.protobuf.FileDescriptorSet`. Each file is copied as it came: decoding
     /// would drop its extensions.
-    fn descriptor_set(&self) -> Vec<u8> {
+    ///
+    /// Of two routes with one path the first one is served, so the files of the upstreams that are
+    /// served already come first.
+    fn descriptor_set(&self, seniority: &[usize]) -> Vec<u8> {
+        let rank = |index: usize| seniority.iter().position(|own| *own == index);
+        let mut files: Vec<&(usize, Bytes)> = self.files.values().collect();
+        files.sort_by_key(|(index, _)| rank(*index));
         let mut set = Vec::new();
-        for (_, raw) in self.files.values() {
+        for (_, raw) in files {
             encode_key(FILE, WireType::LengthDelimited, &mut set);
             encode_varint(raw.len() as u64, &mut set);
             set.extend_from_slice(raw);
@@ -231,9 +254,9 @@ impl Catalog {
         merged: &MergedApi,
         upstreams: &[UpstreamHandle],
         options: &Options,
-        complete: bool,
+        seniority: &[usize],
     ) -> Result<Self, Refusal> {
-        let set = Bytes::from(merged.descriptor_set());
+        let set = Bytes::from(merged.descriptor_set(seniority));
         let mut options = options.clone();
         options.routes.rules = merged.present_rules(&options.routes.rules);
         options.unvalidated = merged.unvalidated.clone();
@@ -248,7 +271,7 @@ impl Catalog {
             documents: Documents::new(set.clone(), merged.services().map(str::to_owned).collect()),
             revision: xxhash_rust::xxh3::xxh3_64(&set),
             descriptor_set: set,
-            complete,
+            complete: merged.complete,
         })
     }
 
@@ -269,6 +292,15 @@ impl Catalog {
             validation: self.schema.validation(),
             is_served,
         }
+    }
+
+    /// Returns the bindings of this upstream's services that are not served.
+    pub(crate) fn left_out(&self, upstream: &str) -> impl Iterator<Item = &LeftOut> {
+        let bindings = self.schema.bindings().left_out().iter();
+        bindings.filter(move |binding| {
+            let owner = self.owner(binding.method.path());
+            owner.is_some_and(|owner| owner.name() == upstream)
+        })
     }
 
     /// Whether a request for this path has a route, or calls a method by Connect or gRPC-Web.

@@ -2,6 +2,8 @@
 
 mod status;
 
+pub(crate) use status::LeftOutBinding;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -36,6 +38,8 @@ pub(crate) struct Entry {
     learned: Option<Learned>,
     learned_at: Option<SystemTime>,
     count: ApiSize,
+    /// When the upstream was first served.
+    joined: Option<SystemTime>,
     /// The last problem, so that one that lasts is logged once.
     problem: Option<String>,
     refused: Option<Arc<RefusedApi>>,
@@ -71,7 +75,8 @@ impl Directory {
     ) -> Result<Self, Refusal> {
         let upstreams: Arc<[UpstreamHandle]> = upstreams.into();
         let known = entries.iter().map(|entry| entry.learned.clone()).collect();
-        let prepared = prepare(upstreams.clone(), options.clone(), known).await?;
+        let seniority = seniority(&entries);
+        let prepared = prepare(upstreams.clone(), options.clone(), known, seniority).await?;
         let directory = Self {
             upstreams,
             options,
@@ -171,9 +176,10 @@ impl Directory {
             }
         }
         together[index] = Some(learned.clone());
-        let mut outcome = self.prepare(together.clone()).await;
+        let seniority = seniority(entries);
+        let mut outcome = self.prepare(together.clone(), seniority.clone()).await;
         if outcome.is_err() && together != alone {
-            outcome = self.prepare(alone).await;
+            outcome = self.prepare(alone, seniority).await;
         }
         match outcome {
             Ok(prepared) => self.swap(entries, index, prepared),
@@ -182,8 +188,13 @@ impl Directory {
     }
 
     /// Compiles, and compares with the active API.
-    async fn prepare(&self, apis: Vec<Option<Learned>>) -> Result<PreparedCatalog, Refusal> {
-        let prepared = prepare(self.upstreams.clone(), self.options.clone(), apis).await?;
+    async fn prepare(
+        &self,
+        apis: Vec<Option<Learned>>,
+        seniority: Vec<usize>,
+    ) -> Result<PreparedCatalog, Refusal> {
+        let (upstreams, options) = (self.upstreams.clone(), self.options.clone());
+        let prepared = prepare(upstreams, options, apis, seniority).await?;
         if self.policy == BreakingChanges::Allow {
             return Ok(prepared);
         }
@@ -204,9 +215,11 @@ impl Directory {
         self.report(index, &merged, &catalog, apis[index].as_ref());
         for (at, (entry, api)) in entries.iter_mut().zip(apis).enumerate() {
             if entry.learned != api {
+                let now = Some(SystemTime::now());
                 *entry = Entry {
                     learned: api,
-                    learned_at: Some(SystemTime::now()),
+                    learned_at: now,
+                    joined: entry.joined.or(now),
                     count: merged.count(at),
                     ..Entry::default()
                 };
@@ -247,6 +260,19 @@ impl Directory {
                 "two upstreams have different files of the same name"
             );
         }
+        for binding in catalog.left_out(upstream) {
+            warn!(
+                upstream,
+                method = binding.method.path(),
+                http_method = binding.http_method,
+                template = binding.template,
+                reason = %binding.problem,
+                "http binding left out; a rule under `[[schema.http_rules]]` can replace it"
+            );
+        }
+        for (service, reason) in learned.iter().flat_map(|learned| &learned.left_out) {
+            warn!(upstream, service, reason, "service left out");
+        }
         for note in catalog.schema.notes() {
             warn!(%note, "note on the api");
         }
@@ -273,11 +299,12 @@ async fn prepare(
     upstreams: Arc<[UpstreamHandle]>,
     options: Options,
     apis: Vec<Option<Learned>>,
+    seniority: Vec<usize>,
 ) -> Result<PreparedCatalog, Refusal> {
     off_the_path(move || {
         let merged = MergedApi::new(&upstreams, &apis)?;
-        let complete = apis.iter().all(Option::is_some);
-        let catalog = Arc::new(Catalog::compile(&merged, &upstreams, &options, complete)?);
+        let catalog = Catalog::compile(&merged, &upstreams, &options, &seniority)?;
+        let catalog = Arc::new(catalog);
         Ok(PreparedCatalog {
             apis,
             merged,
@@ -285,6 +312,17 @@ async fn prepare(
         })
     })
     .await
+}
+
+/// Returns the upstreams in the order in which they were first served; new ones come last, in the
+/// order of the configuration.
+fn seniority(entries: &[Entry]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|index| {
+        let joined = entries[*index].joined;
+        (joined.is_none(), joined)
+    });
+    order
 }
 
 /// Runs long work for large APIs on a blocking thread.

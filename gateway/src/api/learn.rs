@@ -4,7 +4,9 @@
 mod combine;
 mod files;
 mod reflection;
+mod usable;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use combine::Claims;
 use files::DescriptorFiles;
 
 pub(crate) use reflection::{Learned, qualified};
+pub(crate) use usable::copies;
 
 /// An API larger than this is a mistake or an attack: the largest public ones are a tenth of it.
 const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
@@ -38,6 +41,8 @@ pub(crate) struct SchemaSource {
     /// Whether requests are left for the upstream to validate.
     leaves_validation: bool,
     pace: Pace,
+    /// The last combined API and its usable part: an unchanged one is not compiled again.
+    last: Option<(Learned, Learned)>,
 }
 
 /// How often an upstream is asked, and how long one round may take.
@@ -56,6 +61,19 @@ pub(crate) enum Error {
     Files(#[from] files::Error),
     #[error(transparent)]
     Combine(#[from] combine::Error),
+    #[error("no service of the upstream can be served: {}", list(.0))]
+    Nothing(BTreeMap<String, String>),
+    #[error("the api cannot be compiled: {0}")]
+    Panicked(String),
+}
+
+/// Services that the text of one error names.
+const LISTED: usize = 5;
+
+fn list(left_out: &BTreeMap<String, String>) -> String {
+    let shown = left_out.iter().take(LISTED);
+    let texts: Vec<String> = shown.map(|(name, why)| format!("{name}: {why}")).collect();
+    texts.join("; ")
 }
 
 // === impl SchemaSource ===
@@ -86,6 +104,7 @@ impl SchemaSource {
                 .unwrap_or(schema.reflection),
             leaves_validation: own.and_then(|own| own.validation) == Some(false),
             pace,
+            last: None,
         }
     }
 
@@ -106,10 +125,25 @@ impl SchemaSource {
             Err(reflection::Error::NotOffered) if !self.asks || !sets.is_empty() => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(Learned {
+        let combined = Learned {
             leaves_validation: self.leaves_validation,
             ..combine::combine(reflected.as_ref(), sets, &self.claims)?
-        })
+        };
+        let usable = match self.last.take() {
+            Some((last, usable)) if last == combined => usable,
+            _ => {
+                let all = combined.clone();
+                let search = tokio::task::spawn_blocking(move || usable::usable(all));
+                search
+                    .await
+                    .map_err(|error| Error::Panicked(error.to_string()))?
+            }
+        };
+        self.last = Some((combined, usable.clone()));
+        match usable.services.is_empty() && !usable.left_out.is_empty() {
+            true => Err(Error::Nothing(usable.left_out)),
+            false => Ok(usable),
+        }
     }
 }
 
@@ -151,7 +185,10 @@ pub(crate) async fn watch(
 }
 
 async fn reflect(upstream: &Upstream, limit: Duration) -> Result<Learned, reflection::Error> {
-    let learn = chassis::deadline::scope(Instant::now() + limit, reflection::learn(upstream));
+    let learn = chassis::deadline::scope(
+        Instant::now() + limit,
+        reflection::learn(upstream, limit / 4),
+    );
     timeout(limit, learn).await.unwrap_or_else(|_| {
         let message = format!("no answer within {} ms", limit.as_millis());
         Err(reflection::Error::Call(Status::deadline_exceeded(message)))

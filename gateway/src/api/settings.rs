@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use chassis::config::ConfigError;
 use serde::{Deserialize, Serialize};
-use transcoder::HttpRule;
+use transcoder::{HttpRule, Template};
 
 use crate::settings::refuse;
 
@@ -132,11 +132,23 @@ impl HttpRuleSettings {
 
     fn validate(&self, key: &str) -> Result<(), ConfigError> {
         match self.patterns().count() {
-            1 => Ok(()),
+            1 => self.check_pattern(key),
             found => {
                 let kinds = "`get`, `put`, `post`, `delete`, `patch` or `custom`";
                 refuse(key, &format!("expected one of {kinds}, got {found}"))
             }
+        }
+    }
+
+    /// Checks all that can be known before the messages of the method are.
+    fn check_pattern(&self, key: &str) -> Result<(), ConfigError> {
+        let (kind, path) = self.patterns().next().unwrap_or_default();
+        if http::Method::from_bytes(kind.as_bytes()).is_err() {
+            return refuse(&format!("{key}.custom.kind"), "expected a method of HTTP");
+        }
+        match Template::parse(path) {
+            Ok(_) => Ok(()),
+            Err(reason) => refuse(key, &format!("template {path:?}: {reason}")),
         }
     }
 
@@ -209,6 +221,14 @@ mod tests {
         refused(
             "[[http_rules]]\nselector = \"a.A.Get\"\nget = \"/a\"\nput = \"/a\"",
             "got 2",
+        );
+        refused(
+            "[[http_rules]]\nselector = \"a.A.Get\"\nget = \"/a:b:c\"",
+            "schema.http_rules[0]`: template \"/a:b:c\"",
+        );
+        refused(
+            "[[http_rules]]\nselector = \"a.A.Get\"\ncustom = { kind = \"a b\", path = \"/a\" }",
+            "schema.http_rules[0].custom.kind",
         );
         refused(
             "[[http_rules]]\nselector = \"a.A.Get\"\nget = \"/a\"\nadditional_bindings = [{ selector = \"x\", get = \"/b\" }]",

@@ -151,6 +151,7 @@ impl Config {
         options.json.strict_names = self.strict_names;
         options.json.show_debug_info = self.errors.debug_info;
         options.routes.rules = self.schema.rules();
+        options.routes.invalid_bindings = transcoder::InvalidBindings::LeaveOut;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
     }

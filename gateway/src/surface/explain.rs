@@ -11,7 +11,7 @@ use serde::Serialize;
 use tonic::body::Body;
 use transcoder::{Candidate, Idempotency, Match, MethodKind, MethodPlan, Mismatch, Source};
 
-use crate::api::{Catalog, UpstreamHandle};
+use crate::api::{Catalog, LeftOutBinding, UpstreamHandle};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::protocols::JSON;
@@ -48,6 +48,8 @@ struct Explanation<'a> {
     others: Vec<Other<'a>>,
     /// How many more routes there are.
     others_left_out: usize,
+    /// Bindings that are not served because their rules are invalid.
+    invalid_bindings: Vec<LeftOutBinding>,
 }
 
 #[derive(Serialize)]
@@ -140,6 +142,7 @@ impl Question {
         let explanation = catalog.schema.explain(&self.method, &self.path);
         let others_left_out = explanation.others.len().saturating_sub(OTHERS_MAX);
         let others = explanation.others.iter().take(OTHERS_MAX);
+        let invalid = catalog.schema.bindings().left_out().iter();
         let mut answer = Explanation {
             method: self.method.as_str(),
             path: &self.path,
@@ -151,6 +154,7 @@ impl Question {
             policies: None,
             others: others.map(other).collect(),
             others_left_out,
+            invalid_bindings: invalid.take(OTHERS_MAX).map(LeftOutBinding::from).collect(),
         };
         match explanation.outcome {
             Ok(matched) => answer.fill(context, catalog, matched),

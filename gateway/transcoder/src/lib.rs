@@ -39,8 +39,9 @@ pub use options::{
 pub use request::{BoundField, Content, Source, SystemParameters, UnsupportedMediaType};
 pub use route::{Explanation, Match, Route};
 pub use routes::{
-    Candidate, DefaultBindings, HttpRule, MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_ROUTE_STEPS,
-    Mismatch, PathDecoding, RouteError, RouteOptions, TrailingSlash,
+    Candidate, DefaultBindings, HttpRule, InvalidBindings, LeftOut, MAX_PATH_BYTES,
+    MAX_PATH_SEGMENTS, MAX_ROUTE_STEPS, Mismatch, PathDecoding, RouteError, RouteOptions, Template,
+    TrailingSlash,
 };
 pub use schema::{MessageType, Schema};
 pub use status::http_status;

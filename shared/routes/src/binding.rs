@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use descriptors::MethodPlan;
+use descriptors::{MethodPlan, Place, Problem};
 
+use crate::annotation::HttpRule;
 use crate::template::Template;
 
 /// One HTTP binding of a method (`google.api.HttpRule`).
@@ -49,4 +50,35 @@ pub struct RouteVariable {
     pub end: usize,
     /// It may span several segments of a path.
     pub is_multi: bool,
+}
+
+/// A binding that is not served.
+#[derive(Debug, Clone)]
+pub struct LeftOut {
+    /// The method that it would bind.
+    pub method: Arc<MethodPlan>,
+    /// The method of HTTP as written; empty where the rule can't be read.
+    pub http_method: String,
+    /// The path template as written.
+    pub template: String,
+    /// The reason, and the place where the rule is written.
+    pub problem: Problem,
+}
+
+// === impl LeftOut ===
+
+impl LeftOut {
+    pub(crate) fn new(
+        method: &Arc<MethodPlan>,
+        rule: &HttpRule,
+        place: &Place,
+        reason: impl Into<String>,
+    ) -> Self {
+        LeftOut {
+            method: method.clone(),
+            http_method: rule.http_method.clone(),
+            template: rule.path.clone(),
+            problem: place.problem(reason),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use descriptors::{FieldPlan, MessageId, MethodPlan, Place, Problem, Types};
 
 use crate::annotation::HttpRule;
-use crate::binding::{Binding, Body, RouteVariable};
+use crate::binding::{Binding, Body, LeftOut, RouteVariable};
 use crate::limits::MAX_PATH_SEGMENTS;
 use crate::paths::{Overlap, has_text_form, is_system_parameter, overlap, path_text};
 use crate::template::{Template, Variable};
@@ -16,7 +16,7 @@ pub(crate) struct Compiler<'a> {
     pub(crate) types: &'a Types,
     pub(crate) method: &'a Arc<MethodPlan>,
     pub(crate) place: &'a Place,
-    pub(crate) reasons: &'a mut Vec<String>,
+    pub(crate) faults: &'a mut Vec<LeftOut>,
     pub(crate) notes: &'a mut Vec<Problem>,
 }
 
@@ -29,21 +29,22 @@ impl Compiler<'_> {
             .enumerate()
         {
             if index > 0 && !binding.additional_bindings.is_empty() {
-                self.problem("additional_bindings can't be nested");
+                self.fault(binding, "additional_bindings can't be nested");
             }
             match self.binding(binding) {
                 Ok(route) => routes.push(Binding {
                     number: index,
                     ..route
                 }),
-                Err(reason) => self.problem(reason),
+                Err(reason) => self.fault(binding, reason),
             }
         }
         routes
     }
 
-    fn problem(&mut self, reason: impl Into<String>) {
-        self.reasons.push(reason.into());
+    fn fault(&mut self, rule: &HttpRule, reason: impl Into<String>) {
+        self.faults
+            .push(LeftOut::new(self.method, rule, self.place, reason));
     }
 
     fn note(&mut self, reason: impl Into<String>) {

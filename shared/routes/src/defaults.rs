@@ -99,9 +99,17 @@ impl Defaults {
     }
 }
 
+/// Where a rule of the configuration is written, as places name it.
+const CONFIGURED: &str = "http.rules[";
+
+/// Returns whether a rule stands in the configuration, not in the contract.
+pub(crate) fn is_configured(place: &Place) -> bool {
+    place.line.is_none() && place.file.starts_with(CONFIGURED)
+}
+
 fn configured(index: usize, selector: &str) -> Place {
     Place {
-        file: format!("http.rules[{index}]").into(),
+        file: format!("{CONFIGURED}{index}]").into(),
         line: None,
         element: selector.into(),
     }

@@ -19,10 +19,10 @@ mod template;
 mod tests;
 
 pub use annotation::HttpRule;
-pub use binding::{Binding, Body, RouteVariable};
+pub use binding::{Binding, Body, LeftOut, RouteVariable};
 pub use error::RouteError;
 pub use limits::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_ROUTE_STEPS};
-pub use options::{DefaultBindings, PathDecoding, RouteOptions, TrailingSlash};
+pub use options::{DefaultBindings, InvalidBindings, PathDecoding, RouteOptions, TrailingSlash};
 pub use paths::{Overlap, chain, has_text_form, is_system_parameter, overlap, path_text};
 pub use router::{Candidate, Mismatch, PathMatch, Router};
 pub use routes::Routes;

@@ -24,6 +24,19 @@ pub struct RouteOptions {
     /// Whether a colon in the last segment always starts a verb, so that a verb which no rule has
     /// matches nothing.
     pub strict_verbs: bool,
+    /// Treatment of a binding that is outside `google/api/http.proto`.
+    pub invalid_bindings: InvalidBindings,
+}
+
+/// Treatment of a binding that is malformed, contradicts its messages, or has the path of another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InvalidBindings {
+    /// It is a problem of the set.
+    #[default]
+    Reject,
+    /// It is left out and listed in [`Routes::left_out`](crate::Routes::left_out); all other
+    /// bindings are served.
+    LeaveOut,
 }
 
 /// Services with default bindings.

@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use compatibility::BreakingChange;
 use serde::Serialize;
+use transcoder::LeftOut;
 
 use super::{Directory, Entry, RefusedApi};
-use crate::api::catalog::{ApiSize, Refusal};
+use crate::api::catalog::{ApiSize, Catalog, Refusal};
+use crate::api::learn::Learned;
 use crate::api::settings::BreakingChanges;
 
 /// The state of a directory, as JSON.
@@ -31,6 +33,10 @@ struct UpstreamStatus {
     services: usize,
     methods: usize,
     http_rules: usize,
+    /// HTTP bindings that are not served.
+    bindings_left_out: Vec<LeftOutBinding>,
+    /// Services that are not served.
+    services_left_out: Vec<LeftOutService>,
     problem: Option<String>,
     refused: Option<RefusedStatus>,
 }
@@ -45,6 +51,21 @@ struct RefusedStatus {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LeftOutBinding {
+    method: String,
+    template: String,
+    rpc_method: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct LeftOutService {
+    service: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
 struct Change {
     file: String,
     element: String,
@@ -56,20 +77,21 @@ struct Change {
 impl Directory {
     pub(crate) async fn status(&self) -> DirectoryStatus {
         let entries = self.entries.lock().await;
+        let catalog = self.catalog();
         DirectoryStatus {
-            complete: self.catalog().complete,
+            complete: catalog.complete,
             breaking_changes: self.policy,
             upstreams: self
                 .upstreams
                 .iter()
                 .zip(entries.iter())
-                .map(|(handle, entry)| upstream(handle.name(), entry))
+                .map(|(handle, entry)| upstream(handle.name(), entry, &catalog))
                 .collect(),
         }
     }
 }
 
-fn upstream(name: &str, entry: &Entry) -> UpstreamStatus {
+fn upstream(name: &str, entry: &Entry, catalog: &Catalog) -> UpstreamStatus {
     let learned = entry.learned.as_ref();
     let by_reflection = learned.is_some_and(|learned| learned.by_reflection);
     let by_files = learned.is_some_and(|learned| learned.by_files);
@@ -89,8 +111,31 @@ fn upstream(name: &str, entry: &Entry) -> UpstreamStatus {
         services,
         methods,
         http_rules,
+        bindings_left_out: catalog.left_out(name).map(LeftOutBinding::from).collect(),
+        services_left_out: learned.map_or_else(Vec::new, services_left_out),
         problem: entry.problem.clone(),
         refused: entry.refused.as_deref().map(refused),
+    }
+}
+
+fn services_left_out(learned: &Learned) -> Vec<LeftOutService> {
+    let services = learned.left_out.iter();
+    services
+        .map(|(service, reason)| LeftOutService {
+            service: service.clone(),
+            reason: reason.clone(),
+        })
+        .collect()
+}
+
+impl From<&LeftOut> for LeftOutBinding {
+    fn from(binding: &LeftOut) -> Self {
+        Self {
+            method: binding.http_method.clone(),
+            template: binding.template.clone(),
+            rpc_method: binding.method.path().trim_start_matches('/').to_owned(),
+            reason: binding.problem.to_string(),
+        }
     }
 }
 

@@ -8,12 +8,16 @@ use prost_types::FileDescriptorProto;
 
 use super::files::DescriptorSet;
 use super::reflection::{INFRASTRUCTURE, Learned, qualified};
+use super::usable::stand_in;
 
 #[cfg(test)]
 mod tests;
 
 /// Imports from here need not be in a set: every compiler has them.
 const LANGUAGE_FILES: &str = "google/protobuf/";
+
+/// The reason to leave out a service that is listed or named only.
+const UNDECLARED: &str = "no descriptor file and no reflection declares it";
 
 /// The services of an upstream without reflection.
 #[derive(Clone, Debug, Default)]
@@ -29,15 +33,10 @@ pub(crate) struct Claims {
 pub(crate) enum Error {
     #[error(
         "the upstream does not offer server reflection, and nothing says which services it serves: \
-         name its `descriptors` or its `services` under `[upstream.NAME.schema]`"
+         give a descriptor file (`--descriptors FILE`), or name its `descriptors` or its `services` \
+         under `[upstream.NAME.schema]`"
     )]
     Unassigned,
-    #[error("no descriptor file and no reflection declares the service `{0}`")]
-    UnknownService(String),
-    #[error(
-        "the descriptor files lack the import `{0}`: write them with their imports, as `protoc --include_imports` and `buf build` do"
-    )]
-    MissingImport(String),
     #[error("descriptor file `{0}` cannot be decoded")]
     Malformed(String, #[source] prost::DecodeError),
 }
@@ -56,15 +55,19 @@ pub(crate) fn combine(
         ..Learned::default()
     };
     let mut pending = Vec::new();
-    for service in &learned.services {
-        if let Some(file) = sets.iter().find_map(|set| set.services.get(service)) {
+    for service in std::mem::take(&mut learned.services) {
+        if let Some(file) = sets.iter().find_map(|set| set.services.get(&service)) {
             pending.push(file.clone());
+        } else if let Some((name, raw)) = declaring(reflected, &service) {
+            pending.extend(imports(name, raw)?);
+            learned.files.insert(name.clone(), raw.clone());
+        } else {
+            let told = reflected.and_then(|reflected| reflected.left_out.get(&service));
+            let reason = told.cloned().unwrap_or_else(|| UNDECLARED.to_owned());
+            learned.left_out.insert(service, reason);
             continue;
         }
-        let (name, raw) =
-            declaring(reflected, service).ok_or_else(|| Error::UnknownService(service.clone()))?;
-        pending.extend(imports(name, raw)?);
-        learned.files.insert(name.clone(), raw.clone());
+        learned.services.insert(service);
     }
     while let Some(name) = pending.pop() {
         if learned.files.contains_key(&name) {
@@ -72,16 +75,38 @@ pub(crate) fn combine(
         }
         let own = sets.iter().find_map(|set| set.files.get(&name));
         learned.by_files |= own.is_some();
-        let Some(raw) = own.or_else(|| reflected?.files.get(&name)) else {
-            if name.starts_with(LANGUAGE_FILES) {
-                continue;
-            }
-            return Err(Error::MissingImport(name));
-        };
-        pending.extend(imports(&name, raw)?);
-        learned.files.insert(name, raw.clone());
+        let found = own.or_else(|| reflected?.files.get(&name)).cloned();
+        if found.is_none() && name.starts_with(LANGUAGE_FILES) {
+            continue;
+        }
+        let raw = found.unwrap_or_else(|| {
+            // Often only an option's definition is missing, or the file has another path.
+            stand_in(&name, namesake(reflected, sets, &name))
+        });
+        pending.extend(imports(&name, &raw)?);
+        learned.files.insert(name, raw);
     }
     Ok(learned)
+}
+
+/// Returns the one known file whose path ends as `name` does, or the other way round: compilers
+/// were told different roots.
+fn namesake<'a>(
+    reflected: Option<&'a Learned>,
+    sets: &'a [DescriptorSet],
+    name: &str,
+) -> Option<&'a str> {
+    let is_end = |long: &str, end: &str| {
+        let directory = long.strip_suffix(end);
+        directory.is_some_and(|directory| directory.ends_with('/'))
+    };
+    let told = reflected.into_iter().flat_map(|told| told.files.keys());
+    let known = told.chain(sets.iter().flat_map(|set| set.files.keys()));
+    let known: BTreeSet<&str> = known.map(String::as_str).collect();
+    let mut alike = known
+        .into_iter()
+        .filter(|known| is_end(known, name) || is_end(name, known));
+    alike.next().filter(|_| alike.next().is_none())
 }
 
 fn served(

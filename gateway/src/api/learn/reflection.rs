@@ -2,6 +2,7 @@
 //! sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::client::Upstream;
@@ -9,6 +10,7 @@ use http::uri::PathAndQuery;
 use prost::Message;
 use prost_types::FileDescriptorProto;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -16,6 +18,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use super::MAX_TOTAL_BYTES;
+use super::usable::stand_in;
 
 /// Both versions of the protocol have the same messages; they differ in the name of the service
 /// only.
@@ -35,6 +38,8 @@ pub(crate) struct Learned {
     pub(crate) files: BTreeMap<String, Bytes>,
     /// Full names of the services that the upstream says it serves.
     pub(crate) services: BTreeSet<String>,
+    /// Services that the upstream lists and that can't be served, with the reasons.
+    pub(crate) left_out: BTreeMap<String, String>,
     /// Whether the upstream itself has told which services it serves.
     pub(crate) by_reflection: bool,
     /// Whether descriptor files have told what some of them are.
@@ -48,7 +53,9 @@ pub(crate) struct Learned {
 pub(crate) enum Error {
     #[error("{}: {}", .0.code(), .0.message())]
     Call(#[source] Status),
-    #[error("the upstream does not offer server reflection, neither v1 nor v1alpha")]
+    #[error(
+        "the upstream does not offer server reflection, neither v1 nor v1alpha; a descriptor file (`--descriptors FILE`) takes its place"
+    )]
     NotOffered,
     #[error("reflection ended before it answered")]
     Ended,
@@ -60,49 +67,136 @@ pub(crate) enum Error {
     Malformed(#[source] prost::DecodeError),
     #[error("reflection gave no file that holds `{0}`")]
     Missing(String),
+    #[error("reflection needs more than {MAX_QUESTIONS} questions")]
+    TooMany,
     #[error("reflection gave more than {MAX_TOTAL_BYTES} bytes of descriptors")]
     TooLarge,
 }
 
-/// Asks for every service, its file and the files that it depends on.
-pub(crate) async fn learn(upstream: &Upstream) -> Result<Learned, Error> {
-    let (mut session, services) = match Session::open(upstream, V1).await {
-        Err(Error::Call(status)) if status.code() == Code::Unimplemented => {
-            Session::open(upstream, V1ALPHA)
-                .await
-                .map_err(|error| match error {
-                    Error::Call(status) if status.code() == Code::Unimplemented => {
-                        Error::NotOffered
-                    }
-                    other => other,
-                })?
-        }
-        opened => opened?,
-    };
+/// Questions of one round, so that a server which invents names can't keep it busy.
+const MAX_QUESTIONS: usize = 10_000;
+
+/// Streams of one round: servers may end the stream at a question that they can't answer.
+const MAX_SESSIONS: usize = 64;
+
+/// Asks for every service, its file and the files that it depends on. A question that fails costs
+/// only what it asks for; `patience` is the longest wait for its answer.
+///
+/// # Errors
+/// Reflection itself is not offered or does not answer, or exceeds a bound.
+pub(crate) async fn learn(upstream: &Upstream, patience: Duration) -> Result<Learned, Error> {
+    let (mut asker, services) = Asker::open(upstream, patience).await?;
     let mut files = Files::default();
+    let mut left_out = BTreeMap::new();
     for service in &services {
-        if !files.declares(service) {
-            let symbol = MessageRequest::FileContainingSymbol(service.clone());
-            files.add(session.files(symbol, service).await?)?;
+        if files.declares(service) {
+            continue;
         }
+        let symbol = MessageRequest::FileContainingSymbol(service.clone());
+        let refusal = match asker.ask(symbol, service).await? {
+            Ok(found) => files.add(found)?,
+            Err(reason) => Some(reason),
+        };
         if !files.declares(service) {
-            return Err(Error::Missing(service.clone()));
+            let missing = || Error::Missing(service.clone()).to_string();
+            left_out.insert(service.clone(), refusal.unwrap_or_else(missing));
         }
     }
     while let Some(name) = files.missing() {
         let by_name = MessageRequest::FileByFilename(name.clone());
-        files.add(session.files(by_name, &name).await?)?;
-        if !files.raw.contains_key(&name) {
-            return Err(Error::Missing(name));
-        }
+        let answer = asker.ask(by_name, &name).await?;
+        files.answer(name, answer.unwrap_or_default())?;
     }
+    left_out.retain(|service, _| !files.declares(service));
     Ok(Learned {
         files: files.raw,
         services,
+        left_out,
         by_reflection: true,
         by_files: false,
         leaves_validation: false,
     })
+}
+
+/// Asks question by question, on a new stream where the last one has ended.
+struct Asker<'a> {
+    upstream: &'a Upstream,
+    path: &'static str,
+    patience: Duration,
+    session: Option<Session>,
+    questions: usize,
+    sessions: usize,
+}
+
+impl<'a> Asker<'a> {
+    async fn open(
+        upstream: &'a Upstream,
+        patience: Duration,
+    ) -> Result<(Self, BTreeSet<String>), Error> {
+        let is_unknown = |error: &Error| matches!(error, Error::Call(status) if status.code() == Code::Unimplemented);
+        let (mut path, mut opened) = (V1, Session::open(upstream, V1).await);
+        if opened.as_ref().is_err_and(is_unknown) {
+            (path, opened) = (V1ALPHA, Session::open(upstream, V1ALPHA).await);
+            if opened.as_ref().is_err_and(is_unknown) {
+                return Err(Error::NotOffered);
+            }
+        }
+        let (session, services) = opened?;
+        let asker = Self {
+            upstream,
+            path,
+            patience,
+            session: Some(session),
+            questions: 0,
+            sessions: 1,
+        };
+        Ok((asker, services))
+    }
+
+    /// Returns the files that answer a question, or the reason why there are none. A stream that
+    /// fails may have failed by itself, so the question is asked once more on a new one.
+    async fn ask(
+        &mut self,
+        request: MessageRequest,
+        asked: &str,
+    ) -> Result<Result<Vec<Vec<u8>>, String>, Error> {
+        self.questions += 1;
+        if self.questions > MAX_QUESTIONS {
+            return Err(Error::TooMany);
+        }
+        let mut failure = String::new();
+        for _ in 0..2 {
+            let Some(mut session) = self.session().await? else {
+                let reason = format!("not asked: reflection has ended {MAX_SESSIONS} streams");
+                return Ok(Err(reason));
+            };
+            let answer = session.files(request.clone(), asked);
+            let Ok(answer) = timeout(self.patience, answer).await else {
+                let waited = self.patience.as_millis();
+                return Ok(Err(format!("no answer to `{asked}` within {waited} ms")));
+            };
+            match answer {
+                Err(error @ (Error::Call(_) | Error::Ended)) => failure = error.to_string(),
+                answer => {
+                    self.session = Some(session);
+                    return Ok(answer.map_err(|error| error.to_string()));
+                }
+            }
+        }
+        Ok(Err(failure))
+    }
+
+    async fn session(&mut self) -> Result<Option<Session>, Error> {
+        if self.session.is_some() {
+            return Ok(self.session.take());
+        }
+        self.sessions += 1;
+        if self.sessions > MAX_SESSIONS {
+            return Ok(None);
+        }
+        let (session, _) = Session::open(self.upstream, self.path).await?;
+        Ok(Some(session))
+    }
 }
 
 /// One stream of questions and answers, in lock step.
@@ -186,21 +280,25 @@ fn question(request: MessageRequest) -> ServerReflectionRequest {
 struct Files {
     raw: BTreeMap<String, Bytes>,
     needed: BTreeSet<String>,
+    /// Files that reflection does not have under their names.
+    unknown: BTreeSet<String>,
     services: BTreeSet<String>,
     bytes: usize,
 }
 
 impl Files {
-    /// A server may send one file or a file with its dependencies, and may repeat itself.
-    fn add(&mut self, files: Vec<Vec<u8>>) -> Result<(), Error> {
+    /// Takes the files of an answer; a server may send one file or a file with its dependencies, and
+    /// may repeat itself. Returns the reason why some can't be used.
+    fn add(&mut self, files: Vec<Vec<u8>>) -> Result<Option<String>, Error> {
+        let mut refusal = None;
         for raw in files {
-            let file = FileDescriptorProto::decode(raw.as_slice()).map_err(Error::Malformed)?;
-            let package = file.package().to_owned();
-            self.services.extend(
-                file.service
-                    .iter()
-                    .map(|service| qualified(&package, service.name())),
-            );
+            let file = match FileDescriptorProto::decode(raw.as_slice()) {
+                Ok(file) => file,
+                Err(error) => {
+                    refusal = Some(Error::Malformed(error).to_string());
+                    continue;
+                }
+            };
             if self.raw.contains_key(file.name()) {
                 continue;
             }
@@ -208,9 +306,28 @@ impl Files {
             if self.bytes > MAX_TOTAL_BYTES {
                 return Err(Error::TooLarge);
             }
+            let services = file.service.iter();
+            self.services
+                .extend(services.map(|own| qualified(file.package(), own.name())));
             let name = file.name().to_owned();
             self.needed.extend(file.dependency);
             self.raw.insert(name, Bytes::from(raw));
+        }
+        Ok(refusal)
+    }
+
+    /// Takes the answer for a file name. A file of another name stands for the one that was asked
+    /// for; without any, the name stays unknown.
+    fn answer(&mut self, name: String, found: Vec<Vec<u8>>) -> Result<(), Error> {
+        let meant = found.first().cloned();
+        self.add(found)?;
+        if !self.raw.contains_key(&name) {
+            let meant = meant.and_then(|raw| FileDescriptorProto::decode(raw.as_slice()).ok());
+            if let Some(meant) = meant.filter(|meant| !meant.name().is_empty()) {
+                let raw = stand_in(&name, Some(meant.name()));
+                self.raw.insert(name.clone(), raw);
+            }
+            self.unknown.insert(name);
         }
         Ok(())
     }
@@ -220,7 +337,8 @@ impl Files {
     }
 
     fn missing(&mut self) -> Option<String> {
-        self.needed.retain(|name| !self.raw.contains_key(name));
+        let is_open = |name: &String| !self.raw.contains_key(name) && !self.unknown.contains(name);
+        self.needed.retain(is_open);
         self.needed.first().cloned()
     }
 }

@@ -174,8 +174,8 @@ fn faults_of_the_configuration_name_their_rule() {
     let expected = [
         ["http.rules[1]: t.S.Put", "can't be nested"],
         [
-            "http.rules[2]: t.S.Bare",
-            "ambiguous with \"/get/{name}\" of t.S.Get in t.proto",
+            "t.proto",
+            "t.S.Get: GET \"/get/{name}\" is ambiguous with \"/get/{name}\" of t.S.Bare in http.rules[2]",
         ],
         ["http.rules[0]: t.S.Nope", "no method of this name"],
         [

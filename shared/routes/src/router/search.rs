@@ -126,9 +126,8 @@ impl Router {
             return Ok([None, Some(whole)]);
         };
         if raw.is_empty() {
-            // A verb is a literal, and no literal is empty: as text of a variable the colon is to
-            // be encoded.
-            return Err(RouteError::NotFound);
+            // A verb is a literal, and no literal is empty: the colon is text, as in `fe80::`.
+            return Ok([None, Some(whole)]);
         }
         let verb = percent::decode_all(raw).ok();
         let known = verb.and_then(|verb| self.tables.verbs.get(&*verb).copied());

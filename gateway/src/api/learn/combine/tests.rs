@@ -100,20 +100,47 @@ fn without_reflection_own_files_or_names_decide() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
-    let refused = |sets: &[DescriptorSet], claims: &Claims| {
-        combine(None, sets, claims).unwrap_err().to_string()
-    };
-    let sets = [set(&[file("s.proto", &["S"], &["lost.proto"])])];
+fn a_missing_import_is_stood_in_for() {
     let own = Claims {
         own_files: 1,
         ..Claims::default()
     };
-    assert!(refused(&sets, &own).contains("`lost.proto`"));
-    assert!(refused(&sets, &Claims::default()).contains("[upstream.NAME.schema]"));
+    let sets = [set(&[file("s.proto", &["S"], &["lost.proto"])])];
+    let learned = combine(None, &sets, &own).unwrap();
+    assert_eq!(names(&learned), ["lost.proto", "s.proto"]);
+
+    // The same file under another root.
+    let sets = [set(&[
+        file("s.proto", &["S"], &["root/types.proto"]),
+        file("types.proto", &[], &[]),
+    ])];
+    let learned = combine(None, &sets, &own).unwrap();
+    assert_eq!(
+        names(&learned),
+        ["root/types.proto", "s.proto", "types.proto"]
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let sets = [set(&[file("s.proto", &["S"], &[])])];
+    let refused = combine(None, &sets, &Claims::default()).unwrap_err();
+    assert!(refused.to_string().contains("[upstream.NAME.schema]"));
     let named = Claims {
-        named: BTreeSet::from(["a.No".to_owned()]),
+        named: BTreeSet::from(["a.No".to_owned(), "a.S".to_owned()]),
         own_files: 0,
     };
-    assert!(refused(&sets, &named).contains("`a.No`"));
+    let learned = combine(None, &sets, &named).unwrap();
+    assert_eq!(learned.left_out["a.No"], UNDECLARED);
+    assert_eq!(learned.services, BTreeSet::from(["a.S".to_owned()]));
+}
+
+#[test]
+fn files_fill_the_gaps_of_reflection() {
+    let sets = [set(&[file("t.proto", &["T"], &[])])];
+    let mut told = reflected(&["a.S", "a.T"], &[file("s.proto", &["S"], &[])]);
+    told.left_out.insert("a.T".to_owned(), "refused".to_owned());
+    let learned = combine(Some(&told), &sets, &Claims::default()).unwrap();
+    assert_eq!(learned.services.len(), 2);
+    assert_eq!(learned.left_out.len(), 0);
 }

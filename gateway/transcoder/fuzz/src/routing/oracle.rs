@@ -263,10 +263,6 @@ pub(crate) fn answer(rules: &[Rule], patterns: &[Pattern], method: &str, path: &
         Ok(segments) => segments,
         Err(answer) => return answer,
     };
-    // No verb is empty, and no other reading has a colon there.
-    if segments.last().is_some_and(|last| last.ends_with(':')) {
-        return Answer::NotFound;
-    }
     for method in [Some(method), (method == "HEAD").then_some("GET")]
         .into_iter()
         .flatten()
