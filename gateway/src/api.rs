@@ -17,5 +17,5 @@ pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
 pub(crate) use catalog::Catalog;
 pub(crate) use directory::{Directory, LeftOutBinding};
-pub(crate) use learn::{Pace, SchemaSource, watch};
+pub(crate) use learn::{source, watch};
 pub(crate) use upstreams::UpstreamHandle;

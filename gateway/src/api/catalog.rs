@@ -4,17 +4,13 @@ use compatibility::{BreakingChange, Contract};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
+use learning::{Learned, copies, descriptor_set, qualified};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::service::Routes;
 use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema};
 
 use super::documents::Documents;
-use super::learn::{Learned, copies, qualified};
 use super::upstreams::UpstreamHandle;
-
-/// Field `file` of `google.protobuf.FileDescriptorSet`.
-const FILE: u32 = 1;
 
 /// The services that the gateway itself serves.
 const OWN_SERVICES: [&str; 3] = [
@@ -230,13 +226,7 @@ impl MergedApi {
         let rank = |index: usize| seniority.iter().position(|own| *own == index);
         let mut files: Vec<&(usize, Bytes)> = self.files.values().collect();
         files.sort_by_key(|(index, _)| rank(*index));
-        let mut set = Vec::new();
-        for (_, raw) in files {
-            encode_key(FILE, WireType::LengthDelimited, &mut set);
-            encode_varint(raw.len() as u64, &mut set);
-            set.extend_from_slice(raw);
-        }
-        set
+        descriptor_set(files.into_iter().map(|(_, raw)| raw))
     }
 }
 

@@ -9,12 +9,12 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use chassis::metrics::Metrics;
+use learning::Learned;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 use transcoder::Options;
 
 use super::catalog::{ApiSize, Catalog, MergedApi, Refusal};
-use super::learn::{Error as LearnError, Learned};
 use super::settings::BreakingChanges;
 use super::upstreams::UpstreamHandle;
 
@@ -137,7 +137,7 @@ impl Directory {
     }
 
     /// Notes that an upstream did not answer; what was learned from it before stays in force.
-    pub(crate) async fn unreachable(&self, upstream: &str, error: &LearnError) {
+    pub(crate) async fn unreachable(&self, upstream: &str, error: &learning::Error) {
         let Some(index) = self.index(upstream) else {
             return;
         };

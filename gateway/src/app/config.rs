@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use chassis::client::{ClientSettings, UpstreamSettings};
 use chassis::config::ConfigError;
+use learning::{Pace, Source};
 use serde::Deserialize;
 
 use crate::api::{
-    Dialect, EmitDefaults, Pace, SchemaSettings, SchemaSource, TrailingSlash, UnknownFields,
-    UpstreamTable,
+    Dialect, EmitDefaults, SchemaSettings, TrailingSlash, UnknownFields, UpstreamTable, source,
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
@@ -157,14 +157,14 @@ impl Config {
     }
 
     /// Returns the source of the schema of the upstream with this name.
-    pub(crate) fn source(&self, upstream: &str) -> SchemaSource {
+    pub(crate) fn source(&self, upstream: &str) -> Source {
         let own = self.upstream.get(upstream).map(|table| &table.schema);
         let is_only_upstream = self.upstreams.len() + self.upstream.len() == 1;
         let pace = Pace {
             timeout: Duration::from_millis(self.reflect_timeout_ms),
             interval: Duration::from_millis(self.reflect_interval_ms),
         };
-        SchemaSource::new(&self.schema, own, is_only_upstream, pace)
+        source(&self.schema, own, is_only_upstream, pace)
     }
 }
 

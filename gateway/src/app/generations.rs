@@ -6,13 +6,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chassis::config::{ConfigError, Layers};
 use chassis::{Process, Reloads};
+use learning::Source;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Config;
 use super::stages::Generation;
-use crate::api::{Directory, SchemaSource, UpstreamHandle, watch};
+use crate::api::{Directory, UpstreamHandle, watch};
 use crate::policy::Stages;
 
 /// The active generation. A request takes it once and keeps it to its end.
@@ -27,7 +28,7 @@ pub(crate) struct Generations {
 /// A generation that is not in force yet.
 struct Next {
     generation: Generation,
-    sources: Vec<SchemaSource>,
+    sources: Vec<Source>,
 }
 
 impl Generations {

@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use compatibility::BreakingChange;
+use learning::Learned;
 use serde::Serialize;
 use transcoder::LeftOut;
 
 use super::{Directory, Entry, RefusedApi};
 use crate::api::catalog::{ApiSize, Catalog, Refusal};
-use crate::api::learn::Learned;
 use crate::api::settings::BreakingChanges;
 
 /// The state of a directory, as JSON.

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use prost::Message;
 use prost_types::FileDescriptorProto;
 
-use super::MAX_TOTAL_BYTES;
-use super::reflection::qualified;
+use crate::encoded::{MAX_TOTAL_BYTES, qualified};
 
 /// The files of one upstream, as last read.
 #[derive(Clone, Debug, Default)]

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use prost::Message;
 use prost_types::FileDescriptorProto;
 
-use super::files::DescriptorSet;
-use super::reflection::{INFRASTRUCTURE, Learned, qualified};
-use super::usable::stand_in;
+use crate::api::Learned;
+use crate::encoded::{qualified, stand_in};
+use crate::files::DescriptorSet;
+use crate::reflection::INFRASTRUCTURE;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,12 @@
 //! Faulty descriptors, each beside a service that is served all the same.
 
-use prost_types::{DescriptorProto, MethodDescriptorProto, ServiceDescriptorProto};
+use prost::Message;
+use prost_types::{
+    DescriptorProto, FileDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto,
+};
 
 use super::*;
+use crate::encoded::qualified;
 
 fn file(name: &str, package: &str, imports: &[&str]) -> FileDescriptorProto {
     FileDescriptorProto {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chassis::client::Upstream;
+use client::Upstream;
 use http::uri::PathAndQuery;
 use prost::Message;
 use prost_types::FileDescriptorProto;
@@ -17,8 +17,8 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use super::MAX_TOTAL_BYTES;
-use super::usable::stand_in;
+use crate::api::Learned;
+use crate::encoded::{MAX_TOTAL_BYTES, qualified, stand_in};
 
 /// Both versions of the protocol have the same messages; they differ in the name of the service
 /// only.
@@ -30,23 +30,6 @@ pub(crate) const INFRASTRUCTURE: [&str; 2] = ["grpc.health.", "grpc.reflection."
 
 /// One answer of reflection may hold a file with all its dependencies.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-
-/// The API of one upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Learned {
-    /// Encoded `google.protobuf.FileDescriptorProto` by file name, options of extensions included.
-    pub(crate) files: BTreeMap<String, Bytes>,
-    /// Full names of the services that the upstream says it serves.
-    pub(crate) services: BTreeSet<String>,
-    /// Services that the upstream lists and that can't be served, with the reasons.
-    pub(crate) left_out: BTreeMap<String, String>,
-    /// Whether the upstream itself has told which services it serves.
-    pub(crate) by_reflection: bool,
-    /// Whether descriptor files have told what some of them are.
-    pub(crate) by_files: bool,
-    /// Whether requests are left for the upstream to validate.
-    pub(crate) leaves_validation: bool,
-}
 
 /// A failure to learn an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -287,8 +270,8 @@ struct Files {
 }
 
 impl Files {
-    /// Takes the files of an answer; a server may send one file or a file with its dependencies, and
-    /// may repeat itself. Returns the reason why some can't be used.
+    /// Takes the files of an answer; a server may send one file or a file with its dependencies,
+    /// and may repeat itself. Returns the reason why some can't be used.
     fn add(&mut self, files: Vec<Vec<u8>>) -> Result<Option<String>, Error> {
         let mut refusal = None;
         for raw in files {
@@ -340,14 +323,5 @@ impl Files {
         let is_open = |name: &String| !self.raw.contains_key(name) && !self.unknown.contains(name);
         self.needed.retain(is_open);
         self.needed.first().cloned()
-    }
-}
-
-/// The full name of something that a file declares at its top.
-pub(crate) fn qualified(package: &str, name: &str) -> String {
-    if package.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{package}.{name}")
     }
 }
