@@ -5,12 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use admission::Client;
 use chassis::config::ConfigError;
 use chassis::observe;
-use chassis::server::Peer;
-use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
+use chassis::server::{Peer, is_of_proxies};
+use http::header::{CONNECTION, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Request, Uri};
 use ipnet::IpNet;
+use rpc::headers::list;
+
+use super::metadata::is_hop_by_hop;
 
 #[cfg(test)]
 mod tests;
@@ -18,13 +21,6 @@ mod tests;
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOSTNAME: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-/// Further headers of proxies. They are passed on unchanged, and only from trusted proxies.
-const OTHERS: [HeaderName; 3] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-real-ip"),
-];
 
 /// The client of a request, among its extensions, for limits and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,25 +50,25 @@ impl TrustedProxies {
     }
 
     /// Adds the [`ClientAddress`] and the [`Client`] to a request and rewrites its forwarding
-    /// headers, the last hop included.
+    /// headers, the last hop included. Other headers of proxies are passed on unchanged, and only
+    /// from trusted ones.
+    ///
+    /// Headers that are about the connection end here, before the gateway adds its own, which no
+    /// caller can name in `connection`.
     ///
     /// The client is the peer's certificate, else the address. The certificate of a trusted proxy
     /// is that of all its clients, and identifies none of them.
     pub(crate) fn identify<B>(&self, request: &mut Request<B>) {
+        drop_named_by_connection(request.headers_mut());
         let Some(peer) = request.extensions().get::<Peer>() else {
+            drop_of_proxies(request.headers_mut());
             return;
         };
         let certified = peer.certified();
         let (address, proto) = (peer.address.ip().to_canonical(), proto(peer));
         let believed = self.trusts(address);
         if !believed {
-            let headers = request.headers_mut();
-            [FOR, PROTO, HOSTNAME, FORWARDED]
-                .into_iter()
-                .chain(OTHERS)
-                .for_each(|name| {
-                    headers.remove(name);
-                });
+            drop_of_proxies(request.headers_mut());
         }
         let client = if believed {
             self.client(request.headers(), address)
@@ -149,6 +145,28 @@ pub(crate) fn origin(head: &Parts) -> Option<String> {
         _ => "http",
     };
     Some(format!("{scheme}://{authority}"))
+}
+
+/// Drops what the caller means for this connection only (RFC 9110 §7.6.1). The fields of the
+/// connection itself are still needed here, and a proxy's fields are not its client's to name.
+fn drop_named_by_connection(headers: &mut HeaderMap) {
+    let is_kept = |name: &str| {
+        is_hop_by_hop(name) || name.starts_with("content-") || name == "host" || is_of_proxies(name)
+    };
+    let named = list(headers, CONNECTION).filter_map(|name| name.parse::<HeaderName>().ok());
+    let named: Vec<HeaderName> = named.filter(|name| !is_kept(name.as_str())).collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+fn drop_of_proxies(headers: &mut HeaderMap) {
+    let names = headers.keys();
+    let names = names.filter(|name| is_of_proxies(name.as_str()));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 fn network(text: &str) -> Result<IpNet, ConfigError> {

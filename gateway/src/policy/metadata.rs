@@ -6,7 +6,10 @@ mod settings;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, WWW_AUTHENTICATE};
+use chassis::server::is_of_proxies;
+use http::header::{
+    COOKIE, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, USER_AGENT, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
 use rpc::headers::list;
@@ -196,8 +199,22 @@ impl MetadataRules {
             return None;
         }
         let custom = name.as_str().strip_prefix(self.request_prefix.as_str())?;
-        let is_free = !is_reserved(custom) && custom != "user-agent";
-        is_free.then(|| custom.parse().ok())?
+        let custom: HeaderName = custom.parse().ok()?;
+        let is_free = !is_reserved(custom.as_str())
+            && !is_of_proxies(custom.as_str())
+            && (custom != COOKIE || self.request.contains(&COOKIE))
+            && custom != USER_AGENT;
+        is_free.then_some(custom)
+    }
+
+    /// Removes from the headers of an RPC protocol, which are metadata already, what ends at the
+    /// gateway: the headers of the connection, and cookies, which a browser adds by itself, unless
+    /// they are listed as for the JSON API.
+    pub(crate) fn strip_call(&self, headers: &mut HeaderMap) {
+        strip_hop_by_hop(headers);
+        if !self.request.contains(&COOKIE) {
+            headers.remove(COOKIE);
+        }
     }
 
     /// Completes the response to one message by the metadata and trailers of the upstream.
@@ -325,7 +342,7 @@ impl Names {
 pub(crate) fn is_reserved(name: &str) -> bool {
     name.starts_with("grpc-")
         || (name.starts_with("content-") && !ABOUT_CONTENT.contains(&name))
-        || HOP_BY_HOP.contains(&name)
+        || is_hop_by_hop(name)
         || matches!(name, "host" | "expect")
 }
 
@@ -342,14 +359,14 @@ pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
     list(headers, TE).any(|item| item.eq_ignore_ascii_case("trailers"))
 }
 
-/// Removes what concerns the connection to the caller only.
+/// Whether a header is about one connection.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.contains(&name)
+}
+
+/// Removes what is about one connection only. The fields that `connection` names ended where the
+/// request arrived, see [`super::client_address`]; here they could name those of the gateway.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = list(headers, CONNECTION)
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
     for name in HOP_BY_HOP {
         headers.remove(name);
     }

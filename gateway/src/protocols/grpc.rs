@@ -126,10 +126,12 @@ pub(super) async fn forward(
         kind,
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
-    let request = match requests_stream {
+    let mut request = match requests_stream {
         true => request,
         false => request.map(|body| stalled::bound(body, context.body_pace())),
     };
+    let rules = &context.policy().metadata;
+    rules.strip_call(request.headers_mut());
     let mut inspection = Inspection::of(context, catalog, plan, codec)?;
     let (mut request, refused) = inspection.take_request(request, context.max_request_bytes())?;
     let caller = call::caller(request.extensions(), plan);
@@ -250,7 +252,6 @@ impl Inspection {
             }
         };
         let headers = &mut head.headers;
-        policy::strip_hop_by_hop(headers);
         // The client writes its own time-out; this one would end a call before the grace of a torn
         // request. A length is not gRPC's, and a server that returns metadata would return it.
         for name in [

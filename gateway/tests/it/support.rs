@@ -1,5 +1,6 @@
 //! Shared by the tests: a gateway on a free port, HTTP clients, and waiting for a condition.
 
+pub(crate) mod forms;
 pub(crate) mod messages;
 pub(crate) mod process;
 mod service;
@@ -227,7 +228,7 @@ where
         &mut self,
         mut request: Request<B>,
     ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<B> {
-        let host = HeaderValue::from_static("gateway.test");
+        let host = HeaderValue::from_static("localhost");
         request.headers_mut().entry(HOST).or_insert(host);
         self.0.send_request(request)
     }

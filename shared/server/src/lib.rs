@@ -26,7 +26,7 @@ mod tests;
 pub use ::admission::AdmissionSettings;
 pub use host::Host;
 pub use operator::{OPERATOR_PREFIX, Operator};
-pub use peer::Peer;
+pub use peer::{Peer, is_of_proxies};
 pub use server::Server;
 pub use settings::{ClientAuth, ListenerSettings, Settings, TlsMode, TlsSettings};
 pub use tls::{Certificate, Session};

@@ -1,11 +1,15 @@
 //! The peer of a connection.
 
+mod proxies;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ::admission::Client;
 
 use crate::tls::Session;
+
+pub use proxies::is_of_proxies;
 
 /// The peer of the connection, an extension of every request. With a proxy it is the proxy, not the
 /// client.

@@ -47,6 +47,7 @@ impl Service<http::Request<Body>> for Stranger {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let stranger = self.clone();
+        *stranger.observed.received.lock().unwrap() = request.headers().clone();
         let echoes = Echoes::of(request.headers());
         async move {
             let method = request

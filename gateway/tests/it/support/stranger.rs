@@ -30,6 +30,8 @@ pub(crate) struct Observed {
     events: watch::Sender<Vec<String>>,
     /// The names that `Greet` was called with.
     pub(crate) greeted: Mutex<Vec<String>>,
+    /// The metadata of the last call.
+    pub(crate) received: Mutex<http::HeaderMap>,
     /// Bytes of padding that `Count` has produced.
     pub(crate) produced: AtomicU64,
     /// Bytes that `Store` has read.
@@ -74,6 +76,7 @@ impl Upstream {
         let observed = Arc::new(Observed {
             events: watch::Sender::new(Vec::new()),
             greeted: Mutex::default(),
+            received: Mutex::default(),
             produced: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -116,6 +119,11 @@ impl Upstream {
     /// The names that `Greet` was called with so far.
     pub(crate) fn greeted(&self) -> Vec<String> {
         self.observed.greeted.lock().unwrap().clone()
+    }
+
+    /// The metadata of the last call.
+    pub(crate) fn received(&self) -> http::HeaderMap {
+        self.observed.received.lock().unwrap().clone()
     }
 
     pub(crate) fn events(&self) -> Events {
