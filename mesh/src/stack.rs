@@ -5,6 +5,7 @@ mod nats;
 mod options;
 pub mod ports;
 pub(crate) mod postgres;
+mod scram;
 pub(crate) mod secrets;
 
 use std::collections::BTreeMap;

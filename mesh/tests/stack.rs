@@ -117,12 +117,79 @@ async fn meshes_side_by_side_share_nothing() {
         one.address("postgres").unwrap(),
         two.address("postgres").unwrap()
     );
-    let crossed = one.database_url("orders").unwrap().replace(
-        &one.address("postgres").unwrap().to_string(),
-        &two.address("postgres").unwrap().to_string(),
+    for role in ["orders", "postgres"] {
+        let crossed = one.database_url(role).unwrap().replace(
+            &one.address("postgres").unwrap().to_string(),
+            &two.address("postgres").unwrap().to_string(),
+        );
+        let refused = PgConnection::connect(&crossed).await.unwrap_err();
+        assert_eq!(
+            code(&refused).as_deref(),
+            Some("28P01"),
+            "{role}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn passwords_are_in_no_log_and_not_in_the_cluster() {
+    let home = Home::of_checkout().unwrap();
+    let options = StackOptions::new().unwrap().engines_only();
+    let state_dir = StateDir::scratch(&home).unwrap();
+    let first = Stack::launch(&home, state_dir, options.clone(), Ui::Quiet)
+        .await
+        .unwrap();
+    let owner = first.database_url("postgres").unwrap();
+    let mut connection = PgConnection::connect(&owner).await.unwrap();
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(kept.len(), 5, "four services and the owner");
+    assert!(
+        kept.iter()
+            .all(|kept| kept.starts_with("SCRAM-SHA-256$4096:"))
     );
-    let refused = PgConnection::connect(&crossed).await.unwrap_err();
-    assert_eq!(code(&refused).as_deref(), Some("28P01"), "{refused}");
+    // As with a statement that fails, from now on every statement is in the log.
+    sqlx::raw_sql("ALTER SYSTEM SET log_statement = 'all'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    drop(connection);
+    let state_dir = first.shutdown().await.unwrap();
+    let second = Stack::launch(&home, state_dir, options, Ui::Quiet)
+        .await
+        .unwrap();
+    let log = std::fs::read_to_string(second.log("postgres")).unwrap();
+    assert!(log.contains("ROLE orders"), "{log}");
+    let passwords = std::fs::read_to_string(second.dir().join("pgpass")).unwrap();
+    for line in passwords.lines() {
+        let (_, password) = line.rsplit_once(':').unwrap();
+        assert!(!log.contains(password), "{line}");
+        for kept in &kept {
+            assert!(!kept.contains(password), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_takes_all_its_connections_leaves_those_of_others() {
+    let stack = engines().await;
+    let url = stack.database_url("orders").unwrap();
+    let mut taken = Vec::new();
+    let refused = loop {
+        match PgConnection::connect(&url).await {
+            Ok(connection) => taken.push(connection),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(code(&refused).as_deref(), Some("53300"), "{refused}");
+    assert!((40..50).contains(&taken.len()), "{}", taken.len());
+    for role in ["payments", "inventory", "ingest", "postgres"] {
+        let url = stack.database_url(role).unwrap();
+        PgConnection::connect(&url).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{Seek, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
+use super::scram;
 use super::secrets::{Secrets, password, write_private};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir, lock};
@@ -22,9 +24,11 @@ use crate::supervise::Program;
 
 /// The role that owns the cluster; no service knows its password.
 pub(super) const ADMIN: &str = "postgres";
-/// Connections of four services with pools of 20, of probes, and of people.
+/// Connections of four services up to their own limit, of the owner, of probes, and of people.
 const CONNECTIONS: u32 = 200;
-const PASSWORD: &str = "password";
+/// Connections of one service: a pool of 20, that of its predecessor which has just been killed,
+/// probes, and people. One that leaks connections leaves those of the others alone.
+const CONNECTIONS_OF_ROLE: u32 = 45;
 
 /// Creates the cluster if there is none; returns its passwords.
 pub(super) fn prepare<'a>(
@@ -35,7 +39,7 @@ pub(super) fn prepare<'a>(
 ) -> Result<Secrets> {
     let data = state_dir.data().join(POSTGRES);
     if data.join("PG_VERSION").is_file() {
-        return Secrets::complete(state_dir.path(), None, roles);
+        return Secrets::complete(state_dir.path(), false, roles);
     }
     let template = template(home, engines)?;
     create_dir(state_dir.data(), 0o755)?;
@@ -43,14 +47,16 @@ pub(super) fn prepare<'a>(
     // An interrupted copy is no cluster.
     let _ = fs::remove_dir_all(&partial);
     copy_dir(&template.join(POSTGRES), &partial)?;
+    let roles = roles.chain([ADMIN]);
+    let secrets = Secrets::complete(state_dir.path(), true, roles)?;
+    set_owner_password(engines, &partial, secrets.of(ADMIN)?)?;
     run_initdb(engines, &partial, |initdb| initdb.arg("--sync-only"))?;
-    let owner = fs::read_to_string(template.join(PASSWORD))?;
-    let secrets = Secrets::complete(state_dir.path(), Some((ADMIN, &owner)), roles)?;
     fs::rename(&partial, &data)?;
     Ok(secrets)
 }
 
-/// Returns a new cluster to copy, which is ten times faster than `initdb` per mesh.
+/// Returns a new cluster to copy, which is ten times faster than `initdb` per mesh. Nobody knows the
+/// password of its owner.
 fn template(home: &Home, engines: &Engines) -> Result<PathBuf> {
     let template = home
         .engines()
@@ -63,7 +69,7 @@ fn template(home: &Home, engines: &Engines) -> Result<PathBuf> {
         .prefix("template-")
         .tempdir_in(home.engines())?;
     create_dir(work.path(), 0o711)?;
-    let (data, secret) = (work.path().join(POSTGRES), work.path().join(PASSWORD));
+    let (data, secret) = (work.path().join(POSTGRES), work.path().join("password"));
     write_private(&secret, &password())?;
     create_dir(&data, 0o700)?;
     if let Some(account) = Account::unprivileged() {
@@ -84,8 +90,24 @@ fn template(home: &Home, engines: &Engines) -> Result<PathBuf> {
             ])
             .arg(pwfile)
     })?;
+    fs::remove_file(&secret)?;
     fs::rename(work.keep(), &template)?;
     Ok(template)
+}
+
+/// Gives the owner a password before anyone can connect: in single-user mode there is no listener.
+fn set_owner_password(engines: &Engines, data: &Path, password: &str) -> Result<()> {
+    let verifier = scram::verifier(password);
+    let mut input = tempfile::tempfile()?;
+    writeln!(input, "ALTER ROLE {ADMIN} PASSWORD '{verifier}'")?;
+    input.rewind()?;
+    let mut postgres = Command::new(engines.postgres_program("postgres"));
+    postgres
+        .args(["--single", "-c", "exit_on_error=on", "-D"])
+        .arg(data)
+        .arg(ADMIN)
+        .stdin(Stdio::from(input));
+    run(&mut postgres)
 }
 
 fn run_initdb(
@@ -94,15 +116,16 @@ fn run_initdb(
     arguments: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<()> {
     let mut initdb = Command::new(engines.postgres_program("initdb"));
-    arguments(&mut initdb)
-        .env("LC_ALL", "C")
-        .arg("--pgdata")
-        .arg(data)
-        .current_dir("/");
+    run(arguments(&mut initdb).arg("--pgdata").arg(data))
+}
+
+/// Runs a program of Postgres to its end, under the account of the server.
+fn run(program: &mut Command) -> Result<()> {
+    program.env("LC_ALL", "C").current_dir("/");
     if let Some(account) = Account::unprivileged() {
-        initdb.uid(account.uid).gid(account.gid);
+        program.uid(account.uid).gid(account.gid);
     }
-    said(&mut initdb).map(drop)
+    said(program).map(drop)
 }
 
 fn copy_dir(from: &Path, to: &Path) -> Result<()> {
@@ -201,7 +224,8 @@ pub(super) async fn provision(
         .await?;
     }
     for role in roles {
-        let password = secrets.of(role)?;
+        // Postgres logs a statement that fails, or all of them if someone says so.
+        let verifier = scram::verifier(secrets.of(role)?);
         let verb = if exists(
             &mut connection,
             "SELECT 1 FROM pg_roles WHERE rolname = $1",
@@ -215,7 +239,9 @@ pub(super) async fn provision(
         };
         statement(
             &mut connection,
-            format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'"),
+            format!(
+                "{verb} ROLE {role} LOGIN CONNECTION LIMIT {CONNECTIONS_OF_ROLE} PASSWORD '{verifier}'"
+            ),
         )
         .await?;
         if !exists(
@@ -251,8 +277,8 @@ async fn exists(connection: &mut PgConnection, query: &'static str, name: &str) 
 }
 
 async fn statement(connection: &mut PgConnection, sql: String) -> Result<()> {
-    // Safe: names are those of our services, and passwords are alphanumeric. Such statements have
-    // no parameters.
+    // Safe: names are those of our services, and verifiers are base64. Such statements have no
+    // parameters.
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(connection)
         .await

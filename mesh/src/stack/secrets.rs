@@ -40,18 +40,16 @@ impl Secrets {
 
     /// Returns the passwords of a mesh, with new ones for new roles.
     ///
-    /// A new cluster comes with the password of its owner; older passwords are dropped.
+    /// For a new cluster older passwords are dropped.
     pub(crate) fn complete<'a>(
         dir: &Path,
-        new_owner: Option<(&str, &str)>,
+        is_new: bool,
         roles: impl Iterator<Item = &'a str>,
     ) -> Result<Self> {
         let file = dir.join(SECRETS);
-        let mut secrets = match new_owner {
-            Some((owner, password)) => {
-                Self(BTreeMap::from([(owner.to_owned(), password.to_owned())]))
-            }
-            None => Self::load(dir).with_context(|| {
+        let mut secrets = match is_new {
+            true => Self::default(),
+            false => Self::load(dir).with_context(|| {
                 format!(
                     "{} with the passwords of the databases is missing: start with --fresh",
                     file.display()
