@@ -169,6 +169,14 @@ impl Failure {
         Fault::new(Code::PermissionDenied, "ORIGIN_REFUSED", message).into()
     }
 
+    /// A request that a page of another site has made a browser send.
+    pub(crate) fn cross_site(origin: &str) -> Self {
+        let message = format!(
+            "a page of `{origin}` may not send this request (`cors.allowed_origins` lists the origins that may)"
+        );
+        Fault::new(Code::PermissionDenied, "CROSS_SITE", message).into()
+    }
+
     /// A schema that has not been learned completely cannot tell what does not exist.
     pub(crate) fn incomplete() -> Self {
         let message = "the API of an upstream is not known yet; it may serve this request";

@@ -7,6 +7,7 @@ mod codings;
 pub(crate) mod compression;
 mod conditional;
 mod cors;
+pub(crate) mod cross_site;
 mod deadline;
 mod message;
 mod metadata;

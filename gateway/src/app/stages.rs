@@ -18,7 +18,7 @@ use super::Config;
 use super::drain_on_close::drain_on_close;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
-use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge};
+use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge, cross_site};
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, OpenApiSettings};
 
@@ -78,6 +78,7 @@ impl Generation {
     /// | CORS | here, `policy::cors` |
     /// | deadline | [`Self::answer`], `policy::deadline` |
     /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
+    /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
     /// | route: which method, which upstream | [`Self::answer`], `protocols::resolve` |
     /// | policy by request: authenticate to rate limit | `Policy::admit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
@@ -117,6 +118,10 @@ impl Generation {
         let context = &self.context;
         let deadline = context.policy().deadline(&head.headers);
         let protocol = Protocol::of(head, &catalog.schema);
+        if let Err(failure) = cross_site::check(head, context.policy().cors.as_ref()) {
+            protocol.note(head, &catalog.schema);
+            return protocol.refuse(context, catalog, head, failure);
+        }
         if protocol == Protocol::Rest && context.dialect().overrides_method() {
             protocols::override_method(catalog, head);
         }

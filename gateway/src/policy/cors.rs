@@ -205,6 +205,11 @@ impl Cors {
         }
     }
 
+    /// Returns whether pages of this origin may call; `None` is one that the browser does not tell.
+    pub(super) fn allows(&self, origin: Option<&HeaderValue>) -> bool {
+        self.origins.any || origin.is_some_and(|origin| self.origin(origin).is_some())
+    }
+
     fn origin(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         if self.origins.any {
             return Some(HeaderValue::from_static("*"));

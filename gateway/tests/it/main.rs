@@ -12,6 +12,7 @@ mod compression;
 mod conditional;
 mod connect;
 mod cors;
+mod cross_site;
 mod deadlines;
 mod dialects;
 mod drain;

@@ -1,5 +1,7 @@
 //! Rejects ambiguous requests (request smuggling) before anything parses them.
 
+pub(crate) mod hosts;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;

@@ -22,14 +22,16 @@ use tower::{Service, ServiceExt};
 use self::overload::Overload;
 use self::validation::Rules;
 use crate::admission::Admission;
+use crate::admission::hosts::AllowedHosts;
 use crate::handler::Handler;
-use crate::operator;
+use crate::operator::{self, Operator};
 use crate::probes::Probes;
 
 /// The layers of a server. The limit of connections is in the listener, where a rejection is
 /// cheapest.
 pub(crate) struct Layers {
     pub(crate) admission: Admission,
+    pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) probes: Probes,
     pub(crate) observer: Arc<Observer>,
     /// The gRPC services.
@@ -61,14 +63,20 @@ impl Layers {
         if let Some(answer) = self.probes.answer(&request) {
             return Ok(answer);
         }
-        // 4. Record: metrics, access log and trace. Around everything that can reject a call, so
+        // 4. Allowed hosts. After the probes, which are asked by address, and not for operators,
+        // whose hosts are checked already.
+        let is_operator = request.extensions().get::<Operator>().is_some();
+        if !is_operator && let Some(rejection) = self.allowed_hosts.reject(&request) {
+            return Ok(rejection);
+        }
+        // 5. Record: metrics, access log and trace. Around everything that can reject a call, so
         // that rejections are recorded too.
         let record = observe::open(&self.observer, &request);
-        // 5. Panic guard. Inside the record, which notes INTERNAL.
+        // 6. Panic guard. Inside the record, which notes INTERNAL.
         record.around(guard::catch_panic(self.route(request))).await
     }
 
-    /// Routes a request (6). The fallback serves all protocols but gRPC, without the layers of
+    /// Routes a request (7). The fallback serves all protocols but gRPC, without the layers of
     /// gRPC.
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let is_ours = self.names.contains(service_name(request.uri().path()));
@@ -81,22 +89,22 @@ impl Layers {
 
     /// Serves a gRPC call. It borrows the layers, so that a call clones none of them.
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
-        // 7. Deadline. Around the rest, whose time counts; inside the record, so that a late call
+        // 8. Deadline. Around the rest, whose time counts; inside the record, so that a late call
         // has a trace.
         deadline::enforce(request, |request| {
-            // 8. Overload. Inside the deadline, which bounds the wait for a slot; around
+            // 9. Overload. Inside the deadline, which bounds the wait for a slot; around
             // everything that costs something.
             self.overload.limit(request, |request| {
-                // 9. Truncation. Before validation passes the body to tonic, which reads CANCEL
+                // 10. Truncation. Before validation passes the body to tonic, which reads CANCEL
                 // as a regular end.
                 let mut request = truncated::mark(request);
-                // 10. Stall timeout. Before anything waits for a whole message.
+                // 11. Stall timeout. Before anything waits for a whole message.
                 if self.single.contains(request.uri().path()) {
                     request = request.map(|body| stalled::bound(body, self.pace));
                 }
-                // 11. Validation. Last: its cost is for calls that reach the handler.
+                // 12. Validation. Last: its cost is for calls that reach the handler.
                 let request = validation::validate(&self.rules, request);
-                // 12. The service.
+                // 13. The service.
                 self.routes.clone().oneshot(request)
             })
         })

@@ -23,6 +23,7 @@ use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt, service_fn};
 
 use crate::admission::Admission;
+use crate::admission::hosts::AllowedHosts;
 use crate::handler::Handler;
 use crate::host::Host;
 use crate::layers::overload::Overload;
@@ -35,8 +36,9 @@ use crate::{listener, operator};
 
 /// The services of a process.
 ///
-/// Each gRPC call passes, in this order: admission, probes, record (metrics, access log, trace),
-/// panic guard, deadline, overload, truncated requests, stalled requests, validation, the service.
+/// Each gRPC call passes, in this order: admission, probes, allowed hosts, record (metrics, access
+/// log, trace), panic guard, deadline, overload, truncated requests, stalled requests, validation,
+/// the service.
 /// `Layers` in `layers.rs` gives the reasons.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
@@ -203,10 +205,11 @@ impl Server {
                 tls.follow_files(host.draining.clone()).await;
             }
         };
-        let for_operators = handler.clone();
+        let allowed = AllowedHosts::new(&host.settings.listener.allowed_hosts);
+        let for_operators = operator::only(handler.clone(), allowed);
         let operators = async {
             if let Some(admin) = admin {
-                listener::run(admin, operator::only(for_operators), None, &host).await;
+                listener::run(admin, for_operators, None, &host).await;
             }
         };
         let public = listener::run(listener, handler, tls.clone(), &host);
@@ -249,6 +252,7 @@ impl Server {
         let single = self.contract.as_ref().map(Contract::single);
         let layers = Arc::new(Layers {
             admission: Admission::new(&settings.listener),
+            allowed_hosts: AllowedHosts::new(&settings.listener.allowed_hosts),
             probes: Probes {
                 ready: self.ready.clone(),
                 draining: host.draining.clone(),

@@ -8,14 +8,14 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode};
 use hyper::ext::Protocol;
 use rpc::headers::list;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::body::Body;
 
 use crate::failure::Failure;
-use crate::policy::client_address;
+use crate::policy::cross_site;
 
 const WEBSOCKET: &str = "websocket";
 /// The only version there is (RFC 6455 §4.4).
@@ -129,28 +129,11 @@ fn check_origin(head: &Parts, allowed: &[String]) -> Result<(), Failure> {
     let is_allowed = allowed
         .iter()
         .any(|one| one == "*" || one.eq_ignore_ascii_case(origin));
-    if is_allowed || is_own(origin, head) {
+    if is_allowed || cross_site::is_own(origin, head) {
         Ok(())
     } else {
         Err(Failure::origin_refused(origin))
     }
-}
-
-/// Returns whether an origin is this gateway's: scheme, host and port (RFC 6454 §5). The scheme of
-/// a page behind a proxy with TLS is known if the proxy is trusted.
-fn is_own(origin: &str, head: &Parts) -> bool {
-    let own = client_address::origin(head);
-    let own = own.as_deref().and_then(parts);
-    own.is_some() && parts(origin) == own
-}
-
-/// Scheme, host and port of an origin.
-fn parts(origin: &str) -> Option<(String, String, u16)> {
-    let origin: Uri = origin.parse().ok()?;
-    let scheme = origin.scheme_str()?.to_ascii_lowercase();
-    let default = if scheme == "https" { 443 } else { 80 };
-    let host = origin.host()?.to_ascii_lowercase();
-    Some((scheme, host, origin.port_u16().unwrap_or(default)))
 }
 
 fn is_extended_connect(method: &Method, extensions: &http::Extensions) -> bool {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::uri::Authority;
 use rpc::body::stalled::Pace;
 use rpc::config::ConfigError;
 use serde::Deserialize;
@@ -9,6 +10,8 @@ use serde::Deserialize;
 /// The keys under `[listener]`; `config.default.toml` documents them.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListenerSettings {
+    /// Hosts that requests may name; none for any.
+    pub allowed_hosts: Vec<String>,
     /// Whether other processes may listen on the same port.
     pub reuse_port: bool,
     /// Connections of one address at once; 0 for no bound.
@@ -55,6 +58,11 @@ impl ListenerSettings {
     /// # Errors
     /// The first key whose value is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if let Some(name) = self.allowed_hosts.iter().find(|name| !is_host(name)) {
+            let problem =
+                format!("`{name}` is not `host` or `*.host` in lower case, without a port");
+            return Err(invalid("allowed_hosts", &problem));
+        }
         for (key, value) in [
             ("header_timeout_ms", self.header_timeout_ms),
             ("idle_timeout_ms", self.idle_timeout_ms),
@@ -114,10 +122,36 @@ impl ListenerSettings {
     }
 }
 
+fn is_host(name: &str) -> bool {
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let authority = host.parse::<Authority>().ok();
+    authority.is_some_and(|authority| authority.host() == host)
+        && !host.contains('*')
+        && !host.ends_with('.')
+        && !host.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
 fn invalid(key: &str, problem: &str) -> ConfigError {
     ConfigError::new(
         format!("listener.{key}"),
         problem,
         "the effective configuration",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_without_a_port() {
+        for host in ["a", "a.b", "*.a", "127.0.0.1", "[::1]"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "", "*", "a:80", "http://a", "A", "a.*", "*.*.a", "a.", "a/b", "u@a",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
 }
