@@ -55,8 +55,8 @@ pub(super) fn prepare<'a>(
     Ok(secrets)
 }
 
-/// Returns a new cluster to copy, which is ten times faster than `initdb` per mesh. Nobody knows the
-/// password of its owner.
+/// Returns a new cluster to copy, which is ten times faster than `initdb` per mesh. Nobody knows
+/// the password of its owner.
 fn template(home: &Home, engines: &Engines) -> Result<PathBuf> {
     let template = home
         .engines()
