@@ -12,14 +12,16 @@
 //! error is a text frame `{"error": google.rpc.Status}`, and the close code says it again: 1000 for
 //! OK, 1001 when the gateway drains, 1009 for a message above the limit, and 4000 + the gRPC code
 //! otherwise. A client that breaks the protocol gets only a close code: 1002, or 1007 for a text
-//! that is not UTF-8 (RFC 6455 §7.4.1). Path and query bind to the first message, as in every
-//! request stream.
+//! that is not UTF-8 (RFC 6455 §7.4.1); one that closes gets its own code back. Path and query bind
+//! to the first message, as in every request stream.
 
+mod closing;
 mod conversation;
 mod handshake;
 mod requests;
 mod settings;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +29,11 @@ use bytes::Bytes;
 use chassis::observe;
 use http::request::Parts;
 use http::{Method, Response};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
+use tokio_tungstenite::WebSocketStream;
 use tonic::body::Body;
 use transcoder::{Match, MethodKind, RouteError};
 
@@ -54,6 +59,9 @@ const METHODS: [Method; 5] = [
     Method::PATCH,
     Method::DELETE,
 ];
+
+/// A WebSocket whose writes time out.
+type Socket = WebSocketStream<Pin<Box<TimeoutStream<TokioIo<Upgraded>>>>>;
 
 /// The input that is still expected once path and query are encoded.
 enum RequestInput {

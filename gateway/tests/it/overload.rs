@@ -15,6 +15,7 @@ use crate::native::{self, GREET};
 use crate::support::messages::*;
 use crate::support::stranger::Upstream;
 use crate::support::{Gateway, Reply, eventually};
+use crate::websocket;
 
 const LOUD: &str = "198.51.100.1";
 const QUIET: &str = "198.51.100.2";
@@ -126,6 +127,31 @@ async fn every_protocol_says_when_to_come_back() {
     };
     let trailers = String::from_utf8_lossy(trailers);
     assert!(trailers.contains("grpc-status: 14\r\n"), "{trailers}");
+}
+
+#[tokio::test]
+async fn a_websocket_says_when_to_come_back_and_closes_with_the_code() {
+    let mut busy = Busy::start().await;
+    let loud = [("x-forwarded-for", LOUD)];
+    let refused = async |busy: &Busy, path: &str, code: u16, name: &str, reason: &str| {
+        let opened = websocket::open(&busy.gateway, path, &loud).await;
+        let (mut client, _) = opened.unwrap();
+        let error = client.hear_json().await["error"].take();
+        assert_eq!(error["code"], code, "{path}: {error}");
+        assert_eq!(error["details"][0]["reason"], reason, "{path}: {error}");
+        assert_eq!(error["details"][1]["retryDelay"], "1s", "{path}: {error}");
+        client.assert_closes(4000 + code, name).await;
+    };
+    for path in ["/v1/greetings/a", "/v1/counts/3", "/v1/chats", "/v1/lists"] {
+        refused(&busy, path, 14, "UNAVAILABLE", "OVERLOADED").await;
+    }
+    let quiet = [("x-forwarded-for", QUIET)];
+    let opened = websocket::open(&busy.gateway, "/v1/greetings/a", &quiet).await;
+    let mut client = opened.unwrap().0;
+    assert_eq!(client.hear_json().await["text"], "hello a");
+    busy.hang(QUIET, 5).await;
+    let name = "RESOURCE_EXHAUSTED";
+    refused(&busy, "/v1/greetings/a", 8, name, "CLIENT_OVER_SHARE").await;
 }
 
 #[tokio::test]

@@ -38,11 +38,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         heard.unwrap().unwrap()
     }
 
-    async fn hear_json(&mut self) -> Value {
+    pub(crate) async fn hear_json(&mut self) -> Value {
         serde_json::from_str(self.hear().await.to_text().unwrap()).unwrap()
     }
 
-    async fn assert_closes(&mut self, code: u16, reason: &str) {
+    pub(crate) async fn assert_closes(&mut self, code: u16, reason: &str) {
         let Message::Close(Some(frame)) = self.hear().await else {
             panic!("expected a close frame");
         };
@@ -68,7 +68,7 @@ pub(crate) async fn connect(gateway: &Gateway, path: &str) -> Client<TcpStream> 
     open(gateway, path, &[]).await.unwrap().0
 }
 
-async fn open(
+pub(crate) async fn open(
     gateway: &Gateway,
     path: &str,
     headers: &[(&'static str, &'static str)],

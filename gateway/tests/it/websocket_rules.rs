@@ -4,8 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::Gateway;
 use crate::support::stranger::Upstream;
+use crate::support::{Gateway, soon};
 use crate::websocket::{QUIET, connect};
 
 const UPGRADE: &str = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
@@ -35,6 +35,69 @@ async fn frames_that_break_the_protocol_have_close_codes() {
             panic!("{what}: expected a close frame");
         };
         assert_eq!(u16::from(close.code), code, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_close_is_answered_by_its_own_code() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&[upstream.address], &[QUIET]).await;
+    gateway.wait_until_ready().await;
+    for (what, frame, answer) in [
+        ("no code", &[0x88, 0x80, 0, 0, 0, 0][..], &[0x88, 0][..]),
+        (
+            "1000",
+            &[0x88, 0x82, 0, 0, 0, 0, 3, 0xe8],
+            &[0x88, 2, 3, 0xe8],
+        ),
+        (
+            "1001",
+            &[0x88, 0x82, 0, 0, 0, 0, 3, 0xe9],
+            &[0x88, 2, 3, 0xe9],
+        ),
+        (
+            "3000",
+            &[0x88, 0x82, 0, 0, 0, 0, 0xb, 0xb8],
+            &[0x88, 2, 0xb, 0xb8],
+        ),
+        (
+            "4999",
+            &[0x88, 0x82, 0, 0, 0, 0, 0x13, 0x87],
+            &[0x88, 2, 0x13, 0x87],
+        ),
+    ] {
+        for before in [&[][..], b"\x81\x8c\0\0\0\0{\"name\":\"a\"}"] {
+            let mut client = connect(&gateway, "/v1/chats").await;
+            if !before.is_empty() {
+                client.0.get_mut().write_all(before).await.unwrap();
+                client.hear().await;
+            }
+            let socket = client.0.get_mut();
+            socket.write_all(frame).await.unwrap();
+            let mut heard = Vec::new();
+            let read = socket.read_to_end(&mut heard);
+            soon("the end of the connection", read).await.unwrap();
+            assert_eq!(heard, answer, "{what}, {} bytes before", before.len());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_close_code_that_nobody_may_send_breaks_the_protocol() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&[upstream.address], &[QUIET]).await;
+    gateway.wait_until_ready().await;
+    for code in [0u16, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
+        let mut client = connect(&gateway, "/v1/chats").await;
+        let [high, low] = code.to_be_bytes();
+        let socket = client.0.get_mut();
+        let frame = [0x88, 0x82, 0, 0, 0, 0, high, low];
+        socket.write_all(&frame).await.unwrap();
+        let mut heard = [0; 4];
+        soon("a close frame", socket.read_exact(&mut heard))
+            .await
+            .unwrap();
+        assert_eq!((heard[0], &heard[2..]), (0x88, &[3, 0xea][..]), "{code}");
     }
 }
 

@@ -1,13 +1,13 @@
 //! An open WebSocket: frames of the client become requests, responses become frames, concurrently.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::error::Fault;
-use chassis::observe::{self, RequestRecord};
+use chassis::observe::RequestRecord;
 use futures::future::Either;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
@@ -15,33 +15,22 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::MissedTickBehavior;
 use tokio_io_timeout::TimeoutStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
-use transcoder::{Content, status_code_name};
+use tonic::Status;
+use transcoder::Content;
 
-use super::RequestInput;
+use super::closing::{CallEnd, close, text};
 use super::requests::{HungUp, MessageSender, channel};
+use super::{RequestInput, Socket};
 use crate::api::Catalog;
-use crate::call::frame::{draining_status, end_reason};
 use crate::call::{Call, RequestMessages};
 use crate::failure::Failure;
-use crate::protocols::rest::{View, finish_frame_in, write_status};
+use crate::protocols::rest::{View, finish_frame_in};
 
 /// Read ahead of the socket; ten thousand idle connections hold ten thousand of these.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// How long the client may take to close its side after ours.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Close codes of the range that RFC 6455 §7.4.2 leaves to applications: this one plus the gRPC
-/// code.
-const CODES: u16 = 4000;
-
-/// A WebSocket whose writes time out.
-type Socket = WebSocketStream<Pin<Box<TimeoutStream<TokioIo<Upgraded>>>>>;
-
 /// A call over a WebSocket whose handshake is done.
 pub(super) struct Conversation {
     pub(super) call: Call,
@@ -69,50 +58,10 @@ pub(super) enum ResponseFormat {
     Protobuf,
 }
 
-/// The end of a conversation.
-enum CallEnd {
-    Complete,
-    Failed(Status),
-    Draining,
-    /// A message of the client exceeds the limit.
-    TooLarge(Status),
-    /// The client broke the rules of WebSocket; the close code says which.
-    Violation(u16),
-    /// The client is gone.
-    Gone,
-}
-
 /// The liveness of the client. It counts as alive while one of its messages waits for the upstream.
 struct Liveness {
     heard: AtomicBool,
     waiting: AtomicBool,
-}
-
-// === impl CallEnd ===
-
-impl CallEnd {
-    /// The end of a conversation with a client whose frames can't be read (RFC 6455 §7.4.1).
-    fn of(error: &tungstenite::Error) -> Self {
-        match error {
-            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
-            tungstenite::Error::Protocol(_) => Self::Violation(1002),
-            tungstenite::Error::Utf8(_) => Self::Violation(1007),
-            _ => Self::Gone,
-        }
-    }
-
-    fn note(&self, observed: &RequestRecord) {
-        match self {
-            Self::Complete => observed.code(Code::Ok),
-            Self::Gone | Self::Violation(_) => observed.end(observe::End::ClientGone),
-            Self::Draining => observed.end(observe::End::Drain),
-            Self::TooLarge(status) => observed.code(status.code()),
-            Self::Failed(status) => {
-                observed.code(status.code());
-                observed.end(end_reason(status));
-            }
-        }
-    }
 }
 
 // === impl Conversation ===
@@ -343,11 +292,6 @@ impl ResponseFormat {
     }
 }
 
-fn text(json: Vec<u8>) -> Result<Message, Failure> {
-    let text = json.try_into().map(Message::Text);
-    text.map_err(|error| chassis::error::internal(anyhow::Error::from(error)).into())
-}
-
 // === impl Liveness ===
 
 impl Liveness {
@@ -355,46 +299,4 @@ impl Liveness {
     fn shows(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed) || self.waiting.load(Ordering::Relaxed)
     }
-}
-
-/// Says why it is over, and waits for the client to say that it has heard: a socket that is closed
-/// at once may take the last frames with it.
-async fn close(
-    mut sink: SplitSink<Socket, Message>,
-    mut source: SplitStream<Socket>,
-    catalog: &Catalog,
-    end: CallEnd,
-) {
-    let (code, status) = match end {
-        CallEnd::Complete | CallEnd::Gone => (1000, None),
-        CallEnd::Violation(code) => (code, None),
-        CallEnd::Draining => (1001, Some(draining_status())),
-        CallEnd::TooLarge(status) => (1009, Some(status)),
-        CallEnd::Failed(status) => (CODES + status.code() as u16, Some(status)),
-    };
-    let reason = match (&status, code) {
-        (Some(status), _) => status_code_name(status.code() as i32),
-        (None, 1002) => "a frame breaks the protocol",
-        (None, 1007) => "a text is not UTF-8",
-        (None, _) => status_code_name(Code::Ok as i32),
-    };
-    let farewell = async {
-        if let Some(status) = status {
-            let mut json = b"{\"error\":".to_vec();
-            write_status(&catalog.schema, &status, &mut json);
-            json.push(b'}');
-            if let Ok(error) = text(json) {
-                sink.send(error).await?;
-            }
-        }
-        let frame = CloseFrame {
-            code: code.into(),
-            reason: reason.into(),
-        };
-        sink.send(Message::Close(Some(frame))).await?;
-        while source.next().await.is_some_and(|received| received.is_ok()) {}
-        Ok::<_, tungstenite::Error>(())
-    };
-    // A client that does not answer has received the reason anyway.
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
 }
