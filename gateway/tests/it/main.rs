@@ -17,6 +17,7 @@ mod deadlines;
 mod dialects;
 mod drain;
 mod explain;
+mod explorer;
 mod faults;
 mod foreign;
 mod forwarded;
