@@ -2,6 +2,7 @@
 
 mod bounded_frames;
 pub(crate) mod frame;
+mod held;
 mod reader;
 pub(crate) mod request_body;
 mod response_frames;
@@ -12,7 +13,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use admission::Holding;
+use bytes::{Bytes, BytesMut};
 use chassis::client::{Caller, Safety, Upstream};
 use chassis::error::Fault;
 use futures::FutureExt;
@@ -20,7 +22,7 @@ use futures::future::Either;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use rpc::error::GRPC_STATUS;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
@@ -35,6 +37,7 @@ use reader::MessageReader;
 use request_body::Lifeline;
 
 pub(crate) use bounded_frames::BoundedFrames;
+pub(crate) use held::{HeldBody, holding};
 pub(crate) use response_frames::{Cut, OwnError, ResponseFrames};
 
 /// Where a call goes and what goes with it besides its messages.
@@ -242,17 +245,34 @@ pub(crate) fn caller(extensions: &Extensions, method: Option<&MethodPlan>) -> Ca
     }
 }
 
-/// Reads the body of a request that is one message.
+/// Reads the body of a request that is one message. Pieces are joined as they arrive: kept apart,
+/// many small ones would take many times their bytes.
 pub(crate) async fn read_whole(
-    body: Body,
+    mut body: Body,
     max_bytes: usize,
     too_large: fn(usize) -> Failure,
+    holding: &Holding,
 ) -> Result<Bytes, Failure> {
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(max_bytes)),
-        Err(error) => Err(Failure::unread(error.downcast::<Status>().ok().as_deref())),
+    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|status| Failure::unread(Some(&status)))?;
+        let data = frame.into_data().unwrap_or_default();
+        let length = first.len() + joined.len() + data.len();
+        if length > max_bytes {
+            return Err(too_large(max_bytes));
+        }
+        holding.receive(data.len())?;
+        if length == data.len() {
+            first = data;
+            continue;
+        }
+        joined.extend_from_slice(&std::mem::take(&mut first));
+        joined.extend_from_slice(&data);
     }
+    Ok(match joined.is_empty() {
+        true => first,
+        false => joined.freeze(),
+    })
 }
 
 /// Sends a request as it is. The client ends the response at the deadline, the body included.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use admission::Budget;
 use chassis::Process;
 use chassis::stalled::Pace;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,9 @@ struct Shared {
     parts: ContextParts,
     max_message_bytes: usize,
     body_pace: Pace,
+    budget: Budget,
+    request_window: usize,
+    response_window: usize,
     response_stall_timeout: Duration,
     draining: CancellationToken,
 }
@@ -48,6 +52,9 @@ impl Context {
                 parts,
                 max_message_bytes: settings.max_message_bytes,
                 body_pace: settings.listener.body_pace(),
+                budget: process.budget().clone(),
+                request_window: settings.listener.stream_window_bytes as usize,
+                response_window: settings.client.stream_window_bytes as usize,
                 response_stall_timeout: settings.listener.response_stall_timeout(),
                 draining: process.draining(),
             }),
@@ -100,6 +107,21 @@ impl Context {
 
     pub(crate) fn sse_keep_alive(&self) -> Duration {
         self.shared.parts.sse_keep_alive
+    }
+
+    /// The memory that requests may hold.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+
+    /// Bytes that a client may send of a stream that is not read.
+    pub(crate) fn request_window(&self) -> usize {
+        self.shared.request_window
+    }
+
+    /// Bytes that an upstream may send of a response that is not read.
+    pub(crate) fn response_window(&self) -> usize {
+        self.shared.response_window
     }
 
     /// How slow a body that is one message may be.

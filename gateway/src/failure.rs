@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 
+use admission::Excess;
 use chassis::error::Fault;
 use chassis::server::violations;
 use chassis::stalled::REQUEST_STALLED;
@@ -234,6 +235,12 @@ impl From<Status> for Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Status::from(fault).into()
+    }
+}
+
+impl From<Excess> for Failure {
+    fn from(excess: Excess) -> Self {
+        Fault::from(excess).into()
     }
 }
 

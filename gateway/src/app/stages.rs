@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admission::{Excess, Holding, Unread};
 use chassis::Process;
 use chassis::config::ConfigError;
 use chassis::observe;
@@ -11,6 +12,7 @@ use futures::FutureExt;
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
@@ -79,6 +81,7 @@ impl Generation {
     /// | deadline | [`Self::answer`], `policy::deadline` |
     /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
     /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
+    /// | memory: the request's share of the budget | [`Self::answer`], `admission::Budget` |
     /// | route: which method, which upstream | [`Self::answer`], `protocols::resolve` |
     /// | policy by request: authenticate to rate limit | `Policy::admit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
@@ -138,6 +141,12 @@ impl Generation {
         if let Err(failure) = protocol.prepare(catalog, &self.websocket, head) {
             return protocol.refuse(context, catalog, head, failure);
         }
+        let client = head.extensions.get().cloned().unwrap_or_default();
+        let holding = match context.budget().admit(&client, head_bytes(head)) {
+            Ok(holding) => holding,
+            Err(excess) => return protocol.refuse(context, catalog, head, excess.into()),
+        };
+        head.extensions.insert(holding.clone());
         let resolved = match protocol.resolve(catalog, head) {
             Ok(resolved) => resolved,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
@@ -151,22 +160,30 @@ impl Generation {
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.
-        match &resolved {
+        let response = match &resolved {
             Resolved::Rest(target) => {
-                protocols::serve_rest(context, catalog, target, deadline, head, body).await
+                let served = protocols::serve_rest(context, catalog, target, deadline, head, body);
+                holding.run(served).await
             }
             Resolved::WebSocket(target) => {
                 let settings = &self.websocket;
                 protocols::serve_websocket(context, settings, catalog, target, deadline, head)
+                    .map(Ok)
                     .boxed()
                     .await
             }
             Resolved::Rpc(form, target) => {
                 let (form, target) = (*form, *target);
                 let request = Request::from_parts(take(head), body);
-                form.serve(context, catalog, target, deadline, request)
-                    .await
+                let served = form.serve(context, catalog, target, deadline, request);
+                holding.run(served).await
             }
+        };
+        holding.sent();
+        let window = context.response_window();
+        match response.and_then(|response| count_unread(holding, window, response)) {
+            Ok(response) => response,
+            Err(excess) => protocol.refuse(context, catalog, head, excess.into()),
         }
     }
 
@@ -186,6 +203,31 @@ impl Generation {
             Err(failure) => Protocol::Rest.refuse(context, catalog, head, failure),
         }
     }
+}
+
+/// Returns about how much memory a head takes: its text, and 32 bytes of each field (RFC 9113
+/// §6.5.2).
+fn head_bytes(head: &Parts) -> usize {
+    let fields = head.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + 32);
+    let target = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
+    fields.sum::<usize>() + target
+}
+
+/// Counts a response as unread: by its length, else by the window that its upstream may fill. The
+/// listener goes on.
+fn count_unread(
+    holding: Holding,
+    window: usize,
+    mut response: Response<Body>,
+) -> Result<Response<Body>, Excess> {
+    if !response.body().is_end_stream() {
+        let length = response.body().size_hint().exact();
+        let window = length.map_or(window, |length| usize::try_from(length).unwrap_or(window));
+        holding.unread(window)?;
+        response.extensions_mut().insert(Unread { holding, window });
+    }
+    Ok(response)
 }
 
 /// The head, of which an empty one stays.

@@ -6,18 +6,20 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chassis::observe::{self, RequestRecord};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use rpc::frame::FrameMeter;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::frame::{AbortReason, record_reason, unacceptable};
+use super::held::HeldBody;
 
 /// A body that fails with a message over the bound.
 pub(crate) struct BoundedFrames {
     inner: Body,
     meter: FrameMeter,
     refused: AbortReason,
+    held: HeldBody,
     observed: RequestRecord,
 }
 
@@ -25,13 +27,27 @@ pub(crate) struct BoundedFrames {
 
 impl BoundedFrames {
     /// `refused` receives the reason if the gateway aborts the body.
-    pub(crate) fn new(inner: Body, max_message_bytes: usize, refused: AbortReason) -> Self {
+    pub(crate) fn new(
+        inner: Body,
+        max_message_bytes: usize,
+        refused: AbortReason,
+        held: HeldBody,
+    ) -> Self {
         Self {
+            held,
             inner,
             meter: FrameMeter::new(max_message_bytes),
             refused,
             observed: observe::current(),
         }
+    }
+
+    fn pass(&mut self, data: &[u8]) -> Result<(), Status> {
+        let begun = self.meter.pass(data).map_err(unacceptable)?;
+        self.observed.request_messages(begun);
+        let is_last = self.inner.is_end_stream();
+        self.held.arrived(data.len(), 0, is_last)?;
+        Ok(())
     }
 }
 
@@ -43,23 +59,21 @@ impl http_body::Body for BoundedFrames {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                let data = frame.data_ref().map_or(&[][..], |data| data);
-                match self.meter.pass(data) {
-                    Ok(begun) => self.observed.request_messages(begun),
-                    Err(error) => {
-                        let status = unacceptable(error);
-                        record_reason(&self.refused, &status);
-                        return Poll::Ready(Some(Err(status)));
-                    }
-                }
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.inner).poll_frame(context);
+        let passed = match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(Ok(()), |data| this.pass(data)),
+            Poll::Ready(Some(Err(status))) => Err(status.clone()),
+            Poll::Ready(None) => Ok(()),
+            Poll::Pending => this.held.waits(0).map_err(Status::from),
+        };
+        match passed {
+            Ok(()) => polled,
+            Err(status) => {
+                record_reason(&this.refused, &status);
+                Poll::Ready(Some(Err(status)))
             }
-            Poll::Ready(Some(Err(status))) => record_reason(&self.refused, status),
-            _ => {}
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {

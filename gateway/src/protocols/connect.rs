@@ -9,6 +9,7 @@ mod metadata;
 
 use std::sync::Arc;
 
+use admission::Holding;
 use bytes::Bytes;
 use chassis::error::Fault;
 use chassis::{observe, stalled};
@@ -85,7 +86,8 @@ pub(super) async fn unary(
 ) -> Response<Body> {
     let answered = async {
         let (head, body) = request.into_parts();
-        let message = call::within(deadline, read(context, body)).await?;
+        let holding = call::holding(&head.extensions);
+        let message = call::within(deadline, read(context, body, &holding)).await?;
         let request = unary_into_grpc(head, message)?;
         call_unary(context, catalog, codec, target, deadline, request).await
     };
@@ -255,10 +257,10 @@ fn rename(headers: &mut HeaderMap, from: &HeaderName, to: &'static str) {
     }
 }
 
-async fn read(context: &Context, body: Body) -> Result<Bytes, Failure> {
+async fn read(context: &Context, body: Body, holding: &Holding) -> Result<Bytes, Failure> {
     let max_bytes = context.max_request_bytes();
     let body = stalled::bound(body, context.body_pace());
-    call::read_whole(body, max_bytes, Failure::message_too_large).await
+    call::read_whole(body, max_bytes, Failure::message_too_large, holding).await
 }
 
 fn check_version(headers: &HeaderMap) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
 use crate::call::frame::{self, AbortReason};
-use crate::call::{self, BoundedFrames, Cut, OwnError, ResponseFrames};
+use crate::call::{self, BoundedFrames, Cut, HeldBody, OwnError, ResponseFrames};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::{self, MessagePolicy};
@@ -126,14 +126,20 @@ pub(super) async fn forward(
         kind,
         Some(MethodKind::ServerStreaming | MethodKind::BidiStreaming)
     );
-    let mut request = match requests_stream {
-        true => request,
-        false => request.map(|body| stalled::bound(body, context.body_pace())),
+    let pace = context.body_pace();
+    let mut request = request.map(|body| match requests_stream {
+        true => stalled::bound_messages(body, pace),
+        false => stalled::bound(body, pace),
+    });
+    let held = match (requests_stream, call::holding(request.extensions())) {
+        (true, holding) => HeldBody::stream(&holding, context.request_window()),
+        (false, holding) => HeldBody::Message(holding),
     };
     let rules = &context.policy().metadata;
     rules.strip_call(request.headers_mut());
     let mut inspection = Inspection::of(context, catalog, plan, codec)?;
-    let (mut request, refused) = inspection.take_request(request, context.max_request_bytes())?;
+    let max_bytes = context.max_request_bytes();
+    let (mut request, refused) = inspection.take_request(request, max_bytes, held)?;
     let caller = call::caller(request.extensions(), plan);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(safety);
@@ -237,18 +243,19 @@ impl Inspection {
         &mut self,
         request: Request<Body>,
         max_bytes: usize,
+        held: HeldBody,
     ) -> Result<(Request<Body>, AbortReason), Failure> {
         let (mut head, body) = request.into_parts();
         let refused = AbortReason::default();
         let body = match self.request.take() {
-            None => Body::new(BoundedFrames::new(body, max_bytes, refused.clone())),
+            None => Body::new(BoundedFrames::new(body, max_bytes, refused.clone(), held)),
             Some(work) => {
                 let coding = inspect::coding(&head.headers)?;
                 if matches!(work, MessageTask::ReadJson(..)) {
                     // Converted messages are sent uncompressed.
                     head.headers.remove(inspect::ENCODING);
                 }
-                InspectedBody::of(body, work, coding, max_bytes, refused.clone())
+                InspectedBody::of(body, work, coding, max_bytes, refused.clone(), Some(held))
             }
         };
         let headers = &mut head.headers;
@@ -281,8 +288,9 @@ impl Inspection {
             return Ok((response, max_bytes));
         };
         let coding = inspect::coding(response.headers())?;
-        let response = response
-            .map(|body| InspectedBody::of(body, work, coding, max_bytes, AbortReason::default()));
+        let response = response.map(|body| {
+            InspectedBody::of(body, work, coding, max_bytes, AbortReason::default(), None)
+        });
         // Their size was bounded where it was the upstream's; text is longer.
         Ok((response, usize::MAX))
     }

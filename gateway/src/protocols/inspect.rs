@@ -3,12 +3,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+use admission::Excess;
 use bytes::Bytes;
 use chassis::error::Fault;
 use http::HeaderMap;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use rpc::frame::{COMPRESSED, FrameReader, HEADER_BYTES};
 use rpc::headers::list;
 use tonic::body::Body;
@@ -17,6 +18,7 @@ use tonic::{Code, Status};
 use transcoder::MessageType;
 
 use crate::api::Catalog;
+use crate::call::HeldBody;
 pub(crate) use crate::call::frame::ENCODING;
 use crate::call::frame::{self, AbortReason, unacceptable};
 use crate::failure::Failure;
@@ -39,6 +41,8 @@ pub(crate) struct InspectedBody {
     source_ended: bool,
     failed: bool,
     refused: AbortReason,
+    /// `None` for a response.
+    held: Option<HeldBody>,
 }
 
 /// The task for each message.
@@ -107,8 +111,10 @@ impl InspectedBody {
         coding: Option<Coding>,
         max_bytes: usize,
         refused: AbortReason,
+        held: Option<HeldBody>,
     ) -> Body {
         Body::new(Self {
+            held,
             source,
             frames: FrameReader::new(max_bytes),
             work,
@@ -128,6 +134,15 @@ impl InspectedBody {
             Ok(None) => Ok(None),
             Err(error) => Err(unacceptable(error)),
         }
+    }
+
+    fn arrived(&mut self, data: Bytes) -> Result<(), Excess> {
+        let bytes = data.len();
+        self.frames.push(data);
+        let is_last = self.source.is_end_stream();
+        let kept = self.frames.buffered();
+        let held = self.held.as_mut();
+        held.map_or(Ok(()), |held| held.arrived(bytes, kept, is_last))
     }
 
     fn work_on(&self, frame: rpc::frame::Frame) -> Result<Bytes, Status> {
@@ -238,7 +253,15 @@ impl http_body::Body for InspectedBody {
                 let status = this.malformed("is truncated");
                 return this.fail(status);
             }
-            match ready!(Pin::new(&mut this.source).poll_frame(context)) {
+            let Poll::Ready(received) = Pin::new(&mut this.source).poll_frame(context) else {
+                let kept = this.frames.buffered();
+                let held = this.held.as_mut().map_or(Ok(()), |held| held.waits(kept));
+                return match held {
+                    Ok(()) => Poll::Pending,
+                    Err(excess) => this.fail(excess.into()),
+                };
+            };
+            match received {
                 None => this.source_ended = true,
                 Some(Err(status)) => {
                     this.failed = true;
@@ -246,7 +269,11 @@ impl http_body::Body for InspectedBody {
                     return Poll::Ready(Some(Err(status)));
                 }
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => this.frames.push(data),
+                    Ok(data) => {
+                        if let Err(excess) = this.arrived(data) {
+                            return this.fail(excess.into());
+                        }
+                    }
                     Err(_) if !this.frames.is_empty() => {
                         let status = this.malformed("is truncated");
                         return this.fail(status);

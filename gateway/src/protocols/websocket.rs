@@ -18,6 +18,7 @@
 mod closing;
 mod conversation;
 mod handshake;
+mod partial;
 mod requests;
 mod settings;
 
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::observe;
+use chassis::server::Tunnel;
 use http::request::Parts;
 use http::{Method, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -45,6 +47,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 use conversation::{Conversation, ResponseFormat};
+use partial::CountedReads;
 
 pub use settings::WebSocketSettings;
 
@@ -61,7 +64,7 @@ const METHODS: [Method; 5] = [
 ];
 
 /// A WebSocket whose writes time out.
-type Socket = WebSocketStream<Pin<Box<TimeoutStream<TokioIo<Upgraded>>>>>;
+type Socket = WebSocketStream<CountedReads<Pin<Box<TimeoutStream<TokioIo<Upgraded>>>>>>;
 
 /// The input that is still expected once path and query are encoded.
 enum RequestInput {
@@ -106,10 +109,11 @@ pub(crate) async fn serve(
         Err(failure) => return rest::refuse(context, catalog, head, failure),
     };
     let record = observe::current().upgrade();
+    let tunnel = head.extensions.get::<Tunnel>().cloned();
     // The drain waits for the socket, and so for this.
     tokio::spawn(async move {
-        // It stays open for as long as the conversation.
-        let _record = record;
+        // They stay open for as long as the conversation.
+        let (_record, _tunnel) = (record, tunnel);
         let Some(upgrade) = upgrade else { return };
         match upgrade.await {
             Ok(socket) => conversation.run(socket).await,
@@ -142,6 +146,9 @@ async fn begin(
         catalog: catalog.clone(),
         ping_interval: Duration::from_millis(settings.ping_interval_ms),
         max_message_bytes: context.max_body_bytes(),
+        body_pace: context.body_pace(),
+        holding: call::holding(&head.extensions),
+        response_window: context.response_window(),
         response_stall_timeout: context.response_stall_timeout(),
         draining: context.draining().clone(),
         observed: observe::current(),

@@ -1,8 +1,9 @@
-//! `/-/limits`: for each upstream the adaptive limit of concurrent calls, and what it does.
+//! `/-/limits`: for each upstream the adaptive limit of concurrent calls and what it does, and the
+//! memory that requests hold.
 
 use std::collections::BTreeMap;
 
-use admission::Status;
+use admission::{BudgetStatus, Status};
 use http::Response;
 use serde::Serialize;
 use tonic::body::Body;
@@ -32,13 +33,53 @@ struct Rejected {
     too_late: u64,
 }
 
+/// The whole page.
+#[derive(Serialize)]
+struct Limits<'a> {
+    #[serde(flatten)]
+    upstreams: BTreeMap<&'a str, Option<Limit>>,
+    memory: Memory,
+}
+
+/// The memory that requests hold.
+#[derive(Serialize)]
+struct Memory {
+    limit_bytes: usize,
+    held_bytes: usize,
+    /// Those that hold any.
+    clients: usize,
+    rejected: RejectedForMemory,
+}
+
+/// Rejected requests since the start.
+#[derive(Serialize)]
+struct RejectedForMemory {
+    over_share: u64,
+    spent: u64,
+}
+
 pub(super) fn answer(context: &Context) -> Result<Response<Body>, Failure> {
     let upstreams = context.directory().upstreams().iter();
     let limits = upstreams.map(|upstream| {
         let status = upstream.client().limit();
         (upstream.name(), status.map(Limit::from))
     });
-    show(&limits.collect::<BTreeMap<_, _>>())
+    show(&Limits {
+        upstreams: limits.collect(),
+        memory: Memory::from(context.budget().status()),
+    })
+}
+
+impl From<BudgetStatus> for Memory {
+    fn from(status: BudgetStatus) -> Self {
+        let [over_share, spent] = status.refused;
+        Self {
+            limit_bytes: status.limit,
+            held_bytes: status.held,
+            clients: status.clients,
+            rejected: RejectedForMemory { over_share, spent },
+        }
+    }
 }
 
 impl From<Status> for Limit {

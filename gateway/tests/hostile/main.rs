@@ -11,6 +11,7 @@
 mod crowd;
 mod empty;
 mod known;
+mod memory;
 mod protocol;
 mod scripts;
 mod support;

@@ -69,20 +69,33 @@ impl Fronted {
     async fn wait_until_ready(&self) {
         let ready = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(5));
-            loop {
+            while !exchange(self.address, "/readyz")
+                .await
+                .starts_with("HTTP/1.1 200")
+            {
                 ticks.tick().await;
-                let mut client = hostile::Client::bytes(self.address).await.unwrap();
-                let request = b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-                let _ = client.play(&[Step::Bytes(request.to_vec())], 1).await;
-                let seen = client.until(|seen| seen.is_closed).await.unwrap();
-                if seen.text().starts_with("HTTP/1.1 200") {
-                    return;
-                }
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(30), ready).await;
         waited.expect("the gateway is ready");
     }
+}
+
+/// Returns the body of a page.
+pub(crate) async fn get(gateway: SocketAddr, path: &str) -> String {
+    let answer = exchange(gateway, path).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}
+
+/// Returns the answer to a GET, head and body.
+async fn exchange(gateway: SocketAddr, path: &str) -> String {
+    let mut client = hostile::Client::bytes(gateway).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let _ = client.play(&[Step::Bytes(request.into_bytes())], 1).await;
+    let seen = client.until(|seen| seen.is_closed).await.unwrap();
+    seen.text()
 }
 
 /// Chooses the script of a call, once its first message is there.

@@ -24,7 +24,7 @@ fn message() -> Vec<u8> {
 }
 
 /// Just as much as the window of its stream allows, and no end.
-fn flood() -> Script {
+pub(crate) fn flood() -> Script {
     vec![
         grpc::headers(grpc::HEAD),
         Step::Repeat(31, vec![grpc::data(&message())]),

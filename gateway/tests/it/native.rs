@@ -197,13 +197,16 @@ async fn a_message_that_stops_arriving_is_an_error_and_a_silent_stream_is_not() 
         gateway.open_http2(request.unwrap())
     };
     let half = b"\0\0\0\0\x03\x0a";
-    let (response, _connection) = soon("the answer", open(GREET, half)).await;
-    let status = Status::from_header_map(response.headers()).unwrap();
-    assert_eq!(status.code(), Code::Aborted);
-    let reason = status.get_details_error_info().unwrap().reason;
-    assert_eq!(reason, "REQUEST_STALLED");
+    for path in [GREET, STORE] {
+        let (response, _connection) = soon("the answer", open(path, half)).await;
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::Aborted, "{path}");
+        let reason = status.get_details_error_info().unwrap().reason;
+        assert_eq!(reason, "REQUEST_STALLED");
+    }
     // This one ends by its deadline.
-    let (response, _connection) = soon("the answer", open(STORE, half)).await;
+    let whole = b"\0\0\0\0\0";
+    let (response, _connection) = soon("the answer", open(STORE, whole)).await;
     assert_eq!(response.headers()["grpc-status"], "4");
 }
 

@@ -4,6 +4,7 @@
     allow(clippy::disallowed_methods, reason = "queues of tests need no bound")
 )]
 
+mod budget;
 mod client;
 mod controller;
 mod estimate;
@@ -16,6 +17,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use budget::{Budget, BudgetStatus, Evict, Excess, Holding, Part, REQUEST_BYTES, Unread};
 pub use client::{Client, Request};
 pub use hold::Hold;
 pub use limiter::{Limiter, Permit};

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use server::Host;
+use server::{Budget, Host};
 use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ struct Inner {
     name: String,
     settings: Settings,
     metrics: Metrics,
+    budget: Budget,
     draining: CancellationToken,
     shutdown: CancellationToken,
     failed: CancellationToken,
@@ -43,9 +44,13 @@ impl Process {
     /// signals stop.
     pub fn new(name: impl Into<String>, settings: Settings) -> Self {
         let name = name.into();
+        let metrics = Metrics::new(&name);
+        let budget = Budget::new(settings.listener.max_held_bytes);
+        metrics.budget(budget.clone());
         Self {
             inner: Arc::new(Inner {
-                metrics: Metrics::new(&name),
+                metrics,
+                budget,
                 name,
                 settings,
                 draining: CancellationToken::new(),
@@ -70,6 +75,11 @@ impl Process {
     /// Returns the metrics of the process, which `GET /metrics` shows.
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Returns the memory that requests may hold.
+    pub fn budget(&self) -> &Budget {
+        &self.inner.budget
     }
 
     /// Returns a token that is cancelled when the process stops serving: response streams without
@@ -183,6 +193,7 @@ impl From<&Process> for Host {
         Self {
             settings: process.settings().server(),
             metrics: process.metrics().clone(),
+            budget: process.budget().clone(),
             draining: process.draining(),
         }
     }

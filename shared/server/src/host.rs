@@ -1,5 +1,6 @@
 //! The process that a server runs in.
 
+use ::admission::Budget;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,8 @@ pub struct Host {
     pub settings: Settings,
     /// The metrics that `GET /metrics` shows.
     pub metrics: Metrics,
+    /// The memory that requests may hold.
+    pub budget: Budget,
     /// Cancelled when the process stops serving.
     pub draining: CancellationToken,
 }

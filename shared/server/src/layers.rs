@@ -2,6 +2,7 @@
 
 pub(crate) mod deadline;
 mod guard;
+mod held;
 pub(crate) mod overload;
 mod truncated;
 pub(crate) mod validation;
@@ -10,6 +11,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use ::admission::Budget;
 use futures::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -40,6 +42,7 @@ pub(crate) struct Layers {
     /// Paths of the methods whose request is one message.
     pub(crate) single: HashSet<&'static str>,
     pub(crate) pace: Pace,
+    pub(crate) budget: Budget,
     pub(crate) overload: Overload,
     pub(crate) rules: Rules,
     pub(crate) routes: Routes,
@@ -95,17 +98,22 @@ impl Layers {
             // 9. Overload. Inside the deadline, which bounds the wait for a slot; around
             // everything that costs something.
             self.overload.limit(request, |request| {
-                // 10. Truncation. Before validation passes the body to tonic, which reads CANCEL
-                // as a regular end.
-                let mut request = truncated::mark(request);
-                // 11. Stall timeout. Before anything waits for a whole message.
-                if self.single.contains(request.uri().path()) {
-                    request = request.map(|body| stalled::bound(body, self.pace));
-                }
-                // 12. Validation. Last: its cost is for calls that reach the handler.
-                let request = validation::validate(&self.rules, request);
-                // 13. The service.
-                self.routes.clone().oneshot(request)
+                // 10. Memory. Before anything waits for a whole message.
+                held::count(&self.budget, request, |request| {
+                    // 11. Truncation. Before validation passes the body to tonic, which reads
+                    // CANCEL as a regular end.
+                    let request = truncated::mark(request);
+                    // 12. Stall timeout. Before anything waits for a whole message.
+                    let is_single = self.single.contains(request.uri().path());
+                    let request = request.map(|body| match is_single {
+                        true => stalled::bound(body, self.pace),
+                        false => stalled::bound_messages(body, self.pace),
+                    });
+                    // 13. Validation. Last: its cost is for calls that reach the handler.
+                    let request = validation::validate(&self.rules, request);
+                    // 14. The service.
+                    self.routes.clone().oneshot(request)
+                })
             })
         })
         .await

@@ -23,8 +23,9 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use ::admission::AdmissionSettings;
+pub use ::admission::{AdmissionSettings, Budget};
 pub use host::Host;
+pub use listener::Tunnel;
 pub use operator::{OPERATOR_PREFIX, Operator};
 pub use peer::{Peer, is_of_proxies};
 pub use server::Server;

@@ -25,6 +25,8 @@ pub(crate) mod descriptors;
 mod response;
 mod socket;
 
+pub use activity::Tunnel;
+
 /// The pause after a failed accept, mostly for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

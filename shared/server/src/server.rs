@@ -37,8 +37,8 @@ use crate::{listener, operator};
 /// The services of a process.
 ///
 /// Each gRPC call passes, in this order: admission, probes, allowed hosts, record (metrics, access
-/// log, trace), panic guard, deadline, overload, truncated requests, stalled requests, validation,
-/// the service.
+/// log, trace), panic guard, deadline, overload, memory, truncated requests, stalled requests,
+/// validation, the service.
 /// `Layers` in `layers.rs` gives the reasons.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
@@ -262,6 +262,7 @@ impl Server {
             observer: Arc::new(self.observer(host)),
             overload: self.overload(host),
             pace: settings.listener.body_pace(),
+            budget: host.budget.clone(),
             single: single.unwrap_or_default(),
             rules: self.rules(settings.max_message_bytes)?,
             routes: self.services.routes().prepare(),

@@ -2,7 +2,7 @@
 
 mod authority;
 
-use ::admission::AdmissionSettings;
+use ::admission::{AdmissionSettings, Budget};
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Once};
@@ -159,6 +159,7 @@ pub(crate) fn settings() -> Settings {
 /// Returns a process with these settings.
 pub(crate) fn host(settings: Settings) -> Host {
     Host {
+        budget: Budget::new(settings.listener.max_held_bytes),
         settings,
         metrics: Metrics::new("shop"),
         draining: CancellationToken::new(),

@@ -5,6 +5,7 @@
 //! Every label has a bounded set of values: a route is a template and a method one of the schema,
 //! never the text of a request.
 
+mod budget;
 mod call;
 mod limit;
 mod process;
@@ -16,7 +17,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use admission::Limiter;
+use admission::{Budget, Limiter};
 use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -28,6 +29,7 @@ use prometheus_client::registry::Registry;
 pub use call::{Call, Protocol, Route};
 pub use upstream::{Breaker, Upstream};
 
+use budget::BudgetCollector;
 use call::{Calls, Routes};
 use limit::LimitCollector;
 use process::ProcessCollector;
@@ -49,6 +51,7 @@ struct Inner {
     routes: Routes,
     upstreams: Upstreams,
     limits: LimitCollector,
+    budget: BudgetCollector,
     schema_swaps: Family<Outcome, Counter>,
     config_reloads: Family<Outcome, Counter>,
 }
@@ -86,6 +89,8 @@ impl Metrics {
         let upstreams = Upstreams::register(&mut registry);
         let limits = LimitCollector::default();
         registry.register_collector(Box::new(limits.clone()));
+        let budget = BudgetCollector::default();
+        registry.register_collector(Box::new(budget.clone()));
         let schema_swaps = outcomes(
             &mut registry,
             "schema_swaps",
@@ -105,6 +110,7 @@ impl Metrics {
                 routes,
                 upstreams,
                 limits,
+                budget,
                 schema_swaps,
                 config_reloads,
             }),
@@ -131,6 +137,11 @@ impl Metrics {
     /// replaces it.
     pub fn limit(&self, address: &str, limiter: Limiter) {
         self.inner.limits.add(address, limiter);
+    }
+
+    /// Shows the memory that requests hold.
+    pub fn budget(&self, budget: Budget) {
+        self.inner.budget.set(budget);
     }
 
     /// Counts a schema that was accepted or rejected.

@@ -25,6 +25,7 @@ async fn pass(bytes: &[u8], size: usize, coding: Option<Coding>) -> Result<Vec<u
         coding,
         1000,
         refused.clone(),
+        None,
     );
     let passed = body.collect().await;
     assert_eq!(passed.is_err(), refused.get().is_some());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use admission::Holding;
 use bytes::Bytes;
 use chassis::stalled;
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap};
@@ -126,7 +127,7 @@ impl<'a> Exchange<'a> {
                 self.put_chunk(&self.read(body).await?, &mut frame);
             }
             (true, Some(boundary)) => {
-                let file = multipart::file(body, boundary, max_bytes).await?;
+                let file = multipart::file(body, boundary, max_bytes, &self.holding()).await?;
                 let query = file.query_behind(query);
                 self.matched
                     .encode_upload_head(Some(&query), &file.content_type, &mut frame)?;
@@ -143,7 +144,7 @@ impl<'a> Exchange<'a> {
                     .map_err(|error| of_body(error, content, &body))?;
             }
             (false, Some(boundary)) => {
-                let form = multipart::form(body, boundary, max_bytes).await?;
+                let form = multipart::form(body, boundary, max_bytes, &self.holding()).await?;
                 self.matched
                     .encode_request_as(Content::Form, query, &form, &mut frame)?;
             }
@@ -168,7 +169,12 @@ impl<'a> Exchange<'a> {
         if body.size_hint().lower() > max_bytes as u64 {
             return Err(Failure::body_too_large(max_bytes));
         }
-        call::read_whole(body, max_bytes, Failure::body_too_large).await
+        call::read_whole(body, max_bytes, Failure::body_too_large, &self.holding()).await
+    }
+
+    /// The holding by which the memory for the request is counted.
+    pub(crate) fn holding(&self) -> Holding {
+        call::holding(&self.head.extensions)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use admission::Holding;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -60,6 +61,7 @@ pub(crate) async fn form(
     body: Body,
     boundary: String,
     max_bytes: usize,
+    holding: &Holding,
 ) -> Result<Vec<u8>, Failure> {
     let mut parts = FormParts::new(body, boundary);
     let mut form = String::new();
@@ -67,7 +69,7 @@ pub(crate) async fn form(
     while let Some(mut field) = parts.next().await? {
         let name = name(&field)?;
         let is_file = field.file_name().is_some();
-        let value = read(&mut field, &name, &mut left, max_bytes).await?;
+        let value = read(&mut field, &name, &mut left, max_bytes, holding).await?;
         put(&mut form, &name, &text(&name, is_file, value)?);
     }
     Ok(form.into_bytes())
@@ -78,6 +80,7 @@ pub(crate) async fn file(
     body: Body,
     boundary: String,
     max_bytes: usize,
+    holding: &Holding,
 ) -> Result<FilePart, Failure> {
     let mut parts = FormParts::new(body, boundary);
     let mut query = String::new();
@@ -94,7 +97,7 @@ pub(crate) async fn file(
             });
         }
         let name = name(&field)?;
-        let value = read(&mut field, &name, &mut left, max_bytes).await?;
+        let value = read(&mut field, &name, &mut left, max_bytes, holding).await?;
         put(&mut query, &name, &text(&name, false, value)?);
     }
     Err(malformed("no part is a file: none has a filename"))
@@ -131,10 +134,12 @@ async fn read(
     name: &str,
     left: &mut usize,
     max_bytes: usize,
+    holding: &Holding,
 ) -> Result<Vec<u8>, Failure> {
     let mut take = |length: usize| {
         let rest = left.checked_sub(length);
         *left = rest.ok_or_else(|| Failure::body_too_large(max_bytes))?;
+        holding.receive(length)?;
         Ok::<_, Failure>(())
     };
     take(name.len())?;

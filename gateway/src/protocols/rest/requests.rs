@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use chassis::stalled::Waits;
 use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
@@ -14,9 +15,9 @@ use transcoder::Content;
 use transcoder::stream::{Format, Splitter};
 
 use super::exchange::{self, Exchange};
-use crate::call::RequestMessages;
 use crate::call::frame::AbortReason;
 use crate::call::request_body::body_error;
+use crate::call::{HeldBody, RequestMessages};
 use crate::failure::Failure;
 
 pub(crate) use encoder::Encoder;
@@ -38,6 +39,8 @@ pub(crate) struct RequestStream {
     content: Content,
     /// The error that ends the stream after the messages before it.
     failed: Option<Status>,
+    held: HeldBody,
+    waits: Waits,
     is_ended: bool,
     /// Tells the one who answers the client.
     refused: AbortReason,
@@ -63,6 +66,8 @@ impl RequestStream {
                 _ => Content::Json,
             },
             failed: None,
+            held: HeldBody::stream(&exchange.holding(), exchange.context.request_window()),
+            waits: Waits::new(exchange.context.body_pace()),
             is_ended: false,
             refused: refused.clone(),
         };
@@ -91,6 +96,30 @@ impl RequestStream {
         let taken = self.chunk.len() - rest.len();
         self.chunk.advance(taken);
         frames
+    }
+
+    fn receive(&mut self, frame: Frame<Bytes>) {
+        self.chunk = frame.into_data().unwrap_or_default();
+        let (bytes, kept) = (self.chunk.len(), self.splitter.buffered());
+        let is_last = self.body.is_end_stream();
+        let is_slow = self.waits.arrived(bytes).err();
+        let excess = self.held.arrived(bytes, kept + bytes, is_last).err();
+        self.failed = is_slow.or(excess.map(Status::from));
+    }
+
+    /// Waits for the rest of a message; ready with the reason not to.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        let kept = self.splitter.buffered();
+        if let Err(excess) = self.held.waits(kept) {
+            return Poll::Ready(excess.into());
+        }
+        match kept {
+            0 => {
+                self.waits.begin();
+                Poll::Pending
+            }
+            _ => self.waits.poll_stalled(context),
+        }
     }
 
     /// The frame of a message that only the end of the body ends.
@@ -127,13 +156,15 @@ impl http_body::Body for RequestStream {
             }
             let mut frames = this.encode();
             if frames.is_empty() && this.failed.is_none() {
-                match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                    Some(Ok(frame)) => this.chunk = frame.into_data().unwrap_or_default(),
-                    Some(Err(status)) => this.failed = Some(body_error(status)),
-                    None => frames = this.finish(),
+                match Pin::new(&mut this.body).poll_frame(context) {
+                    Poll::Ready(Some(Ok(frame))) => this.receive(frame),
+                    Poll::Ready(Some(Err(status))) => this.failed = Some(body_error(status)),
+                    Poll::Ready(None) => frames = this.finish(),
+                    Poll::Pending => this.failed = Some(ready!(this.poll_overdue(context))),
                 }
             }
             if !frames.is_empty() {
+                this.waits.begin();
                 return Poll::Ready(Some(Ok(Frame::data(frames.into()))));
             }
         }

@@ -3,20 +3,21 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use chassis::stalled;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 use transcoder::Route;
 
 use super::exchange::{self, Exchange, finish_frame};
 use super::multipart;
-use crate::call::RequestMessages;
 use crate::call::frame::{AbortReason, begin_frame};
 use crate::call::request_body::{aborted_by_client, body_error};
+use crate::call::{HeldBody, RequestMessages};
 use crate::failure::Failure;
 
 /// The messages of the upload, to be sent while it arrives. Of `multipart/form-data`, it is the
@@ -28,8 +29,14 @@ pub(crate) async fn messages(
     let headers = &exchange.head.headers;
     let query = exchange.head.uri.query();
     let content_type = exchange::content_type(headers)?.unwrap_or_default();
+    let pace = exchange.context.body_pace();
     let Some(boundary) = multipart::boundary(content_type)? else {
         let head = exchange.upload_head(query, content_type)?;
+        // Without an end that is known it may be a stream, which may be idle.
+        let body = match headers.contains_key(CONTENT_LENGTH) {
+            true => stalled::bound(body, pace),
+            false => body,
+        };
         let declared = headers.get(CONTENT_LENGTH);
         // A coding tells its end itself, and its length is another.
         let declared = declared.filter(|_| !headers.contains_key(CONTENT_ENCODING));
@@ -43,7 +50,9 @@ pub(crate) async fn messages(
         ));
     };
     let max_bytes = exchange.context.max_body_bytes();
-    let file = multipart::file(body, boundary, max_bytes).await?;
+    let holding = exchange.holding();
+    let body = stalled::bound(body, pace);
+    let file = multipart::file(body, boundary, max_bytes, &holding).await?;
     let query = file.query_behind(query);
     let head = exchange.upload_head(Some(&query), &file.content_type)?;
     // Its last boundary marks the end.
@@ -66,6 +75,7 @@ struct Upload {
     left: Option<u64>,
     max_piece: usize,
     route: Arc<Route>,
+    held: HeldBody,
     /// Tells the one who answers the client.
     refused: AbortReason,
 }
@@ -85,6 +95,7 @@ impl Upload {
             left,
             max_piece: exchange.context.upload_chunk_bytes(),
             route: exchange.matched.route().clone(),
+            held: HeldBody::stream(&exchange.holding(), exchange.context.request_window()),
             refused: refused.clone(),
         };
         RequestMessages {
@@ -108,6 +119,14 @@ impl Upload {
             }
             Some(Ok(frame)) => {
                 self.piece = frame.into_data().unwrap_or_default();
+                let is_last = self.body.is_end_stream();
+                self.held
+                    .arrived(self.piece.len(), 0, is_last)
+                    .map_err(|excess| {
+                        let status = Status::from(excess);
+                        let _ = self.refused.set(status.clone());
+                        status
+                    })?;
                 self.left = self
                     .left
                     .map(|left| left.saturating_sub(self.piece.len() as u64));
@@ -136,7 +155,11 @@ impl http_body::Body for Upload {
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
         while self.piece.is_empty() {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                // Nothing is kept, so that there is always room.
+                let _: Result<_, _> = self.held.waits(0);
+                return Poll::Pending;
+            };
             match self.receive(frame) {
                 Ok(Some(())) => {}
                 Ok(None) => return Poll::Ready(None),

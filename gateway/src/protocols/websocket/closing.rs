@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use transcoder::status_code_name;
 
 use super::Socket;
+use super::partial::overdue;
 use crate::api::Catalog;
 use crate::call::frame::{draining_status, end_reason};
 use crate::failure::Failure;
@@ -45,6 +46,7 @@ impl CallEnd {
             tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
             tungstenite::Error::Protocol(_) => Self::Violation(1002),
             tungstenite::Error::Utf8(_) => Self::Violation(1007),
+            tungstenite::Error::Io(error) => overdue(error).map_or(Self::Gone, Self::Failed),
             _ => Self::Gone,
         }
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use admission::{Holding, Part};
 use bytes::Bytes;
 use chassis::error::Fault;
 use chassis::observe::RequestRecord;
+use chassis::stalled::{Pace, Waits};
 use futures::future::Either;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
@@ -22,6 +24,7 @@ use tonic::Status;
 use transcoder::Content;
 
 use super::closing::{CallEnd, close, text};
+use super::partial::{CountedReads, PartialMessage};
 use super::requests::{HungUp, MessageSender, channel};
 use super::{RequestInput, Socket};
 use crate::api::Catalog;
@@ -44,6 +47,10 @@ pub(super) struct Conversation {
     pub(super) ping_interval: Duration,
     pub(super) max_message_bytes: usize,
     pub(super) response_stall_timeout: Duration,
+    pub(super) body_pace: Pace,
+    pub(super) holding: Holding,
+    /// Bytes that the upstream may send while the client does not read.
+    pub(super) response_window: usize,
     pub(super) draining: CancellationToken,
     pub(super) observed: RequestRecord,
 }
@@ -75,7 +82,10 @@ impl Conversation {
             .max_frame_size(Some(self.max_message_bytes));
         let mut stream = TimeoutStream::new(TokioIo::new(socket));
         stream.set_write_timeout(Some(self.response_stall_timeout));
-        let socket = Socket::from_raw_socket(Box::pin(stream), Role::Server, Some(bounds)).await;
+        let waits = Waits::new(self.body_pace);
+        let partial = PartialMessage::new(self.holding.part(), waits);
+        let stream = CountedReads::new(Box::pin(stream), partial.clone());
+        let socket = Socket::from_raw_socket(stream, Role::Server, Some(bounds)).await;
         let (mut sink, mut source) = socket.split();
         let (speaker, incoming) = channel();
         // The handshake was the first sign.
@@ -90,6 +100,8 @@ impl Conversation {
             life: &life,
             draining: self.draining,
             ping: self.ping_interval,
+            unread: self.holding.part(),
+            window: self.response_window,
             observed: &self.observed,
         };
         let listening = RequestHalf {
@@ -97,13 +109,18 @@ impl Conversation {
             input: self.input,
             index: 0,
             max_bytes: self.max_message_bytes,
+            partial,
             life: &life,
             observed: &self.observed,
         };
-        let end = tokio::select! {
-            end = speaking.run(self.call, incoming) => end,
-            end = listening.run(self.opening, &mut source) => end,
+        let talking = async {
+            tokio::select! {
+                end = speaking.run(self.call, incoming) => end,
+                end = listening.run(self.opening, &mut source) => end,
+            }
         };
+        let end = self.holding.run(talking).await;
+        let end = end.unwrap_or_else(|excess| CallEnd::Failed(excess.into()));
         end.note(&self.observed);
         close(sink, source, &self.catalog, end).await;
     }
@@ -116,6 +133,7 @@ struct RequestHalf<'a> {
     input: RequestInput,
     index: u64,
     max_bytes: usize,
+    partial: PartialMessage,
     life: &'a Liveness,
     observed: &'a RequestRecord,
 }
@@ -147,6 +165,7 @@ impl RequestHalf<'_> {
                 Err(error) => Err(CallEnd::of(&error)),
             };
             self.life.waiting.store(false, Ordering::Relaxed);
+            self.partial.complete();
             if let Err(end) = taken {
                 return end;
             }
@@ -208,13 +227,15 @@ struct ResponseHalf<'a> {
     life: &'a Liveness,
     draining: CancellationToken,
     ping: Duration,
+    unread: Part,
+    window: usize,
     observed: &'a RequestRecord,
 }
 
 impl ResponseHalf<'_> {
     /// Returns when the call is over. The next response is read when the client has taken the one
     /// before.
-    async fn run(self, call: Call, incoming: RequestMessages) -> CallEnd {
+    async fn run(mut self, call: Call, incoming: RequestMessages) -> CallEnd {
         let mut answers = match self.is_single {
             true => Either::Left(pin!(only_answer(call, incoming))),
             false => Either::Right(pin!(answers(call, incoming))),
@@ -229,7 +250,14 @@ impl ResponseHalf<'_> {
                         Ok(frame) => {
                             self.observed.response_messages(1);
                             self.observed.bytes(0, frame.len() as u64);
-                            self.sink.send(frame).await
+                            // While it waits, so does all that the upstream may send.
+                            let held = self.unread.set(self.window.max(frame.len()));
+                            if let Err(excess) = held {
+                                return CallEnd::Failed(excess.into());
+                            }
+                            let sent = self.sink.send(frame).await;
+                            let _: Result<_, _> = self.unread.set(0);
+                            sent
                         }
                         Err(failure) => return CallEnd::Failed(failure.status),
                     },

@@ -132,6 +132,14 @@ impl Splitter {
         }
     }
 
+    /// Returns how many bytes are held of a message whose rest has not arrived.
+    pub fn buffered(&self) -> usize {
+        match self.place {
+            State::Delivered => 0,
+            _ => self.buffer.len(),
+        }
+    }
+
     /// Returns the next message that ends in this chunk, and moves past it; `None` once the chunk
     /// is consumed.
     ///

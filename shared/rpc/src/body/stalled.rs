@@ -11,6 +11,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::error::Fault;
+use crate::frame::FrameMeter;
 
 /// The `ErrorInfo` reason of a request body that stalled.
 pub const REQUEST_STALLED: &str = "REQUEST_STALLED";
@@ -25,35 +26,71 @@ pub struct Pace {
     pub min_bytes_per_s: u64,
 }
 
-/// Bounds the pace of a body; the error is ABORTED with reason [`REQUEST_STALLED`].
-///
-/// For a body of one message. A stream of messages may be idle for as long as its sender likes.
-pub fn bound(body: Body, pace: Pace) -> Body {
-    if http_body::Body::is_end_stream(&body) {
-        return body;
-    }
-    Body::new(StallTimeout {
-        body,
-        pace,
-        waiting: None,
-        waited: Duration::ZERO,
-        received: 0,
-    })
-}
-
-struct StallTimeout {
-    body: Body,
+/// The waits for the bytes of one message.
+#[derive(Debug)]
+pub struct Waits {
     pace: Pace,
-    /// Created by the first wait: most bodies have arrived already.
+    /// Created by the first wait: most messages have arrived already.
     waiting: Option<Pin<Box<Sleep>>>,
     /// The waits since the rate was last measured, and the bytes that came meanwhile.
     waited: Duration,
     received: u64,
 }
 
-impl StallTimeout {
+/// Bounds the pace of a body; the error is ABORTED with reason [`REQUEST_STALLED`].
+///
+/// For a body of one message.
+pub fn bound(body: Body, pace: Pace) -> Body {
+    wrap(body, pace, None)
+}
+
+/// Bounds the pace of each message of a body in gRPC's framing, as [`bound`] does. Between messages
+/// it may be idle for as long as its sender likes.
+pub fn bound_messages(body: Body, pace: Pace) -> Body {
+    wrap(body, pace, Some(FrameMeter::new(usize::MAX)))
+}
+
+fn wrap(body: Body, pace: Pace, messages: Option<FrameMeter>) -> Body {
+    if http_body::Body::is_end_stream(&body) {
+        return body;
+    }
+    Body::new(StallTimeout {
+        body,
+        waits: Waits::new(pace),
+        messages,
+    })
+}
+
+struct StallTimeout {
+    body: Body,
+    waits: Waits,
+    /// `None` for a body that is one message.
+    messages: Option<FrameMeter>,
+}
+
+// === impl Waits ===
+
+impl Waits {
+    /// Begins a message.
+    pub const fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            waiting: None,
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    /// Begins the next message.
+    pub fn begin(&mut self) {
+        *self = Self::new(self.pace);
+    }
+
     /// Counts what has arrived and the wait before it.
-    fn arrived(&mut self, bytes: usize) -> Result<(), Status> {
+    ///
+    /// # Errors
+    /// The sender is too slow.
+    pub fn arrived(&mut self, bytes: usize) -> Result<(), Status> {
         let Some(waiting) = self.waiting.take() else {
             self.received += bytes as u64;
             return Ok(());
@@ -73,6 +110,28 @@ impl StallTimeout {
             false => Ok(()),
         }
     }
+
+    /// Waits for more; ready when the wait has been too long.
+    pub fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        let timeout = self.pace.timeout;
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + timeout)));
+        waiting.as_mut().poll(context).map(|()| stalled(timeout))
+    }
+}
+
+// === impl StallTimeout ===
+
+impl StallTimeout {
+    /// Follows the messages; returns whether one has begun.
+    fn is_within_message(&mut self, data: &[u8]) -> bool {
+        self.messages.as_mut().is_none_or(|messages| {
+            // Frames of any length and with any flags are valid here.
+            let _: Result<_, _> = messages.pass(data);
+            !messages.is_between_frames()
+        })
+    }
 }
 
 impl http_body::Body for StallTimeout {
@@ -84,25 +143,24 @@ impl http_body::Body for StallTimeout {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            let Some(Ok(received)) = &frame else {
-                return Poll::Ready(frame);
-            };
-            let bytes = received.data_ref().map_or(0, Bytes::len);
-            let is_complete = this.body.is_end_stream();
-            return Poll::Ready(match this.arrived(bytes) {
-                Err(status) if !is_complete => Some(Err(status)),
-                _ => frame,
-            });
-        }
-        let timeout = this.pace.timeout;
-        let waiting = this
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + timeout)));
-        waiting
-            .as_mut()
-            .poll(context)
-            .map(|()| Some(Err(stalled(timeout))))
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
+            if !this.is_within_message(&[]) {
+                this.waits.begin();
+                return Poll::Pending;
+            }
+            let stalled = this.waits.poll_stalled(context);
+            return stalled.map(|status| Some(Err(status)));
+        };
+        let Some(Ok(received)) = &frame else {
+            return Poll::Ready(frame);
+        };
+        let data = received.data_ref().map_or(&[][..], |data| data);
+        let is_slow = this.waits.arrived(data.len());
+        let is_over = !this.is_within_message(data) || this.body.is_end_stream();
+        Poll::Ready(match is_slow {
+            Err(status) if !is_over => Some(Err(status)),
+            _ => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -157,6 +215,25 @@ mod tests {
             assert_eq!(status.code(), Code::Aborted);
             let reason = crate::error::reason(&status);
             assert_eq!(reason.as_deref(), Some(REQUEST_STALLED));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_may_be_idle_between_messages_only() {
+        let pace = Pace {
+            timeout: Duration::from_secs(1),
+            min_bytes_per_s: 0,
+        };
+        let message = b"\0\0\0\0\x01a";
+        for (cut, is_good) in [(0, true), (3, false), (5, false), (6, true)] {
+            let pieces = [&message[..cut], &message[cut..]].map(Bytes::from_static);
+            let late = futures::stream::iter(pieces).then(async |piece| {
+                tokio::time::sleep(Duration::from_millis(1100)).await;
+                Ok::<_, Status>(Frame::data(piece))
+            });
+            let body = Body::new(StreamBody::new(Box::pin(late)));
+            let collected = bound_messages(body, pace).collect().await;
+            assert_eq!(collected.is_ok(), is_good, "{cut}");
         }
     }
 }

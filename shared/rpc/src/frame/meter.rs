@@ -9,6 +9,8 @@ pub struct FrameMeter {
     header: [u8; HEADER_BYTES],
     header_filled: usize,
     message_left: usize,
+    /// Bytes of the message that has begun.
+    message_filled: usize,
 }
 
 impl FrameMeter {
@@ -19,6 +21,7 @@ impl FrameMeter {
             header: [0; HEADER_BYTES],
             header_filled: 0,
             message_left: 0,
+            message_filled: 0,
         }
     }
 
@@ -40,6 +43,7 @@ impl FrameMeter {
             if self.message_left > 0 {
                 let passed = self.message_left.min(data.len());
                 self.message_left -= passed;
+                self.message_filled += passed;
                 data = &data[passed..];
                 continue;
             }
@@ -50,10 +54,20 @@ impl FrameMeter {
             if self.header_filled == HEADER_BYTES {
                 self.message_left = self.limits.check(Header::decode(self.header))?;
                 self.header_filled = 0;
+                self.message_filled = 0;
                 begun += 1;
             }
         }
         Ok(begun)
+    }
+
+    /// Returns how many bytes of a frame have passed that is not complete.
+    #[inline]
+    pub const fn begun_bytes(&self) -> usize {
+        match self.message_left {
+            0 => self.header_filled,
+            _ => HEADER_BYTES + self.message_filled,
+        }
     }
 
     /// Returns whether the bytes so far end between two frames.

@@ -70,6 +70,12 @@ impl FrameReader {
         self.partial.is_empty() && self.chunk.is_empty()
     }
 
+    /// Returns how many bytes wait for the rest of their frame.
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.partial.len() + self.chunk.len()
+    }
+
     /// Checks that the body does not end within a frame.
     ///
     /// # Errors

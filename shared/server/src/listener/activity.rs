@@ -1,9 +1,11 @@
 //! The activity of a connection, and when it has been idle for too long.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ::admission::Unread;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -30,6 +32,11 @@ pub(crate) struct Activity {
 
 /// A running request, which ends when this is dropped.
 pub(crate) struct RunningRequest(Arc<Activity>);
+
+/// Extension of a CONNECT request: it runs until the last clone is dropped. A tunnel in an HTTP/2
+/// stream outlives its response, so the end of the tunnel must drop it.
+#[derive(Clone)]
+pub struct Tunnel(Arc<RunningRequest>);
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +68,18 @@ impl Activity {
     }
 
     /// Tracks the body of a response, which ends its request.
-    pub(crate) fn answer(&self, body: Body, running: RunningRequest) -> ResponseBody {
-        self.responses.begin(body, running)
+    pub(crate) fn answer(
+        &self,
+        body: Body,
+        running: RunningRequest,
+        unread: Option<Unread>,
+    ) -> ResponseBody {
+        self.responses.begin(body, running, unread)
+    }
+
+    /// Begins the tunnel of a request.
+    pub(crate) fn tunnel(self: &Arc<Self>) -> Tunnel {
+        Tunnel(Arc::new(self.begin()))
     }
 
     /// Records that bytes have arrived.
@@ -159,18 +176,17 @@ fn millis(duration: Duration) -> u64 {
 
 // === impl RunningRequest ===
 
-impl RunningRequest {
-    /// Counts this request forever: a tunnel in an HTTP/2 stream outlives its response, and its end
-    /// can't be observed. The connection is never idle again.
-    pub(crate) fn outlive(&self) {
-        self.0.running.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.0.rest();
         self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = self.0.0.running.load(Ordering::Relaxed);
+        formatter.debug_tuple("Tunnel").field(&running).finish()
     }
 }
 

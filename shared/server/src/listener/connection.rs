@@ -173,19 +173,19 @@ impl Connections {
             let (activity, running) = (counting.clone(), counting.begin());
             let draining = draining.clone();
             let version = request.version();
-            let tunnels = request.method() == Method::CONNECT;
+            if request.method() == Method::CONNECT {
+                request.extensions_mut().insert(counting.tunnel());
+            }
             request.extensions_mut().insert(tcp.clone());
             request.extensions_mut().insert(peer.clone());
             let answered = handler.clone().oneshot(request);
             async move {
                 let mut response = answered.await?;
-                if tunnels && response.status().is_success() {
-                    running.outlive();
-                }
                 if draining.is_cancelled() && version < Version::HTTP_2 {
                     announce_close(&mut response);
                 }
-                Ok::<_, Infallible>(response.map(|body| activity.answer(body, running)))
+                let unread = response.extensions_mut().remove();
+                Ok::<_, Infallible>(response.map(|body| activity.answer(body, running, unread)))
             }
         });
         // Boxed to keep this future small.

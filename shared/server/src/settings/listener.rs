@@ -16,6 +16,8 @@ pub struct ListenerSettings {
     pub reuse_port: bool,
     /// Connections of one address at once; 0 for no bound.
     pub max_connections_per_address: usize,
+    /// Memory that requests may hold, in bytes.
+    pub max_held_bytes: usize,
     /// Bound of the head of an HTTP/1 request, from its first byte, in milliseconds.
     pub header_timeout_ms: u64,
     /// Limit of a connection without requests, in milliseconds.
@@ -44,8 +46,11 @@ pub struct ListenerSettings {
     pub connection_window_bytes: u32,
 }
 
+/// The smallest budget, in bytes.
+const HELD_BYTES_MIN: usize = 1 << 20;
+
 /// The smallest limit that hyper accepts.
-const HEADER_BYTES_MIN: u32 = 8192;
+const HEADER_BYTES_MIN: usize = 8192;
 
 /// The initial window of HTTP/2 and the largest (RFC 9113 §6.9.2).
 const WINDOW_BYTES: std::ops::RangeInclusive<u32> = 65_535..=0x7fff_ffff;
@@ -78,12 +83,20 @@ impl ListenerSettings {
                 return Err(invalid(key, "expected a number above 0, got 0"));
             }
         }
-        if self.max_header_bytes < HEADER_BYTES_MIN {
-            let problem = format!(
-                "expected at least {HEADER_BYTES_MIN}, got {}",
-                self.max_header_bytes
-            );
-            return Err(invalid("max_header_bytes", &problem));
+        for (key, value, least) in [
+            (
+                "max_header_bytes",
+                self.max_header_bytes as usize,
+                HEADER_BYTES_MIN,
+            ),
+            ("max_held_bytes", self.max_held_bytes, HELD_BYTES_MIN),
+        ] {
+            if value < least {
+                return Err(invalid(
+                    key,
+                    &format!("expected at least {least}, got {value}"),
+                ));
+            }
         }
         for (key, value) in [
             ("stream_window_bytes", self.stream_window_bytes),

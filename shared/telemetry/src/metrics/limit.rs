@@ -91,7 +91,7 @@ impl Collector for LimitCollector {
     }
 }
 
-fn put<M: EncodeMetric>(
+pub(super) fn put<M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
