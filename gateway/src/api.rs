@@ -16,6 +16,6 @@ pub use settings::{
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
 pub(crate) use catalog::Catalog;
-pub(crate) use directory::{Directory, LeftOutBinding};
+pub(crate) use directory::{Directory, reason};
 pub(crate) use learn::{source, watch};
 pub(crate) use upstreams::UpstreamHandle;

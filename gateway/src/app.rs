@@ -34,7 +34,8 @@ pub const FLAGS: &[Flag] = &[
     },
 ];
 
-/// Starts to learn the upstreams and returns the server, which answers 503 until they are known.
+/// Starts to learn the upstreams and returns the server, which answers 503 until they are known
+/// and one serves something.
 ///
 /// # Errors
 /// A configuration that does not fit, with the key that is wrong.
@@ -60,5 +61,5 @@ pub async fn start_with(
     let service = service_fn(move |request| current.current().serve(request));
     Ok(Server::from_service(service)
         .sniff_protocol(protocols::label)
-        .ready_when(move || generations.current().directory().catalog().complete))
+        .ready_when(move || generations.current().directory().catalog().is_ready()))
 }

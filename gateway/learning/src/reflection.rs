@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use prost::Message;
 use prost_types::FileDescriptorProto;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -50,25 +50,47 @@ pub(crate) enum Error {
     Malformed(#[source] prost::DecodeError),
     #[error("reflection gave no file that holds `{0}`")]
     Missing(String),
-    #[error("reflection needs more than {MAX_QUESTIONS} questions")]
-    TooMany,
-    #[error("reflection gave more than {MAX_TOTAL_BYTES} bytes of descriptors")]
+    #[error("reflection gave more than {MAX_TOTAL_BYTES} bytes or {MAX_IMPORTS} imports")]
     TooLarge,
+    #[error("reflection lists {0} services; at most {MAX_SERVICES} are possible")]
+    TooMany(usize),
 }
+
+/// An API learned by reflection.
+#[derive(Debug)]
+pub(crate) struct Reflected {
+    pub(crate) learned: Learned,
+    /// Whether every question was answered, if only by a refusal.
+    pub(crate) is_whole: bool,
+}
+
+/// Services that an upstream may list; the largest public APIs have a thousand.
+const MAX_SERVICES: usize = 5_000;
+
+/// Imports of one API.
+const MAX_IMPORTS: usize = 10_000;
 
 /// Questions of one round, so that a server which invents names can't keep it busy.
 const MAX_QUESTIONS: usize = 10_000;
 
+/// The longest waits of one round for answers, as parts of its time. The wait is halved after each
+/// question without an answer, so that services without an answer leave time for the others.
+const FIRST_WAIT: u32 = 4;
+const LAST_WAIT: u32 = 64;
+
 /// Streams of one round: servers may end the stream at a question that they can't answer.
 const MAX_SESSIONS: usize = 64;
 
-/// Asks for every service, its file and the files that it depends on. A question that fails costs
-/// only what it asks for; `patience` is the longest wait for its answer.
+/// Asks for every service, its file and the files that it depends on, for at most `limit`. A
+/// question that fails costs only what it asks for.
 ///
 /// # Errors
-/// Reflection itself is not offered or does not answer, or exceeds a bound.
-pub(crate) async fn learn(upstream: &Upstream, patience: Duration) -> Result<Learned, Error> {
-    let (mut asker, services) = Asker::open(upstream, patience).await?;
+/// Reflection itself is not offered or does not answer, or lists too many services.
+pub(crate) async fn learn(upstream: &Upstream, limit: Duration) -> Result<Reflected, Error> {
+    let (mut asker, services) = Asker::open(upstream, limit).await?;
+    if services.len() > MAX_SERVICES {
+        return Err(Error::TooMany(services.len()));
+    }
     let mut files = Files::default();
     let mut left_out = BTreeMap::new();
     for service in &services {
@@ -76,8 +98,8 @@ pub(crate) async fn learn(upstream: &Upstream, patience: Duration) -> Result<Lea
             continue;
         }
         let symbol = MessageRequest::FileContainingSymbol(service.clone());
-        let refusal = match asker.ask(symbol, service).await? {
-            Ok(found) => files.add(found)?,
+        let refusal = match asker.ask(symbol, service).await {
+            Ok(found) => files.add(found),
             Err(reason) => Some(reason),
         };
         if !files.declares(service) {
@@ -87,78 +109,110 @@ pub(crate) async fn learn(upstream: &Upstream, patience: Duration) -> Result<Lea
     }
     while let Some(name) = files.missing() {
         let by_name = MessageRequest::FileByFilename(name.clone());
-        let answer = asker.ask(by_name, &name).await?;
-        files.answer(name, answer.unwrap_or_default())?;
+        let answer = asker.ask(by_name, &name).await;
+        files.answer(name, answer.unwrap_or_default());
     }
     left_out.retain(|service, _| !files.declares(service));
-    Ok(Learned {
+    let learned = Learned {
         files: files.raw,
         services,
         left_out,
         by_reflection: true,
-        by_files: false,
-        leaves_validation: false,
-    })
+        ..Learned::default()
+    };
+    let is_whole = asker.is_whole;
+    Ok(Reflected { learned, is_whole })
 }
 
 /// Asks question by question, on a new stream where the last one has ended.
 struct Asker<'a> {
     upstream: &'a Upstream,
     path: &'static str,
+    /// The end of the round.
+    end: Instant,
+    limit: Duration,
+    /// The longest wait for the next answer.
     patience: Duration,
     session: Option<Session>,
     questions: usize,
     sessions: usize,
+    is_whole: bool,
 }
 
 impl<'a> Asker<'a> {
     async fn open(
         upstream: &'a Upstream,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<(Self, BTreeSet<String>), Error> {
-        let is_unknown = |error: &Error| matches!(error, Error::Call(status) if status.code() == Code::Unimplemented);
-        let (mut path, mut opened) = (V1, Session::open(upstream, V1).await);
-        if opened.as_ref().is_err_and(is_unknown) {
-            (path, opened) = (V1ALPHA, Session::open(upstream, V1ALPHA).await);
-            if opened.as_ref().is_err_and(is_unknown) {
-                return Err(Error::NotOffered);
-            }
-        }
-        let (session, services) = opened?;
+        let end = Instant::now() + limit;
+        let opened = timeout_at(end, Self::open_any(upstream)).await;
+        let (path, session, services) = opened.unwrap_or_else(|_| Err(late(limit)))?;
         let asker = Self {
             upstream,
             path,
-            patience,
+            end,
+            limit,
+            patience: limit / FIRST_WAIT,
             session: Some(session),
             questions: 0,
             sessions: 1,
+            is_whole: true,
         };
         Ok((asker, services))
     }
 
-    /// Returns the files that answer a question, or the reason why there are none. A stream that
+    async fn open_any(
+        upstream: &Upstream,
+    ) -> Result<(&'static str, Session, BTreeSet<String>), Error> {
+        let is_unknown = |error: &Error| matches!(error, Error::Call(status) if status.code() == Code::Unimplemented);
+        for path in [V1, V1ALPHA] {
+            match Session::open(upstream, path).await {
+                Err(error) if is_unknown(&error) => {}
+                opened => return opened.map(|(session, services)| (path, session, services)),
+            }
+        }
+        Err(Error::NotOffered)
+    }
+
+    /// Returns the files that answer a question, or the reason why there are none.
+    async fn ask(&mut self, request: MessageRequest, asked: &str) -> Result<Vec<Vec<u8>>, String> {
+        self.questions += 1;
+        let reason = if self.questions > MAX_QUESTIONS {
+            format!("not asked: the upstream needs more than {MAX_QUESTIONS} questions")
+        } else if self.end <= Instant::now() {
+            format!("not asked: {}", late(self.limit))
+        } else {
+            let wait = self.end.min(Instant::now() + self.patience);
+            match timeout_at(wait, self.answer(request, asked)).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(reason)) => reason,
+                Err(_) => {
+                    let waited = self.patience.as_millis();
+                    self.patience = (self.patience / 2).max(self.limit / LAST_WAIT);
+                    format!("no answer to `{asked}` within {waited} ms")
+                }
+            }
+        };
+        self.is_whole = false;
+        Err(reason)
+    }
+
+    /// Returns the answer, which may be a refusal, or the reason why there is none. A stream that
     /// fails may have failed by itself, so the question is asked once more on a new one.
-    async fn ask(
+    async fn answer(
         &mut self,
         request: MessageRequest,
         asked: &str,
-    ) -> Result<Result<Vec<Vec<u8>>, String>, Error> {
-        self.questions += 1;
-        if self.questions > MAX_QUESTIONS {
-            return Err(Error::TooMany);
-        }
+    ) -> Result<Result<Vec<Vec<u8>>, String>, String> {
         let mut failure = String::new();
         for _ in 0..2 {
-            let Some(mut session) = self.session().await? else {
-                let reason = format!("not asked: reflection has ended {MAX_SESSIONS} streams");
-                return Ok(Err(reason));
+            let opened = self.session().await.map_err(|error| error.to_string())?;
+            let Some(mut session) = opened else {
+                return Err(format!(
+                    "not asked: reflection has ended {MAX_SESSIONS} streams"
+                ));
             };
-            let answer = session.files(request.clone(), asked);
-            let Ok(answer) = timeout(self.patience, answer).await else {
-                let waited = self.patience.as_millis();
-                return Ok(Err(format!("no answer to `{asked}` within {waited} ms")));
-            };
-            match answer {
+            match session.files(request.clone(), asked).await {
                 Err(error @ (Error::Call(_) | Error::Ended)) => failure = error.to_string(),
                 answer => {
                     self.session = Some(session);
@@ -166,7 +220,7 @@ impl<'a> Asker<'a> {
                 }
             }
         }
-        Ok(Err(failure))
+        Err(failure)
     }
 
     async fn session(&mut self) -> Result<Option<Session>, Error> {
@@ -180,6 +234,11 @@ impl<'a> Asker<'a> {
         let (session, _) = Session::open(self.upstream, self.path).await?;
         Ok(Some(session))
     }
+}
+
+fn late(limit: Duration) -> Error {
+    let message = format!("no answer within {} ms", limit.as_millis());
+    Error::Call(Status::deadline_exceeded(message))
 }
 
 /// One stream of questions and answers, in lock step.
@@ -262,9 +321,10 @@ fn question(request: MessageRequest) -> ServerReflectionRequest {
 #[derive(Default)]
 struct Files {
     raw: BTreeMap<String, Bytes>,
-    needed: BTreeSet<String>,
-    /// Files that reflection does not have under their names.
-    unknown: BTreeSet<String>,
+    /// All imports.
+    imports: BTreeSet<String>,
+    /// The imports that are not asked for yet.
+    pending: Vec<String>,
     services: BTreeSet<String>,
     bytes: usize,
 }
@@ -272,7 +332,7 @@ struct Files {
 impl Files {
     /// Takes the files of an answer; a server may send one file or a file with its dependencies,
     /// and may repeat itself. Returns the reason why some can't be used.
-    fn add(&mut self, files: Vec<Vec<u8>>) -> Result<Option<String>, Error> {
+    fn add(&mut self, files: Vec<Vec<u8>>) -> Option<String> {
         let mut refusal = None;
         for raw in files {
             let file = match FileDescriptorProto::decode(raw.as_slice()) {
@@ -285,43 +345,45 @@ impl Files {
             if self.raw.contains_key(file.name()) {
                 continue;
             }
-            self.bytes += raw.len();
-            if self.bytes > MAX_TOTAL_BYTES {
-                return Err(Error::TooLarge);
+            let imports = self.imports.len() + file.dependency.len();
+            if self.bytes + raw.len() > MAX_TOTAL_BYTES || imports > MAX_IMPORTS {
+                refusal = Some(Error::TooLarge.to_string());
+                continue;
             }
+            self.bytes += raw.len();
             let services = file.service.iter();
             self.services
                 .extend(services.map(|own| qualified(file.package(), own.name())));
             let name = file.name().to_owned();
-            self.needed.extend(file.dependency);
+            for import in file.dependency {
+                if self.imports.insert(import.clone()) {
+                    self.pending.push(import);
+                }
+            }
             self.raw.insert(name, Bytes::from(raw));
         }
-        Ok(refusal)
+        refusal
     }
 
     /// Takes the answer for a file name. A file of another name stands for the one that was asked
     /// for; without any, the name stays unknown.
-    fn answer(&mut self, name: String, found: Vec<Vec<u8>>) -> Result<(), Error> {
+    fn answer(&mut self, name: String, found: Vec<Vec<u8>>) {
         let meant = found.first().cloned();
-        self.add(found)?;
-        if !self.raw.contains_key(&name) {
-            let meant = meant.and_then(|raw| FileDescriptorProto::decode(raw.as_slice()).ok());
-            if let Some(meant) = meant.filter(|meant| !meant.name().is_empty()) {
-                let raw = stand_in(&name, Some(meant.name()));
-                self.raw.insert(name.clone(), raw);
-            }
-            self.unknown.insert(name);
+        self.add(found);
+        let meant = meant.and_then(|raw| FileDescriptorProto::decode(raw.as_slice()).ok());
+        if let Some(meant) = meant.filter(|meant| !meant.name().is_empty()) {
+            let raw = || stand_in(&name, Some(meant.name()));
+            self.raw.entry(name.clone()).or_insert_with(raw);
         }
-        Ok(())
     }
 
     fn declares(&self, service: &str) -> bool {
         self.services.contains(service)
     }
 
+    /// Returns an import that is neither there nor asked for.
     fn missing(&mut self) -> Option<String> {
-        let is_open = |name: &String| !self.raw.contains_key(name) && !self.unknown.contains(name);
-        self.needed.retain(is_open);
-        self.needed.first().cloned()
+        let mut pending = std::iter::from_fn(|| self.pending.pop());
+        pending.find(|name| !self.raw.contains_key(name))
     }
 }

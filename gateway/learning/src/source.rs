@@ -1,12 +1,11 @@
 //! The sources that one upstream is learned from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use client::Upstream;
-use tokio::time::{Instant, timeout};
-use tonic::Status;
+use tokio::time::Instant;
 
 use crate::api::Learned;
 use crate::combine::{self, Claims};
@@ -22,6 +21,8 @@ pub struct Source {
     options: SourceOptions,
     /// The last combined API and its usable part: an unchanged one is not compiled again.
     last: Option<(Learned, Learned)>,
+    /// The services of the last round that succeeded.
+    served: BTreeSet<String>,
 }
 
 /// Where an upstream is learned from.
@@ -64,21 +65,17 @@ pub enum Error {
     /// Nothing says which services the upstream serves, or a descriptor file is malformed.
     #[error("{0}")]
     Combine(String),
-    /// No service resolves; each with the reason.
-    #[error("no service of the upstream can be served: {}", list(.0))]
-    Nothing(BTreeMap<String, String>),
+    /// Questions were not answered that had been answered before.
+    #[error("service `{service}` can't be learned again: {reason}")]
+    Gap {
+        /// Full name.
+        service: String,
+        /// The reason.
+        reason: String,
+    },
     /// The compiler failed.
     #[error("the api cannot be compiled: {0}")]
     Panicked(String),
-}
-
-/// Services that the text of one error names.
-const LISTED: usize = 5;
-
-fn list(left_out: &BTreeMap<String, String>) -> String {
-    let shown = left_out.iter().take(LISTED);
-    let texts: Vec<String> = shown.map(|(name, why)| format!("{name}: {why}")).collect();
-    texts.join("; ")
 }
 
 // === impl Source ===
@@ -94,6 +91,7 @@ impl Source {
             },
             options,
             last: None,
+            served: BTreeSet::new(),
         }
     }
 
@@ -115,7 +113,8 @@ impl Source {
     /// [`Pace::timeout`], descriptor files and compilation aside.
     ///
     /// # Errors
-    /// Neither reflection nor a file tells of a service that can be served.
+    /// Neither reflection nor a file tells which services there are, or reflection has not answered
+    /// about a service that it told of before.
     pub async fn learn(&mut self, upstream: &Upstream) -> Result<Learned, Error> {
         let asks = self.options.reflection;
         let reflected = match asks {
@@ -124,18 +123,33 @@ impl Source {
         };
         let sets = self.files.current().await?;
         let reflected = match reflected {
-            Ok(learned) => Some(learned),
+            Ok(reflected) => Some(reflected),
             Err(reflection::Error::NotOffered) if !asks || !sets.is_empty() => None,
             Err(error) => return Err(error.into()),
         };
+        let is_whole = reflected.as_ref().is_none_or(|own| own.is_whole);
+        let told = reflected.as_ref().map(|own| &own.learned);
         let combined = Learned {
             leaves_validation: self.options.leaves_validation,
-            ..combine::combine(reflected.as_ref(), sets, &self.claims)?
+            ..combine::combine(told, sets, &self.claims)?
         };
         let usable = self.usable(combined).await?;
-        match usable.services.is_empty() && !usable.left_out.is_empty() {
-            true => Err(Error::Nothing(usable.left_out)),
-            false => Ok(usable),
+        if !is_whole {
+            self.check_gaps(&usable)?;
+        }
+        self.served = usable.services.clone();
+        Ok(usable)
+    }
+
+    /// A server that is busy must not lose a service by it.
+    fn check_gaps(&self, usable: &Learned) -> Result<(), Error> {
+        let lost = |(service, _): &(&String, &String)| self.served.contains(*service);
+        match usable.left_out.iter().find(lost) {
+            None => Ok(()),
+            Some((service, reason)) => Err(Error::Gap {
+                service: service.clone(),
+                reason: reason.clone(),
+            }),
         }
     }
 
@@ -176,13 +190,10 @@ impl From<combine::Error> for Error {
     }
 }
 
-async fn reflect(upstream: &Upstream, limit: Duration) -> Result<Learned, reflection::Error> {
-    let learn = rpc::deadline::scope(
-        Instant::now() + limit,
-        reflection::learn(upstream, limit / 4),
-    );
-    timeout(limit, learn).await.unwrap_or_else(|_| {
-        let message = format!("no answer within {} ms", limit.as_millis());
-        Err(reflection::Error::Call(Status::deadline_exceeded(message)))
-    })
+async fn reflect(
+    upstream: &Upstream,
+    limit: Duration,
+) -> Result<reflection::Reflected, reflection::Error> {
+    let learn = reflection::learn(upstream, limit);
+    rpc::deadline::scope(Instant::now() + limit, learn).await
 }

@@ -2,6 +2,7 @@
 //! resolve.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use transcoder::{InvalidBindings, Options, Schema};
@@ -15,10 +16,14 @@ mod tests;
 /// Each faulty service costs a few attempts to compile the others without it.
 const MAX_ATTEMPTS: usize = 512;
 
+/// The longest search; large APIs compile in a tenth of a second.
+const MAX_TIME: Duration = Duration::from_secs(10);
+
 /// The search for the largest part of an API that compiles.
 struct Search<'a> {
     files: &'a BTreeMap<String, Bytes>,
     attempts: usize,
+    end: Instant,
     accepted: BTreeSet<String>,
     services: BTreeSet<String>,
     left_out: BTreeMap<String, String>,
@@ -31,6 +36,7 @@ pub(crate) fn usable(mut learned: Learned) -> Learned {
     let mut search = Search {
         files: &learned.files,
         attempts: 0,
+        end: Instant::now() + MAX_TIME,
         accepted: BTreeSet::new(),
         services: BTreeSet::new(),
         left_out: learned.left_out.clone(),
@@ -95,8 +101,11 @@ impl Search<'_> {
 
     fn compile(&mut self, files: &BTreeSet<String>) -> Result<(), String> {
         self.attempts += 1;
-        if self.attempts > MAX_ATTEMPTS {
-            return Err(format!("not tried: {MAX_ATTEMPTS} attempts have failed"));
+        if self.attempts > MAX_ATTEMPTS || self.end < Instant::now() {
+            let tried = self.attempts - 1;
+            return Err(format!(
+                "not tried: the search for services that resolve ended after {tried} attempts"
+            ));
         }
         let raw = files.iter().filter_map(|name| self.files.get(name));
         let set = descriptor_set(raw);

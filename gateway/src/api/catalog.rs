@@ -30,6 +30,8 @@ pub(crate) struct Catalog {
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
     owners: HashMap<String, UpstreamHandle>,
+    /// Services that are not served because their descriptors do not resolve, with the reasons.
+    left_out: BTreeMap<String, String>,
     /// Both versions of server reflection over all that the upstreams serve.
     pub(crate) reflection: Routes,
     /// The API as OpenAPI describes it.
@@ -93,6 +95,8 @@ pub(crate) struct MergedApi {
     pub(crate) conflicts: Vec<FileConflict>,
     /// The services that validate their requests themselves.
     unvalidated: BTreeSet<String>,
+    /// Services that can't be served, with the reasons.
+    left_out: BTreeMap<String, String>,
     /// Whether every upstream has been learned.
     complete: bool,
 }
@@ -134,6 +138,7 @@ impl MergedApi {
                 });
             }
         }
+        self.left_out.extend(api.left_out.clone());
         if api.leaves_validation {
             self.unvalidated.extend(api.services.iter().cloned());
         }
@@ -257,12 +262,18 @@ impl Catalog {
                 .iter()
                 .map(|(service, index)| (service.clone(), upstreams[*index].clone()))
                 .collect(),
+            left_out: merged.left_out.clone(),
             reflection: reflection(merged, &set)?,
             documents: Documents::new(set.clone(), merged.services().map(str::to_owned).collect()),
             revision: xxhash_rust::xxh3::xxh3_64(&set),
             descriptor_set: set,
             complete: merged.complete,
         })
+    }
+
+    /// Whether all upstreams are known and one of them serves something.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.complete && !self.owners.is_empty()
     }
 
     /// Returns the changes in `next` that break callers of this catalog.
@@ -291,6 +302,13 @@ impl Catalog {
             let owner = self.owner(binding.method.path());
             owner.is_some_and(|owner| owner.name() == upstream)
         })
+    }
+
+    /// Returns the services that are not served because their descriptors do not resolve, with the
+    /// reasons.
+    pub(crate) fn services_left_out(&self) -> impl Iterator<Item = (&str, &str)> {
+        let services = self.left_out.iter();
+        services.map(|(service, reason)| (service.as_str(), reason.as_str()))
     }
 
     /// Whether a request for this path has a route, or calls a method by Connect or gRPC-Web.

@@ -2,7 +2,7 @@
 
 mod status;
 
-pub(crate) use status::LeftOutBinding;
+pub(crate) use status::reason;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,6 +30,9 @@ pub(crate) struct Directory {
     /// overwrite each other's catalog.
     entries: Mutex<Vec<Entry>>,
 }
+
+/// So many bindings and services that are left out stand in the log; `/-/schema` has all.
+const LOGGED: usize = 20;
 
 /// The state of one upstream.
 #[derive(Clone, Debug, Default)]
@@ -260,18 +263,24 @@ impl Directory {
                 "two upstreams have different files of the same name"
             );
         }
-        for binding in catalog.left_out(upstream) {
+        for binding in catalog.left_out(upstream).take(LOGGED) {
             warn!(
                 upstream,
                 method = binding.method.path(),
                 http_method = binding.http_method,
                 template = binding.template,
-                reason = %binding.problem,
-                "http binding left out; a rule under `[[schema.http_rules]]` can replace it"
+                reason = reason(binding),
+                "http binding left out; all are at /-/schema"
             );
         }
-        for (service, reason) in learned.iter().flat_map(|learned| &learned.left_out) {
-            warn!(upstream, service, reason, "service left out");
+        let services = learned.iter().flat_map(|learned| &learned.left_out);
+        for (service, reason) in services.take(LOGGED) {
+            warn!(
+                upstream,
+                service,
+                reason,
+                "service left out; a descriptor file (`--descriptors FILE`) can declare it; all are at /-/schema"
+            );
         }
         for note in catalog.schema.notes() {
             warn!(%note, "note on the api");

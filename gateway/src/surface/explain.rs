@@ -1,6 +1,8 @@
 //! `/-/explain`: which route takes a request, what it binds, which policies apply, and why the
 //! other routes do not match.
 
+use std::collections::BTreeMap;
+
 use chassis::error::Fault;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -9,9 +11,11 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use tonic::body::Body;
-use transcoder::{Candidate, Idempotency, Match, MethodKind, MethodPlan, Mismatch, Source};
+use transcoder::{
+    Candidate, Idempotency, LeftOut, Match, MethodKind, MethodPlan, Mismatch, Source,
+};
 
-use crate::api::{Catalog, LeftOutBinding, UpstreamHandle};
+use crate::api::{Catalog, UpstreamHandle};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::protocols::JSON;
@@ -49,7 +53,9 @@ struct Explanation<'a> {
     /// How many more routes there are.
     others_left_out: usize,
     /// Bindings that are not served because their rules are invalid.
-    invalid_bindings: Vec<LeftOutBinding>,
+    invalid_bindings: Vec<Other<'a>>,
+    /// Services that are not served because their descriptors do not resolve, with the reasons.
+    services_left_out: BTreeMap<&'a str, &'a str>,
 }
 
 #[derive(Serialize)]
@@ -154,7 +160,8 @@ impl Question {
             policies: None,
             others: others.map(other).collect(),
             others_left_out,
-            invalid_bindings: invalid.take(OTHERS_MAX).map(LeftOutBinding::from).collect(),
+            invalid_bindings: invalid.take(OTHERS_MAX).map(invalid_binding).collect(),
+            services_left_out: catalog.services_left_out().take(OTHERS_MAX).collect(),
         };
         match explanation.outcome {
             Ok(matched) => answer.fill(context, catalog, matched),
@@ -220,6 +227,16 @@ fn other<'a>(candidate: &Candidate<'a>) -> Other<'a> {
             Mismatch::TooLong { .. } => "too_long",
         },
         why: candidate.reason.to_string(),
+    }
+}
+
+fn invalid_binding(binding: &LeftOut) -> Other<'_> {
+    Other {
+        method: &binding.http_method,
+        template: &binding.template,
+        rpc_method: rpc_method(&binding.method),
+        reason: "invalid",
+        why: crate::api::reason(binding),
     }
 }
 

@@ -24,6 +24,8 @@ mod forwarded;
 mod grpc_gateway;
 mod grpc_web;
 mod learning;
+mod left_out;
+mod lies;
 mod metadata;
 mod metrics;
 mod native;

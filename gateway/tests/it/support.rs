@@ -3,6 +3,7 @@
 pub(crate) mod forms;
 pub(crate) mod messages;
 pub(crate) mod process;
+pub(crate) mod reflection;
 mod service;
 pub(crate) mod stranger;
 

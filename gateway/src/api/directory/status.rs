@@ -52,7 +52,7 @@ struct RefusedStatus {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct LeftOutBinding {
+struct LeftOutBinding {
     method: String,
     template: String,
     rpc_method: String,
@@ -134,9 +134,15 @@ impl From<&LeftOut> for LeftOutBinding {
             method: binding.http_method.clone(),
             template: binding.template.clone(),
             rpc_method: binding.method.path().trim_start_matches('/').to_owned(),
-            reason: binding.problem.to_string(),
+            reason: reason(binding),
         }
     }
+}
+
+/// The reason why a binding is left out, and the way out.
+pub(crate) fn reason(binding: &LeftOut) -> String {
+    let problem = &binding.problem;
+    format!("{problem}; a rule under `[[schema.http_rules]]` can replace it")
 }
 
 fn refused(refused: &RefusedApi) -> RefusedStatus {

@@ -10,8 +10,11 @@ use prost::Message;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
+use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
+use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
 
+use super::reflection::Told;
 use super::service::Stranger;
 
 /// The events of the calls so far, in short sentences.
@@ -72,6 +75,24 @@ impl Upstream {
     }
 
     pub(crate) fn serve(listener: TcpListener, descriptors: Vec<u8>, version: Reflection) -> Self {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(&descriptors);
+        Self::run(listener, |routes| match version {
+            Reflection::V1 => routes.add_service(reflection.build_v1().unwrap()),
+            Reflection::V1Alpha => routes.add_service(reflection.build_v1alpha().unwrap()),
+            Reflection::None => routes,
+        })
+    }
+
+    /// Serves with a reflection that tells what it is told to.
+    pub(crate) async fn reflecting(told: Told) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::run(listener, |routes| {
+            routes.add_service(ServerReflectionServer::new(told))
+        })
+    }
+
+    fn run(listener: TcpListener, reflect: impl FnOnce(Routes) -> Routes) -> Self {
         let address = listener.local_addr().unwrap();
         let observed = Arc::new(Observed {
             events: watch::Sender::new(Vec::new()),
@@ -82,16 +103,9 @@ impl Upstream {
             connections: AtomicU64::new(0),
             permits: Semaphore::new(1 << 20),
         });
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(&descriptors);
-        let mut routes = tonic::service::Routes::new(Stranger {
+        let routes = reflect(Routes::new(Stranger {
             observed: observed.clone(),
-        });
-        routes = match version {
-            Reflection::V1 => routes.add_service(reflection.build_v1().unwrap()),
-            Reflection::V1Alpha => routes.add_service(reflection.build_v1alpha().unwrap()),
-            Reflection::None => routes,
-        };
+        }));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -191,7 +205,7 @@ pub(crate) struct DescriptorFile {
     directory: tempfile::TempDir,
 }
 
-const PROTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/proto");
+pub(crate) const PROTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/proto");
 
 fn compiled(package: &str, first: &[String]) -> Vec<u8> {
     let here = env!("CARGO_MANIFEST_DIR");
