@@ -3,6 +3,7 @@
 mod connect;
 mod openapi;
 mod protobuf;
+mod report;
 mod showcase;
 
 use std::process::ExitCode;

@@ -39,7 +39,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct Campaign {
     /// Commit that was fuzzed; ends with `-dirty` if the checkout has changes.
     commit: String,
     targets: Vec<Run>,
@@ -67,7 +67,7 @@ pub(super) fn fuzz(args: &Args) -> Result<ExitCode> {
         }
         runs.push(run);
     }
-    let report = Report {
+    let report = Campaign {
         commit,
         targets: runs,
     };
@@ -121,7 +121,7 @@ fn commit(home: &Home) -> Result<String> {
     Ok(commit.trim().to_owned())
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &Campaign) -> String {
     let header = [
         "target",
         "CPU seconds",

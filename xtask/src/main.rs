@@ -79,9 +79,9 @@ enum XtaskVerb {
     Deny(deny::Args),
     /// Runs the fuzz targets of the transcoder and the listener; exits with 1 on a finding
     Fuzz(fuzz::Args),
-    /// Prints the modules of every crate with their arrows; exits with 1 when one runs up
+    /// Prints the dependencies of each crate's modules; fails if one points to a higher module
     Modules,
-    /// Checks the rules of this repository that no compiler knows
+    /// Checks the rules of this repository that the compiler cannot check
     Rules(rules::Args),
     /// Rewrites the offline data of the SQL of one crate
     Sqlx(sqlx::Args),

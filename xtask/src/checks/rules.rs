@@ -18,6 +18,11 @@ use allow::{Allowed, Findings};
 const ALLOWED: &str = "xtask/rules-allow.txt";
 /// The table of terms; a type name that it lists may be declared more than once.
 const GLOSSARY: &str = "docs/glossary.md";
+/// Names that each command may declare: clap's for the arguments and the subcommands of one. They
+/// are written with their module, as `fuzz::Args`.
+const COMMAND_LINE: [&str; 2] = ["Args", "Verb"];
+/// Most lines of a file without its tests.
+const MAX_LINES: usize = 400;
 /// Words that shared code must not use in names.
 const GATEWAY_WORDS: [&str; 2] = ["gateway", "transcoder"];
 
@@ -60,7 +65,7 @@ fn find(workspace: &Workspace) -> Result<Findings> {
     for package in &workspace.packages {
         let place = workspace.place(package);
         check_text(workspace, package, &mut found)?;
-        check_names(place, package, &glossary, &mut found)?;
+        check_code(place, package, &glossary, &mut found)?;
         if !workspace.is_default(package) {
             found.add(
                 "no-default-member",
@@ -103,8 +108,9 @@ fn check_text(workspace: &Workspace, package: &Package, found: &mut Findings) ->
     Ok(())
 }
 
-/// Checks the type names of a crate, and that shared code does not name the gateway.
-fn check_names(place: &str, package: &Package, glossary: &str, found: &mut Findings) -> Result<()> {
+/// Checks the product code of a crate: the length of its files, its type names, and that shared
+/// code does not name the gateway.
+fn check_code(place: &str, package: &Package, glossary: &str, found: &mut Findings) -> Result<()> {
     let crate_name = if place.is_empty() { "." } else { place };
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in source::read(&package.dir().join("src"))? {
@@ -112,6 +118,12 @@ fn check_names(place: &str, package: &Package, glossary: &str, found: &mut Findi
         for (name, line) in declared_types(&code) {
             let at = format!("{}:{line}", file.path.display());
             types.entry(name.to_owned()).or_default().push(at);
+        }
+        let lines = file.lines();
+        if lines > MAX_LINES {
+            let at = format!("{place}/src/{}", file.path.display());
+            let found_lines = format!("{lines} lines without tests, at most {MAX_LINES}");
+            found.add("file-too-long", at.trim_start_matches('/'), found_lines);
         }
         for token in code.iter().filter(|_| is_shared(place)) {
             if names_gateway(*token) {
@@ -121,7 +133,7 @@ fn check_names(place: &str, package: &Package, glossary: &str, found: &mut Findi
         }
     }
     for (name, places) in types.iter().filter(|(_, places)| places.len() > 1) {
-        if !is_in_glossary(glossary, name) {
+        if !COMMAND_LINE.contains(&name.as_str()) && !is_in_glossary(glossary, name) {
             for _ in 1..places.len() {
                 let at = places.join(", ");
                 found.add("type-name-twice", &format!("{crate_name}::{name}"), at);

@@ -12,11 +12,11 @@ use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
 use mesh::services::GATEWAY;
-use mesh::ui::{self, Ui};
+use mesh::ui::Ui;
 use protox::Compiler;
-use serde::Serialize;
 use tokio::process::{Child, Command};
 
+use super::report::{Failure, Report};
 use crate::tools::golang::{BuiltModule, Module};
 use compat::{ServerCompatRequest, ServerCompatResponse};
 pub(super) use under_test::Args as UnderTest;
@@ -61,21 +61,6 @@ pub(in super::super) struct Args {
     trace: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    version: String,
-    run: usize,
-    passed: usize,
-    failures: Vec<Failure>,
-    problems: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Failure {
-    case: String,
-    reason: String,
-}
-
 /// Runs the suite; returns whether everything passed.
 pub(super) async fn connect(ui: Ui, args: Args) -> Result<bool> {
     let home = Home::of_checkout()?;
@@ -94,8 +79,8 @@ pub(super) async fn connect(ui: Ui, args: Args) -> Result<bool> {
             bail!("stopped");
         }
     };
-    let report = Report::of(built.version, &output, args.run.is_empty());
-    tell(&report, args.json)?;
+    let report = parse(built.version, &output, args.run.is_empty());
+    report.tell(SUITE, args.json)?;
     Ok(report.problems.is_empty())
 }
 
@@ -177,65 +162,44 @@ async fn upstream(program: &Path) -> Result<(String, Child)> {
     Ok((format!("http://{}:{}", at.host, at.port), process))
 }
 
-impl Report {
-    /// Parses the output of the suite: `FAILED: case:` with indented reasons, then the sums.
-    fn of(version: String, output: &str, is_whole: bool) -> Self {
-        let mut failures: Vec<Failure> = Vec::new();
-        let (mut run, mut passed, mut failed): (usize, usize, usize) = (0, 0, 0);
-        let mut in_failure = false;
-        for line in output.lines() {
-            if let Some(case) = line.strip_prefix("FAILED: ") {
-                in_failure = true;
-                failures.push(Failure {
-                    case: case.trim_end_matches(':').to_owned(),
-                    reason: String::new(),
-                });
-            } else if let Some(total) = line.strip_prefix("Total cases: ") {
-                in_failure = false;
-                run = total.trim().parse().unwrap_or(0);
-            } else if let Some((left, right)) = line.split_once(" passed, ") {
-                passed = left.trim().parse().unwrap_or(0);
-                let right = right.trim_end_matches(" failed");
-                failed = right.trim().parse().unwrap_or(usize::MAX);
-            } else if let (true, Some(failure)) = (in_failure, failures.last_mut()) {
-                failure.reason.push_str(line);
-                failure.reason.push('\n');
-            }
-        }
-        let mut problems = Vec::new();
-        if passed < run || failed > 0 || !failures.is_empty() {
-            problems.push(format!("{} cases did not pass", run.saturating_sub(passed)));
-        }
-        let least = if is_whole { LEAST_CASES } else { 1 };
-        if run < least {
-            problems.push(format!("{run} cases ran instead of at least {least}"));
-        }
-        Self {
-            version,
-            run,
-            passed,
-            failures,
-            problems,
+/// Parses the output of the suite: `FAILED: case:` with indented reasons, then the sums.
+fn parse(version: String, output: &str, is_whole: bool) -> Report {
+    let mut failures: Vec<Failure> = Vec::new();
+    let (mut run, mut passed, mut failed): (usize, usize, usize) = (0, 0, 0);
+    let mut in_failure = false;
+    for line in output.lines() {
+        if let Some(case) = line.strip_prefix("FAILED: ") {
+            in_failure = true;
+            failures.push(Failure {
+                case: case.trim_end_matches(':').to_owned(),
+                sent: None,
+                reason: String::new(),
+            });
+        } else if let Some(total) = line.strip_prefix("Total cases: ") {
+            in_failure = false;
+            run = total.trim().parse().unwrap_or(0);
+        } else if let Some((left, right)) = line.split_once(" passed, ") {
+            passed = left.trim().parse().unwrap_or(0);
+            let right = right.trim_end_matches(" failed");
+            failed = right.trim().parse().unwrap_or(usize::MAX);
+        } else if let (true, Some(failure)) = (in_failure, failures.last_mut()) {
+            failure.reason.push_str(line);
+            failure.reason.push('\n');
         }
     }
-}
-
-fn tell(report: &Report, json: bool) -> Result<()> {
-    if json {
-        ui::print(serde_json::to_string_pretty(report)?);
-        return Ok(());
+    let mut problems = Vec::new();
+    if passed < run || failed > 0 || !failures.is_empty() {
+        problems.push(format!("{} cases did not pass", run.saturating_sub(passed)));
     }
-    for Failure { case, reason } in &report.failures {
-        ui::print(format!("{case}\n{reason}"));
+    let least = if is_whole { LEAST_CASES } else { 1 };
+    if run < least {
+        problems.push(format!("{run} cases ran instead of at least {least}"));
     }
-    let failed = report.run.saturating_sub(report.passed);
-    ui::print(format!(
-        "{} run, {} passed, {failed} failed",
-        report.run, report.passed
-    ));
-    ui::print(match report.problems.as_slice() {
-        [] => format!("passed: {SUITE} {}", report.version),
-        problems => format!("FAILED: {}", problems.join("; ")),
-    });
-    Ok(())
+    Report {
+        version,
+        run,
+        passed,
+        failures,
+        problems,
+    }
 }

@@ -13,10 +13,10 @@ use mesh::os::said;
 use mesh::ui::{self, Ui};
 use serde::Serialize;
 
-use validator::{Outcome, Validator};
+use validator::{CheckResult, Validator};
 
 /// Source of a document: directories of the checkout, and files in the first one.
-struct Source {
+struct DocumentSource {
     name: &'static str,
     includes: &'static [&'static str],
     /// Files; all if empty.
@@ -26,8 +26,8 @@ struct Source {
     examples: usize,
 }
 
-const SOURCES: [Source; 2] = [
-    Source {
+const SOURCES: [DocumentSource; 2] = [
+    DocumentSource {
         name: "the contracts of the mesh",
         includes: &[
             "proto",
@@ -38,7 +38,7 @@ const SOURCES: [Source; 2] = [
         operations: 20,
         examples: 0,
     },
-    Source {
+    DocumentSource {
         name: "a contract with everything",
         includes: &["shared/samples/proto", "shared/codegen/third_party"],
         files: &["openapi.proto"],
@@ -48,7 +48,7 @@ const SOURCES: [Source; 2] = [
 ];
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct Validation {
     validator: String,
     documents: Vec<Document>,
     problems: Vec<String>,
@@ -58,7 +58,7 @@ struct Report {
 struct Document {
     name: &'static str,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: CheckResult,
 }
 
 /// Writes and checks the documents; returns whether all are valid.
@@ -80,7 +80,7 @@ pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
         });
         step.done();
     }
-    let report = Report {
+    let report = Validation {
         validator: validator.version,
         problems: problems(&documents),
         documents,
@@ -90,7 +90,7 @@ pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
 }
 
 /// Writes the document of one source.
-fn write(home: &Home, program: &Path, source: &Source) -> Result<String> {
+fn write(home: &Home, program: &Path, source: &DocumentSource) -> Result<String> {
     let checkout = home.checkout();
     let mut files: Vec<String> = source.files.iter().map(ToString::to_string).collect();
     let root = source.includes.first().copied().unwrap_or_default();
@@ -147,7 +147,7 @@ fn problems(documents: &[Document]) -> Vec<String> {
     problems
 }
 
-fn tell(report: &Report, json: bool) -> Result<()> {
+fn tell(report: &Validation, json: bool) -> Result<()> {
     if json {
         ui::print(serde_json::to_string_pretty(report)?);
         return Ok(());
@@ -160,7 +160,7 @@ fn tell(report: &Report, json: bool) -> Result<()> {
     let header = ["document", "operations", "schemas", "examples", "faults"];
     let mut rows = vec![header.map(String::from).to_vec()];
     rows.extend(report.documents.iter().map(|document| {
-        let Outcome {
+        let CheckResult {
             operations,
             schemas,
             examples,
@@ -184,8 +184,8 @@ fn tell(report: &Report, json: bool) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn outcome(operations: usize, failures: &[&str]) -> Outcome {
-        Outcome {
+    fn outcome(operations: usize, failures: &[&str]) -> CheckResult {
+        CheckResult {
             operations,
             schemas: 1,
             examples: 15,
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn faults_and_lost_operations_are_problems() {
-        let documents = |outcome: fn() -> Outcome| {
+        let documents = |outcome: fn() -> CheckResult| {
             SOURCES.each_ref().map(|source| Document {
                 name: source.name,
                 outcome: outcome(),

@@ -14,7 +14,7 @@ use mesh::os::said;
 use mesh::ui::{self, Ui};
 use serde::Serialize;
 
-use outcome::Outcome;
+use outcome::EditionResult;
 use runner::Runner;
 
 /// Editions: a run has all cases up to one.
@@ -25,9 +25,9 @@ const CASES: usize = 2_817;
 const MESSAGES: &str = "conformance/messages";
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct SuiteRuns {
     version: String,
-    runs: Vec<Outcome>,
+    runs: Vec<EditionResult>,
     problems: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn protobuf(ui: Ui, json: bool) -> Result<bool> {
         runs.push(runner.run(edition, &testee, &set, work.path())?);
         step.done();
     }
-    let report = Report {
+    let report = SuiteRuns {
         version: runner.version,
         problems: problems(&runs),
         runs,
@@ -89,7 +89,7 @@ fn prefixed(option: &str, path: &Path) -> std::ffi::OsString {
 }
 
 /// Returns reasons why the suite is not passed, failed cases among them.
-fn problems(runs: &[Outcome]) -> Vec<String> {
+fn problems(runs: &[EditionResult]) -> Vec<String> {
     let mut problems = Vec::new();
     for run in runs {
         let edition = &run.maximum_edition;
@@ -115,7 +115,7 @@ fn problems(runs: &[Outcome]) -> Vec<String> {
     problems
 }
 
-fn tell(report: &Report, json: bool) -> Result<()> {
+fn tell(report: &SuiteRuns, json: bool) -> Result<()> {
     if json {
         ui::print(serde_json::to_string_pretty(report)?);
         return Ok(());

@@ -9,7 +9,6 @@ mod refusals;
 mod request;
 mod server;
 
-use std::fmt;
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail};
@@ -17,9 +16,9 @@ use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::Home;
 use mesh::services::GATEWAY;
-use mesh::ui::{self, Ui};
-use serde::Serialize;
+use mesh::ui::Ui;
 
+use super::report::{Failure, Report};
 use cases::{Case, Suite};
 use client::Client;
 use processes::Processes;
@@ -27,22 +26,6 @@ use server::Server;
 
 /// Number of pairs of RPC and request in this version of the suite.
 const PAIRS: usize = 53;
-
-#[derive(Debug, Serialize)]
-struct Report {
-    version: String,
-    run: usize,
-    passed: usize,
-    failures: Vec<Failure>,
-    problems: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Failure {
-    case: String,
-    sent: String,
-    reason: String,
-}
 
 /// Runs the suite; returns whether everything passed.
 pub(super) async fn showcase(ui: Ui, json: bool) -> Result<bool> {
@@ -89,7 +72,7 @@ pub(super) async fn showcase(ui: Ui, json: bool) -> Result<bool> {
         },
         failures,
     };
-    tell(&report, json)?;
+    report.tell("gapic-showcase", json)?;
     Ok(report.problems.is_empty())
 }
 
@@ -101,40 +84,12 @@ async fn run(client: &Client, cases: &[Case]) -> Result<Vec<Failure>> {
         if let Err(reason) = case.expected.check(&answer) {
             failures.push(Failure {
                 case: case.name.clone(),
-                sent: case.request.to_string(),
+                sent: Some(case.request.to_string()),
                 reason,
             });
         }
     }
     Ok(failures)
-}
-
-fn tell(report: &Report, json: bool) -> Result<()> {
-    if json {
-        ui::print(serde_json::to_string_pretty(report)?);
-        return Ok(());
-    }
-    for failure in &report.failures {
-        ui::print(failure);
-    }
-    let failed = report.failures.len();
-    ui::print(format!(
-        "{} run, {} passed, {failed} failed",
-        report.run, report.passed
-    ));
-    ui::print(match report.problems.as_slice() {
-        [] => format!("passed: gapic-showcase {}", report.version),
-        problems => format!("FAILED: {}", problems.join("; ")),
-    });
-    Ok(())
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}", self.case)?;
-        writeln!(formatter, "    sent  {}", self.sent)?;
-        writeln!(formatter, "    {}", self.reason)
-    }
 }
 
 /// Returns the error for a process that ended.

@@ -72,7 +72,7 @@ pub(crate) struct Stock {
 /// `ingest.v1.SummarizeSourceResponse`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Source {
+struct SourceSummary {
     #[serde(deserialize_with = "int64")]
     rows_read: i64,
     #[serde(deserialize_with = "int64")]
@@ -125,7 +125,7 @@ const UNDER_WAY: [&str; 2] = ["PENDING", "CONFIRMED"];
 /// Reads each part from its service.
 pub(super) async fn read(client: &Client, source: &str) -> Result<Books> {
     let path = format!("/v1/sources/{source}:summarize");
-    let imports: Source = retrying(async || client.get(&path).await)
+    let imports: SourceSummary = retrying(async || client.get(&path).await)
         .await
         .context("cannot read the books of ingest")?;
     let orders: Orders = retrying(async || client.get("/v1/orders:summarize").await)
@@ -140,7 +140,7 @@ pub(super) async fn read(client: &Client, source: &str) -> Result<Books> {
     Ok(compile(imports, orders, ledger, stock))
 }
 
-fn compile(imports: Source, orders: Orders, ledger: Ledger, stock: Stock) -> Books {
+fn compile(imports: SourceSummary, orders: Orders, ledger: Ledger, stock: Stock) -> Books {
     let reasons = imports.rejected.into_iter();
     let rows = Rows {
         read: imports.rows_read,

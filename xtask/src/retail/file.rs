@@ -130,8 +130,8 @@ impl Records {
         }
     }
 
-    /// Hands on every record that ends in `input`; no input at all is the end of the file. A record
-    /// that is too large is handed on without fields.
+    /// Calls `take` for each complete record; empty input means the end of the file. A record that
+    /// is too large has no fields.
     fn feed(
         &mut self,
         mut input: &[u8],

@@ -67,8 +67,8 @@ pub(super) async fn count(
         recorded += counted.recorded;
     }
     step.done();
-    if recorded == 0 {
-        ui.note("it was counted in before");
+    if recorded == 0 && !counts.is_empty() {
+        ui.note("the opening stock was recorded earlier");
     }
     Ok(())
 }

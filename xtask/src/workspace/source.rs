@@ -13,7 +13,7 @@ use super::tokens::{Token, tokens};
 
 /// One file of a crate's `src`.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     /// The file, relative to `src`.
     pub(crate) path: PathBuf,
     /// The module of the file from the root of the crate; empty for `lib.rs` and `main.rs`.
@@ -26,7 +26,7 @@ pub(crate) struct Source {
 ///
 /// # Errors
 /// When a file can't be read.
-pub(crate) fn read(src: &Path) -> Result<Vec<Source>> {
+pub(crate) fn read(src: &Path) -> Result<Vec<SourceFile>> {
     let mut sources = Vec::new();
     for path in files(src)? {
         let relative = path.strip_prefix(src).unwrap_or(&path).to_owned();
@@ -36,14 +36,14 @@ pub(crate) fn read(src: &Path) -> Result<Vec<Source>> {
         if !is_program && !is_test {
             let text = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            sources.push(Source {
+            sources.push(SourceFile {
                 path: relative,
                 module,
                 text,
             });
         }
     }
-    let tests: BTreeSet<Vec<String>> = sources.iter().flat_map(Source::test_modules).collect();
+    let tests: BTreeSet<Vec<String>> = sources.iter().flat_map(SourceFile::test_modules).collect();
     let is_test = |module: &[String]| (1..=module.len()).any(|n| tests.contains(&module[..n]));
     sources.retain(|source| !is_test(&source.module));
     Ok(sources)
@@ -90,7 +90,7 @@ fn module_of(relative: &Path) -> Vec<String> {
     module
 }
 
-impl Source {
+impl SourceFile {
     /// Returns the tokens without those of tests.
     pub(crate) fn code(&self) -> Vec<Token<'_>> {
         let all = tokens(&self.text);
@@ -212,8 +212,8 @@ pub(super) fn group_end(tokens: &[Token<'_>], open: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn source(text: &str) -> Source {
-        Source {
+    fn source(text: &str) -> SourceFile {
+        SourceFile {
             path: PathBuf::from("a.rs"),
             module: vec!["a".to_owned()],
             text: text.to_owned(),

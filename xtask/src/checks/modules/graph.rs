@@ -28,7 +28,7 @@ impl Graph {
     }
 
     /// Finds the arrows between the modules; the root files may use all.
-    pub(super) fn of(sources: &[source::Source]) -> Self {
+    pub(super) fn of(sources: &[source::SourceFile]) -> Self {
         let mut graph = Self::default();
         let mut exports = BTreeMap::new();
         for file in sources.iter().filter(|file| file.module.is_empty()) {

@@ -14,10 +14,10 @@ const HEADER: &str = "\
 
 /// How often each rule is broken at each place.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings(BTreeMap<(String, String), Finding>);
+pub(super) struct Findings(BTreeMap<(String, String), Tally>);
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Finding {
+struct Tally {
     count: usize,
     /// Where the first one is, for people.
     example: String,
@@ -31,7 +31,7 @@ impl Findings {
     /// Adds one finding of `rule` at `place`.
     pub(super) fn add(&mut self, rule: &str, place: &str, example: impl Into<String>) {
         let key = (rule.to_owned(), place.to_owned());
-        let finding = self.0.entry(key).or_insert_with(|| Finding {
+        let finding = self.0.entry(key).or_insert_with(|| Tally {
             count: 0,
             example: example.into(),
         });

@@ -22,7 +22,7 @@ pub(super) struct Validator {
 
 /// Result of the check of one document.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Outcome {
+pub(super) struct CheckResult {
     pub(super) operations: usize,
     pub(super) schemas: usize,
     pub(super) examples: usize,
@@ -62,7 +62,7 @@ impl Validator {
     ///
     /// # Errors
     /// When the check can't run, or the file is no document.
-    pub(super) fn check(&self, document: &Path) -> Result<Outcome> {
+    pub(super) fn check(&self, document: &Path) -> Result<CheckResult> {
         let mut check = python();
         check.args(["-I", "-c", CHECK]).arg(&self.packages);
         let outcome = said(check.arg(document))?;

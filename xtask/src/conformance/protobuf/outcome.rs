@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Result of one run of the suite.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Outcome {
+pub(super) struct EditionResult {
     pub(super) maximum_edition: String,
     /// Number of passed and failed cases.
     pub(super) run: usize,
@@ -16,12 +16,12 @@ pub(super) struct Outcome {
     pub(super) skipped: usize,
     /// Number of text format cases, a suite that the runner starts after the first one has passed.
     pub(super) text_format_skipped: usize,
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Vec<FailedCase>,
 }
 
 /// A failed case.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Failure {
+pub(super) struct FailedCase {
     pub(super) case: String,
     pub(super) reason: String,
     /// Request and response in protobuf's text format.
@@ -34,7 +34,7 @@ const FAILED: &str = "ERROR, test=";
 /// Most characters shown of one message.
 const SHOWN: usize = 1_000;
 
-impl Outcome {
+impl EditionResult {
     /// Reads the report of a run.
     ///
     /// # Errors
@@ -42,10 +42,10 @@ impl Outcome {
     pub(super) fn parse(edition: &str, report: &str) -> Result<Self> {
         let mut verdicts = report.lines().filter_map(|line| line.strip_prefix(VERDICT));
         let verdict = verdicts.next();
-        let verdict = Verdict::parse(verdict.with_context(|| format!("no {VERDICT:?}"))?)?;
-        let text_format = verdicts.next().map(Verdict::parse).transpose()?;
+        let verdict = SuiteCounts::parse(verdict.with_context(|| format!("no {VERDICT:?}"))?)?;
+        let text_format = verdicts.next().map(SuiteCounts::parse).transpose()?;
         let text_format = text_format.unwrap_or_default();
-        let failures: Vec<Failure> = report.lines().filter_map(Failure::parse).collect();
+        let failures: Vec<FailedCase> = report.lines().filter_map(FailedCase::parse).collect();
         let failed = verdict.failed + text_format.failed;
         if failed != failures.len() {
             bail!(
@@ -66,13 +66,13 @@ impl Outcome {
 
 /// Counts of one suite.
 #[derive(Debug, Default)]
-struct Verdict {
+struct SuiteCounts {
     passed: usize,
     skipped: usize,
     failed: usize,
 }
 
-impl Verdict {
+impl SuiteCounts {
     fn parse(line: &str) -> Result<Self> {
         let count = |what: &str| count(line, what).with_context(|| format!("{line:?}"));
         Ok(Self {
@@ -91,9 +91,9 @@ fn count(verdict: &str, what: &str) -> Option<usize> {
     digits.trim().parse().ok()
 }
 
-// === impl Failure ===
+// === impl FailedCase ===
 
-impl Failure {
+impl FailedCase {
     fn parse(line: &str) -> Option<Self> {
         let (case, rest) = line.strip_prefix(FAILED)?.split_once(": ")?;
         let (reason, rest) = rest.split_once(", request=").unwrap_or((rest, ""));
@@ -119,7 +119,7 @@ fn readable(text: &str) -> String {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for FailedCase {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}", self.case)?;
         writeln!(formatter, "    {}", self.reason)?;
@@ -146,14 +146,14 @@ CONFORMANCE SUITE PASSED: 0 successes, 445 skipped, 0 expected failures, 0 unexp
 
     #[test]
     fn a_report_is_taken_apart() {
-        let outcome = Outcome::parse("PROTO3", REPORT).unwrap();
-        let failure = Failure {
+        let outcome = EditionResult::parse("PROTO3", REPORT).unwrap();
+        let failure = FailedCase {
             case: "Required.Proto3.JsonInput.A.JsonOutput".to_owned(),
             reason: "Failed to parse input or produce output.".to_owned(),
             request: r#"json_payload: "{\"a\": 1}" requested_output_format: JSON"#.to_owned(),
             response: r#"parse_error: "no""#.to_owned(),
         };
-        let expected = Outcome {
+        let expected = EditionResult {
             maximum_edition: "PROTO3".to_owned(),
             run: 2816,
             passed: 2815,
@@ -167,8 +167,8 @@ CONFORMANCE SUITE PASSED: 0 successes, 445 skipped, 0 expected failures, 0 unexp
     #[test]
     fn a_run_without_a_verdict_is_no_outcome() {
         let broken_off = REPORT.replace("CONFORMANCE SUITE", "");
-        assert!(Outcome::parse("PROTO3", &broken_off).is_err());
+        assert!(EditionResult::parse("PROTO3", &broken_off).is_err());
         let miscounted = REPORT.replace("1 unexpected", "3 unexpected");
-        assert!(Outcome::parse("PROTO3", &miscounted).is_err());
+        assert!(EditionResult::parse("PROTO3", &miscounted).is_err());
     }
 }

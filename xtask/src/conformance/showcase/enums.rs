@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::Failure;
 use super::client::Client;
 use super::request::{Request, query};
+use crate::conformance::report::Failure;
 
 const PATH: &str = "/v1beta1/compliance/enum";
 /// A known and an unknown value of the enum.
@@ -21,7 +21,7 @@ pub(super) async fn run(client: &Client) -> Result<Vec<Failure>> {
         if let Err(reason) = round(client, &get).await? {
             failures.push(Failure {
                 case: format!("Compliance.GetEnum, VerifyEnum: unknown_enum = {unknown}"),
-                sent: get.to_string(),
+                sent: Some(get.to_string()),
                 reason,
             });
         }
