@@ -1,4 +1,4 @@
-//! Contestants: implementations that convert JSON text ⇄ wire bytes.
+//! Codecs: implementations that convert JSON text ⇄ wire bytes.
 //!
 //! Each converts completely, in the fastest way of its API: from JSON text to wire bytes and from
 //! wire bytes to JSON text, appended to a reused buffer.
@@ -65,7 +65,7 @@ pub fn verify(sample: &Sample, codecs: &mut [Box<dyn Codec + '_>]) -> Result<()>
             .with_context(|| format!("{name} wrote broken bytes"))?;
         ensure!(
             decoded == expected,
-            "{name} read another {} than was written",
+            "{name}: the wire bytes decode to a different {}",
             sample.name
         );
         let mut json = Vec::new();
@@ -76,7 +76,7 @@ pub fn verify(sample: &Sample, codecs: &mut [Box<dyn Codec + '_>]) -> Result<()>
             from_json(&descriptor, &json).with_context(|| format!("{name} wrote broken JSON"))?;
         ensure!(
             decoded == expected,
-            "{name} wrote another {} than it was given",
+            "{name}: the JSON decodes to a different {}",
             sample.name
         );
     }

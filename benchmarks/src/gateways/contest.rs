@@ -33,7 +33,7 @@ pub(super) enum Case {
 pub(super) const CASES: [Case; 4] = [Case::Unary, Case::Stream, Case::Grpc, Case::Latency];
 
 /// One peer and its turns.
-struct Contestant<'a> {
+struct Entrant<'a> {
     peer: Peer,
     running: &'a Running,
     ask: Ask,
@@ -50,7 +50,7 @@ pub(super) async fn hold(case: Case, fleet: &Fleet, plan: &Plan) -> Result<Vec<F
         match able.and_then(|running| case.excuse(*peer).map_or(Ok(running), Err)) {
             Err(why) => figures.push(Figure::skipped(case.name(), *peer, why)),
             Ok(running) => {
-                let entered = Contestant::enter(case, *peer, running).await;
+                let entered = Entrant::enter(case, *peer, running).await;
                 contestants.push(entered.with_context(|| format!("{} failed", peer.name()))?);
             }
         }
@@ -73,7 +73,7 @@ pub(super) async fn hold(case: Case, fleet: &Fleet, plan: &Plan) -> Result<Vec<F
     Ok(contested.chain(figures).collect())
 }
 
-async fn half_of_saturation(contestants: &[Contestant<'_>], plan: &Plan) -> Result<f64> {
+async fn half_of_saturation(contestants: &[Entrant<'_>], plan: &Plan) -> Result<f64> {
     let envoy = contestants.iter().find(|one| one.peer == Peer::Envoy);
     let slowest = envoy.or(contestants.first()).context("nobody to measure")?;
     let mut rates = Vec::new();
@@ -84,9 +84,9 @@ async fn half_of_saturation(contestants: &[Contestant<'_>], plan: &Plan) -> Resu
     Ok(median(rates) / 2.0)
 }
 
-// === impl Contestant ===
+// === impl Entrant ===
 
-impl<'a> Contestant<'a> {
+impl<'a> Entrant<'a> {
     /// Sends one request and checks the response.
     async fn enter(case: Case, peer: Peer, running: &'a Running) -> Result<Self> {
         let ask = case.ask()?;
@@ -125,7 +125,7 @@ impl<'a> Contestant<'a> {
         }
     }
 
-    fn figure(&self, case: Case, ours: &Contestant<'_>) -> Figure {
+    fn figure(&self, case: Case, ours: &Entrant<'_>) -> Figure {
         let over = |value: &dyn Fn(&Turn) -> f64, digits| {
             rounded(median(self.turns.iter().map(value)), digits)
         };

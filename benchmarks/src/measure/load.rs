@@ -94,7 +94,7 @@ fn proto(messages: usize) -> Result<String> {
 /// Compiles the descriptors of one file, which may import Google's files and the rules.
 pub(super) fn compile(proto: &str) -> Result<Vec<u8>> {
     let mut resolver = ChainFileResolver::new();
-    resolver.add(Source(proto.to_owned()));
+    resolver.add(BundledProtos(proto.to_owned()));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = Compiler::with_file_resolver(resolver);
     compiler
@@ -105,9 +105,9 @@ pub(super) fn compile(proto: &str) -> Result<Vec<u8>> {
 }
 
 /// The file to compile and imports that not every compiler includes.
-struct Source(String);
+struct BundledProtos(String);
 
-impl FileResolver for Source {
+impl FileResolver for BundledProtos {
     fn open_file(&self, name: &str) -> Result<File, Error> {
         let source = match name {
             SOURCE => &*self.0,

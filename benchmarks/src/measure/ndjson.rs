@@ -42,7 +42,7 @@ pub struct Streamed {
 /// # Errors
 /// When the transcoder rejects or loses a line.
 pub fn ndjson(schema: &Schema, bytes: u64) -> Result<Streamed> {
-    let source = Source::new();
+    let source = EndlessLines::new();
     let found = ORDER.route(schema)?;
     let rss = resident_bytes();
     let start = cpu_time();
@@ -77,7 +77,7 @@ pub fn ndjson(schema: &Schema, bytes: u64) -> Result<Streamed> {
 }
 
 /// Endless lines in chunks that end anywhere.
-struct Source {
+struct EndlessLines {
     line_bytes: usize,
     lines: Vec<u8>,
 }
@@ -94,13 +94,13 @@ struct Pipe<'a> {
     rss_max: Option<u64>,
 }
 
-// === impl Source ===
+// === impl EndlessLines ===
 
-impl Source {
+impl EndlessLines {
     fn new() -> Self {
         let line = format!("{}\n", ORDER.json);
         let times = CHUNK_BYTES / line.len() + 2;
-        Source {
+        EndlessLines {
             line_bytes: line.len(),
             lines: line.repeat(times).into_bytes(),
         }

@@ -1,5 +1,4 @@
-//! A server of known capacity: slots that work for a fixed time each, by timer, whether or not the
-//! caller still waits.
+//! A server that runs N calls at once, each for a fixed time, even if the caller has left.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,8 +43,8 @@ pub(super) struct SlotServer {
 #[derive(Clone)]
 struct Slots {
     free: Arc<Semaphore>,
-    service: Duration,
-    /// Slot time in milliseconds of calls with a time of 10 ms or less, and of the others.
+    service_time: Duration,
+    /// Slot time in microseconds, of calls of at most 10 ms and of longer ones.
     used: Arc<[AtomicU64; 2]>,
     reflection: Routes,
 }
@@ -54,20 +53,20 @@ struct Slots {
 
 impl SlotServer {
     /// Starts the server on a new thread, which inherits the processor of the caller.
-    pub(super) fn start(slots: usize, service: Duration) -> Result<Self> {
+    pub(super) fn start(slots: usize, service_time: Duration) -> Result<Self> {
         let runtime = crate::gateways::runtime()?;
-        // From a thread of its own, as the caller's may run a runtime already.
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let slots = Slots {
             free: Arc::new(Semaphore::new(slots)),
-            service,
+            service_time,
             used: Arc::default(),
             reflection: reflection()?,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (served, handle) = (slots.clone(), runtime.handle().clone());
+        // On its own thread, as the caller's may run a runtime already.
         std::thread::Builder::new()
             .name("upstream".to_owned())
             .spawn(move || {
@@ -100,7 +99,7 @@ impl SlotServer {
         });
     }
 
-    /// Returns the slot time in milliseconds of short and of long calls so far.
+    /// Returns the slot time in microseconds so far, of calls of at most 10 ms and of longer ones.
     pub(super) fn used(&self) -> [u64; 2] {
         [0, 1].map(|kind| self.slots.used[kind].load(Relaxed))
     }
@@ -132,7 +131,7 @@ impl Slots {
         }
         let own = request.headers().get(SERVICE_MS);
         let own = own.and_then(|value| value.to_str().ok()?.parse().ok());
-        let time = own.map_or(self.service, Duration::from_millis);
+        let time = own.map_or(self.service_time, Duration::from_millis);
         let (done, answered) = oneshot::channel();
         tokio::spawn(async move {
             let Ok(_slot) = self.free.acquire().await else {
