@@ -62,7 +62,7 @@ const METHODS: [http::Method; 8] = [
 ];
 
 /// One binding and its definitions.
-struct Bound<'a> {
+struct Binding<'a> {
     route: &'a Arc<Route>,
     service: &'a ServiceDef,
     method: &'a MethodDef,
@@ -78,10 +78,10 @@ struct Document<'a> {
     /// Components that are referred to and not written yet.
     pending: Vec<Component>,
     seen: HashSet<Component>,
-    /// The writer of what is described at the moment.
+    /// Whether the schema being written is for requests or responses.
     side: Side,
     /// The messages that responses hold, directly or deeper down.
-    answered: HashSet<MessageId>,
+    in_responses: HashSet<MessageId>,
     schemas: BTreeMap<String, Object>,
     operation_ids: HashSet<String>,
     uses_default_error: bool,
@@ -137,7 +137,7 @@ impl<'a> Document<'a> {
             pending: Vec::new(),
             seen: HashSet::new(),
             side: Side::Response,
-            answered: HashSet::new(),
+            in_responses: HashSet::new(),
             schemas: BTreeMap::new(),
             operation_ids: HashSet::new(),
             uses_default_error: false,
@@ -157,11 +157,11 @@ impl<'a> Document<'a> {
             let server = |url: &String| Object::new().with("url", &**url);
             root.set("servers", Json::list(info.servers.iter().map(server)));
         }
-        let bound = self.bound(&info.services);
-        self.find_answered(bound.iter().map(|bound| &**bound.route));
-        root.set("tags", tags(&bound));
+        let bindings = self.bindings(&info.services);
+        self.find_in_responses(bindings.iter().map(|binding| &**binding.route));
+        root.set("tags", tags(&bindings));
         let mut paths = Object::new();
-        for item in self.items(&bound) {
+        for item in self.items(&bindings) {
             let mut object = item.operations;
             if !item.others.is_empty() {
                 object.set("x-methods", item.others);
@@ -174,7 +174,7 @@ impl<'a> Document<'a> {
 
     /// Returns all bindings: services and methods in the order of the files, bindings in the order
     /// of the rule.
-    fn bound(&self, chosen: &[String]) -> Vec<Bound<'a>> {
+    fn bindings(&self, chosen: &[String]) -> Vec<Binding<'a>> {
         let mut definitions = HashMap::new();
         let mut order = 0..;
         let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|known| known == name);
@@ -186,61 +186,61 @@ impl<'a> Document<'a> {
         {
             for method in &service.methods {
                 let name = method.name.rsplit('.').next().unwrap_or_default();
-                let place = order.next().unwrap_or(usize::MAX);
+                let position = order.next().unwrap_or(usize::MAX);
                 definitions.insert(
                     format!("/{}/{name}", service.name),
-                    (place, service, method),
+                    (position, service, method),
                 );
             }
         }
         let found = self.schema.routes().iter().filter_map(|route| {
-            let (place, service, method) = definitions.get(route.method.path())?;
-            let bound = Bound {
+            let (position, service, method) = definitions.get(route.method.path())?;
+            let binding = Binding {
                 route,
                 service,
                 method,
             };
-            Some((*place, bound))
+            Some((*position, binding))
         });
         let mut found: Vec<_> = found.collect();
-        found.sort_by_key(|(place, bound)| (*place, bound.route.number));
-        found.into_iter().map(|(_, bound)| bound).collect()
+        found.sort_by_key(|(position, binding)| (*position, binding.route.number));
+        found.into_iter().map(|(_, binding)| binding).collect()
     }
 
-    fn items(&mut self, bound: &[Bound<'_>]) -> Vec<Item> {
+    fn items(&mut self, bindings: &[Binding<'_>]) -> Vec<Item> {
         let mut items: Vec<Item> = Vec::new();
         let mut by_key: HashMap<String, usize> = HashMap::new();
-        for bound in bound {
-            let variables = self.variable_names(bound.route);
-            let path = PathText::of(bound.route, &variables);
+        for binding in bindings {
+            let variables = self.variable_names(binding.route);
+            let path = PathText::of(binding.route, &variables);
             let at = *by_key.entry(path.key()).or_insert_with(|| {
                 items.push(Item::new(&path));
                 items.len() - 1
             });
             if let Some(item) = items.get_mut(at) {
-                self.add(item, bound, &path);
+                self.add(item, binding, &path);
             }
         }
         items
     }
 
-    fn add(&mut self, item: &mut Item, bound: &Bound<'_>, path: &PathText) {
-        let method = &bound.route.http_method;
+    fn add(&mut self, item: &mut Item, binding: &Binding<'_>, path: &PathText) {
+        let method = &binding.route.http_method;
         let is_known = METHODS.contains(method);
         let (name, list) = match is_known {
             true => (method.as_str().to_ascii_lowercase(), &item.operations),
             false => (method.as_str().to_owned(), &item.others),
         };
         if list.get(&name).is_some() {
-            let place = self.place_of(&bound.route.method);
+            let place = self.place_of(&binding.route.method);
             let reason = format!(
                 "{method} {:?} is left out: OpenAPI can't tell it from another route under {:?}",
-                &*bound.route.text, item.text
+                &*binding.route.text, item.text
             );
             self.note(&place, reason);
             return;
         }
-        let operation = self.operation(bound, path, &item.names);
+        let operation = self.operation(binding, path, &item.names);
         let list = match is_known {
             true => &mut item.operations,
             false => &mut item.others,
@@ -310,8 +310,8 @@ impl Item {
 }
 
 /// One tag per service that has operations.
-fn tags(bound: &[Bound<'_>]) -> Json {
-    let mut services: Vec<&ServiceDef> = bound.iter().map(|bound| bound.service).collect();
+fn tags(bindings: &[Binding<'_>]) -> Json {
+    let mut services: Vec<&ServiceDef> = bindings.iter().map(|binding| binding.service).collect();
     services.dedup_by_key(|service| &service.name);
     Json::list(services.into_iter().map(|service| {
         let mut tag = Object::new().with("name", &*service.name);

@@ -13,6 +13,7 @@ use crate::support::stranger::{Reflection, Upstream, descriptors};
 use crate::support::{Gateway, Reply, layers};
 use crate::websocket;
 
+// Its `main` is not called here.
 #[allow(dead_code)]
 #[path = "../../examples/policy_stage.rs"]
 mod example;

@@ -25,7 +25,7 @@ impl Seen {
         let place = index / WORD;
         let word = match self.low.get_mut(place) {
             Some(word) => word,
-            None => high_word(&mut self.high, place - 2),
+            None => high_word(&mut self.high, place - self.low.len()),
         };
         let is_new = *word & bit == 0;
         *word |= bit;
@@ -37,7 +37,7 @@ impl Seen {
         let place = index / WORD;
         let word = match self.low.get(place) {
             Some(word) => *word,
-            None => self.high.get(place - 2).copied().unwrap_or(0),
+            None => self.high.get(place - self.low.len()).copied().unwrap_or(0),
         };
         word & 1 << (index % WORD) != 0
     }
@@ -63,9 +63,9 @@ const FIRST: usize = 64;
 #[derive(Debug)]
 pub struct FirstKeys<'a> {
     keys: SmallVec<[&'a [u8]; FIRST]>,
-    /// Whether all keys that came are among them.
-    is_all: bool,
-    /// One bit for each key, by its hash: as long as it is unset, no equal key can have been there.
+    /// Whether all inserted keys are among them.
+    kept_all: bool,
+    /// A Bloom filter: an unset bit proves that the key is new.
     filter: [u64; 4],
 }
 
@@ -81,13 +81,13 @@ impl<'a> FirstKeys<'a> {
     pub fn new() -> Self {
         FirstKeys {
             keys: SmallVec::new(),
-            is_all: true,
+            kept_all: true,
             filter: [0; 4],
         }
     }
 
     /// Returns whether no earlier key was equal. Only the first keys are compared: see
-    /// [`FirstKeys::is_all`].
+    /// [`FirstKeys::compared_all`].
     #[inline]
     pub fn insert(&mut self, key: &'a [u8]) -> bool {
         let hash = hash_of(key);
@@ -97,20 +97,19 @@ impl<'a> FirstKeys<'a> {
         if self.keys.len() < FIRST {
             self.keys.push(key);
         } else {
-            self.is_all = false;
+            self.kept_all = false;
         }
         is_new
     }
 
     /// Returns whether all keys of a map of `count` entries have been compared.
     #[inline]
-    pub fn is_all(&self, count: usize) -> bool {
-        self.is_all && self.keys.len() == count
+    pub fn compared_all(&self, count: usize) -> bool {
+        self.kept_all && self.keys.len() == count
     }
 }
 
-/// Returns a number below 256, by the length and the last bytes, in which keys of one map mostly
-/// differ.
+/// Hashes the length and the last 8 bytes, in which keys of one map mostly differ, into 8 bits.
 #[inline]
 fn hash_of(key: &[u8]) -> usize {
     let word = match key.last_chunk() {
@@ -121,8 +120,7 @@ fn hash_of(key: &[u8]) -> usize {
     (hash >> 56) as usize
 }
 
-/// Returns whether two of the map entries in `wire` (tag, length, entry, over and over) have the
-/// same key.
+/// Returns whether two map entries have the same key. `wire` is a sequence of tag, length, entry.
 pub fn has_duplicate_key(wire: &[u8], kind: Kind) -> Read<bool> {
     let mut few = [const { Cow::Borrowed(NONE) }; FEW];
     let mut many = Vec::new();
@@ -166,8 +164,8 @@ pub fn key_of(entry: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     canonical_key(key, kind)
 }
 
-/// Returns a key by its value: nothing for the default of a number, and varints without what they
-/// could do without.
+/// Returns the key in canonical form: empty for a number's default value, varints in their shortest
+/// form.
 #[inline]
 pub fn canonical_key(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     if kind.wire_type() == WireType::Varint && !key.is_empty() {
@@ -177,8 +175,8 @@ pub fn canonical_key(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     Ok(Cow::Borrowed(if is_default { NONE } else { key }))
 }
 
-/// Returns the one encoding of the value that a reader takes a varint for: it may be longer than
-/// needed, or wider than its type.
+/// Re-encodes a varint in its shortest form. The input may have padding bytes, or bits beyond its
+/// type.
 fn canonical_varint(key: &[u8], kind: Kind) -> Read<Cow<'_, [u8]>> {
     let raw = Reader::new(key).varint()?;
     let value = match kind {
@@ -247,8 +245,8 @@ mod tests {
             for name in &names[..count] {
                 assert!(keys.insert(name.as_bytes()));
             }
-            assert_eq!(keys.is_all(count), count <= FIRST);
-            assert!(!keys.is_all(count + 1));
+            assert_eq!(keys.compared_all(count), count <= FIRST);
+            assert!(!keys.compared_all(count + 1));
             for name in &names[..count.min(FIRST)] {
                 assert!(!keys.insert(name.as_bytes()));
             }

@@ -115,7 +115,7 @@ impl Document<'_> {
     /// have too, in the form of their own.
     fn component_name(&self, component: Component) -> String {
         match component {
-            Component::Message(id, Side::Request) if self.answered.contains(&id) => {
+            Component::Message(id, Side::Request) if self.in_responses.contains(&id) => {
                 format!("{}-Input", self.pool.message(id).name)
             }
             Component::Message(id, _) => self.pool.message(id).name.to_string(),
@@ -127,11 +127,11 @@ impl Document<'_> {
     }
 
     /// Notes every message that responses of these routes may hold.
-    pub(super) fn find_answered<'r>(&mut self, routes: impl Iterator<Item = &'r Route>) {
+    pub(super) fn find_in_responses<'r>(&mut self, routes: impl Iterator<Item = &'r Route>) {
         let mut pending: Vec<MessageId> = routes.map(|route| route.method.output).collect();
         pending.extend(self.types.by_name.get("google.rpc.BadRequest"));
         while let Some(id) = pending.pop() {
-            if self.answered.insert(id) {
+            if self.in_responses.insert(id) {
                 let fields = &self.types.message(id).fields;
                 pending.extend(fields.iter().filter_map(|field| field.message()));
             }

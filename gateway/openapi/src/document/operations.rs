@@ -11,7 +11,7 @@ use transcoder::{Route, http_status, status_code_name};
 use super::components::{ANY, Component, STATUS, STREAM_ERROR, Side, schema_ref};
 use super::paths::PathText;
 use super::schemas::described;
-use super::{Bound, Document};
+use super::{Binding, Document};
 use crate::comments::Comment;
 use crate::options;
 use crate::scalars::{self, typed};
@@ -44,17 +44,17 @@ impl Document<'_> {
     /// `names`: what the path item calls the parameters of the path.
     pub(super) fn operation(
         &mut self,
-        bound: &Bound<'_>,
+        binding: &Binding<'_>,
         path: &PathText,
         names: &[String],
     ) -> Object {
-        let route = bound.route;
-        let comment = Comment::of(&bound.method.source);
-        let mut operation = Object::new().with("tags", Json::list([&*bound.service.name]));
+        let route = binding.route;
+        let comment = Comment::of(&binding.method.source);
+        let mut operation = Object::new().with("tags", Json::list([&*binding.service.name]));
         operation.set_text("summary", &comment.summary);
         operation.set_text("description", &comment.description);
-        operation.set("operationId", self.operation_id(bound));
-        if is_deprecated(bound) {
+        operation.set("operationId", self.operation_id(binding));
+        if is_deprecated(binding) {
             operation.set("deprecated", true);
         }
         self.side = Side::Request;
@@ -62,7 +62,7 @@ impl Document<'_> {
         if !parameters.is_empty() {
             operation.set("parameters", parameters);
         }
-        if let Some(body) = self.request_body(bound, &comment) {
+        if let Some(body) = self.request_body(binding, &comment) {
             operation.set("requestBody", body);
         }
         self.side = Side::Response;
@@ -73,24 +73,24 @@ impl Document<'_> {
 
     /// Returns `Service_Method`; with the package where that is already used, with a number for
     /// further bindings.
-    fn operation_id(&mut self, bound: &Bound<'_>) -> String {
-        let method = bound.method.name.rsplit('.').next().unwrap_or_default();
-        let service = bound.service.name.rsplit('.').next().unwrap_or_default();
+    fn operation_id(&mut self, binding: &Binding<'_>) -> String {
+        let method = binding.method.name.rsplit('.').next().unwrap_or_default();
+        let service = binding.service.name.rsplit('.').next().unwrap_or_default();
         let short = format!("{service}_{method}");
-        let long = bound.method.name.replace('.', "_");
-        let numbered = |number: usize| match bound.route.number {
+        let long = binding.method.name.replace('.', "_");
+        let numbered = |number: usize| match binding.route.number {
             0 => format!("{long}_{number}"),
             _ => format!("{short}_{number}"),
         };
         let plain = [short.clone(), long.clone()].into_iter();
-        let plain = plain.filter(|_| bound.route.number == 0);
+        let plain = plain.filter(|_| binding.route.number == 0);
         let mut candidates = plain.chain((2..).map(numbered));
         let free = candidates.find(|id| self.operation_ids.insert(id.clone()));
         free.unwrap_or_default()
     }
 
-    fn request_body(&mut self, bound: &Bound<'_>, comment: &Comment) -> Option<Object> {
-        let route = bound.route;
+    fn request_body(&mut self, binding: &Binding<'_>, comment: &Comment) -> Option<Object> {
+        let route = binding.route;
         if route.is_upload() {
             let content = Object::new().with(ANY_TYPE, Object::new());
             let body = Object::new().with("required", true);
@@ -108,7 +108,7 @@ impl Document<'_> {
             route.method.kind(),
             MethodKind::ClientStreaming | MethodKind::BidiStreaming
         );
-        let place = (&bound.method.source, &*bound.method.name);
+        let place = (&binding.method.source, &*binding.method.name);
         let examples = self.body_examples(route.method.input, field, place, comment);
         let content = if is_stream {
             let list = typed("array").with("items", found.schema.clone());
@@ -363,8 +363,8 @@ fn path_fields(route: &Route) -> Vec<usize> {
         .collect()
 }
 
-fn is_deprecated(bound: &Bound<'_>) -> bool {
-    let read = [&bound.method.options, &bound.service.options].map(|options| options.decode());
+fn is_deprecated(binding: &Binding<'_>) -> bool {
+    let read = [&binding.method.options, &binding.service.options].map(|options| options.decode());
     read.into_iter()
         .flatten()
         .any(|options: options::Method| options.deprecated)

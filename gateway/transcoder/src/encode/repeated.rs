@@ -131,7 +131,7 @@ impl Encoder<'_> {
                 _ => close(self.out, at),
             }
         }
-        if keys.is_all(count) {
+        if keys.compared_all(count) {
             return Ok(());
         }
         match has_duplicate_key(self.out.get(start..).unwrap_or_default(), key_field.kind) {

@@ -88,7 +88,7 @@ impl<'a> Encoder<'a> {
             close(self.out, value);
             close(self.out, entry);
         }
-        if keys.is_all(count) {
+        if keys.compared_all(count) {
             return Ok(());
         }
         match has_duplicate_key(self.out.get(start..).unwrap_or_default(), Kind::String) {

@@ -40,7 +40,7 @@ impl Decoder<'_> {
         self.enclose(start, b'{', b'}');
         let run = run.get(..run.len() - reader.rest.len()).unwrap_or(run);
         match entry.fields.first() {
-            Some(key) if !keys.is_all(count) => Ok(!has_duplicate_key(run, key.kind)?),
+            Some(key) if !keys.compared_all(count) => Ok(!has_duplicate_key(run, key.kind)?),
             _ => Ok(is_unique),
         }
     }

@@ -33,8 +33,8 @@ impl Framing {
     /// [`Framing::negotiate`] with another framing for those who take anything, such as Envoy's
     /// [`Framing::JsonArray`].
     ///
-    /// `alt` is `sse`, `json`, `ndjson` or `proto`, and outdoes the header; an empty one says
-    /// nothing.
+    /// `alt` is `sse`, `json`, `ndjson` or `proto`, and takes precedence over `Accept`; empty
+    /// counts as absent.
     ///
     /// # Errors
     /// As [`Framing::negotiate`]; also for another `alt`.
@@ -52,7 +52,7 @@ impl Framing {
             _ => return Err(StatusCode::NOT_ACCEPTABLE),
         }
         let accept = accept.unwrap_or_default();
-        // The last of equal ranks wins, so what suits most clients stands last.
+        // `max_by_key` returns the last of equal ranks: least preferred first.
         [
             Framing::Delimited,
             Framing::Sse,
@@ -67,8 +67,8 @@ impl Framing {
         .ok_or(StatusCode::NOT_ACCEPTABLE)
     }
 
-    /// Returns the `Content-Type` of the stream. That of [`Framing::Delimited`] is Spring's, which
-    /// tells it from a single message.
+    /// Returns the `Content-Type` of the stream. In that of [`Framing::Delimited`],
+    /// `delimited=true` (as Spring does) distinguishes it from a single message.
     pub fn content_type(self) -> &'static str {
         match self {
             Framing::Ndjson => "application/x-ndjson",

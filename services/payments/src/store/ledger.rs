@@ -26,7 +26,7 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
     )
     .fetch_one(&mut *tx)
     .await
-    .map_err(|error| refund_taken(error, event))?;
+    .map_err(|error| map_duplicate_refund(error, event))?;
     let (accounts, amounts) = columns!(
         event.postings(),
         posting => <&str>::from(posting.ledger_account),
@@ -46,7 +46,7 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
     Ok(())
 }
 
-/// Returns the refund of that id, of any payment.
+/// Returns the event of a refund, whichever payment it belongs to.
 pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Option<Event>, Error> {
     let row = sqlx::query_as!(
         EventRow,
@@ -115,7 +115,7 @@ impl EventRow {
 
 /// Turns a duplicate refund id into a refusal: refunds of two accounts lock different rows and can
 /// race for one id.
-fn refund_taken(error: sqlx::Error, event: &Event) -> Error {
+fn map_duplicate_refund(error: sqlx::Error, event: &Event) -> Error {
     let constraint = error
         .as_database_error()
         .and_then(|error| error.constraint());

@@ -35,7 +35,7 @@ pub struct Protocol {
 /// The metrics of one RPC method in one protocol.
 #[derive(Debug)]
 pub struct Call {
-    families: Families,
+    families: CallFamilies,
     labels: MethodLabels,
     protocol: Protocol,
     /// By code, each created when it is first needed.
@@ -78,7 +78,7 @@ struct RouteLabels {
 }
 
 #[derive(Debug, Clone)]
-struct Families {
+struct CallFamilies {
     durations: Family<CallLabels, Histogram, fn() -> Histogram>,
     active: Family<MethodLabels, Gauge>,
     request_bytes: Family<MethodLabels, Counter>,
@@ -89,7 +89,7 @@ struct Families {
 
 /// Calls by method.
 pub(super) struct Calls {
-    families: Families,
+    families: CallFamilies,
     table: Table<Vec<Arc<Call>>>,
 }
 
@@ -228,7 +228,7 @@ impl Route {
 
 impl Calls {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let families = Families {
+        let families = CallFamilies {
             durations: Family::new_with_constructor(histogram),
             active: Family::default(),
             request_bytes: Family::default(),
@@ -275,7 +275,7 @@ impl Calls {
     }
 }
 
-impl Families {
+impl CallFamilies {
     fn call(&self, method: &str, protocol: Protocol) -> Call {
         let labels = MethodLabels {
             rpc_method: method.into(),

@@ -20,7 +20,7 @@ const SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0];
 /// The metrics of one upstream.
 #[derive(Debug)]
 pub struct Upstream {
-    families: Families,
+    families: UpstreamFamilies,
     labels: Labels,
     retries: Counter,
     ejections: Counter,
@@ -48,7 +48,7 @@ struct AttemptLabels {
 }
 
 #[derive(Debug, Clone)]
-struct Families {
+struct UpstreamFamilies {
     attempts: Family<AttemptLabels, Histogram, fn() -> Histogram>,
     retries: Family<Labels, Counter>,
     ejections: Family<Labels, Counter>,
@@ -57,7 +57,7 @@ struct Families {
 
 /// Upstreams by address.
 pub(super) struct Upstreams {
-    families: Families,
+    families: UpstreamFamilies,
     table: Table<Arc<Upstream>>,
 }
 
@@ -94,7 +94,7 @@ impl Upstream {
 
 impl Upstreams {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let families = Families {
+        let families = UpstreamFamilies {
             attempts: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             retries: Family::default(),
             ejections: Family::default(),
@@ -128,7 +128,7 @@ impl Upstreams {
     }
 }
 
-impl Families {
+impl UpstreamFamilies {
     fn upstream(&self, address: &str) -> Upstream {
         let labels = Labels {
             server_address: address.into(),

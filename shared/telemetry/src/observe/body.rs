@@ -23,7 +23,7 @@ pub(super) struct RequestBody {
 /// A response body, which closes the record.
 pub(super) struct ResponseBody {
     source: Body,
-    /// Created once for all polls, which run inside of it.
+    /// The task-local record that each poll sees; created once.
     observed: RequestRecord,
     record: Arc<Record>,
     status: StatusCode,
