@@ -307,10 +307,17 @@ async fn what_nobody_serves_is_unimplemented() {
 async fn health_is_the_gateways_own() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;
-    let mut health = HealthClient::new(gateway.grpc().await);
-    let request = HealthCheckRequest::default();
-    let response = health.check(request).await.unwrap().into_inner();
-    assert_eq!(response.status(), ServingStatus::Serving);
+    let health = HealthClient::new(gateway.grpc().await);
+    // It follows readiness within 20 ms.
+    eventually("the gateway is healthy", async || {
+        let request = HealthCheckRequest::default();
+        let response = health.clone().check(request).await.unwrap().into_inner();
+        match response.status() {
+            ServingStatus::Serving => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
