@@ -1,9 +1,14 @@
 //! Headers that only the gateway and its proxies may send, with and without trusted proxies, in
 //! every protocol.
 
-use http::{HeaderMap, Request};
-use http_body_util::Full;
+use std::convert::Infallible;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+
+use crate::grpc_web::frame;
 use crate::support::Gateway;
 use crate::support::forms::{self, forms, handshake};
 use crate::support::messages::GreetRequest;
@@ -140,6 +145,43 @@ async fn a_caller_does_not_take_away_what_the_gateway_sets() {
         for name in ["connection", "x-own", "x-request-id"] {
             assert!(!metadata.contains_key(name), "{form}: {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_caller_says_in_trailers_ends_at_the_gateway() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let gather = "/stranger.v1.StrangerService/Gather";
+    for (path, content_type) in [
+        (GREET, "application/grpc"),
+        (GREET, "application/grpc-web"),
+        (gather, "application/grpc"),
+        (gather, "application/grpc-web"),
+    ] {
+        let message = GreetRequest {
+            name: "a".to_owned(),
+            ..Default::default()
+        };
+        let mut trailers = HeaderMap::new();
+        for name in OF_PROXIES.iter().chain(&["authorization", "x-own"]) {
+            trailers.insert(*name, HeaderValue::from_static("forged"));
+        }
+        let frames = [
+            Frame::data(Bytes::from(frame(&message))),
+            Frame::trailers(trailers),
+        ];
+        let body = StreamBody::new(tokio_stream::iter(frames.map(Ok::<_, Infallible>)));
+        let request = Request::post(path)
+            .header("content-type", content_type)
+            .header("te", "trailers");
+        let (response, _connection) = gateway.open_http2(request.body(body).unwrap()).await;
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!answer.is_empty(), "{path} {content_type}");
+        let metadata = upstream.received();
+        assert_eq!(metadata["x-forwarded-for"], "127.0.0.1");
+        let forged = metadata.iter().find(|(_, value)| *value == "forged");
+        assert_eq!(forged, None, "{path} {content_type}");
     }
 }
 

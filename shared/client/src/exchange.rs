@@ -174,14 +174,12 @@ async fn pump(
                 return;
             }
             PumpEvent::Frame(Some(Ok(frame))) => {
-                // Fails only if the stream was reset, which the next step detects.
-                let _ = match frame.into_data() {
-                    Ok(data) => stream.send_data(data, false),
-                    Err(frame) => match frame.into_trailers() {
-                        Ok(trailers) => return drop(stream.send_trailers(trailers)),
-                        Err(_) => Ok(()),
-                    },
-                };
+                // A request of gRPC has no trailers (PROTOCOL-HTTP2, "Request"): those of a caller
+                // would reach the server without having been checked as its headers were.
+                if let Ok(data) = frame.into_data() {
+                    // Fails only if the stream was reset, which the next step detects.
+                    let _ = stream.send_data(data, false);
+                }
             }
         }
     }

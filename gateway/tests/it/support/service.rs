@@ -48,6 +48,14 @@ impl Service<http::Request<Body>> for Stranger {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let stranger = self.clone();
         *stranger.observed.received.lock().unwrap() = request.headers().clone();
+        let observed = stranger.observed.clone();
+        let request = request.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let trailers = frame.trailers_ref().cloned().unwrap_or_default();
+                observed.received.lock().unwrap().extend(trailers);
+                frame
+            }))
+        });
         let echoes = Echoes::of(request.headers());
         async move {
             let method = request

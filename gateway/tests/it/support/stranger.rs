@@ -33,7 +33,7 @@ pub(crate) struct Observed {
     events: watch::Sender<Vec<String>>,
     /// The names that `Greet` was called with.
     pub(crate) greeted: Mutex<Vec<String>>,
-    /// The metadata of the last call.
+    /// The metadata of the last call, trailers included.
     pub(crate) received: Mutex<http::HeaderMap>,
     /// Bytes of padding that `Count` has produced.
     pub(crate) produced: AtomicU64,
