@@ -7,6 +7,7 @@ mod contest;
 mod envoy;
 mod figure;
 mod go;
+mod hostile;
 mod idle;
 mod instructions;
 mod load;
@@ -19,6 +20,7 @@ mod upstream;
 
 pub use bare::serve as serve_bare;
 pub use figure::Figure;
+pub use hostile::{HostilePlan, HostileRow, run as hostile};
 pub use overload::{OverloadPlan, OverloadRow, run as overload};
 
 use std::path::{Path, PathBuf};

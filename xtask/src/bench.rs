@@ -17,6 +17,8 @@ const RELEASE: &str = "release";
 
 const SOAK_SECONDS: NonZeroU64 = NonZeroU64::new(600).unwrap();
 
+const HOSTILE_SECONDS: NonZeroU64 = NonZeroU64::new(60).unwrap();
+
 /// The same profile with symbols.
 const SYMBOLS: &str = "bench";
 
@@ -28,6 +30,8 @@ pub(super) enum Verb {
     Gateway(GatewayArgs),
     /// Measures goodput, fairness and recovery while an upstream gets too many calls, beside Envoy
     Overload(Args),
+    /// Measures good calls and memory while hostile clients use the gateway; by hand, not in CI
+    Hostile(HostileArgs),
     /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or leak
     Soak(SoakArgs),
 }
@@ -52,6 +56,19 @@ pub(super) struct GatewayArgs {
     /// Measure one case only: unary, stream, grpc, latency, idle_sse or stalled_reader
     #[arg(long, value_name = "CASE")]
     only: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HostileArgs {
+    /// Time of each script, in seconds
+    #[arg(long, value_name = "N", default_value_t = HOSTILE_SECONDS)]
+    seconds: NonZeroU64,
+    /// Only scripts whose name contains this
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Print one JSON object per script
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,6 +112,14 @@ pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
                 Err(error) => ui.note(format!("no Envoy: {error:#}")),
             }
             command.args(args.flags()).status()
+        }
+        Verb::Hostile(args) => {
+            let mut command = measure(&home, SYMBOLS, "hostile");
+            command.arg("--gateway").arg(gateway(&home)?);
+            command.args(["--seconds", &args.seconds.to_string()]);
+            command.args(args.only.iter().flat_map(|name| ["--only", name]));
+            command.args(args.json.then_some("--json"));
+            command.status()
         }
         Verb::Soak(args) => {
             let mut command = measure(&home, SYMBOLS, "gateways");

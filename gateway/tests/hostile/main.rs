@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::too_many_lines, reason = "tables of scripts are long")]
 
+mod clients;
 mod crowd;
 mod empty;
 mod known;

@@ -262,7 +262,7 @@ async fn check(gateway: SocketAddr, share: u64, name: &str) {
 }
 
 /// Waits until nothing is held.
-async fn released(gateway: SocketAddr, name: &str) {
+pub(crate) async fn released(gateway: SocketAddr, name: &str) {
     until_memory(gateway, name, |memory| memory["held_bytes"] == 0).await;
 }
 

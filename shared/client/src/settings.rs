@@ -33,6 +33,8 @@ pub struct ClientSettings {
     pub max_wait_ms: u64,
     /// Time after which a call without an answer no longer counts, in milliseconds.
     pub max_hold_ms: u64,
+    /// Limit of a unary call without a deadline, in milliseconds; 0 for none.
+    pub unanswered_timeout_ms: u64,
     /// Bytes that one response may be ahead of its reader.
     pub stream_window_bytes: u32,
     /// Bytes that all responses of one connection may be ahead of their readers.
@@ -169,6 +171,11 @@ impl ClientSettings {
             ("max_wait_ms", self.max_wait_ms, 1..=60_000),
             ("max_hold_ms", self.max_hold_ms, 100..=most),
             (
+                "unanswered_timeout_ms",
+                self.unanswered_timeout_ms,
+                0..=most,
+            ),
+            (
                 "stream_window_bytes",
                 self.stream_window_bytes.into(),
                 WINDOW,
@@ -222,6 +229,11 @@ impl ClientSettings {
         (self.connection_window_bytes / self.stream_window_bytes).max(1) as usize
     }
 
+    pub(crate) fn unanswered_timeout(&self) -> Option<Duration> {
+        let millis = self.unanswered_timeout_ms;
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
     pub(crate) fn hedge_after(&self) -> Option<Duration> {
         (self.hedge_after_ms > 0).then(|| Duration::from_millis(self.hedge_after_ms))
     }
@@ -238,6 +250,7 @@ impl Default for ClientSettings {
             initial_limit: 32,
             max_wait_ms: 100,
             max_hold_ms: 10_000,
+            unanswered_timeout_ms: 300_000,
             stream_window_bytes: 512 * 1024,
             connection_window_bytes: 64 * 1024 * 1024,
             ping_interval_ms: 310_000,

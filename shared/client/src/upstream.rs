@@ -261,7 +261,10 @@ impl Service<Request<Body>> for Upstream {
         };
         let span = client_span(&request, &self.shared.settings.name);
         let grace = request.extensions().get::<Grace>().map(|grace| grace.0);
-        let abandoned_at = deadline.map(|deadline| deadline + grace.unwrap_or_default());
+        let abandoned_at = match deadline {
+            Some(deadline) => Some(deadline + grace.unwrap_or_default()),
+            None => self.shared.patience(&request),
+        };
         let call = self
             .clone()
             .send(request, deadline, abandoned_at)
@@ -297,6 +300,17 @@ impl Shared {
         let of_method = || self.methods.get(request.uri().path());
         own.or_else(|| of_method().map(|method| Safety::of(method)))
             .unwrap_or_default()
+    }
+
+    /// Returns when a call without a deadline is given up. Streams may be idle for as long as both
+    /// ends like.
+    fn patience(&self, request: &Request<Body>) -> Option<Instant> {
+        let of_caller = request.extensions().get::<Caller>().map(|of| of.kind);
+        let of_method = || self.methods.get(request.uri().path()).map(|of| of.kind);
+        let kind = of_caller.unwrap_or_else(of_method)?;
+        let timeout = self.settings.client.unanswered_timeout()?;
+        let is_unary = kind == MethodKind::Unary;
+        is_unary.then(|| Instant::now() + timeout)
     }
 
     /// Waits for a slot of the adaptive limit.

@@ -75,6 +75,26 @@ impl Client {
         Self::open(address, false).await
     }
 
+    /// Opens a connection that never reads, and so fills every buffer on the way.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn deaf(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (reading, half) = stream.into_split();
+        let (sender, seen) = watch::channel(Seen::default());
+        let reader = tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop((reading, sender));
+        });
+        Ok(Self {
+            half,
+            seen,
+            _reader: AbortOnDropHandle::new(reader),
+        })
+    }
+
     async fn open(address: SocketAddr, is_http2: bool) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;

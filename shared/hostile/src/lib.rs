@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+pub mod attack;
 mod client;
 mod frame;
 pub mod grpc;

@@ -192,6 +192,20 @@ async fn eventually<T: std::fmt::Debug>(what: &str, check: impl Fn() -> Result<(
 }
 
 #[tokio::test]
+async fn a_unary_call_without_a_deadline_is_not_waited_for_for_ever() {
+    let peer = Peer::start(100, 0).await;
+    let settings = ClientSettings {
+        unanswered_timeout_ms: 50,
+        ..ClientSettings::default()
+    };
+    let url = format!("http://{}", peer.address);
+    let upstream = Upstream::connect_lazy(&url, &settings, METHODS).unwrap();
+    let status = call(&upstream, PUT).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(peer.calls(), 1);
+}
+
+#[tokio::test]
 async fn streams_beyond_the_limit_of_the_peer_take_another_connection_up_to_the_bound() {
     let peer = Peer::start(2, 0).await;
     let client = ClientSettings {
