@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectError, ConnectOptions};
+use async_nats::{Client, ConnectError, ConnectOptions, Subscriber};
+use bytes::Bytes;
 use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::envelope::subject;
 use crate::error::Error;
 use crate::outbox::MAX_PAYLOAD_BYTES;
 use crate::settings::Settings;
@@ -41,6 +43,8 @@ pub struct Bus {
     pub(crate) pool: PgPool,
     pub(crate) settings: Arc<Settings>,
     pub(crate) wake: Arc<Notify>,
+    /// The core subject by which processes on the same database wake the relay.
+    wake_subject: String,
 }
 
 /// Connects, and checks that the server is version 2.12.1 or newer, with JetStream.
@@ -58,9 +62,11 @@ pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
         .query_account()
         .await
         .map_err(|error| Error::NoJetStream(error.into()))?;
+    let database = pool.connect_options().get_database().map(str::to_owned);
     Ok(Bus {
         client,
         jetstream,
+        wake_subject: subject::wake(&database.unwrap_or_default()),
         pool,
         settings: Arc::new(settings.clone()),
         wake: Arc::new(Notify::new()),
@@ -70,9 +76,20 @@ pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
 // === impl Bus ===
 
 impl Bus {
-    /// Wakes the relay before its next poll, after a commit.
-    pub fn wake(&self) {
+    /// Wakes the relay of the database before its next poll, in whatever process it runs. To be
+    /// called after a commit; one call too few costs the facts a pause of the relay.
+    pub async fn wake(&self) {
         self.wake.notify_one();
+        let told = self.client.publish(self.wake_subject.clone(), Bytes::new());
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "other processes not woken");
+        }
+    }
+
+    /// Subscribes to the calls of [`Bus::wake`] of all processes on this database.
+    pub(crate) async fn wakes(&self) -> Result<Subscriber, Error> {
+        let subscribed = self.client.subscribe(self.wake_subject.clone()).await;
+        subscribed.map_err(|error| Error::jetstream("subscribing to wake-ups", error))
     }
 }
 

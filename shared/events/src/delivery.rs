@@ -1,6 +1,7 @@
 //! Runs a consumer: pulls messages, applies or parks each, and acknowledges.
 
 mod budget;
+mod coverage;
 mod declare;
 mod dispatch;
 mod settle;

@@ -11,11 +11,11 @@ pub(crate) mod subject;
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
 
-/// Namespace of message ids (RFC 9562 §5.5); a random UUID, fixed for ever.
-const NAMESPACE: Uuid = Uuid::from_u128(0x8f0b_6b0e_3c0d_4f57_9a52_6f1d_52a1_c7e4);
-
 /// Position of the fact in its aggregate's chain, counted from 1.
 const VERSION: &str = "Mesh-Version";
+/// Set on a fact that found no earlier message of its subject in the stream though it is not the
+/// aggregate's first: the earlier ones had expired, or the stream was rebuilt.
+pub(crate) const FIRST: &str = "Mesh-First";
 const CE_ID: &str = "ce-id";
 const CE_TYPE: &str = "ce-type";
 
@@ -23,7 +23,6 @@ const CE_TYPE: &str = "ce-type";
 #[derive(Debug)]
 pub(crate) struct OutboxRow {
     pub(crate) id: i64,
-    pub(crate) lane: i16,
     pub(crate) context: String,
     pub(crate) aggregate: String,
     pub(crate) key: String,
@@ -32,6 +31,20 @@ pub(crate) struct OutboxRow {
     pub(crate) traceparent: Option<String>,
     pub(crate) payload: Vec<u8>,
     pub(crate) created_at: DateTime<Utc>,
+    /// Identifies the fact, whatever its place: equal for every attempt to publish it, so that the
+    /// server recognises a repeat.
+    pub(crate) fact_id: Uuid,
+}
+
+/// A message as the stream holds it, to be compared with a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) sequence: u64,
+    /// `None`: not a fact.
+    pub(crate) version: Option<i64>,
+    pub(crate) id: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) payload: Bytes,
 }
 
 /// A fact, read from the stream.
@@ -44,23 +57,9 @@ pub(crate) struct Fact {
     pub(crate) sequence: u64,
     pub(crate) kind: String,
     pub(crate) traceparent: Option<String>,
+    /// The stream held no earlier message of its subject when it was published.
+    pub(crate) is_first: bool,
     pub(crate) payload: Bytes,
-}
-
-/// Returns the id of a fact: equal for every attempt to publish it, so that the server recognises a
-/// repeat.
-pub(crate) fn message_id(subject: &str, version: i64) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{subject} {version}").as_bytes())
-}
-
-/// Returns the version of a stored message if it belongs to the chain that its subject names.
-///
-/// Compares `ce-id`, which a copy of the fact keeps.
-pub(crate) fn chain_version(message: &StreamMessage) -> Option<i64> {
-    let version = header(&message.headers, VERSION)?.parse().ok()?;
-    let id = header(&message.headers, CE_ID)?;
-    let ours = message_id(&message.subject, version).to_string();
-    (id == ours).then_some(version)
 }
 
 // === impl OutboxRow ===
@@ -70,8 +69,8 @@ impl OutboxRow {
         subject::of(&self.context, &self.aggregate, &self.key)
     }
 
-    pub(crate) fn headers(&self, subject: &str) -> HeaderMap {
-        let id = message_id(subject, self.version).to_string();
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let id = self.fact_id.to_string();
         let time = self.created_at.to_rfc3339_opts(SecondsFormat::Micros, true);
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
@@ -87,6 +86,31 @@ impl OutboxRow {
             headers.insert(TRACEPARENT, traceparent.as_str());
         }
         headers
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    pub(crate) fn read(message: StreamMessage) -> Self {
+        let text = |name| header(&message.headers, name).map(str::to_owned);
+        Self {
+            version: header(&message.headers, VERSION).and_then(version),
+            id: text(CE_ID),
+            kind: text(CE_TYPE),
+            sequence: message.sequence,
+            payload: message.payload,
+        }
+    }
+
+    /// Returns whether this is the fact of `row`, which has the same subject: by id, else by version,
+    /// type and payload.
+    pub(crate) fn is(&self, row: &OutboxRow) -> bool {
+        let is_same_id = self.id.as_deref() == Some(row.fact_id.to_string().as_str());
+        let is_same_content = self.version == Some(row.version)
+            && self.kind.as_deref() == Some(row.kind.as_str())
+            && self.payload == row.payload;
+        is_same_id || is_same_content
     }
 }
 
@@ -116,16 +140,20 @@ impl Fact {
         Some(Self {
             subject: subject.to_owned(),
             key,
-            version: header(headers, VERSION)?
-                .parse()
-                .ok()
-                .filter(|version| (1..i64::MAX).contains(version))?,
+            version: header(headers, VERSION).and_then(version)?,
             sequence,
             kind: kind.to_owned(),
             traceparent: traceparent.map(str::to_owned),
+            is_first: header(headers, FIRST).is_some(),
             payload,
         })
     }
+}
+
+/// Parses a version; each has a next one.
+fn version(text: &str) -> Option<i64> {
+    let version = text.parse().ok();
+    version.filter(|version| (1..i64::MAX).contains(version))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -133,13 +161,12 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
     use super::*;
 
-    fn outgoing() -> OutboxRow {
+    pub(crate) fn outgoing() -> OutboxRow {
         OutboxRow {
             id: 1,
-            lane: 0,
             context: "ingest".into(),
             aggregate: "account".into(),
             key: "müller & co.".into(),
@@ -148,15 +175,22 @@ mod tests {
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             payload: vec![1, 2, 3],
             created_at: DateTime::UNIX_EPOCH,
+            fact_id: Uuid::from_u128(7),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::outgoing;
+    use super::*;
 
     #[test]
     fn headers_carry_a_fact_to_its_reader() {
         let sent = outgoing();
         let subject = sent.subject();
         let payload = Bytes::from(sent.payload.clone());
-        let read = Fact::read(&subject, 9, &sent.headers(&subject), payload).unwrap();
+        let read = Fact::read(&subject, 9, &sent.headers(), payload).unwrap();
         assert_eq!((read.key, read.version, read.sequence), (sent.key, 7, 9));
         assert_eq!((read.kind, read.traceparent), (sent.kind, sent.traceparent));
         assert_eq!(read.payload, sent.payload);
@@ -165,7 +199,7 @@ mod tests {
     #[test]
     fn headers_are_cloudevents() {
         let sent = outgoing();
-        let headers = sent.headers(&sent.subject());
+        let headers = sent.headers();
         let value = |name| header(&headers, name).unwrap();
         assert_eq!(value("ce-specversion"), "1.0");
         assert_eq!(value("ce-source"), "/ingest");
@@ -175,19 +209,11 @@ mod tests {
     }
 
     #[test]
-    fn message_ids_are_stable_and_distinct() {
-        let id = |version| message_id("evt.ingest.account.3.a", version);
-        assert_eq!(id(1), id(1));
-        assert_ne!(id(1), id(2));
-        assert_ne!(id(1), message_id("evt.ingest.account.3.b", 1));
-    }
-
-    #[test]
     fn messages_without_a_version_are_not_facts() {
         let sent = outgoing();
         let subject = sent.subject();
         for version in ["", "0", "-1", "x", "9223372036854775807"] {
-            let mut headers = sent.headers(&subject);
+            let mut headers = sent.headers();
             headers.insert(VERSION, version);
             assert!(Fact::read(&subject, 1, &headers, Bytes::new()).is_none());
         }
@@ -197,10 +223,10 @@ mod tests {
     fn messages_with_a_nul_in_their_identity_are_not_facts() {
         let sent = outgoing();
         let subject = subject::of(&sent.context, &sent.aggregate, "a\0b");
-        assert!(Fact::read(&subject, 1, &sent.headers(&subject), Bytes::new()).is_none());
+        assert!(Fact::read(&subject, 1, &sent.headers(), Bytes::new()).is_none());
         for name in [CE_TYPE, TRACEPARENT] {
             let subject = sent.subject();
-            let mut headers = sent.headers(&subject);
+            let mut headers = sent.headers();
             headers.insert(name, "a\0b");
             assert!(Fact::read(&subject, 1, &headers, Bytes::new()).is_none());
         }

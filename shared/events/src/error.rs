@@ -93,6 +93,17 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// No key of this name is stopped.
+    #[error("no facts of context {context} under key {key:?} are stopped")]
+    NotStopped {
+        /// Context of the facts.
+        context: String,
+        /// The key.
+        key: String,
+    },
+    /// Another process has taken over the outbox of this database.
+    #[error("another relay has taken over the outbox")]
+    LeaseLost,
     /// The database rejected a statement or did not answer.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),

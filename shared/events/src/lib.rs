@@ -7,9 +7,11 @@ mod envelope;
 mod error;
 mod outbox;
 pub mod parking;
+mod rebuild;
 mod relay;
 mod serve;
 mod settings;
+pub mod stopped;
 
 pub use bus::{Bus, connect};
 pub use consumer::{Consumer, HandlerError};

@@ -1,14 +1,18 @@
 //! Moves committed facts from the outbox to their streams, in order per key, and removes them once
 //! acknowledged.
 
+mod lease;
 mod outbox;
 mod publisher;
 mod single;
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::time::Duration;
 
+use async_nats::Subscriber;
 use async_nats::jetstream::stream::Stream;
+use futures::StreamExt as _;
 use rpc::backoff::Backoff;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
@@ -16,17 +20,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::bus::stream::{self, Role};
-use crate::envelope::OutboxRow;
+use crate::envelope::{OutboxRow, subject};
 use crate::error::Error;
+use crate::stopped::{self, Due, Resolution};
 
-use outbox::BatchProgress;
+use outbox::{BatchProgress, Tail};
 use publisher::{PublishError, Publisher};
 
-/// Pause between attempts to own the outbox: the longest gap after an owner dies.
+pub(crate) use lease::Lease;
+
+/// Pause between attempts to take the lease.
 const STANDBY_POLL: Duration = Duration::from_millis(500);
 
-/// How long a lane stays stopped after a foreign message in its stream, before it is tried again.
-const STOPPED_LANE_REST: Duration = Duration::from_secs(60);
+/// Interval in which the archive is pruned.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Pauses after a failed session.
 const RETRY: Backoff = Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(2));
@@ -37,18 +44,13 @@ pub(crate) async fn run(bus: &Bus, shutdown: &CancellationToken) -> Result<(), E
     let mut relay = Relay {
         bus,
         publishers: HashMap::new(),
-        stopped: HashMap::new(),
         failures: 0,
     };
     loop {
-        let ended = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            ended = relay.session() => ended,
-        };
-        let error = match ended {
+        let error = match relay.session(shutdown).await {
             Err(error @ Error::Mismatch { .. }) => return Err(error),
             Err(error) => error,
-            Ok(never) => match never {},
+            Ok(()) => return Ok(()),
         };
         relay.failures += 1;
         let pause = RETRY.pause(relay.failures);
@@ -68,8 +70,6 @@ struct Relay<'a> {
     bus: &'a Bus,
     /// By context.
     publishers: HashMap<String, Publisher>,
-    /// Lanes with a foreign message in their stream, and when it was found.
-    stopped: HashMap<i16, Instant>,
     /// Failures in a row.
     failures: u32,
 }
@@ -77,52 +77,130 @@ struct Relay<'a> {
 // === impl Relay ===
 
 impl Relay<'_> {
-    /// Owns the outbox for as long as one database connection lives. The lock and all work use that
-    /// connection, so an owner that lost the lock cannot go on working.
-    async fn session(&mut self) -> Result<std::convert::Infallible, Error> {
+    /// Relays until `shutdown`, on a connection of its own: a busy pool must not cost the lease.
+    async fn session(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let mut connection = self.bus.pool.acquire().await?.detach();
-        let ended = self.relay(&mut connection).await;
-        // Releases the lock at once; the server may notice a dropped connection later.
-        if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "relay connection not closed");
+        let mut lease = None;
+        let ended = shutdown
+            .run_until_cancelled(self.relay(&mut connection, &mut lease))
+            .await;
+        if let Some(lease) = lease {
+            // What was in progress is cut off: a statement that the server still runs ends first.
+            let released = async {
+                let mut connection = self.bus.pool.acquire().await?;
+                lease.release(&mut connection).await
+            };
+            if let Err(error) = released.await {
+                tracing::debug!(%error, "lease not released, it will expire");
+            }
         }
-        ended
+        drop(connection);
+        match ended {
+            None => Ok(()),
+            Some(Err(error)) => Err(error),
+            Some(Ok(never)) => match never {},
+        }
     }
 
     async fn relay(
         &mut self,
         connection: &mut PgConnection,
-    ) -> Result<std::convert::Infallible, Error> {
-        while !outbox::try_own(connection).await? {
-            tokio::time::sleep(STANDBY_POLL).await;
-        }
-        tracing::info!("relay owns the outbox");
+        held: &mut Option<Lease>,
+    ) -> Result<Infallible, Error> {
         let settings = &self.bus.settings;
+        let term = Duration::from_millis(settings.relay_lease_ms);
+        let lease = loop {
+            if let Some(lease) = Lease::take(connection, term).await? {
+                break *held.insert(lease);
+            }
+            tokio::time::sleep(STANDBY_POLL).await;
+        };
+        tracing::info!("relay owns the outbox");
+        let mut wakes = self.bus.wakes().await?;
         let shortest = Duration::from_millis(settings.relay_poll_min_ms);
-        let longest = Duration::from_millis(settings.relay_poll_max_ms);
+        let longest = Duration::from_millis(settings.relay_poll_max_ms).min(term / 3);
         let mut pause = shortest;
+        let mut pruned = None;
         loop {
-            self.stopped
-                .retain(|_, since| since.elapsed() < STOPPED_LANE_REST);
-            let stopped: Vec<i16> = self.stopped.keys().copied().collect();
-            let rows = outbox::read(connection, &stopped, settings.relay_batch_rows).await?;
+            lease.renew(connection).await?;
+            for due in stopped::due(connection).await? {
+                self.resolve(connection, &lease, &due).await?;
+            }
+            let rows = outbox::read(connection, settings.relay_batch_rows).await?;
             if rows.is_empty() {
+                self.prune(connection, &mut pruned).await?;
                 tokio::select! {
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
-                    () = self.bus.wake.notified() => pause = shortest,
+                    () = woken(self.bus, &mut wakes) => pause = shortest,
                 }
                 continue;
             }
-            self.drain(connection, rows).await?;
+            self.drain(connection, &lease, rows).await?;
             self.failures = 0;
             pause = shortest;
         }
     }
 
-    /// Publishes `rows`, one batch per context, and removes those that the stream holds.
+    /// Deletes what has been in the archive for long enough.
+    async fn prune(
+        &self,
+        connection: &mut PgConnection,
+        pruned: &mut Option<Instant>,
+    ) -> Result<(), Error> {
+        if pruned.is_some_and(|at| at.elapsed() < PRUNE_INTERVAL) {
+            return Ok(());
+        }
+        let keep = Duration::from_secs(self.bus.settings.archive_max_age_s);
+        let rows = outbox::prune(connection, keep).await?;
+        if rows < outbox::PRUNED_ROWS.unsigned_abs() {
+            *pruned = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Carries out what an operator has decided about a stopped key.
+    async fn resolve(
+        &mut self,
+        connection: &mut PgConnection,
+        lease: &Lease,
+        due: &Due,
+    ) -> Result<(), Error> {
+        let subject = subject::of(&due.context, &due.aggregate, &due.key);
+        let end = match due.resolution {
+            Resolution::Renumber => self.publisher(&due.context).await?.end(&subject).await?,
+            Resolution::Retry | Resolution::Discard => None,
+        };
+        let mut tx = connection.begin().await?;
+        lease.renew(&mut tx).await?;
+        match due.resolution {
+            Resolution::Retry => {}
+            Resolution::Renumber => {
+                let end = Tail {
+                    sequence: end.as_ref().map_or(0, |end| end.sequence),
+                    // A message that is no fact has no version: the chain goes on as it is.
+                    version: end
+                        .and_then(|end| end.version)
+                        .unwrap_or(due.version - 1),
+                };
+                stopped::renumber(&mut tx, due, end.version + 1).await?;
+                outbox::set_tail(&mut tx, &subject, end).await?;
+            }
+            Resolution::Discard => {
+                stopped::discard(&mut tx, due).await?;
+                stopped::renumber(&mut tx, due, due.version).await?;
+            }
+        }
+        stopped::free(&mut tx, due).await?;
+        tx.commit().await?;
+        tracing::warn!(subject, version = due.version, resolution = ?due.resolution, "key resumed");
+        Ok(())
+    }
+
+    /// Publishes `rows`, one batch per context, and archives those that the stream holds.
     async fn drain(
         &mut self,
         connection: &mut PgConnection,
+        lease: &Lease,
         rows: Vec<OutboxRow>,
     ) -> Result<(), Error> {
         let mut by_context: BTreeMap<String, Vec<OutboxRow>> = BTreeMap::new();
@@ -134,12 +212,14 @@ impl Relay<'_> {
             let tails = outbox::tails(connection, &subjects).await?;
             let mut progress = BatchProgress::new(tails);
             chassis::crash::point("events.relay.before_publish");
-            let published = self.publish(&context, &rows, &mut progress).await;
+            let published = self
+                .publish(connection, &context, &rows, &mut progress)
+                .await;
             if published.is_ok() {
                 chassis::crash::point("events.relay.after_publish");
             }
             // Published rows are recorded even if a later row failed.
-            outbox::forget(connection, &progress).await?;
+            outbox::archive(connection, lease, &progress).await?;
             published?;
         }
         Ok(())
@@ -147,35 +227,52 @@ impl Relay<'_> {
 
     async fn publish(
         &mut self,
+        connection: &mut PgConnection,
         context: &str,
         rows: &[OutboxRow],
         progress: &mut BatchProgress,
     ) -> Result<(), Error> {
-        if !self.publishers.contains_key(context) {
-            let stream: Stream = stream::declare(self.bus, context, Role::Owner).await?;
-            let publisher = Publisher::new(self.bus.client.clone(), stream);
-            self.publishers.insert(context.to_owned(), publisher);
-        }
-        let publisher = &self.publishers[context];
+        let publisher = self.publisher(context).await?;
         let pending = progress.pending(rows);
-        match publisher.batch(&pending).await {
+        let published = match publisher.batch(&pending).await {
             Ok(last) => {
                 let first = last + 1 - pending.len() as u64;
                 for (sequence, message) in (first..).zip(&pending) {
                     progress.published(message.row, &message.subject, sequence);
                 }
-                Ok(())
+                return Ok(());
             }
-            // A message of the batch is in the stream already, or a subject has later messages:
-            // check one by one.
-            Err(PublishError::Fenced | PublishError::Repeated) => {
-                single::publish(publisher, rows, progress, &mut self.stopped).await
+            // A message of the batch is in the stream already, a subject has later messages, or one
+            // is too large: check one by one.
+            Err(PublishError::Fenced | PublishError::Repeated | PublishError::Refused(_)) => {
+                single::publish(connection, publisher, rows, progress).await
             }
-            Err(PublishError::Failed(error)) => {
-                // The server may have lost the stream: declare it again.
-                self.publishers.remove(context);
-                Err(error)
-            }
+            Err(PublishError::Failed(error)) => Err(error),
+        };
+        if published.is_err() {
+            // The server may have lost the stream: declare it again.
+            self.publishers.remove(context);
         }
+        published
+    }
+
+    async fn publisher(&mut self, context: &str) -> Result<&Publisher, Error> {
+        if !self.publishers.contains_key(context) {
+            let stream: Stream = stream::declare(self.bus, context, Role::Owner).await?;
+            let publisher = Publisher::new(self.bus.client.clone(), stream);
+            self.publishers.insert(context.to_owned(), publisher);
+        }
+        Ok(&self.publishers[context])
+    }
+}
+
+/// Waits for a commit in this process or another.
+async fn woken(bus: &Bus, wakes: &mut Subscriber) {
+    tokio::select! {
+        () = bus.wake.notified() => {}
+        message = wakes.next() => if message.is_none() {
+            // The subscription ended with its connection; polls go on.
+            std::future::pending::<()>().await;
+        },
     }
 }

@@ -9,6 +9,9 @@ use crate::error::Error;
 /// JetStream's bound of the messages of one atomic batch (ADR-50).
 const MAX_BATCH_ROWS: u16 = 1000;
 
+/// Longest age of the archive: ten years.
+const MAX_ARCHIVE_S: u64 = 10 * 365 * 24 * 3600;
+
 /// Most attempts of a message, however quickly they fail.
 pub(crate) const MAX_ATTEMPTS: u32 = 1000;
 
@@ -35,8 +38,15 @@ pub struct Settings {
     /// Shortest pause of the relay when the outbox is empty, in milliseconds; doubles up to the
     /// longest.
     pub relay_poll_min_ms: u64,
-    /// Longest pause of the relay when the outbox is empty, in milliseconds.
+    /// Longest pause of the relay when the outbox is empty, in milliseconds; a third of the lease, if
+    /// that is shorter.
     pub relay_poll_max_ms: u64,
+    /// How long a relay that stops answering keeps others from taking over, in milliseconds, 1000 to
+    /// 60000. The longest wait of a fact after its relay was killed.
+    pub relay_lease_ms: u64,
+    /// How long published facts stay in the database, in seconds: what a lost stream can be rebuilt
+    /// from. About the size of the outbox's rows per fact.
+    pub archive_max_age_s: u64,
     /// Handlers of one consumer that run at once, each with one database connection.
     pub consumer_workers: usize,
     /// Messages that one consumer holds in memory, running and waiting.
@@ -73,6 +83,8 @@ impl Default for Settings {
             relay_batch_rows: 500,
             relay_poll_min_ms: 50,
             relay_poll_max_ms: 1000,
+            relay_lease_ms: 3000,
+            archive_max_age_s: 7 * 24 * 3600,
             consumer_workers: 8,
             consumer_max_ack_pending: 256,
             consumer_ack_wait_ms: 5_000,
@@ -96,6 +108,7 @@ impl Settings {
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("stream_max_age_s", self.stream_max_age_s),
             ("relay_poll_min_ms", self.relay_poll_min_ms),
+            ("archive_max_age_s", self.archive_max_age_s),
             ("handler_timeout_ms", self.handler_timeout_ms),
             ("retry_base_ms", self.retry_base_ms),
             ("retry_attempts", self.retry_attempts.into()),
@@ -114,6 +127,12 @@ impl Settings {
         }
         if self.relay_poll_max_ms < self.relay_poll_min_ms {
             return fail("relay_poll_max_ms", "must be at least relay_poll_min_ms");
+        }
+        if !(1000..=60_000).contains(&self.relay_lease_ms) {
+            return fail("relay_lease_ms", "must be 1000 to 60000");
+        }
+        if self.archive_max_age_s > MAX_ARCHIVE_S {
+            return fail("archive_max_age_s", "must be at most 315360000 (ten years)");
         }
         if self.handler_timeout_ms > MAX_HANDLER_TIMEOUT_MS {
             return fail("handler_timeout_ms", "must be at most 3600000");

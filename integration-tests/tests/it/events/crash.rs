@@ -11,7 +11,9 @@ use super::desk::{Desk, auditor, bus_of};
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the crash tests"]
 async fn child() -> Result<()> {
-    chassis::crash::arm(&env::var("EVENTS_TEST_CRASH")?);
+    if let Ok(point) = env::var("EVENTS_TEST_CRASH") {
+        chassis::crash::arm(&point);
+    }
     let for_ever = CancellationToken::new();
     match env::var("EVENTS_TEST_ROLE")?.as_str() {
         "relay" => {

@@ -1,12 +1,13 @@
 //! Private engines with a producer's and a consumer's database, and an event without a domain.
 
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{Config, Stream};
+use events::stopped::StoppedKey;
 use events::{Bus, Consumer, Error, HandlerError, Settings};
 use mesh::{Home, Stack, StackOptions, StateDir, Ui};
 use sqlx::PgPool;
@@ -30,7 +31,12 @@ pub(super) struct Counted {
     pub(super) tally: String,
     #[prost(int64, tag = "2")]
     pub(super) number: i64,
+    #[prost(string, tag = "3")]
+    pub(super) note: String,
 }
+
+/// What a restored producer knows about its facts; `outbox` is empty whenever a test takes it.
+const RESTORED: [&str; 3] = ["chain", "tail", "archive"];
 
 impl contract::Event for Counted {
     const TYPE: &'static str = "counting.v1.Counted";
@@ -103,6 +109,59 @@ impl Desk {
         Ok(())
     }
 
+    /// Commits one fact whose text is `bytes` long.
+    pub(super) async fn count_with(&self, tally: &str, number: i64, bytes: usize) -> Result<()> {
+        let mut tx = self.producer.begin().await?;
+        let fact = Counted {
+            note: "x".repeat(bytes),
+            ..counted(tally, number)
+        };
+        events::publish(&mut tx, &fact).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Runs a relay until nothing waits.
+    pub(super) async fn relay_until_empty(&self) -> Result<()> {
+        let relay = self.relay().await?;
+        self.expect_outbox(0).await?;
+        relay.stop().await
+    }
+
+    /// Copies what the producer's database knows about its facts.
+    pub(super) async fn snapshot(&self) -> Result<()> {
+        for table in RESTORED {
+            let copy = format!("CREATE TABLE saved_{table} AS TABLE events.{table}");
+            sqlx::query(sqlx::AssertSqlSafe(copy))
+                .execute(&self.producer)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the producer's database back to the snapshot.
+    pub(super) async fn restore(&self) -> Result<()> {
+        let mut tx = self.producer.begin().await?;
+        for table in RESTORED {
+            let back = format!(
+                "TRUNCATE events.{table}; INSERT INTO events.{table} SELECT * FROM saved_{table}"
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(back))
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Waits until the key of `tally` is stopped.
+    pub(super) async fn expect_stopped(&self, tally: &str) -> Result<StoppedKey> {
+        until(&format!("{tally} is stopped"), async || {
+            let stopped = events::stopped::list(&self.producer, 10).await?;
+            let found = stopped.iter().find(|stopped| stopped.key == tally);
+            Ok(found.cloned().ok_or(stopped.len()))
+        })
+        .await
+    }
+
     pub(super) async fn relay(&self) -> Result<Running> {
         let bus = events::connect(&self.settings, self.producer.clone()).await?;
         Ok(Running::start(move |stop| async move {
@@ -167,6 +226,14 @@ impl Desk {
             .await?)
     }
 
+    pub(super) async fn update_stream(&self, config: &Config) -> Result<()> {
+        let client = async_nats::connect(&self.settings.nats_url).await?;
+        async_nats::jetstream::new(client)
+            .update_stream(config)
+            .await?;
+        Ok(())
+    }
+
     /// Returns the stream's messages of `tally`: version and payload, in order.
     pub(super) async fn stored(&self, tally: &str) -> Result<Vec<(i64, Counted)>> {
         let stream = self.stream().await?;
@@ -199,23 +266,8 @@ impl Desk {
 
     /// Runs `role` in a child process that aborts at `point`.
     pub(super) async fn crash(&self, role: &str, point: &str) -> Result<()> {
-        let mut child = Command::new(std::env::current_exe()?);
-        child
-            .args([
-                "--exact",
-                "events::crash::child",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env("EVENTS_TEST_ROLE", role)
-            .env("EVENTS_TEST_CRASH", point)
-            .env("EVENTS_TEST_NATS", &self.settings.nats_url)
-            .env(
-                "EVENTS_TEST_WINDOW_MS",
-                self.settings.stream_dedup_window_ms.to_string(),
-            )
-            .env("EVENTS_TEST_PRODUCER", self.stack.database_url("ingest")?)
-            .env("EVENTS_TEST_AUDITOR", self.stack.database_url("orders")?);
+        let mut child = self.child(role)?;
+        child.env("EVENTS_TEST_CRASH", point);
         let output = tokio::task::spawn_blocking(move || child.output()).await??;
         ensure!(
             aborted(output.status),
@@ -225,6 +277,68 @@ impl Desk {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
+    }
+
+    /// Runs `role` in a child process, and stops it with SIGSTOP once it holds the lease.
+    pub(super) async fn hang(&self, role: &str) -> Result<Hanging> {
+        let mut child = self.child(role)?;
+        let child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let hanging = Hanging(child);
+        until("the lease is taken", async || {
+            let taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM events.lease)")
+                .fetch_one(&self.producer)
+                .await?;
+            Ok(taken.then_some(()).ok_or(()))
+        })
+        .await?;
+        hanging.signal("STOP")?;
+        Ok(hanging)
+    }
+
+    fn child(&self, role: &str) -> Result<Command> {
+        let mut child = Command::new(std::env::current_exe()?);
+        child
+            .args([
+                "--exact",
+                "events::crash::child",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("EVENTS_TEST_ROLE", role)
+            .env("EVENTS_TEST_NATS", &self.settings.nats_url)
+            .env(
+                "EVENTS_TEST_WINDOW_MS",
+                self.settings.stream_dedup_window_ms.to_string(),
+            )
+            .env("EVENTS_TEST_PRODUCER", self.stack.database_url("ingest")?)
+            .env("EVENTS_TEST_AUDITOR", self.stack.database_url("orders")?);
+        Ok(child)
+    }
+}
+
+/// A child process that is stopped; killed when dropped.
+pub(super) struct Hanging(Child);
+
+// === impl Hanging ===
+
+impl Hanging {
+    pub(super) fn wake(&self) -> Result<()> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, name: &str) -> Result<()> {
+        let id = self.0.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status()?;
+        ensure!(status.success(), "kill -s {name}: {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -257,6 +371,7 @@ pub(super) fn counted(tally: &str, number: i64) -> Counted {
     Counted {
         tally: tally.to_owned(),
         number,
+        note: String::new(),
     }
 }
 

@@ -94,7 +94,7 @@ async fn a_delayed_message_is_waited_for() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_whose_start_expired_begins_with_what_is_left() -> Result<()> {
+async fn what_left_the_stream_unread_parks_its_key() -> Result<()> {
     let desk = Desk::start().await?;
     let (relay, audit) = (desk.relay().await?, desk.audit(auditor()).await?);
     desk.count("b", [1]).await?;
@@ -116,7 +116,21 @@ async fn a_chain_whose_start_expired_begins_with_what_is_left() -> Result<()> {
     let info = message.info().map_err(|error| anyhow!(error))?;
     assert_eq!(info.stream_sequence, 4);
     let _audit = desk.audit(auditor()).await?;
-    desk.expect_applied("a", 3..=4).await
+    let parked = until("a is parked", async || {
+        let parked = events::parking::list(&desk.auditor, None, 10).await?;
+        Ok(parked.first().cloned().ok_or(parked.len()))
+    })
+    .await?;
+    assert_eq!(parked.key, "a");
+    assert!(
+        parked.reason.contains("messages 2 to 3 left the stream"),
+        "{}",
+        parked.reason
+    );
+    desk.inject("c", 1, encode(&counted("c", 1))).await?;
+    desk.expect_applied("c", [1]).await?;
+    assert!(desk.applied("a").await?.is_empty());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

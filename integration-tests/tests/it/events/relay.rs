@@ -1,8 +1,9 @@
 //! Relay and stream disagree: which one prevails, and which messages are kept.
 
 use anyhow::Result;
+use events::stopped::{self, Resolution};
 
-use super::desk::{Desk, auditor, counted, subject};
+use super::desk::{CONTEXT, Desk, auditor, counted, subject};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_tail_is_taken_from_the_stream() -> Result<()> {
@@ -72,7 +73,7 @@ async fn a_consumer_that_comes_late_begins_where_the_stream_does() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_message_stops_its_lane_and_no_other() -> Result<()> {
+async fn a_foreign_message_stops_its_key_and_no_other() -> Result<()> {
     let desk = Desk::start().await?;
     let relay = desk.relay().await?;
     desk.count("a", [1]).await?;
@@ -80,13 +81,154 @@ async fn a_foreign_message_stops_its_lane_and_no_other() -> Result<()> {
     relay.stop().await?;
     desk.inject("a", 7, prost::Message::encode_to_vec(&counted("a", 7)))
         .await?;
-    assert_ne!(lane("a"), lane("b"));
+    let neighbour = neighbour("a");
     desk.count("a", [2]).await?;
-    desk.count("b", 1..=2).await?;
+    desk.count(&neighbour, 1..=2).await?;
     let (_relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
-    desk.expect_applied("b", 1..=2).await?;
+    desk.expect_applied(&neighbour, 1..=2).await?;
     desk.expect_applied("a", [1]).await?;
+    assert_eq!(desk.expect_stopped("a").await?.cause, "forked");
     desk.expect_outbox(1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_fact_in_the_stream_stops_the_key_until_an_operator_decides() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (relay, audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("a", 1..=2).await?;
+    desk.count("b", 1..=2).await?;
+    desk.expect_outbox(0).await?;
+    desk.snapshot().await?;
+    desk.count("a", 3..=4).await?;
+    desk.expect_applied("a", 1..=4).await?;
+    desk.expect_outbox(0).await?;
+    relay.stop().await?;
+    // The producer's database goes back to where the stream ended with 2, and takes another way.
+    desk.restore().await?;
+    desk.count("a", 30..=31).await?;
+    desk.count("b", [3]).await?;
+    let _relay = desk.relay().await?;
+    desk.expect_applied("b", 1..=3).await?;
+    let stopped = desk.expect_stopped("a").await?;
+    assert_eq!((stopped.cause.as_str(), stopped.version), ("forked", 3));
+    assert_eq!(stopped.waiting, 2);
+    assert_eq!(desk.applied("a").await?, [1, 2, 3, 4]);
+
+    // The stream's facts stay, those of the database follow them.
+    stopped::resolve(&desk.producer, CONTEXT, "a", Resolution::Renumber).await?;
+    desk.expect_applied("a", [1, 2, 3, 4, 30, 31]).await?;
+    desk.count("a", [32]).await?;
+    desk.expect_applied("a", [1, 2, 3, 4, 30, 31, 32]).await?;
+    desk.expect_outbox(0).await?;
+    audit.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_fact_recorded_anew_counts_as_published() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("a", 1..=2).await?;
+    desk.expect_outbox(0).await?;
+    desk.snapshot().await?;
+    desk.count("a", 3..=5).await?;
+    desk.expect_applied("a", 1..=5).await?;
+    desk.expect_outbox(0).await?;
+    relay.stop().await?;
+    desk.restore().await?;
+    desk.count("a", 3..=6).await?;
+    let _relay = desk.relay().await?;
+    desk.expect_applied("a", 1..=6).await?;
+    desk.expect_outbox(0).await?;
+    assert_eq!(desk.stored("a").await?.len(), 6);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_the_server_refuses_stops_its_key_and_no_other() -> Result<()> {
+    let desk = Desk::start().await?;
+    let relay = desk.relay().await?;
+    desk.count("a", [1]).await?;
+    desk.expect_outbox(0).await?;
+    let mut config = desk.stream().await?.cached_info().config.clone();
+    config.max_message_size = 1000;
+    desk.update_stream(&config).await?;
+    let long = "l".repeat(200);
+    desk.count_with(&long, 1, 2000).await?;
+    desk.count(&long, [2]).await?;
+    desk.count("a", [2]).await?;
+    let _audit = desk.audit(auditor()).await?;
+    desk.expect_applied("a", 1..=2).await?;
+    assert_eq!(desk.expect_stopped(&long).await?.cause, "refused");
+    desk.expect_outbox(2).await?;
+    stopped::resolve(&desk.producer, CONTEXT, &long, Resolution::Discard).await?;
+    desk.expect_applied(&long, [2]).await?;
+    desk.expect_outbox(0).await?;
+    relay.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_hangs_loses_the_lease() -> Result<()> {
+    let desk = Desk::start().await?;
+    let hanging = desk.hang("relay").await?;
+    let (_second, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("a", 1..=3).await?;
+    desk.expect_applied("a", 1..=3).await?;
+    // Awake again, it finds another owner, and changes nothing.
+    hanging.wake()?;
+    desk.count("a", 4..=6).await?;
+    desk.expect_applied("a", 1..=6).await?;
+    desk.expect_outbox(0).await?;
+    assert_eq!(desk.stored("a").await?.len(), 6);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_stream_is_rebuilt_from_the_archive() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (_relay, audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("a", 1..=3).await?;
+    desk.count("b", 1..=2).await?;
+    desk.expect_applied("a", 1..=3).await?;
+    desk.expect_applied("b", 1..=2).await?;
+    audit.stop().await?;
+    desk.count("a", 4..=5).await?;
+    desk.expect_outbox(0).await?;
+    desk.stream().await?.purge().await?;
+    let bus = events::connect(&desk.settings, desk.producer.clone()).await?;
+    assert_eq!(bus.rebuild(CONTEXT).await?, 7);
+    desk.expect_outbox(0).await?;
+    let _audit = desk.audit(auditor()).await?;
+    desk.count("a", [6]).await?;
+    desk.expect_applied("a", 1..=6).await?;
+    desk.expect_applied("b", 1..=2).await?;
+    let numbers: Vec<i64> = desk
+        .stored("a")
+        .await?
+        .into_iter()
+        .map(|(_, fact)| fact.number)
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_of_an_operator_stay() -> Result<()> {
+    let desk = Desk::start().await?;
+    desk.count("a", [1]).await?;
+    desk.relay_until_empty().await?;
+    let mut config = desk.stream().await?.cached_info().config.clone();
+    config.max_age *= 2;
+    desk.update_stream(&config).await?;
+    desk.count("a", [2]).await?;
+    desk.relay_until_empty().await?;
+    assert_eq!(desk.stream().await?.cached_info().config.max_age, config.max_age);
+    Ok(())
+}
+
+/// Returns another tally of the same lane.
+fn neighbour(tally: &str) -> String {
+    let mut names = (0..).map(|n| format!("n{n}"));
+    names.find(|name| lane(name) == lane(tally)).unwrap_or_default()
 }
 
 fn lane(tally: &str) -> String {

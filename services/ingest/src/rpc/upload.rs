@@ -142,7 +142,7 @@ impl<'a> Upload<'a> {
         .await?;
         self.last_batch = Instant::now();
         if moved {
-            self.service.bus.wake();
+            self.service.bus.wake().await;
             self.service.watchers.wake();
         }
         Ok(())

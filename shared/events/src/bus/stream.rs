@@ -12,31 +12,21 @@ use crate::error::Error;
 /// The role of the process that declares a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Publishes the context's facts: its settings rule the stream.
+    /// Publishes the context's facts, and reports where the stream differs from its settings.
     Owner,
-    /// Only reads: creates a missing stream, and accepts the owner's settings of an existing one.
+    /// Only reads.
     Reader,
 }
 
 /// Creates the stream of `context`, or checks that the existing one keeps the promises of this
-/// crate.
+/// crate. What an operator has changed stays changed.
 pub(crate) async fn declare(bus: &Bus, context: &str, role: Role) -> Result<Stream, Error> {
     let wanted = config(bus, context);
-    let stream = match role {
-        Role::Owner => {
-            bus.jetstream
-                .create_or_update_stream(wanted.clone())
-                .await
-                .map_err(|error| Error::jetstream("declaring the stream", error))?;
-            bus.jetstream.get_stream(&wanted.name).await
-        }
-        .map_err(|error| Error::jetstream("reading the stream back", error))?,
-        Role::Reader => bus
-            .jetstream
-            .get_or_create_stream(wanted.clone())
-            .await
-            .map_err(|error| Error::jetstream("declaring the stream", error))?,
-    };
+    let stream = bus
+        .jetstream
+        .get_or_create_stream(wanted.clone())
+        .await
+        .map_err(|error| Error::jetstream("declaring the stream", error))?;
     // A server silently drops a field that it doesn't know, so the fields we rely on are compared.
     verify(&stream.cached_info().config, &wanted, role)?;
     Ok(stream)
@@ -72,13 +62,16 @@ fn verify(found: &Config, wanted: &Config, role: Role) -> Result<(), Error> {
         &wanted.allow_atomic_publish,
     )?;
     if role == Role::Owner {
-        check.equal("max_age", &found.max_age, &wanted.max_age)?;
-        check.equal(
-            "duplicate_window",
-            &found.duplicate_window,
-            &wanted.duplicate_window,
-        )?;
-        check.equal("num_replicas", &found.num_replicas, &wanted.num_replicas)?;
+        let found = (found.max_age, found.duplicate_window, found.num_replicas);
+        let wanted_here = (wanted.max_age, wanted.duplicate_window, wanted.num_replicas);
+        if found != wanted_here {
+            tracing::warn!(
+                stream = wanted.name,
+                ?found,
+                settings = ?wanted_here,
+                "the stream keeps its max_age, duplicate_window and replicas, which differ from the settings"
+            );
+        }
     }
     Ok(())
 }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer as Handle, DeliverPolicy, pull};
+use async_nats::jetstream::stream::Stream;
 
 use crate::bus::Bus;
 use crate::bus::stream::{self, Comparison, Role};
 use crate::consumer::Consumer;
 use crate::envelope::subject;
 use crate::error::Error;
+
+use super::coverage::{self, Look};
 
 /// Heartbeat of a pull: one that the server forgot (leader change, restart) is noticed after two of
 /// them.
@@ -17,9 +20,11 @@ const IDLE_HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long one pull stays open; must be more than twice the heartbeat.
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 
-/// Creates a missing stream or consumer, and starts to pull.
+/// Creates a missing stream or consumer, records what has left the stream, and starts to pull.
 pub(super) async fn open(bus: &Bus, consumer: &Consumer) -> Result<pull::Stream, Error> {
-    let handle = declare(bus, consumer).await?;
+    let (stream, handle) = declare(bus, consumer).await?;
+    let look = Look::new(stream.cached_info(), handle.cached_info());
+    coverage::record(&bus.pool, &consumer.name, &look).await?;
     handle
         .stream()
         .max_messages_per_batch(bus.settings.consumer_max_ack_pending.into())
@@ -30,7 +35,10 @@ pub(super) async fn open(bus: &Bus, consumer: &Consumer) -> Result<pull::Stream,
         .map_err(|error| Error::jetstream("pulling", error))
 }
 
-async fn declare(bus: &Bus, consumer: &Consumer) -> Result<Handle<pull::Config>, Error> {
+async fn declare(
+    bus: &Bus,
+    consumer: &Consumer,
+) -> Result<(Stream, Handle<pull::Config>), Error> {
     let stream = stream::declare(bus, &consumer.context, Role::Reader).await?;
     let wanted = config(bus, consumer);
     let check = Comparison(&consumer.name);
@@ -62,7 +70,7 @@ async fn declare(bus: &Bus, consumer: &Consumer) -> Result<Handle<pull::Config>,
     )?;
     // The server's backoff would interfere with the delayed NAKs.
     check.equal("backoff", &found.backoff, &wanted.backoff)?;
-    Ok(handle)
+    Ok((stream, handle))
 }
 
 fn config(bus: &Bus, consumer: &Consumer) -> pull::Config {

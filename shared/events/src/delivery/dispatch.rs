@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream::message::{AckKind, Acker};
 use async_nats::jetstream::{self, consumer::pull};
@@ -22,6 +23,9 @@ use super::settle::{Outcome, Settler};
 
 /// Progress signals per `ack_wait`: two may get lost before the server delivers a message again.
 const SIGNS_PER_ACK_WAIT: u32 = 3;
+
+/// Interval in which a consumer records how much of the stream it has seen.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Runs `consumer` until `shutdown`. Recovers from a lost connection and a deleted consumer.
 pub(crate) async fn run(
@@ -58,6 +62,7 @@ struct Dispatcher {
     queues: HashMap<String, Queue>,
     tasks: JoinSet<(String, Outcome)>,
     signs: Interval,
+    looks: Interval,
 }
 
 // === impl Dispatcher ===
@@ -72,6 +77,10 @@ impl Dispatcher {
             .map_err(|error| Error::jetstream("naming the stream", error))?;
         let mut signs = tokio::time::interval(bus.settings.ack_wait() / SIGNS_PER_ACK_WAIT);
         signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first is taken where the pull is opened.
+        looks.reset();
         let settler = Settler {
             consumer,
             pool: bus.pool.clone(),
@@ -86,6 +95,7 @@ impl Dispatcher {
             queues: HashMap::new(),
             tasks: JoinSet::new(),
             signs,
+            looks,
         })
     }
 
@@ -131,6 +141,7 @@ impl Dispatcher {
                 () = self.stop.cancelled() => return None,
                 Some(ended) = self.tasks.join_next() => self.ended(ended).await,
                 _ = self.signs.tick() => self.sign().await,
+                _ = self.looks.tick() => self.settler.look().await,
                 message = messages.next() => match message {
                     Some(Ok(message)) => self.accept(message).await,
                     // The client library pulls again only after the old pull expires, so a missed

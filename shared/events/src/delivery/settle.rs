@@ -22,6 +22,7 @@ use crate::parking;
 use crate::settings::Settings;
 
 use super::budget::Budget;
+use super::coverage::{self, Look, Lost};
 
 /// Pauses while database or stream don't answer. Retries without limit: nothing can progress during
 /// an outage.
@@ -65,9 +66,11 @@ enum Failure {
 enum Predecessors {
     Settled,
     Missing,
-    /// Only the chain's beginning is missing, and retention has removed messages: the chain begins
-    /// with this fact, or with the message itself if none before it is left.
+    /// Only the chain's beginning is missing, and it left the stream before the consumer joined: the
+    /// chain begins with this fact, or with the message itself if none before it is left.
     Expired(Option<Fact>),
+    /// The consumer has joined before they left the stream.
+    Lost(Lost),
     /// Settling one of them ended early, with this outcome.
     Stopped(Outcome),
 }
@@ -87,6 +90,23 @@ pub(super) struct Settler {
 // === impl Settler ===
 
 impl Settler {
+    /// Records how much of the stream the consumer has seen.
+    pub(super) async fn look(&self) {
+        let looked = async {
+            let stream = self.stream.get_info().await;
+            let stream = stream.map_err(|error| Error::jetstream("reading the stream", error))?;
+            let consumer = self.stream.consumer_info(self.consumer.durable_name()).await;
+            let consumer =
+                consumer.map_err(|error| Error::jetstream("reading the consumer", error))?;
+            let look = Look::new(&stream, &consumer);
+            coverage::record(&self.pool, &self.consumer.name, &look).await
+        };
+        if let Err(error) = looked.await {
+            // The pull notices an outage; the next look reports what this one would have.
+            tracing::debug!(error = &error as &dyn StdError, "no look at the stream");
+        }
+    }
+
     /// Tries until `fact` is settled. `deliveries` counts how often the stream has delivered it.
     pub(super) async fn settle(&self, fact: &Fact, deliveries: u32) -> Outcome {
         let retry = Backoff::full_jitter(
@@ -215,6 +235,13 @@ impl Settler {
                 inbox::begin_at(&mut connection, &self.consumer.name, first).await?;
                 Ok(None)
             }
+            Predecessors::Lost((from, to)) => {
+                let reason = format!(
+                    "version {} is missing: messages {from} to {to} left the stream before this consumer read them",
+                    after + 1
+                );
+                Ok(Some(self.park(fact, &reason, 0).await))
+            }
             Predecessors::Missing if deliveries < MAX_GAP_DELIVERIES => {
                 Ok(Some(Outcome::Later(GAP.pause(deliveries))))
             }
@@ -252,11 +279,15 @@ impl Settler {
                 outcome => Predecessors::Stopped(outcome),
             });
         }
-        let expired = after == 0 && self.first_sequence().await? > 1;
-        Ok(if expired {
-            Predecessors::Expired(earliest)
-        } else {
-            Predecessors::Missing
+        if after > 0 {
+            return Ok(Predecessors::Missing);
+        }
+        let begins_late = fact.is_first || earliest.as_ref().is_some_and(|fact| fact.is_first);
+        let (first_sequence, lost) = self.left_the_stream().await?;
+        Ok(match lost {
+            Some(lost) => Predecessors::Lost(lost),
+            None if begins_late || first_sequence > 1 => Predecessors::Expired(earliest),
+            None => Predecessors::Missing,
         })
     }
 
@@ -295,13 +326,15 @@ impl Settler {
         }
     }
 
-    async fn first_sequence(&self) -> Result<u64, Error> {
+    /// Returns the stream's first sequence, and what left it before this consumer saw it.
+    async fn left_the_stream(&self) -> Result<(u64, Option<Lost>), Error> {
         let info = self
             .stream
             .get_info()
             .map_err(|error| Error::jetstream("reading the stream", error))
             .await?;
-        Ok(info.state.first_sequence)
+        let lost = coverage::lost(&self.pool, &self.consumer.name).await?;
+        Ok((info.state.first_sequence, lost))
     }
 
     /// Parks `fact` and its key.

@@ -30,7 +30,17 @@ pub(crate) fn filter(context: &str, aggregate: &str) -> String {
 
 /// Returns the filter of all facts of one context, which its stream holds.
 pub(crate) fn context_filter(context: &str) -> String {
-    format!("evt.{}.>", encode(context))
+    format!("{}>", context_prefix(context))
+}
+
+/// Returns what all subjects of a context begin with.
+pub(crate) fn context_prefix(context: &str) -> String {
+    format!("evt.{}.", encode(context))
+}
+
+/// Returns the subject that wakes the relay of a database. No stream holds it.
+pub(crate) fn wake(database: &str) -> String {
+    format!("mesh.wake.{}", encode(database))
 }
 
 /// Returns the key of a subject; `None` if it is not one of this crate.

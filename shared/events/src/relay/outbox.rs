@@ -1,20 +1,22 @@
-//! The relay's statements: ownership, rows, and the acknowledged ends of subjects.
+//! The relay's statements: rows, the acknowledged ends of subjects, and the archive.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use store::columns;
 
 use crate::envelope::OutboxRow;
 use crate::error::Error;
 
+use super::lease::{Lease, interval};
 use super::publisher::Message;
-
-/// Key of the advisory lock of a database's outbox: the ASCII letters "evtrelay".
-const LOCK: i64 = 0x6576_7472_656c_6179;
 
 /// Most payload bytes in one batch: bounds the memory of relay and server.
 const MAX_BATCH_BYTES: i64 = 4 * 1024 * 1024;
+
+/// Most rows of the archive deleted at once: the relay publishes between two such steps.
+pub(super) const PRUNED_ROWS: i64 = 2000;
 
 /// The last message of a subject that the stream acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,35 +30,32 @@ pub(super) struct Tail {
 pub(super) struct BatchProgress {
     tails: HashMap<String, Tail>,
     done: Vec<i64>,
+    /// Subjects whose keys were stopped.
+    stopped: HashSet<String>,
 }
 
-/// Acquires the outbox for the life of the connection; returns false while another relay owns it.
-pub(super) async fn try_own(connection: &mut PgConnection) -> Result<bool, Error> {
-    let owned = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "owned!""#, LOCK)
-        .fetch_one(connection)
-        .await?;
-    Ok(owned)
-}
-
-/// Reads the oldest rows outside of `stopped` lanes: at most `limit`, and at least one or as many
-/// as fit into a batch.
+/// Reads the oldest rows whose keys are not stopped: at most `limit`, and at least one or as many as
+/// fit into a batch.
 pub(super) async fn read(
     connection: &mut PgConnection,
-    stopped: &[i16],
     limit: u16,
 ) -> Result<Vec<OutboxRow>, Error> {
     let rows = sqlx::query_as!(
         OutboxRow,
-        r#"SELECT id, lane, context, aggregate, key, version, type AS kind, traceparent, payload, created_at
+        r#"SELECT id, context, aggregate, key, version, type AS kind, traceparent, payload, created_at, fact_id
            FROM (
                SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
                FROM (
-                   SELECT * FROM events.outbox WHERE lane <> ALL($1) ORDER BY id LIMIT $2
+                   SELECT * FROM events.outbox AS outbox
+                   WHERE NOT EXISTS (SELECT FROM events.stopped AS stopped
+                                     WHERE stopped.context = outbox.context
+                                       AND stopped.aggregate = outbox.aggregate
+                                       AND stopped.key = outbox.key)
+                   ORDER BY id LIMIT $1
                ) AS oldest
            ) AS measured
-           WHERE bytes_before < $3
+           WHERE bytes_before < $2
            ORDER BY id"#,
-        stopped,
         i64::from(limit),
         MAX_BATCH_BYTES,
     )
@@ -85,14 +84,21 @@ pub(super) async fn tails(
         .collect())
 }
 
-/// Removes the rows that are done and records the ends of their subjects, in one statement.
-pub(super) async fn forget(
+/// Moves the rows that are done to the archive, records the ends of their subjects and renews the
+/// lease, in one statement: a relay that lost the lease changes nothing.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database does not answer.
+pub(super) async fn archive(
     connection: &mut PgConnection,
+    lease: &Lease,
     progress: &BatchProgress,
 ) -> Result<(), Error> {
     if progress.done.is_empty() {
-        return Ok(());
+        return lease.renew(connection).await;
     }
+    let mut tx = connection.begin().await?;
+    lease.renew(&mut tx).await?;
     let (subjects, sequences, versions) = columns!(
         progress.tails,
         (subject, tail) => subject.clone(),
@@ -100,19 +106,60 @@ pub(super) async fn forget(
         tail.version,
     );
     sqlx::query!(
-        "WITH done AS (DELETE FROM events.outbox WHERE id = ANY($1))
+        "WITH done AS (
+             DELETE FROM events.outbox WHERE id = ANY($1)
+             RETURNING id, lane, context, aggregate, key, version, type, traceparent, payload, created_at, fact_id
+         ), archived AS (
+             INSERT INTO events.archive
+                 (id, lane, context, aggregate, key, version, type, traceparent, payload, created_at, fact_id)
+             SELECT * FROM done
+         )
          INSERT INTO events.tail AS tail (subject, sequence, version)
          SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[])
          ON CONFLICT (subject) DO UPDATE SET sequence = excluded.sequence, version = excluded.version
-         WHERE excluded.version > tail.version",
+         WHERE excluded.version >= tail.version",
         &progress.done,
         &subjects,
         &sequences,
         &versions,
     )
-    .execute(connection)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Records that the stream's `subject` ends at `tail`, whatever was known before.
+pub(super) async fn set_tail(
+    tx: &mut PgConnection,
+    subject: &str,
+    tail: Tail,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO events.tail (subject, sequence, version) VALUES ($1, $2, $3)
+         ON CONFLICT (subject) DO UPDATE SET sequence = excluded.sequence, version = excluded.version",
+        subject,
+        tail.sequence.cast_signed(),
+        tail.version,
+    )
+    .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Deletes facts that have been in the archive for longer than `keep`, the oldest first; returns how
+/// many, at most [`PRUNED_ROWS`].
+pub(super) async fn prune(connection: &mut PgConnection, keep: Duration) -> Result<u64, Error> {
+    let pruned = sqlx::query!(
+        "DELETE FROM events.archive WHERE id IN (
+             SELECT id FROM events.archive WHERE archived_at < now() - $1::interval LIMIT $2
+         )",
+        interval(keep),
+        PRUNED_ROWS,
+    )
+    .execute(connection)
+    .await?;
+    Ok(pruned.rows_affected())
 }
 
 // === impl Tail ===
@@ -132,6 +179,7 @@ impl BatchProgress {
         Self {
             tails,
             done: Vec::new(),
+            stopped: HashSet::new(),
         }
     }
 
@@ -147,10 +195,13 @@ impl BatchProgress {
         self.done.push(row.id);
     }
 
-    /// Records that the stream holds `row` and ends at `tail`, which is that row or a later one.
-    pub(super) fn overtaken(&mut self, row: &OutboxRow, subject: &str, tail: Tail) {
-        self.tails.insert(subject.to_owned(), tail);
-        self.done.push(row.id);
+    /// Records that the key of `subject` was stopped: its later rows are kept.
+    pub(super) fn stopped(&mut self, subject: &str) {
+        self.stopped.insert(subject.to_owned());
+    }
+
+    pub(super) fn is_stopped(&self, subject: &str) -> bool {
+        self.stopped.contains(subject)
     }
 
     /// Marks the rows done that the stream is known to hold, and returns messages for the others.

@@ -1,17 +1,16 @@
 //! Publishes to one stream and interprets the answers.
 
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
 use async_nats::{Client, HeaderMap, Request, header};
 use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::bus::REQUEST_TIMEOUT;
-use crate::envelope::{self, OutboxRow};
+use crate::envelope::{self, OutboxRow, Stored};
 use crate::error::Error;
-
-use super::outbox::Tail;
 
 // Headers of an atomic batch (ADR-50), for which the client library has no names yet.
 const BATCH_ID: &str = "Nats-Batch-Id";
@@ -22,6 +21,8 @@ const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 /// "atomic publish batch contains duplicate message id"
 const BATCH_REPEATS: u64 = 10201;
+/// "message size exceeds maximum allowed"
+const TOO_LARGE: u64 = 10054;
 
 /// A row with its place in the stream.
 #[derive(Debug)]
@@ -40,19 +41,10 @@ pub(super) enum PublishError {
     Fenced,
     /// The batch holds a message that the stream holds already.
     Repeated,
+    /// The server will never take one of the messages.
+    Refused(String),
     /// Rejected for another reason, or the outcome is unknown.
     Failed(Error),
-}
-
-/// The last message of a subject in the stream.
-#[derive(Debug)]
-pub(super) enum SubjectEnd {
-    /// The stream holds no message of the subject.
-    Nothing,
-    /// A message of the outbox's chain.
-    Ours(Tail),
-    /// A foreign message, at this sequence.
-    Foreign(u64),
 }
 
 pub(super) struct Publisher {
@@ -98,19 +90,30 @@ impl Publisher {
     }
 
     /// Reads the last message of `subject`.
-    pub(super) async fn end(&self, subject: &str) -> Result<SubjectEnd, Error> {
-        let last = match self.stream.get_last_raw_message_by_subject(subject).await {
-            Ok(last) => last,
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                return Ok(SubjectEnd::Nothing);
+    pub(super) async fn end(&self, subject: &str) -> Result<Option<Stored>, Error> {
+        found(self.stream.get_last_raw_message_by_subject(subject).await)
+    }
+
+    /// Reads the first message of `subject` behind the sequence `after` that is `version` or later,
+    /// if it is `version`.
+    pub(super) async fn next(
+        &self,
+        subject: &str,
+        mut after: u64,
+        version: i64,
+    ) -> Result<Option<Stored>, Error> {
+        loop {
+            let next = self.stream.raw_message_builder().sequence(after + 1);
+            let next = next.next_by_subject(subject).send().await;
+            let Some(stored) = found(next)? else {
+                return Ok(None);
+            };
+            match stored.version {
+                Some(found) if found == version => return Ok(Some(stored)),
+                Some(found) if found > version => return Ok(None),
+                _ => after = stored.sequence,
             }
-            Err(error) => return Err(Error::jetstream("reading the end of a subject", error)),
-        };
-        let sequence = last.sequence;
-        Ok(match envelope::chain_version(&last) {
-            Some(version) => SubjectEnd::Ours(Tail { sequence, version }),
-            None => SubjectEnd::Foreign(sequence),
-        })
+        }
     }
 
     async fn request(
@@ -132,6 +135,7 @@ impl Publisher {
             Ok(Response::Err { error }) => Err(match error.error_code().0 {
                 code if WRONG_LAST_SEQUENCE.contains(&code) => PublishError::Fenced,
                 BATCH_REPEATS => PublishError::Repeated,
+                TOO_LARGE => PublishError::Refused(error.to_string()),
                 _ => failed("publishing", error),
             }),
             Err(error) => Err(failed("reading a publish acknowledgement", error)),
@@ -139,13 +143,26 @@ impl Publisher {
     }
 }
 
+fn found(
+    read: Result<StreamMessage, LastRawMessageError>,
+) -> Result<Option<Stored>, Error> {
+    match read {
+        Ok(message) => Ok(Some(Stored::read(message))),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(Error::jetstream("reading a subject", error)),
+    }
+}
+
 fn headers(message: &Message<'_>) -> HeaderMap {
-    let mut headers = message.row.headers(&message.subject);
+    let mut headers = message.row.headers();
     if let Some(expected) = message.expected {
         headers.insert(
             header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
             expected.to_string(),
         );
+        if expected == 0 && message.row.version > 1 {
+            headers.insert(envelope::FIRST, "true");
+        }
     }
     headers
 }

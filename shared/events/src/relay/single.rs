@@ -1,15 +1,14 @@
 //! Settles the rows of a rejected batch one by one; asks the stream where it disagrees with the
 //! database.
 
-use std::collections::HashMap;
+use sqlx::PgConnection;
 
-use tokio::time::Instant;
-
-use crate::envelope::OutboxRow;
+use crate::envelope::{OutboxRow, Stored};
 use crate::error::Error;
+use crate::stopped::{self, Cause};
 
 use super::outbox::{BatchProgress, Tail};
-use super::publisher::{Message, PublishError, Publisher, SubjectEnd};
+use super::publisher::{Message, PublishError, Publisher};
 
 /// How often a row may find new messages in its subject before the session ends: another relay,
 /// which still believes to be the owner, is writing at the same time.
@@ -18,73 +17,81 @@ const MAX_MOVES: u32 = 3;
 /// The decision about a row whose subject ends elsewhere than recorded.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// The stream has the row: it ends with it or with a later one of the same chain.
-    Published(Tail),
+    /// The stream holds the row, at this sequence.
+    Published(u64),
     /// The row is next after this end.
     Retry(Tail),
-    /// A foreign message at this sequence ends the subject.
-    Foreign(u64),
+    /// The stream holds something else in the row's place.
+    Stop(Cause, String),
 }
 
-/// Publishes `rows` in order. A lane with a foreign message is stopped, and its later rows are
-/// kept.
+/// Publishes `rows` in order. A key whose stream disagrees is stopped, and its later rows are kept.
 pub(super) async fn publish(
+    connection: &mut PgConnection,
     publisher: &Publisher,
     rows: &[OutboxRow],
     progress: &mut BatchProgress,
-    stopped: &mut HashMap<i16, Instant>,
 ) -> Result<(), Error> {
     for row in rows {
-        if stopped.contains_key(&row.lane) {
+        let subject = row.subject();
+        if progress.is_stopped(&subject) || row.version <= progress.tail(&subject).version {
             continue;
         }
-        if let Some(sequence) = settle(publisher, row, progress).await? {
+        if let Some((cause, reason)) = settle(publisher, row, &subject, progress).await? {
             tracing::error!(
-                lane = row.lane,
-                subject = row.subject(),
-                sequence,
+                subject,
                 version = row.version,
-                "lane stopped, its stream holds a message that no outbox wrote"
+                cause = cause.name(),
+                reason,
+                "key stopped: its facts are not published until an operator decides"
             );
-            stopped.insert(row.lane, Instant::now());
+            stopped::stop(connection, row, cause, &reason).await?;
+            progress.stopped(&subject);
         }
     }
     Ok(())
 }
 
-/// Returns the sequence of the foreign message at the end of the subject, if there is one.
+/// Returns why the key has to stop, if it has to.
 async fn settle(
     publisher: &Publisher,
     row: &OutboxRow,
+    subject: &str,
     progress: &mut BatchProgress,
-) -> Result<Option<u64>, Error> {
-    let subject = row.subject();
-    let mut tail = progress.tail(&subject);
+) -> Result<Option<(Cause, String)>, Error> {
+    let mut tail = progress.tail(subject);
     for _ in 0..MAX_MOVES {
-        if row.version <= tail.version {
-            progress.overtaken(row, &subject, tail);
-            return Ok(None);
-        }
         let message = Message {
             row,
-            subject: subject.clone(),
+            subject: subject.to_owned(),
             expected: Some(tail.sequence),
         };
         match publisher.single(&message).await {
             Ok(sequence) => {
-                progress.published(row, &subject, sequence);
+                progress.published(row, subject, sequence);
                 return Ok(None);
             }
             Err(PublishError::Failed(error)) => return Err(error),
+            Err(PublishError::Refused(reason)) => return Ok(Some((Cause::Refused, reason))),
             Err(PublishError::Fenced | PublishError::Repeated) => {}
         }
-        match judge(row.version, &publisher.end(&subject).await?) {
-            Verdict::Published(end) => tail = end,
+        let verdict = match publisher.end(subject).await? {
+            Some(end) if end.version.is_some_and(|version| version > row.version) => {
+                let after = publisher.next(subject, tail.sequence, row.version).await?;
+                judge_earlier(row, &end, after.as_ref())
+            }
+            end => judge(row, end.as_ref()),
+        };
+        match verdict {
+            Verdict::Published(sequence) => {
+                progress.published(row, subject, sequence);
+                return Ok(None);
+            }
             Verdict::Retry(end) => {
                 tracing::warn!(subject, ?end, "the stream ends elsewhere than recorded");
                 tail = end;
             }
-            Verdict::Foreign(sequence) => return Ok(Some(sequence)),
+            Verdict::Stop(cause, reason) => return Ok(Some((cause, reason))),
         }
     }
     Err(Error::jetstream(
@@ -93,47 +100,130 @@ async fn settle(
     ))
 }
 
-fn judge(version: i64, end: &SubjectEnd) -> Verdict {
-    match *end {
+/// Decides by the last message of the subject, which has no later version than `row`.
+fn judge(row: &OutboxRow, end: Option<&Stored>) -> Verdict {
+    let Some(end) = end else {
         // Its last message expired or was purged: the chain continues on an empty subject.
-        SubjectEnd::Nothing => Verdict::Retry(Tail::NONE),
-        // A chain only grows by its next version, so an end at or after this row includes it.
-        SubjectEnd::Ours(tail) if tail.version >= version => Verdict::Published(tail),
-        SubjectEnd::Ours(tail) => Verdict::Retry(tail),
-        SubjectEnd::Foreign(sequence) => Verdict::Foreign(sequence),
+        return Verdict::Retry(Tail::NONE);
+    };
+    match end.version {
+        Some(version) if version < row.version => Verdict::Retry(Tail {
+            sequence: end.sequence,
+            version,
+        }),
+        Some(_) => compare(row, end),
+        None => {
+            let reason = format!("message {} of the stream is not a fact", end.sequence);
+            Verdict::Stop(Cause::Foreign, reason)
+        }
     }
+}
+
+/// Decides by the message in the row's place, where the subject ends with a later version.
+fn judge_earlier(row: &OutboxRow, end: &Stored, found: Option<&Stored>) -> Verdict {
+    match found {
+        Some(found) => compare(row, found),
+        None => {
+            let reason = format!(
+                "the stream ends with version {} (message {}) and has no version {}",
+                end.version.unwrap_or_default(),
+                end.sequence,
+                row.version
+            );
+            Verdict::Stop(Cause::Forked, reason)
+        }
+    }
+}
+
+/// Decides by a message of the same version: only the same fact counts as published. After a
+/// restore the same fact may have been recorded anew, with another id and the same content.
+fn compare(row: &OutboxRow, stored: &Stored) -> Verdict {
+    if stored.is(row) {
+        return Verdict::Published(stored.sequence);
+    }
+    let reason = format!(
+        "message {} of the stream is version {} with other content: database or stream went back in time",
+        stored.sequence, row.version
+    );
+    Verdict::Stop(Cause::Forked, reason)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use uuid::Uuid;
 
-    const fn tail(version: i64) -> Tail {
-        Tail {
+    use super::*;
+    use crate::envelope::testing::outgoing;
+
+    fn stored(version: i64) -> Stored {
+        let row = outgoing();
+        Stored {
             sequence: 40,
-            version,
+            version: Some(version),
+            id: Some(row.fact_id.to_string()),
+            kind: Some(row.kind),
+            payload: row.payload.into(),
+        }
+    }
+
+    fn is_fork(verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Stop(Cause::Forked, _))
+    }
+
+    #[test]
+    fn an_end_before_the_row_is_continued() {
+        let row = outgoing();
+        assert_eq!(judge(&row, None), Verdict::Retry(Tail::NONE));
+        for version in [row.version - 1, row.version - 2] {
+            let tail = Tail {
+                sequence: 40,
+                version,
+            };
+            assert_eq!(judge(&row, Some(&stored(version))), Verdict::Retry(tail));
         }
     }
 
     #[test]
-    fn the_end_of_a_subject_decides() {
-        assert_eq!(judge(5, &SubjectEnd::Nothing), Verdict::Retry(Tail::NONE));
+    fn only_the_same_fact_counts_as_published() {
+        let row = outgoing();
+        let same = stored(row.version);
+        assert_eq!(judge(&row, Some(&same)), Verdict::Published(40));
+        let recorded_anew = Stored {
+            id: Some(Uuid::new_v4().to_string()),
+            ..same.clone()
+        };
+        assert_eq!(judge(&row, Some(&recorded_anew)), Verdict::Published(40));
+        let other = Stored {
+            payload: b"other".as_slice().into(),
+            ..recorded_anew.clone()
+        };
+        assert!(is_fork(&judge(&row, Some(&other))));
+        let other = Stored {
+            kind: Some("ingest.v1.Other".to_owned()),
+            ..recorded_anew
+        };
+        assert!(is_fork(&judge(&row, Some(&other))));
+    }
+
+    #[test]
+    fn a_later_end_without_the_row_is_a_fork() {
+        let row = outgoing();
+        let end = stored(row.version + 2);
+        assert!(is_fork(&judge_earlier(&row, &end, None)));
+        let found = stored(row.version);
         assert_eq!(
-            judge(5, &SubjectEnd::Ours(tail(4))),
-            Verdict::Retry(tail(4))
+            judge_earlier(&row, &end, Some(&found)),
+            Verdict::Published(40)
         );
-        assert_eq!(
-            judge(5, &SubjectEnd::Ours(tail(3))),
-            Verdict::Retry(tail(3))
-        );
-        assert_eq!(
-            judge(5, &SubjectEnd::Ours(tail(5))),
-            Verdict::Published(tail(5))
-        );
-        assert_eq!(
-            judge(5, &SubjectEnd::Ours(tail(9))),
-            Verdict::Published(tail(9))
-        );
-        assert_eq!(judge(5, &SubjectEnd::Foreign(41)), Verdict::Foreign(41));
+    }
+
+    #[test]
+    fn a_message_that_is_no_fact_is_foreign() {
+        let foreign = Stored {
+            version: None,
+            ..stored(1)
+        };
+        let verdict = judge(&outgoing(), Some(&foreign));
+        assert!(matches!(verdict, Verdict::Stop(Cause::Foreign, _)));
     }
 }

@@ -1,0 +1,106 @@
+//! The lease of a database's outbox: one relay publishes at a time, by the database's clock.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// Name of the lease that relays compete for.
+const RELAY: &str = "relay";
+
+/// A lease that this process holds, or held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(super) owner: Uuid,
+    /// Grows with each owner: what an earlier one still writes is recognised.
+    pub(super) epoch: i64,
+    term: Duration,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Takes the lease for `term`; `None` while another process holds it.
+    pub(crate) async fn take(
+        connection: &mut PgConnection,
+        term: Duration,
+    ) -> Result<Option<Self>, Error> {
+        let owner = Uuid::new_v4();
+        let epoch = sqlx::query_scalar!(
+            "INSERT INTO events.lease AS lease (name, owner, epoch, expires_at)
+             VALUES ($1, $2, 1, clock_timestamp() + $3)
+             ON CONFLICT (name) DO UPDATE
+             SET owner = excluded.owner, epoch = lease.epoch + 1, expires_at = excluded.expires_at
+             WHERE lease.expires_at < clock_timestamp()
+             RETURNING epoch",
+            RELAY,
+            owner,
+            interval(term),
+        )
+        .fetch_optional(connection)
+        .await?;
+        Ok(epoch.map(|epoch| Self { owner, epoch, term }))
+    }
+
+    /// Takes the lease from whoever holds it, for as long as `tx` runs: its row stays locked.
+    pub(crate) async fn seize(tx: &mut PgConnection) -> Result<(), Error> {
+        sqlx::query!(
+            "INSERT INTO events.lease AS lease (name, owner, epoch, expires_at)
+             VALUES ($1, $2, 1, '-infinity')
+             ON CONFLICT (name) DO UPDATE
+             SET owner = excluded.owner, epoch = lease.epoch + 1, expires_at = excluded.expires_at",
+            RELAY,
+            Uuid::new_v4(),
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Holds the lease for another term, and its row until `connection`'s transaction ends.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`]: another process has taken it.
+    pub(crate) async fn renew(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        let renewed = sqlx::query!(
+            "UPDATE events.lease SET expires_at = clock_timestamp() + $4
+             WHERE name = $1 AND owner = $2 AND epoch = $3",
+            RELAY,
+            self.owner,
+            self.epoch,
+            interval(self.term),
+        )
+        .execute(connection)
+        .await?;
+        match renewed.rows_affected() {
+            0 => Err(Error::LeaseLost),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the lease back, so that the next owner need not wait for its end.
+    pub(crate) async fn release(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        sqlx::query!(
+            "UPDATE events.lease SET expires_at = '-infinity'
+             WHERE name = $1 AND owner = $2 AND epoch = $3",
+            RELAY,
+            self.owner,
+            self.epoch,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+pub(super) fn interval(term: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        // The settings bound it.
+        microseconds: i64::try_from(term.as_micros()).unwrap_or(i64::MAX),
+    }
+}
