@@ -1,5 +1,8 @@
-//! `mesh events`: parked events.
+//! `mesh events`: parked and stopped keys, and the streams that are rebuilt.
 
+mod stopped;
+
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +25,44 @@ const LIMIT: u32 = 1000;
 pub enum Verb {
     /// Lists the keys that are parked because one of their events could not be applied
     Parked(Parked),
+    /// Lists the keys whose events are not published: their stream disagrees, or refuses one
+    Stopped(Parked),
+    /// Decides about a stopped key
+    Resume(Resume),
+    /// Deletes a stream and publishes it again from the archive of its service
+    Rebuild(Rebuild),
+}
+
+/// The arguments of `events resume`.
+#[derive(Debug, clap::Args)]
+pub struct Resume {
+    /// Service that publishes the key
+    service: String,
+    /// Context of the events, as `events stopped` shows it before the dot
+    context: String,
+    /// The key
+    key: String,
+    /// `retry` after the cause is mended; `renumber` keeps what the stream has and appends the
+    /// waiting events; `discard` drops the first waiting event
+    #[arg(long)]
+    by: Decision,
+}
+
+/// The arguments of `events rebuild`.
+#[derive(Debug, clap::Args)]
+pub struct Rebuild {
+    /// Service that publishes the events
+    service: String,
+    /// Context of the events; its stream is EVT_ and this name
+    context: String,
+}
+
+/// The decisions about a stopped key.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Decision {
+    Retry,
+    Renumber,
+    Discard,
 }
 
 /// The arguments of `events parked`.
@@ -48,25 +89,56 @@ pub struct Entry {
 }
 
 pub(super) async fn events(verb: Verb) -> Result<ExitCode> {
-    let Verb::Parked(args) = verb;
-    let home = Home::of_checkout()?;
-    let snapshot = Snapshot::load(&home.mesh());
-    let (Some(snapshot), None) = (snapshot, StateDir::checkout(&home)?) else {
-        bail!("the mesh is not up");
-    };
-    let address = snapshot
-        .processes
-        .get(POSTGRES)
-        .context("the mesh that is up has no databases")?
-        .address;
-    let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
-    let entries = parked(|service| postgres::url(address, &secrets, service)).await?;
+    let mesh = Mesh::running()?;
+    match verb {
+        Verb::Parked(args) => list_parked(&mesh, &args).await?,
+        Verb::Stopped(args) => stopped::list(&mesh, args.json).await?,
+        Verb::Resume(args) => stopped::resume(&mesh, &args).await?,
+        Verb::Rebuild(args) => stopped::rebuild(&mesh, &args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The engines of the mesh that is up.
+struct Mesh {
+    snapshot: Snapshot,
+    secrets: Secrets,
+}
+
+// === impl Mesh ===
+
+impl Mesh {
+    fn running() -> Result<Self> {
+        let home = Home::of_checkout()?;
+        let snapshot = Snapshot::load(&home.mesh());
+        let (Some(snapshot), None) = (snapshot, StateDir::checkout(&home)?) else {
+            bail!("the mesh is not up");
+        };
+        let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
+        Ok(Self { snapshot, secrets })
+    }
+
+    /// Returns the URL of the database of `service`.
+    fn database(&self, service: &str) -> Result<String> {
+        postgres::url(self.address(POSTGRES)?, &self.secrets, service)
+    }
+
+    fn address(&self, process: &str) -> Result<SocketAddr> {
+        let process = self.snapshot.processes.get(process);
+        Ok(process
+            .context("the mesh that is up has no engines")?
+            .address)
+    }
+}
+
+async fn list_parked(mesh: &Mesh, args: &Parked) -> Result<()> {
+    let entries = parked(|service| mesh.database(service)).await?;
     if args.json {
         ui::print(serde_json::to_string_pretty(&entries)?);
     } else {
         ui::print(table(&entries));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Returns the parked keys of every service that consumes events; `url` gives the database of a

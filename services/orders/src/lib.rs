@@ -59,6 +59,10 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     .await?;
     let pool = database.pool().clone();
     let watchers = Watchers::new(config.watchers, process.draining());
+    let consumer = events::consumer(config.saga_deadline_ms);
+    let bus = ::events::serve(&process, &config.events, pool.clone(), [consumer])
+        .await
+        .context("events.nats_url: can't connect")?;
     let runner = saga::Runner {
         pool: pool.clone(),
         inventory: InventoryServiceClient::new(upstream(
@@ -73,11 +77,8 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         )?),
         step_timeout: Duration::from_millis(config.step_timeout_ms),
         watchers: watchers.clone(),
+        bus,
     };
-    let consumer = events::consumer(config.saga_deadline_ms);
-    ::events::serve(&process, &config.events, pool.clone(), [consumer])
-        .await
-        .context("events.nats_url: can't connect")?;
     process.spawn("sagas", runner.run(config.saga_workers, process.shutdown()));
     let orders = rpc::Orders {
         pool,

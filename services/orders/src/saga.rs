@@ -6,6 +6,7 @@ mod ret;
 use std::{sync::Arc, time::Duration};
 
 use chassis::changes::Watchers;
+use events::Bus;
 use protos::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     payments::v1::payments_service_client::PaymentsServiceClient,
@@ -51,6 +52,8 @@ pub struct Runner {
     pub step_timeout: Duration,
     /// The streams of WatchOrder.
     pub watchers: Watchers,
+    /// The relay, which publishes the end of each saga.
+    pub bus: Bus,
 }
 
 /// How far a saga came.
@@ -140,7 +143,8 @@ impl Runner {
     ) {
         let step: &str = saga.step.into();
         let pause = match run {
-            Ok(Progress::Ended) | Err(Error::LostLease(_)) => return,
+            Ok(Progress::Ended) => return self.bus.wake().await,
+            Err(Error::LostLease(_)) => return,
             Ok(Progress::Waiting) => TURN,
             Ok(Progress::Unanswered(status)) => {
                 tracing::warn!(step, attempts = saga.attempts, %status, "step not answered");

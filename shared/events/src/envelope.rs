@@ -103,8 +103,8 @@ impl Stored {
         }
     }
 
-    /// Returns whether this is the fact of `row`, which has the same subject: by id, else by version,
-    /// type and payload.
+    /// Returns whether this is the fact of `row`, which has the same subject: by id, else by
+    /// version, type and payload.
     pub(crate) fn is(&self, row: &OutboxRow) -> bool {
         let is_same_id = self.id.as_deref() == Some(row.fact_id.to_string().as_str());
         let is_same_content = self.version == Some(row.version)

@@ -16,8 +16,8 @@ impl Bus {
     /// outbox of this database hold of it; returns the number of facts from the archive.
     ///
     /// Consumers go on by their watermarks and apply nothing twice. What had left the archive
-    /// (`archive_max_age_s`) is no longer in the stream: a consumer that is behind it parks the keys
-    /// concerned. A failure changes nothing in the database; call it again.
+    /// (`archive_max_age_s`) is no longer in the stream: a consumer that is behind it parks the
+    /// keys concerned. A failure changes nothing in the database; call it again.
     ///
     /// # Errors
     /// Database or NATS do not answer.

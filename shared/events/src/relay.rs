@@ -178,9 +178,7 @@ impl Relay<'_> {
                 let end = Tail {
                     sequence: end.as_ref().map_or(0, |end| end.sequence),
                     // A message that is no fact has no version: the chain goes on as it is.
-                    version: end
-                        .and_then(|end| end.version)
-                        .unwrap_or(due.version - 1),
+                    version: end.and_then(|end| end.version).unwrap_or(due.version - 1),
                 };
                 stopped::renumber(&mut tx, due, end.version + 1).await?;
                 outbox::set_tail(&mut tx, &subject, end).await?;

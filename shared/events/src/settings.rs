@@ -38,11 +38,11 @@ pub struct Settings {
     /// Shortest pause of the relay when the outbox is empty, in milliseconds; doubles up to the
     /// longest.
     pub relay_poll_min_ms: u64,
-    /// Longest pause of the relay when the outbox is empty, in milliseconds; a third of the lease, if
-    /// that is shorter.
+    /// Longest pause of the relay when the outbox is empty, in milliseconds; a third of the lease,
+    /// if that is shorter.
     pub relay_poll_max_ms: u64,
-    /// How long a relay that stops answering keeps others from taking over, in milliseconds, 1000 to
-    /// 60000. The longest wait of a fact after its relay was killed.
+    /// How long a relay that stops answering keeps others from taking over, in milliseconds, 1000
+    /// to 60000. The longest wait of a fact after its relay was killed.
     pub relay_lease_ms: u64,
     /// How long published facts stay in the database, in seconds: what a lost stream can be rebuilt
     /// from. About the size of the outbox's rows per fact.

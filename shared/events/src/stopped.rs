@@ -36,7 +36,8 @@ pub struct StoppedKey {
 /// Why a key is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The stream holds another fact in the place of this one: database or stream went back in time.
+    /// The stream holds another fact in the place of this one: database or stream went back in
+    /// time.
     Forked,
     /// The subject ends with a message that no outbox wrote.
     Foreign,
@@ -105,8 +106,8 @@ pub async fn list(pool: &PgPool, limit: u32) -> Result<Vec<StoppedKey>, Error> {
     Ok(keys)
 }
 
-/// Decides about the stopped key `key`, of whatever aggregate of `context`; the relay carries it out
-/// within its longest pause.
+/// Decides about the stopped key `key`, of whatever aggregate of `context`; the relay carries it
+/// out within its longest pause.
 ///
 /// # Errors
 /// [`Error::NotStopped`], or the database does not answer.

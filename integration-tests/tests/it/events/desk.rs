@@ -35,7 +35,7 @@ pub(super) struct Counted {
     pub(super) note: String,
 }
 
-/// What a restored producer knows about its facts; `outbox` is empty whenever a test takes it.
+/// The tables that a restore takes back; the outbox is empty whenever a test does that.
 const RESTORED: [&str; 3] = ["chain", "tail", "archive"];
 
 impl contract::Event for Counted {

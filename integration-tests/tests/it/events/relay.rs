@@ -221,14 +221,19 @@ async fn the_settings_of_an_operator_stay() -> Result<()> {
     desk.update_stream(&config).await?;
     desk.count("a", [2]).await?;
     desk.relay_until_empty().await?;
-    assert_eq!(desk.stream().await?.cached_info().config.max_age, config.max_age);
+    assert_eq!(
+        desk.stream().await?.cached_info().config.max_age,
+        config.max_age
+    );
     Ok(())
 }
 
 /// Returns another tally of the same lane.
 fn neighbour(tally: &str) -> String {
     let mut names = (0..).map(|n| format!("n{n}"));
-    names.find(|name| lane(name) == lane(tally)).unwrap_or_default()
+    names
+        .find(|name| lane(name) == lane(tally))
+        .unwrap_or_default()
 }
 
 fn lane(tally: &str) -> String {

@@ -1,7 +1,6 @@
 //! The steps of an order: each is one call or one local decision, then one transaction.
 
 use chassis::time::format_local;
-use chrono::Utc;
 use protos::{
     inventory::v1::{
         CreateReservationRequest, ReleaseReservationRequest, ReservationState,
@@ -43,7 +42,10 @@ impl Runner {
                 Err(status) if is_final(&status) && !step.is_compensation() => {
                     Answer::Impossible(reason(&status))
                 }
-                Err(_) if step.has_deadline() && saga.deadline <= Utc::now() => {
+                Err(_)
+                    if step.has_deadline()
+                        && sagas::is_overdue(&self.pool, saga.saga_id).await? =>
+                {
                     Answer::Impossible(format!("{step}_TIMED_OUT"))
                 }
                 Err(status) => return Ok(Progress::Unanswered(status)),

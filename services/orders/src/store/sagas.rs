@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -36,8 +35,6 @@ pub struct Saga<S> {
     pub outcome: Option<Outcome>,
     /// Tries of this step that got no answer.
     pub attempts: i32,
-    /// After this an order fails.
-    pub deadline: DateTime<Utc>,
     /// Fences a claimant that lost its lease.
     pub version: i64,
     /// Trace that the saga belongs to.
@@ -60,7 +57,6 @@ struct SagaRow {
     outcome: Option<State>,
     reason: Option<String>,
     attempts: i32,
-    deadline: DateTime<Utc>,
     version: i64,
     traceparent: Option<String>,
 }
@@ -96,7 +92,7 @@ pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Cla
         r#"UPDATE saga SET due_at = now() + $2 * interval '1 millisecond', version = version + 1
            WHERE saga_id IN (SELECT saga_id FROM saga WHERE step <> 'END' AND due_at <= now()
                              ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-           RETURNING saga_id, kind AS "kind: Kind", step, outcome AS "outcome: State", reason, attempts, deadline,
+           RETURNING saga_id, kind AS "kind: Kind", step, outcome AS "outcome: State", reason, attempts,
                      version, traceparent"#,
         limit,
         lease.as_millis() as f64
@@ -106,6 +102,17 @@ pub async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<Cla
     .into_iter()
     .map(Claim::try_from)
     .collect()
+}
+
+/// Returns whether the deadline of a saga has passed, by the clock that wrote it: the database's.
+pub async fn is_overdue(pool: &PgPool, saga_id: Uuid) -> Result<bool, Error> {
+    let overdue = sqlx::query_scalar!(
+        r#"SELECT deadline <= now() AS "overdue!" FROM saga WHERE saga_id = $1"#,
+        saga_id
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(overdue)
 }
 
 /// Moves the saga to its `next` step, keeps the claim for another `lease` and logs the step taken
@@ -209,7 +216,6 @@ impl SagaRow {
             step,
             outcome: outcome.map(|(state, reason)| Outcome { state, reason }),
             attempts: self.attempts,
-            deadline: self.deadline,
             version: self.version,
             traceparent: self.traceparent,
         }

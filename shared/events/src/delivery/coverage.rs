@@ -73,7 +73,9 @@ impl Coverage {
         Self {
             // What is lost is reported once.
             settled: look.caught_up.unwrap_or(seen).max(look.first - 1).max(seen),
-            lost: is_lost.then_some((seen + 1, look.first - 1)).or(previous.lost),
+            lost: is_lost
+                .then_some((seen + 1, look.first - 1))
+                .or(previous.lost),
             ..previous
         }
     }

@@ -35,10 +35,7 @@ pub(super) async fn open(bus: &Bus, consumer: &Consumer) -> Result<pull::Stream,
         .map_err(|error| Error::jetstream("pulling", error))
 }
 
-async fn declare(
-    bus: &Bus,
-    consumer: &Consumer,
-) -> Result<(Stream, Handle<pull::Config>), Error> {
+async fn declare(bus: &Bus, consumer: &Consumer) -> Result<(Stream, Handle<pull::Config>), Error> {
     let stream = stream::declare(bus, &consumer.context, Role::Reader).await?;
     let wanted = config(bus, consumer);
     let check = Comparison(&consumer.name);

@@ -66,8 +66,8 @@ enum Failure {
 enum Predecessors {
     Settled,
     Missing,
-    /// Only the chain's beginning is missing, and it left the stream before the consumer joined: the
-    /// chain begins with this fact, or with the message itself if none before it is left.
+    /// Only the chain's beginning is missing, and it left the stream before the consumer joined:
+    /// the chain begins with this fact, or with the message itself if none before it is left.
     Expired(Option<Fact>),
     /// The consumer has joined before they left the stream.
     Lost(Lost),
@@ -95,7 +95,10 @@ impl Settler {
         let looked = async {
             let stream = self.stream.get_info().await;
             let stream = stream.map_err(|error| Error::jetstream("reading the stream", error))?;
-            let consumer = self.stream.consumer_info(self.consumer.durable_name()).await;
+            let consumer = self
+                .stream
+                .consumer_info(self.consumer.durable_name())
+                .await;
             let consumer =
                 consumer.map_err(|error| Error::jetstream("reading the consumer", error))?;
             let look = Look::new(&stream, &consumer);

@@ -34,8 +34,8 @@ pub(super) struct BatchProgress {
     stopped: HashSet<String>,
 }
 
-/// Reads the oldest rows whose keys are not stopped: at most `limit`, and at least one or as many as
-/// fit into a batch.
+/// Reads the oldest rows whose keys are not stopped: at most `limit`, and at least one or as many
+/// as fit into a batch.
 pub(super) async fn read(
     connection: &mut PgConnection,
     limit: u16,
@@ -147,8 +147,8 @@ pub(super) async fn set_tail(
     Ok(())
 }
 
-/// Deletes facts that have been in the archive for longer than `keep`, the oldest first; returns how
-/// many, at most [`PRUNED_ROWS`].
+/// Deletes facts that have been in the archive for longer than `keep`, the oldest first; returns
+/// how many, at most [`PRUNED_ROWS`].
 pub(super) async fn prune(connection: &mut PgConnection, keep: Duration) -> Result<u64, Error> {
     let pruned = sqlx::query!(
         "DELETE FROM events.archive WHERE id IN (

@@ -143,9 +143,7 @@ impl Publisher {
     }
 }
 
-fn found(
-    read: Result<StreamMessage, LastRawMessageError>,
-) -> Result<Option<Stored>, Error> {
+fn found(read: Result<StreamMessage, LastRawMessageError>) -> Result<Option<Stored>, Error> {
     match read {
         Ok(message) => Ok(Some(Stored::read(message))),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
