@@ -4,6 +4,7 @@ mod budget;
 mod coverage;
 mod declare;
 mod dispatch;
+mod predecessors;
 mod settle;
 
 pub(crate) use dispatch::run;
