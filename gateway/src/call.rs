@@ -361,7 +361,7 @@ fn request(path: String, metadata: HeaderMap, body: Body) -> Request<Body> {
 
 fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messages, Status> {
     let (head, body) = response.into_parts();
-    let has_status = match Status::from_header_map(&head.headers) {
+    let has_status = match rpc::error::from_headers(&head.headers) {
         Some(status) if status.code() == Code::Ok => true,
         Some(status) => return Err(status),
         None => false,

@@ -3,6 +3,7 @@
 
 mod challenge;
 pub(crate) mod client_address;
+mod codes;
 mod codings;
 pub(crate) mod compression;
 mod conditional;
@@ -41,6 +42,7 @@ pub use metadata::MetadataSettings;
 pub use stage::{RequestInfo, Stage};
 
 pub(crate) use challenge::challenge;
+pub(crate) use codes::{CodeRules, validate as validate_statuses};
 pub(crate) use conditional::is_condition;
 pub(crate) use deadline::CONNECT_TIMEOUT;
 pub(crate) use message::MessagePolicy;
@@ -58,6 +60,7 @@ pub(crate) struct PolicySettings<'a> {
     pub(crate) cors: &'a CorsSettings,
     pub(crate) conditional: &'a ConditionalSettings,
     pub(crate) compression: &'a CompressionSettings,
+    pub(crate) codes: CodeRules,
     pub(crate) stages: Stages,
 }
 
@@ -70,6 +73,8 @@ pub(crate) struct Policy {
     pub(crate) metadata: MetadataRules,
     etags: Option<Tagger>,
     codings: Codings,
+    /// The HTTP statuses of codes.
+    pub(crate) codes: CodeRules,
     stages: Stages,
 }
 
@@ -85,6 +90,7 @@ impl Policy {
             metadata: MetadataRules::new(settings.metadata, settings.dialect),
             etags: Tagger::new(settings.conditional, settings.json),
             codings: Codings::new(settings.compression),
+            codes: settings.codes,
             stages: settings.stages,
         })
     }

@@ -89,7 +89,7 @@ impl Page {
     ) -> Response<Body> {
         observe::current().route(self.route());
         let answered = match self {
-            Self::Document => openapi::answer(settings, catalog, head).await,
+            Self::Document => openapi::answer(context, settings, catalog, head).await,
             Self::Explain => explain::answer(context, catalog, head),
             Self::Limits => limits::answer(context),
             Self::Schema => status::answer(context).await,

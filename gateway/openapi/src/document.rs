@@ -36,6 +36,8 @@ pub struct Info {
     pub servers: Vec<String>,
     /// Full names of the services that are described; none means: all.
     pub services: Vec<String>,
+    /// HTTP status by gRPC code where a service has its own, by the full name of the service.
+    pub statuses: HashMap<String, BTreeMap<i32, u16>>,
 }
 
 /// An OpenAPI document.
@@ -73,6 +75,7 @@ struct Document<'a> {
     schema: &'a Schema,
     types: &'a Types,
     pool: &'a Pool,
+    info: &'a Info,
     /// By the message that they extend.
     extensions: HashMap<MessageId, Vec<&'a FieldDef>>,
     /// Components that are referred to and not written yet.
@@ -110,7 +113,7 @@ pub fn document(
     info: &Info,
 ) -> Result<OpenApi, CompileError> {
     let pool = schema.pool(descriptor_set)?;
-    let mut document = Document::new(schema, &pool);
+    let mut document = Document::new(schema, &pool, info);
     let root = document.root(info);
     let mut json = Vec::new();
     root.write(&mut json);
@@ -123,7 +126,7 @@ pub fn document(
 // === impl Document ===
 
 impl<'a> Document<'a> {
-    fn new(schema: &'a Schema, pool: &'a Pool) -> Self {
+    fn new(schema: &'a Schema, pool: &'a Pool, info: &'a Info) -> Self {
         let mut extensions: HashMap<MessageId, Vec<&FieldDef>> = HashMap::new();
         for extension in &pool.extensions {
             let own = extensions.entry(extension.extendee).or_default();
@@ -133,6 +136,7 @@ impl<'a> Document<'a> {
             schema,
             types: schema.types(),
             pool,
+            info,
             extensions,
             pending: Vec::new(),
             seen: HashSet::new(),

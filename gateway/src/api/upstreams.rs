@@ -28,6 +28,9 @@ pub struct UpstreamTable {
     /// The sources of its schema.
     #[serde(default)]
     pub schema: SourceSettings,
+    /// HTTP statuses of its errors in the JSON API, by gRPC code.
+    #[serde(default)]
+    pub http_status: BTreeMap<String, u16>,
     /// Other versions of the same services by name, which take a part of the calls.
     #[serde(default)]
     pub version: BTreeMap<String, VersionTable>,

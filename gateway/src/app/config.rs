@@ -14,8 +14,8 @@ use crate::api::{
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
-    CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings, MetadataSettings,
-    client_address::TrustedProxies,
+    CodeRules, CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings,
+    MetadataSettings, client_address::TrustedProxies, validate_statuses,
 };
 use crate::protocols::WebSocketSettings;
 use crate::settings::{refuse, refused};
@@ -99,6 +99,9 @@ impl Config {
             }
         }
         self.schema.validate()?;
+        for (name, table) in &self.upstream {
+            validate_statuses(name, &table.http_status)?;
+        }
         if !UPLOAD_CHUNK_BYTES.contains(&self.upload_chunk_bytes) {
             let (low, high) = UPLOAD_CHUNK_BYTES.into_inner();
             let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
@@ -154,6 +157,12 @@ impl Config {
         options.routes.invalid_bindings = transcoder::InvalidBindings::LeaveOut;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
+    }
+
+    /// Returns the HTTP statuses of codes by upstream.
+    pub(crate) fn code_rules(&self) -> CodeRules {
+        let tables = self.upstream.iter();
+        CodeRules::new(tables.map(|(name, table)| (name, &table.http_status)))
     }
 
     /// Returns the source of the schema of the upstream with this name.

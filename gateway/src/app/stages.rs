@@ -49,6 +49,7 @@ impl Generation {
             cors: &config.cors,
             conditional: &config.conditional,
             compression: &config.compression,
+            codes: config.code_rules(),
             stages,
         })?;
         let parts = ContextParts {

@@ -96,7 +96,7 @@ impl MessageReader {
     }
 
     fn ended(&self) -> Result<(), Status> {
-        match Status::from_header_map(&self.trailers) {
+        match rpc::error::from_headers(&self.trailers) {
             Some(status) if status.code() != Code::Ok => Err(status),
             None if !self.has_status => Err(no_status().into()),
             _ if !self.frames.is_empty() => Err(truncated()),

@@ -43,7 +43,11 @@ pub(crate) async fn serve(
     body: Body,
 ) -> Response<Body> {
     let answered = answer(context, catalog, target, deadline, head, body).await;
-    let response = answered.unwrap_or_else(|failure| refuse(context, catalog, head, failure));
+    let response = answered.unwrap_or_else(|failure| {
+        let codes = &context.policy().codes;
+        let failure = codes.apply(target.upstream.name(), failure);
+        refuse(context, catalog, head, failure)
+    });
     finish(context, head, response)
 }
 

@@ -1,5 +1,6 @@
 //! `/openapi.json`: the merged API as OpenAPI 3.1, made once for each schema that is served.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ::openapi::Info;
@@ -11,6 +12,7 @@ use tonic::body::Body;
 
 use super::{StaticPage, tag};
 use crate::api::Catalog;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::client_address;
 use crate::protocols::JSON;
@@ -45,12 +47,16 @@ impl OpenApiSettings {
 
 /// Answers with the document, which names the host that it was asked of.
 pub(super) async fn answer(
+    context: &Context,
     settings: &OpenApiSettings,
     catalog: &Arc<Catalog>,
     head: &Parts,
 ) -> Result<Response<Body>, Failure> {
     let service = service(head.uri.query());
-    let info = |services| settings.info(services);
+    let info = |services: Vec<String>| Info {
+        statuses: statuses(context, catalog, &services),
+        ..settings.info(services)
+    };
     let document = catalog.document(service, info).await?;
     let origin = client_address::origin(head).unwrap_or_default();
     let found = StaticPage {
@@ -59,6 +65,21 @@ pub(super) async fn answer(
         content: with_server(&document, &origin),
     };
     Ok(found.respond())
+}
+
+/// Returns the HTTP statuses of codes of the services whose upstreams have their own.
+fn statuses(
+    context: &Context,
+    catalog: &Catalog,
+    services: &[String],
+) -> HashMap<String, BTreeMap<i32, u16>> {
+    let codes = &context.policy().codes;
+    let own = services.iter().filter_map(|service| {
+        let upstream = catalog.owner(&format!("/{service}/"))?;
+        let statuses = codes.of(upstream.name())?;
+        Some((service.clone(), (**statuses).clone()))
+    });
+    own.collect()
 }
 
 /// The value of `service` in a query.

@@ -9,6 +9,7 @@
 #![allow(clippy::too_many_lines, reason = "tables of scripts are long")]
 
 mod clients;
+mod codes;
 mod crowd;
 mod empty;
 mod known;

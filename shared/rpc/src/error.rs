@@ -79,9 +79,42 @@ pub fn set_domain(name: &str) {
     let _ = DOMAIN.set(name.to_owned());
 }
 
-/// Reads the status of trailers-only response headers; `None` if a response has begun.
+/// Reads the status of trailers, or of trailers-only response headers; `None` if a response has
+/// begun. A code above 16 is UNKNOWN with its number in the details, see [`code`].
 pub fn from_headers(headers: &http::HeaderMap) -> Option<Status> {
-    Status::from_header_map(headers)
+    let status = Status::from_header_map(headers)?;
+    let code = headers.get(GRPC_STATUS).map(|value| value.as_bytes());
+    Some(match code.and_then(repair::parse_code) {
+        Some(code) if code > LAST_CODE => with_code(&status, code),
+        _ => status,
+    })
+}
+
+/// The last code that gRPC defines, UNAUTHENTICATED.
+const LAST_CODE: i32 = 16;
+
+/// Keeps a code that [`Code`] does not have where `grpc-status-details-bin` has it too.
+fn with_code(status: &Status, code: i32) -> Status {
+    // Details that are no Status cost themselves only.
+    let details = pb::Status::decode(status.details()).unwrap_or_default();
+    let details = pb::Status {
+        code,
+        message: status.message().to_owned(),
+        ..details
+    };
+    let (message, metadata) = (status.message(), status.metadata().clone());
+    let details = details.encode_to_vec().into();
+    Status::with_details_and_metadata(status.code(), message, details, metadata)
+}
+
+/// Returns the code of a status. Of UNKNOWN it is the number in the details if that is above 16:
+/// servers may have codes of their own, and clients of gRPC take all of them for UNKNOWN.
+pub fn code(status: &Status) -> i32 {
+    let code = status.code();
+    let details = || pb::Status::decode(status.details()).ok();
+    let is_open = code == Code::Unknown && !status.details().is_empty();
+    let own = is_open.then(details).flatten().map(|details| details.code);
+    own.filter(|own| *own > LAST_CODE).unwrap_or(code as i32)
 }
 
 /// Returns the error of a gRPC response without `grpc-status`, with the code that gRPC clients use

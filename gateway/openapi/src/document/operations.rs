@@ -66,7 +66,7 @@ impl Document<'_> {
             operation.set("requestBody", body);
         }
         self.side = Side::Response;
-        let responses = self.responses(route, &comment);
+        let responses = self.responses(binding, &comment);
         operation.set("responses", responses);
         operation.with("x-grpc-method", route.method.path())
     }
@@ -174,7 +174,10 @@ impl Document<'_> {
         })
     }
 
-    fn responses(&mut self, route: &Route, comment: &Comment) -> Object {
+    fn responses(&mut self, binding: &Binding<'_>, comment: &Comment) -> Object {
+        let route = binding.route;
+        let own = self.info.statuses.get(&*binding.service.name);
+        let statuses = Statuses(own);
         let success = self.success(route);
         // An upstream may choose another status by `x-http-code`.
         let shared = |name: &str| {
@@ -194,17 +197,23 @@ impl Document<'_> {
             .has_rules();
         let mut by_status: BTreeMap<u16, Failures> = BTreeMap::new();
         if has_rules {
-            let status = http_status(INVALID_ARGUMENT).as_u16();
+            let status = statuses.of(INVALID_ARGUMENT);
             by_status.entry(status).or_default();
         }
         for (code, text) in &comment.errors {
-            let failures = by_status.entry(http_status(*code).as_u16()).or_default();
+            let failures = by_status.entry(statuses.of(*code)).or_default();
             failures.codes.insert(*code);
             let name = status_code_name(*code);
             failures.texts.push(format!("`{name}`: {text}"));
         }
+        for (code, status) in own.into_iter().flatten() {
+            let failures = by_status.entry(*status).or_default();
+            if failures.codes.insert(*code) {
+                failures.texts.push(format!("`{}`", code_text(*code)));
+            }
+        }
         for (status, mut failures) in by_status {
-            let is_ruled = has_rules && status == http_status(INVALID_ARGUMENT).as_u16();
+            let is_ruled = has_rules && status == statuses.of(INVALID_ARGUMENT);
             let response = if failures.codes.is_empty() {
                 self.uses_invalid_request = true;
                 Object::new().with("$ref", "#/components/responses/InvalidRequest")
@@ -213,7 +222,7 @@ impl Document<'_> {
                     failures.codes.insert(INVALID_ARGUMENT);
                     failures.texts.insert(0, RULES_BROKEN.to_owned());
                 }
-                self.failure(&failures)
+                self.failure(status, &failures, statuses)
             };
             responses.set(status.to_string(), response);
         }
@@ -226,18 +235,21 @@ impl Document<'_> {
 
     /// Returns the response for what breaks rules and nothing more.
     pub(super) fn invalid_request(&mut self) -> Object {
-        self.failure(&Failures {
+        let failures = Failures {
             codes: BTreeSet::from([INVALID_ARGUMENT]),
             texts: vec![RULES_BROKEN.to_owned()],
-        })
+        };
+        let statuses = Statuses(None);
+        self.failure(statuses.of(INVALID_ARGUMENT), &failures, statuses)
     }
 
-    fn failure(&mut self, failures: &Failures) -> Object {
+    fn failure(&mut self, status: u16, failures: &Failures, statuses: Statuses<'_>) -> Object {
         let mut properties = Object::new();
-        let statuses: BTreeSet<u16> = failures.codes.iter().map(|code| status_of(*code)).collect();
         // Any code is answered with 500, those without a name too.
-        if !statuses.contains(&status_of(INTERNAL)) {
-            let codes = (0..=LAST_CODE).filter(|code| statuses.contains(&status_of(*code)));
+        if status != status_of(INTERNAL) {
+            let further = failures.codes.iter().filter(|code| **code > LAST_CODE);
+            let codes = (0..=LAST_CODE).chain(further.copied());
+            let codes = codes.filter(|code| statuses.of(*code) == status);
             properties.set("code", Object::new().with("enum", Json::list(codes)));
         }
         if failures.codes.contains(&INVALID_ARGUMENT)
@@ -329,6 +341,25 @@ impl Document<'_> {
             content.set(framing.content_type(), Object::new().with("schema", schema));
         }
         content
+    }
+}
+
+/// HTTP statuses of the codes of one service; those of `google/rpc/code.proto` where it has no own.
+#[derive(Clone, Copy)]
+struct Statuses<'a>(Option<&'a BTreeMap<i32, u16>>);
+
+impl Statuses<'_> {
+    fn of(self, code: i32) -> u16 {
+        let own = self.0.and_then(|own| own.get(&code));
+        own.copied().unwrap_or_else(|| status_of(code))
+    }
+}
+
+/// The name of a code, or its number if it is the service's own.
+fn code_text(code: i32) -> String {
+    match code {
+        0..=LAST_CODE => status_code_name(code).to_owned(),
+        _ => code.to_string(),
     }
 }
 

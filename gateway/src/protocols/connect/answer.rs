@@ -89,7 +89,7 @@ fn outcome(
     frames: &FrameReader,
     trailers: &HeaderMap,
 ) -> Result<Frame, Status> {
-    let problem = match (Status::from_header_map(trailers), message) {
+    let problem = match (rpc::error::from_headers(trailers), message) {
         (Some(status), _) if status.code() != Code::Ok => return Err(status),
         (Some(_), Some(message)) => return Ok(message),
         (None, _) => "the upstream ended without a status",

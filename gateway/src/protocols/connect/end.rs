@@ -56,7 +56,7 @@ pub(super) fn from_grpc(
 }
 
 fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
-    let status = Status::from_header_map(&trailers)
+    let status = rpc::error::from_headers(&trailers)
         .unwrap_or_else(|| bad_upstream("the upstream ended without a status"));
     let failed = status.code() != Code::Ok;
     let mut end = EndStream {

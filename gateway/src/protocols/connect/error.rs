@@ -5,16 +5,20 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::Response;
 use http::header::ACCEPT_ENCODING;
 use prost::Message;
+use prost_types::Any;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_types::pb;
+use tonic_types::{ErrorDetails, StatusExt, pb};
 use transcoder::Schema;
 
 use crate::failure::Failure;
 use crate::protocols::http_failure;
 use crate::protocols::inspect;
+
+/// Reason of the detail with the number of a code above 16.
+const OWN_CODE: &str = "UNKNOWN_CODE";
 
 /// The JSON of a failure.
 #[derive(Debug, Serialize)]
@@ -42,9 +46,10 @@ struct Detail {
 impl ConnectError {
     pub(super) fn of(status: &Status, schema: &Schema) -> Self {
         // Bytes that are no Status cost the details, never the error itself.
-        let details = pb::Status::decode(status.details())
+        let mut details = pb::Status::decode(status.details())
             .unwrap_or_default()
             .details;
+        details.extend(numbered(status));
         Self {
             code: code_name(status.code()),
             message: status.message().to_owned(),
@@ -54,6 +59,17 @@ impl ConnectError {
                 .collect(),
         }
     }
+}
+
+/// Connect has no place for a code of the upstream's own, which is `unknown` there: a detail has
+/// its number.
+fn numbered(status: &Status) -> Option<Any> {
+    let code = rpc::error::code(status);
+    let metadata = [("code".to_owned(), code.to_string())];
+    let details = ErrorDetails::with_error_info(OWN_CODE, "grpc-status", metadata);
+    let described = Status::with_error_details(Code::Unknown, "", details);
+    let mut details = pb::Status::decode(described.details()).ok()?.details;
+    details.pop().filter(|_| code != status.code() as i32)
 }
 
 impl Detail {

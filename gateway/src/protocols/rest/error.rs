@@ -61,7 +61,7 @@ pub(super) fn put_grpc_status(dialect: Dialect, status: &Status, headers: &mut H
 /// Appends a status as `google.rpc.Status` in JSON.
 pub(crate) fn write_status(schema: &Schema, status: &Status, out: &mut Vec<u8>) {
     let details = Some(status.details()).filter(|details| !details.is_empty());
-    schema.write_status(status.code() as i32, status.message(), details, out);
+    schema.write_status(rpc::error::code(status), status.message(), details, out);
 }
 
 /// The HTTP status of an error. Of a request with a condition, these codes say that it was not met.

@@ -64,7 +64,7 @@ fn repair_code(headers: &mut HeaderMap) {
 }
 
 /// Returns the code of digits only, at most 2^31 - 1.
-fn parse_code(value: &[u8]) -> Option<i32> {
+pub(super) fn parse_code(value: &[u8]) -> Option<i32> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -47,3 +47,27 @@ fn internals_stay_inside() {
 fn a_status_without_details_has_no_reason() {
     assert_eq!(reason(&Status::new(Code::NotFound, "gone")), None);
 }
+
+#[test]
+fn a_code_above_sixteen_keeps_its_number() {
+    let details = pb::Status {
+        code: 5,
+        message: String::new(),
+        details: vec![Any::default()],
+    };
+    let bare = Status::new(Code::Unknown, "no");
+    let described = Status::with_details(Code::Unknown, "no", details.encode_to_vec().into());
+    for (sent, count) in [(bare, 0), (described, 1)] {
+        for (number, expected) in [("2000", 2000), ("17", 17), ("2", 2), ("x", 2)] {
+            let mut headers = http::HeaderMap::new();
+            sent.add_header(&mut headers).unwrap();
+            headers.insert(GRPC_STATUS, number.parse().unwrap());
+            let status = from_headers(&headers).unwrap();
+            assert_eq!((status.code(), status.message()), (Code::Unknown, "no"));
+            assert_eq!(code(&status), expected);
+            let found = pb::Status::decode(status.details()).unwrap();
+            assert_eq!(found.details.len(), count);
+        }
+    }
+    assert_eq!(code(&Status::not_found("no")), 5);
+}
