@@ -200,6 +200,15 @@ mod tests {
     }
 
     #[test]
+    fn one_client_cannot_hold_all_requests_of_an_upstream() {
+        let sources = chassis::config::Sources::default();
+        let layers = chassis::config::Layers::load(crate::app::DEFAULTS, &sources).unwrap();
+        let settings = layers.settings().unwrap();
+        let share = settings.listener.max_held_bytes / 2;
+        assert!(share / admission::REQUEST_BYTES < settings.client.max_requests);
+    }
+
+    #[test]
     fn a_key_that_does_not_fit_is_named() {
         assert_refused(&config(&[]), "--upstream http://host:port");
         assert_refused(
