@@ -2,12 +2,12 @@
 
 use chassis::config::ConfigError;
 
-/// Refuses the value of a key.
-pub(crate) fn refuse(key: &str, problem: &str) -> Result<(), ConfigError> {
-    Err(refused(key, problem))
+/// Rejects the value of a key.
+pub(crate) fn reject_key(key: &str, problem: &str) -> Result<(), ConfigError> {
+    Err(key_error(key, problem))
 }
 
-/// The error about the value of a key.
-pub(crate) fn refused(key: &str, problem: &str) -> ConfigError {
+/// Returns the error about the value of a key.
+pub(crate) fn key_error(key: &str, problem: &str) -> ConfigError {
     ConfigError::new(key, problem, "the effective configuration")
 }

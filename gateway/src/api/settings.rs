@@ -7,7 +7,7 @@ use chassis::config::ConfigError;
 use serde::{Deserialize, Serialize};
 use transcoder::{HttpRule, Template};
 
-use crate::settings::refuse;
+use crate::settings::reject_key;
 
 /// The keys under `[schema]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -90,7 +90,7 @@ impl SchemaSettings {
         for (index, rule) in self.http_rules.iter().enumerate() {
             let key = format!("schema.http_rules[{index}]");
             if rule.selector.is_empty() {
-                return refuse(&format!("{key}.selector"), "expected the name of a method");
+                return reject_key(&format!("{key}.selector"), "expected the name of a method");
             }
             rule.validate(&key)?;
             for (index, binding) in rule.additional_bindings.iter().enumerate() {
@@ -98,7 +98,7 @@ impl SchemaSettings {
                 if !binding.selector.is_empty() || !binding.additional_bindings.is_empty() {
                     let problem =
                         "an additional binding has neither a selector nor further bindings";
-                    return refuse(&key, problem);
+                    return reject_key(&key, problem);
                 }
                 binding.validate(&key)?;
             }
@@ -135,7 +135,7 @@ impl HttpRuleSettings {
             1 => self.check_pattern(key),
             found => {
                 let kinds = "`get`, `put`, `post`, `delete`, `patch` or `custom`";
-                refuse(key, &format!("expected one of {kinds}, got {found}"))
+                reject_key(key, &format!("expected one of {kinds}, got {found}"))
             }
         }
     }
@@ -144,11 +144,11 @@ impl HttpRuleSettings {
     fn check_pattern(&self, key: &str) -> Result<(), ConfigError> {
         let (kind, path) = self.patterns().next().unwrap_or_default();
         if http::Method::from_bytes(kind.as_bytes()).is_err() {
-            return refuse(&format!("{key}.custom.kind"), "expected a method of HTTP");
+            return reject_key(&format!("{key}.custom.kind"), "expected a method of HTTP");
         }
         match Template::parse(path) {
             Ok(_) => Ok(()),
-            Err(reason) => refuse(key, &format!("template {path:?}: {reason}")),
+            Err(reason) => reject_key(key, &format!("template {path:?}: {reason}")),
         }
     }
 

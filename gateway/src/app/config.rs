@@ -18,10 +18,10 @@ use crate::policy::{
     MetadataSettings, client_address::TrustedProxies, validate_statuses,
 };
 use crate::protocols::WebSocketSettings;
-use crate::settings::{refuse, refused};
+use crate::settings::{key_error, reject_key};
 use crate::surface::OpenApiSettings;
 
-/// Smaller pieces drown in framing, larger ones come near what upstreams accept in one message.
+/// Below 1 KiB the overhead of frames dominates; above 1 MiB upstreams may reject the message.
 const UPLOAD_CHUNK_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
 
 const NO_UPSTREAM: &str = "expected at least one gRPC server: `--upstream http://host:port` (may be repeated), \
@@ -31,9 +31,11 @@ const NO_UPSTREAM: &str = "expected at least one gRPC server: `--upstream http:/
 #[derive(Clone, Debug, Deserialize)]
 pub struct Config {
     /// gRPC servers to front, `http://host:port` or `https://host:port`.
-    pub upstreams: Vec<String>,
-    /// Those with more to say than an address, by name.
-    pub upstream: BTreeMap<String, UpstreamTable>,
+    #[serde(rename = "upstreams")]
+    pub upstream_urls: Vec<String>,
+    /// Upstreams with further settings, by name.
+    #[serde(rename = "upstream")]
+    pub upstream_tables: BTreeMap<String, UpstreamTable>,
     /// Addresses and networks of the proxies in front, whose word about the client counts.
     pub trusted_proxies: Vec<String>,
     /// Largest request body in JSON or protobuf, in bytes; of a stream, its largest message.
@@ -60,19 +62,19 @@ pub struct Config {
     pub strict_names: bool,
     /// How a path with a superfluous trailing slash is handled.
     pub trailing_slash: TrailingSlash,
-    /// Headers that become metadata, and the other way.
+    /// `[metadata]`: headers to metadata and back.
     pub metadata: MetadataSettings,
     /// How long calls may take.
     pub deadline: DeadlineSettings,
-    /// Pages of other origins.
+    /// `[cors]`: pages of other origins.
     pub cors: CorsSettings,
-    /// `ETag` and the requests that name one.
+    /// `[conditional]`: `ETag` and conditional requests.
     pub conditional: ConditionalSettings,
     /// Content codings.
     pub compression: CompressionSettings,
     /// The details that errors expose.
     pub errors: ErrorSettings,
-    /// How the API describes itself.
+    /// `[openapi]`: the document of the API.
     pub openapi: OpenApiSettings,
     /// WebSocket connections.
     pub websocket: WebSocketSettings,
@@ -86,6 +88,7 @@ impl Config {
     /// # Errors
     /// Names the first key that does not fit.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        // Checks addresses and tables only.
         self.upstream_settings(&ClientSettings::default())?;
         TrustedProxies::parse(&self.trusted_proxies)?;
         for (key, value) in [
@@ -95,7 +98,7 @@ impl Config {
             ("sse_keep_alive_ms", self.sse_keep_alive_ms),
         ] {
             if value == 0 {
-                return refuse(key, "expected a number above 0, got 0");
+                return reject_key(key, "expected a number above 0, got 0");
             }
         }
         self.schema.validate()?;
@@ -104,8 +107,11 @@ impl Config {
         }
         if !UPLOAD_CHUNK_BYTES.contains(&self.upload_chunk_bytes) {
             let (low, high) = UPLOAD_CHUNK_BYTES.into_inner();
-            let problem = format!("expected {low} to {high}, got {}", self.upload_chunk_bytes);
-            return refuse("upload_chunk_bytes", &problem);
+            let problem = format!(
+                "expected {low} to {high} bytes, got {}",
+                self.upload_chunk_bytes
+            );
+            return reject_key("upload_chunk_bytes", &problem);
         }
         self.metadata.validate()?;
         self.cors.validate()?;
@@ -122,22 +128,22 @@ impl Config {
         &self,
         client: &ClientSettings,
     ) -> Result<Vec<UpstreamSettings>, ConfigError> {
-        if self.upstreams.is_empty() && self.upstream.is_empty() {
-            return Err(refused("upstreams", NO_UPSTREAM));
+        if self.upstream_urls.is_empty() && self.upstream_tables.is_empty() {
+            return Err(key_error("upstreams", NO_UPSTREAM));
         }
         let mut all: Vec<UpstreamSettings> = Vec::new();
-        for url in &self.upstreams {
+        for url in &self.upstream_urls {
             let settings = UpstreamSettings::at(url, client);
             let problem = settings.validate("upstreams").err();
             if let Some(error) = problem {
-                return Err(refused("upstreams", &error.problem));
+                return Err(key_error("upstreams", &error.problem));
             }
             if all.iter().any(|other| other.name == *url) {
-                return Err(refused("upstreams", &format!("`{url}` is named twice")));
+                return Err(key_error("upstreams", &format!("`{url}` is named twice")));
             }
             all.push(settings);
         }
-        for (name, table) in &self.upstream {
+        for (name, table) in &self.upstream_tables {
             all.push(table.settings(name, client)?);
         }
         Ok(all)
@@ -167,8 +173,11 @@ impl Config {
 
     /// Returns the source of the schema of the upstream with this name.
     pub(crate) fn source(&self, upstream: &str) -> Source {
-        let own = self.upstream.get(upstream).map(|table| &table.schema);
-        let is_only_upstream = self.upstreams.len() + self.upstream.len() == 1;
+        let own = self
+            .upstream_tables
+            .get(upstream)
+            .map(|table| &table.schema);
+        let is_only_upstream = self.upstream_urls.len() + self.upstream_tables.len() == 1;
         let pace = Pace {
             timeout: Duration::from_millis(self.reflect_timeout_ms),
             interval: Duration::from_millis(self.reflect_interval_ms),

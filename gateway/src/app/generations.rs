@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use chassis::client::UpstreamSettings;
 use chassis::config::{ConfigError, Layers};
 use chassis::{Process, Reloads};
 use learning::Source;
@@ -25,8 +26,8 @@ pub(crate) struct Generations {
     retire: Mutex<CancellationToken>,
 }
 
-/// A generation that is not in force yet.
-struct Next {
+/// A generation that is not active yet, and the sources that its upstreams are learned from.
+struct Prepared {
     generation: Generation,
     sources: Vec<Source>,
 }
@@ -41,12 +42,12 @@ impl Generations {
         config: Config,
         stages: Stages,
     ) -> Result<Self, ConfigError> {
-        let next = next(&process, config, stages.clone(), None).await?;
-        let retire = learn(&process, &next);
+        let prepared = build(&process, config, stages.clone(), None).await?;
+        let retire = learn(&process, &prepared);
         Ok(Self {
             process,
             stages,
-            current: ArcSwap::from_pointee(next.generation),
+            current: ArcSwap::from_pointee(prepared.generation),
             retire: Mutex::new(retire),
         })
     }
@@ -79,23 +80,23 @@ impl Generations {
         let mut retire = self.retire.lock().await;
         let current = self.current();
         let (config, stages) = (layers.parse()?, self.stages.clone());
-        let next = next(&self.process, config, stages, Some(current.directory())).await?;
+        let prepared = build(&self.process, config, stages, Some(current.directory())).await?;
         // The old tasks first: what they learn from here on would be lost.
         retire.cancel();
-        *retire = learn(&self.process, &next);
-        self.current.store(Arc::new(next.generation));
+        *retire = learn(&self.process, &prepared);
+        self.current.store(Arc::new(prepared.generation));
         Ok(())
     }
 }
 
 /// Builds the next generation. Upstreams that stay keep their API, and their connections if their
 /// settings are unchanged; removed ones drain with their calls.
-async fn next(
+async fn build(
     process: &Process,
     config: Config,
     stages: Stages,
     before: Option<&Directory>,
-) -> Result<Next, ConfigError> {
+) -> Result<Prepared, ConfigError> {
     config.validate()?;
     let all = config.upstream_settings(&process.settings().client)?;
     let (mut sources, mut upstreams, mut entries) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,34 +111,42 @@ async fn next(
             None => None,
         };
         let (upstream, entry) = known.unzip();
-        // Certificates are renewed in place, under the same names.
-        let stays = |upstream: &UpstreamHandle| {
-            *upstream.settings() == settings && !settings.tls.reads_files()
-        };
-        upstreams.push(match upstream.filter(stays) {
-            Some(upstream) => upstream,
-            None => UpstreamHandle::connect(settings, process.metrics())?,
-        });
+        upstreams.push(reuse_or_connect(upstream, settings, process)?);
         entries.push(entry.unwrap_or_default());
     }
-    let (options, policy) = (config.transcoding(), config.schema.breaking_changes);
+    let (options, breaking_changes) = (config.transcoding(), config.schema.breaking_changes);
     let metrics = process.metrics().clone();
-    let directory = Directory::new(upstreams, entries, options, policy, metrics).await;
+    let directory = Directory::new(upstreams, entries, options, breaking_changes, metrics).await;
     let directory = directory.map_err(|refusal| {
         let problem = format!("the active api does not compile: {refusal}");
         ConfigError::new("schema", problem, "the configuration")
     })?;
     let generation = Generation::new(config, Arc::new(directory), stages, process)?;
-    Ok(Next {
+    Ok(Prepared {
         generation,
         sources,
     })
 }
 
-fn learn(process: &Process, next: &Next) -> CancellationToken {
+/// Returns the known upstream if its settings are unchanged, else a new one.
+fn reuse_or_connect(
+    known: Option<UpstreamHandle>,
+    settings: UpstreamSettings,
+    process: &Process,
+) -> Result<UpstreamHandle, ConfigError> {
+    // Reconnect if the settings name certificate files: their content may have changed.
+    let stays =
+        |upstream: &UpstreamHandle| *upstream.settings() == settings && !settings.tls.reads_files();
+    match known.filter(stays) {
+        Some(upstream) => Ok(upstream),
+        None => UpstreamHandle::connect(settings, process.metrics()),
+    }
+}
+
+fn learn(process: &Process, prepared: &Prepared) -> CancellationToken {
     let retire = process.shutdown().child_token();
-    let directory = next.generation.directory();
-    for (upstream, source) in directory.upstreams().iter().zip(&next.sources) {
+    let directory = prepared.generation.directory();
+    for (upstream, source) in directory.upstreams().iter().zip(&prepared.sources) {
         let (upstream, source) = (upstream.clone(), source.clone());
         let watch = watch(directory.clone(), upstream, source, retire.clone());
         process.spawn("learn", watch);

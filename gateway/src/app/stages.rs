@@ -72,9 +72,9 @@ impl Generation {
         self.context.directory()
     }
 
-    /// Answers one request. The stages, in their order:
+    /// Answers one request. The main steps, in their order; ARCHITECTURE.md lists all:
     ///
-    /// | stage | where |
+    /// | step | where |
     /// |---|---|
     /// | connections, probes, health checks, trace | the chassis, before this |
     /// | client address | here, `policy::client_address` |
@@ -83,7 +83,7 @@ impl Generation {
     /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
     /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
     /// | memory: the request's share of the budget | [`Self::answer`], `admission::Budget` |
-    /// | route: which method, which upstream | [`Self::answer`], `protocols::resolve` |
+    /// | route: which method, which upstream | [`Self::answer`], `Protocol::resolve` |
     /// | policy by request: authenticate to rate limit | `Policy::admit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
     /// | admission: a slot of the upstream, fair between clients | `chassis::client` |

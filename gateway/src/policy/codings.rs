@@ -13,7 +13,7 @@ use tonic::body::Body;
 
 use super::compression::{self, Coding, CompressedBody, DecompressedBody, Levels};
 use crate::failure::Failure;
-use crate::settings::refuse;
+use crate::settings::reject_key;
 
 /// Content codings (RFC 9110 §8.4.1) of requests and responses.
 #[derive(Clone, Debug, Deserialize)]
@@ -64,11 +64,11 @@ impl CompressionSettings {
         for (key, level, range) in ranges {
             if !range.contains(&level) {
                 let (low, high) = range.into_inner();
-                return refuse(key, &format!("expected {low} to {high}, got {level}"));
+                return reject_key(key, &format!("expected {low} to {high}, got {level}"));
             }
         }
         if self.max_ratio == 0 {
-            return refuse("compression.max_ratio", "expected a number above 0, got 0");
+            return reject_key("compression.max_ratio", "expected a number above 0, got 0");
         }
         Ok(())
     }

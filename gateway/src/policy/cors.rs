@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use serde::Deserialize;
 use tonic::body::Body;
 
-use crate::settings::refuse;
+use crate::settings::reject_key;
 
 const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
@@ -81,7 +81,7 @@ impl CorsSettings {
                 let problem = format!(
                     "`{origin}` is not an origin: expected `*`, `null`, `scheme://host[:port]` or `scheme://*.host[:port]`"
                 );
-                return refuse("cors.allowed_origins", &problem);
+                return reject_key("cors.allowed_origins", &problem);
             }
         }
         for method in &self.allowed_methods {
@@ -89,7 +89,7 @@ impl CorsSettings {
                 && !method.bytes().any(|byte| byte.is_ascii_lowercase());
             if !is_method {
                 let problem = format!("`{method}` is not a method in capitals");
-                return refuse("cors.allowed_methods", &problem);
+                return reject_key("cors.allowed_methods", &problem);
             }
         }
         for (key, names) in [
@@ -98,7 +98,7 @@ impl CorsSettings {
         ] {
             let is_name = |name: &String| name == "*" || name.parse::<HeaderName>().is_ok();
             if let Some(name) = names.iter().find(|name| !is_name(name)) {
-                return refuse(key, &format!("`{name}` is not a header name"));
+                return reject_key(key, &format!("`{name}` is not a header name"));
             }
         }
         self.validate_credentials()
@@ -114,7 +114,7 @@ impl CorsSettings {
             ("cors.exposed_headers", &self.exposed_headers),
         ] {
             if self.allow_credentials && has_star(list) {
-                return refuse(key, "`*` cannot go with `cors.allow_credentials`");
+                return reject_key(key, "`*` cannot go with `cors.allow_credentials`");
             }
         }
         Ok(())

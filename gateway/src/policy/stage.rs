@@ -11,12 +11,14 @@ use transcoder::{Idempotency, MethodPlan};
 use super::client_address::ClientAddress;
 use crate::api::UpstreamHandle;
 
-/// A step of policy that a build of the gateway adds to those it has, see
-/// [`start_with`](crate::start_with).
+/// A check of requests that a build of the gateway adds, see [`start_with`](crate::start_with). The
+/// gateway has none of its own yet; new ones go in this order: authenticate, authorize, rate limit.
 ///
 /// It runs once for each request, of every protocol, after the method is resolved and before the
 /// body is read. The pages that the gateway serves about itself (`/docs`, `/openapi.json`, `/-/…`)
-/// and its server reflection pass it too; preflights of CORS, the probes and the metrics don't.
+/// and its server reflection pass it too. These don't: preflights, OPTIONS for a path without such a
+/// route, the probes, the metrics, gRPC health, and requests that are rejected before their method is
+/// known.
 #[tonic::async_trait]
 pub trait Stage: Send + Sync + 'static {
     /// Lets a request pass.

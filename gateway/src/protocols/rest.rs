@@ -30,7 +30,7 @@ pub(crate) use error::render;
 pub(super) use error::write_status;
 pub(super) use exchange::{Exchange, finish_frame_in};
 pub(crate) use overriding::override_method;
-pub(super) use requests::Encoder;
+pub(super) use requests::MessageEncoder;
 pub(super) use view::View;
 
 /// Answers a request; every failure becomes a `google.rpc.Status`.

@@ -40,7 +40,7 @@ use tonic::body::Body;
 use transcoder::{Match, MethodKind, RouteError};
 
 use super::RouteTarget;
-use super::rest::{self, Encoder, Exchange};
+use super::rest::{self, Exchange, MessageEncoder};
 use crate::api::Catalog;
 use crate::call::{self, Call};
 use crate::context::Context;
@@ -71,8 +71,8 @@ enum RequestInput {
     /// They say all.
     Nothing,
     /// The one message of a method that takes one.
-    Message(Encoder),
-    Messages(Encoder),
+    Message(MessageEncoder),
+    Messages(MessageEncoder),
     /// Bytes of an upload.
     Chunks(Arc<transcoder::Route>),
 }
@@ -203,7 +203,7 @@ async fn input(
         ));
     }
     exchange.matched.bindings(exchange.head.uri.query())?;
-    let encoder = Encoder::of(exchange);
+    let encoder = MessageEncoder::of(exchange);
     let input = match exchange.matched.method().kind() {
         MethodKind::Unary | MethodKind::ServerStreaming => RequestInput::Message(encoder),
         MethodKind::ClientStreaming | MethodKind::BidiStreaming => RequestInput::Messages(encoder),

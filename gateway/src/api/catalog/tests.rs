@@ -33,7 +33,7 @@ fn learned(services: &[&str], files: &[(&str, &[u8])]) -> Option<Learned> {
 }
 
 #[tokio::test]
-async fn a_file_that_differs_is_reported_and_the_first_upstreams_kept() {
+async fn a_file_that_differs_is_reported_and_that_of_the_first_upstream_is_kept() {
     let apis = [
         learned(
             &["a.A"],
@@ -59,7 +59,7 @@ async fn a_file_that_differs_is_reported_and_the_first_upstreams_kept() {
 }
 
 #[tokio::test]
-async fn a_service_of_two_upstreams_is_refused_by_both_names() {
+async fn a_service_of_two_upstreams_is_rejected_and_both_upstreams_are_named() {
     let apis = [learned(&["a.A"], &[]), learned(&["a.A"], &[])];
     let refusal = MergedApi::new(&upstreams(), &apis).unwrap_err().to_string();
     for part in ["`a.A`", "http://first:1", "http://second:2"] {

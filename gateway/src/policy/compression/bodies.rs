@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use chassis::error::Fault;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
@@ -13,14 +13,14 @@ use tonic::body::Body;
 use super::codec::{Decoder, Encoder, Undecodable};
 use super::{Coding, Levels};
 
-/// A body may always expand to so many bytes, however small it is.
+/// Expansion up to this size is allowed whatever the ratio.
 const FREE_BYTES: u64 = 1024 * 1024;
 
-/// How much of a large chunk is compressed before others get their turn.
-const TURN_BYTES: usize = 64 * 1024;
+/// Bytes of a large chunk that are compressed before other tasks run.
+const YIELD_AFTER_BYTES: usize = 64 * 1024;
 
-/// Steps of a decoder without output before others get their turn.
-const TURNS: usize = 64;
+/// Steps of a decoder without output before other tasks run.
+const YIELD_AFTER_EMPTY_STEPS: usize = 64;
 
 /// A body in a coding, each of its frames flushed: who reads a stream sees every message at once.
 pub(crate) struct CompressedBody {
@@ -38,8 +38,7 @@ enum BodyEnd {
     Done,
 }
 
-/// A body that came in a coding. Of its output one piece is held at a time, which is decoded when
-/// the reader asks for it.
+/// A body that came in a coding. Holds one decoded piece at a time, decoded when the reader asks.
 pub(crate) struct DecompressedBody {
     body: Body,
     decoder: Decoder,
@@ -54,7 +53,7 @@ pub(crate) struct DecompressedBody {
 // === impl CompressedBody ===
 
 impl CompressedBody {
-    /// The permit is held as long as the encoder is.
+    /// `permit` counts against `max_at_once` until the body is dropped.
     pub(crate) fn new(
         body: Body,
         coding: Coding,
@@ -72,13 +71,36 @@ impl CompressedBody {
 
     /// Compresses the next part of the chunk; the last one is flushed.
     fn encode(&mut self) -> std::io::Result<Vec<u8>> {
-        let part = self.chunk.split_to(self.chunk.len().min(TURN_BYTES));
+        let part = self.chunk.split_to(self.chunk.len().min(YIELD_AFTER_BYTES));
         let mut out = Vec::new();
         self.encoder.put(&part, &mut out)?;
         if self.chunk.is_empty() {
             self.encoder.flush(&mut out)?;
         }
         Ok(out)
+    }
+
+    /// Reads the next data into the chunk, or the end of the body, which is returned.
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<BodyEnd>, Status>> {
+        let end = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            None => BodyEnd::Done,
+            Some(frame) => match frame?.into_data() {
+                Ok(data) => {
+                    self.chunk = data;
+                    return Poll::Ready(Ok(None));
+                }
+                Err(frame) => BodyEnd::Trailers(frame.into_trailers().unwrap_or_default()),
+            },
+        };
+        Poll::Ready(Ok(Some(end)))
+    }
+
+    /// Returns the trailers, once.
+    fn emit_end(&mut self) -> Option<Frame<Bytes>> {
+        match self.end.replace(BodyEnd::Done) {
+            Some(BodyEnd::Trailers(trailers)) => Some(Frame::trailers(trailers)),
+            Some(BodyEnd::Done) | None => None,
+        }
     }
 
     fn finish(&mut self, end: BodyEnd) -> std::io::Result<Vec<u8>> {
@@ -99,31 +121,14 @@ impl http_body::Body for CompressedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
-            match this.end.take() {
-                Some(BodyEnd::Trailers(trailers)) => {
-                    this.end = Some(BodyEnd::Done);
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
-                Some(BodyEnd::Done) => {
-                    this.end = Some(BodyEnd::Done);
-                    return Poll::Ready(None);
-                }
-                None => {}
+            if this.end.is_some() {
+                return Poll::Ready(this.emit_end().map(Ok));
             }
             let encoded = if this.chunk.is_empty() {
-                match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                    Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => {
-                            this.chunk = data;
-                            continue;
-                        }
-                        Err(frame) => {
-                            let trailers = frame.into_trailers().unwrap_or_default();
-                            this.finish(BodyEnd::Trailers(trailers))
-                        }
-                    },
-                    None => this.finish(BodyEnd::Done),
+                match ready!(this.poll_input(context)) {
+                    Ok(Some(end)) => this.finish(end),
+                    Ok(None) => continue,
+                    Err(status) => return Poll::Ready(Some(Err(status))),
                 }
             } else {
                 this.encode()
@@ -162,10 +167,10 @@ impl DecompressedBody {
     fn decode(&mut self) -> Result<Vec<u8>, Status> {
         let mut out = Vec::new();
         let taken = self.decoder.take(&mut self.chunk, &mut out);
-        taken.map_err(|problem| self.refusal(&problem))?;
+        taken.map_err(|problem| self.fail(&problem))?;
         self.decoded += out.len() as u64;
         if self.decoded > FREE_BYTES.max(self.received.saturating_mul(self.max_ratio)) {
-            return Err(self.refusal(&Undecodable::TooLarge));
+            return Err(self.fail(&Undecodable::TooLarge));
         }
         Ok(out)
     }
@@ -174,18 +179,17 @@ impl DecompressedBody {
         self.is_ended = true;
         let mut out = Vec::new();
         let finished = self.decoder.finish(&mut out);
-        finished.map_err(|problem| self.refusal(&problem))?;
+        finished.map_err(|problem| self.fail(&problem))?;
         Ok(out)
     }
 
-    fn refusal(&mut self, problem: &Undecodable) -> Status {
+    /// Ends the body; returns the error that its reader gets.
+    fn fail(&mut self, problem: &Undecodable) -> Status {
         self.is_ended = true;
         let coding = self.coding.name();
         let description = match problem {
-            Undecodable::Malformed => format!("the body is no valid {coding}"),
-            Undecodable::Padded => {
-                format!("the {coding} body is padded: most of it holds no content")
-            }
+            Undecodable::Malformed => format!("malformed {coding} body"),
+            Undecodable::Padded => format!("the {coding} body consists mostly of empty blocks"),
             Undecodable::TooLarge => format!(
                 "the body expands to more than {} times its size",
                 self.max_ratio
@@ -206,9 +210,9 @@ impl http_body::Body for DecompressedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        let mut turns = 0;
+        let mut empty_steps = 0;
         while !this.is_ended {
-            if turns == TURNS {
+            if empty_steps == YIELD_AFTER_EMPTY_STEPS {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -226,7 +230,7 @@ impl http_body::Body for DecompressedBody {
                 this.decode()
             };
             match decoded {
-                Ok(out) if out.is_empty() => turns += 1,
+                Ok(out) if out.is_empty() => empty_steps += 1,
                 Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
                 Err(status) => return Poll::Ready(Some(Err(status))),
             }

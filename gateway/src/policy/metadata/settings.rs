@@ -5,7 +5,7 @@ use http::HeaderName;
 use serde::Deserialize;
 
 use super::is_reserved;
-use crate::settings::refuse;
+use crate::settings::reject_key;
 
 /// Names are header names in lower case; one that ends with `*` stands for all that begin so.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,7 +39,7 @@ impl MetadataSettings {
         let prefix = &self.request_prefix;
         if !prefix.is_empty() && HeaderName::from_lowercase(prefix.as_bytes()).is_err() {
             let problem = format!("`{prefix}` does not begin header names in lower case");
-            return refuse("metadata.request_prefix", &problem);
+            return reject_key("metadata.request_prefix", &problem);
         }
         Ok(())
     }
@@ -51,10 +51,10 @@ fn check(key: &str, name: &str, may_be_prefix: bool) -> Result<(), ConfigError> 
     let is_all = stem == Some("");
     let is_name = HeaderName::from_lowercase(exact.as_bytes()).is_ok() && !exact.contains('*');
     if !is_all && !is_name {
-        return refuse(key, &format!("`{name}` is not a header name in lower case"));
+        return reject_key(key, &format!("`{name}` is not a header name in lower case"));
     }
     if stem.is_none() && is_reserved(exact) {
-        return refuse(
+        return reject_key(
             key,
             &format!("`{name}` is reserved for HTTP or gRPC itself"),
         );

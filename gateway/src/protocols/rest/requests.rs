@@ -20,7 +20,7 @@ use crate::call::request_body::body_error;
 use crate::call::{HeldBody, RequestMessages};
 use crate::failure::Failure;
 
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::MessageEncoder;
 
 /// Small messages share a frame up to this size, so that a chunk of many is not as many writes; no
 /// message waits for another.
@@ -35,7 +35,7 @@ pub(crate) struct RequestStream {
     body: Body,
     chunk: Bytes,
     splitter: Splitter,
-    encoder: Encoder,
+    encoder: MessageEncoder,
     content: Content,
     /// The error that ends the stream after the messages before it.
     failed: Option<Status>,
@@ -60,7 +60,7 @@ impl RequestStream {
             body,
             chunk: Bytes::new(),
             splitter: Splitter::new(format, exchange.context.max_body_bytes()),
-            encoder: Encoder::of(exchange),
+            encoder: MessageEncoder::of(exchange),
             content: match format {
                 Format::Delimited => Content::Protobuf,
                 _ => Content::Json,

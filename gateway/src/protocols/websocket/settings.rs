@@ -4,7 +4,7 @@ use chassis::config::ConfigError;
 use http::Uri;
 use serde::Deserialize;
 
-use crate::settings::refuse;
+use crate::settings::reject_key;
 
 /// How WebSocket connections are kept, and who may open one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -20,7 +20,7 @@ impl WebSocketSettings {
     /// Checks what types cannot say.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if self.ping_interval_ms == 0 {
-            return refuse(
+            return reject_key(
                 "websocket.ping_interval_ms",
                 "expected a number above 0, got 0",
             );
@@ -33,7 +33,7 @@ impl WebSocketSettings {
             if origin != "*" && !is_origin {
                 let problem =
                     format!("`{origin}` is neither an origin, such as https://app.example, nor *");
-                return refuse("websocket.allowed_origins", &problem);
+                return reject_key("websocket.allowed_origins", &problem);
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::protocols::rest::{Exchange, finish_frame_in};
 
 /// The encoder of one stream.
-pub(crate) struct Encoder {
+pub(crate) struct MessageEncoder {
     catalog: Arc<Catalog>,
     route: Arc<Route>,
     /// Method and URI that bind to the first message; `None` after it.
@@ -20,9 +20,9 @@ pub(crate) struct Encoder {
     observed: RequestRecord,
 }
 
-// === impl Encoder ===
+// === impl MessageEncoder ===
 
-impl Encoder {
+impl MessageEncoder {
     pub(crate) fn of(exchange: &Exchange<'_>) -> Self {
         let head = exchange.head;
         Self {
