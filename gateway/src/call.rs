@@ -219,7 +219,7 @@ pub(crate) fn caller(extensions: &Extensions, method: Option<&MethodPlan>) -> Ca
 pub(crate) async fn read_whole(
     mut body: Body,
     max_bytes: usize,
-    too_large: fn(usize) -> Failure,
+    too_large: impl FnOnce() -> Failure,
     holding: &Holding,
 ) -> Result<Bytes, Failure> {
     let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
@@ -228,7 +228,7 @@ pub(crate) async fn read_whole(
         let data = frame.into_data().unwrap_or_default();
         let length = first.len() + joined.len() + data.len();
         if length > max_bytes {
-            return Err(too_large(max_bytes));
+            return Err(too_large());
         }
         holding.receive(data.len())?;
         if length == data.len() {

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::api::{Catalog, Dialect, Directory};
-use crate::failure::{self, ErrorSettings};
+use crate::call::frame::{ByteLimit, RESPONSE_LIMIT};
+use crate::failure::{self, BODY_LIMIT, ErrorSettings};
 use crate::policy::Policy;
 
 /// The shared parts of one generation; clones are the same generation.
@@ -92,9 +93,19 @@ impl Context {
         self.shared.parts.max_body_bytes
     }
 
-    /// The largest message of a request, in bytes.
-    pub(crate) fn max_request_bytes(&self) -> usize {
-        self.max_body_bytes().min(self.max_message_bytes())
+    /// The largest message of a request.
+    pub(crate) fn request_limit(&self) -> ByteLimit {
+        let (body, message) = (self.max_body_bytes(), self.max_message_bytes());
+        match body < message {
+            true => ByteLimit {
+                bytes: body,
+                key: BODY_LIMIT,
+            },
+            false => ByteLimit {
+                bytes: message,
+                key: RESPONSE_LIMIT,
+            },
+        }
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {

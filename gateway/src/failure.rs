@@ -12,7 +12,7 @@ use http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, LOCATION};
 use serde::Deserialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-use transcoder::{RequestError, RouteError, WireError};
+use transcoder::{RequestError, RouteError, Rule, WireError};
 
 /// The details that errors expose.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,6 +23,9 @@ pub struct ErrorSettings {
     /// Connect too.
     pub reasons: bool,
 }
+
+/// The key that bounds request bodies.
+pub(crate) const BODY_LIMIT: &str = "max_body_bytes";
 
 /// A failure before or instead of a response: the status and its HTTP counterpart.
 #[derive(Debug)]
@@ -36,18 +39,43 @@ pub(crate) struct Failure {
     pub(crate) in_stream: bool,
 }
 
+/// Where a message of an upstream comes from.
+pub(crate) struct MessageOrigin<'a> {
+    pub(crate) upstream: &'a str,
+    /// `/package.Service/Method`.
+    pub(crate) method: &'a str,
+    /// Full name of the type.
+    pub(crate) message: &'a str,
+}
+
 impl Failure {
-    pub(crate) fn body_too_large(max_bytes: usize) -> Self {
-        let message = format!("the body is larger than {max_bytes} bytes");
+    /// `size` is the length of the body, where it was declared.
+    pub(crate) fn body_too_large(size: Option<u64>, max_bytes: usize) -> Self {
+        let size = size.map_or(String::new(), |size| format!(" of {size} bytes"));
+        let message =
+            format!("the body{size} exceeds the limit of {max_bytes} bytes (`{BODY_LIMIT}`)");
         let fault = Fault::resource_exhausted("BODY_TOO_LARGE", message)
             .metadata("max_bytes", max_bytes.to_string());
         Self::http(StatusCode::PAYLOAD_TOO_LARGE, fault)
     }
 
-    /// As for a message in a stream, whose protocols say so.
-    pub(crate) fn message_too_large(max_bytes: usize) -> Self {
-        let message = format!("the message is larger than {max_bytes} bytes");
-        Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
+    /// A message of the upstream that is not of its type. The error has no values of the message:
+    /// they may be meant for others than the caller.
+    pub(crate) fn bad_message(error: &WireError, origin: &MessageOrigin<'_>) -> Self {
+        let MessageOrigin {
+            upstream,
+            method,
+            message,
+        } = origin;
+        tracing::error!(%error, upstream, method, r#type = message, "message of upstream violates its contract");
+        let text = format!("the upstream sent a {message} that violates its own contract: {error}");
+        let mut fault = Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", text)
+            .metadata("message", *message)
+            .metadata("problem", error.description);
+        if !error.path.is_empty() {
+            fault = fault.metadata("field", &error.path);
+        }
+        fault.into()
     }
 
     pub(crate) fn unsupported_media_type(found: &str, taken: &str) -> Self {
@@ -186,6 +214,13 @@ impl Failure {
             .into()
     }
 
+    /// Whether a request breaks validation rules of its contract, which is for the upstream to say
+    /// where no gateway checks them.
+    pub(crate) fn is_of_rules(&self) -> bool {
+        let reason = chassis::error::reason(&self.status);
+        reason.as_deref() == Some(Rule::Violation.as_str())
+    }
+
     pub(crate) fn in_stream(self, in_stream: bool) -> Self {
         Self { in_stream, ..self }
     }
@@ -253,17 +288,5 @@ impl From<RequestError> for Failure {
             fault = fault.violation(error.path, error.description);
         }
         fault.into()
-    }
-}
-
-impl From<WireError> for Failure {
-    fn from(error: WireError) -> Self {
-        tracing::error!(%error, "response of upstream violates its own descriptor");
-        Fault::new(
-            Code::Internal,
-            "BAD_UPSTREAM_MESSAGE",
-            "the upstream sent a message that violates its own contract",
-        )
-        .into()
     }
 }

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use learning::{Learned, copies, descriptor_set, qualified};
 use prost::Message;
 use tonic::service::Routes;
-use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema};
+use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema, WireError};
 
 use super::documents::Documents;
 use super::upstreams::UpstreamHandle;
+use crate::failure::{Failure, MessageOrigin};
 
 /// The services that the gateway itself serves.
 const OWN_SERVICES: [&str; 3] = [
@@ -245,6 +246,17 @@ pub(crate) struct ApiSize {
 }
 
 impl Catalog {
+    /// Returns the failure of a message of this type that the owner of the method has sent.
+    #[cold]
+    pub(crate) fn violation(&self, method: &str, message: &str, error: &WireError) -> Failure {
+        let origin = MessageOrigin {
+            upstream: self.owner(method).map_or("", UpstreamHandle::name),
+            method,
+            message,
+        };
+        Failure::bad_message(error, &origin)
+    }
+
     pub(crate) fn compile(
         merged: &MergedApi,
         upstreams: &[UpstreamHandle],

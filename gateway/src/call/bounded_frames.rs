@@ -11,13 +11,14 @@ use rpc::frame::FrameMeter;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::frame::{AbortReason, record_reason, unacceptable};
+use super::frame::{AbortReason, ByteLimit, record_reason, unacceptable};
 use super::held::HeldBody;
 
 /// A body that fails with a message over the bound.
 pub(crate) struct BoundedFrames {
     inner: Body,
     meter: FrameMeter,
+    limit: ByteLimit,
     refused: AbortReason,
     held: HeldBody,
     observed: RequestRecord,
@@ -27,23 +28,20 @@ pub(crate) struct BoundedFrames {
 
 impl BoundedFrames {
     /// `refused` receives the reason if the gateway aborts the body.
-    pub(crate) fn new(
-        inner: Body,
-        max_message_bytes: usize,
-        refused: AbortReason,
-        held: HeldBody,
-    ) -> Self {
+    pub(crate) fn new(inner: Body, limit: ByteLimit, refused: AbortReason, held: HeldBody) -> Self {
         Self {
             held,
             inner,
-            meter: FrameMeter::new(max_message_bytes),
+            meter: FrameMeter::new(limit.bytes),
+            limit,
             refused,
             observed: observe::current(),
         }
     }
 
     fn pass(&mut self, data: &[u8]) -> Result<(), Status> {
-        let begun = self.meter.pass(data).map_err(unacceptable)?;
+        let passed = self.meter.pass(data);
+        let begun = passed.map_err(|error| unacceptable(error, self.limit))?;
         self.observed.request_messages(begun);
         let is_last = self.inner.is_end_stream();
         self.held.arrived(data.len(), 0, is_last)?;

@@ -12,11 +12,22 @@ use tonic::{Code, Status};
 /// The coding of compressed messages (gRPC over HTTP/2, "Message-Encoding").
 pub(crate) const ENCODING: &str = "grpc-encoding";
 
+/// The key that bounds response messages.
+pub(crate) const RESPONSE_LIMIT: &str = "max_message_bytes";
+
 /// Reason of a stream that ends because the gateway does.
 const STOPPING: &str = "STOPPING";
 
 /// The reason why the gateway aborted a body, for the code that answers the client.
 pub(crate) type AbortReason = Arc<OnceLock<Status>>;
+
+/// A bound of the configuration on the size of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByteLimit {
+    pub(crate) bytes: usize,
+    /// The key that sets it.
+    pub(crate) key: &'static str,
+}
 
 /// Begins a frame with an empty header, so that the message is encoded in its final place;
 /// [`end_frame`] completes it.
@@ -46,9 +57,9 @@ fn unsendable(error: FrameError) -> Status {
 }
 
 /// The error of a message that the gateway does not pass on.
-pub(crate) fn unacceptable(error: FrameError) -> Status {
+pub(crate) fn unacceptable(error: FrameError, limit: ByteLimit) -> Status {
     match error {
-        FrameError::TooLarge { length, limit } => too_large(length, limit),
+        FrameError::TooLarge { length, .. } => limit.exceeded_by(length),
         other => bad_upstream(&other.to_string()),
     }
 }
@@ -61,9 +72,7 @@ pub(crate) fn bad_frame(error: FrameError) -> Status {
         }
         // RESOURCE_EXHAUSTED (429) would blame the caller, who did not choose the size of the
         // response.
-        FrameError::TooLarge { length, limit } => bad_upstream(&format!(
-            "a message of {length} bytes exceeds the limit of {limit} bytes"
-        )),
+        FrameError::TooLarge { length, limit } => large_response(&format!("of {length}"), limit),
         FrameError::Truncated => truncated(),
         FrameError::Flags(_) => bad_upstream(&error.to_string()),
     }
@@ -82,10 +91,14 @@ pub(crate) fn record_reason(refused: &AbortReason, status: &Status) {
     }
 }
 
-/// The error of a message above the limit.
-pub(crate) fn too_large(length: usize, max_bytes: usize) -> Status {
-    let message = format!("a message of {length} bytes exceeds the limit of {max_bytes} bytes");
-    Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into()
+/// The error of a response message above the limit, `size` as far as it is known.
+pub(crate) fn large_response(size: &str, max_bytes: usize) -> Status {
+    let message = format!(
+        "the upstream sent a message {size} bytes, more than the {max_bytes} bytes that the \
+         gateway accepts (`{RESPONSE_LIMIT}`)"
+    );
+    let fault = Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message);
+    fault.metadata(RESPONSE_LIMIT, max_bytes.to_string()).into()
 }
 
 /// The error of an upstream that breaks the protocol.
@@ -104,5 +117,22 @@ pub(crate) fn end_reason(status: &Status) -> End {
         Code::DeadlineExceeded => End::Deadline,
         Code::Unavailable if error::reason(status).as_deref() == Some(STOPPING) => End::Drain,
         _ => End::UpstreamFailed,
+    }
+}
+
+// === impl ByteLimit ===
+
+impl ByteLimit {
+    /// The error of a request message of this length.
+    pub(crate) fn exceeded_by(self, length: usize) -> Status {
+        self.exceeded(&format!("a message of {length} bytes"))
+    }
+
+    /// The error of a request message that is larger; `what` says how it was found.
+    pub(crate) fn exceeded(self, what: &str) -> Status {
+        let Self { bytes, key } = self;
+        let message = format!("{what} exceeds the limit of {bytes} bytes (`{key}`)");
+        let fault = Fault::resource_exhausted("MESSAGE_TOO_LARGE", message);
+        fault.metadata(key, bytes.to_string()).into()
     }
 }

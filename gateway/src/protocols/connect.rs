@@ -28,7 +28,7 @@ use super::sniff::{CONNECT_VERSION, Codec, is_unary};
 use super::{MethodTarget, RpcForm, grpc, inspect};
 use crate::api::Catalog;
 use crate::call;
-use crate::call::frame::{self, too_large};
+use crate::call::frame;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -107,9 +107,9 @@ pub(super) async fn get(
     let answered = async {
         let (mut head, _) = request.into_parts();
         let asked = get::parse(head.uri.query().unwrap_or_default())?;
-        let max_bytes = context.max_request_bytes();
-        if asked.message.len() > max_bytes {
-            return Err(too_large(asked.message.len(), max_bytes).into());
+        let limit = context.request_limit();
+        if asked.message.len() > limit.bytes {
+            return Err(limit.exceeded_by(asked.message.len()).into());
         }
         if let Some(coding) = asked.compression {
             head.headers.insert(CONTENT_ENCODING, coding);
@@ -258,9 +258,10 @@ fn rename(headers: &mut HeaderMap, from: &HeaderName, to: &'static str) {
 }
 
 async fn read(context: &Context, body: Body, holding: &Holding) -> Result<Bytes, Failure> {
-    let max_bytes = context.max_request_bytes();
+    let limit = context.request_limit();
     let body = stalled::bound(body, context.body_pace());
-    call::read_whole(body, max_bytes, Failure::message_too_large, holding).await
+    let too_large = || limit.exceeded("the message").into();
+    call::read_whole(body, limit.bytes, too_large, holding).await
 }
 
 fn check_version(headers: &HeaderMap) -> Result<(), Failure> {

@@ -22,7 +22,7 @@ use super::MethodTarget;
 use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
-use crate::call::frame::{self, AbortReason};
+use crate::call::frame::{self, AbortReason, ByteLimit, RESPONSE_LIMIT};
 use crate::call::{self, BoundedFrames, Cut, HeldBody, OwnError, ResponseFrames};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -138,8 +138,8 @@ pub(super) async fn forward(
     let rules = &context.policy().metadata;
     rules.strip_call(request.headers_mut());
     let mut inspection = Inspection::of(context, catalog, plan, codec)?;
-    let max_bytes = context.max_request_bytes();
-    let (mut request, refused) = inspection.take_request(request, max_bytes, held)?;
+    let limit = context.request_limit();
+    let (mut request, refused) = inspection.take_request(request, limit, held)?;
     let caller = call::caller(request.extensions(), plan);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(safety);
@@ -221,6 +221,7 @@ impl Inspection {
         let policy = MessagePolicy::new(&catalog.schema, method);
         let of = |name: &str| ApiType {
             catalog: catalog.clone(),
+            method: method.path().to_owned(),
             name: name.to_owned(),
         };
         Ok(match codec {
@@ -242,20 +243,20 @@ impl Inspection {
     fn take_request(
         &mut self,
         request: Request<Body>,
-        max_bytes: usize,
+        limit: ByteLimit,
         held: HeldBody,
     ) -> Result<(Request<Body>, AbortReason), Failure> {
         let (mut head, body) = request.into_parts();
         let refused = AbortReason::default();
         let body = match self.request.take() {
-            None => Body::new(BoundedFrames::new(body, max_bytes, refused.clone(), held)),
+            None => Body::new(BoundedFrames::new(body, limit, refused.clone(), held)),
             Some(work) => {
                 let coding = inspect::coding(&head.headers)?;
                 if matches!(work, MessageTask::ReadJson(..)) {
                     // Converted messages are sent uncompressed.
                     head.headers.remove(inspect::ENCODING);
                 }
-                InspectedBody::of(body, work, coding, max_bytes, refused.clone(), Some(held))
+                InspectedBody::of(body, work, coding, limit, refused.clone(), Some(held))
             }
         };
         let headers = &mut head.headers;
@@ -288,9 +289,12 @@ impl Inspection {
             return Ok((response, max_bytes));
         };
         let coding = inspect::coding(response.headers())?;
-        let response = response.map(|body| {
-            InspectedBody::of(body, work, coding, max_bytes, AbortReason::default(), None)
-        });
+        let limit = ByteLimit {
+            bytes: max_bytes,
+            key: RESPONSE_LIMIT,
+        };
+        let response = response
+            .map(|body| InspectedBody::of(body, work, coding, limit, AbortReason::default(), None));
         // Their size was bounded where it was the upstream's; text is longer.
         Ok((response, usize::MAX))
     }

@@ -15,12 +15,12 @@ use rpc::headers::list;
 use tonic::body::Body;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
-use transcoder::MessageType;
+use transcoder::{MessageType, WireError};
 
 use crate::api::Catalog;
 use crate::call::HeldBody;
 pub(crate) use crate::call::frame::ENCODING;
-use crate::call::frame::{self, AbortReason, unacceptable};
+use crate::call::frame::{self, AbortReason, ByteLimit};
 use crate::failure::Failure;
 use crate::policy::MessagePolicy;
 use crate::policy::compression::{self, Coding, Levels, Undecodable};
@@ -37,7 +37,7 @@ pub(crate) struct InspectedBody {
     frames: FrameReader,
     work: MessageTask,
     coding: Option<Coding>,
-    max_bytes: usize,
+    limit: ByteLimit,
     source_ended: bool,
     failed: bool,
     refused: AbortReason,
@@ -58,6 +58,8 @@ pub(crate) enum MessageTask {
 /// A message type of the API as it was when the call began.
 pub(crate) struct ApiType {
     pub(crate) catalog: Arc<Catalog>,
+    /// The method whose message it is, as `/package.Service/Method`.
+    pub(crate) method: String,
     /// Full name.
     pub(crate) name: String,
 }
@@ -109,17 +111,17 @@ impl InspectedBody {
         source: Body,
         work: MessageTask,
         coding: Option<Coding>,
-        max_bytes: usize,
+        limit: ByteLimit,
         refused: AbortReason,
         held: Option<HeldBody>,
     ) -> Body {
         Body::new(Self {
             held,
             source,
-            frames: FrameReader::new(max_bytes),
+            frames: FrameReader::new(limit.bytes),
             work,
             coding,
-            max_bytes,
+            limit,
             source_ended: false,
             failed: false,
             refused,
@@ -132,7 +134,10 @@ impl InspectedBody {
         match self.frames.next_frame() {
             Ok(Some(frame)) => self.work_on(frame).map(Some),
             Ok(None) => Ok(None),
-            Err(error) => Err(unacceptable(error)),
+            Err(error) => Err(match self.is_response() {
+                true => frame::bad_frame(error),
+                false => frame::unacceptable(error, self.limit),
+            }),
         }
     }
 
@@ -176,10 +181,8 @@ impl InspectedBody {
             }
             MessageTask::WriteJson(of, levels) => {
                 let mut frame = frame::begin_frame();
-                of.message()?
-                    .write_json(&message, &mut frame)
-                    .map_err(Failure::from)
-                    .map_err(|failure| failure.status)?;
+                let written = of.message()?.write_json(&message, &mut frame);
+                written.map_err(|error| of.violation(&error).status)?;
                 match self.coding.filter(|_| flags == COMPRESSED) {
                     None => frame::end_frame(frame, 0),
                     Some(coding) => recompress(coding, *levels, &frame[HEADER_BYTES..]),
@@ -189,7 +192,7 @@ impl InspectedBody {
     }
 
     fn decompress(&self, coding: Coding, sent: &Bytes) -> Result<Bytes, Status> {
-        match compression::decompress(coding, sent, self.max_bytes) {
+        match compression::decompress(coding, sent, self.limit.bytes) {
             Ok(message) => Ok(message.into()),
             Err(Undecodable::Malformed) => {
                 Err(self.malformed(&format!("is not valid {}", coding.name())))
@@ -198,26 +201,26 @@ impl InspectedBody {
                 "is padded {}: most of it holds no content",
                 coding.name()
             ))),
-            Err(Undecodable::TooLarge) => {
-                let message = format!(
-                    "a decompressed message exceeds the limit of {} bytes",
-                    self.max_bytes
-                );
-                Err(Fault::resource_exhausted("MESSAGE_TOO_LARGE", message).into())
-            }
+            Err(Undecodable::TooLarge) => Err(match self.is_response() {
+                true => frame::large_response("that expands to more", self.limit.bytes),
+                false => self.limit.exceeded("a decompressed message"),
+            }),
         }
+    }
+
+    fn is_response(&self) -> bool {
+        matches!(self.work, MessageTask::WriteJson(..))
     }
 
     /// A message that is wrong below its content; of a response that is the upstream's fault.
     fn malformed(&self, what: &str) -> Status {
-        let message = format!("a message {what}");
-        match &self.work {
-            MessageTask::WriteJson(..) => {
-                Fault::new(Code::Internal, "BAD_UPSTREAM_MESSAGE", message)
+        match self.is_response() {
+            true => frame::bad_upstream(&format!("a message of the upstream {what}")),
+            false => {
+                let message = format!("a message {what}");
+                Fault::new(Code::Internal, "MALFORMED_MESSAGE", message).into()
             }
-            _ => Fault::new(Code::Internal, "MALFORMED_MESSAGE", message),
         }
-        .into()
     }
 
     fn fail(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
@@ -292,6 +295,10 @@ impl http_body::Body for InspectedBody {
 // === impl ApiType ===
 
 impl ApiType {
+    fn violation(&self, error: &WireError) -> Failure {
+        self.catalog.violation(&self.method, &self.name, error)
+    }
+
     fn message(&self) -> Result<MessageType<'_>, Status> {
         let found = self.catalog.schema.message(&self.name);
         found.ok_or_else(|| {

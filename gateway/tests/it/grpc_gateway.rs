@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use tonic::Code;
 
-use crate::support::stranger::Upstream;
+use crate::support::stranger::{Reflection, Upstream, variant};
 use crate::support::{Gateway, Reply};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -123,6 +123,28 @@ async fn the_first_error_of_a_stream_is_wrapped_and_those_before_it_are_not() {
         (reply.status.as_u16(), &reply.json()["code"]),
         (400, &json!(3))
     );
+}
+
+#[tokio::test]
+async fn a_broken_rule_is_wrapped_as_the_upstream_would_have_been() {
+    let ruled = "int32 padding = 4 [(buf.validate.field).int32.lte = 9]";
+    let descriptors = variant(&[("int32 padding = 4", ruled)]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = Upstream::serve(listener, descriptors, Reflection::V1);
+    for (dialect, is_wrapped) in [("grpc-gateway", true), ("strict", false), ("envoy", false)] {
+        let gateway = Gateway::ready_with(&[upstream.address], &[("dialect", dialect)]).await;
+        let reply = gateway.get("/v1/counts/2?padding=10").await;
+        let mut json = reply.json();
+        if is_wrapped {
+            json = json["error"].take();
+            assert!(reply.text().ends_with("}\n"), "{reply:?}");
+        }
+        assert_eq!(
+            (reply.status.as_u16(), &json["code"]),
+            (400, &json!(3)),
+            "{reply:?}"
+        );
+    }
 }
 
 #[tokio::test]

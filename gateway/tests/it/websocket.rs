@@ -29,7 +29,7 @@ pub(crate) const QUIET: (&str, &str) = ("websocket.ping_interval_ms", "60000");
 pub(crate) struct Client<S>(pub(crate) WebSocketStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    async fn say(&mut self, message: impl Into<Message>) {
+    pub(crate) async fn say(&mut self, message: impl Into<Message>) {
         self.0.send(message.into()).await.unwrap();
     }
 

@@ -26,6 +26,8 @@ pub enum Rule {
     UnexpectedBody,
     /// A bound of this crate is exceeded.
     LimitExceeded,
+    /// A message of a stream is longer than the caller of this crate allows.
+    TooLong,
     /// The message is well formed and breaks validation rules of its contract.
     Violation,
 }
@@ -41,7 +43,7 @@ impl Rule {
             Rule::Duplicate => "DUPLICATE_FIELD",
             Rule::PathConflict => "PATH_CONFLICT",
             Rule::UnexpectedBody => "UNEXPECTED_BODY",
-            Rule::LimitExceeded => "LIMIT_EXCEEDED",
+            Rule::LimitExceeded | Rule::TooLong => "LIMIT_EXCEEDED",
             Rule::Violation => "INVALID_FIELD",
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use descriptors::{FieldPlan, MessageId, MethodPlan, Place, Problem, Types};
+use descriptors::{MessageId, MethodPlan, Place, Problem, Types};
 
 use crate::annotation::HttpRule;
 use crate::binding::{Binding, Body, LeftOut, RouteVariable};
@@ -101,30 +101,31 @@ impl Compiler<'_> {
                 method.as_str()
             ));
         }
-        let hidden: Vec<String> = self.hidden(route).map(|f| f.name.to_string()).collect();
-        for name in hidden {
+        for name in self.shadowed(route) {
             self.note(format!(
-                "{text:?}: the query can't set '{name}', which is the name of a system parameter"
+                "{text:?}: '{name}' in the query is the field; the system parameter is '${name}'"
             ));
         }
     }
 
-    /// Returns the fields that a query could set, were it not for the system parameters.
-    fn hidden<'t>(&'t self, route: &'t Binding) -> impl Iterator<Item = &'t FieldPlan> + use<'t> {
+    /// Returns the system parameters whose names are those of fields that a query can set.
+    fn shadowed(&self, route: &Binding) -> Vec<String> {
         let types = self.types;
         let fields = match route.body {
             Body::Whole => &[],
             _ => types.message(route.method.input).fields.as_slice(),
         };
-        fields.iter().enumerate().filter_map(|(index, field)| {
-            let is_bound = route.variables.iter().any(|v| v.fields == [index])
-                || route.body == Body::Field(index);
-            let is_system = [&field.name, &field.json_name]
-                .into_iter()
-                .any(|name| is_system_parameter(name));
-            let is_hidden = !is_bound && is_system && has_text_form(types, field.kind);
-            is_hidden.then_some(field)
-        })
+        let open = fields.iter().enumerate().filter(|(index, field)| {
+            let is_bound = route.variables.iter().any(|v| v.fields == [*index])
+                || route.body == Body::Field(*index);
+            !is_bound && has_text_form(types, field.kind)
+        });
+        let names = open.flat_map(|(_, field)| {
+            let json = Some(&field.json_name).filter(|json| **json != field.name);
+            [Some(&field.name), json].into_iter().flatten()
+        });
+        let shadowed = names.filter(|name| !name.starts_with('$') && is_system_parameter(name));
+        shadowed.map(ToString::to_string).collect()
     }
 
     fn body(&self, body: &str) -> Result<Body, String> {

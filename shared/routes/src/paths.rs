@@ -2,24 +2,24 @@
 
 use descriptors::{FieldPlan, Kind, MessageId, Shape, Types};
 
-/// Parameters that steer the answer or the caller's account (Google system parameters); they never
-/// bind to fields.
-const SYSTEM_PARAMETERS: [&str; 10] = [
-    "$alt",
+/// Parameters that steer the answer or the caller's account (Google system parameters). Each may
+/// also be written with a `$` before it.
+const SYSTEM_PARAMETERS: [&str; 6] = [
     "alt",
-    "$fields",
     "fields",
-    "$prettyPrint",
     "prettyPrint",
     "key",
     "access_token",
     "quotaUser",
-    "$.xgafv",
 ];
 
-/// Returns whether a query parameter of this name never binds to a field.
+/// The version of errors that Google's clients ask for.
+const ERROR_FORMAT: &str = "$.xgafv";
+
+/// Returns whether a query parameter of this name is about the response or the caller. Where the
+/// request declares a field of the name, the parameter is the field, unless it begins with a `$`.
 pub fn is_system_parameter(name: &str) -> bool {
-    SYSTEM_PARAMETERS.contains(&name)
+    SYSTEM_PARAMETERS.contains(&name.strip_prefix('$').unwrap_or(name)) || name == ERROR_FORMAT
 }
 
 /// Scalars, and the messages whose JSON form is one string, number or boolean: what a segment of a

@@ -165,8 +165,10 @@ impl<'a> Document<'a> {
                 return;
             }
             let field = &plan.fields[index];
-            // Dots separate the names of a key, and those of extensions have some inside.
-            let name = Some(self.property(field)).filter(|name| !name.contains('.'));
+            // Dots separate the names of a key, and those of extensions have some inside. A name
+            // with a `$` is that of a system parameter.
+            let name = self.property(field);
+            let name = Some(name).filter(|name| !name.contains('.') && !name.starts_with('$'));
             let Some(name) = name.or(Some(&*field.name)).filter(|_| !field.is_extension) else {
                 continue;
             };

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::{error, metadata};
 use crate::api::Catalog;
-use crate::call::frame::{bad_upstream, unacceptable};
+use crate::call::frame::{bad_frame, bad_upstream};
 use crate::protocols::inspect;
 use crate::protocols::sniff::Codec;
 
@@ -38,7 +38,7 @@ impl UnaryResponse {
                 Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
             }
             if message.is_none() {
-                message = frames.next_frame().map_err(unacceptable)?;
+                message = frames.next_frame().map_err(bad_frame)?;
             }
             if message.is_some() && !frames.is_empty() {
                 let status = bad_upstream("the upstream sent more than one message");

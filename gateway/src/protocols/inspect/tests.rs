@@ -23,7 +23,10 @@ async fn pass(bytes: &[u8], size: usize, coding: Option<Coding>) -> Result<Vec<u
         source,
         MessageTask::Check(MessagePolicy::from(Some(validator))),
         coding,
-        1000,
+        ByteLimit {
+            bytes: 1000,
+            key: "max_body_bytes",
+        },
         refused.clone(),
         None,
     );

@@ -47,13 +47,13 @@ impl<'a> Exchange<'a> {
         matched: &'a Match<'a>,
         head: &'a Parts,
     ) -> Result<Self, Failure> {
-        let parameters = SystemParameters::of(head.uri.query());
+        let parameters = SystemParameters::of(matched.route(), head.uri.query());
         Ok(Self {
             context,
             catalog,
             head,
             matched,
-            view: View::new(matched.route(), &parameters)?,
+            view: View::new(catalog, matched.route(), &parameters)?,
             parameters,
         })
     }
@@ -81,7 +81,8 @@ impl<'a> Exchange<'a> {
         if response.status() == StatusCode::OK && !response.headers().contains_key(ETAG) {
             let mut canonical = Vec::new();
             if let Some(output) = self.catalog.schema.message(self.matched.method().output()) {
-                output.canonical(&answer.message, &mut canonical)?;
+                let made = output.canonical(&answer.message, &mut canonical);
+                made.map_err(|error| self.view.violation(&error))?;
             }
             let fields = self.parameters.fields.as_deref().unwrap_or_default();
             if let Some(tag) = tagger.tag(&canonical, fields, self.catalog.revision) {
@@ -166,10 +167,12 @@ impl<'a> Exchange<'a> {
 
     async fn read(&self, body: Body) -> Result<Bytes, Failure> {
         let max_bytes = self.context.max_body_bytes();
-        if body.size_hint().lower() > max_bytes as u64 {
-            return Err(Failure::body_too_large(max_bytes));
+        let declared = body.size_hint().lower();
+        if declared > max_bytes as u64 {
+            return Err(Failure::body_too_large(Some(declared), max_bytes));
         }
-        call::read_whole(body, max_bytes, Failure::body_too_large, &self.holding()).await
+        let too_large = || Failure::body_too_large(None, max_bytes);
+        call::read_whole(body, max_bytes, too_large, &self.holding()).await
     }
 
     /// The holding by which the memory for the request is counted.

@@ -138,7 +138,7 @@ async fn read(
 ) -> Result<Vec<u8>, Failure> {
     let mut take = |length: usize| {
         let rest = left.checked_sub(length);
-        *left = rest.ok_or_else(|| Failure::body_too_large(max_bytes))?;
+        *left = rest.ok_or_else(|| Failure::body_too_large(None, max_bytes))?;
         holding.receive(length)?;
         Ok::<_, Failure>(())
     };

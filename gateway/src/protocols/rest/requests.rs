@@ -11,14 +11,14 @@ use chassis::stalled::Waits;
 use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
-use transcoder::Content;
 use transcoder::stream::{Format, Splitter};
+use transcoder::{Content, RequestError, Rule};
 
 use super::exchange::{self, Exchange};
 use crate::call::frame::AbortReason;
 use crate::call::request_body::body_error;
 use crate::call::{HeldBody, RequestMessages};
-use crate::failure::Failure;
+use crate::failure::{BODY_LIMIT, Failure};
 
 pub(crate) use encoder::MessageEncoder;
 
@@ -86,7 +86,7 @@ impl RequestStream {
             let encoded = match self.splitter.next(&mut rest) {
                 Ok(None) => break,
                 Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frames),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(of_split(error)),
             };
             if let Err(failure) = encoded {
                 self.failed = Some(failure.status);
@@ -129,7 +129,7 @@ impl RequestStream {
         let encoded = match self.splitter.finish() {
             Ok(None) => Ok(()),
             Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frame),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(of_split(error)),
         };
         self.failed = encoded.map_err(|failure| failure.status).err();
         frame
@@ -169,6 +169,14 @@ impl http_body::Body for RequestStream {
             }
         }
     }
+}
+
+/// The failure of a body that can't be split, with the key that bounds its messages.
+fn of_split(mut error: RequestError) -> Failure {
+    if error.rule == Rule::TooLong {
+        error.description = format!("{} (`{BODY_LIMIT}`)", error.description);
+    }
+    error.into()
 }
 
 /// Returns the format of a request stream: JSON without a content type. Without a body the type is

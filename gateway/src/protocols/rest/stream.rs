@@ -40,7 +40,12 @@ pub(crate) async fn answer(
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     let framing = framing(&exchange)?;
-    let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
+    let frame = call::within(call.deadline, exchange.request_frame(body)).await;
+    let in_stream = framing.is_some() && exchange.context.dialect().has_envelope();
+    let frame = frame.map_err(|failure| match failure.is_of_rules() {
+        true => failure.in_stream(in_stream),
+        false => failure,
+    })?;
     respond(&exchange, framing, call.open(frame).await).await
 }
 
@@ -120,7 +125,8 @@ fn begin(
     match first {
         Opening::Message(first) => {
             observed.response_messages(1);
-            write(&mut writer, &view, &first, &mut opening)?;
+            let written = write(&mut writer, &view, &first, &mut opening);
+            written.map_err(|error| view.violation(&error))?;
         }
         Opening::Silence => writer.keep_alive(&mut opening),
         Opening::End => {}
@@ -251,7 +257,7 @@ impl ResponseStream {
         match self.event(writer.framing()).await {
             Event::Message(message) => match self.write_ready(&mut writer, message, &mut out) {
                 Ok(()) => self.writer = Some(writer),
-                Err(error) => self.fail(writer, Failure::from(error).status, &mut out)?,
+                Err(error) => self.fail(writer, self.view.violation(&error).status, &mut out)?,
             },
             Event::Silence => {
                 writer.keep_alive(&mut out);
@@ -287,7 +293,8 @@ impl ResponseStream {
         {
             let written = write(writer, &self.view, &message, out);
             // Reported after the valid messages.
-            self.failed = written.map_err(|error| Failure::from(error).status).err();
+            let failed = written.map_err(|error| self.view.violation(&error).status);
+            self.failed = failed.err();
             written_messages += u64::from(self.failed.is_none());
         }
         self.observed.response_messages(written_messages);

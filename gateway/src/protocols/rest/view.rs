@@ -12,12 +12,14 @@ use tonic::Code;
 use tonic::body::Body;
 use transcoder::{Fields, Route, SystemParameters, WireError};
 
+use crate::api::Catalog;
 use crate::failure::Failure;
 use crate::protocols::JSON;
 
 /// One caller's view of the responses of a route; clones are cheap next to a call.
 #[derive(Clone)]
 pub(crate) struct View {
+    catalog: Arc<Catalog>,
     route: Arc<Route>,
     /// The compiled `$fields`; `None` shows everything.
     fields: Option<Fields>,
@@ -29,6 +31,7 @@ impl View {
     /// Compiles the response mask, if there is one. Raw bytes have no fields, so that a mask says
     /// nothing about them.
     pub(crate) fn new(
+        catalog: &Arc<Catalog>,
         route: &Arc<Route>,
         parameters: &SystemParameters<'_>,
     ) -> Result<Self, Failure> {
@@ -38,6 +41,7 @@ impl View {
             None => None,
         };
         Ok(Self {
+            catalog: catalog.clone(),
             route: route.clone(),
             fields,
         })
@@ -56,15 +60,24 @@ impl View {
         }
     }
 
+    /// The failure of a message that could not be written.
+    pub(crate) fn violation(&self, error: &WireError) -> Failure {
+        let method = self.route.method();
+        self.catalog
+            .violation(method.path(), method.output(), error)
+    }
+
     /// The data inside an `HttpBody` message.
     pub(crate) fn data(&self, message: &Bytes) -> Result<Bytes, Failure> {
-        let (_, data) = self.route.http_body_response(message)?;
+        let found = self.route.http_body_response(message);
+        let (_, data) = found.map_err(|error| self.violation(&error))?;
         Ok(message.slice(data))
     }
 
     /// The content type that an upstream has set in an `HttpBody`; none if it is empty.
     pub(crate) fn content_type(&self, message: &[u8]) -> Result<Option<HeaderValue>, Failure> {
-        let (content_type, _) = self.route.http_body_response(message)?;
+        let found = self.route.http_body_response(message);
+        let (content_type, _) = found.map_err(|error| self.violation(&error))?;
         if content_type.is_empty() {
             return Ok(None);
         }
@@ -85,7 +98,8 @@ impl View {
             (self.content_type(message)?, self.data(message)?)
         } else {
             let mut json = Vec::new();
-            self.write_json(message, &mut json)?;
+            let written = self.write_json(message, &mut json);
+            written.map_err(|error| self.violation(&error))?;
             (Some(HeaderValue::from_static(JSON)), Bytes::from(json))
         };
         let mut response = Response::new(Body::new(Full::new(body)));

@@ -160,7 +160,7 @@ impl RequestHalf<'_> {
                 Ok(Message::Close(_)) => Err(CallEnd::Gone),
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(()),
                 Err(tungstenite::Error::Capacity(_)) => Err(CallEnd::TooLarge(
-                    Failure::body_too_large(self.max_bytes).status,
+                    Failure::body_too_large(None, self.max_bytes).status,
                 )),
                 Err(error) => Err(CallEnd::of(&error)),
             };
@@ -309,10 +309,14 @@ impl ResponseFormat {
         match self {
             ResponseFormat::Protobuf => return Ok(Message::Binary(message.clone())),
             ResponseFormat::Raw(view) => return Ok(Message::Binary(view.data(message)?)),
-            ResponseFormat::Json(view) => view.write_json(message, &mut json)?,
+            ResponseFormat::Json(view) => {
+                let written = view.write_json(message, &mut json);
+                written.map_err(|error| view.violation(&error))?;
+            }
             ResponseFormat::Envelope(view) => {
                 json.extend_from_slice(b"{\"result\":");
-                view.write_json(message, &mut json)?;
+                let written = view.write_json(message, &mut json);
+                written.map_err(|error| view.violation(&error))?;
                 json.push(b'}');
             }
         }

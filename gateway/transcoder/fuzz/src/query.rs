@@ -7,16 +7,19 @@ use crate::message::{Datum, Record, Refusal, read};
 use crate::percent::{Mode, decode, encode};
 use crate::world::{Choice, Field, Root, Shape, Type, World};
 
-/// Parameters that never bind (Google system parameters).
-const SYSTEM: [&str; 10] = [
+/// Google's system parameters; those without a `$` are fields where the message declares them.
+const SYSTEM: [&str; 13] = [
     "$alt",
     "alt",
     "$fields",
     "fields",
     "$prettyPrint",
     "prettyPrint",
+    "$key",
     "key",
+    "$access_token",
     "access_token",
+    "$quotaUser",
     "quotaUser",
     "$.xgafv",
 ];
@@ -104,7 +107,8 @@ fn bind(
             return Err(TOO_MUCH);
         }
         let key = decode(key, Mode::Form).ok_or(BAD_ESCAPE)?;
-        if SYSTEM.contains(&&*key) {
+        let is_declared = !key.starts_with('$') && kind.by_name(&key, world.style).is_some();
+        if SYSTEM.contains(&&*key) && !is_declared {
             continue;
         }
         let value = decode(value, Mode::Form).ok_or(BAD_ESCAPE)?;

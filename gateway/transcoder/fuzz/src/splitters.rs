@@ -62,7 +62,8 @@ pub fn splitters(data: &[u8]) {
             assert_eq!(texts, expected, "{}", show(stream));
         }
         Some(error) => assert!(
-            error.rule == Rule::LimitExceeded && (!is_small || brackets(stream) > MAX_DEPTH),
+            matches!(error.rule, Rule::LimitExceeded | Rule::TooLong)
+                && (!is_small || brackets(stream) > MAX_DEPTH),
             "{} is refused: {error}",
             show(stream)
         ),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use descriptors::FieldPlan;
 use routes::{is_system_parameter, percent};
 
 use crate::error::{Failure, RequestError, Rule};
@@ -9,6 +10,7 @@ use crate::limits::{MAX_QUERY_KEY_BYTES, MAX_QUERY_PAIRS, MAX_QUERY_VALUE_BYTES}
 use crate::options::UnknownQuery;
 use crate::request::Source;
 use crate::request::bindings::Bindings;
+use crate::route::Route;
 
 /// The parameters of a query that are about the response, for every method.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,9 +26,10 @@ pub struct SystemParameters<'q> {
 // === impl SystemParameters ===
 
 impl<'q> SystemParameters<'q> {
-    /// Reads the query of a request; a parameter with malformed escapes is passed over here, as
-    /// binding the request rejects it.
-    pub fn of(query: Option<&'q str>) -> Self {
+    /// Reads the query of a request to a route, whose fields have precedence over parameters
+    /// without a `$`; a parameter with malformed escapes is passed over here, as binding the
+    /// request rejects it.
+    pub fn of(route: &Route, query: Option<&'q str>) -> Self {
         let mut found = SystemParameters::default();
         for pair in query.unwrap_or_default().split('&').take(MAX_QUERY_PAIRS) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -36,6 +39,9 @@ impl<'q> SystemParameters<'q> {
             ) else {
                 continue;
             };
+            if !is_system(route, None, &key) {
+                continue;
+            }
             match key.strip_prefix('$').unwrap_or(&key) {
                 "alt" => found.alt = Some(value),
                 "fields" => found.fields = Some(value),
@@ -77,6 +83,25 @@ pub(crate) fn bind_form(
     Ok(())
 }
 
+/// Returns whether a key is that of a system parameter. A declared field of the same name, of the
+/// request or of its top-level field `root`, is the field: its value must not get lost.
+fn is_system(route: &Route, root: Option<usize>, key: &str) -> bool {
+    is_system_parameter(key) && (key.starts_with('$') || !declares(route, root, key))
+}
+
+fn declares(route: &Route, root: Option<usize>, name: &str) -> bool {
+    let types = &route.types;
+    let request = types.message(route.method.input);
+    let message = match root {
+        None => Some(request),
+        Some(root) => {
+            let child = request.fields.get(root).and_then(FieldPlan::message);
+            child.map(|id| types.message(id))
+        }
+    };
+    message.is_some_and(|message| message.by_name(name).is_some())
+}
+
 fn pairs(text: &str) -> impl Iterator<Item = Result<Pair<'_>, Failure>> {
     let mut next = 0;
     let placed = text.split('&').map(move |pair| {
@@ -110,8 +135,8 @@ fn bind_pair(
     let plus_is_space = options.plus_is_space || source == Source::Body;
     let invalid = |reason| RequestError::new(Rule::InvalidValue, reason);
     let key = percent::decode_query(pair.key, plus_is_space).map_err(invalid)?;
-    let never_binds =
-        is_system_parameter(&key) || options.ignored_query.iter().any(|name| **name == *key);
+    let never_binds = is_system(bindings.route, root, &key)
+        || options.ignored_query.iter().any(|name| **name == *key);
     if never_binds && source == Source::Query {
         return Ok(());
     }

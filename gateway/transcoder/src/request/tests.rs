@@ -3,6 +3,7 @@
 mod content;
 mod messages;
 mod options;
+mod parameters;
 mod rules;
 
 use crate::limits::MAX_BODY_VALUES;

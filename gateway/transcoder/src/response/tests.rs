@@ -141,7 +141,7 @@ fn what_json_cannot_say_is_an_error_with_its_path() {
         ),
         (
             b"\x62\x04\x0a\x02/x",
-            "error: any: the Any's type is not in the schema",
+            "error: any.(/x): the Any's type is not in the schema",
         ),
         (
             b"\x7a\x03\x0a\x01A",

@@ -5,6 +5,7 @@ use wire::{Read, Reader, WireError, WireType};
 
 use super::{Decoder, utf8};
 use crate::fields::All;
+use crate::limits::MAX_SHOWN_CHARS;
 use crate::{json, wkt};
 
 impl Decoder<'_> {
@@ -122,7 +123,7 @@ impl Decoder<'_> {
 
     pub(super) fn any(&mut self, url: &str, value: &[u8], depth: usize) -> Read<()> {
         let Some(id) = self.types.by_url(url) else {
-            return Err(WireError::new("the Any's type is not in the schema"));
+            return Err(unknown_type(url));
         };
         self.out.extend_from_slice(b"{\"@type\":");
         json::put_string(url, self.out);
@@ -137,6 +138,15 @@ impl Decoder<'_> {
         self.out.push(b'}');
         Ok(())
     }
+}
+
+/// The error of a message whose type the schema does not have; the type is part of its path.
+#[cold]
+fn unknown_type(url: &str) -> Box<WireError> {
+    let end = url.char_indices().nth(MAX_SHOWN_CHARS).map(|(end, _)| end);
+    let shown = url.get(..end.unwrap_or(url.len())).unwrap_or_default();
+    WireError::new("the Any's type is not in the schema")
+        .in_field(&format!("({})", shown.escape_debug()))
 }
 
 /// Type URL and value of an Any.

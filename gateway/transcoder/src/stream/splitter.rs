@@ -374,7 +374,9 @@ impl Splitter {
 
     fn too_long(&self, offset: u64) -> Failure {
         let max = self.max_message_bytes;
-        self.limit(offset, format!("the message is longer than {max} bytes"))
+        let mut failure = self.limit(offset, format!("the message is longer than {max} bytes"));
+        failure.rule = Rule::TooLong;
+        failure
     }
 }
 

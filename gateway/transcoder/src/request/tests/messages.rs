@@ -216,7 +216,7 @@ fn messages_of_a_stream_may_be_protobuf() {
 }
 
 #[test]
-fn fields_of_a_form_may_be_called_like_system_parameters() {
+fn fields_may_be_called_like_system_parameters() {
     let schema = testing::compile(PROTO).unwrap();
     let form = outcome(
         &schema,
@@ -230,7 +230,7 @@ fn fields_of_a_form_may_be_called_like_system_parameters() {
         &[(
             "GET /get/2020-01-01T00:00:00Z?key=k",
             "",
-            r#"{"at":"2020-01-01T00:00:00Z"}"#,
+            r#"{"at":"2020-01-01T00:00:00Z","key":"k"}"#,
         )],
     );
 }

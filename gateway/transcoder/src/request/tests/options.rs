@@ -5,7 +5,7 @@ use routes::{PathDecoding, RouteOptions};
 use super::{PROTO, encode, outcome, schema};
 use crate::{
     BindingConflict, Content, DuplicateQuery, HttpOptions, Options, Rule, Schema, Source,
-    SystemParameters, UnexpectedBody, UnknownQuery, testing,
+    UnexpectedBody, UnknownQuery, testing,
 };
 
 fn with(http: HttpOptions) -> Schema {
@@ -110,12 +110,6 @@ fn last_of_a_repeated_parameter_may_win() {
 
 #[test]
 fn maps_can_be_set_by_the_query_on_request() {
-    let strict = schema();
-    let error = encode(&strict, "GET /list?labels[a]=b", "").unwrap_err();
-    assert_eq!(
-        (error.path.as_str(), error.rule),
-        ("labels[a]", Rule::UnknownField)
-    );
     let schema = with(HttpOptions {
         query_maps: true,
         ..HttpOptions::default()
@@ -146,17 +140,18 @@ fn maps_can_be_set_by_the_query_on_request() {
             (
                 "GET /list?labels=b",
                 "",
-                "labels: UNKNOWN_FIELD: messages in lists and maps can't be set by the query",
+                "labels: UNKNOWN_FIELD: a map is set entry by entry: `name[key]=value`",
             ),
             (
                 "GET /list?by_sku[a]=b",
                 "",
-                "by_sku[a]: UNKNOWN_FIELD: messages in lists and maps can't be set by the query",
+                "by_sku[a]: UNKNOWN_FIELD: a query can't set a map of messages: this route has no body \
+                 for it, so call the method by gRPC or Connect",
             ),
             (
                 "GET /list?name[a]=b",
                 "",
-                "name[a]: UNKNOWN_FIELD: only maps have keys",
+                "name[a]: UNKNOWN_FIELD: only maps have keys: send `name=…`",
             ),
         ],
     );
@@ -433,15 +428,4 @@ fn bindings_are_explained() {
     let expected = expected.map(|(path, value, source)| (path.into(), value.into(), source));
     assert_eq!(bindings, expected);
     assert_eq!(found.bindings(Some("nope=1")).unwrap_err().path, "nope");
-}
-
-#[test]
-fn system_parameters_are_read() {
-    let read = SystemParameters::of(Some("$alt=sse&a=b&fields=a,b%2Fc&prettyPrint&x=%zz"));
-    assert_eq!(read.alt.as_deref(), Some("sse"));
-    assert_eq!(read.fields.as_deref(), Some("a,b/c"));
-    assert!(read.pretty_print);
-    let none = SystemParameters::of(Some("Alt=x&$prettyPrint=false"));
-    assert_eq!(none, SystemParameters::default());
-    assert_eq!(SystemParameters::of(None), SystemParameters::default());
 }

@@ -242,7 +242,7 @@ fn a_message_may_be_as_long_as_allowed_and_no_longer() {
         assert_eq!((messages.len(), error), (2, None), "{format:?}");
         let (messages, error) = split_everywhere(*format, max - 1, stream.as_bytes());
         let error = error.unwrap();
-        assert_eq!((messages.len(), error.rule), (1, Rule::LimitExceeded));
+        assert_eq!((messages.len(), error.rule), (1, Rule::TooLong));
         assert_eq!(error.path, "[1]");
         let description = format!("the message is longer than {} bytes", max - 1);
         assert_eq!(error.description, description);
@@ -259,7 +259,7 @@ fn a_length_that_no_memory_holds_is_refused_at_once() {
     let length = [&[0xff; 9][..], &[1]].concat();
     let (_, error) = split_everywhere(Format::Delimited, usize::MAX >> 1, &length);
     let error = error.unwrap();
-    assert_eq!((error.rule, error.offset), (Rule::LimitExceeded, Some(0)));
+    assert_eq!((error.rule, error.offset), (Rule::TooLong, Some(0)));
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn what_is_kept_stays_within_the_bound() {
         let mut splitter = Splitter::new(format, max);
         assert_eq!(splitter.next(&mut opening.as_bytes()), Ok(None));
         let error = (0..1000).find_map(|_| splitter.next(&mut filler.as_bytes()).err());
-        assert_eq!(error.unwrap().rule, Rule::LimitExceeded);
+        assert_eq!(error.unwrap().rule, Rule::TooLong);
         assert_eq!(splitter.buffer.capacity(), 0);
     }
 
