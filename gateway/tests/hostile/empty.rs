@@ -5,6 +5,7 @@ use bytes::Bytes;
 use hostile::{Client, Options, Step, flag, grpc};
 use http::Request;
 use http_body_util::Full;
+use tokio::process::Command;
 
 use crate::protocol::{Extra, Method, Outcome, Protocol, call, send};
 use crate::support::Fronted;
@@ -52,6 +53,51 @@ async fn an_empty_stream_of_requests_ends_with_a_frame() {
         wrong.push("gRPC, DATA in the same write".to_owned());
     }
     assert!(wrong.is_empty(), "no end of the stream: {wrong:?}");
+}
+
+/// How many streams of each kind are opened.
+const MANY: usize = 100;
+
+/// One that ends in one of a hundred runs is a race that few calls don't show.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_empty_streams_end_in_each_protocol() {
+    let fronted = Fronted::start(Vec::new(), Options::default()).await;
+    let plain = Extra::default();
+    for protocol in Protocol::ALL {
+        let mut ended = 0;
+        for _ in 0..MANY {
+            let outcome = call(fronted.address, protocol, Method::Gather, &[], &plain).await;
+            ended += usize::from(outcome == Outcome::good("0"));
+        }
+        assert_eq!(ended, MANY, "{protocol:?}");
+    }
+}
+
+/// The official client of Go writes headers and the end of the stream at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_empty_streams_of_grpc_go_end() {
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/go-backend");
+    if Command::new("go").arg("version").output().await.is_err() {
+        eprintln!("SKIPPED: no `go` on PATH, so no client of grpc-go");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("client");
+    let mut build = Command::new("go");
+    build.args(["build", "-o"]).arg(&program).arg("./client");
+    let built = build.current_dir(module).output().await.unwrap();
+    let errors = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "go build: {errors}");
+    let fronted = Fronted::start(Vec::new(), Options::default()).await;
+    let ended = Command::new(program)
+        .arg(fronted.address.to_string())
+        .args(["/hostile.v1.HostileService/Gather", &MANY.to_string()])
+        .output()
+        .await
+        .unwrap();
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(said.trim(), format!("{MANY} of {MANY}"), "{errors}");
 }
 
 fn head(gateway: std::net::SocketAddr) -> Step {
