@@ -8,6 +8,7 @@ mod parameters;
 mod paths;
 mod presence;
 mod schemas;
+mod streams;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub struct Info {
     pub services: Vec<String>,
     /// HTTP status by gRPC code where a service has its own, by the full name of the service.
     pub statuses: HashMap<String, BTreeMap<i32, u16>>,
+    /// Whether messages of response streams are lines `{"result": …}` and their errors
+    /// `{"error": …}`, as in grpc-gateway.
+    pub has_envelope: bool,
 }
 
 /// An OpenAPI document.
@@ -90,6 +94,8 @@ struct Document<'a> {
     uses_default_error: bool,
     uses_invalid_request: bool,
     uses_stream_error: bool,
+    /// Of [`Info`].
+    has_envelope: bool,
     notes: Vec<Problem>,
 }
 
@@ -147,6 +153,7 @@ impl<'a> Document<'a> {
             uses_default_error: false,
             uses_invalid_request: false,
             uses_stream_error: false,
+            has_envelope: false,
             notes: Vec::new(),
         }
     }
@@ -161,6 +168,7 @@ impl<'a> Document<'a> {
             let server = |url: &String| Object::new().with("url", &**url);
             root.set("servers", Json::list(info.servers.iter().map(server)));
         }
+        self.has_envelope = info.has_envelope;
         let bindings = self.bindings(&info.services);
         self.find_in_responses(bindings.iter().map(|binding| &**binding.route));
         root.set("tags", tags(&bindings));

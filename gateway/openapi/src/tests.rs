@@ -42,6 +42,45 @@ fn field(declared: &str, more: &str) -> Value {
 }
 
 #[test]
+fn streams_are_lines_with_envelopes_where_the_dialect_has_them() {
+    let body = "service S { rpc M(In) returns (stream Out) { option (google.api.http) = { get: '/v1' }; } }
+        message In {} message Out { string a = 1; }";
+    let set = descriptor_set_with_lines(&[("t.proto", source(body))]);
+    let schema = Schema::compile(&set).unwrap();
+    for has_envelope in [false, true] {
+        let info = Info {
+            has_envelope,
+            ..Info::default()
+        };
+        let document = crate::document(&schema, &set, &info).unwrap();
+        let document: Value = serde_json::from_str(&document.json).unwrap();
+        let responses = &document["paths"]["/v1"]["get"]["responses"];
+        let message = json!({"$ref": "#/components/schemas/t.Out"});
+        let error = json!({"$ref": "#/components/schemas/StreamError"});
+        let event = json!({"anyOf": [message, error]});
+        let line = json!({"anyOf": [
+            {"type": "object", "properties": {"result": message}, "required": ["result"]},
+            error,
+        ]});
+        let content = &responses["200"]["content"];
+        let found = [
+            "application/x-ndjson",
+            "application/json",
+            "text/event-stream",
+        ]
+        .map(|media| content[media]["schema"].clone());
+        let array = json!({"type": "array", "items": event});
+        let expected = match has_envelope {
+            true => [line.clone(), line, event],
+            false => [event.clone(), array, event],
+        };
+        assert_eq!(found, expected);
+        let failed = &responses["default"]["content"]["application/json"]["schema"]["anyOf"];
+        assert_eq!(failed.is_array(), has_envelope, "{responses}");
+    }
+}
+
+#[test]
 fn scalars_look_as_protojson_has_them() {
     let not_finite = json!({"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]});
     let cases = [

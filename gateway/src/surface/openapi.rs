@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tonic::body::Body;
 
 use super::{StaticPage, tag};
-use crate::api::Catalog;
+use crate::api::{Catalog, Dialect};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::client_address;
@@ -34,12 +34,13 @@ pub struct OpenApiSettings {
 
 impl OpenApiSettings {
     /// Returns the general information of a document of these services.
-    fn info(&self, services: Vec<String>) -> Info {
+    fn info(&self, services: Vec<String>, dialect: Dialect) -> Info {
         Info {
             title: self.title.clone(),
             version: self.version.clone(),
             description: self.description.clone(),
             services,
+            has_envelope: dialect.has_envelope(),
             ..Info::default()
         }
     }
@@ -55,7 +56,7 @@ pub(super) async fn answer(
     let service = service(head.uri.query());
     let info = |services: Vec<String>| Info {
         statuses: statuses(context, catalog, &services),
-        ..settings.info(services)
+        ..settings.info(services, context.dialect())
     };
     let document = catalog.document(service, info).await?;
     let origin = client_address::origin(head).unwrap_or_default();

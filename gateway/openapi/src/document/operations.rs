@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::MethodKind;
 use descriptors::{Label, MessageId, Shape};
 use routes::Body;
-use transcoder::stream::Framing;
 use transcoder::{Route, http_status, status_code_name};
 
-use super::components::{ANY, Component, STATUS, STREAM_ERROR, Side, schema_ref};
+use super::components::{ANY, Component, STATUS, Side, schema_ref};
 use super::paths::PathText;
 use super::schemas::described;
+use super::streams::is_server_stream;
 use super::{Binding, Document};
 use crate::comments::Comment;
 use crate::options;
@@ -179,6 +179,7 @@ impl Document<'_> {
         let own = self.info.statuses.get(&*binding.service.name);
         let statuses = Statuses(own);
         let success = self.success(route);
+        let is_wrapped = self.has_envelope && is_server_stream(route) && !route.is_download();
         // An upstream may choose another status by `x-http-code`.
         let shared = |name: &str| {
             let reference = format!("#/components/responses/{name}");
@@ -214,7 +215,7 @@ impl Document<'_> {
         }
         for (status, mut failures) in by_status {
             let is_ruled = has_rules && status == statuses.of(INVALID_ARGUMENT);
-            let response = if failures.codes.is_empty() {
+            let response = if failures.codes.is_empty() && !is_wrapped {
                 self.uses_invalid_request = true;
                 Object::new().with("$ref", "#/components/responses/InvalidRequest")
             } else {
@@ -222,11 +223,17 @@ impl Document<'_> {
                     failures.codes.insert(INVALID_ARGUMENT);
                     failures.texts.insert(0, RULES_BROKEN.to_owned());
                 }
-                self.failure(status, &failures, statuses)
+                self.failure(status, &failures, statuses, is_wrapped)
             };
             responses.set(status.to_string(), response);
         }
         self.uses_default_error = true;
+        if is_wrapped {
+            let text = "An error; the HTTP status follows from its code.";
+            let content = media(JSON, self.or_wrapped(schema_ref(STATUS)));
+            let error = Object::new().with("description", text);
+            return responses.with("default", error.with("content", content));
+        }
         responses.with(
             "default",
             Object::new().with("$ref", "#/components/responses/Error"),
@@ -240,10 +247,17 @@ impl Document<'_> {
             texts: vec![RULES_BROKEN.to_owned()],
         };
         let statuses = Statuses(None);
-        self.failure(statuses.of(INVALID_ARGUMENT), &failures, statuses)
+        let status = statuses.of(INVALID_ARGUMENT);
+        self.failure(status, &failures, statuses, false)
     }
 
-    fn failure(&mut self, status: u16, failures: &Failures, statuses: Statuses<'_>) -> Object {
+    fn failure(
+        &mut self,
+        status: u16,
+        failures: &Failures,
+        statuses: Statuses<'_>,
+        is_wrapped: bool,
+    ) -> Object {
         let mut properties = Object::new();
         // Any code is answered with 500, those without a name too.
         if status != status_of(INTERNAL) {
@@ -263,17 +277,17 @@ impl Document<'_> {
             );
             properties.set("details", details);
         }
-        let schema = schema_ref(STATUS).with("properties", properties);
+        let mut schema = schema_ref(STATUS).with("properties", properties);
+        if is_wrapped {
+            schema = self.or_wrapped(schema);
+        }
         Object::new()
             .with("description", failures.texts.join("\n\n"))
             .with("content", media(JSON, schema))
     }
 
     fn success(&mut self, route: &Route) -> Object {
-        let is_stream = matches!(
-            route.method.kind(),
-            MethodKind::ServerStreaming | MethodKind::BidiStreaming
-        );
+        let is_stream = is_server_stream(route);
         if route.is_download() {
             let text = if is_stream {
                 "The data, as it comes."
@@ -296,9 +310,15 @@ impl Document<'_> {
                 .with("description", text)
                 .with("content", media(JSON, schema));
         }
-        let text = described(&text, &[
-            "one message after another. A failure on the way is the last of them, `{\"error\": …}`".to_owned(),
-        ]);
+        let framed = match self.has_envelope {
+            true => {
+                "one line `{\"result\": …}` for each message. A failure is the last of them, `{\"error\": …}`"
+            }
+            false => {
+                "one message after another. A failure on the way is the last of them, `{\"error\": …}`"
+            }
+        };
+        let text = described(&text, &[framed.to_owned()]);
         Object::new()
             .with("description", text)
             .with("content", self.stream(schema))
@@ -323,24 +343,6 @@ impl Document<'_> {
         }
         let text = Comment::of(&self.pool.message(output).source).text();
         (self.reference_or_form(output), text)
-    }
-
-    /// Returns the framings in which JSON messages follow each other.
-    fn stream(&mut self, message: Object) -> Object {
-        self.uses_stream_error = true;
-        let error = schema_ref(STREAM_ERROR);
-        let item = Object::new().with("anyOf", Json::list([message, error]));
-        let list = typed("array").with("items", item.clone());
-        let framings = [
-            (Framing::Ndjson, item.clone()),
-            (Framing::JsonArray, list),
-            (Framing::Sse, item),
-        ];
-        let mut content = Object::new();
-        for (framing, schema) in framings {
-            content.set(framing.content_type(), Object::new().with("schema", schema));
-        }
-        content
     }
 }
 
