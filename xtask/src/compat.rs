@@ -39,6 +39,8 @@ pub(super) enum Peer {
     Spicedb(Options),
     /// etcd: its API from its proto files, etcdctl
     Etcd(Options),
+    /// etcd 3.4 of Debian 12, with grpc-gateway v1
+    Etcd34(Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +81,7 @@ pub(super) async fn compat(verb: Peer) -> Result<ExitCode> {
         Peer::Openfga(args) => (openfga::PRODUCT, args),
         Peer::Spicedb(args) => (spicedb::PRODUCT, args),
         Peer::Etcd(args) => (etcd::PRODUCT, args),
+        Peer::Etcd34(args) => (etcd::OLD_PRODUCT, args),
     };
     let home = Home::of_checkout()?;
     let built = Built::ensure(&product, &home, Ui::detect())?;
@@ -116,7 +119,7 @@ async fn run(home: &Home, product: &Product, built: &Built, suite: &Calls) -> Re
     let mut differences = Vec::new();
     for ((case, theirs), ours) in suite.cases.iter().zip(&theirs).zip(&ours) {
         for difference in compare::compare(case, theirs, ours) {
-            differences.push(table.explain(product.name, difference, theirs, ours));
+            differences.push(table.explain(product, difference, theirs, ours));
         }
     }
     let step = ui.step("running the server's own client, without and with the gateway");

@@ -14,11 +14,14 @@ const CTL: &str = "--endpoints=ENDPOINT";
 
 pub(super) const PRODUCT: Product = Product {
     name: "etcd",
+    server: "etcd",
     version: "3.6.5",
     programs: &[
         ("etcd", "go.etcd.io/etcd/server/v3"),
         ("etcdctl", "go.etcd.io/etcd/etcdctl/v3"),
     ],
+    packages: &[],
+    module: "etcd",
     cases: include_str!("../../compat/etcd/cases.json"),
     arguments: |ports, data| {
         let client = format!("http://127.0.0.1:{}", ports.http);
@@ -95,6 +98,18 @@ pub(super) const PRODUCT: Product = Product {
         &["etcdctl", CTL, "lock", "mine", "true"],
     ],
     client_speaks_http: false,
+};
+
+/// The release of Debian 12, whose gateway is grpc-gateway v1.
+pub(super) const OLD_PRODUCT: Product = Product {
+    name: "etcd34",
+    version: "3.4.23",
+    programs: &[],
+    packages: &[
+        ("etcd", "etcd-server", "3.4.23"),
+        ("etcdctl", "etcd-client", "3.4.23"),
+    ],
+    ..PRODUCT
 };
 
 /// Compiles the proto files that etcd publishes with its modules.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Classified;
 use super::client::Reply;
 use super::compare::Difference;
+use super::server::Product;
 
 const RULES: &str = include_str!("../../compat/explanations.json");
 /// The table that explains differences.
@@ -84,7 +85,7 @@ impl Table {
     /// Classifies a difference between two answers of one server.
     pub(super) fn explain(
         &self,
-        server: &str,
+        product: &Product,
         difference: Difference,
         theirs: &Reply,
         ours: &Reply,
@@ -92,7 +93,7 @@ impl Table {
         let rule = self
             .rules
             .iter()
-            .find(|rule| rule.explains(server, &difference, theirs, ours));
+            .find(|rule| rule.explains(product, &difference, theirs, ours));
         Classified {
             class: rule.map_or(Class::Unexplained, |rule| rule.class),
             row: rule.map(|rule| rule.row.clone()),
@@ -102,7 +103,13 @@ impl Table {
 }
 
 impl Rule {
-    fn explains(&self, server: &str, found: &Difference, theirs: &Reply, ours: &Reply) -> bool {
+    fn explains(
+        &self,
+        product: &Product,
+        found: &Difference,
+        theirs: &Reply,
+        ours: &Reply,
+    ) -> bool {
         let part = match self.part.strip_suffix('*') {
             Some(beginning) => found.part.starts_with(beginning),
             None => found.part == self.part,
@@ -110,7 +117,10 @@ impl Rule {
         let within = |text: &Option<String>, value: &str| {
             text.as_ref().is_none_or(|text| value.contains(text))
         };
-        part && self.server.as_ref().is_none_or(|name| name == server)
+        part && self
+            .server
+            .as_ref()
+            .is_none_or(|name| name == product.name || name == product.module)
             && self
                 .case
                 .as_ref()

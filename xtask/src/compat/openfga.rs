@@ -4,11 +4,14 @@ use super::server::Product;
 
 pub(super) const PRODUCT: Product = Product {
     name: "openfga",
+    server: "openfga",
     version: "1.22.1",
     programs: &[
         ("openfga", "github.com/openfga/openfga/cmd/openfga"),
         ("client", "./client"),
     ],
+    packages: &[],
+    module: "openfga",
     cases: include_str!("../../compat/openfga/cases.json"),
     arguments: |ports, _| {
         vec![

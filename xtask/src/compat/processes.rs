@@ -78,7 +78,7 @@ impl Sides {
         for (name, ports) in [("theirs", &theirs), ("ours", &ours)] {
             let data = dir.path().join(name);
             std::fs::create_dir(&data)?;
-            let mut server = Command::new(built.program(product.name));
+            let mut server = Command::new(built.program(product.server));
             server
                 .args((product.arguments)(ports, &data))
                 .current_dir(&data);

@@ -15,10 +15,16 @@ pub(super) type WriteDescriptors = fn(&Home, &Path, &Path) -> Result<PathBuf>;
 #[derive(Debug)]
 pub(super) struct Product {
     pub(super) name: &'static str,
+    /// The program that serves.
+    pub(super) server: &'static str,
     /// As `go.mod` pins it.
     pub(super) version: &'static str,
     /// Programs: name, and package in the module `xtask/compat/NAME`.
     pub(super) programs: &'static [(&'static str, &'static str)],
+    /// Programs instead from packages of Debian: name, package, and the beginning of its version.
+    pub(super) packages: &'static [(&'static str, &'static str, &'static str)],
+    /// Directory of the module below `xtask/compat`, and of what is built.
+    pub(super) module: &'static str,
     /// The requests, as JSON.
     pub(super) cases: &'static str,
     /// Arguments of the server for its ports: HTTP, gRPC, and another one.
@@ -64,7 +70,7 @@ impl Built {
         let _guard = lock(&engines.join("lock"))?;
         let dir = engines.join(format!("compat-{}", product.name));
         create_dir(&dir, 0o755)?;
-        let module = home.checkout().join("xtask/compat").join(product.name);
+        let module = home.checkout().join("xtask/compat").join(product.module);
         let step = ui.step(format!("building {} {}", product.name, product.version));
         for (program, package) in product.programs {
             let mut go = Command::new("go");
@@ -75,6 +81,10 @@ impl Built {
                 .arg(package);
             said(&mut go).with_context(|| format!("go cannot build {program}"))?;
         }
+        for (program, package, version) in product.packages {
+            unpack(program, package, version, &dir)
+                .with_context(|| format!("no {program} of the package {package} {version}"))?;
+        }
         step.done();
         Ok(Self { dir, module })
     }
@@ -82,6 +92,32 @@ impl Built {
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
+}
+
+/// Fetches a package of Debian without installing it, and takes one program out of it.
+fn unpack(program: &str, package: &str, version: &str, dir: &Path) -> Result<()> {
+    let to = dir.join(program);
+    if to.is_file() {
+        return Ok(());
+    }
+    let work = tempfile::tempdir_in(dir)?;
+    let pinned = format!("{package}={version}*");
+    let mut apt = Command::new("apt-get");
+    said(
+        apt.current_dir(work.path())
+            .args(["download", "-q", &pinned]),
+    )?;
+    let file = std::fs::read_dir(work.path())?
+        .next()
+        .context("no file")??;
+    let mut dpkg = Command::new("dpkg");
+    said(
+        dpkg.arg("-x")
+            .arg(file.path())
+            .arg(work.path().join("content")),
+    )?;
+    let program = work.path().join("content/usr/bin").join(program);
+    Ok(std::fs::rename(program, to)?)
 }
 
 /// Returns the directory of a module that another one uses.

@@ -4,11 +4,14 @@ use super::server::Product;
 
 pub(super) const PRODUCT: Product = Product {
     name: "spicedb",
+    server: "spicedb",
     version: "1.56.2",
     programs: &[
         ("spicedb", "github.com/authzed/spicedb/cmd/spicedb"),
         ("client", "./client"),
     ],
+    packages: &[],
+    module: "spicedb",
     cases: include_str!("../../compat/spicedb/cases.json"),
     arguments: |ports, _| {
         vec![
