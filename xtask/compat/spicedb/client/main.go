@@ -58,6 +58,12 @@ func main() {
 	defer cancel()
 	full := &v1.Consistency{Requirement: &v1.Consistency_FullyConsistent{FullyConsistent: true}}
 	client := dial("key")
+	// Relationships that others have left keep their types in the schema.
+	for _, kind := range []string{"document", "group"} {
+		left := &v1.RelationshipFilter{ResourceType: kind}
+		_, err := client.DeleteRelationships(ctx, &v1.DeleteRelationshipsRequest{RelationshipFilter: left})
+		say("clear "+kind, err)
+	}
 	_, err := client.WriteSchema(ctx, &v1.WriteSchemaRequest{Schema: schema})
 	say("write schema", err)
 	_, err = client.WriteSchema(ctx, &v1.WriteSchemaRequest{Schema: "definition"})
