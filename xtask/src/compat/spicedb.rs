@@ -24,6 +24,8 @@ pub(super) const PRODUCT: Product = Product {
             "--metrics-enabled=false".to_owned(),
             "--dispatch-cluster-enabled=false".to_owned(),
             "--telemetry-endpoint=".to_owned(),
+            // Checks see what was written before them.
+            "--datastore-revision-quantization-interval=0s".to_owned(),
             "--skip-release-check".to_owned(),
             "--log-level=warn".to_owned(),
         ]
