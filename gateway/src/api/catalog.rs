@@ -247,10 +247,10 @@ pub(crate) struct ApiSize {
 
 impl Catalog {
     /// Returns the failure of a message of this type that the owner of the method has sent.
-    #[cold]
     pub(crate) fn violation(&self, method: &str, message: &str, error: &WireError) -> Failure {
+        let upstream = self.owner(method).map_or("", UpstreamHandle::name);
         let origin = MessageOrigin {
-            upstream: self.owner(method).map_or("", UpstreamHandle::name),
+            upstream,
             method,
             message,
         };
