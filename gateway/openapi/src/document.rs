@@ -8,6 +8,7 @@ mod parameters;
 mod paths;
 mod presence;
 mod schemas;
+mod statuses;
 mod streams;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -94,7 +95,7 @@ struct Document<'a> {
     uses_default_error: bool,
     uses_invalid_request: bool,
     uses_stream_error: bool,
-    /// Of [`Info`].
+    /// See [`Info::has_envelope`].
     has_envelope: bool,
     notes: Vec<Problem>,
 }

@@ -1,9 +1,11 @@
 //! The catalog: the merged and compiled API of all upstreams, and the upstream of each service.
 
-use compatibility::{BreakingChange, Contract};
+mod refusal;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
+use compatibility::{BreakingChange, Contract};
 use learning::{Learned, copies, descriptor_set, qualified};
 use prost::Message;
 use tonic::service::Routes;
@@ -12,6 +14,8 @@ use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema, WireError};
 use super::documents::Documents;
 use super::upstreams::UpstreamHandle;
 use crate::failure::{Failure, MessageOrigin};
+
+pub(crate) use refusal::Refusal;
 
 /// The services that the gateway itself serves.
 const OWN_SERVICES: [&str; 3] = [
@@ -41,43 +45,6 @@ pub(crate) struct Catalog {
     pub(crate) complete: bool,
     /// Tells this API from others; the same descriptors have the same one.
     pub(crate) revision: u64,
-}
-
-/// The reason why learned APIs cannot form a catalog.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error(
-        "service `{service}` is offered by {first} and by {second}: a service can have one upstream only"
-    )]
-    TwoOwners {
-        service: String,
-        first: String,
-        second: String,
-    },
-    #[error("{}", breaking(.0))]
-    Breaking(Vec<BreakingChange>),
-    #[error(transparent)]
-    Compile(#[from] transcoder::CompileError),
-    #[error("reflection cannot serve the merged descriptors")]
-    Reflection(#[from] tonic_reflection::server::Error),
-    #[error("the api cannot be compiled: {0}")]
-    Panicked(String),
-}
-
-/// So many of them stand in the log; `/-/schema` has all.
-const LOGGED_CHANGES: usize = 5;
-
-fn breaking(changes: &[BreakingChange]) -> String {
-    let shown = changes.iter().take(LOGGED_CHANGES);
-    let mut text: Vec<String> = shown.map(BreakingChange::to_string).collect();
-    if changes.len() > LOGGED_CHANGES {
-        text.push(format!("and {} more", changes.len() - LOGGED_CHANGES));
-    }
-    format!(
-        "{} change(s) would break callers, so the active api stays (`schema.breaking_changes` allows them): {}",
-        changes.len(),
-        text.join("; ")
-    )
 }
 
 /// The same file name with different content from two upstreams; the first one's is kept.

@@ -102,7 +102,7 @@ impl Config {
             }
         }
         self.schema.validate()?;
-        for (name, table) in &self.upstream {
+        for (name, table) in &self.upstream_tables {
             validate_statuses(name, &table.http_status)?;
         }
         if !UPLOAD_CHUNK_BYTES.contains(&self.upload_chunk_bytes) {
@@ -167,7 +167,7 @@ impl Config {
 
     /// Returns the HTTP statuses of codes by upstream.
     pub(crate) fn code_rules(&self) -> CodeRules {
-        let tables = self.upstream.iter();
+        let tables = self.upstream_tables.iter();
         CodeRules::new(tables.map(|(name, table)| (name, &table.http_status)))
     }
 

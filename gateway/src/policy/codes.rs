@@ -7,7 +7,7 @@ use chassis::config::ConfigError;
 use http::StatusCode;
 
 use crate::failure::Failure;
-use crate::settings::refuse;
+use crate::settings::reject_key;
 
 /// The keys under `[upstream.NAME.http_status]`: HTTP status by gRPC code.
 pub(crate) type StatusTable = BTreeMap<String, u16>;
@@ -27,11 +27,11 @@ pub(crate) fn validate(upstream: &str, table: &StatusTable) -> Result<(), Config
     for (code, status) in table {
         let key = format!("upstream.{upstream}.http_status.{code}");
         if !code.parse::<i32>().is_ok_and(|code| code > 0) {
-            return refuse(&key, "expected the number of a gRPC code, 1 to 2147483647");
+            return reject_key(&key, "expected the number of a gRPC code, 1 to 2147483647");
         }
         if !(400..=599).contains(status) {
             let problem = format!("expected an HTTP status from 400 to 599, got {status}");
-            return refuse(&key, &problem);
+            return reject_key(&key, &problem);
         }
     }
     Ok(())

@@ -16,9 +16,9 @@ use crate::api::UpstreamHandle;
 ///
 /// It runs once for each request, of every protocol, after the method is resolved and before the
 /// body is read. The pages that the gateway serves about itself (`/docs`, `/openapi.json`, `/-/…`)
-/// and its server reflection pass it too. These don't: preflights, OPTIONS for a path without such a
-/// route, the probes, the metrics, gRPC health, and requests that are rejected before their method is
-/// known.
+/// and its server reflection pass it too. These don't: preflights, OPTIONS for a path without such
+/// a route, the probes, the metrics, gRPC health, and requests that are rejected before their
+/// method is known.
 #[tonic::async_trait]
 pub trait Stage: Send + Sync + 'static {
     /// Lets a request pass.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::MethodKind;
 use descriptors::{Label, MessageId, Shape};
 use routes::Body;
-use transcoder::{Route, http_status, status_code_name};
+use transcoder::{Route, status_code_name};
 
 use super::components::{ANY, Component, STATUS, Side, schema_ref};
 use super::paths::PathText;
 use super::schemas::described;
+use super::statuses::{LAST_CODE, Statuses, code_text, status_of};
 use super::streams::is_server_stream;
 use super::{Binding, Document};
 use crate::comments::Comment;
@@ -22,8 +23,6 @@ const NDJSON: &str = "application/x-ndjson";
 const ANY_TYPE: &str = "*/*";
 const INVALID_ARGUMENT: i32 = 3;
 const INTERNAL: i32 = 13;
-/// UNAUTHENTICATED.
-const LAST_CODE: i32 = 16;
 const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
 
 /// A request body that is JSON.
@@ -344,29 +343,6 @@ impl Document<'_> {
         let text = Comment::of(&self.pool.message(output).source).text();
         (self.reference_or_form(output), text)
     }
-}
-
-/// HTTP statuses of the codes of one service; those of `google/rpc/code.proto` where it has no own.
-#[derive(Clone, Copy)]
-struct Statuses<'a>(Option<&'a BTreeMap<i32, u16>>);
-
-impl Statuses<'_> {
-    fn of(self, code: i32) -> u16 {
-        let own = self.0.and_then(|own| own.get(&code));
-        own.copied().unwrap_or_else(|| status_of(code))
-    }
-}
-
-/// The name of a code, or its number if it is the service's own.
-fn code_text(code: i32) -> String {
-    match code {
-        0..=LAST_CODE => status_code_name(code).to_owned(),
-        _ => code.to_string(),
-    }
-}
-
-fn status_of(code: i32) -> u16 {
-    http_status(code).as_u16()
 }
 
 fn media(name: &str, schema: Object) -> Object {
