@@ -11,9 +11,9 @@
 //! Responses are text frames of JSON, binary with `alt=proto` and of `google.api.HttpBody`. An
 //! error is a text frame `{"error": google.rpc.Status}`, and the close code says it again: 1000 for
 //! OK, 1001 when the gateway drains, 1009 for a message above the limit, and 4000 + the gRPC code
-//! otherwise. A client that breaks the protocol gets only a close code: 1002, or 1007 for a text
-//! that is not UTF-8 (RFC 6455 §7.4.1); one that closes gets its own code back. Path and query bind
-//! to the first message, as in every request stream.
+//! otherwise (4002 for a code that gRPC does not define). A client that breaks the protocol gets
+//! only a close code: 1002, or 1007 for a text that is not UTF-8 (RFC 6455 §7.4.1); one that closes
+//! gets its own code back. Path and query bind to the first message, as in every request stream.
 
 mod closing;
 mod conversation;

@@ -3,7 +3,7 @@
 
 mod spills;
 
-pub(crate) use self::spills::{SPILL_RACES, SPILLS};
+pub(crate) use self::spills::{SPILLS, may_spill};
 
 /// Scripts with the same fault.
 pub(crate) struct Fault {

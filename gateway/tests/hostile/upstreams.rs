@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::StreamExt;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::known::{FAULTS, Fault, SPILL_RACES, SPILLS};
+use crate::known::{FAULTS, Fault, SPILLS, may_spill};
 use crate::protocol::{End, Extra, Method, Outcome, Protocol, call};
 use crate::scripts::{Row, all};
 use crate::support::{BAD, Fronted, HOLD};
@@ -35,7 +35,7 @@ fn compare(found: &[Difference]) {
         if is_own(check) {
             FAULTS.iter().any(lists)
         } else {
-            SPILLS.contains(&script) || SPILL_RACES.contains(&script)
+            SPILLS.contains(&script) || may_spill(script)
         }
     };
     let new = found.iter().filter(|one| !is_known(&one.0, &one.1));

@@ -248,6 +248,13 @@ pub(super) struct WebSocket {
 /// WebSocket close codes of calls that failed begin here; the gRPC code is added.
 const CLOSE_CODES: u16 = 4000;
 
+/// The close code of a gRPC code: of UNKNOWN for one that gRPC does not define.
+fn close_code(code: i32) -> u16 {
+    const UNKNOWN: u16 = 2;
+    let code = u16::try_from(code).ok().filter(|code| *code <= 16);
+    CLOSE_CODES + code.unwrap_or(UNKNOWN)
+}
+
 impl WebSocket {
     pub(super) fn message(&mut self, message: Message) {
         match message {
@@ -267,9 +274,7 @@ impl WebSocket {
         let end = match (self.error, self.close) {
             (_, None) => End::Aborted,
             (None, Some(1000)) => End::Code(0),
-            (Some(code), Some(close)) if i32::from(close) == i32::from(CLOSE_CODES) + code => {
-                End::Code(code)
-            }
+            (Some(code), Some(close)) if close == close_code(code) => End::Code(code),
             _ => End::Malformed("error and close code differ"),
         };
         Outcome {

@@ -341,7 +341,7 @@ fn surprises_are_notes() {
     .unwrap();
     let notes: Vec<String> = schema.notes().iter().map(ToString::to_string).collect();
     assert_eq!(notes.len(), 3, "{notes:?}");
-    for (note, name) in notes.iter().zip(["'key'", "'fields'", "'quota_user'"]) {
+    for (note, name) in notes.iter().zip(["'key'", "'fields'", "'quotaUser'"]) {
         assert!(note.contains(name) && note.contains("t.S.A"), "{note}");
     }
 }
