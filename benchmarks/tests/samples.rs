@@ -56,7 +56,7 @@ fn a_contestant_that_loses_something_is_found() {
     let error = codec::verify(&other, &mut [Box::new(Fixed)]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "fixed read another order than was written"
+        "fixed: the wire bytes decode to a different order"
     );
 }
 

@@ -143,7 +143,7 @@ impl<'a> Encoder<'a> {
                 self.member(field, index, own, &mut fields, &mut oneofs)
             };
             if let Err(failure) = member {
-                return Err(failure.in_field(&field.json_name));
+                return Err(failure.in_field(&field.shown_name));
             }
         }
         if plan.is_message_set {

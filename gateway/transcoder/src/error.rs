@@ -107,6 +107,10 @@ impl RequestError {
     /// Prepends one element to the path, as the error leaves the value of field `name`.
     #[cold]
     pub(crate) fn in_field(self: Box<Self>, name: &str) -> Failure {
+        if name.is_empty() {
+            // A path that shows nothing would name no place.
+            return self.at_key(name);
+        }
         match name.char_indices().nth(MAX_SHOWN_CHARS) {
             Some((end, _)) => self.within(&format!("{}…", name.get(..end).unwrap_or_default())),
             None => self.within(name),

@@ -108,7 +108,7 @@ pub(crate) fn write_field(
     checked(types, wire, out, |decoder| {
         decoder
             .only(plan, index, wire, 0, select)
-            .map_err(|error| error.in_field(&field.json_name))
+            .map_err(|error| error.in_field(&field.shown_name))
     })
 }
 
@@ -301,7 +301,7 @@ impl<'t> Decoder<'t> {
                     self.out.truncate(start);
                     self.defaults(plan, index..next, select)?;
                 }
-                Err(error) => return Err(error.in_field(&field.json_name)),
+                Err(error) => return Err(error.in_field(&field.shown_name)),
             }
         }
         self.defaults(plan, next..plan.fields.len(), select)?;

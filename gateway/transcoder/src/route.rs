@@ -95,24 +95,25 @@ impl Route {
         &self.http_method
     }
 
-    /// Returns the part of the request message that is the body: `*` for all of it, else the JSON
-    /// name of a field.
+    /// Returns the part of the request message that is the body: `*` for all of it, else the name
+    /// that JSON shows of a field.
     pub fn body(&self) -> Option<&str> {
         match self.binding.body {
             Body::None => None,
             Body::Whole => Some("*"),
-            Body::Field(field) => self.json_name(self.method.input, field),
+            Body::Field(field) => self.shown_name(self.method.input, field),
         }
     }
 
-    /// Returns the JSON name of the field that is the response, where it is not the whole message.
+    /// Returns the name that JSON shows of the field that is the response, where it is not all of
+    /// the message.
     pub fn response_body(&self) -> Option<&str> {
-        self.json_name(self.method.output, self.response?)
+        self.shown_name(self.method.output, self.response?)
     }
 
-    fn json_name(&self, message: MessageId, field: usize) -> Option<&str> {
+    fn shown_name(&self, message: MessageId, field: usize) -> Option<&str> {
         let field = self.types.message(message).fields.get(field)?;
-        Some(&field.json_name)
+        Some(&field.shown_name)
     }
 }
 

@@ -35,7 +35,7 @@ impl<'t> Writer<'t> {
                 continue;
             };
             self.field(plan, field, group, depth)
-                .map_err(|error| error.in_field(&field.json_name))?;
+                .map_err(|error| error.in_field(&field.shown_name))?;
         }
         for replaced in &found.replaced {
             if let Some(field) = plan.fields.get(replaced.index) {
@@ -110,7 +110,7 @@ impl<'t> Writer<'t> {
     ) -> Read<()> {
         let start = self.out.len();
         self.singular(plan, field, group, depth)
-            .map_err(|error| error.in_field(&field.json_name))?;
+            .map_err(|error| error.in_field(&field.shown_name))?;
         self.out.truncate(start);
         Ok(())
     }

@@ -162,7 +162,7 @@ impl<'w> Found<'w> {
             return Ok(());
         };
         self.sort(types, field, occurrence, raw)
-            .map_err(|error| error.in_field(&field.json_name))
+            .map_err(|error| error.in_field(&field.shown_name))
     }
 
     fn sort(

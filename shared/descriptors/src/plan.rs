@@ -83,6 +83,9 @@ pub struct FieldPlan {
     pub name: Box<str>,
     /// Name in JSON.
     pub json_name: Box<str>,
+    /// Name in responses and in the paths of errors: the JSON name, or the proto name where the
+    /// options say so.
+    pub shown_name: Box<str>,
     /// The key in responses, and the first guess for keys of requests.
     pub key: Key,
     /// Type of the values.
@@ -180,7 +183,7 @@ impl Types {
         self.enums[id].quoted_name(value as i32).is_some()
     }
 
-    /// Puts the proto names into responses, where the options say so.
+    /// Puts the proto names into responses and errors, where the options say so.
     fn choose_keys(&mut self, options: NameOptions) {
         if !options.shows_proto_names {
             return;
@@ -188,6 +191,7 @@ impl Types {
         let fields = self.messages.iter_mut().flat_map(|m| &mut m.fields);
         for field in fields.filter(|field| !field.is_extension) {
             field.key = Key::new(&field.name);
+            field.shown_name = field.name.clone();
         }
     }
 

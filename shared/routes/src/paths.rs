@@ -48,10 +48,10 @@ pub fn chain<'t>(
     })
 }
 
-/// Returns the dotted JSON names of a field path.
+/// Returns the dotted names of a field path, as JSON shows them.
 pub fn path_text(types: &Types, input: MessageId, fields: &[usize]) -> String {
     let names: Vec<&str> = chain(types, input, fields)
-        .map(|field| &*field.json_name)
+        .map(|field| &*field.shown_name)
         .collect();
     names.join(".")
 }

@@ -49,10 +49,10 @@ fn elements<'t>(types: &'t Types, input: MessageId, path: &'t str) -> Vec<Elemen
     let mut message = Some(input);
     while !rest.is_empty() {
         let fields = message.map_or(&[][..], |id| &types.message(id).fields);
-        let field = fields.iter().find(|field| begins(rest, &field.json_name));
+        let field = fields.iter().find(|field| begins(rest, &field.shown_name));
         let length = field.map_or_else(
             || rest.find(['.', '[']).unwrap_or(rest.len()),
-            |field| field.json_name.len(),
+            |field| field.shown_name.len(),
         );
         let (name, after) = rest.split_at(length);
         let (subscript, after) = split_subscript(after);

@@ -1,6 +1,7 @@
 //! `cargo xtask rules`: rules about text and names that no compiler checks.
 
 mod allow;
+mod named_tests;
 mod text;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use allow::{Allowed, Findings};
 
 /// The findings that are accepted for now: the file may only shrink.
 const ALLOWED: &str = "xtask/rules-allow.txt";
+/// Threats and the tests that meet them.
+const SECURITY: &str = "docs/security.md";
 /// The table of terms; a type name that it lists may be declared more than once.
 const GLOSSARY: &str = "docs/glossary.md";
 /// Names that each command may declare: clap's for the arguments and the subcommands of one. They
@@ -62,6 +65,9 @@ pub(crate) fn rules(args: &Args) -> Result<ExitCode> {
 fn find(workspace: &Workspace) -> Result<Findings> {
     let mut found = Findings::default();
     let glossary = std::fs::read_to_string(workspace.root.join(GLOSSARY)).unwrap_or_default();
+    for missing in named_tests::missing(&workspace.root, SECURITY)? {
+        found.add("unknown-test", SECURITY, missing);
+    }
     for package in &workspace.packages {
         let place = workspace.place(package);
         check_text(workspace, package, &mut found)?;

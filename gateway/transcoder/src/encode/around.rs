@@ -21,7 +21,7 @@ pub(crate) fn check_defaults(
         let is_there = |item: Read<Item<'_>>| item.is_ok_and(|item| item.index == Some(*index));
         if field.label == Label::Implicit && !fields(types, id, wire).any(is_there) {
             let failure = RequestError::new(Rule::PathConflict, "the path has another value");
-            return Err(failure.in_field(&field.json_name));
+            return Err(failure.in_field(&field.shown_name));
         }
     }
     Ok(())
@@ -111,7 +111,7 @@ pub(crate) fn copy_around(
             continue;
         };
         copy_field(types, plan.fields.as_slice(), (index, &item), pins, out)
-            .map_err(|failure| failure.in_field(&field.json_name))?;
+            .map_err(|failure| failure.in_field(&field.shown_name))?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ fn check(types: &Tables, id: MessageId, parts: &[&[u8]]) -> Result<(), Failure> 
         let is_set = |occurrence: &Occurrence<'_>| occurrence.index == index;
         if field.is_required && !known.iter().any(is_set) {
             let failure = RequestError::new(Rule::InvalidValue, "the field is required");
-            return Err(failure.in_field(&field.json_name));
+            return Err(failure.in_field(&field.shown_name));
         }
     }
     for group in known.chunk_by(|one, two| one.index == two.index) {
@@ -34,7 +34,7 @@ fn check(types: &Tables, id: MessageId, parts: &[&[u8]]) -> Result<(), Failure> 
             && types.message(inner).has_required_below
         {
             check_values(types, field, inner, group)
-                .map_err(|failure| failure.in_field(&field.json_name))?;
+                .map_err(|failure| failure.in_field(&field.shown_name))?;
         }
     }
     Ok(())

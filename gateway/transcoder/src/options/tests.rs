@@ -146,6 +146,30 @@ fn what_is_unknown_may_be_ignored() {
 }
 
 #[test]
+fn errors_name_fields_as_responses_show_them() {
+    let proto =
+        "message In { repeated Inner the_inner = 1; } message Inner { int32 the_size = 1; }";
+    for (preserve_proto_field_names, path) in [
+        (false, "theInner[0].theSize"),
+        (true, "the_inner[0].the_size"),
+    ] {
+        let json = JsonOptions {
+            preserve_proto_field_names,
+            ..JsonOptions::default()
+        };
+        let options = Options {
+            json,
+            ..Options::default()
+        };
+        let schema = testing::compile_with(proto, options);
+        let message = schema.message("t.In").unwrap();
+        let body = br#"{"the_inner":[{"the_size":"x"}]}"#;
+        let error = message.read_json(body, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.path, path);
+    }
+}
+
+#[test]
 fn a_name_means_to_requests_what_responses_show_by_it() {
     let proto = "message In { string foo = 1 [json_name = \"bar\"]; int32 x = 2; int32 y = 3; string bar = 4 [json_name = \"baz\"]; }";
     for (preserve_proto_field_names, first, last) in [(false, "bar", "baz"), (true, "foo", "bar")] {

@@ -61,7 +61,7 @@ pub(super) fn put_json_value(
             let length = pins[start..].partition_point(|pin| pin.fields.first() == Some(&index));
             let pins = &pins[start..start + length];
             read(types, body, out, |encoder| encoder.field(field, pins))
-                .map_err(|failure| failure.in_field(&field.json_name))
+                .map_err(|failure| failure.in_field(&field.shown_name))
         }
     }
 }
@@ -220,7 +220,7 @@ pub(super) fn put_form(
             if field.message().is_none() || !field.is_singular() {
                 let reason = "a form can only be a message";
                 let failure = RequestError::new(Rule::InvalidValue, reason);
-                return Err(failure.in_field(&field.json_name));
+                return Err(failure.in_field(&field.shown_name));
             }
             query::bind_form(bindings, Some(index), form)?;
         }

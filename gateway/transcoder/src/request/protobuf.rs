@@ -60,7 +60,7 @@ fn check(route: &Route, body: &[u8]) -> Result<MessageId, Failure> {
             Err(RequestError::new(Rule::InvalidValue, reason))
         }
     };
-    checked.map_err(|failure| failure.in_field(&field.json_name))
+    checked.map_err(|failure| failure.in_field(&field.shown_name))
 }
 
 fn put_checked(
@@ -78,7 +78,7 @@ fn put_checked(
     let pins: Vec<Pin<'_>> = strip(pins.iter(), index).collect();
     let at = field.open(out);
     copy_around(types, id, body, &pins, out)
-        .map_err(|failure| failure.in_field(&field.json_name))?;
+        .map_err(|failure| failure.in_field(&field.shown_name))?;
     field.close(at, out);
     Ok(())
 }
@@ -154,7 +154,7 @@ fn malformed(reason: &'static str) -> Failure {
 
 fn named(failure: Failure, field: Option<&FieldPlan>) -> Failure {
     match field {
-        Some(field) => failure.in_field(&field.json_name),
+        Some(field) => failure.in_field(&field.shown_name),
         None => failure,
     }
 }

@@ -32,7 +32,7 @@ impl Decoder<'_> {
             field.key.put(self.out);
             let is_default = self
                 .merged(field, group, depth, inner)
-                .map_err(|error| error.in_field(&field.json_name))?;
+                .map_err(|error| error.in_field(&field.shown_name))?;
             if is_default && field.label != Label::Explicit {
                 self.out.truncate(start);
                 self.defaults(plan, index..next, select)?;

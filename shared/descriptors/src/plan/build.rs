@@ -124,6 +124,7 @@ fn field(definition: &FieldDef, oneof: Option<u16>) -> FieldPlan {
         number: definition.number,
         name: definition.name.clone(),
         json_name: definition.json_name.clone(),
+        shown_name: definition.json_name.clone(),
         key: Key::new(&definition.json_name),
         kind: definition.kind,
         label: definition.label,

@@ -138,13 +138,13 @@ impl<'a> Walk<'a> {
                 rules: field_rules,
                 range: start..end,
             };
-            let path = place.path.field(&field.json_name);
+            let path = place.path.field(&field.shown_name);
             let place = Place {
                 path: &path,
                 ..place
             };
             self.field(&group, place)
-                .map_err(|error| error.in_field(&field.json_name))?;
+                .map_err(|error| error.in_field(&field.shown_name))?;
             start = end;
         }
         Ok(())

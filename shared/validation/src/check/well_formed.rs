@@ -24,7 +24,7 @@ pub(crate) fn check(types: &Types, id: MessageId, content: &[u8], depth: usize) 
             reader.skip(number, wire_type)?;
             continue;
         };
-        let in_field = |error: Box<WireError>| error.in_field(&field.json_name);
+        let in_field = |error: Box<WireError>| error.in_field(&field.shown_name);
         let Some(is_packed) = fit(field, wire_type) else {
             return Err(in_field(WireError::new(WRONG_WIRE_TYPE)));
         };

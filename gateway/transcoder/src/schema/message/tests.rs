@@ -121,6 +121,12 @@ fn fields_have_two_names_unless_one_is_asked_for() {
         error.starts_with("some_number: no field has this name"),
         "{error}"
     );
+    // A field without a name has a place all the same.
+    let error = round(&strict, r#"{"":1}"#).unwrap_err();
+    assert!(
+        error.starts_with(r#"[""]: no field has this name"#),
+        "{error}"
+    );
     let mut options = Options::default();
     options.json.strict_names = true;
     options.json.preserve_proto_field_names = true;
