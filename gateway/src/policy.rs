@@ -5,7 +5,6 @@ mod challenge;
 pub(crate) mod client_address;
 mod codes;
 mod codings;
-pub(crate) mod compression;
 mod conditional;
 mod cors;
 pub(crate) mod cross_site;

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chassis::config::ConfigError;
+use compression::{Coding, CompressedBody, DecompressedBody, Levels};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue, VARY};
 use http::{Method, Response};
 use http_body::Body as _;
@@ -11,7 +12,6 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 
-use super::compression::{self, Coding, CompressedBody, DecompressedBody, Levels};
 use crate::failure::Failure;
 use crate::settings::reject_key;
 

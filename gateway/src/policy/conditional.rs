@@ -1,5 +1,6 @@
 //! Conditional requests (RFC 9110 §13): entity tags and 304 responses.
 
+use compression::Coding;
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH,
     IF_NONE_MATCH, IF_UNMODIFIED_SINCE, TRAILER,
@@ -10,8 +11,6 @@ use serde::Deserialize;
 use tonic::body::Body;
 use transcoder::JsonOptions;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
-
-use super::compression::Coding;
 
 /// Conditional requests (RFC 9110 §13).
 #[derive(Clone, Debug, Deserialize)]

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use admission::Excess;
 use bytes::Bytes;
 use chassis::error::Fault;
+use compression::{Coding, Levels, Undecodable};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use rpc::frame::{COMPRESSED, FrameReader, HEADER_BYTES};
@@ -23,7 +24,6 @@ pub(crate) use crate::call::frame::ENCODING;
 use crate::call::frame::{self, AbortReason, ByteLimit};
 use crate::failure::Failure;
 use crate::policy::MessagePolicy;
-use crate::policy::compression::{self, Coding, Levels, Undecodable};
 
 /// The codings that an answer may have.
 pub(crate) const ACCEPT_ENCODING: &str = "grpc-accept-encoding";

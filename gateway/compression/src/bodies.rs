@@ -4,14 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use chassis::error::Fault;
 use http_body::{Body as _, Frame};
+use rpc::error::Fault;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::codec::{Decoder, Encoder, Undecodable};
-use super::{Coding, Levels};
+use crate::codec::{Decoder, Encoder, Undecodable};
+use crate::coding::{Coding, Levels};
 
 /// Expansion up to this size is allowed whatever the ratio.
 const FREE_BYTES: u64 = 1024 * 1024;
@@ -23,7 +23,7 @@ const YIELD_AFTER_BYTES: usize = 64 * 1024;
 const YIELD_AFTER_EMPTY_STEPS: usize = 64;
 
 /// A body in a coding, each of its frames flushed: who reads a stream sees every message at once.
-pub(crate) struct CompressedBody {
+pub struct CompressedBody {
     body: Body,
     encoder: Encoder,
     /// The data to compress next.
@@ -39,7 +39,7 @@ enum BodyEnd {
 }
 
 /// A body that came in a coding. Holds one decoded piece at a time, decoded when the reader asks.
-pub(crate) struct DecompressedBody {
+pub struct DecompressedBody {
     body: Body,
     decoder: Decoder,
     coding: Coding,
@@ -53,13 +53,8 @@ pub(crate) struct DecompressedBody {
 // === impl CompressedBody ===
 
 impl CompressedBody {
-    /// `permit` counts against `max_at_once` until the body is dropped.
-    pub(crate) fn new(
-        body: Body,
-        coding: Coding,
-        levels: Levels,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    /// Encodes `body`; `permit` is held until the body is dropped.
+    pub fn new(body: Body, coding: Coding, levels: Levels, permit: OwnedSemaphorePermit) -> Self {
         Self {
             body,
             encoder: Encoder::new(coding, levels),
@@ -137,7 +132,7 @@ impl http_body::Body for CompressedBody {
                 Ok(out) if out.is_empty() => {}
                 Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
                 Err(error) => {
-                    return Poll::Ready(Some(Err(chassis::error::internal(error).into())));
+                    return Poll::Ready(Some(Err(rpc::error::internal(error).into())));
                 }
             }
         }
@@ -151,7 +146,11 @@ impl http_body::Body for CompressedBody {
 // === impl DecompressedBody ===
 
 impl DecompressedBody {
-    pub(crate) fn new(body: Body, coding: Coding, max_ratio: u64) -> Self {
+    /// Decodes `body`, which may expand to `max_ratio` times its size, and to 1 MiB in any case.
+    ///
+    /// The body ends with a status INVALID_ARGUMENT where it is malformed, expands too far, or is
+    /// mostly padding.
+    pub fn new(body: Body, coding: Coding, max_ratio: u64) -> Self {
         Self {
             body,
             decoder: Decoder::new(coding),

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
 use compression_codecs::{DecodeV2, EncodeV2};
 
-use super::{Coding, Levels};
+use crate::coding::{Coding, Levels};
 
 /// How much is decoded or encoded at a time.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -33,7 +33,8 @@ pub(super) struct Decoder {
 
 /// A failure to decompress.
 #[derive(Debug)]
-pub(crate) enum Undecodable {
+pub enum Undecodable {
+    /// The bytes are not of the coding, or end too early.
     Malformed,
     /// It is larger than allowed.
     TooLarge,
@@ -42,7 +43,7 @@ pub(crate) enum Undecodable {
 }
 
 /// Compresses one message.
-pub(crate) fn compress(coding: Coding, levels: Levels, message: &[u8]) -> std::io::Result<Vec<u8>> {
+pub fn compress(coding: Coding, levels: Levels, message: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = Encoder::new(coding, levels);
     let mut out = Vec::new();
     encoder.put(message, &mut out)?;
@@ -51,7 +52,7 @@ pub(crate) fn compress(coding: Coding, levels: Levels, message: &[u8]) -> std::i
 }
 
 /// Decompresses one message of at most so many bytes.
-pub(crate) fn decompress(
+pub fn decompress(
     coding: Coding,
     message: &Bytes,
     max_bytes: usize,

@@ -1,9 +1,4 @@
-//! Content codings: bodies and messages are compressed and decompressed as they pass, in bounded
-//! memory.
-
-mod bodies;
-mod codec;
-mod negotiation;
+//! The content codings, their encoders and decoders.
 
 use compression_codecs::brotli::params::EncoderParams;
 use compression_codecs::core::Level;
@@ -14,10 +9,6 @@ use compression_codecs::{
 };
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use serde::Deserialize;
-
-pub(crate) use bodies::{CompressedBody, DecompressedBody};
-pub(crate) use codec::{Undecodable, compress, decompress};
-pub(crate) use negotiation::negotiate;
 
 /// Media types that are not text by their name, and yet become smaller.
 const COMPRESSIBLE: [&str; 8] = [
@@ -40,7 +31,7 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 const WINDOW_LOG: u8 = 16;
 
 /// Whether content of this kind becomes smaller, and may be changed on its way (RFC 9111 §5.2.2.6).
-pub(crate) fn is_worthwhile(headers: &HeaderMap) -> bool {
+pub fn is_worthwhile(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default()
@@ -75,20 +66,20 @@ pub enum Coding {
 
 /// How hard each coding tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Levels {
+pub struct Levels {
     /// gzip and deflate, from 1 to 9.
-    pub(crate) gzip: u32,
+    pub gzip: u32,
     /// From 0 to 11.
-    pub(crate) br: u32,
+    pub br: u32,
     /// From 1 to 22.
-    pub(crate) zstd: i32,
+    pub zstd: i32,
 }
 
 // === impl Coding ===
 
 impl Coding {
     /// The coding of this name, in any case, `x-gzip` included.
-    pub(crate) fn of(name: &str) -> Option<Self> {
+    pub fn of(name: &str) -> Option<Self> {
         let all = [
             ("gzip", Self::Gzip),
             ("x-gzip", Self::Gzip),
@@ -102,7 +93,8 @@ impl Coding {
         found.map(|(_, coding)| *coding)
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// Returns the name in `Content-Encoding`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
@@ -111,7 +103,7 @@ impl Coding {
         }
     }
 
-    fn encoder(self, levels: Levels) -> Box<dyn EncodeV2 + Send> {
+    pub(crate) fn encoder(self, levels: Levels) -> Box<dyn EncodeV2 + Send> {
         let precise = |level: u32| Level::Precise(i32::try_from(level).unwrap_or(i32::MAX));
         match self {
             Self::Gzip => Box::new(GzipEncoder::new(precise(levels.gzip).into())),
@@ -132,7 +124,7 @@ impl Coding {
         }
     }
 
-    fn decoder(self) -> Box<dyn DecodeV2 + Send> {
+    pub(crate) fn decoder(self) -> Box<dyn DecodeV2 + Send> {
         match self {
             Self::Gzip => Box::new(GzipDecoder::new()),
             Self::Deflate => Box::new(ZlibDecoder::new()),
@@ -145,7 +137,7 @@ impl Coding {
     }
 
     /// Whether several compressed pieces, one after the other, are one body.
-    fn has_members(self) -> bool {
+    pub(crate) fn has_members(self) -> bool {
         matches!(self, Self::Gzip | Self::Zstd)
     }
 }

@@ -4,11 +4,11 @@ use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 use rpc::headers::list;
 
-use super::Coding;
+use crate::coding::Coding;
 
 /// The coding that the caller likes best, of several the one that is offered first; `None` is the
 /// response as it is.
-pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
+pub fn negotiate(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
     headers.get(ACCEPT_ENCODING)?;
     let wishes: Vec<(&str, u16)> = list(headers, ACCEPT_ENCODING).filter_map(wish).collect();
     let quality = |coding: &Coding| {
