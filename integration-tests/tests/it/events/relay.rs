@@ -153,9 +153,12 @@ async fn a_fact_that_the_server_refuses_stops_its_key_and_no_other() -> Result<(
     config.max_message_size = 1000;
     desk.update_stream(&config).await?;
     let long = "l".repeat(200);
+    // All in one batch.
+    relay.stop().await?;
     desk.count_with(&long, 1, 2000).await?;
     desk.count(&long, [2]).await?;
     desk.count("a", [2]).await?;
+    let relay = desk.relay().await?;
     let _audit = desk.audit(auditor()).await?;
     desk.expect_applied("a", 1..=2).await?;
     assert_eq!(desk.expect_stopped(&long).await?.cause, "refused");

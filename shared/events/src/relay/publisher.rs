@@ -41,7 +41,7 @@ pub(super) enum PublishError {
     Fenced,
     /// The batch holds a message that the stream holds already.
     Repeated,
-    /// The server will never take one of the messages.
+    /// The server does not take the message, or the batch because of one of its messages.
     Refused(String),
     /// Rejected for another reason, or the outcome is unknown.
     Failed(Error),
@@ -121,6 +121,7 @@ impl Publisher {
         message: &Message<'_>,
         headers: HeaderMap,
     ) -> Result<u64, PublishError> {
+        let is_batch = headers.get(BATCH_ID).is_some();
         let request = Request::new()
             .headers(headers)
             .payload(payload(message))
@@ -136,6 +137,9 @@ impl Publisher {
                 code if WRONG_LAST_SEQUENCE.contains(&code) => PublishError::Fenced,
                 BATCH_REPEATS => PublishError::Repeated,
                 TOO_LARGE => PublishError::Refused(error.to_string()),
+                // The server does not say which message it is about: a staged one that it has
+                // dropped leaves the batch incomplete.
+                _ if is_batch => PublishError::Refused(error.to_string()),
                 _ => failed("publishing", error),
             }),
             Err(error) => Err(failed("reading a publish acknowledgement", error)),
