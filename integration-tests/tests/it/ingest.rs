@@ -9,8 +9,6 @@ use integration_tests::{
 use protos::orders::v1::SummarizeOrdersRequest;
 use serde_json::json;
 
-/// The advisory lock of a database's relay: the ASCII letters "evtrelay".
-const RELAY_LOCK: i64 = i64::from_be_bytes(*b"evtrelay");
 const INVOICES: i64 = 40;
 const LINES: i64 = 25;
 
@@ -85,10 +83,9 @@ async fn no_order_settles_without_a_relay_and_all_do_with_one() -> Result<()> {
     let mesh = Mesh::start().await?;
     let (file, import) = announce(&mesh, "unrelayed").await?;
     mesh.stack().stop("ingest").await?;
-    // The holder of this lock is the relay of the database; the relay in ingest waits.
+    // Another relay has the lease of the database; the relay in ingest waits.
     let mut relay = mesh.database("ingest").await?.acquire().await?;
-    sqlx::query("SELECT pg_advisory_lock($1)")
-        .bind(RELAY_LOCK)
+    sqlx::query("UPDATE events.lease SET owner = gen_random_uuid(), expires_at = 'infinity'")
         .execute(&mut *relay)
         .await?;
     mesh.stack().start("ingest").await?;
@@ -102,8 +99,7 @@ async fn no_order_settles_without_a_relay_and_all_do_with_one() -> Result<()> {
         mesh.import(&import).await?["state"],
         "IMPORT_STATE_SETTLING"
     );
-    sqlx::query("SELECT pg_advisory_unlock($1)")
-        .bind(RELAY_LOCK)
+    sqlx::query("UPDATE events.lease SET expires_at = '-infinity'")
         .execute(&mut *relay)
         .await?;
     all_settled(&mesh, &import).await

@@ -69,13 +69,13 @@ impl Coverage {
         }
         let seen = previous.settled.max(applied);
         let seen = seen.max(previous.joined_at.saturating_sub(1));
-        let is_lost = look.first > seen + 1;
+        // A stream that never held a message has no first sequence.
+        let before = look.first.saturating_sub(1);
+        let is_lost = before > seen;
         Self {
             // What is lost is reported once.
-            settled: look.caught_up.unwrap_or(seen).max(look.first - 1).max(seen),
-            lost: is_lost
-                .then_some((seen + 1, look.first - 1))
-                .or(previous.lost),
+            settled: look.caught_up.unwrap_or_default().max(before).max(seen),
+            lost: is_lost.then_some((seen + 1, before)).or(previous.lost),
             ..previous
         }
     }
@@ -232,6 +232,13 @@ mod tests {
         // The messages between were another aggregate's.
         let idle = Coverage::after(joined(1), &look(1, Some(900)), 10);
         assert_eq!(Coverage::after(Some(idle), &look(901, None), 10).lost, None);
+    }
+
+    #[test]
+    fn a_stream_without_messages_loses_nothing() {
+        let empty = Coverage::after(joined(0), &look(0, Some(0)), 0);
+        assert_eq!((empty.settled, empty.lost), (0, None));
+        assert_eq!(Coverage::after(Some(empty), &look(1, None), 0).lost, None);
     }
 
     #[test]
