@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long a probe waits for an answer.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_250);
 
 /// Whether the database answers; clones follow the same probe.
 #[derive(Clone, Debug)]
