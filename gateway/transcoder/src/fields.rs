@@ -276,7 +276,11 @@ impl<'a> Compiler<'a> {
     }
 
     fn failure(&self, rule: Rule, reason: &str) -> Failure {
-        RequestError::new(rule, reason).in_field(&self.names.join("."))
+        let (error, path) = (RequestError::new(rule, reason), self.names.join("."));
+        match path.is_empty() {
+            true => error,
+            false => error.in_field(&path),
+        }
     }
 }
 
