@@ -101,6 +101,14 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// A stream can't be rebuilt while keys of its context are stopped.
+    #[error("{keys} key(s) of context {context} are stopped: decide about them first")]
+    StoppedKeys {
+        /// Context of the facts.
+        context: String,
+        /// Stopped keys.
+        keys: i64,
+    },
     /// Another process has taken over the outbox of this database.
     #[error("another relay has taken over the outbox")]
     LeaseLost,

@@ -7,6 +7,7 @@ use crate::bus::{Bus, stream};
 use crate::envelope::subject;
 use crate::error::Error;
 use crate::relay::Lease;
+use crate::stopped;
 
 /// "stream not found"
 const NOT_FOUND: usize = 404;
@@ -20,11 +21,17 @@ impl Bus {
     /// keys concerned. A failure changes nothing in the database; call it again.
     ///
     /// # Errors
-    /// Database or NATS do not answer.
+    /// [`Error::StoppedKeys`]: a decision about a key is due, which refers to the stream as it is.
+    /// Or database or NATS do not answer.
     pub async fn rebuild(&self, context: &str) -> Result<u64, Error> {
         let mut tx = self.pool.begin().await?;
         // No relay publishes until the commit: what it had in progress it will publish again.
         Lease::seize(&mut tx).await?;
+        let keys = stopped::count(&mut tx, context).await?;
+        if keys > 0 {
+            let context = context.to_owned();
+            return Err(Error::StoppedKeys { context, keys });
+        }
         let facts = requeue(&mut tx, context).await?;
         self.delete_stream(context).await?;
         tx.commit().await?;

@@ -1,5 +1,5 @@
-//! Moves committed facts from the outbox to their streams, in order per key, and removes them once
-//! acknowledged.
+//! Moves committed facts from the outbox to their streams, in order per key, and to the archive
+//! once acknowledged.
 
 mod lease;
 mod outbox;
@@ -85,7 +85,7 @@ impl Relay<'_> {
             .run_until_cancelled(self.relay(&mut connection, &mut lease))
             .await;
         if let Some(lease) = lease {
-            // What was in progress is cut off: a statement that the server still runs ends first.
+            // Work in progress is cut off: a statement that the server still runs ends first.
             let released = async {
                 let mut connection = self.bus.pool.acquire().await?;
                 lease.release(&mut connection).await
@@ -111,20 +111,21 @@ impl Relay<'_> {
         let term = Duration::from_millis(settings.relay_lease_ms);
         let lease = loop {
             if let Some(lease) = Lease::take(connection, term).await? {
-                break *held.insert(lease);
+                break held.insert(lease);
             }
             tokio::time::sleep(STANDBY_POLL).await;
         };
         tracing::info!("relay owns the outbox");
         let mut wakes = self.bus.wakes().await?;
         let shortest = Duration::from_millis(settings.relay_poll_min_ms);
-        let longest = Duration::from_millis(settings.relay_poll_max_ms).min(term / 3);
+        let longest =
+            Duration::from_millis(settings.relay_poll_max_ms).min(term / lease::RENEWALS_PER_TERM);
         let mut pause = shortest;
         let mut pruned = None;
         loop {
-            lease.renew(connection).await?;
+            lease.keep(connection).await?;
             for due in stopped::due(connection).await? {
-                self.resolve(connection, &lease, &due).await?;
+                self.resolve(connection, lease, &due).await?;
             }
             let rows = outbox::read(connection, settings.relay_batch_rows).await?;
             if rows.is_empty() {
@@ -135,7 +136,7 @@ impl Relay<'_> {
                 }
                 continue;
             }
-            self.drain(connection, &lease, rows).await?;
+            self.drain(connection, lease, rows).await?;
             self.failures = 0;
             pause = shortest;
         }
@@ -162,7 +163,7 @@ impl Relay<'_> {
     async fn resolve(
         &mut self,
         connection: &mut PgConnection,
-        lease: &Lease,
+        lease: &mut Lease,
         due: &Due,
     ) -> Result<(), Error> {
         let subject = subject::of(&due.context, &due.aggregate, &due.key);
@@ -198,7 +199,7 @@ impl Relay<'_> {
     async fn drain(
         &mut self,
         connection: &mut PgConnection,
-        lease: &Lease,
+        lease: &mut Lease,
         rows: Vec<OutboxRow>,
     ) -> Result<(), Error> {
         let mut by_context: BTreeMap<String, Vec<OutboxRow>> = BTreeMap::new();
@@ -210,25 +211,22 @@ impl Relay<'_> {
             let tails = outbox::tails(connection, &subjects).await?;
             let mut progress = BatchProgress::new(tails);
             chassis::crash::point("events.relay.before_publish");
-            let published = self
-                .publish(connection, &context, &rows, &mut progress)
-                .await;
+            let published = self.publish(&context, &rows, &mut progress).await;
             if published.is_ok() {
                 chassis::crash::point("events.relay.after_publish");
             }
-            // Published rows are recorded even if a later row failed.
-            outbox::archive(connection, lease, &progress).await?;
+            // Published rows and stopped keys are recorded even if a later row failed.
+            outbox::record(connection, lease, &progress).await?;
             published?;
         }
         Ok(())
     }
 
-    async fn publish(
+    async fn publish<'r>(
         &mut self,
-        connection: &mut PgConnection,
         context: &str,
-        rows: &[OutboxRow],
-        progress: &mut BatchProgress,
+        rows: &'r [OutboxRow],
+        progress: &mut BatchProgress<'r>,
     ) -> Result<(), Error> {
         let publisher = self.publisher(context).await?;
         let pending = progress.pending(rows);
@@ -243,7 +241,7 @@ impl Relay<'_> {
             // A message of the batch is in the stream already, a subject has later messages, or one
             // is too large: check one by one.
             Err(PublishError::Fenced | PublishError::Repeated | PublishError::Refused(_)) => {
-                single::publish(connection, publisher, rows, progress).await
+                single::publish(publisher, rows, progress).await
             }
             Err(PublishError::Failed(error)) => Err(error),
         };

@@ -134,12 +134,18 @@ pub async fn resolve(
     }
 }
 
-/// Stops the key of `row`.
+/// A key to stop at its first row that is not published.
+#[derive(Debug)]
+pub(crate) struct Stop<'r> {
+    pub(crate) row: &'r OutboxRow,
+    pub(crate) cause: Cause,
+    pub(crate) reason: String,
+}
+
+/// Stops a key.
 pub(crate) async fn stop(
-    connection: &mut PgConnection,
-    row: &OutboxRow,
-    cause: Cause,
-    reason: &str,
+    tx: &mut PgConnection,
+    Stop { row, cause, reason }: &Stop<'_>,
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO events.stopped (context, aggregate, key, version, cause, reason)
@@ -154,9 +160,20 @@ pub(crate) async fn stop(
         // Postgres text holds no NUL, and a server's answer may quote anything.
         reason.replace('\0', "\u{fffd}"),
     )
-    .execute(connection)
+    .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Returns how many keys of `context` are stopped.
+pub(crate) async fn count(tx: &mut PgConnection, context: &str) -> Result<i64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM events.stopped WHERE context = $1"#,
+        context,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(count)
 }
 
 /// A stopped key that is to be resolved.

@@ -113,6 +113,13 @@ async fn another_fact_in_the_stream_stops_the_key_until_an_operator_decides() ->
     assert_eq!((stopped.cause.as_str(), stopped.version), ("forked", 3));
     assert_eq!(stopped.waiting, 2);
     assert_eq!(desk.applied("a").await?, [1, 2, 3, 4]);
+    let bus = events::connect(&desk.settings, desk.producer.clone()).await?;
+    let refused = bus.rebuild(CONTEXT).await.unwrap_err();
+    assert!(
+        matches!(refused, events::Error::StoppedKeys { keys: 1, .. }),
+        "{refused}"
+    );
+    assert_eq!(desk.stored("a").await?.len(), 4);
 
     // The stream's facts stay, those of the database follow them.
     stopped::resolve(&desk.producer, CONTEXT, "a", Resolution::Renumber).await?;

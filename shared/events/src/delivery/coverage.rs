@@ -73,7 +73,7 @@ impl Coverage {
         let before = look.first.saturating_sub(1);
         let is_lost = before > seen;
         Self {
-            // What is lost is reported once.
+            // A loss is reported once.
             settled: look.caught_up.unwrap_or_default().max(before).max(seen),
             lost: is_lost.then_some((seen + 1, before)).or(previous.lost),
             ..previous

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -11,13 +12,17 @@ use crate::error::Error;
 /// Name of the lease that relays compete for.
 const RELAY: &str = "relay";
 
+/// How often an owner renews the lease within its term.
+pub(super) const RENEWALS_PER_TERM: u32 = 3;
+
 /// A lease that this process holds, or held.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Lease {
-    pub(super) owner: Uuid,
+    owner: Uuid,
     /// Grows with each owner: what an earlier one still writes is recognised.
-    pub(super) epoch: i64,
+    epoch: i64,
     term: Duration,
+    renewed: Instant,
 }
 
 // === impl Lease ===
@@ -28,7 +33,7 @@ impl Lease {
         connection: &mut PgConnection,
         term: Duration,
     ) -> Result<Option<Self>, Error> {
-        let owner = Uuid::new_v4();
+        let (owner, renewed) = (Uuid::new_v4(), Instant::now());
         let epoch = sqlx::query_scalar!(
             "INSERT INTO events.lease AS lease (name, owner, epoch, expires_at)
              VALUES ($1, $2, 1, clock_timestamp() + $3)
@@ -42,7 +47,12 @@ impl Lease {
         )
         .fetch_optional(connection)
         .await?;
-        Ok(epoch.map(|epoch| Self { owner, epoch, term }))
+        Ok(epoch.map(|epoch| Self {
+            owner,
+            epoch,
+            term,
+            renewed,
+        }))
     }
 
     /// Takes the lease from whoever holds it, for as long as `tx` runs: its row stays locked.
@@ -60,11 +70,23 @@ impl Lease {
         Ok(())
     }
 
+    /// Renews the lease if a third of its term has passed: each renewal is a commit.
+    ///
+    /// # Errors
+    /// See [`Lease::renew`].
+    pub(super) async fn keep(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        match self.renewed.elapsed() < self.term / RENEWALS_PER_TERM {
+            true => Ok(()),
+            false => self.renew(connection).await,
+        }
+    }
+
     /// Holds the lease for another term, and its row until `connection`'s transaction ends.
     ///
     /// # Errors
     /// [`Error::LeaseLost`]: another process has taken it.
-    pub(crate) async fn renew(&self, connection: &mut PgConnection) -> Result<(), Error> {
+    pub(crate) async fn renew(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let now = Instant::now();
         let renewed = sqlx::query!(
             "UPDATE events.lease SET expires_at = clock_timestamp() + $4
              WHERE name = $1 AND owner = $2 AND epoch = $3",
@@ -77,7 +99,10 @@ impl Lease {
         .await?;
         match renewed.rows_affected() {
             0 => Err(Error::LeaseLost),
-            _ => Ok(()),
+            _ => {
+                self.renewed = now;
+                Ok(())
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The relay's statements: rows, the acknowledged ends of subjects, and the archive.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
@@ -8,6 +8,7 @@ use store::columns;
 
 use crate::envelope::OutboxRow;
 use crate::error::Error;
+use crate::stopped::{self, Cause, Stop};
 
 use super::lease::{Lease, interval};
 use super::publisher::Message;
@@ -25,13 +26,13 @@ pub(super) struct Tail {
     pub(super) version: i64,
 }
 
-/// The known ends of subjects, and the rows that are done.
+/// The known ends of subjects, the rows that are done, and the keys to stop.
 #[derive(Debug)]
-pub(super) struct BatchProgress {
+pub(super) struct BatchProgress<'r> {
     tails: HashMap<String, Tail>,
     done: Vec<i64>,
-    /// Subjects whose keys were stopped.
-    stopped: HashSet<String>,
+    /// By subject.
+    stopped: HashMap<String, Stop<'r>>,
 }
 
 /// Reads the oldest rows whose keys are not stopped: at most `limit`, and at least one or as many
@@ -84,21 +85,29 @@ pub(super) async fn tails(
         .collect())
 }
 
-/// Moves the rows that are done to the archive, records the ends of their subjects and renews the
-/// lease, in one statement: a relay that lost the lease changes nothing.
+/// Moves the rows that are done to the archive, records the ends of their subjects and the stopped
+/// keys, and renews the lease, in one transaction: a relay that lost the lease changes nothing.
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the database does not answer.
-pub(super) async fn archive(
+pub(super) async fn record(
     connection: &mut PgConnection,
-    lease: &Lease,
-    progress: &BatchProgress,
+    lease: &mut Lease,
+    progress: &BatchProgress<'_>,
 ) -> Result<(), Error> {
-    if progress.done.is_empty() {
-        return lease.renew(connection).await;
-    }
     let mut tx = connection.begin().await?;
     lease.renew(&mut tx).await?;
+    for stop in progress.stopped.values() {
+        stopped::stop(&mut tx, stop).await?;
+    }
+    if !progress.done.is_empty() {
+        archive(&mut tx, progress).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn archive(tx: &mut PgConnection, progress: &BatchProgress<'_>) -> Result<(), Error> {
     let (subjects, sequences, versions) = columns!(
         progress.tails,
         (subject, tail) => subject.clone(),
@@ -123,9 +132,8 @@ pub(super) async fn archive(
         &sequences,
         &versions,
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    tx.commit().await?;
     Ok(())
 }
 
@@ -174,12 +182,12 @@ impl Tail {
 
 // === impl BatchProgress ===
 
-impl BatchProgress {
+impl<'r> BatchProgress<'r> {
     pub(super) fn new(tails: HashMap<String, Tail>) -> Self {
         Self {
             tails,
             done: Vec::new(),
-            stopped: HashSet::new(),
+            stopped: HashMap::new(),
         }
     }
 
@@ -195,13 +203,20 @@ impl BatchProgress {
         self.done.push(row.id);
     }
 
-    /// Records that the key of `subject` was stopped: its later rows are kept.
-    pub(super) fn stopped(&mut self, subject: &str) {
-        self.stopped.insert(subject.to_owned());
+    /// Records that the key of `subject` stops at `row`: its later rows are kept.
+    pub(super) fn stopped(
+        &mut self,
+        subject: &str,
+        row: &'r OutboxRow,
+        cause: Cause,
+        reason: String,
+    ) {
+        let stop = Stop { row, cause, reason };
+        self.stopped.insert(subject.to_owned(), stop);
     }
 
     pub(super) fn is_stopped(&self, subject: &str) -> bool {
-        self.stopped.contains(subject)
+        self.stopped.contains_key(subject)
     }
 
     /// Marks the rows done that the stream is known to hold, and returns messages for the others.

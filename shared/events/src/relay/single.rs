@@ -1,11 +1,9 @@
 //! Settles the rows of a rejected batch one by one; asks the stream where it disagrees with the
 //! database.
 
-use sqlx::PgConnection;
-
 use crate::envelope::{OutboxRow, Stored};
 use crate::error::Error;
-use crate::stopped::{self, Cause};
+use crate::stopped::Cause;
 
 use super::outbox::{BatchProgress, Tail};
 use super::publisher::{Message, PublishError, Publisher};
@@ -26,11 +24,10 @@ enum Verdict {
 }
 
 /// Publishes `rows` in order. A key whose stream disagrees is stopped, and its later rows are kept.
-pub(super) async fn publish(
-    connection: &mut PgConnection,
+pub(super) async fn publish<'r>(
     publisher: &Publisher,
-    rows: &[OutboxRow],
-    progress: &mut BatchProgress,
+    rows: &'r [OutboxRow],
+    progress: &mut BatchProgress<'r>,
 ) -> Result<(), Error> {
     for row in rows {
         let subject = row.subject();
@@ -45,8 +42,7 @@ pub(super) async fn publish(
                 reason,
                 "key stopped: its facts are not published until an operator decides"
             );
-            stopped::stop(connection, row, cause, &reason).await?;
-            progress.stopped(&subject);
+            progress.stopped(&subject, row, cause, reason);
         }
     }
     Ok(())
@@ -57,7 +53,7 @@ async fn settle(
     publisher: &Publisher,
     row: &OutboxRow,
     subject: &str,
-    progress: &mut BatchProgress,
+    progress: &mut BatchProgress<'_>,
 ) -> Result<Option<(Cause, String)>, Error> {
     let mut tail = progress.tail(subject);
     for _ in 0..MAX_MOVES {
