@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use events::parking::{self, ParkedKey};
 use serde::Serialize;
+use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::home::{Home, StateDir};
@@ -24,9 +25,9 @@ const LIMIT: u32 = 1000;
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     /// Lists the keys that are parked because one of their events could not be applied
-    Parked(Parked),
+    Parked(Listing),
     /// Lists the keys whose events are not published: their stream disagrees, or refuses one
-    Stopped(Parked),
+    Stopped(Listing),
     /// Decides about a stopped key
     Resume(Resume),
     /// Deletes a stream and publishes it again from the archive of its service
@@ -65,9 +66,9 @@ enum Decision {
     Discard,
 }
 
-/// The arguments of `events parked`.
+/// The arguments of `events parked` and `events stopped`.
 #[derive(Debug, clap::Args)]
-pub struct Parked {
+pub struct Listing {
     /// Print the list as JSON
     #[arg(long)]
     json: bool,
@@ -91,12 +92,27 @@ pub struct Entry {
 pub(super) async fn events(verb: Verb) -> Result<ExitCode> {
     let mesh = Mesh::running()?;
     match verb {
-        Verb::Parked(args) => list_parked(&mesh, &args).await?,
-        Verb::Stopped(args) => stopped::list(&mesh, args.json).await?,
+        Verb::Parked(args) => {
+            let entries = parked(|service| mesh.database(service)).await?;
+            args.print(&entries, table)?;
+        }
+        Verb::Stopped(args) => args.print(&stopped::list(&mesh).await?, stopped::table)?,
         Verb::Resume(args) => stopped::resume(&mesh, &args).await?,
         Verb::Rebuild(args) => stopped::rebuild(&mesh, &args).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+// === impl Listing ===
+
+impl Listing {
+    fn print<T: Serialize>(&self, entries: &[T], table: fn(&[T]) -> String) -> Result<()> {
+        ui::print(match self.json {
+            true => serde_json::to_string_pretty(entries)?,
+            false => table(entries),
+        });
+        Ok(())
+    }
 }
 
 /// The engines of the mesh that is up.
@@ -131,16 +147,6 @@ impl Mesh {
     }
 }
 
-async fn list_parked(mesh: &Mesh, args: &Parked) -> Result<()> {
-    let entries = parked(|service| mesh.database(service)).await?;
-    if args.json {
-        ui::print(serde_json::to_string_pretty(&entries)?);
-    } else {
-        ui::print(table(&entries));
-    }
-    Ok(())
-}
-
 /// Returns the parked keys of every service that consumes events; `url` gives the database of a
 /// service.
 ///
@@ -158,17 +164,22 @@ pub async fn parked(url: impl Fn(&str) -> Result<String>) -> Result<Vec<Entry>> 
 }
 
 async fn parked_in(url: &str) -> Result<Vec<ParkedKey>> {
-    let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
-    let consumes: bool = sqlx::query_scalar("SELECT to_regclass('events.parked') IS NOT NULL")
-        .fetch_one(&pool)
-        .await?;
-    let keys = if consumes {
-        parking::list(&pool, None, LIMIT).await?
-    } else {
-        Vec::new()
+    let Some(pool) = open(url, "events.parked").await? else {
+        return Ok(Vec::new());
     };
+    let keys = parking::list(&pool, None, LIMIT).await?;
     pool.close().await;
     Ok(keys)
+}
+
+/// Connects to a database; `None` if it does not have the table.
+async fn open(url: &str, table: &str) -> Result<Option<PgPool>> {
+    let pool = PgPoolOptions::new().max_connections(2).connect(url).await?;
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table)
+        .fetch_one(&pool)
+        .await?;
+    Ok(exists.then_some(pool))
 }
 
 fn entry(service: &'static str, key: ParkedKey) -> Entry {
@@ -186,9 +197,6 @@ fn entry(service: &'static str, key: ParkedKey) -> Entry {
 
 /// Lays parked keys out as a table.
 pub fn table(entries: &[Entry]) -> String {
-    if entries.is_empty() {
-        return "no parked keys".to_owned();
-    }
     let header = [
         "service",
         "consumer",
@@ -199,9 +207,8 @@ pub fn table(entries: &[Entry]) -> String {
         "since",
         "reason",
     ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(entries.iter().map(|entry| {
-        vec![
+    lay_out("no parked keys", header, entries, |entry| {
+        [
             entry.service.to_owned(),
             entry.consumer.clone(),
             entry.aggregate.clone(),
@@ -209,8 +216,26 @@ pub fn table(entries: &[Entry]) -> String {
             entry.attempts.to_string(),
             entry.waiting.to_string(),
             entry.since.clone(),
-            entry.reason.replace(['\n', '\r'], " "),
+            entry.reason.clone(),
         ]
-    }));
+    })
+}
+
+/// Lays entries out as a table with one line each; `none` if there are none.
+fn lay_out<T, const N: usize>(
+    none: &str,
+    header: [&str; N],
+    entries: &[T],
+    cells: impl Fn(&T) -> [String; N],
+) -> String {
+    if entries.is_empty() {
+        return none.to_owned();
+    }
+    let one_line = |cell: String| cell.replace(['\n', '\r'], " ");
+    let lines = entries
+        .iter()
+        .map(|entry| cells(entry).map(one_line).to_vec());
+    let header = header.map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
     ui::table(&rows)
 }

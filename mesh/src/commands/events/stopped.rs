@@ -4,15 +4,14 @@ use anyhow::{Context, Result, bail};
 use events::stopped::{self, Resolution, StoppedKey};
 use serde::Serialize;
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 
-use super::{Decision, LIMIT, Mesh, Rebuild, Resume};
+use super::{Decision, LIMIT, Mesh, Rebuild, Resume, lay_out, open};
 use crate::services::{NATS, SERVICES};
 use crate::ui;
 
 /// A stopped key as scripts read it.
 #[derive(Debug, Serialize)]
-struct StoppedEntry {
+pub(super) struct StoppedEntry {
     service: &'static str,
     aggregate: String,
     key: String,
@@ -27,7 +26,8 @@ struct StoppedEntry {
     since: String,
 }
 
-pub(super) async fn list(mesh: &Mesh, as_json: bool) -> Result<()> {
+/// Returns the stopped keys of every service that publishes events.
+pub(super) async fn list(mesh: &Mesh) -> Result<Vec<StoppedEntry>> {
     let mut entries = Vec::new();
     for service in SERVICES {
         let Some(pool) = publisher(mesh, service.name).await? else {
@@ -37,11 +37,7 @@ pub(super) async fn list(mesh: &Mesh, as_json: bool) -> Result<()> {
         entries.extend(keys.into_iter().map(|key| entry(service.name, key)));
         pool.close().await;
     }
-    ui::print(match as_json {
-        true => serde_json::to_string_pretty(&entries)?,
-        false => table(&entries),
-    });
-    Ok(())
+    Ok(entries)
 }
 
 pub(super) async fn resume(mesh: &Mesh, args: &Resume) -> Result<()> {
@@ -81,12 +77,8 @@ async fn known_publisher(mesh: &Mesh, service: &str) -> Result<PgPool> {
 
 /// Connects to the database of `service`; `None` if it has no outbox.
 async fn publisher(mesh: &Mesh, service: &str) -> Result<Option<PgPool>> {
-    let url = mesh.database(service)?;
-    let connected = PgPoolOptions::new().max_connections(2).connect(&url).await;
-    let pool = connected.with_context(|| format!("cannot read the database of {service}"))?;
-    let publishes = "SELECT to_regclass('events.stopped') IS NOT NULL";
-    let publishes: bool = sqlx::query_scalar(publishes).fetch_one(&pool).await?;
-    Ok(publishes.then_some(pool))
+    let opened = open(&mesh.database(service)?, "events.stopped").await;
+    opened.with_context(|| format!("cannot read the database of {service}"))
 }
 
 fn entry(service: &'static str, key: StoppedKey) -> StoppedEntry {
@@ -102,10 +94,8 @@ fn entry(service: &'static str, key: StoppedKey) -> StoppedEntry {
     }
 }
 
-fn table(entries: &[StoppedEntry]) -> String {
-    if entries.is_empty() {
-        return "no stopped keys".to_owned();
-    }
+/// Lays stopped keys out as a table.
+pub(super) fn table(entries: &[StoppedEntry]) -> String {
     let header = [
         "service",
         "aggregate",
@@ -116,9 +106,8 @@ fn table(entries: &[StoppedEntry]) -> String {
         "since",
         "reason",
     ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(entries.iter().map(|entry| {
-        vec![
+    lay_out("no stopped keys", header, entries, |entry| {
+        [
             entry.service.to_owned(),
             entry.aggregate.clone(),
             entry.key.clone(),
@@ -126,8 +115,7 @@ fn table(entries: &[StoppedEntry]) -> String {
             entry.cause.clone(),
             entry.waiting.to_string(),
             entry.since.clone(),
-            entry.reason.replace(['\n', '\r'], " "),
+            entry.reason.clone(),
         ]
-    }));
-    ui::table(&rows)
+    })
 }
