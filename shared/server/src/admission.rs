@@ -133,19 +133,24 @@ fn has_user(authority: &Authority) -> bool {
     authority.as_str().contains('@')
 }
 
+/// Returns a response of plain text.
+pub(crate) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(text.into())));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}
+
 // === impl Rejection ===
 
 impl Rejection {
     fn into_response(self, version: Version) -> Response<Body> {
         let Self(status, reason) = self;
-        let text = Bytes::from(format!("{reason}\n"));
-        let mut response = Response::new(Body::new(Full::new(text)));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        headers.insert(CONTENT_TYPE, plain);
+        let mut response = plain(status, Bytes::from(format!("{reason}\n")));
         if version < Version::HTTP_2 {
             // The next bytes of the connection may be meant as a part of this request.
+            let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

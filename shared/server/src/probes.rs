@@ -10,6 +10,7 @@ use telemetry::metrics::{Format, Metrics};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
+use crate::admission::plain;
 use crate::operator::Operator;
 
 /// The condition of `GET /readyz`.
@@ -41,9 +42,9 @@ impl Probes {
             _ => return None,
         };
         Some(match (self.draining.is_cancelled(), wanted) {
-            (true, _) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-            (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            (false, true) => text(StatusCode::OK, "ok\n"),
+            (true, _) => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            (false, false) => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            (false, true) => plain(StatusCode::OK, "ok\n"),
         })
     }
 
@@ -62,14 +63,9 @@ fn exposition(metrics: &Metrics, headers: &HeaderMap) -> Response<Body> {
         Ok(text) => respond(StatusCode::OK, format.content_type(), text.into()),
         Err(error) => {
             tracing::error!(%error, "metrics not written");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "metrics not written\n")
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "metrics not written\n")
         }
     }
-}
-
-fn text(status: StatusCode, body: &'static str) -> Response<Body> {
-    let body = Bytes::from_static(body.as_bytes());
-    respond(status, "text/plain; charset=utf-8", body)
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderValue};
+use http::header::HOST;
 use http::uri::Authority;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use tonic::body::Body;
+
+use super::plain;
 
 /// The hosts that are served; clones share them.
 #[derive(Debug, Clone)]
@@ -28,12 +28,7 @@ impl AllowedHosts {
             return None;
         }
         let text = "this host is not served (`listener.allowed_hosts`)\n";
-        let body = Full::new(Bytes::from_static(text.as_bytes()));
-        let mut response = Response::new(Body::new(body));
-        *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, plain);
-        Some(response)
+        Some(plain(StatusCode::MISDIRECTED_REQUEST, text))
     }
 
     pub(crate) fn contain(&self, host: &str) -> bool {
