@@ -193,7 +193,7 @@ impl MergedApi {
     /// An encoded `google.protobuf.FileDescriptorSet`. Each file is copied as it came: decoding
     /// would drop its extensions.
     ///
-    /// Of two routes with one path the first one is served, so the files of the upstreams that are
+    /// The first of two routes with one path is served, so the files of the upstreams that are
     /// served already come first.
     fn descriptor_set(&self, seniority: &[usize]) -> Vec<u8> {
         let rank = |index: usize| seniority.iter().position(|own| *own == index);

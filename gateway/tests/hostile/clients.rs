@@ -42,7 +42,7 @@ async fn no_script_of_a_client_harms_the_calls_of_others() {
 
 /// Returns the probes with a wrong answer.
 async fn check(attack: &Attack) -> Vec<String> {
-    // Who shares an address with the script waits for a slot like it.
+    // Probes that share the address of the script would wait for a slot as it does.
     let keys = "[client]\nadaptive_limit = false";
     let fronted = Fronted::with_keys(flood(), Options::default(), keys).await;
     let gateway = fronted.address;

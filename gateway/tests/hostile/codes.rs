@@ -53,7 +53,7 @@ async fn json_has_the_number_and_the_status_of_the_configuration() {
             assert_eq!(found, (status, expected), "{code} {path}");
         }
     }
-    // What is no code is UNKNOWN.
+    // A value that is no code is UNKNOWN.
     let (status, error) = rest(grpc::error("99999999999", "no"), MAPPED, "/v1/calls").await;
     assert_eq!((status, &error["code"]), (500, &json!(2)));
 }

@@ -30,7 +30,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A bound of the bytes that the requests of a process hold; clones share it.
 ///
 /// A client may hold as many bytes as are left for others: alone half of the bound, and a share of
-/// `1 / (n + 1)` beside others that hold as much. So a part is always free for the next client. A
+/// `1 / (n + 2)` beside n others that hold as much. So a part is always free for the next client. A
 /// request over its client's share ends the oldest one of the client that holds more than
 /// [`REQUEST_BYTES`], so that who holds little is served; it is refused if there is none.
 #[derive(Clone)]
