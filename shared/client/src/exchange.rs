@@ -62,9 +62,9 @@ pub(crate) async fn send(
     let request = match payload {
         Payload::Whole(bytes) => {
             // An empty request, too, ends with a DATA frame: some servers wait for one (gRPC over
-            // HTTP/2, "Requests"). h2 buffers what exceeds the window.
-            let sent = stream.send_data(bytes, true);
-            sent.map_err(|error| slot.error(&error))?;
+            // HTTP/2, "Requests"). h2 buffers what exceeds the window. It fails only if the stream
+            // has ended already, by an answer or a reset, which the response tells.
+            let _ = stream.send_data(bytes, true);
             None
         }
         Payload::Streaming(body) => {

@@ -19,6 +19,7 @@ use tonic::Code;
 use super::*;
 use crate::testing::{GET, METHODS, PUT, call};
 
+mod early;
 mod unread;
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
