@@ -1,5 +1,6 @@
 //! Events between two databases: order, repetition, delay, poison, parking, crashes, restarts.
 
+mod batches;
 mod crash;
 mod desk;
 mod flow;

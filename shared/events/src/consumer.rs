@@ -15,15 +15,27 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 
+use crate::envelope::Fact;
 use crate::error::Error;
 
-type Handler = dyn for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Result<(), HandlerError>>
+/// A function of the connection and `P`, the encoded facts.
+type Call<P> = dyn for<'a> Fn(&'a mut PgConnection, P) -> BoxFuture<'a, Result<(), HandlerError>>
     + Send
     + Sync;
 
+#[derive(Clone)]
+enum Handler {
+    Each(Arc<Call<Bytes>>),
+    Batch(Arc<Call<Vec<Bytes>>>),
+}
+
 /// Reads the facts of one kind of aggregate, in order per key, each applied exactly once in this
 /// process's database.
+///
+/// Facts that are due are applied in batches: those of many keys in one transaction. If one of them
+/// fails, savepoints find it, and the others are applied without it.
 ///
 /// ```
 /// # use events::{Consumer, HandlerError};
@@ -43,7 +55,7 @@ pub struct Consumer {
     pub(crate) name: String,
     pub(crate) context: String,
     pub(crate) aggregate: String,
-    handlers: HashMap<&'static str, Arc<Handler>>,
+    handlers: HashMap<&'static str, Handler>,
     /// A handled type of another aggregate: an error of the caller.
     stray: Option<&'static str>,
 }
@@ -90,27 +102,70 @@ impl Consumer {
     /// poison.
     #[must_use]
     pub fn on<E: Event>(
-        mut self,
+        self,
         handler: impl for<'a> Fn(&'a mut PgConnection, E) -> BoxFuture<'a, Result<(), HandlerError>>
         + Send
         + Sync
         + 'static,
     ) -> Self {
+        let call = higher_ranked(move |tx, payload| match decode(payload) {
+            Ok(fact) => handler(tx, fact),
+            Err(error) => Box::pin(future::ready(Err(error))),
+        });
+        self.handle::<E>(Handler::Each(Arc::new(call)))
+    }
+
+    /// Calls `handler` with all facts of type `E` in a batch, for effects that one statement has
+    /// for many rows; otherwise like [`Consumer::on`].
+    ///
+    /// The facts of one key are in order. Facts of other types between two of them divide them into
+    /// two calls. When a call fails, halves of its facts are tried, down to the one that fails.
+    ///
+    /// ```
+    /// # use events::Consumer;
+    /// # fn consumer<Counted: contract::Event>() -> Consumer {
+    /// Consumer::new("audit.stock", "warehouse", "stock").on_batch::<Counted>(|tx, facts| {
+    ///     Box::pin(async move {
+    ///         let skus: Vec<String> = facts.iter().map(|fact| fact.key().to_owned()).collect();
+    ///         sqlx::query("INSERT INTO counted (sku) SELECT unnest($1::text[])")
+    ///             .bind(skus)
+    ///             .execute(tx)
+    ///             .await?;
+    ///         Ok(())
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_batch<E: Event>(
+        self,
+        handler: impl for<'a> Fn(
+            &'a mut PgConnection,
+            Vec<E>,
+        ) -> BoxFuture<'a, Result<(), HandlerError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let call = higher_ranked(move |tx, payloads: Vec<Bytes>| {
+            match payloads.into_iter().map(decode).collect() {
+                Ok(facts) => handler(tx, facts),
+                Err(error) => Box::pin(future::ready(Err(error))),
+            }
+        });
+        self.handle::<E>(Handler::Batch(Arc::new(call)))
+    }
+
+    fn handle<E: Event>(mut self, handler: Handler) -> Self {
         if (E::CONTEXT, E::AGGREGATE) != (self.context.as_str(), self.aggregate.as_str()) {
             self.stray = Some(E::TYPE);
         }
-        let decoding = higher_ranked(move |tx, payload| match E::decode(payload) {
-            Ok(fact) => handler(tx, fact),
-            Err(error) => Box::pin(future::ready(Err(HandlerError::poison(format!(
-                "the payload is not a {}: {error}",
-                E::TYPE
-            ))))),
-        });
-        self.handlers.insert(E::TYPE, Arc::new(decoding));
+        self.handlers.insert(E::TYPE, handler);
         self
     }
 
-    /// Calls the handler of `kind`, if there is one. Contains panics, and ends after `limit`.
+    /// Calls the handler of `kind` with one payload, if there is a handler. Contains panics, and
+    /// ends after `limit`.
     pub(crate) async fn apply(
         &self,
         tx: &mut PgConnection,
@@ -123,13 +178,61 @@ impl Consumer {
         };
         let handled = async {
             limit_statements(tx, limit).await?;
-            handler(tx, payload).await
+            match handler {
+                Handler::Each(call) => contained(tx, &**call, payload).await,
+                Handler::Batch(call) => contained(tx, &**call, vec![payload]).await,
+            }
         };
-        match timeout(limit, AssertUnwindSafe(handled).catch_unwind()).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_panic)) => Err(HandlerError::transient("the handler panicked")),
+        match timeout(limit, handled).await {
+            Ok(result) => result,
             Err(elapsed) => Err(HandlerError::transient(elapsed)),
         }
+    }
+
+    /// Calls the handler of `kind` with `facts`, all of that type, if there is a handler. Contains
+    /// panics.
+    pub(crate) async fn apply_all(
+        &self,
+        tx: &mut PgConnection,
+        kind: &str,
+        facts: &[&Fact],
+    ) -> Result<(), HandlerError> {
+        match self.handlers.get(kind) {
+            None => Ok(()),
+            Some(Handler::Each(call)) => {
+                for fact in facts {
+                    let span = self.span(kind, &[fact]);
+                    contained(tx, &**call, fact.payload.clone())
+                        .instrument(span)
+                        .await?;
+                }
+                Ok(())
+            }
+            Some(Handler::Batch(call)) => {
+                let payloads = facts.iter().map(|fact| fact.payload.clone()).collect();
+                let span = self.span(kind, facts);
+                contained(tx, &**call, payloads).instrument(span).await
+            }
+        }
+    }
+
+    /// Opens the span of a call: a child of its fact's origin, or linked to the origins of several.
+    fn span(&self, kind: &str, facts: &[&Fact]) -> Span {
+        let span = tracing::info_span!(
+            "consume",
+            otel.name = format!("consume {kind}"),
+            otel.kind = "consumer",
+            messaging.system = "nats",
+            messaging.destination.name = facts.first().map(|fact| &*fact.subject),
+            messaging.consumer.group.name = self.name,
+            messaging.batch.message_count = facts.len(),
+        );
+        let origins = facts.iter().filter_map(|fact| fact.traceparent.as_deref());
+        match facts {
+            [_] => origins.for_each(|origin| chassis::telemetry::set_parent(&span, origin)),
+            _ => origins.for_each(|origin| chassis::telemetry::link(&span, origin)),
+        }
+        span
     }
 
     /// Returns the name for JetStream, where a dot would split a subject.
@@ -210,7 +313,10 @@ impl From<Error> for HandlerError {
 
 /// Makes the server cancel statements of this transaction a tenth before `limit`: a statement that
 /// only the client abandons would delay the rollback.
-async fn limit_statements(tx: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+pub(crate) async fn limit_statements(
+    tx: &mut PgConnection,
+    limit: Duration,
+) -> Result<(), sqlx::Error> {
     // 0 means no limit.
     let millis = (limit - limit / 10).as_millis().max(1);
     sqlx::query!(
@@ -224,11 +330,26 @@ async fn limit_statements(tx: &mut PgConnection, limit: Duration) -> Result<(), 
     Ok(())
 }
 
+async fn contained<P>(
+    tx: &mut PgConnection,
+    call: &Call<P>,
+    payload: P,
+) -> Result<(), HandlerError> {
+    let called = async { call(tx, payload).await };
+    let result = AssertUnwindSafe(called).catch_unwind().await;
+    result.unwrap_or_else(|_panic| Err(HandlerError::transient("the handler panicked")))
+}
+
+fn decode<E: Event>(payload: Bytes) -> Result<E, HandlerError> {
+    E::decode(payload)
+        .map_err(|error| HandlerError::poison(format!("the payload is not a {}: {error}", E::TYPE)))
+}
+
 /// Tells the compiler that the future borrows from the connection, which it does not infer for a
 /// closure.
-fn higher_ranked<F>(f: F) -> F
+fn higher_ranked<P, F>(f: F) -> F
 where
-    F: for<'a> Fn(&'a mut PgConnection, Bytes) -> BoxFuture<'a, Result<(), HandlerError>>,
+    F: for<'a> Fn(&'a mut PgConnection, P) -> BoxFuture<'a, Result<(), HandlerError>>,
 {
     f
 }

@@ -1,10 +1,13 @@
 //! Runs a consumer: pulls messages, applies or parks each, and acknowledges.
 
+mod batch;
 mod budget;
+mod calls;
 mod coverage;
 mod declare;
 mod dispatch;
 mod predecessors;
+mod queues;
 mod settle;
 
 pub(crate) use dispatch::run;

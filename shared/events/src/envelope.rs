@@ -178,6 +178,20 @@ pub(crate) mod testing {
             fact_id: Uuid::from_u128(7),
         }
     }
+
+    /// A fact about `key`, whose sequence grows with its version.
+    pub(crate) fn fact(key: &str, version: i64, kind: &str) -> Fact {
+        Fact {
+            subject: subject::of("ingest", "account", key),
+            key: key.into(),
+            version,
+            sequence: version.unsigned_abs() * 10,
+            kind: kind.into(),
+            traceparent: None,
+            is_first: false,
+            payload: Bytes::new(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,12 @@ use crate::error::Error;
 /// JetStream's bound of the messages of one atomic batch (ADR-50).
 const MAX_BATCH_ROWS: u16 = 1000;
 
+/// Most facts that a consumer applies in one transaction: all are repeated if one fails.
+const MAX_BATCH_FACTS: u16 = 1000;
+
+/// Longest wait for a batch to fill.
+const MAX_BATCH_WAIT_MS: u64 = 1000;
+
 /// Longest age of the archive: ten years.
 const MAX_ARCHIVE_S: u64 = 10 * 365 * 24 * 3600;
 
@@ -47,14 +53,23 @@ pub struct Settings {
     /// How long published facts stay in the database, in seconds: what a lost stream can be rebuilt
     /// from. About the size of the outbox's rows per fact.
     pub archive_max_age_s: u64,
-    /// Handlers of one consumer that run at once, each with one database connection.
+    /// Transactions of one consumer that run at once, each with one database connection.
     pub consumer_workers: usize,
-    /// Messages that one consumer holds in memory, running and waiting.
+    /// Most facts that one transaction of a consumer applies, 1 to 1000; of one key at most a
+    /// quarter of that while other keys are due, and an eighth of `consumer_max_ack_pending`.
+    pub consumer_batch_facts: u16,
+    /// How long facts wait for others to fill their batch while the consumer applies another one,
+    /// in milliseconds, at most 1000. An idle consumer does not wait.
+    pub consumer_batch_wait_ms: u64,
+    /// Messages that one consumer holds in memory, running and waiting. Once they are half of that,
+    /// a key of which more than an eighth waits is held no further: its later messages are read
+    /// from the stream again when they are due.
     pub consumer_max_ack_pending: u16,
     /// How long the server waits for a progress signal before it delivers again, in milliseconds.
     pub consumer_ack_wait_ms: u64,
-    /// How long one attempt of a handler may take, in milliseconds, at most an hour. The server
-    /// cancels its statements after nine tenths of that.
+    /// How long the handlers of one batch may take, in milliseconds, at most an hour; if they take
+    /// longer, each fact is applied alone and has that time for itself. The server cancels their
+    /// statements after nine tenths of it.
     pub handler_timeout_ms: u64,
     /// Upper bound of the first pause after a transient failure, in milliseconds; doubles per
     /// attempt.
@@ -85,8 +100,10 @@ impl Default for Settings {
             relay_poll_max_ms: 1000,
             relay_lease_ms: 3000,
             archive_max_age_s: 7 * 24 * 3600,
-            consumer_workers: 8,
-            consumer_max_ack_pending: 256,
+            consumer_workers: 4,
+            consumer_batch_facts: 128,
+            consumer_batch_wait_ms: 5,
+            consumer_max_ack_pending: 512,
             consumer_ack_wait_ms: 5_000,
             handler_timeout_ms: 30_000,
             retry_base_ms: 50,
@@ -124,6 +141,12 @@ impl Settings {
         }
         if !(1..=MAX_BATCH_ROWS).contains(&self.relay_batch_rows) {
             return fail("relay_batch_rows", "must be 1 to 1000 (JetStream, ADR-50)");
+        }
+        if !(1..=MAX_BATCH_FACTS).contains(&self.consumer_batch_facts) {
+            return fail("consumer_batch_facts", "must be 1 to 1000");
+        }
+        if self.consumer_batch_wait_ms > MAX_BATCH_WAIT_MS {
+            return fail("consumer_batch_wait_ms", "must be at most 1000");
         }
         if self.relay_poll_max_ms < self.relay_poll_min_ms {
             return fail("relay_poll_max_ms", "must be at least relay_poll_min_ms");

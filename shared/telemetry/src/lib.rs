@@ -7,4 +7,4 @@ mod trace;
 
 pub use metrics::Metrics;
 pub use pipeline::{LogFormat, Settings, Telemetry, TraceWhen, init};
-pub use trace::{current_traceparent, inject, record_status, set_parent};
+pub use trace::{current_traceparent, inject, link, record_status, set_parent};

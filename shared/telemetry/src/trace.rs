@@ -42,6 +42,16 @@ pub fn set_parent(span: &Span, traceparent: &str) {
     extract(span, &headers);
 }
 
+/// Links `span` to the span that `traceparent` names; ignores a malformed value.
+pub fn link(span: &Span, traceparent: &str) {
+    let Ok(value) = HeaderValue::from_str(traceparent) else {
+        return;
+    };
+    let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), value)]);
+    let origin = PROPAGATOR.extract(&Carrier(&headers));
+    span.add_link(origin.span().span_context().clone());
+}
+
 /// Makes `span` a child of the remote span in the headers, if there is one.
 pub(crate) fn extract(span: &Span, headers: &HeaderMap) {
     if headers.contains_key(TRACEPARENT) {

@@ -365,6 +365,11 @@ impl Running {
         self.stop.cancel();
         Ok(self.task.await??)
     }
+
+    /// Ends the task where it stands, as a crash would.
+    pub(super) fn abort(self) {
+        self.task.abort();
+    }
 }
 
 pub(super) fn counted(tally: &str, number: i64) -> Counted {

@@ -1,5 +1,7 @@
 //! The position of a consumer in each key, and the step for a message that follows from it.
 
+use std::collections::{HashMap, HashSet};
+
 use sqlx::PgConnection;
 
 use crate::envelope::Fact;
@@ -45,40 +47,108 @@ impl Position {
     }
 }
 
-/// Moves the watermark from the version before `fact` to it; false if it is elsewhere or the key is
-/// parked.
+/// A new watermark of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) key: String,
+    pub(crate) version: i64,
+    pub(crate) sequence: u64,
+}
+
+/// Writes the watermarks of keys that have none yet; returns the keys that it wrote.
 ///
-/// Waits for a transaction that is applying the same key, and then sees its result.
+/// Waits for a transaction that is writing the same key.
+pub(crate) async fn begin(
+    tx: &mut PgConnection,
+    consumer: &str,
+    marks: &[Mark],
+) -> Result<HashSet<String>, sqlx::Error> {
+    let (keys, versions, sequences) = columns(marks);
+    // In order of keys, as `lock`: two transactions with the same keys must not wait for each
+    // other.
+    let begun = sqlx::query_scalar!(
+        "INSERT INTO events.inbox (consumer, key, version, sequence)
+         SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS mark (key, version, sequence)
+         ORDER BY key
+         ON CONFLICT (consumer, key) DO NOTHING
+         RETURNING key",
+        consumer,
+        &keys,
+        &versions,
+        &sequences,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(begun.into_iter().collect())
+}
+
+/// Moves the watermarks of keys that this transaction has written or locked; returns how many.
 pub(crate) async fn advance(
     tx: &mut PgConnection,
     consumer: &str,
-    fact: &Fact,
-) -> Result<bool, sqlx::Error> {
-    let sequence = fact.sequence.cast_signed();
-    let moved = if fact.version == 1 {
-        sqlx::query!(
-            "INSERT INTO events.inbox AS inbox (consumer, key, version, sequence) VALUES ($1, $2, 1, $3)
-             ON CONFLICT (consumer, key) DO UPDATE SET version = 1, sequence = excluded.sequence
-             WHERE inbox.version = 0 AND NOT inbox.parked",
-            consumer,
-            fact.key,
-            sequence,
-        )
-        .execute(tx)
-        .await?
-    } else {
-        sqlx::query!(
-            "UPDATE events.inbox SET version = $3::bigint, sequence = $4
-             WHERE consumer = $1 AND key = $2 AND version = $3::bigint - 1 AND NOT parked",
-            consumer,
-            fact.key,
-            fact.version,
-            sequence,
-        )
-        .execute(tx)
-        .await?
+    marks: &[Mark],
+) -> Result<usize, sqlx::Error> {
+    let (keys, versions, sequences) = columns(marks);
+    let moved = sqlx::query!(
+        "UPDATE events.inbox AS inbox SET version = mark.version, sequence = mark.sequence
+         FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS mark (key, version, sequence)
+         WHERE inbox.consumer = $1 AND inbox.key = mark.key",
+        consumer,
+        &keys,
+        &versions,
+        &sequences,
+    )
+    .execute(tx)
+    .await?;
+    Ok(usize::try_from(moved.rows_affected()).unwrap_or(usize::MAX))
+}
+
+/// Reads the positions of `keys` and locks them; a key without a position is missing.
+pub(crate) async fn lock(
+    tx: &mut PgConnection,
+    consumer: &str,
+    keys: &[String],
+) -> Result<HashMap<String, Position>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT key, version, sequence, parked FROM events.inbox
+         WHERE consumer = $1 AND key = ANY($2) ORDER BY key FOR UPDATE",
+        consumer,
+        keys,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let parked: Vec<String> = rows
+        .iter()
+        .filter(|row| row.parked)
+        .map(|row| row.key.clone())
+        .collect();
+    let position = |version, sequence: i64| Position {
+        version,
+        sequence: sequence.unsigned_abs(),
+        parked: None,
     };
-    Ok(moved.rows_affected() == 1)
+    let mut positions: HashMap<_, _> = rows
+        .into_iter()
+        .map(|row| (row.key, position(row.version, row.sequence)))
+        .collect();
+    if parked.is_empty() {
+        return Ok(positions);
+    }
+    let last = sqlx::query!(
+        "SELECT DISTINCT ON (key) key, version, sequence FROM events.parked
+         WHERE consumer = $1 AND key = ANY($2) ORDER BY key, version DESC",
+        consumer,
+        &parked,
+    )
+    .fetch_all(tx)
+    .await?;
+    for row in last {
+        if let Some(position) = positions.get_mut(&row.key) {
+            position.parked = Some(row.version);
+            position.sequence = row.sequence.unsigned_abs();
+        }
+    }
+    Ok(positions)
 }
 
 /// Reads the position of `key` and locks it.
@@ -87,47 +157,21 @@ pub(crate) async fn position(
     consumer: &str,
     key: &str,
 ) -> Result<Position, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"SELECT version, sequence, parked FROM events.inbox
-           WHERE consumer = $1 AND key = $2 FOR UPDATE"#,
-        consumer,
-        key,
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(row) = row else {
-        return Ok(Position::default());
-    };
-    let mut position = Position {
-        version: row.version,
-        sequence: row.sequence.unsigned_abs(),
-        parked: None,
-    };
-    if row.parked {
-        let last = sqlx::query!(
-            "SELECT version, sequence FROM events.parked
-             WHERE consumer = $1 AND key = $2 ORDER BY version DESC LIMIT 1",
-            consumer,
-            key,
-        )
-        .fetch_one(tx)
-        .await?;
-        position.parked = Some(last.version);
-        position.sequence = last.sequence.unsigned_abs();
-    }
-    Ok(position)
+    let mut positions = lock(tx, consumer, &[key.to_owned()]).await?;
+    Ok(positions.remove(key).unwrap_or_default())
 }
 
 /// Starts the chain of a key with `fact`, if retention has removed its earlier facts. No effect on
-/// a known key.
+/// a key of which something is applied or parked.
 pub(crate) async fn begin_at(
     tx: &mut PgConnection,
     consumer: &str,
     fact: &Fact,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO events.inbox (consumer, key, version, sequence) VALUES ($1, $2, $3, 0)
-         ON CONFLICT (consumer, key) DO NOTHING",
+        "INSERT INTO events.inbox AS inbox (consumer, key, version, sequence) VALUES ($1, $2, $3, 0)
+         ON CONFLICT (consumer, key) DO UPDATE SET version = excluded.version
+         WHERE inbox.version = 0 AND NOT inbox.parked",
         consumer,
         fact.key,
         fact.version - 1,
@@ -135,6 +179,15 @@ pub(crate) async fn begin_at(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+fn columns(marks: &[Mark]) -> (Vec<String>, Vec<i64>, Vec<i64>) {
+    store::columns!(
+        marks,
+        mark => mark.key.clone(),
+        mark.version,
+        mark.sequence.cast_signed(),
+    )
 }
 
 #[cfg(test)]

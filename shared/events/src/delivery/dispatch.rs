@@ -1,7 +1,5 @@
-//! Pulls messages, runs those of one key in order and different keys concurrently, and
-//! acknowledges.
+//! Pulls messages, passes what is due of many keys to batches, and acknowledges.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use async_nats::jetstream::{self, consumer::pull};
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, RECONNECT, stream};
@@ -18,7 +16,9 @@ use crate::consumer::Consumer;
 use crate::envelope::Fact;
 use crate::error::Error;
 
+use super::batch::{Next, Progress};
 use super::declare;
+use super::queues::{Delivery, Queues};
 use super::settle::{Outcome, Settler};
 
 /// Progress signals per `ack_wait`: two may get lost before the server delivers a message again.
@@ -42,25 +42,23 @@ pub(crate) async fn run(
     ended
 }
 
-/// One delivered message that is not yet acknowledged.
-struct Delivery {
-    fact: Fact,
-    acker: Acker,
-    deliveries: u32,
-}
-
-/// The messages of one key: one is settled by a task, the others wait in version order.
-struct Queue {
-    running: Arc<Delivery>,
-    waiting: BTreeMap<(i64, u64), Delivery>,
+/// The end of a task.
+enum Ended {
+    /// The progress of each key; none if the process is shutting down.
+    Batch(Vec<String>, Option<Vec<Progress>>),
+    Single(String, Outcome),
 }
 
 /// Holds the messages in progress: at most `max_ack_pending`.
 struct Dispatcher {
     settler: Arc<Settler>,
     stop: CancellationToken,
-    queues: HashMap<String, Queue>,
-    tasks: JoinSet<(String, Outcome)>,
+    queues: Queues,
+    tasks: JoinSet<Ended>,
+    /// Batches among the tasks.
+    batches: usize,
+    /// When a batch begins in any case, if messages are due.
+    begin_at: Option<Instant>,
     signs: Interval,
     looks: Interval,
 }
@@ -92,8 +90,10 @@ impl Dispatcher {
         Ok(Self {
             settler: Arc::new(settler),
             stop,
-            queues: HashMap::new(),
+            queues: Queues::new(bus.settings.consumer_max_ack_pending.into()),
             tasks: JoinSet::new(),
+            batches: 0,
+            begin_at: None,
             signs,
             looks,
         })
@@ -135,18 +135,28 @@ impl Dispatcher {
 
     /// Pulls until shutdown (`None`) or until the pull fails. Messages in progress are kept either
     /// way.
-    async fn pull(&mut self, mut messages: pull::Stream) -> Option<Error> {
+    async fn pull(&mut self, messages: pull::Stream) -> Option<Error> {
+        let most = self.settler.settings.consumer_batch_facts.into();
+        let mut messages = messages.ready_chunks(most);
         loop {
+            self.begin();
             tokio::select! {
                 () = self.stop.cancelled() => return None,
                 Some(ended) = self.tasks.join_next() => self.ended(ended).await,
+                () = wait_until(self.begin_at) => {}
                 _ = self.signs.tick() => self.sign().await,
                 _ = self.looks.tick() => self.settler.look().await,
-                message = messages.next() => match message {
-                    Some(Ok(message)) => self.accept(message).await,
-                    // The client library pulls again only after the old pull expires, so a missed
-                    // heartbeat too ends this pull.
-                    Some(Err(error)) => return Some(Error::jetstream("pulling", error)),
+                chunk = messages.next() => match chunk {
+                    Some(chunk) => {
+                        for message in chunk {
+                            match message {
+                                Ok(message) => self.accept(message).await,
+                                // The client library pulls again only after the old pull expires,
+                                // so a missed heartbeat too ends this pull.
+                                Err(error) => return Some(Error::jetstream("pulling", error)),
+                            }
+                        }
+                    }
                     None => return Some(Error::jetstream("pulling", "the pull ended")),
                 },
             }
@@ -162,63 +172,113 @@ impl Dispatcher {
                 reply = message.reply.as_deref(),
                 "message is not a fact, skipped"
             );
-            acknowledge(&message.split().1, AckKind::Term).await;
+            send(&message.split().1, AckKind::Term).await;
             return;
         };
-        let delivery = Delivery {
-            fact,
-            acker: message.split().1,
+        let skipped = self.queues.insert(Delivery {
+            fact: Arc::new(fact),
+            acker: Some(message.split().1),
             deliveries,
-        };
-        let position = (delivery.fact.version, delivery.fact.sequence);
-        match self.queues.get_mut(&delivery.fact.key) {
-            Some(queue) => {
-                queue.waiting.insert(position, delivery);
-            }
-            None => self.start(delivery, BTreeMap::new()),
+        });
+        if let Some(skipped) = skipped {
+            acknowledge(&skipped, AckKind::Ack).await;
         }
     }
 
-    fn start(&mut self, delivery: Delivery, waiting: BTreeMap<(i64, u64), Delivery>) {
-        let key = delivery.fact.key.clone();
-        let running = Arc::new(delivery);
-        let (settler, task) = (self.settler.clone(), running.clone());
-        self.tasks.spawn(async move {
-            let outcome = settler.settle(&task.fact, task.deliveries).await;
-            (task.fact.key.clone(), outcome)
-        });
-        self.queues.insert(key, Queue { running, waiting });
+    /// Begins batches with the messages that are due: at once if none is running, else when one is
+    /// full or a message has waited for long enough.
+    fn begin(&mut self) {
+        let settings = &self.settler.settings;
+        let wait = Duration::from_millis(settings.consumer_batch_wait_ms);
+        let most = usize::from(settings.consumer_batch_facts);
+        while self.batches < settings.consumer_workers {
+            let due = self.queues.due();
+            if due == 0 {
+                break;
+            }
+            let now = Instant::now();
+            let begin_at = *self.begin_at.get_or_insert(now + wait);
+            if self.batches > 0 && due < most && now < begin_at {
+                return;
+            }
+            self.begin_at = None;
+            let runs = self.queues.take(most);
+            let settler = self.settler.clone();
+            self.batches += 1;
+            self.tasks.spawn(async move {
+                let progress = settler.settle(&runs).await;
+                Ended::Batch(runs.into_iter().map(|run| run.key).collect(), progress)
+            });
+        }
+        // The end of a task is the next occasion.
+        self.begin_at = None;
     }
 
-    /// Acknowledges what a task has settled and starts the next message of its key.
-    async fn ended(&mut self, ended: Result<(String, Outcome), JoinError>) {
-        let (key, outcome) = match ended {
-            Ok(ended) => ended,
-            // Panics of handlers are caught, so this is a defect of this crate; the key would stop
+    /// Acknowledges what a task has settled, and sees to what it has not.
+    async fn ended(&mut self, ended: Result<Ended, JoinError>) {
+        match ended {
+            Ok(Ended::Batch(keys, progress)) => {
+                self.batches -= 1;
+                let mut progress = progress.map(Vec::into_iter);
+                for key in keys {
+                    match progress.as_mut().and_then(Iterator::next) {
+                        Some(progress) => self.batch_ended(&key, progress).await,
+                        None => self.settled(&key, usize::MAX, AckKind::Nak(None)).await,
+                    }
+                }
+            }
+            Ok(Ended::Single(key, outcome)) => match outcome {
+                Outcome::Settled => self.settled(&key, 1, AckKind::Ack).await,
+                Outcome::Later(pause) => self.settled(&key, 1, AckKind::Nak(Some(pause))).await,
+                Outcome::Abandoned => self.settled(&key, 1, AckKind::Nak(None)).await,
+                Outcome::Again(predecessors) => {
+                    self.queues.precede(&key, predecessors);
+                    self.queues.release(&key);
+                }
+            },
+            // Panics of handlers are caught, so this is a defect of this crate; the keys would stop
             // for ever.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    async fn batch_ended(&mut self, key: &str, progress: Progress) {
+        for delivery in self.queues.settled(key, progress.settled) {
+            acknowledge(&delivery, AckKind::Ack).await;
+        }
+        let single = match progress.next {
+            Next::End => None,
+            Next::Gap { .. } | Next::Failed(_) | Next::Alone => self.queues.single(key),
         };
-        let Some(mut queue) = self.queues.remove(&key) else {
+        let Some((fact, deliveries)) = single else {
+            self.queues.release(key);
             return;
         };
-        let kind = match outcome {
-            Outcome::Settled => AckKind::Ack,
-            Outcome::Later(pause) => AckKind::Nak(Some(pause)),
-            Outcome::Abandoned => AckKind::Nak(None),
-        };
-        acknowledge(&queue.running.acker, kind).await;
-        if let Some((_, next)) = queue.waiting.pop_first() {
-            self.start(next, queue.waiting);
+        let settler = self.settler.clone();
+        self.tasks.spawn(async move {
+            let outcome = match progress.next {
+                Next::Gap { after, sequence } => {
+                    settler.fill_gap(&fact, deliveries, after, sequence).await
+                }
+                Next::Failed(error) => settler.retry(&fact, Some(error)).await,
+                Next::Alone | Next::End => settler.retry(&fact, None).await,
+            };
+            Ended::Single(fact.key.clone(), outcome)
+        });
+    }
+
+    /// Acknowledges the first `count` messages of `key` in work, and ends the work on it.
+    async fn settled(&mut self, key: &str, count: usize, kind: AckKind) {
+        for delivery in self.queues.settled(key, count) {
+            acknowledge(&delivery, kind).await;
         }
+        self.queues.release(key);
     }
 
     /// Signals progress of every message to the server.
     async fn sign(&self) {
-        for queue in self.queues.values() {
-            acknowledge(&queue.running.acker, AckKind::Progress).await;
-            for delivery in queue.waiting.values() {
-                acknowledge(&delivery.acker, AckKind::Progress).await;
-            }
+        for delivery in self.queues.all() {
+            acknowledge(delivery, AckKind::Progress).await;
         }
     }
 
@@ -226,17 +286,27 @@ impl Dispatcher {
     /// at once. A NAK without a delay is right only here: it is sent once, and deliveries are not
     /// limited.
     async fn drain(&mut self, bus: &Bus) {
-        for queue in self.queues.values_mut() {
-            for delivery in std::mem::take(&mut queue.waiting).into_values() {
-                acknowledge(&delivery.acker, AckKind::Nak(None)).await;
-            }
-        }
+        self.give_back().await;
         while let Some(ended) = self.tasks.join_next().await {
             self.ended(ended).await;
         }
+        self.give_back().await;
         if let Err(error) = bus.client.flush().await {
             tracing::debug!(%error, "acknowledgements not flushed");
         }
+    }
+
+    async fn give_back(&mut self) {
+        for delivery in self.queues.drain() {
+            acknowledge(&delivery, AckKind::Nak(None)).await;
+        }
+    }
+}
+
+async fn wait_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -251,8 +321,15 @@ fn read(message: &jetstream::Message) -> Option<(Fact, u32)> {
     Some((fact, u32::try_from(info.delivered).unwrap_or(u32::MAX)))
 }
 
+/// Acknowledges a message that the server has delivered.
+async fn acknowledge(delivery: &Delivery, kind: AckKind) {
+    if let Some(acker) = &delivery.acker {
+        send(acker, kind).await;
+    }
+}
+
 /// Sends an acknowledgement. A lost one causes a repeat, which the inbox recognises.
-async fn acknowledge(acker: &Acker, kind: AckKind) {
+async fn send(acker: &Acker, kind: AckKind) {
     if let Err(error) = acker.ack_with(kind).await {
         tracing::debug!(%error, "acknowledgement not sent");
     }

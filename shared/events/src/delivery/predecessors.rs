@@ -1,58 +1,62 @@
-//! The versions before a message that came too early: settled from the stream, expired or lost.
+//! The versions before a message that came too early: in the stream, expired or lost.
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures::TryFutureExt as _;
-use futures::future::BoxFuture;
 
 use crate::envelope::Fact;
 use crate::error::Error;
 
 use super::coverage::{self, Lost};
-use super::settle::{Outcome, Settler};
+use super::settle::Settler;
+
+/// Most facts that are read from the stream at once, before a message of their key.
+const MAX_FOUND: usize = 64;
 
 /// Whether the versions before a message are in the stream.
 pub(super) enum Predecessors {
-    Settled,
+    /// The next ones, in order.
+    Found(Vec<Fact>),
     Missing,
     /// Only the chain's beginning is missing, and it left the stream before the consumer joined:
     /// the chain begins with this fact, or with the message itself if none before it is left.
     Expired(Option<Fact>),
     /// The consumer has joined before they left the stream.
     Lost(Lost),
-    /// Settling one of them ended early, with this outcome.
-    Stopped(Outcome),
 }
 
 // === impl Settler ===
 
 impl Settler {
-    /// Settles the version after `after` from the stream, if it is there.
-    pub(super) async fn settle_predecessors(
+    /// Reads the versions after `after` that the stream holds before `fact`.
+    pub(super) async fn predecessors(
         &self,
         fact: &Fact,
         after: i64,
         sequence: u64,
     ) -> Result<Predecessors, Error> {
-        let mut from = sequence + 1;
+        let (mut from, mut version) = (sequence + 1, after + 1);
+        let mut found = Vec::new();
         let mut earliest = None;
-        while let Some(next) = self.next_in_stream(&fact.subject, from).await? {
-            if next.sequence >= fact.sequence {
+        while found.len() < MAX_FOUND {
+            let next = self.next_in_stream(&fact.subject, from).await?;
+            let Some(next) = next.filter(|next| next.sequence < fact.sequence) else {
                 break;
-            }
+            };
             from = next.sequence + 1;
-            if next.version <= after {
+            if next.version < version {
                 continue;
             }
-            if next.version > after + 1 {
+            if next.version > version {
                 // It may be in work elsewhere and not applied yet: a chain that began after it
                 // would lose it.
                 earliest = Some(next).filter(|next| next.version < fact.version);
                 break;
             }
-            return Ok(match self.settle_boxed(&next).await {
-                Outcome::Settled => Predecessors::Settled,
-                outcome => Predecessors::Stopped(outcome),
-            });
+            version += 1;
+            found.push(next);
+        }
+        if !found.is_empty() {
+            return Ok(Predecessors::Found(found));
         }
         if after > 0 {
             return Ok(Predecessors::Missing);
@@ -64,12 +68,6 @@ impl Settler {
             None if begins_late || first_sequence > 1 => Predecessors::Expired(earliest),
             None => Predecessors::Missing,
         })
-    }
-
-    /// Boxes the future, because a message settles its predecessors. A predecessor is the next
-    /// version of its key and has no gap, so this recurses once.
-    fn settle_boxed<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.settle(fact, 0))
     }
 
     /// Returns the first fact on `subject` at or after `sequence`.

@@ -1,4 +1,4 @@
-//! Settles one message: applies it, recognises it as a repeat, or parks it.
+//! Settles messages: applies them in batches, tries those that fail again, or parks them.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use async_nats::jetstream::stream::Stream;
 use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
-use crate::consumer::inbox::{self, Step};
+use crate::consumer::inbox;
 use crate::consumer::{Consumer, HandlerError};
 use crate::envelope::Fact;
 use crate::error::Error;
 use crate::parking;
 use crate::settings::Settings;
 
+use super::batch::{Next, Progress, Run};
 use super::budget::Budget;
 use super::coverage::{self, Look};
 use super::predecessors::Predecessors;
@@ -33,32 +33,17 @@ const GAP: Backoff = Backoff::full_jitter(Duration::from_millis(500), Duration::
 /// Deliveries after which a predecessor that is not in the stream counts as lost.
 const MAX_GAP_DELIVERIES: u32 = 10;
 
-/// How long the rollback of a failed handler may take, after the server has cancelled its
-/// statement.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The outcome of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The outcome of a message that a batch did not settle.
+#[derive(Debug)]
 pub(super) enum Outcome {
     /// Its effect is committed, or it is parked.
     Settled,
+    /// It joins a batch again, after these facts of its key, which the stream holds before it.
+    Again(Vec<Fact>),
     /// Its predecessor is not there yet: deliver it again after this pause.
     Later(Duration),
     /// The process is shutting down.
     Abandoned,
-}
-
-/// The result of one attempt.
-enum Attempt {
-    Settled,
-    Gap { after: i64, sequence: u64 },
-}
-
-/// The failure of one attempt.
-enum Failure {
-    /// Database or stream did not answer: not a fault of the message.
-    Outage(Box<dyn StdError + Send + Sync>),
-    Handler(HandlerError),
 }
 
 /// Settles the messages of one consumer; shared by its tasks.
@@ -67,8 +52,8 @@ pub(super) struct Settler {
     pub(super) pool: PgPool,
     pub(super) stream: Stream<()>,
     pub(super) settings: Arc<Settings>,
-    /// One per handler that may run at once; not held during pauses, so that a failing key holds up
-    /// no other.
+    /// One per transaction that may run at once; not held during pauses, so that a failing key
+    /// holds up no other.
     pub(super) permits: Semaphore,
     pub(super) shutdown: CancellationToken,
 }
@@ -96,122 +81,105 @@ impl Settler {
         }
     }
 
-    /// Tries until `fact` is settled. `deliveries` counts how often the stream has delivered it.
-    pub(super) async fn settle(&self, fact: &Fact, deliveries: u32) -> Outcome {
+    /// Settles what it can of `runs`, in one transaction; `None` if the process shuts down first.
+    pub(super) async fn settle(&self, runs: &[Run]) -> Option<Vec<Progress>> {
+        let mut outages = 0;
+        loop {
+            let permit = tokio::select! {
+                () = self.shutdown.cancelled() => return None,
+                permit = self.permits.acquire() => permit.ok()?,
+            };
+            let error = match self.apply(runs).await {
+                Ok(progress) => return Some(progress),
+                Err(error) => error,
+            };
+            drop(permit);
+            let pause = self.outage(&*error, &mut outages);
+            if !self.sleep(pause).await {
+                return None;
+            }
+        }
+    }
+
+    /// Tries `fact` until it is applied or parked; `failed` is what its handler returned in a
+    /// batch.
+    pub(super) async fn retry(&self, fact: &Arc<Fact>, failed: Option<HandlerError>) -> Outcome {
         let retry = Backoff::full_jitter(
             Duration::from_millis(self.settings.retry_base_ms),
             Duration::from_millis(self.settings.retry_max_ms),
         );
+        let run = Run {
+            key: fact.key.clone(),
+            facts: vec![fact.clone()],
+        };
         let mut budget = Budget::new(&self.settings);
+        let mut failed = failed.map(|error| (error, Duration::ZERO));
+        loop {
+            if let Some((error, took)) = failed {
+                budget.failed(took);
+                let poison = matches!(error, HandlerError::Poison { .. });
+                if poison || budget.is_spent() {
+                    return self.park(fact, &error.chain(), budget.attempts()).await;
+                }
+                let pause = retry.pause(budget.attempts());
+                budget.paused(pause);
+                tracing::warn!(
+                    consumer = self.consumer.name,
+                    subject = fact.subject,
+                    version = fact.version,
+                    attempt = budget.attempts(),
+                    ?pause,
+                    error = &error as &dyn StdError,
+                    "handler failed, trying again"
+                );
+                if !self.sleep(pause).await {
+                    return Outcome::Abandoned;
+                }
+            }
+            let started = Instant::now();
+            let settled = self.settle(std::slice::from_ref(&run)).await;
+            failed = match settled.and_then(|mut progress| progress.pop()) {
+                None => return Outcome::Abandoned,
+                Some(Progress { next, .. }) => match next {
+                    Next::End => return Outcome::Settled,
+                    Next::Failed(error) => Some((error, started.elapsed())),
+                    Next::Gap { .. } | Next::Alone => return Outcome::Again(Vec::new()),
+                },
+            };
+        }
+    }
+
+    /// Finds what is missing between the version `after`, which was at `sequence`, and `fact`.
+    /// `deliveries` counts how often the stream has delivered it.
+    pub(super) async fn fill_gap(
+        &self,
+        fact: &Fact,
+        deliveries: u32,
+        after: i64,
+        sequence: u64,
+    ) -> Outcome {
         let mut outages = 0;
         loop {
-            let started = Instant::now();
-            let pause = match self.attempt(fact).await {
-                None => return Outcome::Abandoned,
-                Some(Ok(Attempt::Settled)) => return Outcome::Settled,
-                Some(Ok(Attempt::Gap { after, sequence })) => {
-                    match self.close_gap(fact, after, sequence, deliveries).await {
-                        Ok(None) => continue,
-                        Ok(Some(outcome)) => return outcome,
-                        Err(error) => self.outage(fact, &error, &mut outages),
-                    }
-                }
-                Some(Err(Failure::Outage(error))) => self.outage(fact, &*error, &mut outages),
-                Some(Err(Failure::Handler(error))) => {
-                    budget.failed(started.elapsed());
-                    let poison = matches!(error, HandlerError::Poison { .. });
-                    if poison || budget.is_spent() {
-                        return self.park(fact, &error.chain(), budget.attempts()).await;
-                    }
-                    let pause = retry.pause(budget.attempts());
-                    budget.paused(pause);
-                    tracing::warn!(
-                        consumer = self.consumer.name,
-                        subject = fact.subject,
-                        version = fact.version,
-                        attempt = budget.attempts(),
-                        ?pause,
-                        error = &error as &dyn StdError,
-                        "handler failed, trying again"
-                    );
-                    pause
-                }
+            let error = match self.close_gap(fact, deliveries, after, sequence).await {
+                Ok(outcome) => return outcome,
+                Err(error) => error,
             };
+            let pause = self.outage(&error, &mut outages);
             if !self.sleep(pause).await {
                 return Outcome::Abandoned;
             }
         }
     }
 
-    /// Tries once, in one transaction; `None` if the process shuts down first.
-    async fn attempt(&self, fact: &Fact) -> Option<Result<Attempt, Failure>> {
-        let permit = tokio::select! {
-            () = self.shutdown.cancelled() => return None,
-            permit = self.permits.acquire() => permit.ok()?,
-        };
-        let span = tracing::info_span!(
-            "consume",
-            otel.name = format!("consume {}", fact.kind),
-            otel.kind = "consumer",
-            messaging.system = "nats",
-            messaging.destination.name = fact.subject,
-            messaging.consumer.group.name = self.consumer.name,
-            version = fact.version,
-        );
-        if let Some(traceparent) = &fact.traceparent {
-            chassis::telemetry::set_parent(&span, traceparent);
-        }
-        let attempt = self.transact(fact).instrument(span).await;
-        drop(permit);
-        Some(attempt)
-    }
-
-    async fn transact(&self, fact: &Fact) -> Result<Attempt, Failure> {
-        let name = &self.consumer.name;
-        let mut tx = self.pool.begin().await?;
-        if inbox::advance(&mut tx, name, fact).await? {
-            let limit = self.settings.handler_timeout();
-            let payload = fact.payload.clone();
-            let handled = self.consumer.apply(&mut tx, &fact.kind, payload, limit);
-            if let Err(error) = handled.await {
-                // If the rollback fails too, the connection failed and not the handler. A statement
-                // that began just before the handler's timeout is cancelled within `limit`.
-                timeout(limit + ROLLBACK_TIMEOUT, tx.rollback()).await??;
-                return Err(Failure::Handler(error));
-            }
-            chassis::crash::point("events.consumer.before_commit");
-            tx.commit().await?;
-            chassis::crash::point("events.consumer.after_commit");
-            return Ok(Attempt::Settled);
-        }
-        let position = inbox::position(&mut tx, name, &fact.key).await?;
-        match position.step(fact.version) {
-            Step::Repeat => Ok(Attempt::Settled),
-            Step::Park => {
-                parking::append(&mut tx, &self.consumer, fact, None, 0).await?;
-                tx.commit().await?;
-                Ok(Attempt::Settled)
-            }
-            Step::Gap(after) => Ok(Attempt::Gap {
-                after,
-                sequence: position.sequence,
-            }),
-            // Its predecessor was committed between the two statements.
-            Step::Apply => Err(Failure::Outage("the key moved".into())),
-        }
-    }
-
-    /// Settles the versions between `after` and `fact` from the stream; `None` when that is done.
     async fn close_gap(
         &self,
         fact: &Fact,
+        deliveries: u32,
         after: i64,
         sequence: u64,
-        deliveries: u32,
-    ) -> Result<Option<Outcome>, Error> {
-        match self.settle_predecessors(fact, after, sequence).await? {
-            Predecessors::Settled => Ok(None),
-            Predecessors::Stopped(outcome) => Ok(Some(outcome)),
+    ) -> Result<Outcome, Error> {
+        match self.predecessors(fact, after, sequence).await? {
+            Predecessors::Found(facts) => Ok(Outcome::Again(facts)),
             Predecessors::Expired(earliest) => {
                 let first = earliest.as_ref().unwrap_or(fact);
                 tracing::info!(
@@ -222,21 +190,21 @@ impl Settler {
                 );
                 let mut connection = self.pool.acquire().await?;
                 inbox::begin_at(&mut connection, &self.consumer.name, first).await?;
-                Ok(None)
+                Ok(Outcome::Again(Vec::new()))
             }
             Predecessors::Lost((from, to)) => {
                 let reason = format!(
                     "version {} is missing: messages {from} to {to} left the stream before this consumer read them",
                     after + 1
                 );
-                Ok(Some(self.park(fact, &reason, 0).await))
+                Ok(self.park(fact, &reason, 0).await)
             }
             Predecessors::Missing if deliveries < MAX_GAP_DELIVERIES => {
-                Ok(Some(Outcome::Later(GAP.pause(deliveries))))
+                Ok(Outcome::Later(GAP.pause(deliveries)))
             }
             Predecessors::Missing => {
                 let reason = format!("version {} is not in the stream", after + 1);
-                Ok(Some(self.park(fact, &reason, 0).await))
+                Ok(self.park(fact, &reason, 0).await)
             }
         }
     }
@@ -248,7 +216,7 @@ impl Settler {
             match parking::park(&self.pool, &self.consumer, fact, reason, attempts).await {
                 Ok(()) => break,
                 Err(error) => {
-                    let pause = self.outage(fact, &error, &mut outages);
+                    let pause = self.outage(&error, &mut outages);
                     if !self.sleep(pause).await {
                         return Outcome::Abandoned;
                     }
@@ -266,16 +234,14 @@ impl Settler {
         Outcome::Settled
     }
 
-    fn outage(&self, fact: &Fact, error: &(dyn StdError + 'static), outages: &mut u32) -> Duration {
+    fn outage(&self, error: &(dyn StdError + 'static), outages: &mut u32) -> Duration {
         *outages += 1;
         let pause = OUTAGE.pause(*outages);
         tracing::warn!(
             consumer = self.consumer.name,
-            subject = fact.subject,
-            version = fact.version,
             ?pause,
             error,
-            "cannot settle a message now, trying again"
+            "cannot settle messages now, trying again"
         );
         pause
     }
@@ -286,25 +252,5 @@ impl Settler {
             () = self.shutdown.cancelled() => false,
             () = tokio::time::sleep(pause) => true,
         }
-    }
-}
-
-// === impl Failure ===
-
-impl From<sqlx::Error> for Failure {
-    /// An error of the statement, or its timeout, may repeat for ever: it spends the budget. An
-    /// outage of the server is not a fault of the message.
-    fn from(error: sqlx::Error) -> Self {
-        if error.as_database_error().is_some() && !store::is_outage(&error) {
-            Self::Handler(HandlerError::transient(error))
-        } else {
-            Self::Outage(error.into())
-        }
-    }
-}
-
-impl From<tokio::time::error::Elapsed> for Failure {
-    fn from(error: tokio::time::error::Elapsed) -> Self {
-        Self::Outage(error.into())
     }
 }
