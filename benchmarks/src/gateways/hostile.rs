@@ -2,7 +2,7 @@
 //! speed, and the same calls to a second gateway as the control.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ use crate::codec::generated::StreamOrdersRequest;
 
 /// Good calls beside a script.
 const CALLS: u32 = 1200;
+
+/// The address of the good client; that of the hostile ones is 127.0.0.1.
+const GOOD_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// A call that takes longer has failed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,6 +64,9 @@ pub struct HostileRow {
     pub calls: u32,
     /// See above.
     pub right: u32,
+    /// The first wrong answer to a good call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<String>,
     /// 99th percentile of the good calls, in milliseconds, and relative to that of the control.
     pub p99_ms: f64,
     /// See above.
@@ -154,7 +160,7 @@ impl Pair {
             max_mib = max_mib.max(mebibytes(&self.attacked.process)?);
             sleep(SAMPLE).await;
         }
-        let (probes, controls) = (probes.await??, controls.await??);
+        let ((probes, wrong), (controls, _)) = (probes.await??, controls.await??);
         let mut connections = 0;
         while let Some(opened) = clients.join_next().await {
             connections += opened?;
@@ -166,6 +172,7 @@ impl Pair {
             connections,
             calls: CALLS,
             right: u32::try_from(probes.len())?,
+            wrong,
             p99_ms: p99 * 1e3,
             p99_ratio: p99 / of_control,
             idle_mib,
@@ -196,23 +203,24 @@ async fn strike(attack: Attack, server: SocketAddr, end: Instant) -> u64 {
     count
 }
 
-/// Makes good calls, one at a time; returns the seconds that the right ones took.
-async fn probe(server: SocketAddr, pause: Duration) -> Result<Vec<f64>> {
+/// Makes good calls, one at a time; returns the seconds that the right ones took, and the first
+/// wrong answer.
+async fn probe(server: SocketAddr, pause: Duration) -> Result<(Vec<f64>, Option<String>)> {
     let ask = Ask::order();
-    let expected = load::once(server, &ask).await?;
+    let expected = load::once_from(GOOD_CLIENT, server, &ask).await?;
     let mut ticks = interval(pause.max(Duration::from_millis(1)));
-    let mut right = Vec::new();
+    let (mut right, mut wrong) = (Vec::new(), None);
     for _ in 0..CALLS {
         ticks.tick().await;
         let begun = Instant::now();
-        if let Ok(Ok(answer)) = timeout(CALL_TIMEOUT, load::once(server, &ask)).await
-            && answer == expected
-        {
-            right.push(begun.elapsed().as_secs_f64());
+        let answered = load::once_from(GOOD_CLIENT, server, &ask);
+        match timeout(CALL_TIMEOUT, answered).await {
+            Ok(Ok(answer)) if answer == expected => right.push(begun.elapsed().as_secs_f64()),
+            answered => wrong = wrong.or_else(|| Some(format!("{answered:?}"))),
         }
     }
-    ensure!(!right.is_empty(), "no call was answered");
-    Ok(right)
+    ensure!(!right.is_empty(), "no call was answered: {wrong:?}");
+    Ok((right, wrong))
 }
 
 fn percentile(seconds: &[f64]) -> f64 {

@@ -1,6 +1,6 @@
 //! The load: connections that repeat requests after each response, or requests at a fixed rate.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
@@ -70,6 +70,16 @@ struct Shared {
 /// Sends one request and returns the body.
 pub(super) async fn once(peer: SocketAddr, ask: &Ask) -> Result<Bytes> {
     let mut sender = Sender::open(peer, ask).await?;
+    let response = sender.send(ask.request(peer)?).await?;
+    Ok(response.into_body().collect().await?.to_bytes())
+}
+
+/// Sends one request from an address of this machine and returns the body.
+pub(super) async fn once_from(source: Ipv4Addr, peer: SocketAddr, ask: &Ask) -> Result<Bytes> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((source, 0)))?;
+    let stream = socket.connect(peer).await?;
+    let mut sender = Sender::over(stream, ask).await?;
     let response = sender.send(ask.request(peer)?).await?;
     Ok(response.into_body().collect().await?.to_bytes())
 }
@@ -236,6 +246,10 @@ impl Sender {
     /// Opens a connection for requests of this kind.
     pub(super) async fn open(peer: SocketAddr, ask: &Ask) -> Result<Self> {
         let stream = TcpStream::connect(peer).await.context("cannot connect")?;
+        Self::over(stream, ask).await
+    }
+
+    async fn over(stream: TcpStream, ask: &Ask) -> Result<Self> {
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         Ok(match ask.protocol {

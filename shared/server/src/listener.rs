@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use anyhow::Context;
+use futures::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::activity::Activity;
 use self::addresses::Addresses;
+use self::arrivals::Arrivals;
 use self::connection::Connections;
 use self::socket::{ConnectionPermits, Socket};
 use crate::handler::Handler;
@@ -20,6 +23,7 @@ use crate::tls::Tls;
 
 mod activity;
 mod addresses;
+mod arrivals;
 mod connection;
 pub(crate) mod descriptors;
 mod response;
@@ -35,12 +39,24 @@ const EVICTION_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the host drains; then stops accepting and waits, within the bound, for running
 /// requests.
+///
+/// # Errors
+/// The accept loop panicked.
 pub(crate) async fn run(
     listener: TcpListener,
     handler: Handler,
     tls: Option<Arc<Tls>>,
     host: &Host,
-) {
+) -> anyhow::Result<()> {
+    // A task of its own: connections that are spawned from the thread of the main future queue
+    // apart, and come last while the workers have anything else to do.
+    let accepting = tokio::spawn(accept_all(listener, handler, tls, host.clone()));
+    AbortOnDropHandle::new(accepting)
+        .await
+        .context("the accept loop")
+}
+
+async fn accept_all(listener: TcpListener, handler: Handler, tls: Option<Arc<Tls>>, host: Host) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, tls = tls.is_some(), "listening");
     }
@@ -53,28 +69,38 @@ pub(crate) async fn run(
         tasks: JoinSet::new(),
         activities: Vec::new(),
     };
-    let mut waiting = None;
+    let mut arrivals = Arrivals::new();
     let limit = Arc::new(Semaphore::new(settings.max_connections));
     loop {
         tokio::select! {
             () = draining.cancelled() => break,
-            accepted = accept(&listener), if waiting.is_none() => waiting = Some(accepted),
-            permit = limit.clone().acquire_owned(), if waiting.is_some() => {
-                if let Some((stream, address)) = waiting.take() {
+            (stream, address) = accept(&listener), if !arrivals.is_full() => {
+                arrivals.push(stream, address);
+                while !arrivals.is_full()
+                    && let Some(Ok((stream, address))) = listener.accept().now_or_never()
+                {
+                    arrivals.push(stream, address);
+                }
+            }
+            permit = limit.clone().acquire_owned(), if !arrivals.is_empty() => {
+                if let Some((stream, address)) = arrivals.pop() {
                     // The semaphore is never closed.
                     connections.serve(stream, address, permit.ok());
                 }
+                // One at a time: what arrives at once must not delay the running requests.
+                tokio::task::yield_now().await;
             }
-            () = tokio::time::sleep(EVICTION_PAUSE), if waiting.is_some() => {}
+            () = tokio::time::sleep(EVICTION_PAUSE), if !arrivals.is_empty() => {}
             // Reaps ended connections; disabled without connections.
             Some(_) = connections.tasks.join_next() => {}
         }
-        if waiting.is_some() && limit.available_permits() == 0 {
+        if !arrivals.is_empty() && limit.available_permits() == 0 {
             connections.evict_idlest();
         }
     }
     // Connections in the listen queue would be reset with the socket.
-    for (stream, address) in waiting.into_iter().chain(drain_queue(listener)) {
+    let waiting = std::iter::from_fn(|| arrivals.pop());
+    for (stream, address) in waiting.chain(drain_queue(listener)) {
         let permit = limit.clone().try_acquire_owned().ok();
         connections.serve(stream, address, permit);
     }

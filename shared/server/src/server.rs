@@ -208,13 +208,15 @@ impl Server {
         let allowed = AllowedHosts::new(&host.settings.listener.allowed_hosts);
         let for_operators = operator::only(handler.clone(), allowed);
         let operators = async {
-            if let Some(admin) = admin {
-                listener::run(admin, for_operators, None, &host).await;
+            match admin {
+                Some(admin) => listener::run(admin, for_operators, None, &host).await,
+                None => Ok(()),
             }
         };
         let public = listener::run(listener, handler, tls.clone(), &host);
-        let ((), (), (), ()) = tokio::join!(announcements, certificates, public, operators);
-        Ok(())
+        let ((), (), public, operators) =
+            tokio::join!(announcements, certificates, public, operators);
+        public.and(operators)
     }
 
     fn with_standard_services(self, health: HealthReporter) -> anyhow::Result<Self> {

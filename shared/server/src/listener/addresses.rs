@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use ::admission::Client;
 use rpc::lock::lock;
 
+use super::arrivals::client;
+
 /// The open connections of each address; clones are the same.
 #[derive(Clone)]
 pub(crate) struct Addresses {
@@ -36,8 +38,7 @@ impl Addresses {
         if self.bound == 0 {
             return Ok(None);
         }
-        // IPv4 clients count as such on IPv6 sockets too.
-        let address = Client::at(address.to_canonical());
+        let address = client(address);
         let mut open = lock(&self.open);
         let count = open.entry(address.clone()).or_default();
         if *count >= self.bound {

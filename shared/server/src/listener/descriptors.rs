@@ -3,8 +3,11 @@
 use rpc::config::ConfigError;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors beside those of clients' connections: upstreams, databases, files.
-const RESERVE: u64 = 256;
+use super::arrivals::TOTAL_MAX;
+
+/// Descriptors beside those of served connections: waiting connections, upstreams, databases,
+/// files.
+const RESERVE: u64 = TOTAL_MAX as u64 + 256;
 
 /// Raises the soft limit (`RLIMIT_NOFILE`) so that the connections fit.
 ///
