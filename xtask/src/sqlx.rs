@@ -16,8 +16,8 @@ use mesh::ui::Ui;
 use mesh::{StackOptions, cargo};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// The one crate with SQL that is no service: its schema is in the databases of the services.
-const EVENTS: &str = "events";
+/// The libraries with SQL: each has a schema of its name in the databases of the services.
+const LIBRARIES: [&str; 2] = ["events", "saga"];
 /// Directory of offline data in a crate.
 const OFFLINE: &str = ".sqlx";
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 fn crates() -> Vec<&'static str> {
     let services = SERVICES.iter().map(|service| service.name);
-    services.chain([EVENTS]).collect()
+    services.chain(LIBRARIES).collect()
 }
 
 pub(super) async fn sqlx(args: Args) -> Result<ExitCode> {
@@ -69,8 +69,16 @@ async fn rewrite(home: &Home, stack: &Stack, name: &str, ui: Ui) -> Result<()> {
     Ok(())
 }
 
+fn is_library(name: &str) -> bool {
+    LIBRARIES.contains(&name)
+}
+
 fn directory(home: &Home, name: &str) -> PathBuf {
-    let parent = if name == EVENTS { "shared" } else { "services" };
+    let parent = if is_library(name) {
+        "shared"
+    } else {
+        "services"
+    };
     home.checkout().join(parent).join(name)
 }
 
@@ -87,9 +95,11 @@ async fn database(home: &Home, stack: &Stack, name: &str) -> Result<String> {
         None => bail!("{owner} names no database"),
     };
     let mut connection = PgConnection::connect(&url).await?;
-    execute(&mut connection, format!("CREATE SCHEMA {EVENTS}")).await?;
-    migrate(&mut connection, &directory(home, EVENTS)).await?;
-    if name != EVENTS {
+    for library in LIBRARIES {
+        execute(&mut connection, format!("CREATE SCHEMA {library}")).await?;
+        migrate(&mut connection, &directory(home, library)).await?;
+    }
+    if !is_library(name) {
         migrate(&mut connection, &directory(home, name)).await?;
     }
     connection.close().await?;
@@ -129,13 +139,13 @@ async fn check(home: &Home, name: &str, url: &str, offline: &Path) -> Result<()>
     // Macros run only when their crate is compiled.
     touch(&directory(home, name).join("src"), SystemTime::now())?;
     let mut check = cargo::command(home);
-    let package = if name == EVENTS {
-        "protomesh-events"
+    let package = if is_library(name) {
+        format!("protomesh-{name}")
     } else {
-        name
+        name.to_owned()
     };
     check
-        .args(["check", "--quiet", "--all-targets", "--package", package])
+        .args(["check", "--quiet", "--all-targets", "--package", &package])
         .env(format!("{}_DATABASE_URL", name.to_uppercase()), url)
         .env("SQLX_OFFLINE_DIR", offline)
         .env("SQLX_OFFLINE", "false");

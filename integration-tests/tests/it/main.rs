@@ -17,6 +17,7 @@ mod grpcurl;
 mod ingest;
 mod ledger;
 mod returns;
+mod saga_library;
 mod sagas;
 mod stock;
 mod trace;

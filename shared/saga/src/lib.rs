@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod attempt;
+mod definition;
+pub mod desk;
+mod instance;
+mod runner;
+mod settings;
+mod store;
+
+pub use attempt::Saga;
+pub use definition::{Answer, Definition, FAILED, Next, Outcome, Stage, Step, is_final};
+pub use instance::{Instance, Move};
+pub use runner::{Handle, Runner, serve};
+pub use settings::Settings;
+pub use store::{MIGRATIONS, State, begin, wake};
