@@ -130,8 +130,8 @@ async fn concurrent_commands_leave_a_history_without_gaps() -> Result<()> {
 async fn concurrent_refunds_stop_at_what_was_captured() -> Result<()> {
     let mesh = payments().await?;
     let pool = many(&mesh).await?;
-    store::execute(&pool, &authorize("much", "much", 10), &policy()).await?;
-    store::execute(&pool, &capture("much"), &policy()).await?;
+    execute(&pool, authorize("much", "much", 10)).await?;
+    execute(&pool, capture("much")).await?;
     let answers = together(
         &pool,
         (0..20)
@@ -145,6 +145,85 @@ async fn concurrent_refunds_stop_at_what_was_captured() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_command_of_a_batch_has_its_own_result() -> Result<()> {
+    let mesh = payments().await?;
+    let pool = many(&mesh).await?;
+    let commands = [
+        authorize("one", "batch", 10),
+        authorize("two", "other", 20),
+        capture("unknown"),
+        capture("one"),
+        refund("one", "one-1", 4),
+        refund("two", "two-1", 4),
+        refund("one", "one-1", 4),
+        refund("one", "one-2", 7),
+        authorize("one", "batch", 10),
+    ];
+    let results = store::execute(&pool, &commands, &policy()).await?;
+    let said: Vec<_> = results
+        .iter()
+        .map(|result| match result {
+            Ok(payment) => Ok((payment.captured_minor, payment.refunded_minor)),
+            Err(Error::Refused(_, refusal)) => Err(refusal.clone()),
+            Err(other) => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = [
+        Ok((0, 0)),
+        Ok((0, 0)),
+        Err(Refusal::Unknown),
+        Ok((10, 0)),
+        Ok((10, 4)),
+        Err(Refusal::NotCaptured(State::Authorized)),
+        Ok((10, 4)),
+        Err(Refusal::RefundExceeds { available_minor: 6 }),
+        Ok((10, 4)),
+    ];
+    assert_eq!(said, expected);
+    // All of it is repeated: nothing changes.
+    let again = store::execute(&pool, &commands, &policy()).await?;
+    let ok = |results: &[Result<Payment, Error>]| results.iter().filter(|one| one.is_ok()).count();
+    assert_eq!(ok(&again), ok(&results));
+    assert_eq!(store::payment(&pool, "one").await?.refunded_minor, 4);
+    for account in ["batch", "other"] {
+        assert_eq!(store::drift(&pool, account).await?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_batches_of_the_same_accounts_neither_deadlock_nor_double() -> Result<()> {
+    let mesh = payments().await?;
+    let pool = many(&mesh).await?;
+    // Every batch has every payment, in another order.
+    let mut running = JoinSet::new();
+    for first in 0..8 {
+        let pool = pool.clone();
+        running.spawn(async move {
+            let of = |n: usize| (n + first * 4) % 32;
+            let commands: Vec<_> = (0..32)
+                .map(|n| authorize(&format!("same-{}", of(n)), &format!("a-{}", of(n) % 5), 1))
+                .collect();
+            store::execute(&pool, &commands, &policy()).await
+        });
+    }
+    for results in running.join_all().await {
+        assert!(results?.iter().all(|result| result.is_ok()));
+    }
+    let held = async |account: &str| -> Result<i64> {
+        Ok(store::balance(&pool, account, "GBP", None)
+            .await?
+            .held_minor)
+    };
+    let mut total = 0;
+    for account in 0..5 {
+        total += held(&format!("a-{account}")).await?;
+    }
+    assert_eq!(total, 32);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn balances_are_read_by_business_time() -> Result<()> {
     let mesh = payments().await?;
     let pool = many(&mesh).await?;
@@ -153,7 +232,7 @@ async fn balances_are_read_by_business_time() -> Result<()> {
         capture("time"),
         refund("time", "time", 4),
     ] {
-        store::execute(&pool, &command, &policy()).await?;
+        execute(&pool, command).await?;
     }
     let mut paid = Vec::new();
     for as_of in [None, Some(at(8)), Some(at(9))] {
@@ -191,9 +270,14 @@ async fn together(pool: &PgPool, commands: Vec<Command>) -> Vec<Result<Payment, 
     let mut running = JoinSet::new();
     for command in commands {
         let pool = pool.clone();
-        running.spawn(async move { store::execute(&pool, &command, &policy()).await });
+        running.spawn(async move { execute(&pool, command).await });
     }
     running.join_all().await
+}
+
+async fn execute(pool: &PgPool, command: Command) -> Result<Payment, Error> {
+    let mut results = store::execute(pool, &[command], &policy()).await?;
+    results.swap_remove(0)
 }
 
 fn policy() -> Policy {

@@ -4,10 +4,13 @@ use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use integration_tests::{Mesh, order};
 use protos::inventory::v1::{
-    CountStockRequest, CreateReservationRequest, ReservationState, ReturnStockRequest, StockCount,
-    StockLine, SummarizeStockRequest,
+    BatchCreateReservationsRequest, BatchShipReservationsRequest, CountStockRequest,
+    CreateReservationRequest, ReservationResult, ReservationState, ReturnStockRequest,
+    ShipReservationRequest, StockCount, StockLine, SummarizeStockRequest,
+    reservation_result::Result as Of,
 };
 use protos::{orders::v1::OrderState, payments::v1::SummarizeLedgerRequest};
+use tonic::{Code, Status};
 
 const ORDERS: i64 = 64;
 const LINES: usize = 600;
@@ -40,6 +43,62 @@ async fn large_orders_over_the_same_skus_neither_deadlock_nor_oversell() -> Resu
         .into_inner();
     assert_eq!(totals.reserved, FITTING * LINES as i64);
     assert_eq!(totals.on_hand, totals.counted);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_of_a_batch_has_its_own_result() -> Result<()> {
+    let mesh = Mesh::start_with(Mesh::options()?.only(["inventory"])?).await?;
+    mesh.count("A", 5).await?;
+    let request = |id: &str, quantity| CreateReservationRequest {
+        reservation_id: id.to_owned(),
+        lines: vec![StockLine {
+            sku: "A".to_owned(),
+            quantity,
+        }],
+    };
+    let requests = vec![
+        request("one", 3),
+        request("two", 3),
+        request("three", 2),
+        request("one", 4),
+        request("one", 3),
+    ];
+    let batch = BatchCreateReservationsRequest { requests };
+    let mut inventory = mesh.inventory()?;
+    let created = inventory.batch_create_reservations(batch.clone()).await?;
+    let said = results(created.into_inner().results);
+    let reserved = Ok(ReservationState::Reserved);
+    let expected = [
+        reserved.clone(),
+        Ok(ReservationState::Refused),
+        reserved.clone(),
+        Err((Code::AlreadyExists, "RESERVATION_CHANGED".to_owned())),
+        reserved,
+    ];
+    assert_eq!(said, expected);
+    // A repetition has the same results and no further effect.
+    let again = inventory.batch_create_reservations(batch).await?;
+    assert_eq!(results(again.into_inner().results), expected);
+    assert_eq!(mesh.stock("A").await?.reserved, 5);
+
+    let ship = |id: &str| ShipReservationRequest {
+        reservation_id: id.to_owned(),
+    };
+    let requests = ["one", "two", "none", "one"].map(ship).into();
+    let shipped = inventory
+        .batch_ship_reservations(BatchShipReservationsRequest { requests })
+        .await?;
+    let shipped_one = Ok(ReservationState::Shipped);
+    let expected = [
+        shipped_one.clone(),
+        Err((Code::FailedPrecondition, "RESERVATION_NOT_HELD".to_owned())),
+        Err((Code::NotFound, "RESERVATION_NOT_FOUND".to_owned())),
+        shipped_one,
+    ];
+    assert_eq!(results(shipped.into_inner().results), expected);
+    let stock = mesh.stock("A").await?;
+    assert_eq!((stock.on_hand, stock.reserved), (2, 2));
     Ok(())
 }
 
@@ -146,4 +205,20 @@ async fn reserve(mesh: &Mesh, n: i64, skus: &[String]) -> Result<ReservationStat
         .await?
         .into_inner();
     Ok(response.reservation.context("a reservation")?.state())
+}
+
+/// Returns the state, or code and reason, of each result.
+fn results(
+    results: Vec<ReservationResult>,
+) -> Vec<std::result::Result<ReservationState, (Code, String)>> {
+    let said = |result: ReservationResult| match result.result {
+        Some(Of::Reservation(reservation)) => Ok(reservation.state()),
+        Some(Of::Error(error)) => {
+            let status = Status::from(error);
+            let reason = chassis::error::reason(&status).unwrap_or_default();
+            Err((status.code(), reason))
+        }
+        None => panic!("a result without content"),
+    };
+    results.into_iter().map(said).collect()
 }

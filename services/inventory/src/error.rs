@@ -26,6 +26,9 @@ pub enum Error {
     /// The quantities of one SKU add up to more than 64 bits.
     #[error("the quantities of one sku exceed 64 bits")]
     TooMany,
+    /// A batch with more lines than one transaction carries.
+    #[error("{0} lines, at most {max} in one batch", max = crate::model::MAX_BATCH_LINES)]
+    TooManyLines(usize),
     /// The database failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
@@ -41,6 +44,7 @@ chassis::faults! {
         Error::Refused(_, Refusal::Shipped) => FailedPrecondition, "RESERVATION_SHIPPED";
         Error::Refused(_, Refusal::NotHeld(_)) => FailedPrecondition, "RESERVATION_NOT_HELD";
         Error::TooMany => InvalidArgument, "QUANTITY_OVERFLOW";
+        Error::TooManyLines(_) => InvalidArgument, "TOO_MANY_LINES", field: "requests";
     } else {
         Error::Database(error) => store::fault(error);
     }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// Most lines of all requests of a batch together: what one transaction carries.
+pub const MAX_BATCH_LINES: usize = 10_000;
+
 /// Pieces by SKU, in the order of locks.
 pub type Pieces = BTreeMap<String, i64>;
 
@@ -93,6 +96,19 @@ pub enum Effect {
     Ship,
 }
 
+/// A change of the stock of one SKU, in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Added to `on_hand`.
+    pub on_hand: i64,
+    /// Added to `reserved`.
+    pub reserved: i64,
+}
+
+/// Changes by SKU, added up: a SKU is written once, however many reservations name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes(BTreeMap<String, Change>);
+
 /// A transition that the reservation's state does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -114,6 +130,17 @@ pub fn add_up(lines: impl IntoIterator<Item = (String, i64)>) -> Option<Pieces> 
     Some(pieces)
 }
 
+/// Takes all of `requested` out of `free`, or nothing if there are shortages, which it returns.
+pub fn draw(requested: &Pieces, free: &mut Pieces) -> Vec<Shortage> {
+    let shortages = shortages(requested, free);
+    if shortages.is_empty() {
+        for (sku, quantity) in requested {
+            *free.entry(sku.clone()).or_default() -= quantity;
+        }
+    }
+    shortages
+}
+
 /// Returns every SKU of `requested` of which `free` has too few; a SKU without stock has none free.
 pub fn shortages(requested: &Pieces, free: &Pieces) -> Vec<Shortage> {
     requested
@@ -125,6 +152,34 @@ pub fn shortages(requested: &Pieces, free: &Pieces) -> Vec<Shortage> {
         })
         .filter(|line| line.available < line.requested)
         .collect()
+}
+
+impl Effect {
+    /// Returns the change that each piece of a line brings.
+    pub fn per_piece(self) -> Change {
+        let (on_hand, reserved) = match self {
+            Self::None => (0, 0),
+            Self::Unreserve => (0, -1),
+            Self::Ship => (-1, -1),
+        };
+        Change { on_hand, reserved }
+    }
+}
+
+impl Changes {
+    /// Adds `per_piece` times each line.
+    pub fn add(&mut self, lines: &Pieces, per_piece: Change) {
+        for (sku, quantity) in lines {
+            let change = self.0.entry(sku.clone()).or_default();
+            change.on_hand += quantity * per_piece.on_hand;
+            change.reserved += quantity * per_piece.reserved;
+        }
+    }
+
+    /// The changes in the order of locks.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Change)> {
+        self.0.iter()
+    }
 }
 
 impl State {
@@ -206,6 +261,16 @@ mod tests {
             State::Released.ship(),
             Err(Refusal::NotHeld(State::Released))
         );
+    }
+
+    #[test]
+    fn what_one_draws_the_next_does_not_find() {
+        let mut free = pieces(&[("A", 3)]);
+        assert_eq!(draw(&pieces(&[("A", 2)]), &mut free), []);
+        let short = draw(&pieces(&[("A", 2)]), &mut free);
+        assert_eq!(short[0].available, 1);
+        assert_eq!(draw(&pieces(&[("A", 1)]), &mut free), []);
+        assert_eq!(free, pieces(&[("A", 0)]));
     }
 
     proptest! {

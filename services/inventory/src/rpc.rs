@@ -1,6 +1,9 @@
 //! The methods of the contract: decode, call model or store, encode.
 
 use protos::inventory::v1::{
+    BatchCreateReservationsRequest, BatchCreateReservationsResponse,
+    BatchReleaseReservationsRequest, BatchReleaseReservationsResponse, BatchReturnStockRequest,
+    BatchReturnStockResponse, BatchShipReservationsRequest, BatchShipReservationsResponse,
     CountStockRequest, CountStockResponse, CreateReservationRequest, CreateReservationResponse,
     GetReservationRequest, GetReservationResponse, GetStockRequest, GetStockResponse,
     ListStockRequest, ListStockResponse, ReleaseReservationRequest, ReleaseReservationResponse,
@@ -77,7 +80,8 @@ impl InventoryService for Inventory {
     ) -> Result<Response<CreateReservationResponse>, Status> {
         let request = request.into_inner();
         let lines = convert::lines(request.lines)?;
-        let reservation = store::reserve(&self.pool, &request.reservation_id, lines).await?;
+        let asked = [(request.reservation_id, lines)];
+        let reservation = only(store::reserve(&self.pool, &asked).await?)?;
         Ok(Response::new(CreateReservationResponse {
             reservation: Some(reservation.into()),
         }))
@@ -98,7 +102,8 @@ impl InventoryService for Inventory {
         &self,
         request: Request<ReleaseReservationRequest>,
     ) -> Result<Response<ReleaseReservationResponse>, Status> {
-        let reservation = store::release(&self.pool, &request.into_inner().reservation_id).await?;
+        let ids = [request.into_inner().reservation_id];
+        let reservation = only(store::release(&self.pool, &ids).await?)?;
         Ok(Response::new(ReleaseReservationResponse {
             reservation: Some(reservation.into()),
         }))
@@ -108,7 +113,8 @@ impl InventoryService for Inventory {
         &self,
         request: Request<ShipReservationRequest>,
     ) -> Result<Response<ShipReservationResponse>, Status> {
-        let reservation = store::ship(&self.pool, &request.into_inner().reservation_id).await?;
+        let ids = [request.into_inner().reservation_id];
+        let reservation = only(store::ship(&self.pool, &ids).await?)?;
         Ok(Response::new(ShipReservationResponse {
             reservation: Some(reservation.into()),
         }))
@@ -120,7 +126,61 @@ impl InventoryService for Inventory {
     ) -> Result<Response<ReturnStockResponse>, Status> {
         let request = request.into_inner();
         let lines = convert::lines(request.lines)?;
-        let recorded = store::take_back(&self.pool, &request.return_id, lines).await?;
+        let asked = [(request.return_id, lines)];
+        let recorded = only(store::take_back(&self.pool, &asked).await?)?;
         Ok(Response::new(ReturnStockResponse { recorded }))
     }
+
+    async fn batch_create_reservations(
+        &self,
+        request: Request<BatchCreateReservationsRequest>,
+    ) -> Result<Response<BatchCreateReservationsResponse>, Status> {
+        let requests = request.into_inner().requests.into_iter();
+        let asked = convert::batch(requests.map(|one| (one.reservation_id, one.lines)))?;
+        let results = store::reserve(&self.pool, &asked).await?.into_iter();
+        Ok(Response::new(BatchCreateReservationsResponse {
+            results: results.map(convert::reservation_result).collect(),
+        }))
+    }
+
+    async fn batch_release_reservations(
+        &self,
+        request: Request<BatchReleaseReservationsRequest>,
+    ) -> Result<Response<BatchReleaseReservationsResponse>, Status> {
+        let requests = request.into_inner().requests.into_iter();
+        let ids: Vec<_> = requests.map(|one| one.reservation_id).collect();
+        let results = store::release(&self.pool, &ids).await?.into_iter();
+        Ok(Response::new(BatchReleaseReservationsResponse {
+            results: results.map(convert::reservation_result).collect(),
+        }))
+    }
+
+    async fn batch_ship_reservations(
+        &self,
+        request: Request<BatchShipReservationsRequest>,
+    ) -> Result<Response<BatchShipReservationsResponse>, Status> {
+        let requests = request.into_inner().requests.into_iter();
+        let ids: Vec<_> = requests.map(|one| one.reservation_id).collect();
+        let results = store::ship(&self.pool, &ids).await?.into_iter();
+        Ok(Response::new(BatchShipReservationsResponse {
+            results: results.map(convert::reservation_result).collect(),
+        }))
+    }
+
+    async fn batch_return_stock(
+        &self,
+        request: Request<BatchReturnStockRequest>,
+    ) -> Result<Response<BatchReturnStockResponse>, Status> {
+        let requests = request.into_inner().requests.into_iter();
+        let asked = convert::batch(requests.map(|one| (one.return_id, one.lines)))?;
+        let results = store::take_back(&self.pool, &asked).await?.into_iter();
+        Ok(Response::new(BatchReturnStockResponse {
+            results: results.map(convert::return_result).collect(),
+        }))
+    }
+}
+
+/// Returns the result of a batch of one.
+fn only<T>(mut results: Vec<T>) -> T {
+    results.swap_remove(0)
 }

@@ -1,18 +1,28 @@
 //! The database of stock: one function is one transaction.
 
+use std::collections::BTreeSet;
+
 use ::store::{Insert, InsertError, columns, idempotent};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
     error::Error,
-    model::{self, Count, Effect, Pieces, Reservation, Shortage, State, Stock, Totals},
+    model::{Change, Changes, Count, Pieces, State, Stock, Totals},
 };
 
+mod reservations;
 mod returns;
 
+pub use reservations::{release, reservation, reserve, ship};
 pub use returns::take_back;
 
 ::store::text_enum!(State);
+
+/// The change that each counted or returned piece brings.
+const RECEIVED: Change = Change {
+    on_hand: 1,
+    reserved: 0,
+};
 
 /// Records counts that are new and adds them to stock; returns how many were new.
 pub async fn count(pool: &PgPool, mut counts: Vec<Count>) -> Result<usize, Error> {
@@ -68,70 +78,6 @@ pub async fn totals(pool: &PgPool) -> Result<Totals, Error> {
     .await?)
 }
 
-/// Reserves all lines or none; the same id gets the same answer again.
-pub async fn reserve(pool: &PgPool, id: &str, lines: Pieces) -> Result<Reservation, Error> {
-    let mut tx = pool.begin().await?;
-    if !open(&mut tx, id, State::Reserved).await? {
-        let known = load(&mut tx, id).await?;
-        let closed_before = known.state == State::Released && known.lines.is_empty();
-        return if closed_before || known.lines == lines {
-            Ok(known)
-        } else {
-            Err(Error::ReservationChanged(id.to_owned()))
-        };
-    }
-    let shortages = model::shortages(&lines, &lock_free(&mut tx, &lines).await?);
-    let state = if shortages.is_empty() {
-        State::Reserved
-    } else {
-        State::Refused
-    };
-    if state == State::Reserved {
-        move_stock(&mut tx, &lines, 0, 1).await?;
-    } else {
-        set_state(&mut tx, id, state).await?;
-    }
-    insert_lines(&mut tx, id, &lines, &shortages).await?;
-    chassis::crash::point("inventory.reserve.before_commit");
-    tx.commit().await?;
-    chassis::crash::point("inventory.reserve.after_commit");
-    Ok(Reservation {
-        id: id.to_owned(),
-        state,
-        lines,
-        shortages,
-    })
-}
-
-/// Returns the reservation of that id.
-pub async fn reservation(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
-    load(&mut *pool.acquire().await?, id).await
-}
-
-/// Releases the pieces; an unknown id is closed, so that a late reservation holds nothing.
-pub async fn release(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
-    let mut tx = pool.begin().await?;
-    let changed = if open(&mut tx, id, State::Released).await? {
-        load(&mut tx, id).await?
-    } else {
-        transition(&mut tx, id, State::release).await?
-    };
-    chassis::crash::point("inventory.release.before_commit");
-    tx.commit().await?;
-    chassis::crash::point("inventory.release.after_commit");
-    Ok(changed)
-}
-
-/// Removes the reserved pieces from stock.
-pub async fn ship(pool: &PgPool, id: &str) -> Result<Reservation, Error> {
-    let mut tx = pool.begin().await?;
-    let changed = transition(&mut tx, id, State::ship).await?;
-    chassis::crash::point("inventory.ship.before_commit");
-    tx.commit().await?;
-    chassis::crash::point("inventory.ship.after_commit");
-    Ok(changed)
-}
-
 async fn count_one(tx: &mut PgConnection, count: &Count) -> Result<bool, Error> {
     sqlx::query!(
         "INSERT INTO stock (sku) VALUES ($1) ON CONFLICT DO NOTHING",
@@ -161,31 +107,24 @@ async fn count_one(tx: &mut PgConnection, count: &Count) -> Result<bool, Error> 
         Err(InsertError::Changed) => return Err(Error::CountChanged(count.request_id.clone())),
         Err(InsertError::Database(error)) => return Err(error.into()),
     }
+    let mut changes = Changes::default();
     let pieces = Pieces::from([(count.sku.clone(), count.quantity)]);
-    move_stock(tx, &pieces, 1, 0).await?;
+    changes.add(&pieces, RECEIVED);
+    move_stock(tx, &changes).await?;
     Ok(true)
-}
-
-/// Claims an id; returns false if it is in use. A concurrent claim waits here for the other's
-/// commit.
-async fn open(tx: &mut PgConnection, id: &str, state: State) -> Result<bool, Error> {
-    let inserted = sqlx::query!(
-        "INSERT INTO reservation (reservation_id, state) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        id,
-        state as State
-    )
-    .execute(tx)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
 }
 
 /// Locks the rows of the SKUs in SKU order and returns the free pieces of each. Every change of
 /// several SKUs begins here, so that no two transactions deadlock.
-async fn lock_free(tx: &mut PgConnection, lines: &Pieces) -> Result<Pieces, Error> {
-    let skus: Vec<_> = lines.keys().cloned().collect();
+async fn lock_free<'a>(
+    tx: &mut PgConnection,
+    skus: impl IntoIterator<Item = &'a String>,
+) -> Result<Pieces, Error> {
+    let skus: BTreeSet<&str> = skus.into_iter().map(String::as_str).collect();
+    let skus: Vec<_> = skus.into_iter().collect();
     let rows = sqlx::query!(
         "SELECT sku, on_hand, reserved FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE",
-        &skus
+        &skus as &[&str]
     )
     .fetch_all(tx)
     .await?;
@@ -195,111 +134,19 @@ async fn lock_free(tx: &mut PgConnection, lines: &Pieces) -> Result<Pieces, Erro
         .collect())
 }
 
-/// Adds `on_hand` and `reserved` times each line's pieces to its SKU.
-async fn move_stock(
-    tx: &mut PgConnection,
-    lines: &Pieces,
-    on_hand: i64,
-    reserved: i64,
-) -> Result<(), Error> {
-    let (skus, quantities) = columns!(lines, (sku, quantity) => sku.clone(), *quantity);
+/// Writes changes of locked SKUs.
+async fn move_stock(tx: &mut PgConnection, changes: &Changes) -> Result<(), Error> {
+    let (skus, on_hand, reserved) =
+        columns!(changes, (sku, change) => sku.as_str(), change.on_hand, change.reserved);
     sqlx::query!(
-        "UPDATE stock SET on_hand = on_hand + $3 * quantity, reserved = reserved + $4 * quantity
-         FROM unnest($1::text[], $2::bigint[]) AS line (sku, quantity) WHERE stock.sku = line.sku",
-        &skus,
-        &quantities,
-        on_hand,
-        reserved
+        "UPDATE stock SET on_hand = stock.on_hand + change.on_hand, reserved = stock.reserved + change.reserved
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS change (sku, on_hand, reserved)
+         WHERE stock.sku = change.sku",
+        &skus as &[&str],
+        &on_hand,
+        &reserved
     )
     .execute(tx)
     .await?;
     Ok(())
-}
-
-async fn insert_lines(
-    tx: &mut PgConnection,
-    id: &str,
-    lines: &Pieces,
-    short: &[Shortage],
-) -> Result<(), Error> {
-    let available = |sku: &String| {
-        let short = short.iter().find(|line| line.sku == *sku);
-        short.map(|line| line.available)
-    };
-    let (skus, quantities, available) =
-        columns!(lines, (sku, quantity) => sku.clone(), *quantity, available(sku));
-    sqlx::query!(
-        "INSERT INTO reservation_line (reservation_id, sku, quantity, available)
-         SELECT $1, sku, quantity, available
-         FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS line (sku, quantity, available)",
-        id,
-        &skus,
-        &quantities,
-        &available as &[Option<i64>]
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn transition(
-    tx: &mut PgConnection,
-    id: &str,
-    rule: impl Fn(State) -> Result<(State, Effect), model::Refusal>,
-) -> Result<Reservation, Error> {
-    let mut reservation = load(tx, id).await?;
-    let (state, effect) =
-        rule(reservation.state).map_err(|refusal| Error::Refused(id.to_owned(), refusal))?;
-    if effect != Effect::None {
-        lock_free(tx, &reservation.lines).await?;
-        let on_hand = if effect == Effect::Ship { -1 } else { 0 };
-        move_stock(tx, &reservation.lines, on_hand, -1).await?;
-        set_state(tx, id, state).await?;
-        reservation.state = state;
-    }
-    Ok(reservation)
-}
-
-async fn set_state(tx: &mut PgConnection, id: &str, state: State) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE reservation SET state = $2 WHERE reservation_id = $1",
-        id,
-        state as State
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Reads a reservation and locks its row until the transaction ends.
-async fn load(tx: &mut PgConnection, id: &str) -> Result<Reservation, Error> {
-    let state = sqlx::query_scalar!(
-        r#"SELECT state AS "state: State" FROM reservation WHERE reservation_id = $1 FOR UPDATE"#,
-        id
-    )
-    .fetch_optional(&mut *tx)
-    .await?
-    .ok_or_else(|| Error::UnknownReservation(id.to_owned()))?;
-    let rows = sqlx::query!(
-        "SELECT sku, quantity, available FROM reservation_line WHERE reservation_id = $1",
-        id
-    )
-    .fetch_all(tx)
-    .await?;
-    let shortages = rows.iter().filter_map(|row| {
-        Some(Shortage {
-            sku: row.sku.clone(),
-            requested: row.quantity,
-            available: row.available?,
-        })
-    });
-    Ok(Reservation {
-        id: id.to_owned(),
-        state,
-        shortages: shortages.collect(),
-        lines: rows
-            .iter()
-            .map(|row| (row.sku.clone(), row.quantity))
-            .collect(),
-    })
 }

@@ -3,10 +3,11 @@
 use chassis::time;
 use chrono::NaiveDateTime;
 use protos::payments::v1 as pb;
+use tonic::Status;
 
 use crate::{
     error::Error,
-    model::{Day, Event, Kind, Payment, State},
+    model::{Action, Authorization, Command, Day, Event, Kind, Payment, Refund, State},
 };
 
 /// Parses a local time. The contract's pattern accepts dates that don't exist, such as 30 February.
@@ -15,6 +16,74 @@ use crate::{
 /// [`Error::NoSuchTime`] with the name of the field.
 pub fn local_time(field: &'static str, text: &str) -> Result<NaiveDateTime, Error> {
     time::parse_local(text).ok_or(Error::NoSuchTime(field))
+}
+
+/// Returns the result of one request of a batch.
+pub fn result(result: Result<Payment, Error>) -> pb::PaymentResult {
+    use pb::payment_result::Result as Of;
+    let result = match result {
+        Ok(payment) => Of::Payment(payment.into()),
+        Err(error) => Of::Error(Status::from(error).into()),
+    };
+    pb::PaymentResult {
+        result: Some(result),
+    }
+}
+
+impl TryFrom<pb::AuthorizePaymentRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: pb::AuthorizePaymentRequest) -> Result<Self, Error> {
+        let authorization = Authorization {
+            account_id: request.account_id,
+            currency_code: request.currency_code,
+            amount_minor: request.amount_minor,
+            effective_at: local_time("effectiveAt", &request.effective_at)?,
+        };
+        Ok(Self {
+            payment_id: request.payment_id,
+            action: Action::Authorize(authorization),
+        })
+    }
+}
+
+impl TryFrom<pb::CapturePaymentRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: pb::CapturePaymentRequest) -> Result<Self, Error> {
+        let effective_at = local_time("effectiveAt", &request.effective_at)?;
+        Ok(Self {
+            payment_id: request.payment_id,
+            action: Action::Capture(effective_at),
+        })
+    }
+}
+
+impl TryFrom<pb::VoidPaymentRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: pb::VoidPaymentRequest) -> Result<Self, Error> {
+        Ok(Self {
+            payment_id: request.payment_id,
+            action: Action::Void,
+        })
+    }
+}
+
+impl TryFrom<pb::RefundPaymentRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: pb::RefundPaymentRequest) -> Result<Self, Error> {
+        let refund = Refund {
+            refund_id: request.refund_id,
+            amount_minor: request.amount_minor,
+            effective_at: local_time("effectiveAt", &request.effective_at)?,
+        };
+        Ok(Self {
+            payment_id: request.payment_id,
+            action: Action::Refund(refund),
+        })
+    }
 }
 
 impl From<Payment> for pb::Payment {

@@ -1,11 +1,13 @@
 //! Pure rules of payments and their ledger: every decision is made here.
 
+mod book;
 mod ledger;
 #[cfg(test)]
 mod tests;
 
 use chrono::{NaiveDate, NaiveDateTime};
 
+pub use book::Book;
 pub use ledger::{Event, EventType, Kind, LedgerAccount, Posting, after, replay};
 
 /// Reason of a decline above the limit.

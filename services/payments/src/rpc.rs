@@ -2,11 +2,14 @@
 
 use chassis::page;
 use protos::payments::v1::{
-    self as pb, AuthorizePaymentRequest, AuthorizePaymentResponse, CapturePaymentRequest,
-    CapturePaymentResponse, GetBalanceRequest, GetBalanceResponse, GetPaymentRequest,
-    GetPaymentResponse, ListLedgerEventsRequest, ListLedgerEventsResponse, RefundPaymentRequest,
-    RefundPaymentResponse, SummarizeLedgerRequest, SummarizeLedgerResponse, VoidPaymentRequest,
-    VoidPaymentResponse, payments_service_server::PaymentsService,
+    self as pb, AuthorizePaymentRequest, AuthorizePaymentResponse, BatchAuthorizePaymentsRequest,
+    BatchAuthorizePaymentsResponse, BatchCapturePaymentsRequest, BatchCapturePaymentsResponse,
+    BatchRefundPaymentsRequest, BatchRefundPaymentsResponse, BatchVoidPaymentsRequest,
+    BatchVoidPaymentsResponse, CapturePaymentRequest, CapturePaymentResponse, GetBalanceRequest,
+    GetBalanceResponse, GetPaymentRequest, GetPaymentResponse, ListLedgerEventsRequest,
+    ListLedgerEventsResponse, RefundPaymentRequest, RefundPaymentResponse, SummarizeLedgerRequest,
+    SummarizeLedgerResponse, VoidPaymentRequest, VoidPaymentResponse,
+    payments_service_server::PaymentsService,
 };
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
@@ -14,7 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     convert::{self, local_time},
     error::Error,
-    model::{Action, Authorization, Command, Policy, Refund},
+    model::{Command, Policy},
     store,
 };
 
@@ -33,16 +36,7 @@ impl PaymentsService for Payments {
         &self,
         request: Request<AuthorizePaymentRequest>,
     ) -> Result<Response<AuthorizePaymentResponse>, Status> {
-        let request = request.into_inner();
-        let authorization = Authorization {
-            account_id: request.account_id,
-            currency_code: request.currency_code,
-            amount_minor: request.amount_minor,
-            effective_at: local_time("effectiveAt", &request.effective_at)?,
-        };
-        let payment = self
-            .execute(request.payment_id, Action::Authorize(authorization))
-            .await?;
+        let payment = self.execute(request.into_inner()).await?;
         Ok(Response::new(AuthorizePaymentResponse {
             payment: Some(payment),
         }))
@@ -52,11 +46,7 @@ impl PaymentsService for Payments {
         &self,
         request: Request<CapturePaymentRequest>,
     ) -> Result<Response<CapturePaymentResponse>, Status> {
-        let request = request.into_inner();
-        let effective_at = local_time("effectiveAt", &request.effective_at)?;
-        let payment = self
-            .execute(request.payment_id, Action::Capture(effective_at))
-            .await?;
+        let payment = self.execute(request.into_inner()).await?;
         Ok(Response::new(CapturePaymentResponse {
             payment: Some(payment),
         }))
@@ -66,9 +56,7 @@ impl PaymentsService for Payments {
         &self,
         request: Request<VoidPaymentRequest>,
     ) -> Result<Response<VoidPaymentResponse>, Status> {
-        let payment = self
-            .execute(request.into_inner().payment_id, Action::Void)
-            .await?;
+        let payment = self.execute(request.into_inner()).await?;
         Ok(Response::new(VoidPaymentResponse {
             payment: Some(payment),
         }))
@@ -78,18 +66,42 @@ impl PaymentsService for Payments {
         &self,
         request: Request<RefundPaymentRequest>,
     ) -> Result<Response<RefundPaymentResponse>, Status> {
-        let request = request.into_inner();
-        let refund = Refund {
-            refund_id: request.refund_id,
-            amount_minor: request.amount_minor,
-            effective_at: local_time("effectiveAt", &request.effective_at)?,
-        };
-        let payment = self
-            .execute(request.payment_id, Action::Refund(refund))
-            .await?;
+        let payment = self.execute(request.into_inner()).await?;
         Ok(Response::new(RefundPaymentResponse {
             payment: Some(payment),
         }))
+    }
+
+    async fn batch_authorize_payments(
+        &self,
+        request: Request<BatchAuthorizePaymentsRequest>,
+    ) -> Result<Response<BatchAuthorizePaymentsResponse>, Status> {
+        let results = self.execute_all(request.into_inner().requests).await?;
+        Ok(Response::new(BatchAuthorizePaymentsResponse { results }))
+    }
+
+    async fn batch_capture_payments(
+        &self,
+        request: Request<BatchCapturePaymentsRequest>,
+    ) -> Result<Response<BatchCapturePaymentsResponse>, Status> {
+        let results = self.execute_all(request.into_inner().requests).await?;
+        Ok(Response::new(BatchCapturePaymentsResponse { results }))
+    }
+
+    async fn batch_void_payments(
+        &self,
+        request: Request<BatchVoidPaymentsRequest>,
+    ) -> Result<Response<BatchVoidPaymentsResponse>, Status> {
+        let results = self.execute_all(request.into_inner().requests).await?;
+        Ok(Response::new(BatchVoidPaymentsResponse { results }))
+    }
+
+    async fn batch_refund_payments(
+        &self,
+        request: Request<BatchRefundPaymentsRequest>,
+    ) -> Result<Response<BatchRefundPaymentsResponse>, Status> {
+        let results = self.execute_all(request.into_inner().requests).await?;
+        Ok(Response::new(BatchRefundPaymentsResponse { results }))
     }
 
     async fn get_payment(
@@ -157,10 +169,24 @@ impl PaymentsService for Payments {
 }
 
 impl Payments {
-    async fn execute(&self, payment_id: String, action: Action) -> Result<pb::Payment, Error> {
-        let command = Command { payment_id, action };
-        store::execute(&self.pool, &command, &self.policy)
-            .await
-            .map(Into::into)
+    /// Executes a batch of one.
+    async fn execute<R>(&self, request: R) -> Result<pb::Payment, Error>
+    where
+        Command: TryFrom<R, Error = Error>,
+    {
+        let commands = [request.try_into()?];
+        let mut results = store::execute(&self.pool, &commands, &self.policy).await?;
+        Ok(results.swap_remove(0)?.into())
+    }
+
+    /// Executes a batch; each request that can be read has a result of its own.
+    async fn execute_all<R>(&self, requests: Vec<R>) -> Result<Vec<pb::PaymentResult>, Error>
+    where
+        Command: TryFrom<R, Error = Error>,
+    {
+        let commands = requests.into_iter().map(Command::try_from);
+        let commands: Vec<_> = commands.collect::<Result<_, _>>()?;
+        let results = store::execute(&self.pool, &commands, &self.policy).await?;
+        Ok(results.into_iter().map(convert::result).collect())
     }
 }

@@ -3,23 +3,34 @@
 mod books;
 mod ledger;
 
+use std::collections::BTreeSet;
+
+use ::store::columns;
 use sqlx::{PgConnection, PgPool};
 
 pub use books::{balance, drift, events, summary};
 
 use crate::{
     error::Error,
-    model::{self, Action, Authorization, Command, EventType, LedgerState, Payment, Policy, State},
+    model::{Action, Authorization, Book, Command, EventType, Payment, Policy, State},
 };
 
 ::store::text_enum!(State, EventType);
 
-/// Executes a command once; a repeated command gets the current payment.
-pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Result<Payment, Error> {
-    // A concurrent call that claimed the id has committed: the second attempt finds its payment.
+/// The result of each command of a batch, in their order.
+pub type Results = Vec<Result<Payment, Error>>;
+
+/// Executes commands in their order, each once, in one transaction; a repeated command gets the
+/// current payment.
+pub async fn execute(
+    pool: &PgPool,
+    commands: &[Command],
+    policy: &Policy,
+) -> Result<Results, Error> {
+    // A concurrent call that claimed an id has committed: the second attempt finds its payment.
     for _ in 0..2 {
-        if let Some(payment) = attempt(pool, command, policy).await? {
-            return Ok(payment);
+        if let Some(results) = attempt(pool, commands, policy).await? {
+            return Ok(results);
         }
     }
     Err(Error::Corrupt("payment"))
@@ -27,127 +38,185 @@ pub async fn execute(pool: &PgPool, command: &Command, policy: &Policy) -> Resul
 
 /// Returns the payment of that id.
 pub async fn payment(pool: &PgPool, id: &str) -> Result<Payment, Error> {
-    read(&mut *pool.acquire().await?, id)
+    read(&mut *pool.acquire().await?, &[id])
         .await?
+        .pop()
         .ok_or_else(|| Error::UnknownPayment(id.to_owned()))
 }
 
-/// Runs one transaction; `None` if a concurrent call claimed the unused id first.
+/// Runs one transaction; `None` if a concurrent call claimed an unused id first.
 async fn attempt(
     pool: &PgPool,
-    command: &Command,
+    commands: &[Command],
     policy: &Policy,
-) -> Result<Option<Payment>, Error> {
+) -> Result<Option<Results>, Error> {
     let mut tx = pool.begin().await?;
-    let known = load(&mut tx, command).await?;
-    let event = model::decide(&known, command, policy)
-        .map_err(|refusal| Error::Refused(command.payment_id.clone(), refusal))?;
-    let new = known.payment.is_none();
-    let payment = model::after(known.payment, &command.payment_id, event.as_ref())
-        .ok_or(Error::Corrupt("payment"))?;
-    if new && !open(&mut tx, &payment).await? {
+    let mut book = load(&mut tx, commands, policy).await?;
+    let mut results = Vec::with_capacity(commands.len());
+    for command in commands {
+        let result = book
+            .execute(command, policy)
+            .ok_or(Error::Corrupt("payment"))?;
+        results.push(result.map_err(|refusal| Error::Refused(command.payment_id.clone(), refusal)));
+    }
+    if !open(&mut tx, &book.opened()).await? {
         return Ok(None);
     }
-    if let Some(event) = &event {
-        if !new {
-            project(&mut tx, &payment).await?;
-        }
-        ledger::append(&mut tx, event).await?;
+    project(&mut tx, &book.changed()).await?;
+    if !ledger::append(&mut tx, book.events()).await? {
+        return Ok(None);
     }
-    let method = <&str>::from(&command.action);
+    let method = commands
+        .first()
+        .map_or("", |command| (&command.action).into());
     chassis::crash::point(&format!("payments.{method}.before_commit"));
     tx.commit().await?;
     chassis::crash::point(&format!("payments.{method}.after_commit"));
-    Ok(Some(payment))
+    Ok(Some(results))
 }
 
-/// Locks the account of a command's payment until the transaction ends, and reads the payment.
-async fn load(tx: &mut PgConnection, command: &Command) -> Result<LedgerState, Error> {
-    let owner = sqlx::query_scalar!(
-        "SELECT account_id FROM payment WHERE payment_id = $1",
-        command.payment_id
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(owner) = owner else {
-        return Ok(LedgerState::default());
-    };
-    if let Some(account_id) = owner {
-        lock(tx, &account_id).await?;
-    }
-    // Read after the lock: values from before it may have changed meanwhile.
-    let payment = read(tx, &command.payment_id).await?;
-    let refund = match &command.action {
-        Action::Refund(asked) => ledger::refund(tx, &asked.refund_id).await?,
+/// Locks the accounts of the commands' payments until the transaction ends, and reads the payments.
+async fn load(tx: &mut PgConnection, commands: &[Command], policy: &Policy) -> Result<Book, Error> {
+    let ids: Vec<_> = commands
+        .iter()
+        .map(|command| command.payment_id.as_str())
+        .collect();
+    let known = read(tx, &ids).await?;
+    let is_known = |id: &String| known.iter().any(|payment| payment.id == *id);
+    let new = commands.iter().filter_map(|command| match &command.action {
+        Action::Authorize(asked)
+            if asked.currency_code == policy.currency_code && !is_known(&command.payment_id) =>
+        {
+            Some(asked.account_id.as_str())
+        }
         _ => None,
+    });
+    let owners = known.iter().filter_map(|payment| {
+        let held = payment.authorization.as_ref()?;
+        Some(held.account_id.as_str())
+    });
+    lock(tx, new.collect(), owners.collect()).await?;
+    // Read after the lock: values from before it may have changed meanwhile.
+    let payments = read(tx, &ids).await?;
+    let refunds: Vec<_> = commands
+        .iter()
+        .filter_map(|command| match &command.action {
+            Action::Refund(asked) => Some(asked.refund_id.as_str()),
+            _ => None,
+        })
+        .collect();
+    let refunds = if refunds.is_empty() {
+        Vec::new()
+    } else {
+        ledger::refunds(tx, &refunds).await?
     };
-    Ok(LedgerState { payment, refund })
+    Ok(Book::new(payments, refunds))
 }
 
-/// Claims an unused id; returns false if it is in use. A concurrent claim waits here for the
-/// other's commit. The account is locked first, as before every change of its payments.
-async fn open(tx: &mut PgConnection, payment: &Payment) -> Result<bool, Error> {
-    if let Some(asked) = &payment.authorization {
+/// Claims unused ids; returns false if one is in use. A concurrent claim waits here for the other's
+/// commit. The accounts are locked first, as before every change of their payments.
+async fn open(tx: &mut PgConnection, payments: &[&Payment]) -> Result<bool, Error> {
+    if payments.is_empty() {
+        return Ok(true);
+    }
+    let asked = |payment: &Payment| payment.authorization.clone();
+    let (ids, accounts, currencies, amounts, times, states, reasons, captured, refunded) = columns!(
+        payments,
+        payment => payment.id.as_str(),
+        asked(payment).map(|asked| asked.account_id),
+        asked(payment).map(|asked| asked.currency_code),
+        asked(payment).map(|asked| asked.amount_minor),
+        asked(payment).map(|asked| asked.effective_at),
+        <&str>::from(payment.state),
+        payment.decline_reason.as_deref(),
+        payment.captured_minor,
+        payment.refunded_minor,
+    );
+    let inserted = sqlx::query!(
+        "INSERT INTO payment (payment_id, account_id, currency_code, amount_minor, effective_at, state, decline_reason,
+                              captured_minor, refunded_minor)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamp[], $6::text[],
+                              $7::text[], $8::bigint[], $9::bigint[])
+         ON CONFLICT DO NOTHING",
+        &ids as &[&str],
+        &accounts as &[Option<String>],
+        &currencies as &[Option<String>],
+        &amounts as &[Option<i64>],
+        &times as &[Option<chrono::NaiveDateTime>],
+        &states as &[&str],
+        &reasons as &[Option<&str>],
+        &captured,
+        &refunded
+    )
+    .execute(tx)
+    .await?;
+    Ok(inserted.rows_affected() == payments.len() as u64)
+}
+
+/// Writes the effects of events on known payments.
+async fn project(tx: &mut PgConnection, payments: &[&Payment]) -> Result<(), Error> {
+    if payments.is_empty() {
+        return Ok(());
+    }
+    let (ids, states, captured, refunded) = columns!(
+        payments,
+        payment => payment.id.as_str(),
+        <&str>::from(payment.state),
+        payment.captured_minor,
+        payment.refunded_minor,
+    );
+    sqlx::query!(
+        "UPDATE payment SET state = new.state, captured_minor = new.captured_minor, refunded_minor = new.refunded_minor
+         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+              AS new (payment_id, state, captured_minor, refunded_minor)
+         WHERE payment.payment_id = new.payment_id",
+        &ids as &[&str],
+        &states as &[&str],
+        &captured,
+        &refunded
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Creates the `new` accounts and locks them and the `known` ones, in one order everywhere.
+async fn lock(
+    tx: &mut PgConnection,
+    new: BTreeSet<&str>,
+    known: BTreeSet<&str>,
+) -> Result<(), Error> {
+    let all: Vec<_> = new.union(&known).copied().collect();
+    let new: Vec<_> = new.into_iter().collect();
+    if !new.is_empty() {
         sqlx::query!(
-            "INSERT INTO account (account_id) VALUES ($1) ON CONFLICT DO NOTHING",
-            asked.account_id
+            "INSERT INTO account (account_id) SELECT id FROM unnest($1::text[]) AS new (id) ORDER BY id
+             ON CONFLICT DO NOTHING",
+            &new as &[&str]
         )
         .execute(&mut *tx)
         .await?;
-        lock(tx, &asked.account_id).await?;
     }
-    let asked = payment.authorization.as_ref();
-    let inserted = sqlx::query!(
-        "INSERT INTO payment (payment_id, account_id, currency_code, amount_minor, effective_at, state, decline_reason)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        payment.id,
-        asked.map(|asked| &asked.account_id),
-        asked.map(|asked| &asked.currency_code),
-        asked.map(|asked| asked.amount_minor),
-        asked.map(|asked| asked.effective_at),
-        payment.state as State,
-        payment.decline_reason
-    )
-    .execute(tx)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
-}
-
-/// Writes the effect of an event on a payment.
-async fn project(tx: &mut PgConnection, payment: &Payment) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE payment SET state = $2, captured_minor = $3, refunded_minor = $4 WHERE payment_id = $1",
-        payment.id,
-        payment.state as State,
-        payment.captured_minor,
-        payment.refunded_minor
+        "SELECT account_id FROM account WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE",
+        &all as &[&str]
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
     Ok(())
 }
 
-async fn lock(tx: &mut PgConnection, account_id: &str) -> Result<(), Error> {
-    sqlx::query!(
-        "SELECT account_id FROM account WHERE account_id = $1 FOR UPDATE",
-        account_id
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(())
-}
-
-async fn read(connection: &mut PgConnection, id: &str) -> Result<Option<Payment>, Error> {
-    let row = sqlx::query_as!(
+async fn read(connection: &mut PgConnection, ids: &[&str]) -> Result<Vec<Payment>, Error> {
+    let rows = sqlx::query_as!(
         PaymentRow,
         r#"SELECT payment_id, account_id, currency_code, amount_minor, effective_at, state AS "state: State",
                   decline_reason, captured_minor, refunded_minor
-           FROM payment WHERE payment_id = $1"#,
-        id
+           FROM payment WHERE payment_id = ANY($1)"#,
+        ids as &[&str]
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(row.map(PaymentRow::payment))
+    Ok(rows.into_iter().map(PaymentRow::payment).collect())
 }
 
 /// A row of `payment`.

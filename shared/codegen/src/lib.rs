@@ -10,7 +10,7 @@
 //! The included file holds
 //! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and
 //!   `tonic` write them; `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is
-//!   `google::api::HttpBody`;
+//!   `google::api::HttpBody`, `google.rpc.Status` is `google::rpc::Status`;
 //! - `METHODS: &[contract::Method]`, every RPC, sorted by path;
 //! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments
 //!   (`google.protobuf.FileDescriptorSet`);
@@ -19,7 +19,8 @@
 //! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
 //!
 //! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`,
-//! `buf/validate/validate.proto`, `mesh/v1/options.proto` and `google/protobuf/*.proto`.
+//! `google/rpc/status.proto`, `buf/validate/validate.proto`, `mesh/v1/options.proto` and
+//! `google/protobuf/*.proto`.
 
 mod error;
 mod events;

@@ -32,10 +32,16 @@ const OPTIONS: [Embedded; 4] = [
 ];
 
 /// Files whose messages contracts use.
-const MESSAGES: [Embedded; 1] = [Embedded {
-    name: "google/api/httpbody.proto",
-    source: include_str!("../third_party/google/api/httpbody.proto"),
-}];
+const MESSAGES: [Embedded; 2] = [
+    Embedded {
+        name: "google/api/httpbody.proto",
+        source: include_str!("../third_party/google/api/httpbody.proto"),
+    },
+    Embedded {
+        name: "google/rpc/status.proto",
+        source: include_str!("../third_party/google/rpc/status.proto"),
+    },
+];
 
 /// The compiled files.
 pub(crate) struct Compiled {

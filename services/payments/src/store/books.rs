@@ -1,6 +1,6 @@
 //! Reads of the ledger: balances, histories, totals, and the check of the projection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
@@ -81,7 +81,7 @@ pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Erro
 /// something else wrote to the database.
 pub async fn drift(pool: &PgPool, account_id: &str) -> Result<Vec<String>, Error> {
     let mut tx = pool.begin().await?;
-    super::lock(&mut tx, account_id).await?;
+    super::lock(&mut tx, BTreeSet::new(), BTreeSet::from([account_id])).await?;
     let projected = projected(&mut tx, account_id).await?;
     let events = ledger::history(&mut tx, account_id, 0, None).await?;
     let replayed = model::replay(events.iter().map(|(_, event)| event))

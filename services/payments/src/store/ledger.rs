@@ -1,44 +1,120 @@
 //! The events of the accounts and their postings: appended, read, never changed.
 
+use std::collections::{BTreeSet, HashMap};
+
 use ::store::columns;
 use sqlx::PgConnection;
 
 use crate::{
     error::Error,
-    model::{Event, EventType, Kind, Refusal},
+    model::{Event, EventType, Kind},
 };
 
-/// Adds an event to the history of its account, whose row the transaction has locked.
-pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), Error> {
-    let version = sqlx::query_scalar!(
-        "INSERT INTO ledger_event (account_id, version, type, payment_id, refund_id, decline_reason, amount_minor,
-                                   currency_code, effective_at)
-         SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM ledger_event WHERE account_id = $1
-         RETURNING version",
-        event.account_id,
-        EventType::from(&event.kind) as EventType,
-        event.payment_id,
+/// Adds events to the histories of their accounts, whose rows the transaction has locked; false if
+/// a concurrent transaction used a `refund_id` first: refunds of two accounts lock different rows.
+pub(super) async fn append(tx: &mut PgConnection, events: &[Event]) -> Result<bool, Error> {
+    if events.is_empty() {
+        return Ok(true);
+    }
+    let mut versions = versions(tx, events).await?;
+    let mut next = |account_id: &str| {
+        let version = versions.entry(account_id.to_owned()).or_default();
+        *version += 1;
+        *version
+    };
+    let numbered: Vec<_> = events
+        .iter()
+        .map(|event| (next(&event.account_id), event))
+        .collect();
+    match insert_events(tx, &numbered).await {
+        Err(error) if is_duplicate_refund(&error) => return Ok(false),
+        other => other?,
+    }
+    insert_postings(tx, &numbered).await?;
+    Ok(true)
+}
+
+async fn versions(
+    tx: &mut PgConnection,
+    events: &[Event],
+) -> Result<HashMap<String, i64>, sqlx::Error> {
+    let accounts: BTreeSet<&str> = events
+        .iter()
+        .map(|event| event.account_id.as_str())
+        .collect();
+    let accounts: Vec<_> = accounts.into_iter().collect();
+    let rows = sqlx::query!(
+        r#"SELECT account_id AS "account_id!",
+                  coalesce((SELECT max(version) FROM ledger_event WHERE ledger_event.account_id = account.account_id), 0)
+                      AS "version!"
+           FROM unnest($1::text[]) AS account (account_id)"#,
+        &accounts as &[&str]
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.account_id, row.version))
+        .collect())
+}
+
+async fn insert_events(tx: &mut PgConnection, events: &[(i64, &Event)]) -> Result<(), sqlx::Error> {
+    let (accounts, versions, types, payments, refunds, reasons, amounts, currencies, times) = columns!(
+        events,
+        (version, event) => event.account_id.as_str(),
+        *version,
+        <&str>::from(EventType::from(&event.kind)),
+        event.payment_id.as_str(),
         event.kind.refund_id(),
         event.kind.reason(),
         event.amount_minor,
-        event.currency_code,
-        event.effective_at
+        event.currency_code.as_str(),
+        event.effective_at,
+    );
+    sqlx::query!(
+        "INSERT INTO ledger_event (account_id, version, type, payment_id, refund_id, decline_reason, amount_minor,
+                                   currency_code, effective_at)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+                              $8::text[], $9::timestamp[])",
+        &accounts as &[&str],
+        &versions,
+        &types as &[&str],
+        &payments as &[&str],
+        &refunds as &[Option<&str>],
+        &reasons as &[Option<&str>],
+        &amounts,
+        &currencies as &[&str],
+        &times
     )
-    .fetch_one(&mut *tx)
-    .await
-    .map_err(|error| map_duplicate_refund(error, event))?;
-    let (accounts, amounts) = columns!(
-        event.postings(),
-        posting => <&str>::from(posting.ledger_account),
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_postings(
+    tx: &mut PgConnection,
+    events: &[(i64, &Event)],
+) -> Result<(), sqlx::Error> {
+    let postings: Vec<_> = events
+        .iter()
+        .flat_map(|(version, event)| {
+            let postings = event.postings().into_iter();
+            postings.map(move |posting| (&event.account_id, *version, posting))
+        })
+        .collect();
+    let (accounts, versions, ledger_accounts, amounts) = columns!(
+        postings,
+        (account_id, version, posting) => account_id.as_str(),
+        *version,
+        <&str>::from(posting.ledger_account),
         posting.amount_minor,
     );
     sqlx::query!(
         "INSERT INTO posting (account_id, version, ledger_account, amount_minor)
-         SELECT $1, $2, ledger_account, amount_minor
-         FROM unnest($3::text[], $4::bigint[]) AS side (ledger_account, amount_minor)",
-        event.account_id,
-        version,
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])",
         &accounts as &[&str],
+        &versions,
+        &ledger_accounts as &[&str],
         &amounts
     )
     .execute(tx)
@@ -46,19 +122,20 @@ pub(super) async fn append(tx: &mut PgConnection, event: &Event) -> Result<(), E
     Ok(())
 }
 
-/// Returns the event of a refund, whichever payment it belongs to.
-pub(super) async fn refund(tx: &mut PgConnection, refund_id: &str) -> Result<Option<Event>, Error> {
-    let row = sqlx::query_as!(
+/// Returns the events of refunds, whichever payments they belong to.
+pub(super) async fn refunds(tx: &mut PgConnection, ids: &[&str]) -> Result<Vec<Event>, Error> {
+    let rows = sqlx::query_as!(
         EventRow,
         r#"SELECT account_id, version, type AS "type: EventType", payment_id, refund_id, decline_reason,
                   amount_minor, currency_code, effective_at
-           FROM ledger_event WHERE refund_id = $1"#,
-        refund_id
+           FROM ledger_event WHERE refund_id = ANY($1)"#,
+        ids as &[&str]
     )
-    .fetch_optional(tx)
+    .fetch_all(tx)
     .await?;
-    row.map(|row| row.event().map(|(_, event)| event))
-        .transpose()
+    rows.into_iter()
+        .map(|row| row.event().map(|(_, event)| event))
+        .collect()
 }
 
 /// Returns the events of an account after version `after`, in order, each with its version; no
@@ -113,14 +190,7 @@ impl EventRow {
     }
 }
 
-/// Turns a duplicate refund id into a refusal: refunds of two accounts lock different rows and can
-/// race for one id.
-fn map_duplicate_refund(error: sqlx::Error, event: &Event) -> Error {
-    let constraint = error
-        .as_database_error()
-        .and_then(|error| error.constraint());
-    if constraint == Some("ledger_event_refund_once") {
-        return Error::Refused(event.payment_id.clone(), Refusal::RefundChanged);
-    }
-    error.into()
+fn is_duplicate_refund(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.and_then(|error| error.constraint()) == Some("ledger_event_refund_once")
 }
