@@ -8,12 +8,12 @@ use serde_json::Value;
 
 /// Processes with the points at which they abort while a sale and its return are processed.
 const CRASHES: &[(&str, &str)] = &[
-    ("orders", "orders.return.allocate.before_commit"),
-    ("orders", "orders.return.allocate.after_commit"),
-    ("orders", "orders.return.restock.before_commit"),
-    ("orders", "orders.return.restock.after_commit"),
-    ("orders", "orders.return.refund.before_commit"),
-    ("orders", "orders.return.refund.after_commit"),
+    ("orders", "saga.return.allocate.before_commit"),
+    ("orders", "saga.return.allocate.after_commit"),
+    ("orders", "saga.return.restock.before_commit"),
+    ("orders", "saga.return.restock.after_commit"),
+    ("orders", "saga.return.refund.before_commit"),
+    ("orders", "saga.return.refund.after_commit"),
     ("inventory", "inventory.return.before_commit"),
     ("inventory", "inventory.return.after_commit"),
     ("payments", "payments.refund.before_commit"),

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use integration_tests::{Mesh, eventually, order};
 use protos::{
-    inventory::v1::ReleaseReservationRequest,
+    inventory::v1::{CreateReservationRequest, ReleaseReservationRequest, StockLine},
     orders::v1::{CancelOrderRequest, OrderState, PlaceOrderRequest},
     payments::v1::{PaymentState, VoidPaymentRequest},
 };
@@ -15,11 +15,10 @@ const TOO_MUCH: i64 = 1_000_001;
 type Commit = (&'static str, &'static str);
 
 const FORWARD: &[Commit] = &[
-    ("orders", "orders.saga.reserve"),
-    ("orders", "orders.saga.authorize"),
-    ("orders", "orders.saga.confirm"),
-    ("orders", "orders.saga.capture"),
-    ("orders", "orders.saga.ship"),
+    ("orders", "saga.order.reserve"),
+    ("orders", "saga.order.authorize"),
+    ("orders", "saga.order.capture"),
+    ("orders", "saga.order.ship"),
     ("inventory", "inventory.reserve"),
     ("inventory", "inventory.ship"),
     ("payments", "payments.authorize"),
@@ -59,7 +58,7 @@ async fn a_declined_order_releases_its_stock_despite_a_crash_around_the_release(
     let mesh = Mesh::start().await?;
     mesh.count("A", 10).await?;
     for (process, point) in around(&[
-        ("orders", "orders.saga.release"),
+        ("orders", "saga.order.release"),
         ("inventory", "inventory.release"),
     ]) {
         mesh.crash_next_at(process, &point).await?;
@@ -78,10 +77,8 @@ async fn a_declined_order_releases_its_stock_despite_a_crash_around_the_release(
 async fn a_cancelled_order_voids_its_payment_despite_a_crash_around_the_void() -> Result<()> {
     let mesh = Mesh::start().await?;
     mesh.count("A", 10).await?;
-    for (process, point) in around(&[
-        ("orders", "orders.saga.void"),
-        ("payments", "payments.void"),
-    ]) {
+    for (process, point) in around(&[("orders", "saga.order.void"), ("payments", "payments.void")])
+    {
         // The order waits before its authorization until the cancellation is recorded.
         mesh.stack().stop("payments").await?;
         let order = mesh
@@ -114,7 +111,7 @@ async fn an_order_that_can_not_ship_is_refunded_despite_a_crash_around_the_refun
     let mesh = Mesh::start().await?;
     mesh.count("A", 10).await?;
     for (process, point) in around(&[
-        ("orders", "orders.saga.refund"),
+        ("orders", "saga.order.refund"),
         ("payments", "payments.refund"),
     ]) {
         // The order waits before its authorization until an operator has taken its stock away.
@@ -193,19 +190,19 @@ async fn an_order_past_its_deadline_is_given_up_and_leaves_nothing_behind() -> R
 async fn a_capture_that_happened_after_all_is_refunded() -> Result<()> {
     let options = Mesh::options()?
         .env("orders", "PROTOMESH_SAGA_DEADLINE_MS", "2000")
-        .env("orders", "PROTOMESH_STEP_TIMEOUT_MS", "1000");
+        .env("orders", "PROTOMESH_SAGAS__STEP_TIMEOUT_MS", "1000");
     let mesh = Mesh::start_with(options).await?;
     mesh.count("A", 10).await?;
     // The money is authorized, the response is lost, and payments is down until the deadline has
     // passed.
-    mesh.crash_next_at("orders", "orders.saga.capture.before_commit")
+    mesh.crash_next_at("orders", "saga.order.capture.before_commit")
         .await?;
     let before = mesh.restarts("orders")?;
     let request = order::request("captured", &[("A", 1, 100)]);
     let order = place_despite_crash(&mesh, request).await?;
     crashed(&mesh, "orders", before, "capture").await?;
     mesh.stack().stop("payments").await?;
-    step(&mesh, "VOID").await?;
+    step(&mesh, "REFUND").await?;
     mesh.stack().start("payments").await?;
     let failed = mesh.order_in(&order, OrderState::Failed).await?;
     assert_eq!(failed.reason, "CAPTURE_TIMED_OUT");
@@ -216,11 +213,39 @@ async fn a_capture_that_happened_after_all_is_refunded() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_reserved_under_the_same_id_is_not_released() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("A", 10).await?;
+    mesh.stack().stop("inventory").await?;
+    let order = mesh
+        .place(order::request("foreign", &[("A", 1, 100)]))
+        .await?
+        .order_id;
+    mesh.stack().stop("orders").await?;
+    mesh.stack().start("inventory").await?;
+    let line = StockLine {
+        sku: "A".to_owned(),
+        quantity: 4,
+    };
+    mesh.inventory()?
+        .create_reservation(CreateReservationRequest {
+            reservation_id: order.clone(),
+            lines: vec![line],
+        })
+        .await?;
+    mesh.stack().start("orders").await?;
+    let failed = mesh.order_in(&order, OrderState::Failed).await?;
+    assert_eq!(failed.reason, "RESERVATION_CHANGED");
+    assert_eq!(mesh.stock("A").await?.reserved, 4);
+    Ok(())
+}
+
 /// Waits until the only saga is before that step.
 async fn step(mesh: &Mesh, name: &str) -> Result<()> {
     let mut database = mesh.database("orders").await?.acquire().await?;
     eventually(name, async || {
-        let step: String = sqlx::query_scalar("SELECT step FROM saga")
+        let step: String = sqlx::query_scalar("SELECT step FROM saga.instance")
             .fetch_one(&mut *database)
             .await?;
         ensure!(step == name, "{step}");

@@ -96,11 +96,11 @@ async fn an_imported_order_is_one_trace_over_all_services() -> Result<()> {
         ensure!(has("gateway", ""), "no gateway in {seen:#?}");
         ensure!(has("orders", "InvoiceAccepted"), "no consumer in {seen:#?}");
         ensure!(
-            has("inventory", "CreateReservation"),
+            has("inventory", "BatchCreateReservations"),
             "no inventory in {seen:#?}"
         );
         ensure!(
-            has("payments", "CapturePayment"),
+            has("payments", "BatchCapturePayments"),
             "no payments in {seen:#?}"
         );
         Ok(())

@@ -32,9 +32,6 @@ pub enum Error {
     /// The order is confirmed or at its end.
     #[error("order {0} can't be cancelled any more: it is {1}")]
     TooLateToCancel(Uuid, State),
-    /// Another runner has claimed the saga.
-    #[error("another runner has claimed saga {0}")]
-    LostLease(Uuid),
     /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
@@ -55,7 +52,7 @@ chassis::faults! {
         Error::TotalOverflow => InvalidArgument, "TOTAL_OVERFLOW", field: "lines";
         Error::TooLateToCancel(..) => FailedPrecondition, "ORDER_NOT_PENDING";
     } else {
-        error @ (Error::LostLease(_) | Error::Corrupt(_)) => internal(error);
+        error @ Error::Corrupt(_) => internal(error);
         Error::Database(error) => store::fault(error);
         Error::Outbox(error) => error.into();
     }
@@ -64,7 +61,7 @@ chassis::faults! {
 impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Database(_) | Error::Outbox(_) | Error::LostLease(_) => Self::transient(error),
+            Error::Database(_) | Error::Outbox(_) => Self::transient(error),
             other => Self::poison(other.to_string()),
         }
     }

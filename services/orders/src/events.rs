@@ -1,5 +1,7 @@
 //! Facts of other services that orders acts on: accepted sales and returns.
 
+use std::time::Duration;
+
 use chassis::error::Fault;
 use events::Consumer;
 use protos::ingest::v1::{InvoiceAccepted, ReturnAccepted};
@@ -13,15 +15,15 @@ use crate::{
 };
 
 /// Follows every account's accepted sales and returns.
-pub fn consumer(saga_deadline_ms: i64) -> Consumer {
+pub fn consumer(saga_deadline: Duration) -> Consumer {
     Consumer::new("orders.accounts", "ingest", "account")
         .on::<InvoiceAccepted>(move |tx, fact| {
-            Box::pin(async move { Ok(place(tx, fact, saga_deadline_ms).await?) })
+            Box::pin(async move { Ok(place(tx, fact, saga_deadline).await?) })
         })
         .on::<ReturnAccepted>(move |tx, fact| {
             Box::pin(async move {
                 let (ret, lines) = convert::accepted_return(fact)?;
-                Ok(returns::insert(tx, &ret, &lines, saga_deadline_ms).await?)
+                Ok(returns::insert(tx, &ret, &lines, saga_deadline).await?)
             })
         })
 }
@@ -31,10 +33,10 @@ pub fn consumer(saga_deadline_ms: i64) -> Consumer {
 async fn place(
     tx: &mut PgConnection,
     fact: InvoiceAccepted,
-    deadline_ms: i64,
+    deadline: Duration,
 ) -> Result<(), Error> {
     let (order, group) = convert::invoice(fact)?;
-    let settled = match orders::place(tx, &order, deadline_ms).await {
+    let settled = match orders::place(tx, &order, deadline).await {
         Ok(order_id) => orders::wait_for_end(tx, order_id, &group)
             .await?
             .map(|(end, reason)| {

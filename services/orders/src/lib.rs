@@ -21,7 +21,7 @@ use protos::{
     payments::v1::payments_service_client::PaymentsServiceClient,
 };
 use serde::Deserialize;
-use sqlx::migrate::Migrator;
+use sqlx::{PgPool, migrate::Migrator};
 
 /// Every key of the configuration with its default.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -39,14 +39,13 @@ pub struct Config {
     database: ::store::Settings,
     inventory_url: String,
     payments_url: String,
-    saga_workers: usize,
-    step_timeout_ms: u64,
     watchers: usize,
-    saga_deadline_ms: i64,
+    saga_deadline_ms: u64,
+    sagas: ::saga::Settings,
     events: ::events::Settings,
 }
 
-/// Opens the database, starts relay, consumer and saga runner, and returns the server.
+/// Opens the database, starts relay, consumer and sagas, and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
     config.check()?;
     let database = Database::open(
@@ -54,35 +53,32 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&::events::MIGRATIONS, &MIGRATIONS],
+        &[&::events::MIGRATIONS, &::saga::MIGRATIONS, &MIGRATIONS],
     )
     .await?;
     let pool = database.pool().clone();
     let watchers = Watchers::new(config.watchers, process.draining());
-    let consumer = events::consumer(config.saga_deadline_ms);
+    let saga_deadline = Duration::from_millis(config.saga_deadline_ms);
+    let consumer = events::consumer(saga_deadline);
     let bus = ::events::serve(&process, &config.events, pool.clone(), [consumer])
         .await
         .context("events.nats_url: can't connect")?;
-    let runner = saga::Runner {
-        pool: pool.clone(),
-        inventory: InventoryServiceClient::new(upstream(
-            "inventory_url",
-            &config.inventory_url,
-            &process,
-        )?),
-        payments: PaymentsServiceClient::new(upstream(
-            "payments_url",
-            &config.payments_url,
-            &process,
-        )?),
-        step_timeout: Duration::from_millis(config.step_timeout_ms),
+    let peers = peers(&process, &config, pool.clone())?;
+    let returns = saga::ReturnSaga {
+        peers: peers.clone(),
+        bus: bus.clone(),
+    };
+    ::saga::serve(&process, &config.sagas, pool.clone(), returns);
+    let sagas = saga::OrderSaga {
+        peers,
         watchers: watchers.clone(),
         bus,
     };
-    process.spawn("sagas", runner.run(config.saga_workers, process.shutdown()));
+    let sagas = ::saga::serve(&process, &config.sagas, pool.clone(), sagas);
     let orders = rpc::Orders {
         pool,
-        saga_deadline_ms: config.saga_deadline_ms,
+        saga_deadline,
+        sagas,
         watchers,
     };
     Ok(
@@ -96,10 +92,8 @@ impl Config {
     /// Rejects settings with which the service would start and do nothing.
     fn check(&self) -> Result<(), ConfigError> {
         let numbers = [
-            ("saga_workers", self.saga_workers as u64),
             ("watchers", self.watchers as u64),
-            ("step_timeout_ms", self.step_timeout_ms),
-            ("saga_deadline_ms", self.saga_deadline_ms.max(0) as u64),
+            ("saga_deadline_ms", self.saga_deadline_ms),
         ];
         for (key, value) in numbers {
             if value == 0 || value > MAX_SETTING {
@@ -107,8 +101,19 @@ impl Config {
                 return Err(ConfigError::new(key, problem, "the configuration"));
             }
         }
-        Ok(())
+        self.sagas.check("sagas")
     }
+}
+
+fn peers(process: &chassis::Process, config: &Config, pool: PgPool) -> anyhow::Result<saga::Peers> {
+    let inventory = upstream("inventory_url", &config.inventory_url, process)?;
+    let payments = upstream("payments_url", &config.payments_url, process)?;
+    Ok(saga::Peers {
+        pool,
+        inventory: InventoryServiceClient::new(inventory),
+        payments: PaymentsServiceClient::new(payments),
+        step_timeout: config.sagas.step_timeout(),
+    })
 }
 
 fn upstream(key: &str, url: &str, process: &chassis::Process) -> anyhow::Result<Upstream> {

@@ -1,5 +1,8 @@
 //! The methods of the contract: decode, call model or store, encode.
 
+use std::time::Duration;
+
+use ::saga::Handle;
 use chassis::{changes::Watchers, page};
 use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use protos::orders::v1::{
@@ -23,8 +26,10 @@ use crate::{
 pub struct Orders {
     /// The service's database.
     pub pool: PgPool,
-    /// Milliseconds after which an order that is not confirmed and paid fails.
-    pub saga_deadline_ms: i64,
+    /// Time after which an order that is not confirmed and paid fails.
+    pub saga_deadline: Duration,
+    /// The runner of the orders' sagas.
+    pub sagas: Handle,
     /// The streams of WatchOrder.
     pub watchers: Watchers,
 }
@@ -37,8 +42,9 @@ impl OrdersService for Orders {
     ) -> Result<Response<PlaceOrderResponse>, Status> {
         let order = NewOrder::try_from(request.into_inner())?;
         let mut tx = self.pool.begin().await.map_err(Error::from)?;
-        let order_id = orders::place(&mut tx, &order, self.saga_deadline_ms).await?;
+        let order_id = orders::place(&mut tx, &order, self.saga_deadline).await?;
         tx.commit().await.map_err(Error::from)?;
+        self.sagas.wake();
         let order = orders::get(&self.pool, order_id).await?;
         Ok(Response::new(PlaceOrderResponse {
             order: Some(order.into()),

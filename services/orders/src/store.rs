@@ -1,9 +1,8 @@
-//! The database of orders: orders, returns and sagas.
+//! The database of orders: orders and returns. The sagas are in the tables of their library.
 
 pub mod orders;
 pub mod returns;
-pub mod sagas;
 
 use crate::model::{State, returns::Rule};
 
-::store::text_enum!(State, Rule, sagas::Kind);
+::store::text_enum!(State, Rule);

@@ -22,22 +22,6 @@ pub struct Return {
     pub first_row_number: i64,
 }
 
-/// A step of a return's saga; its name is the one in the database.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
-)]
-#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum ReturnStep {
-    /// Decide the rows.
-    Allocate,
-    /// Put the accepted goods back into stock.
-    Restock,
-    /// Pay the accepted rows back.
-    Refund,
-    /// No step: the return is at its end.
-    End,
-}
-
 /// A refused row of a return.
 #[derive(Clone, Debug)]
 pub struct RefusedLine {
@@ -92,6 +76,17 @@ pub struct Allocation {
     pub line_number: i32,
     /// Pieces.
     pub quantity: i64,
+}
+
+/// The amount that a return pays back of one order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refund {
+    /// The return.
+    pub return_id: Uuid,
+    /// The order drawn on.
+    pub order_id: Uuid,
+    /// Minor units.
+    pub amount_minor: i64,
 }
 
 /// The rule that refuses a row; its name is the one in rejections and in the database.
@@ -150,17 +145,6 @@ pub fn decide(
         }
     }
     Ok(allocations)
-}
-
-impl ReturnStep {
-    /// Returns the step that follows.
-    pub fn next(self) -> Self {
-        match self {
-            Self::Allocate => Self::Restock,
-            Self::Restock => Self::Refund,
-            Self::Refund | Self::End => Self::End,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
-//! The order saga as a table: a step and its answer give the next step.
-//!
-//! Forward: reserve → authorize → confirm → capture → ship. A refusal or the deadline starts
-//! compensation: void (or refund, if the money was captured after all) → release.
+//! The sagas of the service as tables.
 
-use super::State;
+use ::saga::{Definition, Stage};
 
-/// A step of the saga; its name is the one in the database.
+/// A step of an order's saga; its name is the one in the database.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
 )]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum Step {
+pub enum OrderStep {
     /// Reserve the pieces.
     Reserve,
     /// Hold the money.
@@ -21,123 +18,68 @@ pub enum Step {
     Capture,
     /// Take the pieces out of stock.
     Ship,
-    /// Compensation of `Capture`.
+    /// Compensation of `Capture`: pay back what was captured.
     Refund,
-    /// Compensation of `Authorize`.
+    /// Compensation of `Authorize`: void the hold, or pay back what a late capture took.
     Void,
     /// Compensation of `Reserve`.
     Release,
-    /// No step: the order is at its end.
-    End,
 }
 
-/// The answer to a step; its name is the one in the log of the saga.
-#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+/// A step of a return's saga; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum Answer {
-    /// The step is done, now or earlier.
-    Done,
-    /// Only for `Reserve` and `Authorize`: refused for this stable reason; nothing is held.
-    Refused(String),
-    /// The step can't be done, for this stable reason. After a time-out it may be done
-    /// nevertheless.
-    Impossible(String),
-    /// Only for `Void`: the money is captured.
-    AlreadyCaptured,
-    /// Only for `Confirm`: the caller asked to cancel the order.
-    CancelRequested,
+pub enum ReturnStep {
+    /// Decide the rows.
+    Allocate,
+    /// Put the accepted goods back into stock.
+    Restock,
+    /// Pay the accepted rows back.
+    Refund,
 }
 
-/// The consequence of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// The step that follows.
-    pub step: Step,
-    /// The new outcome of the saga, if the answer changes it.
-    pub outcome: Option<Outcome>,
-}
+/// The saga of an order. Its id is the order's, its key the account.
+///
+/// The deadline ends it before the money is captured. After the capture the goods are owed.
+pub const ORDER: Definition<OrderStep> = Definition {
+    name: "ORDER",
+    version: 1,
+    stages: &[
+        Stage::call(OrderStep::Reserve)
+            .until_deadline()
+            .undone_by(OrderStep::Release),
+        Stage::call(OrderStep::Authorize)
+            .until_deadline()
+            .undone_by(OrderStep::Void),
+        Stage::local(OrderStep::Confirm),
+        Stage::call(OrderStep::Capture)
+            .until_deadline()
+            .undone_by(OrderStep::Refund),
+        Stage::call(OrderStep::Ship),
+    ],
+};
 
-/// The end of an order that is not paid, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The end.
-    pub state: State,
-    /// Stable reason.
-    pub reason: String,
-}
-
-impl Step {
-    /// Returns true for the steps that the deadline ends. The others are retried until they are
-    /// answered: after the capture the goods are owed, and a compensation must happen.
-    pub fn has_deadline(self) -> bool {
-        matches!(self, Self::Reserve | Self::Authorize | Self::Capture)
-    }
-
-    /// Returns true for the compensations of other steps.
-    pub fn is_compensation(self) -> bool {
-        matches!(self, Self::Refund | Self::Void | Self::Release)
-    }
-
-    /// Returns the next step and the outcome after `answer`.
-    pub fn after(self, answer: Answer) -> Transition {
-        match (self, answer) {
-            (Self::Reserve, Answer::Done) => forward(Self::Authorize),
-            (Self::Reserve, Answer::Refused(reason)) => back(Self::End, State::OutOfStock, reason),
-            (Self::Reserve, Answer::Impossible(reason)) => {
-                back(Self::Release, State::Failed, reason)
-            }
-            (Self::Authorize, Answer::Done) => forward(Self::Confirm),
-            (Self::Authorize, Answer::Refused(reason)) => {
-                back(Self::Release, State::PaymentDeclined, reason)
-            }
-            (Self::Authorize, Answer::Impossible(reason)) => {
-                back(Self::Void, State::Failed, reason)
-            }
-            (Self::Confirm, Answer::CancelRequested) => {
-                back(Self::Void, State::Cancelled, "CANCEL_REQUESTED".into())
-            }
-            (Self::Confirm, _) => forward(Self::Capture),
-            (Self::Capture, Answer::Impossible(reason)) => back(Self::Void, State::Failed, reason),
-            (Self::Capture, _) => forward(Self::Ship),
-            (Self::Ship, Answer::Impossible(reason)) => back(Self::Refund, State::Failed, reason),
-            (Self::Void, Answer::AlreadyCaptured) => forward(Self::Refund),
-            (Self::Void | Self::Refund, _) => forward(Self::Release),
-            (Self::Reserve | Self::Authorize | Self::Ship | Self::Release | Self::End, _) => {
-                forward(Self::End)
-            }
-        }
-    }
-}
-
-impl Answer {
-    /// Returns the stable reason of a refusal.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Refused(reason) | Self::Impossible(reason) => Some(reason),
-            Self::Done | Self::AlreadyCaptured | Self::CancelRequested => None,
-        }
-    }
-}
-
-fn forward(step: Step) -> Transition {
-    Transition {
-        step,
-        outcome: None,
-    }
-}
-
-fn back(step: Step, end: State, reason: String) -> Transition {
-    Transition {
-        step,
-        outcome: Some(Outcome { state: end, reason }),
-    }
-}
+/// The saga of a return. Its id is the return's, its key the account.
+///
+/// Nothing is compensated: once decided, a return only goes forward.
+pub const RETURN: Definition<ReturnStep> = Definition {
+    name: "RETURN",
+    version: 1,
+    stages: &[
+        Stage::local(ReturnStep::Allocate),
+        Stage::call(ReturnStep::Restock),
+        Stage::call(ReturnStep::Refund),
+    ],
+};
 
 #[cfg(test)]
 mod tests {
+    use ::saga::{Answer, Next};
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{OrderStep as Step, *};
 
     /// The state of the other services after the steps so far.
     #[derive(Clone, Copy, Default, Debug, PartialEq)]
@@ -148,28 +90,34 @@ mod tests {
         shipped: bool,
     }
 
-    /// Runs the saga against answers drawn by `draw`; returns its end and the state of the other
-    /// services.
-    fn run(mut draw: impl FnMut() -> u8) -> (State, World) {
-        let (mut step, mut end, mut world) = (Step::Reserve, State::Paid, World::default());
+    const PAID: World = World {
+        reserved: false,
+        authorized: false,
+        captured: true,
+        shipped: true,
+    };
+
+    /// Runs the saga against answers drawn by `draw`; returns whether it went back, and the state
+    /// of the other services.
+    fn run(mut draw: impl FnMut() -> u8) -> (bool, World) {
+        let (mut step, mut back, mut world) = (Step::Reserve, false, World::default());
         for _ in 0..20 {
-            if step == Step::End {
-                return (end, world);
+            let answer = act(step, &mut world, draw());
+            back |= answer != Answer::Done;
+            match ORDER.next(step, &answer) {
+                Next::Step(next) => step = next,
+                Next::End => return (back, world),
+                other => panic!("{step:?} was answered {answer:?}: {other:?}"),
             }
-            let next = step.after(act(step, &mut world, draw()));
-            if let Some(outcome) = next.outcome {
-                end = outcome.state;
-            }
-            step = next.step;
         }
         panic!("the saga did not end: {step:?} {world:?}");
     }
 
     fn act(step: Step, world: &mut World, choice: u8) -> Answer {
-        let impossible = || Answer::Impossible("NO".into());
+        let impossible = || Answer::failed("NO");
         match (step, choice % 4) {
-            (Step::Confirm, 3) => return Answer::CancelRequested,
-            (Step::Reserve | Step::Authorize, 2) => return Answer::Refused("NO".into()),
+            (Step::Confirm, 3) => return Answer::refused("CANCELLED", "CANCEL_REQUESTED"),
+            (Step::Reserve | Step::Authorize, 2) => return Answer::refused("REFUSED", "NO"),
             (Step::Capture | Step::Ship, 2) => return impossible(),
             // The request got lost.
             (Step::Reserve | Step::Authorize | Step::Capture, 3) if choice % 8 == 3 => {
@@ -182,14 +130,14 @@ mod tests {
             Step::Authorize => world.authorized = true,
             Step::Capture => (world.authorized, world.captured) = (false, true),
             Step::Ship => (world.reserved, world.shipped) = (false, true),
-            Step::Void if world.captured => return Answer::AlreadyCaptured,
-            Step::Void => world.authorized = false,
+            Step::Void => (world.authorized, world.captured) = (false, false),
             Step::Refund => world.captured = false,
             Step::Release => world.reserved = false,
-            Step::Confirm | Step::End => {}
+            Step::Confirm => {}
         }
         // The step was done, and only the answer got lost.
-        if step.has_deadline() && choice % 8 == 7 {
+        let is_timed = matches!(step, Step::Reserve | Step::Authorize | Step::Capture);
+        if is_timed && choice % 8 == 7 {
             impossible()
         } else {
             Answer::Done
@@ -198,28 +146,15 @@ mod tests {
 
     #[test]
     fn all_goes_well() {
-        let (end, world) = run(|| 0);
-        assert_eq!(end, State::Paid);
-        assert_eq!(
-            world,
-            World {
-                captured: true,
-                shipped: true,
-                ..World::default()
-            }
-        );
+        assert_eq!(run(|| 0), (false, PAID));
     }
 
     proptest! {
         #[test]
         fn whatever_is_answered_nothing_is_left_half_done(choices in prop::collection::vec(any::<u8>(), 20)) {
             let mut choices = choices.into_iter();
-            let (end, world) = run(|| choices.next().unwrap_or(0));
-            if end == State::Paid {
-                prop_assert_eq!(world, World { captured: true, shipped: true, ..World::default() });
-            } else {
-                prop_assert_eq!(world, World::default(), "{:?}", end);
-            }
+            let (back, world) = run(|| choices.next().unwrap_or(0));
+            prop_assert_eq!(world, if back { World::default() } else { PAID });
         }
     }
 }

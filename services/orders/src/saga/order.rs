@@ -1,254 +1,267 @@
-//! The steps of an order: each is one call or one local decision, then one transaction.
+//! The saga of an order.
 
-use chassis::time::format_local;
+use ::saga::{Answer, Definition, Instance, Move, Saga};
+use chassis::{changes::Watchers, time::format_local};
+use events::Bus;
 use protos::{
-    inventory::v1::{
-        CreateReservationRequest, ReleaseReservationRequest, ReservationState,
-        ShipReservationRequest,
-    },
+    inventory::v1::CreateReservationRequest,
     payments::v1::{
-        AuthorizePaymentRequest, CapturePaymentRequest, PaymentState, RefundPaymentRequest,
-        VoidPaymentRequest,
+        AuthorizePaymentRequest, CapturePaymentRequest, RefundPaymentRequest, VoidPaymentRequest,
     },
 };
 use sqlx::PgConnection;
 use tonic::Status;
+use uuid::Uuid;
 
-use super::{Progress, Runner, is_final, reason};
+use super::{Peers, incomplete, money, spread};
 use crate::{
     convert::{order_settled, stock_lines},
     error::Error,
     model::{
         Order, State,
-        saga::{Answer, Step},
+        saga::{ORDER, OrderStep, RETURN, ReturnStep},
     },
-    store::{
-        orders,
-        sagas::{self, Saga},
-    },
+    store::orders,
 };
 
-impl Runner {
-    /// Carries an order from its saga's step as far as it goes.
-    pub(super) async fn carry_order(&self, saga: &mut Saga<Step>) -> Result<Progress, Error> {
-        let order = orders::get(&self.pool, saga.saga_id).await?;
-        loop {
-            let step = saga.step;
-            if step == Step::End {
-                return Ok(Progress::Ended);
-            }
-            let answer = match self.take(step, &order).await {
-                Ok(answer) => answer,
-                Err(status) if is_final(&status) && !step.is_compensation() => {
-                    Answer::Impossible(reason(&status))
-                }
-                Err(_)
-                    if step.has_deadline()
-                        && sagas::is_overdue(&self.pool, saga.saga_id).await? =>
-                {
-                    Answer::Impossible(format!("{step}_TIMED_OUT"))
-                }
-                Err(status) => return Ok(Progress::Unanswered(status)),
-            };
-            self.commit_order(saga, &order, answer).await?;
-            self.watchers.wake();
-        }
-    }
+type Due = Instance<OrderStep>;
 
-    /// Takes a step. An error is a missing answer, or one that the saga can't continue with.
-    async fn take(&self, step: Step, order: &Order) -> Result<Answer, Status> {
+/// The saga of orders.
+#[derive(Debug)]
+pub struct OrderSaga {
+    /// Other services and the database.
+    pub peers: Peers,
+    /// The streams of WatchOrder.
+    pub watchers: Watchers,
+    /// The relay, which publishes the end of each saga.
+    pub bus: Bus,
+}
+
+impl Saga for OrderSaga {
+    type Step = OrderStep;
+    type Error = Error;
+
+    const DEFINITION: Definition<OrderStep> = ORDER;
+
+    async fn call(&self, step: OrderStep, due: &[Due]) -> Result<Vec<Answer>, Status> {
+        let orders = self.orders(due).await?;
         match step {
-            Step::Reserve => self.reserve(order).await,
-            Step::Authorize => self.authorize(order).await,
-            // Decided in the transaction that moves the order.
-            Step::Confirm | Step::End => Ok(Answer::Done),
-            Step::Capture => self.capture(order).await,
-            Step::Ship => self.ship(order).await,
-            Step::Refund => self.refund(order).await,
-            Step::Void => self.void(order).await,
-            Step::Release => self.release(order).await,
+            OrderStep::Reserve => self.reserve(&orders).await,
+            OrderStep::Authorize => self.authorize(&orders).await,
+            // Decided in the transaction that records it.
+            OrderStep::Confirm => Ok(vec![Answer::Done; orders.len()]),
+            OrderStep::Capture => self.capture(&orders).await,
+            OrderStep::Ship => self.ship(&orders).await,
+            OrderStep::Refund => self.refund(due, &orders).await,
+            OrderStep::Void => self.void(due, &orders).await,
+            OrderStep::Release => self.release(&orders).await,
         }
     }
 
-    async fn reserve(&self, order: &Order) -> Result<Answer, Status> {
-        let lines = stock_lines(order);
-        if lines.is_empty() {
-            return Ok(Answer::Done);
-        }
-        let request = CreateReservationRequest {
-            reservation_id: order.order_id.to_string(),
-            lines,
+    /// Confirms the orders that nobody asked to cancel.
+    async fn decide(
+        &self,
+        tx: &mut PgConnection,
+        _: OrderStep,
+        due: &[Due],
+    ) -> Result<Vec<Answer>, Error> {
+        let ids = ids(due);
+        let cancelled = orders::lock_cancelled(tx, &ids).await?;
+        let answer = |id| {
+            if cancelled.contains(id) {
+                Answer::refused(State::Cancelled.to_string(), "CANCEL_REQUESTED")
+            } else {
+                Answer::Done
+            }
         };
-        let response = self
-            .inventory
-            .clone()
-            .create_reservation(self.request(request))
-            .await?
-            .into_inner();
-        let reservation = response.reservation.ok_or_else(|| missing("reservation"))?;
-        Ok(match reservation.state() {
-            ReservationState::Reserved | ReservationState::Shipped => Answer::Done,
-            ReservationState::Refused => Answer::Refused("OUT_OF_STOCK".into()),
-            state => Answer::Impossible(state.as_str_name().into()),
-        })
+        Ok(ids.iter().map(answer).collect())
     }
 
-    async fn authorize(&self, order: &Order) -> Result<Answer, Status> {
-        let request = AuthorizePaymentRequest {
+    /// Writes the orders' states; publishes the ends, and makes the returns that wait for them due.
+    async fn record(&self, tx: &mut PgConnection, moves: &[Move<OrderStep>]) -> Result<(), Error> {
+        let mut confirmed = Vec::new();
+        let mut ended = Vec::new();
+        for step in moves {
+            match step.next {
+                Some(OrderStep::Capture) => confirmed.push((step.id, State::Confirmed, None)),
+                Some(_) => {}
+                None => ended.push(end(step)?),
+            }
+        }
+        // One that is confirmed in this transaction may end in no other.
+        orders::set_states(tx, &confirmed).await?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        orders::set_states(tx, &ended).await?;
+        publish_ends(tx, &ended).await?;
+        let accounts = moves.iter().filter(|step| step.next.is_none());
+        let accounts: Vec<_> = accounts.map(|step| step.key.as_str()).collect();
+        ::saga::wake(tx, &RETURN, ReturnStep::Allocate, &accounts).await?;
+        Ok(())
+    }
+
+    async fn committed(&self) {
+        self.watchers.wake();
+        self.bus.wake().await;
+    }
+}
+
+impl OrderSaga {
+    /// Returns the orders of the batch, in its order.
+    async fn orders(&self, due: &[Due]) -> Result<Vec<Order>, Status> {
+        let ids = ids(due);
+        let mut orders = orders::get_all(&self.peers.pool, &ids).await?;
+        let order = |id| orders.remove(id).ok_or_else(|| incomplete("order"));
+        ids.iter().map(order).collect()
+    }
+
+    async fn reserve(&self, orders: &[Order]) -> Result<Vec<Answer>, Status> {
+        let goods = with_goods(orders);
+        let request = |&index: &usize| CreateReservationRequest {
+            reservation_id: orders[index].order_id.to_string(),
+            lines: stock_lines(&orders[index]),
+        };
+        let answers = self
+            .peers
+            .reserve(goods.iter().map(request).collect())
+            .await?;
+        spread(orders.len(), &goods, answers)
+    }
+
+    async fn ship(&self, orders: &[Order]) -> Result<Vec<Answer>, Status> {
+        let goods = with_goods(orders);
+        if goods.is_empty() {
+            return spread(orders.len(), &goods, Vec::new());
+        }
+        let answers = self.peers.ship(reservations(orders, &goods)).await?;
+        spread(orders.len(), &goods, answers)
+    }
+
+    async fn release(&self, orders: &[Order]) -> Result<Vec<Answer>, Status> {
+        let goods = with_goods(orders);
+        if goods.is_empty() {
+            return spread(orders.len(), &goods, Vec::new());
+        }
+        let answers = self.peers.release(reservations(orders, &goods)).await?;
+        spread(orders.len(), &goods, answers)
+    }
+
+    async fn authorize(&self, orders: &[Order]) -> Result<Vec<Answer>, Status> {
+        let request = |order: &Order| AuthorizePaymentRequest {
             payment_id: order.order_id.to_string(),
             account_id: order.account_id.clone(),
             currency_code: order.currency_code.clone(),
             amount_minor: order.total_minor,
             effective_at: format_local(order.placed_at),
         };
-        let response = self
-            .payments
-            .clone()
-            .authorize_payment(self.request(request))
-            .await?
-            .into_inner();
-        let payment = response.payment.ok_or_else(|| missing("payment"))?;
-        Ok(match payment.state() {
-            PaymentState::Authorized | PaymentState::Captured => Answer::Done,
-            PaymentState::Declined => Answer::Refused(payment.decline_reason),
-            state => Answer::Impossible(state.as_str_name().into()),
-        })
+        self.peers
+            .authorize(orders.iter().map(request).collect())
+            .await
     }
 
-    async fn capture(&self, order: &Order) -> Result<Answer, Status> {
-        let request = CapturePaymentRequest {
+    async fn capture(&self, orders: &[Order]) -> Result<Vec<Answer>, Status> {
+        let request = |order: &Order| CapturePaymentRequest {
             payment_id: order.order_id.to_string(),
             effective_at: format_local(order.placed_at),
         };
-        self.payments
-            .clone()
-            .capture_payment(self.request(request))
-            .await?;
-        Ok(Answer::Done)
+        self.peers
+            .capture(orders.iter().map(request).collect())
+            .await
     }
 
-    async fn ship(&self, order: &Order) -> Result<Answer, Status> {
-        if !stock_lines(order).is_empty() {
-            let request = ShipReservationRequest {
-                reservation_id: order.order_id.to_string(),
-            };
-            self.inventory
-                .clone()
-                .ship_reservation(self.request(request))
-                .await?;
-        }
-        Ok(Answer::Done)
-    }
-
-    async fn refund(&self, order: &Order) -> Result<Answer, Status> {
-        let request = RefundPaymentRequest {
+    /// Pays back what was captured. A capture that did not happen leaves nothing to undo.
+    async fn refund(&self, due: &[Due], orders: &[Order]) -> Result<Vec<Answer>, Status> {
+        let request = |(saga, order): (&Due, &Order)| RefundPaymentRequest {
             payment_id: order.order_id.to_string(),
-            refund_id: format!("{}/saga", order.order_id),
+            refund_id: saga.idempotency_key(OrderStep::Refund),
             amount_minor: order.total_minor,
             effective_at: format_local(order.placed_at),
         };
-        self.payments
-            .clone()
-            .refund_payment(self.request(request))
-            .await?;
-        Ok(Answer::Done)
+        let requests = due.iter().zip(orders).map(request).collect();
+        let answers = self.peers.refund(requests).await?.into_iter();
+        let undone = |answer| match answer {
+            Answer::Failed(why)
+                if ["PAYMENT_NOT_CAPTURED", "PAYMENT_NOT_FOUND"].contains(&&*why.reason) =>
+            {
+                Answer::Done
+            }
+            other => other,
+        };
+        Ok(answers.map(undone).collect())
     }
 
-    async fn void(&self, order: &Order) -> Result<Answer, Status> {
-        let request = VoidPaymentRequest {
+    /// Voids the holds: no capture happens after that. One that happened before is paid back.
+    async fn void(&self, due: &[Due], orders: &[Order]) -> Result<Vec<Answer>, Status> {
+        let request = |order: &Order| VoidPaymentRequest {
             payment_id: order.order_id.to_string(),
         };
-        match self
-            .payments
-            .clone()
-            .void_payment(self.request(request))
-            .await
-        {
-            Ok(_) => Ok(Answer::Done),
-            Err(status) if reason(&status) == "PAYMENT_CAPTURED" => Ok(Answer::AlreadyCaptured),
-            Err(status) => Err(status),
+        let requests = orders.iter().map(request).collect();
+        let mut answers = self.peers.void(requests).await?;
+        let is_captured = |answer: &Answer| matches!(answer, Answer::Failed(why) if why.reason == money::CAPTURED);
+        let captured: Vec<_> = (0..answers.len().min(due.len()))
+            .filter(|&index| is_captured(&answers[index]))
+            .collect();
+        if captured.is_empty() {
+            return Ok(answers);
         }
-    }
-
-    async fn release(&self, order: &Order) -> Result<Answer, Status> {
-        if !stock_lines(order).is_empty() {
-            let request = ReleaseReservationRequest {
-                reservation_id: order.order_id.to_string(),
-            };
-            self.inventory
-                .clone()
-                .release_reservation(self.request(request))
-                .await?;
+        let both = |&index: &usize| (due[index].clone(), orders[index].clone());
+        let (due, orders): (Vec<_>, Vec<_>) = captured.iter().map(both).unzip();
+        let refunded = self.refund(&due, &orders).await?;
+        for (index, answer) in captured.into_iter().zip(refunded) {
+            answers[index] = answer;
         }
-        Ok(Answer::Done)
-    }
-
-    /// Commits the effects of the answer: the saga's next step, the order's state, the fact of its
-    /// end.
-    async fn commit_order(
-        &self,
-        saga: &mut Saga<Step>,
-        order: &Order,
-        mut answer: Answer,
-    ) -> Result<(), Error> {
-        let taken = saga.step;
-        let mut tx = self.pool.begin().await?;
-        if taken == Step::Confirm && orders::lock_cancel_requested(&mut tx, order.order_id).await? {
-            answer = Answer::CancelRequested;
-        }
-        let (said, reason) = (
-            <&str>::from(&answer),
-            answer.reason().map(ToOwned::to_owned),
-        );
-        let next = taken.after(answer);
-        if next.outcome.is_some() {
-            saga.outcome = next.outcome;
-        }
-        let said = (said, reason.as_deref());
-        sagas::advance(&mut tx, saga, next.step, said, self.lease()).await?;
-        if next.step == Step::Capture {
-            orders::set_state(&mut tx, order.order_id, State::Confirmed, None).await?;
-        }
-        if next.step == Step::End {
-            end(&mut tx, saga, order).await?;
-        }
-        let point = taken.to_string().to_lowercase();
-        chassis::crash::point(&format!("orders.saga.{point}.before_commit"));
-        tx.commit().await?;
-        chassis::crash::point(&format!("orders.saga.{point}.after_commit"));
-        Ok(())
+        Ok(answers)
     }
 }
 
-/// Ends the order, publishes its end for each import that waits for it, and wakes the account's
-/// returns.
-async fn end(tx: &mut PgConnection, saga: &Saga<Step>, order: &Order) -> Result<(), Error> {
-    let (end, reason) = match &saga.outcome {
-        Some(outcome) => (outcome.state, Some(outcome.reason.as_str())),
-        None => (State::Paid, None),
+fn ids(due: &[Due]) -> Vec<Uuid> {
+    due.iter().map(|order| order.id).collect()
+}
+
+/// Returns the indices of the orders with goods: the others need no stock.
+fn with_goods(orders: &[Order]) -> Vec<usize> {
+    let has_goods = |&index: &usize| orders[index].lines.iter().any(|line| !line.charge);
+    (0..orders.len()).filter(has_goods).collect()
+}
+
+fn reservations(orders: &[Order], of: &[usize]) -> Vec<String> {
+    of.iter()
+        .map(|&index| orders[index].order_id.to_string())
+        .collect()
+}
+
+/// Returns the end of an order, and why if it was not paid.
+fn end(step: &Move<OrderStep>) -> Result<(Uuid, State, Option<&str>), Error> {
+    let Some(outcome) = &step.outcome else {
+        return Ok((step.id, State::Paid, None));
     };
-    orders::set_state(tx, order.order_id, end, reason).await?;
-    let mut groups: Vec<_> = orders::waiting(tx, order.order_id)
-        .await?
-        .into_iter()
-        .map(Some)
-        .collect();
-    if groups.is_empty() {
-        // A client placed it: the fact is published nevertheless.
-        groups.push(None);
-    }
-    for group in groups {
-        let settled = order_settled(order.order_id, Some(end), reason, group);
-        events::publish(tx, &settled).await?;
-    }
-    sagas::wake_returns(tx, &order.account_id).await
+    let state = outcome.end.parse();
+    let state = state.map_err(|_| Error::Corrupt("saga.outcome"))?;
+    Ok((step.id, state, Some(&outcome.reason)))
 }
 
-fn missing(field: &str) -> Status {
-    chassis::error::Fault::new(
-        tonic::Code::Internal,
-        "INCOMPLETE_RESPONSE",
-        format!("the answer has no {field}"),
-    )
-    .into()
+/// Publishes the end of each order for every import that waits for it; also of an order that a
+/// client placed.
+async fn publish_ends(
+    tx: &mut PgConnection,
+    ended: &[(Uuid, State, Option<&str>)],
+) -> Result<(), Error> {
+    let ids: Vec<_> = ended.iter().map(|(id, ..)| *id).collect();
+    let mut waiting = orders::waiting(tx, &ids).await?;
+    let mut ended = ended.to_vec();
+    // One order of keys everywhere, as `publish` asks for.
+    ended.sort_unstable_by_key(|(id, ..)| *id);
+    for (id, state, reason) in ended {
+        let groups = waiting.remove(&id).unwrap_or_default();
+        let groups: Vec<_> = match groups.is_empty() {
+            true => vec![None],
+            false => groups.into_iter().map(Some).collect(),
+        };
+        for group in groups {
+            let settled = order_settled(id, Some(state), reason, group);
+            events::publish(tx, &settled).await?;
+        }
+    }
+    Ok(())
 }

@@ -1,8 +1,10 @@
-//! The steps of a return: decide its rows, restock goods, refund, inform the import.
-//!
-//! Nothing is compensated: once decided, a return only goes forward.
+//! The saga of a return: decide its rows, restock goods, refund, inform the import.
 
+use std::time::Duration;
+
+use ::saga::{Answer, Definition, Instance, Move, Saga};
 use chassis::time::format_local;
+use events::Bus;
 use protos::{
     inventory::v1::{ReturnStockRequest, StockLine},
     orders::v1::ReturnSettled,
@@ -10,112 +12,168 @@ use protos::{
 };
 use sqlx::PgConnection;
 use tonic::Status;
+use uuid::Uuid;
 
-use super::{Progress, Runner};
+use super::{Peers, incomplete, spread};
 use crate::{
     error::Error,
-    model::returns::{Return, ReturnStep},
-    store::{
-        returns,
-        sagas::{self, Saga},
+    model::{
+        returns::Return,
+        saga::{RETURN, ReturnStep},
     },
+    store::returns,
 };
 
-impl Runner {
-    /// Carries a return from its saga's step as far as it goes.
-    pub(super) async fn carry_return(
+/// How long a return waits before it checks its turn again; usually it is woken earlier.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Most refunds in one call, as payments takes.
+const CALL: usize = 1_000;
+
+type Due = Instance<ReturnStep>;
+
+/// The saga of returns.
+#[derive(Debug)]
+pub struct ReturnSaga {
+    /// Other services and the database.
+    pub peers: Peers,
+    /// The relay, which publishes the end of each saga.
+    pub bus: Bus,
+}
+
+impl Saga for ReturnSaga {
+    type Step = ReturnStep;
+    type Error = Error;
+
+    const DEFINITION: Definition<ReturnStep> = RETURN;
+
+    async fn call(&self, step: ReturnStep, due: &[Due]) -> Result<Vec<Answer>, Status> {
+        match step {
+            // Decided in the transaction that records it.
+            ReturnStep::Allocate => Ok(vec![Answer::Done; due.len()]),
+            ReturnStep::Restock => self.restock(due).await,
+            ReturnStep::Refund => self.pay_back(due).await,
+        }
+    }
+
+    /// Decides the rows of the returns whose turn it is, those of one account in their order.
+    async fn decide(
         &self,
-        saga: &mut Saga<ReturnStep>,
-    ) -> Result<Progress, Error> {
-        let ret = returns::get(&mut *self.pool.acquire().await?, saga.saga_id).await?;
-        loop {
-            let taken = match saga.step {
-                ReturnStep::Allocate => match self.allocate(saga, &ret).await? {
-                    true => continue,
-                    false => return Ok(Progress::Waiting),
-                },
-                ReturnStep::Restock => self.restock(&ret).await?,
-                ReturnStep::Refund => self.pay_back(&ret).await?,
-                ReturnStep::End => return Ok(Progress::Ended),
-            };
-            if let Err(status) = taken {
-                return Ok(Progress::Unanswered(status));
-            }
-            self.commit_return(saga, &ret).await?;
-        }
-    }
-
-    /// Decides the rows if it is the return's turn.
-    async fn allocate(&self, saga: &mut Saga<ReturnStep>, ret: &Return) -> Result<bool, Error> {
-        let mut tx = self.pool.begin().await?;
-        if !returns::decide(&mut tx, ret).await? {
-            return Ok(false);
-        }
-        let next = saga.step.next();
-        sagas::advance(&mut tx, saga, next, ("DECIDED", None), self.lease()).await?;
-        // It may be the turn of the account's next return.
-        sagas::wake_returns(&mut tx, &ret.account_id).await?;
-        chassis::crash::point("orders.return.allocate.before_commit");
-        tx.commit().await?;
-        chassis::crash::point("orders.return.allocate.after_commit");
-        Ok(true)
-    }
-
-    async fn restock(&self, ret: &Return) -> Result<Result<(), Status>, Error> {
-        let pieces = returns::accepted_stock(&self.pool, ret.return_id).await?;
-        if pieces.is_empty() {
-            return Ok(Ok(()));
-        }
-        let lines = pieces
-            .into_iter()
-            .map(|(sku, quantity)| StockLine { sku, quantity })
+        tx: &mut PgConnection,
+        _: ReturnStep,
+        due: &[Due],
+    ) -> Result<Vec<Answer>, Error> {
+        let returns = returns::get_all(&mut *tx, &ids(due)).await?;
+        let mut turns: Vec<_> = due
+            .iter()
+            .filter_map(|saga| returns.get(&saga.id))
             .collect();
-        let request = ReturnStockRequest {
-            return_id: ret.return_id.to_string(),
-            lines,
-        };
-        Ok(self
-            .inventory
-            .clone()
-            .return_stock(self.request(request))
-            .await
-            .map(drop))
-    }
-
-    async fn pay_back(&self, ret: &Return) -> Result<Result<(), Status>, Error> {
-        for (order_id, amount_minor) in returns::refunds(&self.pool, ret.return_id).await? {
-            let request = RefundPaymentRequest {
-                payment_id: order_id.to_string(),
-                refund_id: format!("{}/{order_id}", ret.return_id),
-                amount_minor,
-                effective_at: format_local(ret.returned_at),
-            };
-            if let Err(status) = self
-                .payments
-                .clone()
-                .refund_payment(self.request(request))
-                .await
-            {
-                return Ok(Err(status));
+        // By account first: each decision locks its account until the transaction ends.
+        turns.sort_unstable_by_key(|ret| {
+            (
+                &ret.account_id,
+                ret.returned_at,
+                &ret.invoice_number,
+                ret.first_row_number,
+            )
+        });
+        let mut decided = Vec::new();
+        for ret in turns {
+            if returns::decide(tx, ret).await? {
+                decided.push(ret.return_id);
             }
         }
-        Ok(Ok(()))
+        let answer = |saga: &Due| match decided.contains(&saga.id) {
+            true => Answer::Done,
+            false => Answer::Wait(TURN),
+        };
+        Ok(due.iter().map(answer).collect())
     }
 
-    async fn commit_return(&self, saga: &mut Saga<ReturnStep>, ret: &Return) -> Result<(), Error> {
-        let (taken, next) = (saga.step, saga.step.next());
-        let mut tx = self.pool.begin().await?;
-        sagas::advance(&mut tx, saga, next, ("DONE", None), self.lease()).await?;
-        if next == ReturnStep::End {
-            let settled = settled(&mut tx, ret).await?;
-            events::publish(&mut tx, &settled).await?;
+    /// Publishes the ends. After a decision it may be the turn of the account's next return.
+    async fn record(&self, tx: &mut PgConnection, moves: &[Move<ReturnStep>]) -> Result<(), Error> {
+        let decided = moves
+            .iter()
+            .filter(|step| step.taken == ReturnStep::Allocate);
+        let accounts: Vec<_> = decided.map(|step| step.key.as_str()).collect();
+        if !accounts.is_empty() {
+            ::saga::wake(tx, &RETURN, ReturnStep::Allocate, &accounts).await?;
         }
-        let point = taken.to_string().to_lowercase();
-        chassis::crash::point(&format!("orders.return.{point}.before_commit"));
-        tx.commit().await?;
-        chassis::crash::point(&format!("orders.return.{point}.after_commit"));
+        let ended = moves.iter().filter(|step| step.next.is_none());
+        let mut ended: Vec<_> = ended.map(|step| step.id).collect();
+        // One order of keys everywhere, as `publish` asks for.
+        ended.sort_unstable();
+        let returns = returns::get_all(&mut *tx, &ended).await?;
+        for ret in ended.iter().filter_map(|id| returns.get(id)) {
+            let settled = settled(tx, ret).await?;
+            events::publish(tx, &settled).await?;
+        }
         Ok(())
     }
+
+    async fn committed(&self) {
+        self.bus.wake().await;
+    }
+}
+
+impl ReturnSaga {
+    async fn restock(&self, due: &[Due]) -> Result<Vec<Answer>, Status> {
+        let mut pieces = returns::accepted_stock(&self.peers.pool, &ids(due)).await?;
+        let (mut asked, mut requests) = (Vec::new(), Vec::new());
+        for (index, saga) in due.iter().enumerate() {
+            let Some(pieces) = pieces.remove(&saga.id) else {
+                continue;
+            };
+            let lines = pieces.into_iter();
+            asked.push(index);
+            requests.push(ReturnStockRequest {
+                return_id: saga.id.to_string(),
+                lines: lines
+                    .map(|(sku, quantity)| StockLine { sku, quantity })
+                    .collect(),
+            });
+        }
+        let answers = self.peers.restock(requests).await?;
+        spread(due.len(), &asked, answers)
+    }
+
+    /// Pays each order back that a return drew on. A return is done when all of them are.
+    async fn pay_back(&self, due: &[Due]) -> Result<Vec<Answer>, Status> {
+        let ids = ids(due);
+        let mut connection = self.peers.pool.acquire().await.map_err(Error::from)?;
+        let returns = returns::get_all(&mut connection, &ids).await?;
+        let refunds = returns::refunds(&mut connection, &ids).await?;
+        drop(connection);
+        let mut requests = Vec::with_capacity(refunds.len());
+        for refund in &refunds {
+            let ret = returns.get(&refund.return_id);
+            let ret = ret.ok_or_else(|| incomplete("return"))?;
+            requests.push(RefundPaymentRequest {
+                payment_id: refund.order_id.to_string(),
+                refund_id: format!("{}/{}", refund.return_id, refund.order_id),
+                amount_minor: refund.amount_minor,
+                effective_at: format_local(ret.returned_at),
+            });
+        }
+        let mut answers = vec![Answer::Done; due.len()];
+        for (requests, refunds) in requests.chunks(CALL).zip(refunds.chunks(CALL)) {
+            let paid = self.peers.refund(requests.to_vec()).await?;
+            if paid.len() != refunds.len() {
+                return Err(incomplete("results"));
+            }
+            for (answer, refund) in paid.into_iter().zip(refunds) {
+                let index = ids.iter().position(|id| *id == refund.return_id);
+                if let (Some(index), false) = (index, answer == Answer::Done) {
+                    answers[index] = answer;
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+fn ids(due: &[Due]) -> Vec<Uuid> {
+    due.iter().map(|ret| ret.id).collect()
 }
 
 async fn settled(tx: &mut PgConnection, ret: &Return) -> Result<ReturnSettled, Error> {

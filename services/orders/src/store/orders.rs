@@ -1,14 +1,18 @@
 //! Orders: placed, read, cancelled, and the imports that wait for their end.
 
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
 use ::store::{Insert, InsertError, columns, idempotent};
 use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::sagas::{self, Kind};
 use crate::{
     error::Error,
-    model::{self, Line, NewOrder, Order, RowGroup, State, saga::Step},
+    model::{self, Line, NewOrder, Order, RowGroup, State, saga::ORDER},
 };
 
 struct OrderRow {
@@ -29,7 +33,7 @@ struct OrderRow {
 pub async fn place(
     tx: &mut PgConnection,
     order: &NewOrder,
-    deadline_ms: i64,
+    deadline: Duration,
 ) -> Result<Uuid, Error> {
     let order_id = model::order_id(&order.request_id);
     let fingerprint = order.fingerprint().to_vec();
@@ -60,36 +64,52 @@ pub async fn place(
         Err(InsertError::Database(error)) => return Err(error.into()),
     }
     insert_lines(tx, order_id, &order.lines).await?;
-    let account_id = &order.account_id;
-    sagas::begin(
-        tx,
-        order_id,
-        Kind::Order,
-        account_id,
-        Step::Reserve,
-        deadline_ms,
-    )
-    .await?;
+    let subjects = [(order_id, order.account_id.as_str())];
+    ::saga::begin(tx, &ORDER, &subjects, deadline).await?;
     Ok(order_id)
 }
 
 /// Returns the order with its lines.
 pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
+    get_all(pool, &[order_id])
+        .await?
+        .remove(&order_id)
+        .ok_or(Error::UnknownOrder(order_id))
+}
+
+/// Returns orders with their lines, by id.
+pub async fn get_all(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap<Uuid, Order>, Error> {
     let mut connection = pool.acquire().await?;
-    let row = sqlx::query_as!(
+    let rows = sqlx::query_as!(
         OrderRow,
         r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
                   total_minor, cancel_requested, version, number
-           FROM orders WHERE order_id = $1"#,
-        order_id
+           FROM orders WHERE order_id = ANY($1)"#,
+        ids
     )
-    .fetch_optional(&mut *connection)
-    .await?
-    .ok_or(Error::UnknownOrder(order_id))?;
-    Ok(Order {
-        lines: lines(&mut connection, order_id).await?,
-        ..row.into()
-    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let by_id = |row: OrderRow| (row.order_id, Order::from(row));
+    let mut orders: HashMap<_, _> = rows.into_iter().map(by_id).collect();
+    let lines = sqlx::query!(
+        "SELECT order_id, sku, description, quantity, unit_price_minor, charge FROM order_line
+         WHERE order_id = ANY($1) ORDER BY order_id, line_number",
+        ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in lines {
+        if let Some(order) = orders.get_mut(&row.order_id) {
+            order.lines.push(Line {
+                sku: row.sku,
+                description: row.description,
+                quantity: row.quantity,
+                unit_price_minor: row.unit_price_minor,
+                charge: row.charge,
+            });
+        }
+    }
+    Ok(orders)
 }
 
 /// Returns the order with its lines if its version is not `version`.
@@ -150,28 +170,35 @@ pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> 
     }
 }
 
-/// Locks the order until the transaction ends; returns whether the caller asked to cancel it.
-pub async fn lock_cancel_requested(tx: &mut PgConnection, order_id: Uuid) -> Result<bool, Error> {
-    Ok(sqlx::query_scalar!(
-        "SELECT cancel_requested FROM orders WHERE order_id = $1 FOR UPDATE",
-        order_id
+/// Locks orders until the transaction ends; returns those that the caller asked to cancel.
+pub async fn lock_cancelled(tx: &mut PgConnection, ids: &[Uuid]) -> Result<HashSet<Uuid>, Error> {
+    let rows = sqlx::query!(
+        "SELECT order_id, cancel_requested FROM orders WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE",
+        ids
     )
-    .fetch_one(tx)
-    .await?)
+    .fetch_all(tx)
+    .await?;
+    let cancelled = rows.into_iter().filter(|row| row.cancel_requested);
+    Ok(cancelled.map(|row| row.order_id).collect())
 }
 
-/// Moves the order to another state.
-pub async fn set_state(
+/// Moves orders to other states, each with its reason.
+pub async fn set_states(
     tx: &mut PgConnection,
-    order_id: Uuid,
-    state: State,
-    reason: Option<&str>,
+    changes: &[(Uuid, State, Option<&str>)],
 ) -> Result<(), Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let (ids, states, reasons) =
+        columns!(changes, (id, state, reason) => *id, <&str>::from(state), *reason);
     sqlx::query!(
-        "UPDATE orders SET state = $2, reason = $3, version = version + 1 WHERE order_id = $1",
-        order_id,
-        state as State,
-        reason
+        "UPDATE orders SET state = new.state, reason = new.reason, version = version + 1
+         FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (order_id, state, reason)
+         WHERE orders.order_id = new.order_id",
+        &ids,
+        &states as &[&str],
+        &reasons as &[Option<&str>]
     )
     .execute(tx)
     .await?;
@@ -202,15 +229,25 @@ pub async fn wait_for_end(
     Ok(row.state.is_end().then_some((row.state, row.reason)))
 }
 
-/// Returns the groups of imported rows that wait for the order's end.
-pub async fn waiting(tx: &mut PgConnection, order_id: Uuid) -> Result<Vec<RowGroup>, Error> {
-    Ok(sqlx::query_as!(
-        RowGroup,
-        "SELECT import_id, first_row_number FROM order_import WHERE order_id = $1",
-        order_id
+/// Returns the groups of imported rows that wait for the orders' ends, by order.
+pub async fn waiting(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<RowGroup>>, Error> {
+    let rows = sqlx::query!(
+        "SELECT order_id, import_id, first_row_number FROM order_import WHERE order_id = ANY($1)",
+        ids
     )
     .fetch_all(tx)
-    .await?)
+    .await?;
+    let mut waiting = HashMap::<_, Vec<_>>::new();
+    for row in rows {
+        waiting.entry(row.order_id).or_default().push(RowGroup {
+            import_id: row.import_id,
+            first_row_number: row.first_row_number,
+        });
+    }
+    Ok(waiting)
 }
 
 /// Returns the number of orders by state.
@@ -224,18 +261,6 @@ pub async fn count(pool: &PgPool) -> Result<Vec<(State, i64)>, Error> {
         .into_iter()
         .map(|row| (row.state, row.orders))
         .collect())
-}
-
-/// Returns the lines of an order, in order.
-pub async fn lines(connection: &mut PgConnection, order_id: Uuid) -> Result<Vec<Line>, Error> {
-    Ok(sqlx::query_as!(
-        Line,
-        "SELECT sku, description, quantity, unit_price_minor, charge FROM order_line
-         WHERE order_id = $1 ORDER BY line_number",
-        order_id
-    )
-    .fetch_all(connection)
-    .await?)
 }
 
 async fn insert_lines(tx: &mut PgConnection, order_id: Uuid, lines: &[Line]) -> Result<(), Error> {

@@ -1,16 +1,20 @@
 //! Returns: inserted, decided against paid lines, summed up.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
+use ::store::columns;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::sagas::{self, Kind};
 use crate::{
     error::Error,
     model::{
         self,
-        returns::{Allocation, PaidLine, RefusedLine, Return, ReturnLine, ReturnStep, Rule},
+        returns::{Allocation, PaidLine, Refund, RefusedLine, Return, ReturnLine, Rule},
+        saga::RETURN,
     },
 };
 
@@ -19,7 +23,7 @@ pub async fn insert(
     tx: &mut PgConnection,
     ret: &Return,
     lines: &[ReturnLine],
-    deadline_ms: i64,
+    deadline: Duration,
 ) -> Result<(), Error> {
     let return_id = ret.return_id;
     let inserted = sqlx::query!(
@@ -38,42 +42,45 @@ pub async fn insert(
     if inserted.rows_affected() == 0 {
         return Ok(());
     }
-    for line in lines {
-        sqlx::query!(
-            "INSERT INTO return_line (return_id, row_number, sku, quantity, unit_price_minor, charge)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-            return_id,
-            line.row_number,
-            line.sku,
-            line.quantity,
-            line.unit_price_minor,
-            line.charge
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
-    let account_id = &ret.account_id;
-    sagas::begin(
-        tx,
+    let (rows, skus, quantities, prices, charges) = columns!(
+        lines,
+        line => line.row_number,
+        line.sku.as_str(),
+        line.quantity,
+        line.unit_price_minor,
+        line.charge,
+    );
+    sqlx::query!(
+        "INSERT INTO return_line (return_id, row_number, sku, quantity, unit_price_minor, charge)
+         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[])",
         return_id,
-        Kind::Return,
-        account_id,
-        ReturnStep::Allocate,
-        deadline_ms,
+        &rows,
+        &skus as &[&str],
+        &quantities,
+        &prices,
+        &charges
     )
-    .await
+    .execute(&mut *tx)
+    .await?;
+    let subjects = [(return_id, ret.account_id.as_str())];
+    ::saga::begin(tx, &RETURN, &subjects, deadline).await?;
+    Ok(())
 }
 
-/// Returns the return of that id.
-pub async fn get(connection: &mut PgConnection, return_id: Uuid) -> Result<Return, Error> {
-    Ok(sqlx::query_as!(
+/// Returns returns by id.
+pub async fn get_all(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Return>, Error> {
+    let rows = sqlx::query_as!(
         Return,
         "SELECT return_id, account_id, guest, invoice_number, returned_at, import_id, first_row_number
-         FROM sale_return WHERE return_id = $1",
-        return_id
+         FROM sale_return WHERE return_id = ANY($1)",
+        ids
     )
-    .fetch_one(connection)
-    .await?)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|ret| (ret.return_id, ret)).collect())
 }
 
 /// Decides a return if it is its turn: after the end of the account's orders up to its time, and
@@ -105,38 +112,41 @@ pub async fn decide(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> 
     Ok(true)
 }
 
-/// Returns the pieces by SKU that go back to stock: the accepted lines without charges.
+/// Returns by return the pieces by SKU that go back to stock: the accepted lines without charges.
 pub async fn accepted_stock(
     pool: &PgPool,
-    return_id: Uuid,
-) -> Result<BTreeMap<String, i64>, Error> {
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, BTreeMap<String, i64>>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT sku, sum(quantity)::bigint AS "quantity!" FROM return_line
-           WHERE return_id = $1 AND refused_by IS NULL AND NOT charge GROUP BY sku"#,
-        return_id
+        r#"SELECT return_id, sku, sum(quantity)::bigint AS "quantity!" FROM return_line
+           WHERE return_id = ANY($1) AND refused_by IS NULL AND NOT charge GROUP BY return_id, sku"#,
+        ids
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.sku, row.quantity))
-        .collect())
+    let mut pieces = HashMap::<_, BTreeMap<_, _>>::new();
+    for row in rows {
+        pieces
+            .entry(row.return_id)
+            .or_default()
+            .insert(row.sku, row.quantity);
+    }
+    Ok(pieces)
 }
 
-/// Returns the minor units to refund, by order.
-pub async fn refunds(pool: &PgPool, return_id: Uuid) -> Result<Vec<(Uuid, i64)>, Error> {
-    let rows = sqlx::query!(
-        r#"SELECT allocation.order_id, sum(allocation.quantity * line.unit_price_minor)::bigint AS "amount!"
+/// Returns the amounts to refund, by return and order.
+pub async fn refunds(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Refund>, Error> {
+    Ok(sqlx::query_as!(
+        Refund,
+        r#"SELECT allocation.return_id, allocation.order_id,
+                  sum(allocation.quantity * line.unit_price_minor)::bigint AS "amount_minor!"
            FROM return_allocation AS allocation JOIN order_line AS line USING (order_id, line_number)
-           WHERE allocation.return_id = $1 GROUP BY allocation.order_id ORDER BY allocation.order_id"#,
-        return_id
+           WHERE allocation.return_id = ANY($1) GROUP BY allocation.return_id, allocation.order_id
+           ORDER BY allocation.return_id, allocation.order_id"#,
+        ids
     )
-    .fetch_all(pool)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.order_id, row.amount))
-        .collect())
+    .fetch_all(connection)
+    .await?)
 }
 
 /// Returns the rows that were refused, in order.
@@ -214,27 +224,29 @@ async fn draw(
     return_id: Uuid,
     allocations: &[Allocation],
 ) -> Result<(), Error> {
-    for allocation in allocations {
-        sqlx::query!(
-            "INSERT INTO return_allocation (return_id, row_number, order_id, line_number, quantity)
-             VALUES ($1, $2, $3, $4, $5)",
-            return_id,
-            allocation.row_number,
-            allocation.order_id,
-            allocation.line_number,
-            allocation.quantity
-        )
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query!(
-            "UPDATE order_line SET returned = returned + $3 WHERE order_id = $1 AND line_number = $2",
-            allocation.order_id,
-            allocation.line_number,
-            allocation.quantity
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
+    let (rows, orders, lines, quantities) = columns!(
+        allocations,
+        allocation => allocation.row_number,
+        allocation.order_id,
+        allocation.line_number,
+        allocation.quantity,
+    );
+    sqlx::query!(
+        "WITH drawn AS (
+             INSERT INTO return_allocation (return_id, row_number, order_id, line_number, quantity)
+             SELECT $1, * FROM unnest($2::bigint[], $3::uuid[], $4::integer[], $5::bigint[])
+             RETURNING order_id, line_number, quantity
+         )
+         UPDATE order_line AS line SET returned = line.returned + drawn.quantity
+         FROM drawn WHERE line.order_id = drawn.order_id AND line.line_number = drawn.line_number",
+        return_id,
+        &rows,
+        &orders,
+        &lines,
+        &quantities
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
