@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: measures optimized builds.
 
+mod orders;
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -32,6 +34,8 @@ pub(super) enum Verb {
     Overload(Args),
     /// Measures good calls and memory while hostile clients use the gateway; by hand, not in CI
     Hostile(HostileArgs),
+    /// Runs order files through a mesh of its own, in the build that `cargo mesh demo` makes
+    Orders(orders::Args),
     /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or leak
     Soak(SoakArgs),
 }
@@ -81,10 +85,11 @@ pub(super) struct SoakArgs {
     json: bool,
 }
 
-pub(super) fn bench(verb: Verb) -> Result<ExitCode> {
+pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
     let home = Home::of_checkout()?;
     let status = match verb {
+        Verb::Orders(args) => return orders::orders(args).await,
         Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder")
             .args(args.flags())
             .status(),

@@ -112,7 +112,7 @@ async fn mesh(verb: MeshVerb) -> Result<ExitCode> {
 
 async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
     match verb {
-        XtaskVerb::Bench(verb) => bench::bench(verb),
+        XtaskVerb::Bench(verb) => bench::bench(verb).await,
         XtaskVerb::Compat(verb) => compat::compat(verb).await,
         XtaskVerb::Conformance(verb) => conformance::conformance(verb).await,
         XtaskVerb::Deny(args) => deny::deny(&args),

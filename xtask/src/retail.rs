@@ -130,21 +130,32 @@ pub(crate) async fn run(
     })
 }
 
+impl Speed {
+    /// Rows that became durable per second.
+    pub(crate) fn rows_per_s(&self) -> f64 {
+        self.rows as f64 / self.receiving.as_secs_f64()
+    }
+
+    /// Orders that were settled per second.
+    pub(crate) fn orders_per_s(&self) -> f64 {
+        self.orders as f64 / self.settling.as_secs_f64()
+    }
+}
+
 impl std::fmt::Display for Speed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.rows == 0 && self.orders == 0 {
             return write!(out, "no new rows: these files were imported before");
         }
-        let per_second = |count: i64, time: Duration| count as f64 / time.as_secs_f64();
         write!(
             out,
             "{} rows in {:.1} s ({:.0} rows/s), {} orders in {:.1} s ({:.1} orders/s)",
             books::grouped(self.rows),
             self.receiving.as_secs_f64(),
-            per_second(self.rows, self.receiving),
+            self.rows_per_s(),
             books::grouped(self.orders),
             self.settling.as_secs_f64(),
-            per_second(self.orders, self.settling),
+            self.orders_per_s(),
         )
     }
 }
