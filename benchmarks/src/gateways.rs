@@ -20,7 +20,7 @@ mod upstream;
 
 pub use bare::serve as serve_bare;
 pub use figure::Figure;
-pub use hostile::{HostilePlan, HostileRow, run as hostile};
+pub use hostile::{HostilePlan, HostileRow, REST_MIB, run as hostile};
 pub use overload::{OverloadPlan, OverloadRow, run as overload};
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use benchmarks::gateways::{self, HostilePlan, HostileRow};
+use benchmarks::gateways::{self, HostilePlan, HostileRow, REST_MIB};
 use clap::Parser;
 
 /// Good calls and memory of the gateway while hostile clients use it
@@ -53,7 +53,7 @@ fn is_met(row: &HostileRow) -> bool {
     row.right + 1 >= row.calls
         && row.p99_ratio <= 3.0
         && row.max_mib <= 512.0
-        && row.after_mib <= row.idle_mib + 64.0
+        && row.after_mib <= row.idle_mib + REST_MIB
 }
 
 fn line(row: &HostileRow) -> String {
