@@ -6,6 +6,7 @@ mod calls;
 mod coverage;
 mod declare;
 mod dispatch;
+mod expiry;
 mod predecessors;
 mod queues;
 mod settle;

@@ -17,6 +17,6 @@ pub use bus::{Bus, connect};
 pub use consumer::{Consumer, HandlerError};
 pub use envelope::subject::MAX_KEY_BYTES;
 pub use error::Error;
-pub use outbox::{MAX_PAYLOAD_BYTES, MIGRATIONS, publish};
+pub use outbox::{MAX_PAYLOAD_BYTES, MIGRATIONS, publish, publish_all};
 pub use serve::serve;
 pub use settings::Settings;

@@ -5,6 +5,7 @@ mod lease;
 mod outbox;
 mod publisher;
 mod single;
+mod watermark;
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -26,6 +27,7 @@ use crate::stopped::{self, Due, Resolution};
 
 use outbox::{BatchProgress, Tail};
 use publisher::{PublishError, Publisher};
+use watermark::Watermark;
 
 pub(crate) use lease::Lease;
 
@@ -122,21 +124,28 @@ impl Relay<'_> {
             Duration::from_millis(settings.relay_poll_max_ms).min(term / lease::RENEWALS_PER_TERM);
         let mut pause = shortest;
         let mut pruned = None;
+        let mut watermark = Watermark::new();
         loop {
             lease.keep(connection).await?;
             for due in stopped::due(connection).await? {
                 self.resolve(connection, lease, &due).await?;
+                // Rows of the key may be below it.
+                watermark = Watermark::new();
             }
-            let rows = outbox::read(connection, settings.relay_batch_rows).await?;
-            if rows.is_empty() {
+            watermark.look(connection).await?;
+            let low = watermark.low();
+            let rows = outbox::read(connection, low, settings.relay_batch_rows).await?;
+            watermark.read(rows.first().map(|row| row.id));
+            let Some(last) = rows.last().map(|row| row.id) else {
                 self.prune(connection, &mut pruned).await?;
                 tokio::select! {
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
                     () = woken(self.bus, &mut wakes) => pause = shortest,
                 }
                 continue;
-            }
+            };
             self.drain(connection, lease, rows).await?;
+            watermark.drained(last);
             self.failures = 0;
             pause = shortest;
         }
@@ -153,7 +162,7 @@ impl Relay<'_> {
         }
         let keep = Duration::from_secs(self.bus.settings.archive_max_age_s);
         let rows = outbox::prune(connection, keep).await?;
-        if rows < outbox::PRUNED_ROWS.unsigned_abs() {
+        if rows < usize::from(outbox::PRUNED_ROWS) {
             *pruned = Some(Instant::now());
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use sqlx::postgres::types::PgInterval;
 
 use crate::error::Error;
 
@@ -53,6 +54,10 @@ pub struct Settings {
     /// How long published facts stay in the database, in seconds: what a lost stream can be rebuilt
     /// from. About the size of the outbox's rows per fact.
     pub archive_max_age_s: u64,
+    /// How long a consumer remembers a key whose last fact has left the stream, in seconds; at least
+    /// `archive_max_age_s`, and longer than that of each service whose facts it reads: a stream
+    /// that is rebuilt from their archive delivers those facts again.
+    pub inbox_max_age_s: u64,
     /// Transactions of one consumer that run at once, each with one database connection.
     pub consumer_workers: usize,
     /// Most facts that one transaction of a consumer applies, 1 to 1000; of one key at most a
@@ -100,6 +105,7 @@ impl Default for Settings {
             relay_poll_max_ms: 1000,
             relay_lease_ms: 3000,
             archive_max_age_s: 7 * 24 * 3600,
+            inbox_max_age_s: 30 * 24 * 3600,
             consumer_workers: 4,
             consumer_batch_facts: 128,
             consumer_batch_wait_ms: 5,
@@ -157,6 +163,12 @@ impl Settings {
         if self.archive_max_age_s > MAX_ARCHIVE_S {
             return fail("archive_max_age_s", "must be at most 315360000 (ten years)");
         }
+        if !(self.archive_max_age_s..=MAX_ARCHIVE_S).contains(&self.inbox_max_age_s) {
+            return fail(
+                "inbox_max_age_s",
+                "must be archive_max_age_s to 315360000 (ten years)",
+            );
+        }
         if self.handler_timeout_ms > MAX_HANDLER_TIMEOUT_MS {
             return fail("handler_timeout_ms", "must be at most 3600000");
         }
@@ -189,5 +201,15 @@ impl Settings {
 
     pub(crate) fn handler_timeout(&self) -> Duration {
         Duration::from_millis(self.handler_timeout_ms)
+    }
+}
+
+/// Returns `term` as the database takes it.
+pub(crate) fn interval(term: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        // The settings bound it.
+        microseconds: i64::try_from(term.as_micros()).unwrap_or(i64::MAX),
     }
 }

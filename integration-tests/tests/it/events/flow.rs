@@ -193,6 +193,46 @@ async fn facts_without_a_usable_key_or_too_large_are_refused() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_forgotten_long_after_its_facts_have_left_the_stream() -> Result<()> {
+    let desk = Desk::start().await?;
+    let _relay = desk.relay().await?;
+    let audit = desk.audit(auditor()).await?;
+    desk.count("a", 1..=3).await?;
+    desk.expect_applied("a", 1..=3).await?;
+    desk.expect_outbox(0).await?;
+    desk.stream().await?.purge().await?;
+    desk.count("b", [1]).await?;
+    desk.expect_applied("b", [1]).await?;
+    audit.stop().await?;
+    // A consumer that starts notes where the stream begins, once an hour.
+    sqlx::query("DELETE FROM events.expiry")
+        .execute(&desk.auditor)
+        .await?;
+    let audit = desk.audit(auditor()).await?;
+    until("the beginning of the stream is noted", async || {
+        let noted: i64 = sqlx::query_scalar("SELECT count(*) FROM events.expiry")
+            .fetch_one(&desk.auditor)
+            .await?;
+        Ok((noted == 1).then_some(()).ok_or(noted))
+    })
+    .await?;
+    audit.stop().await?;
+    sqlx::query("UPDATE events.expiry SET noted_at = noted_at - interval '31 days'")
+        .execute(&desk.auditor)
+        .await?;
+    let _audit = desk.audit(auditor()).await?;
+    until("only b is remembered", async || {
+        let keys: Vec<String> = sqlx::query_scalar("SELECT key FROM events.inbox")
+            .fetch_all(&desk.auditor)
+            .await?;
+        Ok((keys == ["b"]).then_some(()).ok_or(keys))
+    })
+    .await?;
+    desk.count("a", 4..=5).await?;
+    desk.expect_applied("a", 1..=5).await
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct Large {
     #[prost(string, tag = "1")]

@@ -1,9 +1,12 @@
 //! Relay and stream disagree: which one prevails, and which messages are kept.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use events::stopped::{self, Resolution};
+use tokio::time::Instant;
 
-use super::desk::{CONTEXT, Desk, auditor, counted, subject};
+use super::desk::{CONTEXT, Counted, Desk, auditor, counted, subject, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_tail_is_taken_from_the_stream() -> Result<()> {
@@ -252,4 +255,96 @@ fn lane(tally: &str) -> String {
         .nth(3)
         .unwrap_or_default()
         .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_statement_records_many_facts_in_their_order() -> Result<()> {
+    let desk = Desk::start().await?;
+    desk.count("a", [1]).await?;
+    let facts = [("a", 2), ("b", 1), ("a", 3), ("c", 1), ("b", 2), ("a", 4)];
+    let facts = facts.map(|(tally, number)| counted(tally, number));
+    let mut tx = desk.producer.begin().await?;
+    events::publish_all(&mut tx, &facts).await?;
+    events::publish_all::<Counted>(&mut tx, &[]).await?;
+    tx.commit().await?;
+    desk.relay_until_empty().await?;
+    for (tally, last) in [("a", 4), ("b", 2), ("c", 1)] {
+        let expected: Vec<_> = (1..=last).map(|n| (n, counted(tally, n))).collect();
+        assert_eq!(desk.stored(tally).await?, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_is_committed_late_is_published() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (_relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    // It has a lower id than all that follow, and becomes visible after they are published.
+    let mut late = desk.producer.begin().await?;
+    events::publish(&mut late, &counted("late", 1)).await?;
+    let started = Instant::now();
+    let mut number = 0;
+    // Longer than the relay takes to move its watermark.
+    while started.elapsed() < Duration::from_secs(2) {
+        number += 1;
+        desk.count("a", [number]).await?;
+        desk.expect_outbox(0).await?;
+    }
+    late.commit().await?;
+    desk.expect_applied("late", [1]).await?;
+    desk.expect_applied("a", 1..=number).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_key_that_is_resumed_is_published() -> Result<()> {
+    let desk = Desk::start().await?;
+    let (relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("b", [1]).await?;
+    desk.expect_applied("b", [1]).await?;
+    relay.stop().await?;
+    desk.inject("a", 1, Vec::new()).await?;
+    let _relay = desk.relay().await?;
+    desk.count("a", [1]).await?;
+    desk.expect_stopped("a").await?;
+    let started = Instant::now();
+    let mut number = 1;
+    // Longer than the relay takes to move its watermark past the stopped row.
+    while started.elapsed() < Duration::from_secs(2) {
+        number += 1;
+        desk.count("b", [number]).await?;
+        desk.expect_outbox(1).await?;
+    }
+    stopped::resolve(&desk.producer, CONTEXT, "a", Resolution::Renumber).await?;
+    desk.expect_outbox(0).await?;
+    assert_eq!(desk.stored("a").await?.last(), Some(&(2, counted("a", 1))));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_is_forgotten_with_its_last_archived_fact() -> Result<()> {
+    let desk = Desk::start().await?;
+    desk.count("a", 1..=3).await?;
+    desk.count("b", [1]).await?;
+    desk.relay_until_empty().await?;
+    sqlx::query(
+        "UPDATE events.archive SET archived_at = now() - interval '8 days' WHERE key = 'a'",
+    )
+    .execute(&desk.producer)
+    .await?;
+    let relay = desk.relay().await?;
+    until("the archive is pruned", async || {
+        let left: Vec<String> = sqlx::query_scalar("SELECT subject FROM events.tail")
+            .fetch_all(&desk.producer)
+            .await?;
+        Ok((left == [subject("b")]).then_some(()).ok_or(left))
+    })
+    .await?;
+    // The stream still has the facts, and the chain goes on.
+    desk.count("a", [4]).await?;
+    desk.expect_outbox(0).await?;
+    relay.stop().await?;
+    let stored = desk.stored("a").await?;
+    let versions: Vec<i64> = stored.into_iter().map(|(version, _)| version).collect();
+    assert_eq!(versions, [1, 2, 3, 4]);
+    Ok(())
 }

@@ -1,11 +1,16 @@
 //! How much of its stream a consumer has seen: finds what left the stream before that.
 
+use std::time::Duration;
+
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::stream;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::Error;
+use crate::settings::Settings;
+
+use super::expiry;
 
 /// Sequences that left the stream before a consumer saw them: from, to.
 pub(super) type Lost = (u64, u64);
@@ -85,7 +90,12 @@ impl Coverage {
 ///
 /// # Errors
 /// The database does not answer.
-pub(super) async fn record(pool: &PgPool, consumer: &str, look: &Look) -> Result<(), Error> {
+pub(super) async fn record(
+    pool: &PgPool,
+    consumer: &str,
+    look: &Look,
+    settings: &Settings,
+) -> Result<(), Error> {
     let mut tx = pool.begin().await?;
     let previous = read(&mut tx, consumer).await?;
     if previous.is_some_and(|previous| previous.created != look.created) {
@@ -109,7 +119,8 @@ pub(super) async fn record(pool: &PgPool, consumer: &str, look: &Look) -> Result
             "facts left the stream before this consumer read them"
         );
     }
-    Ok(())
+    let keep = Duration::from_secs(settings.inbox_max_age_s);
+    expiry::forget(pool, consumer, look.first, keep).await
 }
 
 /// Returns the last range that left the stream before `consumer` saw it.
@@ -172,8 +183,11 @@ async fn forget_sequences(tx: &mut PgConnection, consumer: &str) -> Result<(), E
         "UPDATE events.parked SET sequence = 0 WHERE consumer = $1",
         consumer
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    sqlx::query!("DELETE FROM events.expiry WHERE consumer = $1", consumer)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

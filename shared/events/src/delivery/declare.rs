@@ -24,7 +24,7 @@ const PULL_EXPIRES: Duration = Duration::from_secs(30);
 pub(super) async fn open(bus: &Bus, consumer: &Consumer) -> Result<pull::Stream, Error> {
     let (stream, handle) = declare(bus, consumer).await?;
     let look = Look::new(stream.cached_info(), handle.cached_info());
-    coverage::record(&bus.pool, &consumer.name, &look).await?;
+    coverage::record(&bus.pool, &consumer.name, &look, &bus.settings).await?;
     handle
         .stream()
         .max_messages_per_batch(bus.settings.consumer_max_ack_pending.into())

@@ -73,7 +73,7 @@ impl Settler {
             let consumer =
                 consumer.map_err(|error| Error::jetstream("reading the consumer", error))?;
             let look = Look::new(&stream, &consumer);
-            coverage::record(&self.pool, &self.consumer.name, &look).await
+            coverage::record(&self.pool, &self.consumer.name, &look, &self.settings).await
         };
         if let Err(error) = looked.await {
             // The pull notices an outage; the next look reports what this one would have.

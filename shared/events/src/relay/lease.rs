@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use sqlx::postgres::types::PgInterval;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::settings::interval;
 
 /// Name of the lease that relays compete for.
 const RELAY: &str = "relay";
@@ -118,14 +118,5 @@ impl Lease {
         .execute(connection)
         .await?;
         Ok(())
-    }
-}
-
-pub(super) fn interval(term: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        // The settings bound it.
-        microseconds: i64::try_from(term.as_micros()).unwrap_or(i64::MAX),
     }
 }

@@ -6,18 +6,19 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection};
 use store::columns;
 
-use crate::envelope::OutboxRow;
+use crate::envelope::{OutboxRow, subject};
 use crate::error::Error;
+use crate::settings::interval;
 use crate::stopped::{self, Cause, Stop};
 
-use super::lease::{Lease, interval};
+use super::lease::Lease;
 use super::publisher::Message;
 
 /// Most payload bytes in one batch: bounds the memory of relay and server.
 const MAX_BATCH_BYTES: i64 = 4 * 1024 * 1024;
 
 /// Most rows of the archive deleted at once: the relay publishes between two such steps.
-pub(super) const PRUNED_ROWS: i64 = 2000;
+pub(super) const PRUNED_ROWS: u16 = 2000;
 
 /// The last message of a subject that the stream acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +36,11 @@ pub(super) struct BatchProgress<'r> {
     stopped: HashMap<String, Stop<'r>>,
 }
 
-/// Reads the oldest rows whose keys are not stopped: at most `limit`, and at least one or as many
-/// as fit into a batch.
+/// Reads the oldest rows with ids above `low` whose keys are not stopped: at most `limit`, and at
+/// least one or as many as fit into a batch.
 pub(super) async fn read(
     connection: &mut PgConnection,
+    low: i64,
     limit: u16,
 ) -> Result<Vec<OutboxRow>, Error> {
     let rows = sqlx::query_as!(
@@ -48,7 +50,8 @@ pub(super) async fn read(
                SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
                FROM (
                    SELECT * FROM events.outbox AS outbox
-                   WHERE NOT EXISTS (SELECT FROM events.stopped AS stopped
+                   WHERE id > $3
+                     AND NOT EXISTS (SELECT FROM events.stopped AS stopped
                                      WHERE stopped.context = outbox.context
                                        AND stopped.aggregate = outbox.aggregate
                                        AND stopped.key = outbox.key)
@@ -59,6 +62,7 @@ pub(super) async fn read(
            ORDER BY id"#,
         i64::from(limit),
         MAX_BATCH_BYTES,
+        low,
     )
     .fetch_all(connection)
     .await?;
@@ -155,19 +159,38 @@ pub(super) async fn set_tail(
     Ok(())
 }
 
-/// Deletes facts that have been in the archive for longer than `keep`, the oldest first; returns
-/// how many, at most [`PRUNED_ROWS`].
-pub(super) async fn prune(connection: &mut PgConnection, keep: Duration) -> Result<u64, Error> {
+/// Deletes facts that have been in the archive for longer than `keep`, the oldest first, and the
+/// ends of the subjects that have had none since; returns how many facts, at most [`PRUNED_ROWS`].
+///
+/// The next fact of such a subject finds an empty one, or asks the stream.
+pub(super) async fn prune(connection: &mut PgConnection, keep: Duration) -> Result<usize, Error> {
+    let mut tx = connection.begin().await?;
     let pruned = sqlx::query!(
         "DELETE FROM events.archive WHERE id IN (
              SELECT id FROM events.archive WHERE archived_at < now() - $1::interval LIMIT $2
-         )",
+         )
+         RETURNING context, aggregate, key, version",
         interval(keep),
-        PRUNED_ROWS,
+        i64::from(PRUNED_ROWS),
     )
-    .execute(connection)
+    .fetch_all(&mut *tx)
     .await?;
-    Ok(pruned.rows_affected())
+    let (subjects, versions) = columns!(
+        pruned,
+        row => subject::of(&row.context, &row.aggregate, &row.key),
+        row.version,
+    );
+    sqlx::query!(
+        "DELETE FROM events.tail AS tail
+         USING unnest($1::text[], $2::bigint[]) AS pruned (subject, version)
+         WHERE tail.subject = pruned.subject AND tail.version = pruned.version",
+        &subjects,
+        &versions,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(pruned.len())
 }
 
 // === impl Tail ===
