@@ -1,5 +1,6 @@
 //! Rules of this repository that no compiler knows: module order, layers, texts, names, licences.
 
+pub(crate) mod alerts;
 pub(crate) mod deny;
 pub(crate) mod modules;
 pub(crate) mod rules;

@@ -21,7 +21,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mesh::commands::{Verb, block_on, up};
 
-use checks::{deny, modules, rules};
+use checks::{alerts, deny, modules, rules};
 
 /// Starts, stops, shows, feeds and tests the mesh on this machine.
 #[derive(Debug, Parser)]
@@ -66,6 +66,8 @@ struct Xtask {
 
 #[derive(Debug, Subcommand)]
 enum XtaskVerb {
+    /// Checks the alerts for Prometheus, and that each fires; needs promtool
+    Alerts,
     /// Measures, in optimized builds
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -112,6 +114,7 @@ async fn mesh(verb: MeshVerb) -> Result<ExitCode> {
 
 async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
     match verb {
+        XtaskVerb::Alerts => alerts::alerts(),
         XtaskVerb::Bench(verb) => bench::bench(verb).await,
         XtaskVerb::Compat(verb) => compat::compat(verb).await,
         XtaskVerb::Conformance(verb) => conformance::conformance(verb).await,

@@ -9,7 +9,7 @@ use mesh::engines::Engines;
 use mesh::home::Home;
 use mesh::ui::{self, Ui};
 
-use crate::checks::{deny, modules, rules};
+use crate::checks::{alerts, deny, modules, rules};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,6 +44,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "licences",
         run: licences,
+        filtered: false,
+    },
+    Step {
+        name: "alerts",
+        run: alerts,
         filtered: false,
     },
     Step {
@@ -121,6 +126,10 @@ fn rules(_: &Home, _: Option<&str>) -> Result<()> {
 
 fn licences(_: &Home, _: Option<&str>) -> Result<()> {
     passed(deny::deny(&deny::Args::default())?)
+}
+
+fn alerts(_: &Home, _: Option<&str>) -> Result<()> {
+    passed(alerts::alerts_if_installed()?)
 }
 
 fn passed(code: ExitCode) -> Result<()> {

@@ -4,5 +4,6 @@ mod batches;
 mod crash;
 mod desk;
 mod flow;
+mod metrics;
 mod parking;
 mod relay;

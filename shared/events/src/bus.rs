@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::envelope::subject;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::outbox::MAX_PAYLOAD_BYTES;
 use crate::settings::Settings;
 
@@ -42,6 +43,7 @@ pub struct Bus {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) pool: PgPool,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) metrics: Metrics,
     pub(crate) wake: Arc<Notify>,
     /// The core subject by which processes on the same database wake the relay.
     wake_subject: String,
@@ -69,6 +71,7 @@ pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
         wake_subject: subject::wake(&database.unwrap_or_default()),
         pool,
         settings: Arc::new(settings.clone()),
+        metrics: Metrics::default(),
         wake: Arc::new(Notify::new()),
     })
 }

@@ -7,6 +7,7 @@ mod coverage;
 mod declare;
 mod dispatch;
 mod expiry;
+mod look;
 mod predecessors;
 mod queues;
 mod settle;

@@ -5,6 +5,7 @@ mod consumer;
 mod delivery;
 mod envelope;
 mod error;
+mod metrics;
 mod outbox;
 pub mod parking;
 mod rebuild;

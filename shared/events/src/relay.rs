@@ -55,6 +55,7 @@ pub(crate) async fn run(bus: &Bus, shutdown: &CancellationToken) -> Result<(), E
             Ok(()) => return Ok(()),
         };
         relay.failures += 1;
+        bus.metrics.interrupted();
         let pause = RETRY.pause(relay.failures);
         tracing::warn!(
             error = &error as &dyn std::error::Error,
@@ -86,6 +87,7 @@ impl Relay<'_> {
         let ended = shutdown
             .run_until_cancelled(self.relay(&mut connection, &mut lease))
             .await;
+        self.bus.metrics.owns(false);
         if let Some(lease) = lease {
             // Work in progress is cut off: a statement that the server still runs ends first.
             let released = async {
@@ -118,6 +120,7 @@ impl Relay<'_> {
             tokio::time::sleep(STANDBY_POLL).await;
         };
         tracing::info!("relay owns the outbox");
+        self.bus.metrics.owns(true);
         let mut wakes = self.bus.wakes().await?;
         let shortest = Duration::from_millis(settings.relay_poll_min_ms);
         let longest =
@@ -225,7 +228,8 @@ impl Relay<'_> {
                 chassis::crash::point("events.relay.after_publish");
             }
             // Published rows and stopped keys are recorded even if a later row failed.
-            outbox::record(connection, lease, &progress).await?;
+            let published_rows = outbox::record(connection, lease, &progress).await?;
+            self.bus.metrics.published(published_rows);
             published?;
         }
         Ok(())

@@ -24,6 +24,14 @@ pub async fn serve(
     consumers: impl IntoIterator<Item = Consumer>,
 ) -> Result<Bus, Error> {
     let bus = connect(settings, pool).await?;
+    let metrics = bus.metrics.clone();
+    process
+        .metrics()
+        .extend(move |encoder| metrics.write(encoder));
+    let (counted, shutdown) = (bus.clone(), process.shutdown());
+    process.spawn("events metrics", async move {
+        counted.metrics.sample(&counted.pool, &shutdown).await
+    });
     let (relay, shutdown) = (bus.clone(), process.shutdown());
     process.spawn("relay", async move { relay.run_relay(shutdown).await });
     for consumer in consumers {
@@ -40,8 +48,8 @@ pub async fn serve(
 impl Bus {
     /// Publishes the outbox until `shutdown`; returns permanent errors only.
     ///
-    /// One relay owns the outbox of a database at a time, by an advisory lock on its connection;
-    /// others stand by and take over when that connection ends.
+    /// One relay owns the outbox of a database at a time, by a lease; others stand by and take over
+    /// when it ends.
     pub async fn run_relay(&self, shutdown: CancellationToken) -> Result<(), Error> {
         relay::run(self, &shutdown).await
     }

@@ -7,6 +7,7 @@
 
 mod budget;
 mod call;
+mod extension;
 mod limit;
 mod process;
 mod upstream;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use admission::{Budget, Limiter};
 use arc_swap::ArcSwap;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,6 +32,7 @@ pub use upstream::{Breaker, Upstream};
 
 use budget::BudgetCollector;
 use call::{Calls, Routes};
+use extension::Extensions;
 use limit::LimitCollector;
 use process::ProcessCollector;
 use upstream::Upstreams;
@@ -52,6 +54,7 @@ struct Inner {
     upstreams: Upstreams,
     limits: LimitCollector,
     budget: BudgetCollector,
+    extensions: Extensions,
     schema_swaps: Family<Outcome, Counter>,
     config_reloads: Family<Outcome, Counter>,
 }
@@ -91,6 +94,8 @@ impl Metrics {
         registry.register_collector(Box::new(limits.clone()));
         let budget = BudgetCollector::default();
         registry.register_collector(Box::new(budget.clone()));
+        let extensions = Extensions::default();
+        registry.register_collector(Box::new(extensions.clone()));
         let schema_swaps = outcomes(
             &mut registry,
             "schema_swaps",
@@ -111,6 +116,7 @@ impl Metrics {
                 upstreams,
                 limits,
                 budget,
+                extensions,
                 schema_swaps,
                 config_reloads,
             }),
@@ -142,6 +148,14 @@ impl Metrics {
     /// Shows the memory that requests hold.
     pub fn budget(&self, budget: Budget) {
         self.inner.budget.set(budget);
+    }
+
+    /// Shows the metrics that `write` writes, for a library with metrics of its own.
+    pub fn extend(
+        &self,
+        write: impl Fn(&mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync + 'static,
+    ) {
+        self.inner.extensions.add(Arc::new(write));
     }
 
     /// Counts a schema that was accepted or rejected.

@@ -86,7 +86,7 @@ impl Coverage {
     }
 }
 
-/// Records what `consumer` has seen, and reports what left the stream before.
+/// Records what `consumer` has seen; reports and returns what left the stream before.
 ///
 /// # Errors
 /// The database does not answer.
@@ -95,7 +95,7 @@ pub(super) async fn record(
     consumer: &str,
     look: &Look,
     settings: &Settings,
-) -> Result<(), Error> {
+) -> Result<Option<Lost>, Error> {
     let mut tx = pool.begin().await?;
     let previous = read(&mut tx, consumer).await?;
     if previous.is_some_and(|previous| previous.created != look.created) {
@@ -120,7 +120,8 @@ pub(super) async fn record(
         );
     }
     let keep = Duration::from_secs(settings.inbox_max_age_s);
-    expiry::forget(pool, consumer, look.first, keep).await
+    expiry::forget(pool, consumer, look.first, keep).await?;
+    Ok(now.lost)
 }
 
 /// Returns the last range that left the stream before `consumer` saw it.

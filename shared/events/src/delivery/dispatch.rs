@@ -25,7 +25,7 @@ use super::settle::{Outcome, Settler};
 const SIGNS_PER_ACK_WAIT: u32 = 3;
 
 /// Interval in which a consumer records how much of the stream it has seen.
-const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Runs `consumer` until `shutdown`. Recovers from a lost connection and a deleted consumer.
 pub(crate) async fn run(
@@ -79,11 +79,13 @@ impl Dispatcher {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first is taken where the pull is opened.
         looks.reset();
+        let consumer_name = consumer.name.clone();
         let settler = Settler {
             consumer,
             pool: bus.pool.clone(),
             stream,
             settings: bus.settings.clone(),
+            metrics: bus.metrics.consumer(&consumer_name),
             permits: Semaphore::new(bus.settings.consumer_workers),
             shutdown: stop.clone(),
         };
@@ -175,6 +177,9 @@ impl Dispatcher {
             send(&message.split().1, AckKind::Term).await;
             return;
         };
+        if deliveries > 1 {
+            self.settler.metrics.redelivered.inc();
+        }
         let skipped = self.queues.insert(Delivery {
             fact: Arc::new(fact),
             acker: Some(message.split().1),
@@ -203,6 +208,8 @@ impl Dispatcher {
             }
             self.begin_at = None;
             let runs = self.queues.take(most);
+            let facts: usize = runs.iter().map(|run| run.facts.len()).sum();
+            self.settler.metrics.batches.observe(facts as f64);
             let settler = self.settler.clone();
             self.batches += 1;
             self.tasks.spawn(async move {
@@ -228,7 +235,10 @@ impl Dispatcher {
                 }
             }
             Ok(Ended::Single(key, outcome)) => match outcome {
-                Outcome::Settled => self.settled(&key, 1, AckKind::Ack).await,
+                Outcome::Settled => {
+                    self.settler.metrics.settled.inc();
+                    self.settled(&key, 1, AckKind::Ack).await;
+                }
                 Outcome::Later(pause) => self.settled(&key, 1, AckKind::Nak(Some(pause))).await,
                 Outcome::Abandoned => self.settled(&key, 1, AckKind::Nak(None)).await,
                 Outcome::Again(predecessors) => {
@@ -243,6 +253,7 @@ impl Dispatcher {
     }
 
     async fn batch_ended(&mut self, key: &str, progress: Progress) {
+        self.settler.metrics.settled.inc_by(progress.settled as u64);
         for delivery in self.queues.settled(key, progress.settled) {
             acknowledge(&delivery, AckKind::Ack).await;
         }

@@ -15,12 +15,12 @@ use crate::consumer::inbox;
 use crate::consumer::{Consumer, HandlerError};
 use crate::envelope::Fact;
 use crate::error::Error;
+use crate::metrics::ConsumerMetrics;
 use crate::parking;
 use crate::settings::Settings;
 
 use super::batch::{Next, Progress, Run};
 use super::budget::Budget;
-use super::coverage::{self, Look};
 use super::predecessors::Predecessors;
 
 /// Pauses while database or stream don't answer. Retries without limit: nothing can progress during
@@ -52,6 +52,7 @@ pub(super) struct Settler {
     pub(super) pool: PgPool,
     pub(super) stream: Stream<()>,
     pub(super) settings: Arc<Settings>,
+    pub(super) metrics: ConsumerMetrics,
     /// One per transaction that may run at once; not held during pauses, so that a failing key
     /// holds up no other.
     pub(super) permits: Semaphore,
@@ -61,26 +62,6 @@ pub(super) struct Settler {
 // === impl Settler ===
 
 impl Settler {
-    /// Records how much of the stream the consumer has seen.
-    pub(super) async fn look(&self) {
-        let looked = async {
-            let stream = self.stream.get_info().await;
-            let stream = stream.map_err(|error| Error::jetstream("reading the stream", error))?;
-            let consumer = self
-                .stream
-                .consumer_info(self.consumer.durable_name())
-                .await;
-            let consumer =
-                consumer.map_err(|error| Error::jetstream("reading the consumer", error))?;
-            let look = Look::new(&stream, &consumer);
-            coverage::record(&self.pool, &self.consumer.name, &look, &self.settings).await
-        };
-        if let Err(error) = looked.await {
-            // The pull notices an outage; the next look reports what this one would have.
-            tracing::debug!(error = &error as &dyn StdError, "no look at the stream");
-        }
-    }
-
     /// Settles what it can of `runs`, in one transaction; `None` if the process shuts down first.
     pub(super) async fn settle(&self, runs: &[Run]) -> Option<Vec<Progress>> {
         let mut outages = 0;
@@ -117,6 +98,7 @@ impl Settler {
         loop {
             if let Some((error, took)) = failed {
                 budget.failed(took);
+                self.metrics.failures.inc();
                 let poison = matches!(error, HandlerError::Poison { .. });
                 if poison || budget.is_spent() {
                     return self.park(fact, &error.chain(), budget.attempts()).await;

@@ -91,6 +91,7 @@ pub(super) async fn tails(
 
 /// Moves the rows that are done to the archive, records the ends of their subjects and the stopped
 /// keys, and renews the lease, in one transaction: a relay that lost the lease changes nothing.
+/// Returns how many rows are done.
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the database does not answer.
@@ -98,7 +99,7 @@ pub(super) async fn record(
     connection: &mut PgConnection,
     lease: &mut Lease,
     progress: &BatchProgress<'_>,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     let mut tx = connection.begin().await?;
     lease.renew(&mut tx).await?;
     for stop in progress.stopped.values() {
@@ -108,7 +109,7 @@ pub(super) async fn record(
         archive(&mut tx, progress).await?;
     }
     tx.commit().await?;
-    Ok(())
+    Ok(progress.done.len())
 }
 
 async fn archive(tx: &mut PgConnection, progress: &BatchProgress<'_>) -> Result<(), Error> {
