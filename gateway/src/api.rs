@@ -1,6 +1,7 @@
 //! The API that the gateway serves: how it is learned from the upstreams, compiled, and swapped
 //! while requests go on.
 
+mod any_types;
 mod catalog;
 mod dialect;
 mod directory;

@@ -37,6 +37,9 @@ pub(crate) struct Failure {
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
     /// Whether it is written as the first item of a stream, `{"error":…}`, as grpc-gateway does.
     pub(crate) in_stream: bool,
+    /// Full name of the type that a `google.protobuf.Any` of the request names and that is not
+    /// known.
+    pub(crate) missing_type: Option<Box<str>>,
 }
 
 /// Where a message of an upstream comes from.
@@ -161,10 +164,8 @@ impl Failure {
         };
         if chassis::error::reason(status).as_deref() == Some(REQUEST_STALLED) {
             return Self {
-                status: status.clone(),
                 http: Some(StatusCode::REQUEST_TIMEOUT),
-                header: None,
-                in_stream: false,
+                ..status.clone().into()
             };
         }
         // A refusal of the gateway's own; the client's errors have no reason.
@@ -227,10 +228,8 @@ impl Failure {
 
     fn http(http: StatusCode, fault: Fault) -> Self {
         Self {
-            status: fault.into(),
             http: Some(http),
-            header: None,
-            in_stream: false,
+            ..Status::from(fault).into()
         }
     }
 }
@@ -263,6 +262,7 @@ impl From<Status> for Failure {
             http: None,
             header: None,
             in_stream: false,
+            missing_type: None,
         }
     }
 }
@@ -287,6 +287,9 @@ impl From<RequestError> for Failure {
         } else if !error.path.is_empty() {
             fault = fault.violation(error.path, error.description);
         }
-        fault.into()
+        Self {
+            missing_type: error.missing_type,
+            ..fault.into()
+        }
     }
 }

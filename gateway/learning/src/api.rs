@@ -1,8 +1,11 @@
 //! The API of one upstream, as it was learned.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::declarations::Declarations;
 
 /// The API of one upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,4 +22,6 @@ pub struct Learned {
     pub by_files: bool,
     /// Whether requests are left for the upstream to validate.
     pub leaves_validation: bool,
+    /// All that descriptor files declare.
+    pub declarations: Arc<Declarations>,
 }

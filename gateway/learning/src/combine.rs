@@ -7,15 +7,13 @@ use prost::Message;
 use prost_types::FileDescriptorProto;
 
 use crate::api::Learned;
+use crate::declarations::LANGUAGE_FILES;
 use crate::encoded::{qualified, stand_in};
 use crate::files::DescriptorSet;
 use crate::reflection::INFRASTRUCTURE;
 
 #[cfg(test)]
 mod tests;
-
-/// Imports from here need not be in a set: every compiler has them.
-const LANGUAGE_FILES: &str = "google/protobuf/";
 
 /// The reason to leave out a service that is listed or named only.
 const UNDECLARED: &str = "no descriptor file and no reflection declares it";

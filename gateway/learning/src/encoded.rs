@@ -37,7 +37,7 @@ pub fn qualified(package: &str, name: &str) -> String {
 /// The names that a file declares at its top, and its imports.
 #[derive(Default)]
 pub(crate) struct Declared {
-    symbols: BTreeSet<String>,
+    pub(crate) symbols: BTreeSet<String>,
     pub(crate) services: BTreeSet<String>,
     pub(crate) imports: Vec<String>,
 }

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost::Message;
 use prost_types::FileDescriptorProto;
 
+use crate::declarations::Declarations;
 use crate::encoded::{MAX_TOTAL_BYTES, qualified};
 
 /// The files of one upstream, as last read.
@@ -17,6 +19,7 @@ pub(crate) struct DescriptorFiles {
     paths: Vec<PathBuf>,
     stamps: Vec<Stamp>,
     sets: Vec<DescriptorSet>,
+    declarations: Arc<Declarations>,
 }
 
 /// The content of one file.
@@ -69,7 +72,13 @@ impl DescriptorFiles {
             paths,
             stamps: Vec::new(),
             sets: Vec::new(),
+            declarations: Arc::default(),
         }
+    }
+
+    /// Returns what the files declared when they were read last; of two with one name, the first.
+    pub(crate) fn declarations(&self) -> Arc<Declarations> {
+        self.declarations.clone()
     }
 
     /// Returns the content of the files, in the order of the paths. Files of unchanged size and
@@ -84,6 +93,9 @@ impl DescriptorFiles {
             for path in &self.paths {
                 sets.push(read(path).await?);
             }
+            // Later entries replace earlier ones.
+            let files = sets.iter().rev().flat_map(|set| set.files.clone());
+            self.declarations = Arc::new(Declarations::new(files.collect()));
             (self.stamps, self.sets) = (stamps, sets);
         }
         Ok(&self.sets)

@@ -1,14 +1,14 @@
 //! A client of gRPC server reflection, v1 or v1alpha, that keeps descriptors as the bytes that were
 //! sent.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use client::Upstream;
 use http::uri::PathAndQuery;
-use prost::Message;
-use prost_types::FileDescriptorProto;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,7 +18,8 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use crate::api::Learned;
-use crate::encoded::{MAX_TOTAL_BYTES, qualified, stand_in};
+use crate::encoded::MAX_TOTAL_BYTES;
+use files::Files;
 
 /// Both versions of the protocol have the same messages; they differ in the name of the service
 /// only.
@@ -50,8 +51,8 @@ pub(crate) enum Error {
     Malformed(#[source] prost::DecodeError),
     #[error("reflection gave no file that holds `{0}`")]
     Missing(String),
-    #[error("reflection gave more than {MAX_TOTAL_BYTES} bytes or {MAX_IMPORTS} imports")]
-    TooLarge,
+    #[error("reflection gave more than {0} bytes or {MAX_IMPORTS} imports")]
+    TooLarge(usize),
     #[error("reflection lists {0} services; at most {MAX_SERVICES} are possible")]
     TooMany(usize),
 }
@@ -73,6 +74,9 @@ const MAX_IMPORTS: usize = 10_000;
 /// Questions of one round, so that a server which invents names can't keep it busy.
 const MAX_QUESTIONS: usize = 10_000;
 
+/// Questions for one type: public APIs import a few dozen files.
+const MAX_TYPE_QUESTIONS: usize = 200;
+
 /// The longest waits of one round for answers, as parts of its time. The wait is halved after each
 /// question without an answer, so that services without an answer leave time for the others.
 const FIRST_WAIT: u32 = 4;
@@ -87,11 +91,11 @@ const MAX_SESSIONS: usize = 64;
 /// # Errors
 /// Reflection itself is not offered or does not answer, or lists too many services.
 pub(crate) async fn learn(upstream: &Upstream, limit: Duration) -> Result<Reflected, Error> {
-    let (mut asker, services) = Asker::open(upstream, limit).await?;
+    let (mut asker, services) = Asker::open(upstream, limit, MAX_QUESTIONS).await?;
     if services.len() > MAX_SERVICES {
         return Err(Error::TooMany(services.len()));
     }
-    let mut files = Files::default();
+    let mut files = Files::new(MAX_TOTAL_BYTES);
     let mut left_out = BTreeMap::new();
     for service in &services {
         if files.declares(service) {
@@ -107,11 +111,7 @@ pub(crate) async fn learn(upstream: &Upstream, limit: Duration) -> Result<Reflec
             left_out.insert(service.clone(), refusal.unwrap_or_else(missing));
         }
     }
-    while let Some(name) = files.missing() {
-        let by_name = MessageRequest::FileByFilename(name.clone());
-        let answer = asker.ask(by_name, &name).await;
-        files.answer(name, answer.unwrap_or_default());
-    }
+    files.complete(&mut asker).await;
     left_out.retain(|service, _| !files.declares(service));
     let learned = Learned {
         files: files.raw,
@@ -122,6 +122,31 @@ pub(crate) async fn learn(upstream: &Upstream, limit: Duration) -> Result<Reflec
     };
     let is_whole = asker.is_whole;
     Ok(Reflected { learned, is_whole })
+}
+
+/// Asks for the file that declares a message type and the files that it depends on, for at most
+/// `limit`. An import without an answer is stood in for by an empty file.
+///
+/// # Errors
+/// The reason why there is no such file.
+pub(crate) async fn find(
+    upstream: &Upstream,
+    name: &str,
+    limit: Duration,
+    max_bytes: usize,
+) -> Result<BTreeMap<String, Bytes>, String> {
+    let opened = Asker::open(upstream, limit, MAX_TYPE_QUESTIONS).await;
+    let (mut asker, _) = opened.map_err(|error| error.to_string())?;
+    // Nothing can be asked without the answer to the first question.
+    asker.patience = limit;
+    let mut files = Files::new(max_bytes);
+    let symbol = MessageRequest::FileContainingSymbol(name.to_owned());
+    if let Some(refusal) = files.add(asker.ask(symbol, name).await?) {
+        return Err(refusal);
+    }
+    files.complete(&mut asker).await;
+    files.fill();
+    Ok(files.raw)
 }
 
 /// Asks question by question, on a new stream where the last one has ended.
@@ -135,6 +160,7 @@ struct Asker<'a> {
     patience: Duration,
     session: Option<Session>,
     questions: usize,
+    max_questions: usize,
     sessions: usize,
     is_whole: bool,
 }
@@ -143,6 +169,7 @@ impl<'a> Asker<'a> {
     async fn open(
         upstream: &'a Upstream,
         limit: Duration,
+        max_questions: usize,
     ) -> Result<(Self, BTreeSet<String>), Error> {
         let end = Instant::now() + limit;
         let opened = timeout_at(end, Self::open_any(upstream)).await;
@@ -155,6 +182,7 @@ impl<'a> Asker<'a> {
             patience: limit / FIRST_WAIT,
             session: Some(session),
             questions: 0,
+            max_questions,
             sessions: 1,
             is_whole: true,
         };
@@ -177,8 +205,9 @@ impl<'a> Asker<'a> {
     /// Returns the files that answer a question, or the reason why there are none.
     async fn ask(&mut self, request: MessageRequest, asked: &str) -> Result<Vec<Vec<u8>>, String> {
         self.questions += 1;
-        let reason = if self.questions > MAX_QUESTIONS {
-            format!("not asked: the upstream needs more than {MAX_QUESTIONS} questions")
+        let reason = if self.questions > self.max_questions {
+            let most = self.max_questions;
+            format!("not asked: the upstream needs more than {most} questions")
         } else if self.end <= Instant::now() {
             format!("not asked: {}", late(self.limit))
         } else {
@@ -314,76 +343,5 @@ fn question(request: MessageRequest) -> ServerReflectionRequest {
     ServerReflectionRequest {
         host: String::new(),
         message_request: Some(request),
-    }
-}
-
-/// The files got so far and what they need.
-#[derive(Default)]
-struct Files {
-    raw: BTreeMap<String, Bytes>,
-    /// All imports.
-    imports: BTreeSet<String>,
-    /// The imports that are not asked for yet.
-    pending: Vec<String>,
-    services: BTreeSet<String>,
-    bytes: usize,
-}
-
-impl Files {
-    /// Takes the files of an answer; a server may send one file or a file with its dependencies,
-    /// and may repeat itself. Returns the reason why some can't be used.
-    fn add(&mut self, files: Vec<Vec<u8>>) -> Option<String> {
-        let mut refusal = None;
-        for raw in files {
-            let file = match FileDescriptorProto::decode(raw.as_slice()) {
-                Ok(file) => file,
-                Err(error) => {
-                    refusal = Some(Error::Malformed(error).to_string());
-                    continue;
-                }
-            };
-            if self.raw.contains_key(file.name()) {
-                continue;
-            }
-            let imports = self.imports.len() + file.dependency.len();
-            if self.bytes + raw.len() > MAX_TOTAL_BYTES || imports > MAX_IMPORTS {
-                refusal = Some(Error::TooLarge.to_string());
-                continue;
-            }
-            self.bytes += raw.len();
-            let services = file.service.iter();
-            self.services
-                .extend(services.map(|own| qualified(file.package(), own.name())));
-            let name = file.name().to_owned();
-            for import in file.dependency {
-                if self.imports.insert(import.clone()) {
-                    self.pending.push(import);
-                }
-            }
-            self.raw.insert(name, Bytes::from(raw));
-        }
-        refusal
-    }
-
-    /// Takes the answer for a file name. A file of another name stands for the one that was asked
-    /// for; without any, the name stays unknown.
-    fn answer(&mut self, name: String, found: Vec<Vec<u8>>) {
-        let meant = found.first().cloned();
-        self.add(found);
-        let meant = meant.and_then(|raw| FileDescriptorProto::decode(raw.as_slice()).ok());
-        if let Some(meant) = meant.filter(|meant| !meant.name().is_empty()) {
-            let raw = || stand_in(&name, Some(meant.name()));
-            self.raw.entry(name.clone()).or_insert_with(raw);
-        }
-    }
-
-    fn declares(&self, service: &str) -> bool {
-        self.services.contains(service)
-    }
-
-    /// Returns an import that is neither there nor asked for.
-    fn missing(&mut self) -> Option<String> {
-        let mut pending = std::iter::from_fn(|| self.pending.pop());
-        pending.find(|name| !self.raw.contains_key(name))
     }
 }

@@ -133,6 +133,10 @@ impl Source {
             leaves_validation: self.options.leaves_validation,
             ..combine::combine(told, sets, &self.claims)?
         };
+        let combined = Learned {
+            declarations: self.files.declarations(),
+            ..combined
+        };
         let usable = self.usable(combined).await?;
         if !is_whole {
             self.check_gaps(&usable)?;

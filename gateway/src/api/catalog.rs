@@ -3,10 +3,11 @@
 mod refusal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use compatibility::{BreakingChange, Contract};
-use learning::{Learned, copies, descriptor_set, qualified};
+use learning::{Learned, TypeSource, copies, descriptor_set, qualified};
 use prost::Message;
 use tonic::service::Routes;
 use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema, WireError};
@@ -35,6 +36,8 @@ pub(crate) struct Catalog {
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
     owners: HashMap<String, UpstreamHandle>,
+    /// The sources of types that only Anys hold, by the names of upstreams.
+    pub(super) types: HashMap<String, Arc<TypeSource>>,
     /// Services that are not served because their descriptors do not resolve, with the reasons.
     left_out: BTreeMap<String, String>,
     /// Both versions of server reflection over all that the upstreams serve.
@@ -227,6 +230,7 @@ impl Catalog {
     pub(crate) fn compile(
         merged: &MergedApi,
         upstreams: &[UpstreamHandle],
+        learned: &[Option<Learned>],
         options: &Options,
         seniority: &[usize],
     ) -> Result<Self, Refusal> {
@@ -234,8 +238,15 @@ impl Catalog {
         let mut options = options.clone();
         options.routes.rules = merged.present_rules(&options.routes.rules);
         options.unvalidated = merged.unvalidated.clone();
+        let schema = Schema::compile_with(&set, options)?;
+        let types = upstreams.iter().zip(learned).filter_map(|(own, learned)| {
+            let types = schema.any_types().clone();
+            let source = TypeSource::new(own.client().clone(), learned.as_ref()?, types);
+            Some((own.name().to_owned(), Arc::new(source)))
+        });
         Ok(Self {
-            schema: Schema::compile_with(&set, options)?,
+            types: types.collect(),
+            schema,
             owners: merged
                 .owners
                 .iter()

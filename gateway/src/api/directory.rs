@@ -312,7 +312,7 @@ async fn prepare(
 ) -> Result<PreparedCatalog, Refusal> {
     off_the_path(move || {
         let merged = MergedApi::new(&upstreams, &apis)?;
-        let catalog = Catalog::compile(&merged, &upstreams, &options, &seniority)?;
+        let catalog = Catalog::compile(&merged, &upstreams, &apis, &options, &seniority)?;
         let catalog = Arc::new(catalog);
         Ok(PreparedCatalog {
             apis,

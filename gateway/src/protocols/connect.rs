@@ -135,9 +135,10 @@ pub(super) async fn stream(
     request: Request<Body>,
 ) -> Response<Body> {
     let request = stream_into_grpc(request);
+    let method = request.uri().path().to_owned();
     let answered = grpc::forward(context, catalog, codec, target, deadline, request).await;
     let response = answered.unwrap_or_else(|failure| grpc::trailers_only(context, failure.status));
-    end::from_grpc(response, codec, catalog.clone())
+    end::from_grpc(response, codec, catalog.clone(), method)
 }
 
 /// The response to a unary call that the gateway itself refuses.
@@ -162,7 +163,7 @@ pub(super) fn refuse_stream(
         return plain(failure);
     }
     let response = grpc::trailers_only(context, failure.status);
-    end::from_grpc(response, codec, catalog.clone())
+    end::from_grpc(response, codec, catalog.clone(), String::new())
 }
 
 /// Returns whether a request is not a valid Connect request, which plain HTTP answers (Connect
@@ -211,8 +212,12 @@ async fn call_unary(
     deadline: Option<Instant>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
+    let method = request.uri().path().to_owned();
     let response = grpc::forward(context, catalog, codec, target, deadline, request).await?;
     let answer = UnaryResponse::read(response).await?;
+    if let Some(status) = answer.error() {
+        catalog.learn_details(&method, status).await;
+    }
     Ok(answer.respond(codec, catalog))
 }
 

@@ -219,11 +219,7 @@ impl Inspection {
             };
         };
         let policy = MessagePolicy::new(&catalog.schema, method);
-        let of = |name: &str| ApiType {
-            catalog: catalog.clone(),
-            method: method.path().to_owned(),
-            name: name.to_owned(),
-        };
+        let of = |name: &str| ApiType::new(catalog, method.path(), name);
         Ok(match codec {
             Codec::Json => Self {
                 request: Some(MessageTask::ReadJson(of(method.input()), policy)),

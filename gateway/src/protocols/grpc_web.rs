@@ -81,7 +81,9 @@ fn from_grpc(response: Response<Body>, encoding: Encoding, codec: Codec) -> Resp
         .then(|| std::mem::take(&mut head.headers));
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let body = TrailersAsMessage::body(body, trailers.map(without_http), trailers_frame);
+    let body = TrailersAsMessage::body(body, trailers.map(without_http), async |trailers| {
+        trailers_frame(trailers)
+    });
     let body = match encoding {
         Encoding::Binary => body,
         Encoding::Text => Body::new(Base64Encoder::new(body)),

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use admission::Excess;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use chassis::error::Fault;
 use compression::{Coding, Levels, Undecodable};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
+use learning::TypeLookups;
 use rpc::frame::{COMPRESSED, FrameReader, HEADER_BYTES};
 use rpc::headers::list;
 use tonic::body::Body;
@@ -35,6 +36,8 @@ const CODINGS: &str = "gzip,br,zstd,deflate";
 pub(crate) struct InspectedBody {
     source: Body,
     frames: FrameReader,
+    /// The message that waits for the type of its Any.
+    postponed: Option<rpc::frame::Frame>,
     work: MessageTask,
     coding: Option<Coding>,
     limit: ByteLimit,
@@ -57,11 +60,12 @@ pub(crate) enum MessageTask {
 
 /// A message type of the API as it was when the call began.
 pub(crate) struct ApiType {
-    pub(crate) catalog: Arc<Catalog>,
+    catalog: Arc<Catalog>,
     /// The method whose message it is, as `/package.Service/Method`.
-    pub(crate) method: String,
+    method: String,
     /// Full name.
-    pub(crate) name: String,
+    name: String,
+    lookups: TypeLookups,
 }
 
 /// The coding that [`ENCODING`] names; `None` where messages are not compressed.
@@ -119,6 +123,7 @@ impl InspectedBody {
             held,
             source,
             frames: FrameReader::new(limit.bytes),
+            postponed: None,
             work,
             coding,
             limit,
@@ -129,10 +134,13 @@ impl InspectedBody {
     }
 
     /// Takes the next whole message out of the buffer and works on it; `None` if more bytes are
-    /// needed.
+    /// needed, or a type.
     fn next_message(&mut self) -> Result<Option<Bytes>, Status> {
+        if let Some(frame) = self.postponed.take() {
+            return self.work_on(frame);
+        }
         match self.frames.next_frame() {
-            Ok(Some(frame)) => self.work_on(frame).map(Some),
+            Ok(Some(frame)) => self.work_on(frame),
             Ok(None) => Ok(None),
             Err(error) => Err(match self.is_response() {
                 true => frame::bad_frame(error),
@@ -150,8 +158,18 @@ impl InspectedBody {
         held.map_or(Ok(()), |held| held.arrived(bytes, kept, is_last))
     }
 
-    fn work_on(&self, frame: rpc::frame::Frame) -> Result<Bytes, Status> {
-        let (flags, frame) = (frame.flags(), frame.into_bytes());
+    /// Waits until there is an answer about the type that a message lacks.
+    fn poll_lookup(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.work {
+            MessageTask::Check(_) => Poll::Ready(()),
+            MessageTask::ReadJson(of, _) | MessageTask::WriteJson(of, _) => {
+                of.lookups.poll(context)
+            }
+        }
+    }
+
+    fn work_on(&mut self, whole: rpc::frame::Frame) -> Result<Option<Bytes>, Status> {
+        let (flags, frame) = (whole.flags(), whole.clone().into_bytes());
         let sent = frame.slice(HEADER_BYTES..);
         let message = match (flags, self.coding) {
             (0, _) => sent,
@@ -161,7 +179,7 @@ impl InspectedBody {
             }
             _ => return Err(self.malformed("has unknown flags")),
         };
-        match &self.work {
+        let worked = match &mut self.work {
             MessageTask::Check(policy) => {
                 policy.admit(&message).map_err(|failure| failure.status)?;
                 Ok(frame)
@@ -170,10 +188,14 @@ impl InspectedBody {
                 let mut frame = frame::begin_frame();
                 // A message without any bytes is the empty one, also for clients that write JSON.
                 let text: &[u8] = if message.is_empty() { b"{}" } else { &message };
-                of.message()?
-                    .read_json(text, &mut frame)
-                    .map_err(Failure::from)
-                    .map_err(|failure| failure.status)?;
+                match of.message()?.read_json(text, &mut frame) {
+                    Err(error) if of.lookups.begin(&error) => {
+                        self.postponed = Some(whole);
+                        return Ok(None);
+                    }
+                    read => read.map_err(|error| Failure::from(error).status)?,
+                }
+                of.lookups.next_message();
                 policy
                     .admit(&frame[HEADER_BYTES..])
                     .map_err(|failure| failure.status)?;
@@ -181,14 +203,21 @@ impl InspectedBody {
             }
             MessageTask::WriteJson(of, levels) => {
                 let mut frame = frame::begin_frame();
-                let written = of.message()?.write_json(&message, &mut frame);
-                written.map_err(|error| of.violation(&error).status)?;
+                match of.message()?.write_json(&message, &mut frame) {
+                    Err(error) if of.lookups.begin(&error) => {
+                        self.postponed = Some(whole);
+                        return Ok(None);
+                    }
+                    written => written.map_err(|error| of.violation(&error).status)?,
+                }
+                of.lookups.next_message();
                 match self.coding.filter(|_| flags == COMPRESSED) {
                     None => frame::end_frame(frame, 0),
                     Some(coding) => recompress(coding, *levels, &frame[HEADER_BYTES..]),
                 }
             }
-        }
+        };
+        worked.map(Some)
     }
 
     fn decompress(&self, coding: Coding, sent: &Bytes) -> Result<Bytes, Status> {
@@ -244,8 +273,10 @@ impl http_body::Body for InspectedBody {
             return Poll::Ready(None);
         }
         loop {
+            ready!(this.poll_lookup(context));
             match this.next_message() {
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(Frame::data(frame)))),
+                Ok(None) if this.postponed.is_some() => continue,
                 Ok(None) => {}
                 Err(status) => return this.fail(status),
             }
@@ -288,13 +319,23 @@ impl http_body::Body for InspectedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.failed || (self.frames.is_empty() && self.source.is_end_stream())
+        let is_read = self.postponed.is_none() && self.frames.is_empty();
+        self.failed || (is_read && self.source.is_end_stream())
     }
 }
 
 // === impl ApiType ===
 
 impl ApiType {
+    pub(crate) fn new(catalog: &Arc<Catalog>, method: &str, name: &str) -> Self {
+        Self {
+            catalog: catalog.clone(),
+            method: method.to_owned(),
+            name: name.to_owned(),
+            lookups: catalog.lookups(method),
+        }
+    }
+
     fn violation(&self, error: &WireError) -> Failure {
         self.catalog.violation(&self.method, &self.name, error)
     }

@@ -43,11 +43,17 @@ pub(crate) async fn serve(
     body: Body,
 ) -> Response<Body> {
     let answered = answer(context, catalog, target, deadline, head, body).await;
-    let response = answered.unwrap_or_else(|failure| {
-        let codes = &context.policy().codes;
-        let failure = codes.apply(target.upstream.name(), failure);
-        refuse(context, catalog, head, failure)
-    });
+    let response = match answered {
+        Ok(response) => response,
+        Err(failure) => {
+            let method = target.matched.method().path();
+            let learned = catalog.learn_details(method, &failure.status);
+            learned.boxed().await;
+            let codes = &context.policy().codes;
+            let failure = codes.apply(target.upstream.name(), failure);
+            refuse(context, catalog, head, failure)
+        }
+    };
     finish(context, head, response)
 }
 
@@ -181,7 +187,7 @@ async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Respons
     observed.request_messages(1);
     let answer = call.unary(frame).await?;
     observed.response_messages(1);
-    exchange.respond(answer)
+    exchange.respond(answer).await
 }
 
 /// Answers a stream of requests with the upstream's one message.
@@ -192,5 +198,5 @@ async fn collect(
 ) -> Result<Response<Body>, Failure> {
     exchange.check_accept()?;
     let incoming = call::within(call.deadline, exchange.request_messages(body)).await?;
-    exchange.respond(call.upload(incoming).await?)
+    exchange.respond(call.upload(incoming).await?).await
 }

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::HeaderMap;
 use http_body::Frame;
 use rpc::frame::{HEADER_BYTES, Header};
@@ -14,36 +16,40 @@ use tonic::body::Body;
 /// Passes whole messages on as they come, and writes the last one: put within a message that never
 /// ends, it would be taken for a part of that message. Holds at most one message, which `inner`
 /// bounds.
-pub(crate) struct TrailersAsMessage<W> {
+pub(crate) struct TrailersAsMessage {
     inner: Body,
     /// The begin of a message whose rest has not arrived.
     begun: BytesMut,
     /// Those that are known from the start, in place of the whole body.
     trailers: Option<HeaderMap>,
-    write: W,
+    write: Option<Write>,
+    /// The last message while it is written.
+    last: Option<BoxFuture<'static, Result<Bytes, Status>>>,
     is_ended: bool,
 }
 
-impl<W> TrailersAsMessage<W>
-where
-    W: Fn(HeaderMap) -> Result<Bytes, Status> + Send + Unpin + 'static,
-{
+/// Makes the last message, in its frame, of the trailers.
+type Write = Box<dyn FnOnce(HeaderMap) -> BoxFuture<'static, Result<Bytes, Status>> + Send>;
+
+impl TrailersAsMessage {
     /// `write` makes the last message, in its frame, of the trailers.
-    pub(crate) fn body(inner: Body, trailers: Option<HeaderMap>, write: W) -> Body {
+    pub(crate) fn body<W, F>(inner: Body, trailers: Option<HeaderMap>, write: W) -> Body
+    where
+        W: FnOnce(HeaderMap) -> F + Send + 'static,
+        F: Future<Output = Result<Bytes, Status>> + Send + 'static,
+    {
         Body::new(Self {
             inner,
             begun: BytesMut::new(),
             trailers,
-            write,
+            write: Some(Box::new(|trailers| write(trailers).boxed())),
+            last: None,
             is_ended: false,
         })
     }
 }
 
-impl<W> http_body::Body for TrailersAsMessage<W>
-where
-    W: Fn(HeaderMap) -> Result<Bytes, Status> + Unpin,
-{
+impl http_body::Body for TrailersAsMessage {
     type Data = Bytes;
     type Error = Status;
 
@@ -54,9 +60,17 @@ where
         if self.is_ended {
             return Poll::Ready(None);
         }
-        let trailers = loop {
-            if let Some(trailers) = self.trailers.take() {
-                break trailers;
+        let last = loop {
+            if let Some(last) = &mut self.last {
+                break ready!(last.poll_unpin(context));
+            }
+            if let Some(trailers) = self.trailers.take()
+                && let Some(write) = self.write.take()
+            {
+                self.inner = Body::empty();
+                self.begun = BytesMut::new();
+                self.last = Some(write(trailers));
+                continue;
             }
             match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -75,9 +89,8 @@ where
             }
         };
         self.is_ended = true;
-        self.inner = Body::empty();
-        self.begun = BytesMut::new();
-        Poll::Ready(Some((self.write)(trailers).map(Frame::data)))
+        self.last = None;
+        Poll::Ready(Some(last.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -125,7 +138,7 @@ mod tests {
         let frames = chunks.map(Frame::data).chain([end]).map(Ok::<_, Status>);
         let frames: Vec<_> = frames.collect();
         let inner = Body::new(StreamBody::new(tokio_stream::iter(frames)));
-        let end = |_| Ok(Bytes::from_static(b"end"));
+        let end = async |_| Ok(Bytes::from_static(b"end"));
         let body = TrailersAsMessage::body(inner, None, end);
         body.collect().await.unwrap().to_bytes().to_vec()
     }

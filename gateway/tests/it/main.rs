@@ -8,6 +8,7 @@
 )]
 
 mod access_log;
+mod any_types;
 mod compression;
 mod conditional;
 mod connect;

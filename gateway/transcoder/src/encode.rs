@@ -25,6 +25,8 @@ pub(crate) use whole::read_whole;
 /// is reached.
 pub(crate) struct Encoder<'a> {
     pub(crate) types: &'a Tables,
+    /// The tables of the schema, which know all types that Anys hold.
+    root: &'a Tables,
     pub(crate) cursor: Cursor<'a>,
     pub(crate) out: &'a mut Vec<u8>,
     /// Bytes read ahead to find an `@type`.
@@ -66,6 +68,7 @@ impl<'a> Encoder<'a> {
     pub(crate) fn new(types: &'a Tables, cursor: Cursor<'a>, out: &'a mut Vec<u8>) -> Self {
         Encoder {
             types,
+            root: types,
             cursor,
             out,
             ahead: 0,

@@ -63,6 +63,8 @@ pub struct RequestError {
     /// Every validation rule that is broken, the first of which is the one above; empty unless the
     /// rule is [`Rule::Violation`].
     pub violations: Violations,
+    /// Full name of the type that a `google.protobuf.Any` names and that is not known.
+    pub missing_type: Option<Box<str>>,
 }
 
 impl std::error::Error for RequestError {}
@@ -95,6 +97,7 @@ impl RequestError {
             description: description.into(),
             offset: None,
             violations: Violations::default(),
+            missing_type: None,
         })
     }
 

@@ -45,5 +45,6 @@ pub use routes::{
 };
 pub use schema::{MessageType, Schema};
 pub use status::http_status;
+pub use tables::AnyTypes;
 pub use validation::{Clock, MAX_VIOLATIONS, ValidationOptions, Validator, Violation, Violations};
 pub use wire::{MAX_DEPTH, WireError};

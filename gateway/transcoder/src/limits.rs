@@ -15,6 +15,9 @@ pub const MAX_QUERY_VALUE_BYTES: usize = 16 * 1024;
 /// Characters of a name or key from a request that an error shows.
 pub(crate) const MAX_SHOWN_CHARS: usize = 128;
 
+/// Bytes of the name of a type that may be looked for outside of the schema.
+pub(crate) const MAX_TYPE_NAME_BYTES: usize = 512;
+
 /// How often a body may be read ahead to find the `@type` of an Any after its members: once for
 /// each Any inside another that does not begin with it.
 pub(crate) const MAX_LOOKAHEAD: usize = 8;

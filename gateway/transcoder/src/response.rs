@@ -112,6 +112,11 @@ pub(crate) fn write_field(
     })
 }
 
+/// Appends the JSON of a message of the type with this full name, which Anys alone may hold.
+pub(crate) fn write_named(types: &Tables, name: &str, wire: &[u8], out: &mut Vec<u8>) -> Read<()> {
+    checked(types, wire, out, |decoder| decoder.named(name, wire))
+}
+
 /// Appends the JSON of an Any.
 pub(crate) fn write_any(types: &Tables, url: &str, value: &[u8], out: &mut Vec<u8>) -> Read<()> {
     checked(types, value, out, |decoder| decoder.any(url, value, 0))
@@ -155,6 +160,8 @@ fn checked(
 
 struct Decoder<'t> {
     types: &'t Tables,
+    /// The tables of the schema, which know all types that Anys hold.
+    root: &'t Tables,
     /// All that is read: see [`onward`].
     wire: &'t [u8],
     out: &'t mut Vec<u8>,
@@ -181,6 +188,7 @@ impl<'t> Decoder<'t> {
     fn new(types: &'t Tables, wire: &'t [u8], out: &'t mut Vec<u8>) -> Self {
         Decoder {
             types,
+            root: types,
             wire,
             out,
             is_gathering: false,

@@ -12,7 +12,7 @@ use validation::{Validation, Validator};
 
 use crate::options::{HttpOptions, JsonOptions, Options};
 use crate::route::{Explanation, Match, Route};
-use crate::tables::Tables;
+use crate::tables::{AnyTypes, Tables};
 
 pub use message::MessageType;
 
@@ -133,6 +133,11 @@ impl Schema {
     /// Returns the plans of all types.
     pub fn types(&self) -> &Types {
         &self.types
+    }
+
+    /// Returns the types that Anys hold besides those of the schema.
+    pub fn any_types(&self) -> &Arc<AnyTypes> {
+        &self.types.any_types
     }
 
     /// Returns the rules of all messages.

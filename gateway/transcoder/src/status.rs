@@ -60,6 +60,17 @@ impl Schema {
         out.extend_from_slice(b"]}");
     }
 
+    /// Returns the full names of the types without which details of a `google.rpc.Status` can't be
+    /// shown. `details_bin` is as in [`Schema::write_status`].
+    pub fn missing_types(&self, details_bin: &[u8]) -> Vec<Box<str>> {
+        let details = read_details(details_bin).unwrap_or_default();
+        let missing = |(url, value): (&str, &[u8])| {
+            let written = response::write_any(&self.types, url, value, &mut Vec::new());
+            written.err()?.missing_type
+        };
+        details.into_iter().filter_map(missing).collect()
+    }
+
     fn write_detail(&self, url: &str, value: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         if response::write_any(&self.types, url, value, out).is_err() {

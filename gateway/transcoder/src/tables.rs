@@ -1,13 +1,18 @@
 //! The plans of all types, with the rules and the choices that readers and writers follow.
 
+mod any_types;
+
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use descriptors::{NameOptions, Pool, Problem, Types};
+use descriptors::{MessageId, NameOptions, Pool, Problem, Types};
 use validation::Validation;
 
 use crate::options::{HttpOptions, JsonOptions, Options};
+
+pub use any_types::AnyTypes;
+pub(crate) use any_types::missing_type;
 
 /// The plans of all types of one schema; it derefs to them.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub(crate) struct Tables {
     pub(crate) http: HttpOptions,
     pub(crate) routes: routes::RouteOptions,
     unvalidated: BTreeSet<String>,
+    /// Types that only Anys hold, added while the schema is in use.
+    pub(crate) any_types: Arc<AnyTypes>,
 }
 
 // === impl Tables ===
@@ -33,11 +40,29 @@ impl Tables {
         Tables {
             plans,
             validation,
+            any_types: Arc::new(AnyTypes::new(options.json.clone())),
             json: options.json,
             http: options.http,
             routes: options.routes,
             unvalidated: options.unvalidated,
         }
+    }
+
+    /// Returns the type that an Any's URL names, which is what follows the last slash, and the
+    /// tables that have it where these do not.
+    pub(crate) fn any_type(&self, url: &str) -> Option<(Option<Arc<Tables>>, MessageId)> {
+        let (_, name) = url.rsplit_once('/')?;
+        self.named_type(name)
+    }
+
+    /// Returns the type with this full name, and the tables that have it where these do not.
+    pub(crate) fn named_type(&self, name: &str) -> Option<(Option<Arc<Tables>>, MessageId)> {
+        if let Some(id) = self.by_name.get(name) {
+            return Some((None, *id));
+        }
+        let added = self.any_types.get(name)?;
+        let id = *added.by_name.get(name)?;
+        Some((Some(added), id))
     }
 
     /// Returns whether requests of the method at `/package.Service/Method` are checked by rules.

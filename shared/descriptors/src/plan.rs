@@ -194,12 +194,6 @@ impl Types {
             field.shown_name = field.name.clone();
         }
     }
-
-    /// Returns the type that an Any's URL names: what follows the last slash.
-    pub fn by_url(&self, url: &str) -> Option<MessageId> {
-        let (_, name) = url.rsplit_once('/')?;
-        self.by_name.get(name).copied()
-    }
 }
 
 // === impl MessagePlan ===

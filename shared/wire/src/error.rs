@@ -10,6 +10,8 @@ pub struct WireError {
     pub path: String,
     /// The problem, without the path.
     pub description: &'static str,
+    /// Full name of the type that a `google.protobuf.Any` holds and that is not known.
+    pub missing_type: Option<Box<str>>,
 }
 
 impl std::error::Error for WireError {}
@@ -31,6 +33,7 @@ impl WireError {
         Box::new(WireError {
             path: String::new(),
             description,
+            missing_type: None,
         })
     }
 

@@ -56,6 +56,11 @@ impl UnaryResponse {
         })
     }
 
+    /// The error that the call has ended with.
+    pub(super) fn error(&self) -> Option<&Status> {
+        self.message.as_ref().err()
+    }
+
     pub(super) fn respond(self, codec: Codec, catalog: &Catalog) -> Response<Body> {
         let coding = self.head.get(inspect::ENCODING).cloned();
         let mut head = metadata::unary_head(self.head);

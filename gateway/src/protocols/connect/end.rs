@@ -30,11 +30,12 @@ struct EndStream {
     metadata: BTreeMap<String, Vec<String>>,
 }
 
-/// Turns a response of gRPC into one of Connect.
+/// Turns a response of gRPC into one of Connect. `method` is the method that was called.
 pub(super) fn from_grpc(
     response: Response<Body>,
     codec: Codec,
     catalog: Arc<Catalog>,
+    method: String,
 ) -> Response<Body> {
     let (mut head, inner) = response.into_parts();
     let mut headers = std::mem::take(&mut head.headers);
@@ -51,14 +52,15 @@ pub(super) fn from_grpc(
     };
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let write = move |trailers| end_stream(trailers, &catalog);
+    let write = async move |trailers| end_stream(trailers, &catalog, &method).await;
     Response::from_parts(head, TrailersAsMessage::body(inner, trailers, write))
 }
 
-fn end_stream(trailers: HeaderMap, catalog: &Catalog) -> Result<Bytes, Status> {
+async fn end_stream(trailers: HeaderMap, catalog: &Catalog, method: &str) -> Result<Bytes, Status> {
     let status = rpc::error::from_headers(&trailers)
         .unwrap_or_else(|| bad_upstream("the upstream ended without a status"));
     let failed = status.code() != Code::Ok;
+    catalog.learn_details(method, &status).await;
     let mut end = EndStream {
         error: failed.then(|| ConnectError::of(&status, &catalog.schema)),
         metadata: BTreeMap::new(),

@@ -75,10 +75,11 @@ fn numbered(status: &Status) -> Option<Any> {
 impl Detail {
     fn of(type_url: &str, value: &[u8], schema: &Schema) -> Self {
         let name = type_url.rsplit('/').next().unwrap_or_default();
-        let debug = schema.message(name).and_then(|message| {
-            let mut json = Vec::new();
-            message.write_json(value, &mut json).ok()?;
-            RawValue::from_string(String::from_utf8(json).ok()?).ok()
+        let mut json = Vec::new();
+        let written = schema.write_json(name, value, &mut json);
+        let debug = written.ok().and_then(|()| {
+            let json = String::from_utf8(json).ok()?;
+            RawValue::from_string(json).ok()
         });
         Self {
             name: name.to_owned(),

@@ -70,9 +70,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// The response that is one message.
-    pub(super) fn respond(&self, answer: UnaryReply) -> Result<Response<Body>, Failure> {
+    pub(super) async fn respond(&self, answer: UnaryReply) -> Result<Response<Body>, Failure> {
         let policy = self.context.policy();
-        let response = self.view.respond(&answer.message)?;
+        let response = self.view.respond(&answer.message).await?;
         let mut response = policy.metadata.dress(&answer, self.head, response);
         put_grpc_status(policy.dialect, &Status::ok(""), response.headers_mut());
         let Some(tagger) = policy.tagger(&self.head.method) else {
@@ -140,14 +140,22 @@ impl<'a> Exchange<'a> {
                 let content = self.content(content_type, &body)?;
                 let body = self.read(body).await?;
                 let content = content.unwrap_or_else(|| Content::lenient(content_type, &body));
-                self.matched
-                    .encode_request_as(content, query, &body, &mut frame)
-                    .map_err(|error| of_body(error, content, &body))?;
+                let encode = || {
+                    self.matched
+                        .encode_request_as(content, query, &body, &mut frame)
+                };
+                let method = self.matched.method().path();
+                let encoded = self.catalog.convert(method, encode).await;
+                encoded.map_err(|error| of_body(error, content, &body))?;
             }
             (false, Some(boundary)) => {
                 let form = multipart::form(body, boundary, max_bytes, &self.holding()).await?;
-                self.matched
-                    .encode_request_as(Content::Form, query, &form, &mut frame)?;
+                let encode = || {
+                    self.matched
+                        .encode_request_as(Content::Form, query, &form, &mut frame)
+                };
+                let method = self.matched.method().path();
+                self.catalog.convert(method, encode).await?;
             }
         }
         finish_frame(frame)

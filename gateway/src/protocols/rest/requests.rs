@@ -2,6 +2,7 @@
 //! the upstream takes them.
 
 mod encoder;
+mod patient;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -21,6 +22,7 @@ use crate::call::{HeldBody, RequestMessages};
 use crate::failure::{BODY_LIMIT, Failure};
 
 pub(crate) use encoder::MessageEncoder;
+use patient::PatientEncoder;
 
 /// Small messages share a frame up to this size, so that a chunk of many is not as many writes; no
 /// message waits for another.
@@ -35,8 +37,7 @@ pub(crate) struct RequestStream {
     body: Body,
     chunk: Bytes,
     splitter: Splitter,
-    encoder: MessageEncoder,
-    content: Content,
+    encoder: PatientEncoder,
     /// The error that ends the stream after the messages before it.
     failed: Option<Status>,
     held: HeldBody,
@@ -56,15 +57,15 @@ impl RequestStream {
         let format = format(exchange, &body)?;
         exchange.matched.bindings(head.uri.query())?;
         let refused = AbortReason::default();
+        let content = match format {
+            Format::Delimited => Content::Protobuf,
+            _ => Content::Json,
+        };
         let requests = Self {
             body,
             chunk: Bytes::new(),
             splitter: Splitter::new(format, exchange.context.max_body_bytes()),
-            encoder: MessageEncoder::of(exchange),
-            content: match format {
-                Format::Delimited => Content::Protobuf,
-                _ => Content::Json,
-            },
+            encoder: PatientEncoder::new(MessageEncoder::of(exchange), content),
             failed: None,
             held: HeldBody::stream(&exchange.holding(), exchange.context.request_window()),
             waits: Waits::new(exchange.context.body_pace()),
@@ -77,15 +78,14 @@ impl RequestStream {
         })
     }
 
-    /// Frames of the messages that end in the chunk, up to the size of a batch; empty where the
-    /// next chunk is needed.
-    fn encode(&mut self) -> Vec<u8> {
-        let mut frames = Vec::new();
+    /// Appends frames of the messages that end in the chunk, up to the size of a batch; none where
+    /// the next chunk is needed.
+    fn encode(&mut self, frames: &mut Vec<u8>) {
         let mut rest: &[u8] = &self.chunk;
-        while frames.len() < BATCH_BYTES {
+        while frames.len() < BATCH_BYTES && !self.encoder.is_waiting() {
             let encoded = match self.splitter.next(&mut rest) {
                 Ok(None) => break,
-                Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frames),
+                Ok(Some(message)) => self.encoder.put(&message, frames),
                 Err(error) => Err(of_split(error)),
             };
             if let Err(failure) = encoded {
@@ -95,7 +95,6 @@ impl RequestStream {
         }
         let taken = self.chunk.len() - rest.len();
         self.chunk.advance(taken);
-        frames
     }
 
     fn receive(&mut self, frame: Frame<Bytes>) {
@@ -122,17 +121,35 @@ impl RequestStream {
         }
     }
 
-    /// The frame of a message that only the end of the body ends.
-    fn finish(&mut self) -> Vec<u8> {
+    /// Appends the frame of a message that only the end of the body ends.
+    fn finish(&mut self, frames: &mut Vec<u8>) {
         self.is_ended = true;
-        let mut frame = Vec::new();
         let encoded = match self.splitter.finish() {
             Ok(None) => Ok(()),
-            Ok(Some(message)) => self.encoder.put(self.content, &message, &mut frame),
+            Ok(Some(message)) => self.encoder.put(&message, frames),
             Err(error) => Err(of_split(error)),
         };
         self.failed = encoded.map_err(|failure| failure.status).err();
-        frame
+    }
+
+    /// Appends the next frames; none where there is more to wait for, or at the end.
+    fn poll_frames(&mut self, context: &mut Context<'_>, frames: &mut Vec<u8>) -> Poll<()> {
+        let postponed = ready!(self.encoder.poll_postponed(context, frames));
+        self.failed = postponed.map_err(|failure| failure.status).err();
+        if self.is_ended || self.failed.is_some() {
+            return Poll::Ready(());
+        }
+        self.encode(frames);
+        if !frames.is_empty() || self.failed.is_some() || self.encoder.is_waiting() {
+            return Poll::Ready(());
+        }
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => self.receive(frame),
+            Poll::Ready(Some(Err(status))) => self.failed = Some(body_error(status)),
+            Poll::Ready(None) => self.finish(frames),
+            Poll::Pending => self.failed = Some(ready!(self.poll_overdue(context))),
+        }
+        Poll::Ready(())
     }
 }
 
@@ -151,18 +168,11 @@ impl http_body::Body for RequestStream {
                 let _ = this.refused.set(status.clone());
                 return Poll::Ready(Some(Err(status)));
             }
-            if this.is_ended {
+            if this.is_ended && !this.encoder.is_waiting() {
                 return Poll::Ready(None);
             }
-            let mut frames = this.encode();
-            if frames.is_empty() && this.failed.is_none() {
-                match Pin::new(&mut this.body).poll_frame(context) {
-                    Poll::Ready(Some(Ok(frame))) => this.receive(frame),
-                    Poll::Ready(Some(Err(status))) => this.failed = Some(body_error(status)),
-                    Poll::Ready(None) => frames = this.finish(),
-                    Poll::Pending => this.failed = Some(ready!(this.poll_overdue(context))),
-                }
-            }
+            let mut frames = Vec::new();
+            ready!(this.poll_frames(context, &mut frames));
             if !frames.is_empty() {
                 this.waits.begin();
                 return Poll::Ready(Some(Ok(Frame::data(frames.into()))));

@@ -81,7 +81,7 @@ async fn respond(
     let metadata = messages.metadata();
     let mut response = match framing {
         None => download(view, messages, first.message())?,
-        Some(framing) => begin(exchange, framing, messages, first)?,
+        Some(framing) => begin(exchange, framing, messages, first).await?,
     };
     let rules = &exchange.context.policy().metadata;
     rules.dress_stream(&metadata, exchange.head, &mut response);
@@ -108,7 +108,7 @@ impl Opening {
     }
 }
 
-fn begin(
+async fn begin(
     exchange: &Exchange<'_>,
     (framing, content_type): Chosen,
     messages: Messages,
@@ -125,7 +125,8 @@ fn begin(
     match first {
         Opening::Message(first) => {
             observed.response_messages(1);
-            let written = write(&mut writer, &view, &first, &mut opening);
+            let write = || write(&mut writer, &view, &first, &mut opening);
+            let written = view.convert(write).await;
             written.map_err(|error| view.violation(&error))?;
         }
         Opening::Silence => writer.keep_alive(&mut opening),
@@ -137,6 +138,8 @@ fn begin(
         view,
         catalog: exchange.catalog.clone(),
         writer: Some(writer),
+        method: exchange.matched.method().path().to_owned(),
+        postponed: None,
         failed: None,
         keep_alive: context.sse_keep_alive(),
         context: context.clone(),
@@ -195,6 +198,10 @@ struct ResponseStream {
     opening: Vec<u8>,
     view: View,
     catalog: Arc<Catalog>,
+    /// `/package.Service/Method`.
+    method: String,
+    /// A message whose Any is of a type that is not known, after the messages written so far.
+    postponed: Option<Bytes>,
     /// `None` once the end is written.
     writer: Option<Writer>,
     /// The error that follows the messages written so far.
@@ -255,17 +262,23 @@ impl ResponseStream {
             return Ok(out);
         };
         match self.event(writer.framing()).await {
-            Event::Message(message) => match self.write_ready(&mut writer, message, &mut out) {
-                Ok(()) => self.writer = Some(writer),
-                Err(error) => self.fail(writer, self.view.violation(&error).status, &mut out)?,
-            },
+            Event::Message(message) => {
+                let written = self.write_ready(&mut writer, message, &mut out).await;
+                match written {
+                    Ok(()) => self.writer = Some(writer),
+                    Err(error) => {
+                        let status = self.view.violation(&error).status;
+                        self.fail(writer, status, &mut out).await?;
+                    }
+                }
+            }
             Event::Silence => {
                 writer.keep_alive(&mut out);
                 self.writer = Some(writer);
             }
             Event::Failed(status) => {
                 self.keep_trailers(status.metadata().as_ref());
-                self.fail(writer, status, &mut out)?;
+                self.fail(writer, status, &mut out).await?;
             }
             Event::End => {
                 if self.trailers.is_some() {
@@ -279,23 +292,29 @@ impl ResponseStream {
     }
 
     /// Appends a message and those that have arrived with it, up to the size of a batch.
-    fn write_ready(
+    async fn write_ready(
         &mut self,
         writer: &mut Writer,
         message: Bytes,
         out: &mut Vec<u8>,
     ) -> Result<(), WireError> {
-        write(writer, &self.view, &message, out)?;
+        let write_first = || write(writer, &self.view, &message, out);
+        self.view.convert(write_first).await?;
         let mut written_messages = 1;
         while self.failed.is_none()
             && out.len() < BATCH_BYTES
             && let Some(message) = self.messages.ready_message()
         {
-            let written = write(writer, &self.view, &message, out);
-            // Reported after the valid messages.
-            let failed = written.map_err(|error| self.view.violation(&error).status);
-            self.failed = failed.err();
-            written_messages += u64::from(self.failed.is_none());
+            match write(writer, &self.view, &message, out) {
+                Ok(()) => written_messages += 1,
+                // Those before it do not wait for its type.
+                Err(error) if error.missing_type.is_some() => {
+                    self.postponed = Some(message);
+                    break;
+                }
+                // Reported after the valid messages.
+                Err(error) => self.failed = Some(self.view.violation(&error).status),
+            }
         }
         self.observed.response_messages(written_messages);
         Ok(())
@@ -304,6 +323,9 @@ impl ResponseStream {
     async fn event(&mut self, framing: Framing) -> Event {
         if let Some(status) = self.failed.take() {
             return Event::Failed(status);
+        }
+        if let Some(message) = self.postponed.take() {
+            return Event::Message(message);
         }
         // A client that reads line by line may not expect an empty line.
         let has_keep_alive = matches!(framing, Framing::Sse | Framing::JsonArray);
@@ -327,7 +349,13 @@ impl ResponseStream {
         }
     }
 
-    fn fail(&self, writer: Writer, status: Status, out: &mut Vec<u8>) -> Result<(), Status> {
+    async fn fail(
+        &mut self,
+        writer: Writer,
+        status: Status,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
+        self.catalog.learn_details(&self.method, &status).await;
         self.observed.code(status.code());
         self.observed.end(end_reason(&status));
         let mut json = Vec::new();

@@ -60,6 +60,21 @@ impl View {
         }
     }
 
+    /// Appends the JSON of one message, once the types of its Anys are known.
+    pub(crate) async fn write_known(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+        let written = self.convert(|| self.write_json(wire, out)).await;
+        written.map_err(|error| self.violation(&error))
+    }
+
+    /// Converts a message, again after each type of an Any that the upstream tells.
+    pub(crate) async fn convert(
+        &self,
+        convert: impl FnMut() -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        let method = self.route.method().path();
+        self.catalog.convert(method, convert).await
+    }
+
     /// The failure of a message that could not be written.
     pub(crate) fn violation(&self, error: &WireError) -> Failure {
         let method = self.route.method();
@@ -93,13 +108,12 @@ impl View {
     }
 
     /// The response that is one message.
-    pub(crate) fn respond(&self, message: &Bytes) -> Result<Response<Body>, Failure> {
+    pub(crate) async fn respond(&self, message: &Bytes) -> Result<Response<Body>, Failure> {
         let (content_type, body) = if self.route.is_download() {
             (self.content_type(message)?, self.data(message)?)
         } else {
             let mut json = Vec::new();
-            let written = self.write_json(message, &mut json);
-            written.map_err(|error| self.violation(&error))?;
+            self.write_known(message, &mut json).await?;
             (Some(HeaderValue::from_static(JSON)), Bytes::from(json))
         };
         let mut response = Response::new(Body::new(Full::new(body)));

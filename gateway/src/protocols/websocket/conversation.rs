@@ -113,6 +113,7 @@ impl Conversation {
             life: &life,
             observed: &self.observed,
         };
+        let method = self.call.path.clone();
         let talking = async {
             tokio::select! {
                 end = speaking.run(self.call, incoming) => end,
@@ -121,6 +122,9 @@ impl Conversation {
         };
         let end = self.holding.run(talking).await;
         let end = end.unwrap_or_else(|excess| CallEnd::Failed(excess.into()));
+        if let CallEnd::Failed(status) = &end {
+            self.catalog.learn_details(&method, status).await;
+        }
         end.note(&self.observed);
         close(sink, source, &self.catalog, end).await;
     }
@@ -178,7 +182,7 @@ impl RequestHalf<'_> {
             return Err(CallEnd::Failed(excess()));
         };
         self.observed.bytes(message.len() as u64, 0);
-        match self.encode(content, &message) {
+        match self.encode(content, &message).await {
             Ok(frame) => match speaker.say(frame).await {
                 Ok(()) if matches!(self.input, RequestInput::Message(_)) => speaker.end().await,
                 // After an upstream has closed the requests, further messages are dropped.
@@ -190,7 +194,7 @@ impl RequestHalf<'_> {
         Ok(())
     }
 
-    fn encode(&mut self, content: Content, bytes: &[u8]) -> Result<Bytes, Failure> {
+    async fn encode(&mut self, content: Content, bytes: &[u8]) -> Result<Bytes, Failure> {
         let mut frame = Vec::new();
         match &mut self.input {
             RequestInput::Nothing => return Err(excess().into()),
@@ -205,7 +209,7 @@ impl RequestHalf<'_> {
                     index: self.index,
                     offset: 0,
                 };
-                encoder.put(content, &message, &mut frame)?;
+                encoder.put_known(content, &message, &mut frame).await?;
             }
         }
         self.index += 1;
@@ -246,7 +250,7 @@ impl ResponseHalf<'_> {
         loop {
             let said = tokio::select! {
                 answer = answers.next() => match answer {
-                    Some(Ok(message)) => match self.shape.frame(&message) {
+                    Some(Ok(message)) => match self.shape.frame(&message).await {
                         Ok(frame) => {
                             self.observed.response_messages(1);
                             self.observed.bytes(0, frame.len() as u64);
@@ -304,19 +308,15 @@ fn excess() -> Status {
 // === impl ResponseFormat ===
 
 impl ResponseFormat {
-    fn frame(&self, message: &Bytes) -> Result<Message, Failure> {
+    async fn frame(&self, message: &Bytes) -> Result<Message, Failure> {
         let mut json = Vec::new();
         match self {
             ResponseFormat::Protobuf => return Ok(Message::Binary(message.clone())),
             ResponseFormat::Raw(view) => return Ok(Message::Binary(view.data(message)?)),
-            ResponseFormat::Json(view) => {
-                let written = view.write_json(message, &mut json);
-                written.map_err(|error| view.violation(&error))?;
-            }
+            ResponseFormat::Json(view) => view.write_known(message, &mut json).await?,
             ResponseFormat::Envelope(view) => {
                 json.extend_from_slice(b"{\"result\":");
-                let written = view.write_json(message, &mut json);
-                written.map_err(|error| view.violation(&error))?;
+                view.write_known(message, &mut json).await?;
                 json.push(b'}');
             }
         }

@@ -13,6 +13,8 @@ pub(crate) struct GreetRequest {
     pub(crate) mood: i32,
     #[prost(message, optional, tag = "4")]
     pub(crate) list: Option<List>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) extra: Option<prost_types::Any>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -29,6 +31,8 @@ pub(crate) struct GreetResponse {
     pub(crate) metadata: HashMap<String, String>,
     #[prost(int32, tag = "3")]
     pub(crate) mood: i32,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) extra: Option<prost_types::Any>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -91,7 +91,11 @@ impl Told {
             let services = file.service.iter().map(|own| own.name());
             let messages = file.message_type.iter().map(|own| own.name());
             let full = |own: &str| format!("{}.{own}", file.package());
-            services.chain(messages).any(|own| full(own) == symbol)
+            let is_within = |own: &str| {
+                let rest = symbol.strip_prefix(&full(own));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            services.chain(messages).any(is_within)
         };
         self.files.values().find(declares).cloned()
     }

@@ -199,6 +199,7 @@ fn greeting(request: Request<GreetRequest>) -> Response<GreetResponse> {
         text,
         metadata,
         mood: message.mood,
+        extra: message.extra,
     })
 }
 
@@ -391,12 +392,15 @@ impl StreamingService<GreetRequest> for Chat {
                     chatting.complete();
                     return Ok(None);
                 };
-                if message.name == "nobody" {
-                    return Err(nobody());
+                match message.name.as_str() {
+                    "nobody" => return Err(nobody()),
+                    "crashed" => return Err(crashed()),
+                    _ => {}
                 }
                 let answer = GreetResponse {
                     text: format!("hello {}", message.name),
                     mood: message.mood,
+                    extra: message.extra,
                     ..Default::default()
                 };
                 Ok(Some((answer, (messages, chatting))))

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use descriptors::{FirstKeys, Kind, MessagePlan, Shape, has_duplicate_key};
+use descriptors::{FirstKeys, Kind, MessageId, MessagePlan, Shape, has_duplicate_key};
 use wire::{close, open, put_varint};
 
 use super::{Done, Encoder, Written, invalid};
 use crate::error::Rule;
 use crate::json::Token;
 use crate::limits::{MAX_LOOKAHEAD, MAX_SHOWN_CHARS};
+use crate::tables::missing_type;
 use crate::{scalar, wkt};
 
 /// Tags of `google.protobuf.Any`.
@@ -156,9 +157,10 @@ impl<'a> Encoder<'a> {
         let Some(url) = self.type_url()? else {
             return self.empty_any();
         };
-        let Some(id) = self.types.by_url(&url) else {
+        let Some((added, id)) = self.root.any_type(&url) else {
             let shown: String = url.chars().take(MAX_SHOWN_CHARS).collect();
-            let failure = self.fail(Rule::InvalidValue, format!("unknown type {shown:?}"));
+            let mut failure = self.fail(Rule::InvalidValue, format!("unknown type {shown:?}"));
+            failure.missing_type = missing_type(&url);
             return Err(failure.in_field("@type"));
         };
         self.out.push(ANY_TYPE_URL);
@@ -168,18 +170,31 @@ impl<'a> Encoder<'a> {
         let start = self.out.len();
         self.out.push(ANY_VALUE);
         let at = open(self.out);
-        let plan = self.types.message(id);
-        self.cursor.begin_object()?;
-        if plan.shape == Shape::Object {
-            self.members(plan, &[], true)?;
-        } else {
-            self.any_special(plan)?;
-        }
+        let mut inner = Encoder {
+            types: added.as_deref().unwrap_or(self.root),
+            root: self.root,
+            cursor: self.cursor,
+            out: &mut *self.out,
+            ahead: self.ahead,
+        };
+        inner.any_content(id)?;
+        self.ahead = inner.ahead;
+        let end = inner.cursor.position();
+        self.cursor.move_to(end);
         match self.out.len() - at {
             1 => self.out.truncate(start),
             _ => close(self.out, at),
         }
         Ok(())
+    }
+
+    fn any_content(&mut self, id: MessageId) -> Done {
+        let plan = self.types.message(id);
+        self.cursor.begin_object()?;
+        match plan.shape {
+            Shape::Object => self.members(plan, &[], true),
+            _ => self.any_special(plan),
+        }
     }
 
     /// `{}` is an Any without type and value.

@@ -66,6 +66,11 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
+    /// Goes on after a value that a copy of this cursor has read.
+    pub(crate) fn move_to(&mut self, position: usize) {
+        self.position = position;
+    }
+
     #[cold]
     fn error(&self, description: &str) -> Failure {
         RequestError::new(Rule::Syntax, description).offset(self.position)

@@ -6,6 +6,7 @@ use wire::{Read, Reader, WireError, WireType};
 use super::{Decoder, utf8};
 use crate::fields::All;
 use crate::limits::MAX_SHOWN_CHARS;
+use crate::tables::{Tables, missing_type};
 use crate::{json, wkt};
 
 impl Decoder<'_> {
@@ -122,21 +123,51 @@ impl Decoder<'_> {
     }
 
     pub(super) fn any(&mut self, url: &str, value: &[u8], depth: usize) -> Read<()> {
-        let Some(id) = self.types.by_url(url) else {
+        let Some((added, id)) = self.root.any_type(url) else {
             return Err(unknown_type(url));
         };
         self.out.extend_from_slice(b"{\"@type\":");
         json::put_string(url, self.out);
-        let plan = self.types.message(id);
-        // `Empty` has no fields to be confused with `@type`, so that it needs no `value` around it.
-        if matches!(plan.shape, Shape::Object | Shape::Empty) {
-            self.members(plan, value, depth + 1, All)?;
-        } else {
-            self.out.extend_from_slice(b",\"value\":");
-            self.message(id, value, depth + 1, All)?;
-        }
+        self.with(added.as_deref(), |decoder| {
+            let plan = decoder.types.message(id);
+            // `Empty` has no fields to be confused with `@type`, so that it needs no `value`.
+            if matches!(plan.shape, Shape::Object | Shape::Empty) {
+                return decoder.members(plan, value, depth + 1, All);
+            }
+            decoder.out.extend_from_slice(b",\"value\":");
+            decoder.message(id, value, depth + 1, All)
+        })?;
         self.out.push(b'}');
         Ok(())
+    }
+
+    pub(super) fn named(&mut self, name: &str, wire: &[u8]) -> Read<()> {
+        let Some((added, id)) = self.root.named_type(name) else {
+            return Err(WireError::new("the type is not in the schema"));
+        };
+        self.with(added.as_deref(), |decoder| {
+            decoder.message(id, wire, 0, All)
+        })
+    }
+
+    /// Writes by other tables; by those of the schema where there are none.
+    fn with(
+        &mut self,
+        tables: Option<&Tables>,
+        write: impl FnOnce(&mut Decoder<'_>) -> Read<()>,
+    ) -> Read<()> {
+        let mut inner = Decoder {
+            types: tables.unwrap_or(self.root),
+            root: self.root,
+            wire: self.wire,
+            out: &mut *self.out,
+            is_gathering: self.is_gathering,
+            has_stray: false,
+            texts: self.texts,
+        };
+        let written = write(&mut inner);
+        (self.is_gathering, self.texts) = (inner.is_gathering, inner.texts);
+        written
     }
 }
 
@@ -145,8 +176,9 @@ impl Decoder<'_> {
 fn unknown_type(url: &str) -> Box<WireError> {
     let end = url.char_indices().nth(MAX_SHOWN_CHARS).map(|(end, _)| end);
     let shown = url.get(..end.unwrap_or(url.len())).unwrap_or_default();
-    WireError::new("the Any's type is not in the schema")
-        .in_field(&format!("({})", shown.escape_debug()))
+    let mut error = WireError::new("the Any's type is not in the schema");
+    error.missing_type = missing_type(url);
+    error.in_field(&format!("({})", shown.escape_debug()))
 }
 
 /// Type URL and value of an Any.

@@ -45,6 +45,20 @@ impl Schema {
 }
 
 impl Schema {
+    /// Appends the JSON text of a message of the type with this full name, as
+    /// [`MessageType::write_json`] does; the type may be one of [`Schema::any_types`] too.
+    ///
+    /// # Errors
+    /// The type is not known, or as [`MessageType::write_json`].
+    pub fn write_json(&self, name: &str, wire: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        let start = out.len();
+        let written = response::write_named(&self.types, name, wire, out);
+        written.map_err(|error| {
+            out.truncate(start);
+            *error
+        })
+    }
+
     /// Returns a message type by its index in [`Schema::types`].
     pub fn message_type(&self, id: MessageId) -> MessageType<'_> {
         MessageType {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chassis::observe::{self, RequestRecord};
 use http::{Method, Uri};
+use learning::TypeLookups;
 use transcoder::stream::Message;
 use transcoder::{Content, RequestError, Route};
 
@@ -33,18 +34,35 @@ impl MessageEncoder {
         }
     }
 
-    /// Appends one message as a frame. Path and query bind to the first one.
+    /// The lookups of types for the messages of this stream.
+    pub(crate) fn lookups(&self) -> TypeLookups {
+        self.catalog.lookups(self.route.method().path())
+    }
+
+    /// Appends one message as a frame, once the types of its Anys are known.
+    pub(crate) async fn put_known(
+        &mut self,
+        content: Content,
+        message: &Message<'_>,
+        frames: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let (catalog, route) = (self.catalog.clone(), self.route.clone());
+        let put = || self.put(content, message, frames);
+        catalog.convert(route.method().path(), put).await
+    }
+
+    /// Appends one message as a frame. Path and query bind to the first one. Where the type of an
+    /// Any is missing, the same message may be put again.
     pub(crate) fn put(
         &mut self,
         content: Content,
         message: &Message<'_>,
         frames: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        self.observed.request_messages(1);
         let start = rpc::frame::begin(frames);
-        let encoded: Result<(), RequestError> = match self.first.take() {
+        let encoded: Result<(), RequestError> = match &self.first {
             Some((method, uri)) => {
-                let matched = self.catalog.schema.route(&method, uri.path());
+                let matched = self.catalog.schema.route(method, uri.path());
                 let matched = matched.map_err(|error| Failure::unrouted(error, uri.query()))?;
                 matched.encode_request_as(content, uri.query(), message.bytes, frames)
             }
@@ -57,6 +75,8 @@ impl MessageEncoder {
             frames.truncate(start);
             return Err(message.locate(error).into());
         }
+        self.first = None;
+        self.observed.request_messages(1);
         finish_frame_in(frames, start)
     }
 }

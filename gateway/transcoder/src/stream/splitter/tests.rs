@@ -378,6 +378,7 @@ fn an_error_in_a_message_is_placed_in_the_stream() {
             }],
             more: 0,
         },
+        missing_type: None,
     };
     for (found, expected) in [
         (
