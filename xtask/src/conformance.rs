@@ -19,8 +19,8 @@ pub(super) enum Verb {
     /// The server that this suite starts: the gateway, configured by a request on standard input
     #[command(hide = true)]
     ConnectUnderTest(connect::UnderTest),
-    /// OpenAPI documents of the contracts, checked by the official validator, and their examples by
-    /// their schemas
+    /// OpenAPI documents of the contracts, checked by the official validator, their examples by
+    /// their schemas, and the gateway by Schemathesis in each dialect
     Openapi(Args),
     /// Protobuf's own suite: binary and JSON, proto2, proto3 and editions, required and recommended
     /// cases
@@ -44,7 +44,7 @@ pub(super) async fn conformance(verb: Verb) -> Result<ExitCode> {
             connect::under_test(&args).await?;
             true
         }
-        Verb::Openapi(args) => openapi::openapi(ui, args.json)?,
+        Verb::Openapi(args) => openapi::openapi(ui, args.json).await?,
         Verb::Protobuf(args) => protobuf::protobuf(ui, args.json)?,
         Verb::Showcase(args) => showcase::showcase(ui, args.json).await?,
     };

@@ -19,6 +19,7 @@
 //! protobuf.dev.
 
 mod comments;
+mod digits;
 mod document;
 mod options;
 mod rules;

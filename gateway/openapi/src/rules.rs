@@ -8,7 +8,8 @@ use validation::rules::{
     Bounds, Check, Constant, Format, Ignore, Test, Unit, ValueRules, Versions,
 };
 
-use crate::scalars::{Look, UNSIGNED};
+use crate::digits::{self, Range};
+use crate::scalars::Look;
 use crate::value::{Json, Object};
 
 /// The constraints of rules on one value.
@@ -150,7 +151,7 @@ impl<'a> Translator<'a> {
     fn constant(&self, value: &Constant) -> Option<Json> {
         match (value, self.look) {
             (Constant::Bool(value), Look::Bool) => Some((*value).into()),
-            (Constant::Int(value), Look::Digits) => Some(value.to_string().into()),
+            (Constant::Int(value), Look::Digits(_)) => Some(value.to_string().into()),
             (Constant::Int(value), Look::Enum) => self.enum_value(i32::try_from(*value).ok()?),
             (Constant::Int(_) | Constant::Real(_), Look::Number) => number(value),
             (Constant::Bytes(value), Look::Text) => Some(str::from_utf8(value).ok()?.into()),
@@ -174,18 +175,24 @@ impl<'a> Translator<'a> {
                 self.bound(&bounds.upper, "maximum", "exclusiveMaximum");
                 true
             }
-            Look::Digits if !bounds.exclude_the_middle() => self.unsigned(bounds),
+            Look::Digits(range) if !bounds.exclude_the_middle() => self.digits(bounds, range),
             _ => false,
         }
     }
 
-    /// Text has no minimum, but it may be without a sign.
-    fn unsigned(&mut self, bounds: &Bounds) -> bool {
-        let Some((Constant::Int(lower @ 0..), is_inclusive)) = bounds.lower else {
-            return false;
-        };
-        self.found.keywords.set("pattern", UNSIGNED);
-        lower == 0 && is_inclusive && bounds.upper.is_none()
+    /// Text has no minimum, but a pattern. Requests may have numbers too.
+    fn digits(&mut self, bounds: &Bounds, (mut least, mut most): Range) -> bool {
+        if let Some((Constant::Int(limit), is_inclusive)) = &bounds.lower {
+            least = least.max(limit + i128::from(!is_inclusive));
+        }
+        if let Some((Constant::Int(limit), is_inclusive)) = &bounds.upper {
+            most = most.min(limit - i128::from(!is_inclusive));
+        }
+        let keywords = &mut self.found.keywords;
+        keywords.set("pattern", digits::pattern((least, most)));
+        keywords.set("minimum", least);
+        keywords.set("maximum", most);
+        true
     }
 
     fn bound(&mut self, limit: &Option<(Constant, bool)>, inclusive: &str, exclusive: &str) {
@@ -281,7 +288,7 @@ impl<'a> Translator<'a> {
 fn or_zero(look: Look, found: Constraints) -> Constraints {
     let zero: Json = match look {
         Look::Number => 0.into(),
-        Look::Digits => "0".into(),
+        Look::Digits(_) => "0".into(),
         Look::Text | Look::Bytes => "".into(),
         Look::Bool => false.into(),
         Look::Enum | Look::Other => return found,

@@ -3,6 +3,7 @@
 
 use descriptors::{Kind, Shape};
 
+use crate::digits::{self, Range};
 use crate::value::{Json, Object};
 
 /// How a value looks in JSON, as far as rules for it need to know.
@@ -10,8 +11,8 @@ use crate::value::{Json, Object};
 pub(crate) enum Look {
     /// A JSON number.
     Number,
-    /// A number of 64 bits, which is a string.
-    Digits,
+    /// A number within a range that is a string: those of 64 bits, and in names of members.
+    Digits(Range),
     Text,
     /// Base64.
     Bytes,
@@ -21,12 +22,23 @@ pub(crate) enum Look {
 }
 
 const NOT_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
-pub(crate) const SIGNED: &str = "^-?[0-9]+$";
-pub(crate) const UNSIGNED: &str = "^[0-9]+$";
+const SIGNED: &str = "^-?[0-9]+$";
+const UNSIGNED: &str = "^[0-9]+$";
+
+/// Base64 in one alphabet, padded or not.
+const BASE64: &str = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}={0,2}|[A-Za-z0-9+/]{3}=?)?";
+
+/// Paths in lowerCamelCase.
+const FIELD_MASK: &str = "^(?:[A-Za-z0-9.*]+(?:,[A-Za-z0-9.*]+)*)?$";
+
+/// The longest `google.protobuf.Duration`, in seconds.
+const MAX_SECONDS: i128 = 315_576_000_000;
 
 pub(crate) fn look(kind: Kind) -> Look {
     match kind {
-        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => Look::Digits,
+        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => {
+            digits::range(kind).map_or(Look::Other, Look::Digits)
+        }
         Kind::Bool => Look::Bool,
         Kind::String => Look::Text,
         Kind::Bytes => Look::Bytes,
@@ -41,17 +53,53 @@ pub(crate) fn scalar(kind: Kind, is_finite: bool) -> Object {
     match kind {
         Kind::Double => float("double", is_finite),
         Kind::Float => float("float", is_finite),
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => typed("integer").with("format", "int32"),
-        Kind::Uint32 | Kind::Fixed32 => {
-            typed("integer").with("format", "uint32").with("minimum", 0)
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+            within(typed("integer").with("format", "int32"), kind)
         }
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => digits("int64", SIGNED),
-        Kind::Uint64 | Kind::Fixed64 => digits("uint64", UNSIGNED),
+        Kind::Uint32 | Kind::Fixed32 => within(typed("integer").with("format", "uint32"), kind),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => in_text("int64", SIGNED),
+        Kind::Uint64 | Kind::Fixed64 => in_text("uint64", UNSIGNED),
         Kind::Bool => typed("boolean"),
         Kind::String => typed("string"),
-        Kind::Bytes => typed("string").with("contentEncoding", "base64"),
+        Kind::Bytes => typed("string")
+            .with("contentEncoding", "base64")
+            .with("pattern", format!("^{BASE64}$")),
         Kind::Enum(_) | Kind::Message(_) | Kind::Group(_) => Object::new(),
     }
+}
+
+/// Returns what readers accept of a scalar besides what writers write.
+pub(crate) fn readable(kind: Kind, schema: Object) -> Object {
+    match (look(kind), digits::range(kind)) {
+        (Look::Digits(_), Some(range)) => {
+            // Readers take both; a pattern is about strings only.
+            let schema = schema.with("type", Json::list(["string", "integer"]));
+            within(schema.with("pattern", digits::pattern(range)), kind)
+        }
+        (Look::Bytes, _) => {
+            let url_safe = BASE64.replace("+/", "_-");
+            schema.with("pattern", format!("^(?:{BASE64}|{url_safe})$"))
+        }
+        _ => schema,
+    }
+}
+
+/// Returns all forms of `google.protobuf.NullValue`, which readers take.
+pub(crate) fn null() -> Object {
+    let name = typed("string").with("enum", Json::list(["NULL_VALUE"]));
+    Object::new().with("anyOf", Json::list([typed("null"), name, number()]))
+}
+
+/// Returns the schema of an enum value without a name.
+pub(crate) fn number() -> Object {
+    scalar(Kind::Int32, true)
+}
+
+fn within(schema: Object, kind: Kind) -> Object {
+    let Some((least, most)) = digits::range(kind) else {
+        return schema;
+    };
+    schema.with("minimum", least).with("maximum", most)
 }
 
 /// Returns the schema of a well-known type; `None` for messages that are objects with fields, and
@@ -59,8 +107,14 @@ pub(crate) fn scalar(kind: Kind, is_finite: bool) -> Object {
 pub(crate) fn well_known(shape: Shape) -> Option<Object> {
     Some(match shape {
         Shape::Timestamp => typed("string").with("format", "date-time"),
-        Shape::Duration => typed("string").with("pattern", "^-?[0-9]+(\\.[0-9]{1,9})?s$"),
-        Shape::FieldMask => typed("string").with("format", "field-mask"),
+        Shape::Duration => {
+            let seconds = digits::choices((0, MAX_SECONDS)).join("|");
+            let pattern = format!("^-?(?:{seconds})(?:\\.[0-9]{{1,9}})?s$");
+            typed("string").with("pattern", pattern)
+        }
+        Shape::FieldMask => typed("string")
+            .with("format", "field-mask")
+            .with("pattern", FIELD_MASK),
         Shape::Struct | Shape::Empty => typed("object"),
         Shape::ListValue => typed("array").with("items", Object::new()),
         Shape::Value => Object::new(),
@@ -89,7 +143,10 @@ pub(crate) fn nullable(mut schema: Object) -> Object {
         (false, Some(_), None) => {}
         (false, None, Some(_)) => {
             if let Some(Json::List(mut choices)) = schema.remove("anyOf") {
-                choices.push(typed("null").into());
+                let null = typed("null").into();
+                if !choices.contains(&null) {
+                    choices.push(null);
+                }
                 schema.set("anyOf", choices);
             }
         }
@@ -122,7 +179,10 @@ pub(crate) fn typed(name: &str) -> Object {
 }
 
 fn float(format: &str, is_finite: bool) -> Object {
-    let number = typed("number").with("format", format);
+    let mut number = typed("number").with("format", format);
+    if format == "float" {
+        number = number.with("minimum", f32::MIN).with("maximum", f32::MAX);
+    }
     if is_finite {
         return number;
     }
@@ -130,7 +190,7 @@ fn float(format: &str, is_finite: bool) -> Object {
     Object::new().with("anyOf", Json::list([number, others]))
 }
 
-fn digits(format: &str, pattern: &str) -> Object {
+fn in_text(format: &str, pattern: &str) -> Object {
     typed("string")
         .with("format", format)
         .with("pattern", pattern)

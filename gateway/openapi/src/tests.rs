@@ -1,6 +1,6 @@
 //! The content of documents, piece by piece.
 
-use descriptors::Problem;
+use descriptors::{Kind, Problem};
 use samples::{descriptor_set_with_lines, source};
 use serde_json::{Value, json};
 use transcoder::{Options, Schema};
@@ -25,6 +25,13 @@ fn document(body: &str) -> Value {
     let (document, notes) = built(&descriptor_set_with_lines(&[("t.proto", source(body))]));
     assert_eq!(notes, Vec::<String>::new());
     document
+}
+
+const BASE64: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}={0,2}|[A-Za-z0-9+/]{3}=?)?$";
+
+/// Returns the pattern of all numbers of a type.
+fn digits(kind: Kind) -> String {
+    crate::digits::pattern(crate::digits::range(kind).unwrap())
 }
 
 /// Returns a document of one method `S.M` from `In` to `Out` with this rule.
@@ -83,14 +90,15 @@ fn streams_are_lines_with_envelopes_where_the_dialect_has_them() {
 #[test]
 fn scalars_look_as_protojson_has_them() {
     let not_finite = json!({"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]});
+    let float = json!({"type": "number", "format": "float", "minimum": -3.402_823_5e38, "maximum": 3.402_823_5e38});
     let cases = [
         (
             "int32 v = 1;",
-            json!({"type": "integer", "format": "int32"}),
+            json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX}),
         ),
         (
             "fixed32 v = 1;",
-            json!({"type": "integer", "format": "uint32", "minimum": 0}),
+            json!({"type": "integer", "format": "uint32", "minimum": 0, "maximum": u32::MAX}),
         ),
         (
             "sint64 v = 1;",
@@ -103,19 +111,16 @@ fn scalars_look_as_protojson_has_them() {
         ("bool v = 1;", json!({"type": "boolean"})),
         (
             "bytes v = 1;",
-            json!({"type": "string", "contentEncoding": "base64"}),
+            json!({"type": "string", "contentEncoding": "base64", "pattern": BASE64}),
         ),
-        (
-            "float v = 1;",
-            json!({"anyOf": [{"type": "number", "format": "float"}, not_finite]}),
-        ),
+        ("float v = 1;", json!({"anyOf": [float, not_finite]})),
         (
             "repeated string v = 1;",
             json!({"type": "array", "items": {"type": "string"}}),
         ),
         (
             "map<int32, bool> v = 1;",
-            json!({"type": "object", "additionalProperties": {"type": "boolean"}, "propertyNames": {"pattern": "^-?[0-9]+$"}}),
+            json!({"type": "object", "additionalProperties": {"type": "boolean"}, "propertyNames": {"pattern": digits(Kind::Int32)}}),
         ),
         (
             "map<string, In> v = 1;",
@@ -129,7 +134,10 @@ fn scalars_look_as_protojson_has_them() {
 
 #[test]
 fn well_known_types_look_as_protojson_has_them() {
-    let duration = json!({"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]{1,9})?s$"});
+    let seconds = "0|[1-9][0-9]{0,10}|[1-2][0-9]{11}|30[0-9]{10}|31[0-4][0-9]{9}|315[0-4][0-9]{8}\
+                   |3155[0-6][0-9]{7}|31557[0-5][0-9]{6}|315576000000";
+    let duration =
+        json!({"type": "string", "pattern": format!("^-?(?:{seconds})(?:\\.[0-9]{{1,9}})?s$")});
     let cases = [
         (
             "Timestamp",
@@ -138,7 +146,7 @@ fn well_known_types_look_as_protojson_has_them() {
         ("Duration", duration),
         (
             "FieldMask",
-            json!({"type": "string", "format": "field-mask"}),
+            json!({"type": "string", "format": "field-mask", "pattern": "^(?:[A-Za-z0-9.*]+(?:,[A-Za-z0-9.*]+)*)?$"}),
         ),
         ("Struct", json!({"type": "object"})),
         ("Empty", json!({"type": "object"})),
@@ -151,7 +159,7 @@ fn well_known_types_look_as_protojson_has_them() {
         ),
         (
             "UInt32Value",
-            json!({"type": ["integer", "null"], "format": "uint32", "minimum": 0}),
+            json!({"type": ["integer", "null"], "format": "uint32", "minimum": 0, "maximum": u32::MAX}),
         ),
         ("StringValue", json!({"type": ["string", "null"]})),
     ];
@@ -165,10 +173,12 @@ fn well_known_types_look_as_protojson_has_them() {
 fn open_enums_are_names_or_numbers_and_their_values_are_described() {
     let messages = "message In { E v = 1; } message Out {}\n// Kinds.\nenum E {\n Z = 0;\n // The\n // first.\n A = 1; }";
     let document = of_rule("get: '/v1'", messages);
+    let number =
+        json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX});
     assert_eq!(
         document["components"]["schemas"]["t.E"],
         json!({
-            "anyOf": [{"type": "string", "enum": ["Z", "A"]}, {"type": "integer", "format": "int32"}],
+            "anyOf": [{"type": "string", "enum": ["Z", "A"]}, number],
             "description": "Kinds.\n\n- `A`: The first.",
         })
     );
@@ -323,7 +333,8 @@ fn bodies_are_the_request_without_the_path_or_one_field_or_raw_bytes() {
     let field = body("post: '/v1/{id}' body: 'part'");
     let reference = json!({"application/json": {"schema": {"anyOf": [{"$ref": "#/components/schemas/t.Part"}, {"type": "null"}]}}});
     assert_eq!(field, reference);
-    assert_eq!(body("post: '/v1/{id}' body: 'raw'"), json!({"*/*": {}}));
+    let bytes = json!({"application/octet-stream": {}});
+    assert_eq!(body("post: '/v1/{id}' body: 'raw'"), bytes);
     assert_eq!(body("post: '/v1/{id}'"), Value::Null);
 }
 
@@ -498,7 +509,7 @@ fn names_and_enums_follow_the_options_for_json() {
     );
     assert_eq!(
         document["components"]["schemas"]["t.Place"],
-        json!({"type": "integer", "format": "int32", "x-enum-numbers": [0, 1], "x-enum-varnames": ["NOWHERE", "SHELF"]})
+        json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX, "x-enum-numbers": [0, 1], "x-enum-varnames": ["NOWHERE", "SHELF"]})
     );
 }
 
@@ -520,12 +531,24 @@ fn requests_are_strict_and_responses_promise_nothing() {
     );
     let inner = json!({"anyOf": [{"$ref": "#/components/schemas/t.X-Input"}, {"type": "null"}]});
     assert_eq!(sent["properties"]["inner"], inner);
-    let big =
-        json!({"type": ["string", "integer", "null"], "format": "int64", "pattern": "^-?[0-9]+$"});
+    let big = json!({
+        "type": ["string", "integer", "null"], "format": "int64", "pattern": digits(Kind::Int64),
+        "minimum": i64::MIN, "maximum": i64::MAX,
+    });
     assert_eq!(sent["properties"]["big"], big);
     assert_eq!(answered["required"], Value::Null);
     assert_eq!(answered["additionalProperties"], Value::Null);
     assert_eq!(answered["properties"]["may"], json!({"type": "string"}));
+}
+
+#[test]
+fn a_body_leaves_out_what_the_path_sets_within_it() {
+    let messages = "message In { Part part = 1; } message Part { string id = 1; string rest = 2; } message Out {}";
+    let document = of_rule("post: '/v1/{part.id}' body: 'part'", messages);
+    let body = &document["paths"]["/v1/{part.id}"]["post"]["requestBody"];
+    let schema = &body["content"]["application/json"]["schema"];
+    let rest = json!({"rest": {"type": ["string", "null"]}});
+    assert_eq!(schema["properties"], rest);
 }
 
 #[test]

@@ -60,6 +60,18 @@ impl From<u64> for Json {
     }
 }
 
+impl From<i128> for Json {
+    fn from(value: i128) -> Self {
+        Json::Raw(value.to_string().into())
+    }
+}
+
+impl From<f32> for Json {
+    fn from(value: f32) -> Self {
+        Json::Raw(zmij::Buffer::new().format_finite(value).into())
+    }
+}
+
 impl From<i32> for Json {
     fn from(value: i32) -> Self {
         Json::Raw(value.to_string().into())

@@ -1,18 +1,23 @@
-//! OpenAPI documents against the specification's official validator, and their examples against
-//! their schemas.
+//! OpenAPI documents against the specification's official validator, their examples against their
+//! schemas, and what they allow against a running gateway.
 
+mod library;
+mod packages;
+mod schemathesis;
 mod validator;
 
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mesh::cargo;
+use mesh::commands::up::asked_to_stop;
 use mesh::home::Home;
 use mesh::os::said;
 use mesh::ui::{self, Ui};
 use serde::Serialize;
 
+use schemathesis::DialectRun;
 use validator::{CheckResult, Validator};
 
 /// Source of a document: directories of the checkout, and files in the first one.
@@ -51,6 +56,7 @@ const SOURCES: [DocumentSource; 2] = [
 struct Validation {
     validator: String,
     documents: Vec<Document>,
+    runs: Vec<DialectRun>,
     problems: Vec<String>,
 }
 
@@ -61,8 +67,9 @@ struct Document {
     outcome: CheckResult,
 }
 
-/// Writes and checks the documents; returns whether all are valid.
-pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
+/// Writes and checks the documents, and sends what they allow to the gateway; returns whether all
+/// is as it should be.
+pub(super) async fn openapi(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::of_checkout()?;
     let validator = Validator::ensure(&home, ui)?;
     let program = cargo::build_example(&home, "protomesh-openapi", "openapi")?;
@@ -80,10 +87,20 @@ pub(super) fn openapi(ui: Ui, json: bool) -> Result<bool> {
         });
         step.done();
     }
+    let runs = tokio::select! {
+        runs = schemathesis::run(&home, ui) => runs?,
+        asked = asked_to_stop() => {
+            asked?;
+            bail!("stopped");
+        }
+    };
+    let mut problems = problems(&documents);
+    problems.extend(runs.iter().filter_map(DialectRun::problem));
     let report = Validation {
-        validator: validator.version,
-        problems: problems(&documents),
+        validator: validator.packages.version,
+        problems,
         documents,
+        runs,
     };
     tell(&report, json)?;
     Ok(report.problems.is_empty())
@@ -172,6 +189,27 @@ fn tell(report: &Validation, json: bool) -> Result<()> {
             .chain(counts)
             .collect()
     }));
+    ui::print(ui::table(&rows));
+    let mut rows = vec![
+        ["dialect", "cases", "differences"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    for run in &report.runs {
+        if !run.failures.is_empty() {
+            ui::print(format!("{}: {}", run.dialect, run.failures));
+        }
+        let found = if run.failures.is_empty() {
+            "none"
+        } else {
+            "see above"
+        };
+        rows.push(vec![
+            run.dialect.to_owned(),
+            run.cases.to_string(),
+            found.to_owned(),
+        ]);
+    }
     ui::print(ui::table(&rows));
     ui::print(match report.problems.as_slice() {
         [] => format!("passed: {}", report.validator),

@@ -145,7 +145,7 @@ impl Document<'_> {
         match (plan.shape, plan.fields.first()) {
             (Shape::Wrapper, Some(value)) => scalars::nullable(scalars::scalar(value.kind, false)),
             (shape, _) => {
-                let own = scalars::well_known(shape);
+                let own = scalars::well_known(shape).map(|own| self.strict(id, own));
                 own.unwrap_or_else(|| self.message_reference(id))
             }
         }
@@ -176,6 +176,14 @@ fn error_status() -> Object {
         .with("required", Json::list(["code", "message", "details"]))
 }
 
+/// `{}` is an Any without type and value. Twice negated, as generators of code take a choice next
+/// to `properties` for one of types.
+fn has_type_or_nothing() -> Object {
+    let has_type = Object::new().with("required", Json::list(["@type"]));
+    let is_empty = Object::new().with("maxProperties", 0);
+    Object::new().with("anyOf", Json::list([has_type, is_empty]))
+}
+
 /// `google.protobuf.Any`: members of the message, or `value` for types with a special JSON form.
 pub(super) fn any() -> Object {
     let url = typed("string").with(
@@ -185,6 +193,6 @@ pub(super) fn any() -> Object {
     typed("object")
         .with("description", "Any message, together with its type.")
         .with("properties", Object::new().with("@type", url))
-        .with("required", Json::list(["@type"]))
         .with("additionalProperties", true)
+        .with("not", Object::new().with("not", has_type_or_nothing()))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::MethodKind;
-use descriptors::{Label, MessageId, Shape};
+use descriptors::{Label, Shape};
 use routes::Body;
 use transcoder::{Route, status_code_name};
 
@@ -21,6 +21,8 @@ use crate::value::{Json, Object};
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const ANY_TYPE: &str = "*/*";
+const BYTES: &str = "application/octet-stream";
+const UPLOAD: &str = "The data, of any content type; of `multipart/form-data` its one file.";
 const INVALID_ARGUMENT: i32 = 3;
 const INTERNAL: i32 = 13;
 const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
@@ -91,8 +93,9 @@ impl Document<'_> {
     fn request_body(&mut self, binding: &Binding<'_>, comment: &Comment) -> Option<Object> {
         let route = binding.route;
         if route.is_upload() {
-            let content = Object::new().with(ANY_TYPE, Object::new());
-            let body = Object::new().with("required", true);
+            let content = Object::new().with(BYTES, Object::new());
+            // No bytes are a file too.
+            let body = Object::new().with("description", UPLOAD);
             return Some(body.with("content", content));
         }
         let (field, found) = match route.body {
@@ -108,7 +111,9 @@ impl Document<'_> {
             MethodKind::ClientStreaming | MethodKind::BidiStreaming
         );
         let place = (&binding.method.source, &*binding.method.name);
-        let examples = self.body_examples(route.method.input, field, place, comment);
+        let mut examples = self.body_examples(route.method.input, field, place, comment);
+        // They may have another value than the path.
+        examples.retain(|_| field.is_none_or(|index| bound_within(route, index).is_empty()));
         let content = if is_stream {
             let list = typed("array").with("items", found.schema.clone());
             media(NDJSON, found.schema).with(JSON, Object::new().with("schema", list))
@@ -135,9 +140,18 @@ impl Document<'_> {
         let input = route.method.input;
         let number = self.types.message(input).fields.get(index)?.number;
         let definition = self.definition(input, number)?;
-        let mut schema = self.field(input, index, definition);
+        let bound = bound_within(route, index);
+        let message = self.types.message(input).fields[index].message();
+        let mut schema = match message.filter(|_| !bound.is_empty()) {
+            Some(message) => self.object(message, &bound),
+            None => self.field(input, index, definition),
+        };
         let description = schema.take_text("description");
-        let is_required = self.is_required(input, index, definition);
+        // What the path sets within the message makes it one without the body, too.
+        let is_required = match message.filter(|_| !bound.is_empty()) {
+            Some(message) => self.has_required_fields(message, &bound),
+            None => self.is_required(input, index, definition),
+        };
         Some(JsonBody {
             description,
             schema: match is_required {
@@ -160,17 +174,6 @@ impl Document<'_> {
             }
             _ => self.reference_or_form(input),
         }
-    }
-
-    fn has_required_fields(&self, id: MessageId, without: &[usize]) -> bool {
-        let plan = self.types.message(id);
-        let mut fields = self.fields(id);
-        fields.any(|field| {
-            let index = plan
-                .by_number(field.number)
-                .filter(|index| !without.contains(index));
-            index.is_some_and(|index| self.is_required(id, index, field))
-        })
     }
 
     fn responses(&mut self, binding: &Binding<'_>, comment: &Comment) -> Object {
@@ -359,6 +362,16 @@ fn named(examples: Vec<Json>) -> Object {
         );
     }
     object
+}
+
+/// Fields that the path sets within a field of the request.
+fn bound_within(route: &Route, index: usize) -> Vec<usize> {
+    let variables = route.variables.iter();
+    let inner = variables.filter_map(|variable| match variable.fields.as_slice() {
+        [around, inner] if *around == index => Some(*inner),
+        _ => None,
+    });
+    inner.collect()
 }
 
 /// Top-level fields of the request that the path sets.

@@ -13,6 +13,7 @@ use validation::rules::{Ignore, OwnRules, Test, ValueRules};
 use super::Document;
 use super::components::{Component, Side, any};
 use crate::comments::Comment;
+use crate::digits;
 use crate::options::Behavior;
 use crate::rules::{Constraints, Translator};
 use crate::scalars::{self, Look, look, typed};
@@ -58,7 +59,7 @@ impl<'a> Document<'a> {
             schema.set("deprecated", true);
         }
         schema.set("properties", properties);
-        if self.side == Side::Request && !self.schema.json_options().ignore_unknown_fields {
+        if self.refuses_unknown() {
             schema.set("additionalProperties", false);
         }
         if !required.is_empty() {
@@ -81,6 +82,9 @@ impl<'a> Document<'a> {
             Label::Repeated | Label::Packed => self.list(plan, rules),
             _ => self.value(plan.kind, rules.map(|rules| &rules.value)),
         };
+        if self.side == Side::Request && rules.is_some_and(|rules| rules.is_required) {
+            self.exclude_absence(plan, &mut schema);
+        }
         let comment = Comment::of(&definition.source);
         schema.set_text("description", &described(&comment.text(), &sentences));
         let options = crate::options::field(definition);
@@ -98,6 +102,19 @@ impl<'a> Document<'a> {
             schema.set("examples", examples);
         }
         schema
+    }
+
+    /// Returns whether an object has no members but its fields.
+    fn refuses_unknown(&self) -> bool {
+        self.side == Side::Request && !self.schema.json_options().ignore_unknown_fields
+    }
+
+    /// Returns the schema of a well-known type, as readers take it.
+    pub(super) fn strict(&self, id: MessageId, schema: Object) -> Object {
+        match self.types.message(id).shape {
+            Shape::Empty if self.refuses_unknown() => schema.with("additionalProperties", false),
+            _ => schema,
+        }
     }
 
     /// Returns whether a field that need not be there may be `null` in its place.
@@ -122,11 +139,15 @@ impl<'a> Document<'a> {
         let inner = self.wrapped(kind).unwrap_or(kind);
         let mut schema = match kind {
             Kind::Enum(id) if self.types.enums.get(id).is_some_and(|found| found.is_null) => {
-                typed("null")
+                match self.side {
+                    Side::Request => scalars::null(),
+                    Side::Response => typed("null"),
+                }
             }
             Kind::Enum(id) => self.reference(Component::Enum(id)),
             Kind::Message(id) if inner == kind => {
                 let own = scalars::well_known(self.types.message(id).shape);
+                let own = own.map(|own| self.strict(id, own));
                 own.unwrap_or_else(|| self.message_reference(id))
             }
             Kind::Group(id) => self.message_reference(id),
@@ -140,12 +161,16 @@ impl<'a> Document<'a> {
                 scalars::scalar(inner, rules.is_some_and(finite))
             }
         };
-        if self.side == Side::Request && look(inner) == Look::Digits {
-            // Readers take both; a pattern is about strings only.
-            schema.set("type", Json::list(["string", "integer"]));
+        if self.side == Side::Request {
+            schema = scalars::readable(inner, schema);
         }
         let constraints = rules.map(|rules| self.translator(inner).translate(rules));
         let sentences = constraints.unwrap_or_default().apply(&mut schema);
+        if self.side == Side::Response && matches!(look(inner), Look::Digits(_)) {
+            // Writers have text alone, for which there is the pattern.
+            schema.remove("minimum");
+            schema.remove("maximum");
+        }
         if inner != kind {
             schema = scalars::nullable(schema);
         }
@@ -204,22 +229,16 @@ impl<'a> Document<'a> {
 
     /// Names of members are strings, whatever the type of the key.
     fn key(&self, kind: Kind, rules: Option<&ValueRules>) -> (Object, Vec<String>) {
-        let mut schema = match look(kind) {
-            Look::Text => Object::new(),
-            Look::Bool => Object::new().with("enum", Json::list(["true", "false"])),
-            _ => match scalars::scalar(kind, true).get("minimum") {
-                Some(_) => Object::new().with("pattern", scalars::UNSIGNED),
-                None => match scalars::scalar(kind, true).get("pattern") {
-                    Some(pattern) => Object::new().with("pattern", pattern.clone()),
-                    None => Object::new().with("pattern", scalars::SIGNED),
-                },
-            },
-        };
         // A number in a name is text: no keyword for numbers fits it.
-        let as_text = match look(kind) {
-            Look::Text => Look::Text,
-            Look::Number | Look::Digits => Look::Digits,
+        let as_text = match (look(kind), digits::range(kind)) {
+            (Look::Text, _) => Look::Text,
+            (_, Some(range)) => Look::Digits(range),
             _ => Look::Other,
+        };
+        let mut schema = match as_text {
+            Look::Text => Object::new(),
+            Look::Digits(range) => Object::new().with("pattern", digits::pattern(range)),
+            _ => Object::new().with("enum", Json::list(["true", "false"])),
         };
         let translate = |rules| Translator::new(as_text, None, false).translate(rules);
         let constraints = rules.map(translate).unwrap_or_default();
@@ -238,7 +257,7 @@ impl<'a> Document<'a> {
         let names = || Json::list(definition.values.iter().map(|value| &*value.name));
         let mut schema = if self.enums_as_numbers() {
             let numbers = || Json::list(definition.values.iter().map(|value| value.number));
-            let mut schema = typed("integer").with("format", "int32");
+            let mut schema = scalars::number();
             if definition.is_closed() {
                 schema.set("enum", numbers());
             }
@@ -250,8 +269,7 @@ impl<'a> Document<'a> {
         } else {
             // Numbers are what newer values look like to those who know no name for them.
             let named = typed("string").with("enum", names());
-            let other = typed("integer").with("format", "int32");
-            Object::new().with("anyOf", Json::list([named, other]))
+            Object::new().with("anyOf", Json::list([named, scalars::number()]))
         };
         schema.set_text("description", text.trim());
         if definition

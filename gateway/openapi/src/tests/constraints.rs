@@ -3,11 +3,20 @@
 use samples::{descriptor_set_with_lines, ruled};
 use serde_json::{Value, json};
 
-use super::built;
+use super::{BASE64, built};
+use crate::digits;
 
 /// Returns the schema of message `In` with this content, as requests have it; its fields without
 /// the `null` that requests may have instead.
 fn message(content: &str) -> Value {
+    let document = document(content);
+    let schemas = &document["components"]["schemas"];
+    let mut schema = schemas["t.In-Input"].clone();
+    schema["properties"] = schemas["t.In"]["properties"].clone();
+    schema
+}
+
+fn document(content: &str) -> Value {
     let body = format!(
         "service S {{ rpc M(In) returns (In) {{ option (google.api.http) = {{ post: '/v1' body: '*' }}; }} }}
         enum E {{ Z = 0; A = 1; B = 2; }} message In {{ {content} }}"
@@ -15,10 +24,7 @@ fn message(content: &str) -> Value {
     let set = descriptor_set_with_lines(&[("t.proto", ruled(&body))]);
     let (document, notes) = built(&set);
     assert_eq!(notes, Vec::<String>::new());
-    let schemas = &document["components"]["schemas"];
-    let mut schema = schemas["t.In-Input"].clone();
-    schema["properties"] = schemas["t.In"]["properties"].clone();
-    schema
+    document
 }
 
 fn field(kind: &str, rules: &str) -> Value {
@@ -82,7 +88,7 @@ fn rules_for_text_and_bytes_become_keywords() {
         (
             "bytes",
             "bytes = {min_len: 1, max_len: 3}",
-            json!({"type": "string", "contentEncoding": "base64", "minLength": 2, "maxLength": 4}),
+            json!({"type": "string", "contentEncoding": "base64", "pattern": BASE64, "minLength": 2, "maxLength": 4}),
         ),
     ]);
 }
@@ -93,12 +99,12 @@ fn rules_for_numbers_become_keywords() {
         (
             "int32",
             "int32 = {gt: 0, lte: 9}",
-            json!({"type": "integer", "format": "int32", "exclusiveMinimum": 0, "maximum": 9}),
+            json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "exclusiveMinimum": 0, "maximum": 9}),
         ),
         (
             "uint32",
             "uint32.in = 7",
-            json!({"type": "integer", "format": "uint32", "minimum": 0, "enum": [7]}),
+            json!({"type": "integer", "format": "uint32", "minimum": 0, "maximum": u32::MAX, "enum": [7]}),
         ),
         (
             "double",
@@ -108,7 +114,7 @@ fn rules_for_numbers_become_keywords() {
         (
             "int64",
             "int64.gte = 0",
-            json!({"type": "string", "format": "int64", "pattern": "^[0-9]+$"}),
+            json!({"type": "string", "format": "int64", "pattern": digits::pattern((0, i64::MAX.into()))}),
         ),
         (
             "int64",
@@ -144,13 +150,13 @@ fn rules_for_enums_lists_maps_and_wrappers_become_keywords() {
         (
             "map<string, int32>",
             "map = {min_pairs: 1, keys: {string: {max_len: 3}}, values: {int32: {lt: 4}}}",
-            json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int32", "exclusiveMaximum": 4},
+            json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX, "exclusiveMaximum": 4},
                 "propertyNames": {"maxLength": 3}, "minProperties": 1}),
         ),
         (
             "google.protobuf.Int32Value",
             "int32.lt = 4",
-            json!({"type": ["integer", "null"], "format": "int32", "exclusiveMaximum": 4}),
+            json!({"type": ["integer", "null"], "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX, "exclusiveMaximum": 4}),
         ),
     ]);
 }
@@ -158,7 +164,7 @@ fn rules_for_enums_lists_maps_and_wrappers_become_keywords() {
 #[test]
 fn rules_without_a_keyword_become_sentences() {
     let cases = [
-        ("int64", "int64.lt = 9", "Must be less than 9."),
+        ("int64", "int64.lt = 9", ""),
         (
             "int32",
             "int32 = {lt: 1, gt: 5}",
@@ -229,7 +235,10 @@ fn what_is_passed_over_for_zero_may_be_zero() {
 
 #[test]
 fn at_most_one_member_of_a_oneof_is_set_and_one_if_it_is_required() {
-    let has = |name: &str| json!({"required": [name]});
+    let has = |name: &str| {
+        let value = json!({"not": {"enum": [null]}});
+        json!({"required": [name], "properties": {name: value}})
+    };
     let none = json!({"not": {"anyOf": [has("a"), has("b")]}});
     let schema = message("oneof c { string a = 1; string b = 2; } optional string d = 3;");
     assert_eq!(
@@ -248,6 +257,28 @@ fn at_most_one_member_of_a_oneof_is_set_and_one_if_it_is_required() {
         oneof c { string d = 3; string e = 4; }",
     );
     assert_eq!(schema["allOf"].as_array().map(Vec::len), Some(2));
+    // Without presence, a zero is not set.
+    let choice = &schema["allOf"][1]["not"]["not"]["oneOf"][0];
+    assert_eq!(
+        choice["properties"]["a"],
+        json!({"not": {"enum": [null, ""]}})
+    );
+}
+
+#[test]
+fn the_zero_of_a_required_field_without_presence_is_its_absence() {
+    let sent = |kind: &str| {
+        let content = format!("{kind} v = 1 [(buf.validate.field).required = true];");
+        document(&content)["components"]["schemas"]["t.In-Input"]["properties"]["v"].clone()
+    };
+    assert_eq!(sent("string")["minLength"], 1);
+    assert_eq!(sent("repeated string")["minItems"], 1);
+    assert_eq!(sent("map<string, string>")["minProperties"], 1);
+    assert_eq!(sent("int32")["not"], json!({"enum": [0]}));
+    assert_eq!(sent("uint64")["not"], json!({"enum": ["0", 0]}));
+    assert_eq!(sent("bool")["not"], json!({"enum": [false]}));
+    assert_eq!(sent("E")["not"], json!({"enum": ["Z", 0]}));
+    assert_eq!(sent("optional int32")["not"], Value::Null);
 }
 
 #[test]
