@@ -14,6 +14,7 @@ use protos::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     orders::v1::orders_service_client::OrdersServiceClient,
     payments::v1::payments_service_client::PaymentsServiceClient,
+    shipping::v1::shipping_service_client::ShippingServiceClient,
 };
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
@@ -94,6 +95,14 @@ impl Mesh {
     /// See [`orders`](Self::orders).
     pub fn payments(&self) -> Result<PaymentsServiceClient<Upstream>> {
         Ok(PaymentsServiceClient::new(self.upstream("payments")?))
+    }
+
+    /// Returns a client of shipping.
+    ///
+    /// # Errors
+    /// See [`orders`](Self::orders).
+    pub fn shipping(&self) -> Result<ShippingServiceClient<Upstream>> {
+        Ok(ShippingServiceClient::new(self.upstream("shipping")?))
     }
 
     /// Returns a client of ingest.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use protos::{
     inventory::v1::{CountStockRequest, GetStockRequest, Stock, StockCount},
-    orders::v1::{GetOrderRequest, Order, OrderLine, OrderState, PlaceOrderRequest},
+    orders::v1::{DeliveryState, GetOrderRequest, Order, OrderLine, OrderState, PlaceOrderRequest},
     payments::v1::{GetPaymentRequest, Payment},
 };
 
@@ -122,6 +122,37 @@ impl Mesh {
             .into_inner()
             .stock
             .context("stock")
+    }
+
+    /// Waits until the delivery of the order is in that state.
+    ///
+    /// # Errors
+    /// When that does not happen in time; names the last state.
+    pub async fn order_delivery(&self, order_id: &str, state: DeliveryState) -> Result<Order> {
+        let mut orders = self.orders()?;
+        eventually(state.as_str_name(), async || {
+            let request = GetOrderRequest {
+                order_id: order_id.to_owned(),
+            };
+            let order = orders.get_order(request).await?.into_inner().order;
+            let order = order.context("an order")?;
+            ensure!(order.delivery() == state, "{:?}", order.delivery());
+            Ok(order)
+        })
+        .await
+    }
+
+    /// Waits until no piece of the SKU is reserved; returns its stock.
+    ///
+    /// # Errors
+    /// When that does not happen in time.
+    pub async fn stock_at_rest(&self, sku: &str) -> Result<Stock> {
+        eventually("no piece reserved", async || {
+            let stock = self.stock(sku).await?;
+            ensure!(stock.reserved == 0, "{} reserved", stock.reserved);
+            Ok(stock)
+        })
+        .await
     }
 
     /// Returns the payment of an order.

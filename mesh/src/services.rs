@@ -30,6 +30,10 @@ pub const SERVICES: &[Service] = &[
         calls: &[],
     },
     Service {
+        name: "shipping",
+        calls: &[],
+    },
+    Service {
         name: "orders",
         calls: &[
             ("PROTOMESH_INVENTORY_URL", "inventory"),

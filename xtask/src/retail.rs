@@ -116,6 +116,7 @@ pub(crate) async fn run(
     let follow = Follower::new(&client, ids, progress, ui).run();
     let ((receiving, resumed), ()) = tokio::try_join!(send, follow)?;
     let settling = started.elapsed();
+    books::delivered(&client).await?;
     let books = books::read(&client, &settings.source).await?;
     let speed = Speed {
         rows: books.rows.read - before.rows.read,

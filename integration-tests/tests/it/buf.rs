@@ -10,10 +10,11 @@ use serde_json::Value;
 const PROTOCOLS: [&str; 3] = ["grpc", "grpcweb", "connect"];
 
 /// A method of each service with a request that succeeds on an empty mesh.
-const CALLS: [(&str, &str); 4] = [
+const CALLS: [(&str, &str); 5] = [
     ("orders.v1.OrdersService/SummarizeOrders", "{}"),
     ("inventory.v1.InventoryService/SummarizeStock", "{}"),
     ("payments.v1.PaymentsService/SummarizeLedger", "{}"),
+    ("shipping.v1.ShippingService/SummarizeParcels", "{}"),
     (
         "ingest.v1.IngestService/SummarizeSource",
         r#"{"source": "online-retail"}"#,

@@ -22,6 +22,12 @@ const SERVICES: &[(&str, &str, &str, &str)] = &[
         "{}",
     ),
     (
+        "shipping.v1.ShippingService",
+        "shipping",
+        "SummarizeParcels",
+        "{}",
+    ),
+    (
         "ingest.v1.IngestService",
         "ingest",
         "SummarizeSource",

@@ -161,7 +161,10 @@ async fn all_settled(mesh: &Mesh, import: &str) -> Result<()> {
     assert_eq!(done["rowsAccepted"], (INVOICES * LINES).to_string());
     assert_eq!(done["invoicesSettled"], INVOICES.to_string());
     assert_eq!(orders(mesh).await?, INVOICES);
-    assert_eq!(mesh.stock("20000").await?.on_hand, 1_000_000 - 2 * INVOICES);
+    assert_eq!(
+        mesh.stock_at_rest("20000").await?.on_hand,
+        1_000_000 - 2 * INVOICES
+    );
     Ok(())
 }
 

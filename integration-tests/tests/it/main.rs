@@ -19,6 +19,7 @@ mod ledger;
 mod returns;
 mod saga_library;
 mod sagas;
+mod shipping;
 mod stock;
 mod trace;
 mod websocket;

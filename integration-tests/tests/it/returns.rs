@@ -70,7 +70,11 @@ async fn a_return_is_paid_back_once_despite_a_crash_at_every_commit() -> Result<
             "{point}"
         );
         assert_eq!(ledger.ledger_sum_minor, 0);
-        assert_eq!(mesh.stock("85123A").await?.on_hand, 1000 - 2 * n, "{point}");
+        assert_eq!(
+            mesh.stock_at_rest("85123A").await?.on_hand,
+            1000 - 2 * n,
+            "{point}"
+        );
     }
     Ok(())
 }

@@ -24,8 +24,8 @@ use crate::supervise::Program;
 
 /// The role that owns the cluster; no service knows its password.
 pub(super) const ADMIN: &str = "postgres";
-/// Connections of four services up to their own limit, of the owner, of probes, and of people.
-const CONNECTIONS: u32 = 200;
+/// Connections of five services up to their own limit, of the owner, of probes, and of people.
+const CONNECTIONS: u32 = 250;
 /// Connections of one service: a pool of 20, that of its predecessor which has just been killed,
 /// probes, and people. One that leaks connections leaves those of the others alone.
 const CONNECTIONS_OF_ROLE: u32 = 45;

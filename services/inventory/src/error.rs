@@ -1,4 +1,6 @@
-//! Errors of the service and their gRPC status.
+//! Errors of the service, their gRPC status, and their effect on an event.
+
+use events::HandlerError;
 
 use crate::model::Refusal;
 
@@ -47,5 +49,14 @@ chassis::faults! {
         Error::TooManyLines(_) => InvalidArgument, "TOO_MANY_LINES", field: "requests";
     } else {
         Error::Database(error) => store::fault(error);
+    }
+}
+
+impl From<Error> for HandlerError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(_) => Self::transient(error),
+            other => Self::poison(other.to_string()),
+        }
     }
 }

@@ -4,11 +4,13 @@
 
 pub mod convert;
 pub mod error;
+pub mod events;
 pub mod model;
 pub mod rpc;
 pub mod store;
 
 use ::store::Database;
+use anyhow::Context;
 use protos::inventory::v1::inventory_service_server::InventoryServiceServer;
 use serde::Deserialize;
 use sqlx::migrate::Migrator;
@@ -24,21 +26,24 @@ pub struct Config {
     database_url: String,
     database_connections: u32,
     database: ::store::Settings,
+    events: ::events::Settings,
 }
 
-/// Opens the database, brings its schema up to date and returns the server.
+/// Opens the database, starts the consumer and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
     let database = Database::open(
         &process,
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&MIGRATIONS],
+        &[&::events::MIGRATIONS, &MIGRATIONS],
     )
     .await?;
-    let inventory = rpc::Inventory {
-        pool: database.pool().clone(),
-    };
+    let pool = database.pool().clone();
+    ::events::serve(&process, &config.events, pool.clone(), [events::consumer()])
+        .await
+        .context("events.nats_url: can't connect")?;
+    let inventory = rpc::Inventory { pool };
     Ok(
         chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
             .add_service(database.guard(InventoryServiceServer::new(inventory)))

@@ -13,7 +13,7 @@ use crate::{
 mod reservations;
 mod returns;
 
-pub use reservations::{release, reservation, reserve, ship};
+pub use reservations::{release, release_in, reservation, reserve, ship, ship_in};
 pub use returns::take_back;
 
 ::store::text_enum!(State);

@@ -5,14 +5,17 @@ use chrono::NaiveDateTime;
 use protos::{
     ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
     inventory::v1::StockLine,
-    orders::v1::{self as pb, OrderSettled, OrderState, PlaceOrderRequest, ReturnRejection},
+    orders::v1::{
+        self as pb, DeliveryState, OrderPaid, OrderSettled, OrderState, PlaceOrderRequest,
+        ReturnRejection,
+    },
 };
 use uuid::Uuid;
 
 use crate::{
     error::Error,
     model::{
-        self, Line, NewOrder, Order, RowGroup, State,
+        self, Delivery, Line, NewOrder, Order, Paid, RowGroup, State,
         returns::{RefusedLine, Return, ReturnLine, Rule},
     },
 };
@@ -98,6 +101,17 @@ pub fn order_settled(
     }
 }
 
+/// Returns the fact that an order was paid.
+pub fn order_paid(paid: &Paid) -> OrderPaid {
+    OrderPaid {
+        order_id: paid.order_id.to_string(),
+        account_id: paid.account_id.clone(),
+        pieces: paid.pieces,
+        total_minor: paid.total_minor,
+        placed_at: time::format_local(paid.placed_at),
+    }
+}
+
 /// Returns the lines of an order that are goods.
 pub fn stock_lines(order: &Order) -> Vec<StockLine> {
     let goods = order.lines.iter().filter(|line| !line.charge);
@@ -171,6 +185,20 @@ impl From<Order> for pb::Order {
             currency_code: order.currency_code,
             total_minor: order.total_minor,
             lines: order.lines.into_iter().map(Into::into).collect(),
+            delivery: order
+                .delivery
+                .map_or(DeliveryState::Unspecified, Into::into)
+                .into(),
+        }
+    }
+}
+
+impl From<Delivery> for DeliveryState {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Pending => Self::Pending,
+            Delivery::Shipped => Self::Shipped,
+            Delivery::Failed => Self::Failed,
         }
     }
 }

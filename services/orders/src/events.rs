@@ -1,16 +1,22 @@
-//! Facts of other services that orders acts on: accepted sales and returns.
+//! Facts of other services that orders acts on: accepted sales and returns, parcels.
 
 use std::time::Duration;
 
 use chassis::error::Fault;
 use events::Consumer;
-use protos::ingest::v1::{InvoiceAccepted, ReturnAccepted};
+use protos::{
+    ingest::v1::{InvoiceAccepted, ReturnAccepted},
+    shipping::v1::{ParcelFailed, ParcelShipped},
+};
 use sqlx::PgConnection;
 
 use crate::{
     convert,
     error::Error,
-    model,
+    model::{
+        self, Delivery,
+        saga::{RETURN, ReturnStep},
+    },
     store::{orders, returns},
 };
 
@@ -26,6 +32,29 @@ pub fn consumer(saga_deadline: Duration) -> Consumer {
                 Ok(returns::insert(tx, &ret, &lines, saga_deadline).await?)
             })
         })
+}
+
+/// Follows the parcels of paid orders.
+pub fn parcels() -> Consumer {
+    Consumer::new("orders.parcels", "shipping", "parcel")
+        .on_batch::<ParcelShipped>(|tx, facts| {
+            let ids = facts.into_iter().map(|fact| fact.order_id).collect();
+            Box::pin(async move { Ok(delivered(tx, ids, Delivery::Shipped).await?) })
+        })
+        .on_batch::<ParcelFailed>(|tx, facts| {
+            let ids = facts.into_iter().map(|fact| fact.order_id).collect();
+            Box::pin(async move { Ok(delivered(tx, ids, Delivery::Failed).await?) })
+        })
+}
+
+/// Records the ends of deliveries, and makes the returns that wait for them due.
+async fn delivered(tx: &mut PgConnection, ids: Vec<String>, end: Delivery) -> Result<(), Error> {
+    let ids = ids.iter().map(|id| convert::order_id(id));
+    let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
+    let accounts = orders::end_deliveries(tx, &ids, end).await?;
+    let accounts: Vec<_> = accounts.iter().map(String::as_str).collect();
+    ::saga::wake(tx, &RETURN, ReturnStep::Allocate, &accounts).await?;
+    Ok(())
 }
 
 /// Places the sale as an order, by the same rule as `PlaceOrder`. Publishes its end for the import

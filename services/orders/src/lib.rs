@@ -59,8 +59,8 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     let pool = database.pool().clone();
     let watchers = Watchers::new(config.watchers, process.draining());
     let saga_deadline = Duration::from_millis(config.saga_deadline_ms);
-    let consumer = events::consumer(saga_deadline);
-    let bus = ::events::serve(&process, &config.events, pool.clone(), [consumer])
+    let consumers = [events::consumer(saga_deadline), events::parcels()];
+    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers)
         .await
         .context("events.nats_url: can't connect")?;
     let peers = peers(&process, &config, pool.clone())?;
@@ -69,7 +69,14 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         bus: bus.clone(),
     };
     ::saga::serve(&process, &config.sagas, pool.clone(), returns);
-    let sagas = saga::OrderSaga {
+    // Orders that were placed under the old definition end by it.
+    let old = saga::OrderSaga::<1> {
+        peers: peers.clone(),
+        watchers: watchers.clone(),
+        bus: bus.clone(),
+    };
+    ::saga::serve(&process, &config.sagas, pool.clone(), old);
+    let sagas = saga::OrderSaga::<2> {
         peers,
         watchers: watchers.clone(),
         bus,

@@ -63,6 +63,8 @@ pub struct Order {
     pub total_minor: i64,
     /// The caller asked to cancel it.
     pub cancel_requested: bool,
+    /// The delivery of a paid order with goods.
+    pub delivery: Option<Delivery>,
     /// Grows with every change.
     pub version: i64,
     /// Order of arrival; lists page by it.
@@ -90,7 +92,7 @@ pub enum State {
     Pending,
     /// Both are secured; it can't be cancelled any more.
     Confirmed,
-    /// Paid and shipped.
+    /// Paid.
     Paid,
     /// A line could not be reserved.
     OutOfStock,
@@ -99,6 +101,35 @@ pub enum State {
     /// Cancelled by the caller.
     Cancelled,
     /// A step failed, or the deadline passed.
+    Failed,
+}
+
+/// A paid order, as others learn of it.
+#[derive(Clone, Debug)]
+pub struct Paid {
+    /// Id of the order.
+    pub order_id: Uuid,
+    /// Customer or guest account.
+    pub account_id: String,
+    /// Pieces of goods; 0 if there is nothing to ship.
+    pub pieces: i64,
+    /// Minor units.
+    pub total_minor: i64,
+    /// Local civil time.
+    pub placed_at: NaiveDateTime,
+}
+
+/// The delivery of a paid order; its name is the one in the database.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum Delivery {
+    /// The parcel is being prepared.
+    Pending,
+    /// The parcel was handed to the carrier.
+    Shipped,
+    /// No carrier takes it; the payment is refunded.
     Failed,
 }
 

@@ -3,6 +3,6 @@
 pub mod orders;
 pub mod returns;
 
-use crate::model::{State, returns::Rule};
+use crate::model::{Delivery, State, returns::Rule};
 
-::store::text_enum!(State, Rule);
+::store::text_enum!(State, Delivery, Rule);

@@ -1,6 +1,7 @@
-//! Errors of the service and their gRPC status.
+//! Errors of the service, their gRPC status, and their effect on an event.
 
 use chassis::error::internal;
+use events::HandlerError;
 
 use crate::model::Refusal;
 
@@ -22,6 +23,9 @@ pub enum Error {
     /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
+    /// A concurrent call used an id first; an event is applied again.
+    #[error("a concurrent call used an id first")]
+    Contended,
     /// The database failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
@@ -43,7 +47,16 @@ chassis::faults! {
         Error::Refused(_, Refusal::RefundExceeds { .. }) =>
             FailedPrecondition, "REFUND_EXCEEDS_CAPTURE";
     } else {
-        error @ Error::Corrupt(_) => internal(error);
+        error @ (Error::Corrupt(_) | Error::Contended) => internal(error);
         Error::Database(error) => store::fault(error);
+    }
+}
+
+impl From<Error> for HandlerError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(_) | Error::Contended => Self::transient(error),
+            other => Self::poison(other.to_string()),
+        }
     }
 }

@@ -4,11 +4,13 @@
 
 pub mod convert;
 pub mod error;
+pub mod events;
 pub mod model;
 pub mod rpc;
 pub mod store;
 
 use ::store::Database;
+use anyhow::Context;
 use chassis::config::ConfigError;
 use protos::payments::v1::payments_service_server::PaymentsServiceServer;
 use serde::Deserialize;
@@ -29,9 +31,10 @@ pub struct Config {
     database: ::store::Settings,
     limit_minor: i64,
     currency_code: String,
+    events: ::events::Settings,
 }
 
-/// Opens the database, brings its schema up to date and returns the server.
+/// Opens the database, starts the consumer and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
     let policy = policy(config.limit_minor, config.currency_code)?;
     let database = Database::open(
@@ -39,13 +42,15 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&MIGRATIONS],
+        &[&::events::MIGRATIONS, &MIGRATIONS],
     )
     .await?;
-    let payments = rpc::Payments {
-        pool: database.pool().clone(),
-        policy,
-    };
+    let pool = database.pool().clone();
+    let consumer = events::consumer(policy.clone());
+    ::events::serve(&process, &config.events, pool.clone(), [consumer])
+        .await
+        .context("events.nats_url: can't connect")?;
+    let payments = rpc::Payments { pool, policy };
     Ok(
         chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
             .add_service(database.guard(PaymentsServiceServer::new(payments)))

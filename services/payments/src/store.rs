@@ -51,7 +51,26 @@ async fn attempt(
     policy: &Policy,
 ) -> Result<Option<Results>, Error> {
     let mut tx = pool.begin().await?;
-    let mut book = load(&mut tx, commands, policy).await?;
+    let Some(results) = execute_in(&mut tx, commands, policy).await? else {
+        return Ok(None);
+    };
+    let method = commands
+        .first()
+        .map_or("", |command| (&command.action).into());
+    chassis::crash::point(&format!("payments.{method}.before_commit"));
+    tx.commit().await?;
+    chassis::crash::point(&format!("payments.{method}.after_commit"));
+    Ok(Some(results))
+}
+
+/// Executes commands in the caller's transaction; `None` if a concurrent call claimed an unused id
+/// first: then nothing of the transaction may be committed.
+pub async fn execute_in(
+    tx: &mut PgConnection,
+    commands: &[Command],
+    policy: &Policy,
+) -> Result<Option<Results>, Error> {
+    let mut book = load(tx, commands, policy).await?;
     let mut results = Vec::with_capacity(commands.len());
     for command in commands {
         let result = book
@@ -59,19 +78,13 @@ async fn attempt(
             .ok_or(Error::Corrupt("payment"))?;
         results.push(result.map_err(|refusal| Error::Refused(command.payment_id.clone(), refusal)));
     }
-    if !open(&mut tx, &book.opened()).await? {
+    if !open(tx, &book.opened()).await? {
         return Ok(None);
     }
-    project(&mut tx, &book.changed()).await?;
-    if !ledger::append(&mut tx, book.events()).await? {
+    project(tx, &book.changed()).await?;
+    if !ledger::append(tx, book.events()).await? {
         return Ok(None);
     }
-    let method = commands
-        .first()
-        .map_or("", |command| (&command.action).into());
-    chassis::crash::point(&format!("payments.{method}.before_commit"));
-    tx.commit().await?;
-    chassis::crash::point(&format!("payments.{method}.after_commit"));
     Ok(Some(results))
 }
 

@@ -3,6 +3,7 @@
 mod sheet;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mesh::client::Client;
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::json::int64;
 use super::retry::retrying;
 pub(crate) use sheet::{grouped, sheet};
+
+/// Longest wait for parcels, restarts of processes included.
+const DELIVERY: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(150);
 
 /// All books of the mesh. Amounts are minor units; reasons and states without a count are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -121,6 +126,21 @@ struct Ledger {
 
 /// States of orders that are not settled.
 const UNDER_WAY: [&str; 2] = ["PENDING", "CONFIRMED"];
+
+/// Waits until no piece is reserved: the parcels of paid orders are shipped by events, after the
+/// orders are settled. Returns after [`DELIVERY`] whatever is left, for the books to show it.
+pub(super) async fn delivered(client: &Client) -> Result<()> {
+    let deadline = Instant::now() + DELIVERY;
+    loop {
+        let stock: Stock = retrying(async || client.get("/v1/stock:summarize").await)
+            .await
+            .context("cannot read the books of inventory")?;
+        if stock.reserved == 0 || Instant::now() > deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
 
 /// Reads each part from its service.
 pub(super) async fn read(client: &Client, source: &str) -> Result<Books> {

@@ -202,7 +202,8 @@ mod tests {
                 "nats",
                 "orders",
                 "payments",
-                "postgres"
+                "postgres",
+                "shipping"
             ]
         );
         assert!(plan.kills.is_sorted_by(|one, two| one.0 <= two.0));

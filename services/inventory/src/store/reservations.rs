@@ -68,8 +68,7 @@ pub async fn reservation(pool: &PgPool, id: &str) -> Result<Reservation, Error> 
 /// Releases the pieces of each; an unknown id is closed, so that a late reservation holds nothing.
 pub async fn release(pool: &PgPool, ids: &[String]) -> Result<Results, Error> {
     let mut tx = pool.begin().await?;
-    open(&mut tx, &distinct(ids), State::Released).await?;
-    let results = transition(&mut tx, ids, State::release).await?;
+    let results = release_in(&mut tx, ids).await?;
     chassis::crash::point("inventory.release.before_commit");
     tx.commit().await?;
     chassis::crash::point("inventory.release.after_commit");
@@ -79,11 +78,22 @@ pub async fn release(pool: &PgPool, ids: &[String]) -> Result<Results, Error> {
 /// Removes the reserved pieces of each from stock.
 pub async fn ship(pool: &PgPool, ids: &[String]) -> Result<Results, Error> {
     let mut tx = pool.begin().await?;
-    let results = transition(&mut tx, ids, State::ship).await?;
+    let results = ship_in(&mut tx, ids).await?;
     chassis::crash::point("inventory.ship.before_commit");
     tx.commit().await?;
     chassis::crash::point("inventory.ship.after_commit");
     Ok(results)
+}
+
+/// As [`release`], in the caller's transaction.
+pub async fn release_in(tx: &mut PgConnection, ids: &[String]) -> Result<Results, Error> {
+    open(tx, &distinct(ids), State::Released).await?;
+    transition(tx, ids, State::release).await
+}
+
+/// As [`ship`], in the caller's transaction.
+pub async fn ship_in(tx: &mut PgConnection, ids: &[String]) -> Result<Results, Error> {
+    transition(tx, ids, State::ship).await
 }
 
 fn repeated(known: &Reservation, lines: &Pieces) -> Result<Reservation, Error> {

@@ -15,20 +15,20 @@ use uuid::Uuid;
 
 use super::{Peers, incomplete, money, spread};
 use crate::{
-    convert::{order_settled, stock_lines},
+    convert::{order_paid, order_settled, stock_lines},
     error::Error,
     model::{
-        Order, State,
-        saga::{ORDER, OrderStep, RETURN, ReturnStep},
+        Delivery, Order, Paid, State,
+        saga::{ORDER, ORDER_1, OrderStep, RETURN, ReturnStep},
     },
     store::orders,
 };
 
 type Due = Instance<OrderStep>;
 
-/// The saga of orders.
-#[derive(Debug)]
-pub struct OrderSaga {
+/// The saga of orders, in one version of its definition.
+#[derive(Clone, Debug)]
+pub struct OrderSaga<const VERSION: i32> {
     /// Other services and the database.
     pub peers: Peers,
     /// The streams of WatchOrder.
@@ -37,11 +37,14 @@ pub struct OrderSaga {
     pub bus: Bus,
 }
 
-impl Saga for OrderSaga {
+impl<const VERSION: i32> Saga for OrderSaga<VERSION> {
     type Step = OrderStep;
     type Error = Error;
 
-    const DEFINITION: Definition<OrderStep> = ORDER;
+    const DEFINITION: Definition<OrderStep> = match VERSION {
+        1 => ORDER_1,
+        _ => ORDER,
+    };
 
     async fn call(&self, step: OrderStep, due: &[Due]) -> Result<Vec<Answer>, Status> {
         let orders = self.orders(due).await?;
@@ -94,7 +97,16 @@ impl Saga for OrderSaga {
             return Ok(());
         }
         orders::set_states(tx, &ended).await?;
-        publish_ends(tx, &ended).await?;
+        let shipped = ended.iter().filter(|(_, state, _)| *state == State::Paid);
+        let shipped: Vec<_> = shipped.map(|(id, ..)| *id).collect();
+        // In version 1 the saga has shipped them itself.
+        let delivery = match VERSION {
+            1 => Delivery::Shipped,
+            _ => Delivery::Pending,
+        };
+        let paid = orders::set_deliveries(tx, &shipped, delivery).await?;
+        let to_ship: &[Paid] = if VERSION == 1 { &[] } else { &paid };
+        publish_ends(tx, &ended, to_ship).await?;
         let accounts = moves.iter().filter(|step| step.next.is_none());
         let accounts: Vec<_> = accounts.map(|step| step.key.as_str()).collect();
         ::saga::wake(tx, &RETURN, ReturnStep::Allocate, &accounts).await?;
@@ -107,7 +119,7 @@ impl Saga for OrderSaga {
     }
 }
 
-impl OrderSaga {
+impl<const VERSION: i32> OrderSaga<VERSION> {
     /// Returns the orders of the batch, in its order.
     async fn orders(&self, due: &[Due]) -> Result<Vec<Order>, Status> {
         let ids = ids(due);
@@ -241,11 +253,12 @@ fn end(step: &Move<OrderStep>) -> Result<(Uuid, State, Option<&str>), Error> {
     Ok((step.id, state, Some(&outcome.reason)))
 }
 
-/// Publishes the end of each order for every import that waits for it; also of an order that a
-/// client placed.
+/// Publishes the payment of each paid order, and the end of each order for every import that waits
+/// for it; also of an order that a client placed.
 async fn publish_ends(
     tx: &mut PgConnection,
     ended: &[(Uuid, State, Option<&str>)],
+    paid: &[Paid],
 ) -> Result<(), Error> {
     let ids: Vec<_> = ended.iter().map(|(id, ..)| *id).collect();
     let mut waiting = orders::waiting(tx, &ids).await?;
@@ -253,6 +266,9 @@ async fn publish_ends(
     // One order of keys everywhere, as `publish` asks for.
     ended.sort_unstable_by_key(|(id, ..)| *id);
     for (id, state, reason) in ended {
+        if let Some(paid) = paid.iter().find(|paid| paid.order_id == id) {
+            events::publish(tx, &order_paid(paid)).await?;
+        }
         let groups = waiting.remove(&id).unwrap_or_default();
         let groups: Vec<_> = match groups.is_empty() {
             true => vec![None],

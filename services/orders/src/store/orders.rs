@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
-    model::{self, Line, NewOrder, Order, RowGroup, State, saga::ORDER},
+    model::{self, Delivery, Line, NewOrder, Order, Paid, RowGroup, State, saga::ORDER},
 };
 
 struct OrderRow {
@@ -25,6 +25,7 @@ struct OrderRow {
     currency_code: String,
     total_minor: i64,
     cancel_requested: bool,
+    delivery: Option<Delivery>,
     version: i64,
     number: i64,
 }
@@ -83,7 +84,7 @@ pub async fn get_all(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap<Uuid, Order>
     let rows = sqlx::query_as!(
         OrderRow,
         r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
-                  total_minor, cancel_requested, version, number
+                  total_minor, cancel_requested, delivery AS "delivery: Delivery", version, number
            FROM orders WHERE order_id = ANY($1)"#,
         ids
     )
@@ -136,7 +137,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         OrderRow,
         r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
-                  total_minor, cancel_requested, version, number
+                  total_minor, cancel_requested, delivery AS "delivery: Delivery", version, number
            FROM orders
            WHERE number < $1 AND ($2::text IS NULL OR account_id = $2) AND ($3::text IS NULL OR state = $3)
            ORDER BY number DESC LIMIT $4"#,
@@ -203,6 +204,45 @@ pub async fn set_states(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Sets the delivery of paid orders that have goods; returns all of them.
+pub async fn set_deliveries(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    delivery: Delivery,
+) -> Result<Vec<Paid>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_as!(
+        Paid,
+        r#"UPDATE orders SET delivery = CASE WHEN pieces > 0 THEN $2 END
+           FROM (SELECT order_id, coalesce(sum(quantity) FILTER (WHERE NOT charge), 0)::bigint AS pieces
+                 FROM order_line WHERE order_id = ANY($1) GROUP BY order_id) AS goods
+           WHERE orders.order_id = goods.order_id
+           RETURNING orders.order_id, account_id, pieces AS "pieces!", total_minor, placed_at"#,
+        ids,
+        delivery as Delivery
+    )
+    .fetch_all(tx)
+    .await?)
+}
+
+/// Records the end of those deliveries that are pending; returns the orders' accounts.
+pub async fn end_deliveries(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    end: Delivery,
+) -> Result<Vec<String>, Error> {
+    Ok(sqlx::query_scalar!(
+        "UPDATE orders SET delivery = $2, version = version + 1
+         WHERE order_id = ANY($1) AND delivery = 'PENDING' RETURNING account_id",
+        ids,
+        end as Delivery
+    )
+    .fetch_all(tx)
+    .await?)
 }
 
 /// Registers a group of imported rows for the order's end; returns that end and its reason if the
@@ -301,6 +341,7 @@ impl From<OrderRow> for Order {
             currency_code: row.currency_code,
             total_minor: row.total_minor,
             cancel_requested: row.cancel_requested,
+            delivery: row.delivery,
             version: row.version,
             number: row.number,
             lines: Vec::new(),

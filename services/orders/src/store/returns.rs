@@ -175,7 +175,7 @@ pub async fn count(pool: &PgPool) -> Result<(i64, i64), Error> {
 async fn must_wait(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM orders WHERE account_id = $1 AND placed_at <= $2
-                          AND state IN ('PENDING', 'CONFIRMED'))
+                          AND (state IN ('PENDING', 'CONFIRMED') OR delivery = 'PENDING'))
                OR EXISTS (SELECT FROM sale_return WHERE account_id = $1 AND NOT decided
                           AND (returned_at, invoice_number, first_row_number) < ($2, $3, $4)) AS "wait!""#,
         ret.account_id,
@@ -207,6 +207,7 @@ async fn paid_lines(tx: &mut PgConnection, ret: &Return) -> Result<Vec<PaidLine>
                   line.quantity - line.returned AS "remaining!"
            FROM order_line AS line JOIN orders USING (order_id)
            WHERE account_id = $1 AND state = 'PAID' AND placed_at <= $2
+             AND delivery IS DISTINCT FROM 'FAILED'
              AND EXISTS (SELECT FROM return_line AS back WHERE back.return_id = $3
                          AND back.sku = line.sku AND back.unit_price_minor = line.unit_price_minor)
            ORDER BY placed_at DESC, request_id DESC, line_number DESC
