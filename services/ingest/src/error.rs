@@ -76,6 +76,10 @@ chassis::faults! {
 
 impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
-        Self::transient(error)
+        match error {
+            Error::Database(error) => error.into(),
+            Error::Publish(error) => error.into(),
+            other => Self::transient(other),
+        }
     }
 }

@@ -61,7 +61,8 @@ chassis::faults! {
 impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Database(_) | Error::Outbox(_) => Self::transient(error),
+            Error::Database(error) => error.into(),
+            Error::Outbox(error) => error.into(),
             other => Self::poison(other.to_string()),
         }
     }

@@ -95,6 +95,16 @@ impl Consumer {
         }
     }
 
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the context and the kind of aggregate that it reads.
+    pub fn reads(&self) -> (&str, &str) {
+        (&self.context, &self.aggregate)
+    }
+
     /// Calls `handler` for each fact of type `E`, in the transaction that also records it as
     /// applied.
     ///
@@ -284,7 +294,7 @@ impl HandlerError {
     }
 
     /// Returns the error with its causes, for the operator.
-    pub(crate) fn chain(&self) -> String {
+    pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut source = StdError::source(self);
         while let Some(cause) = source {
@@ -297,8 +307,12 @@ impl HandlerError {
 }
 
 impl From<sqlx::Error> for HandlerError {
+    /// What would fail for ever is poison, see [`store::is_final`].
     fn from(error: sqlx::Error) -> Self {
-        Self::transient(error)
+        match store::is_final(&error) {
+            true => Self::poison(error.to_string()),
+            false => Self::transient(error),
+        }
     }
 }
 
@@ -306,6 +320,7 @@ impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
         match error {
             Error::Key { .. } | Error::TooLarge { .. } => Self::poison(error.to_string()),
+            Error::Database(error) => error.into(),
             other => Self::transient(other),
         }
     }

@@ -12,7 +12,7 @@ mod text;
 pub use database::{Database, Error};
 pub use guard::Guard;
 pub use idempotency::{Insert, InsertError, idempotent};
-pub use outage::{fault, is_outage};
+pub use outage::{fault, is_final, is_outage};
 pub use settings::Settings;
 
 #[doc(hidden)]

@@ -8,6 +8,9 @@ use chassis::error::{Fault, internal};
 /// constraints.
 const QUERY_CANCELED: &str = "57014";
 
+/// SQLSTATE of a row that refers to one that does not exist.
+const FOREIGN_KEY_VIOLATION: &str = "23503";
+
 /// Classes of SQLSTATE that say nothing about the statement: connection exception, insufficient
 /// resources, operator intervention (PostgreSQL, appendix A).
 const OUTAGE_CLASSES: [&str; 3] = ["08", "53", "57"];
@@ -30,6 +33,17 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }
+}
+
+/// Returns true if the same statement will fail for ever: its data are invalid (class 22), or
+/// violate a constraint (class 23).
+///
+/// A foreign key is the exception: the row that it refers to may still come.
+pub fn is_final(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| {
+        *code != *FOREIGN_KEY_VIOLATION && (code.starts_with("22") || code.starts_with("23"))
+    })
 }
 
 /// Maps an error of the database to the fault that a caller sees, and logs it.
