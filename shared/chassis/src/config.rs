@@ -53,6 +53,8 @@ pub struct Settings {
     pub metrics: bool,
     /// Address of the listener for operators; empty for none.
     pub admin_listen: String,
+    /// File of the tokens of operators; empty for none.
+    pub operator_tokens: String,
     /// Calls to other services.
     pub client: ClientSettings,
     /// The adaptive limit of concurrent calls.
@@ -230,6 +232,7 @@ impl Settings {
             max_connections: self.max_connections,
             metrics: self.metrics,
             admin_listen: self.admin_listen.clone(),
+            operator_tokens: self.operator_tokens.clone(),
             admission: self.admission.clone(),
             listener: self.listener.clone(),
             tls: self.tls.clone(),

@@ -191,6 +191,7 @@ impl Reloads {
 impl From<&Process> for Host {
     fn from(process: &Process) -> Self {
         Self {
+            process: process.name().to_owned(),
             settings: process.settings().server(),
             metrics: process.metrics().clone(),
             budget: process.budget().clone(),

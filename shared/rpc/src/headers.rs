@@ -1,7 +1,10 @@
-//! Header fields that hold comma-separated lists.
+//! Header fields that hold comma-separated lists, and names of the project's own.
 
-use http::HeaderMap;
 use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderName};
+
+/// Metadata of a call to the operators' side of the process with this name.
+pub const PROCESS: HeaderName = HeaderName::from_static("mesh-process");
 
 /// Returns the elements of a list header, over all of its lines, trimmed and without empty ones
 /// (RFC 9110 §5.6.1).

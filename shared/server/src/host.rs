@@ -9,6 +9,8 @@ use crate::settings::Settings;
 /// The process that a server runs in; clones are the same process.
 #[derive(Debug, Clone)]
 pub struct Host {
+    /// The name of the process.
+    pub process: String,
     /// The settings of the server.
     pub settings: Settings,
     /// The metrics that `GET /metrics` shows.

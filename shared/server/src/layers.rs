@@ -17,6 +17,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use rpc::body::stalled::{self, Pace};
 use telemetry::observe::{self, Observer};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{Service, ServiceExt};
@@ -26,7 +27,7 @@ use self::validation::Rules;
 use crate::admission::Admission;
 use crate::admission::hosts::AllowedHosts;
 use crate::handler::Handler;
-use crate::operator::{self, Operator};
+use crate::operator::{self, Operator, Tokens};
 use crate::probes::Probes;
 
 /// The layers of a server. The limit of connections is in the listener, where a rejection is
@@ -36,14 +37,24 @@ pub(crate) struct Layers {
     pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) probes: Probes,
     pub(crate) observer: Arc<Observer>,
-    /// The gRPC services.
-    pub(crate) names: HashSet<&'static str>,
+    pub(crate) public: Endpoints,
+    pub(crate) operators: Endpoints,
+    /// The services that only operators may call.
+    pub(crate) restricted: HashSet<&'static str>,
+    /// The name of this process.
+    pub(crate) process: String,
+    pub(crate) tokens: Tokens,
     pub(crate) fallback: Option<Handler>,
-    /// Paths of the methods whose request is one message.
-    pub(crate) single: HashSet<&'static str>,
     pub(crate) pace: Pace,
     pub(crate) budget: Budget,
     pub(crate) overload: Overload,
+}
+
+/// The gRPC services of one side of a process.
+pub(crate) struct Endpoints {
+    pub(crate) names: Arc<HashSet<&'static str>>,
+    /// Paths of the methods whose request is one message.
+    pub(crate) single: HashSet<&'static str>,
     pub(crate) rules: Rules,
     pub(crate) routes: Routes,
 }
@@ -61,7 +72,7 @@ impl Layers {
             return Ok(rejection);
         }
         // 2. Operator mark. Before the probes, which show metrics to operators.
-        operator::mark(&mut request, self.probes.has_admin);
+        operator::mark(&mut request, self.probes.has_admin, &self.restricted);
         // 3. Probes. Before the record, which they would flood: every prober asks each second.
         if let Some(answer) = self.probes.answer(&request) {
             return Ok(answer);
@@ -82,16 +93,54 @@ impl Layers {
     /// Routes a request (7). The fallback serves all protocols but gRPC, without the layers of
     /// gRPC.
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let is_ours = self.names.contains(service_name(request.uri().path()));
+        let name = operator::service_name(&request);
+        let is_operator = request.extensions().get::<Operator>().is_some();
+        if is_operator && self.operators.names.contains(name) {
+            return self.call_as_operator(request).boxed().await;
+        }
+        let is_ours = self.public.names.contains(name);
         match self.fallback.as_ref().filter(|_| !is_ours) {
             Some(handler) => handler.clone().call(request).await,
             // Boxed to keep the future of the fallback small.
-            None => self.call(observe::count_body(request)).boxed().await,
+            None => {
+                let request = observe::count_body(request);
+                self.call(&self.public, request).boxed().await
+            }
+        }
+    }
+
+    /// Serves a call of the operators' side. All but reflection, which shows the contract only,
+    /// needs the token of an operator.
+    async fn call_as_operator(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let refusal = match operator::misdirected(request.headers(), &self.process) {
+            Some(fault) => Some(fault),
+            None if !self.restricted.contains(operator::service_name(&request)) => None,
+            None => match self.tokens.authenticate(request.headers()) {
+                Ok(name) => {
+                    request.extensions_mut().insert(name);
+                    None
+                }
+                Err(fault) => Some(fault),
+            },
+        };
+        match refusal {
+            Some(fault) => Ok(Status::from(fault).into_http()),
+            None => {
+                let request = observe::count_body(request);
+                self.call(&self.operators, request).await
+            }
         }
     }
 
     /// Serves a gRPC call. It borrows the layers, so that a call clones none of them.
-    async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    async fn call(
+        &self,
+        endpoints: &Endpoints,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Infallible> {
         // 8. Deadline. Around the rest, whose time counts; inside the record, so that a late call
         // has a trace.
         deadline::enforce(request, |request| {
@@ -104,24 +153,18 @@ impl Layers {
                     // CANCEL as a regular end.
                     let request = truncated::mark(request);
                     // 12. Stall timeout. Before anything waits for a whole message.
-                    let is_single = self.single.contains(request.uri().path());
+                    let is_single = endpoints.single.contains(request.uri().path());
                     let request = request.map(|body| match is_single {
                         true => stalled::bound(body, self.pace),
                         false => stalled::bound_messages(body, self.pace),
                     });
                     // 13. Validation. Last: its cost is for calls that reach the handler.
-                    let request = validation::validate(&self.rules, request);
+                    let request = validation::validate(&endpoints.rules, request);
                     // 14. The service.
-                    self.routes.clone().oneshot(request)
+                    endpoints.routes.clone().oneshot(request)
                 })
             })
         })
         .await
     }
-}
-
-/// Returns the service of a path: `orders.v1.OrderService` of `/orders.v1.OrderService/GetOrder`.
-pub(crate) fn service_name(path: &str) -> &str {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    path.split('/').next().unwrap_or(path)
 }

@@ -1,10 +1,16 @@
-//! Access to operator pages: by the operators' listener, or else directly from this machine.
+//! Access to the operators' side: by their listener, or else directly from this machine.
 
+mod tokens;
+
+use std::collections::HashSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use http::header::{HeaderName, ORIGIN, VIA};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use rpc::error::Fault;
+use rpc::headers::PROCESS;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{ServiceExt, service_fn};
@@ -12,6 +18,9 @@ use tower::{ServiceExt, service_fn};
 use crate::admission::hosts::{self, AllowedHosts};
 use crate::handler::Handler;
 use crate::peer::is_of_proxies;
+
+pub use tokens::OperatorName;
+pub(crate) use tokens::Tokens;
 
 /// Extension of a request that an operator has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +38,18 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
 /// Returns the handler of the operators' listener, which serves operator pages only.
-pub(crate) fn only(handler: Handler, allowed: AllowedHosts) -> Handler {
+///
+/// `services` are the gRPC services of the operators' side, reflection included.
+pub(crate) fn only(
+    handler: Handler,
+    allowed: AllowedHosts,
+    services: Arc<HashSet<&'static str>>,
+) -> Handler {
     Handler::new(service_fn(move |mut request: Request<Incoming>| {
         let handler = handler.clone();
+        let is_theirs = is_internal(&request) || services.contains(service_name(&request));
         let is_page = OPERATOR_PATHS.contains(&request.uri().path())
-            || (is_internal(&request) && is_of_no_page(&request, &allowed));
+            || (is_theirs && is_of_no_page(&request, &allowed));
         async move {
             if !is_page {
                 let mut response = Response::new(Body::empty());
@@ -48,8 +64,15 @@ pub(crate) fn only(handler: Handler, allowed: AllowedHosts) -> Handler {
 
 /// Marks requests of the public listener that come from this machine, under a host that only this
 /// machine has, and through no proxy, unless operators have their own listener.
-pub(crate) fn mark<B>(request: &mut Request<B>, has_own_listener: bool) {
-    let is_theirs = is_internal(request)
+///
+/// `services` are the gRPC services that only operators may call. A call of another service, such
+/// as reflection, is theirs if it names a process.
+pub(crate) fn mark<B>(
+    request: &mut Request<B>,
+    has_own_listener: bool,
+    services: &HashSet<&'static str>,
+) {
+    let is_theirs = (is_internal(request) || services.contains(service_name(request)))
         && !has_own_listener
         && is_local(request)
         && hosts::named(request).is_some_and(|host| hosts::is_loopback(&host))
@@ -61,7 +84,28 @@ pub(crate) fn mark<B>(request: &mut Request<B>, has_own_listener: bool) {
 }
 
 fn is_internal<B>(request: &Request<B>) -> bool {
-    request.uri().path().starts_with(OPERATOR_PREFIX)
+    request.uri().path().starts_with(OPERATOR_PREFIX) || request.headers().contains_key(PROCESS)
+}
+
+/// Returns the refusal of a call that names another process.
+pub(crate) fn misdirected(headers: &HeaderMap, process: &str) -> Option<Fault> {
+    let other = headers
+        .get_all(PROCESS)
+        .iter()
+        .find(|name| *name != process)?;
+    let message = format!("this is process {process}, not {other:?}");
+    Some(Fault::not_found("OTHER_PROCESS", message))
+}
+
+/// Returns the service of a call: `orders.v1.OrderService` of `/orders.v1.OrderService/GetOrder`.
+pub(crate) fn service_name<B>(request: &Request<B>) -> &str {
+    service_of(request.uri().path())
+}
+
+/// Returns the service of the path of a method.
+pub(crate) fn service_of(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split('/').next().unwrap_or(path)
 }
 
 fn is_local<B>(request: &Request<B>) -> bool {
@@ -102,7 +146,11 @@ mod tests {
     /// Returns whether a request for an operator page from this address, with these headers, is
     /// an operator's.
     fn is_marked(peer: &str, headers: &[(&str, &str)]) -> bool {
-        let mut request = Request::get("/-/explain");
+        is_path_marked("/-/explain", peer, headers)
+    }
+
+    fn is_path_marked(path: &str, peer: &str, headers: &[(&str, &str)]) -> bool {
+        let mut request = Request::get(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -112,8 +160,21 @@ mod tests {
             remote_addr: Some(peer),
         };
         let mut request = request.extension(connection).body(()).unwrap();
-        mark(&mut request, false);
+        mark(&mut request, false, &HashSet::from(["ops.v1.Desk"]));
         request.extensions().get::<Operator>().is_some()
+    }
+
+    #[test]
+    fn calls_are_of_operators_by_their_service_or_by_naming_a_process() {
+        let local = |path, headers: &[(&str, &str)]| is_path_marked(path, "127.0.0.1", headers);
+        let named = [OWN[0], ("mesh-process", "orders")];
+        assert!(local("/ops.v1.Desk/List", &OWN));
+        assert!(!local("/grpc.reflection.v1.ServerReflection/Info", &OWN));
+        assert!(local("/grpc.reflection.v1.ServerReflection/Info", &named));
+        assert!(!local("/orders.v1.Orders/Get", &OWN));
+        for path in ["/ops.v1.Desk/List", "/orders.v1.Orders/Get"] {
+            assert!(!is_path_marked(path, "203.0.113.7", &named), "{path}");
+        }
     }
 
     #[test]
@@ -183,7 +244,7 @@ mod tests {
     fn who_is_not_known_is_no_operator() {
         let request = Request::get("/-/explain").header("host", "localhost");
         let mut request = request.body(()).unwrap();
-        mark(&mut request, false);
+        mark(&mut request, false, &HashSet::new());
         assert!(request.extensions().get::<Operator>().is_none());
     }
 }

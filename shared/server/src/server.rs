@@ -1,5 +1,7 @@
 //! The services of a process, with health and reflection, on its listeners.
 
+mod operators;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
@@ -28,11 +30,14 @@ use crate::handler::Handler;
 use crate::host::Host;
 use crate::layers::overload::Overload;
 use crate::layers::validation::Rules;
-use crate::layers::{Layers, service_name};
+use crate::layers::{Endpoints, Layers};
 use crate::listener::descriptors;
+use crate::operator::Tokens;
 use crate::probes::{Probes, Ready};
 use crate::tls::Tls;
 use crate::{listener, operator};
+
+use self::operators::{OperatorSide, add_reflection};
 
 /// The services of a process.
 ///
@@ -43,6 +48,7 @@ use crate::{listener, operator};
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
     contract: Option<Contract>,
+    operators: Option<OperatorSide>,
     services: RoutesBuilder,
     names: Vec<&'static str>,
     fallback: Option<Handler>,
@@ -50,12 +56,14 @@ pub struct Server {
     sniff: Sniff,
 }
 
-/// Services of every process.
-const STANDARD_SERVICES: [&str; 3] = [
-    "grpc.health.v1.Health",
+/// Server reflection, in both versions.
+const REFLECTION: [&str; 2] = [
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
+
+/// Services of every process.
+const STANDARD_SERVICES: [&str; 3] = ["grpc.health.v1.Health", REFLECTION[0], REFLECTION[1]];
 
 /// Their methods. Only known names are counted, so that a caller can't invent labels.
 const STANDARD_METHODS: [&str; 4] = [
@@ -89,10 +97,8 @@ impl Server {
     /// survive.
     pub fn new(descriptor_set: &[u8], methods: &'static [Method]) -> Self {
         Self {
-            contract: Some(Contract {
-                descriptor_set: descriptor_set.to_vec(),
-                methods,
-            }),
+            contract: Some(Contract::new(descriptor_set, methods)),
+            operators: None,
             services: RoutesBuilder::default(),
             names: Vec::new(),
             fallback: None,
@@ -119,6 +125,7 @@ impl Server {
         let boxed = service.map_response(|response: Response<B>| response.map(Body::new));
         Self {
             contract: None,
+            operators: None,
             services: RoutesBuilder::default(),
             names: Vec::new(),
             fallback: Some(Handler::new(boxed)),
@@ -136,6 +143,29 @@ impl Server {
     {
         self.services.add_service(service);
         self.names.push(S::NAME);
+        self
+    }
+
+    /// Adds the service that only operators may call, with its contract: the encoded
+    /// `FileDescriptorSet` and its method table.
+    ///
+    /// It is served on `admin_listen`, else to direct callers from this machine, and every call
+    /// needs the token of an operator; the handler finds its [`OperatorName`] among the extensions.
+    /// Public reflection doesn't show it. That of the operators' side does, and with it the types
+    /// of the public contract, which its messages may hold as `google.protobuf.Any`.
+    pub fn for_operators<S>(
+        mut self,
+        descriptor_set: &[u8],
+        methods: &'static [Method],
+        service: S,
+    ) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        let contract = Contract::new(descriptor_set, methods);
+        self.operators = Some(OperatorSide::new(contract, service));
         self
     }
 
@@ -194,10 +224,13 @@ impl Server {
         let host = host.into();
         descriptors::make_room(host.settings.max_connections)?;
         let tls = Tls::load(&host.settings.tls)?;
+        let tokens = Tokens::load(&host.settings.operator_tokens)?;
         let health = HealthReporter::new();
         let (public, ready) = (self.names.clone(), self.ready.clone());
         self = self.with_standard_services(health.clone())?;
-        let handler = self.into_handler(&host, admin.is_some())?;
+        let layers = Arc::new(self.into_layers(&host, tokens, admin.is_some())?);
+        let of_operators = layers.operators.names.clone();
+        let handler = Handler::new(service_fn(move |request| layers.clone().serve(request)));
         announce(&health, &public, ready()).await;
         let announcements = follow(&health, &public, ready, &host.draining);
         let certificates = async {
@@ -206,7 +239,7 @@ impl Server {
             }
         };
         let allowed = AllowedHosts::new(&host.settings.listener.allowed_hosts);
-        let for_operators = operator::only(handler.clone(), allowed);
+        let for_operators = operator::only(handler.clone(), allowed, of_operators);
         let operators = async {
             match admin {
                 Some(admin) => listener::run(admin, for_operators, None, &host).await,
@@ -222,68 +255,63 @@ impl Server {
     fn with_standard_services(self, health: HealthReporter) -> anyhow::Result<Self> {
         use tonic_health::pb::health_server::HealthServer;
         use tonic_health::server::HealthService;
-        use tonic_reflection::pb::{v1, v1alpha};
 
         let service = HealthService::from_health_reporter(health);
         let mut server = self;
-        let contract = server.contract.take();
-        if let Some(contract) = &contract {
-            let names = server.names.clone();
-            // tonic-reflection 0.14 has one builder per version; grpcurl 1.8 speaks only v1alpha.
-            let reflection = || {
-                let files = tonic_reflection::server::Builder::configure()
-                    .register_encoded_file_descriptor_set(&contract.descriptor_set)
-                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                    .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-                    .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET);
-                // Named one by one: the files of a contract also declare services of other
-                // processes.
-                let names = names.iter().copied().chain(STANDARD_SERVICES);
-                names.fold(files, |files, name| files.with_service_name(name))
-            };
-            let v1 = reflection().build_v1().context("reflection")?;
-            let v1alpha = reflection().build_v1alpha().context("reflection")?;
-            server = server.add_service(v1).add_service(v1alpha);
+        if let Some(contract) = &server.contract {
+            let set = contract.descriptor_set.as_slice();
+            add_reflection(&mut server.services, &[set], &server.names)?;
+            server.names.extend(REFLECTION);
         }
-        server.contract = contract;
         Ok(server.add_service(HealthServer::new(service)))
     }
 
-    fn into_handler(self, host: &Host, has_admin: bool) -> anyhow::Result<Handler> {
+    fn into_layers(self, host: &Host, tokens: Tokens, has_admin: bool) -> anyhow::Result<Layers> {
         let settings = &host.settings;
         let single = self.contract.as_ref().map(Contract::single);
-        let layers = Arc::new(Layers {
+        let restricted = self.operators.iter().map(OperatorSide::service).collect();
+        let max_message_bytes = settings.max_message_bytes;
+        let observer = Arc::new(self.observer(host));
+        let overload = self.overload(host);
+        let rules = self.rules(max_message_bytes)?;
+        let operators = operators::endpoints(self.operators, self.contract, max_message_bytes)?;
+        Ok(Layers {
             admission: Admission::new(&settings.listener),
             allowed_hosts: AllowedHosts::new(&settings.listener.allowed_hosts),
             probes: Probes {
-                ready: self.ready.clone(),
+                ready: self.ready,
                 draining: host.draining.clone(),
                 metrics: settings.metrics.then(|| host.metrics.clone()),
                 has_admin,
             },
-            observer: Arc::new(self.observer(host)),
-            overload: self.overload(host),
+            observer,
+            overload,
             pace: settings.listener.body_pace(),
             budget: host.budget.clone(),
-            single: single.unwrap_or_default(),
-            rules: self.rules(settings.max_message_bytes)?,
-            routes: self.services.routes().prepare(),
-            names: self.names.into_iter().collect(),
+            public: Endpoints {
+                single: single.unwrap_or_default(),
+                rules,
+                routes: self.services.routes().prepare(),
+                names: Arc::new(self.names.into_iter().collect()),
+            },
+            operators,
+            restricted,
+            process: host.process.clone(),
+            tokens,
             fallback: self.fallback,
-        });
-        let service = service_fn(move |request| layers.clone().serve(request));
-        Ok(Handler::new(service))
+        })
     }
 
     fn observer(&self, host: &Host) -> Observer {
         let methods = self.contract.iter().flat_map(|contract| contract.methods);
         let served = methods
             .map(|method| method.path)
-            .filter(|path| self.names.contains(&service_name(path)));
+            .filter(|path| self.names.contains(&operator::service_of(path)));
+        let of_operators = self.operators.iter().flat_map(OperatorSide::paths);
         Observer::new(
             host.metrics.clone(),
             host.settings.access_log.clone(),
-            served.chain(STANDARD_METHODS).collect(),
+            served.chain(of_operators).chain(STANDARD_METHODS).collect(),
             self.sniff,
         )
     }
@@ -344,6 +372,13 @@ async fn announce(health: &HealthReporter, names: &[&'static str], is_ready: boo
 // === impl Contract ===
 
 impl Contract {
+    fn new(descriptor_set: &[u8], methods: &'static [Method]) -> Self {
+        Self {
+            descriptor_set: descriptor_set.to_vec(),
+            methods,
+        }
+    }
+
     /// Returns the paths of the methods whose request is one message.
     fn single(&self) -> HashSet<&'static str> {
         let is_single = |kind| matches!(kind, MethodKind::Unary | MethodKind::ServerStreaming);

@@ -26,6 +26,8 @@ pub struct Settings {
     pub metrics: bool,
     /// Address of the listener for operators; empty for none.
     pub admin_listen: String,
+    /// File of the tokens of operators; empty for none.
+    pub operator_tokens: String,
     /// Bounds of a connection and of a request.
     pub listener: ListenerSettings,
     /// The adaptive limit of concurrent calls.

@@ -149,6 +149,7 @@ pub(crate) fn settings() -> Settings {
         max_connections: 10_000,
         metrics: true,
         admin_listen: String::new(),
+        operator_tokens: String::new(),
         admission: defaults.admission,
         listener: defaults.listener,
         tls: defaults.tls,
@@ -159,6 +160,7 @@ pub(crate) fn settings() -> Settings {
 /// Returns a process with these settings.
 pub(crate) fn host(settings: Settings) -> Host {
     Host {
+        process: "test".to_owned(),
         budget: Budget::new(settings.listener.max_held_bytes),
         settings,
         metrics: Metrics::new("shop"),
