@@ -7,9 +7,11 @@ mod coverage;
 mod declare;
 mod dispatch;
 mod expiry;
+mod lag;
 mod look;
 mod predecessors;
 mod queues;
 mod settle;
 
 pub(crate) use dispatch::run;
+pub use lag::Lag;

@@ -93,6 +93,28 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// Another fact of the parked key is the first now.
+    #[error("the first parked fact under key {key:?} is version {first}")]
+    OtherVersion {
+        /// The key.
+        key: String,
+        /// Version of its first parked fact.
+        first: i64,
+    },
+    /// There is nothing to discard: a version before the parked facts is missing.
+    #[error("version {version} under key {key:?} is missing: it can be skipped, not discarded")]
+    FactMissing {
+        /// The key.
+        key: String,
+        /// The missing version.
+        version: i64,
+    },
+    /// There is nothing to skip: the first parked fact is the next one.
+    #[error("no version is missing under key {key:?}")]
+    NothingMissing {
+        /// The key.
+        key: String,
+    },
     /// No key of this name is stopped.
     #[error("no facts of context {context} under key {key:?} are stopped")]
     NotStopped {

@@ -16,6 +16,7 @@ pub mod stopped;
 
 pub use bus::{Bus, connect};
 pub use consumer::{Consumer, HandlerError};
+pub use delivery::Lag;
 pub use envelope::subject::MAX_KEY_BYTES;
 pub use error::Error;
 pub use outbox::{MAX_PAYLOAD_BYTES, MIGRATIONS, publish, publish_all};

@@ -1,17 +1,18 @@
-//! Parked facts, which a consumer could not apply, per key: list, show, replay, discard.
+//! Parked facts, which a consumer could not apply, per key: list, show, replay, discard, skip.
 //!
 //! A parked key holds the fact that failed and every later one of that key, in version order. All
 //! functions work on the database of the service that runs the consumer.
 
-use bytes::Bytes;
+mod replay;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
-use tracing::Instrument as _;
 
-use crate::consumer::{Consumer, HandlerError, inbox};
+use crate::consumer::{Consumer, inbox};
 use crate::envelope::Fact;
 use crate::error::Error;
-use crate::settings::Settings;
+
+pub use replay::{Replay, discard, rehearse, replay, skip};
 
 /// A parked key, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,15 +58,6 @@ pub struct ParkedFact {
     pub attempts: i32,
     /// When it was parked.
     pub parked_at: DateTime<Utc>,
-}
-
-/// The result of a replay.
-#[derive(Debug)]
-pub struct Replay {
-    /// Facts applied.
-    pub applied: u64,
-    /// The failed version and its error; none if the key is no longer parked.
-    pub stopped: Option<(i64, HandlerError)>,
 }
 
 /// Returns the parked keys of `consumer`, or of all consumers, the longest parked first; at most
@@ -118,76 +110,15 @@ pub async fn show(
     Ok(facts)
 }
 
-/// Applies the parked facts of `key` in order, each in one transaction with its watermark, and
-/// frees the key.
-///
-/// Stops at the first fact that fails again and records the new reason. A missing version stops it
-/// too: only [`discard`] skips it. `handler_timeout_ms` of `settings` bounds each application.
-pub async fn replay(
-    pool: &PgPool,
-    consumer: &Consumer,
-    settings: &Settings,
-    key: &str,
-) -> Result<Replay, Error> {
-    let mut applied = 0;
-    loop {
-        match replay_first(pool, consumer, settings, key).await? {
-            ReplayStep::Applied { last } => {
-                applied += 1;
-                if last {
-                    let stopped = None;
-                    return Ok(Replay { applied, stopped });
-                }
-            }
-            // A concurrent replay has freed the key.
-            ReplayStep::Empty if applied > 0 => {
-                let stopped = None;
-                return Ok(Replay { applied, stopped });
-            }
-            ReplayStep::Empty => return Err(not_parked(consumer, key)),
-            ReplayStep::Failed { version, error } => {
-                let stopped = Some((version, error));
-                return Ok(Replay { applied, stopped });
-            }
-        }
-    }
-}
-
-/// Discards the fact that stopped `key`, or the missing versions before it, and replays the rest.
-pub async fn discard(
-    pool: &PgPool,
-    consumer: &Consumer,
-    settings: &Settings,
-    key: &str,
-) -> Result<Replay, Error> {
-    let mut tx = pool.begin().await?;
-    let position = inbox::position(&mut tx, &consumer.name, key).await?;
-    let Some(first) = first(&mut tx, &consumer.name, key).await? else {
-        return Err(not_parked(consumer, key));
-    };
-    let missing = first.version > position.version + 1;
-    let given_up = if missing {
-        first.version - 1
-    } else {
-        first.version
-    };
-    tracing::warn!(
-        consumer = consumer.name,
-        key,
-        missing,
-        from = position.version + 1,
-        to = given_up,
-        "facts discarded"
-    );
-    let last = finish(&mut tx, &consumer.name, &first, given_up).await?;
-    tx.commit().await?;
-    if last {
-        return Ok(Replay {
-            applied: 0,
-            stopped: None,
-        });
-    }
-    replay(pool, consumer, settings, key).await
+/// Returns how many keys of `consumer` are parked.
+pub async fn count(pool: &PgPool, consumer: &str) -> Result<i64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(DISTINCT key) AS "count!" FROM events.parked WHERE consumer = $1"#,
+        consumer,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(count)
 }
 
 /// Parks `fact` and its key. No effect if it is settled already.
@@ -245,137 +176,4 @@ pub(crate) async fn append(
     .execute(tx)
     .await?;
     Ok(())
-}
-
-enum ReplayStep {
-    Applied { last: bool },
-    Failed { version: i64, error: HandlerError },
-    Empty,
-}
-
-async fn replay_first(
-    pool: &PgPool,
-    consumer: &Consumer,
-    settings: &Settings,
-    key: &str,
-) -> Result<ReplayStep, Error> {
-    let mut tx = pool.begin().await?;
-    let position = inbox::position(&mut tx, &consumer.name, key).await?;
-    let Some(first) = first(&mut tx, &consumer.name, key).await? else {
-        return Ok(ReplayStep::Empty);
-    };
-    let version = first.version;
-    if version > position.version + 1 {
-        let missing = format!("version {} is missing", position.version + 1);
-        let error = HandlerError::poison(missing);
-        return Ok(ReplayStep::Failed { version, error });
-    }
-    let span = tracing::info_span!(
-        "replay",
-        otel.name = format!("replay {}", first.kind),
-        key,
-        version
-    );
-    if let Some(traceparent) = &first.traceparent {
-        chassis::telemetry::set_parent(&span, traceparent);
-    }
-    let payload = Bytes::from(first.payload.clone());
-    let handled = consumer
-        .apply(&mut tx, &first.kind, payload, settings.handler_timeout())
-        .instrument(span)
-        .await;
-    if let Err(error) = handled {
-        tx.rollback().await?;
-        blame(pool, consumer, key, version, &error).await?;
-        return Ok(ReplayStep::Failed { version, error });
-    }
-    let last = finish(&mut tx, &consumer.name, &first, version).await?;
-    tx.commit().await?;
-    Ok(ReplayStep::Applied { last })
-}
-
-async fn first(
-    tx: &mut PgConnection,
-    consumer: &str,
-    key: &str,
-) -> Result<Option<ParkedHead>, sqlx::Error> {
-    sqlx::query_as!(
-        ParkedHead,
-        "SELECT key, version, sequence, type AS kind, traceparent, payload
-         FROM events.parked WHERE consumer = $1 AND key = $2 ORDER BY version LIMIT 1",
-        consumer,
-        key,
-    )
-    .fetch_optional(tx)
-    .await
-}
-
-struct ParkedHead {
-    key: String,
-    version: i64,
-    sequence: i64,
-    kind: String,
-    traceparent: Option<String>,
-    payload: Vec<u8>,
-}
-
-/// Removes the parked facts up to `version`, moves the watermark there, and frees the key if none
-/// is left (true).
-async fn finish(
-    tx: &mut PgConnection,
-    consumer: &str,
-    first: &ParkedHead,
-    version: i64,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM events.parked WHERE consumer = $1 AND key = $2 AND version <= $3",
-        consumer,
-        first.key,
-        version,
-    )
-    .execute(&mut *tx)
-    .await?;
-    let parked = sqlx::query_scalar!(
-        r#"UPDATE events.inbox
-           SET version = $3::bigint,
-               sequence = CASE WHEN $3 = $5::bigint THEN $4 ELSE sequence END,
-               parked = EXISTS (SELECT FROM events.parked WHERE consumer = $1 AND key = $2)
-           WHERE consumer = $1 AND key = $2
-           RETURNING parked"#,
-        consumer,
-        first.key,
-        version,
-        first.sequence,
-        first.version,
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(!parked)
-}
-
-async fn blame(
-    pool: &PgPool,
-    consumer: &Consumer,
-    key: &str,
-    version: i64,
-    error: &HandlerError,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE events.parked SET reason = $4, attempts = attempts + 1
-         WHERE consumer = $1 AND key = $2 AND version = $3",
-        consumer.name,
-        key,
-        version,
-        error.chain().replace('\0', "\u{fffd}"),
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
-}
-
-fn not_parked(consumer: &Consumer, key: &str) -> Error {
-    Error::NotParked {
-        consumer: consumer.name.clone(),
-        key: key.to_owned(),
-    }
 }

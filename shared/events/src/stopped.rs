@@ -33,6 +33,21 @@ pub struct StoppedKey {
     pub resolution: Option<String>,
 }
 
+/// A fact of a stopped key, which waits in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoppedFact {
+    /// Kind of aggregate.
+    pub aggregate: String,
+    /// Position in the aggregate's chain.
+    pub version: i64,
+    /// Full message name.
+    pub kind: String,
+    /// The encoded message.
+    pub payload: Vec<u8>,
+    /// When it was published.
+    pub created_at: DateTime<Utc>,
+}
+
 /// Why a key is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -71,7 +86,8 @@ impl Cause {
 // === impl Resolution ===
 
 impl Resolution {
-    const fn name(self) -> &'static str {
+    /// Returns its name, `retry`, `renumber` or `discard`.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::Renumber => "renumber",
@@ -79,7 +95,8 @@ impl Resolution {
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    /// Returns the resolution with this name.
+    pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Retry, Self::Renumber, Self::Discard];
         all.into_iter().find(|resolution| resolution.name() == name)
     }
@@ -104,6 +121,32 @@ pub async fn list(pool: &PgPool, limit: u32) -> Result<Vec<StoppedKey>, Error> {
     .fetch_all(pool)
     .await?;
     Ok(keys)
+}
+
+/// Returns the waiting facts of the stopped key `key` of `context` in version order; at most
+/// `limit`, none if the key is not stopped.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn show(
+    pool: &PgPool,
+    context: &str,
+    key: &str,
+    limit: u32,
+) -> Result<Vec<StoppedFact>, Error> {
+    let facts = sqlx::query_as!(
+        StoppedFact,
+        "SELECT aggregate, outbox.version, type AS kind, payload, created_at
+         FROM events.outbox JOIN events.stopped USING (context, aggregate, key)
+         WHERE context = $1 AND key = $2
+         ORDER BY aggregate, outbox.version LIMIT $3",
+        context,
+        key,
+        i64::from(limit),
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(facts)
 }
 
 /// Decides about the stopped key `key`, of whatever aggregate of `context`; the relay carries it

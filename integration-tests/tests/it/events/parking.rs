@@ -101,7 +101,7 @@ async fn discard_gives_up_one_fact_only() -> Result<()> {
     let (_relay, _audit) = (desk.relay().await?, desk.audit(consumer.clone()).await?);
     desk.count("bad", 1..=3).await?;
     parked(&desk, "bad", 2).await?;
-    let replayed = parking::discard(&desk.auditor, &consumer, &desk.settings, "bad").await?;
+    let replayed = parking::discard(&desk.auditor, &consumer, &desk.settings, "bad", 2).await?;
     assert!(replayed.stopped.is_none());
     desk.count("bad", [4]).await?;
     desk.expect_applied("bad", [1, 3, 4]).await
@@ -134,6 +134,27 @@ async fn a_lasting_failure_is_parked_when_its_budget_is_spent() -> Result<()> {
     assert_eq!(key.attempts, desk.settings.retry_attempts.cast_signed());
     assert_eq!(key.reason, "a transient failure: not yet");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_violated_constraint_is_parked_at_once() -> Result<()> {
+    let desk = Desk::start().await?;
+    sqlx::query("ALTER TABLE applied ADD UNIQUE (tally), ADD CHECK (number < 100)")
+        .execute(&desk.auditor)
+        .await?;
+    let (_relay, _audit) = (desk.relay().await?, desk.audit(auditor()).await?);
+    desk.count("twice", [1, 2]).await?;
+    desk.count("large", [100]).await?;
+    desk.count("good", [1]).await?;
+    for (key, constraint) in [
+        ("twice", "applied_tally_key"),
+        ("large", "applied_number_check"),
+    ] {
+        let key = parked(&desk, key, 1).await?;
+        assert_eq!(key.attempts, 1);
+        assert!(key.reason.contains(constraint), "{}", key.reason);
+    }
+    desk.expect_applied("good", [1]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
