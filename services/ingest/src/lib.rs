@@ -15,6 +15,7 @@ use std::sync::Arc;
 use ::store::Database;
 use anyhow::Context;
 use chassis::config::ConfigError;
+use desk::Desk;
 use protos::ingest::v1::ingest_service_server::IngestServiceServer;
 use serde::Deserialize;
 use sqlx::migrate::Migrator;
@@ -45,7 +46,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&::events::MIGRATIONS, &MIGRATIONS],
+        &[&::events::MIGRATIONS, &desk::MIGRATIONS, &MIGRATIONS],
     )
     .await?;
     let pool = database.pool().clone();
@@ -53,9 +54,11 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         events::order_consumer(sources.clone()),
         events::return_consumer(sources.clone()),
     ];
-    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers)
+    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers.clone())
         .await
         .context("events.nats_url: can't connect")?;
+    let desk = Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?
+        .with_events(bus.clone(), consumers);
     let service = rpc::Ingest::new(
         pool,
         bus,
@@ -64,11 +67,10 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         config.watchers,
         process.draining(),
     );
-    Ok(
-        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(database.guard(IngestServiceServer::new(service)))
-            .ready_when(database.readiness()),
-    )
+    let server = chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
+        .add_service(database.guard(IngestServiceServer::new(service)))
+        .ready_when(database.readiness());
+    Ok(desk.serve_on(server))
 }
 
 impl Config {

@@ -11,6 +11,7 @@ pub mod store;
 
 use ::store::Database;
 use anyhow::Context;
+use desk::Desk;
 use protos::inventory::v1::inventory_service_server::InventoryServiceServer;
 use serde::Deserialize;
 use sqlx::migrate::Migrator;
@@ -36,17 +37,19 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&::events::MIGRATIONS, &MIGRATIONS],
+        &[&::events::MIGRATIONS, &desk::MIGRATIONS, &MIGRATIONS],
     )
     .await?;
     let pool = database.pool().clone();
-    ::events::serve(&process, &config.events, pool.clone(), [events::consumer()])
+    let consumers = [events::consumer()];
+    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers.clone())
         .await
         .context("events.nats_url: can't connect")?;
+    let desk =
+        Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?.with_events(bus, consumers);
     let inventory = rpc::Inventory { pool };
-    Ok(
-        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(database.guard(InventoryServiceServer::new(inventory)))
-            .ready_when(database.readiness()),
-    )
+    let server = chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
+        .add_service(database.guard(InventoryServiceServer::new(inventory)))
+        .ready_when(database.readiness());
+    Ok(desk.serve_on(server))
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use ::store::Database;
 use anyhow::Context;
 use chassis::{changes::Watchers, client::Upstream, config::ConfigError};
+use desk::Desk;
 use protos::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
     orders::v1::orders_service_server::OrdersServiceServer,
@@ -53,16 +54,23 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&::events::MIGRATIONS, &::saga::MIGRATIONS, &MIGRATIONS],
+        &[
+            &::events::MIGRATIONS,
+            &::saga::MIGRATIONS,
+            &desk::MIGRATIONS,
+            &MIGRATIONS,
+        ],
     )
     .await?;
     let pool = database.pool().clone();
     let watchers = Watchers::new(config.watchers, process.draining());
     let saga_deadline = Duration::from_millis(config.saga_deadline_ms);
     let consumers = [events::consumer(saga_deadline), events::parcels()];
-    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers)
+    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers.clone())
         .await
         .context("events.nats_url: can't connect")?;
+    let desk = Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?
+        .with_events(bus.clone(), consumers);
     let peers = peers(&process, &config, pool.clone())?;
     let returns = saga::ReturnSaga {
         peers: peers.clone(),
@@ -88,11 +96,10 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         sagas,
         watchers,
     };
-    Ok(
-        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(database.guard(OrdersServiceServer::new(orders)))
-            .ready_when(database.readiness()),
-    )
+    let server = chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
+        .add_service(database.guard(OrdersServiceServer::new(orders)))
+        .ready_when(database.readiness());
+    Ok(desk.serve_on(server))
 }
 
 impl Config {

@@ -12,6 +12,7 @@ pub mod store;
 use ::store::Database;
 use anyhow::Context;
 use chassis::config::ConfigError;
+use desk::Desk;
 use protos::payments::v1::payments_service_server::PaymentsServiceServer;
 use serde::Deserialize;
 use sqlx::migrate::Migrator;
@@ -42,20 +43,21 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&::events::MIGRATIONS, &MIGRATIONS],
+        &[&::events::MIGRATIONS, &desk::MIGRATIONS, &MIGRATIONS],
     )
     .await?;
     let pool = database.pool().clone();
-    let consumer = events::consumer(policy.clone());
-    ::events::serve(&process, &config.events, pool.clone(), [consumer])
+    let consumers = [events::consumer(policy.clone())];
+    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers.clone())
         .await
         .context("events.nats_url: can't connect")?;
+    let desk =
+        Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?.with_events(bus, consumers);
     let payments = rpc::Payments { pool, policy };
-    Ok(
-        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(database.guard(PaymentsServiceServer::new(payments)))
-            .ready_when(database.readiness()),
-    )
+    let server = chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
+        .add_service(database.guard(PaymentsServiceServer::new(payments)))
+        .ready_when(database.readiness());
+    Ok(desk.serve_on(server))
 }
 
 fn policy(limit_minor: i64, currency_code: String) -> Result<Policy, ConfigError> {

@@ -12,6 +12,7 @@ pub mod store;
 use ::store::Database;
 use anyhow::Context;
 use chassis::config::ConfigError;
+use desk::Desk;
 use protos::shipping::v1::shipping_service_server::ShippingServiceServer;
 use serde::Deserialize;
 use sqlx::migrate::Migrator;
@@ -41,20 +42,21 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&::events::MIGRATIONS, &MIGRATIONS],
+        &[&::events::MIGRATIONS, &desk::MIGRATIONS, &MIGRATIONS],
     )
     .await?;
     let pool = database.pool().clone();
-    let consumer = events::consumer(carrier);
-    ::events::serve(&process, &config.events, pool.clone(), [consumer])
+    let consumers = [events::consumer(carrier)];
+    let bus = ::events::serve(&process, &config.events, pool.clone(), consumers.clone())
         .await
         .context("events.nats_url: can't connect")?;
+    let desk =
+        Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?.with_events(bus, consumers);
     let shipping = rpc::Shipping { pool };
-    Ok(
-        chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
-            .add_service(database.guard(ShippingServiceServer::new(shipping)))
-            .ready_when(database.readiness()),
-    )
+    let server = chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
+        .add_service(database.guard(ShippingServiceServer::new(shipping)))
+        .ready_when(database.readiness());
+    Ok(desk.serve_on(server))
 }
 
 fn carrier(max_pieces: i64) -> Result<Carrier, ConfigError> {
