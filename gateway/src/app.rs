@@ -4,6 +4,7 @@
 mod config;
 mod drain_on_close;
 mod generations;
+mod processes;
 mod stages;
 
 use std::sync::Arc;

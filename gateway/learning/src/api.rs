@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use client::Upstream;
+use http::HeaderValue;
 
 use crate::declarations::Declarations;
 
@@ -22,6 +24,16 @@ pub struct Learned {
     pub by_files: bool,
     /// Whether requests are left for the upstream to validate.
     pub leaves_validation: bool,
+    /// The process whose operators' side was asked; `None` for the public side of any.
+    pub process: Option<HeaderValue>,
     /// All that descriptor files declare.
     pub declarations: Arc<Declarations>,
+}
+
+/// The server that is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Server<'a> {
+    pub(crate) upstream: &'a Upstream,
+    /// The process whose operators' side is asked; `None` for the public side of any.
+    pub(crate) process: Option<&'a HeaderValue>,
 }

@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::Upstream;
 use http::uri::PathAndQuery;
+use rpc::headers::PROCESS;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use crate::api::Learned;
+use crate::api::{Learned, Server};
 use crate::encoded::MAX_TOTAL_BYTES;
 use files::Files;
 
@@ -90,8 +91,8 @@ const MAX_SESSIONS: usize = 64;
 ///
 /// # Errors
 /// Reflection itself is not offered or does not answer, or lists too many services.
-pub(crate) async fn learn(upstream: &Upstream, limit: Duration) -> Result<Reflected, Error> {
-    let (mut asker, services) = Asker::open(upstream, limit, MAX_QUESTIONS).await?;
+pub(crate) async fn learn(server: Server<'_>, limit: Duration) -> Result<Reflected, Error> {
+    let (mut asker, services) = Asker::open(server, limit, MAX_QUESTIONS).await?;
     if services.len() > MAX_SERVICES {
         return Err(Error::TooMany(services.len()));
     }
@@ -130,12 +131,12 @@ pub(crate) async fn learn(upstream: &Upstream, limit: Duration) -> Result<Reflec
 /// # Errors
 /// The reason why there is no such file.
 pub(crate) async fn find(
-    upstream: &Upstream,
+    server: Server<'_>,
     name: &str,
     limit: Duration,
     max_bytes: usize,
 ) -> Result<BTreeMap<String, Bytes>, String> {
-    let opened = Asker::open(upstream, limit, MAX_TYPE_QUESTIONS).await;
+    let opened = Asker::open(server, limit, MAX_TYPE_QUESTIONS).await;
     let (mut asker, _) = opened.map_err(|error| error.to_string())?;
     // Nothing can be asked without the answer to the first question.
     asker.patience = limit;
@@ -151,7 +152,7 @@ pub(crate) async fn find(
 
 /// Asks question by question, on a new stream where the last one has ended.
 struct Asker<'a> {
-    upstream: &'a Upstream,
+    server: Server<'a>,
     path: &'static str,
     /// The end of the round.
     end: Instant,
@@ -167,15 +168,15 @@ struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     async fn open(
-        upstream: &'a Upstream,
+        server: Server<'a>,
         limit: Duration,
         max_questions: usize,
     ) -> Result<(Self, BTreeSet<String>), Error> {
         let end = Instant::now() + limit;
-        let opened = timeout_at(end, Self::open_any(upstream)).await;
+        let opened = timeout_at(end, Self::open_any(server)).await;
         let (path, session, services) = opened.unwrap_or_else(|_| Err(late(limit)))?;
         let asker = Self {
-            upstream,
+            server,
             path,
             end,
             limit,
@@ -190,11 +191,11 @@ impl<'a> Asker<'a> {
     }
 
     async fn open_any(
-        upstream: &Upstream,
+        server: Server<'a>,
     ) -> Result<(&'static str, Session, BTreeSet<String>), Error> {
         let is_unknown = |error: &Error| matches!(error, Error::Call(status) if status.code() == Code::Unimplemented);
         for path in [V1, V1ALPHA] {
-            match Session::open(upstream, path).await {
+            match Session::open(server, path).await {
                 Err(error) if is_unknown(&error) => {}
                 opened => return opened.map(|(session, services)| (path, session, services)),
             }
@@ -260,7 +261,7 @@ impl<'a> Asker<'a> {
         if self.sessions > MAX_SESSIONS {
             return Ok(None);
         }
-        let (session, _) = Session::open(self.upstream, self.path).await?;
+        let (session, _) = Session::open(self.server, self.path).await?;
         Ok(Some(session))
     }
 }
@@ -280,7 +281,7 @@ impl Session {
     /// The first question is queued before the call: servers may send no headers before they have
     /// read it.
     async fn open(
-        upstream: &Upstream,
+        server: Server<'_>,
         path: &'static str,
     ) -> Result<(Self, BTreeSet<String>), Error> {
         let (requests, queue) = mpsc::channel(1);
@@ -289,12 +290,17 @@ impl Session {
             .send(question(list))
             .await
             .map_err(|_| Error::Ended)?;
-        let mut grpc = tonic::client::Grpc::new(upstream.main_version())
+        let mut grpc = tonic::client::Grpc::new(server.upstream.main_version())
             .max_decoding_message_size(MAX_ANSWER_BYTES);
         grpc.ready().await.map_err(Error::Call)?;
         let codec =
             tonic_prost::ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::new();
-        let request = Request::new(ReceiverStream::new(queue));
+        let mut request = Request::new(ReceiverStream::new(queue));
+        if let Some(process) = server.process {
+            let mut headers = request.metadata().clone().into_headers();
+            headers.insert(PROCESS, process.clone());
+            *request.metadata_mut() = MetadataMap::from_headers(headers);
+        }
         let response = grpc
             .streaming(request, PathAndQuery::from_static(path), codec)
             .await;

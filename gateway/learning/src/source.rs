@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use client::Upstream;
+use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::api::Learned;
+use crate::api::{Learned, Server};
 use crate::combine::{self, Claims};
 use crate::files::{self, DescriptorFiles};
 use crate::reflection;
@@ -39,6 +40,8 @@ pub struct SourceOptions {
     pub reflection: bool,
     /// Whether its requests are left for it to validate.
     pub leaves_validation: bool,
+    /// The process whose operators' side is asked; `None` for the public side of any.
+    pub process: Option<HeaderValue>,
     /// How often and how long it is asked.
     pub pace: Pace,
 }
@@ -118,7 +121,7 @@ impl Source {
     pub async fn learn(&mut self, upstream: &Upstream) -> Result<Learned, Error> {
         let asks = self.options.reflection;
         let reflected = match asks {
-            true => reflect(upstream, self.options.pace.timeout).await,
+            true => reflect(upstream, &self.options).await,
             false => Err(reflection::Error::NotOffered),
         };
         let sets = self.files.current().await?;
@@ -131,6 +134,7 @@ impl Source {
         let told = reflected.as_ref().map(|own| &own.learned);
         let combined = Learned {
             leaves_validation: self.options.leaves_validation,
+            process: self.options.process.clone(),
             ..combine::combine(told, sets, &self.claims)?
         };
         let combined = Learned {
@@ -196,8 +200,10 @@ impl From<combine::Error> for Error {
 
 async fn reflect(
     upstream: &Upstream,
-    limit: Duration,
+    options: &SourceOptions,
 ) -> Result<reflection::Reflected, reflection::Error> {
-    let learn = reflection::learn(upstream, limit);
+    let process = options.process.as_ref();
+    let limit = options.pace.timeout;
+    let learn = reflection::learn(Server { upstream, process }, limit);
     rpc::deadline::scope(Instant::now() + limit, learn).await
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::Upstream;
+use http::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use transcoder::AnyTypes;
 
-use crate::api::Learned;
+use crate::api::{Learned, Server};
 use crate::declarations::{Declarations, set};
 use crate::reflection;
 
@@ -41,6 +42,7 @@ const MAX_ABSENT: usize = 1024;
 /// answer more than one question at a time.
 pub struct TypeSource {
     upstream: Upstream,
+    process: Option<HeaderValue>,
     declarations: Arc<Declarations>,
     asks: bool,
     types: Arc<AnyTypes>,
@@ -62,6 +64,7 @@ impl TypeSource {
     pub fn new(upstream: Upstream, learned: &Learned, types: Arc<AnyTypes>) -> Self {
         Self {
             upstream,
+            process: learned.process.clone(),
             declarations: learned.declarations.clone(),
             asks: learned.by_reflection,
             types,
@@ -108,7 +111,11 @@ impl TypeSource {
             return Err(reason);
         }
         let limit = end.saturating_duration_since(Instant::now());
-        let asked = reflection::find(&self.upstream, name, limit, MAX_BYTES);
+        let server = Server {
+            upstream: &self.upstream,
+            process: self.process.as_ref(),
+        };
+        let asked = reflection::find(server, name, limit, MAX_BYTES);
         let asked = rpc::deadline::scope(end, asked);
         let files = timeout_at(end, asked)
             .await

@@ -39,6 +39,7 @@ pub(crate) fn source(
         services: own.services.into_iter().collect(),
         reflection: own.reflection.unwrap_or(schema.reflection),
         leaves_validation: own.validation == Some(false),
+        process: None,
         pace,
     })
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use chassis::client::{ClientSettings, UpstreamSettings};
 use chassis::config::ConfigError;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use learning::{Pace, Source};
+use rpc::headers::PROCESS;
 use serde::Deserialize;
 
 use crate::api::{
@@ -36,6 +39,8 @@ pub struct Config {
     /// Upstreams with further settings, by name.
     #[serde(rename = "upstream")]
     pub upstream_tables: BTreeMap<String, UpstreamTable>,
+    /// Operators' side of processes by name, `http://host:port` or `https://host:port`.
+    pub processes: BTreeMap<String, String>,
     /// Addresses and networks of the proxies in front, whose word about the client counts.
     pub trusted_proxies: Vec<String>,
     /// Largest request body in JSON or protobuf, in bytes; of a stream, its largest message.
@@ -90,6 +95,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         // Checks addresses and tables only.
         self.upstream_settings(&ClientSettings::default())?;
+        self.process_settings(&ClientSettings::default())?;
         TrustedProxies::parse(&self.trusted_proxies)?;
         for (key, value) in [
             ("max_body_bytes", self.max_body_bytes as u64),
@@ -149,6 +155,50 @@ impl Config {
         Ok(all)
     }
 
+    /// Returns the settings of the operators' side of all processes, whose keys are their names.
+    ///
+    /// # Errors
+    /// Names the key that does not fit.
+    pub(crate) fn process_settings(
+        &self,
+        client: &ClientSettings,
+    ) -> Result<Vec<UpstreamSettings>, ConfigError> {
+        let settings = self.processes.iter().map(|(name, url)| {
+            let key = format!("processes.{name}");
+            if HeaderValue::from_str(name).is_err() || name.contains('/') {
+                return Err(key_error(&key, "the name cannot be one of a process"));
+            }
+            let settings = UpstreamSettings {
+                name: key.clone(),
+                ..UpstreamSettings::at(url, client)
+            };
+            match settings.validate(&key) {
+                Ok(()) => Ok(settings),
+                Err(error) => Err(key_error(&key, &error.problem)),
+            }
+        });
+        settings.collect()
+    }
+
+    /// Returns the configuration for the operators' side of a process: JSON has one form, metadata
+    /// are what that side asks for, and nothing is said about the client.
+    pub(crate) fn for_process(&self) -> Self {
+        let mut config = self.clone();
+        config.processes.clear();
+        config.dialect = Dialect::Strict;
+        config.emit_defaults = EmitDefaults::Dialect;
+        config.unknown_fields = UnknownFields::Dialect;
+        config.trailing_slash = TrailingSlash::Dialect;
+        config.preserve_proto_field_names = false;
+        config.enums_as_numbers = false;
+        let request = [AUTHORIZATION, PROCESS];
+        config.metadata.request = request.map(|name| name.to_string()).to_vec();
+        config.metadata.request_prefix.clear();
+        config.metadata.forward_origin = false;
+        config.cors.allowed_origins.clear();
+        config
+    }
+
     /// Returns the options that the API is compiled with.
     pub(crate) fn transcoding(&self) -> transcoder::Options {
         let mut options = self.dialect.options();
@@ -178,11 +228,15 @@ impl Config {
             .get(upstream)
             .map(|table| &table.schema);
         let is_only_upstream = self.upstream_urls.len() + self.upstream_tables.len() == 1;
-        let pace = Pace {
+        source(&self.schema, own, is_only_upstream, self.pace())
+    }
+
+    /// Returns how often and how long servers are asked about their API.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace {
             timeout: Duration::from_millis(self.reflect_timeout_ms),
             interval: Duration::from_millis(self.reflect_interval_ms),
-        };
-        source(&self.schema, own, is_only_upstream, pace)
+        }
     }
 }
 

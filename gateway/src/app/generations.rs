@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Config;
+use super::processes::Processes;
 use super::stages::Generation;
 use crate::api::{Directory, UpstreamHandle, watch};
 use crate::policy::Stages;
@@ -121,7 +122,8 @@ async fn build(
         let problem = format!("the active api does not compile: {refusal}");
         ConfigError::new("schema", problem, "the configuration")
     })?;
-    let generation = Generation::new(config, Arc::new(directory), stages, process)?;
+    let processes = Processes::new(&config, &stages, process).await?;
+    let generation = Generation::new(config, Arc::new(directory), processes, stages, process)?;
     Ok(Prepared {
         generation,
         sources,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use admission::{Excess, Holding, Unread};
 use chassis::Process;
 use chassis::config::ConfigError;
+use chassis::error::Fault;
 use chassis::observe;
 use futures::FutureExt;
 use http::header::ORIGIN;
@@ -18,6 +19,7 @@ use tonic::body::Body;
 
 use super::Config;
 use super::drain_on_close::drain_on_close;
+use super::processes::Processes;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
 use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge, cross_site};
@@ -29,6 +31,7 @@ pub(super) struct Generation {
     context: Context,
     websocket: WebSocketSettings,
     openapi: OpenApiSettings,
+    processes: Processes,
 }
 
 impl Generation {
@@ -37,6 +40,7 @@ impl Generation {
     pub(super) fn new(
         config: Config,
         directory: Arc<Directory>,
+        processes: Processes,
         stages: Stages,
         process: &Process,
     ) -> Result<Self, ConfigError> {
@@ -65,6 +69,7 @@ impl Generation {
             context: Context::new(parts, process),
             websocket: config.websocket,
             openapi: config.openapi,
+            processes,
         })
     }
 
@@ -77,6 +82,7 @@ impl Generation {
     /// | step | where |
     /// |---|---|
     /// | connections, probes, health checks, trace | the chassis, before this |
+    /// | operators' calls of another process | `processes`, instead of the rest |
     /// | client address | here, `policy::client_address` |
     /// | CORS | here, `policy::cors` |
     /// | deadline | [`Self::answer`], `policy::deadline` |
@@ -93,6 +99,11 @@ impl Generation {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
+        // Boxed to keep the future small.
+        let request = match self.processes.answer(request, &self).boxed().await {
+            Ok(response) => return Ok(response),
+            Err(request) => request,
+        };
         let policy = self.context.policy();
         let mut request = drain_on_close(observe::count_body(request));
         policy.client_address.identify(&mut request);
@@ -114,6 +125,25 @@ impl Generation {
             cors.share(origin.as_ref(), response.headers_mut());
         }
         Ok(response)
+    }
+
+    /// The stages from the deadline on, for an operator; an API that is not `ready` is refused.
+    pub(super) async fn answer_operator(
+        &self,
+        ready: Result<(), Fault>,
+        head: &mut Parts,
+        body: Body,
+    ) -> Response<Body> {
+        let catalog = self.context.catalog();
+        let mut response = match ready {
+            Ok(()) => self.answer(&catalog, head, body).await,
+            Err(fault) => {
+                let protocol = Protocol::of(head, &catalog.schema);
+                protocol.refuse(&self.context, &catalog, head, fault.into())
+            }
+        };
+        challenge(&mut response);
+        response
     }
 
     /// The stages from the deadline on. The head stays with the caller, which keeps this future

@@ -160,7 +160,8 @@ fn drop_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-fn drop_of_proxies(headers: &mut HeaderMap) {
+/// Drops what a proxy says about the client.
+pub(crate) fn drop_of_proxies(headers: &mut HeaderMap) {
     let names = headers.keys();
     let names = names.filter(|name| is_of_proxies(name.as_str()));
     let names: Vec<HeaderName> = names.cloned().collect();

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
-use rpc::headers::list;
+use rpc::headers::{PROCESS, list};
 use tonic::body::Body;
 
 use super::conditional;
@@ -203,17 +203,20 @@ impl MetadataRules {
         let is_free = !is_reserved(custom.as_str())
             && !is_of_proxies(custom.as_str())
             && (custom != COOKIE || self.request.contains(&COOKIE))
-            && custom != USER_AGENT;
+            && custom != USER_AGENT
+            && custom != PROCESS;
         is_free.then_some(custom)
     }
 
     /// Removes from the headers of an RPC protocol, which are metadata already, what ends at the
-    /// gateway: the headers of the connection, and cookies, which a browser adds by itself, unless
-    /// they are listed as for the JSON API.
+    /// gateway: the headers of the connection; and cookies, which a browser adds by itself, and the
+    /// name of a process, which is for operators, unless they are listed as for the JSON API.
     pub(crate) fn strip_call(&self, headers: &mut HeaderMap) {
         strip_hop_by_hop(headers);
-        if !self.request.contains(&COOKIE) {
-            headers.remove(COOKIE);
+        for name in [COOKIE, PROCESS] {
+            if !self.request.contains(&name) {
+                headers.remove(name);
+            }
         }
     }
 
