@@ -19,6 +19,8 @@ use crate::Mesh;
 pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
+    /// Sent with each request.
+    own: Vec<(String, String)>,
 }
 
 /// A response with its whole body.
@@ -42,11 +44,19 @@ impl Mesh {
         Ok(Http {
             client,
             address: self.stack().address("gateway")?,
+            own: Vec::new(),
         })
     }
 }
 
 impl Http {
+    /// Sends this header with each request.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.own.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Gets `path` with this `Accept` header.
     ///
     /// # Errors
@@ -84,9 +94,13 @@ impl Http {
     }
 
     fn request(&self, method: &str, path: &str) -> http::request::Builder {
-        Request::builder()
+        let request = Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.address))
+            .uri(format!("http://{}{path}", self.address));
+        let own = self.own.iter();
+        own.fold(request, |request, (name, value)| {
+            request.header(name, value)
+        })
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
@@ -80,6 +80,8 @@ impl Error {
 pub struct Client {
     pool: Pool<HttpConnector, Body>,
     gateway: SocketAddr,
+    /// The `authorization` of each call.
+    authorization: Option<String>,
 }
 
 /// The fields of `google.rpc.Status` that people read.
@@ -94,7 +96,17 @@ impl Client {
     /// Creates a client; it connects with the first call.
     pub fn new(gateway: SocketAddr) -> Self {
         let pool = Pool::builder(TokioExecutor::new()).build_http();
-        Self { pool, gateway }
+        Self {
+            pool,
+            gateway,
+            authorization: None,
+        }
+    }
+
+    /// Sends `token` with each call.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.authorization = Some(format!("Bearer {token}"));
+        self
     }
 
     /// Gets `path`.
@@ -147,10 +159,14 @@ impl Client {
         content_type: &str,
         body: Body,
     ) -> Result<T, Error> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.gateway))
-            .header(CONTENT_TYPE, content_type)
+            .header(CONTENT_TYPE, content_type);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = request
             .body(body)
             .map_err(|error| Error::Incomplete(error.into()))?;
         let response = self

@@ -43,9 +43,8 @@ pub enum Verb {
     Status(status::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),
-    /// Shows the events that could not be applied
-    #[command(subcommand)]
-    Events(events::Verb),
+    /// Shows the events that could not be applied or published, and decides about them
+    Events(events::Args),
 }
 
 impl Verb {
@@ -60,7 +59,7 @@ impl Verb {
             Self::Down => down::down(),
             Self::Status(args) => status::status(args).await,
             Self::Explain(args) => explain::explain(args).await,
-            Self::Events(verb) => events::events(verb).await,
+            Self::Events(args) => events::events(args).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Name of the gateway.
 pub const GATEWAY: &str = "gateway";
@@ -72,9 +73,12 @@ pub fn package(name: &str) -> &str {
 pub(crate) struct Wiring<'a> {
     pub(crate) addresses: &'a BTreeMap<String, SocketAddr>,
     pub(crate) database_urls: &'a BTreeMap<String, String>,
+    pub(crate) broker_urls: &'a BTreeMap<String, String>,
     /// Services behind the gateway.
     pub(crate) upstreams: &'a [&'a str],
     pub(crate) otlp: Option<&'a str>,
+    /// File of the operator's token.
+    pub(crate) operators: &'a Path,
 }
 
 impl Wiring<'_> {
@@ -85,6 +89,10 @@ impl Wiring<'_> {
         if let Some(address) = self.addresses.get(name) {
             set("PROTOMESH_LISTEN", address.to_string());
         }
+        set(
+            "PROTOMESH_OPERATOR_TOKENS",
+            self.operators.display().to_string(),
+        );
         if let Some(otlp) = self.otlp {
             set("PROTOMESH_OTLP_ENDPOINT", otlp.to_owned());
         }
@@ -96,6 +104,12 @@ impl Wiring<'_> {
                 .filter_map(|service| self.url("http", service))
                 .collect();
             set("PROTOMESH_UPSTREAMS", urls.join(","));
+            for service in self.upstreams {
+                if let Some(url) = self.url("http", service) {
+                    let name = service.to_ascii_uppercase();
+                    set(&format!("PROTOMESH_PROCESSES__{name}"), url);
+                }
+            }
         }
         let Some(service) = SERVICES.iter().find(|service| service.name == name) else {
             return variables;
@@ -103,9 +117,8 @@ impl Wiring<'_> {
         if let Some(url) = self.database_urls.get(name) {
             set("PROTOMESH_DATABASE_URL", url.clone());
         }
-        if let Some(url) = self.url("nats", NATS) {
-            set("PROTOMESH_NATS_URL", url.clone());
-            set("PROTOMESH_EVENTS__NATS_URL", url);
+        if let Some(url) = self.broker_urls.get(name) {
+            set("PROTOMESH_EVENTS__NATS_URL", url.clone());
         }
         for (variable, callee) in service.calls {
             if let Some(url) = self.url("http", callee) {

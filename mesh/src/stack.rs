@@ -1,7 +1,8 @@
 //! One running mesh.
 
 mod launch;
-mod nats;
+pub(crate) mod nats;
+pub(crate) mod operator;
 mod options;
 pub mod ports;
 pub(crate) mod postgres;
@@ -36,6 +37,7 @@ pub struct Stack {
     scribe: JoinSet<()>,
     ready: watch::Sender<bool>,
     secrets: Secrets,
+    broker_passwords: Secrets,
     ports: Ports,
     state_dir: StateDir,
 }
@@ -62,12 +64,13 @@ impl Stack {
         Ok(format!("http://{}", self.address(name)?))
     }
 
-    /// Returns the URL of the broker, `nats://127.0.0.1:PORT`.
+    /// Returns the URL of the broker with a service's user and password; `operator` may do
+    /// everything.
     ///
     /// # Errors
     /// See [`address`](Self::address).
-    pub fn nats_url(&self) -> Result<String> {
-        Ok(format!("nats://{}", self.address(NATS)?))
+    pub fn nats_url(&self, user: &str) -> Result<String> {
+        nats::url(self.address(NATS)?, &self.broker_passwords, user)
     }
 
     /// Returns the URL of a service's database with role and password; `postgres` gives the owner
@@ -77,6 +80,14 @@ impl Stack {
     /// See [`address`](Self::address).
     pub fn database_url(&self, service: &str) -> Result<String> {
         postgres::url(self.address(POSTGRES)?, &self.secrets, service)
+    }
+
+    /// Returns the token by which operators act at the desks of this mesh.
+    ///
+    /// # Errors
+    /// When its file can't be read.
+    pub fn operator_token(&self) -> Result<String> {
+        operator::load(self.dir())
     }
 
     /// Returns the log file of a process.

@@ -124,7 +124,7 @@ async fn disturbed(
     if outcome.resumed == 0 {
         bail!("no upload was interrupted: slow it with --rate");
     }
-    let parked = events::parked(|service| stack.database_url(service)).await?;
+    let parked = events::parked(&events::Desk::of(stack)?).await?;
     if !parked.is_empty() {
         bail!("events were parked:\n{}", events::table(&parked));
     }

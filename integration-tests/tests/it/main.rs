@@ -8,9 +8,11 @@
     reason = "tests may panic, and their peers are plain tonic"
 )]
 
+mod broker;
 mod browser;
 mod buf;
 mod database;
+mod desk;
 mod events;
 mod gateway;
 mod grpcurl;

@@ -1,72 +1,59 @@
-//! `mesh events`: parked and stopped keys, and the streams that are rebuilt.
+//! `mesh events`: what the services have set aside, the decisions about it, and the streams that
+//! are rebuilt.
 
+mod acts;
+mod consumers;
+mod desk;
+mod parked;
+mod rebuild;
 mod stopped;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use events::parking::{self, ParkedKey};
+use anyhow::Result;
 use serde::Serialize;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 
-use crate::home::{Home, StateDir};
-use crate::services::{POSTGRES, SERVICES};
-use crate::snapshot::Snapshot;
-use crate::stack::postgres;
-use crate::stack::secrets::Secrets;
 use crate::ui;
 
-/// Most keys listed per service; more have a common cause.
-const LIMIT: u32 = 1000;
+pub use desk::Desk;
+use desk::Place;
+pub use parked::{Entry, list as parked, table};
+
+/// The arguments of `events`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    verb: Verb,
+}
 
 /// The verbs of `events`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Verb {
+enum Verb {
+    /// Lists the consumers of all services, and how far they are behind
+    Consumers(Listing),
     /// Lists the keys that are parked because one of their events could not be applied
     Parked(Listing),
+    /// Shows the events of one parked key
+    Show(parked::Show),
+    /// Applies the events of a parked key in order; exits with 1 when one fails again
+    Replay(parked::Replay),
+    /// Drops the event that stopped a parked key, and replays those after it
+    Discard(parked::Leave),
+    /// Goes past the versions that are missing before a parked key, and replays it from there
+    Skip(parked::Leave),
     /// Lists the keys whose events are not published: their stream disagrees, or refuses one
     Stopped(Listing),
     /// Decides about a stopped key
-    Resume(Resume),
+    Resume(stopped::Resume),
+    /// Lists what operators have decided
+    Acts(Listing),
     /// Deletes a stream and publishes it again from the archive of its service
-    Rebuild(Rebuild),
+    Rebuild(rebuild::Rebuild),
 }
 
-/// The arguments of `events resume`.
-#[derive(Debug, clap::Args)]
-pub struct Resume {
-    /// Service that publishes the key
-    service: String,
-    /// Context of the events, as `events stopped` shows it before the dot
-    context: String,
-    /// The key
-    key: String,
-    /// `retry` after the cause is mended; `renumber` keeps what the stream has and appends the
-    /// waiting events; `discard` drops the first waiting event
-    #[arg(long)]
-    by: Decision,
-}
-
-/// The arguments of `events rebuild`.
-#[derive(Debug, clap::Args)]
-pub struct Rebuild {
-    /// Service that publishes the events
-    service: String,
-    /// Context of the events; its stream is EVT_ and this name
-    context: String,
-}
-
-/// The decisions about a stopped key.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Decision {
-    Retry,
-    Renumber,
-    Discard,
-}
-
-/// The arguments of `events parked` and `events stopped`.
+/// The arguments of lists.
 #[derive(Debug, clap::Args)]
 pub struct Listing {
     /// Print the list as JSON
@@ -74,31 +61,22 @@ pub struct Listing {
     json: bool,
 }
 
-/// A parked key as scripts read it.
-#[derive(Debug, Serialize)]
-pub struct Entry {
-    service: &'static str,
-    consumer: String,
-    aggregate: String,
-    key: String,
-    reason: String,
-    attempts: i32,
-    /// Number of parked events of the key, the failed one included.
-    waiting: i64,
-    /// RFC 3339, UTC.
-    since: String,
-}
-
-pub(super) async fn events(verb: Verb) -> Result<ExitCode> {
-    let mesh = Mesh::running()?;
+pub(super) async fn events(args: Args) -> Result<ExitCode> {
+    let Args { place, verb } = args;
+    let desk = || place.desk();
     match verb {
-        Verb::Parked(args) => {
-            let entries = parked(|service| mesh.database(service)).await?;
-            args.print(&entries, table)?;
+        Verb::Consumers(args) => {
+            args.print(&consumers::list(&desk().await?).await?, consumers::table)?
         }
-        Verb::Stopped(args) => args.print(&stopped::list(&mesh).await?, stopped::table)?,
-        Verb::Resume(args) => stopped::resume(&mesh, &args).await?,
-        Verb::Rebuild(args) => stopped::rebuild(&mesh, &args).await?,
+        Verb::Parked(args) => args.print(&parked(&desk().await?).await?, table)?,
+        Verb::Show(args) => parked::show(&desk().await?, &args).await?,
+        Verb::Replay(args) => return parked::replay(&desk().await?, &args).await,
+        Verb::Discard(args) => return parked::leave(&desk().await?, "discard", &args).await,
+        Verb::Skip(args) => return parked::leave(&desk().await?, "skip", &args).await,
+        Verb::Stopped(args) => args.print(&stopped::list(&desk().await?).await?, stopped::table)?,
+        Verb::Resume(args) => stopped::resume(&desk().await?, &args).await?,
+        Verb::Acts(args) => args.print(&acts::list(&desk().await?).await?, acts::table)?,
+        Verb::Rebuild(args) => rebuild::rebuild(&args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -113,112 +91,6 @@ impl Listing {
         });
         Ok(())
     }
-}
-
-/// The engines of the mesh that is up.
-struct Mesh {
-    snapshot: Snapshot,
-    secrets: Secrets,
-}
-
-// === impl Mesh ===
-
-impl Mesh {
-    fn running() -> Result<Self> {
-        let home = Home::of_checkout()?;
-        let snapshot = Snapshot::load(&home.mesh());
-        let (Some(snapshot), None) = (snapshot, StateDir::checkout(&home)?) else {
-            bail!("the mesh is not up");
-        };
-        let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
-        Ok(Self { snapshot, secrets })
-    }
-
-    /// Returns the URL of the database of `service`.
-    fn database(&self, service: &str) -> Result<String> {
-        postgres::url(self.address(POSTGRES)?, &self.secrets, service)
-    }
-
-    fn address(&self, process: &str) -> Result<SocketAddr> {
-        let process = self.snapshot.processes.get(process);
-        Ok(process
-            .context("the mesh that is up has no engines")?
-            .address)
-    }
-}
-
-/// Returns the parked keys of every service that consumes events; `url` gives the database of a
-/// service.
-///
-/// # Errors
-/// When a database can't be read.
-pub async fn parked(url: impl Fn(&str) -> Result<String>) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for service in SERVICES {
-        let found = parked_in(&url(service.name)?)
-            .await
-            .with_context(|| format!("cannot read the parked keys of {}", service.name))?;
-        entries.extend(found.into_iter().map(|key| entry(service.name, key)));
-    }
-    Ok(entries)
-}
-
-async fn parked_in(url: &str) -> Result<Vec<ParkedKey>> {
-    let Some(pool) = open(url, "events.parked").await? else {
-        return Ok(Vec::new());
-    };
-    let keys = parking::list(&pool, None, LIMIT).await?;
-    pool.close().await;
-    Ok(keys)
-}
-
-/// Connects to a database; `None` if it does not have the table.
-async fn open(url: &str, table: &str) -> Result<Option<PgPool>> {
-    let pool = PgPoolOptions::new().max_connections(2).connect(url).await?;
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(table)
-        .fetch_one(&pool)
-        .await?;
-    Ok(exists.then_some(pool))
-}
-
-fn entry(service: &'static str, key: ParkedKey) -> Entry {
-    Entry {
-        service,
-        consumer: key.consumer,
-        aggregate: format!("{}.{}", key.context, key.aggregate),
-        key: key.key,
-        reason: key.reason,
-        attempts: key.attempts,
-        waiting: key.count,
-        since: key.since.to_rfc3339(),
-    }
-}
-
-/// Lays parked keys out as a table.
-pub fn table(entries: &[Entry]) -> String {
-    let header = [
-        "service",
-        "consumer",
-        "aggregate",
-        "key",
-        "attempts",
-        "waiting",
-        "since",
-        "reason",
-    ];
-    lay_out("no parked keys", header, entries, |entry| {
-        [
-            entry.service.to_owned(),
-            entry.consumer.clone(),
-            entry.aggregate.clone(),
-            entry.key.clone(),
-            entry.attempts.to_string(),
-            entry.waiting.to_string(),
-            entry.since.clone(),
-            entry.reason.clone(),
-        ]
-    })
 }
 
 /// Lays entries out as a table with one line each; `none` if there are none.

@@ -100,7 +100,7 @@ pub(super) async fn explain(args: Args) -> Result<ExitCode> {
     })
 }
 
-async fn resolve(gateway: &str) -> Result<SocketAddr> {
+pub(super) async fn resolve(gateway: &str) -> Result<SocketAddr> {
     let mut addresses = tokio::net::lookup_host(gateway)
         .await
         .with_context(|| format!("`{gateway}` is not an address such as 127.0.0.1:8080"))?;

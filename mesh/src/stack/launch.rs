@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::ports::Ports;
 use super::secrets::Secrets;
-use super::{Stack, StackOptions, log_file, nats, postgres};
+use super::{Stack, StackOptions, log_file, nats, operator, postgres};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
 use crate::os::{Identity, Signal};
@@ -66,10 +66,12 @@ impl Stack {
             scribe: JoinSet::new(),
             ready: watch::Sender::new(false),
             secrets: Secrets::default(),
+            broker_passwords: Secrets::default(),
             ports,
             state_dir,
         };
         stack.start_scribe()?;
+        operator::create(stack.dir())?;
         if options.engines {
             stack.launch_engines(home, &options, ui).await?;
         }
@@ -88,6 +90,7 @@ impl Stack {
         let engines = tokio::task::spawn_blocking(fetch).await??;
         let step = ui.step("starting Postgres and NATS");
         self.secrets = postgres::prepare(home, &engines, &self.state_dir, options.databases())?;
+        self.broker_passwords = nats::passwords(self.dir(), options.databases())?;
         let (database, broker) = (self.address(POSTGRES)?, self.address(NATS)?);
         let programs = [
             postgres::program(
@@ -97,7 +100,14 @@ impl Stack {
                 &self.log(POSTGRES),
                 &self.secrets,
             )?,
-            nats::program(&engines, &self.state_dir, broker, &self.log(NATS))?,
+            nats::program(
+                &engines,
+                &self.state_dir,
+                broker,
+                &self.log(NATS),
+                &self.broker_passwords,
+                options.databases(),
+            )?,
         ];
         for program in programs {
             self.supervise(program, options);
@@ -145,18 +155,21 @@ impl Stack {
             .iter()
             .map(|(name, port)| (name.clone(), local(port)))
             .collect();
-        let mut database_urls = BTreeMap::new();
+        let (mut database_urls, mut broker_urls) = (BTreeMap::new(), BTreeMap::new());
         if options.engines {
             for service in options.databases() {
                 database_urls.insert(service.to_owned(), self.database_url(service)?);
+                broker_urls.insert(service.to_owned(), self.nats_url(service)?);
             }
         }
         let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
         let wiring = Wiring {
             addresses: &addresses,
             database_urls: &database_urls,
+            broker_urls: &broker_urls,
             upstreams: &upstreams,
             otlp: options.otlp.as_deref(),
+            operators: &operator::file(self.dir()),
         };
         let program = |name: &str| {
             let address = self.address(name)?;

@@ -1,10 +1,13 @@
-//! The broker of a mesh: NATS with JetStream that syncs before it acknowledges.
+//! The broker of a mesh: NATS with JetStream that syncs before it acknowledges, and a user for each
+//! service that publishes only its own facts.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 
+use super::secrets::{Secrets, write_private};
 use crate::engines::Engines;
 use crate::home::{StateDir, create_dir};
 use crate::os::Signal;
@@ -12,21 +15,81 @@ use crate::probe::Probe;
 use crate::services::NATS;
 use crate::supervise::Program;
 
-pub(super) fn program(
+/// The user that may do everything, such as to delete a stream.
+pub(crate) const OPERATOR: &str = "operator";
+
+/// Requests of a service to JetStream: streams are created and read, consumers are created, read
+/// and pulled from. No stream is changed, purged or deleted, and no consumer is deleted.
+const REQUESTS: [&str; 9] = [
+    "$JS.API.INFO",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.CREATE.*",
+    "$JS.API.STREAM.MSG.GET.*",
+    "$JS.API.DIRECT.GET.>",
+    "$JS.API.CONSUMER.CREATE.>",
+    "$JS.API.CONSUMER.INFO.*.*",
+    "$JS.API.CONSUMER.MSG.NEXT.*.*",
+    "$JS.ACK.>",
+];
+
+/// Answers to requests.
+const INBOXES: &str = "_INBOX.>";
+
+/// Returns the URL of a user's connection.
+pub(crate) fn url(address: SocketAddr, passwords: &Secrets, user: &str) -> Result<String> {
+    Ok(format!("nats://{user}:{}@{address}", passwords.of(user)?))
+}
+
+/// Makes new passwords for the operator and these services.
+pub(super) fn passwords<'a>(
+    dir: &Path,
+    services: impl Iterator<Item = &'a str>,
+) -> Result<Secrets> {
+    let passwords = Secrets::create(services.chain([OPERATOR]));
+    passwords.save(&file(dir))?;
+    Ok(passwords)
+}
+
+/// Reads the passwords of the mesh that is up.
+pub(crate) fn load(dir: &Path) -> Option<Secrets> {
+    Secrets::read(&file(dir))
+}
+
+fn file(dir: &Path) -> PathBuf {
+    dir.join("natspass")
+}
+
+pub(super) fn program<'a>(
     engines: &Engines,
     state_dir: &StateDir,
     address: SocketAddr,
     log: &Path,
+    passwords: &Secrets,
+    services: impl Iterator<Item = &'a str>,
 ) -> Result<Program> {
     let store = state_dir.data().join(NATS);
     create_dir(&store, 0o700)?;
     let file = state_dir.path().join("nats.conf");
-    let store = serde_json::to_string(&store).context("the path of the data is not UTF-8")?;
-    // By default JetStream syncs every two minutes, and a power cut loses acknowledged messages.
-    let config = format!(
-        "listen: \"{address}\"\nserver_name: \"protomesh\"\njetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n"
-    );
-    std::fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
+    let store = store
+        .to_str()
+        .context("the path of the data is not UTF-8")?;
+    let mut users = vec![json!({"user": OPERATOR, "password": passwords.of(OPERATOR)?})];
+    for service in services {
+        users.push(json!({
+            "user": service,
+            "password": passwords.of(service)?,
+            "permissions": permissions(service),
+        }));
+    }
+    // The configuration of NATS is a superset of JSON. By default JetStream syncs every two
+    // minutes, and a power cut loses acknowledged messages.
+    let config = json!({
+        "listen": address.to_string(),
+        "server_name": "protomesh",
+        "jetstream": {"store_dir": store, "sync_interval": "always"},
+        "authorization": {"users": users},
+    });
+    write_private(&file, &serde_json::to_string_pretty(&config)?)?;
     Ok(Program {
         name: NATS.to_owned(),
         binary: engines.nats.clone(),
@@ -37,5 +100,17 @@ pub(super) fn program(
         log: log.to_owned(),
         stop: Signal::TERM,
         probe: Probe::Nats(address),
+    })
+}
+
+/// Returns the permissions of a service. A contract declares the events of a service in the package
+/// of its name, which is also their context in subjects; its database has the same name.
+fn permissions(service: &str) -> Value {
+    let (facts, wake) = (format!("evt.{service}.>"), format!("mesh.wake.{service}"));
+    let own = [facts.as_str(), wake.as_str()];
+    let publish: Vec<&str> = own.into_iter().chain(REQUESTS).collect();
+    json!({
+        "publish": {"allow": publish},
+        "subscribe": {"allow": [INBOXES, wake]},
     })
 }

@@ -1,4 +1,5 @@
-//! Passwords of the database roles, generated once per mesh.
+//! Passwords of the database roles, generated once per mesh, and of the broker's users, generated
+//! at each start.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +21,11 @@ pub(crate) struct Secrets(BTreeMap<String, String>);
 
 impl Secrets {
     pub(crate) fn load(dir: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(dir.join(SECRETS)).ok()?;
+        Self::read(&dir.join(SECRETS))
+    }
+
+    pub(super) fn read(file: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(file).ok()?;
         // host:port:database:role:password
         let entry = |line: &str| {
             line.splitn(5, ':')
@@ -59,13 +64,22 @@ impl Secrets {
         for role in roles {
             secrets.0.entry(role.to_owned()).or_insert_with(password);
         }
-        let lines: String = secrets
+        secrets.save(&file)?;
+        Ok(secrets)
+    }
+
+    /// Makes a password for each role.
+    pub(super) fn create<'a>(roles: impl Iterator<Item = &'a str>) -> Self {
+        Self(roles.map(|role| (role.to_owned(), password())).collect())
+    }
+
+    pub(super) fn save(&self, file: &Path) -> Result<()> {
+        let lines: String = self
             .0
             .iter()
             .map(|(role, password)| format!("127.0.0.1:*:*:{role}:{password}\n"))
             .collect();
-        write_private(&file, &lines)?;
-        Ok(secrets)
+        write_private(file, &lines)
     }
 
     pub(crate) fn of(&self, role: &str) -> Result<&str> {

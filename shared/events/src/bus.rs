@@ -79,6 +79,11 @@ pub async fn connect(settings: &Settings, pool: PgPool) -> Result<Bus, Error> {
 // === impl Bus ===
 
 impl Bus {
+    /// Returns the settings that it was connected with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Wakes the relay of the database before its next poll, in whatever process it runs. To be
     /// called after a commit; one call too few costs the facts a pause of the relay.
     pub async fn wake(&self) {
@@ -108,11 +113,12 @@ async fn dial(settings: &Settings) -> Result<Client, Error> {
         let pause = RECONNECT.pause(failures);
         if Instant::now() + pause > deadline {
             return Err(Error::Connect {
-                url: settings.nats_url.clone(),
+                url: without_password(&settings.nats_url),
                 source: error,
             });
         }
-        tracing::warn!(%error, url = settings.nats_url, "nats not reachable, trying again");
+        let url = without_password(&settings.nats_url);
+        tracing::warn!(%error, url, "nats not reachable, trying again");
         tokio::time::sleep(pause).await;
     }
 }
@@ -124,6 +130,14 @@ fn options() -> ConnectOptions {
         .reconnect_delay_callback(|attempts| {
             RECONNECT.pause(u32::try_from(attempts).unwrap_or(u32::MAX))
         })
+}
+
+/// Returns a URL for logs and errors: `nats://user:password@host` without user and password.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    }
 }
 
 fn check_server(client: &Client) -> Result<(), Error> {
@@ -142,4 +156,23 @@ fn check_server(client: &Client) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_password() {
+        for (url, shown) in [
+            (
+                "nats://orders:secret@127.0.0.1:4222",
+                "nats://127.0.0.1:4222",
+            ),
+            ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+            ("127.0.0.1:4222", "127.0.0.1:4222"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 }

@@ -29,7 +29,8 @@ const MAX_HANDLER_TIMEOUT_MS: u64 = 3_600_000;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// Address of the NATS server, for example `nats://127.0.0.1:4222`. Required.
+    /// Address of the NATS server, with user and password if it asks for them, for example
+    /// `nats://orders:secret@127.0.0.1:4222`. Required.
     pub nats_url: String,
     /// How long a start retries to reach the server, in milliseconds.
     pub connect_timeout_ms: u64,

@@ -70,7 +70,7 @@ impl Desk {
         let options = StackOptions::new()?.engines_only();
         let stack = Stack::launch(&home, state_dir, options, Ui::detect()).await?;
         let settings = Settings {
-            nats_url: stack.nats_url()?,
+            nats_url: stack.nats_url("operator")?,
             // Tests must not pass because of the server's deduplication window.
             stream_dedup_window_ms: 100,
             consumer_ack_wait_ms: 2000,
@@ -232,6 +232,23 @@ impl Desk {
             .update_stream(config)
             .await?;
         Ok(())
+    }
+
+    /// Makes the stream lose all but its last `keep` messages, by a limit: it can't be purged.
+    pub(super) async fn lose_all_but(&self, keep: i64) -> Result<()> {
+        let kept = self.stream().await?.cached_info().config.clone();
+        let mut limited = kept.clone();
+        match keep {
+            0 => limited.max_bytes = 1,
+            keep => limited.max_messages = keep,
+        }
+        self.update_stream(&limited).await?;
+        until(&format!("{keep} messages are left"), async || {
+            let left = self.stream().await?.cached_info().state.messages;
+            Ok((left <= keep.unsigned_abs()).then_some(()).ok_or(left))
+        })
+        .await?;
+        self.update_stream(&kept).await
     }
 
     /// Returns the stream's messages of `tally`: version and payload, in order.

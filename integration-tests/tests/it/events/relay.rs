@@ -39,7 +39,7 @@ async fn an_expired_tail_is_begun_anew() -> Result<()> {
     desk.count("a", 1..=3).await?;
     desk.expect_applied("a", 1..=3).await?;
     desk.expect_outbox(0).await?;
-    desk.stream().await?.purge().await?;
+    desk.lose_all_but(0).await?;
     desk.count("a", 4..=6).await?;
     desk.expect_applied("a", 1..=6).await?;
     desk.expect_outbox(0).await
@@ -53,7 +53,7 @@ async fn a_repeat_that_only_the_server_remembers_counts_as_published() -> Result
     desk.crash("relay", "events.relay.after_publish").await?;
     // Without the messages the expected sequences hold, and the batch is rejected for its message
     // ids alone.
-    desk.stream().await?.purge().await?;
+    desk.lose_all_but(0).await?;
     let _relay = desk.relay().await?;
     desk.expect_outbox(0).await?;
     assert_eq!(desk.stored("a").await?, []);
@@ -70,7 +70,7 @@ async fn a_consumer_that_comes_late_begins_where_the_stream_does() -> Result<()>
     desk.count("a", 1..=5).await?;
     desk.expect_outbox(0).await?;
     relay.stop().await?;
-    desk.stream().await?.purge().sequence(4).await?;
+    desk.lose_all_but(2).await?;
     let _audit = desk.audit(auditor()).await?;
     desk.expect_applied("a", 4..=5).await
 }
@@ -206,7 +206,7 @@ async fn a_lost_stream_is_rebuilt_from_the_archive() -> Result<()> {
     audit.stop().await?;
     desk.count("a", 4..=5).await?;
     desk.expect_outbox(0).await?;
-    desk.stream().await?.purge().await?;
+    desk.lose_all_but(0).await?;
     let bus = events::connect(&desk.settings, desk.producer.clone()).await?;
     assert_eq!(bus.rebuild(CONTEXT).await?, 7);
     desk.expect_outbox(0).await?;

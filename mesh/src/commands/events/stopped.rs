@@ -1,18 +1,43 @@
-//! Stopped keys of the services that publish, the decisions about them, and rebuilt streams.
+//! Stopped keys of the services that publish, and the decisions about them.
 
-use anyhow::{Context, Result, bail};
-use events::stopped::{self, Resolution, StoppedKey};
-use serde::Serialize;
-use sqlx::PgPool;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{Decision, LIMIT, Mesh, Rebuild, Resume, lay_out, open};
-use crate::services::{NATS, SERVICES};
+use super::desk::{Desk, integer};
+use super::lay_out;
 use crate::ui;
+
+/// The arguments of `events resume`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resume {
+    /// Service that publishes the key
+    service: String,
+    /// Context of the events, as `events stopped` shows it before the dot
+    context: String,
+    /// The key
+    key: String,
+    /// `retry` after the cause is mended; `renumber` keeps what the stream has and appends the
+    /// waiting events; `discard` drops the first waiting event
+    #[arg(long)]
+    by: Decision,
+    /// Why that is right, for the audit; required by `discard`
+    #[arg(long, default_value = "", required_if_eq("by", "discard"))]
+    reason: String,
+}
+
+/// The decisions about a stopped key.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Decision {
+    Retry,
+    Renumber,
+    Discard,
+}
 
 /// A stopped key as scripts read it.
 #[derive(Debug, Serialize)]
 pub(super) struct StoppedEntry {
-    service: &'static str,
+    service: String,
     aggregate: String,
     key: String,
     /// Version of the first event that waits.
@@ -26,62 +51,55 @@ pub(super) struct StoppedEntry {
     since: String,
 }
 
-/// Returns the stopped keys of every service that publishes events.
-pub(super) async fn list(mesh: &Mesh) -> Result<Vec<StoppedEntry>> {
-    let mut entries = Vec::new();
-    for service in SERVICES {
-        let Some(pool) = publisher(mesh, service.name).await? else {
-            continue;
-        };
-        let keys = stopped::list(&pool, LIMIT).await?;
-        entries.extend(keys.into_iter().map(|key| entry(service.name, key)));
-        pool.close().await;
-    }
-    Ok(entries)
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StoppedKeys {
+    keys: Vec<StoppedKey>,
 }
 
-pub(super) async fn resume(mesh: &Mesh, args: &Resume) -> Result<()> {
-    let pool = known_publisher(mesh, &args.service).await?;
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct StoppedKey {
+    context: String,
+    aggregate: String,
+    key: String,
+    #[serde(deserialize_with = "integer")]
+    version: i64,
+    cause: String,
+    reason: String,
+    #[serde(deserialize_with = "integer")]
+    waiting: i64,
+    stopped_at: String,
+}
+
+/// Returns the stopped keys of every service.
+pub(super) async fn list(desk: &Desk) -> Result<Vec<StoppedEntry>> {
+    let all: Vec<(String, StoppedKeys)> = desk.of_all("stopped?limit=1000").await?;
+    let entries = all.into_iter().flat_map(|(service, found)| {
+        let keys = found.keys.into_iter();
+        keys.map(move |key| entry(service.clone(), key))
+    });
+    Ok(entries.collect())
+}
+
+pub(super) async fn resume(desk: &Desk, args: &Resume) -> Result<()> {
     let resolution = match args.by {
-        Decision::Retry => Resolution::Retry,
-        Decision::Renumber => Resolution::Renumber,
-        Decision::Discard => Resolution::Discard,
+        Decision::Retry => "RESOLUTION_RETRY",
+        Decision::Renumber => "RESOLUTION_RENUMBER",
+        Decision::Discard => "RESOLUTION_DISCARD",
     };
-    stopped::resolve(&pool, &args.context, &args.key, resolution).await?;
+    let message = json!({
+        "context": args.context,
+        "key": args.key,
+        "resolution": resolution,
+        "reason": args.reason,
+    });
+    let _: Value = desk.post(&args.service, "stopped:resume", &message).await?;
     ui::print("decided; the relay carries it out within a second");
     Ok(())
 }
 
-pub(super) async fn rebuild(mesh: &Mesh, args: &Rebuild) -> Result<()> {
-    let pool = known_publisher(mesh, &args.service).await?;
-    let settings = events::Settings {
-        nats_url: format!("nats://{}", mesh.address(NATS)?),
-        ..events::Settings::default()
-    };
-    let bus = events::connect(&settings, pool).await?;
-    let facts = bus.rebuild(&args.context).await?;
-    ui::print(format!(
-        "the stream was deleted; {facts} events are published again"
-    ));
-    Ok(())
-}
-
-async fn known_publisher(mesh: &Mesh, service: &str) -> Result<PgPool> {
-    if !SERVICES.iter().any(|known| known.name == service) {
-        let names: Vec<_> = SERVICES.iter().map(|known| known.name).collect();
-        bail!("no service {service}; expected one of {}", names.join(", "));
-    }
-    let publisher = publisher(mesh, service).await?;
-    publisher.with_context(|| format!("{service} publishes no events"))
-}
-
-/// Connects to the database of `service`; `None` if it has no outbox.
-async fn publisher(mesh: &Mesh, service: &str) -> Result<Option<PgPool>> {
-    let opened = open(&mesh.database(service)?, "events.stopped").await;
-    opened.with_context(|| format!("cannot read the database of {service}"))
-}
-
-fn entry(service: &'static str, key: StoppedKey) -> StoppedEntry {
+fn entry(service: String, key: StoppedKey) -> StoppedEntry {
     StoppedEntry {
         service,
         aggregate: format!("{}.{}", key.context, key.aggregate),
@@ -90,7 +108,7 @@ fn entry(service: &'static str, key: StoppedKey) -> StoppedEntry {
         cause: key.cause,
         reason: key.reason,
         waiting: key.waiting,
-        since: key.since.to_rfc3339(),
+        since: key.stopped_at,
     }
 }
 
@@ -108,7 +126,7 @@ pub(super) fn table(entries: &[StoppedEntry]) -> String {
     ];
     lay_out("no stopped keys", header, entries, |entry| {
         [
-            entry.service.to_owned(),
+            entry.service.clone(),
             entry.aggregate.clone(),
             entry.key.clone(),
             entry.version.to_string(),

@@ -47,6 +47,9 @@ fn config(bus: &Bus, context: &str) -> Config {
         duplicate_window: Duration::from_millis(bus.settings.stream_dedup_window_ms),
         num_replicas: bus.settings.stream_replicas,
         allow_atomic_publish: true,
+        // A consumer would miss what is gone without a word.
+        deny_delete: true,
+        deny_purge: true,
         ..Config::default()
     }
 }
@@ -62,6 +65,12 @@ fn verify(found: &Config, wanted: &Config, role: Role) -> Result<(), Error> {
         &wanted.allow_atomic_publish,
     )?;
     if role == Role::Owner {
+        if !(found.deny_delete && found.deny_purge) {
+            tracing::warn!(
+                stream = wanted.name,
+                "the stream was created without deny_delete and deny_purge"
+            );
+        }
         let found = (found.max_age, found.duplicate_window, found.num_replicas);
         let wanted_here = (wanted.max_age, wanted.duplicate_window, wanted.num_replicas);
         if found != wanted_here {

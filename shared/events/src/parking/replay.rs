@@ -1,4 +1,5 @@
-//! Decisions about a parked key: replay its facts, rehearse that, discard one, skip what is missing.
+//! Decisions about a parked key: replay its facts, rehearse that, discard one, skip what is
+//! missing.
 
 use bytes::Bytes;
 use sqlx::{PgConnection, PgPool};

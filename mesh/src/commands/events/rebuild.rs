@@ -1,0 +1,56 @@
+//! Streams that are rebuilt, which needs the broker's operator and the database of the publisher.
+
+use anyhow::{Context, Result, bail};
+use sqlx::postgres::PgPoolOptions;
+
+use super::desk::running;
+use crate::home::Home;
+use crate::services::{NATS, POSTGRES, SERVICES};
+use crate::stack::secrets::Secrets;
+use crate::stack::{nats, postgres};
+use crate::ui;
+
+/// The arguments of `events rebuild`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rebuild {
+    /// Service that publishes the events
+    service: String,
+    /// Context of the events; its stream is EVT_ and this name
+    context: String,
+}
+
+pub(super) async fn rebuild(args: &Rebuild) -> Result<()> {
+    let Rebuild { service, context } = args;
+    if !SERVICES.iter().any(|known| known.name == service) {
+        let names: Vec<_> = SERVICES.iter().map(|known| known.name).collect();
+        bail!("no service {service}; expected one of {}", names.join(", "));
+    }
+    let home = Home::of_checkout()?;
+    let snapshot = running(&home)?;
+    let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
+    let address = |engine: &str| {
+        let engine = snapshot.processes.get(engine);
+        let engine = engine.context("the mesh that is up has no engines")?;
+        anyhow::Ok(engine.address)
+    };
+    let url = postgres::url(address(POSTGRES)?, &secrets, service)?;
+    let pool = PgPoolOptions::new().max_connections(2).connect(&url).await;
+    let pool = pool.with_context(|| format!("cannot open the database of {service}"))?;
+    let publishes: bool = sqlx::query_scalar("SELECT to_regclass('events.stopped') IS NOT NULL")
+        .fetch_one(&pool)
+        .await?;
+    if !publishes {
+        bail!("{service} publishes no events");
+    }
+    let passwords = nats::load(&home.mesh()).unwrap_or_default();
+    let settings = events::Settings {
+        nats_url: nats::url(address(NATS)?, &passwords, nats::OPERATOR)?,
+        ..events::Settings::default()
+    };
+    let bus = events::connect(&settings, pool).await?;
+    let facts = bus.rebuild(context).await?;
+    ui::print(format!(
+        "the stream was deleted; {facts} events are published again"
+    ));
+    Ok(())
+}
