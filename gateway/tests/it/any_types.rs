@@ -154,6 +154,17 @@ impl Form {
                 client.say(r#"{"name":"b"}"#).await;
                 assert_eq!(client.hear_json().await["text"], "hello b");
             }
+            Self::Details
+            | Self::LinesDetails
+            | Self::WebSocketDetails
+            | Self::ConnectDetails
+            | Self::ConnectStreamDetails => self.check_details(gateway).await,
+        }
+    }
+
+    async fn check_details(self, gateway: &Gateway) {
+        let me = json!({"@type": url("nobody.knows.Me"), "at": 1});
+        match self {
             Self::Details => {
                 let reply = gateway.get("/v1/greetings/crashed").await;
                 assert_eq!(reply.json()["details"], json!([me]), "{reply:?}");
@@ -185,6 +196,13 @@ impl Form {
                 let details = &answers[0]["error"]["details"];
                 assert_eq!(details[1]["debug"], json!({"at": 1}), "{details}");
             }
+            Self::Unary
+            | Self::Protobuf
+            | Self::ConnectUnary
+            | Self::ConnectStream
+            | Self::Lines
+            | Self::Gathered
+            | Self::WebSocket => {}
         }
     }
 }

@@ -32,7 +32,7 @@ impl Payloads {
     /// response unreadable as JSON.
     pub(crate) fn wrap(&self, kind: &str, bytes: Vec<u8>) -> Payload {
         let type_url = format!("{URL_PREFIX}{kind}");
-        match self.reads(&type_url, &bytes) {
+        match self.reads(kind, &bytes) {
             true => Payload {
                 message: Some(Any {
                     type_url,
@@ -47,11 +47,11 @@ impl Payloads {
         }
     }
 
-    fn reads(&self, type_url: &str, bytes: &[u8]) -> bool {
-        let Some(id) = self.types.by_url(type_url) else {
+    fn reads(&self, kind: &str, bytes: &[u8]) -> bool {
+        let Some(id) = self.types.by_name.get(kind) else {
             return false;
         };
-        let plan = self.types.message(id);
+        let plan = self.types.message(*id);
         put_canonical(&self.types, plan, bytes, &mut Vec::new()).is_ok()
     }
 }

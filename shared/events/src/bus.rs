@@ -13,10 +13,12 @@ use tokio::time::Instant;
 
 use crate::envelope::subject;
 use crate::error::Error;
-use crate::metrics::Metrics;
 use crate::outbox::MAX_PAYLOAD_BYTES;
 use crate::settings::Settings;
 
+use metrics::Metrics;
+
+pub(crate) mod metrics;
 pub(crate) mod stream;
 
 /// Oldest NATS server: earlier ones silently ignore atomic batches, or don't recognise repeats in

@@ -5,7 +5,6 @@ mod consumer;
 mod delivery;
 mod envelope;
 mod error;
-mod metrics;
 mod outbox;
 pub mod parking;
 mod rebuild;

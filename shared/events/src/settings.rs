@@ -55,9 +55,9 @@ pub struct Settings {
     /// How long published facts stay in the database, in seconds: what a lost stream can be rebuilt
     /// from. About the size of the outbox's rows per fact.
     pub archive_max_age_s: u64,
-    /// How long a consumer remembers a key whose last fact has left the stream, in seconds; at least
-    /// `archive_max_age_s`, and longer than that of each service whose facts it reads: a stream
-    /// that is rebuilt from their archive delivers those facts again.
+    /// How long a consumer remembers a key whose last fact has left the stream, in seconds; at
+    /// least `archive_max_age_s`, and longer than that of each service whose facts it reads: a
+    /// stream that is rebuilt from their archive delivers those facts again.
     pub inbox_max_age_s: u64,
     /// Transactions of one consumer that run at once, each with one database connection.
     pub consumer_workers: usize,

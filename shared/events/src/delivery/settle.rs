@@ -11,11 +11,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::bus::metrics::ConsumerMetrics;
 use crate::consumer::inbox;
 use crate::consumer::{Consumer, HandlerError};
 use crate::envelope::Fact;
 use crate::error::Error;
-use crate::metrics::ConsumerMetrics;
 use crate::parking;
 use crate::settings::Settings;
 

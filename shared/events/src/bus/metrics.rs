@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
 
-    const ALERTS: &str = include_str!("../../../deploy/alerts/events.rules.yaml");
+    const ALERTS: &str = include_str!("../../../../deploy/alerts/events.rules.yaml");
 
     #[test]
     fn alerts_read_metrics_that_exist() {
