@@ -6,7 +6,6 @@ pub(crate) mod client_address;
 mod codes;
 mod codings;
 mod conditional;
-mod cors;
 pub(crate) mod cross_site;
 mod deadline;
 mod message;

@@ -84,7 +84,7 @@ impl Generation {
     /// | connections, probes, health checks, trace | the chassis, before this |
     /// | operators' calls of another process | `processes`, instead of the rest |
     /// | client address | here, `policy::client_address` |
-    /// | CORS | here, `policy::cors` |
+    /// | CORS | here, by `cors` |
     /// | deadline | [`Self::answer`], `policy::deadline` |
     /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
     /// | cross-site requests | [`Self::answer`], `policy::cross_site` |

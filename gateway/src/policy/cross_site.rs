@@ -3,12 +3,12 @@
 //! CORS does not keep a browser from sending what a form could send, with the user's cookies,
 //! certificate and network; it only hides the answer.
 
+use cors::Cors;
 use http::header::{HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{Method, Uri};
 
 use super::client_address;
-use super::cors::Cors;
 use crate::failure::Failure;
 
 /// The relation of a page to the request that it sends (Fetch Metadata §2.3).

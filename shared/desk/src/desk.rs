@@ -24,7 +24,7 @@ pub struct Desk {
     facts: Option<Facts>,
 }
 
-/// What a process that publishes or consumes facts has.
+/// The parts of a process that publishes or consumes facts.
 struct Facts {
     bus: Bus,
     consumers: Vec<Consumer>,

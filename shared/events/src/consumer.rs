@@ -307,7 +307,7 @@ impl HandlerError {
 }
 
 impl From<sqlx::Error> for HandlerError {
-    /// What would fail for ever is poison, see [`store::is_final`].
+    /// A final error is poison, see [`store::is_final`].
     fn from(error: sqlx::Error) -> Self {
         match store::is_final(&error) {
             true => Self::poison(error.to_string()),

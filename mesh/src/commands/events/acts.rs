@@ -1,4 +1,4 @@
-//! What operators have decided.
+//! Acts of operators.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

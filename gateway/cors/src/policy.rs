@@ -1,6 +1,5 @@
 //! Cross-origin resource sharing (Fetch standard §3.3): the pages that may read responses.
 
-use chassis::config::ConfigError;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
@@ -8,10 +7,9 @@ use http::header::{
     HeaderValue, ORIGIN, VARY,
 };
 use http::{Method, Request, Response, StatusCode, Uri};
+use rpc::config::ConfigError;
 use serde::Deserialize;
 use tonic::body::Body;
-
-use crate::settings::reject_key;
 
 const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
@@ -53,7 +51,7 @@ pub struct CorsSettings {
 }
 
 /// The configured policy.
-pub(crate) struct Cors {
+pub struct Cors {
     origins: Origins,
     /// `None` takes them from the routes.
     methods: Option<HeaderValue>,
@@ -75,7 +73,9 @@ struct Origins {
 // === impl CorsSettings ===
 
 impl CorsSettings {
-    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+    /// # Errors
+    /// The key whose value is wrong.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         for origin in &self.allowed_origins {
             if !is_origin(origin) {
                 let problem = format!(
@@ -121,11 +121,19 @@ impl CorsSettings {
     }
 }
 
+fn reject_key(key: &str, problem: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::new(
+        key,
+        problem,
+        "the effective configuration",
+    ))
+}
+
 // === impl Cors ===
 
 impl Cors {
-    /// `None` where no origin is allowed.
-    pub(super) fn new(settings: &CorsSettings) -> Option<Self> {
+    /// Compiles the policy; `None` where no origin is allowed.
+    pub fn new(settings: &CorsSettings) -> Option<Self> {
         if settings.allowed_origins.is_empty() {
             return None;
         }
@@ -144,7 +152,7 @@ impl Cors {
 
     /// The answer to a preflight (Fetch standard §3.3.2); `None` for any other request. `is_served`
     /// tells the methods that the path of the request is served for.
-    pub(crate) fn preflight(
+    pub fn preflight(
         &self,
         request: &Request<Body>,
         is_served: impl Fn(&Method) -> bool,
@@ -189,7 +197,7 @@ impl Cors {
     }
 
     /// Lets the page read the response, if it may.
-    pub(crate) fn share(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    pub fn share(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         // Caches must not give the response for one origin to another, not even where the first one
         // had none.
         if !self.origins.any {
@@ -206,7 +214,7 @@ impl Cors {
     }
 
     /// Returns whether pages of this origin may call; `None` is one that the browser does not tell.
-    pub(super) fn allows(&self, origin: Option<&HeaderValue>) -> bool {
+    pub fn allows(&self, origin: Option<&HeaderValue>) -> bool {
         self.origins.any || origin.is_some_and(|origin| self.origin(origin).is_some())
     }
 
