@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use events::Settings;
 use integration_tests::{Mesh, eventually};
 use sqlx::PgPool;
@@ -98,10 +99,19 @@ async fn a_service_publishes_its_own_facts_and_takes_none_away() -> Result<()> {
     Ok(relay.await??)
 }
 
+/// Connects with the user and the password of a URL, which the client itself ignores.
+pub(super) async fn connect(url: &str) -> Result<Client> {
+    let address: ServerAddr = url.parse()?;
+    let user = address.username().context("no user")?.to_owned();
+    let password = address.password().context("no password")?.to_owned();
+    let options = ConnectOptions::with_user_and_password(user, password);
+    options.connect(url).await.context("connecting")
+}
+
 /// Connects as `user`. What the server refuses is not answered, so requests are short.
 async fn jetstream(mesh: &Mesh, user: &str) -> Result<Context> {
     let url = mesh.stack().nats_url(user)?;
-    let client = async_nats::connect(url).await.context("connecting")?;
+    let client = connect(&url).await?;
     let timeout = Duration::from_secs(2);
     Ok(ContextBuilder::new()
         .timeout(timeout)

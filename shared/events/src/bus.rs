@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectError, ConnectOptions, Subscriber};
+use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber};
 use bytes::Bytes;
 use rpc::backoff::Backoff;
 use sqlx::PgPool;
@@ -107,7 +107,10 @@ async fn dial(settings: &Settings) -> Result<Client, Error> {
     let deadline = Instant::now() + Duration::from_millis(settings.connect_timeout_ms);
     let mut failures = 0;
     loop {
-        let error: ConnectError = match options().connect(&settings.nats_url).await {
+        let error: ConnectError = match options(&settings.nats_url)
+            .connect(&settings.nats_url)
+            .await
+        {
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
@@ -125,13 +128,21 @@ async fn dial(settings: &Settings) -> Result<Client, Error> {
     }
 }
 
-fn options() -> ConnectOptions {
-    ConnectOptions::new()
+fn options(url: &str) -> ConnectOptions {
+    let options = ConnectOptions::new()
         .name("protomesh-events")
         .request_timeout(Some(REQUEST_TIMEOUT))
         .reconnect_delay_callback(|attempts| {
             RECONNECT.pause(u32::try_from(attempts).unwrap_or(u32::MAX))
-        })
+        });
+    // The client itself ignores them.
+    match url.parse::<ServerAddr>() {
+        Ok(address) => match (address.username(), address.password()) {
+            (Some(user), Some(password)) => options.user_and_password(user.into(), password.into()),
+            _ => options,
+        },
+        Err(_) => options,
+    }
 }
 
 /// Returns a URL for logs and errors: `nats://user:password@host` without user and password.

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::connect;
+
 /// Longest wait; only a failure takes that long.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
@@ -220,14 +222,14 @@ impl Desk {
     }
 
     pub(super) async fn stream(&self) -> Result<Stream> {
-        let client = async_nats::connect(&self.settings.nats_url).await?;
+        let client = connect(&self.settings.nats_url).await?;
         Ok(async_nats::jetstream::new(client)
             .get_stream(STREAM)
             .await?)
     }
 
     pub(super) async fn update_stream(&self, config: &Config) -> Result<()> {
-        let client = async_nats::connect(&self.settings.nats_url).await?;
+        let client = connect(&self.settings.nats_url).await?;
         async_nats::jetstream::new(client)
             .update_stream(config)
             .await?;
@@ -269,7 +271,7 @@ impl Desk {
 
     /// Publishes a message without the outbox.
     pub(super) async fn inject(&self, tally: &str, version: i64, payload: Vec<u8>) -> Result<()> {
-        let client = async_nats::connect(&self.settings.nats_url).await?;
+        let client = connect(&self.settings.nats_url).await?;
         let subject = subject(tally);
         let mut headers = async_nats::HeaderMap::new();
         headers.insert("ce-type", <Counted as contract::Event>::TYPE);
