@@ -146,7 +146,7 @@ async fn passwords_are_in_no_log_and_not_in_the_cluster() {
             .fetch_all(&mut connection)
             .await
             .unwrap();
-    assert_eq!(kept.len(), 5, "four services and the owner");
+    assert_eq!(kept.len(), 6, "five services and the owner");
     assert!(
         kept.iter()
             .all(|kept| kept.starts_with("SCRAM-SHA-256$4096:"))

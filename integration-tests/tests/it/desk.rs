@@ -250,7 +250,9 @@ async fn poison(mesh: &Mesh) -> Result<()> {
         .await?;
     let mut file = HEADER.to_owned();
     let mut invoice = |number: i64, account: &str| {
-        file += &format!("{number},85123A,HOLDER,1,12/1/2010 8:26,2.55,{account},United Kingdom\n");
+        file += &format!(
+            "{number},85123A,HOLDER,1,2010-12-01 08:26:00,2.55,{account},United Kingdom\n"
+        );
     };
     for good in 0..GOOD_ACCOUNTS {
         invoice(500_000 + good, &(10_000 + good).to_string());

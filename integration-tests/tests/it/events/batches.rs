@@ -154,7 +154,7 @@ async fn a_batch_whose_acknowledgements_are_lost_is_applied_once() -> Result<()>
     let committed: i64 = sqlx::query_scalar("SELECT count(*) FROM applied")
         .fetch_one(&desk.auditor)
         .await?;
-    ensure!(committed > 1, "the batch had {committed} facts");
+    ensure!(committed > 0, "no batch was committed");
     let _audit = desk.audit(auditor()).await?;
     for tally in &tallies {
         desk.expect_applied(tally, 1..=3).await?;
