@@ -184,7 +184,8 @@ pub(super) fn gateway_command(program: &Path, listen: SocketAddr, upstream: Sock
     command.args(["--upstream", &format!("http://{upstream}")]);
     command.env("PROTOMESH_LISTEN", listen.to_string());
     command.env("PROTOMESH_LOG", "warn");
-    command.env("PROTOMESH_MAX_CONNECTIONS", "20000");
+    // The idle connections of a case and some more; a common hard limit of descriptors is 20,000.
+    command.env("PROTOMESH_MAX_CONNECTIONS", "16000");
     command.env("TOKIO_WORKER_THREADS", "1");
     command
 }
