@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use events::{Consumer, publish};
+use events::{Consumer, publish_all};
 use protos::orders::v1::OrderPaid;
 use sqlx::PgConnection;
 
@@ -24,21 +24,22 @@ pub fn consumer(carrier: Carrier) -> Consumer {
 async fn ship(tx: &mut PgConnection, facts: Vec<OrderPaid>, carrier: Carrier) -> Result<(), Error> {
     let orders = facts.into_iter().map(PaidOrder::try_from);
     let mut orders: Vec<_> = orders.collect::<Result<_, _>>()?;
-    // One order of keys everywhere, as `publish` asks for.
+    // One order everywhere: another instance may insert the same parcels.
     orders.sort_unstable_by_key(|order| order.order_id);
     let take = |order| Some((carrier.take(&order)?, order));
     let taken: Vec<(Parcel, PaidOrder)> = orders.into_iter().filter_map(take).collect();
     // An order is paid once, whatever a restore of its database says again.
     let new: HashSet<_> = store::insert(tx, &taken).await?.into_iter().collect();
-    for (parcel, order) in taken {
-        if !new.contains(&parcel.order_id) {
-            continue;
-        }
+    let (mut shipped, mut failed) = (Vec::new(), Vec::new());
+    for (parcel, order) in &taken {
         match parcel.reason {
-            None => publish(tx, &convert::shipped(&parcel)).await?,
-            Some(reason) => publish(tx, &convert::failed(&order, reason)).await?,
+            _ if !new.contains(&parcel.order_id) => {}
+            None => shipped.push(convert::shipped(parcel)),
+            Some(reason) => failed.push(convert::failed(order, reason)),
         }
     }
+    publish_all(tx, &shipped).await?;
+    publish_all(tx, &failed).await?;
     chassis::crash::point("shipping.parcel.before_commit");
     Ok(())
 }

@@ -163,9 +163,11 @@ async fn publish_sales(
     sales: Vec<Invoice>,
 ) -> Result<(), Error> {
     insert_invoices(tx, import_id, &sales).await?;
-    for sale in sales {
-        events::publish(tx, &convert::sale(mapping, import_id, sale)).await?;
-    }
+    let sales = sales.into_iter();
+    let facts: Vec<_> = sales
+        .map(|sale| convert::sale(mapping, import_id, sale))
+        .collect();
+    events::publish_all(tx, &facts).await?;
     Ok(())
 }
 
@@ -186,9 +188,11 @@ async fn publish_returns(
             .map(|line| line.row_number)
             .collect();
         insert_invoices(tx, import_id, &invoices).await?;
-        for invoice in invoices {
-            events::publish(tx, &convert::returned(mapping, import_id, invoice)).await?;
-        }
+        let invoices = invoices.into_iter();
+        let facts: Vec<_> = invoices
+            .map(|invoice| convert::returned(mapping, import_id, invoice))
+            .collect();
+        events::publish_all(tx, &facts).await?;
         sqlx::query!(
             "DELETE FROM return_row WHERE import_id = $1 AND row_number = ANY($2)",
             import_id,

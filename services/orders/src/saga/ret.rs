@@ -100,14 +100,13 @@ impl Saga for ReturnSaga {
             ::saga::wake(tx, &RETURN, ReturnStep::Allocate, &accounts).await?;
         }
         let ended = moves.iter().filter(|step| step.next.is_none());
-        let mut ended: Vec<_> = ended.map(|step| step.id).collect();
-        // One order of keys everywhere, as `publish` asks for.
-        ended.sort_unstable();
+        let ended: Vec<_> = ended.map(|step| step.id).collect();
         let returns = returns::get_all(&mut *tx, &ended).await?;
-        for ret in ended.iter().filter_map(|id| returns.get(id)) {
-            let settled = settled(tx, ret).await?;
-            events::publish(tx, &settled).await?;
+        let mut facts = Vec::with_capacity(returns.len());
+        for ret in returns.values() {
+            facts.push(settled(tx, ret).await?);
         }
+        events::publish_all(tx, &facts).await?;
         Ok(())
     }
 
