@@ -40,6 +40,11 @@ impl Peers {
     }
 }
 
+/// Returns the answers of a batch: `read` makes one of each result.
+fn answers<R>(results: Vec<R>, read: impl Fn(R) -> Answer) -> Vec<Answer> {
+    results.into_iter().map(read).collect()
+}
+
 /// Returns the answer that an error of one request of a batch is.
 fn failed(error: rpc::Status) -> Answer {
     Answer::from(Status::from(error))

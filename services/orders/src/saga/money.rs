@@ -9,7 +9,7 @@ use protos::payments::v1::{
 };
 use tonic::Status;
 
-use super::{Peers, failed, not_created, unset};
+use super::{Peers, answers, failed, not_created, unset};
 use crate::model::State;
 
 /// Reason of payments for a payment that can't be voided any more.
@@ -28,12 +28,7 @@ impl Peers {
             Some(Of::Error(error)) => not_created(error),
             None => unset(),
         };
-        Ok(response
-            .into_inner()
-            .results
-            .into_iter()
-            .map(answer)
-            .collect())
+        Ok(answers(response.into_inner().results, answer))
     }
 
     pub(super) async fn capture(
@@ -43,12 +38,7 @@ impl Peers {
         let request = self.request(BatchCapturePaymentsRequest { requests });
         let mut payments = self.payments.clone();
         let response = payments.batch_capture_payments(request).await?;
-        Ok(response
-            .into_inner()
-            .results
-            .into_iter()
-            .map(done)
-            .collect())
+        Ok(answers(response.into_inner().results, done))
     }
 
     /// Voids holds; a captured payment answers with the failure [`CAPTURED`].
@@ -59,12 +49,7 @@ impl Peers {
         let request = self.request(BatchVoidPaymentsRequest { requests });
         let mut payments = self.payments.clone();
         let response = payments.batch_void_payments(request).await?;
-        Ok(response
-            .into_inner()
-            .results
-            .into_iter()
-            .map(done)
-            .collect())
+        Ok(answers(response.into_inner().results, done))
     }
 
     pub(super) async fn refund(
@@ -74,12 +59,7 @@ impl Peers {
         let request = self.request(BatchRefundPaymentsRequest { requests });
         let mut payments = self.payments.clone();
         let response = payments.batch_refund_payments(request).await?;
-        Ok(response
-            .into_inner()
-            .results
-            .into_iter()
-            .map(done)
-            .collect())
+        Ok(answers(response.into_inner().results, done))
     }
 }
 

@@ -4,12 +4,13 @@ use ::saga::Answer;
 use protos::inventory::v1::{
     BatchCreateReservationsRequest, BatchReleaseReservationsRequest, BatchReturnStockRequest,
     BatchShipReservationsRequest, CreateReservationRequest, ReleaseReservationRequest, Reservation,
-    ReservationResult, ReservationState, ReturnStockRequest, ShipReservationRequest, StockLine,
-    reservation_result::Result as Of, return_stock_result::Result as OfReturn,
+    ReservationResult, ReservationState, ReturnStockRequest, ReturnStockResult,
+    ShipReservationRequest, StockLine, reservation_result::Result as Of,
+    return_stock_result::Result as OfReturn,
 };
 use tonic::Status;
 
-use super::{Peers, failed, not_created, unset};
+use super::{Peers, answers, failed, not_created, unset};
 use crate::model::State;
 
 /// Most lines in one call; inventory takes 10,000, and one order may have 5,000.
@@ -20,14 +21,14 @@ impl Peers {
         &self,
         requests: Vec<CreateReservationRequest>,
     ) -> Result<Vec<Answer>, Status> {
-        let mut answers = Vec::new();
+        let mut all = Vec::new();
         for requests in calls(requests, |request| &request.lines) {
             let request = self.request(BatchCreateReservationsRequest { requests });
             let mut inventory = self.inventory.clone();
             let response = inventory.batch_create_reservations(request).await?;
-            answers.extend(response.into_inner().results.into_iter().map(reserved));
+            all.extend(answers(response.into_inner().results, reserved));
         }
-        Ok(answers)
+        Ok(all)
     }
 
     pub(super) async fn ship(&self, ids: Vec<String>) -> Result<Vec<Answer>, Status> {
@@ -38,12 +39,7 @@ impl Peers {
         let request = self.request(BatchShipReservationsRequest { requests });
         let mut inventory = self.inventory.clone();
         let response = inventory.batch_ship_reservations(request).await?;
-        Ok(response
-            .into_inner()
-            .results
-            .into_iter()
-            .map(moved)
-            .collect())
+        Ok(answers(response.into_inner().results, moved))
     }
 
     pub(super) async fn release(&self, ids: Vec<String>) -> Result<Vec<Answer>, Status> {
@@ -54,32 +50,26 @@ impl Peers {
         let request = self.request(BatchReleaseReservationsRequest { requests });
         let mut inventory = self.inventory.clone();
         let response = inventory.batch_release_reservations(request).await?;
-        Ok(response
-            .into_inner()
-            .results
-            .into_iter()
-            .map(moved)
-            .collect())
+        Ok(answers(response.into_inner().results, moved))
     }
 
     pub(super) async fn restock(
         &self,
         requests: Vec<ReturnStockRequest>,
     ) -> Result<Vec<Answer>, Status> {
-        let answer = |result| match result {
+        let recorded = |result: ReturnStockResult| match result.result {
             Some(OfReturn::Recorded(_)) => Answer::Done,
             Some(OfReturn::Error(error)) => failed(error),
             None => unset(),
         };
-        let mut answers = Vec::new();
+        let mut all = Vec::new();
         for requests in calls(requests, |request| &request.lines) {
             let request = self.request(BatchReturnStockRequest { requests });
             let mut inventory = self.inventory.clone();
-            let results = inventory.batch_return_stock(request).await?;
-            let results = results.into_inner().results.into_iter();
-            answers.extend(results.map(|result| answer(result.result)));
+            let response = inventory.batch_return_stock(request).await?;
+            all.extend(answers(response.into_inner().results, recorded));
         }
-        Ok(answers)
+        Ok(all)
     }
 }
 
