@@ -9,8 +9,6 @@ mod refusals;
 mod request;
 mod server;
 
-use std::process::ExitStatus;
-
 use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
@@ -90,9 +88,4 @@ async fn run(client: &Client, cases: &[Case]) -> Result<Vec<Failure>> {
         }
     }
     Ok(failures)
-}
-
-/// Returns the error for a process that ended.
-fn ended(name: &str, status: ExitStatus) -> anyhow::Error {
-    anyhow::anyhow!("{name} ended ({status})")
 }

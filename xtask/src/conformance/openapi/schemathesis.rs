@@ -4,22 +4,19 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::home::{Home, StateDir};
-use mesh::probe::Probe;
 use mesh::services::GATEWAY;
 use mesh::stack::ports::Ports;
 use mesh::ui::Ui;
 use serde::Serialize;
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
 use super::library::Library;
 use super::packages::Packages;
-use crate::tools::process::{log, spawn};
+use crate::tools::process::{spawn, until_ready};
 
 pub(super) const NAME: &str = "schemathesis";
 pub(super) const REQUIREMENTS: &str = include_str!("schemathesis.txt");
@@ -36,10 +33,6 @@ const DIALECTS: [(&str, &str); 3] = [
 
 /// Least number of cases of one run: fewer mean that operations are missing.
 const CASES: usize = 1_000;
-
-/// Longest wait until the gateway is ready.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The outcome of one dialect.
 #[derive(Debug, Serialize)]
@@ -132,27 +125,14 @@ impl Gateway {
             .env("PROTOMESH_SCHEMA__DESCRIPTORS", descriptors)
             .env("PROTOMESH_SCHEMA__REFLECTION", "false");
         let mut gateway = Self {
-            process: spawn(command, &dir.path().join("gateway.log"))?,
+            process: spawn(command, &dir.path().join(format!("{GATEWAY}.log")))?,
             address,
             dir,
             _ports: ports,
         };
-        gateway.ready().await?;
+        let running = &mut [(GATEWAY, &mut gateway.process)];
+        until_ready(address, running, gateway.dir.path()).await?;
         Ok(gateway)
-    }
-
-    async fn ready(&mut self) -> Result<()> {
-        let probe = Probe::Ready(self.address);
-        let deadline = Instant::now() + PATIENCE;
-        while let Err(why) = probe.check().await {
-            let ended = self.process.try_wait()?;
-            if ended.is_some() || Instant::now() > deadline {
-                let log = log(&self.dir.path().join("gateway.log"));
-                bail!("the gateway is not ready: {why}\n{log}");
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(())
     }
 
     async fn run(

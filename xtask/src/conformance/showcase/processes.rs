@@ -3,27 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use mesh::cargo;
 use mesh::home::{Home, StateDir};
-use mesh::probe::Probe;
 use mesh::services::GATEWAY;
 use mesh::stack::ports::Ports;
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
-use super::ended;
 use super::server::Server;
-use crate::tools::process::{log, spawn};
+use crate::tools::process::{spawn, until_ready};
 
 const SHOWCASE: &str = "gapic-showcase";
 /// The second listener of the showcase server, which is not used.
 const FALLBACK: &str = "gapic-showcase-fallback";
-/// Longest wait until the gateway is ready.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Both processes; dropping this kills them.
 #[derive(Debug)]
@@ -61,43 +54,21 @@ impl Processes {
         // The suite expects that only JSON names are accepted, as by Google's servers.
         gateway.env("PROTOMESH_STRICT_NAMES", "true");
         let mut processes = Self {
-            showcase: spawn(showcase, &dir.path().join("showcase.log"))?,
-            gateway: spawn(gateway, &dir.path().join("gateway.log"))?,
+            showcase: spawn(showcase, &dir.path().join(format!("{SHOWCASE}.log")))?,
+            gateway: spawn(gateway, &dir.path().join(format!("{GATEWAY}.log")))?,
             address: address(GATEWAY)?,
             dir,
             _ports: ports,
         };
-        processes.ready().await?;
+        let running = &mut [
+            (SHOWCASE, &mut processes.showcase),
+            (GATEWAY, &mut processes.gateway),
+        ];
+        until_ready(processes.address, running, processes.dir.path()).await?;
         Ok(processes)
     }
 
     pub(super) fn gateway(&self) -> SocketAddr {
         self.address
-    }
-
-    async fn ready(&mut self) -> Result<()> {
-        let probe = Probe::Ready(self.address);
-        let deadline = Instant::now() + PATIENCE;
-        while let Err(why) = probe.check().await {
-            if let Some(status) = self.showcase.try_wait()? {
-                return Err(ended(SHOWCASE, status)).with_context(|| self.log("showcase.log"));
-            }
-            if let Some(status) = self.gateway.try_wait()? {
-                return Err(ended(GATEWAY, status)).with_context(|| self.log("gateway.log"));
-            }
-            if Instant::now() > deadline {
-                bail!(
-                    "the gateway is not ready after {} s: {why}\n{}",
-                    PATIENCE.as_secs(),
-                    self.log("gateway.log")
-                );
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(())
-    }
-
-    fn log(&self, name: &str) -> String {
-        log(&self.dir.path().join(name))
     }
 }
