@@ -76,12 +76,18 @@ pub(super) async fn once(peer: SocketAddr, ask: &Ask) -> Result<Bytes> {
 
 /// Sends one request from an address of this machine and returns the body.
 pub(super) async fn once_from(source: Ipv4Addr, peer: SocketAddr, ask: &Ask) -> Result<Bytes> {
+    let mut sender = Sender::over(connect(source, peer).await?, ask).await?;
+    let response = sender.send(ask.request(peer)?).await?;
+    Ok(response.into_body().collect().await?.to_bytes())
+}
+
+/// Connects from an address of this machine.
+pub(super) async fn connect(source: Ipv4Addr, peer: SocketAddr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((source, 0)))?;
     let stream = socket.connect(peer).await?;
-    let mut sender = Sender::over(stream, ask).await?;
-    let response = sender.send(ask.request(peer)?).await?;
-    Ok(response.into_body().collect().await?.to_bytes())
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Opens a connection for one response, and returns it with its head.
@@ -246,11 +252,11 @@ impl Sender {
     /// Opens a connection for requests of this kind.
     pub(super) async fn open(peer: SocketAddr, ask: &Ask) -> Result<Self> {
         let stream = TcpStream::connect(peer).await.context("cannot connect")?;
+        stream.set_nodelay(true)?;
         Self::over(stream, ask).await
     }
 
     async fn over(stream: TcpStream, ask: &Ask) -> Result<Self> {
-        stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         Ok(match ask.protocol {
             Protocol::Http1 => {

@@ -1,7 +1,7 @@
 //! Clients in an open loop: each makes its calls at its rate, whatever became of the earlier ones.
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpSocket;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::upstream::SERVICE_MS;
+use crate::gateways::load::connect;
 use crate::gateways::upstream::CREATE_ORDER;
 
 /// The address of the trusted proxy.
@@ -87,7 +87,7 @@ impl Client {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             let source = profile.identity.source(profile.number);
-            connections.push(connect(gateway, source).await?);
+            connections.push(open(gateway, source).await?);
         }
         let rate = Rc::new(Cell::new(profile.rate));
         let (calls, planned) = (Rc::default(), Rc::default());
@@ -116,7 +116,7 @@ impl Client {
             service: None,
             deadline: Duration::from_secs(2),
         };
-        let Ok(sender) = connect(gateway, Ipv4Addr::LOCALHOST).await else {
+        let Ok(sender) = open(gateway, Ipv4Addr::LOCALHOST).await else {
             return false;
         };
         let deadline = Instant::now() + profile.deadline;
@@ -180,11 +180,8 @@ async fn pace(
     }
 }
 
-async fn connect(gateway: SocketAddr, source: Ipv4Addr) -> Result<SendRequest<Full<Bytes>>> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
-    let stream = socket.connect(gateway).await?;
-    stream.set_nodelay(true)?;
+async fn open(gateway: SocketAddr, source: Ipv4Addr) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = connect(source, gateway).await?;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
