@@ -93,6 +93,21 @@ impl Listing {
     }
 }
 
+/// Returns an entry for each item that the desks of the services list.
+fn entries<L, T, E>(
+    all: Vec<(String, L)>,
+    items: impl Fn(L) -> Vec<T>,
+    entry: impl Fn(String, T) -> E,
+) -> Vec<E> {
+    let of_service = |(service, list): (String, L)| {
+        let items = items(list).into_iter();
+        items
+            .map(|item| entry(service.clone(), item))
+            .collect::<Vec<_>>()
+    };
+    all.into_iter().flat_map(of_service).collect()
+}
+
 /// Lays entries out as a table with one line each; `none` if there are none.
 fn lay_out<T, const N: usize>(
     none: &str,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
-use super::lay_out;
+use super::{entries, lay_out};
 
 /// An act as scripts read it.
 #[derive(Debug, Serialize)]
@@ -39,14 +39,8 @@ struct Act {
 /// Returns the acts at the desk of every service, the latest first.
 pub(super) async fn list(desk: &Desk) -> Result<Vec<ActEntry>> {
     let all: Vec<(String, Acts)> = desk.of_all("acts?limit=1000").await?;
-    let entries = all.into_iter().flat_map(|(service, found)| {
-        let acts = found.acts.into_iter();
-        acts.map(move |act| ActEntry {
-            service: service.clone(),
-            act,
-        })
-    });
-    Ok(entries.collect())
+    let entry = |service, act| ActEntry { service, act };
+    Ok(entries(all, |found| found.acts, entry))
 }
 
 /// Lays acts out as a table.

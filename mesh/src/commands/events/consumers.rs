@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::desk::{Desk, integer};
-use super::lay_out;
+use super::{entries, lay_out};
 
 /// A consumer as scripts read it.
 #[derive(Debug, Serialize)]
@@ -42,18 +42,15 @@ struct Consumer {
 /// Returns the consumers of every service.
 pub(super) async fn list(desk: &Desk) -> Result<Vec<ConsumerEntry>> {
     let all: Vec<(String, Consumers)> = desk.of_all("consumers").await?;
-    let entries = all.into_iter().flat_map(|(service, found)| {
-        let consumers = found.consumers.into_iter();
-        consumers.map(move |consumer| ConsumerEntry {
-            service: service.clone(),
-            consumer: consumer.consumer,
-            aggregate: format!("{}.{}", consumer.context, consumer.aggregate),
-            pending: consumer.pending,
-            in_progress: consumer.in_progress,
-            parked_keys: consumer.parked_keys,
-        })
-    });
-    Ok(entries.collect())
+    let entry = |service, consumer: Consumer| ConsumerEntry {
+        service,
+        consumer: consumer.consumer,
+        aggregate: format!("{}.{}", consumer.context, consumer.aggregate),
+        pending: consumer.pending,
+        in_progress: consumer.in_progress,
+        parked_keys: consumer.parked_keys,
+    };
+    Ok(entries(all, |found| found.consumers, entry))
 }
 
 /// Lays consumers out as a table.

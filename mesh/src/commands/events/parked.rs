@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, integer, quoted};
-use super::lay_out;
+use super::{entries, lay_out};
 use crate::ui;
 
 /// The arguments of `events show`.
@@ -132,11 +132,7 @@ struct ReplayResult {
 /// When a desk does not answer.
 pub async fn list(desk: &Desk) -> Result<Vec<Entry>> {
     let all: Vec<(String, ParkedKeys)> = desk.of_all("parked?limit=1000").await?;
-    let entries = all.into_iter().flat_map(|(service, found)| {
-        let keys = found.keys.into_iter();
-        keys.map(move |key| entry(service.clone(), key))
-    });
-    Ok(entries.collect())
+    Ok(entries(all, |found| found.keys, entry))
 }
 
 pub(super) async fn show(desk: &Desk, args: &Show) -> Result<()> {

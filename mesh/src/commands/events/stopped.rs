@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, integer};
-use super::lay_out;
+use super::{entries, lay_out};
 use crate::ui;
 
 /// The arguments of `events resume`.
@@ -75,11 +75,7 @@ struct StoppedKey {
 /// Returns the stopped keys of every service.
 pub(super) async fn list(desk: &Desk) -> Result<Vec<StoppedEntry>> {
     let all: Vec<(String, StoppedKeys)> = desk.of_all("stopped?limit=1000").await?;
-    let entries = all.into_iter().flat_map(|(service, found)| {
-        let keys = found.keys.into_iter();
-        keys.map(move |key| entry(service.clone(), key))
-    });
-    Ok(entries.collect())
+    Ok(entries(all, |found| found.keys, entry))
 }
 
 pub(super) async fn resume(desk: &Desk, args: &Resume) -> Result<()> {
