@@ -9,5 +9,5 @@ pub(crate) fn reject_key(key: &str, problem: &str) -> Result<(), ConfigError> {
 
 /// Returns the error about the value of a key.
 pub(crate) fn key_error(key: &str, problem: &str) -> ConfigError {
-    ConfigError::new(key, problem, "the effective configuration")
+    ConfigError::effective(key, problem)
 }

@@ -122,11 +122,7 @@ impl CorsSettings {
 }
 
 fn reject_key(key: &str, problem: &str) -> Result<(), ConfigError> {
-    Err(ConfigError::new(
-        key,
-        problem,
-        "the effective configuration",
-    ))
+    Err(ConfigError::effective(key, problem))
 }
 
 // === impl Cors ===

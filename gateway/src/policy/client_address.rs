@@ -177,7 +177,7 @@ fn network(text: &str) -> Result<IpNet, ConfigError> {
     };
     text.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
         let problem = format!("expected an address or a network such as 10.0.0.0/8, got `{text}`");
-        ConfigError::new("trusted_proxies", problem, "the effective configuration")
+        ConfigError::effective("trusted_proxies", problem)
     })
 }
 

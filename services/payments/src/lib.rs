@@ -61,13 +61,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
 }
 
 fn policy(limit_minor: i64, currency_code: String) -> Result<Policy, ConfigError> {
-    let refuse = |key, problem| {
-        Err(ConfigError::new(
-            key,
-            problem,
-            "the effective configuration",
-        ))
-    };
+    let refuse = |key, problem| Err(ConfigError::effective(key, problem));
     let policy = Policy {
         limit_minor,
         currency_code,

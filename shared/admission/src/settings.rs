@@ -62,11 +62,7 @@ impl AdmissionSettings {
                 let (low, high) = range.into_inner();
                 let problem = format!("expected {low} to {high}, got {value}");
                 let key = format!("{key}.{name}");
-                return Err(ConfigError::new(
-                    &key,
-                    problem,
-                    "the effective configuration",
-                ));
+                return Err(ConfigError::effective(&key, problem));
             }
         }
         Ok(())

@@ -135,9 +135,8 @@ impl ClientSettings {
     /// # Errors
     /// An unknown key under `prefix`, or one with an invalid value.
     pub fn with(&self, table: &toml::Table, prefix: &str) -> Result<Self, ConfigError> {
-        let refuse = |key: &str, problem: String| {
-            ConfigError::new(format!("{prefix}.{key}"), problem, EFFECTIVE)
-        };
+        let refuse =
+            |key: &str, problem: String| ConfigError::effective(format!("{prefix}.{key}"), problem);
         let mut merged =
             toml::Table::try_from(self).map_err(|error| refuse("*", error.to_string()))?;
         for (key, value) in table {
@@ -197,11 +196,7 @@ impl ClientSettings {
             if !range.contains(&value) {
                 let (low, high) = range.into_inner();
                 let problem = format!("expected {low} to {high}, got {value}");
-                return Err(ConfigError::new(
-                    format!("{prefix}.{key}"),
-                    problem,
-                    EFFECTIVE,
-                ));
+                return Err(ConfigError::effective(format!("{prefix}.{key}"), problem));
             }
         }
         Ok(())
@@ -287,11 +282,7 @@ impl UpstreamSettings {
     /// The first invalid key.
     pub fn validate(&self, prefix: &str) -> Result<(), ConfigError> {
         let refuse = |key: &str, problem: String| {
-            Err(ConfigError::new(
-                format!("{prefix}{key}"),
-                problem,
-                EFFECTIVE,
-            ))
+            Err(ConfigError::effective(format!("{prefix}{key}"), problem))
         };
         check_endpoints(&self.endpoints, &format!("{prefix}.endpoints"))?;
         self.client.validate(&format!("{prefix}.client"))?;
@@ -335,13 +326,11 @@ impl UpstreamSettings {
     }
 }
 
-const EFFECTIVE: &str = "the effective configuration";
-
 /// The initial window of HTTP/2 and the largest (RFC 9113 §6.9.1).
 const WINDOW: std::ops::RangeInclusive<u64> = 65_535..=0x7fff_ffff;
 
 fn check_endpoints(urls: &[String], key: &str) -> Result<(), ConfigError> {
-    let refuse = |problem: String| Err(ConfigError::new(key, problem, EFFECTIVE));
+    let refuse = |problem: String| Err(ConfigError::effective(key, problem));
     if urls.is_empty() {
         return refuse("expected at least one".to_owned());
     }

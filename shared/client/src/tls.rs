@@ -29,9 +29,7 @@ impl Tls {
     /// The key of an unusable file or name.
     pub(crate) fn new(settings: &TlsSettings, prefix: &str) -> Result<Self, ConfigError> {
         let key = |name: &str| format!("{prefix}.tls.{name}");
-        let refuse = |name: &str, problem: String| {
-            ConfigError::new(key(name), problem, "the effective configuration")
-        };
+        let refuse = |name: &str, problem: String| ConfigError::effective(key(name), problem);
         let roots = match &settings.ca {
             Some(file) => tls::roots(file).map_err(|error| error.at(&key("ca")))?,
             None => system_roots(),

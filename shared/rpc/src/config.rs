@@ -27,4 +27,9 @@ impl ConfigError {
             origin: origin.into(),
         }
     }
+
+    /// Creates an error for a value of the effective configuration, whichever source it came from.
+    pub fn effective(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::new(key, problem, "the effective configuration")
+    }
 }

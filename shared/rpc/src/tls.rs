@@ -78,7 +78,7 @@ impl Identity {
 impl PemError {
     /// Returns the error of the configuration key that names the file.
     pub fn at(self, key: &str) -> ConfigError {
-        ConfigError::new(key, self.to_string(), "the effective configuration")
+        ConfigError::effective(key, self.to_string())
     }
 
     fn new(path: &Path, problem: impl ToString) -> Self {

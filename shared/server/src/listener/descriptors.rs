@@ -33,11 +33,7 @@ pub(crate) fn make_room(max_connections: usize) -> Result<(), ConfigError> {
         "{max_connections} connections need {needed} file descriptors, and the process may open \
          {allowed} (`ulimit -Hn`)"
     );
-    Err(ConfigError::new(
-        "max_connections",
-        problem,
-        "the effective configuration",
-    ))
+    Err(ConfigError::effective("max_connections", problem))
 }
 
 #[cfg(test)]

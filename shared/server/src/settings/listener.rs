@@ -145,11 +145,7 @@ fn is_host(name: &str) -> bool {
 }
 
 fn invalid(key: &str, problem: &str) -> ConfigError {
-    ConfigError::new(
-        format!("listener.{key}"),
-        problem,
-        "the effective configuration",
-    )
+    ConfigError::effective(format!("listener.{key}"), problem)
 }
 
 #[cfg(test)]

@@ -177,5 +177,5 @@ fn is_named(file: &Path) -> bool {
 }
 
 fn invalid(key: &str, problem: impl Display) -> ConfigError {
-    ConfigError::new(key, problem.to_string(), "the effective configuration")
+    ConfigError::effective(key, problem.to_string())
 }

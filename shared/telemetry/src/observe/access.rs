@@ -71,11 +71,7 @@ impl AccessLogSettings {
             return Ok(());
         }
         let problem = format!("expected 0 to 1, got {}", self.sample);
-        Err(ConfigError::new(
-            "access_log.sample",
-            problem,
-            "the effective configuration",
-        ))
+        Err(ConfigError::effective("access_log.sample", problem))
     }
 }
 
