@@ -211,6 +211,7 @@ pub(crate) fn caller(extensions: &Extensions, method: Option<&MethodPlan>) -> Ca
         client: extensions.get().cloned().unwrap_or_default(),
         criticality: method.map(MethodPlan::criticality).unwrap_or_default(),
         kind: method.map(MethodPlan::kind),
+        holding: extensions.get().cloned(),
     }
 }
 

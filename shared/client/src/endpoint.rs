@@ -14,11 +14,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::attempt::AttemptError;
 use crate::endpoint::connection::{Connection, PingPace, Target};
+use crate::endpoint::resets::Resets;
 use crate::endpoint::stats::EndpointStats;
 use crate::settings::ClientSettings;
 
 pub(crate) mod connection;
 pub(crate) mod legal;
+pub(crate) mod resets;
 pub(crate) mod stats;
 
 /// The pause after a failed attempt to connect: clients that lost the same server must not return
@@ -170,6 +172,11 @@ impl Pool {
 }
 
 impl StreamPermit {
+    /// Returns the allowance for resets of young calls.
+    pub(crate) fn resets(&self) -> Arc<Resets> {
+        self.connection.resets.clone()
+    }
+
     /// Returns the error of this stream. A lost connection is held against the endpoint once: what
     /// one caller provoked must not count for each of the others.
     pub(crate) fn error(&self, error: &h2::Error) -> AttemptError {

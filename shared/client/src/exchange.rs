@@ -5,22 +5,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use admission::Holding;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::poll_fn;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, SendStream};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Frame;
 use rpc::error::{GRPC_STATUS, repair_status};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
+use self::abandoned::Running;
 use crate::attempt::AttemptError;
-use crate::endpoint::{Endpoint, StreamPermit};
+use crate::endpoint::Endpoint;
+use crate::endpoint::resets::{Resets, YOUNG};
 use crate::payload::{Payload, Streaming};
+
+mod abandoned;
 
 /// The default user agent.
 const USER_AGENT: &str = concat!("protomesh/", env!("CARGO_PKG_VERSION"));
@@ -31,17 +36,15 @@ pub(crate) struct UpstreamResponse {
     pub(crate) source: ResponseStream,
 }
 
-/// The body of a response. Dropping it before its end resets the stream with CANCEL.
+/// The body of a response. Dropping it before its end ends the call, as [`Running`] says.
 pub(crate) struct ResponseStream {
-    /// First, so that the end of the request is signalled before the stream is dropped.
-    _request: Option<oneshot::Sender<Infallible>>,
-    stream: RecvStream,
+    call: Running,
     is_done: bool,
     /// Whether it ended by a fault of the endpoint.
     pub(crate) is_of_endpoint: bool,
     /// Whether the head said OK, which holds unless the trailers say otherwise.
     is_ok: bool,
-    pub(crate) slot: StreamPermit,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) sent_at: Instant,
 }
 
@@ -52,40 +55,44 @@ pub(crate) async fn send(
     endpoint: &Arc<Endpoint>,
     head: Parts,
     payload: &mut Payload,
+    holding: Option<&Holding>,
 ) -> Result<UpstreamResponse, AttemptError> {
     let (slot, mut sender) = endpoint.acquire().await?;
-    let sent_at = Instant::now();
     let head = request(head, endpoint)?;
     let payload = payload.take();
     let opened = sender.send_request(head, false);
     let (response, mut stream) = opened.map_err(|error| slot.error(&error))?;
-    let request = match payload {
+    let resets = slot.resets();
+    let mut call = Running::new(response, slot, holding.cloned());
+    match payload {
         Payload::Whole(bytes) => {
             // An empty request, too, ends with a DATA frame: some servers wait for one (gRPC over
             // HTTP/2, "Requests"). h2 buffers what exceeds the window. It fails only if the stream
             // has ended already, by an answer or a reset, which the response tells.
             let _ = stream.send_data(bytes, true);
-            None
         }
         Payload::Streaming(body) => {
             let (alive, gone) = oneshot::channel();
-            tokio::spawn(pump(body, stream, gone));
-            Some(alive)
+            let pump = Pump {
+                stream,
+                gone,
+                resets,
+                sent_at: call.sent_at,
+            };
+            tokio::spawn(pump.run(body));
+            call.request = Some(alive);
         }
-        Payload::Consumed => None,
-    };
-    let response = response.await.map_err(|error| slot.error(&error))?;
-    let (parts, stream) = response.into_parts();
-    let mut head = Response::from_parts(parts, ());
-    let early = early_status(head.headers_mut(), stream.is_end_stream());
+        Payload::Consumed => {}
+    }
+    let mut head = call.head().await?;
+    let early = early_status(head.headers_mut(), call.is_complete());
     let source = ResponseStream {
-        _request: request,
-        stream,
         is_of_endpoint: false,
         is_done: early == EarlyStatus::Failed,
         is_ok: early == EarlyStatus::Ok,
-        slot,
-        sent_at,
+        endpoint: endpoint.clone(),
+        sent_at: call.sent_at,
+        call,
     };
     Ok(UpstreamResponse { head, source })
 }
@@ -144,66 +151,73 @@ enum PumpEvent {
     Reset,
 }
 
-/// Sends a body as it arrives and as the peer reads it.
-async fn pump(
-    mut body: Streaming,
-    mut stream: SendStream<Bytes>,
-    mut gone: oneshot::Receiver<Infallible>,
-) {
-    loop {
-        // Capacity first: a frame that is read must be sent, so a peer that does not read stops the
-        // body's source.
-        stream.reserve_capacity(1);
-        let step = poll_fn(|context| step(&mut body, &mut stream, &mut gone, context)).await;
-        match step {
-            PumpEvent::Capacity => {}
-            PumpEvent::Reset => return,
-            PumpEvent::Gone => {
-                // A failed body must not end with CANCEL, which some servers read as a regular end.
-                let last = poll_fn(|context| Poll::Ready(body.poll_frame(context))).await;
-                let has_failed = matches!(last, Poll::Ready(Some(Err(_))));
-                return stream.send_reset(if has_failed {
-                    Reason::INTERNAL_ERROR
-                } else {
-                    Reason::CANCEL
-                });
-            }
-            PumpEvent::Frame(Some(Err(_))) => return stream.send_reset(Reason::INTERNAL_ERROR),
-            PumpEvent::Frame(None) => {
-                let _ = stream.send_data(Bytes::new(), true);
-                return;
-            }
-            PumpEvent::Frame(Some(Ok(frame))) => {
-                // A request of gRPC has no trailers (PROTOCOL-HTTP2, "Request"): those of a caller
-                // would reach the server without having been checked as its headers were.
-                if let Ok(data) = frame.into_data() {
-                    // Fails only if the stream was reset, which the next step detects.
-                    let _ = stream.send_data(data, false);
+/// The sending side of a call whose body arrives in pieces.
+struct Pump {
+    stream: SendStream<Bytes>,
+    /// Ends with the response.
+    gone: oneshot::Receiver<Infallible>,
+    resets: Arc<Resets>,
+    sent_at: Instant,
+}
+
+impl Pump {
+    /// Sends a body as it arrives and as the peer reads it.
+    async fn run(mut self, mut body: Streaming) {
+        loop {
+            // Capacity first: a frame that is read must be sent, so a peer that does not read stops
+            // the body's source.
+            self.stream.reserve_capacity(1);
+            match poll_fn(|context| self.step(&mut body, context)).await {
+                PumpEvent::Capacity => {}
+                PumpEvent::Reset => return,
+                PumpEvent::Gone => {
+                    // A failed body must not end with CANCEL, which some servers read as a regular
+                    // end.
+                    let last = poll_fn(|context| Poll::Ready(body.poll_frame(context))).await;
+                    let has_failed = matches!(last, Poll::Ready(Some(Err(_))));
+                    return self.stream.send_reset(if has_failed {
+                        Reason::INTERNAL_ERROR
+                    } else {
+                        Reason::CANCEL
+                    });
+                }
+                PumpEvent::Frame(Some(Err(_))) => {
+                    if !self.resets.allow(self.sent_at) {
+                        let _ = timeout_at(self.sent_at + YOUNG, &mut self.gone).await;
+                    }
+                    return self.stream.send_reset(Reason::INTERNAL_ERROR);
+                }
+                PumpEvent::Frame(None) => {
+                    let _ = self.stream.send_data(Bytes::new(), true);
+                    return;
+                }
+                PumpEvent::Frame(Some(Ok(frame))) => {
+                    // A request of gRPC has no trailers (PROTOCOL-HTTP2, "Request"): those of a
+                    // caller would reach the server without having been checked as its headers were.
+                    if let Ok(data) = frame.into_data() {
+                        // Fails only if the stream was reset, which the next step detects.
+                        let _ = self.stream.send_data(data, false);
+                    }
                 }
             }
         }
     }
-}
 
-fn step(
-    body: &mut Streaming,
-    stream: &mut SendStream<Bytes>,
-    gone: &mut oneshot::Receiver<Infallible>,
-    context: &mut Context<'_>,
-) -> Poll<PumpEvent> {
-    if stream.poll_reset(context).is_ready() {
-        return Poll::Ready(PumpEvent::Reset);
-    }
-    if stream.capacity() == 0 {
-        match stream.poll_capacity(context) {
-            Poll::Ready(Some(Ok(_))) => return Poll::Ready(PumpEvent::Capacity),
-            Poll::Ready(_) => return Poll::Ready(PumpEvent::Reset),
-            Poll::Pending => {}
+    fn step(&mut self, body: &mut Streaming, context: &mut Context<'_>) -> Poll<PumpEvent> {
+        if self.stream.poll_reset(context).is_ready() {
+            return Poll::Ready(PumpEvent::Reset);
         }
-    } else if let Poll::Ready(frame) = body.poll_frame(context) {
-        return Poll::Ready(PumpEvent::Frame(frame));
+        if self.stream.capacity() == 0 {
+            match self.stream.poll_capacity(context) {
+                Poll::Ready(Some(Ok(_))) => return Poll::Ready(PumpEvent::Capacity),
+                Poll::Ready(_) => return Poll::Ready(PumpEvent::Reset),
+                Poll::Pending => {}
+            }
+        } else if let Poll::Ready(frame) = body.poll_frame(context) {
+            return Poll::Ready(PumpEvent::Frame(frame));
+        }
+        self.gone.poll_unpin(context).map(|_| PumpEvent::Gone)
     }
-    gone.poll_unpin(context).map(|_| PumpEvent::Gone)
 }
 
 // === impl ResponseStream ===
@@ -213,12 +227,15 @@ impl ResponseStream {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let Some(stream) = self.call.body() else {
+            return Poll::Ready(None);
+        };
         loop {
-            match ready!(self.stream.poll_data(context)) {
+            match ready!(stream.poll_data(context)) {
                 Some(Ok(data)) => {
                     // The reader accounts for the data from here on, so the peer may send as much
                     // again.
-                    self.stream.flow_control().release_capacity(data.len())?;
+                    stream.flow_control().release_capacity(data.len())?;
                     if !data.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
@@ -227,7 +244,7 @@ impl ResponseStream {
                 None => break,
             }
         }
-        let trailers = ready!(self.stream.poll_trailers(context))?;
+        let trailers = ready!(stream.poll_trailers(context))?;
         Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 }
@@ -262,7 +279,7 @@ impl http_body::Body for ResponseStream {
         }
         Poll::Ready(polled.map(|frame| {
             frame.map_err(|error| {
-                let failure = self.slot.error(&error);
+                let failure = self.call.error(&error);
                 self.is_of_endpoint = failure.is_of_endpoint;
                 failure.status
             })
@@ -270,7 +287,7 @@ impl http_body::Body for ResponseStream {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_done || (!self.is_ok && self.stream.is_end_stream())
+        self.is_done || (!self.is_ok && self.call.is_complete())
     }
 }
 

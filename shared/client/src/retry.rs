@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use admission::Holding;
 use futures::FutureExt;
 use futures::future::{Either, select};
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 use rpc::deadline::{self, GRPC_TIMEOUT};
 use rpc::error;
 use rpc::lock::lock;
@@ -50,7 +51,7 @@ const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const FAIR_WAIT: Duration = Duration::from_secs(1);
 
 /// Header with the number of previous attempts (gRFC A6).
-const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 /// One call and its attempts.
 pub(crate) struct Call<'a> {
@@ -60,6 +61,8 @@ pub(crate) struct Call<'a> {
     /// `None` without metrics.
     pub(crate) counts: Option<&'a metrics::Upstream>,
     pub(crate) head: Parts,
+    /// The memory of the request that the call is made for.
+    pub(crate) holding: Option<Holding>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) safety: Safety,
     pub(crate) hedge_after: Option<Duration>,
@@ -204,7 +207,7 @@ impl Call<'_> {
             began: Instant::now(),
             is_noted: false,
         };
-        let outcome = exchange::send(endpoint, head, payload).await;
+        let outcome = exchange::send(endpoint, head, payload, self.holding.as_ref()).await;
         watch.note(&outcome);
         outcome
     }

@@ -101,7 +101,7 @@ async fn send(cluster: &Cluster, head: Parts, bytes: bytes::Bytes) {
         return;
     };
     let mut payload = Payload::Whole(bytes);
-    match exchange::send(&endpoint, head, &mut payload).await {
+    match exchange::send(&endpoint, head, &mut payload, None).await {
         Ok(answer) => {
             endpoint.stats.answered(answer.source.sent_at.elapsed());
             let mut body = answer.source;

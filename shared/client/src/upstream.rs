@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use admission::{Client, Hold, Limiter};
+use admission::{Client, Hold, Holding, Limiter};
 use contract::{Criticality, Method, MethodKind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -193,7 +193,9 @@ impl Upstream {
             }
             shared.split.choose(&head.headers)
         };
+        let caller = head.extensions.get::<Caller>();
         let call = retry::Call {
+            holding: caller.and_then(|caller| caller.holding.clone()),
             cluster,
             breaker: &shared.breaker,
             budget: &shared.budget,
@@ -242,6 +244,8 @@ pub struct Caller {
     pub criticality: Criticality,
     /// The kind of the method; `None` if it is unknown.
     pub kind: Option<MethodKind>,
+    /// The memory of the client's request, held for as long as the call runs.
+    pub holding: Option<Holding>,
 }
 
 impl Service<Request<Body>> for Upstream {
@@ -265,10 +269,9 @@ impl Service<Request<Body>> for Upstream {
             Some(deadline) => Some(deadline + grace.unwrap_or_default()),
             None => self.shared.patience(&request),
         };
-        let call = self
-            .clone()
-            .send(request, deadline, abandoned_at)
-            .instrument(span);
+        let call = self.clone().send(request, deadline, abandoned_at);
+        // Boxed first: each step around it would move all of it.
+        let call = call.boxed().instrument(span);
         match abandoned_at {
             None => call.boxed(),
             // Enforced here too: the peer may hang.
@@ -323,6 +326,7 @@ impl Shared {
                 client: Client::Unknown,
                 criticality: method.criticality,
                 kind: Some(method.kind),
+                holding: None,
             })
         });
         let caller = caller.unwrap_or_default();

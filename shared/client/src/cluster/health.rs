@@ -42,7 +42,7 @@ pub(crate) async fn check(
 
 async fn ask(endpoint: &Arc<Endpoint>, settings: &ClientSettings) -> Result<ServingStatus, Status> {
     let mut payload = Payload::Whole(question(&settings.health_service)?);
-    let sent = exchange::send(endpoint, head(), &mut payload).await;
+    let sent = exchange::send(endpoint, head(), &mut payload, None).await;
     let answer = sent.map_err(|failure| failure.status)?;
     if let Some(status) = error::from_headers(answer.head.headers()) {
         return Err(status);

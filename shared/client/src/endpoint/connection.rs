@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::endpoint::legal::LegalFields;
+use crate::endpoint::resets::Resets;
 use crate::settings::ClientSettings;
 use crate::settings::address::Address;
 use crate::tls::Tls;
@@ -54,6 +55,7 @@ pub(crate) struct Connection {
     streams_max: usize,
     closed: Arc<AtomicBool>,
     is_loss_noted: AtomicBool,
+    pub(crate) resets: Arc<Resets>,
 }
 
 /// The interval of pings to one endpoint.
@@ -209,6 +211,7 @@ where
         streams_max: settings.streams_max(),
         closed,
         is_loss_noted: AtomicBool::new(false),
+        resets: Arc::default(),
     })
 }
 

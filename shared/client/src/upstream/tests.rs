@@ -19,6 +19,7 @@ use tonic::Code;
 use super::*;
 use crate::testing::{GET, METHODS, PUT, call};
 
+mod abandoned;
 mod early;
 mod unread;
 
