@@ -9,7 +9,7 @@ use anyhow::Context;
 use futures::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::activity::Activity;
@@ -28,6 +28,7 @@ mod connection;
 pub(crate) mod descriptors;
 mod response;
 mod socket;
+mod turns;
 
 pub use activity::Tunnel;
 
@@ -62,11 +63,13 @@ async fn accept_all(listener: TcpListener, handler: Handler, tls: Option<Arc<Tls
     }
     let (settings, draining) = (&host.settings, &host.draining);
     let shared = Connections::new(handler, tls, &settings.listener, draining.clone());
+    let closing = CancellationToken::new();
     let mut connections = ConnectionSet {
+        _closes: closing.clone().drop_guard(),
+        closing,
         shared: Arc::new(shared),
         addresses: Addresses::new(settings.listener.max_connections_per_address),
         open: TaskTracker::new(),
-        tasks: JoinSet::new(),
         activities: Vec::new(),
     };
     let mut arrivals = Arrivals::new();
@@ -91,8 +94,6 @@ async fn accept_all(listener: TcpListener, handler: Handler, tls: Option<Arc<Tls
                 tokio::task::yield_now().await;
             }
             () = tokio::time::sleep(EVICTION_PAUSE), if !arrivals.is_empty() => {}
-            // Reaps ended connections; disabled without connections.
-            Some(_) = connections.tasks.join_next() => {}
         }
         if !arrivals.is_empty() && limit.available_permits() == 0 {
             connections.evict_idlest();
@@ -112,7 +113,9 @@ struct ConnectionSet {
     shared: Arc<Connections>,
     addresses: Addresses,
     open: TaskTracker,
-    tasks: JoinSet<()>,
+    /// Ends the connections that are left when the set is dropped.
+    closing: CancellationToken,
+    _closes: DropGuard,
     /// Those of open connections, and of some that have ended.
     activities: Vec<Weak<Activity>>,
 }
@@ -129,6 +132,7 @@ impl ConnectionSet {
             tracing::debug!(peer = %address, "too many connections from one address");
             return;
         };
+        let turns = address_permit.turns.clone();
         let permits = ConnectionPermits {
             _permit: permit,
             _address: address_permit,
@@ -136,7 +140,9 @@ impl ConnectionSet {
         };
         let socket = Socket::new(stream, permits);
         self.remember(&socket.activity());
-        self.tasks.spawn(self.shared.clone().serve(socket, address));
+        let serving = self.shared.clone().serve(socket, address, turns.clone());
+        let serving = self.closing.clone().run_until_cancelled_owned(serving);
+        turns.spawn(serving.map(drop));
     }
 
     /// Remembers an activity and, from time to time, forgets those that have ended.

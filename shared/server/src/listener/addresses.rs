@@ -1,4 +1,4 @@
-//! Bounds the connections of each client address.
+//! The connections of each client address: their bound, and their turns.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,19 +8,28 @@ use ::admission::Client;
 use rpc::lock::lock;
 
 use super::arrivals::client;
+use super::turns::Turns;
 
 /// The open connections of each address; clones are the same.
 #[derive(Clone)]
 pub(crate) struct Addresses {
     /// 0 for no bound.
     bound: usize,
-    open: Arc<Mutex<HashMap<Client, usize>>>,
+    open: Arc<Mutex<HashMap<Client, Open>>>,
+}
+
+#[derive(Default)]
+struct Open {
+    connections: usize,
+    turns: Arc<Turns>,
 }
 
 /// One open connection of an address.
 pub(crate) struct AddressPermit {
     addresses: Addresses,
     address: Client,
+    /// Where the tasks of the address run.
+    pub(crate) turns: Arc<Turns>,
 }
 
 // === impl Addresses ===
@@ -34,21 +43,19 @@ impl Addresses {
     }
 
     /// Counts a connection, or rejects it because its address has too many.
-    pub(crate) fn count(&self, address: IpAddr) -> Result<Option<AddressPermit>, AddressLimit> {
-        if self.bound == 0 {
-            return Ok(None);
-        }
+    pub(crate) fn count(&self, address: IpAddr) -> Result<AddressPermit, AddressLimit> {
         let address = client(address);
         let mut open = lock(&self.open);
-        let count = open.entry(address.clone()).or_default();
-        if *count >= self.bound {
+        let of_address = open.entry(address.clone()).or_default();
+        if self.bound > 0 && of_address.connections >= self.bound {
             return Err(AddressLimit);
         }
-        *count += 1;
-        Ok(Some(AddressPermit {
+        of_address.connections += 1;
+        Ok(AddressPermit {
             addresses: self.clone(),
             address,
-        }))
+            turns: of_address.turns.clone(),
+        })
     }
 }
 
@@ -61,9 +68,9 @@ pub(crate) struct AddressLimit;
 impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut open = lock(&self.addresses.open);
-        if let Some(count) = open.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(of_address) = open.get_mut(&self.address) {
+            of_address.connections -= 1;
+            if of_address.connections == 0 {
                 open.remove(&self.address);
             }
         }

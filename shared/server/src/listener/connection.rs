@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rpc::coalesce::{self, Driver, WriteBuffer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -25,6 +25,7 @@ use tower::ServiceExt;
 use super::activity::{Activity, Expiry, Limits};
 use super::response::ResponseBody;
 use super::socket::{Http, Socket};
+use super::turns::{Executor, Turns};
 use crate::handler::Handler;
 use crate::peer::Peer;
 use crate::settings::{HTTP2, ListenerSettings};
@@ -49,7 +50,6 @@ pub(crate) struct Connections {
     /// Tells connections to finish running requests and close.
     draining: CancellationToken,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
 }
 
 /// A connection after its handshake.
@@ -79,38 +79,34 @@ impl Connections {
             .max_headers(settings.max_headers)
             .max_header_size(settings.max_header_bytes as usize)
             .max_buf_size(settings.max_header_bytes as usize);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .max_header_list_size(settings.max_header_bytes)
-            .max_concurrent_streams(settings.max_streams)
-            .max_pending_accept_reset_streams(settings.max_pending_resets)
-            .max_local_error_reset_streams(settings.max_error_resets)
-            .initial_stream_window_size(settings.stream_window_bytes)
-            .initial_connection_window_size(settings.connection_window_bytes)
-            // WebSocket over HTTP/2 (RFC 8441).
-            .enable_connect_protocol();
         Self {
             handler,
             tls,
             settings: settings.clone(),
             draining,
             http1,
-            http2,
         }
     }
 
-    /// Serves a connection to its end.
-    pub(crate) async fn serve(self: Arc<Self>, socket: Socket, address: SocketAddr) {
-        if let Err(error) = self.try_serve(socket, address).await {
+    /// Serves a connection to its end, with its streams in the turns of its client.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        socket: Socket,
+        address: SocketAddr,
+        turns: Arc<Turns>,
+    ) {
+        if let Err(error) = self.try_serve(socket, address, turns).await {
             // Peers vanish all the time: an operator can do nothing about it.
             tracing::debug!(error, peer = %address, "connection ended");
         }
     }
 
-    async fn try_serve(&self, socket: Socket, address: SocketAddr) -> Result<(), StdError> {
+    async fn try_serve(
+        &self,
+        socket: Socket,
+        address: SocketAddr,
+        turns: Arc<Turns>,
+    ) -> Result<(), StdError> {
         let tcp = TcpConnectInfo {
             local_addr: socket.local_address(),
             remote_addr: Some(address),
@@ -124,7 +120,8 @@ impl Connections {
         match opened {
             Transport::Plain(socket, http) => {
                 let peer = Peer { address, tls: None };
-                self.requests(http, socket, activity, tcp, peer).await?;
+                self.requests(http, socket, activity, (tcp, peer, turns))
+                    .await?;
             }
             Transport::Secure(stream) => {
                 let connection = stream.get_ref().1;
@@ -138,7 +135,8 @@ impl Connections {
                     address,
                     tls: Some(Arc::new(session)),
                 };
-                self.requests(http, stream, activity, tcp, peer).await?;
+                self.requests(http, stream, activity, (tcp, peer, turns))
+                    .await?;
             }
         }
         Ok(())
@@ -161,8 +159,7 @@ impl Connections {
         http: Http,
         stream: S,
         activity: Arc<Activity>,
-        tcp: TcpConnectInfo,
-        peer: Peer,
+        (tcp, peer, turns): (TcpConnectInfo, Peer, Arc<Turns>),
     ) -> hyper::Result<()>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -199,7 +196,8 @@ impl Connections {
             }
             Http::Two => {
                 let (stream, flusher) = coalesce::buffer(stream);
-                let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+                let http2 = http2(&self.settings, Executor(turns));
+                let connection = http2.serve_connection(TokioIo::new(stream), service);
                 let connection = flusher.drive(Box::pin(connection));
                 self.drive(http, connection, &activity).await
             }
@@ -249,6 +247,23 @@ impl Connections {
     }
 }
 
+fn http2(settings: &ListenerSettings, executor: Executor) -> http2::Builder<Executor> {
+    let mut http2 = http2::Builder::new(executor);
+    http2
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .max_header_list_size(settings.max_header_bytes)
+        .max_concurrent_streams(settings.max_streams)
+        .max_pending_accept_reset_streams(settings.max_pending_resets)
+        .max_local_error_reset_streams(settings.max_error_resets)
+        .initial_stream_window_size(settings.stream_window_bytes)
+        .initial_connection_window_size(settings.connection_window_bytes)
+        // WebSocket over HTTP/2 (RFC 8441).
+        .enable_connect_protocol();
+    http2
+}
+
 fn announce_close<B>(response: &mut Response<B>) {
     // After an upgrade the connection is not HTTP.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -270,7 +285,7 @@ where
 }
 
 /// An HTTP/2 connection with coalesced writes.
-type Http2<S, E> = Pin<Box<http2::Connection<TokioIo<WriteBuffer<S>>, E, TokioExecutor>>>;
+type Http2<S, E> = Pin<Box<http2::Connection<TokioIo<WriteBuffer<S>>, E, Executor>>>;
 
 impl<S, E> GracefulConnection for Driver<S, Http2<S, E>>
 where

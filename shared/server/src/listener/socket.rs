@@ -41,7 +41,7 @@ pub(crate) struct Socket {
 /// An open connection's share of the listener's limits.
 pub(crate) struct ConnectionPermits {
     pub(crate) _permit: Option<OwnedSemaphorePermit>,
-    pub(crate) _address: Option<AddressPermit>,
+    pub(crate) _address: AddressPermit,
     pub(crate) _token: TaskTrackerToken,
 }
 
