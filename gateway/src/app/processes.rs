@@ -68,23 +68,22 @@ impl Processes {
         Ok(Self(processes))
     }
 
-    /// Answers a request of an operator that names a process, by path or by metadata; returns
-    /// others.
+    /// Returns whether a request is an operator's that asks for the list or names a process.
+    pub(super) fn concern(request: &Request<Incoming>) -> bool {
+        request.extensions().get::<Operator>().is_some()
+            && (is_list(request) || name(request).is_some())
+    }
+
+    /// Answers a request that concerns processes.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
         own: &Generation,
-    ) -> Result<Response<Body>, Request<Incoming>> {
-        let is_operator = request.extensions().get::<Operator>().is_some();
-        if is_operator && request.method() == Method::GET && request.uri().path() == LIST {
-            return Ok(self.list());
+    ) -> Response<Body> {
+        if is_list(&request) {
+            return self.list();
         }
-        let by_path = request.uri().path().strip_prefix(PREFIX);
-        let by_path = by_path.map(|rest| rest.split_once('/').unwrap_or((rest, "")).0);
-        let by_metadata = || request.headers().get(PROCESS)?.to_str().ok();
-        let Some(name) = by_path.or_else(by_metadata).filter(|_| is_operator) else {
-            return Err(request);
-        };
+        let name = name(&request).unwrap_or_default();
         let other = self.0.get(name).ok_or_else(|| self.unknown(name));
         let (mut head, body) = drain_on_close(observe::count_body(request)).into_parts();
         let generation = other.as_ref().map_or(own, |other| &other.generation);
@@ -95,7 +94,7 @@ impl Processes {
             }
             Err(fault) => Err(fault.clone()),
         };
-        Ok(generation.answer_operator(ready, &mut head, body).await)
+        generation.answer_operator(ready, &mut head, body).await
     }
 
     /// Returns the names of all processes, as JSON.
@@ -115,6 +114,17 @@ impl Processes {
             format!("no process `{name}` in the section `[processes]`, which has: {known}");
         Fault::not_found("PROCESS_NOT_FOUND", message)
     }
+}
+
+fn is_list(request: &Request<Incoming>) -> bool {
+    request.method() == Method::GET && request.uri().path() == LIST
+}
+
+/// Returns the process that a request names, by its path or by metadata.
+fn name(request: &Request<Incoming>) -> Option<&str> {
+    let by_path = request.uri().path().strip_prefix(PREFIX);
+    let by_path = by_path.map(|rest| rest.split_once('/').unwrap_or((rest, "")).0);
+    by_path.or_else(|| request.headers().get(PROCESS)?.to_str().ok())
 }
 
 // === impl OtherProcess ===

@@ -99,11 +99,10 @@ impl Generation {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        // Boxed to keep the future small.
-        let request = match self.processes.answer(request, &self).boxed().await {
-            Ok(response) => return Ok(response),
-            Err(request) => request,
-        };
+        if Processes::concern(&request) {
+            // Boxed to keep the future small.
+            return Ok(self.processes.answer(request, &self).boxed().await);
+        }
         let policy = self.context.policy();
         let mut request = drain_on_close(observe::count_body(request));
         policy.client_address.identify(&mut request);

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use chassis::error::{self, Fault};
 use chassis::observe::End;
+use http::HeaderName;
 use rpc::frame::{COMPRESSED, FrameError, HEADER_BYTES};
 use tonic::{Code, Status};
 
 /// The coding of compressed messages (gRPC over HTTP/2, "Message-Encoding").
-pub(crate) const ENCODING: &str = "grpc-encoding";
+pub(crate) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// The key that bounds response messages.
 pub(crate) const RESPONSE_LIMIT: &str = "max_message_bytes";

@@ -200,10 +200,10 @@ mod tests {
             (none(), vec![Frame::trailers(trailers("x"))], Some("2")),
             (
                 none(),
-                vec![message(), Frame::trailers(trailers(GRPC_STATUS))],
+                vec![message(), Frame::trailers(trailers("grpc-status"))],
                 Some("0"),
             ),
-            (trailers(GRPC_STATUS), vec![], None),
+            (trailers("grpc-status"), vec![], None),
         ] {
             let body = StreamBody::new(tokio_stream::iter(sent.into_iter().map(Ok::<_, Status>)));
             let mut response = Response::new(Body::new(body));

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
 
 /// Milliseconds, at most ten digits (Connect protocol, "Timeout").
-pub(crate) const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
+pub(crate) const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// How long calls may take.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,8 +43,9 @@ fn milliseconds(headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
         (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
     });
     let milliseconds: Option<u64> = digits.and_then(|digits| digits.parse().ok());
-    let milliseconds = milliseconds
-        .ok_or_else(|| Failure::bad_header(CONNECT_TIMEOUT, "milliseconds, at most 10 digits"))?;
+    let milliseconds = milliseconds.ok_or_else(|| {
+        Failure::bad_header(CONNECT_TIMEOUT.as_str(), "milliseconds, at most 10 digits")
+    })?;
     Ok(Instant::now().checked_add(Duration::from_millis(milliseconds)))
 }
 

@@ -8,7 +8,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chassis::server::is_of_proxies;
 use http::header::{
-    COOKIE, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, USER_AGENT, WWW_AUTHENTICATE,
+    CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
@@ -24,16 +25,16 @@ pub use settings::MetadataSettings;
 
 /// Headers about one connection (RFC 9110 §7.6.1), which a proxy must not pass on. `te` is set anew
 /// by the client.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+static HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
 ];
 
 /// Headers of content that do not depend on how the content is sent.
@@ -364,13 +365,13 @@ pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// Whether a header is about one connection.
 pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    HOP_BY_HOP.contains(&name)
+    HOP_BY_HOP.iter().any(|field| field == name)
 }
 
 /// Removes what is about one connection only. The fields that `connection` names ended where the
 /// request arrived, see [`super::client_address`]; here they could name those of the gateway.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    for name in HOP_BY_HOP {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
 }

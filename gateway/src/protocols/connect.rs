@@ -253,12 +253,12 @@ fn stream_into_grpc(request: Request<Body>) -> Request<Body> {
 }
 
 /// Gives a header the name that it has in the other protocol.
-fn rename(headers: &mut HeaderMap, from: &HeaderName, to: &'static str) {
-    headers.remove(to);
+fn rename(headers: &mut HeaderMap, from: &HeaderName, to: HeaderName) {
+    headers.remove(&to);
     let values: Vec<HeaderValue> = headers.get_all(from).iter().cloned().collect();
     headers.remove(from);
     for value in values {
-        headers.append(to, value);
+        headers.append(to.clone(), value);
     }
 }
 
@@ -271,7 +271,9 @@ async fn read(context: &Context, body: Body, holding: &Holding) -> Result<Bytes,
 
 fn check_version(headers: &HeaderMap) -> Result<(), Failure> {
     match headers.get(CONNECT_VERSION) {
-        Some(version) if version != "1" => Err(Failure::bad_header(CONNECT_VERSION, "`1`")),
+        Some(version) if version != "1" => {
+            Err(Failure::bad_header(CONNECT_VERSION.as_str(), "`1`"))
+        }
         _ => Ok(()),
     }
 }

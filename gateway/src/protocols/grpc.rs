@@ -259,9 +259,9 @@ impl Inspection {
         // The client writes its own time-out; this one would end a call before the grace of a torn
         // request. A length is not gRPC's, and a server that returns metadata would return it.
         for name in [
-            HOST.as_str(),
+            HOST,
             GRPC_TIMEOUT,
-            CONTENT_LENGTH.as_str(),
+            CONTENT_LENGTH,
             policy::CONNECT_TIMEOUT,
             CONNECT_VERSION,
         ] {

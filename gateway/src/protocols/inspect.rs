@@ -9,7 +9,7 @@ use admission::Excess;
 use bytes::Bytes;
 use chassis::error::Fault;
 use compression::{Coding, Levels, Undecodable};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body as _, Frame};
 use learning::TypeLookups;
 use rpc::frame::{COMPRESSED, FrameReader, HEADER_BYTES};
@@ -27,7 +27,7 @@ use crate::failure::Failure;
 use crate::policy::MessagePolicy;
 
 /// The codings that an answer may have.
-pub(crate) const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+pub(crate) const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// The supported codings, as [`ACCEPT_ENCODING`] lists them.
 const CODINGS: &str = "gzip,br,zstd,deflate";
@@ -103,7 +103,7 @@ fn unknown_coding(name: &str) -> Status {
         message,
     ));
     let list = MetadataValue::from_static(CODINGS);
-    status.metadata_mut().insert(ACCEPT_ENCODING, list);
+    status.metadata_mut().insert("grpc-accept-encoding", list);
     status
 }
 

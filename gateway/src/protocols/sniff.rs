@@ -4,14 +4,14 @@ use chassis::metrics;
 use chassis::observe;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use transcoder::{MethodPlan, Schema};
 
 use super::grpc_web::Encoding;
 use super::websocket;
 
 /// Says that a request is Connect's, whatever its path is (Connect protocol, "Unary-Request").
-pub(crate) const CONNECT_VERSION: &str = "connect-protocol-version";
+pub(crate) const CONNECT_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
 
 /// The label of gRPC-Web, binary or text, in metrics, spans and log lines.
 const GRPC_WEB: metrics::Protocol = metrics::Protocol::rpc("grpc_web");

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use crate::error::Fault;
@@ -12,7 +12,7 @@ use crate::error::Fault;
 mod tests;
 
 /// Request header of the time that is left (gRPC over HTTP/2, "Timeout").
-pub const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The same section allows at most 8 digits.
 const DIGITS_MAX: usize = 8;

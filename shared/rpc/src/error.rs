@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use http::HeaderName;
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
@@ -18,7 +19,7 @@ mod tests;
 pub use repair::repair_status;
 
 /// Header or trailer with the outcome of a call (gRPC over HTTP/2, "Status").
-pub const GRPC_STATUS: &str = "grpc-status";
+pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 static DOMAIN: OnceLock<String> = OnceLock::new();
 

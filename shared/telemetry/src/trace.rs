@@ -15,7 +15,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 mod tests;
 
 /// Header of the W3C Trace Context recommendation, §3.2.
-pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 // Stateless, so it needs no global registration.
 static PROPAGATOR: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
@@ -38,7 +38,7 @@ pub fn set_parent(span: &Span, traceparent: &str) {
     let Ok(value) = HeaderValue::from_str(traceparent) else {
         return;
     };
-    let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), value)]);
+    let headers = HeaderMap::from_iter([(TRACEPARENT, value)]);
     extract(span, &headers);
 }
 
@@ -47,7 +47,7 @@ pub fn link(span: &Span, traceparent: &str) {
     let Ok(value) = HeaderValue::from_str(traceparent) else {
         return;
     };
-    let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), value)]);
+    let headers = HeaderMap::from_iter([(TRACEPARENT, value)]);
     let origin = PROPAGATOR.extract(&Carrier(&headers));
     span.add_link(origin.span().span_context().clone());
 }
@@ -70,7 +70,7 @@ pub(crate) fn trace_id(span: &Span) -> Option<String> {
 /// Returns the trace id of a `traceparent`.
 pub(crate) fn trace_id_of(traceparent: &str) -> Option<String> {
     let value = HeaderValue::from_str(traceparent).ok()?;
-    let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), value)]);
+    let headers = HeaderMap::from_iter([(TRACEPARENT, value)]);
     let context = PROPAGATOR.extract(&Carrier(&headers));
     let id = context.span().span_context().trace_id();
     (id != TraceId::INVALID).then(|| id.to_string())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use rpc::error::GRPC_STATUS;
 use rpc::frame::END_STREAM;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(super) fn from_grpc(
     // Trailers-Only metadata belongs to the end of the stream, except for the accepted codings.
     let trailers = headers.contains_key(GRPC_STATUS).then(|| {
         let codings = headers.get(inspect::ACCEPT_ENCODING).cloned();
-        let kept = codings.map(|list| (HeaderName::from_static(inspect::ACCEPT_ENCODING), list));
+        let kept = codings.map(|list| (inspect::ACCEPT_ENCODING, list));
         std::mem::replace(&mut headers, kept.into_iter().collect())
     });
     head.headers = metadata::stream_head(headers);

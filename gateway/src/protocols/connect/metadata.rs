@@ -1,6 +1,8 @@
 //! Metadata of a response: which headers of gRPC are the caller's, and under which names.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName};
+
+use rpc::error::GRPC_STATUS;
 
 use super::{STREAM_ACCEPT_ENCODING, STREAM_ENCODING, inspect, rename};
 use crate::policy;
@@ -9,17 +11,17 @@ use crate::policy;
 const TRAILER_PREFIX: &str = "trailer-";
 
 /// The status of gRPC, which Connect replaces.
-const STATUS: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
+static STATUS: [HeaderName; 3] = [
+    GRPC_STATUS,
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status-details-bin"),
+];
 
 /// Leading metadata of a unary response; its codings are those of HTTP.
 pub(super) fn unary_head(mut headers: HeaderMap) -> HeaderMap {
     clean(&mut headers);
     headers.remove(inspect::ENCODING);
-    rename(
-        &mut headers,
-        &HeaderName::from_static(inspect::ACCEPT_ENCODING),
-        "accept-encoding",
-    );
+    rename(&mut headers, &inspect::ACCEPT_ENCODING, ACCEPT_ENCODING);
     headers
 }
 
@@ -57,7 +59,7 @@ pub(super) fn append_trailing(trailers: HeaderMap, head: &mut HeaderMap) {
 
 fn clean(headers: &mut HeaderMap) {
     policy::strip_hop_by_hop(headers);
-    for name in STATUS {
+    for name in &STATUS {
         headers.remove(name);
     }
     headers.remove(DATE);

@@ -81,11 +81,14 @@ async fn what_is_cut_off_too_large_or_no_message_is_refused() {
 fn an_unknown_coding_is_answered_with_those_that_are_taken() {
     let headers = |coding: &'static str| {
         let value = http::HeaderValue::from_static(coding);
-        HeaderMap::from_iter([(http::HeaderName::from_static(ENCODING), value)])
+        HeaderMap::from_iter([(ENCODING, value)])
     };
     assert_eq!(coding(&headers("identity")).unwrap(), None);
     assert_eq!(coding(&headers("zstd")).unwrap(), Some(Coding::Zstd));
     let status = coding(&headers("snappy")).unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
-    assert_eq!(status.metadata().get(ACCEPT_ENCODING).unwrap(), CODINGS);
+    assert_eq!(
+        status.metadata().get("grpc-accept-encoding").unwrap(),
+        CODINGS
+    );
 }

@@ -45,7 +45,8 @@ fn content_types_tell_protocols_apart() {
 
 #[test]
 fn a_header_makes_a_request_connects() {
-    let version = (CONNECT_VERSION, "1");
+    let name = CONNECT_VERSION;
+    let version = (name.as_str(), "1");
     let json = ("content-type", "application/json");
     let found = sniff("POST", "/a.B/C", &[version, json]);
     assert_eq!(found, Protocol::ConnectUnary(Codec::Json));

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 use tonic::Code;
 
 use super::GRPC_STATUS;
 
-const MESSAGE: &str = "grpc-message";
-const DETAILS: &str = "grpc-status-details-bin";
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// All but printable ASCII, and `%` (gRPC over HTTP/2, "Percent-Encoded").
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
@@ -92,11 +92,11 @@ mod tests {
 
     use super::*;
 
-    fn repaired(fields: &[(&'static str, &[u8])]) -> Vec<(String, Vec<u8>)> {
+    fn repaired(fields: &[(HeaderName, &[u8])]) -> Vec<(String, Vec<u8>)> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let value = HeaderValue::from_bytes(value).unwrap();
-            headers.append(HeaderName::from_static(name), value);
+            headers.append(name.clone(), value);
         }
         repair_status(&mut headers);
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
@@ -127,14 +127,14 @@ mod tests {
                 .iter()
                 .map(|one| (GRPC_STATUS, one.as_bytes()))
                 .collect();
-            let expected = (GRPC_STATUS.to_owned(), expected.as_bytes().to_vec());
+            let expected = (GRPC_STATUS.to_string(), expected.as_bytes().to_vec());
             assert_eq!(repaired(&fields), [expected], "{sent:?}");
         }
     }
 
     #[test]
     fn the_message_of_the_kept_code_stays() {
-        let sent: [(&str, &[u8]); 4] = [
+        let sent: [(HeaderName, &[u8]); 4] = [
             (GRPC_STATUS, b"0"),
             (MESSAGE, b"fine"),
             (GRPC_STATUS, b"5"),

@@ -106,7 +106,7 @@ impl Line {
             peer: connection.and_then(TcpConnectInfo::remote_addr),
             path: cut(request.uri().path(), PATH_BYTES).into(),
             user_agent: cut(
-                header(header::USER_AGENT.as_str()).unwrap_or_default(),
+                header(header::USER_AGENT).unwrap_or_default(),
                 USER_AGENT_BYTES,
             )
             .into(),
