@@ -9,7 +9,7 @@ use anyhow::Context;
 use futures::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::activity::Activity;
@@ -63,10 +63,8 @@ async fn accept_all(listener: TcpListener, handler: Handler, tls: Option<Arc<Tls
     }
     let (settings, draining) = (&host.settings, &host.draining);
     let shared = Connections::new(handler, tls, &settings.listener, draining.clone());
-    let closing = CancellationToken::new();
     let mut connections = ConnectionSet {
-        _closes: closing.clone().drop_guard(),
-        closing,
+        _closes: shared.closing.clone().drop_guard(),
         shared: Arc::new(shared),
         addresses: Addresses::new(settings.listener.max_connections_per_address),
         open: TaskTracker::new(),
@@ -113,8 +111,7 @@ struct ConnectionSet {
     shared: Arc<Connections>,
     addresses: Addresses,
     open: TaskTracker,
-    /// Ends the connections that are left when the set is dropped.
-    closing: CancellationToken,
+    /// Closes the connections that the drain leaves.
     _closes: DropGuard,
     /// Those of open connections, and of some that have ended.
     activities: Vec<Weak<Activity>>,
@@ -141,8 +138,7 @@ impl ConnectionSet {
         let socket = Socket::new(stream, permits);
         self.remember(&socket.activity());
         let serving = self.shared.clone().serve(socket, address, turns.clone());
-        let serving = self.closing.clone().run_until_cancelled_owned(serving);
-        turns.spawn(serving.map(drop));
+        turns.spawn(serving);
     }
 
     /// Remembers an activity and, from time to time, forgets those that have ended.

@@ -49,6 +49,8 @@ pub(crate) struct Connections {
     settings: ListenerSettings,
     /// Tells connections to finish running requests and close.
     draining: CancellationToken,
+    /// Closes connections that have not ended in time.
+    pub(crate) closing: CancellationToken,
     http1: http1::Builder,
 }
 
@@ -84,6 +86,7 @@ impl Connections {
             tls,
             settings: settings.clone(),
             draining,
+            closing: CancellationToken::new(),
             http1,
         }
     }
@@ -223,6 +226,8 @@ impl Connections {
                     // way is answered with `connection: close`.
                     finishing = http == Http::Two;
                 }
+                // Dropping the connection closes it.
+                () = self.closing.cancelled(), if draining => return Ok(()),
                 () = activity.evicted(), if !finishing => finishing = true,
                 expired = activity.expired(limits) => {
                     if finishing || expired == Expiry::SlowHead {
