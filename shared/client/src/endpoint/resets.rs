@@ -13,7 +13,7 @@ pub(crate) const YOUNG: Duration = Duration::from_secs(1);
 /// Resets of young calls at once. Servers close a connection that resets many, with all other calls
 /// on it (CVE-2023-44487): h2 at the 20th that it has not accepted, Envoy by calls that lived for
 /// less than a second, Netty at 200 in 30 s.
-const BURST: u32 = 10;
+pub(crate) const BURST: u32 = 10;
 
 /// The time after which one more is allowed.
 const INTERVAL: Duration = Duration::from_millis(200);
