@@ -2,6 +2,7 @@
 
 mod copies;
 mod cost;
+mod raw;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +53,10 @@ struct Reading {
     seconds: f64,
     #[serde(flatten)]
     cost: Cost,
+    /// Orders per second that the engines alone write, by one script.
+    raw_orders_per_s: f64,
+    /// The part of that which the mesh reaches.
+    vs_raw: f64,
 }
 
 pub(crate) async fn orders(mut args: Args) -> Result<ExitCode> {
@@ -104,12 +109,18 @@ async fn measure(stack: &Stack, files: &[OrderFile], ui: Ui) -> Result<Reading> 
         bail!("the books do not balance: {}", problems.join("; "));
     }
     let orders = outcome.books.orders_ended();
+    let orders_per_s = outcome.speed.orders_per_s();
+    let cost = meter.stop(stack, orders).await?;
+    // Last: it stops the services and writes their rows again.
+    let raw_orders_per_s = raw::measure(stack, orders).await?;
     Ok(Reading {
         orders,
-        orders_per_s: outcome.speed.orders_per_s(),
+        orders_per_s,
         rows_per_s: outcome.speed.rows_per_s(),
         seconds,
-        cost: meter.stop(stack, orders).await?,
+        cost,
+        raw_orders_per_s,
+        vs_raw: orders_per_s / raw_orders_per_s,
     })
 }
 
@@ -120,6 +131,11 @@ impl std::fmt::Display for Reading {
             "{} orders in {:.1} s: {:.1} orders/s, {:.0} rows/s",
             self.orders, self.seconds, self.orders_per_s, self.rows_per_s
         )?;
-        write!(out, "{}", self.cost)
+        writeln!(out, "{}", self.cost)?;
+        write!(
+            out,
+            "{:.2} of the {:.0} orders/s that the engines alone write",
+            self.vs_raw, self.raw_orders_per_s
+        )
     }
 }
