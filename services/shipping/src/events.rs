@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use events::{Consumer, publish_all};
+use events::{Consumer, Facts};
 use protos::orders::v1::OrderPaid;
 use sqlx::PgConnection;
 
@@ -30,16 +30,15 @@ async fn ship(tx: &mut PgConnection, facts: Vec<OrderPaid>, carrier: Carrier) ->
     let taken: Vec<(Parcel, PaidOrder)> = orders.into_iter().filter_map(take).collect();
     // An order is paid once, whatever a restore of its database says again.
     let new: HashSet<_> = store::insert(tx, &taken).await?.into_iter().collect();
-    let (mut shipped, mut failed) = (Vec::new(), Vec::new());
+    let mut facts = Facts::new();
     for (parcel, order) in &taken {
         match parcel.reason {
             _ if !new.contains(&parcel.order_id) => {}
-            None => shipped.push(convert::shipped(parcel)),
-            Some(reason) => failed.push(convert::failed(order, reason)),
+            None => facts.add(&convert::shipped(parcel))?,
+            Some(reason) => facts.add(&convert::failed(order, reason))?,
         }
     }
-    publish_all(tx, &shipped).await?;
-    publish_all(tx, &failed).await?;
+    facts.publish(tx).await?;
     chassis::crash::point("shipping.parcel.before_commit");
     Ok(())
 }

@@ -18,6 +18,6 @@ pub use consumer::{Consumer, HandlerError};
 pub use delivery::Lag;
 pub use envelope::subject::MAX_KEY_BYTES;
 pub use error::Error;
-pub use outbox::{MAX_PAYLOAD_BYTES, MIGRATIONS, publish, publish_all};
+pub use outbox::{Facts, MAX_PAYLOAD_BYTES, MIGRATIONS, publish, publish_all};
 pub use serve::serve;
 pub use settings::Settings;
