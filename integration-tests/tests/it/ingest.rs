@@ -1,13 +1,14 @@
 //! A file is imported completely and once, through interrupted uploads and failed processes.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use integration_tests::{
     Mesh, eventually,
     import::{HEADER, received},
 };
 use protos::orders::v1::SummarizeOrdersRequest;
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const INVOICES: i64 = 40;
 const LINES: i64 = 25;
@@ -133,6 +134,100 @@ async fn the_same_file_again_changes_nothing() -> Result<()> {
         .json()?;
     assert_eq!(row["rejectedRows"][0]["rowNumber"], "1");
     assert_eq!(orders(&mesh).await?, INVOICES);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_file_under_the_same_request_is_refused() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    let row = "540001,20000,LAMP,2,2010-12-01 08:26:00,1.25,17850,UK\n";
+    let file = format!("{HEADER}{row}");
+    let other = file.replace("LAMP", "MAPS");
+    let create = |sha256: String| json!({"requestId": "r", "source": "online-retail", "sizeBytes": file.len().to_string(), "sha256": sha256});
+    let digest = |text: &str| format!("{:x}", Sha256::digest(text));
+    let created = mesh
+        .http()?
+        .post("/v1/imports", &create(digest(&file)))
+        .await?
+        .json()?;
+    let import = created["importId"].as_str().context("importId")?;
+    let refused = mesh
+        .http()?
+        .post("/v1/imports", &create(digest(&other)))
+        .await?;
+    assert_eq!(
+        (refused.status.as_u16(), refused.reason().as_deref()),
+        (409, Some("IMPORT_CHANGED"))
+    );
+    let refused = mesh.upload(import, 0, other.into()).await?;
+    assert_eq!(
+        (refused.status.as_u16(), refused.reason().as_deref()),
+        (400, Some("CONTENT_MISMATCH"))
+    );
+    assert_eq!(received(&mesh.import(import).await?)?, 0);
+    mesh.count("20000", 10).await?;
+    mesh.resume(import, &Bytes::from(file)).await?;
+    assert_eq!(mesh.completed(import).await?["rowsAccepted"], "1");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_an_invoice_that_is_too_large_becomes_an_order() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("20000", 1_000_000).await?;
+    let mut file = HEADER.to_owned();
+    let rows = 5_001;
+    for row in 0..rows {
+        let time = format!(
+            "2010-12-01 {:02}:{:02}:{:02}",
+            row / 3600,
+            row / 60 % 60,
+            row % 60
+        );
+        file.push_str(&format!("540001,20000,LAMP,1,{time},1.25,17850,UK\n"));
+    }
+    file.push_str("540002,20000,LAMP,1,2010-12-01 08:26:00,1.25,17850,UK\n");
+    let import = mesh.announce("large", file.as_bytes()).await?;
+    mesh.resume(&import, &Bytes::from(file)).await?;
+    let done = mesh.completed(&import).await?;
+    assert_eq!(done["rowsAccepted"], "1");
+    assert_eq!(
+        done["rejected"],
+        json!([{"rule": "INVOICE_TOO_LARGE", "rows": rows.to_string()}])
+    );
+    assert_eq!(orders(&mesh).await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_rows_that_arrive_by_two_uploads_at_once_are_accepted_once() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    let (file, left) = announce(&mesh, "left").await?;
+    let (_, right) = announce(&mesh, "right").await?;
+    tokio::try_join!(mesh.resume(&left, &file), mesh.resume(&right, &file))?;
+    let (left, right) = (mesh.completed(&left).await?, mesh.completed(&right).await?);
+    let accepted = |import: &Value| {
+        import["rowsAccepted"]
+            .as_str()
+            .unwrap_or("0")
+            .parse::<i64>()
+    };
+    assert_eq!(accepted(&left)? + accepted(&right)?, INVOICES * LINES);
+    assert_eq!(orders(&mesh).await?, INVOICES);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_can_not_take_the_number_of_an_invoice() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("20000", 1_000_000).await?;
+    let taken = integration_tests::order::request("540000", &[("20000", 1, 100)]);
+    mesh.orders()?.place_order(taken).await?;
+    let (file, import) = announce(&mesh, "squatted").await?;
+    mesh.resume(&import, &file).await?;
+    let done = mesh.completed(&import).await?;
+    assert_eq!(done["rowsAccepted"], (INVOICES * LINES).to_string());
+    assert_eq!(orders(&mesh).await?, INVOICES + 1);
     Ok(())
 }
 

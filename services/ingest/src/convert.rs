@@ -116,6 +116,7 @@ impl From<CreateImportRequest> for NewImport {
             source: request.source,
             file_name: request.file_name,
             size_bytes: request.size_bytes,
+            sha256: Some(request.sha256).filter(|digest| !digest.is_empty()),
         }
     }
 }

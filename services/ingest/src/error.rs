@@ -1,5 +1,6 @@
 //! Errors of the service and their gRPC status.
 
+use chassis::error::internal;
 use events::HandlerError;
 
 use crate::model::MissingColumn;
@@ -14,8 +15,16 @@ pub enum Error {
     #[error("no import {0:?}")]
     UnknownImport(String),
     /// The request_id was used before for another file.
-    #[error("request_id {0:?} was used for another file")]
+    #[error("request_id {0:?} was used for a file of another size or SHA-256")]
     ImportChanged(String),
+    /// The uploaded bytes are not those of the file that the import was created for.
+    #[error("the file's SHA-256 is {found}, the import was created for {expected}")]
+    ContentMismatch {
+        /// As the import's caller named it.
+        expected: String,
+        /// Of the uploaded bytes.
+        found: String,
+    },
     /// The upload does not begin where the durable rows end.
     #[error("the upload starts at byte {offset}, the import resumes at byte {received_bytes}")]
     OffsetMismatch {
@@ -27,6 +36,9 @@ pub enum Error {
     /// A concurrent upload advanced the import.
     #[error("a concurrent upload advanced this import")]
     UploadSuperseded,
+    /// Concurrent uploads accepted rows of the batch, again and again.
+    #[error("concurrent uploads of the same rows overtook this one")]
+    UploadOvertaken,
     /// More bytes than the import has.
     #[error("the upload exceeds the import's {0} bytes")]
     TooManyBytes(i64),
@@ -45,6 +57,9 @@ pub enum Error {
     /// The process is stopping.
     #[error("the service is stopping")]
     Stopping,
+    /// The task that commits an upload ended without a result.
+    #[error("the writer of the upload died")]
+    WriterDied,
     /// A fact could not be written into the outbox.
     #[error("publishing")]
     Publish(#[from] events::Error),
@@ -60,7 +75,8 @@ chassis::faults! {
         Error::ImportChanged(_) => AlreadyExists, "IMPORT_CHANGED";
         Error::OffsetMismatch { received_bytes, .. } =>
             Aborted, "OFFSET_MISMATCH", metadata: "received_bytes" = received_bytes.to_string();
-        Error::UploadSuperseded => Aborted, "UPLOAD_SUPERSEDED";
+        Error::UploadSuperseded | Error::UploadOvertaken => Aborted, "UPLOAD_SUPERSEDED";
+        Error::ContentMismatch { .. } => FailedPrecondition, "CONTENT_MISMATCH";
         Error::UploadIdle(_) => Aborted, "UPLOAD_IDLE";
         Error::TooManyBytes(_) => InvalidArgument, "TOO_MANY_BYTES";
         Error::EmptyUpload => InvalidArgument, "EMPTY_UPLOAD";
@@ -69,6 +85,7 @@ chassis::faults! {
         Error::TooMany(_) => ResourceExhausted, "TOO_MANY_CALLS";
         Error::Stopping => Unavailable, "STOPPING";
     } else {
+        error @ Error::WriterDied => internal(error);
         Error::Publish(error) => error.into();
         Error::Database(error) => store::fault(error);
     }

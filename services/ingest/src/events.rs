@@ -14,68 +14,93 @@ use crate::{
 
 /// Follows the ends of orders.
 pub fn order_consumer(sources: Arc<Sources>) -> Consumer {
-    Consumer::new("ingest.orders", "orders", "order").on::<OrderSettled>(move |tx, fact| {
+    Consumer::new("ingest.orders", "orders", "order").on_batch::<OrderSettled>(move |tx, facts| {
         let sources = sources.clone();
-        Box::pin(async move { order_settled(tx, &sources, fact).await })
+        Box::pin(async move { orders_settled(tx, &sources, facts).await })
     })
 }
 
 /// Follows the ends of returns.
 pub fn return_consumer(sources: Arc<Sources>) -> Consumer {
-    Consumer::new("ingest.returns", "orders", "return").on::<ReturnSettled>(move |tx, fact| {
-        let sources = sources.clone();
-        Box::pin(async move { return_settled(tx, &sources, fact).await })
-    })
+    Consumer::new("ingest.returns", "orders", "return").on_batch::<ReturnSettled>(
+        move |tx, facts| {
+            let sources = sources.clone();
+            Box::pin(async move { returns_settled(tx, &sources, facts).await })
+        },
+    )
 }
 
-async fn order_settled(
+async fn orders_settled(
     tx: &mut PgConnection,
     sources: &Sources,
-    fact: OrderSettled,
+    facts: Vec<OrderSettled>,
 ) -> Result<(), HandlerError> {
-    let Some(settlement) = convert::order_settled(&fact)? else {
-        return Ok(());
-    };
-    let published = settle(tx, &settlement).await?;
-    if matches!(settlement.outcome, Outcome::Refused(_)) {
-        let column = &mapping(sources, &published)?.columns().invoice_number;
-        store::reject_invoice(tx, &settlement, column, &published.invoice_number).await?;
+    let settlements: Vec<_> = facts
+        .iter()
+        .filter_map(|fact| convert::order_settled(fact).transpose())
+        .collect::<Result<_, _>>()?;
+    let published = settle(tx, &settlements).await?;
+    let mut refused = Vec::new();
+    for (settlement, published) in settlements.iter().zip(&published) {
+        if matches!(settlement.outcome, Outcome::Refused(_)) {
+            let column = mapping(sources, published)?
+                .columns()
+                .invoice_number
+                .as_str();
+            refused.push((settlement, column, published.invoice_number.as_str()));
+        }
     }
-    Ok(())
+    Ok(store::reject_invoices(tx, &refused).await?)
 }
 
-async fn return_settled(
+async fn returns_settled(
     tx: &mut PgConnection,
     sources: &Sources,
-    fact: ReturnSettled,
+    facts: Vec<ReturnSettled>,
 ) -> Result<(), HandlerError> {
-    let Some(settlement) = convert::return_settled(&fact)? else {
-        return Ok(());
-    };
-    let published = settle(tx, &settlement).await?;
-    let mapping = mapping(sources, &published)?;
-    let rejected: Vec<_> = fact
-        .rejections
-        .into_iter()
-        .map(|rejection| convert::rejected_row(mapping, rejection))
+    let mut settlements = Vec::with_capacity(facts.len());
+    let mut rejections = Vec::with_capacity(facts.len());
+    for fact in facts {
+        if let Some(settlement) = convert::return_settled(&fact)? {
+            settlements.push(settlement);
+            rejections.push(fact.rejections);
+        }
+    }
+    let published = settle(tx, &settlements).await?;
+    let mut rejected = Vec::new();
+    for ((settlement, published), rejections) in settlements.iter().zip(&published).zip(rejections)
+    {
+        let mapping = mapping(sources, published)?;
+        for rejection in rejections {
+            let row = convert::rejected_row(mapping, rejection);
+            rejected.push((settlement.import_id, row));
+        }
+    }
+    let rejected: Vec<_> = rejected
+        .iter()
+        .map(|(import, row)| (*import, row))
         .collect();
-    Ok(store::reject(tx, settlement.import_id, &rejected).await?)
+    Ok(store::reject(tx, &rejected).await?)
 }
 
+/// Records ends; returns the published group of each.
 async fn settle(
     tx: &mut PgConnection,
-    settlement: &Settlement,
-) -> Result<PublishedInvoice, HandlerError> {
-    let Settlement {
-        import_id,
-        first_row_number,
-        ..
-    } = settlement;
-    store::settle(tx, settlement).await?.ok_or_else(|| {
-        HandlerError::poison(format!(
-            "import {import_id} published no rows from row {first_row_number} on"
-        ))
-    })
+    settlements: &[Settlement],
+) -> Result<Vec<PublishedInvoice>, HandlerError> {
+    if settlements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let published = store::settle(tx, settlements).await?.into_iter();
+    let known = |(published, settlement): (Option<PublishedInvoice>, &Settlement)| {
+        published.ok_or_else(|| {
+            HandlerError::poison(format!(
+                "import {} published no rows from row {} on",
+                settlement.import_id, settlement.first_row_number
+            ))
+        })
+    };
+    published.zip(settlements).map(known).collect()
 }
 
 fn mapping<'a>(

@@ -12,11 +12,11 @@ pub mod records;
 pub mod returns;
 pub mod rules;
 
-pub use batch::{Batch, PendingRows};
+pub use batch::{Batch, Judgement, PendingRows, ReadRow};
 pub use import::{Import, NewImport, Outcome, RejectedRow, Settlement, State, Totals};
 pub use intake::Intake;
 pub use mapping::{Layout, Mapping, MappingError, MissingColumn, Sources};
-pub use records::{Record, Records};
+pub use records::{Flaw, Record, Records};
 
 /// Longest value that a rejection keeps, in characters (contract, `RejectedRow.value`).
 pub const MAX_VALUE_CHARS: usize = 256;
@@ -24,8 +24,7 @@ pub const MAX_VALUE_CHARS: usize = 256;
 /// Most rows of one published invoice: a consumer decides them in one transaction.
 pub const MAX_INVOICE_ROWS: usize = 5000;
 
-/// Most bytes of one published invoice; one more row of at most 64 KiB still fits below the
-/// 1,000,000 of a fact.
+/// Most bytes of one published invoice, well below the 1,000,000 of a fact.
 pub const MAX_INVOICE_BYTES: usize = 768 * 1024;
 
 /// Namespace of import ids (RFC 9562, UUIDv5): the same request names the same import in every
@@ -41,6 +40,8 @@ pub type Hash = [u8; 32];
 pub enum Rule {
     /// Wrong number of columns, not text, not a number, not a time, or too long.
     Malformed,
+    /// A quote that is not closed within 64 lines and 64 KiB; the rest of them is read as rows.
+    UnterminatedQuote,
     /// Neither a sale's nor a return's number.
     InvoiceNo,
     /// More decimals that matter than the currency has.
@@ -55,7 +56,7 @@ pub enum Rule {
     StockCode,
     /// Equal to an earlier accepted row of the source.
     DuplicateRow,
-    /// Beyond the largest published invoice.
+    /// Of an invoice that is larger than the largest published one: all its rows are refused.
     InvoiceTooLarge,
 }
 

@@ -30,6 +30,8 @@ pub struct Position {
     pub rows_read: i64,
     /// Column names; none before the header is durable.
     pub header: Option<Vec<String>>,
+    /// SHA-256 of the whole file, if its caller named it.
+    pub sha256: Option<String>,
 }
 
 /// A published group of rows.
@@ -45,20 +47,28 @@ pub struct PublishedInvoice {
 pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
     let import_id = model::import_id(&new.source, &new.request_id);
     // The name is not compared: the same file under another name is the same file.
+    let content = (new.size_bytes, new.sha256.clone());
     let inserted = idempotent(
         &mut *pool.acquire().await?,
         sqlx::query!(
-            "INSERT INTO import (import_id, source, request_id, file_name, size_bytes) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO import (import_id, source, request_id, file_name, size_bytes, sha256)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             import_id,
             new.source,
             new.request_id,
             new.file_name,
-            new.size_bytes
+            new.size_bytes,
+            new.sha256
         ),
-        sqlx::query!("SELECT size_bytes FROM import WHERE import_id = $1", import_id)
-            .map(|known| known.size_bytes),
-        &new.size_bytes,
+        sqlx::query!(
+            // A digest that either side does not name is not compared.
+            "SELECT size_bytes, CASE WHEN sha256 IS NULL OR $2::text IS NULL THEN $2 ELSE sha256 END AS sha256
+             FROM import WHERE import_id = $1",
+            import_id,
+            new.sha256
+        )
+        .map(|known| (known.size_bytes, known.sha256)),
+        &content,
     )
     .await;
     match inserted {
@@ -72,7 +82,7 @@ pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
 pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error> {
     sqlx::query_as!(
         Position,
-        "SELECT import_id, source, size_bytes, received_bytes, rows_read, header FROM import WHERE import_id = $1",
+        "SELECT import_id, source, size_bytes, received_bytes, rows_read, header, sha256 FROM import WHERE import_id = $1",
         import_id
     )
     .fetch_optional(pool)
@@ -80,73 +90,123 @@ pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error>
     .ok_or_else(|| Error::UnknownImport(import_id.to_string()))
 }
 
-/// Records the end of a published group; a repeated settlement changes nothing. Returns `None` if
-/// no such group was published.
+/// Records the ends of published groups; a repeated settlement changes nothing. Returns the groups
+/// in the order of the settlements, `None` for one that was not published.
 pub async fn settle(
     tx: &mut PgConnection,
-    settlement: &Settlement,
-) -> Result<Option<PublishedInvoice>, Error> {
-    Ok(sqlx::query_as!(
-        PublishedInvoice,
-        "UPDATE invoice SET settled_as = $3 FROM import
-         WHERE invoice.import_id = $1 AND first_row_number = $2 AND import.import_id = invoice.import_id
-         RETURNING import.source, invoice_number",
-        settlement.import_id,
+    settlements: &[Settlement],
+) -> Result<Vec<Option<PublishedInvoice>>, Error> {
+    let (imports, rows, outcomes) = columns!(
+        settlements,
+        settlement => settlement.import_id,
         settlement.first_row_number,
-        settlement.outcome.name()
+        settlement.outcome.name(),
+    );
+    sqlx::query!(
+        "WITH settled AS (
+             UPDATE invoice SET settled_as = new.outcome
+             FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS new (import_id, first_row_number, outcome)
+             WHERE invoice.import_id = new.import_id AND invoice.first_row_number = new.first_row_number
+               AND settled_as IS NULL
+             RETURNING invoice.import_id
+         )
+         INSERT INTO settled_count AS known (import_id, invoices)
+         SELECT import_id, count(*) FROM settled GROUP BY import_id ORDER BY import_id
+         ON CONFLICT (import_id) DO UPDATE SET invoices = known.invoices + excluded.invoices",
+        &imports,
+        &rows,
+        &outcomes as &[&str]
     )
-    .fetch_optional(tx)
-    .await?)
+    .execute(&mut *tx)
+    .await?;
+    let found = sqlx::query!(
+        r#"SELECT source AS "source?", invoice_number AS "invoice_number?"
+           FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS new (import_id, first_row_number, place)
+           LEFT JOIN invoice USING (import_id, first_row_number) LEFT JOIN import USING (import_id)
+           ORDER BY place"#,
+        &imports,
+        &rows
+    )
+    .fetch_all(tx)
+    .await?;
+    let published = found.into_iter().map(|row| {
+        Some(PublishedInvoice {
+            invoice_number: row.invoice_number?,
+            source: row.source?,
+        })
+    });
+    Ok(published.collect())
 }
 
-/// Rejects every row of a published group.
-pub async fn reject_invoice(
+/// Rejects every row of published groups, each with the column and the value that broke the rule.
+pub async fn reject_invoices(
     tx: &mut PgConnection,
-    settlement: &Settlement,
-    column: &str,
-    value: &str,
+    refused: &[(&Settlement, &str, &str)],
 ) -> Result<(), Error> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let (imports, rows, columns, rules, values) = columns!(
+        refused,
+        (settlement, column, value) => settlement.import_id,
+        settlement.first_row_number,
+        *column,
+        settlement.outcome.name(),
+        *value,
+    );
     // No other invoice has an accepted row between the group's first and last: it would have ended
     // the group.
     sqlx::query!(
-        "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
-         SELECT import_id, row_number, $3, $4, $5 FROM invoice JOIN accepted_row USING (import_id)
-         WHERE import_id = $1 AND first_row_number = $2 AND row_number BETWEEN first_row_number AND last_row_number
-         ON CONFLICT DO NOTHING",
-        settlement.import_id,
-        settlement.first_row_number,
-        column,
-        settlement.outcome.name(),
-        value
+        "WITH new AS (
+             INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
+             SELECT import_id, row_number, column_name, rule, value
+             FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[])
+                  AS refused (import_id, first_row_number, column_name, rule, value)
+             JOIN invoice USING (import_id, first_row_number) JOIN accepted_row USING (import_id)
+             WHERE row_number BETWEEN first_row_number AND last_row_number
+             ON CONFLICT DO NOTHING RETURNING import_id, rule
+         )
+         INSERT INTO rejected_count AS known (import_id, rule, rows)
+         SELECT import_id, rule, count(*) FROM new GROUP BY import_id, rule ORDER BY import_id, rule
+         ON CONFLICT (import_id, rule) DO UPDATE SET rows = known.rows + excluded.rows",
+        &imports,
+        &rows,
+        &columns as &[&str],
+        &rules as &[&str],
+        &values as &[&str]
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Stores rejected rows; a row that is rejected already is unchanged.
-pub async fn reject(
-    tx: &mut PgConnection,
-    import_id: Uuid,
-    rows: &[RejectedRow],
-) -> Result<(), Error> {
-    let (numbers, columns, rules, values) = columns!(
-        rows,
-        row => row.row_number,
-        row.column.clone(),
-        row.rule.clone(),
-        row.value.clone(),
+/// Stores rejected rows, each of its import; a row that is rejected already is unchanged.
+pub async fn reject(tx: &mut PgConnection, rejected: &[(Uuid, &RejectedRow)]) -> Result<(), Error> {
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    let (imports, numbers, columns, rules, values) = columns!(
+        rejected,
+        (import_id, row) => *import_id,
+        row.row_number,
+        row.column.as_deref(),
+        row.rule.as_str(),
+        row.value.as_str(),
     );
     sqlx::query!(
-        "INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
-         SELECT $1, row_number, column_name, rule, value
-         FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) AS row (row_number, column_name, rule, value)
-         ON CONFLICT DO NOTHING",
-        import_id,
+        "WITH new AS (
+             INSERT INTO rejected_row (import_id, row_number, column_name, rule, value)
+             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[])
+             ON CONFLICT DO NOTHING RETURNING import_id, rule
+         )
+         INSERT INTO rejected_count AS known (import_id, rule, rows)
+         SELECT import_id, rule, count(*) FROM new GROUP BY import_id, rule ORDER BY import_id, rule
+         ON CONFLICT (import_id, rule) DO UPDATE SET rows = known.rows + excluded.rows",
+        &imports,
         &numbers,
-        &columns as &[Option<String>],
-        &rules,
-        &values
+        &columns as &[Option<&str>],
+        &rules as &[&str],
+        &values as &[&str]
     )
     .execute(tx)
     .await?;

@@ -49,6 +49,7 @@ struct CreateImport<'a> {
     source: &'a str,
     file_name: String,
     size_bytes: String,
+    sha256: &'a str,
 }
 
 /// Creates an import; the same content returns the same import again.
@@ -62,6 +63,7 @@ pub(super) async fn create(
         source,
         file_name: file.name(),
         size_bytes: file.size.to_string(),
+        sha256: &file.sha256,
     };
     client.post("/v1/imports", &message).await
 }

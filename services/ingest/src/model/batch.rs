@@ -9,20 +9,44 @@ use super::{
 #[cfg(test)]
 mod tests;
 
-/// Most bytes of an open invoice that are held in memory.
+/// Most bytes from an open invoice's first row on that are held in memory, refused rows included.
 const MAX_SPAN_BYTES: usize = 8 * 1024 * 1024;
 
-/// Approximate memory of an entry without its texts.
-const ENTRY_BYTES: usize = 256;
+/// Approximate memory of a row without its texts.
+const ROW_BYTES: usize = 256;
 
 /// Decided rows after the last durable byte of a file, in row order.
 #[derive(Debug)]
 pub struct PendingRows {
     offset: i64,
     rows_read: i64,
-    entries: Vec<Entry>,
+    rows: Vec<ReadRow>,
     fresh_rows: usize,
     fresh_bytes: usize,
+}
+
+/// A row of a file, with the decision of the rules of a single row.
+#[derive(Clone, Debug)]
+pub struct ReadRow {
+    /// 1-based; the header is not counted.
+    pub row_number: i64,
+    /// Bytes of the file up to the end of its record.
+    pub end: i64,
+    /// Accepted or refused.
+    pub decision: Decision,
+    /// The record as readable text, for a refusal because of other rows.
+    pub excerpt: String,
+}
+
+/// The decision about pending rows: those that can become durable, and what each of them is.
+#[derive(Debug)]
+pub struct Judgement {
+    verdicts: Vec<Verdict>,
+    /// How many rows can become durable.
+    closable: usize,
+    closed_invoice: Option<String>,
+    /// Size of the file, if it ends here.
+    end: Option<i64>,
 }
 
 /// Rows that become durable together.
@@ -32,33 +56,22 @@ pub struct Batch {
     pub offset: i64,
     /// Data rows up to there.
     pub rows_read: i64,
-    /// Accepted rows of sales and returns.
-    pub accepted: Vec<(i64, Hash)>,
     /// Refused rows.
     pub rejected: Vec<Rejection>,
     /// Sales to publish.
     pub sales: Vec<Invoice>,
     /// Rows of returns, which wait for the end of the file.
     pub returns: Vec<Row>,
-    /// The newest invoice that was cut because it is too large.
+    /// The newest invoice that was refused because it is too large.
     pub closed_invoice: Option<String>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    row_number: i64,
-    end: i64,
-    decision: Decision,
-    excerpt: String,
-    bytes: usize,
-}
-
-/// The decision about an entry that the rows before it allow.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The decision about a row that the other rows allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// Rejected by its own decision.
     Rejected,
-    /// Rejected because of earlier rows.
+    /// Rejected because of other rows.
     Refused(Rule),
     /// First row of an invoice.
     Opens,
@@ -66,7 +79,7 @@ enum Verdict {
     Joins,
 }
 
-/// Walks over the entries and finds where invoices end.
+/// Walks over the rows and finds where invoices end.
 struct Walk<'a> {
     known: &'a HashSet<Hash>,
     seen: HashSet<&'a Hash>,
@@ -78,6 +91,8 @@ struct Walk<'a> {
 
 struct OpenInvoice<'a> {
     invoice_number: &'a str,
+    /// Index of its first row.
+    first: usize,
     rows: usize,
     bytes: usize,
     span: usize,
@@ -91,37 +106,17 @@ impl PendingRows {
         Self {
             offset,
             rows_read,
-            entries: Vec::new(),
+            rows: Vec::new(),
             fresh_rows: 0,
             fresh_bytes: 0,
         }
     }
 
-    /// Returns the number of the next row.
-    pub fn next_row(&self) -> i64 {
-        self.entries
-            .last()
-            .map_or(self.rows_read, |entry| entry.row_number)
-            + 1
-    }
-
-    /// Adds the next row. `end` is the byte after its record, `excerpt` the record as readable
-    /// text.
-    pub fn push(&mut self, decision: Decision, end: i64, excerpt: String) {
-        let texts = match &decision {
-            Decision::Accepted(row) => row.line.description.len(),
-            Decision::Rejected(rejection) => rejection.value.len(),
-        };
-        let bytes = ENTRY_BYTES + texts + excerpt.len();
+    /// Adds the next row.
+    pub fn push(&mut self, row: ReadRow) {
         self.fresh_rows += 1;
-        self.fresh_bytes += bytes;
-        self.entries.push(Entry {
-            row_number: self.next_row(),
-            end,
-            decision,
-            excerpt,
-            bytes,
-        });
+        self.fresh_bytes += row.bytes();
+        self.rows.push(row);
     }
 
     /// Returns the rows and bytes added since the last [`PendingRows::cut`].
@@ -129,53 +124,88 @@ impl PendingRows {
         (self.fresh_rows, self.fresh_bytes)
     }
 
+    /// Returns the bytes of the file up to the end of the last row.
+    pub fn end(&self) -> i64 {
+        self.rows.last().map_or(self.offset, |row| row.end)
+    }
+
     /// Returns the hashes of all rows that no rule of a single row rejects.
     pub fn hashes(&self) -> Vec<&Hash> {
-        let rows = self
-            .entries
-            .iter()
-            .filter_map(|entry| match &entry.decision {
-                Decision::Accepted(row) => Some(&row.hash),
-                Decision::Rejected(_) => None,
-            });
+        let rows = self.rows.iter().filter_map(|row| match &row.decision {
+            Decision::Accepted(row) => Some(&row.hash),
+            Decision::Rejected(_) => None,
+        });
         rows.collect()
     }
 
-    /// Removes all rows that can become durable: those before the open invoice, or all if the file
+    /// Decides which rows can become durable: those before the open invoice, or all if the file
     /// ends here.
     ///
     /// `known` are the [`PendingRows::hashes`] that the source has accepted before;
     /// `closed_invoice` is that of the previous batch; `end` is the size of the file if it ends
     /// here.
-    pub fn cut(
-        &mut self,
+    pub fn judge(
+        &self,
         known: &HashSet<Hash>,
-        closed_invoice: Option<String>,
+        closed_invoice: Option<&str>,
         end: Option<i64>,
-    ) -> Batch {
-        let mut walk = Walk::new(known, closed_invoice.as_deref());
-        for (index, entry) in self.entries.iter().enumerate() {
-            walk.step(index, entry);
+    ) -> Judgement {
+        let mut walk = Walk::new(known, closed_invoice);
+        for (index, row) in self.rows.iter().enumerate() {
+            walk.step(index, row);
         }
-        let closable = if end.is_some() {
-            self.entries.len()
-        } else {
-            walk.closable
-        };
-        let (verdicts, closed_invoice) = (walk.verdicts, walk.closed_invoice.map(str::to_owned));
-        let rest = self.entries.split_off(closable);
-        let done = std::mem::replace(&mut self.entries, rest);
+        Judgement {
+            closable: match end {
+                Some(_) => self.rows.len(),
+                None => walk.closable,
+            },
+            closed_invoice: walk.closed_invoice.map(str::to_owned),
+            verdicts: walk.verdicts,
+            end,
+        }
+    }
+
+    /// Returns numbers and hashes of the rows that a judgement accepts now.
+    pub fn accepted(&self, judgement: &Judgement) -> Vec<(i64, &Hash)> {
+        let rows = self.rows.iter().zip(&judgement.verdicts);
+        rows.take(judgement.closable)
+            .filter_map(|(row, verdict)| match (&row.decision, verdict) {
+                (Decision::Accepted(accepted), Verdict::Opens | Verdict::Joins) => {
+                    Some((row.row_number, &accepted.hash))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Removes the rows that can become durable by a judgement of the present rows.
+    pub fn cut(&mut self, judgement: Judgement) -> Batch {
+        let rest = self.rows.split_off(judgement.closable);
+        let done = std::mem::replace(&mut self.rows, rest);
         (self.fresh_rows, self.fresh_bytes) = (0, 0);
         if let Some(last) = done.last() {
             (self.offset, self.rows_read) = (last.end, last.row_number);
         }
-        self.offset = end.unwrap_or(self.offset);
+        self.offset = judgement.end.unwrap_or(self.offset);
         Batch::of(
-            done.into_iter().zip(verdicts),
+            done.into_iter().zip(judgement.verdicts),
             self.offset,
             self.rows_read,
-            closed_invoice,
+            judgement.closed_invoice,
         )
+    }
+}
+
+// === impl ReadRow ===
+
+impl ReadRow {
+    /// Returns its approximate memory.
+    fn bytes(&self) -> usize {
+        let texts = match &self.decision {
+            Decision::Accepted(row) => row.line.description.len(),
+            Decision::Rejected(rejection) => rejection.value.len(),
+        };
+        ROW_BYTES + texts + self.excerpt.len()
     }
 }
 
@@ -183,25 +213,23 @@ impl PendingRows {
 
 impl Batch {
     fn of(
-        entries: impl Iterator<Item = (Entry, Verdict)>,
+        rows: impl Iterator<Item = (ReadRow, Verdict)>,
         offset: i64,
         rows_read: i64,
         closed_invoice: Option<String>,
     ) -> Self {
-        let (accepted, rejected, sales, returns) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut batch = Self {
             offset,
             rows_read,
-            accepted,
-            rejected,
-            sales,
-            returns,
+            rejected: Vec::new(),
+            sales: Vec::new(),
+            returns: Vec::new(),
             closed_invoice,
         };
-        for (entry, verdict) in entries {
-            match entry.decision {
+        for (row, verdict) in rows {
+            match row.decision {
                 Decision::Rejected(rejection) => batch.rejected.push(rejection),
-                Decision::Accepted(row) => batch.take(row, verdict, entry.excerpt),
+                Decision::Accepted(accepted) => batch.take(accepted, verdict, row.excerpt),
             }
         }
         batch
@@ -217,7 +245,6 @@ impl Batch {
             });
             return;
         }
-        self.accepted.push((row.line.row_number, row.hash));
         match (row.head.kind, verdict, self.sales.last_mut()) {
             (Kind::Return, ..) => self.returns.push(row),
             (Kind::Sale, Verdict::Joins, Some(sale)) => sale.push(row.head.time, row.line),
@@ -240,10 +267,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn step(&mut self, index: usize, entry: &'a Entry) {
-        let verdict = match &entry.decision {
+    fn step(&mut self, index: usize, row: &'a ReadRow) {
+        let verdict = match &row.decision {
             Decision::Rejected(_) => Verdict::Rejected,
-            Decision::Accepted(row) => self.judge(row),
+            Decision::Accepted(row) => self.judge(index, row),
         };
         self.verdicts.push(verdict);
         if verdict == Verdict::Opens {
@@ -251,9 +278,8 @@ impl<'a> Walk<'a> {
         }
         match &mut self.open {
             Some(open) => {
-                open.span += entry.bytes;
-                if open.is_full() {
-                    self.closed_invoice = Some(open.invoice_number);
+                open.span += row.bytes();
+                if open.span >= MAX_SPAN_BYTES {
                     self.open = None;
                     self.closable = index + 1;
                 }
@@ -262,24 +288,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn judge(&mut self, row: &'a Row) -> Verdict {
+    fn judge(&mut self, index: usize, row: &'a Row) -> Verdict {
         let invoice_number = row.head.invoice_number.as_str();
-        if self.known.contains(&row.hash) || self.seen.contains(&row.hash) {
-            return Verdict::Refused(Rule::DuplicateRow);
-        }
         if self.closed_invoice == Some(invoice_number) {
             return Verdict::Refused(Rule::InvoiceTooLarge);
         }
-        self.seen.insert(&row.hash);
+        if self.known.contains(&row.hash) || !self.seen.insert(&row.hash) {
+            return Verdict::Refused(Rule::DuplicateRow);
+        }
         match &mut self.open {
             Some(open) if open.invoice_number == invoice_number => {
                 open.rows += 1;
                 open.bytes += row.line.bytes();
+                if open.is_too_large() {
+                    return self.refuse_open();
+                }
                 Verdict::Joins
             }
             _ => {
                 self.open = Some(OpenInvoice {
                     invoice_number,
+                    first: index,
                     rows: 1,
                     bytes: row.line.bytes(),
                     span: 0,
@@ -288,12 +317,24 @@ impl<'a> Walk<'a> {
             }
         }
     }
+
+    /// Refuses all rows of the open invoice, those to come included: nothing of it is published.
+    fn refuse_open(&mut self) -> Verdict {
+        let refused = Verdict::Refused(Rule::InvoiceTooLarge);
+        if let Some(open) = self.open.take() {
+            self.closed_invoice = Some(open.invoice_number);
+            for verdict in &mut self.verdicts[open.first..] {
+                if matches!(verdict, Verdict::Opens | Verdict::Joins) {
+                    *verdict = refused;
+                }
+            }
+        }
+        refused
+    }
 }
 
 impl OpenInvoice<'_> {
-    fn is_full(&self) -> bool {
-        self.rows >= MAX_INVOICE_ROWS
-            || self.bytes >= MAX_INVOICE_BYTES
-            || self.span >= MAX_SPAN_BYTES
+    fn is_too_large(&self) -> bool {
+        self.rows > MAX_INVOICE_ROWS || self.bytes > MAX_INVOICE_BYTES
     }
 }

@@ -15,6 +15,8 @@ pub struct NewImport {
     pub file_name: String,
     /// Bytes of the whole file.
     pub size_bytes: i64,
+    /// SHA-256 of the whole file in lower-case hexadecimal digits, if the caller names it.
+    pub sha256: Option<String>,
 }
 
 /// One import.

@@ -1,8 +1,8 @@
-//! Turns the bytes of a file into pending rows; the first record is the header.
+//! Turns the bytes of a file into decided rows; the first record is the header.
 
 use std::sync::Arc;
 
-use super::{Layout, Mapping, MissingColumn, PendingRows, Record, Records};
+use super::{Layout, Mapping, MissingColumn, ReadRow, Record, Records};
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,6 @@ mod tests;
 /// Reads a file in chunks that end anywhere.
 #[derive(Debug)]
 pub struct Intake {
-    mapping: Arc<Mapping>,
     records: Records,
     rows: Rows,
 }
@@ -18,9 +17,10 @@ pub struct Intake {
 /// The rows after the header.
 #[derive(Debug)]
 struct Rows {
+    mapping: Arc<Mapping>,
     header: Vec<String>,
     layout: Option<Layout>,
-    pending: PendingRows,
+    rows_read: i64,
 }
 
 // === impl Intake ===
@@ -28,15 +28,14 @@ struct Rows {
 impl Intake {
     /// Reads a file from its first byte.
     pub fn from_start(mapping: Arc<Mapping>) -> Self {
-        let rows = Rows {
-            header: Vec::new(),
-            layout: None,
-            pending: PendingRows::new(0, 0),
-        };
         Self {
-            mapping,
             records: Records::from_start(),
-            rows,
+            rows: Rows {
+                mapping,
+                header: Vec::new(),
+                layout: None,
+                rows_read: 0,
+            },
         }
     }
 
@@ -51,21 +50,15 @@ impl Intake {
         rows_read: i64,
     ) -> Result<Self, MissingColumn> {
         let layout = Some(mapping.layout(&header)?);
-        let rows = Rows {
-            header,
-            layout,
-            pending: PendingRows::new(offset, rows_read),
-        };
         Ok(Self {
-            mapping,
             records: Records::resume(offset),
-            rows,
+            rows: Rows {
+                mapping,
+                header,
+                layout,
+                rows_read,
+            },
         })
-    }
-
-    /// Returns the mapping of the file.
-    pub fn mapping(&self) -> &Mapping {
-        &self.mapping
     }
 
     /// Returns the bytes of the file read so far.
@@ -78,34 +71,32 @@ impl Intake {
         &self.rows.header
     }
 
-    /// Returns the rows that are not durable yet.
-    pub fn pending(&mut self) -> &mut PendingRows {
-        &mut self.rows.pending
-    }
-
-    /// Reads up to the end of the next record; returns false once all bytes are read.
+    /// Returns the next row; `None` once all bytes are read.
     ///
     /// # Errors
     /// A header without a mapped column.
-    pub fn take(&mut self, input: &mut &[u8]) -> Result<bool, MissingColumn> {
-        let Some(record) = self.records.next(input) else {
-            return Ok(false);
-        };
-        self.rows.accept(&self.mapping, &record)?;
-        Ok(true)
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<ReadRow>, MissingColumn> {
+        while let Some(record) = self.records.next(input) {
+            if let Some(row) = self.rows.read(&record)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
-    /// Reads the last record if no line break ended it.
+    /// Returns the next row after the last byte of the file; `None` once there is none.
     ///
     /// # Errors
     /// A header without a mapped column, or no header at all.
-    pub fn finish(&mut self) -> Result<(), MissingColumn> {
-        if let Some(record) = self.records.finish() {
-            self.rows.accept(&self.mapping, &record)?;
+    pub fn finish(&mut self) -> Result<Option<ReadRow>, MissingColumn> {
+        while let Some(record) = self.records.finish() {
+            if let Some(row) = self.rows.read(&record)? {
+                return Ok(Some(row));
+            }
         }
         match self.rows.layout {
-            Some(_) => Ok(()),
-            None => self.mapping.layout(&[]).map(drop),
+            Some(_) => Ok(None),
+            None => self.rows.mapping.layout(&[]).map(|_| None),
         }
     }
 }
@@ -113,15 +104,19 @@ impl Intake {
 // === impl Rows ===
 
 impl Rows {
-    fn accept(&mut self, mapping: &Mapping, record: &Record<'_>) -> Result<(), MissingColumn> {
-        if let Some(layout) = &self.layout {
-            let decision = mapping.decide(layout, record, self.pending.next_row());
-            self.pending.push(decision, record.end, record.excerpt());
-        } else {
+    /// Returns the row of a record; `None` for the header.
+    fn read(&mut self, record: &Record<'_>) -> Result<Option<ReadRow>, MissingColumn> {
+        let Some(layout) = &self.layout else {
             self.header = record.header();
-            self.layout = Some(mapping.layout(&self.header)?);
-            self.pending = PendingRows::new(record.end, 0);
-        }
-        Ok(())
+            self.layout = Some(self.mapping.layout(&self.header)?);
+            return Ok(None);
+        };
+        self.rows_read += 1;
+        Ok(Some(ReadRow {
+            row_number: self.rows_read,
+            end: record.end,
+            decision: self.mapping.decide(layout, record, self.rows_read),
+            excerpt: record.excerpt(),
+        }))
     }
 }

@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDateTime, Timelike};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Decision, Hash, Head, Kind, Layout, Line, Mapping, Record, Rejection, Row, Rule, cut,
+    Decision, Flaw, Hash, Head, Kind, Layout, Line, Mapping, Record, Rejection, Row, Rule, cut,
     decimal::{self, Minor},
     mapping::Field,
 };
@@ -121,9 +121,14 @@ impl Mapping {
     }
 
     fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Violation<'_>> {
-        if record.too_large || record.width() != layout.width {
+        let rule = match record.flaw {
+            Some(Flaw::UnterminatedQuote) => Some(Rule::UnterminatedQuote),
+            Some(Flaw::TooLarge) => Some(Rule::Malformed),
+            None => (record.width() != layout.width).then_some(Rule::Malformed),
+        };
+        if let Some(rule) = rule {
             return Err(Violation {
-                rule: Rule::Malformed,
+                rule,
                 column: None,
                 value: record.excerpt(),
             });

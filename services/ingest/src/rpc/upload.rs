@@ -1,34 +1,51 @@
-//! One upload: reads bytes and commits batches as they arrive, in bounded memory.
+//! One upload: a task reads bytes into rows, another one commits them in batches, in bounded memory.
+
+mod writer;
 
 use std::time::Duration;
 
 use protos::ingest::v1::UploadImportRequest;
-use tokio::time::{Instant, timeout_at};
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
+use tracing::Instrument as _;
 
 use super::Ingest;
 use crate::{
     convert,
     error::Error,
-    model::{Import, Intake},
+    model::{Import, Intake, ReadRow},
     store::{self, Position},
 };
+use writer::{Part, Writer};
 
-/// Rows after which a batch is due: enough that the commit costs little compared with the rows.
-const BATCH_ROWS: usize = 500;
-/// Bytes of rows in memory after which a batch is due.
-const BATCH_BYTES: usize = 1024 * 1024;
-/// Age at which a batch is due, so that a slow upload shows its progress.
-const BATCH_AGE: Duration = Duration::from_millis(200);
+/// Most rows of a part: the writer commits while further ones are read.
+const PART_ROWS: usize = 500;
+/// Most parts between reader and writer.
+const PARTS: usize = 8;
 /// How long an upload may be idle: it holds one of few permits.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-struct Upload<'a> {
+/// Reads the bytes of an upload.
+struct Reader<'a> {
     service: &'a Ingest,
-    position: Position,
     intake: Intake,
-    /// Time of the last commit, successful or not.
-    last_batch: Instant,
+    size_bytes: i64,
+    /// Hashes an upload of the whole file, if its caller named the digest.
+    digest: Option<(Sha256, String)>,
+    /// Rows that are not sent yet.
+    rows: Vec<ReadRow>,
+    parts: mpsc::Sender<Part>,
+    is_header_sent: bool,
+}
+
+/// Why the reader stopped before the end of the upload.
+enum Stop {
+    /// The upload failed: what was read is committed.
+    Failed(Status),
+    /// The writer has ended, and knows why.
+    WriterEnded,
 }
 
 /// Runs an upload to its end and returns the import after its last byte.
@@ -37,19 +54,33 @@ pub(super) async fn run(
     mut stream: Streaming<UploadImportRequest>,
 ) -> Result<Import, Status> {
     let first = stream.message().await?.ok_or(Error::EmptyUpload)?;
-    let mut upload = Upload::open(service, &first.import_id, first.offset).await?;
-    let import_id = upload.position.import_id;
-    upload.take(&data(first)).await?;
-    while let Some(message) = upload.next(&mut stream).await? {
-        upload.take(&data(message)).await?;
+    let import_id = convert::import_id(&first.import_id)?;
+    let position = store::position(&service.pool, import_id).await?;
+    let (parts, received) = mpsc::channel(PARTS);
+    let mut reader = Reader::open(service, &position, first.offset, parts)?;
+    let writer = Writer::new(service, position)?.run(received);
+    // Dropped with the call: nothing is committed for a caller who is gone.
+    let writer = AbortOnDropHandle::new(tokio::spawn(writer.in_current_span()));
+    let read = reader.run(first, &mut stream).await;
+    // Without further parts the writer ends.
+    drop(reader);
+    let written = writer.await.map_err(|_| Error::WriterDied)?;
+    match read {
+        Err(Stop::Failed(status)) => Err(status),
+        Ok(()) | Err(Stop::WriterEnded) => {
+            written?;
+            Ok(store::import(&service.pool, import_id).await?)
+        }
     }
-    upload.end().await?;
-    Ok(store::import(&service.pool, import_id).await?)
 }
 
-impl<'a> Upload<'a> {
-    async fn open(service: &'a Ingest, import_id: &str, offset: i64) -> Result<Self, Error> {
-        let position = store::position(&service.pool, convert::import_id(import_id)?).await?;
+impl<'a> Reader<'a> {
+    fn open(
+        service: &'a Ingest,
+        position: &Position,
+        offset: i64,
+        parts: mpsc::Sender<Part>,
+    ) -> Result<Self, Error> {
         if offset != position.received_bytes {
             return Err(Error::OffsetMismatch {
                 offset,
@@ -61,104 +92,114 @@ impl<'a> Upload<'a> {
             Some(header) => Intake::resume(mapping, header.clone(), offset, position.rows_read)?,
             None => Intake::from_start(mapping),
         };
+        let named = position.sha256.clone().filter(|_| offset == 0);
         Ok(Self {
             service,
-            position,
             intake,
-            last_batch: Instant::now(),
+            size_bytes: position.size_bytes,
+            digest: named.map(|named| (Sha256::new(), named)),
+            rows: Vec::new(),
+            parts,
+            is_header_sent: position.header.is_some(),
         })
     }
 
-    /// Waits for the next message; commits batches that are due meanwhile.
-    async fn next(
+    async fn run(
         &mut self,
+        first: UploadImportRequest,
         stream: &mut Streaming<UploadImportRequest>,
-    ) -> Result<Option<UploadImportRequest>, Status> {
-        let idle = Instant::now() + IDLE_MAX;
-        loop {
-            let fresh = self.intake.pending().fresh().0 > 0 && !self.is_complete();
-            let wake = if fresh {
-                self.last_batch + BATCH_AGE
-            } else {
-                idle
-            };
-            tokio::select! {
-                () = self.service.draining.cancelled() => return Err(Error::Stopping.into()),
-                message = timeout_at(wake, stream.message()) => match message {
-                    Ok(message) => return message,
-                    Err(_) if fresh => self.commit(false).await?,
-                    Err(_) => return Err(Error::UploadIdle(IDLE_MAX.as_secs()).into()),
-                },
-            }
+    ) -> Result<(), Stop> {
+        self.read(&data(first)).await?;
+        while let Some(message) = self.next(stream).await? {
+            self.read(&data(message)).await?;
+        }
+        self.end().await
+    }
+
+    async fn next(
+        &self,
+        stream: &mut Streaming<UploadImportRequest>,
+    ) -> Result<Option<UploadImportRequest>, Stop> {
+        tokio::select! {
+            () = self.service.draining.cancelled() => Err(Error::Stopping.into()),
+            // Its reason is the writer's.
+            () = self.parts.closed() => Err(Stop::WriterEnded),
+            message = timeout(IDLE_MAX, stream.message()) => match message {
+                Ok(message) => message.map_err(Stop::Failed),
+                Err(_) => Err(Error::UploadIdle(IDLE_MAX.as_secs()).into()),
+            },
         }
     }
 
-    async fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let size_bytes = self.position.size_bytes;
-        if self
+    async fn read(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let end = self
             .intake
             .offset()
-            .saturating_add_unsigned(bytes.len() as u64)
-            > size_bytes
-        {
-            return Err(Error::TooManyBytes(size_bytes));
+            .saturating_add_unsigned(bytes.len() as u64);
+        if end > self.size_bytes {
+            return Err(Error::TooManyBytes(self.size_bytes).into());
+        }
+        if let Some((digest, _)) = &mut self.digest {
+            digest.update(bytes);
         }
         let mut rest = bytes;
-        while self.intake.take(&mut rest)? {
-            if self.is_due() {
-                self.commit(false).await?;
-            }
+        while let Some(row) = self.intake.next(&mut rest).map_err(Error::from)? {
+            self.push(row).await?;
         }
-        Ok(())
+        self.send().await
     }
 
-    /// Commits all rows if the file is complete, else those of closed invoices.
-    async fn end(&mut self) -> Result<(), Error> {
-        if self.position.received_bytes == self.position.size_bytes {
+    /// Reads the last rows if the file is complete.
+    async fn end(&mut self) -> Result<(), Stop> {
+        let complete = self.intake.offset() == self.size_bytes;
+        if complete {
+            if let Some((digest, expected)) = self.digest.take() {
+                let found = format!("{:x}", digest.finalize());
+                if found != expected {
+                    return Err(Error::ContentMismatch { expected, found }.into());
+                }
+            }
+            while let Some(row) = self.intake.finish().map_err(Error::from)? {
+                self.push(row).await?;
+            }
+            self.send().await?;
+        }
+        self.send_part(Part::End { complete }).await
+    }
+
+    async fn push(&mut self, row: ReadRow) -> Result<(), Stop> {
+        self.rows.push(row);
+        if self.rows.len() < PART_ROWS {
             return Ok(());
         }
-        let complete = self.is_complete();
-        if complete {
-            self.intake.finish()?;
-        }
-        self.commit(complete).await?;
-        let Position {
-            import_id,
-            rows_read,
-            received_bytes,
-            ..
-        } = &self.position;
-        tracing::info!(%import_id, rows_read, received_bytes, complete, "upload ended");
+        self.send().await?;
+        // Reading keeps a thread busy: others get their turn.
+        tokio::task::yield_now().await;
         Ok(())
     }
 
-    async fn commit(&mut self, at_end: bool) -> Result<(), Error> {
-        let moved = store::commit(
-            &self.service.pool,
-            &mut self.position,
-            &mut self.intake,
-            at_end,
-        )
-        .await?;
-        self.last_batch = Instant::now();
-        if moved {
-            self.service.bus.wake().await;
-            self.service.watchers.wake();
+    /// Sends the rows that were read.
+    async fn send(&mut self) -> Result<(), Stop> {
+        if !self.is_header_sent && !self.intake.header().is_empty() {
+            self.is_header_sent = true;
+            let header = self.intake.header().to_vec();
+            self.send_part(Part::Header(header)).await?;
         }
-        Ok(())
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        self.send_part(Part::Rows(rows)).await
     }
 
-    fn is_due(&mut self) -> bool {
-        let (rows, bytes) = self.intake.pending().fresh();
-        let due =
-            rows >= BATCH_ROWS || bytes >= BATCH_BYTES || self.last_batch.elapsed() >= BATCH_AGE;
-        // The returns are published with the file's last byte, which belongs to the last batch
-        // only.
-        due && !self.is_complete()
+    async fn send_part(&self, part: Part) -> Result<(), Stop> {
+        self.parts.send(part).await.map_err(|_| Stop::WriterEnded)
     }
+}
 
-    fn is_complete(&self) -> bool {
-        self.intake.offset() == self.position.size_bytes
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.into())
     }
 }
 

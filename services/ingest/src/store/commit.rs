@@ -1,8 +1,13 @@
 //! One batch, one transaction: rows, rejections, facts, and the durable length of the file.
+//!
+//! Uploads share no lock. Two that bring equal rows meet at the constraint that accepts each once,
+//! which they reach in one order, the order of hashes; facts of one account are kept in order by the
+//! outbox, whose keys every transaction locks in one order (ADR 3).
 
 use std::collections::HashSet;
 
 use ::store::columns;
+use events::Facts;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -10,12 +15,22 @@ use super::{Position, reject};
 use crate::{
     convert,
     error::Error,
-    model::{Batch, Hash, Head, Intake, Invoice, Kind, Line, Mapping, RejectedRow, Row, returns},
+    model::{
+        Batch, Hash, Head, Invoice, Judgement, Kind, Line, Mapping, PendingRows, RejectedRow, Row,
+        returns,
+    },
 };
 
-/// Key of the advisory lock that serialises commits of batches: two files may hold the same row,
-/// and facts of one account.
-const BATCH_LOCK: i64 = 0x696e_6765_7374;
+/// Attempts to commit a batch while other uploads accept rows of it first.
+const ATTEMPTS: usize = 8;
+
+/// A batch after its transaction.
+enum Attempt {
+    /// It is durable; or there was nothing to commit.
+    Done(bool),
+    /// Another upload has accepted some of its rows meanwhile.
+    Overtaken,
+}
 
 /// Commits the pending rows of closed invoices, or all of them if the file ends here.
 ///
@@ -24,35 +39,59 @@ const BATCH_LOCK: i64 = 0x696e_6765_7374;
 pub async fn commit(
     pool: &PgPool,
     position: &mut Position,
-    intake: &mut Intake,
+    pending: &mut PendingRows,
+    mapping: &Mapping,
     at_end: bool,
 ) -> Result<bool, Error> {
-    let mut tx = pool.begin().await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", BATCH_LOCK)
-        .execute(&mut *tx)
-        .await?;
-    let closed_invoice = check(&mut tx, position).await?;
-    let known = known(&mut tx, &position.source, &intake.pending().hashes()).await?;
-    let mut batch = intake.pending().cut(
-        &known,
-        closed_invoice,
-        at_end.then_some(position.size_bytes),
-    );
-    if batch.offset == position.received_bytes {
+    // The returns are published with the file's last byte: the last rows wait for it.
+    if !at_end && pending.end() == position.size_bytes {
         return Ok(false);
     }
-    insert_rows(&mut tx, position, &batch).await?;
-    let sales = std::mem::take(&mut batch.sales);
-    publish_sales(&mut tx, intake.mapping(), position.import_id, sales).await?;
-    if at_end {
-        publish_returns(&mut tx, intake.mapping(), position.import_id).await?;
+    for _ in 0..ATTEMPTS {
+        match attempt(pool, position, pending, mapping, at_end).await? {
+            Attempt::Done(moved) => return Ok(moved),
+            Attempt::Overtaken => {}
+        }
     }
-    move_on(&mut tx, position, &batch, intake.header()).await?;
+    Err(Error::UploadOvertaken)
+}
+
+async fn attempt(
+    pool: &PgPool,
+    position: &mut Position,
+    pending: &mut PendingRows,
+    mapping: &Mapping,
+    at_end: bool,
+) -> Result<Attempt, Error> {
+    let mut tx = pool.begin().await?;
+    let closed_invoice = check(&mut tx, position).await?;
+    let known = known(&mut tx, &position.source, &pending.hashes()).await?;
+    let end = at_end.then_some(position.size_bytes);
+    let judgement = pending.judge(&known, closed_invoice.as_deref(), end);
+    if !accept(&mut tx, position, pending, &judgement).await? {
+        return Ok(Attempt::Overtaken);
+    }
+    let mut batch = pending.cut(judgement);
+    if batch.offset == position.received_bytes {
+        return Ok(Attempt::Done(false));
+    }
+    let import_id = position.import_id;
+    let rejected: Vec<_> = batch.rejected.iter().map(RejectedRow::from).collect();
+    let rejected: Vec<_> = rejected.iter().map(|row| (import_id, row)).collect();
+    reject(&mut tx, &rejected).await?;
+    insert_returns(&mut tx, import_id, &batch.returns).await?;
+    let sales = std::mem::take(&mut batch.sales);
+    let published = if at_end {
+        publish_last(&mut tx, mapping, import_id, sales).await?
+    } else {
+        publish(&mut tx, mapping, import_id, sales, Vec::new()).await?
+    };
+    move_on(&mut tx, position, &batch, published).await?;
     chassis::crash::point("ingest.upload.before_commit");
     tx.commit().await?;
     chassis::crash::point("ingest.upload.after_commit");
     (position.received_bytes, position.rows_read) = (batch.offset, batch.rows_read);
-    Ok(true)
+    Ok(Attempt::Done(true))
 }
 
 /// Returns those of the hashes that belong to accepted rows of the source.
@@ -90,109 +129,129 @@ async fn check(tx: &mut PgConnection, position: &Position) -> Result<Option<Stri
     }
 }
 
-async fn move_on(
+/// Inserts the accepted rows; false if one of them was accepted meanwhile. Waits for the commit of
+/// an upload that is accepting one.
+async fn accept(
     tx: &mut PgConnection,
     position: &Position,
-    batch: &Batch,
-    header: &[String],
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE import SET received_bytes = $2, rows_read = $3, closed_invoice = $4, header = $5 WHERE import_id = $1",
-        position.import_id,
-        batch.offset,
-        batch.rows_read,
-        batch.closed_invoice,
-        header
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn insert_rows(
-    tx: &mut PgConnection,
-    position: &Position,
-    batch: &Batch,
-) -> Result<(), Error> {
-    let (numbers, hashes) = columns!(batch.accepted, (number, hash) => *number, hash.as_slice());
-    sqlx::query!(
+    pending: &PendingRows,
+    judgement: &Judgement,
+) -> Result<bool, Error> {
+    let accepted = pending.accepted(judgement);
+    let (numbers, hashes) = columns!(accepted, (number, hash) => *number, hash.as_slice());
+    let inserted = sqlx::query!(
         "INSERT INTO accepted_row (import_id, source, row_number, hash)
-         SELECT $1, $2, row_number, hash FROM unnest($3::bigint[], $4::bytea[]) AS row (row_number, hash)",
+         SELECT $1, $2, row_number, hash FROM unnest($3::bigint[], $4::bytea[]) AS row (row_number, hash)
+         ORDER BY hash ON CONFLICT (source, hash) DO NOTHING",
         position.import_id,
         position.source,
         &numbers,
         &hashes as &[&[u8]]
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    let rejected: Vec<_> = batch.rejected.iter().map(RejectedRow::from).collect();
-    reject(tx, position.import_id, &rejected).await?;
-    for row in &batch.returns {
-        insert_return(tx, position.import_id, row).await?;
-    }
-    Ok(())
+    Ok(inserted.rows_affected() == accepted.len() as u64)
 }
 
-async fn insert_return(tx: &mut PgConnection, import_id: Uuid, row: &Row) -> Result<(), Error> {
-    let (head, line) = (&row.head, &row.line);
+async fn move_on(
+    tx: &mut PgConnection,
+    position: &Position,
+    batch: &Batch,
+    published: usize,
+) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO return_row (import_id, row_number, account_id, guest, invoice_number, returned_at,
-                                 sku, description, quantity, unit_price_minor, charge)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        import_id,
-        line.row_number,
-        head.account_id,
-        head.guest,
-        head.invoice_number,
-        head.time,
-        line.sku,
-        line.description,
-        line.quantity,
-        line.unit_price_minor,
-        line.charge
+        "UPDATE import SET received_bytes = $2, rows_read = $3, closed_invoice = $4, header = $5,
+                           invoices_published = invoices_published + $6
+         WHERE import_id = $1",
+        position.import_id,
+        batch.offset,
+        batch.rows_read,
+        batch.closed_invoice,
+        position.header.as_deref(),
+        published as i64
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-async fn publish_sales(
-    tx: &mut PgConnection,
-    mapping: &Mapping,
-    import_id: Uuid,
-    sales: Vec<Invoice>,
-) -> Result<(), Error> {
-    insert_invoices(tx, import_id, &sales).await?;
-    let sales = sales.into_iter();
-    let facts: Vec<_> = sales
-        .map(|sale| convert::sale(mapping, import_id, sale))
-        .collect();
-    events::publish_all(tx, &facts).await?;
+async fn insert_returns(tx: &mut PgConnection, import_id: Uuid, rows: &[Row]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (
+        numbers,
+        accounts,
+        guests,
+        invoices,
+        times,
+        skus,
+        descriptions,
+        quantities,
+        prices,
+        charges,
+    ) = columns!(
+        rows,
+        row => row.line.row_number,
+        row.head.account_id.as_str(),
+        row.head.guest,
+        row.head.invoice_number.as_str(),
+        row.head.time,
+        row.line.sku.as_str(),
+        row.line.description.as_str(),
+        row.line.quantity,
+        row.line.unit_price_minor,
+        row.line.charge,
+    );
+    sqlx::query!(
+        "INSERT INTO return_row (import_id, row_number, account_id, guest, invoice_number, returned_at,
+                                 sku, description, quantity, unit_price_minor, charge)
+         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::boolean[], $5::text[], $6::timestamp[], $7::text[],
+                                  $8::text[], $9::bigint[], $10::bigint[], $11::boolean[])",
+        import_id,
+        &numbers,
+        &accounts as &[&str],
+        &guests,
+        &invoices as &[&str],
+        &times,
+        &skus as &[&str],
+        &descriptions as &[&str],
+        &quantities,
+        &prices,
+        &charges
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
-/// Publishes all waiting returns of the import, page by page.
-async fn publish_returns(
+/// Publishes the last sales of the import and all its waiting returns, page by page; returns how
+/// many invoices.
+///
+/// A page has the accounts after those of the page before, and brings the sales of its accounts:
+/// the transaction locks accounts in order.
+async fn publish_last(
     tx: &mut PgConnection,
     mapping: &Mapping,
     import_id: Uuid,
-) -> Result<(), Error> {
+    mut sales: Vec<Invoice>,
+) -> Result<usize, Error> {
+    sales.sort_by(|left, right| left.head.account_id.cmp(&right.head.account_id));
+    let mut published = 0;
     loop {
-        let invoices = returns::group(waiting_returns(tx, import_id).await?);
-        if invoices.is_empty() {
-            return Ok(());
-        }
-        let numbers: Vec<i64> = invoices
+        let page = returns::group(waiting_returns(tx, import_id).await?);
+        let Some(last) = page.last().map(|invoice| &invoice.head.account_id) else {
+            return Ok(published + publish(tx, mapping, import_id, sales, page).await?);
+        };
+        let later = sales.partition_point(|sale| sale.head.account_id <= *last);
+        let later = sales.split_off(later);
+        let numbers: Vec<i64> = page
             .iter()
             .flat_map(|invoice| &invoice.lines)
             .map(|line| line.row_number)
             .collect();
-        insert_invoices(tx, import_id, &invoices).await?;
-        let invoices = invoices.into_iter();
-        let facts: Vec<_> = invoices
-            .map(|invoice| convert::returned(mapping, import_id, invoice))
-            .collect();
-        events::publish_all(tx, &facts).await?;
+        published += publish(tx, mapping, import_id, sales, page).await?;
+        sales = later;
         sqlx::query!(
             "DELETE FROM return_row WHERE import_id = $1 AND row_number = ANY($2)",
             import_id,
@@ -203,15 +262,36 @@ async fn publish_returns(
     }
 }
 
+/// Publishes sales, and returns after them; returns how many.
+async fn publish(
+    tx: &mut PgConnection,
+    mapping: &Mapping,
+    import_id: Uuid,
+    sales: Vec<Invoice>,
+    returns: Vec<Invoice>,
+) -> Result<usize, Error> {
+    let published = sales.len() + returns.len();
+    insert_invoices(tx, import_id, sales.iter().chain(&returns)).await?;
+    let mut facts = Facts::new();
+    for sale in sales {
+        facts.add(&convert::sale(mapping, import_id, sale))?;
+    }
+    for invoice in returns {
+        facts.add(&convert::returned(mapping, import_id, invoice))?;
+    }
+    facts.publish(tx).await?;
+    Ok(published)
+}
+
 async fn waiting_returns(
     tx: &mut PgConnection,
     import_id: Uuid,
 ) -> Result<Vec<(Head, Line)>, Error> {
     let rows = sqlx::query!(
-        "SELECT row_number, account_id, guest, invoice_number, returned_at, sku, description, quantity,
-                unit_price_minor, charge
-         FROM return_row WHERE import_id = $1
-         ORDER BY account_id, returned_at, invoice_number, row_number LIMIT $2",
+        r#"SELECT row_number, account_id, guest, invoice_number, returned_at, sku, description, quantity,
+                  unit_price_minor, charge
+           FROM return_row WHERE import_id = $1
+           ORDER BY account_id COLLATE "C", returned_at, invoice_number, row_number LIMIT $2"#,
         import_id,
         returns::PAGE_ROWS as i64
     )
@@ -238,16 +318,20 @@ async fn waiting_returns(
     Ok(rows.collect())
 }
 
-async fn insert_invoices(
+async fn insert_invoices<'a>(
     tx: &mut PgConnection,
     import_id: Uuid,
-    invoices: &[Invoice],
+    invoices: impl Iterator<Item = &'a Invoice>,
 ) -> Result<(), Error> {
+    let invoices: Vec<_> = invoices.collect();
+    if invoices.is_empty() {
+        return Ok(());
+    }
     let (first, last, numbers) = columns!(
         invoices,
         invoice => invoice.rows().0,
         invoice.rows().1,
-        invoice.head.invoice_number.clone(),
+        invoice.head.invoice_number.as_str(),
     );
     sqlx::query!(
         "INSERT INTO invoice (import_id, first_row_number, last_row_number, invoice_number)
@@ -256,7 +340,7 @@ async fn insert_invoices(
         import_id,
         &first,
         &last,
-        &numbers
+        &numbers as &[&str]
     )
     .execute(tx)
     .await?;

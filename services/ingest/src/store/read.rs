@@ -11,13 +11,12 @@ use crate::{
 /// Returns the import of that id.
 pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
     let row = sqlx::query!(
-        r#"SELECT source, file_name, size_bytes, received_bytes, rows_read,
-             (SELECT count(*) FROM invoice WHERE import_id = $1) AS "published!",
-             (SELECT count(settled_as) FROM invoice WHERE import_id = $1) AS "settled!",
+        r#"SELECT source, file_name, size_bytes, received_bytes, rows_read, invoices_published,
+             coalesce((SELECT invoices FROM settled_count WHERE import_id = $1), 0) AS "settled!",
              coalesce(rules, '{}') AS "rules!", coalesce(counts, '{}') AS "counts!"
            FROM import, LATERAL (
-             SELECT array_agg(rule ORDER BY count DESC, rule) AS rules, array_agg(count ORDER BY count DESC, rule) AS counts
-             FROM (SELECT rule, count(*) AS count FROM rejected_row WHERE import_id = $1 GROUP BY rule) AS by_rule
+             SELECT array_agg(rule ORDER BY rows DESC, rule) AS rules, array_agg(rows ORDER BY rows DESC, rule) AS counts
+             FROM rejected_count WHERE import_id = $1
            ) AS rejected
            WHERE import_id = $1"#,
         import_id
@@ -31,7 +30,7 @@ pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
         file_name: row.file_name,
         size_bytes: row.size_bytes,
         received_bytes: row.received_bytes,
-        invoices_published: row.published,
+        invoices_published: row.invoices_published,
         invoices_settled: row.settled,
         totals: rows(row.rows_read, row.rules, row.counts),
     })
@@ -42,9 +41,9 @@ pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     let row = sqlx::query!(
         r#"SELECT
              (SELECT coalesce(sum(rows_read), 0)::bigint FROM import WHERE source = $1) AS "rows_read!",
-             coalesce(array_agg(rule ORDER BY count DESC, rule), '{}') AS "rules!",
-             coalesce(array_agg(count ORDER BY count DESC, rule), '{}') AS "counts!"
-           FROM (SELECT rule, count(*) AS count FROM rejected_row JOIN import USING (import_id)
+             coalesce(array_agg(rule ORDER BY rows DESC, rule), '{}') AS "rules!",
+             coalesce(array_agg(rows ORDER BY rows DESC, rule), '{}') AS "counts!"
+           FROM (SELECT rule, sum(rejected_count.rows)::bigint AS rows FROM rejected_count JOIN import USING (import_id)
                  WHERE source = $1 GROUP BY rule) AS by_rule"#,
         source
     )

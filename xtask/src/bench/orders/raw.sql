@@ -96,6 +96,9 @@ CREATE PROCEDURE raw.write(batch integer) LANGUAGE SQL AS $$
     JOIN staged.row_batch ON row_number = first_row_number AND row_batch.import_id = group_of_rows.import_id
     WHERE batch = $1;
     CALL raw.publish($1);
+    INSERT INTO rejected_count AS known SELECT import_id, rule, count(*) FROM staged.rejected_row
+    JOIN staged.row_batch USING (import_id, row_number) WHERE batch = $1 GROUP BY import_id, rule
+    ON CONFLICT (import_id, rule) DO UPDATE SET rows = known.rows + excluded.rows;
     UPDATE import SET received_bytes = read.received_bytes, rows_read = read.rows_read
     FROM staged.import AS read WHERE import.import_id = read.import_id;
 $$;
@@ -105,6 +108,10 @@ CREATE PROCEDURE raw.settle(batch integer) LANGUAGE SQL AS $$
     UPDATE invoice SET settled_as = ended.settled_as FROM staged.invoice AS ended
     JOIN staged.row_batch ON row_number = ended.first_row_number AND row_batch.import_id = ended.import_id
     WHERE batch = $1 AND invoice.import_id = ended.import_id AND invoice.first_row_number = ended.first_row_number;
+    INSERT INTO settled_count AS known SELECT ended.import_id, count(*) FROM staged.invoice AS ended
+    JOIN staged.row_batch ON row_number = ended.first_row_number AND row_batch.import_id = ended.import_id
+    WHERE batch = $1 AND settled_as IS NOT NULL GROUP BY ended.import_id
+    ON CONFLICT (import_id) DO UPDATE SET invoices = known.invoices + excluded.invoices;
 $$;
 
 -- === orders
@@ -126,6 +133,7 @@ CREATE INDEX ON staged.return_batch (batch);
 CREATE INDEX ON staged.sale_return (return_id);
 CREATE INDEX ON staged.return_line (return_id);
 CREATE INDEX ON staged.return_allocation (return_id);
+CREATE INDEX ON staged.paid_return (return_id);
 CREATE TABLE staged.saga_batch AS
     SELECT name, id, batch FROM staged.instance
     JOIN (SELECT order_id AS id, batch FROM staged.order_batch
@@ -170,6 +178,8 @@ CREATE PROCEDURE raw.write(batch integer) LANGUAGE SQL AS $$
     FROM staged.instance AS ended JOIN staged.saga_batch USING (name, id)
     WHERE batch = $1 AND instance.name = ended.name AND instance.id = ended.id;
     INSERT INTO return_allocation SELECT drawn.* FROM staged.return_allocation AS drawn
+    JOIN staged.return_batch USING (return_id) WHERE batch = $1;
+    INSERT INTO paid_return SELECT paid.* FROM staged.paid_return AS paid
     JOIN staged.return_batch USING (return_id) WHERE batch = $1;
     UPDATE order_line SET returned = order_line.returned + drawn.quantity
     FROM (SELECT order_id, line_number, sum(quantity) AS quantity FROM staged.return_allocation

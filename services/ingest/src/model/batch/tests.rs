@@ -46,7 +46,7 @@ fn refused(row_number: i64) -> Decision {
 fn pending(rows: &str) -> PendingRows {
     let mut pending = PendingRows::new(0, 0);
     for text in rows.split_whitespace() {
-        let number = pending.next_row();
+        let number = pending.rows.len() as i64 + 1;
         let decision = match text {
             "-" => refused(number),
             _ => row(
@@ -55,9 +55,19 @@ fn pending(rows: &str) -> PendingRows {
                 number,
             ),
         };
-        pending.push(decision, number * 10, text.to_owned());
+        pending.push(read(decision, number, text));
     }
     pending
+}
+
+/// Each record is ten bytes.
+fn read(decision: Decision, row_number: i64, text: &str) -> ReadRow {
+    ReadRow {
+        row_number,
+        end: row_number * 10,
+        decision,
+        excerpt: text.to_owned(),
+    }
 }
 
 fn digits(text: &str) -> u8 {
@@ -67,11 +77,21 @@ fn digits(text: &str) -> u8 {
 }
 
 fn cut(pending: &mut PendingRows, known: &[u8], end: Option<i64>) -> Batch {
-    pending.cut(
-        &known.iter().map(|&content| [content; 32]).collect(),
-        None,
-        end,
-    )
+    accept(pending, known, None, end).1
+}
+
+/// Returns the numbers of the accepted rows, and the batch.
+fn accept(
+    pending: &mut PendingRows,
+    known: &[u8],
+    closed_invoice: Option<&str>,
+    end: Option<i64>,
+) -> (Vec<i64>, Batch) {
+    let known = known.iter().map(|&content| [content; 32]).collect();
+    let judgement = pending.judge(&known, closed_invoice, end);
+    let accepted = pending.accepted(&judgement);
+    let accepted = accepted.iter().map(|(number, _)| *number).collect();
+    (accepted, pending.cut(judgement))
 }
 
 fn sales(batch: &Batch) -> Vec<Vec<i64>> {
@@ -98,10 +118,10 @@ fn an_open_invoice_waits() {
         (batch.offset, batch.rows_read, sales(&batch)),
         (20, 2, vec![vec![1, 2]])
     );
-    assert_eq!(pending.next_row(), 5);
-    let nothing = cut(&mut pending, &[], None);
+    assert_eq!(pending.end(), 40);
+    let (accepted, nothing) = accept(&mut pending, &[], None, None);
     assert_eq!(
-        (nothing.offset, nothing.rows_read, nothing.accepted.len()),
+        (nothing.offset, nothing.rows_read, accepted.len()),
         (20, 2, 0)
     );
     let last = cut(&mut pending, &[], Some(45));
@@ -131,14 +151,13 @@ fn a_repeated_row_of_another_invoice_does_not_end_one_either() {
 
 #[test]
 fn equal_rows_are_accepted_once() {
-    let batch = cut(&mut pending("A1 A1 A2 A7 B1"), &[7], Some(50));
+    let (accepted, batch) = accept(&mut pending("A1 A1 A2 A7 B1"), &[7], None, Some(50));
     assert_eq!(
         (sales(&batch), duplicates(&batch)),
         (vec![vec![1, 3]], vec![2, 4, 5])
     );
     assert_eq!(batch.rejected[0].value, "A1");
-    let numbers: Vec<_> = batch.accepted.iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers, [1, 3]);
+    assert_eq!(accepted, [1, 3]);
 }
 
 #[test]
@@ -175,7 +194,7 @@ fn an_invoice_is_placed_at_the_time_of_its_earliest_row() {
     );
 }
 
-/// Rows of one invoice, all different.
+/// Rows of one invoice, all different, and one of the next.
 fn long(rows: usize, description: &str) -> PendingRows {
     let mut pending = PendingRows::new(0, 0);
     for number in 1..=rows as i64 {
@@ -184,74 +203,71 @@ fn long(rows: usize, description: &str) -> PendingRows {
         };
         row.hash[..8].copy_from_slice(&number.to_be_bytes());
         row.line.description = description.to_owned();
-        pending.push(Decision::Accepted(row), number * 10, String::new());
+        pending.push(read(Decision::Accepted(row), number, ""));
     }
+    let next = rows as i64 + 1;
+    pending.push(read(row("B", 99, next), next, ""));
     pending
 }
 
 #[test]
-fn an_invoice_without_end_is_closed_and_its_further_rows_are_refused() {
-    let mut pending = long(MAX_INVOICE_ROWS + 2, "");
-    let batch = cut(&mut pending, &[], None);
-    assert_eq!(
-        (batch.sales.len(), batch.accepted.len()),
-        (1, MAX_INVOICE_ROWS)
-    );
-    assert_eq!(
-        (batch.rejected.len(), batch.rejected[0].rule),
-        (2, Rule::InvoiceTooLarge)
-    );
-    assert_eq!(batch.closed_invoice.as_deref(), Some("A"));
+fn an_invoice_of_the_largest_size_is_published() {
+    let batch = cut(&mut long(MAX_INVOICE_ROWS, ""), &[], None);
+    assert_eq!(batch.sales[0].lines.len(), MAX_INVOICE_ROWS);
+    assert!(batch.rejected.is_empty());
+}
 
-    let mut later = super::PendingRows::new(batch.offset, batch.rows_read);
-    later.push(
-        row("A", 1, later.next_row()),
-        batch.offset + 10,
-        String::new(),
-    );
-    later.push(
-        row("B", 2, later.next_row()),
-        batch.offset + 20,
-        String::new(),
-    );
-    let batch = later.cut(
-        &HashSet::new(),
-        batch.closed_invoice,
-        Some(batch.offset + 20),
-    );
-    assert_eq!(
-        (sales(&batch).len(), batch.rejected[0].rule),
-        (1, Rule::InvoiceTooLarge)
-    );
+#[test]
+fn nothing_of_an_invoice_with_too_many_rows_is_published() {
+    let mut pending = long(MAX_INVOICE_ROWS + 2, "");
+    let (accepted, batch) = accept(&mut pending, &[], None, None);
+    assert_eq!((batch.sales.len(), accepted.len()), (0, 0));
+    assert_eq!(batch.rejected.len(), MAX_INVOICE_ROWS + 2);
+    let is_refused = |rejection: &Rejection| rejection.rule == Rule::InvoiceTooLarge;
+    assert!(batch.rejected.iter().all(is_refused));
+    assert_eq!(batch.closed_invoice.as_deref(), Some("A"));
+}
+
+#[test]
+fn later_rows_of_an_invoice_that_is_too_large_are_refused_in_the_next_batch_too() {
+    let mut later = PendingRows::new(0, 0);
+    // The second one is equal to the first, which nobody has accepted.
+    for (number, row) in [
+        (1, row("A", 1, 1)),
+        (2, row("A", 1, 2)),
+        (3, row("B", 2, 3)),
+    ] {
+        later.push(read(row, number, ""));
+    }
+    let (accepted, batch) = accept(&mut later, &[], Some("A"), Some(30));
+    assert_eq!(accepted, [3]);
+    let rules: Vec<_> = batch
+        .rejected
+        .iter()
+        .map(|rejection| rejection.rule)
+        .collect();
+    assert_eq!(rules, [Rule::InvoiceTooLarge; 2]);
     assert_eq!(batch.closed_invoice.as_deref(), Some("A"));
 }
 
 #[test]
 fn an_invoice_is_bounded_in_bytes_as_well() {
-    let batch = cut(&mut long(1000, &"x".repeat(1024)), &[], None);
-    let bytes: usize = batch.sales[0].lines.iter().map(Line::bytes).sum();
-    assert!((MAX_INVOICE_BYTES..1_000_000).contains(&bytes), "{bytes}");
-    assert!(
-        batch
-            .rejected
-            .iter()
-            .all(|rejection| rejection.rule == Rule::InvoiceTooLarge)
+    let (accepted, batch) = accept(&mut long(1000, &"x".repeat(1024)), &[], None, Some(0));
+    assert_eq!(accepted, [1001]);
+    assert_eq!(
+        (batch.rejected.len(), sales(&batch)),
+        (1000, vec![vec![1001]])
     );
-    assert_eq!(batch.accepted.len() + batch.rejected.len(), 1000);
 }
 
 #[test]
 fn what_stands_behind_an_open_invoice_is_bounded() {
     let mut pending = pending("A1");
-    let rows = MAX_SPAN_BYTES / ENTRY_BYTES;
-    for _ in 0..rows {
-        let number = pending.next_row();
-        pending.push(refused(number), number * 10, String::new());
+    let rows = MAX_SPAN_BYTES / ROW_BYTES;
+    for number in 2..rows as i64 + 2 {
+        pending.push(read(refused(number), number, ""));
     }
     let batch = cut(&mut pending, &[], None);
-    assert_eq!(
-        (batch.sales.len(), batch.closed_invoice.as_deref()),
-        (1, Some("A"))
-    );
-    assert!(pending.entries.is_empty());
+    assert_eq!((batch.sales.len(), batch.closed_invoice), (1, None));
+    assert!(pending.rows.is_empty());
 }

@@ -3,7 +3,7 @@ use std::{collections::HashSet, sync::LazyLock};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Batch, Hash, Sources};
+use crate::model::{Batch, Hash, PendingRows, Sources};
 
 const FILE: &str =
     "\u{feff}InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\r
@@ -27,6 +27,18 @@ struct Books {
 }
 
 impl Books {
+    /// Cuts the pending rows, as a commit does; returns the offset and the rows read.
+    fn cut(&mut self, pending: &mut PendingRows, end: Option<i64>) -> (i64, i64) {
+        let judgement = pending.judge(&self.hashes, None, end);
+        for (_, hash) in pending.accepted(&judgement) {
+            assert!(self.hashes.insert(*hash), "accepted twice");
+        }
+        let batch = pending.cut(judgement);
+        let reached = (batch.offset, batch.rows_read);
+        self.add(batch);
+        reached
+    }
+
     fn add(&mut self, batch: Batch) {
         self.rows_read = batch.rows_read;
         self.rejected.extend(
@@ -43,9 +55,6 @@ impl Books {
         }));
         self.returns
             .extend(batch.returns.iter().map(|row| row.line.row_number));
-        for (_, hash) in batch.accepted {
-            assert!(self.hashes.insert(hash), "accepted twice");
-        }
     }
 }
 
@@ -57,22 +66,25 @@ static MAPPING: LazyLock<Arc<Mapping>> = LazyLock::new(|| {
         .clone()
 });
 
-fn take(intake: &mut Intake, mut bytes: &[u8]) {
-    while intake.take(&mut bytes).unwrap() {}
+fn take(intake: &mut Intake, pending: &mut PendingRows, mut bytes: &[u8]) {
+    while let Some(row) = intake.next(&mut bytes).unwrap() {
+        pending.push(row);
+    }
 }
 
-fn end(mut intake: Intake, size: usize, mut books: Books) -> Books {
-    intake.finish().unwrap();
-    let batch = intake.pending().cut(&books.hashes, None, Some(size as i64));
-    assert_eq!(batch.offset, size as i64);
-    books.add(batch);
+fn end(mut intake: Intake, mut pending: PendingRows, size: usize, mut books: Books) -> Books {
+    while let Some(row) = intake.finish().unwrap() {
+        pending.push(row);
+    }
+    let (offset, _) = books.cut(&mut pending, Some(size as i64));
+    assert_eq!(offset, size as i64);
     books
 }
 
 fn whole(file: &[u8]) -> Books {
-    let mut intake = Intake::from_start(MAPPING.clone());
-    take(&mut intake, file);
-    end(intake, file.len(), Books::default())
+    let (mut intake, mut pending) = (Intake::from_start(MAPPING.clone()), PendingRows::new(0, 0));
+    take(&mut intake, &mut pending, file);
+    end(intake, pending, file.len(), Books::default())
 }
 
 #[test]
@@ -104,11 +116,12 @@ fn chunks_may_end_at_every_byte() {
     let file = FILE.as_bytes();
     let expected = whole(file);
     for at in 0..=file.len() {
-        let mut intake = Intake::from_start(MAPPING.clone());
-        take(&mut intake, &file[..at]);
-        take(&mut intake, &file[at..]);
+        let (mut intake, mut pending) =
+            (Intake::from_start(MAPPING.clone()), PendingRows::new(0, 0));
+        take(&mut intake, &mut pending, &file[..at]);
+        take(&mut intake, &mut pending, &file[at..]);
         assert_eq!(
-            end(intake, file.len(), Books::default()),
+            end(intake, pending, file.len(), Books::default()),
             expected,
             "cut at {at}"
         );
@@ -121,17 +134,18 @@ fn an_upload_that_breaks_at_any_byte_goes_on_without_losing_or_repeating_a_row()
     let expected = whole(file);
     for at in 0..=file.len() {
         let (mut books, mut intake) = (Books::default(), Intake::from_start(MAPPING.clone()));
-        take(&mut intake, &file[..at]);
-        let batch = intake.pending().cut(&books.hashes, None, None);
-        let (offset, rows_read, header) = (batch.offset, batch.rows_read, intake.header().to_vec());
-        books.add(batch);
+        let mut pending = PendingRows::new(0, 0);
+        take(&mut intake, &mut pending, &file[..at]);
+        let (offset, rows_read) = books.cut(&mut pending, None);
+        let header = intake.header().to_vec();
         let mut resumed = match offset {
             0 => Intake::from_start(MAPPING.clone()),
             _ => Intake::resume(MAPPING.clone(), header, offset, rows_read).unwrap(),
         };
-        take(&mut resumed, &file[offset as usize..]);
+        let mut pending = PendingRows::new(offset, rows_read);
+        take(&mut resumed, &mut pending, &file[offset as usize..]);
         assert_eq!(
-            end(resumed, file.len(), books),
+            end(resumed, pending, file.len(), books),
             expected,
             "broken at {at}, resumed at {offset}"
         );
@@ -139,15 +153,29 @@ fn an_upload_that_breaks_at_any_byte_goes_on_without_losing_or_repeating_a_row()
 }
 
 #[test]
+fn rows_after_a_quote_that_is_never_closed_are_read() {
+    let header = FILE.lines().next().unwrap();
+    let mut file = format!("{header}\n");
+    for row in 0..51 {
+        let quote = if row == 10 { "\"" } else { "" };
+        let invoice = 536_365 + row;
+        file.push_str(&format!(
+            "{invoice},10001,{quote}MUG,6,2010-12-01 08:26:00,2.55,17850,UK\n"
+        ));
+    }
+    let books = whole(file.as_bytes());
+    assert_eq!((books.rows_read, books.sales.len()), (51, 50));
+    assert_eq!(books.rejected, [(11, "UNTERMINATED_QUOTE")]);
+}
+
+#[test]
 fn a_header_must_name_the_columns() {
     let mut intake = Intake::from_start(MAPPING.clone());
-    assert_eq!(
-        intake.take(&mut &b"a,b\n"[..]),
-        Err(MissingColumn("InvoiceNo".to_owned()))
-    );
+    let missing = intake.next(&mut &b"a,b\n"[..]).unwrap_err();
+    assert_eq!(missing, MissingColumn("InvoiceNo".to_owned()));
     for file in ["", "\n"] {
         let mut intake = Intake::from_start(MAPPING.clone());
-        take(&mut intake, file.as_bytes());
+        assert!(intake.next(&mut file.as_bytes()).unwrap().is_none());
         assert!(intake.finish().is_err(), "{file:?}");
     }
 }
