@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ::store::{Insert, InsertError, columns, idempotent};
+use ::store::columns;
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
@@ -28,14 +28,20 @@ const RECEIVED: Change = Change {
 pub async fn count(pool: &PgPool, mut counts: Vec<Count>) -> Result<usize, Error> {
     counts.sort();
     let mut tx = pool.begin().await?;
-    let mut recorded = 0;
-    for count in &counts {
-        if count_one(&mut tx, count).await? {
-            recorded += 1;
-        }
+    let mut inserted = insert_counts(&mut tx, &counts).await?;
+    let (new, known): (Vec<&Count>, Vec<&Count>) = counts
+        .iter()
+        .partition(|count| inserted.remove(&count.request_id));
+    check_repeated(&mut tx, &known).await?;
+    let mut changes = Changes::default();
+    for count in &new {
+        let pieces = Pieces::from([(count.sku.clone(), count.quantity)]);
+        changes.add(&pieces, RECEIVED);
     }
+    lock_free(&mut tx, new.iter().map(|count| &count.sku)).await?;
+    move_stock(&mut tx, &changes).await?;
     tx.commit().await?;
-    Ok(recorded)
+    Ok(new.len())
 }
 
 /// Returns the stock of one SKU.
@@ -78,40 +84,53 @@ pub async fn totals(pool: &PgPool) -> Result<Totals, Error> {
     .await?)
 }
 
-async fn count_one(tx: &mut PgConnection, count: &Count) -> Result<bool, Error> {
+/// Inserts counts and the rows of their SKUs, in SKU order; returns the request ids that are new.
+async fn insert_counts(tx: &mut PgConnection, counts: &[Count]) -> Result<BTreeSet<String>, Error> {
+    let (requests, skus, quantities) = columns!(
+        counts,
+        count => count.request_id.as_str(),
+        count.sku.as_str(),
+        count.quantity,
+    );
     sqlx::query!(
-        "INSERT INTO stock (sku) VALUES ($1) ON CONFLICT DO NOTHING",
-        count.sku
+        r#"INSERT INTO stock (sku) SELECT DISTINCT sku COLLATE "C" FROM unnest($1::text[]) AS new (sku) ORDER BY 1
+           ON CONFLICT DO NOTHING"#,
+        &skus as &[&str]
     )
     .execute(&mut *tx)
     .await?;
-    let inserted = idempotent(
-        &mut *tx,
-        sqlx::query!(
-            "INSERT INTO stock_count (request_id, sku, quantity) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            count.request_id,
-            count.sku,
-            count.quantity
-        ),
-        sqlx::query!(
-            "SELECT sku, quantity FROM stock_count WHERE request_id = $1",
-            count.request_id
-        )
-        .map(|known| (known.sku, known.quantity)),
-        &(count.sku.clone(), count.quantity),
+    let inserted = sqlx::query_scalar!(
+        "INSERT INTO stock_count (request_id, sku, quantity)
+         SELECT request_id, sku, quantity
+         FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS new (request_id, sku, quantity, place)
+         ORDER BY place ON CONFLICT DO NOTHING RETURNING request_id",
+        &requests as &[&str],
+        &skus as &[&str],
+        &quantities
     )
-    .await;
-    match inserted {
-        Ok(Insert::Repeated) => return Ok(false),
-        Ok(Insert::New) => {}
-        Err(InsertError::Changed) => return Err(Error::CountChanged(count.request_id.clone())),
-        Err(InsertError::Database(error)) => return Err(error.into()),
+    .fetch_all(tx)
+    .await?;
+    Ok(inserted.into_iter().collect())
+}
+
+/// Fails if a repeated request says something else than before.
+async fn check_repeated(tx: &mut PgConnection, counts: &[&Count]) -> Result<(), Error> {
+    if counts.is_empty() {
+        return Ok(());
     }
-    let mut changes = Changes::default();
-    let pieces = Pieces::from([(count.sku.clone(), count.quantity)]);
-    changes.add(&pieces, RECEIVED);
-    move_stock(tx, &changes).await?;
-    Ok(true)
+    let requests: Vec<_> = counts.iter().map(|count| &*count.request_id).collect();
+    let known = sqlx::query_as!(
+        Count,
+        "SELECT sku, request_id, quantity FROM stock_count WHERE request_id = ANY($1)",
+        &requests as &[&str]
+    )
+    .fetch_all(tx)
+    .await?;
+    let is_repeated = |count: &&&Count| known.contains(**count);
+    match counts.iter().find(|count| !is_repeated(count)) {
+        Some(changed) => Err(Error::CountChanged(changed.request_id.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Locks the rows of the SKUs in SKU order and returns the free pieces of each. Every change of
