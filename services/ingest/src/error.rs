@@ -22,7 +22,7 @@ pub enum Error {
     ContentMismatch {
         /// As the import's caller named it.
         expected: String,
-        /// Of the uploaded bytes.
+        /// Digest of the uploaded bytes.
         found: String,
     },
     /// The upload does not begin where the durable rows end.

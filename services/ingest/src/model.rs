@@ -56,7 +56,7 @@ pub enum Rule {
     StockCode,
     /// Equal to an earlier accepted row of the source.
     DuplicateRow,
-    /// Of an invoice that is larger than the largest published one: all its rows are refused.
+    /// A row of an invoice that is larger than a fact may be: all its rows are refused.
     InvoiceTooLarge,
 }
 

@@ -38,7 +38,7 @@ pub struct Records {
     raw: Vec<u8>,
     /// Line breaks among them.
     breaks: usize,
-    /// Bytes that a flawed record had swallowed, from `again_at` on: they come before further input.
+    /// Bytes that a flawed record had swallowed, from `again_at` on: they come before the input.
     again: Vec<u8>,
     again_at: usize,
     /// The first line is too large: its bytes are dropped up to its end.

@@ -1,4 +1,4 @@
-//! One upload: a task reads bytes into rows, another one commits them in batches, in bounded memory.
+//! One upload: a task reads bytes into rows, another one commits them, in bounded memory.
 
 mod writer;
 

@@ -1,8 +1,8 @@
 //! One batch, one transaction: rows, rejections, facts, and the durable length of the file.
 //!
 //! Uploads share no lock. Two that bring equal rows meet at the constraint that accepts each once,
-//! which they reach in one order, the order of hashes; facts of one account are kept in order by the
-//! outbox, whose keys every transaction locks in one order (ADR 3).
+//! which they reach in the order of hashes; facts of one account are kept in order by the outbox,
+//! whose keys every transaction locks in one order (ADR 3).
 
 use std::collections::HashSet;
 
