@@ -288,21 +288,30 @@ def decide_returns(returns: Iterable[Row], orders: Iterable[Order], rejected: Co
             for row in order.rows:
                 paid[row.customer, row.sku, row.price_minor].append(Line(order.time, row, row.quantity))
     accepted = []
+    alike: Count[Tuple[Any, ...]] = Counter()
+    repaid: Set[Tuple[Any, ...]] = set()
     for row in sorted(returns, key=lambda r: (r.time, r.invoice, r.position)):
         lines = paid.get((row.customer, row.sku, row.price_minor), [])
-        reason = draw(row, [line for line in lines if line.time <= row.time])
+        # The business's name of the row: rows that are alike in one file are several, in another they are the same.
+        name = (row.customer, row.invoice, row.sku, row.price_minor, row.quantity)
+        alike[(row.position[0], *name)] += 1
+        name = (*name, alike[(row.position[0], *name)])
+        reason = draw(row, [line for line in lines if line.time <= row.time], name in repaid)
         if reason:
             rejected[reason] += 1
         else:
             accepted.append(row)
+            repaid.add(name)
     return accepted
 
 
-def draw(row: Row, lines: List[Line]) -> Optional[str]:
+def draw(row: Row, lines: List[Line], repeated: bool) -> Optional[str]:
     """Takes a return's pieces from the newest lines first, or takes none and returns the reason."""
     wanted = abs(row.quantity)
     if not row.customer:
         return "RETURN_WITHOUT_CUSTOMER"
+    if repeated:
+        return "RETURN_REPEATED"
     if not lines:
         return "RETURN_WITHOUT_ORDER"
     if sum(line.remaining for line in lines) < wanted:

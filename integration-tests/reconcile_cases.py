@@ -216,6 +216,19 @@ C100015,21843,JUG,-1,2011-03-05 10:00:00,1.00,1,UK
         },
     ),
     Case(
+        "the same line of a return in another file is paid once, whatever its description; alike in one file it is two",
+        """
+100001,10001,MUG,9,2011-03-01 10:00:00,1.00,1,UK
+C100002,10001,MUG,-1,2011-03-02 10:00:00,1.00,1,UK
+C100002,10001,CUP,-1,2011-03-02 10:00:00,1.00,1,UK
+---
+C100002,10001,JUG,-1,2011-03-02 10:00:00,1.00,1,UK
+C100002,10001,POT,-1,2011-03-02 10:00:00,1.00,1,UK
+C100002,10001,TUB,-1,2011-03-02 10:00:00,1.00,1,UK
+""",
+        {"rows.rejected": {"RETURN_REPEATED": 2}, "returns": {"invoices": 1, "rows": 3}},
+    ),
+    Case(
         "returns go by time, invoice and row; may be split over orders; what is too much takes nothing",
         """
 100001,10001,MUG,4,2011-03-01 10:00:00,1.00,1,UK

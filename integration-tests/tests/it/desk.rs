@@ -290,12 +290,11 @@ async fn mend(mesh: &Mesh) -> Result<()> {
 
 /// Checks that the invoices of `account` were placed in their order, and that its key is free.
 async fn replayed(mesh: &Mesh, account: &str) -> Result<()> {
-    let placed: Vec<String> = sqlx::query_scalar(
-        "SELECT request_id FROM orders WHERE account_id = $1 ORDER BY created_at",
-    )
-    .bind(account)
-    .fetch_all(&mesh.database("orders").await?)
-    .await?;
+    let placed: Vec<String> =
+        sqlx::query_scalar("SELECT request_id FROM orders WHERE account_id = $1 ORDER BY number")
+            .bind(account)
+            .fetch_all(&mesh.database("orders").await?)
+            .await?;
     let mut sorted = placed.clone();
     sorted.sort();
     assert_eq!((placed.len(), &placed), (3, &sorted));

@@ -146,6 +146,42 @@ async fn rows_that_draw_on_nothing_are_refused_with_their_rule() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_return_again_is_not_paid_again_whatever_its_description_says() -> Result<()> {
+    let mesh = Mesh::start().await?;
+    mesh.count("85123A", 1000).await?;
+    let sale = "540001,85123A,LANTERN,6,2010-12-01 08:26:00,2.50,17850,UK";
+    let returned = |description: &str| {
+        format!("C550001,85123A,{description},-1,2010-12-02 09:00:00,2.50,17850,UK")
+    };
+    // Two rows of one return that differ in their text are two.
+    let first = file(&[sale, &returned("LANTERN"), &returned("LANTERN RED")]);
+    let import = mesh.announce("first", &first).await?;
+    mesh.resume(&import, &first).await?;
+    assert_eq!(mesh.completed(&import).await?["rowsAccepted"], "3");
+
+    let again = file(&[
+        &returned("LAMP"),
+        &returned("LAMP RED"),
+        &returned("LAMP BLUE"),
+    ]);
+    let import = mesh.announce("again", &again).await?;
+    mesh.resume(&import, &again).await?;
+    let done = mesh.completed(&import).await?;
+    let repeated = serde_json::json!([{"rule": "RETURN_REPEATED", "rows": "2"}]);
+    assert_eq!(
+        (&done["rowsAccepted"], &done["rejected"]),
+        (&"1".into(), &repeated)
+    );
+    let ledger = mesh
+        .payments()?
+        .summarize_ledger(SummarizeLedgerRequest {})
+        .await?
+        .into_inner();
+    assert_eq!(ledger.refunded_minor, 3 * 250);
+    Ok(())
+}
+
 fn file(rows: &[&str]) -> Bytes {
     format!("{HEADER}{}\n", rows.join("\n")).into()
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     error::Error,
     model::{
-        self, Delivery, Line, NewOrder, Order, Paid, RowGroup, State,
+        Delivery, Line, NewOrder, Order, Origin, Paid, RowGroup, State,
         returns::{RefusedLine, Return, ReturnLine, Rule},
     },
 };
@@ -53,6 +53,7 @@ pub fn invoice(fact: InvoiceAccepted) -> Result<(NewOrder, RowGroup), Error> {
         first_row_number: fact.first_row_number,
     };
     let order = NewOrder {
+        origin: Origin::Source(fact.source),
         request_id: fact.invoice_number,
         account_id: fact.account_id,
         placed_at: local_time("placed_at", &fact.placed_at)?,
@@ -68,7 +69,8 @@ pub fn invoice(fact: InvoiceAccepted) -> Result<(NewOrder, RowGroup), Error> {
 /// [`Error::InvalidTime`].
 pub fn accepted_return(fact: ReturnAccepted) -> Result<(Return, Vec<ReturnLine>), Error> {
     let ret = Return {
-        return_id: model::return_id(&fact.import_id, fact.first_row_number),
+        // Nobody can know it before the return is stored, and use it in other services first.
+        return_id: Uuid::now_v7(),
         account_id: fact.account_id,
         guest: fact.guest,
         invoice_number: fact.invoice_number,
@@ -129,6 +131,7 @@ impl TryFrom<PlaceOrderRequest> for NewOrder {
     fn try_from(request: PlaceOrderRequest) -> Result<Self, Error> {
         Ok(Self {
             placed_at: local_time("placedAt", &request.placed_at)?,
+            origin: Origin::Caller,
             request_id: request.request_id,
             account_id: request.account_id,
             currency_code: request.currency_code,
@@ -235,7 +238,7 @@ impl From<RefusedLine> for ReturnRejection {
     fn from(line: RefusedLine) -> Self {
         let (field, value) = match line.rule {
             Rule::WithoutCustomer => ("account_id", String::new()),
-            Rule::WithoutOrder => ("sku", line.sku),
+            Rule::WithoutOrder | Rule::Repeated => ("sku", line.sku),
             Rule::ExceedsOrder => ("quantity", (-line.quantity).to_string()),
         };
         Self {

@@ -24,8 +24,13 @@ pub enum Error {
         value: String,
     },
     /// The request id was used before with other content.
-    #[error("order {0:?} was placed before with other content")]
-    OrderChanged(String),
+    #[error("order {request_id:?} was placed before with other content")]
+    OrderChanged {
+        /// The request id.
+        request_id: String,
+        /// The order that it names.
+        order_id: Uuid,
+    },
     /// The total exceeds 64 bits.
     #[error("the order's total exceeds 64 bits")]
     TotalOverflow,
@@ -48,7 +53,7 @@ chassis::faults! {
         Error::UnknownOrder(_) => NotFound, "ORDER_NOT_FOUND";
         Error::InvalidOrderId(_) => InvalidArgument, "INVALID_FIELD", field: "orderId";
         Error::InvalidTime { field, .. } => InvalidArgument, "INVALID_FIELD", field: field;
-        Error::OrderChanged(_) => AlreadyExists, "ORDER_CHANGED";
+        Error::OrderChanged { .. } => AlreadyExists, "ORDER_CHANGED";
         Error::TotalOverflow => InvalidArgument, "TOTAL_OVERFLOW", field: "lines";
         Error::TooLateToCancel(..) => FailedPrecondition, "ORDER_NOT_PENDING";
     } else {

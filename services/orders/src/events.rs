@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::error::Fault;
-use events::Consumer;
+use events::{Consumer, Facts};
 use protos::{
     ingest::v1::{InvoiceAccepted, ReturnAccepted},
     shipping::v1::{ParcelFailed, ParcelShipped},
@@ -23,13 +23,14 @@ use crate::{
 /// Follows every account's accepted sales and returns.
 pub fn consumer(saga_deadline: Duration) -> Consumer {
     Consumer::new("orders.accounts", "ingest", "account")
-        .on::<InvoiceAccepted>(move |tx, fact| {
-            Box::pin(async move { Ok(place(tx, fact, saga_deadline).await?) })
+        .on_batch::<InvoiceAccepted>(move |tx, facts| {
+            Box::pin(async move { Ok(place(tx, facts, saga_deadline).await?) })
         })
-        .on::<ReturnAccepted>(move |tx, fact| {
+        .on_batch::<ReturnAccepted>(move |tx, facts| {
             Box::pin(async move {
-                let (ret, lines) = convert::accepted_return(fact)?;
-                Ok(returns::insert(tx, &ret, &lines, saga_deadline).await?)
+                let returns = facts.into_iter().map(convert::accepted_return);
+                let returns: Vec<_> = returns.collect::<Result<_, _>>()?;
+                Ok(returns::insert(tx, &returns, saga_deadline).await?)
             })
         })
 }
@@ -57,31 +58,53 @@ async fn delivered(tx: &mut PgConnection, ids: Vec<String>, end: Delivery) -> Re
     Ok(())
 }
 
-/// Places the sale as an order, by the same rule as `PlaceOrder`. Publishes its end for the import
-/// if it is known, or its refusal.
+/// Places the sales as orders, by the same rule as `PlaceOrder`. Publishes their ends for the
+/// imports if they are known, and their refusals.
 async fn place(
     tx: &mut PgConnection,
-    fact: InvoiceAccepted,
+    facts: Vec<InvoiceAccepted>,
     deadline: Duration,
 ) -> Result<(), Error> {
-    let (order, group) = convert::invoice(fact)?;
-    let settled = match orders::place(tx, &order, deadline).await {
-        Ok(order_id) => orders::wait_for_end(tx, order_id, &group)
-            .await?
-            .map(|(end, reason)| {
-                convert::order_settled(order_id, Some(end), reason.as_deref(), Some(group))
-            }),
+    let invoices = facts.into_iter().map(convert::invoice);
+    let (orders, groups): (Vec<_>, Vec<_>) =
+        invoices.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let results = orders::place(tx, &orders, deadline).await?;
+    let mut settled = Facts::new();
+    let mut waiting = Vec::with_capacity(groups.len());
+    for (result, group) in results.into_iter().zip(groups) {
+        let error = match result {
+            Ok(placed) => {
+                waiting.push((placed, group));
+                continue;
+            }
+            Err(error) => error,
+        };
         // A refused sale doesn't stop the account's later ones.
-        Err(error @ (Error::OrderChanged(_) | Error::TotalOverflow)) => {
-            let order_id = model::order_id(&order.request_id);
-            let reason = Fault::from(error).reason;
-            let refused = convert::order_settled(order_id, None, Some(reason), Some(group));
-            Some(refused)
-        }
-        Err(error) => return Err(error),
-    };
-    if let Some(settled) = settled {
-        events::publish(tx, &settled).await?;
+        let order_id = match error {
+            Error::OrderChanged { order_id, .. } => order_id,
+            Error::TotalOverflow => model::refusal_id(&group),
+            error => return Err(error),
+        };
+        let reason = Fault::from(error).reason;
+        settled.add(&convert::order_settled(
+            order_id,
+            None,
+            Some(reason),
+            Some(group),
+        ))?;
     }
-    Ok(())
+    let ends = orders::wait_for_ends(tx, &waiting).await?;
+    for (placed, group) in waiting {
+        let order_id = placed.order_id;
+        if let Some((end, reason)) = ends.get(&order_id) {
+            let end = Some(*end);
+            settled.add(&convert::order_settled(
+                order_id,
+                end,
+                reason.as_deref(),
+                Some(group),
+            ))?;
+        }
+    }
+    Ok(settled.publish(tx).await?)
 }

@@ -7,15 +7,15 @@ use chrono::NaiveDateTime;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Namespace of `order_id`s: a request gets the same order id in every replica.
-const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e10);
-/// Namespace of `return_id`s, which are made from the group of rows.
-const RETURN_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e11);
+/// Namespace of the ids by which refusals of imported invoices are published.
+const REFUSAL_NAMESPACE: Uuid = Uuid::from_u128(0x6f7d_1c0e_5a0b_4c57_9a3e_02b3_3d1f_5e12);
 
 /// An order to place.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
-    /// Idempotency key: the invoice number.
+    /// The party that asks for it.
+    pub origin: Origin,
+    /// Idempotency key among the orders of its origin; the invoice number of an import.
     pub request_id: String,
     /// Customer or guest account.
     pub account_id: String,
@@ -25,6 +25,15 @@ pub struct NewOrder {
     pub currency_code: String,
     /// At least one.
     pub lines: Vec<Line>,
+}
+
+/// The party that asks for an order. Requests of one origin do not meet those of another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A caller of `PlaceOrder`.
+    Caller,
+    /// An import of this source.
+    Source(String),
 }
 
 /// One line of an order.
@@ -133,17 +142,20 @@ pub enum Delivery {
     Failed,
 }
 
-/// Returns the id of the order that `request_id` names.
-pub fn order_id(request_id: &str) -> Uuid {
-    Uuid::new_v5(&ORDER_NAMESPACE, request_id.as_bytes())
+/// Returns the id by which the refusal of a group of rows without an order is published.
+pub fn refusal_id(group: &RowGroup) -> Uuid {
+    let name = format!("{}/{}", group.import_id, group.first_row_number);
+    Uuid::new_v5(&REFUSAL_NAMESPACE, name.as_bytes())
 }
 
-/// Returns the id of the return that came with that group of rows.
-pub fn return_id(import_id: &str, first_row_number: i64) -> Uuid {
-    Uuid::new_v5(
-        &RETURN_NAMESPACE,
-        format!("{import_id}/{first_row_number}").as_bytes(),
-    )
+impl std::fmt::Display for Origin {
+    /// Writes the name in the database.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Caller => f.write_str("CALLER"),
+            Self::Source(source) => write!(f, "SOURCE:{source}"),
+        }
+    }
 }
 
 impl NewOrder {
@@ -196,6 +208,7 @@ mod tests {
             charge: false,
         };
         NewOrder {
+            origin: Origin::Caller,
             request_id: "536365".into(),
             account_id: "17850".into(),
             placed_at: chrono::NaiveDate::from_ymd_opt(2010, 12, 1)

@@ -42,10 +42,14 @@ impl OrdersService for Orders {
     ) -> Result<Response<PlaceOrderResponse>, Status> {
         let order = NewOrder::try_from(request.into_inner())?;
         let mut tx = self.pool.begin().await.map_err(Error::from)?;
-        let order_id = orders::place(&mut tx, &order, self.saga_deadline).await?;
+        let placed = orders::place(&mut tx, &[order], self.saga_deadline).await?;
+        let placed = placed
+            .into_iter()
+            .next()
+            .ok_or(Error::Corrupt("orders"))??;
         tx.commit().await.map_err(Error::from)?;
         self.sagas.wake();
-        let order = orders::get(&self.pool, order_id).await?;
+        let order = orders::get(&self.pool, placed.order_id).await?;
         Ok(Response::new(PlaceOrderResponse {
             order: Some(order.into()),
         }))

@@ -50,6 +50,17 @@ pub struct ReturnLine {
     pub charge: bool,
 }
 
+/// A row to decide, and its place among the rows of its invoice that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueLine {
+    /// The row.
+    pub line: ReturnLine,
+    /// 1 for the first of the import's rows with its invoice number, SKU, price and quantity.
+    pub nth: i64,
+    /// An earlier import brought it, and it was paid back.
+    pub is_repeated: bool,
+}
+
 /// A paid line that is old enough to be returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaidLine {
@@ -95,6 +106,9 @@ pub enum Rule {
     /// The row names no customer.
     #[strum(serialize = "RETURN_WITHOUT_CUSTOMER")]
     WithoutCustomer,
+    /// The same line of the same return was paid back before.
+    #[strum(serialize = "RETURN_REPEATED")]
+    Repeated,
     /// The customer had not paid for that SKU at that price by then.
     #[strum(serialize = "RETURN_WITHOUT_ORDER")]
     WithoutOrder,
@@ -105,14 +119,14 @@ pub enum Rule {
 
 /// Decides one row: draws it from `paid`, which is sorted newest first, or refuses it and draws
 /// nothing.
-pub fn decide(
-    line: &ReturnLine,
-    guest: bool,
-    paid: &mut [PaidLine],
-) -> Result<Vec<Allocation>, Rule> {
+pub fn decide(due: &DueLine, guest: bool, paid: &mut [PaidLine]) -> Result<Vec<Allocation>, Rule> {
     if guest {
         return Err(Rule::WithoutCustomer);
     }
+    if due.is_repeated {
+        return Err(Rule::Repeated);
+    }
+    let line = &due.line;
     let matching = |paid: &&mut PaidLine| {
         paid.sku == line.sku && paid.unit_price_minor == line.unit_price_minor
     };
@@ -153,13 +167,17 @@ mod tests {
 
     use super::*;
 
-    fn line(quantity: i64) -> ReturnLine {
-        ReturnLine {
-            row_number: 7,
-            sku: "A".into(),
-            quantity,
-            unit_price_minor: 100,
-            charge: false,
+    fn line(quantity: i64) -> DueLine {
+        DueLine {
+            line: ReturnLine {
+                row_number: 7,
+                sku: "A".into(),
+                quantity,
+                unit_price_minor: 100,
+                charge: false,
+            },
+            nth: 1,
+            is_repeated: false,
         }
     }
 
@@ -206,6 +224,17 @@ mod tests {
             decide(&line(1), true, &mut [paid(1, 5)]),
             Err(Rule::WithoutCustomer)
         );
+    }
+
+    #[test]
+    fn what_was_paid_back_before_draws_on_nothing() {
+        let repeated = DueLine {
+            is_repeated: true,
+            ..line(1)
+        };
+        let mut lines = [paid(1, 5)];
+        assert_eq!(decide(&repeated, false, &mut lines), Err(Rule::Repeated));
+        assert_eq!(lines[0].remaining, 5);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The saga of an order.
 
+use std::collections::HashMap;
+
 use ::saga::{Answer, Definition, Instance, Move, Saga};
 use chassis::{changes::Watchers, time::format_local};
-use events::Bus;
+use events::{Bus, Facts};
 use protos::{
     inventory::v1::CreateReservationRequest,
     payments::v1::{
@@ -47,7 +49,14 @@ impl<const VERSION: i32> Saga for OrderSaga<VERSION> {
     };
 
     async fn call(&self, step: OrderStep, due: &[Due]) -> Result<Vec<Answer>, Status> {
-        let orders = self.orders(due).await?;
+        let about_goods = matches!(
+            step,
+            OrderStep::Reserve | OrderStep::Ship | OrderStep::Release
+        );
+        let orders = match about_goods {
+            true => self.orders(due).await?,
+            false => self.heads(due).await?,
+        };
         match step {
             OrderStep::Reserve => self.reserve(&orders).await,
             OrderStep::Authorize => self.authorize(&orders).await,
@@ -120,12 +129,17 @@ impl<const VERSION: i32> Saga for OrderSaga<VERSION> {
 }
 
 impl<const VERSION: i32> OrderSaga<VERSION> {
-    /// Returns the orders of the batch, in its order.
+    /// Returns the orders of the batch with their lines, in its order.
     async fn orders(&self, due: &[Due]) -> Result<Vec<Order>, Status> {
-        let ids = ids(due);
-        let mut orders = orders::get_all(&self.peers.pool, &ids).await?;
-        let order = |id| orders.remove(id).ok_or_else(|| incomplete("order"));
-        ids.iter().map(order).collect()
+        let orders = orders::get_all(&self.peers.pool, &ids(due)).await?;
+        in_order(due, orders)
+    }
+
+    /// Returns the orders of the batch without their lines, in its order.
+    async fn heads(&self, due: &[Due]) -> Result<Vec<Order>, Status> {
+        let mut connection = self.peers.pool.acquire().await.map_err(Error::from)?;
+        let orders = orders::heads(&mut connection, &ids(due)).await?;
+        in_order(due, orders)
     }
 
     async fn reserve(&self, orders: &[Order]) -> Result<Vec<Answer>, Status> {
@@ -227,6 +241,11 @@ impl<const VERSION: i32> OrderSaga<VERSION> {
     }
 }
 
+fn in_order(due: &[Due], mut orders: HashMap<Uuid, Order>) -> Result<Vec<Order>, Status> {
+    let order = |due: &Due| orders.remove(&due.id).ok_or_else(|| incomplete("order"));
+    due.iter().map(order).collect()
+}
+
 fn ids(due: &[Due]) -> Vec<Uuid> {
     due.iter().map(|order| order.id).collect()
 }
@@ -262,22 +281,19 @@ async fn publish_ends(
 ) -> Result<(), Error> {
     let ids: Vec<_> = ended.iter().map(|(id, ..)| *id).collect();
     let mut waiting = orders::waiting(tx, &ids).await?;
-    let mut ended = ended.to_vec();
-    // One order of keys everywhere, as `publish` asks for.
-    ended.sort_unstable_by_key(|(id, ..)| *id);
-    for (id, state, reason) in ended {
-        if let Some(paid) = paid.iter().find(|paid| paid.order_id == id) {
-            events::publish(tx, &order_paid(paid)).await?;
-        }
+    let mut facts = Facts::new();
+    for paid in paid {
+        facts.add(&order_paid(paid))?;
+    }
+    for &(id, state, reason) in ended {
         let groups = waiting.remove(&id).unwrap_or_default();
         let groups: Vec<_> = match groups.is_empty() {
             true => vec![None],
             false => groups.into_iter().map(Some).collect(),
         };
         for group in groups {
-            let settled = order_settled(id, Some(state), reason, group);
-            events::publish(tx, &settled).await?;
+            facts.add(&order_settled(id, Some(state), reason, group))?;
         }
     }
-    Ok(())
+    Ok(facts.publish(tx).await?)
 }

@@ -101,11 +101,23 @@ impl Saga for ReturnSaga {
         }
         let ended = moves.iter().filter(|step| step.next.is_none());
         let ended: Vec<_> = ended.map(|step| step.id).collect();
-        let returns = returns::get_all(&mut *tx, &ended).await?;
-        let mut facts = Vec::with_capacity(returns.len());
-        for ret in returns.values() {
-            facts.push(settled(tx, ret).await?);
+        if ended.is_empty() {
+            return Ok(());
         }
+        let returns = returns::get_all(&mut *tx, &ended).await?;
+        let mut refused = returns::refused(&mut *tx, &ended).await?;
+        let settled = |ret: &Return| ReturnSettled {
+            return_id: ret.return_id.to_string(),
+            import_id: ret.import_id.clone(),
+            first_row_number: ret.first_row_number,
+            rejections: refused
+                .remove(&ret.return_id)
+                .unwrap_or_default()
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+        };
+        let facts: Vec<_> = returns.values().map(settled).collect();
         events::publish_all(tx, &facts).await?;
         Ok(())
     }
@@ -173,14 +185,4 @@ impl ReturnSaga {
 
 fn ids(due: &[Due]) -> Vec<Uuid> {
     due.iter().map(|ret| ret.id).collect()
-}
-
-async fn settled(tx: &mut PgConnection, ret: &Return) -> Result<ReturnSettled, Error> {
-    let refused = returns::refused(tx, ret.return_id).await?;
-    Ok(ReturnSettled {
-        return_id: ret.return_id.to_string(),
-        import_id: ret.import_id.clone(),
-        first_row_number: ret.first_row_number,
-        rejections: refused.into_iter().map(Into::into).collect(),
-    })
 }

@@ -1,19 +1,20 @@
 //! Orders: placed, read, cancelled, and the imports that wait for their end.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
 
-use ::store::{Insert, InsertError, columns, idempotent};
+use ::store::columns;
 use chrono::NaiveDateTime;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
     error::Error,
-    model::{self, Delivery, Line, NewOrder, Order, Paid, RowGroup, State, saga::ORDER},
+    model::{Delivery, Line, Order, Paid, RowGroup, State},
 };
+
+mod place;
+
+pub use place::{Placed, place};
 
 struct OrderRow {
     order_id: Uuid,
@@ -30,46 +31,6 @@ struct OrderRow {
     number: i64,
 }
 
-/// Places an order with its saga, once per `request_id`; returns its id, whether new or known.
-pub async fn place(
-    tx: &mut PgConnection,
-    order: &NewOrder,
-    deadline: Duration,
-) -> Result<Uuid, Error> {
-    let order_id = model::order_id(&order.request_id);
-    let fingerprint = order.fingerprint().to_vec();
-    let total = order.total_minor().ok_or(Error::TotalOverflow)?;
-    let inserted = idempotent(
-        &mut *tx,
-        sqlx::query!(
-            "INSERT INTO orders (order_id, request_id, account_id, state, placed_at, currency_code, total_minor, fingerprint)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-            order_id,
-            order.request_id,
-            order.account_id,
-            State::Pending as State,
-            order.placed_at,
-            order.currency_code,
-            total,
-            &fingerprint
-        ),
-        sqlx::query!("SELECT fingerprint FROM orders WHERE order_id = $1", order_id)
-            .map(|known| known.fingerprint),
-        &fingerprint,
-    )
-    .await;
-    match inserted {
-        Ok(Insert::Repeated) => return Ok(order_id),
-        Ok(Insert::New) => {}
-        Err(InsertError::Changed) => return Err(Error::OrderChanged(order.request_id.clone())),
-        Err(InsertError::Database(error)) => return Err(error.into()),
-    }
-    insert_lines(tx, order_id, &order.lines).await?;
-    let subjects = [(order_id, order.account_id.as_str())];
-    ::saga::begin(tx, &ORDER, &subjects, deadline).await?;
-    Ok(order_id)
-}
-
 /// Returns the order with its lines.
 pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
     get_all(pool, &[order_id])
@@ -78,9 +39,11 @@ pub async fn get(pool: &PgPool, order_id: Uuid) -> Result<Order, Error> {
         .ok_or(Error::UnknownOrder(order_id))
 }
 
-/// Returns orders with their lines, by id.
-pub async fn get_all(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap<Uuid, Order>, Error> {
-    let mut connection = pool.acquire().await?;
+/// Returns orders without their lines, by id.
+pub async fn heads(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Order>, Error> {
     let rows = sqlx::query_as!(
         OrderRow,
         r#"SELECT order_id, request_id, account_id, state AS "state: State", reason, placed_at, currency_code,
@@ -88,10 +51,16 @@ pub async fn get_all(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap<Uuid, Order>
            FROM orders WHERE order_id = ANY($1)"#,
         ids
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
     let by_id = |row: OrderRow| (row.order_id, Order::from(row));
-    let mut orders: HashMap<_, _> = rows.into_iter().map(by_id).collect();
+    Ok(rows.into_iter().map(by_id).collect())
+}
+
+/// Returns orders with their lines, by id.
+pub async fn get_all(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap<Uuid, Order>, Error> {
+    let mut connection = pool.acquire().await?;
+    let mut orders = heads(&mut connection, ids).await?;
     let lines = sqlx::query!(
         "SELECT order_id, sku, description, quantity, unit_price_minor, charge FROM order_line
          WHERE order_id = ANY($1) ORDER BY order_id, line_number",
@@ -245,28 +214,43 @@ pub async fn end_deliveries(
     .await?)
 }
 
-/// Registers a group of imported rows for the order's end; returns that end and its reason if the
-/// order is at its end.
-pub async fn wait_for_end(
+/// Registers groups of imported rows for the ends of orders; returns the ends that have come, with
+/// their reasons.
+pub async fn wait_for_ends(
     tx: &mut PgConnection,
-    order_id: Uuid,
-    group: &RowGroup,
-) -> Result<Option<(State, Option<String>)>, Error> {
-    let row = sqlx::query!(
-        r#"SELECT state AS "state: State", reason FROM orders WHERE order_id = $1 FOR UPDATE"#,
-        order_id
-    )
-    .fetch_one(&mut *tx)
-    .await?;
+    waiting: &[(Placed, RowGroup)],
+) -> Result<HashMap<Uuid, (State, Option<String>)>, Error> {
+    // A new order has no end before this transaction has one.
+    let known = waiting.iter().filter(|(placed, _)| !placed.is_new);
+    let known: Vec<_> = known.map(|(placed, _)| placed.order_id).collect();
+    let mut ends = HashMap::new();
+    if !known.is_empty() {
+        let rows = sqlx::query!(
+            r#"SELECT order_id, state AS "state: State", reason FROM orders
+               WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE"#,
+            &known
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let ended = rows.into_iter().filter(|row| row.state.is_end());
+        ends.extend(ended.map(|row| (row.order_id, (row.state, row.reason))));
+    }
+    let (orders, imports, rows) = columns!(
+        waiting,
+        (placed, group) => placed.order_id,
+        group.import_id.as_str(),
+        group.first_row_number,
+    );
     sqlx::query!(
-        "INSERT INTO order_import (order_id, import_id, first_row_number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        order_id,
-        group.import_id,
-        group.first_row_number
+        "INSERT INTO order_import (order_id, import_id, first_row_number)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING",
+        &orders,
+        &imports as &[&str],
+        &rows
     )
     .execute(tx)
     .await?;
-    Ok(row.state.is_end().then_some((row.state, row.reason)))
+    Ok(ends)
 }
 
 /// Returns the groups of imported rows that wait for the orders' ends, by order.
@@ -301,32 +285,6 @@ pub async fn count(pool: &PgPool) -> Result<Vec<(State, i64)>, Error> {
         .into_iter()
         .map(|row| (row.state, row.orders))
         .collect())
-}
-
-async fn insert_lines(tx: &mut PgConnection, order_id: Uuid, lines: &[Line]) -> Result<(), Error> {
-    let (skus, descriptions, quantities, prices, charges) = columns!(
-        lines,
-        line => line.sku.clone(),
-        line.description.clone(),
-        line.quantity,
-        line.unit_price_minor,
-        line.charge,
-    );
-    sqlx::query!(
-        "INSERT INTO order_line (order_id, line_number, sku, description, quantity, unit_price_minor, charge)
-         SELECT $1, line_number, sku, description, quantity, price, charge
-         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[])
-              WITH ORDINALITY AS line (sku, description, quantity, price, charge, line_number)",
-        order_id,
-        &skus,
-        &descriptions,
-        &quantities,
-        &prices,
-        &charges
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 impl From<OrderRow> for Order {

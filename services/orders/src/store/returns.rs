@@ -1,7 +1,7 @@
 //! Returns: inserted, decided against paid lines, summed up.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -13,38 +13,68 @@ use crate::{
     error::Error,
     model::{
         self,
-        returns::{Allocation, PaidLine, Refund, RefusedLine, Return, ReturnLine, Rule},
+        returns::{Allocation, DueLine, PaidLine, Refund, RefusedLine, Return, ReturnLine, Rule},
         saga::RETURN,
     },
 };
 
-/// Inserts a return once, with the saga that decides and pays it.
+/// Inserts returns with their lines and the sagas that decide and pay them, each once per group of
+/// rows.
 pub async fn insert(
     tx: &mut PgConnection,
-    ret: &Return,
-    lines: &[ReturnLine],
+    returns: &[(Return, Vec<ReturnLine>)],
     deadline: Duration,
 ) -> Result<(), Error> {
-    let return_id = ret.return_id;
-    let inserted = sqlx::query!(
-        "INSERT INTO sale_return (return_id, account_id, guest, invoice_number, returned_at, import_id, first_row_number)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        return_id,
-        ret.account_id,
+    let (ids, accounts, guests, invoices, times, imports, rows) = columns!(
+        returns,
+        (ret, _) => ret.return_id,
+        ret.account_id.as_str(),
         ret.guest,
-        ret.invoice_number,
+        ret.invoice_number.as_str(),
         ret.returned_at,
-        ret.import_id,
-        ret.first_row_number
+        ret.import_id.as_str(),
+        ret.first_row_number,
+    );
+    let inserted = sqlx::query_scalar!(
+        "INSERT INTO sale_return (return_id, account_id, guest, invoice_number, returned_at, import_id, first_row_number)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::timestamp[], $6::text[], $7::bigint[])
+         ON CONFLICT DO NOTHING RETURNING return_id",
+        &ids,
+        &accounts as &[&str],
+        &guests,
+        &invoices as &[&str],
+        &times,
+        &imports as &[&str],
+        &rows
     )
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    if inserted.rows_affected() == 0 {
-        return Ok(());
-    }
-    let (rows, skus, quantities, prices, charges) = columns!(
+    let inserted: HashSet<_> = inserted.into_iter().collect();
+    let new = returns
+        .iter()
+        .filter(|(ret, _)| inserted.contains(&ret.return_id));
+    let new: Vec<_> = new.collect();
+    insert_lines(tx, &new).await?;
+    let subjects = new
+        .iter()
+        .map(|(ret, _)| (ret.return_id, ret.account_id.as_str()));
+    let subjects: Vec<_> = subjects.collect();
+    ::saga::begin(tx, &RETURN, &subjects, deadline).await?;
+    Ok(())
+}
+
+async fn insert_lines(
+    tx: &mut PgConnection,
+    returns: &[&(Return, Vec<ReturnLine>)],
+) -> Result<(), Error> {
+    let lines = returns
+        .iter()
+        .flat_map(|(ret, lines)| lines.iter().map(|line| (ret.return_id, line)));
+    let lines: Vec<_> = lines.collect();
+    let (ids, rows, skus, quantities, prices, charges) = columns!(
         lines,
-        line => line.row_number,
+        (return_id, line) => *return_id,
+        line.row_number,
         line.sku.as_str(),
         line.quantity,
         line.unit_price_minor,
@@ -52,18 +82,16 @@ pub async fn insert(
     );
     sqlx::query!(
         "INSERT INTO return_line (return_id, row_number, sku, quantity, unit_price_minor, charge)
-         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[])",
-        return_id,
+         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[])",
+        &ids,
         &rows,
         &skus as &[&str],
         &quantities,
         &prices,
         &charges
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    let subjects = [(return_id, ret.account_id.as_str())];
-    ::saga::begin(tx, &RETURN, &subjects, deadline).await?;
     Ok(())
 }
 
@@ -97,12 +125,19 @@ pub async fn decide(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> 
         return Ok(false);
     }
     let mut paid = paid_lines(tx, ret).await?;
-    for line in lines(tx, ret.return_id).await? {
-        match model::returns::decide(&line, ret.guest, &mut paid) {
-            Ok(allocations) => draw(tx, ret.return_id, &allocations).await?,
-            Err(rule) => refuse(tx, ret.return_id, line.row_number, rule).await?,
+    let (mut drawn, mut accepted, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for due in lines(tx, ret).await? {
+        match model::returns::decide(&due, ret.guest, &mut paid) {
+            Ok(allocations) => {
+                drawn.extend(allocations);
+                accepted.push(due);
+            }
+            Err(rule) => refused.push((due.line.row_number, rule)),
         }
     }
+    claim(tx, ret, &accepted).await?;
+    draw(tx, ret.return_id, &drawn).await?;
+    refuse(tx, ret.return_id, &refused).await?;
     sqlx::query!(
         "UPDATE sale_return SET decided = true WHERE return_id = $1",
         ret.return_id
@@ -149,16 +184,28 @@ pub async fn refunds(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<
     .await?)
 }
 
-/// Returns the rows that were refused, in order.
-pub async fn refused(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<RefusedLine>, Error> {
-    Ok(sqlx::query_as!(
-        RefusedLine,
-        r#"SELECT row_number, sku, quantity, refused_by AS "rule!: Rule" FROM return_line
-           WHERE return_id = $1 AND refused_by IS NOT NULL ORDER BY row_number"#,
-        return_id
+/// Returns the rows that were refused, by return and in order.
+pub async fn refused(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<RefusedLine>>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT return_id, row_number, sku, quantity, refused_by AS "rule!: Rule" FROM return_line
+           WHERE return_id = ANY($1) AND refused_by IS NOT NULL ORDER BY return_id, row_number"#,
+        ids
     )
     .fetch_all(tx)
-    .await?)
+    .await?;
+    let mut refused = HashMap::<_, Vec<_>>::new();
+    for row in rows {
+        refused.entry(row.return_id).or_default().push(RefusedLine {
+            row_number: row.row_number,
+            sku: row.sku,
+            quantity: row.quantity,
+            rule: row.rule,
+        });
+    }
+    Ok(refused)
 }
 
 /// Returns the number of return invoices with an accepted row, and of accepted rows.
@@ -187,15 +234,71 @@ async fn must_wait(tx: &mut PgConnection, ret: &Return) -> Result<bool, Error> {
     .await?)
 }
 
-async fn lines(tx: &mut PgConnection, return_id: Uuid) -> Result<Vec<ReturnLine>, Error> {
-    Ok(sqlx::query_as!(
-        ReturnLine,
-        "SELECT row_number, sku, quantity, unit_price_minor, charge FROM return_line
-         WHERE return_id = $1 ORDER BY row_number",
-        return_id
+/// Returns the lines of a return, in order. Those of the account's earlier returns are decided.
+async fn lines(tx: &mut PgConnection, ret: &Return) -> Result<Vec<DueLine>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT row_number, sku, quantity, unit_price_minor, charge, nth AS "nth!",
+                  EXISTS (SELECT FROM paid_return AS paid
+                          WHERE paid.account_id = $2 AND paid.invoice_number = $3 AND paid.sku = line.sku
+                            AND paid.unit_price_minor = line.unit_price_minor AND paid.quantity = line.quantity
+                            AND paid.nth = alike.nth) AS "is_repeated!"
+           FROM return_line AS line, LATERAL (
+               SELECT count(*) AS nth
+               FROM sale_return JOIN return_line AS other USING (return_id)
+               WHERE account_id = $2 AND invoice_number = $3 AND import_id = $4
+                 AND other.sku = line.sku AND other.unit_price_minor = line.unit_price_minor
+                 AND other.quantity = line.quantity
+                 AND (returned_at, first_row_number, other.row_number) <= ($5, $6, line.row_number)
+           ) AS alike
+           WHERE return_id = $1 ORDER BY row_number"#,
+        ret.return_id,
+        ret.account_id,
+        ret.invoice_number,
+        ret.import_id,
+        ret.returned_at,
+        ret.first_row_number
     )
     .fetch_all(tx)
-    .await?)
+    .await?;
+    let due = rows.into_iter().map(|row| DueLine {
+        line: ReturnLine {
+            row_number: row.row_number,
+            sku: row.sku,
+            quantity: row.quantity,
+            unit_price_minor: row.unit_price_minor,
+            charge: row.charge,
+        },
+        nth: row.nth,
+        is_repeated: row.is_repeated,
+    });
+    Ok(due.collect())
+}
+
+/// Records that lines are paid back: a constraint lets each be paid once.
+async fn claim(tx: &mut PgConnection, ret: &Return, accepted: &[DueLine]) -> Result<(), Error> {
+    let (rows, skus, prices, quantities, places) = columns!(
+        accepted,
+        due => due.line.row_number,
+        due.line.sku.as_str(),
+        due.line.unit_price_minor,
+        due.line.quantity,
+        due.nth,
+    );
+    sqlx::query!(
+        "INSERT INTO paid_return (account_id, invoice_number, return_id, row_number, sku, unit_price_minor, quantity, nth)
+         SELECT $1, $2, $3, * FROM unnest($4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])",
+        ret.account_id,
+        ret.invoice_number,
+        ret.return_id,
+        &rows,
+        &skus as &[&str],
+        &prices,
+        &quantities,
+        &places
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Returns the account's paid lines that share SKU and price with a line of the return, newest
@@ -238,8 +341,10 @@ async fn draw(
              SELECT $1, * FROM unnest($2::bigint[], $3::uuid[], $4::integer[], $5::bigint[])
              RETURNING order_id, line_number, quantity
          )
-         UPDATE order_line AS line SET returned = line.returned + drawn.quantity
-         FROM drawn WHERE line.order_id = drawn.order_id AND line.line_number = drawn.line_number",
+         UPDATE order_line AS line SET returned = line.returned + sums.quantity
+         FROM (SELECT order_id, line_number, sum(quantity)::bigint AS quantity
+               FROM drawn GROUP BY order_id, line_number) AS sums
+         WHERE line.order_id = sums.order_id AND line.line_number = sums.line_number",
         return_id,
         &rows,
         &orders,
@@ -254,14 +359,16 @@ async fn draw(
 async fn refuse(
     tx: &mut PgConnection,
     return_id: Uuid,
-    row_number: i64,
-    rule: Rule,
+    refused: &[(i64, Rule)],
 ) -> Result<(), Error> {
+    let (rows, rules) = columns!(refused, (row, rule) => *row, <&str>::from(*rule));
     sqlx::query!(
-        "UPDATE return_line SET refused_by = $3 WHERE return_id = $1 AND row_number = $2",
+        "UPDATE return_line SET refused_by = refused.rule
+         FROM unnest($2::bigint[], $3::text[]) AS refused (row_number, rule)
+         WHERE return_id = $1 AND return_line.row_number = refused.row_number",
         return_id,
-        row_number,
-        rule as Rule
+        &rows,
+        &rules as &[&str]
     )
     .execute(tx)
     .await?;
