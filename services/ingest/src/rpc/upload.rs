@@ -44,6 +44,8 @@ struct Reader<'a> {
 enum Stop {
     /// The upload failed: what was read is committed.
     Failed(Status),
+    /// The bytes are another file's: what was read is dropped.
+    Foreign(Error),
     /// The writer has ended, and knows why.
     WriterEnded,
 }
@@ -61,17 +63,20 @@ pub(super) async fn run(
     let writer = Writer::new(service, position)?.run(received);
     // Dropped with the call: nothing is committed for a caller who is gone.
     let writer = AbortOnDropHandle::new(tokio::spawn(writer.in_current_span()));
-    let read = reader.run(first, &mut stream).await;
+    let read = match reader.run(first, &mut stream).await {
+        Err(Stop::Foreign(error)) => {
+            writer.abort();
+            return Err(error.into());
+        }
+        Err(Stop::Failed(status)) => Err(status),
+        Ok(()) | Err(Stop::WriterEnded) => Ok(()),
+    };
     // Without further parts the writer ends.
     drop(reader);
     let written = writer.await.map_err(|_| Error::WriterDied)?;
-    match read {
-        Err(Stop::Failed(status)) => Err(status),
-        Ok(()) | Err(Stop::WriterEnded) => {
-            written?;
-            Ok(store::import(&service.pool, import_id).await?)
-        }
-    }
+    read?;
+    written?;
+    Ok(store::import(&service.pool, import_id).await?)
 }
 
 impl<'a> Reader<'a> {
@@ -156,7 +161,7 @@ impl<'a> Reader<'a> {
             if let Some((digest, expected)) = self.digest.take() {
                 let found = format!("{:x}", digest.finalize());
                 if found != expected {
-                    return Err(Error::ContentMismatch { expected, found }.into());
+                    return Err(Stop::Foreign(Error::ContentMismatch { expected, found }));
                 }
             }
             while let Some(row) = self.intake.finish().map_err(Error::from)? {
