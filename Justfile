@@ -24,7 +24,7 @@ conformance SUITE:
 bench *ARGS:
     cargo xtask bench transcoder {{ARGS}}
 
-# Rewrite the offline data of one crate's SQL: events, saga, ingest, inventory, orders or payments.
+# Rewrite the offline data of one crate's SQL: events, eventsourcing, saga, ingest, inventory, orders or payments.
 sqlx CRATE:
     cargo xtask sqlx {{CRATE}}
 

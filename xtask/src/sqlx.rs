@@ -17,7 +17,7 @@ use mesh::{StackOptions, cargo};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// The libraries with SQL: each has a schema of its name in the databases of the services.
-const LIBRARIES: [&str; 3] = ["events", "saga", "desk"];
+const LIBRARIES: [&str; 4] = ["events", "saga", "desk", "eventsourcing"];
 /// Directory of offline data in a crate.
 const OFFLINE: &str = ".sqlx";
 
