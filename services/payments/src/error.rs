@@ -26,6 +26,9 @@ pub enum Error {
     /// A concurrent call used an id first; an event is applied again.
     #[error("a concurrent call used an id first")]
     Contended,
+    /// Events of a payment can't be appended or read.
+    #[error("events of a payment")]
+    Events(#[source] eventsourcing::Error),
     /// The database failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
@@ -47,8 +50,18 @@ chassis::faults! {
         Error::Refused(_, Refusal::RefundExceeds { .. }) =>
             FailedPrecondition, "REFUND_EXCEEDS_CAPTURE";
     } else {
-        error @ (Error::Corrupt(_) | Error::Contended) => internal(error);
+        error @ (Error::Corrupt(_) | Error::Contended | Error::Events(_)) => internal(error);
         Error::Database(error) => store::fault(error);
+    }
+}
+
+impl From<eventsourcing::Error> for Error {
+    fn from(error: eventsourcing::Error) -> Self {
+        match error {
+            eventsourcing::Error::Database(error) => Self::Database(error),
+            eventsourcing::Error::Conflict { .. } => Self::Contended,
+            other => Self::Events(other),
+        }
     }
 }
 

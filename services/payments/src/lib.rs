@@ -43,7 +43,12 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &config.database_url,
         config.database_connections,
         &config.database,
-        &[&::events::MIGRATIONS, &desk::MIGRATIONS, &MIGRATIONS],
+        &[
+            &::events::MIGRATIONS,
+            &eventsourcing::MIGRATIONS,
+            &desk::MIGRATIONS,
+            &MIGRATIONS,
+        ],
     )
     .await?;
     let pool = database.pool().clone();

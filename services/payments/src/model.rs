@@ -2,13 +2,16 @@
 
 mod book;
 mod ledger;
+mod record;
 #[cfg(test)]
 mod tests;
 
 use chrono::{NaiveDate, NaiveDateTime};
+use serde::{Deserialize, Serialize};
 
 pub use book::Book;
-pub use ledger::{Event, EventType, Kind, LedgerAccount, Posting, after, replay};
+pub use ledger::{Event, EventType, Kind, LedgerAccount, Posting, replay};
+pub use record::PaymentEvent;
 
 /// Reason of a decline above the limit.
 const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
@@ -22,8 +25,8 @@ pub struct Policy {
     pub currency_code: String,
 }
 
-/// A payment: the projection of its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A payment: the aggregate that its events make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// Chosen by the caller.
     pub id: String,
@@ -41,8 +44,18 @@ pub struct Payment {
 
 /// The state of a payment; its name is the one in the database.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
 )]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// The amount is held.
@@ -79,7 +92,7 @@ pub enum Action {
 }
 
 /// An amount to hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorization {
     /// Customer or guest account.
     pub account_id: String,
@@ -88,6 +101,7 @@ pub struct Authorization {
     /// Minor units, greater than 0.
     pub amount_minor: i64,
     /// Local civil time.
+    #[serde(with = "record::local_time")]
     pub effective_at: NaiveDateTime,
 }
 
@@ -172,8 +186,7 @@ pub enum Refusal {
     },
 }
 
-/// Decides what a command adds to the ledger: nothing if it is repeated, or if it closes an unused
-/// id.
+/// Decides what a command adds to the payment's events: nothing if it is repeated.
 ///
 /// A known payment is answered without the policy: a new limit or currency doesn't change an
 /// earlier answer.
@@ -181,16 +194,17 @@ pub fn decide(
     known: &LedgerState,
     command: &Command,
     policy: &Policy,
-) -> Result<Option<Event>, Refusal> {
-    match (&command.action, &known.payment) {
+) -> Result<Option<PaymentEvent>, Refusal> {
+    let entry = match (&command.action, &known.payment) {
         (Action::Authorize(asked), None) => policy.answer(&command.payment_id, asked).map(Some),
         (Action::Authorize(asked), Some(payment)) => payment.authorize(asked),
         (Action::Capture(at), Some(payment)) => payment.capture(*at),
         (Action::Void, Some(payment)) => payment.void(),
         (Action::Refund(asked), Some(payment)) => payment.refund(asked, known.refund.as_ref()),
-        (Action::Void, None) => Ok(None),
+        (Action::Void, None) => return Ok(Some(PaymentEvent::Closed)),
         (Action::Capture(_) | Action::Refund(_), None) => Err(Refusal::Unknown),
-    }
+    };
+    Ok(entry?.map(PaymentEvent::Entered))
 }
 
 // === impl Policy ===

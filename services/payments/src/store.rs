@@ -3,9 +3,10 @@
 mod books;
 mod ledger;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use ::store::columns;
+use eventsourcing::Root;
 use sqlx::{PgConnection, PgPool};
 
 pub use books::{balance, drift, events, summary};
@@ -17,6 +18,9 @@ use crate::{
 
 ::store::text_enum!(State, EventType);
 
+/// Attempts of a batch whose ids concurrent calls claim first; each finds those of the one before.
+const ATTEMPTS: u32 = 4;
+
 /// The result of each command of a batch, in their order.
 pub type Results = Vec<Result<Payment, Error>>;
 
@@ -27,13 +31,13 @@ pub async fn execute(
     commands: &[Command],
     policy: &Policy,
 ) -> Result<Results, Error> {
-    // A concurrent call that claimed an id has committed: the second attempt finds its payment.
-    for _ in 0..2 {
+    // A concurrent call that claimed an id has committed: the next attempt finds its payment.
+    for _ in 0..ATTEMPTS {
         if let Some(results) = attempt(pool, commands, policy).await? {
             return Ok(results);
         }
     }
-    Err(Error::Corrupt("payment"))
+    Err(Error::Contended)
 }
 
 /// Returns the payment of that id.
@@ -70,32 +74,41 @@ pub async fn execute_in(
     commands: &[Command],
     policy: &Policy,
 ) -> Result<Option<Results>, Error> {
-    let mut book = load(tx, commands, policy).await?;
+    let Some(mut book) = load(tx, commands, policy).await? else {
+        return Ok(None);
+    };
     let mut results = Vec::with_capacity(commands.len());
     for command in commands {
-        let result = book
-            .execute(command, policy)
-            .ok_or(Error::Corrupt("payment"))?;
+        let result = book.execute(command, policy)?;
         results.push(result.map_err(|refusal| Error::Refused(command.payment_id.clone(), refusal)));
     }
-    if !open(tx, &book.opened()).await? {
-        return Ok(None);
-    }
-    project(tx, &book.changed()).await?;
-    if !ledger::append(tx, book.events()).await? {
+    let (opened, changed) = (book.opened(), book.changed());
+    match eventsourcing::append(tx, book.payments()).await {
+        Err(eventsourcing::Error::Conflict { .. }) => return Ok(None),
+        other => other?,
+    };
+    // Payments, entries and postings follow from the events, in their transaction.
+    open(tx, &opened).await?;
+    project(tx, &changed).await?;
+    if !ledger::append(tx, book.entries()).await? {
         return Ok(None);
     }
     Ok(Some(results))
 }
 
-/// Locks the accounts of the commands' payments until the transaction ends, and reads the payments.
-async fn load(tx: &mut PgConnection, commands: &[Command], policy: &Policy) -> Result<Book, Error> {
+/// Locks the accounts of the commands' payments until the transaction ends, and loads the payments;
+/// `None` if one was created meanwhile, whose account is not locked.
+async fn load(
+    tx: &mut PgConnection,
+    commands: &[Command],
+    policy: &Policy,
+) -> Result<Option<Book>, Error> {
     let ids: Vec<_> = commands
         .iter()
         .map(|command| command.payment_id.as_str())
         .collect();
-    let known = read(tx, &ids).await?;
-    let is_known = |id: &String| known.iter().any(|payment| payment.id == *id);
+    let owners = owners(tx, &ids).await?;
+    let is_known = |id: &str| owners.contains_key(id);
     let new = commands.iter().filter_map(|command| match &command.action {
         Action::Authorize(asked)
             if asked.currency_code == policy.currency_code && !is_known(&command.payment_id) =>
@@ -104,13 +117,14 @@ async fn load(tx: &mut PgConnection, commands: &[Command], policy: &Policy) -> R
         }
         _ => None,
     });
-    let owners = known.iter().filter_map(|payment| {
-        let held = payment.authorization.as_ref()?;
-        Some(held.account_id.as_str())
-    });
-    lock(tx, new.collect(), owners.collect()).await?;
-    // Read after the lock: values from before it may have changed meanwhile.
-    let payments = read(tx, &ids).await?;
+    let known = owners.values().flatten().map(String::as_str);
+    lock(tx, new.collect(), known.collect()).await?;
+    // After the lock: no event is appended meanwhile.
+    let payments = eventsourcing::load::<Payment>(tx, &ids).await?;
+    let is_new = |payment: &Root<Payment>| payment.version() > 0 && !is_known(payment.id());
+    if payments.values().any(is_new) {
+        return Ok(None);
+    }
     let refunds: Vec<_> = commands
         .iter()
         .filter_map(|command| match &command.action {
@@ -123,14 +137,31 @@ async fn load(tx: &mut PgConnection, commands: &[Command], policy: &Policy) -> R
     } else {
         ledger::refunds(tx, &refunds).await?
     };
-    Ok(Book::new(payments, refunds))
+    Ok(Some(Book::new(payments, refunds)))
 }
 
-/// Claims unused ids; returns false if one is in use. A concurrent claim waits here for the other's
-/// commit. The accounts are locked first, as before every change of their payments.
-async fn open(tx: &mut PgConnection, payments: &[&Payment]) -> Result<bool, Error> {
+/// Returns the accounts of known payments, by payment; none for an id that was closed before it was
+/// authorized.
+async fn owners(
+    tx: &mut PgConnection,
+    ids: &[&str],
+) -> Result<HashMap<String, Option<String>>, Error> {
+    let rows = sqlx::query!(
+        "SELECT payment_id, account_id FROM payment WHERE payment_id = ANY($1)",
+        ids as &[&str]
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.payment_id, row.account_id))
+        .collect())
+}
+
+/// Writes payments whose ids were unused.
+async fn open(tx: &mut PgConnection, payments: &[Payment]) -> Result<(), Error> {
     if payments.is_empty() {
-        return Ok(true);
+        return Ok(());
     }
     let asked = |payment: &Payment| payment.authorization.clone();
     let (ids, accounts, currencies, amounts, times, states, reasons, captured, refunded) = columns!(
@@ -145,12 +176,11 @@ async fn open(tx: &mut PgConnection, payments: &[&Payment]) -> Result<bool, Erro
         payment.captured_minor,
         payment.refunded_minor,
     );
-    let inserted = sqlx::query!(
+    sqlx::query!(
         "INSERT INTO payment (payment_id, account_id, currency_code, amount_minor, effective_at, state, decline_reason,
                               captured_minor, refunded_minor)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamp[], $6::text[],
-                              $7::text[], $8::bigint[], $9::bigint[])
-         ON CONFLICT DO NOTHING",
+                              $7::text[], $8::bigint[], $9::bigint[])",
         &ids as &[&str],
         &accounts as &[Option<String>],
         &currencies as &[Option<String>],
@@ -163,11 +193,11 @@ async fn open(tx: &mut PgConnection, payments: &[&Payment]) -> Result<bool, Erro
     )
     .execute(tx)
     .await?;
-    Ok(inserted.rows_affected() == payments.len() as u64)
+    Ok(())
 }
 
 /// Writes the effects of events on known payments.
-async fn project(tx: &mut PgConnection, payments: &[&Payment]) -> Result<(), Error> {
+async fn project(tx: &mut PgConnection, payments: &[Payment]) -> Result<(), Error> {
     if payments.is_empty() {
         return Ok(());
     }

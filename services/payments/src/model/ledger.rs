@@ -75,14 +75,6 @@ pub struct Posting {
     pub amount_minor: i64,
 }
 
-/// Returns the payment after an event, or unchanged without one; `None` if the event can't follow.
-pub fn after(before: Option<Payment>, payment_id: &str, event: Option<&Event>) -> Option<Payment> {
-    match event {
-        Some(event) => event.apply(before),
-        None => Some(before.unwrap_or_else(|| Payment::closed(payment_id))),
-    }
-}
-
 /// Returns the payments that follow from a history, by id; `None` if the history is impossible.
 pub fn replay<'a>(
     events: impl IntoIterator<Item = &'a Event>,
@@ -123,7 +115,8 @@ impl Event {
             .collect()
     }
 
-    fn apply(&self, before: Option<Payment>) -> Option<Payment> {
+    /// Returns the payment after the event; `None` if the event can't follow.
+    pub(super) fn apply(&self, before: Option<Payment>) -> Option<Payment> {
         let Some(payment) = before else {
             return self.first();
         };

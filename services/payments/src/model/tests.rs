@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use eventsourcing::Aggregate;
 use proptest::prelude::*;
 
 use super::*;
@@ -26,9 +27,14 @@ impl Book {
             refund,
         };
         let event = decide(&known, command, &policy())?;
-        let payment = after(known.payment, &command.payment_id, event.as_ref())
-            .expect("a decision can be applied");
-        self.events.extend(event);
+        let payment = match &event {
+            None => known.payment,
+            Some(event) => Payment::apply(known.payment, &command.payment_id, event),
+        };
+        let payment = payment.expect("a decision can be applied");
+        if let Some(PaymentEvent::Entered(entry)) = event {
+            self.events.push(entry);
+        }
         self.payments.insert(payment.id.clone(), payment.clone());
         Ok(payment)
     }
@@ -303,6 +309,46 @@ fn a_kind_is_its_type_and_details() {
     }
 }
 
+#[test]
+fn an_event_of_another_payment_can_not_follow() {
+    let closed = Payment::apply(None, "p", &PaymentEvent::Closed).unwrap();
+    assert_eq!(
+        Payment::apply(Some(closed), "p", &PaymentEvent::Closed),
+        None
+    );
+    let events = book(&[authorize(10)]).events;
+    let entered = PaymentEvent::Entered(events[0].clone());
+    assert!(Payment::apply(None, "p", &entered).is_some());
+    assert_eq!(Payment::apply(None, "q", &entered), None);
+}
+
+#[test]
+fn events_and_states_are_stored_by_stable_names() {
+    let stored = |event: &PaymentEvent| serde_json::to_value(event).unwrap();
+    assert_eq!(
+        stored(&PaymentEvent::Closed),
+        serde_json::json!({"type": "CLOSED"})
+    );
+    let book = book(&[authorize(10), capture(), refund("r", 4)]);
+    assert_eq!(
+        stored(&PaymentEvent::Entered(book.events[2].clone())),
+        serde_json::json!({"type": "REFUNDED", "payload": {
+            "payment_id": "p", "account_id": "17850", "currency_code": "GBP", "amount_minor": 4,
+            "effective_at": "2010-12-01T08:26:02", "refund_id": "r",
+        }})
+    );
+    assert_eq!(
+        serde_json::to_value(&book.payments["p"]).unwrap(),
+        serde_json::json!({
+            "id": "p", "state": "CAPTURED", "decline_reason": null, "captured_minor": 10, "refunded_minor": 4,
+            "authorization": {
+                "account_id": "17850", "currency_code": "GBP", "amount_minor": 10,
+                "effective_at": "2010-12-01T08:26:00",
+            },
+        })
+    );
+}
+
 /// Few ids and small amounts, so that commands meet: repeated, changed, out of order.
 fn any_command() -> impl Strategy<Value = Command> {
     let amount_minor = prop_oneof![4 => 1..30i64, 1 => LIMIT_MINOR - 1..LIMIT_MINOR + 3];
@@ -341,6 +387,9 @@ proptest! {
             prop_assert_eq!(&book, &first, "and changes nothing");
         }
         for event in &book.events {
+            let stored = PaymentEvent::Entered(event.clone());
+            let read = serde_json::from_value(serde_json::to_value(&stored).unwrap()).unwrap();
+            prop_assert_eq!(stored, read);
             prop_assert_eq!(event.postings().iter().map(|posting| posting.amount_minor).sum::<i64>(), 0);
         }
         for payment in book.payments.values() {

@@ -77,8 +77,8 @@ pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Erro
     })
 }
 
-/// Returns the ids of an account's payments that differ from a replay of its events: none, unless
-/// something else wrote to the database.
+/// Returns the ids of an account's payments that differ from their events or from the entries of the
+/// ledger: none, unless something else wrote to the database.
 pub async fn drift(pool: &PgPool, account_id: &str) -> Result<Vec<String>, Error> {
     let mut tx = pool.begin().await?;
     super::lock(&mut tx, BTreeSet::new(), BTreeSet::from([account_id])).await?;
@@ -86,13 +86,15 @@ pub async fn drift(pool: &PgPool, account_id: &str) -> Result<Vec<String>, Error
     let events = ledger::history(&mut tx, account_id, 0, None).await?;
     let replayed = model::replay(events.iter().map(|(_, event)| event))
         .ok_or(Error::Corrupt("ledger_event"))?;
-    let ids = projected
-        .keys()
-        .chain(replayed.keys())
-        .filter(|id| projected.get(*id) != replayed.get(*id));
-    let mut ids: Vec<String> = ids.cloned().collect();
-    ids.dedup();
-    Ok(ids)
+    let ids: BTreeSet<_> = projected.keys().chain(replayed.keys()).collect();
+    let ids: Vec<_> = ids.into_iter().map(String::as_str).collect();
+    let roots = eventsourcing::load::<Payment>(&mut tx, &ids).await?;
+    let differs = |id: &&str| {
+        let payment = projected.get(*id);
+        let root = roots.get(*id).and_then(|root| root.state());
+        payment != replayed.get(*id) || payment != root
+    };
+    Ok(ids.into_iter().filter(differs).map(str::to_owned).collect())
 }
 
 async fn projected(
