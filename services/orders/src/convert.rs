@@ -1,7 +1,8 @@
 //! Conversions between the contracts and the model.
 
 use chassis::time;
-use chrono::NaiveDateTime;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use prost_types::Timestamp;
 use protos::{
     ingest::v1::{InvoiceAccepted, InvoiceLine, ReturnAccepted},
     inventory::v1::StockLine,
@@ -16,6 +17,7 @@ use crate::{
     error::Error,
     model::{
         Delivery, Line, NewOrder, Order, Origin, Paid, RowGroup, State,
+        history::{Change, HistoryEntry},
         returns::{RefusedLine, Return, ReturnLine, Rule},
     },
 };
@@ -27,6 +29,27 @@ use crate::{
 pub fn order_id(text: &str) -> Result<Uuid, Error> {
     text.parse()
         .map_err(|_| Error::InvalidOrderId(text.to_owned()))
+}
+
+/// Reads the token of a change of an order; `None` for an empty one.
+///
+/// # Errors
+/// [`Error::UnknownToken`] for a text that is no such token.
+pub fn history_token(text: &str) -> Result<Option<i64>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let sequence = text.parse().ok().filter(|&sequence: &i64| sequence > 0);
+    sequence.map(Some).ok_or(Error::UnknownToken)
+}
+
+/// Returns the order as the caller gets it after a change; the token is that of the change with
+/// that sequence.
+pub fn changed_order(order: Order, sequence: i64) -> pb::Order {
+    pb::Order {
+        history_token: sequence.to_string(),
+        ..order.into()
+    }
 }
 
 /// Returns the filter that a state of a request means: none if it is unspecified.
@@ -192,6 +215,34 @@ impl From<Order> for pb::Order {
                 .delivery
                 .map_or(DeliveryState::Unspecified, Into::into)
                 .into(),
+            history_token: String::new(),
+        }
+    }
+}
+
+impl From<HistoryEntry> for pb::OrderChange {
+    fn from(entry: HistoryEntry) -> Self {
+        Self {
+            version: entry.version,
+            r#type: pb::OrderChangeType::from(entry.change).into(),
+            state: OrderState::from(entry.state).into(),
+            reason: entry.reason.unwrap_or_default(),
+            delivery: entry
+                .delivery
+                .map_or(DeliveryState::Unspecified, Into::into)
+                .into(),
+            recorded_at: Some(timestamp(entry.recorded_at)),
+        }
+    }
+}
+
+impl From<Change> for pb::OrderChangeType {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Placed => Self::Placed,
+            Change::CancelRequested => Self::CancelRequested,
+            Change::StateChanged => Self::StateChanged,
+            Change::DeliveryChanged => Self::DeliveryChanged,
         }
     }
 }
@@ -247,6 +298,13 @@ impl From<RefusedLine> for ReturnRejection {
             rule: <&str>::from(line.rule).to_owned(),
             value,
         }
+    }
+}
+
+fn timestamp(time: DateTime<Utc>) -> Timestamp {
+    Timestamp {
+        seconds: time.timestamp(),
+        nanos: time.timestamp_subsec_nanos() as i32,
     }
 }
 

@@ -40,6 +40,15 @@ pub enum Error {
     /// A stored value that no version of this service writes.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
+    /// No change of an order has this token.
+    #[error("historyToken: no token that PlaceOrder or CancelOrder returned")]
+    UnknownToken,
+    /// The history did not reach the caller's token in time.
+    #[error("the history has not reached historyToken yet; try again")]
+    HistoryBehind,
+    /// The changes of an order can't be recorded or read.
+    #[error("changes of an order")]
+    Changes(#[source] eventsourcing::Error),
     /// The database failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
@@ -55,11 +64,22 @@ chassis::faults! {
         Error::InvalidTime { field, .. } => InvalidArgument, "INVALID_FIELD", field: field;
         Error::OrderChanged { .. } => AlreadyExists, "ORDER_CHANGED";
         Error::TotalOverflow => InvalidArgument, "TOTAL_OVERFLOW", field: "lines";
+        Error::UnknownToken => InvalidArgument, "INVALID_FIELD", field: "historyToken";
+        Error::HistoryBehind => Unavailable, "HISTORY_BEHIND";
         Error::TooLateToCancel(..) => FailedPrecondition, "ORDER_NOT_PENDING";
     } else {
-        error @ Error::Corrupt(_) => internal(error);
+        error @ (Error::Corrupt(_) | Error::Changes(_)) => internal(error);
         Error::Database(error) => store::fault(error);
         Error::Outbox(error) => error.into();
+    }
+}
+
+impl From<eventsourcing::Error> for Error {
+    fn from(error: eventsourcing::Error) -> Self {
+        match error {
+            eventsourcing::Error::Database(error) => Self::Database(error),
+            other => Self::Changes(other),
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Config {
     payments_url: String,
     watchers: usize,
     saga_deadline_ms: u64,
+    history_patience_ms: u64,
     sagas: ::saga::Settings,
     events: ::events::Settings,
 }
@@ -57,6 +58,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         &[
             &::events::MIGRATIONS,
             &::saga::MIGRATIONS,
+            &eventsourcing::MIGRATIONS,
             &desk::MIGRATIONS,
             &MIGRATIONS,
         ],
@@ -90,11 +92,14 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         bus,
     };
     let sagas = ::saga::serve(&process, &config.sagas, pool.clone(), sagas);
+    let history = eventsourcing::serve(&process, pool.clone(), store::history::OrderHistory);
     let orders = rpc::Orders {
         pool,
         saga_deadline,
         sagas,
         watchers,
+        history,
+        history_patience: Duration::from_millis(config.history_patience_ms),
     };
     let server = chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
         .add_service(database.guard(OrdersServiceServer::new(orders)))
@@ -108,6 +113,7 @@ impl Config {
         let numbers = [
             ("watchers", self.watchers as u64),
             ("saga_deadline_ms", self.saga_deadline_ms),
+            ("history_patience_ms", self.history_patience_ms),
         ];
         for (key, value) in numbers {
             if value == 0 || value > MAX_SETTING {

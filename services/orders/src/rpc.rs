@@ -3,22 +3,25 @@
 use std::time::Duration;
 
 use ::saga::Handle;
-use chassis::{changes::Watchers, page};
+use chassis::{changes::Watchers, deadline, page};
+use eventsourcing::Behind;
 use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use protos::orders::v1::{
     self as pb, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse,
-    ListOrdersRequest, ListOrdersResponse, OrderState, PlaceOrderRequest, PlaceOrderResponse,
-    SummarizeOrdersRequest, SummarizeOrdersResponse, WatchOrderRequest, WatchOrderResponse,
+    ListOrderHistoryRequest, ListOrderHistoryResponse, ListOrdersRequest, ListOrdersResponse,
+    OrderState, PlaceOrderRequest, PlaceOrderResponse, SummarizeOrdersRequest,
+    SummarizeOrdersResponse, WatchOrderRequest, WatchOrderResponse,
     orders_service_server::OrdersService,
 };
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     convert,
     error::Error,
     model::{NewOrder, Order},
-    store::{orders, returns},
+    store::{history, orders, returns},
 };
 
 /// The orders service on its own database.
@@ -32,6 +35,10 @@ pub struct Orders {
     pub sagas: Handle,
     /// The streams of WatchOrder.
     pub watchers: Watchers,
+    /// The runner of the orders' history.
+    pub history: eventsourcing::Handle,
+    /// Longest wait for the history.
+    pub history_patience: Duration,
 }
 
 #[tonic::async_trait]
@@ -49,9 +56,8 @@ impl OrdersService for Orders {
             .ok_or(Error::Corrupt("orders"))??;
         tx.commit().await.map_err(Error::from)?;
         self.sagas.wake();
-        let order = orders::get(&self.pool, placed.order_id).await?;
         Ok(Response::new(PlaceOrderResponse {
-            order: Some(order.into()),
+            order: Some(self.changed(placed.order_id).await?),
         }))
     }
 
@@ -119,9 +125,27 @@ impl OrdersService for Orders {
     ) -> Result<Response<CancelOrderResponse>, Status> {
         let order_id = convert::order_id(&request.into_inner().order_id)?;
         orders::request_cancel(&self.pool, order_id).await?;
-        let order = orders::get(&self.pool, order_id).await?;
         Ok(Response::new(CancelOrderResponse {
-            order: Some(order.into()),
+            order: Some(self.changed(order_id).await?),
+        }))
+    }
+
+    async fn list_order_history(
+        &self,
+        request: Request<ListOrderHistoryRequest>,
+    ) -> Result<Response<ListOrderHistoryResponse>, Status> {
+        let request = request.into_inner();
+        let order_id = convert::order_id(&request.order_id)?;
+        let page = page::Page::new(request.page_size);
+        let after = page::number(&request.page_token)?.unwrap_or(0);
+        if let Some(sequence) = convert::history_token(&request.history_token)? {
+            self.wait_for_history(sequence).await?;
+        }
+        let rows = history::list(&self.pool, order_id, after, page.limit()).await?;
+        let (rows, next_page_token) = page.cut(rows, |row| row.version.to_string());
+        Ok(Response::new(ListOrderHistoryResponse {
+            changes: rows.into_iter().map(Into::into).collect(),
+            next_page_token,
         }))
     }
 
@@ -141,5 +165,28 @@ impl OrdersService for Orders {
             return_invoices,
             return_rows,
         }))
+    }
+}
+
+impl Orders {
+    /// Returns an order after a change, with the token of its latest change.
+    async fn changed(&self, order_id: Uuid) -> Result<pb::Order, Error> {
+        let order = orders::get(&self.pool, order_id).await?;
+        let sequence = history::latest(&self.pool, order_id).await?;
+        Ok(convert::changed_order(order, sequence))
+    }
+
+    /// Waits until the history has the change of the caller, no longer than the call may last.
+    async fn wait_for_history(&self, sequence: i64) -> Result<(), Error> {
+        // The rest of the deadline is left for the answer, which says why.
+        let remaining = deadline::remaining().map(|remaining| remaining.mul_f32(0.9));
+        let patience = remaining.map_or(self.history_patience, |remaining| {
+            remaining.min(self.history_patience)
+        });
+        let reached = self.history.reached(&self.pool, sequence, patience).await?;
+        reached.map_err(|behind| match behind {
+            Behind::Late { .. } => Error::HistoryBehind,
+            Behind::Unknown(_) => Error::UnknownToken,
+        })
     }
 }

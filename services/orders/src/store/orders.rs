@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
-    model::{Delivery, Line, Order, Paid, RowGroup, State},
+    model::{Delivery, Line, Order, Paid, RowGroup, State, history::OrderEvent},
+    store::history,
 };
 
 mod place;
@@ -122,16 +123,20 @@ pub async fn list(
 
 /// Requests the cancellation of an order; an error once it is confirmed.
 pub async fn request_cancel(pool: &PgPool, order_id: Uuid) -> Result<(), Error> {
-    let changed = sqlx::query!(
+    let mut tx = pool.begin().await?;
+    let changed = sqlx::query_scalar!(
         "UPDATE orders SET cancel_requested = true, version = version + 1
-         WHERE order_id = $1 AND state = 'PENDING' AND NOT cancel_requested",
+         WHERE order_id = $1 AND state = 'PENDING' AND NOT cancel_requested RETURNING version",
         order_id
     )
-    .execute(pool)
+    .fetch_optional(&mut *tx)
     .await?;
-    if changed.rows_affected() == 1 {
+    if let Some(version) = changed {
+        history::record(&mut tx, [(order_id, version, OrderEvent::CancelRequested)]).await?;
+        tx.commit().await?;
         return Ok(());
     }
+    drop(tx);
     let order = get(pool, order_id).await?;
     if order.cancel_requested {
         Ok(())
@@ -162,17 +167,23 @@ pub async fn set_states(
     }
     let (ids, states, reasons) =
         columns!(changes, (id, state, reason) => *id, <&str>::from(state), *reason);
-    sqlx::query!(
-        "UPDATE orders SET state = new.state, reason = new.reason, version = version + 1
-         FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (order_id, state, reason)
-         WHERE orders.order_id = new.order_id",
+    let rows = sqlx::query!(
+        r#"UPDATE orders SET state = new.state, reason = new.reason, version = version + 1
+           FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (order_id, state, reason)
+           WHERE orders.order_id = new.order_id
+           RETURNING orders.order_id, orders.version, orders.state AS "state: State", orders.reason"#,
         &ids,
         &states as &[&str],
         &reasons as &[Option<&str>]
     )
-    .execute(tx)
+    .fetch_all(&mut *tx)
     .await?;
-    Ok(())
+    let changed = rows.into_iter().map(|row| {
+        let (state, reason) = (row.state, row.reason);
+        let event = OrderEvent::StateChanged { state, reason };
+        (row.order_id, row.version, event)
+    });
+    history::record(tx, changed).await
 }
 
 /// Sets the delivery of paid orders that have goods; returns all of them.
@@ -184,18 +195,28 @@ pub async fn set_deliveries(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(sqlx::query_as!(
-        Paid,
-        r#"UPDATE orders SET delivery = CASE WHEN pieces > 0 THEN $2 END
+    let rows = sqlx::query!(
+        r#"UPDATE orders SET delivery = CASE WHEN pieces > 0 THEN $2 END, version = version + (pieces > 0)::integer
            FROM (SELECT order_id, coalesce(sum(quantity) FILTER (WHERE NOT charge), 0)::bigint AS pieces
                  FROM order_line WHERE order_id = ANY($1) GROUP BY order_id) AS goods
            WHERE orders.order_id = goods.order_id
-           RETURNING orders.order_id, account_id, pieces AS "pieces!", total_minor, placed_at"#,
+           RETURNING orders.order_id, account_id, pieces AS "pieces!", total_minor, placed_at, version"#,
         ids,
         delivery as Delivery
     )
-    .fetch_all(tx)
-    .await?)
+    .fetch_all(&mut *tx)
+    .await?;
+    let with_goods = rows.iter().filter(|row| row.pieces > 0);
+    let changed = with_goods.map(|row| (row.order_id, row.version));
+    record_deliveries(tx, changed, delivery).await?;
+    let paid = rows.into_iter().map(|row| Paid {
+        order_id: row.order_id,
+        account_id: row.account_id,
+        pieces: row.pieces,
+        total_minor: row.total_minor,
+        placed_at: row.placed_at,
+    });
+    Ok(paid.collect())
 }
 
 /// Records the end of those deliveries that are pending; returns the orders' accounts.
@@ -204,14 +225,29 @@ pub async fn end_deliveries(
     ids: &[Uuid],
     end: Delivery,
 ) -> Result<Vec<String>, Error> {
-    Ok(sqlx::query_scalar!(
+    let rows = sqlx::query!(
         "UPDATE orders SET delivery = $2, version = version + 1
-         WHERE order_id = ANY($1) AND delivery = 'PENDING' RETURNING account_id",
+         WHERE order_id = ANY($1) AND delivery = 'PENDING' RETURNING order_id, version, account_id",
         ids,
         end as Delivery
     )
-    .fetch_all(tx)
-    .await?)
+    .fetch_all(&mut *tx)
+    .await?;
+    let changed = rows.iter().map(|row| (row.order_id, row.version));
+    record_deliveries(tx, changed, end).await?;
+    Ok(rows.into_iter().map(|row| row.account_id).collect())
+}
+
+async fn record_deliveries(
+    tx: &mut PgConnection,
+    orders: impl Iterator<Item = (Uuid, i64)>,
+    delivery: Delivery,
+) -> Result<(), Error> {
+    let changed = orders.map(|(order_id, version)| {
+        let event = OrderEvent::DeliveryChanged { delivery };
+        (order_id, version, event)
+    });
+    history::record(tx, changed).await
 }
 
 /// Registers groups of imported rows for the ends of orders; returns the ends that have come, with

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
-    model::{NewOrder, State, saga::ORDER},
+    model::{NewOrder, State, history::OrderEvent, saga::ORDER},
+    store::history,
 };
 
 /// An order that a request names.
@@ -53,6 +54,7 @@ pub async fn place(
     let placed = |candidate: &Candidate| (candidate.order_id, &orders[candidate.index]);
     let placed: Vec<_> = new.iter().map(placed).collect();
     insert_lines(tx, &placed).await?;
+    record(tx, &new, orders).await?;
     let (ids, accounts) =
         columns!(placed, (order_id, order) => *order_id, order.account_id.as_str());
     let subjects: Vec<_> = ids.into_iter().zip(accounts).collect();
@@ -68,6 +70,24 @@ pub async fn place(
         results[index] = result;
     }
     Ok(results)
+}
+
+/// Records that the orders were placed.
+async fn record(
+    tx: &mut PgConnection,
+    new: &[Candidate],
+    orders: &[NewOrder],
+) -> Result<(), Error> {
+    let events = new.iter().map(|candidate| {
+        let order = &orders[candidate.index];
+        let placed = OrderEvent::Placed {
+            account_id: order.account_id.clone(),
+            currency_code: order.currency_code.clone(),
+            total_minor: candidate.total,
+        };
+        (candidate.order_id, 1, placed)
+    });
+    history::record(tx, events).await
 }
 
 /// Inserts the orders whose requests are new; returns their ids. Waits for a transaction that
