@@ -1,4 +1,5 @@
-//! The database of orders: orders, their history, returns. The sagas are in the tables of their library.
+//! The database of orders: orders, their history, returns. The sagas are in the tables of their
+//! library.
 
 pub mod history;
 pub mod orders;

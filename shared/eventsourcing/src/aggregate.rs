@@ -13,8 +13,8 @@ pub trait Aggregate: Clone + Serialize + DeserializeOwned + Send + Sync + 'stati
 
     /// Name of the kind in the database; never changes.
     const NAME: &'static str;
-    /// Version of the state's serialized form and meaning: raised with every change of either, which
-    /// discards the snapshots of the old one.
+    /// Version of the state's serialized form and meaning: raised with every change of either,
+    /// which discards the snapshots of the old one.
     const STATE_VERSION: i32;
     /// Events after which a snapshot is taken: a load reads no more than that many.
     const SNAPSHOT_EVERY: i64 = 100;

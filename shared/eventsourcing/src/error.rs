@@ -17,8 +17,8 @@ pub enum Error {
         /// The version in the database.
         found: i64,
     },
-    /// An event to append has a type that [`Event::TYPES`](crate::Event::TYPES) does not declare, or
-    /// is not serialized as `{type, payload}`.
+    /// An event to append has a type that [`Event::TYPES`](crate::Event::TYPES) does not declare,
+    /// or is not serialized as `{type, payload}`.
     #[error("undeclared type of event: {0}")]
     Undeclared(String),
     /// A new event can't follow the state that it was decided on.

@@ -14,14 +14,15 @@ use crate::store;
 /// `PARTITION BY LIST (generation)`. Readers select the live generation in the same statement:
 ///
 /// ```sql
-/// SELECT … FROM order_history WHERE generation =
-///     (SELECT generation FROM eventsourcing.projection WHERE name = 'order_history' AND status = 'LIVE')
+/// SELECT … FROM order_history WHERE generation = (
+///     SELECT generation FROM eventsourcing.projection
+///     WHERE name = 'order_history' AND status = 'LIVE')
 /// ```
 pub trait Projection: Send + Sync + 'static {
     /// Name of the table: lower-case letters and `_`, at most 48.
     const NAME: &'static str;
-    /// Version of the rows' meaning: raising it builds a new generation at the next start, and swaps
-    /// it in when it has reached the live one.
+    /// Version of the rows' meaning: raising it builds a new generation at the next start, and
+    /// swaps it in when it has reached the live one.
     const VERSION: i32;
     /// The kinds of aggregates that it follows.
     const AGGREGATES: &'static [&'static str];

@@ -77,7 +77,7 @@ impl Handle {
         self.wake.notify_one();
     }
 
-    /// Waits until the live generation has applied the event with that sequence, at most `patience`.
+    /// Waits at most `patience` until the live generation has applied the event with that sequence.
     ///
     /// # Errors
     /// [`Behind::Late`] after `patience`; [`Behind::Unknown`] at once for a sequence that was never
@@ -177,7 +177,7 @@ impl<P: Projection> Runner<P> {
             *known = position;
             changed
         });
-        if steps % TIDY_STEPS == 0 {
+        if steps.is_multiple_of(TIDY_STEPS) {
             generation::drop_retired(&self.pool, P::NAME).await?;
         }
         Ok(more)

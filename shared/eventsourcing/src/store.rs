@@ -73,13 +73,13 @@ pub async fn load<A: Aggregate>(
     Ok(roots)
 }
 
-/// Appends the new events of aggregates, and the snapshots that are due; returns the sequence of the
-/// last event, `None` if there are no new ones. A concurrent append to one of the aggregates is
+/// Appends the new events of aggregates, and the snapshots that are due; returns the sequence of
+/// the last event, `None` if there are no new ones. A concurrent append to one of the aggregates is
 /// waited for.
 ///
 /// # Errors
-/// [`Error::Conflict`] if an aggregate has changed since it was loaded: then the transaction must not
-/// be committed. [`Error::Undeclared`] for a type that is not declared.
+/// [`Error::Conflict`] if an aggregate has changed since it was loaded: then the transaction must
+/// not be committed. [`Error::Undeclared`] for a type that is not declared.
 pub async fn append<'a, A: Aggregate>(
     tx: &mut PgConnection,
     roots: impl IntoIterator<Item = &'a mut Root<A>>,
@@ -114,24 +114,15 @@ pub async fn record<E: Event>(
 ) -> Result<Option<i64>, Error> {
     // One order of ids everywhere, so that no two appends wait for each other.
     entries.sort_by(|one, other| (&one.id, one.version).cmp(&(&other.id, other.version)));
-    let (mut expected, mut last) = (BTreeMap::new(), BTreeMap::new());
-    let mut events = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        expected.entry(&*entry.id).or_insert(entry.version - 1);
-        let before = last.insert(&*entry.id, entry.version);
-        if before.is_some_and(|before| before + 1 != entry.version) {
-            return Err(Error::Impossible {
-                aggregate,
-                id: entry.id.clone(),
-                version: entry.version - 1,
-            });
-        }
-        events.push((entry, encode(&entry.event)?));
-    }
-    if events.is_empty() {
+    let streams = streams(aggregate, &entries)?;
+    if streams.is_empty() {
         return Ok(None);
     }
-    let (streams, versions) = columns!(expected, (id, version) => *id, *version);
+    let events = entries
+        .iter()
+        .map(|entry| Ok((entry, encode(&entry.event)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let (streams, versions) = columns!(streams, (id, expected) => *id, *expected);
     let (ids, numbers, types, schemas, payloads) = columns!(
         events,
         (entry, event) => &*entry.id,
@@ -171,6 +162,28 @@ pub async fn record<E: Event>(
         return Ok(stored.last);
     }
     Err(conflict(tx, aggregate, &streams, &versions, stored.first).await?)
+}
+
+/// Returns the version that each aggregate must have, by id, for sorted entries to follow it.
+fn streams<'a, E>(
+    aggregate: &'static str,
+    entries: &'a [Entry<E>],
+) -> Result<BTreeMap<&'a str, i64>, Error> {
+    let mut streams = BTreeMap::new();
+    for entry in entries {
+        streams.entry(&*entry.id).or_insert(entry.version - 1);
+    }
+    for pair in entries.windows(2) {
+        let [one, next] = pair else { continue };
+        if one.id == next.id && one.version + 1 != next.version {
+            return Err(Error::Impossible {
+                aggregate,
+                id: one.id.clone(),
+                version: one.version,
+            });
+        }
+    }
+    Ok(streams)
 }
 
 /// Returns the sequence of an aggregate's latest event; `None` before the first.
@@ -298,5 +311,29 @@ impl Row {
             payload: self.payload,
             recorded_at,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_one_id_follow_each_other() {
+        let entry = |id: &str, version| Entry {
+            id: id.to_owned(),
+            version,
+            event: (),
+        };
+        let follow = [entry("a", 3), entry("a", 4), entry("b", 1)];
+        let expected = BTreeMap::from([("a", 2), ("b", 0)]);
+        assert_eq!(streams("counter", &follow).unwrap(), expected);
+        for wrong in [
+            [entry("a", 1), entry("a", 1)],
+            [entry("a", 1), entry("a", 3)],
+        ] {
+            let refused = streams("counter", &wrong).unwrap_err();
+            assert!(matches!(refused, Error::Impossible { version: 1, .. }));
+        }
     }
 }

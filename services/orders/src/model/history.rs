@@ -71,8 +71,8 @@ impl eventsourcing::Event for OrderEvent {
 }
 
 impl HistoryEntry {
-    /// Creates the row of a change. Only a PENDING order's cancellation can be requested, and only a
-    /// PAID one is delivered.
+    /// Creates the row of a change. Only a PENDING order's cancellation can be requested, and only
+    /// a PAID one is delivered.
     pub fn of(event: OrderEvent, version: i64, recorded_at: DateTime<Utc>) -> Self {
         let change = Change::from(&event);
         let (state, reason, delivery) = match event {

@@ -77,8 +77,8 @@ pub async fn summary(pool: &PgPool, currency_code: &str) -> Result<Summary, Erro
     })
 }
 
-/// Returns the ids of an account's payments that differ from their events or from the entries of the
-/// ledger: none, unless something else wrote to the database.
+/// Returns the ids of an account's payments that differ from their events or from the entries of
+/// the ledger: none, unless something else wrote to the database.
 pub async fn drift(pool: &PgPool, account_id: &str) -> Result<Vec<String>, Error> {
     let mut tx = pool.begin().await?;
     super::lock(&mut tx, BTreeSet::new(), BTreeSet::from([account_id])).await?;
