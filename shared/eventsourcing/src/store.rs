@@ -40,23 +40,28 @@ pub async fn load<A: Aggregate>(
         .iter()
         .map(|id| ((*id).to_owned(), Root::new(*id)))
         .collect();
-    // A snapshot comes before the events after it.
+    let ids: Vec<_> = roots.keys().map(String::as_str).collect();
+    // A snapshot comes before the events after it. `OFFSET 0` keeps the planner from reading the
+    // whole table while it has no statistics of it.
     let rows = sqlx::query_as!(
         Row,
-        r#"WITH known AS (
-               SELECT id, version, state FROM eventsourcing.snapshot
-               WHERE aggregate = $1 AND id = ANY($2) AND state_version = $3
+        r#"WITH wanted AS (
+               SELECT wanted.id, coalesce(snapshot.version, 0) AS version, snapshot.state
+               FROM unnest($2::text[]) AS wanted (id)
+               LEFT JOIN eventsourcing.snapshot
+                    ON snapshot.aggregate = $1 AND snapshot.id = wanted.id AND snapshot.state_version = $3
            )
            SELECT 0::bigint AS "sequence!", id AS "id!", version AS "version!", NULL AS "type", 0 AS "schema!",
                   state::text AS "payload!", NULL::timestamptz AS recorded_at
-           FROM known
+           FROM wanted WHERE state IS NOT NULL
            UNION ALL
            SELECT event.sequence, event.id, event.version, event.type, event.schema, event.payload::text, event.recorded_at
-           FROM eventsourcing.event LEFT JOIN known ON known.id = event.id
-           WHERE event.aggregate = $1 AND event.id = ANY($2) AND event.version > coalesce(known.version, 0)
+           FROM wanted CROSS JOIN LATERAL (
+               SELECT * FROM eventsourcing.event AS event
+               WHERE event.aggregate = $1 AND event.id = wanted.id AND event.version > wanted.version OFFSET 0) AS event
            ORDER BY 2, 3"#,
         A::NAME,
-        ids as &[&str],
+        &ids as &[&str],
         A::STATE_VERSION
     )
     .fetch_all(connection)

@@ -1,7 +1,5 @@
 //! The events of the accounts and their postings: appended, read, never changed.
 
-use std::collections::{BTreeSet, HashMap};
-
 use ::store::columns;
 use sqlx::PgConnection;
 
@@ -16,53 +14,17 @@ pub(super) async fn append(tx: &mut PgConnection, events: &[Event]) -> Result<bo
     if events.is_empty() {
         return Ok(true);
     }
-    let mut versions = versions(tx, events).await?;
-    let mut next = |account_id: &str| {
-        let version = versions.entry(account_id.to_owned()).or_default();
-        *version += 1;
-        *version
-    };
-    let numbered: Vec<_> = events
-        .iter()
-        .map(|event| (next(&event.account_id), event))
-        .collect();
-    match insert_events(tx, &numbered).await {
-        Err(error) if is_duplicate_refund(&error) => return Ok(false),
-        other => other?,
+    match insert(tx, events).await {
+        Err(error) if is_duplicate_refund(&error) => Ok(false),
+        other => Ok(other.map(|()| true)?),
     }
-    insert_postings(tx, &numbered).await?;
-    Ok(true)
 }
 
-async fn versions(
-    tx: &mut PgConnection,
-    events: &[Event],
-) -> Result<HashMap<String, i64>, sqlx::Error> {
-    let accounts: BTreeSet<&str> = events
-        .iter()
-        .map(|event| event.account_id.as_str())
-        .collect();
-    let accounts: Vec<_> = accounts.into_iter().collect();
-    let rows = sqlx::query!(
-        r#"SELECT account_id AS "account_id!",
-                  coalesce((SELECT max(version) FROM ledger_event WHERE ledger_event.account_id = account.account_id), 0)
-                      AS "version!"
-           FROM unnest($1::text[]) AS account (account_id)"#,
-        &accounts as &[&str]
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.account_id, row.version))
-        .collect())
-}
-
-async fn insert_events(tx: &mut PgConnection, events: &[(i64, &Event)]) -> Result<(), sqlx::Error> {
-    let (accounts, versions, types, payments, refunds, reasons, amounts, currencies, times) = columns!(
+/// Numbers events by account, and inserts them with their postings, by one statement.
+async fn insert(tx: &mut PgConnection, events: &[Event]) -> Result<(), sqlx::Error> {
+    let (accounts, types, payments, refunds, reasons, amounts, currencies, times) = columns!(
         events,
-        (version, event) => event.account_id.as_str(),
-        *version,
+        event => event.account_id.as_str(),
         <&str>::from(EventType::from(&event.kind)),
         event.payment_id.as_str(),
         event.kind.refund_id(),
@@ -71,51 +33,51 @@ async fn insert_events(tx: &mut PgConnection, events: &[(i64, &Event)]) -> Resul
         event.currency_code.as_str(),
         event.effective_at,
     );
+    // As `WITH ORDINALITY` counts them.
+    let numbered = events.iter().zip(1_i64..);
+    let postings: Vec<_> = numbered
+        .flat_map(|(event, number)| {
+            let postings = event.postings().into_iter();
+            postings.map(move |posting| (number, posting))
+        })
+        .collect();
+    let (numbers, ledger_accounts, sides) = columns!(
+        postings,
+        (number, posting) => *number,
+        <&str>::from(posting.ledger_account),
+        posting.amount_minor,
+    );
     sqlx::query!(
-        "INSERT INTO ledger_event (account_id, version, type, payment_id, refund_id, decline_reason, amount_minor,
-                                   currency_code, effective_at)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-                              $8::text[], $9::timestamp[])",
+        "WITH new AS (
+             SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY number)
+                       + coalesce((SELECT max(version) FROM ledger_event WHERE ledger_event.account_id = given.account_id), 0)
+                       AS version
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+                         $8::timestamp[]) WITH ORDINALITY
+                  AS given (account_id, type, payment_id, refund_id, decline_reason, amount_minor, currency_code,
+                            effective_at, number)
+         ), entry AS (
+             INSERT INTO ledger_event (account_id, version, type, payment_id, refund_id, decline_reason, amount_minor,
+                                       currency_code, effective_at)
+             SELECT account_id, version, type, payment_id, refund_id, decline_reason, amount_minor, currency_code,
+                    effective_at
+             FROM new ORDER BY number
+         )
+         INSERT INTO posting (account_id, version, ledger_account, amount_minor)
+         SELECT account_id, version, ledger_account, side
+         FROM unnest($9::bigint[], $10::text[], $11::bigint[]) AS posted (number, ledger_account, side)
+              JOIN new USING (number)",
         &accounts as &[&str],
-        &versions,
         &types as &[&str],
         &payments as &[&str],
         &refunds as &[Option<&str>],
         &reasons as &[Option<&str>],
         &amounts,
         &currencies as &[&str],
-        &times
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn insert_postings(
-    tx: &mut PgConnection,
-    events: &[(i64, &Event)],
-) -> Result<(), sqlx::Error> {
-    let postings: Vec<_> = events
-        .iter()
-        .flat_map(|(version, event)| {
-            let postings = event.postings().into_iter();
-            postings.map(move |posting| (&event.account_id, *version, posting))
-        })
-        .collect();
-    let (accounts, versions, ledger_accounts, amounts) = columns!(
-        postings,
-        (account_id, version, posting) => account_id.as_str(),
-        *version,
-        <&str>::from(posting.ledger_account),
-        posting.amount_minor,
-    );
-    sqlx::query!(
-        "INSERT INTO posting (account_id, version, ledger_account, amount_minor)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])",
-        &accounts as &[&str],
-        &versions,
+        &times,
+        &numbers,
         &ledger_accounts as &[&str],
-        &amounts
+        &sides
     )
     .execute(tx)
     .await?;
