@@ -41,15 +41,17 @@ pub async fn load<A: Aggregate>(
         .map(|id| ((*id).to_owned(), Root::new(*id)))
         .collect();
     let ids: Vec<_> = roots.keys().map(String::as_str).collect();
-    // A snapshot comes before the events after it. `OFFSET 0` keeps the planner from reading the
-    // whole table while it has no statistics of it.
+    // A snapshot comes before the events after it. `OFFSET 0` keeps the planner from reading
+    // whole tables while it has no statistics of them.
     let rows = sqlx::query_as!(
         Row,
         r#"WITH wanted AS (
                SELECT wanted.id, coalesce(snapshot.version, 0) AS version, snapshot.state
                FROM unnest($2::text[]) AS wanted (id)
-               LEFT JOIN eventsourcing.snapshot
-                    ON snapshot.aggregate = $1 AND snapshot.id = wanted.id AND snapshot.state_version = $3
+               LEFT JOIN LATERAL (
+                   SELECT version, state FROM eventsourcing.snapshot AS known
+                   WHERE known.aggregate = $1 AND known.id = wanted.id AND known.state_version = $3 OFFSET 0
+               ) AS snapshot ON true
            )
            SELECT 0::bigint AS "sequence!", id AS "id!", version AS "version!", NULL AS "type", 0 AS "schema!",
                   state::text AS "payload!", NULL::timestamptz AS recorded_at
