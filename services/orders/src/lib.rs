@@ -71,32 +71,31 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     let bus = ::events::serve(&process, &config.events, pool.clone(), consumers.clone())
         .await
         .context("events.nats_url: can't connect")?;
-    let desk = Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?
-        .with_events(bus.clone(), consumers);
     let peers = peers(&process, &config, pool.clone())?;
-    let returns = saga::ReturnSaga {
+    let mut sagas = ::saga::Sagas::new(&process, &config.sagas, pool.clone());
+    sagas.serve(saga::ReturnSaga {
         peers: peers.clone(),
         bus: bus.clone(),
-    };
-    ::saga::serve(&process, &config.sagas, pool.clone(), returns);
+    });
     // Orders that were placed under the old definition end by it.
-    let old = saga::OrderSaga::<1> {
+    sagas.serve(saga::OrderSaga::<1> {
         peers: peers.clone(),
         watchers: watchers.clone(),
         bus: bus.clone(),
-    };
-    ::saga::serve(&process, &config.sagas, pool.clone(), old);
-    let sagas = saga::OrderSaga::<2> {
+    });
+    let runner = sagas.serve(saga::OrderSaga::<2> {
         peers,
         watchers: watchers.clone(),
-        bus,
-    };
-    let sagas = ::saga::serve(&process, &config.sagas, pool.clone(), sagas);
+        bus: bus.clone(),
+    });
     let history = eventsourcing::serve(&process, pool.clone(), store::history::OrderHistory);
+    let desk = Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?
+        .with_events(bus, consumers)
+        .with_sagas(sagas.outlines());
     let orders = rpc::Orders {
         pool,
         saga_deadline,
-        sagas,
+        sagas: runner,
         watchers,
         history,
         history_patience: Duration::from_millis(config.history_patience_ms),

@@ -17,10 +17,10 @@ pub(crate) struct Intent<'a> {
     /// Name of the operator's token.
     pub(crate) operator: &'a str,
     pub(crate) action: Action,
-    /// The consumer, or the context.
+    /// The consumer, the context, or the saga.
     pub(crate) scope: &'a str,
     pub(crate) key: &'a str,
-    /// The version or the decision.
+    /// The version, the decision or the step.
     pub(crate) detail: String,
     pub(crate) reason: &'a str,
 }
@@ -33,6 +33,8 @@ pub(crate) enum Action {
     Discard,
     Skip,
     Resume,
+    GiveUp,
+    Rebuild,
 }
 
 /// A recorded act.
@@ -124,6 +126,8 @@ impl Action {
             Self::Discard => "discard",
             Self::Skip => "skip",
             Self::Resume => "resume",
+            Self::GiveUp => "give_up",
+            Self::Rebuild => "rebuild",
         }
     }
 }

@@ -5,6 +5,8 @@ use events::parking::{self, ParkedFact, ParkedKey};
 use events::stopped::{Resolution, StoppedFact, StoppedKey};
 use events::{Consumer, Lag};
 use prost_types::Timestamp;
+use saga::State;
+use saga::desk::{Report, Taken};
 
 use crate::acts::ActRow;
 use crate::payloads::Payloads;
@@ -132,6 +134,38 @@ pub(crate) fn resolution(resolution: pb::Resolution) -> Option<Resolution> {
         pb::Resolution::Retry => Some(Resolution::Retry),
         pb::Resolution::Renumber => Some(Resolution::Renumber),
         pb::Resolution::Discard => Some(Resolution::Discard),
+    }
+}
+
+pub(crate) fn saga(report: Report) -> pb::Saga {
+    pb::Saga {
+        state: match report.state {
+            State::Open => pb::SagaState::Open,
+            State::NeedsOperator => pb::SagaState::Stuck,
+            State::Ended => pb::SagaState::Ended,
+        }
+        .into(),
+        name: report.name,
+        saga_id: report.id.to_string(),
+        key: report.key,
+        definition: report.definition,
+        step: report.step,
+        outcome: report.outcome.unwrap_or_default(),
+        outcome_reason: report.reason.unwrap_or_default(),
+        problem: report.problem.unwrap_or_default(),
+        attempts: report.attempts,
+        begun_at: Some(timestamp(report.begun_at)),
+        changed_at: Some(timestamp(report.changed_at)),
+        deadline_at: Some(timestamp(report.deadline)),
+    }
+}
+
+pub(crate) fn saga_step(taken: Taken) -> pb::SagaStep {
+    pb::SagaStep {
+        step: taken.step,
+        answer: taken.answer,
+        reason: taken.reason.unwrap_or_default(),
+        taken_at: Some(timestamp(taken.at)),
     }
 }
 

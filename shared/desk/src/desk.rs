@@ -5,6 +5,7 @@ use descriptors::CompileError;
 use events::parking::{self, Replay};
 use events::stopped::{self, Resolution};
 use events::{Bus, Consumer};
+use saga::Outline;
 use sqlx::PgPool;
 use store::Database;
 use tonic::{Extensions, Request, Response, Status};
@@ -16,12 +17,14 @@ use crate::payloads::Payloads;
 use crate::pb::mesh::ops::v1 as pb;
 use crate::pb::mesh::ops::v1::desk_service_server::{DeskService, DeskServiceServer};
 use crate::pb::{FILE_DESCRIPTOR_SET, METHODS};
+use crate::sagas::Sagas;
 
 /// The desk of one process.
 pub struct Desk {
     database: Database,
     payloads: Payloads,
     facts: Option<Facts>,
+    sagas: Option<Sagas>,
 }
 
 /// The parts of a process that publishes or consumes facts.
@@ -43,6 +46,7 @@ impl Desk {
             database,
             payloads: Payloads::new(descriptor_set)?,
             facts: None,
+            sagas: None,
         })
     }
 
@@ -50,6 +54,12 @@ impl Desk {
     pub fn with_events(mut self, bus: Bus, consumers: impl IntoIterator<Item = Consumer>) -> Self {
         let consumers = consumers.into_iter().collect();
         self.facts = Some(Facts { bus, consumers });
+        self
+    }
+
+    /// Adds the sagas that the process runs, by their definitions.
+    pub fn with_sagas(mut self, outlines: Vec<Outline>) -> Self {
+        self.sagas = Some(Sagas::new(self.pool().clone(), outlines));
         self
     }
 
@@ -62,6 +72,12 @@ impl Desk {
 
     fn pool(&self) -> &PgPool {
         self.database.pool()
+    }
+
+    /// Returns the sagas of the process, or an error that it has none of this name and id.
+    fn sagas(&self, name: &str, id: &str) -> Result<&Sagas, Error> {
+        let unknown = || Error::UnknownSaga(id.to_owned(), name.to_owned());
+        self.sagas.as_ref().ok_or_else(unknown)
     }
 
     fn consumer(&self, name: &str) -> Result<(&Facts, &Consumer), Error> {
@@ -315,6 +331,47 @@ impl DeskService for Desk {
         let operator = operator(request.extensions())?;
         self.resume(&operator, request.get_ref()).await?;
         Ok(Response::new(pb::ResumeStoppedKeyResponse {}))
+    }
+
+    async fn list_stuck_sagas(
+        &self,
+        request: Request<pb::ListStuckSagasRequest>,
+    ) -> Result<Response<pb::ListStuckSagasResponse>, Status> {
+        Ok(Response::new(match &self.sagas {
+            Some(sagas) => sagas.stuck(request.get_ref()).await?,
+            None => pb::ListStuckSagasResponse::default(),
+        }))
+    }
+
+    async fn get_saga(
+        &self,
+        request: Request<pb::GetSagaRequest>,
+    ) -> Result<Response<pb::GetSagaResponse>, Status> {
+        let request = request.get_ref();
+        let sagas = self.sagas(&request.name, &request.saga_id)?;
+        Ok(Response::new(sagas.show(request).await?))
+    }
+
+    async fn resume_saga(
+        &self,
+        request: Request<pb::ResumeSagaRequest>,
+    ) -> Result<Response<pb::ResumeSagaResponse>, Status> {
+        let operator = operator(request.extensions())?;
+        let request = request.get_ref();
+        let sagas = self.sagas(&request.name, &request.saga_id)?;
+        sagas.resume(&operator, request).await?;
+        Ok(Response::new(pb::ResumeSagaResponse {}))
+    }
+
+    async fn give_up_saga_step(
+        &self,
+        request: Request<pb::GiveUpSagaStepRequest>,
+    ) -> Result<Response<pb::GiveUpSagaStepResponse>, Status> {
+        let operator = operator(request.extensions())?;
+        let request = request.get_ref();
+        let sagas = self.sagas(&request.name, &request.saga_id)?;
+        let next_step = sagas.give_up(&operator, request).await?;
+        Ok(Response::new(pb::GiveUpSagaStepResponse { next_step }))
     }
 
     async fn list_acts(

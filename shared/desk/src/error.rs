@@ -24,6 +24,24 @@ pub(crate) enum Error {
     FactMissing(events::Error),
     #[error("{0}")]
     NothingMissing(events::Error),
+    #[error("{0}")]
+    StoppedKeys(events::Error),
+    #[error("no instance {0} of saga {1}")]
+    UnknownSaga(String, String),
+    #[error("instance {0} of saga {1} needs no operator")]
+    NotStuck(String, String),
+    #[error("the saga is at step {0:?}")]
+    OtherStep(String),
+    #[error("the process has no step {step:?} in version {definition} of saga {name}")]
+    StepNotServed {
+        name: String,
+        definition: i32,
+        step: String,
+    },
+    #[error("invalid pageToken")]
+    PageToken,
+    #[error("malformed sagaId")]
+    SagaId,
     #[error("events")]
     Events(#[source] events::Error),
     #[error("database")]
@@ -39,6 +57,7 @@ impl From<events::Error> for Error {
             events::Error::OtherVersion { .. } => Self::OtherVersion(error),
             events::Error::FactMissing { .. } => Self::FactMissing(error),
             events::Error::NothingMissing { .. } => Self::NothingMissing(error),
+            events::Error::StoppedKeys { .. } => Self::StoppedKeys(error),
             events::Error::Database(error) => Self::Database(error),
             other => Self::Events(other),
         }
@@ -55,6 +74,13 @@ chassis::faults! {
         Error::OtherVersion(_) => Aborted, "OTHER_VERSION";
         Error::FactMissing(_) => FailedPrecondition, "FACT_MISSING";
         Error::NothingMissing(_) => FailedPrecondition, "NOTHING_MISSING";
+        Error::StoppedKeys(_) => FailedPrecondition, "KEYS_STOPPED";
+        Error::UnknownSaga(..) => NotFound, "SAGA_NOT_FOUND";
+        Error::NotStuck(..) => FailedPrecondition, "SAGA_NOT_STUCK";
+        Error::OtherStep(_) => Aborted, "OTHER_STEP";
+        Error::StepNotServed { .. } => FailedPrecondition, "STEP_NOT_SERVED";
+        Error::PageToken => InvalidArgument, "INVALID_FIELD", field: "pageToken";
+        Error::SagaId => InvalidArgument, "INVALID_FIELD", field: "sagaId";
     } else {
         error @ Error::NoOperator => internal(error);
         Error::Events(error) => Fault::from(error);

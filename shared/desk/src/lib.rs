@@ -6,6 +6,9 @@ mod desk;
 mod error;
 mod payloads;
 mod pb;
+mod rebuild;
+mod sagas;
 
 pub use acts::MIGRATIONS;
 pub use desk::Desk;
+pub use rebuild::rebuild;

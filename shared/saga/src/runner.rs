@@ -5,7 +5,6 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::Process;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -56,16 +55,6 @@ pub struct Runner<S: Saga> {
 
 /// A batch that was taken: the index of its queue, and the instances that go on.
 type Batch<'a, S> = BoxFuture<'a, (usize, usize, Vec<Instance<S>>)>;
-
-/// Runs a saga until the process shuts down; see [`Runner::run`].
-///
-/// The database has applied [`MIGRATIONS`](store::MIGRATIONS).
-pub fn serve<S: Saga>(process: &Process, settings: &Settings, pool: PgPool, saga: S) -> Handle {
-    let runner = Runner::new(saga, pool, settings.clone());
-    let handle = runner.handle();
-    process.spawn("saga", runner.run(process.shutdown()));
-    handle
-}
 
 // === impl Handle ===
 

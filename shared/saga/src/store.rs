@@ -16,6 +16,9 @@ use crate::instance::Instance;
 /// They keep their own record in that schema and touch nothing outside of it.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
+/// Most instances of one state that are counted.
+const COUNTED_ROWS: i64 = 100_000;
+
 /// The status of an instance; its name is the one in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
@@ -53,6 +56,19 @@ pub(crate) struct Entry {
     pub(crate) step: &'static str,
     pub(crate) answer: &'static str,
     pub(crate) reason: Option<String>,
+}
+
+/// The number of instances of one saga at one step.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Count {
+    pub(crate) name: String,
+    /// The step to take.
+    pub(crate) step: String,
+    /// Open, or waiting for an operator.
+    pub(crate) state: State,
+    pub(crate) instances: i64,
+    /// Seconds since the oldest of them began.
+    pub(crate) oldest_s: f64,
 }
 
 /// Begins one instance for each id and key, in the transaction that inserts its subject. A known
@@ -160,6 +176,24 @@ pub(crate) async fn claim<S: Step>(
         set_aside(pool, definition.name, &unreadable).await?;
     }
     Ok(claimed)
+}
+
+/// Returns the number of instances that have not ended, by saga, step and state; counts
+/// [`COUNTED_ROWS`] of each state at most.
+pub(crate) async fn counts(pool: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
+    sqlx::query_as!(
+        Count,
+        r#"SELECT name AS "name!", step AS "step!", status AS "state!: State", count(*) AS "instances!",
+                  extract(epoch FROM clock_timestamp() - min(begun_at))::float8 AS "oldest_s!"
+           FROM ((SELECT name, step, status, begun_at FROM saga.instance WHERE status = 'OPEN' LIMIT $1)
+                 UNION ALL
+                 (SELECT name, step, status, begun_at FROM saga.instance WHERE status = 'NEEDS_OPERATOR'
+                  LIMIT $1)) AS instance
+           GROUP BY name, step, status"#,
+        COUNTED_ROWS
+    )
+    .fetch_all(pool)
+    .await
 }
 
 /// Locks those of the instances whose claim still holds, in the order of their ids; returns for
