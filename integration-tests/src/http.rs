@@ -40,10 +40,18 @@ impl Mesh {
     /// # Errors
     /// When this mesh has no gateway.
     pub fn http(&self) -> Result<Http> {
+        self.http_of("gateway")
+    }
+
+    /// Returns a client of a process, such as of its metrics.
+    ///
+    /// # Errors
+    /// When this mesh has no such process.
+    pub fn http_of(&self, name: &str) -> Result<Http> {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Ok(Http {
             client,
-            address: self.stack().address("gateway")?,
+            address: self.stack().address(name)?,
             own: Vec::new(),
         })
     }

@@ -1,9 +1,11 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
+mod desk;
 mod down;
 pub mod events;
 mod explain;
+mod sagas;
 mod status;
 pub mod up;
 
@@ -45,6 +47,8 @@ pub enum Verb {
     Explain(explain::Args),
     /// Shows the events that could not be applied or published, and decides about them
     Events(events::Args),
+    /// Shows the sagas that are stuck, and decides about them
+    Sagas(sagas::Args),
 }
 
 impl Verb {
@@ -60,6 +64,7 @@ impl Verb {
             Self::Status(args) => status::status(args).await,
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
+            Self::Sagas(args) => sagas::sagas(args).await,
         }
     }
 }

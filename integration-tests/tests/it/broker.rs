@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Client, ConnectOptions, ServerAddr};
-use events::Settings;
+use events::{Bus, Settings};
 use integration_tests::{Mesh, eventually};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ async fn a_service_publishes_its_own_facts_and_takes_none_away() -> Result<()> {
     let stack = mesh.stack();
     let pool = PgPool::connect(&stack.database_url("ingest")?).await?;
     events::MIGRATIONS.run(&pool).await?;
+    desk::MIGRATIONS.run(&pool).await?;
     let settings = |user: &str| {
         anyhow::Ok(Settings {
             nats_url: stack.nats_url(user)?,
@@ -87,16 +88,42 @@ async fn a_service_publishes_its_own_facts_and_takes_none_away() -> Result<()> {
     assert!(stream.delete_message(1).await.is_err());
     holds(&operator, 2).await?;
 
-    let refused = ingest.rebuild("ingest").await;
-    assert!(refused.is_err(), "{refused:?}");
-    let by_operator = events::connect(&settings("operator")?, pool).await?;
-    assert_eq!(by_operator.rebuild("ingest").await?, 2);
+    let by_operator = events::connect(&settings("operator")?, pool.clone()).await?;
+    rebuilt(&pool, &ingest, &by_operator).await?;
     eventually("both facts are there again", async || {
         holds(&operator, 2).await
     })
     .await?;
     stop.cancel();
     Ok(relay.await??)
+}
+
+/// Rebuilds the stream, which the service may not do; each attempt leaves a row of audit.
+async fn rebuilt(pool: &PgPool, service: &Bus, operator: &Bus) -> Result<()> {
+    let (operator_name, reason) = ("mesh", "the disk was replaced");
+    for bus in [service, operator] {
+        let rebuilt = desk::rebuild(pool, bus, operator_name, "ingest", reason).await;
+        assert_eq!(rebuilt.ok(), std::ptr::eq(bus, operator).then_some(2));
+    }
+    let acts: Vec<(String, String, String, String, String)> =
+        sqlx::query_as("SELECT operator, action, scope, reason, outcome FROM desk.act ORDER BY id")
+            .fetch_all(pool)
+            .await?;
+    assert_eq!(acts.len(), 2);
+    assert!(acts[0].4.starts_with("failed: "), "{acts:?}");
+    let done = (
+        "mesh",
+        "rebuild",
+        "ingest",
+        reason,
+        "2 facts to publish again",
+    );
+    let (operator_name, action, scope, why, outcome) = &acts[1];
+    assert_eq!(
+        (&**operator_name, &**action, &**scope, &**why, &**outcome),
+        done
+    );
+    Ok(())
 }
 
 /// Connects with the user and the password of a URL, which the client itself ignores.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::grpcurl::{grpcurl, is_installed};
 
 const CONSUMER: &str = "orders.accounts";
-const SERVICE: &str = "mesh.ops.v1.DeskService";
+pub(super) const SERVICE: &str = "mesh.ops.v1.DeskService";
 const GOOD_ACCOUNTS: i64 = 300;
 /// Each with three invoices, of which the first can't be applied.
 const BAD_ACCOUNTS: [&str; 3] = ["90001", "90002", "90003"];
@@ -106,7 +106,7 @@ async fn by_grpc(mesh: &Mesh, token: &str, account: &str) -> Result<()> {
 
 /// Tells the story of one key by the command.
 async fn by_command(mesh: &Mesh, token: &str, account: &str) -> Result<()> {
-    let events = |arguments: &[&str]| mesh_events(mesh, token, arguments);
+    let events = |arguments: &[&str]| run_mesh(mesh, token, "events", arguments);
     let listed: Value = serde_json::from_slice(&events(&["parked", "--json"])?.stdout)?;
     let entries = listed.as_array().context("entries")?;
     let entry = entries.iter().find(|entry| entry["key"] == account);
@@ -303,13 +303,13 @@ async fn replayed(mesh: &Mesh, account: &str) -> Result<()> {
 }
 
 /// Returns a client of the gateway with the token of an operator.
-fn operator(mesh: &Mesh) -> Result<Http> {
+pub(super) fn operator(mesh: &Mesh) -> Result<Http> {
     let bearer = format!("Bearer {}", mesh.stack().operator_token()?);
     Ok(mesh.http()?.with("authorization", &bearer))
 }
 
 /// Returns a path at the desk of orders.
-fn desk(path: &str) -> String {
+pub(super) fn desk(path: &str) -> String {
     format!("/-/processes/orders/{path}")
 }
 
@@ -332,15 +332,15 @@ async fn replay(http: &Http, account: &str, dry_run: bool) -> Result<Value> {
     Ok(response.json()?["replay"].clone())
 }
 
-/// Runs `mesh events` against a mesh of a test.
-fn mesh_events(mesh: &Mesh, token: &str, arguments: &[&str]) -> Result<Output> {
+/// Runs `mesh events` or `mesh sagas` against a mesh of a test.
+pub(super) fn run_mesh(mesh: &Mesh, token: &str, verb: &str, arguments: &[&str]) -> Result<Output> {
     let file = mesh.stack().dir().join("token");
     std::fs::write(&file, token)?;
     let gateway = mesh.stack().address("gateway")?.to_string();
     let programs = std::env::current_exe()?;
     let programs = programs.parent().and_then(std::path::Path::parent);
     let output = Command::new(programs.context("no directory of programs")?.join("mesh"))
-        .args(["events", "--gateway", &gateway, "--token-file"])
+        .args([verb, "--gateway", &gateway, "--token-file"])
         .arg(file)
         .args(arguments)
         .output()?;

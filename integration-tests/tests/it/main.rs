@@ -26,5 +26,6 @@ mod saga_library;
 mod sagas;
 mod shipping;
 mod stock;
+mod stuck;
 mod trace;
 mod websocket;

@@ -3,7 +3,6 @@
 
 mod acts;
 mod consumers;
-mod desk;
 mod parked;
 mod rebuild;
 mod stopped;
@@ -11,12 +10,10 @@ mod stopped;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde::Serialize;
 
-use crate::ui;
+use super::desk::{Listing, Place};
 
-pub use desk::Desk;
-use desk::Place;
+pub use super::desk::Desk;
 pub use parked::{Entry, list as parked, table};
 
 /// The arguments of `events`.
@@ -53,14 +50,6 @@ enum Verb {
     Rebuild(rebuild::Rebuild),
 }
 
-/// The arguments of lists.
-#[derive(Debug, clap::Args)]
-pub struct Listing {
-    /// Print the list as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 pub(super) async fn events(args: Args) -> Result<ExitCode> {
     let Args { place, verb } = args;
     let desk = || place.desk();
@@ -79,50 +68,4 @@ pub(super) async fn events(args: Args) -> Result<ExitCode> {
         Verb::Rebuild(args) => rebuild::rebuild(&args).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-// === impl Listing ===
-
-impl Listing {
-    fn print<T: Serialize>(&self, entries: &[T], table: fn(&[T]) -> String) -> Result<()> {
-        ui::print(match self.json {
-            true => serde_json::to_string_pretty(entries)?,
-            false => table(entries),
-        });
-        Ok(())
-    }
-}
-
-/// Returns an entry for each item that the desks of the services list.
-fn entries<L, T, E>(
-    all: Vec<(String, L)>,
-    items: impl Fn(L) -> Vec<T>,
-    entry: impl Fn(String, T) -> E,
-) -> Vec<E> {
-    let of_service = |(service, list): (String, L)| {
-        let items = items(list).into_iter();
-        items
-            .map(|item| entry(service.clone(), item))
-            .collect::<Vec<_>>()
-    };
-    all.into_iter().flat_map(of_service).collect()
-}
-
-/// Lays entries out as a table with one line each; `none` if there are none.
-fn lay_out<T, const N: usize>(
-    none: &str,
-    header: [&str; N],
-    entries: &[T],
-    cells: impl Fn(&T) -> [String; N],
-) -> String {
-    if entries.is_empty() {
-        return none.to_owned();
-    }
-    let one_line = |cell: String| cell.replace(['\n', '\r'], " ");
-    let lines = entries
-        .iter()
-        .map(|entry| cells(entry).map(one_line).to_vec());
-    let header = header.map(str::to_owned).to_vec();
-    let rows: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
-    ui::table(&rows)
 }

@@ -9,7 +9,7 @@ use super::secrets::{password, write_private};
 /// The file in the directory of a mesh, as the configuration key `operator_tokens` expects it.
 const FILE: &str = "operators";
 /// The operator's name, which the audit shows.
-const NAME: &str = "mesh";
+pub(crate) const NAME: &str = "mesh";
 
 /// Returns the file of the token.
 pub(super) fn file(dir: &Path) -> PathBuf {

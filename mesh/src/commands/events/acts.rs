@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::desk::Desk;
-use super::{entries, lay_out};
+use crate::commands::desk::{Desk, entries, lay_out};
 
 /// An act as scripts read it.
 #[derive(Debug, Serialize)]

@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::desk::{Desk, integer};
-use super::{entries, lay_out};
+use crate::commands::desk::{Desk, entries, integer, lay_out};
 
 /// A consumer as scripts read it.
 #[derive(Debug, Serialize)]

@@ -6,8 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, integer, quoted};
-use super::{entries, lay_out};
+use crate::commands::desk::{Desk, entries, integer, lay_out, quoted};
 use crate::ui;
 
 /// The arguments of `events show`.

@@ -1,13 +1,14 @@
 //! Streams that are rebuilt, which needs the broker's operator and the database of the publisher.
+//! The database gets the same row of audit as from an act at the desk.
 
 use anyhow::{Context, Result, bail};
 use sqlx::postgres::PgPoolOptions;
 
-use super::desk::running;
+use crate::commands::desk::running;
 use crate::home::Home;
 use crate::services::{NATS, POSTGRES, SERVICES};
 use crate::stack::secrets::Secrets;
-use crate::stack::{nats, postgres};
+use crate::stack::{nats, operator, postgres};
 use crate::ui;
 
 /// The arguments of `events rebuild`.
@@ -17,10 +18,17 @@ pub(super) struct Rebuild {
     service: String,
     /// Context of the events; its stream is EVT_ and this name
     context: String,
+    /// Why that is right, for the audit
+    #[arg(long)]
+    reason: String,
 }
 
 pub(super) async fn rebuild(args: &Rebuild) -> Result<()> {
-    let Rebuild { service, context } = args;
+    let Rebuild {
+        service,
+        context,
+        reason,
+    } = args;
     if !SERVICES.iter().any(|known| known.name == service) {
         let names: Vec<_> = SERVICES.iter().map(|known| known.name).collect();
         bail!("no service {service}; expected one of {}", names.join(", "));
@@ -47,8 +55,8 @@ pub(super) async fn rebuild(args: &Rebuild) -> Result<()> {
         nats_url: nats::url(address(NATS)?, &passwords, nats::OPERATOR)?,
         ..events::Settings::default()
     };
-    let bus = events::connect(&settings, pool).await?;
-    let facts = bus.rebuild(context).await?;
+    let bus = events::connect(&settings, pool.clone()).await?;
+    let facts = ::desk::rebuild(&pool, &bus, operator::NAME, context, reason).await?;
     ui::print(format!(
         "the stream was deleted; {facts} events are published again"
     ));

@@ -4,8 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, integer};
-use super::{entries, lay_out};
+use crate::commands::desk::{Desk, entries, integer, lay_out};
 use crate::ui;
 
 /// The arguments of `events resume`.

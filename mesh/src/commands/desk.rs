@@ -15,6 +15,7 @@ use crate::home::{Home, StateDir};
 use crate::services::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::stack::{Stack, operator};
+use crate::ui;
 
 /// The mesh that is operated: that of this checkout, unless another one's gateway is named.
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,14 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub struct Desk {
     client: Client,
+}
+
+/// The arguments of lists.
+#[derive(Debug, clap::Args)]
+pub(super) struct Listing {
+    /// Print the list as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// The names of processes, as the gateway lists them.
@@ -60,6 +69,22 @@ impl Place {
     }
 }
 
+// === impl Listing ===
+
+impl Listing {
+    pub(super) fn print<T: Serialize>(
+        &self,
+        entries: &[T],
+        table: fn(&[T]) -> String,
+    ) -> Result<()> {
+        ui::print(match self.json {
+            true => serde_json::to_string_pretty(entries)?,
+            false => table(entries),
+        });
+        Ok(())
+    }
+}
+
 // === impl Desk ===
 
 impl Desk {
@@ -79,21 +104,36 @@ impl Desk {
 
     /// Returns what every service has under `list`: a path below `/-/`.
     pub(super) async fn of_all<T: DeserializeOwned>(&self, list: &str) -> Result<Vec<(String, T)>> {
+        let mut all = Vec::new();
+        for service in self.services().await? {
+            if let Some(found) = self.find(&service, list).await? {
+                all.push((service, found));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Returns the names of all processes with a gateway's address.
+    pub(super) async fn services(&self) -> Result<Vec<String>> {
         let known = self.client.get("/-/processes").await;
         let Processes { processes } = known.context(
             "the gateway answers operators on its own machine or on its `admin_listen` only",
         )?;
-        let mut all = Vec::new();
-        for service in processes {
-            let path = format!("/-/processes/{service}/{list}");
-            match self.client.get(&path).await {
-                Ok(found) => all.push((service, found)),
-                // A service without a desk.
-                Err(Error::Rejected { status, .. }) if status == StatusCode::NOT_FOUND => {}
-                Err(error) => return Err(error).context(format!("the desk of {service}")),
-            }
+        Ok(processes)
+    }
+
+    /// Returns what `service` has under `path`; `None` if it has no desk.
+    pub(super) async fn find<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        path: &str,
+    ) -> Result<Option<T>> {
+        let path = format!("/-/processes/{service}/{path}");
+        match self.client.get(&path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::Rejected { status, .. }) if status == StatusCode::NOT_FOUND => Ok(None),
+            Err(error) => Err(error).context(format!("the desk of {service}")),
         }
-        Ok(all)
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, service: &str, path: &str) -> Result<T> {
@@ -112,6 +152,40 @@ impl Desk {
         let answer = self.client.post(&path, message).await;
         answer.with_context(|| format!("the desk of {service}"))
     }
+}
+
+/// Returns an entry for each item that the desks of the services list.
+pub(super) fn entries<L, T, E>(
+    all: Vec<(String, L)>,
+    items: impl Fn(L) -> Vec<T>,
+    entry: impl Fn(String, T) -> E,
+) -> Vec<E> {
+    let of_service = |(service, list): (String, L)| {
+        let items = items(list).into_iter();
+        items
+            .map(|item| entry(service.clone(), item))
+            .collect::<Vec<_>>()
+    };
+    all.into_iter().flat_map(of_service).collect()
+}
+
+/// Lays entries out as a table with one line each; `none` if there are none.
+pub(super) fn lay_out<T, const N: usize>(
+    none: &str,
+    header: [&str; N],
+    entries: &[T],
+    cells: impl Fn(&T) -> [String; N],
+) -> String {
+    if entries.is_empty() {
+        return none.to_owned();
+    }
+    let one_line = |cell: String| cell.replace(['\n', '\r'], " ");
+    let lines = entries
+        .iter()
+        .map(|entry| cells(entry).map(one_line).to_vec());
+    let header = header.map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
+    ui::table(&rows)
 }
 
 /// Returns the state of the mesh that is up.
