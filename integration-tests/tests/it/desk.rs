@@ -12,7 +12,7 @@ use super::grpcurl::{grpcurl, is_installed};
 
 const CONSUMER: &str = "orders.accounts";
 pub(super) const SERVICE: &str = "mesh.ops.v1.DeskService";
-const GOOD_ACCOUNTS: i64 = 300;
+const GOOD_ACCOUNTS: i64 = 10_000;
 /// Each with three invoices, of which the first can't be applied.
 const BAD_ACCOUNTS: [&str; 3] = ["90001", "90002", "90003"];
 
