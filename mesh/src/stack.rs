@@ -6,6 +6,7 @@ pub(crate) mod operator;
 mod options;
 pub mod ports;
 pub(crate) mod postgres;
+pub(crate) mod readers;
 mod scram;
 pub(crate) mod secrets;
 
@@ -26,6 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, State, Supervised};
 pub use options::StackOptions;
 use ports::Ports;
+pub use readers::Reader;
 use secrets::Secrets;
 
 /// Engines, services and gateway of one mesh under supervision. Dropping it kills all of them.
@@ -71,6 +73,14 @@ impl Stack {
     /// See [`address`](Self::address).
     pub fn nats_url(&self, user: &str) -> Result<String> {
         nats::url(self.address(NATS)?, &self.broker_passwords, user)
+    }
+
+    /// Lets a reader read the facts of `context`; see [`StackOptions::reader`].
+    ///
+    /// # Errors
+    /// When this mesh has no such reader, or nobody has published or read facts of the context yet.
+    pub async fn grant(&self, reader: &str, context: &str) -> Result<Reader> {
+        readers::grant(self.address(NATS)?, &self.broker_passwords, reader, context).await
     }
 
     /// Returns the URL of a service's database with role and password; `postgres` gives the owner

@@ -11,6 +11,7 @@
 mod broker;
 mod browser;
 mod buf;
+mod consumers;
 mod database;
 mod desk;
 mod event_store;

@@ -4,6 +4,7 @@
 mod acts;
 mod consumers;
 mod parked;
+mod reader;
 mod rebuild;
 mod stopped;
 
@@ -48,6 +49,8 @@ enum Verb {
     Acts(Listing),
     /// Deletes a stream and publishes it again from the archive of its service
     Rebuild(rebuild::Rebuild),
+    /// Lets a reader outside of the mesh read the events of a context; prints its access
+    Reader(reader::Grant),
 }
 
 pub(super) async fn events(args: Args) -> Result<ExitCode> {
@@ -66,6 +69,7 @@ pub(super) async fn events(args: Args) -> Result<ExitCode> {
         Verb::Resume(args) => stopped::resume(&desk().await?, &args).await?,
         Verb::Acts(args) => args.print(&acts::list(&desk().await?).await?, acts::table)?,
         Verb::Rebuild(args) => rebuild::rebuild(&args).await?,
+        Verb::Reader(args) => reader::grant(&args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -42,6 +42,9 @@ pub struct Selection {
     /// Send traces to this collector (OTLP over gRPC)
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
+    /// Add a user of the broker that may read events; `events reader` gives it access to a context
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    reader: Vec<String>,
 }
 
 impl Selection {
@@ -49,6 +52,9 @@ impl Selection {
         let mut options = StackOptions::new()?;
         if !self.only.is_empty() {
             options = options.only(self.only.iter().map(String::as_str))?;
+        }
+        for reader in &self.reader {
+            options = options.reader(reader)?;
         }
         Ok(match &self.otlp {
             Some(endpoint) => options.otlp(endpoint),
@@ -58,7 +64,9 @@ impl Selection {
 
     fn arguments(&self) -> Vec<&str> {
         let only = self.only.iter().flat_map(|name| ["--only", name]);
+        let readers = self.reader.iter().flat_map(|name| ["--reader", name]);
         only.chain(self.otlp.iter().flat_map(|endpoint| ["--otlp", endpoint]))
+            .chain(readers)
             .collect()
     }
 }

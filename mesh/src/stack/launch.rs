@@ -90,7 +90,7 @@ impl Stack {
         let engines = tokio::task::spawn_blocking(fetch).await??;
         let step = ui.step("starting Postgres and NATS");
         self.secrets = postgres::prepare(home, &engines, &self.state_dir, options.databases())?;
-        self.broker_passwords = nats::passwords(self.dir(), options.databases())?;
+        self.broker_passwords = nats::passwords(self.dir(), options)?;
         let (database, broker) = (self.address(POSTGRES)?, self.address(NATS)?);
         let programs = [
             postgres::program(
@@ -106,7 +106,7 @@ impl Stack {
                 broker,
                 &self.log(NATS),
                 &self.broker_passwords,
-                options.databases(),
+                options,
             )?,
         ];
         for program in programs {

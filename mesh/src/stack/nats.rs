@@ -1,5 +1,6 @@
 //! The broker of a mesh: NATS with JetStream that syncs before it acknowledges, and a user for each
-//! service that publishes only its own facts.
+//! service that publishes only its own facts. Readers outside of the mesh have users that publish
+//! none.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::StackOptions;
 use super::secrets::{Secrets, write_private};
 use crate::engines::Engines;
 use crate::home::{StateDir, create_dir};
@@ -40,12 +42,14 @@ pub(crate) fn url(address: SocketAddr, passwords: &Secrets, user: &str) -> Resul
     Ok(format!("nats://{user}:{}@{address}", passwords.of(user)?))
 }
 
-/// Makes new passwords for the operator and these services.
-pub(super) fn passwords<'a>(
-    dir: &Path,
-    services: impl Iterator<Item = &'a str>,
-) -> Result<Secrets> {
-    let passwords = Secrets::create(services.chain([OPERATOR]));
+/// Makes new passwords for the operator, the services and the readers.
+pub(super) fn passwords(dir: &Path, options: &StackOptions) -> Result<Secrets> {
+    let mut users: Vec<&str> = vec![OPERATOR];
+    for user in options.databases() {
+        users.push(user);
+    }
+    users.extend(options.readers());
+    let passwords = Secrets::create(users.into_iter());
     passwords.save(&file(dir))?;
     Ok(passwords)
 }
@@ -59,13 +63,13 @@ fn file(dir: &Path) -> PathBuf {
     dir.join("natspass")
 }
 
-pub(super) fn program<'a>(
+pub(super) fn program(
     engines: &Engines,
     state_dir: &StateDir,
     address: SocketAddr,
     log: &Path,
     passwords: &Secrets,
-    services: impl Iterator<Item = &'a str>,
+    options: &StackOptions,
 ) -> Result<Program> {
     let store = state_dir.data().join(NATS);
     create_dir(&store, 0o700)?;
@@ -74,12 +78,14 @@ pub(super) fn program<'a>(
         .to_str()
         .context("the path of the data is not UTF-8")?;
     let mut users = vec![json!({"user": OPERATOR, "password": passwords.of(OPERATOR)?})];
-    for service in services {
-        users.push(json!({
-            "user": service,
-            "password": passwords.of(service)?,
-            "permissions": permissions(service),
-        }));
+    let mut others: Vec<(&str, Value)> = Vec::new();
+    for service in options.databases() {
+        others.push((service, permissions(service)));
+    }
+    others.extend(options.readers().map(|reader| (reader, of_reader(reader))));
+    for (user, permissions) in others {
+        let password = passwords.of(user)?;
+        users.push(json!({"user": user, "password": password, "permissions": permissions}));
     }
     // The configuration of NATS is a superset of JSON. By default JetStream syncs every two
     // minutes, and a power cut loses acknowledged messages.
@@ -112,5 +118,19 @@ fn permissions(service: &str) -> Value {
     json!({
         "publish": {"allow": publish},
         "subscribe": {"allow": [INBOXES, wake]},
+    })
+}
+
+/// Returns the permissions of a reader: it pulls from the durable consumers of its name, which the
+/// operator makes, and acknowledges. Its inboxes have a prefix of their own, so that it sees no
+/// answer to others.
+fn of_reader(reader: &str) -> Value {
+    json!({
+        "publish": {"allow": [
+            format!("$JS.API.CONSUMER.INFO.*.{reader}"),
+            format!("$JS.API.CONSUMER.MSG.NEXT.*.{reader}"),
+            format!("$JS.ACK.*.{reader}.>"),
+        ]},
+        "subscribe": {"allow": [format!("_INBOX_{reader}.>")]},
     })
 }

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use super::nats;
 use crate::cargo;
 use crate::services::{self, GATEWAY, NATS, POSTGRES, SERVICES};
+
+/// Longest name of a reader, in bytes: it is a token of subjects and the name of a consumer.
+const MAX_READER_NAME: usize = 32;
 
 /// Choices for one mesh. Engines are started when a chosen process needs them.
 #[derive(Clone, Debug)]
@@ -17,6 +21,7 @@ pub struct StackOptions {
     pub(super) binaries: PathBuf,
     pub(super) ports: BTreeMap<String, u16>,
     pub(super) otlp: Option<String>,
+    pub(super) readers: BTreeSet<String>,
     pub(super) env: Vec<(String, String, String)>,
     pub(super) env_once: Vec<(String, String, String)>,
 }
@@ -34,6 +39,7 @@ impl StackOptions {
             binaries: cargo::binaries()?,
             ports: BTreeMap::new(),
             otlp: None,
+            readers: BTreeSet::new(),
             env: Vec::new(),
             env_once: Vec::new(),
         })
@@ -93,6 +99,23 @@ impl StackOptions {
         self
     }
 
+    /// Adds a user of the broker that reads the facts of contexts that it is granted; see
+    /// [`Stack::grant`](super::Stack::grant).
+    ///
+    /// # Errors
+    /// When the name is another user's, or is not of 1 to 32 of `a-z`, `0-9`, `-` and `_`.
+    pub fn reader(mut self, name: &str) -> Result<Self> {
+        let is_plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c);
+        if !(1..=MAX_READER_NAME).contains(&name.len()) || !name.bytes().all(is_plain) {
+            bail!("reader {name:?}: expected 1 to {MAX_READER_NAME} of a-z, 0-9, - and _");
+        }
+        if name == nats::OPERATOR || SERVICES.iter().any(|service| service.name == name) {
+            bail!("reader {name:?}: the broker has another user of this name");
+        }
+        self.readers.insert(name.to_owned());
+        Ok(self)
+    }
+
     /// Sets an environment variable of one process.
     pub fn env(mut self, name: &str, key: &str, value: &str) -> Self {
         self.env
@@ -131,6 +154,11 @@ impl StackOptions {
     /// Returns the services that have a database and a role.
     pub(super) fn databases(&self) -> impl Iterator<Item = &'static str> + use<> {
         SERVICES.iter().map(|service| service.name)
+    }
+
+    /// Returns the readers outside of the mesh.
+    pub(super) fn readers(&self) -> impl Iterator<Item = &str> {
+        self.readers.iter().map(String::as_str)
     }
 
     pub(super) fn check_binaries(&self) -> Result<()> {

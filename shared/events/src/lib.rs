@@ -13,6 +13,7 @@ mod serve;
 mod settings;
 pub mod stopped;
 
+pub use bus::stream::name as stream_name;
 pub use bus::{Bus, connect};
 pub use consumer::{Consumer, HandlerError};
 pub use delivery::Lag;

@@ -33,7 +33,7 @@ pub(crate) async fn declare(bus: &Bus, context: &str, role: Role) -> Result<Stre
 }
 
 /// Returns the name of the stream of `context`.
-pub(crate) fn name(context: &str) -> String {
+pub fn name(context: &str) -> String {
     format!("EVT_{}", context.to_uppercase())
 }
 
