@@ -22,6 +22,7 @@ mod ingest;
 mod ledger;
 mod migrations;
 mod order_history;
+mod requests;
 mod returns;
 mod saga_library;
 mod sagas;

@@ -14,7 +14,7 @@ use crate::engines::Engines;
 use crate::home::{StateDir, create_dir};
 use crate::os::Signal;
 use crate::probe::Probe;
-use crate::services::NATS;
+use crate::services::{NATS, SERVICES};
 use crate::supervise::Program;
 
 /// The user that may do everything, such as to delete a stream.
@@ -36,6 +36,9 @@ const REQUESTS: [&str; 9] = [
 
 /// Answers to requests.
 const INBOXES: &str = "_INBOX.>";
+
+/// Time that a service has to answer a request for one of its methods.
+const ANSWER_WITHIN: &str = "10m";
 
 /// Returns the URL of a user's connection.
 pub(crate) fn url(address: SocketAddr, passwords: &Secrets, user: &str) -> Result<String> {
@@ -109,16 +112,26 @@ pub(super) fn program(
     })
 }
 
-/// Returns the permissions of a service. A contract declares the events of a service in the package
-/// of its name, which is also their context in subjects; its database has the same name.
+/// Returns the permissions of a service. A contract declares events and methods of a service in the
+/// package of its name, which is also their context in subjects; its database has the same name.
+/// The service answers requests for its methods, and requests those of the services that it calls.
 fn permissions(service: &str) -> Value {
-    let (facts, wake) = (format!("evt.{service}.>"), format!("mesh.wake.{service}"));
-    let own = [facts.as_str(), wake.as_str()];
-    let publish: Vec<&str> = own.into_iter().chain(REQUESTS).collect();
+    let callees = SERVICES.iter().filter(|known| known.name == service);
+    let callees = callees.flat_map(|known| known.calls.iter().map(|(_, callee)| methods(callee)));
+    let wake = format!("mesh.wake.{service}");
+    let own = [format!("evt.{service}.>"), wake.clone()];
+    let requests = REQUESTS.iter().map(|request| (*request).to_owned());
+    let publish: Vec<String> = own.into_iter().chain(callees).chain(requests).collect();
     json!({
         "publish": {"allow": publish},
-        "subscribe": {"allow": [INBOXES, wake]},
+        "subscribe": {"allow": [INBOXES, &wake, &methods(service)]},
+        "allow_responses": {"max": 1, "expires": ANSWER_WITHIN},
     })
+}
+
+/// Returns the filter of the methods of a service in requests.
+fn methods(service: &str) -> String {
+    format!("rpc.{service}.>")
 }
 
 /// Returns the permissions of a reader: it pulls from the durable consumers of its name, which the

@@ -28,10 +28,13 @@ pub struct Config {
     database_connections: u32,
     database: ::store::Settings,
     events: ::events::Settings,
+    requests: requests::Settings,
 }
 
-/// Opens the database, starts the consumer and returns the server.
+/// Opens the database, starts the consumer, offers the calls on the broker too, and returns the
+/// server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+    config.requests.check("requests")?;
     let database = Database::open(
         &process,
         &config.database_url,
@@ -45,11 +48,13 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     let bus = ::events::serve(&process, &config.events, pool.clone(), consumers.clone())
         .await
         .context("events.nats_url: can't connect")?;
+    let broker = bus.broker().clone();
     let desk =
         Desk::new(database.clone(), protos::FILE_DESCRIPTOR_SET)?.with_events(bus, consumers);
     let inventory = rpc::Inventory { pool };
     let server = chassis::Server::new(protos::FILE_DESCRIPTOR_SET, protos::METHODS)
         .add_service(database.guard(InventoryServiceServer::new(inventory)))
         .ready_when(database.readiness());
+    let server = requests::offer(server, broker, &config.requests).await?;
     Ok(desk.serve_on(server))
 }

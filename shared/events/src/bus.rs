@@ -86,6 +86,11 @@ impl Bus {
         &self.settings
     }
 
+    /// Returns the connection, for what is no fact.
+    pub fn broker(&self) -> &Client {
+        &self.client
+    }
+
     /// Wakes the relay of the database before its next poll, in whatever process it runs. To be
     /// called after a commit; one call too few costs the facts a pause of the relay.
     pub async fn wake(&self) {

@@ -90,6 +90,17 @@ impl Layers {
         record.around(guard::catch_panic(self.route(request))).await
     }
 
+    /// Serves a call that no listener has read, from the record on (5): what is before it is about
+    /// connections.
+    pub(crate) async fn serve_call(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Infallible> {
+        let record = observe::open(&self.observer, &request);
+        let answer = self.call(&self.public, request);
+        record.around(guard::catch_panic(answer)).await
+    }
+
     /// Routes a request (7). The fallback serves all protocols but gRPC, without the layers of
     /// gRPC.
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

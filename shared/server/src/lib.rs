@@ -28,6 +28,6 @@ pub use host::Host;
 pub use listener::Tunnel;
 pub use operator::{OPERATOR_PREFIX, Operator, OperatorName};
 pub use peer::{Peer, is_of_proxies};
-pub use server::Server;
+pub use server::{Calls, Server};
 pub use settings::{ClientAuth, ListenerSettings, Settings, TlsMode, TlsSettings};
 pub use tls::{Certificate, Session};

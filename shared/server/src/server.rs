@@ -1,5 +1,7 @@
 //! The services of a process, with health and reflection, on its listeners.
 
+mod entrances;
+mod health;
 mod operators;
 
 use std::collections::HashSet;
@@ -20,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
-use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt, service_fn};
 
@@ -37,6 +38,9 @@ use crate::probes::{Probes, Ready};
 use crate::tls::Tls;
 use crate::{listener, operator};
 
+pub use self::entrances::Calls;
+use self::entrances::Entrance;
+use self::health::{announce, follow};
 use self::operators::{OperatorSide, add_reflection};
 
 /// The services of a process.
@@ -52,6 +56,7 @@ pub struct Server {
     services: RoutesBuilder,
     names: Vec<&'static str>,
     fallback: Option<Handler>,
+    entrances: Vec<Entrance>,
     ready: Ready,
     sniff: Sniff,
 }
@@ -79,9 +84,6 @@ const OWN_LIMIT: &str = "self";
 /// Interval of readiness checks at the start.
 const READY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Interval in which `grpc.health.v1.Health` follows `GET /readyz`.
-const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
-
 struct Contract {
     descriptor_set: Vec<u8>,
     methods: &'static [Method],
@@ -102,6 +104,7 @@ impl Server {
             services: RoutesBuilder::default(),
             names: Vec::new(),
             fallback: None,
+            entrances: Vec::new(),
             ready: Arc::new(|| true),
             sniff: Protocol::of,
         }
@@ -129,6 +132,7 @@ impl Server {
             services: RoutesBuilder::default(),
             names: Vec::new(),
             fallback: Some(Handler::new(boxed)),
+            entrances: Vec::new(),
             ready: Arc::new(|| true),
             sniff: Protocol::of,
         }
@@ -167,6 +171,26 @@ impl Server {
         let contract = Contract::new(descriptor_set, methods);
         self.operators = Some(OperatorSide::new(contract, service));
         self
+    }
+
+    /// Adds a way in beside the listeners, for calls of the public services. It ends when the
+    /// second argument is cancelled and its calls are answered.
+    pub fn with_entrance<F, Fut>(mut self, entrance: F) -> Self
+    where
+        F: FnOnce(Calls, CancellationToken) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.entrances.push(entrances::boxed(entrance));
+        self
+    }
+
+    /// Returns the unary methods of the services that were added so far.
+    pub fn unary_methods(&self) -> impl Iterator<Item = &'static Method> {
+        let methods = self.contract.iter().flat_map(|contract| contract.methods);
+        methods.filter(|method| {
+            let is_ours = self.names.contains(&operator::service_of(method.path));
+            is_ours && method.kind == MethodKind::Unary
+        })
     }
 
     /// Sets the condition of `GET /readyz` beyond a running listener, for example a loaded schema.
@@ -228,8 +252,10 @@ impl Server {
         let health = HealthReporter::new();
         let (public, ready) = (self.names.clone(), self.ready.clone());
         self = self.with_standard_services(health.clone())?;
+        let entrances = std::mem::take(&mut self.entrances);
         let layers = Arc::new(self.into_layers(&host, tokens, admin.is_some())?);
         let of_operators = layers.operators.names.clone();
+        let entrances = entrances::open(entrances, layers.clone(), &host);
         let handler = Handler::new(service_fn(move |request| layers.clone().serve(request)));
         announce(&health, &public, ready()).await;
         let announcements = follow(&health, &public, ready, &host.draining);
@@ -247,8 +273,8 @@ impl Server {
             }
         };
         let public = listener::run(listener, handler, tls.clone(), &host);
-        let ((), (), public, operators) =
-            tokio::join!(announcements, certificates, public, operators);
+        let ((), (), (), public, operators) =
+            tokio::join!(announcements, certificates, entrances, public, operators);
         public.and(operators)
     }
 
@@ -334,38 +360,6 @@ impl Server {
             ),
             None => Rules::compile(&[], &[], max_message_bytes),
         }
-    }
-}
-
-/// Keeps the health of the services at what `GET /readyz` says, until the drain ends it.
-async fn follow(
-    health: &HealthReporter,
-    names: &[&'static str],
-    ready: Ready,
-    draining: &CancellationToken,
-) {
-    let mut announced = None;
-    let followed = async {
-        loop {
-            let is_ready = ready();
-            if announced.replace(is_ready) != Some(is_ready) {
-                announce(health, names, is_ready).await;
-            }
-            tokio::time::sleep(HEALTH_INTERVAL).await;
-        }
-    };
-    let _: Option<Infallible> = draining.run_until_cancelled(followed).await;
-    announce(health, names, false).await;
-}
-
-/// Sets the health of the services, and of the process as a whole, whose name is empty.
-async fn announce(health: &HealthReporter, names: &[&'static str], is_ready: bool) {
-    let status = match is_ready {
-        true => ServingStatus::Serving,
-        false => ServingStatus::NotServing,
-    };
-    for name in names.iter().chain(&[""]) {
-        health.set_service_status(name, status).await;
     }
 }
 
