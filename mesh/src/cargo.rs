@@ -42,9 +42,18 @@ pub fn build(home: &Home, programs: &[&str]) -> Result<()> {
     if programs.is_empty() {
         return Ok(());
     }
+    build_with(home, programs, &[])
+}
+
+/// Builds programs as [`build`] does, with more `features`, each `package/feature`.
+///
+/// # Errors
+/// When the build fails.
+pub fn build_with(home: &Home, programs: &[&str], features: &[&str]) -> Result<()> {
     let mut build = command(home);
     build.args(["build", "--profile", &profile()?]);
     build.args(programs.iter().flat_map(|name| ["--bin", name]));
+    build.args(features.iter().flat_map(|name| ["--features", name]));
     run(build)
 }
 

@@ -1,6 +1,7 @@
 //! `cargo mesh verify`: kills processes of a separate mesh and checks its books.
 
 mod compare;
+mod events;
 mod kills;
 
 use std::num::NonZeroU64;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use mesh::Stack;
-use mesh::commands::events;
+use mesh::commands::events::{self as desk, Desk};
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir, create_dir};
 use mesh::services::GATEWAY;
@@ -34,6 +35,9 @@ pub(super) enum Verb {
     /// Kills every process once while orders run, and compares the books with those of a separate
     /// program
     Orders(Args),
+    /// Disturbs the events at each step (kill, restart, partition, restore of older data, …), and
+    /// checks that no fact was lost, doubled or out of order
+    Events(events::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +70,13 @@ struct Verdict {
 }
 
 pub(super) async fn verify(verb: Verb) -> Result<ExitCode> {
-    let Verb::Orders(mut args) = verb;
+    match verb {
+        Verb::Orders(args) => orders(args).await,
+        Verb::Events(args) => events::events(args).await,
+    }
+}
+
+async fn orders(mut args: Args) -> Result<ExitCode> {
     let home = Home::of_checkout()?;
     if args.files.is_empty() {
         args.files.push(home.checkout().join(EXAMPLE));
@@ -124,9 +134,9 @@ async fn disturbed(
     if outcome.resumed == 0 {
         bail!("no upload was interrupted: slow it with --rate");
     }
-    let parked = events::parked(&events::Desk::of(stack)?).await?;
+    let parked = desk::parked(&Desk::of(stack)?).await?;
     if !parked.is_empty() {
-        bail!("events were parked:\n{}", events::table(&parked));
+        bail!("events were parked:\n{}", desk::table(&parked));
     }
     let mut differences = outcome.books.problems();
     differences.extend(compare::differences(home, files, &settings, &outcome.books).await?);

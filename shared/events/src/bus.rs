@@ -94,6 +94,7 @@ impl Bus {
     /// Wakes the relay of the database before its next poll, in whatever process it runs. To be
     /// called after a commit; one call too few costs the facts a pause of the relay.
     pub async fn wake(&self) {
+        chassis::crash::point("events.outbox.committed");
         self.wake.notify_one();
         let told = self.client.publish(self.wake_subject.clone(), Bytes::new());
         if let Err(error) = told.await {

@@ -142,6 +142,7 @@ impl Facts {
         )
         .execute(tx)
         .await?;
+        chassis::crash::point("events.outbox.recorded");
         Ok(())
     }
 }

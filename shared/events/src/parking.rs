@@ -5,6 +5,7 @@
 
 mod replay;
 
+use chassis::crash;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
@@ -143,7 +144,10 @@ pub(crate) async fn park(
     .execute(&mut *tx)
     .await?;
     append(&mut tx, consumer, fact, Some(reason), attempts).await?;
-    tx.commit().await
+    crash::point("events.consumer.before_park");
+    tx.commit().await?;
+    crash::point("events.consumer.after_park");
+    Ok(())
 }
 
 /// Adds `fact` to its parked key. No effect if it is there already.

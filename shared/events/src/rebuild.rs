@@ -1,6 +1,7 @@
 //! Rebuilds a stream that has lost facts, or has other ones, from the archive.
 
 use async_nats::jetstream::context::DeleteStreamErrorKind;
+use chassis::crash;
 use sqlx::PgConnection;
 
 use crate::bus::{Bus, stream};
@@ -33,8 +34,11 @@ impl Bus {
             return Err(Error::StoppedKeys { context, keys });
         }
         let facts = requeue(&mut tx, context).await?;
+        crash::point("events.rebuild.requeued");
         self.delete_stream(context).await?;
+        crash::point("events.rebuild.deleted");
         tx.commit().await?;
+        crash::point("events.rebuild.committed");
         self.wake().await;
         tracing::warn!(context, facts, "stream deleted, it will be published again");
         Ok(facts)

@@ -119,6 +119,7 @@ impl Relay<'_> {
             }
             tokio::time::sleep(STANDBY_POLL).await;
         };
+        chassis::crash::point("events.relay.lease_taken");
         tracing::info!("relay owns the outbox");
         self.bus.metrics.owns(true);
         let mut wakes = self.bus.wakes().await?;

@@ -137,6 +137,7 @@ impl Settler {
 
     async fn transact(&self, runs: &[Run], mode: Mode) -> Result<Vec<Progress>, Failure> {
         let name = &self.consumer.name;
+        chassis::crash::point("events.consumer.before_begin");
         let mut tx = self.pool.begin().await?;
         let mut plans = self.plan(&mut tx, runs).await?;
         if plans.iter().all(Plan::is_idle) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::message::{AckKind, Acker};
 use async_nats::jetstream::{self, consumer::pull};
+use chassis::crash;
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
@@ -177,6 +178,7 @@ impl Dispatcher {
             send(&message.split().1, AckKind::Term).await;
             return;
         };
+        crash::point("events.consumer.received");
         if deliveries > 1 {
             self.settler.metrics.redelivered.inc();
         }
@@ -256,6 +258,7 @@ impl Dispatcher {
         self.settler.metrics.settled.inc_by(progress.settled as u64);
         for delivery in self.queues.settled(key, progress.settled) {
             acknowledge(&delivery, AckKind::Ack).await;
+            crash::point("events.consumer.acknowledged");
         }
         let single = match progress.next {
             Next::End => None,

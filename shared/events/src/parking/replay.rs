@@ -2,6 +2,7 @@
 //! missing.
 
 use bytes::Bytes;
+use chassis::crash;
 use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 
@@ -192,7 +193,9 @@ async fn replay_first(
         return Ok(ReplayStep::Failed { version, error });
     }
     let last = finish(&mut tx, &consumer.name, &first, version).await?;
+    crash::point("events.replay.before_commit");
     tx.commit().await?;
+    crash::point("events.replay.after_commit");
     Ok(ReplayStep::Applied { last })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chassis::crash;
 use sqlx::{Connection as _, PgConnection};
 use store::columns;
 
@@ -108,7 +109,9 @@ pub(super) async fn record(
     if !progress.done.is_empty() {
         archive(&mut tx, progress).await?;
     }
+    crash::point("events.relay.before_record");
     tx.commit().await?;
+    crash::point("events.relay.after_record");
     Ok(progress.done.len())
 }
 
@@ -137,8 +140,13 @@ async fn archive(tx: &mut PgConnection, progress: &BatchProgress<'_>) -> Result<
         &sequences,
         &versions,
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    if crash::skips("events.archive") {
+        sqlx::query("DELETE FROM events.archive")
+            .execute(tx)
+            .await?;
+    }
     Ok(())
 }
 
