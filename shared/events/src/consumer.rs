@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use contract::Event;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -327,22 +328,23 @@ impl From<Error> for HandlerError {
 }
 
 /// Makes the server cancel statements of this transaction a tenth before `limit`: a statement that
-/// only the client abandons would delay the rollback.
+/// only the client abandons would delay the rollback. Returns when the server was started.
 pub(crate) async fn limit_statements(
     tx: &mut PgConnection,
     limit: Duration,
-) -> Result<(), sqlx::Error> {
+) -> Result<DateTime<Utc>, sqlx::Error> {
     // 0 means no limit.
     let millis = (limit - limit / 10).as_millis().max(1);
-    sqlx::query!(
-        "SELECT set_config('statement_timeout', $1, true) AS statement,
-                set_config('idle_in_transaction_session_timeout', $2, true) AS idle",
+    let set = sqlx::query!(
+        r#"SELECT set_config('statement_timeout', $1, true) AS statement,
+                  set_config('idle_in_transaction_session_timeout', $2, true) AS idle,
+                  pg_postmaster_start_time() AS "started!""#,
         millis.to_string(),
         limit.as_millis().to_string()
     )
     .fetch_one(tx)
     .await?;
-    Ok(())
+    Ok(set.started)
 }
 
 async fn contained<P>(

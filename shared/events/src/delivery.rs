@@ -11,6 +11,7 @@ mod lag;
 mod look;
 mod predecessors;
 mod queues;
+mod reread;
 mod settle;
 
 pub(crate) use dispatch::run;

@@ -16,6 +16,9 @@ const VERSION: &str = "Mesh-Version";
 /// Set on a fact that found no earlier message of its subject in the stream though it is not the
 /// aggregate's first: the earlier ones had expired, or the stream was rebuilt.
 pub(crate) const FIRST: &str = "Mesh-First";
+/// Sequence in the stream of the fact before this one in the chain, as far as the relay knew it;
+/// negative: how many messages before this one.
+pub(crate) const PREDECESSOR: &str = "Mesh-Predecessor";
 const CE_ID: &str = "ce-id";
 const CE_TYPE: &str = "ce-type";
 
@@ -59,6 +62,8 @@ pub(crate) struct Fact {
     pub(crate) traceparent: Option<String>,
     /// The stream held no earlier message of its subject when it was published.
     pub(crate) is_first: bool,
+    /// Sequence of the fact before it; none if the relay did not know it.
+    pub(crate) predecessor: Option<u64>,
     pub(crate) payload: Bytes,
 }
 
@@ -145,6 +150,7 @@ impl Fact {
             kind: kind.to_owned(),
             traceparent: traceparent.map(str::to_owned),
             is_first: header(headers, FIRST).is_some(),
+            predecessor: header(headers, PREDECESSOR).and_then(|text| predecessor(text, sequence)),
             payload,
         })
     }
@@ -154,6 +160,13 @@ impl Fact {
 fn version(text: &str) -> Option<i64> {
     let version = text.parse().ok();
     version.filter(|version| (1..i64::MAX).contains(version))
+}
+
+fn predecessor(text: &str, sequence: u64) -> Option<u64> {
+    match text.strip_prefix('-') {
+        Some(messages) => sequence.checked_sub(messages.parse().ok()?),
+        None => text.parse().ok(),
+    }
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -189,6 +202,7 @@ pub(crate) mod testing {
             kind: kind.into(),
             traceparent: None,
             is_first: false,
+            predecessor: None,
             payload: Bytes::new(),
         }
     }
@@ -208,6 +222,19 @@ mod tests {
         assert_eq!((read.key, read.version, read.sequence), (sent.key, 7, 9));
         assert_eq!((read.kind, read.traceparent), (sent.kind, sent.traceparent));
         assert_eq!(read.payload, sent.payload);
+    }
+
+    #[test]
+    fn a_predecessor_is_a_sequence_or_so_many_messages_before() {
+        let cases = [
+            ("7", Some(7)),
+            ("-2", Some(98)),
+            ("-200", None),
+            ("x", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(predecessor(text, 100), expected, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod lease;
 mod outbox;
 mod publisher;
+mod rollback;
 mod single;
 mod watermark;
 
@@ -129,8 +130,16 @@ impl Relay<'_> {
         let mut pause = shortest;
         let mut pruned = None;
         let mut watermark = Watermark::new();
+        let mut connects = None;
         loop {
             lease.keep(connection).await?;
+            let now = rollback::connects(self.bus);
+            if connects != Some(now) {
+                self.restore_streams(connection, lease).await?;
+                connects = Some(now);
+                // Rows may be below it.
+                watermark = Watermark::new();
+            }
             for due in stopped::due(connection).await? {
                 self.resolve(connection, lease, &due).await?;
                 // Rows of the key may be below it.

@@ -19,6 +19,9 @@ const MAX_BATCH_WAIT_MS: u64 = 1000;
 /// Longest age of the archive: ten years.
 const MAX_ARCHIVE_S: u64 = 10 * 365 * 24 * 3600;
 
+/// Longest lease of a relay, in milliseconds.
+pub(crate) const MAX_LEASE_MS: u64 = 60_000;
+
 /// Most attempts of a message, however quickly they fail.
 pub(crate) const MAX_ATTEMPTS: u32 = 1000;
 
@@ -158,7 +161,7 @@ impl Settings {
         if self.relay_poll_max_ms < self.relay_poll_min_ms {
             return fail("relay_poll_max_ms", "must be at least relay_poll_min_ms");
         }
-        if !(1000..=60_000).contains(&self.relay_lease_ms) {
+        if !(1000..=MAX_LEASE_MS).contains(&self.relay_lease_ms) {
             return fail("relay_lease_ms", "must be 1000 to 60000");
         }
         if self.archive_max_age_s > MAX_ARCHIVE_S {

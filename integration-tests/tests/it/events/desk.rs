@@ -1,5 +1,6 @@
 //! Private engines with a producer's and a consumer's database, and an event without a domain.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,8 +38,11 @@ pub(super) struct Counted {
     pub(super) note: String,
 }
 
-/// The tables that a restore takes back; the outbox is empty whenever a test does that.
-const RESTORED: [&str; 3] = ["chain", "tail", "archive"];
+/// The tables that a restore of the producer takes back; the outbox is empty whenever a test does
+/// that.
+const OF_PRODUCER: [&str; 3] = ["events.chain", "events.tail", "events.archive"];
+/// The tables that a restore of the consumer takes back.
+const OF_CONSUMER: [&str; 3] = ["events.inbox", "events.coverage", "applied"];
 
 impl contract::Event for Counted {
     const TYPE: &'static str = "counting.v1.Counted";
@@ -131,27 +135,41 @@ impl Desk {
 
     /// Copies what the producer's database knows about its facts.
     pub(super) async fn snapshot(&self) -> Result<()> {
-        for table in RESTORED {
-            let copy = format!("CREATE TABLE saved_{table} AS TABLE events.{table}");
-            sqlx::query(sqlx::AssertSqlSafe(copy))
-                .execute(&self.producer)
-                .await?;
-        }
-        Ok(())
+        snapshot(&self.producer, &OF_PRODUCER).await
     }
 
     /// Takes the producer's database back to the snapshot.
     pub(super) async fn restore(&self) -> Result<()> {
-        let mut tx = self.producer.begin().await?;
-        for table in RESTORED {
-            let back = format!(
-                "TRUNCATE events.{table}; INSERT INTO events.{table} SELECT * FROM saved_{table}"
-            );
-            sqlx::raw_sql(sqlx::AssertSqlSafe(back))
-                .execute(&mut *tx)
-                .await?;
-        }
-        Ok(tx.commit().await?)
+        restore(&self.producer, &OF_PRODUCER).await
+    }
+
+    /// Copies the effects of the consumer, and what its database knows about them.
+    pub(super) async fn snapshot_effects(&self) -> Result<()> {
+        snapshot(&self.auditor, &OF_CONSUMER).await
+    }
+
+    /// Takes the consumer's database back to the snapshot.
+    pub(super) async fn restore_effects(&self) -> Result<()> {
+        restore(&self.auditor, &OF_CONSUMER).await
+    }
+
+    /// Copies the store of the broker into `copy`.
+    pub(super) async fn copy_streams(&self, copy: &Path) -> Result<()> {
+        self.stack.stop("nats").await?;
+        copy_dir(&self.streams(), copy)?;
+        self.stack.start("nats").await
+    }
+
+    /// Takes the broker back to the copy.
+    pub(super) async fn restore_streams(&self, copy: &Path) -> Result<()> {
+        self.stack.stop("nats").await?;
+        std::fs::remove_dir_all(self.streams())?;
+        copy_dir(copy, &self.streams())?;
+        self.stack.start("nats").await
+    }
+
+    fn streams(&self) -> PathBuf {
+        self.stack.dir().join("data/nats")
     }
 
     /// Waits until the key of `tally` is stopped.
@@ -172,7 +190,15 @@ impl Desk {
     }
 
     pub(super) async fn audit(&self, consumer: Consumer) -> Result<Running> {
-        let bus = events::connect(&self.settings, self.auditor.clone()).await?;
+        self.audit_with(&self.settings, consumer).await
+    }
+
+    pub(super) async fn audit_with(
+        &self,
+        settings: &Settings,
+        consumer: Consumer,
+    ) -> Result<Running> {
+        let bus = events::connect(settings, self.auditor.clone()).await?;
         Ok(Running::start(move |stop| async move {
             bus.run_consumer(consumer, stop).await
         }))
@@ -359,6 +385,39 @@ impl Drop for Hanging {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+async fn snapshot(pool: &PgPool, tables: &[&str]) -> Result<()> {
+    for table in tables {
+        let copy = format!("CREATE TABLE {} AS TABLE {table}", saved(table));
+        sqlx::query(sqlx::AssertSqlSafe(copy)).execute(pool).await?;
+    }
+    Ok(())
+}
+
+async fn restore(pool: &PgPool, tables: &[&str]) -> Result<()> {
+    let mut tx = pool.begin().await?;
+    for table in tables {
+        let back = format!(
+            "DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {}",
+            saved(table)
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(back))
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+fn saved(table: &str) -> String {
+    format!("saved_{}", table.replace('.', "_"))
+}
+
+fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+    let mut copy = Command::new("cp");
+    let status = copy.args(["-a", "-T"]).args([from, to]).status()?;
+    ensure!(status.success(), "cp: {status}");
+    Ok(())
 }
 
 fn aborted(status: ExitStatus) -> bool {

@@ -2,10 +2,13 @@
 
 use anyhow::{Context as _, Result, anyhow};
 use async_nats::jetstream::consumer::PullConsumer;
+use events::HandlerError;
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 
-use super::desk::{AGGREGATE, CONSUMER, CONTEXT, Counted, Desk, auditor, counted, until};
+use super::desk::{
+    AGGREGATE, CONSUMER, CONTEXT, Counted, Desk, auditor, counted, picky_auditor, until,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn facts_arrive_once_and_in_order() -> Result<()> {
@@ -131,6 +134,63 @@ async fn what_left_the_stream_unread_parks_its_key() -> Result<()> {
     desk.expect_applied("c", [1]).await?;
     assert!(desk.applied("a").await?.is_empty());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_beginning_left_the_stream_unread_is_parked_though_others_moved_on()
+-> Result<()> {
+    let desk = Desk::start().await?;
+    let relay = desk.relay().await?;
+    let failing = picky_auditor(|fact| match fact.tally.as_str() {
+        "a" => Err(HandlerError::transient("not yet")),
+        _ => Ok(()),
+    });
+    let mut patient = desk.settings.clone();
+    patient.retry_budget_ms = 3_600_000;
+    let audit = desk.audit_with(&patient, failing).await?;
+    desk.count("a", 1..=2).await?;
+    desk.expect_outbox(0).await?;
+    desk.count("b", 1..=2).await?;
+    desk.expect_applied("b", 1..=2).await?;
+    audit.stop().await?;
+    desk.lose_all_but(1).await?;
+    desk.count("a", [3]).await?;
+    desk.expect_outbox(0).await?;
+    let _audit = desk.audit(auditor()).await?;
+    let parked = until("a is parked", async || {
+        let parked = events::parking::list(&desk.auditor, None, 10).await?;
+        Ok(parked.first().cloned().ok_or(parked.len()))
+    })
+    .await?;
+    assert_eq!((parked.key.as_str(), parked.version), ("a", 3));
+    assert!(desk.applied("a").await?.is_empty());
+    // One that begins now is not concerned.
+    desk.count("c", [1]).await?;
+    desk.expect_applied("c", [1]).await?;
+    relay.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_went_back_gets_its_effects_again() -> Result<()> {
+    let desk = Desk::start().await?;
+    let _relay = desk.relay().await?;
+    let audit = desk.audit(auditor()).await?;
+    desk.count("a", 1..=2).await?;
+    desk.expect_applied("a", 1..=2).await?;
+    audit.stop().await?;
+    desk.snapshot_effects().await?;
+    let audit = desk.audit(auditor()).await?;
+    desk.count("a", 3..=4).await?;
+    desk.count("b", [1]).await?;
+    desk.expect_applied("a", 1..=4).await?;
+    desk.expect_applied("b", [1]).await?;
+    audit.stop().await?;
+    desk.restore_effects().await?;
+    assert_eq!(desk.applied("a").await?, [1, 2]);
+    // The stream delivers nothing again.
+    let _audit = desk.audit(auditor()).await?;
+    desk.expect_applied("a", 1..=4).await?;
+    desk.expect_applied("b", [1]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -225,6 +225,43 @@ async fn a_lost_stream_is_rebuilt_from_the_archive() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_went_back_gets_its_facts_again() -> Result<()> {
+    let desk = Desk::start().await?;
+    let _relay = desk.relay().await?;
+    desk.count("a", 1..=2).await?;
+    desk.expect_outbox(0).await?;
+    let copy = tempfile::tempdir()?;
+    desk.copy_streams(copy.path()).await?;
+    desk.count("a", 3..=4).await?;
+    desk.count("b", 1..=2).await?;
+    desk.expect_outbox(0).await?;
+    desk.restore_streams(copy.path()).await?;
+    // Nothing new is published, and nobody has read what is lost.
+    let _audit = desk.audit(auditor()).await?;
+    desk.expect_applied("a", 1..=4).await?;
+    desk.expect_applied("b", 1..=2).await?;
+    desk.count("a", [5]).await?;
+    desk.expect_applied("a", 1..=5).await?;
+    let stored = desk.stored("a").await?;
+    let versions: Vec<i64> = stored.into_iter().map(|(version, _)| version).collect();
+    assert_eq!(versions, [1, 2, 3, 4, 5]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_of_a_clock_that_was_set_back_is_taken() -> Result<()> {
+    let desk = Desk::start().await?;
+    desk.count("a", [1]).await?;
+    sqlx::query(
+        "INSERT INTO events.lease (name, owner, epoch, expires_at)
+         VALUES ('relay', gen_random_uuid(), 1, now() + interval '1 hour')",
+    )
+    .execute(&desk.producer)
+    .await?;
+    desk.relay_until_empty().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_settings_of_an_operator_stay() -> Result<()> {
     let desk = Desk::start().await?;
     desk.count("a", [1]).await?;

@@ -156,12 +156,14 @@ impl Settler {
         for fact in plans.iter().flat_map(|plan| &plan.parked) {
             parking::append(&mut tx, &self.consumer, fact, None, 0).await?;
         }
+        let last = plans.iter().rev().find_map(Plan::mark);
         let marks: Vec<Mark> = plans.iter().filter_map(Plan::mark_left).collect();
         if !marks.is_empty() && inbox::advance(&mut tx, name, &marks).await? != marks.len() {
             return Err(Failure::Outage("a key has moved".into()));
         }
         chassis::crash::point("events.consumer.before_commit");
         tx.commit().await?;
+        self.memory.committed(last.as_ref());
         chassis::crash::point("events.consumer.after_commit");
         Ok(plans.into_iter().map(|plan| plan.progress).collect())
     }
@@ -202,7 +204,10 @@ impl Settler {
         plans: &mut [Plan<'_>],
         mode: Mode,
     ) -> Result<(), Failure> {
-        limit_statements(tx, self.settings.handler_timeout()).await?;
+        let started = limit_statements(tx, self.settings.handler_timeout()).await?;
+        if !self.memory.check(tx, &self.consumer.name, started).await? {
+            return Err(Failure::Outage("the database went back in time".into()));
+        }
         let mut parts: Vec<Part<'_>> = plans.iter().map(|plan| Part::new(&plan.due)).collect();
         match mode {
             Mode::Together => self.call(tx, &parts).await.map_err(Failure::Handler),

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::settings::Settings;
 
 use super::expiry;
+use super::reread::Range;
 
 /// Sequences that left the stream before a consumer saw them: from, to.
 pub(super) type Lost = (u64, u64);
@@ -22,6 +23,8 @@ pub(super) struct Look {
     created: DateTime<Utc>,
     /// Its first sequence.
     first: u64,
+    /// Everything up to here is acknowledged; none while facts are read again.
+    acked: Option<u64>,
     /// Its last sequence, if the consumer has settled all that concerns it.
     caught_up: Option<u64>,
 }
@@ -32,6 +35,9 @@ struct Coverage {
     created: DateTime<Utc>,
     joined_at: u64,
     settled: u64,
+    acked: u64,
+    /// Watermarks of earlier sequences may be forgotten.
+    forgot: u64,
     lost: Option<Lost>,
 }
 
@@ -50,7 +56,17 @@ impl Look {
                 .and_then(DateTime::from_timestamp_micros)
                 .unwrap_or_default(),
             first: stream.state.first_sequence,
+            acked: Some(consumer.ack_floor.stream_sequence),
             caught_up: is_idle.then_some(stream.state.last_sequence),
+        }
+    }
+
+    /// Leaves out what says that facts are settled: some are read again.
+    pub(super) fn rereading(self) -> Self {
+        Self {
+            acked: None,
+            caught_up: None,
+            ..self
         }
     }
 }
@@ -64,6 +80,8 @@ impl Coverage {
             created: look.created,
             joined_at: look.first,
             settled: look.caught_up.unwrap_or_default(),
+            acked: look.acked.unwrap_or_default(),
+            forgot: 0,
             lost: previous.and_then(|previous| previous.lost),
         };
         let Some(previous) = previous else {
@@ -80,6 +98,7 @@ impl Coverage {
         Self {
             // A loss is reported once.
             settled: look.caught_up.unwrap_or_default().max(before).max(seen),
+            acked: look.acked.unwrap_or(previous.acked),
             lost: is_lost.then_some((seen + 1, before)).or(previous.lost),
             ..previous
         }
@@ -124,16 +143,50 @@ pub(super) async fn record(
     Ok(now.lost)
 }
 
-/// Returns the last range that left the stream before `consumer` saw it.
-pub(super) async fn lost(pool: &PgPool, consumer: &str) -> Result<Option<Lost>, Error> {
+/// Returns what the stream has acknowledgements for and the database does not know: it went back in
+/// time.
+///
+/// # Errors
+/// The database does not answer.
+pub(super) async fn forgotten(
+    pool: &PgPool,
+    consumer: &str,
+    look: &Look,
+) -> Result<Option<Range>, Error> {
+    let mut tx = pool.begin().await?;
+    let previous = read(&mut tx, consumer).await?;
+    let previous = previous.filter(|previous| previous.created == look.created);
+    let (Some(previous), Some(last)) = (previous, look.acked) else {
+        return Ok(None);
+    };
+    // To find it out takes a look at every key.
+    if last <= previous.acked || last <= applied(&mut tx, consumer).await? {
+        return Ok(None);
+    }
+    let next = previous.acked + 1;
+    Ok(Some(Range { next, last }))
+}
+
+/// Returns the sequence up to which the database knows that everything was acknowledged.
+pub(super) async fn acked(pool: &PgPool, consumer: &str) -> Result<u64, Error> {
     let mut connection = pool.acquire().await?;
     let coverage = read(&mut connection, consumer).await?;
-    Ok(coverage.and_then(|coverage| coverage.lost))
+    Ok(coverage.map_or(0, |coverage| coverage.acked))
+}
+
+/// Returns the last range that left the stream before `consumer` saw it, and the sequence from
+/// which on it has a watermark for each fact.
+pub(super) async fn seen(pool: &PgPool, consumer: &str) -> Result<(Option<Lost>, u64), Error> {
+    let mut connection = pool.acquire().await?;
+    let coverage = read(&mut connection, consumer).await?;
+    Ok(coverage.map_or((None, u64::MAX), |coverage| {
+        (coverage.lost, coverage.joined_at.max(coverage.forgot))
+    }))
 }
 
 async fn read(connection: &mut PgConnection, consumer: &str) -> Result<Option<Coverage>, Error> {
     let row = sqlx::query!(
-        "SELECT stream_created, joined_at, settled, lost_from, lost_to
+        "SELECT stream_created, joined_at, settled, acked, forgot, lost_from, lost_to
          FROM events.coverage WHERE consumer = $1 FOR UPDATE",
         consumer,
     )
@@ -143,6 +196,8 @@ async fn read(connection: &mut PgConnection, consumer: &str) -> Result<Option<Co
         created: row.stream_created,
         joined_at: row.joined_at.unsigned_abs(),
         settled: row.settled.unsigned_abs(),
+        acked: row.acked.unsigned_abs(),
+        forgot: row.forgot.unsigned_abs(),
         lost: row
             .lost_from
             .zip(row.lost_to)
@@ -153,11 +208,11 @@ async fn read(connection: &mut PgConnection, consumer: &str) -> Result<Option<Co
 async fn write(tx: &mut PgConnection, consumer: &str, now: &Coverage) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO events.coverage AS coverage
-             (consumer, stream_created, joined_at, settled, lost_from, lost_to, lost_at)
-         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5::bigint IS NOT NULL THEN now() END)
+             (consumer, stream_created, joined_at, settled, acked, forgot, lost_from, lost_to, lost_at)
+         VALUES ($1, $2, $3, $4, $7, $8, $5, $6, CASE WHEN $5::bigint IS NOT NULL THEN now() END)
          ON CONFLICT (consumer) DO UPDATE
          SET stream_created = excluded.stream_created, joined_at = excluded.joined_at,
-             settled = excluded.settled, lost_from = excluded.lost_from, lost_to = excluded.lost_to,
+             settled = excluded.settled, acked = excluded.acked, forgot = excluded.forgot, lost_from = excluded.lost_from, lost_to = excluded.lost_to,
              lost_at = CASE WHEN excluded.lost_from IS NOT DISTINCT FROM coverage.lost_from
                        THEN coverage.lost_at ELSE excluded.lost_at END",
         consumer,
@@ -166,6 +221,8 @@ async fn write(tx: &mut PgConnection, consumer: &str, now: &Coverage) -> Result<
         now.settled.cast_signed(),
         now.lost.map(|(from, _)| from.cast_signed()),
         now.lost.map(|(_, to)| to.cast_signed()),
+        now.acked.cast_signed(),
+        now.forgot.cast_signed(),
     )
     .execute(tx)
     .await?;
@@ -216,6 +273,7 @@ mod tests {
         Look {
             created: CREATED,
             first,
+            acked: Some(0),
             caught_up,
         }
     }

@@ -12,6 +12,7 @@ use crate::envelope::subject;
 use crate::error::Error;
 
 use super::coverage::{self, Look};
+use super::reread::Range;
 
 /// Heartbeat of a pull: one that the server forgot (leader change, restart) is noticed after two of
 /// them.
@@ -20,19 +21,28 @@ const IDLE_HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long one pull stays open; must be more than twice the heartbeat.
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 
-/// Creates a missing stream or consumer, records what has left the stream, and starts to pull.
-pub(super) async fn open(bus: &Bus, consumer: &Consumer) -> Result<pull::Stream, Error> {
+/// Creates a missing stream or consumer, records what has left the stream, and starts to pull;
+/// returns also what the database has forgotten.
+pub(super) async fn open(
+    bus: &Bus,
+    consumer: &Consumer,
+) -> Result<(pull::Stream, Option<Range>), Error> {
     let (stream, handle) = declare(bus, consumer).await?;
-    let look = Look::new(stream.cached_info(), handle.cached_info());
+    let mut look = Look::new(stream.cached_info(), handle.cached_info());
+    let forgotten = coverage::forgotten(&bus.pool, &consumer.name, &look).await?;
+    if forgotten.is_some() {
+        look = look.rereading();
+    }
     coverage::record(&bus.pool, &consumer.name, &look, &bus.settings).await?;
-    handle
+    let messages = handle
         .stream()
         .max_messages_per_batch(bus.settings.consumer_max_ack_pending.into())
         .heartbeat(IDLE_HEARTBEAT)
         .expires(PULL_EXPIRES)
         .messages()
         .await
-        .map_err(|error| Error::jetstream("pulling", error))
+        .map_err(|error| Error::jetstream("pulling", error))?;
+    Ok((messages, forgotten))
 }
 
 async fn declare(bus: &Bus, consumer: &Consumer) -> Result<(Stream, Handle<pull::Config>), Error> {

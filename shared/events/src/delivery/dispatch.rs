@@ -20,6 +20,7 @@ use crate::error::Error;
 use super::batch::{Next, Progress};
 use super::declare;
 use super::queues::{Delivery, Queues};
+use super::reread::{Memory, Range, Rereading};
 use super::settle::{Outcome, Settler};
 
 /// Progress signals per `ack_wait`: two may get lost before the server delivers a message again.
@@ -48,6 +49,9 @@ enum Ended {
     /// The progress of each key; none if the process is shutting down.
     Batch(Vec<String>, Option<Vec<Progress>>),
     Single(String, Outcome),
+    /// Facts of this range that were read again, and what is left of it; none if the process is
+    /// shutting down.
+    Reread(Range, Option<(Vec<Fact>, Range)>),
 }
 
 /// Holds the messages in progress: at most `max_ack_pending`.
@@ -62,6 +66,7 @@ struct Dispatcher {
     begin_at: Option<Instant>,
     signs: Interval,
     looks: Interval,
+    rereading: Rereading,
 }
 
 // === impl Dispatcher ===
@@ -89,6 +94,7 @@ impl Dispatcher {
             metrics: bus.metrics.consumer(&consumer_name),
             permits: Semaphore::new(bus.settings.consumer_workers),
             shutdown: stop.clone(),
+            memory: Memory::default(),
         };
         Ok(Self {
             settler: Arc::new(settler),
@@ -99,6 +105,7 @@ impl Dispatcher {
             begin_at: None,
             signs,
             looks,
+            rereading: Rereading::default(),
         })
     }
 
@@ -111,8 +118,9 @@ impl Dispatcher {
                 opened = declare::open(bus, &self.settler.consumer) => opened,
             };
             let error = match opened {
-                Ok(messages) => {
+                Ok((messages, forgotten)) => {
                     failures = 0;
+                    self.rereading.add(&self.settler.consumer.name, forgotten);
                     match self.pull(messages).await {
                         None => return Ok(()),
                         Some(error) => error,
@@ -141,14 +149,23 @@ impl Dispatcher {
     async fn pull(&mut self, messages: pull::Stream) -> Option<Error> {
         let most = self.settler.settings.consumer_batch_facts.into();
         let mut messages = messages.ready_chunks(most);
+        let settler = self.settler.clone();
         loop {
             self.begin();
+            self.reread();
             tokio::select! {
                 () = self.stop.cancelled() => return None,
                 Some(ended) = self.tasks.join_next() => self.ended(ended).await,
                 () = wait_until(self.begin_at) => {}
                 _ = self.signs.tick() => self.sign().await,
-                _ = self.looks.tick() => self.settler.look().await,
+                _ = self.looks.tick() => settler.look(self.rereading.is_pending()).await,
+                () = settler.memory.forgotten.notified() => match settler.forgotten().await {
+                    Ok(range) => self.rereading.add(&settler.consumer.name, Some(range)),
+                    Err(error) => {
+                        settler.memory.forgotten.notify_one();
+                        return Some(error);
+                    }
+                },
                 chunk = messages.next() => match chunk {
                     Some(chunk) => {
                         for message in chunk {
@@ -164,6 +181,17 @@ impl Dispatcher {
                 },
             }
         }
+    }
+
+    /// Reads on in what the database has forgotten, while nothing of it is in work.
+    fn reread(&mut self) {
+        let is_busy = self.queues.is_rereading();
+        let Some(range) = self.rereading.take(is_busy) else {
+            return;
+        };
+        let settler = self.settler.clone();
+        self.tasks
+            .spawn(async move { Ended::Reread(range, settler.reread(range).await) });
     }
 
     async fn accept(&mut self, message: jetstream::Message) {
@@ -248,6 +276,12 @@ impl Dispatcher {
                     self.queues.release(&key);
                 }
             },
+            Ok(Ended::Reread(range, read)) => {
+                if let Some((facts, left)) = read {
+                    self.queues.reread(facts);
+                    self.rereading.read(range, left);
+                }
+            }
             // Panics of handlers are caught, so this is a defect of this crate; the keys would stop
             // for ever.
             Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -47,6 +47,13 @@ pub(super) async fn forget(
     let Some(due) = due else {
         return Ok(());
     };
+    sqlx::query!(
+        "UPDATE events.coverage SET forgot = greatest(forgot, $2) WHERE consumer = $1",
+        consumer,
+        due.first_sequence,
+    )
+    .execute(pool)
+    .await?;
     // A sequence of 0 is that of an earlier stream.
     let forgotten = sqlx::query!(
         "DELETE FROM events.inbox WHERE ctid = ANY (ARRAY (

@@ -14,8 +14,8 @@ use super::settle::Settler;
 
 impl Settler {
     /// Records how much of the stream the consumer has seen, and shows how far it is behind.
-    pub(super) async fn look(&self) {
-        if let Err(error) = self.try_look().await {
+    pub(super) async fn look(&self, is_rereading: bool) {
+        if let Err(error) = self.try_look(is_rereading).await {
             // The pull notices an outage; the next look reports what this one would have.
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
@@ -24,13 +24,16 @@ impl Settler {
         }
     }
 
-    async fn try_look(&self) -> Result<(), Error> {
+    async fn try_look(&self, is_rereading: bool) -> Result<(), Error> {
         let stream = self.stream.get_info().await;
         let stream = stream.map_err(|error| Error::jetstream("reading the stream", error))?;
         let name = self.consumer.durable_name();
         let consumer = self.stream.consumer_info(name).await;
         let consumer = consumer.map_err(|error| Error::jetstream("reading the consumer", error))?;
-        let look = Look::new(&stream, &consumer);
+        let mut look = Look::new(&stream, &consumer);
+        if is_rereading {
+            look = look.rereading();
+        }
         let lost = coverage::record(&self.pool, &self.consumer.name, &look, &self.settings).await?;
         let lost = lost.map_or(0, |(from, to)| to + 1 - from);
         self.metrics.lost.set(lost.cast_signed());

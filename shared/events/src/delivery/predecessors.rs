@@ -34,7 +34,39 @@ impl Settler {
         after: i64,
         sequence: u64,
     ) -> Result<Predecessors, Error> {
-        let (mut from, mut version) = (sequence + 1, after + 1);
+        let (mut found, mut earliest) = self.chain(fact, after, sequence + 1).await?;
+        if found.is_empty() && after > 0 && sequence > 0 {
+            // The stream may have gone back, and hold them under earlier sequences by now.
+            (found, earliest) = self.chain(fact, after, 1).await?;
+        }
+        if !found.is_empty() {
+            return Ok(Predecessors::Found(found));
+        }
+        if after > 0 {
+            return Ok(Predecessors::Missing);
+        }
+        let begins_late = fact.is_first || earliest.as_ref().is_some_and(|fact| fact.is_first);
+        let first = earliest.as_ref().unwrap_or(fact);
+        let (first_sequence, lost, seen_from) = self.left_the_stream().await?;
+        let missed = first.predecessor.filter(|sequence| *sequence >= seen_from);
+        Ok(match (lost, missed) {
+            (Some(lost), _) => Predecessors::Lost(lost),
+            // The consumer has joined before, and has no watermark of it.
+            (None, Some(missed)) if missed < first_sequence => Predecessors::Lost((missed, missed)),
+            _ if begins_late || first_sequence > 1 => Predecessors::Expired(earliest),
+            _ => Predecessors::Missing,
+        })
+    }
+
+    /// Reads the versions after `after` from the sequence `from` on, and the fact that ends them
+    /// early.
+    async fn chain(
+        &self,
+        fact: &Fact,
+        after: i64,
+        mut from: u64,
+    ) -> Result<(Vec<Fact>, Option<Fact>), Error> {
+        let mut version = after + 1;
         let mut found = Vec::new();
         let mut earliest = None;
         while found.len() < MAX_FOUND {
@@ -55,19 +87,7 @@ impl Settler {
             version += 1;
             found.push(next);
         }
-        if !found.is_empty() {
-            return Ok(Predecessors::Found(found));
-        }
-        if after > 0 {
-            return Ok(Predecessors::Missing);
-        }
-        let begins_late = fact.is_first || earliest.as_ref().is_some_and(|fact| fact.is_first);
-        let (first_sequence, lost) = self.left_the_stream().await?;
-        Ok(match lost {
-            Some(lost) => Predecessors::Lost(lost),
-            None if begins_late || first_sequence > 1 => Predecessors::Expired(earliest),
-            None => Predecessors::Missing,
-        })
+        Ok((found, earliest))
     }
 
     /// Returns the first fact on `subject` at or after `sequence`.
@@ -99,14 +119,15 @@ impl Settler {
         }
     }
 
-    /// Returns the stream's first sequence, and what left it before this consumer saw it.
-    async fn left_the_stream(&self) -> Result<(u64, Option<Lost>), Error> {
+    /// Returns the stream's first sequence, what left it before this consumer saw it, and from where
+    /// on the consumer has seen all.
+    async fn left_the_stream(&self) -> Result<(u64, Option<Lost>, u64), Error> {
         let info = self
             .stream
             .get_info()
             .map_err(|error| Error::jetstream("reading the stream", error))
             .await?;
-        let lost = coverage::lost(&self.pool, &self.consumer.name).await?;
-        Ok((info.state.first_sequence, lost))
+        let (lost, seen_from) = coverage::seen(&self.pool, &self.consumer.name).await?;
+        Ok((info.state.first_sequence, lost, seen_from))
     }
 }

@@ -149,6 +149,28 @@ impl Queues {
         queue.wait(deliveries);
     }
 
+    /// Adds facts that were read from the stream again; a message that waits already stays.
+    pub(super) fn reread(&mut self, facts: Vec<Fact>) {
+        for fact in facts {
+            let key = fact.key.clone();
+            let queue = self.by_key.entry(key.clone()).or_default();
+            if queue.is_empty() {
+                self.due.push_back(key);
+            }
+            queue.wait([Delivery {
+                fact: Arc::new(fact),
+                acker: None,
+                // It does not come again.
+                deliveries: u32::MAX,
+            }]);
+        }
+    }
+
+    /// Returns whether facts are in work that the server did not deliver.
+    pub(super) fn is_rereading(&self) -> bool {
+        self.all().any(|held| held.acker.is_none())
+    }
+
     /// Removes all messages that are not in work.
     pub(super) fn drain(&mut self) -> Vec<Delivery> {
         self.due.clear();

@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use super::batch::{Next, Progress, Run};
 use super::budget::Budget;
 use super::predecessors::Predecessors;
+use super::reread::Memory;
 
 /// Pauses while database or stream don't answer. Retries without limit: nothing can progress during
 /// an outage.
@@ -57,6 +58,7 @@ pub(super) struct Settler {
     /// holds up no other.
     pub(super) permits: Semaphore,
     pub(super) shutdown: CancellationToken,
+    pub(super) memory: Memory,
 }
 
 // === impl Settler ===
@@ -216,7 +218,7 @@ impl Settler {
         Outcome::Settled
     }
 
-    fn outage(&self, error: &(dyn StdError + 'static), outages: &mut u32) -> Duration {
+    pub(super) fn outage(&self, error: &(dyn StdError + 'static), outages: &mut u32) -> Duration {
         *outages += 1;
         let pause = OUTAGE.pause(*outages);
         tracing::warn!(
@@ -229,7 +231,7 @@ impl Settler {
     }
 
     /// Returns false if the process shuts down first.
-    async fn sleep(&self, pause: Duration) -> bool {
+    pub(super) async fn sleep(&self, pause: Duration) -> bool {
         tokio::select! {
             () = self.shutdown.cancelled() => false,
             () = tokio::time::sleep(pause) => true,

@@ -80,6 +80,11 @@ fn prefix(context: &str, aggregate: &str) -> String {
     format!("evt.{}.{}.", encode(context), encode(aggregate))
 }
 
+/// Returns what a token encodes.
+pub(crate) fn decode(token: &str) -> String {
+    percent_decode_str(token).decode_utf8_lossy().into_owned()
+}
+
 fn encode(token: &str) -> String {
     utf8_percent_encode(token, TOKEN).to_string()
 }

@@ -8,13 +8,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::settings::interval;
+use crate::settings::{self, interval};
 
 /// Name of the lease that relays compete for.
 const RELAY: &str = "relay";
 
 /// How often an owner renews the lease within its term.
 pub(super) const RENEWALS_PER_TERM: u32 = 3;
+
+/// Longest term of any process: a lease that ends later was taken before the clock was set back.
+const LONGEST_TERM: Duration = Duration::from_millis(settings::MAX_LEASE_MS);
 
 /// A lease that this process holds, or held.
 #[derive(Debug)]
@@ -40,11 +43,12 @@ impl Lease {
              VALUES ($1, $2, 1, clock_timestamp() + $3)
              ON CONFLICT (name) DO UPDATE
              SET owner = excluded.owner, epoch = lease.epoch + 1, expires_at = excluded.expires_at
-             WHERE lease.expires_at < clock_timestamp()
+             WHERE lease.expires_at NOT BETWEEN clock_timestamp() AND clock_timestamp() + $4
              RETURNING epoch",
             RELAY,
             owner,
             interval(term),
+            interval(LONGEST_TERM),
         )
         .fetch_optional(connection)
         .await?;

@@ -13,7 +13,7 @@ use crate::settings::interval;
 use crate::stopped::{self, Cause, Stop};
 
 use super::lease::Lease;
-use super::publisher::Message;
+use super::publisher::{Message, Predecessor};
 
 /// Most payload bytes in one batch: bounds the memory of relay and server.
 const MAX_BATCH_BYTES: i64 = 4 * 1024 * 1024;
@@ -255,7 +255,8 @@ impl<'r> BatchProgress<'r> {
     /// The first one of a subject carries the sequence that the subject must end at.
     pub(super) fn pending<'a>(&mut self, rows: &'a [OutboxRow]) -> Vec<Message<'a>> {
         let mut pending: Vec<Message<'a>> = Vec::with_capacity(rows.len());
-        let mut seen = std::collections::HashSet::new();
+        // The place of each subject's last message.
+        let mut places: HashMap<String, usize> = HashMap::new();
         for row in rows {
             let subject = row.subject();
             let tail = self.tail(&subject);
@@ -263,11 +264,16 @@ impl<'r> BatchProgress<'r> {
                 self.done.push(row.id);
                 continue;
             }
-            let expected = seen.insert(subject.clone()).then_some(tail.sequence);
+            let place = pending.len();
+            let (expected, predecessor) = match places.insert(subject.clone(), place) {
+                None => (Some(tail.sequence), Predecessor::At(tail.sequence)),
+                Some(earlier) => (None, Predecessor::Before(place - earlier)),
+            };
             pending.push(Message {
                 row,
                 subject,
                 expected,
+                predecessor,
             });
         }
         pending

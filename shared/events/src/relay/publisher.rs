@@ -33,6 +33,16 @@ pub(super) struct Message<'a> {
     /// The sequence that the subject must end at; none after an earlier message of the same batch
     /// and subject.
     pub(super) expected: Option<u64>,
+    pub(super) predecessor: Predecessor,
+}
+
+/// The place of the fact before a row in its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Predecessor {
+    /// The last sequence that the stream acknowledged for the subject; 0 before the first.
+    At(u64),
+    /// So many messages earlier in the same batch.
+    Before(usize),
 }
 
 /// Why a publish did not succeed.
@@ -89,6 +99,13 @@ impl Publisher {
     /// the first one's.
     pub(super) async fn single(&self, message: &Message<'_>) -> Result<u64, PublishError> {
         self.request(message, headers(message)).await
+    }
+
+    /// Reads the sequence of the stream's last message, still there or not.
+    pub(super) async fn last_sequence(&self) -> Result<u64, Error> {
+        let info = self.stream.get_info().await;
+        let info = info.map_err(|error| Error::jetstream("reading the stream", error))?;
+        Ok(info.state.last_sequence)
     }
 
     /// Reads the last message of `subject`.
@@ -166,6 +183,13 @@ fn headers(message: &Message<'_>) -> HeaderMap {
         );
         if expected == 0 && message.row.version > 1 {
             headers.insert(envelope::FIRST, "true");
+        }
+    }
+    match message.predecessor {
+        Predecessor::At(0) => {}
+        Predecessor::At(sequence) => headers.insert(envelope::PREDECESSOR, sequence.to_string()),
+        Predecessor::Before(messages) => {
+            headers.insert(envelope::PREDECESSOR, format!("-{messages}"));
         }
     }
     headers

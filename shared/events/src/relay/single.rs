@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::stopped::Cause;
 
 use super::outbox::{BatchProgress, Tail};
-use super::publisher::{Message, PublishError, Publisher};
+use super::publisher::{Message, Predecessor, PublishError, Publisher};
 
 /// How often a row may find new messages in its subject before the session ends: another relay,
 /// which still believes to be the owner, is writing at the same time.
@@ -56,11 +56,13 @@ async fn settle(
     progress: &mut BatchProgress<'_>,
 ) -> Result<Option<(Cause, String)>, Error> {
     let mut tail = progress.tail(subject);
+    let predecessor = Predecessor::At(tail.sequence);
     for _ in 0..MAX_MOVES {
         let message = Message {
             row,
             subject: subject.to_owned(),
             expected: Some(tail.sequence),
+            predecessor,
         };
         match publisher.single(&message).await {
             Ok(sequence) => {
@@ -71,7 +73,11 @@ async fn settle(
             Err(PublishError::Refused(reason)) => return Ok(Some((Cause::Refused, reason))),
             Err(PublishError::Fenced | PublishError::Repeated) => {}
         }
-        let verdict = match publisher.end(subject).await? {
+        let end = publisher.end(subject).await?;
+        if end.as_ref().is_none_or(|end| end.sequence < tail.sequence) {
+            went_back(publisher, tail.sequence).await?;
+        }
+        let verdict = match end {
             Some(end) if end.version.is_some_and(|version| version > row.version) => {
                 let after = publisher.next(subject, tail.sequence, row.version).await?;
                 judge_earlier(row, &end, after.as_ref())
@@ -94,6 +100,18 @@ async fn settle(
         "publishing",
         format!("{subject} moved {MAX_MOVES} times while publishing to it"),
     ))
+}
+
+/// Ends the session if the stream has lost `acknowledged`: the next one publishes again what is
+/// missing before the row. What only expired leaves the end of the stream where it was.
+async fn went_back(publisher: &Publisher, acknowledged: u64) -> Result<(), Error> {
+    match publisher.last_sequence().await? {
+        last if last < acknowledged => Err(Error::jetstream(
+            "publishing",
+            format!("the stream ends at {last}, before message {acknowledged}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Decides by the last message of the subject, which has no later version than `row`.
