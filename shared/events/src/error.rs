@@ -131,6 +131,15 @@ pub enum Error {
         /// Stopped keys.
         keys: i64,
     },
+    /// The stream does not have a message that it had acknowledged: its facts are published again.
+    #[error("the stream has lost message {acknowledged}, which it had acknowledged")]
+    StreamWentBack {
+        /// Sequence of the message.
+        acknowledged: u64,
+    },
+    /// The broker was connected to anew in the middle of a batch: it may have other messages.
+    #[error("another connection to the broker")]
+    Reconnected,
     /// Another process has taken over the outbox of this database.
     #[error("another relay has taken over the outbox")]
     LeaseLost,

@@ -147,7 +147,7 @@ impl Relay<'_> {
             }
             watermark.look(connection).await?;
             let low = watermark.low();
-            let rows = outbox::read(connection, low, settings.relay_batch_rows).await?;
+            let (rows, tails) = read(connection, low, settings.relay_batch_rows).await?;
             watermark.read(rows.first().map(|row| row.id));
             let Some(last) = rows.last().map(|row| row.id) else {
                 self.prune(connection, &mut pruned).await?;
@@ -157,7 +157,7 @@ impl Relay<'_> {
                 }
                 continue;
             };
-            self.drain(connection, lease, rows).await?;
+            self.drain(connection, lease, rows, tails, now).await?;
             watermark.drained(last);
             self.failures = 0;
             pause = shortest;
@@ -218,24 +218,37 @@ impl Relay<'_> {
     }
 
     /// Publishes `rows`, one batch per context, and archives those that the stream holds.
+    ///
+    /// Records nothing if the stream may have gone back in the meantime (`connects`): the record
+    /// shows what it has lost.
     async fn drain(
         &mut self,
         connection: &mut PgConnection,
         lease: &mut Lease,
         rows: Vec<OutboxRow>,
+        mut tails: HashMap<String, Tail>,
+        connects: u64,
     ) -> Result<(), Error> {
         let mut by_context: BTreeMap<String, Vec<OutboxRow>> = BTreeMap::new();
         for row in rows {
             by_context.entry(row.context.clone()).or_default().push(row);
         }
         for (context, rows) in by_context {
-            let subjects: Vec<String> = rows.iter().map(OutboxRow::subject).collect();
-            let tails = outbox::tails(connection, &subjects).await?;
-            let mut progress = BatchProgress::new(tails);
+            let known = rows
+                .iter()
+                .filter_map(|row| tails.remove_entry(&row.subject()));
+            let mut progress = BatchProgress::new(known.collect());
             chassis::crash::point("events.relay.before_publish");
             let published = self.publish(&context, &rows, &mut progress).await;
             if published.is_ok() {
                 chassis::crash::point("events.relay.after_publish");
+            }
+            if let Err(error @ Error::StreamWentBack { .. }) = published {
+                return Err(error);
+            }
+            if rollback::connects(self.bus) != connects {
+                published?;
+                return Err(Error::Reconnected);
             }
             // Published rows and stopped keys are recorded even if a later row failed.
             let published_rows = outbox::record(connection, lease, &progress).await?;
@@ -283,6 +296,26 @@ impl Relay<'_> {
         }
         Ok(&self.publishers[context])
     }
+}
+
+/// Reads rows and the ends of their subjects as they are at one moment: a rebuild between the two
+/// would make a later fact the first of its subject.
+async fn read(
+    connection: &mut PgConnection,
+    low: i64,
+    limit: u16,
+) -> Result<(Vec<OutboxRow>, HashMap<String, Tail>), Error> {
+    let mut tx = connection
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .await?;
+    let rows = outbox::read(&mut tx, low, limit).await?;
+    let subjects: Vec<String> = rows.iter().map(OutboxRow::subject).collect();
+    let tails = match subjects.is_empty() {
+        true => HashMap::new(),
+        false => outbox::tails(&mut tx, &subjects).await?,
+    };
+    tx.commit().await?;
+    Ok((rows, tails))
 }
 
 /// Waits for a commit in this process or another.

@@ -30,7 +30,7 @@ use rand::{Rng as _, SeedableRng as _};
 use arena::Arena;
 use faults::Fault;
 use points::{GROUPS, Point};
-use table::{Cell, Table};
+use table::{Cell, Report};
 use visit::Visit;
 
 const SEEDS: NonZeroU64 = NonZeroU64::MIN;
@@ -63,9 +63,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What is visited, and how.
+/// The cells to visit, and how.
 #[derive(Debug)]
-struct Plan {
+struct Matrix {
     home: Home,
     program: PathBuf,
     seeds: Range<u64>,
@@ -80,7 +80,7 @@ pub(super) async fn events(args: Args) -> Result<ExitCode> {
         cargo::build_with(&home, &["fixture"], &["fixture/failpoints"])?;
     }
     let started = Instant::now();
-    let mut table = Table::new(args.quick);
+    let mut table = Report::new(args.quick);
     let mut faults = Vec::new();
     for fault in Fault::ALL {
         if !args.fault.is_empty() && !args.fault.iter().any(|name| name == fault.name()) {
@@ -94,7 +94,7 @@ pub(super) async fn events(args: Args) -> Result<ExitCode> {
     ensure!(!faults.is_empty(), "no fault is left to inject");
     // A part of the matrix is for work on that part.
     let is_whole = args.fault.is_empty() && args.point.is_none();
-    let plan = Plan {
+    let plan = Matrix {
         program: cargo::binaries()?.join("fixture"),
         home,
         seeds: args.seed..args.seed.saturating_add(args.seeds.get()),
@@ -122,9 +122,9 @@ pub(super) async fn events(args: Args) -> Result<ExitCode> {
     table.print(args.json, started.elapsed())
 }
 
-// === impl Plan ===
+// === impl Matrix ===
 
-impl Plan {
+impl Matrix {
     /// Injects one fault at all points, with all seeds.
     async fn column(&self, fault: Fault) -> Result<Vec<Cell>> {
         let mut cells = Vec::new();
@@ -144,7 +144,7 @@ impl Plan {
                 let is_sound = cell.problems.is_empty();
                 cells.push(cell);
                 if !is_sound {
-                    self.keep_logs(&arena, fault)?;
+                    self.keep_logs(&arena, fault, cells.len())?;
                     (arena, means) = fault.open(&self.home, &self.program, None).await?;
                 }
             }
@@ -172,8 +172,9 @@ impl Plan {
     }
 
     /// Moves the logs out of the directory that is deleted with the arena.
-    fn keep_logs(&self, arena: &Arena, fault: Fault) -> Result<()> {
-        let name = format!("verify-events-{}-{}", fault.name(), std::process::id());
+    fn keep_logs(&self, arena: &Arena, fault: Fault, place: usize) -> Result<()> {
+        let process = std::process::id();
+        let name = format!("verify-events-{}-{place}-{process}", fault.name());
         let kept = self.home.failed().join(name);
         create_dir(&self.home.failed(), 0o755)?;
         std::fs::rename(arena.ours.dir().join("logs"), &kept).context("cannot keep the logs")?;

@@ -119,8 +119,8 @@ impl Settler {
         }
     }
 
-    /// Returns the stream's first sequence, what left it before this consumer saw it, and from where
-    /// on the consumer has seen all.
+    /// Returns the stream's first sequence, what left it before this consumer saw it, and from
+    /// where on the consumer has seen all.
     async fn left_the_stream(&self) -> Result<(u64, Option<Lost>, u64), Error> {
         let info = self
             .stream

@@ -25,7 +25,7 @@ pub(super) struct Range {
     pub(super) last: u64,
 }
 
-/// What this process knows of its database: a server that was started anew must know it too.
+/// Knowledge about the database: a server that was started anew must have it too.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     known: Mutex<Known>,
@@ -40,7 +40,7 @@ struct Known {
     mark: Option<Mark>,
 }
 
-/// What is left to read again.
+/// Progress of reading again.
 #[derive(Debug, Default)]
 pub(super) struct Rereading {
     range: Option<Range>,

@@ -101,11 +101,11 @@ impl Publisher {
         self.request(message, headers(message)).await
     }
 
-    /// Reads the sequence of the stream's last message, still there or not.
-    pub(super) async fn last_sequence(&self) -> Result<u64, Error> {
+    /// Reads the sequence of the first message that the stream still has, or will have.
+    pub(super) async fn first_sequence(&self) -> Result<u64, Error> {
         let info = self.stream.get_info().await;
         let info = info.map_err(|error| Error::jetstream("reading the stream", error))?;
-        Ok(info.state.last_sequence)
+        Ok(info.state.first_sequence)
     }
 
     /// Reads the last message of `subject`.

@@ -16,11 +16,12 @@ use super::outbox::{self, Tail};
 /// Most keys that are put back in one transaction.
 const KEYS: u16 = 1000;
 
-/// A key whose last message is beyond the end of its stream.
-struct LostTail {
+/// The recorded end of a subject.
+struct RecordedTail {
     aggregate: String,
     key: String,
     subject: String,
+    sequence: u64,
     version: i64,
 }
 
@@ -33,8 +34,8 @@ pub(super) fn connects(bus: &Bus) -> u64 {
 // === impl Relay ===
 
 impl Relay<'_> {
-    /// Compares the ends of all streams with the record of this database. A stream that ends
-    /// earlier has gone back: its facts beyond that are taken from the archive and published again.
+    /// Compares the streams with the record of this database. One that does not have its newest
+    /// messages has gone back: its facts after that are taken from the archive and published again.
     ///
     /// # Errors
     /// [`Error::LeaseLost`], or database or stream do not answer.
@@ -44,107 +45,126 @@ impl Relay<'_> {
         lease: &mut Lease,
     ) -> Result<(), Error> {
         self.publishers.clear();
-        for (context, recorded) in recorded_ends(connection).await? {
-            let last = self.publisher(&context).await?.last_sequence().await?;
-            if last >= recorded {
-                continue;
-            }
-            let mut facts = 0;
+        for context in contexts(connection).await? {
+            // What left the stream by its limits is not lost.
+            let first = self.publisher(&context).await?.first_sequence().await?;
+            let (mut before, mut facts) = (u64::MAX, 0);
             loop {
-                let lost = lost_tails(connection, &context, last).await?;
-                if lost.is_empty() {
+                let newest = newest_tails(connection, &context, first, before).await?;
+                let lost = self.lost(&context, &newest).await?;
+                let Some((oldest, _)) = lost.last() else {
+                    break;
+                };
+                before = oldest.sequence;
+                facts += put_back(connection, lease, &context, &lost).await?;
+                if lost.len() < newest.len() {
                     break;
                 }
-                facts += self.put_back(connection, lease, &context, &lost).await?;
             }
-            tracing::error!(
-                context,
-                recorded,
-                last,
-                facts,
-                "the stream has lost messages: its facts are published again from the archive"
-            );
+            if before < u64::MAX {
+                tracing::error!(
+                    context,
+                    from = before,
+                    facts,
+                    "the stream has lost messages: their facts are published again from the archive"
+                );
+            }
         }
         Ok(())
     }
 
-    /// Moves the facts of these keys that their stream has lost from the archive to the outbox.
-    async fn put_back(
+    /// Returns those of `tails`, the newest first, that their stream does not have, with the ends
+    /// of their subjects. Those before one that it has are there too.
+    async fn lost<'t>(
         &mut self,
-        connection: &mut PgConnection,
-        lease: &mut Lease,
         context: &str,
-        lost: &[LostTail],
-    ) -> Result<u64, Error> {
+        tails: &'t [RecordedTail],
+    ) -> Result<Vec<(&'t RecordedTail, Tail)>, Error> {
         let publisher = self.publisher(context).await?;
-        let mut ends = Vec::with_capacity(lost.len());
-        for tail in lost {
+        let mut lost = Vec::new();
+        for tail in tails {
             let end = publisher.end(&tail.subject).await?;
-            ends.push(end.map_or(Tail::NONE, |end| Tail {
+            if end
+                .as_ref()
+                .is_some_and(|end| end.sequence >= tail.sequence)
+            {
+                break;
+            }
+            let end = end.map_or(Tail::NONE, |end| Tail {
                 sequence: end.sequence,
                 // A message that is no fact stops the key as soon as it publishes.
                 version: end.version.unwrap_or(tail.version),
-            }));
+            });
+            lost.push((tail, end));
         }
-        let mut tx = connection.begin().await?;
-        lease.renew(&mut tx).await?;
-        for (tail, end) in lost.iter().zip(&ends) {
-            outbox::set_tail(&mut tx, &tail.subject, *end).await?;
-        }
-        let facts = requeue(&mut tx, context, lost, &ends).await?;
-        tx.commit().await?;
-        Ok(facts)
+        Ok(lost)
     }
 }
 
-/// Reads the greatest sequence that each context's stream has acknowledged.
-async fn recorded_ends(connection: &mut PgConnection) -> Result<Vec<(String, u64)>, Error> {
-    let ends = sqlx::query!(
-        r#"SELECT split_part(subject, '.', 2) AS "context!", max(sequence) AS "sequence!"
-           FROM events.tail GROUP BY 1"#
+/// Moves the facts of these keys that their stream has lost from the archive to the outbox.
+async fn put_back(
+    connection: &mut PgConnection,
+    lease: &mut Lease,
+    context: &str,
+    lost: &[(&RecordedTail, Tail)],
+) -> Result<u64, Error> {
+    let mut tx = connection.begin().await?;
+    lease.renew(&mut tx).await?;
+    for (tail, end) in lost {
+        outbox::set_tail(&mut tx, &tail.subject, *end).await?;
+    }
+    let facts = requeue(&mut tx, context, lost).await?;
+    tx.commit().await?;
+    Ok(facts)
+}
+
+async fn contexts(connection: &mut PgConnection) -> Result<Vec<String>, Error> {
+    let tokens = sqlx::query_scalar!(
+        r#"SELECT DISTINCT split_part(subject, '.', 2) AS "context!" FROM events.tail"#
     )
     .fetch_all(connection)
     .await?;
-    let ends = ends.into_iter();
-    let end = ends.map(|row| (subject::decode(&row.context), row.sequence.unsigned_abs()));
-    Ok(end.collect())
+    Ok(tokens.iter().map(|token| subject::decode(token)).collect())
 }
 
-async fn lost_tails(
+/// Reads the recorded ends of subjects, the newest first, from the sequence `first` on.
+async fn newest_tails(
     connection: &mut PgConnection,
     context: &str,
-    last: u64,
-) -> Result<Vec<LostTail>, Error> {
+    first: u64,
+    before: u64,
+) -> Result<Vec<RecordedTail>, Error> {
     let rows = sqlx::query!(
-        "SELECT subject, version FROM events.tail
-         WHERE starts_with(subject, $1) AND sequence > $2 ORDER BY subject LIMIT $3",
+        "SELECT subject, sequence, version FROM events.tail
+         WHERE starts_with(subject, $1) AND sequence BETWEEN $2 AND $3
+         ORDER BY sequence DESC LIMIT $4",
         subject::context_prefix(context),
-        last.cast_signed(),
+        first.max(1).cast_signed(),
+        i64::try_from(before - 1).unwrap_or(i64::MAX),
         i64::from(KEYS),
     )
     .fetch_all(connection)
     .await?;
     let tails = rows.into_iter().filter_map(|row| {
-        Some(LostTail {
+        Some(RecordedTail {
             aggregate: subject::decode(row.subject.split('.').nth(2)?),
             key: subject::key(&row.subject)?,
             subject: row.subject,
+            sequence: row.sequence.unsigned_abs(),
             version: row.version,
         })
     });
     Ok(tails.collect())
 }
 
-/// Moves the archived facts of `lost` that come after the `ends` of their subjects.
+/// Moves the archived facts of `lost` that come after the ends of their subjects.
 async fn requeue(
     tx: &mut PgConnection,
     context: &str,
-    lost: &[LostTail],
-    ends: &[Tail],
+    lost: &[(&RecordedTail, Tail)],
 ) -> Result<u64, Error> {
-    let places: Vec<_> = lost.iter().zip(ends).collect();
     let (aggregates, keys, versions) = columns!(
-        places,
+        lost,
         (tail, end) => tail.aggregate.clone(),
         tail.key.clone(),
         end.version,

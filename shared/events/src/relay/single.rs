@@ -74,7 +74,8 @@ async fn settle(
             Err(PublishError::Fenced | PublishError::Repeated) => {}
         }
         let end = publisher.end(subject).await?;
-        if end.as_ref().is_none_or(|end| end.sequence < tail.sequence) {
+        let is_earlier = end.as_ref().is_none_or(|end| end.sequence < tail.sequence);
+        if is_earlier && tail.sequence > 0 {
             went_back(publisher, tail.sequence).await?;
         }
         let verdict = match end {
@@ -82,7 +83,7 @@ async fn settle(
                 let after = publisher.next(subject, tail.sequence, row.version).await?;
                 judge_earlier(row, &end, after.as_ref())
             }
-            end => judge(row, end.as_ref()),
+            end => judge(row, end.as_ref(), tail.version),
         };
         match verdict {
             Verdict::Published(sequence) => {
@@ -102,25 +103,31 @@ async fn settle(
     ))
 }
 
-/// Ends the session if the stream has lost `acknowledged`: the next one publishes again what is
-/// missing before the row. What only expired leaves the end of the stream where it was.
+/// Fails if the stream has lost `acknowledged`: what is missing before the row has to be published
+/// first. What left it by its limits is before its first message.
 async fn went_back(publisher: &Publisher, acknowledged: u64) -> Result<(), Error> {
-    match publisher.last_sequence().await? {
-        last if last < acknowledged => Err(Error::jetstream(
-            "publishing",
-            format!("the stream ends at {last}, before message {acknowledged}"),
-        )),
+    match publisher.first_sequence().await? {
+        first if first <= acknowledged => Err(Error::StreamWentBack { acknowledged }),
         _ => Ok(()),
     }
 }
 
-/// Decides by the last message of the subject, which has no later version than `row`.
-fn judge(row: &OutboxRow, end: Option<&Stored>) -> Verdict {
+/// Decides by the last message of the subject, which has no later version than `row`; `recorded` is
+/// the version that it was expected to have.
+fn judge(row: &OutboxRow, end: Option<&Stored>, recorded: i64) -> Verdict {
     let Some(end) = end else {
         // Its last message expired or was purged: the chain continues on an empty subject.
         return Verdict::Retry(Tail::NONE);
     };
     match end.version {
+        // Those between may still come, from another relay.
+        Some(version) if version + 1 < row.version && version != recorded => {
+            let reason = format!(
+                "the stream ends with version {version} (message {}), before {} is due",
+                end.sequence, row.version
+            );
+            Verdict::Stop(Cause::Forked, reason)
+        }
         Some(version) if version < row.version => Verdict::Retry(Tail {
             sequence: end.sequence,
             version,
@@ -187,36 +194,45 @@ mod tests {
     #[test]
     fn an_end_before_the_row_is_continued() {
         let row = outgoing();
-        assert_eq!(judge(&row, None), Verdict::Retry(Tail::NONE));
-        for version in [row.version - 1, row.version - 2] {
+        assert_eq!(judge(&row, None, 0), Verdict::Retry(Tail::NONE));
+        for (version, recorded) in [(row.version - 1, 0), (row.version - 2, row.version - 2)] {
             let tail = Tail {
                 sequence: 40,
                 version,
             };
-            assert_eq!(judge(&row, Some(&stored(version))), Verdict::Retry(tail));
+            assert_eq!(
+                judge(&row, Some(&stored(version)), recorded),
+                Verdict::Retry(tail)
+            );
         }
+    }
+
+    #[test]
+    fn a_gap_before_the_row_is_not_jumped() {
+        let row = outgoing();
+        assert!(is_fork(&judge(&row, Some(&stored(row.version - 2)), 0)));
     }
 
     #[test]
     fn only_the_same_fact_counts_as_published() {
         let row = outgoing();
         let same = stored(row.version);
-        assert_eq!(judge(&row, Some(&same)), Verdict::Published(40));
+        assert_eq!(judge(&row, Some(&same), 0), Verdict::Published(40));
         let recorded_anew = Stored {
             id: Some(Uuid::new_v4().to_string()),
             ..same.clone()
         };
-        assert_eq!(judge(&row, Some(&recorded_anew)), Verdict::Published(40));
+        assert_eq!(judge(&row, Some(&recorded_anew), 0), Verdict::Published(40));
         let other = Stored {
             payload: b"other".as_slice().into(),
             ..recorded_anew.clone()
         };
-        assert!(is_fork(&judge(&row, Some(&other))));
+        assert!(is_fork(&judge(&row, Some(&other), 0)));
         let other = Stored {
             kind: Some("ingest.v1.Other".to_owned()),
             ..recorded_anew
         };
-        assert!(is_fork(&judge(&row, Some(&other))));
+        assert!(is_fork(&judge(&row, Some(&other), 0)));
     }
 
     #[test]
@@ -237,7 +253,7 @@ mod tests {
             version: None,
             ..stored(1)
         };
-        let verdict = judge(&outgoing(), Some(&foreign));
+        let verdict = judge(&outgoing(), Some(&foreign), 0);
         assert!(matches!(verdict, Verdict::Stop(Cause::Foreign, _)));
     }
 }

@@ -13,7 +13,7 @@ use mesh::{Stack, StackOptions, Ui};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::history::{Entry, History};
-use super::points::Side;
+use super::points::Role;
 use super::process::{Process, Setup};
 use super::proxy::{Flow, Proxy};
 
@@ -92,7 +92,7 @@ impl Arena {
             omitted,
         };
         // One after the other: both declare the stream.
-        for side in [Side::Producer, Side::Consumer] {
+        for side in [Role::Producer, Role::Consumer] {
             let process = arena.start(side, true, None).await?;
             *arena.slot(side) = Some(process);
         }
@@ -103,18 +103,18 @@ impl Arena {
     /// `armed`.
     pub(super) async fn start(
         &self,
-        side: Side,
+        side: Role,
         is_proxied: bool,
         armed: Option<&str>,
     ) -> Result<Process> {
         let (role, database, database_link, broker_link) = match side {
-            Side::Producer => (
+            Role::Producer => (
                 "producer",
                 self.database_url(side)?,
                 &self.links.producer_database,
                 &self.links.producer_broker,
             ),
-            Side::Consumer => (
+            Role::Consumer => (
                 "consumer",
                 self.database_url(side)?,
                 &self.links.consumer_database,
@@ -138,47 +138,47 @@ impl Arena {
         Process::start(&setup, armed).await
     }
 
-    pub(super) fn slot(&mut self, side: Side) -> &mut Option<Process> {
+    pub(super) fn slot(&mut self, side: Role) -> &mut Option<Process> {
         match side {
-            Side::Producer => &mut self.producer,
-            Side::Consumer => &mut self.consumer,
+            Role::Producer => &mut self.producer,
+            Role::Consumer => &mut self.consumer,
         }
     }
 
-    pub(super) fn process(&mut self, side: Side) -> Result<&mut Process> {
+    pub(super) fn process(&mut self, side: Role) -> Result<&mut Process> {
         self.slot(side).as_mut().context("no process")
     }
 
     pub(super) fn producer(&mut self) -> Result<&mut Process> {
-        self.process(Side::Producer)
+        self.process(Role::Producer)
     }
 
-    pub(super) fn stack(&self, side: Side) -> &Stack {
+    pub(super) fn stack(&self, side: Role) -> &Stack {
         match side {
-            Side::Producer => &self.ours,
-            Side::Consumer => &self.theirs,
+            Role::Producer => &self.ours,
+            Role::Consumer => &self.theirs,
         }
     }
 
     /// Sets the links of a process to its database or to the broker.
-    pub(super) fn link(&self, side: Side, is_broker: bool, flow: Flow) {
+    pub(super) fn link(&self, side: Role, is_broker: bool, flow: Flow) {
         let link = match (side, is_broker) {
-            (Side::Producer, false) => &self.links.producer_database,
-            (Side::Producer, true) => &self.links.producer_broker,
-            (Side::Consumer, false) => &self.links.consumer_database,
-            (Side::Consumer, true) => &self.links.consumer_broker,
+            (Role::Producer, false) => &self.links.producer_database,
+            (Role::Producer, true) => &self.links.producer_broker,
+            (Role::Consumer, false) => &self.links.consumer_database,
+            (Role::Consumer, true) => &self.links.consumer_broker,
         };
         link.set(flow);
     }
 
-    fn database_url(&self, side: Side) -> Result<String> {
+    fn database_url(&self, side: Role) -> Result<String> {
         self.stack(side).database_url(match side {
-            Side::Producer => "ingest",
-            Side::Consumer => "orders",
+            Role::Producer => "ingest",
+            Role::Consumer => "orders",
         })
     }
 
-    async fn connect(&self, side: Side) -> Result<PgConnection> {
+    async fn connect(&self, side: Role) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.database_url(side)?).await?)
     }
 
@@ -222,14 +222,14 @@ impl Arena {
     }
 
     /// Returns what is left for an operator to decide.
-    async fn decisions(&self, prefix: &str) -> Result<Vec<(Side, Verb)>> {
+    async fn decisions(&self, prefix: &str) -> Result<Vec<(Role, Verb)>> {
         let mut decisions = Vec::new();
-        let stopped = self.keys(Side::Producer, STOPPED, prefix).await?;
+        let stopped = self.keys(Role::Producer, STOPPED, prefix).await?;
         let resumes = stopped.into_iter().map(|key| Verb::Resume { key });
-        decisions.extend(resumes.map(|verb| (Side::Producer, verb)));
+        decisions.extend(resumes.map(|verb| (Role::Producer, verb)));
         let replays = self.parked(prefix).await?;
         let replays = replays.into_iter().map(|key| Verb::Replay { key });
-        decisions.extend(replays.map(|verb| (Side::Consumer, verb)));
+        decisions.extend(replays.map(|verb| (Role::Consumer, verb)));
         Ok(decisions)
     }
 
@@ -249,10 +249,10 @@ impl Arena {
 
     /// Returns the parked keys of `prefix`.
     async fn parked(&self, prefix: &str) -> Result<Vec<String>> {
-        self.keys(Side::Consumer, PARKED, prefix).await
+        self.keys(Role::Consumer, PARKED, prefix).await
     }
 
-    async fn keys(&self, side: Side, query: &'static str, prefix: &str) -> Result<Vec<String>> {
+    async fn keys(&self, side: Role, query: &'static str, prefix: &str) -> Result<Vec<String>> {
         let mut connection = self.connect(side).await?;
         let keys = sqlx::query_scalar(query).bind(format!("{prefix}%"));
         Ok(keys.fetch_all(&mut connection).await?)
@@ -260,18 +260,18 @@ impl Arena {
 
     /// Reads the history of the keys with `prefix`.
     pub(super) async fn history(&self, prefix: &str) -> Result<History> {
-        let written = self.entries(Side::Producer, WRITTEN, prefix).await?;
+        let written = self.entries(Role::Producer, WRITTEN, prefix).await?;
         let mut keys: Vec<&str> = written.iter().map(|entry| entry.key.as_str()).collect();
         keys.sort_unstable();
         keys.dedup();
         Ok(History {
             stored: self.stored(&keys).await?,
-            applied: self.entries(Side::Consumer, APPLIED, prefix).await?,
+            applied: self.entries(Role::Consumer, APPLIED, prefix).await?,
             written,
         })
     }
 
-    async fn entries(&self, side: Side, query: &'static str, prefix: &str) -> Result<Vec<Entry>> {
+    async fn entries(&self, side: Role, query: &'static str, prefix: &str) -> Result<Vec<Entry>> {
         let mut connection = self.connect(side).await?;
         let rows = sqlx::query(query).bind(format!("{prefix}%"));
         let entry = |row: &sqlx::postgres::PgRow| {
@@ -336,7 +336,7 @@ impl Arena {
 
     /// Checks that no process has ended by itself.
     pub(super) fn check_alive(&mut self) -> Result<()> {
-        for side in [Side::Producer, Side::Consumer] {
+        for side in [Role::Producer, Role::Consumer] {
             if self.process(side)?.has_ended() {
                 bail!("the {side:?} has ended by itself");
             }

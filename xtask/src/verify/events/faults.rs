@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 
 use super::arena::{Arena, Variables};
 use super::means::{self, Clock, Disk, Means};
-use super::points::{Point, Side};
+use super::points::{Point, Role};
 use super::proxy::Flow;
 
 /// Longer than the fixture's lease and its wait for an acknowledgement.
@@ -105,7 +105,7 @@ impl Fault {
 
     /// Returns whether the producer may forget committed facts.
     pub(super) fn forgets(self, point: &Point) -> bool {
-        self == Self::OlderPostgres && point.side == Side::Producer
+        self == Self::OlderPostgres && point.side == Role::Producer
     }
 
     /// Opens an arena that can have this fault.
@@ -196,7 +196,7 @@ impl Fault {
                 stack.start(engine).await?;
             }
             Self::Rebuild => {
-                let mut operator = arena.start(Side::Producer, false, None).await?;
+                let mut operator = arena.start(Role::Producer, false, None).await?;
                 operator.run(Verb::Rebuild).await?;
                 arena.second = Some(operator);
             }
@@ -215,6 +215,11 @@ impl Fault {
                 arena.process(side)?.release(point.name).await?;
                 tokio::time::sleep(pause).await;
                 disk.free()?;
+                if self == Self::FullNats {
+                    // The server keeps refusing to write until it is started anew.
+                    arena.ours.stop(NATS).await?;
+                    arena.ours.start(NATS).await?;
+                }
             }
         }
         arena.process(side)?.release(point.name).await
@@ -243,7 +248,7 @@ impl Fault {
         stack.start(engine).await
     }
 
-    fn flow(self, arena: &Arena, side: Side, is_disturbed: bool) {
+    fn flow(self, arena: &Arena, side: Role, is_disturbed: bool) {
         let flow = match (is_disturbed, self) {
             (false, _) => Flow::Free,
             (true, Self::Cut) => Flow::Cut,
@@ -268,7 +273,7 @@ impl Fault {
 }
 
 /// Kills a process (`-9`) and starts another one.
-async fn replace(arena: &mut Arena, side: Side) -> Result<()> {
+async fn replace(arena: &mut Arena, side: Role) -> Result<()> {
     let killed = arena.slot(side).take().context("no process")?;
     killed.kill().await?;
     let started = arena.start(side, true, None).await?;

@@ -10,7 +10,7 @@ pub(super) struct Entry {
     pub(super) fact: String,
 }
 
-/// What was committed, published and applied; each in its own order.
+/// Facts that were committed, published and applied; each in its own order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     pub(super) written: Vec<Entry>,

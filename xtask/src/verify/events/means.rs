@@ -1,4 +1,4 @@
-//! What faults need: a copy of data, a clock that can be set, a small disk.
+//! Means of faults: a copy of data, a clock that can be set, a small disk.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,12 @@ use super::arena::Variables;
 /// Directories of libfaketime on the systems of Debian.
 const LIBRARIES: [&str; 2] = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
 
-/// What a fault needs, made when its arena is opened.
+/// Means of a fault, made when its arena is opened.
 #[derive(Debug)]
 pub(super) struct Means {
     /// The copy of the data to go back to.
     pub(super) copy: tempfile::TempDir,
-    /// What libfaketime reads.
+    /// The file that libfaketime reads.
     pub(super) clock: Option<Clock>,
     pub(super) disk: Option<Disk>,
 }

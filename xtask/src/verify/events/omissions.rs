@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use mesh::ui;
 
-use super::Plan;
+use super::Matrix;
 use super::faults::Fault;
 use super::points::{GROUPS, Point};
 use super::visit::Visit;
@@ -41,9 +41,9 @@ const OMISSIONS: [Omission; 4] = [
     },
 ];
 
-// === impl Plan ===
+// === impl Matrix ===
 
-impl Plan {
+impl Matrix {
     /// Leaves out one step after the other; returns those whose absence was not noticed.
     pub(super) async fn omissions(&self) -> Result<Vec<String>> {
         let mut unnoticed = Vec::new();

@@ -6,18 +6,18 @@ use fixture::commands::Verb;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point {
     pub(super) name: &'static str,
-    pub(super) side: Side,
+    pub(super) side: Role,
     pub(super) way: Way,
 }
 
 /// The process that has a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum Role {
     Producer,
     Consumer,
 }
 
-/// What brings a process to a point.
+/// The way of a process to a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// It takes the lease, once the process is started anew.
@@ -37,52 +37,52 @@ pub(super) const GROUPS: [(&str, &[Point]); 6] = [
     (
         "outbox",
         &[
-            Point::new("events.outbox.recorded", Side::Producer, Way::Write),
-            Point::new("events.outbox.committed", Side::Producer, Way::Write),
+            Point::new("events.outbox.recorded", Role::Producer, Way::Write),
+            Point::new("events.outbox.committed", Role::Producer, Way::Write),
         ],
     ),
     (
         "relay",
         &[
-            Point::new("events.relay.lease_taken", Side::Producer, Way::Start),
-            Point::new("events.relay.lease_renewed", Side::Producer, Way::Write),
-            Point::new("events.relay.before_publish", Side::Producer, Way::Write),
-            Point::new("events.relay.staged", Side::Producer, Way::Write),
-            Point::new("events.relay.after_publish", Side::Producer, Way::Write),
-            Point::new("events.relay.before_record", Side::Producer, Way::Write),
-            Point::new("events.relay.after_record", Side::Producer, Way::Write),
+            Point::new("events.relay.lease_taken", Role::Producer, Way::Start),
+            Point::new("events.relay.lease_renewed", Role::Producer, Way::Write),
+            Point::new("events.relay.before_publish", Role::Producer, Way::Write),
+            Point::new("events.relay.staged", Role::Producer, Way::Write),
+            Point::new("events.relay.after_publish", Role::Producer, Way::Write),
+            Point::new("events.relay.before_record", Role::Producer, Way::Write),
+            Point::new("events.relay.after_record", Role::Producer, Way::Write),
         ],
     ),
     (
         "rebuild",
         &[
-            Point::new("events.rebuild.requeued", Side::Producer, Way::Rebuild),
-            Point::new("events.rebuild.deleted", Side::Producer, Way::Rebuild),
-            Point::new("events.rebuild.committed", Side::Producer, Way::Rebuild),
+            Point::new("events.rebuild.requeued", Role::Producer, Way::Rebuild),
+            Point::new("events.rebuild.deleted", Role::Producer, Way::Rebuild),
+            Point::new("events.rebuild.committed", Role::Producer, Way::Rebuild),
         ],
     ),
     (
         "consumer",
         &[
-            Point::new("events.consumer.received", Side::Consumer, Way::Write),
-            Point::new("events.consumer.before_begin", Side::Consumer, Way::Write),
-            Point::new("events.consumer.before_commit", Side::Consumer, Way::Write),
-            Point::new("events.consumer.after_commit", Side::Consumer, Way::Write),
-            Point::new("events.consumer.acknowledged", Side::Consumer, Way::Write),
+            Point::new("events.consumer.received", Role::Consumer, Way::Write),
+            Point::new("events.consumer.before_begin", Role::Consumer, Way::Write),
+            Point::new("events.consumer.before_commit", Role::Consumer, Way::Write),
+            Point::new("events.consumer.after_commit", Role::Consumer, Way::Write),
+            Point::new("events.consumer.acknowledged", Role::Consumer, Way::Write),
         ],
     ),
     (
         "parking",
         &[
-            Point::new("events.consumer.before_park", Side::Consumer, Way::Poison),
-            Point::new("events.consumer.after_park", Side::Consumer, Way::Poison),
+            Point::new("events.consumer.before_park", Role::Consumer, Way::Poison),
+            Point::new("events.consumer.after_park", Role::Consumer, Way::Poison),
         ],
     ),
     (
         "replay",
         &[
-            Point::new("events.replay.before_commit", Side::Consumer, Way::Replay),
-            Point::new("events.replay.after_commit", Side::Consumer, Way::Replay),
+            Point::new("events.replay.before_commit", Role::Consumer, Way::Replay),
+            Point::new("events.replay.after_commit", Role::Consumer, Way::Replay),
         ],
     ),
 ];
@@ -90,7 +90,7 @@ pub(super) const GROUPS: [(&str, &[Point]); 6] = [
 // === impl Point ===
 
 impl Point {
-    const fn new(name: &'static str, side: Side, way: Way) -> Self {
+    const fn new(name: &'static str, side: Role, way: Way) -> Self {
         Self { name, side, way }
     }
 }

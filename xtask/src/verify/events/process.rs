@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(75);
 /// Longest wait for the visit of a point, before more is done for it.
 const VISIT: Duration = Duration::from_secs(4);
 
-/// What a process of the fixture is started with.
+/// Choices for a process of the fixture.
 #[derive(Clone, Debug)]
 pub(super) struct Setup<'a> {
     pub(super) program: &'a Path,

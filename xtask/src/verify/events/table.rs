@@ -28,7 +28,7 @@ pub(super) struct Cell {
 
 /// All cells.
 #[derive(Debug, Serialize)]
-pub(super) struct Table {
+pub(super) struct Report {
     cells: Vec<Cell>,
     /// Faults that are left out on this machine, and why.
     skipped: BTreeMap<&'static str, &'static str>,
@@ -58,9 +58,9 @@ impl Cell {
     }
 }
 
-// === impl Table ===
+// === impl Report ===
 
-impl Table {
+impl Report {
     pub(super) fn new(is_quick: bool) -> Self {
         let rows = match is_quick {
             true => GROUPS.iter().map(|(group, _)| *group).collect(),

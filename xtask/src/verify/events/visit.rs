@@ -10,7 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::arena::Arena;
 use super::faults::Fault;
 use super::means::Means;
-use super::points::{Point, Side, Way};
+use super::points::{Point, Role, Way};
 use super::table::Cell;
 
 /// Transactions before, during and after a disturbance; each has one to three facts.
@@ -30,7 +30,7 @@ pub(super) struct Visit {
     fault: Fault,
     point: &'static Point,
     seed: u64,
-    /// Of its keys, which no other visit has.
+    /// Begins the keys of this visit, which no other visit has.
     prefix: String,
     random: StdRng,
     /// Longest wait for its facts.
@@ -115,7 +115,7 @@ impl Visit {
         }
         arena.producer()?.run(write(AFTER, false)).await?;
         let mut problems = Vec::new();
-        if point.side == Side::Producer && arena.second.is_some() {
+        if point.side == Role::Producer && arena.second.is_some() {
             problems.extend(arena.owners(write(1, false)).await?);
         }
         problems.extend(arena.settle(&prefix, forgets, self.patience).await?);
@@ -128,7 +128,7 @@ impl Visit {
 
     /// Arms the point and does what leads there; returns the command in work, by the process that
     /// has it.
-    async fn approach(&mut self, arena: &mut Arena, write: Verb) -> Result<(Side, u64)> {
+    async fn approach(&mut self, arena: &mut Arena, write: Verb) -> Result<(Role, u64)> {
         let point = self.point;
         let nth = match point.way {
             Way::Write => self.random.random_range(1..=LATEST_VISIT),
@@ -144,7 +144,7 @@ impl Visit {
             }
             Way::Write | Way::Poison => {
                 arena.process(point.side)?.arm(point.name, nth).await?;
-                Ok((Side::Producer, arena.producer()?.command(write).await?))
+                Ok((Role::Producer, arena.producer()?.command(write).await?))
             }
             Way::Rebuild | Way::Replay => {
                 arena.producer()?.run(write).await?;
