@@ -34,6 +34,8 @@ pub(super) enum Verb {
     Overload(Args),
     /// Measures good calls and memory while hostile clients use the gateway; by hand, not in CI
     Hostile(HostileArgs),
+    /// Measures the events beside what database and broker do at most
+    Events(EventsArgs),
     /// Runs order files through a mesh of its own, in the build that `cargo mesh demo` makes
     Orders(orders::Args),
     /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or leak
@@ -73,6 +75,15 @@ pub(super) struct HostileArgs {
     /// Print one JSON object per script
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct EventsArgs {
+    #[command(flatten)]
+    common: Args,
+    /// Facts of the large backlog
+    #[arg(long, value_name = "N")]
+    backlog: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -125,6 +136,12 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
             command.args(args.only.iter().flat_map(|name| ["--only", name]));
             command.args(args.json.then_some("--json"));
             command.status()
+        }
+        Verb::Events(args) => {
+            let mut command = measure(&home, RELEASE, "events");
+            command.args(args.common.flags());
+            let backlog = args.backlog.map(|facts| format!("--backlog={facts}"));
+            command.args(backlog).status()
         }
         Verb::Soak(args) => {
             let mut command = measure(&home, SYMBOLS, "gateways");

@@ -30,7 +30,7 @@ use rand::{Rng as _, SeedableRng as _};
 use arena::Arena;
 use faults::Fault;
 use points::{GROUPS, Point};
-use table::{Cell, Report};
+use table::{Cell, Grid};
 use visit::Visit;
 
 const SEEDS: NonZeroU64 = NonZeroU64::MIN;
@@ -80,7 +80,7 @@ pub(super) async fn events(args: Args) -> Result<ExitCode> {
         cargo::build_with(&home, &["fixture"], &["fixture/failpoints"])?;
     }
     let started = Instant::now();
-    let mut table = Report::new(args.quick);
+    let mut table = Grid::new(args.quick);
     let mut faults = Vec::new();
     for fault in Fault::ALL {
         if !args.fault.is_empty() && !args.fault.iter().any(|name| name == fault.name()) {

@@ -28,7 +28,7 @@ pub(super) struct Cell {
 
 /// All cells.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct Grid {
     cells: Vec<Cell>,
     /// Faults that are left out on this machine, and why.
     skipped: BTreeMap<&'static str, &'static str>,
@@ -58,9 +58,9 @@ impl Cell {
     }
 }
 
-// === impl Report ===
+// === impl Grid ===
 
-impl Report {
+impl Grid {
     pub(super) fn new(is_quick: bool) -> Self {
         let rows = match is_quick {
             true => GROUPS.iter().map(|(group, _)| *group).collect(),
