@@ -93,9 +93,11 @@ impl Fault {
         }
     }
 
-    /// Returns whether `point` can meet it: a rebuild can't meet itself.
+    /// Returns whether `point` can meet it. A rebuild can't meet itself; and a database that goes
+    /// back after its stream was deleted is a known loss (ADR 19): nothing is left to compare with.
     pub(super) fn meets(self, point: &Point) -> bool {
-        self != Self::Rebuild || !point.name.starts_with("events.rebuild")
+        let is_rebuild = point.name.starts_with("events.rebuild");
+        !(is_rebuild && matches!(self, Self::Rebuild | Self::OlderPostgres))
     }
 
     /// Returns whether the process that was disturbed is another one afterwards.
