@@ -47,7 +47,7 @@ const ORDERS: [&str; 4] = [
     include_str!("../../../services/orders/migrations/0003_sagas_of_the_library.sql"),
     include_str!("../../../services/orders/migrations/0004_delivery.sql"),
 ];
-const HISTORY: &str = include_str!("../../../services/orders/migrations/0005_history.sql");
+const HISTORY: &str = include_str!("../../../services/orders/migrations/0006_history.sql");
 
 /// An order in each kind of state. Nothing is known of the saga of the shipped one any more.
 const PLACED: &str = "

@@ -193,7 +193,7 @@ impl Pump {
                 }
                 PumpEvent::Frame(Some(Ok(frame))) => {
                     // A request of gRPC has no trailers (PROTOCOL-HTTP2, "Request"): those of a
-                    // caller would reach the server without having been checked as its headers were.
+                    // caller would reach the server unchecked, as its headers do not.
                     if let Ok(data) = frame.into_data() {
                         // Fails only if the stream was reset, which the next step detects.
                         let _ = self.stream.send_data(data, false);

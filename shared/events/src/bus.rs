@@ -6,15 +6,14 @@ use std::time::Duration;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber};
 use bytes::Bytes;
+use facts::envelope::MAX_PAYLOAD_BYTES;
+use facts::error::Error;
+use facts::settings::Settings;
+use facts::subject;
 use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-use crate::envelope::subject;
-use crate::error::Error;
-use crate::outbox::MAX_PAYLOAD_BYTES;
-use crate::settings::Settings;
 
 use metrics::Metrics;
 

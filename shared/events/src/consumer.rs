@@ -12,14 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use contract::Event;
+use facts::envelope::Fact;
+use facts::error::Error;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
-
-use crate::envelope::Fact;
-use crate::error::Error;
 
 /// A function of the connection and `P`, the encoded facts.
 type Call<P> = dyn for<'a> Fn(&'a mut PgConnection, P) -> BoxFuture<'a, Result<(), HandlerError>>

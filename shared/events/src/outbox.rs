@@ -1,15 +1,11 @@
 //! The producer's side: migrations, and the insert in the business transaction.
 
 use contract::Event;
+use facts::envelope::check;
+use facts::error::Error;
+use facts::subject;
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
-
-use crate::envelope::subject::{self, MAX_KEY_BYTES};
-use crate::error::Error;
-
-/// The largest encoded fact, in bytes: with its headers it stays below a NATS server's default
-/// `max_payload` of 1 MiB.
-pub const MAX_PAYLOAD_BYTES: usize = 1_000_000;
 
 /// The migrations of the schema `events` in a service's database, for `store::Database::open`.
 ///
@@ -144,24 +140,5 @@ impl Facts {
         .await?;
         chassis::crash::point("events.outbox.recorded");
         Ok(())
-    }
-}
-
-fn check<E: Event>(fact: &E) -> Result<(), Error> {
-    let bytes = fact.key().len();
-    if !(1..=MAX_KEY_BYTES).contains(&bytes) {
-        return Err(Error::Key {
-            fact: E::TYPE,
-            bytes,
-            max: MAX_KEY_BYTES,
-        });
-    }
-    match fact.encoded_len() {
-        bytes if bytes > MAX_PAYLOAD_BYTES => Err(Error::TooLarge {
-            fact: E::TYPE,
-            bytes,
-            max: MAX_PAYLOAD_BYTES,
-        }),
-        _ => Ok(()),
     }
 }

@@ -7,11 +7,11 @@ mod replay;
 
 use chassis::crash;
 use chrono::{DateTime, Utc};
+use facts::envelope::Fact;
+use facts::error::Error;
 use sqlx::{PgConnection, PgPool};
 
 use crate::consumer::{Consumer, inbox};
-use crate::envelope::Fact;
-use crate::error::Error;
 
 pub use replay::{Replay, discard, rehearse, replay, skip};
 

@@ -2,11 +2,11 @@
 
 use async_nats::jetstream::context::DeleteStreamErrorKind;
 use chassis::crash;
+use facts::error::Error;
+use facts::subject;
 use sqlx::PgConnection;
 
 use crate::bus::{Bus, stream};
-use crate::envelope::subject;
-use crate::error::Error;
 use crate::relay::Lease;
 use crate::stopped;
 

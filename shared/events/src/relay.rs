@@ -14,6 +14,9 @@ use std::time::Duration;
 
 use async_nats::Subscriber;
 use async_nats::jetstream::stream::Stream;
+use facts::envelope::OutboxRow;
+use facts::error::Error;
+use facts::subject;
 use futures::StreamExt as _;
 use rpc::backoff::Backoff;
 use sqlx::{Connection as _, PgConnection};
@@ -22,8 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::bus::stream::{self, Role};
-use crate::envelope::{OutboxRow, subject};
-use crate::error::Error;
 use crate::stopped::{self, Due, Resolution};
 
 use outbox::{BatchProgress, Tail};

@@ -1,13 +1,13 @@
 //! Wires events into a process: connection, relay and consumers as background tasks.
 
 use chassis::Process;
+use facts::error::Error;
+use facts::settings::Settings;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, connect};
 use crate::consumer::Consumer;
-use crate::error::Error;
-use crate::settings::Settings;
 use crate::{delivery, relay};
 
 /// Connects to NATS, and runs the relay of the process's outbox and its `consumers` until the

@@ -5,10 +5,9 @@
 //! work on the database of the service that publishes.
 
 use chrono::{DateTime, Utc};
+use facts::envelope::OutboxRow;
+use facts::error::Error;
 use sqlx::{PgConnection, PgPool};
-
-use crate::envelope::OutboxRow;
-use crate::error::Error;
 
 /// A key whose facts are not published, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::endpoint::resets::YOUNG;
 ///
 /// Dropped before its end, it is reset with CANCEL: at once, or if its connection has sent too many
 /// resets ([`crate::endpoint::resets`]) when it is no longer young. Until then it holds its stream
-/// and the memory of its request, so that a client that opens and leaves calls pays for them itself.
+/// and the memory of its request, so that a client that opens and leaves calls pays for them.
 pub(super) struct Running {
     /// The beginning of the response, or the rest; `None` once it is complete.
     response: Option<Response>,

@@ -4,10 +4,10 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType, Stream};
+use facts::error::Error;
+use facts::subject;
 
 use super::Bus;
-use crate::envelope::subject;
-use crate::error::Error;
 
 /// The role of the process that declares a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

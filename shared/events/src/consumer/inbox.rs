@@ -3,9 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use chassis::crash;
+use facts::envelope::Fact;
 use sqlx::PgConnection;
-
-use crate::envelope::Fact;
 
 /// The position of a consumer in one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

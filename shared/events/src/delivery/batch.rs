@@ -5,13 +5,13 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
+use facts::envelope::Fact;
 use futures::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
 use crate::consumer::inbox::{self, Mark, Position, Step};
 use crate::consumer::{HandlerError, limit_statements};
-use crate::envelope::Fact;
 use crate::parking;
 
 use super::calls::calls;
@@ -401,7 +401,7 @@ impl<'f> Part<'f> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::testing::fact;
+    use facts::envelope::testing::fact;
 
     fn run(versions: impl IntoIterator<Item = i64>) -> Run {
         let facts = versions.into_iter().map(|version| fact("a", version, "A"));

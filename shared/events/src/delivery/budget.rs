@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::{MAX_ATTEMPTS, Settings};
+use facts::settings::{MAX_ATTEMPTS, Settings};
 
 /// The attempts and the time that a failing message may use before its key is parked.
 #[derive(Debug)]

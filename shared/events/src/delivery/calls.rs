@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::envelope::Fact;
+use facts::envelope::Fact;
 
 /// Divides the facts of several keys into calls, each with facts of one type: as many as the order
 /// in each key permits.
@@ -40,7 +40,7 @@ fn leading(facts: &[&Fact], kind: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::testing::fact;
+    use facts::envelope::testing::fact;
 
     #[test]
     fn calls_hold_one_type_and_keep_the_order_of_each_key() {

@@ -5,10 +5,9 @@ use std::time::Duration;
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::stream;
 use chrono::{DateTime, Utc};
+use facts::error::Error;
+use facts::settings::Settings;
 use sqlx::{PgConnection, PgPool};
-
-use crate::error::Error;
-use crate::settings::Settings;
 
 use super::expiry;
 use super::reread::Range;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer as Handle, DeliverPolicy, pull};
 use async_nats::jetstream::stream::Stream;
+use facts::error::Error;
+use facts::subject;
 
 use crate::bus::Bus;
 use crate::bus::stream::{self, Comparison, Role};
 use crate::consumer::Consumer;
-use crate::envelope::subject;
-use crate::error::Error;
 
 use super::coverage::{self, Look};
 use super::reread::Range;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_nats::jetstream::message::{AckKind, Acker};
 use async_nats::jetstream::{self, consumer::pull};
 use chassis::crash;
+use facts::envelope::Fact;
+use facts::error::Error;
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
@@ -14,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, RECONNECT, stream};
 use crate::consumer::Consumer;
-use crate::envelope::Fact;
-use crate::error::Error;
 
 use super::batch::{Next, Progress};
 use super::declare;

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use facts::error::Error;
+use facts::settings::interval;
 use sqlx::PgPool;
-
-use crate::error::Error;
-use crate::settings::interval;
 
 /// Most keys forgotten at once.
 const FORGOTTEN_KEYS: u16 = 2000;

@@ -1,8 +1,9 @@
 //! How far a consumer is behind its stream.
 
+use facts::error::Error;
+
 use crate::bus::{Bus, stream};
 use crate::consumer::Consumer;
-use crate::error::Error;
 
 /// How far a consumer is behind its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use chrono::Utc;
-
-use crate::envelope::subject;
-use crate::error::Error;
+use facts::error::Error;
+use facts::subject;
 
 use super::coverage::{self, Look};
 use super::settle::Settler;

@@ -1,10 +1,9 @@
 //! The versions before a message that came too early: in the stream, expired or lost.
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use facts::envelope::Fact;
+use facts::error::Error;
 use futures::TryFutureExt as _;
-
-use crate::envelope::Fact;
-use crate::error::Error;
 
 use super::coverage::{self, Lost};
 use super::settle::Settler;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_nats::jetstream::message::Acker;
-
-use crate::envelope::Fact;
+use facts::envelope::Fact;
 
 use super::batch::Run;
 
@@ -241,7 +240,7 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::testing::fact;
+    use facts::envelope::testing::fact;
 
     fn delivery(key: &str, version: i64) -> Delivery {
         Delivery {

@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use chrono::{DateTime, Utc};
+use facts::envelope::Fact;
+use facts::error::Error;
+use facts::subject;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 
 use crate::consumer::inbox::Mark;
-use crate::envelope::{Fact, subject};
-use crate::error::Error;
 
 use super::coverage;
 use super::settle::Settler;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
+use facts::envelope::Fact;
+use facts::error::Error;
+use facts::settings::Settings;
 use rpc::backoff::Backoff;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -14,10 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::metrics::ConsumerMetrics;
 use crate::consumer::inbox;
 use crate::consumer::{Consumer, HandlerError};
-use crate::envelope::Fact;
-use crate::error::Error;
 use crate::parking;
-use crate::settings::Settings;
 
 use super::batch::{Next, Progress, Run};
 use super::budget::Budget;

@@ -3,12 +3,12 @@
 
 use bytes::Bytes;
 use chassis::crash;
+use facts::error::Error;
+use facts::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 
 use crate::consumer::{Consumer, HandlerError, inbox};
-use crate::error::Error;
-use crate::settings::Settings;
 
 /// Most facts of a rehearsal, which is one transaction.
 const MAX_REHEARSED: u64 = 1000;

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use chassis::crash;
+use facts::error::Error;
+use facts::settings::{self, interval};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
-
-use crate::error::Error;
-use crate::settings::{self, interval};
 
 /// Name of the lease that relays compete for.
 const RELAY: &str = "relay";

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chassis::crash;
+use facts::envelope::OutboxRow;
+use facts::error::Error;
+use facts::settings::interval;
+use facts::subject;
 use sqlx::{Connection as _, PgConnection};
 use store::columns;
 
-use crate::envelope::{OutboxRow, subject};
-use crate::error::Error;
-use crate::settings::interval;
 use crate::stopped::{self, Cause, Stop};
 
 use super::lease::Lease;

@@ -7,11 +7,11 @@ use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind
 use async_nats::{Client, HeaderMap, Request, header};
 use bytes::Bytes;
 use chassis::crash;
+use facts::envelope::{self, OutboxRow, Stored};
+use facts::error::Error;
 use uuid::Uuid;
 
 use crate::bus::REQUEST_TIMEOUT;
-use crate::envelope::{self, OutboxRow, Stored};
-use crate::error::Error;
 
 // Headers of an atomic batch (ADR-50), for which the client library has no names yet.
 const BATCH_ID: &str = "Nats-Batch-Id";

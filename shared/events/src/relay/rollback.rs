@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use facts::error::Error;
+use facts::subject;
 use sqlx::{Connection as _, PgConnection};
 use store::columns;
 
 use crate::bus::Bus;
-use crate::envelope::subject;
-use crate::error::Error;
 
 use super::Relay;
 use super::lease::Lease;

@@ -1,8 +1,9 @@
 //! Settles the rows of a rejected batch one by one; asks the stream where it disagrees with the
 //! database.
 
-use crate::envelope::{OutboxRow, Stored};
-use crate::error::Error;
+use facts::envelope::{OutboxRow, Stored};
+use facts::error::Error;
+
 use crate::stopped::Cause;
 
 use super::outbox::{BatchProgress, Tail};
@@ -174,7 +175,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::envelope::testing::outgoing;
+    use facts::envelope::testing::outgoing;
 
     fn stored(version: i64) -> Stored {
         let row = outgoing();

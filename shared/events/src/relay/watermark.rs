@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use facts::error::Error;
 use sqlx::PgConnection;
 use tokio::time::Instant;
-
-use crate::error::Error;
 
 /// Interval in which the relay looks at the running transactions.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -19,7 +18,8 @@ const FULL_INTERVAL: Duration = Duration::from_secs(300);
 pub(super) struct Transactions {
     /// The oldest that is running.
     oldest: i64,
-    /// The next to begin.
+    /// One that began after the batch was read: later ones are greater. Not `xmax` of the snapshot,
+    /// which is past the last one that has ended, while others beyond it are running.
     next: i64,
 }
 
@@ -71,13 +71,16 @@ impl Watermark {
         if self.full.elapsed() > FULL_INTERVAL {
             *self = Self::new();
         }
-        if self.looked.is_some_and(|at| at.elapsed() < LOOK_INTERVAL) {
+        let begins = self.candidate.is_none();
+        let is_idle = begins && self.drained <= self.low;
+        if is_idle || self.looked.is_some_and(|at| at.elapsed() < LOOK_INTERVAL) {
             return Ok(());
         }
         let now = sqlx::query_as!(
             Transactions,
             r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "oldest!",
-                      pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS "next!""#
+                      CASE WHEN $1 THEN pg_current_xact_id()::text::bigint ELSE 0 END AS "next!""#,
+            begins
         )
         .fetch_one(connection)
         .await?;

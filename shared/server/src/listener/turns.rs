@@ -18,7 +18,7 @@ const ALONE_MAX: usize = 32;
 /// Tasks in which a client's further connections and streams run, for each worker of the runtime.
 const LANES_PER_WORKER: usize = 2;
 
-/// What waits to be taken up by a lane; what is beyond it is a task of its own.
+/// Bound of the queue of a lane; what finds it full is a task of its own.
 const QUEUE: usize = 1024;
 
 /// The tasks of one client.

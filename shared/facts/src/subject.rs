@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Lanes that the aggregates of a context are spread over.
-pub(crate) const LANES: i16 = 64;
+pub const LANES: i16 = 64;
 
 /// Longest key, in bytes: encoded it is at most three times that, well below the server's 4096-byte
 /// control line.
@@ -14,7 +14,7 @@ pub const MAX_KEY_BYTES: usize = 256;
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// Returns the subject of all facts of one aggregate.
-pub(crate) fn of(context: &str, aggregate: &str, key: &str) -> String {
+pub fn of(context: &str, aggregate: &str, key: &str) -> String {
     format!(
         "{}{}.{}",
         prefix(context, aggregate),
@@ -24,27 +24,27 @@ pub(crate) fn of(context: &str, aggregate: &str, key: &str) -> String {
 }
 
 /// Returns the filter of all facts of one kind of aggregate.
-pub(crate) fn filter(context: &str, aggregate: &str) -> String {
+pub fn filter(context: &str, aggregate: &str) -> String {
     format!("{}>", prefix(context, aggregate))
 }
 
 /// Returns the filter of all facts of one context, which its stream holds.
-pub(crate) fn context_filter(context: &str) -> String {
+pub fn context_filter(context: &str) -> String {
     format!("{}>", context_prefix(context))
 }
 
 /// Returns what all subjects of a context begin with.
-pub(crate) fn context_prefix(context: &str) -> String {
+pub fn context_prefix(context: &str) -> String {
     format!("evt.{}.", encode(context))
 }
 
 /// Returns the subject that wakes the relay of a database. No stream holds it.
-pub(crate) fn wake(database: &str) -> String {
+pub fn wake(database: &str) -> String {
     format!("mesh.wake.{}", encode(database))
 }
 
 /// Returns the key of a subject; `None` if it is not one of this crate.
-pub(crate) fn key(subject: &str) -> Option<String> {
+pub fn key(subject: &str) -> Option<String> {
     let mut tokens = subject.split('.');
     let (_evt, _context, _aggregate, lane_token, token) = (
         tokens.next().filter(|token| *token == "evt")?,
@@ -60,7 +60,7 @@ pub(crate) fn key(subject: &str) -> Option<String> {
 
 /// Returns the lane of a key, `0..LANES`: FNV-1a, because it must never change between versions,
 /// machines or languages.
-pub(crate) fn lane(key: &str) -> i16 {
+pub fn lane(key: &str) -> i16 {
     let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -71,7 +71,7 @@ pub(crate) fn lane(key: &str) -> i16 {
 
 /// Percent-encodes a header value, as the HTTP binding of CloudEvents 1.0.2 (§3.1.3.2) requires;
 /// the NATS binding shares it.
-pub(crate) fn header_value(value: &str) -> String {
+pub fn header_value(value: &str) -> String {
     const UNSAFE: &AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'%');
     utf8_percent_encode(value, UNSAFE).to_string()
 }
@@ -81,7 +81,7 @@ fn prefix(context: &str, aggregate: &str) -> String {
 }
 
 /// Returns what a token encodes.
-pub(crate) fn decode(token: &str) -> String {
+pub fn decode(token: &str) -> String {
     percent_decode_str(token).decode_utf8_lossy().into_owned()
 }
 

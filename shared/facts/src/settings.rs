@@ -20,10 +20,10 @@ const MAX_BATCH_WAIT_MS: u64 = 1000;
 const MAX_ARCHIVE_S: u64 = 10 * 365 * 24 * 3600;
 
 /// Longest lease of a relay, in milliseconds.
-pub(crate) const MAX_LEASE_MS: u64 = 60_000;
+pub const MAX_LEASE_MS: u64 = 60_000;
 
 /// Most attempts of a message, however quickly they fail.
-pub(crate) const MAX_ATTEMPTS: u32 = 1000;
+pub const MAX_ATTEMPTS: u32 = 1000;
 
 /// Longest timeout of a handler, which holds a connection, its key and a worker of the consumer.
 const MAX_HANDLER_TIMEOUT_MS: u64 = 3_600_000;
@@ -126,7 +126,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Checks the ranges; an error names the first key that is out of range.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         let fail = |key, reason| Err(Error::Config { key, reason });
         if self.nats_url.is_empty() {
             return fail("nats_url", "is required");
@@ -199,17 +199,19 @@ impl Settings {
         Ok(())
     }
 
-    pub(crate) fn ack_wait(&self) -> Duration {
+    /// Returns how long the server waits for an acknowledgement before it delivers again.
+    pub fn ack_wait(&self) -> Duration {
         Duration::from_millis(self.consumer_ack_wait_ms)
     }
 
-    pub(crate) fn handler_timeout(&self) -> Duration {
+    /// Returns the longest run of a handler.
+    pub fn handler_timeout(&self) -> Duration {
         Duration::from_millis(self.handler_timeout_ms)
     }
 }
 
 /// Returns `term` as the database takes it.
-pub(crate) fn interval(term: Duration) -> PgInterval {
+pub fn interval(term: Duration) -> PgInterval {
     PgInterval {
         months: 0,
         days: 0,

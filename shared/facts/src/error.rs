@@ -149,7 +149,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn jetstream(action: &'static str, source: impl Into<async_nats::Error>) -> Self {
+    /// Returns the error of an action that JetStream refused or did not answer.
+    pub fn jetstream(action: &'static str, source: impl Into<async_nats::Error>) -> Self {
         Self::JetStream {
             action,
             source: source.into(),

@@ -4,9 +4,11 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
+use contract::Event;
 use uuid::Uuid;
 
-pub(crate) mod subject;
+use crate::error::Error;
+use crate::subject::{self, MAX_KEY_BYTES};
 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
@@ -15,66 +17,91 @@ const TRACEPARENT: &str = "traceparent";
 const VERSION: &str = "Mesh-Version";
 /// Set on a fact that found no earlier message of its subject in the stream though it is not the
 /// aggregate's first: the earlier ones had expired, or the stream was rebuilt.
-pub(crate) const FIRST: &str = "Mesh-First";
+pub const FIRST: &str = "Mesh-First";
 /// Sequence in the stream of the fact before this one in the chain, as far as the relay knew it;
 /// negative: how many messages before this one.
-pub(crate) const PREDECESSOR: &str = "Mesh-Predecessor";
+pub const PREDECESSOR: &str = "Mesh-Predecessor";
 const CE_ID: &str = "ce-id";
 const CE_TYPE: &str = "ce-type";
 
+/// The largest encoded fact, in bytes: with its headers it stays below a NATS server's default
+/// `max_payload` of 1 MiB.
+pub const MAX_PAYLOAD_BYTES: usize = 1_000_000;
+
 /// A row of the outbox.
 #[derive(Debug)]
-pub(crate) struct OutboxRow {
-    pub(crate) id: i64,
-    pub(crate) context: String,
-    pub(crate) aggregate: String,
-    pub(crate) key: String,
-    pub(crate) version: i64,
-    pub(crate) kind: String,
-    pub(crate) traceparent: Option<String>,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) created_at: DateTime<Utc>,
+pub struct OutboxRow {
+    /// Place among all rows of the outbox.
+    pub id: i64,
+    /// Context of the fact: the service that publishes it.
+    pub context: String,
+    /// Kind of aggregate.
+    pub aggregate: String,
+    /// The aggregate.
+    pub key: String,
+    /// Position in the aggregate's chain, from 1.
+    pub version: i64,
+    /// Full message name.
+    pub kind: String,
+    /// Trace of the transaction that published it (W3C Trace Context).
+    pub traceparent: Option<String>,
+    /// The encoded message.
+    pub payload: Vec<u8>,
+    /// When it was published.
+    pub created_at: DateTime<Utc>,
     /// Identifies the fact, whatever its place: equal for every attempt to publish it, so that the
     /// server recognises a repeat.
-    pub(crate) fact_id: Uuid,
+    pub fact_id: Uuid,
 }
 
 /// A message as the stream holds it, to be compared with a row.
 #[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) sequence: u64,
+pub struct Stored {
+    /// Sequence in the stream.
+    pub sequence: u64,
     /// `None`: not a fact.
-    pub(crate) version: Option<i64>,
-    pub(crate) id: Option<String>,
-    pub(crate) kind: Option<String>,
-    pub(crate) payload: Bytes,
+    pub version: Option<i64>,
+    /// Identity of the fact.
+    pub id: Option<String>,
+    /// Full message name.
+    pub kind: Option<String>,
+    /// The encoded message.
+    pub payload: Bytes,
 }
 
 /// A fact, read from the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Fact {
-    pub(crate) subject: String,
-    pub(crate) key: String,
-    pub(crate) version: i64,
+pub struct Fact {
+    /// The subject that it was published on.
+    pub subject: String,
+    /// The aggregate.
+    pub key: String,
+    /// Position in the aggregate's chain, from 1.
+    pub version: i64,
     /// Sequence in the stream.
-    pub(crate) sequence: u64,
-    pub(crate) kind: String,
-    pub(crate) traceparent: Option<String>,
+    pub sequence: u64,
+    /// Full message name.
+    pub kind: String,
+    /// Trace of the transaction that published it (W3C Trace Context).
+    pub traceparent: Option<String>,
     /// The stream held no earlier message of its subject when it was published.
-    pub(crate) is_first: bool,
+    pub is_first: bool,
     /// Sequence of the fact before it; none if the relay did not know it.
-    pub(crate) predecessor: Option<u64>,
-    pub(crate) payload: Bytes,
+    pub predecessor: Option<u64>,
+    /// The encoded message.
+    pub payload: Bytes,
 }
 
 // === impl OutboxRow ===
 
 impl OutboxRow {
-    pub(crate) fn subject(&self) -> String {
+    /// Returns the subject of the fact.
+    pub fn subject(&self) -> String {
         subject::of(&self.context, &self.aggregate, &self.key)
     }
 
-    pub(crate) fn headers(&self) -> HeaderMap {
+    /// Returns the headers of the message; its body is the payload.
+    pub fn headers(&self) -> HeaderMap {
         let id = self.fact_id.to_string();
         let time = self.created_at.to_rfc3339_opts(SecondsFormat::Micros, true);
         let mut headers = HeaderMap::new();
@@ -97,7 +124,8 @@ impl OutboxRow {
 // === impl Stored ===
 
 impl Stored {
-    pub(crate) fn read(message: StreamMessage) -> Self {
+    /// Reads a message of the stream, whoever wrote it.
+    pub fn read(message: StreamMessage) -> Self {
         let text = |name| header(&message.headers, name).map(str::to_owned);
         Self {
             version: header(&message.headers, VERSION).and_then(version),
@@ -110,7 +138,7 @@ impl Stored {
 
     /// Returns whether this is the fact of `row`, which has the same subject: by id, else by
     /// version, type and payload.
-    pub(crate) fn is(&self, row: &OutboxRow) -> bool {
+    pub fn is(&self, row: &OutboxRow) -> bool {
         let is_same_id = self.id.as_deref() == Some(row.fact_id.to_string().as_str());
         let is_same_content = self.version == Some(row.version)
             && self.kind.as_deref() == Some(row.kind.as_str())
@@ -127,12 +155,7 @@ impl Fact {
     ///
     /// Also `None` if inbox or parking could not hold it: Postgres text holds no NUL, and each
     /// version has a next one.
-    pub(crate) fn read(
-        subject: &str,
-        sequence: u64,
-        headers: &HeaderMap,
-        payload: Bytes,
-    ) -> Option<Self> {
+    pub fn read(subject: &str, sequence: u64, headers: &HeaderMap, payload: Bytes) -> Option<Self> {
         let key = subject::key(subject)?;
         let kind = header(headers, CE_TYPE)?;
         let traceparent = header(headers, TRACEPARENT);
@@ -156,6 +179,29 @@ impl Fact {
     }
 }
 
+/// Checks that a key makes a subject, and that the server accepts the payload.
+///
+/// # Errors
+/// [`Error::Key`], [`Error::TooLarge`].
+pub fn check<E: Event>(fact: &E) -> Result<(), Error> {
+    let bytes = fact.key().len();
+    if !(1..=MAX_KEY_BYTES).contains(&bytes) {
+        return Err(Error::Key {
+            fact: E::TYPE,
+            bytes,
+            max: MAX_KEY_BYTES,
+        });
+    }
+    match fact.encoded_len() {
+        bytes if bytes > MAX_PAYLOAD_BYTES => Err(Error::TooLarge {
+            fact: E::TYPE,
+            bytes,
+            max: MAX_PAYLOAD_BYTES,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Parses a version; each has a next one.
 fn version(text: &str) -> Option<i64> {
     let version = text.parse().ok();
@@ -173,11 +219,13 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(async_nats::HeaderValue::as_str)
 }
 
-#[cfg(test)]
-pub(crate) mod testing {
+/// Facts for the tests of crates that read and write them.
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
     use super::*;
 
-    pub(crate) fn outgoing() -> OutboxRow {
+    /// Returns a row whose key needs escaping.
+    pub fn outgoing() -> OutboxRow {
         OutboxRow {
             id: 1,
             context: "ingest".into(),
@@ -193,7 +241,7 @@ pub(crate) mod testing {
     }
 
     /// A fact about `key`, whose sequence grows with its version.
-    pub(crate) fn fact(key: &str, version: i64, kind: &str) -> Fact {
+    pub fn fact(key: &str, version: i64, kind: &str) -> Fact {
         Fact {
             subject: subject::of("ingest", "account", key),
             key: key.into(),
