@@ -88,8 +88,7 @@ async fn a_cancelled_order_voids_its_payment_despite_a_crash_around_the_void() -
                 order_id: order.clone(),
             })
             .await?;
-        start_payments_and_crash(&mesh, process, &point).await?;
-        let before = mesh.restarts(process)?;
+        let before = start_payments_and_crash(&mesh, process, &point).await?;
         let cancelled = mesh.order_in(&order, OrderState::Cancelled).await?;
         assert_eq!(cancelled.reason, "CANCEL_REQUESTED");
         crashed(&mesh, process, before, &point).await?;
@@ -166,8 +165,7 @@ async fn a_capture_that_happened_after_all_is_refunded_despite_a_crash_around_it
         crashed(&mesh, "orders", before, "capture").await?;
         mesh.stack().stop("payments").await?;
         step(&mesh, "REFUND").await?;
-        start_payments_and_crash(&mesh, process, &point).await?;
-        let before = mesh.restarts(process)?;
+        let before = start_payments_and_crash(&mesh, process, &point).await?;
         let failed = mesh.order_in(&order, OrderState::Failed).await?;
         assert_eq!(failed.reason, "CAPTURE_TIMED_OUT");
         crashed(&mesh, process, before, &point).await?;
@@ -252,15 +250,20 @@ async fn crashed(mesh: &Mesh, process: &str, before: u32, point: &str) -> Result
     .await
 }
 
-/// Continues the order up to a step at which one of two processes aborts.
-async fn start_payments_and_crash(mesh: &Mesh, process: &str, point: &str) -> Result<()> {
+/// Continues the order up to a step at which one of two processes aborts; returns the restarts of
+/// that process before.
+async fn start_payments_and_crash(mesh: &Mesh, process: &str, point: &str) -> Result<u32> {
     if process == "payments" {
         mesh.stack()
             .set_env_once(process, "PROTOMESH_CRASH_AT", point)?;
-    } else {
-        mesh.crash_next_at(process, point).await?;
+        mesh.stack().start(process).await?;
+        return mesh.restarts(process);
     }
-    mesh.stack().start("payments").await
+    mesh.crash_next_at(process, point).await?;
+    // Before payments is back: the crash may follow at once.
+    let before = mesh.restarts(process)?;
+    mesh.stack().start("payments").await?;
+    Ok(before)
 }
 
 async fn reserved(mesh: &Mesh, pieces: i64) -> Result<()> {
