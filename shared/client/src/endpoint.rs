@@ -141,6 +141,7 @@ impl Endpoint {
     /// Connects in a task, so that a caller that gives up does not abort the connection of the
     /// others.
     async fn connect(self: Arc<Self>) {
+        let shared = self.clone();
         let connecting = tokio::spawn(async move {
             let opened = Connection::open(&self.target, &self.settings, &self.pace).await;
             let mut pool = lock(&self.pool);
@@ -153,19 +154,26 @@ impl Endpoint {
                 Err(problem) => {
                     let endpoint = &self.target.address.authority;
                     tracing::warn!(%endpoint, problem, "upstream endpoint not reachable");
-                    pool.failures = pool.failures.saturating_add(1);
-                    pool.paused = Some(Instant::now() + CONNECT.pause(pool.failures));
+                    pool.failed();
                 }
             }
         });
         if let Err(error) = connecting.await {
-            // Only the end of the runtime aborts it.
+            // Only the end of the runtime aborts it. Its callers would wait for it again, for ever.
             tracing::debug!(%error, "connection attempt aborted");
+            lock(&shared.pool).failed();
         }
     }
 }
 
 impl Pool {
+    /// Ends an attempt to connect without a connection.
+    fn failed(&mut self) {
+        self.connecting = None;
+        self.failures = self.failures.saturating_add(1);
+        self.paused = Some(Instant::now() + CONNECT.pause(self.failures));
+    }
+
     fn is_paused(&self) -> bool {
         self.paused.is_some_and(|until| Instant::now() < until)
     }
@@ -193,5 +201,28 @@ impl Drop for StreamPermit {
         self.connection.release();
         self.endpoint.stats.end();
         self.endpoint.released.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+    use crate::settings::address::Address;
+
+    #[test]
+    fn a_call_on_a_runtime_that_has_ended_fails_instead_of_spinning() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let handle = runtime.handle().clone();
+        runtime.shutdown_background();
+        let _entered = handle.enter();
+        let target = Target {
+            address: Address::parse("http://127.0.0.1:9").unwrap(),
+            socket: SocketAddr::from((Ipv4Addr::LOCALHOST, 9)),
+            tls: None,
+        };
+        let endpoint = Endpoint::new(target, Arc::default());
+        assert!(futures::executor::block_on(endpoint.acquire()).is_err());
     }
 }
