@@ -342,6 +342,8 @@ BEGIN
                  WHERE schemaname IN ('public', 'events', 'saga') AND tablename NOT LIKE '%sqlx_migrations'
                    AND tablename NOT IN ('outbox', 'lease', 'coverage', 'expiry', 'stopped', 'parked', 'return_row')
                    AND NOT (schemaname = 'events' AND tablename = 'chain')
+                   -- Follows the events of orders, which the engines alone have no use for.
+                   AND tablename NOT LIKE 'order\_history%'
     LOOP
         EXECUTE format('SELECT count(*) FROM %I.%I', found.schemaname, found.tablename) INTO written;
         EXECUTE format('SELECT count(*) FROM staged.%I', found.tablename) INTO run;
