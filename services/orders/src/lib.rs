@@ -14,7 +14,11 @@ use std::time::Duration;
 
 use ::store::Database;
 use anyhow::Context;
-use chassis::{changes::Watchers, client::Upstream, config::ConfigError};
+use chassis::{
+    changes::Watchers,
+    client::Upstream,
+    config::{ConfigError, MAX_NUMBER, check_numbers},
+};
 use desk::Desk;
 use protos::{
     inventory::v1::inventory_service_client::InventoryServiceClient,
@@ -28,9 +32,6 @@ use sqlx::{PgPool, migrate::Migrator};
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
-
-/// Largest number of a setting: larger ones are typing errors (a year in milliseconds is 3.2e10).
-const MAX_SETTING: u64 = 100_000_000_000;
 
 /// The service's own configuration; `config.default.toml` documents the keys.
 #[derive(Debug, Deserialize)]
@@ -110,16 +111,11 @@ impl Config {
     /// Rejects settings with which the service would start and do nothing.
     fn check(&self) -> Result<(), ConfigError> {
         let numbers = [
-            ("watchers", self.watchers as u64),
-            ("saga_deadline_ms", self.saga_deadline_ms),
-            ("history_patience_ms", self.history_patience_ms),
+            ("watchers", self.watchers as u64, MAX_NUMBER),
+            ("saga_deadline_ms", self.saga_deadline_ms, MAX_NUMBER),
+            ("history_patience_ms", self.history_patience_ms, MAX_NUMBER),
         ];
-        for (key, value) in numbers {
-            if value == 0 || value > MAX_SETTING {
-                let problem = format!("expected a number from 1 to {MAX_SETTING}, got {value}");
-                return Err(ConfigError::new(key, problem, "the configuration"));
-            }
-        }
+        check_numbers("", &numbers)?;
         self.sagas.check("sagas")
     }
 }

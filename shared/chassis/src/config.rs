@@ -17,7 +17,7 @@ mod library;
 #[cfg(test)]
 mod tests;
 
-pub use rpc::config::ConfigError;
+pub use rpc::config::{ConfigError, MAX_NUMBER, check_numbers};
 pub use telemetry::{LogFormat, TraceWhen};
 
 /// Prefix of every environment variable that sets a key.

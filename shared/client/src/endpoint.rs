@@ -180,7 +180,7 @@ impl Pool {
 }
 
 impl StreamPermit {
-    /// Returns the allowance for resets of young calls.
+    /// Returns the allowance for resets of young calls, which is the connection's.
     pub(crate) fn resets(&self) -> Arc<Resets> {
         self.connection.resets.clone()
     }

@@ -45,7 +45,6 @@ pub(crate) struct ResponseStream {
     /// Whether the head said OK, which holds unless the trailers say otherwise.
     is_ok: bool,
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) sent_at: Instant,
 }
 
 /// Waits for a stream, sends the request and returns the head of the response.
@@ -62,28 +61,30 @@ pub(crate) async fn send(
     let payload = payload.take();
     let opened = sender.send_request(head, false);
     let (response, mut stream) = opened.map_err(|error| slot.error(&error))?;
-    let resets = slot.resets();
-    let mut call = Running::new(response, slot, holding.cloned());
-    match payload {
+    let sent_at = Instant::now();
+    let request = match payload {
         Payload::Whole(bytes) => {
             // An empty request, too, ends with a DATA frame: some servers wait for one (gRPC over
             // HTTP/2, "Requests"). h2 buffers what exceeds the window. It fails only if the stream
             // has ended already, by an answer or a reset, which the response tells.
             let _ = stream.send_data(bytes, true);
+            None
         }
         Payload::Streaming(body) => {
             let (alive, gone) = oneshot::channel();
+            let resets = slot.resets();
             let pump = Pump {
                 stream,
                 gone,
                 resets,
-                sent_at: call.sent_at,
+                sent_at,
             };
             tokio::spawn(pump.run(body));
-            call.request = Some(alive);
+            Some(alive)
         }
-        Payload::Consumed => {}
-    }
+        Payload::Consumed => None,
+    };
+    let mut call = Running::new(response, request, slot, holding.cloned(), sent_at);
     let mut head = call.head().await?;
     let early = early_status(head.headers_mut(), call.is_complete());
     let source = ResponseStream {
@@ -91,7 +92,6 @@ pub(crate) async fn send(
         is_done: early == EarlyStatus::Failed,
         is_ok: early == EarlyStatus::Ok,
         endpoint: endpoint.clone(),
-        sent_at: call.sent_at,
         call,
     };
     Ok(UpstreamResponse { head, source })
@@ -223,6 +223,11 @@ impl Pump {
 // === impl ResponseStream ===
 
 impl ResponseStream {
+    /// Returns when the request was sent.
+    pub(crate) fn sent_at(&self) -> Instant {
+        self.call.sent_at
+    }
+
     fn poll_data(
         &mut self,
         context: &mut Context<'_>,
@@ -279,7 +284,7 @@ impl http_body::Body for ResponseStream {
         }
         Poll::Ready(polled.map(|frame| {
             frame.map_err(|error| {
-                let failure = self.call.error(&error);
+                let failure = self.call.failed(&error);
                 self.is_of_endpoint = failure.is_of_endpoint;
                 failure.status
             })

@@ -122,7 +122,7 @@ impl http_body::Body for ResponseBody {
                     && source.is_of_endpoint
                 {
                     this.cluster
-                        .failed(&source.endpoint, source.sent_at.elapsed());
+                        .failed(&source.endpoint, source.sent_at().elapsed());
                 }
             }
             Poll::Ready(None) => {

@@ -235,7 +235,7 @@ impl AttemptRecord<'_> {
             Ok(answer) if !is_unavailable_answer(answer) => {
                 self.endpoint
                     .stats
-                    .answered(answer.source.sent_at.elapsed());
+                    .answered(answer.source.sent_at().elapsed());
                 if call.breaker.answered() {
                     call.count(|counts| counts.breaker(metrics::Breaker::Closed));
                 }

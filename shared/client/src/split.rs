@@ -103,7 +103,7 @@ async fn send(cluster: &Cluster, head: Parts, bytes: bytes::Bytes) {
     let mut payload = Payload::Whole(bytes);
     match exchange::send(&endpoint, head, &mut payload, None).await {
         Ok(answer) => {
-            endpoint.stats.answered(answer.source.sent_at.elapsed());
+            endpoint.stats.answered(answer.source.sent_at().elapsed());
             let mut body = answer.source;
             while let Some(Ok(_)) = body.frame().await {}
         }

@@ -269,9 +269,10 @@ impl Service<Request<Body>> for Upstream {
             Some(deadline) => Some(deadline + grace.unwrap_or_default()),
             None => self.shared.patience(&request),
         };
-        let call = self.clone().send(request, deadline, abandoned_at);
-        // Boxed first: each step around it would move all of it.
-        let call = call.boxed().instrument(span);
+        let call = self
+            .clone()
+            .send(request, deadline, abandoned_at)
+            .instrument(span);
         match abandoned_at {
             None => call.boxed(),
             // Enforced here too: the peer may hang.

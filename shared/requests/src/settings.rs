@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use rpc::config::ConfigError;
+use rpc::config::{ConfigError, MAX_NUMBER, check_numbers};
 use serde::Deserialize;
 
-/// Largest accepted number: larger ones are typing errors (a year in milliseconds is 3.2e10).
-const MAX: u64 = 100_000_000_000;
 /// Most calls at a time that a process may be set to.
 const MAX_CONCURRENT: u64 = 100_000;
 
@@ -41,16 +39,13 @@ impl Settings {
     pub fn check(&self, section: &str) -> Result<(), ConfigError> {
         let numbers = [
             ("concurrent", self.concurrent as u64, MAX_CONCURRENT),
-            ("unanswered_timeout_ms", self.unanswered_timeout_ms, MAX),
+            (
+                "unanswered_timeout_ms",
+                self.unanswered_timeout_ms,
+                MAX_NUMBER,
+            ),
         ];
-        for (key, value, max) in numbers {
-            if value == 0 || value > max {
-                let problem = format!("expected a number from 1 to {max}, got {value}");
-                let key = format!("{section}.{key}");
-                return Err(ConfigError::new(key, problem, "the configuration"));
-            }
-        }
-        Ok(())
+        check_numbers(&format!("{section}."), &numbers)
     }
 
     pub(crate) fn unanswered_timeout(&self) -> Duration {

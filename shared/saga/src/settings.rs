@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use chassis::config::ConfigError;
+use chassis::config::{ConfigError, MAX_NUMBER, check_numbers};
 use serde::Deserialize;
 
 /// Leases are this many step timeouts: long enough that a running batch is not claimed again, short
 /// enough that the sagas of a dead process resume soon.
 const LEASE_STEPS: u32 = 3;
-/// Largest accepted number: larger ones are typing errors (a year in milliseconds is 3.2e10).
-const MAX: u64 = 100_000_000_000;
 /// Largest accepted batch: one call and one transaction carry all of it.
 const MAX_BATCH: u64 = 1_000;
 
@@ -50,18 +48,11 @@ impl Settings {
     pub fn check(&self, section: &str) -> Result<(), ConfigError> {
         let numbers = [
             ("batch", self.batch as u64, MAX_BATCH),
-            ("step_timeout_ms", self.step_timeout_ms, MAX),
-            ("max_attempts", u64::from(self.max_attempts), MAX),
-            ("keep_ended_s", self.keep_ended_s, MAX),
+            ("step_timeout_ms", self.step_timeout_ms, MAX_NUMBER),
+            ("max_attempts", u64::from(self.max_attempts), MAX_NUMBER),
+            ("keep_ended_s", self.keep_ended_s, MAX_NUMBER),
         ];
-        for (key, value, max) in numbers {
-            if value == 0 || value > max {
-                let problem = format!("expected a number from 1 to {max}, got {value}");
-                let key = format!("{section}.{key}");
-                return Err(ConfigError::new(key, problem, "the configuration"));
-            }
-        }
-        Ok(())
+        check_numbers(&format!("{section}."), &numbers)
     }
 
     /// Timeout of a step's call.

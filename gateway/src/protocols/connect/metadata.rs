@@ -1,7 +1,6 @@
 //! Metadata of a response: which headers of gRPC are the caller's, and under which names.
 
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName};
-
 use rpc::error::GRPC_STATUS;
 
 use super::{STREAM_ACCEPT_ENCODING, STREAM_ENCODING, inspect, rename};

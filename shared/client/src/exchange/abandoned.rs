@@ -19,16 +19,21 @@ use crate::endpoint::resets::YOUNG;
 /// resets ([`crate::endpoint::resets`]) when it is no longer young. Until then it holds its stream
 /// and the memory of its request, so that a client that opens and leaves calls pays for them.
 pub(super) struct Running {
-    /// The beginning of the response, or the rest; `None` once it is complete.
-    response: Option<Response>,
-    /// Dropped first: the request is ended before its stream is.
-    pub(super) request: Option<oneshot::Sender<Infallible>>,
+    /// `None` once the call has failed.
+    open: Option<Open>,
     pub(super) sent_at: Instant,
-    /// `None` once it is dropped.
-    slot: Option<StreamPermit>,
-    holding: Option<Holding>,
 }
 
+/// Resources of a call. Dropped in this order: the request ends before its stream, and the stream
+/// before its place is free.
+struct Open {
+    _request: Option<oneshot::Sender<Infallible>>,
+    response: Response,
+    slot: StreamPermit,
+    _holding: Option<Holding>,
+}
+
+/// The beginning of a response, or the rest.
 enum Response {
     Head(ResponseFuture),
     Body(RecvStream),
@@ -37,56 +42,69 @@ enum Response {
 // === impl Running ===
 
 impl Running {
+    /// Begins to wait for a response. Dropping `request` ends a request that is still sent.
     pub(super) fn new(
         response: ResponseFuture,
+        request: Option<oneshot::Sender<Infallible>>,
         slot: StreamPermit,
         holding: Option<Holding>,
+        sent_at: Instant,
     ) -> Self {
+        let open = Open {
+            _request: request,
+            response: Response::Head(response),
+            slot,
+            _holding: holding,
+        };
         Self {
-            response: Some(Response::Head(response)),
-            request: None,
-            sent_at: Instant::now(),
-            slot: Some(slot),
-            holding,
+            open: Some(open),
+            sent_at,
         }
     }
 
-    /// Returns the error of this call.
-    pub(super) fn error(&self, error: &h2::Error) -> AttemptError {
-        match &self.slot {
-            Some(slot) => slot.error(error),
+    /// Waits for the head of the response.
+    pub(super) async fn head(&mut self) -> Result<http::Response<()>, AttemptError> {
+        let Some(open) = &mut self.open else {
+            return Err(AttemptError::unreachable());
+        };
+        let Response::Head(head) = &mut open.response else {
+            return Err(AttemptError::unreachable());
+        };
+        match head.await {
+            Ok(answer) => {
+                let (head, body) = answer.into_parts();
+                open.response = Response::Body(body);
+                Ok(http::Response::from_parts(head, ()))
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Ends the call by its failure, after which nothing is reset; returns the error.
+    pub(super) fn failed(&mut self, error: &h2::Error) -> AttemptError {
+        match self.open.take() {
+            Some(open) => open.slot.error(error),
             None => AttemptError::of(error),
         }
     }
 
     /// Returns whether the response has arrived to its end.
     pub(super) fn is_complete(&self) -> bool {
-        match &self.response {
+        match &self.open {
             None => true,
-            Some(Response::Head(_)) => false,
-            Some(Response::Body(body)) => body.is_end_stream(),
+            Some(open) => match &open.response {
+                Response::Head(_) => false,
+                Response::Body(body) => body.is_end_stream(),
+            },
         }
     }
 
     /// Returns the rest of the response; `None` without one.
     pub(super) fn body(&mut self) -> Option<&mut RecvStream> {
-        match &mut self.response {
-            Some(Response::Body(body)) => Some(body),
-            _ => None,
+        match &mut self.open.as_mut()?.response {
+            Response::Head(_) => None,
+            Response::Body(body) => Some(body),
         }
-    }
-
-    /// Waits for the head of the response.
-    pub(super) async fn head(&mut self) -> Result<http::Response<()>, AttemptError> {
-        let answer = match &mut self.response {
-            Some(Response::Head(response)) => response.await,
-            _ => return Err(AttemptError::unreachable()),
-        };
-        // What has failed is not reset.
-        self.response = None;
-        let (head, body) = answer.map_err(|error| self.error(&error))?.into_parts();
-        self.response = Some(Response::Body(body));
-        Ok(http::Response::from_parts(head, ()))
     }
 }
 
@@ -95,39 +113,34 @@ impl Drop for Running {
         if self.is_complete() {
             return;
         }
-        let (Some(response), Some(slot)) = (self.response.take(), self.slot.take()) else {
+        let Some(mut open) = self.open.take() else {
             return;
         };
-        if slot.resets().allow(self.sent_at) {
-            // The request first.
-            self.request = None;
+        if open.slot.resets().allow(self.sent_at) {
             return;
         }
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
-        let (request, holding) = (self.request.take(), self.holding.take());
         let until = self.sent_at + YOUNG;
-        runtime.spawn(async move {
-            let mut response = response;
-            let _ = timeout_at(until, discard(&mut response)).await;
-            drop(request);
-            drop((response, slot, holding));
-        });
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = timeout_at(until, open.discard()).await;
+            });
+        }
     }
 }
 
-/// Reads a response to its end, so that it takes no window of the connection.
-async fn discard(response: &mut Response) {
-    if let Response::Head(head) = response {
-        match head.await {
-            Ok(answer) => *response = Response::Body(answer.into_body()),
-            Err(_) => return,
+impl Open {
+    /// Reads the response to its end, so that it takes no window of the connection.
+    async fn discard(&mut self) {
+        if let Response::Head(head) = &mut self.response {
+            match head.await {
+                Ok(answer) => self.response = Response::Body(answer.into_body()),
+                Err(_) => return,
+            }
         }
-    }
-    if let Response::Body(body) = response {
-        while let Some(Ok(data)) = body.data().await {
-            let _ = body.flow_control().release_capacity(data.len());
+        if let Response::Body(body) = &mut self.response {
+            while let Some(Ok(data)) = body.data().await {
+                let _ = body.flow_control().release_capacity(data.len());
+            }
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Reads again what the consumer's database has forgotten: it went back in time, and the stream
 //! delivers nothing twice that was acknowledged.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use chrono::{DateTime, Utc};
 use facts::envelope::Fact;
 use facts::error::Error;
 use facts::subject;
+use rpc::lock::lock;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 
@@ -101,7 +102,7 @@ impl Memory {
     /// Notes a committed watermark.
     pub(super) fn committed(&self, mark: Option<&Mark>) {
         if let Some(mark) = mark {
-            self.lock().mark = Some(mark.clone());
+            lock(&self.known).mark = Some(mark.clone());
         }
     }
 
@@ -116,7 +117,7 @@ impl Memory {
         consumer: &str,
         server_started: DateTime<Utc>,
     ) -> Result<bool, sqlx::Error> {
-        let known = self.lock().clone();
+        let known = lock(&self.known).clone();
         if known.server_started == Some(server_started) {
             return Ok(true);
         }
@@ -133,7 +134,7 @@ impl Memory {
                 version.is_some_and(|version| version >= mark.version)
             }
         };
-        *self.lock() = Known {
+        *lock(&self.known) = Known {
             server_started: Some(server_started),
             mark: mark.filter(|_| is_known),
         };
@@ -141,10 +142,6 @@ impl Memory {
             self.forgotten.notify_one();
         }
         Ok(is_known)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -123,7 +123,7 @@ impl Connections {
         match opened {
             Transport::Plain(socket, http) => {
                 let peer = Peer { address, tls: None };
-                self.requests(http, socket, activity, (tcp, peer, turns))
+                self.requests(http, socket, activity, tcp, peer, turns)
                     .await?;
             }
             Transport::Secure(stream) => {
@@ -138,7 +138,7 @@ impl Connections {
                     address,
                     tls: Some(Arc::new(session)),
                 };
-                self.requests(http, stream, activity, (tcp, peer, turns))
+                self.requests(http, stream, activity, tcp, peer, turns)
                     .await?;
             }
         }
@@ -162,7 +162,9 @@ impl Connections {
         http: Http,
         stream: S,
         activity: Arc<Activity>,
-        (tcp, peer, turns): (TcpConnectInfo, Peer, Arc<Turns>),
+        tcp: TcpConnectInfo,
+        peer: Peer,
+        turns: Arc<Turns>,
     ) -> hyper::Result<()>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
