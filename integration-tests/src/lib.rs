@@ -35,7 +35,7 @@ impl Mesh {
     /// # Errors
     /// When the directory of this program is unknown.
     pub fn options() -> Result<StackOptions> {
-        StackOptions::new()
+        StackOptions::new(&Home::find()?)
     }
 
     /// Starts the whole mesh and waits until it is healthy.
@@ -51,7 +51,7 @@ impl Mesh {
     /// # Errors
     /// See [`start`](Self::start).
     pub async fn start_with(options: StackOptions) -> Result<Self> {
-        let home = Home::of_checkout()?;
+        let home = Home::find()?;
         let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, Ui::Quiet).await?;
         Ok(Self { stack })
     }

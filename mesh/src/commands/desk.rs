@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::client::{Client, Error};
 use crate::commands::explain::resolve;
 use crate::home::{Home, StateDir};
-use crate::services::GATEWAY;
+use crate::project::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::stack::{Stack, operator};
 use crate::ui;
@@ -57,7 +57,7 @@ impl Place {
     /// When the mesh is not up, or has no gateway.
     pub(super) async fn desk(&self) -> Result<Desk> {
         let (Some(gateway), Some(file)) = (&self.gateway, &self.token_file) else {
-            let home = Home::of_checkout()?;
+            let home = Home::find()?;
             let gateway = running(&home)?.processes.remove(GATEWAY);
             let gateway =
                 gateway.context("the mesh that is up has no gateway, which leads to the desks")?;
@@ -191,7 +191,7 @@ pub(super) fn lay_out<T, const N: usize>(
 /// Returns the state of the mesh that is up.
 pub(super) fn running(home: &Home) -> Result<Snapshot> {
     let snapshot = Snapshot::load(&home.mesh());
-    let (Some(snapshot), None) = (snapshot, StateDir::checkout(home)?) else {
+    let (Some(snapshot), None) = (snapshot, StateDir::of_up(home)?) else {
         bail!("the mesh is not up");
     };
     Ok(snapshot)

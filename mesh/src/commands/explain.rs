@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::home::Home;
-use crate::services::GATEWAY;
+use crate::project::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::ui;
 
@@ -110,7 +110,7 @@ pub(super) async fn resolve(gateway: &str) -> Result<SocketAddr> {
 }
 
 fn of_mesh() -> Result<SocketAddr> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let snapshot = Snapshot::load(&home.mesh()).filter(|mesh| mesh.supervisor.is_alive());
     let snapshot =
         snapshot.context("the mesh is not up; `--gateway ADDR` names another gateway")?;

@@ -48,8 +48,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn options(&self) -> Result<StackOptions> {
-        let mut options = StackOptions::new()?;
+    fn options(&self, home: &Home) -> Result<StackOptions> {
+        let mut options = StackOptions::new(home)?;
         if !self.only.is_empty() {
             options = options.only(self.only.iter().map(String::as_str))?;
         }
@@ -73,8 +73,8 @@ impl Selection {
 
 pub(super) async fn up(args: Args) -> Result<ExitCode> {
     let ui = Ui::detect();
-    let home = Home::of_checkout()?;
-    let options = args.selection.options()?;
+    let home = Home::find()?;
+    let options = args.selection.options(&home)?;
     let Some(state_dir) = prepare(&home, &options, args.fresh, ui)? else {
         ui.note("the mesh is already up");
         return show(&home);
@@ -93,7 +93,7 @@ pub(super) async fn up(args: Args) -> Result<ExitCode> {
 /// When it can't be built or started.
 pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
     let selection = Selection::default();
-    if let Some(state_dir) = prepare(home, &selection.options()?, fresh, ui)? {
+    if let Some(state_dir) = prepare(home, &selection.options(home)?, fresh, ui)? {
         drop(state_dir);
         detach(home, &selection, ui)?;
     }
@@ -113,7 +113,7 @@ pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
 /// Builds the programs; with `fresh`, stops the mesh and deletes its data. `None` when a mesh is up
 /// and stays.
 fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<Option<StateDir>> {
-    let up = StateDir::checkout(home)?.is_none();
+    let up = StateDir::of_up(home)?.is_none();
     if up && !fresh {
         return Ok(None);
     }
@@ -122,7 +122,7 @@ fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<O
     if fresh {
         down::stop(home, ui)?;
     }
-    let Some(state_dir) = StateDir::checkout(home)? else {
+    let Some(state_dir) = StateDir::of_up(home)? else {
         bail!("another process has just started the mesh")
     };
     if fresh {
@@ -133,13 +133,13 @@ fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<O
 
 /// Runs the supervisor that `up --detach` starts.
 pub(super) async fn supervise(selection: Selection) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     // The terminal may close.
     let _ignored = signal(SignalKind::hangup())?;
-    let Some(state_dir) = StateDir::checkout(&home)? else {
+    let Some(state_dir) = StateDir::of_up(&home)? else {
         bail!("the mesh is already up")
     };
-    run(&home, state_dir, selection.options()?, Ui::Plain).await
+    run(&home, state_dir, selection.options(&home)?, Ui::Plain).await
 }
 
 async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) -> Result<ExitCode> {
@@ -154,8 +154,8 @@ async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) ->
     };
     ui::print(format!(
         "\n{}\n\n{}",
-        addresses::table(&stack.snapshot()),
-        addresses::hints(&stack.snapshot(), stack.dir())
+        addresses::table(home.project(), &stack.snapshot()),
+        addresses::hints(home.project(), &stack.snapshot(), stack.dir())
     ));
     ui.note("running; Ctrl-C stops the mesh");
     asked_to_stop().await?;
@@ -253,8 +253,8 @@ fn show(home: &Home) -> Result<ExitCode> {
         .context("the mesh is still starting")?;
     ui::print(format!(
         "\n{}\n\n{}",
-        addresses::table(&snapshot),
-        addresses::hints(&snapshot, &home.mesh())
+        addresses::table(home.project(), &snapshot),
+        addresses::hints(home.project(), &snapshot, &home.mesh())
     ));
     Ok(ExitCode::SUCCESS)
 }
