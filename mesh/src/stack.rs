@@ -183,6 +183,15 @@ impl Stack {
         .map(drop)
     }
 
+    /// Stops a process as `down` does, and starts it again.
+    ///
+    /// # Errors
+    /// See [`stop`](Self::stop) and [`start`](Self::start).
+    pub async fn restart(&self, name: &str) -> Result<()> {
+        self.stop(name).await?;
+        self.start(name).await
+    }
+
     /// Signals a running process; returns its identity.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ fn verify(home: &Home, _: Option<&str>) -> Result<()> {
     // The build may have replaced the program of this process.
     let program = cargo::binaries(home)?.dir.join("xtask");
     run(Command::new(program)
-        .args(["mesh", "verify", "orders", "--no-build"])
+        .args(["verify", "orders", "--no-build"])
         .current_dir(home.root()))
 }
 

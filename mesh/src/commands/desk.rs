@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::stack::{Stack, operator};
 use crate::ui;
 
-/// The mesh that is operated: that of this checkout, unless another one's gateway is named.
+/// The mesh that is operated: that of this project, unless another one's gateway is named.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
     /// Address of the gateway of another mesh, as host:port (with `admin_listen`, that)
@@ -26,6 +26,9 @@ pub(super) struct Place {
     /// File with nothing but the operator's token for that mesh
     #[arg(long, value_name = "FILE", requires = "gateway")]
     token_file: Option<PathBuf>,
+    /// Environment of mesh.toml that is operated
+    #[arg(long = "env", value_name = "NAME", conflicts_with = "gateway")]
+    environment: Option<String>,
 }
 
 /// The desks of the services of one mesh.
@@ -56,6 +59,12 @@ impl Place {
     /// # Errors
     /// When the mesh is not up, or has no gateway.
     pub(super) async fn desk(&self) -> Result<Desk> {
+        if let Some(name) = &self.environment {
+            let home = Home::find()?;
+            let environment = home.project().environment(name)?;
+            let token = environment.operator_token(home.root())?;
+            return Ok(Desk::new(resolve(&environment.gateway).await?, &token));
+        }
         let (Some(gateway), Some(file)) = (&self.gateway, &self.token_file) else {
             let home = Home::find()?;
             let gateway = running(&home)?.processes.remove(GATEWAY);

@@ -29,6 +29,9 @@ pub struct Args {
     /// one)
     #[arg(long, value_name = "ADDR")]
     gateway: Option<String>,
+    /// Environment of mesh.toml whose gateway is asked
+    #[arg(long = "env", value_name = "NAME", conflicts_with = "gateway")]
+    environment: Option<String>,
     /// Print the gateway's response as JSON
     #[arg(long)]
     json: bool,
@@ -74,10 +77,7 @@ struct Other {
 
 /// Exits with 1 when no route matches.
 pub(super) async fn explain(args: Args) -> Result<ExitCode> {
-    let address = match &args.gateway {
-        Some(gateway) => resolve(gateway).await?,
-        None => of_mesh()?,
-    };
+    let address = gateway(args.gateway.as_deref(), args.environment.as_deref()).await?;
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let asked = format!(
         "/-/explain?method={}&path={}",
@@ -98,6 +98,18 @@ pub(super) async fn explain(args: Args) -> Result<ExitCode> {
         None => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
     })
+}
+
+/// Returns the address of a gateway: the given one, that of an environment, or the mesh's own.
+pub(super) async fn gateway(given: Option<&str>, environment: Option<&str>) -> Result<SocketAddr> {
+    match (given, environment) {
+        (Some(address), _) => resolve(address).await,
+        (None, Some(name)) => {
+            let home = Home::find()?;
+            resolve(&home.project().environment(name)?.gateway).await
+        }
+        (None, None) => of_mesh(),
+    }
 }
 
 pub(super) async fn resolve(gateway: &str) -> Result<SocketAddr> {

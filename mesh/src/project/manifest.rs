@@ -145,7 +145,7 @@ pub struct Verify {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
-    /// URL of its gateway.
+    /// Address of its gateway, as host:port.
     pub gateway: String,
     /// File with the token of the operators, relative to the project.
     pub operator_token_file: Option<PathBuf>,

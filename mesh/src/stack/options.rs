@@ -11,7 +11,7 @@ use super::nats;
 use super::ports::Wanted;
 use crate::cargo::{self, Binaries};
 use crate::home::Home;
-use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project, Run};
+use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project, Run, Service};
 
 /// Longest name of a reader, in bytes: it is a token of subjects and the name of a consumer.
 const MAX_READER_NAME: usize = 32;
@@ -163,6 +163,20 @@ impl StackOptions {
         self.chosen()
             .filter_map(|name| self.cargo_program(name))
             .collect()
+    }
+
+    /// Returns the chosen processes with the programs that Cargo has built for them.
+    pub(crate) fn built_programs(&self) -> impl Iterator<Item = (&str, PathBuf)> {
+        self.chosen().filter_map(|name| {
+            let program = self.cargo_program(name)?;
+            Some((name, self.binaries.dir.join(program)))
+        })
+    }
+
+    /// Returns the chosen services.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Service> {
+        let services = self.project.services().iter();
+        services.filter(|service| self.processes.contains(&service.name))
     }
 
     /// Returns the names that get a port: all of the mesh, so that addresses are known before
