@@ -103,7 +103,7 @@ pub(super) async fn up(args: Args) -> Result<ExitCode> {
     };
     if args.detach {
         drop(state_dir);
-        detach(&home, &args.selection, ui)?;
+        detach(&home, &args.selection, &options, ui)?;
         return show(&home);
     }
     run(&home, state_dir, options, ui).await
@@ -115,9 +115,10 @@ pub(super) async fn up(args: Args) -> Result<ExitCode> {
 /// When it can't be built or started.
 pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
     let selection = Selection::default();
-    if let Some(state_dir) = prepare(home, &selection.options(home)?, fresh, ui)? {
+    let options = selection.options(home)?;
+    if let Some(state_dir) = prepare(home, &options, fresh, ui)? {
         drop(state_dir);
-        detach(home, &selection, ui)?;
+        detach(home, &selection, &options, ui)?;
     }
     // A mesh that another process started may not be ready yet.
     let deadline = Instant::now() + DETACHED_PATIENCE;
@@ -226,9 +227,11 @@ pub async fn asked_to_stop() -> Result<()> {
     Ok(())
 }
 
-fn detach(home: &Home, selection: &Selection, ui: Ui) -> Result<()> {
-    // Not in the supervisor, so that the progress is visible.
-    Engines::ensure(home, ui)?;
+fn detach(home: &Home, selection: &Selection, options: &StackOptions, ui: Ui) -> Result<()> {
+    if options.needs_engines() {
+        // Not in the supervisor, so that the progress is visible.
+        Engines::ensure(home, ui)?;
+    }
     let logs = home.mesh().join("logs");
     create_dir(&logs, 0o755)?;
     let log = logs.join("mesh.log");

@@ -423,6 +423,32 @@ mod tests {
         assert_eq!(users, ["stock"]);
     }
 
+    /// The keys that the parser names in the error of an unknown one.
+    fn keys(table: &str) -> Vec<String> {
+        let said = error(&format!("{table}\nno-such-key = 1\n"));
+        let (_, known) = said.split_once("expected one of ").unwrap();
+        let known = known.split('`').skip(1).step_by(2);
+        let mut known: Vec<String> = known.map(str::to_owned).collect();
+        known.sort();
+        known
+    }
+
+    #[test]
+    fn the_schema_for_editors_has_the_keys_of_the_parser() {
+        let schema = include_str!("../../mesh.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        for (table, pointer) in [
+            ("[gateway]", "/properties/gateway"),
+            ("[services.a]", "/$defs/service"),
+            ("[command.a]", "/properties/command/additionalProperties"),
+        ] {
+            let properties = schema.pointer(&format!("{pointer}/properties")).unwrap();
+            let properties = properties.as_object().unwrap().keys().cloned();
+            let properties: Vec<String> = properties.collect();
+            assert_eq!(properties, keys(table), "{table}");
+        }
+    }
+
     #[test]
     fn an_unknown_key_is_refused_with_its_line_and_a_suggestion() {
         let said = error("[services.stock]\nneed = [\"postgres\"]\n");

@@ -173,6 +173,11 @@ impl StackOptions {
         })
     }
 
+    /// Returns whether a chosen process needs an engine.
+    pub(crate) fn needs_engines(&self) -> bool {
+        !self.engines.is_empty()
+    }
+
     /// Returns the chosen services.
     pub(crate) fn services(&self) -> impl Iterator<Item = &Service> {
         let services = self.project.services().iter();
