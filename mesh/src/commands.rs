@@ -19,6 +19,7 @@ mod sagas;
 mod status;
 mod test;
 pub mod up;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -68,6 +69,8 @@ pub enum Verb {
     Call(call::Args),
     /// Runs the tests of all services
     Test(test::Args),
+    /// Kills every process of a separate mesh while the project's load runs, then checks its effects
+    Verify(verify::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),
     /// Shows the events that could not be applied or published, and decides about them
@@ -94,6 +97,7 @@ impl Verb {
             Self::Psql(args) => psql::psql(&args),
             Self::Call(args) => call::call(args).await,
             Self::Test(args) => test::test(&args),
+            Self::Verify(args) => verify::verify(args).await,
             Self::Completions(args) => completions::completions(&args),
             Self::Status(args) => status::status(args).await,
             Self::Explain(args) => explain::explain(args).await,

@@ -21,6 +21,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 host, port = os.environ["PROTOMESH_LISTEN"].split(":")
 print("serving", flush=True)
+open("starts-" + os.environ["NAME"], "a").write("x")
 http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
 "#;
 
@@ -34,12 +35,13 @@ build = [["python3", "-c", "open('built', 'a').write('x')"]]
 readiness = "http"
 gateway = false
 calls = ["back"]
-env = { GREETING = "hello" }
+env = { GREETING = "hello", NAME = "front" }
 
 [services.back]
 command = ["python3", "services/front/main.py"]
 readiness = "tcp"
 gateway = false
+env = { NAME = "back" }
 
 [command.urls]
 run = ["python3", "-c", "import os, sys; print(os.environ['PROTOMESH_FRONT_URL'], sys.argv[1:])"]
@@ -164,6 +166,41 @@ fn dev_restarts_what_has_changed_and_nothing_else() {
     assert_eq!(shop.process("back")["life"]["pid"], back);
     shop.mesh(&["down"]);
     dev.wait().unwrap();
+}
+
+#[test]
+fn verify_kills_every_process_under_load_and_runs_the_check() {
+    // The load goes on until both services were started again.
+    const LOAD: &str = r#"
+import pathlib, time
+def starts(name):
+    path = pathlib.Path("starts-" + name)
+    return len(path.read_text()) if path.exists() else 0
+while min(starts("front"), starts("back")) < 2:
+    time.sleep(0.02)
+open("effects", "w").write("2")
+"#;
+    let manifest = format!(
+        "{MANIFEST}\n[verify]\nload = [\"python3\", \"load.py\"]\n\
+         check = [\"grep\", \"-qx\", \"EXPECTED\", \"effects\"]\n"
+    );
+    for (expected, code) in [("2", 0), ("3", 1)] {
+        let shop = Shop::new(&manifest.replace("EXPECTED", expected));
+        std::fs::write(shop.path().join("load.py"), LOAD).unwrap();
+        let output = shop.mesh(&["verify", "--only", "front,back", "--seed", "7"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}{errors}");
+        assert!(
+            said.contains("killed front;") && said.contains("killed back;"),
+            "{said}"
+        );
+        assert_eq!(
+            errors.contains("verify.check failed"),
+            code == 1,
+            "{errors}"
+        );
+    }
 }
 
 #[test]
