@@ -69,7 +69,7 @@ pub enum Verb {
     Call(call::Args),
     /// Runs the tests of all services
     Test(test::Args),
-    /// Kills every process of a separate mesh while the project's load runs, then checks its effects
+    /// Kills every process of a separate mesh under the project's load, then checks its effects
     Verify(verify::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),

@@ -63,9 +63,9 @@ pub enum Readiness {
 pub struct Service {
     /// The name, in lower case.
     pub name: String,
-    /// How it is built and started.
+    /// The way to build and start it.
     pub run: Run,
-    /// What it needs to run.
+    /// Engines that it needs.
     pub needs: BTreeSet<Engine>,
     /// Services that it calls: it gets the URL of each in `PROTOMESH_<NAME>_URL`.
     pub calls: Vec<String>,
@@ -73,7 +73,7 @@ pub struct Service {
     pub reads: Vec<String>,
     /// Its environment.
     pub env: BTreeMap<String, String>,
-    /// How it is asked whether it is ready.
+    /// The check that it is ready.
     pub readiness: Readiness,
     /// Whether the gateway serves its API.
     pub gateway: bool,
