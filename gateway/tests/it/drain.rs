@@ -1,7 +1,7 @@
 //! A rolling restart under load: processes take over from each other on one port, and no request
 //! fails.
 //!
-//! `PROTOMESH_TEST_REQUESTS=50000 cargo test -p protomesh-gateway --test it drain -- --nocapture`
+//! `GATEWAY_TEST_REQUESTS=50000 cargo test -p protomesh-gateway --test it drain -- --nocapture`
 //! is the full size.
 
 use std::net::SocketAddr;
@@ -30,8 +30,7 @@ const CLIENTS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_processes_take_over() {
-    let total =
-        std::env::var("PROTOMESH_TEST_REQUESTS").map_or(5000, |count| count.parse().unwrap());
+    let total = std::env::var("GATEWAY_TEST_REQUESTS").map_or(5000, |count| count.parse().unwrap());
     let upstream = Upstream::start().await;
     // Holds the port without listening on it.
     let port = TcpSocket::new_v4().unwrap();
