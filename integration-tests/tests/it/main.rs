@@ -16,6 +16,7 @@ mod database;
 mod desk;
 mod event_store;
 mod events;
+mod examples;
 mod gateway;
 mod grpcurl;
 mod ingest;
