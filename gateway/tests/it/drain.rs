@@ -75,7 +75,7 @@ async fn no_request_fails_while_processes_take_over() {
 
 /// Starts a gateway, and returns when it listens, which it does when it is ready.
 async fn start(address: SocketAddr, upstream: &Upstream) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mesh-gateway"))
         .env("PROTOMESH_LISTEN", address.to_string())
         .env("PROTOMESH_LISTENER__REUSE_PORT", "true")
         .env(

@@ -92,7 +92,7 @@ impl Running {
     async fn start(config: &str) -> Self {
         let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         std::fs::write(file.path(), config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mesh-gateway"))
             .arg("--config")
             .arg(file.path())
             .env("PROTOMESH_LISTEN", "127.0.0.1:0")

@@ -75,7 +75,7 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let asked: ServerCompatRequest = compat::read(&mut tokio::io::stdin()).await?;
     let dir = tempfile::Builder::new().prefix("mesh-connect-").tempdir()?;
     let config = write_config(args, &asked, dir.path())?;
-    let mut gateway = Command::new(cargo::binaries(&Home::find()?)?.dir.join(GATEWAY))
+    let mut gateway = Command::new(cargo::binaries(&Home::find()?)?.dir.join(cargo::GATEWAY_PROGRAM))
         .arg("--config")
         .arg(config)
         .stdin(Stdio::null())

@@ -116,7 +116,7 @@ impl Gateway {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let descriptors = dir.path().join("library.binpb");
         std::fs::write(&descriptors, descriptor_set(home.root())?)?;
-        let mut command = Command::new(cargo::binaries(home)?.dir.join(GATEWAY));
+        let mut command = Command::new(cargo::binaries(home)?.dir.join(cargo::GATEWAY_PROGRAM));
         command
             .env("PROTOMESH_LISTEN", address.to_string())
             .env("PROTOMESH_UPSTREAMS", format!("http://{}", library.address))
