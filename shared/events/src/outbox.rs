@@ -6,6 +6,7 @@ use facts::error::Error;
 use facts::subject;
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
+use tracing::{Instrument as _, Span};
 
 /// The migrations of the schema `events` in a service's database, for `store::Database::open`.
 ///
@@ -105,6 +106,7 @@ impl Facts {
             subject::lane(&fact.key),
             fact.payload.as_slice(),
         );
+        let span = span(&facts);
         // The transaction gets its id by the insert into `chain`, before the rows of the outbox get
         // theirs: the relay's low watermark relies on that.
         sqlx::query!(
@@ -134,11 +136,24 @@ impl Facts {
             &keys as &[&str],
             &lanes,
             &payloads as &[&[u8]],
-            chassis::telemetry::current_traceparent(),
+            span.in_scope(chassis::telemetry::current_traceparent),
         )
         .execute(tx)
+        .instrument(span)
         .await?;
         chassis::crash::point("events.outbox.recorded");
         Ok(())
     }
+}
+
+/// Opens the span of facts that are recorded together; what their consumers do is below it.
+fn span(facts: &[Encoded]) -> Span {
+    let kind = facts.first().map_or("", |fact| fact.kind);
+    tracing::info_span!(
+        "publish",
+        otel.name = format!("publish {kind}"),
+        otel.kind = "producer",
+        messaging.system = "nats",
+        messaging.batch.message_count = facts.len(),
+    )
 }

@@ -1,0 +1,390 @@
+//! Answers the questions of the page: a list of traces, and one trace as a waterfall.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::store::{Kept, KeptSpan, KeptTrace};
+use super::{SpanId, TraceId, hex};
+
+/// Most traces of a list, and most spans of a waterfall; further ones are counted.
+const MAX_TRACES: usize = 100;
+const MAX_SPANS_SHOWN: usize = 2_000;
+
+/// Names of `opentelemetry.proto.trace.v1.Span.SpanKind`.
+const KINDS: [&str; 6] = ["", "internal", "server", "client", "producer", "consumer"];
+
+/// The conditions of a search; all of them must hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Search {
+    /// In a trace's id, or in a span's name, route, path or method, in lower case.
+    pub(crate) text: String,
+    /// A service that took part.
+    pub(crate) service: String,
+    /// Whether a span failed.
+    pub(crate) is_error: Option<bool>,
+    /// Shortest duration, in milliseconds.
+    pub(crate) min_ms: u64,
+}
+
+/// One trace of a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct TraceSummary {
+    id: String,
+    name: String,
+    service: String,
+    /// Status of the first span: an HTTP status or a gRPC code; empty if it has neither.
+    status: String,
+    services: BTreeSet<String>,
+    spans: usize,
+    errors: usize,
+    /// Milliseconds since 1970.
+    started_ms: u64,
+    duration_us: u64,
+}
+
+/// One trace with its spans from top to bottom.
+#[derive(Debug, Serialize)]
+pub(crate) struct Waterfall {
+    id: String,
+    name: String,
+    started_ms: u64,
+    duration_us: u64,
+    services: BTreeSet<String>,
+    spans: Vec<Bar>,
+    /// Spans that are not kept or not shown.
+    missing: u64,
+}
+
+/// One line of a waterfall.
+#[derive(Debug, Serialize)]
+struct Bar {
+    id: String,
+    depth: usize,
+    service: String,
+    name: String,
+    kind: &'static str,
+    /// From the start of the trace.
+    start_us: u64,
+    duration_us: u64,
+    is_error: bool,
+    message: String,
+    attributes: Vec<(String, String)>,
+    events: Vec<Moment>,
+    /// The trace that it belongs to, if it worked for several.
+    batch: Option<String>,
+}
+
+/// A log line or another moment within a span.
+#[derive(Debug, Serialize)]
+struct Moment {
+    at_us: u64,
+    name: String,
+    attributes: Vec<(String, String)>,
+}
+
+/// The state of a layout.
+struct Layout<'a> {
+    kept: &'a Kept,
+    trace: &'a TraceId,
+    /// Spans of other traces by the span that they link to.
+    linked: HashMap<SpanId, Vec<(&'a TraceId, &'a KeptSpan)>>,
+    seen: HashSet<(TraceId, SpanId)>,
+    lines: Vec<(usize, &'a TraceId, &'a KeptSpan)>,
+}
+
+// === impl Search ===
+
+impl Search {
+    fn matches(&self, id: &TraceId, trace: &KeptTrace) -> bool {
+        let spans = || trace.spans.iter();
+        let (start, end) = trace.times();
+        (end - start) / 1_000_000 >= self.min_ms
+            && (self.service.is_empty() || spans().any(|span| *span.service == *self.service))
+            && self
+                .is_error
+                .is_none_or(|wanted| spans().any(|span| span.is_error) == wanted)
+            && (self.text.is_empty()
+                || hex(id).starts_with(&self.text)
+                || spans().any(|span| self.mentions(span)))
+    }
+
+    fn mentions(&self, span: &KeptSpan) -> bool {
+        const SEARCHED: [&str; 4] = ["http.route", "url.path", "rpc.method", "url.full"];
+        let texts = SEARCHED.iter().filter_map(|key| span.attribute(key));
+        texts
+            .chain([span.name.as_str()])
+            .any(|text| text.to_lowercase().contains(&self.text))
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// Returns the latest traces that match, at most a hundred.
+    pub(crate) fn search(&self, search: &Search) -> Vec<TraceSummary> {
+        let found = self.latest();
+        found
+            .filter(|(id, trace)| search.matches(id, trace))
+            .filter_map(|(id, trace)| summary(id, trace))
+            .take(MAX_TRACES)
+            .collect()
+    }
+
+    /// Returns the names of all services that have sent spans.
+    pub(crate) fn services(&self) -> BTreeSet<String> {
+        let spans = self.latest().flat_map(|(_, trace)| &trace.spans);
+        let distinct: BTreeSet<&str> = spans.map(|span| &*span.service).collect();
+        distinct.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Lays a trace out: each span below the one that caused it, and spans of batches below those
+    /// that they worked for.
+    pub(crate) fn waterfall(&self, id: &TraceId) -> Option<Waterfall> {
+        let (id, trace) = self.latest().find(|(known, _)| *known == id)?;
+        let mut layout = Layout::new(self, id);
+        let ids: HashSet<SpanId> = trace.spans.iter().map(|span| span.id).collect();
+        let is_top = |span: &&KeptSpan| span.parent.is_none_or(|parent| !ids.contains(&parent));
+        layout.place_all(id, trace.spans.iter().filter(is_top).collect());
+        let start = layout.lines.iter().map(|(_, _, span)| span.start).min();
+        let end = layout.lines.iter().map(|(_, _, span)| span.end).max();
+        let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
+        let own = layout.lines.iter().filter(|(_, of, _)| *of == id).count();
+        let unseen = trace.spans.len() - own;
+        let services = layout.lines.iter();
+        let services = services.map(|(_, _, span)| span.service.to_string());
+        Some(Waterfall {
+            id: hex(id),
+            name: trace.root().map(|span| span.name.clone())?,
+            started_ms: start / 1_000_000,
+            duration_us: (end - start) / 1_000,
+            services: services.collect(),
+            missing: trace.dropped + unseen as u64,
+            spans: layout
+                .lines
+                .iter()
+                .map(|(depth, of, span)| Bar::new(*depth, start, span, (*of != id).then_some(of)))
+                .collect(),
+        })
+    }
+}
+
+// === impl Layout ===
+
+impl<'a> Layout<'a> {
+    fn new(kept: &'a Kept, trace: &'a TraceId) -> Self {
+        let mut linked: HashMap<SpanId, Vec<_>> = HashMap::new();
+        for other in kept.linked_to(trace) {
+            let spans = kept.trace(other).map_or(&[][..], |other| &other.spans);
+            for span in spans {
+                // A batch may hold several facts of one span.
+                let origins: HashSet<SpanId> = span
+                    .links
+                    .iter()
+                    .filter(|(origin, _)| origin == trace)
+                    .map(|(_, origin)| *origin)
+                    .collect();
+                for origin in origins {
+                    linked.entry(origin).or_default().push((other, span));
+                }
+            }
+        }
+        Self {
+            kept,
+            trace,
+            linked,
+            seen: HashSet::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Places spans and all below them, depth first and by start, without recursion: a caller
+    /// chooses how deep a trace is.
+    fn place_all(&mut self, of: &'a TraceId, spans: Vec<&'a KeptSpan>) {
+        let mut children: HashMap<(TraceId, SpanId), Vec<&'a KeptSpan>> = HashMap::new();
+        let others = self.kept.linked_to(self.trace).iter();
+        for trace in others.chain([self.trace]) {
+            let spans = self.kept.trace(trace).map_or(&[][..], |found| &found.spans);
+            for span in spans {
+                if let Some(parent) = span.parent {
+                    children.entry((*trace, parent)).or_default().push(span);
+                }
+            }
+        }
+        let mut waiting: Vec<_> = spans.into_iter().map(|span| (0, of, span)).collect();
+        waiting.sort_by_key(|(_, _, span)| std::cmp::Reverse(span.start));
+        while let Some((depth, of, span)) = waiting.pop() {
+            if !self.seen.insert((*of, span.id)) {
+                continue;
+            }
+            if self.lines.len() >= MAX_SPANS_SHOWN {
+                return;
+            }
+            self.lines.push((depth, of, span));
+            let own = children.get(&(*of, span.id)).into_iter().flatten();
+            let mut below: Vec<_> = own.map(|child| (depth + 1, of, *child)).collect();
+            if of == self.trace {
+                let batches = self.linked.get(&span.id).into_iter().flatten();
+                below.extend(batches.map(|(of, batch)| (depth + 1, *of, *batch)));
+            }
+            below.sort_by_key(|(_, _, span)| std::cmp::Reverse(span.start));
+            waiting.extend(below);
+        }
+    }
+}
+
+// === impl Bar ===
+
+impl Bar {
+    fn new(depth: usize, start: u64, span: &KeptSpan, batch: Option<&TraceId>) -> Self {
+        let since = |at: u64| at.saturating_sub(start) / 1_000;
+        let events = span.events.iter().map(|event| Moment {
+            at_us: since(event.at),
+            name: event.name.clone(),
+            attributes: event.attributes.clone(),
+        });
+        let kind = usize::try_from(span.kind).ok();
+        Self {
+            id: hex(&span.id),
+            depth,
+            service: span.service.to_string(),
+            name: span.name.clone(),
+            kind: kind.and_then(|kind| KINDS.get(kind)).copied().unwrap_or(""),
+            start_us: since(span.start),
+            duration_us: (span.end - span.start) / 1_000,
+            is_error: span.is_error,
+            message: span.message.clone(),
+            attributes: span.attributes.clone(),
+            events: events.collect(),
+            batch: batch.map(|id| hex(id)),
+        }
+    }
+}
+
+fn summary(id: &TraceId, trace: &KeptTrace) -> Option<TraceSummary> {
+    let root = trace.root()?;
+    let (start, end) = trace.times();
+    let status = ["http.response.status_code", "rpc.response.status_code"];
+    let status = status.iter().find_map(|key| root.attribute(key));
+    let services = trace.spans.iter().map(|span| span.service.to_string());
+    Some(TraceSummary {
+        id: hex(id),
+        name: root.name.clone(),
+        service: root.service.to_string(),
+        status: status.unwrap_or_default().to_owned(),
+        services: services.collect(),
+        spans: trace.spans.len(),
+        errors: trace.spans.iter().filter(|span| span.is_error).count(),
+        started_ms: start / 1_000_000,
+        duration_us: (end - start) / 1_000,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::tests::span;
+    use super::*;
+
+    const TRACE: TraceId = [1; 16];
+    const BATCH: TraceId = [2; 16];
+
+    fn lines(kept: &Kept) -> Vec<(usize, String, bool)> {
+        let waterfall = kept.waterfall(&TRACE).unwrap();
+        let lines = waterfall.spans.into_iter();
+        lines
+            .map(|bar| (bar.depth, bar.name, bar.batch.is_some()))
+            .collect()
+    }
+
+    fn line(depth: usize, id: u8, is_batch: bool) -> (usize, String, bool) {
+        (depth, format!("span {id}"), is_batch)
+    }
+
+    #[test]
+    fn spans_stand_below_their_causes_in_the_order_of_time() {
+        let mut kept = Kept::default();
+        for (id, parent, start) in [
+            (4, Some(2), 3),
+            (3, Some(1), 9),
+            (2, Some(1), 2),
+            (1, None, 0),
+        ] {
+            kept.add(TRACE, span(id, parent, start));
+        }
+        // Its cause has not arrived.
+        kept.add(TRACE, span(6, Some(5), 20));
+        assert_eq!(
+            lines(&kept),
+            [
+                line(0, 1, false),
+                line(1, 2, false),
+                line(2, 4, false),
+                line(1, 3, false),
+                line(0, 6, false)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_batch_stands_below_the_span_that_it_worked_for_with_all_that_it_did() {
+        let mut kept = Kept::default();
+        kept.add(TRACE, span(1, None, 0));
+        let mut batch = span(8, None, 5);
+        batch.links = vec![(TRACE, [1; 8]), (TRACE, [1; 8]), ([9; 16], [1; 8])];
+        kept.add(BATCH, batch);
+        kept.add(BATCH, span(9, Some(8), 6));
+        // The batch did this for nobody of this trace.
+        kept.add(BATCH, span(7, None, 6));
+        assert_eq!(
+            lines(&kept),
+            [line(0, 1, false), line(1, 8, true), line(2, 9, true)]
+        );
+    }
+
+    #[test]
+    fn spans_in_a_circle_do_not_hang_it() {
+        let mut kept = Kept::default();
+        kept.add(TRACE, span(3, None, 0));
+        kept.add(TRACE, span(1, Some(2), 0));
+        kept.add(TRACE, span(2, Some(1), 0));
+        kept.add(TRACE, span(4, Some(4), 0));
+        assert_eq!(lines(&kept), [line(0, 3, false)]);
+        assert_eq!(kept.waterfall(&TRACE).unwrap().missing, 3);
+    }
+
+    #[test]
+    fn a_search_finds_traces_by_id_name_route_service_failure_and_duration() {
+        let mut kept = Kept::default();
+        let mut slow = span(1, None, 0);
+        slow.end = 80_000_000;
+        slow.is_error = true;
+        slow.attributes = vec![("http.route".to_owned(), "/v1/Orders".to_owned())];
+        kept.add([0xab; 16], slow);
+        kept.add(BATCH, span(2, None, 0));
+        let found = |search: Search| kept.search(&search).len();
+        let text = |text: &str| Search {
+            text: text.to_owned(),
+            ..Search::default()
+        };
+        assert_eq!(found(Search::default()), 2);
+        assert_eq!(found(text("abab")), 1);
+        assert_eq!(found(text("span 2")), 1);
+        assert_eq!(found(text("/v1/orders")), 1);
+        assert_eq!(found(text("nothing")), 0);
+        let service = Search {
+            service: "b".to_owned(),
+            ..Search::default()
+        };
+        assert_eq!(found(service), 0);
+        let errors = |is_error| Search {
+            is_error: Some(is_error),
+            ..Search::default()
+        };
+        assert_eq!((found(errors(true)), found(errors(false))), (1, 1));
+        let slower = |min_ms| Search {
+            min_ms,
+            ..Search::default()
+        };
+        assert_eq!((found(slower(80)), found(slower(81))), (1, 0));
+    }
+}
