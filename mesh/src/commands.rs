@@ -6,6 +6,7 @@ mod call;
 mod completions;
 mod control;
 mod declared;
+mod dashboard;
 mod desk;
 mod dev;
 mod down;
@@ -71,6 +72,8 @@ pub enum Verb {
     Test(test::Args),
     /// Kills every process of a separate mesh under the project's load, then checks its effects
     Verify(verify::Args),
+    /// Prints where the page is that shows the mesh
+    Dashboard(dashboard::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),
     /// Shows the events that could not be applied or published, and decides about them
@@ -100,6 +103,7 @@ impl Verb {
             Self::Verify(args) => verify::verify(args).await,
             Self::Completions(args) => completions::completions(&args),
             Self::Status(args) => status::status(args).await,
+            Self::Dashboard(args) => dashboard::dashboard(&args),
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
             Self::Sagas(args) => sagas::sagas(args).await,

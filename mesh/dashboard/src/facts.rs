@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::{self, Context, Message};
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use futures::stream::SelectAll;
 use futures::{StreamExt, TryStreamExt};
 use percent_encoding::percent_decode_str;
@@ -90,7 +90,7 @@ impl Broker {
     /// Begins to follow all streams.
     pub(crate) async fn feed(&self) -> Result<Feed, FeedError> {
         let url = self.url.as_deref().ok_or(FeedError::NoBroker)?;
-        let connect = || ConnectOptions::new().name("dashboard").connect(url);
+        let connect = || options(url).name("dashboard").connect(url);
         let connected = self.client.get_or_try_init(connect);
         let connected = tokio::time::timeout(TIMEOUT, connected).await;
         let client = connected.map_err(unavailable)?.map_err(unavailable)?;
@@ -164,6 +164,20 @@ impl Feed {
             self.followed.insert(name);
         }
         Ok(())
+    }
+}
+
+/// Returns options with the user and the password of a URL.
+fn options(url: &str) -> ConnectOptions {
+    let address: Result<ServerAddr, _> = url.parse();
+    let Ok(address) = address else {
+        return ConnectOptions::new();
+    };
+    match (address.username(), address.password()) {
+        (Some(user), Some(password)) => {
+            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        _ => ConnectOptions::new(),
     }
 }
 

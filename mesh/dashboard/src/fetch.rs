@@ -16,6 +16,12 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest answer, in bytes.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// Trace context of a trace that is not sampled: reading a mesh must not fill its list of traces.
+const UNSAMPLED: (&str, &str) = (
+    "traceparent",
+    "00-0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d-0d0d0d0d0d0d0d0d-00",
+);
+
 /// A pool of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch(Client<HttpConnector, Full<Bytes>>);
@@ -49,10 +55,14 @@ impl Fetch {
         token: Option<&str>,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), FetchError> {
+        let is_read = method == Method::GET;
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{address}{path}"))
             .header(CONTENT_TYPE, "application/json");
+        if is_read {
+            request = request.header(UNSAMPLED.0, UNSAMPLED.1);
+        }
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }

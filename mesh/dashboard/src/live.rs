@@ -20,6 +20,8 @@ use crate::logs::{LogFilter, NewLines, Tail};
 use crate::processes::ProcessRow;
 use crate::respond::{PageBody, response};
 
+/// Name of the log of the supervisor, which it has in the background.
+const SUPERVISOR: &str = "mesh";
 /// Interval in which logs are read.
 const LOG_INTERVAL: Duration = Duration::from_millis(300);
 /// Interval of comments, which find readers that are gone.
@@ -115,7 +117,8 @@ async fn send_processes(
 
 async fn logs(sources: &Sources, filter: LogFilter, events: &Events) -> Result<(), Gone> {
     let rows = sources.processes.borrow().clone();
-    let names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
+    let names = rows.into_iter().map(|row| row.name);
+    let names: Vec<String> = names.chain([SUPERVISOR.to_owned()]).collect();
     let mut tail = Tail::new(&sources.logs, &names, filter);
     let mut read: fn(&mut Tail) -> NewLines = Tail::begin;
     loop {

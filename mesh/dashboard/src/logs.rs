@@ -1,12 +1,15 @@
 //! Follows the log files of the processes.
 
+mod line;
+
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+
+pub(crate) use line::LogLine;
 
 /// Bytes of each file that a page begins with, and most lines of all files.
 const BEGIN_BYTES: u64 = 64 * 1024;
@@ -15,19 +18,6 @@ const BEGIN_LINES: usize = 300;
 const ROUND_BYTES: u64 = 256 * 1024;
 /// Longest shown line, in bytes.
 const MAX_LINE: usize = 4 * 1024;
-/// Width of a time with seconds and their fraction before its zone.
-const MAX_TIME: usize = 40;
-
-/// One line of a log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct LogLine {
-    pub(crate) process: String,
-    /// RFC 3339; that of the line before for a line without one.
-    pub(crate) at: String,
-    /// `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`; empty if unknown.
-    pub(crate) level: String,
-    pub(crate) text: String,
-}
 
 /// The condition for lines.
 #[derive(Clone, Debug, Default)]
@@ -161,7 +151,7 @@ impl FollowedFile {
             self.keep(end);
             let text = String::from_utf8_lossy(&self.partial).into_owned();
             self.partial.clear();
-            let Some(mut line) = parse(&text) else {
+            let Some(mut line) = line::parse(&text) else {
                 continue;
             };
             if line.at.is_empty() {
@@ -182,86 +172,6 @@ impl FollowedFile {
         let part = part.get(..room).unwrap_or(part);
         self.partial.extend_from_slice(part);
     }
-}
-
-/// Reads a line of JSON or of text; `None` for an empty one.
-fn parse(line: &str) -> Option<LogLine> {
-    let line = line.trim_end();
-    if line.is_empty() {
-        return None;
-    }
-    if line.starts_with('{')
-        && let Ok(fields) = serde_json::from_str::<Map<String, Value>>(line)
-    {
-        return Some(of_json(fields));
-    }
-    let (at, rest) = split_time(line);
-    let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
-    let (level, text) = match level(word) {
-        Some(level) if !at.is_empty() => (level, after),
-        _ => ("", rest),
-    };
-    Some(LogLine {
-        process: String::new(),
-        at: at.to_owned(),
-        level: level.to_owned(),
-        text: text.trim_start().to_owned(),
-    })
-}
-
-/// Takes time, level and message out of the fields; the others follow the message.
-fn of_json(mut fields: Map<String, Value>) -> LogLine {
-    let mut take = |key: &str| match fields.remove(key) {
-        Some(Value::String(text)) => text,
-        Some(other) => other.to_string(),
-        None => String::new(),
-    };
-    let (at, named, target) = (take("timestamp"), take("level"), take("target"));
-    let mut text = take("message");
-    for (key, value) in fields {
-        let value = match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        text += &format!(" {key}={value}");
-    }
-    if !target.is_empty() {
-        text = format!("{target}: {}", text.trim_start());
-    }
-    LogLine {
-        process: String::new(),
-        at,
-        level: level(&named).unwrap_or_default().to_owned(),
-        text,
-    }
-}
-
-/// Splits a time off, as RFC 3339 or as Postgres writes it (`2026-01-31 10:00:00.123 UTC [42] …`).
-fn split_time(line: &str) -> (&str, &str) {
-    let is_time = |text: &str| {
-        let mut bytes = text.bytes();
-        text.len() >= 19
-            && text.len() <= MAX_TIME
-            && bytes.by_ref().take(4).all(|byte| byte.is_ascii_digit())
-            && bytes.next() == Some(b'-')
-            && text.as_bytes().get(13) == Some(&b':')
-    };
-    let mut spaces = line.match_indices(' ').map(|(at, _)| at);
-    let first = spaces.next().unwrap_or(line.len());
-    let second = spaces.next().unwrap_or(line.len());
-    for end in [first, second] {
-        if let (Some(time), Some(rest)) = (line.get(..end), line.get(end..))
-            && is_time(time)
-        {
-            return (time, rest.trim_start());
-        }
-    }
-    ("", line)
-}
-
-fn level(word: &str) -> Option<&'static str> {
-    const LEVELS: [&str; 5] = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
-    LEVELS.into_iter().find(|level| *level == word)
 }
 
 #[cfg(test)]
@@ -287,32 +197,6 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_text_and_of_json_are_read_alike() {
-        let text = parse("2026-01-31T10:00:00.123456Z  WARN orders: process died code=1").unwrap();
-        assert_eq!(
-            (&*text.at, &*text.level, &*text.text),
-            (
-                "2026-01-31T10:00:00.123456Z",
-                "WARN",
-                "orders: process died code=1"
-            )
-        );
-        let json = r#"{"timestamp":"2026-01-31T10:00:00Z","level":"WARN","target":"orders","message":"process died","code":1}"#;
-        let json = parse(json).unwrap();
-        assert_eq!(
-            (&*json.level, &*json.text),
-            ("WARN", "orders: process died code=1")
-        );
-        let postgres = parse("2026-01-31 10:00:00.123 UTC [42] LOG:  ready").unwrap();
-        assert_eq!(
-            (&*postgres.at, &*postgres.text),
-            ("2026-01-31 10:00:00.123", "UTC [42] LOG:  ready")
-        );
-        let other = parse("thread 'main' panicked").unwrap();
-        assert_eq!((&*other.at, &*other.text), ("", "thread 'main' panicked"));
-    }
-
-    #[test]
     fn files_are_merged_by_time_and_followed() {
         let directory = tempfile::tempdir().unwrap();
         append(
@@ -323,7 +207,7 @@ mod tests {
         append(directory.path(), "b", "2026-01-31T10:00:01Z INFO two\n");
         let mut tail = tail(directory.path(), LogFilter::default());
         let begin = tail.begin();
-        assert_eq!(texts(&begin), ["one", "more of one", "two", "three"]);
+        assert_eq!(texts(&begin), ["one", "  more of one", "two", "three"]);
         append(directory.path(), "b", "2026-01-31T10:00:03Z INFO fo");
         assert_eq!(tail.follow(), NewLines::default());
         append(directory.path(), "b", "ur\n");

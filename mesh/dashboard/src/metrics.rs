@@ -25,6 +25,8 @@ const MAX_PROCESSES: usize = 64;
 /// Calls of methods, and requests that are none. A call by REST is in both.
 const CALLS: &str = "rpc_server_call_duration_seconds";
 const REQUESTS: &str = "http_server_request_duration_seconds";
+/// Prefixes of the methods and the routes of operators.
+const OPERATORS: (&str, &str) = ("mesh.ops.", "/-/");
 /// gRPC codes for which the server is at fault (OpenTelemetry semantic conventions for RPC).
 const FAULTS: [&str; 6] = [
     "UNKNOWN",
@@ -173,7 +175,11 @@ impl ProcessReadings {
         let readings = self.kept.iter();
         let pairs = readings.clone().zip(readings.skip(1));
         figures.history = pairs.map(|(one, next)| rate(one, next)).collect();
-        if let Some(before) = self.kept.iter().rev().take(RATE_OVER + 1).last()
+        if let Some(before) = self
+            .kept
+            .iter()
+            .rev()
+            .nth(RATE_OVER.min(self.kept.len() - 1))
             && let Some(now) = self.kept.back()
             && self.kept.len() > 1
         {
@@ -223,8 +229,14 @@ impl Reading {
         calls
     }
 
-    /// Adds a sample of a histogram of durations.
+    /// Adds a sample of a histogram of durations. Calls of operators are left out, and so the
+    /// dashboard's own.
     fn count(&mut self, part: &str, labels: &str, value: f64) {
+        let method = label(labels, "rpc_method").unwrap_or_default();
+        let route = label(labels, "http_route").unwrap_or_default();
+        if method.starts_with(OPERATORS.0) || route.starts_with(OPERATORS.1) {
+            return;
+        }
         match part {
             "_count" => {
                 self.requests += value;
@@ -353,7 +365,9 @@ rpc_server_call_duration_seconds_count{rpc_method="a/B",rpc_response_status_code
 rpc_server_call_duration_seconds_bucket{le="0.001",rpc_method="a/B",rpc_response_status_code="OK"} 4
 rpc_server_call_duration_seconds_bucket{le="0.01",rpc_method="a/B",rpc_response_status_code="OK"} 8
 rpc_server_call_duration_seconds_bucket{le="+Inf",rpc_method="a/B",rpc_response_status_code="OK"} 10
+rpc_server_call_duration_seconds_count{rpc_method="mesh.ops.v1.DeskService/ListActs",rpc_response_status_code="INTERNAL"} 5
 http_server_request_duration_seconds_count{http_route="/v1/b",http_response_status_code="500"} 10
+http_server_request_duration_seconds_count{http_route="/-/acts",http_response_status_code="500"} 5
 events_consumer_pending{consumer="a"} 3
 events_consumer_pending{consumer="b"} 4
 events_outbox_rows 7
@@ -361,7 +375,7 @@ process_resident_memory_bytes 1048576
 "#;
 
     #[test]
-    fn a_call_by_rest_is_counted_once() {
+    fn a_call_by_rest_is_counted_once_and_operators_are_not() {
         let reading = Reading::of(TEXT);
         assert_eq!((reading.requests, reading.faults), (10.0, 2.0));
         assert_eq!((reading.lag, reading.outbox), (Some(7.0), Some(7.0)));

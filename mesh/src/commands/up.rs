@@ -52,6 +52,9 @@ pub struct Selection {
     /// Send traces to this collector (OTLP over gRPC)
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
+    /// Start no dashboard, and receive no traces
+    #[arg(long)]
+    no_dashboard: bool,
     /// Add a user of the broker that may read events; `events reader` gives it access to a context
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     reader: Vec<String>,
@@ -69,6 +72,9 @@ impl Selection {
         }
         for reader in &self.reader {
             options = options.reader(reader)?;
+        }
+        if !self.no_dashboard {
+            options = options.dashboard();
         }
         Ok(match &self.otlp {
             Some(endpoint) => options.otlp(endpoint),
@@ -88,8 +94,9 @@ impl Selection {
             .iter()
             .map(|address| ("--listen", address.to_string()));
         let all = only.chain(readers).chain(otlp).chain(listen);
-        all.flat_map(|(flag, value)| [flag.to_owned(), value])
-            .collect()
+        let all = all.flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let bare = self.no_dashboard.then(|| "--no-dashboard".to_owned());
+        all.chain(bare).collect()
     }
 }
 

@@ -10,6 +10,8 @@ use super::{SpanId, TraceId, hex};
 /// Most traces of a list, and most spans of a waterfall; further ones are counted.
 const MAX_TRACES: usize = 100;
 const MAX_SPANS_SHOWN: usize = 2_000;
+/// Most traces of batches that a waterfall joins.
+const MAX_JOINED: usize = 256;
 
 /// Names of `opentelemetry.proto.trace.v1.Span.SpanKind`.
 const KINDS: [&str; 6] = ["", "internal", "server", "client", "producer", "consumer"];
@@ -83,14 +85,15 @@ struct Moment {
     attributes: Vec<(String, String)>,
 }
 
+/// A span with its trace.
+type Placed<'a> = (&'a TraceId, &'a KeptSpan);
+
 /// The state of a layout.
 struct Layout<'a> {
-    kept: &'a Kept,
-    trace: &'a TraceId,
-    /// Spans of other traces by the span that they link to.
-    linked: HashMap<SpanId, Vec<(&'a TraceId, &'a KeptSpan)>>,
+    /// Spans below each span: those that it caused, and those of batches that worked for it.
+    below: HashMap<(TraceId, SpanId), Vec<Placed<'a>>>,
     seen: HashSet<(TraceId, SpanId)>,
-    lines: Vec<(usize, &'a TraceId, &'a KeptSpan)>,
+    lines: Vec<(usize, Placed<'a>)>,
 }
 
 // === impl Search ===
@@ -141,58 +144,68 @@ impl Kept {
     /// Lays a trace out: each span below the one that caused it, and spans of batches below those
     /// that they worked for.
     pub(crate) fn waterfall(&self, id: &TraceId) -> Option<Waterfall> {
-        let (id, trace) = self.latest().find(|(known, _)| *known == id)?;
-        let mut layout = Layout::new(self, id);
+        let trace = self.trace(id)?;
+        let root = trace.root()?;
         let ids: HashSet<SpanId> = trace.spans.iter().map(|span| span.id).collect();
-        let is_top = |span: &&KeptSpan| span.parent.is_none_or(|parent| !ids.contains(&parent));
-        layout.place_all(id, trace.spans.iter().filter(is_top).collect());
-        let start = layout.lines.iter().map(|(_, _, span)| span.start).min();
-        let end = layout.lines.iter().map(|(_, _, span)| span.end).max();
-        let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
-        let own = layout.lines.iter().filter(|(_, of, _)| *of == id).count();
-        let unseen = trace.spans.len() - own;
-        let services = layout.lines.iter();
-        let services = services.map(|(_, _, span)| span.service.to_string());
+        let tops = trace.spans.iter().filter(|span| {
+            let parent = span.parent.filter(|parent| *parent != span.id);
+            parent.is_none_or(|parent| !ids.contains(&parent))
+        });
+        let mut layout = Layout::new(self.joined(id));
+        layout.place(tops.map(|span| (id, span)).collect());
+        let spans = || layout.lines.iter().map(|(_, (_, span))| span);
+        let start = spans().map(|span| span.start).min().unwrap_or_default();
+        let end = spans().map(|span| span.end).max().unwrap_or_default();
+        let own = layout.lines.iter().filter(|(_, (of, _))| *of == id);
+        let unseen = trace.spans.len() - own.count();
+        let services = spans().map(|span| span.service.to_string()).collect();
+        let bar = |(depth, (of, span)): &(usize, Placed<'_>)| {
+            Bar::new(*depth, start, span, (*of != id).then_some(of))
+        };
         Some(Waterfall {
             id: hex(id),
-            name: trace.root().map(|span| span.name.clone())?,
+            name: root.name.clone(),
             started_ms: start / 1_000_000,
             duration_us: (end - start) / 1_000,
-            services: services.collect(),
+            services,
             missing: trace.dropped + unseen as u64,
-            spans: layout
-                .lines
-                .iter()
-                .map(|(depth, of, span)| Bar::new(*depth, start, span, (*of != id).then_some(of)))
-                .collect(),
+            spans: layout.lines.iter().map(bar).collect(),
         })
+    }
+
+    /// Returns a trace, those whose spans link to it, those that link to them, and so on.
+    fn joined<'a>(&'a self, id: &'a TraceId) -> Vec<Placed<'a>> {
+        let mut ids = vec![id];
+        let mut known = HashSet::from([id]);
+        let mut next = 0;
+        while let Some(id) = ids.get(next) {
+            let others = self.linked_to(id).iter();
+            ids.extend(others.filter(|other| known.len() < MAX_JOINED && known.insert(*other)));
+            next += 1;
+        }
+        let spans = |id: &'a TraceId| {
+            let spans = self.trace(id).map_or(&[][..], |trace| &trace.spans);
+            spans.iter().map(move |span| (id, span))
+        };
+        ids.into_iter().flat_map(spans).collect()
     }
 }
 
 // === impl Layout ===
 
 impl<'a> Layout<'a> {
-    fn new(kept: &'a Kept, trace: &'a TraceId) -> Self {
-        let mut linked: HashMap<SpanId, Vec<_>> = HashMap::new();
-        for other in kept.linked_to(trace) {
-            let spans = kept.trace(other).map_or(&[][..], |other| &other.spans);
-            for span in spans {
-                // A batch may hold several facts of one span.
-                let origins: HashSet<SpanId> = span
-                    .links
-                    .iter()
-                    .filter(|(origin, _)| origin == trace)
-                    .map(|(_, origin)| *origin)
-                    .collect();
-                for origin in origins {
-                    linked.entry(origin).or_default().push((other, span));
-                }
+    fn new(spans: Vec<Placed<'a>>) -> Self {
+        let mut below: HashMap<_, Vec<Placed<'a>>> = HashMap::new();
+        for (of, span) in spans {
+            let cause = span.parent.map(|parent| (*of, parent));
+            // A batch may hold several facts of one span.
+            let causes: HashSet<_> = span.links.iter().copied().chain(cause).collect();
+            for cause in causes {
+                below.entry(cause).or_default().push((of, span));
             }
         }
         Self {
-            kept,
-            trace,
-            linked,
+            below,
             seen: HashSet::new(),
             lines: Vec::new(),
         }
@@ -200,37 +213,27 @@ impl<'a> Layout<'a> {
 
     /// Places spans and all below them, depth first and by start, without recursion: a caller
     /// chooses how deep a trace is.
-    fn place_all(&mut self, of: &'a TraceId, spans: Vec<&'a KeptSpan>) {
-        let mut children: HashMap<(TraceId, SpanId), Vec<&'a KeptSpan>> = HashMap::new();
-        let others = self.kept.linked_to(self.trace).iter();
-        for trace in others.chain([self.trace]) {
-            let spans = self.kept.trace(trace).map_or(&[][..], |found| &found.spans);
-            for span in spans {
-                if let Some(parent) = span.parent {
-                    children.entry((*trace, parent)).or_default().push(span);
-                }
-            }
-        }
-        let mut waiting: Vec<_> = spans.into_iter().map(|span| (0, of, span)).collect();
-        waiting.sort_by_key(|(_, _, span)| std::cmp::Reverse(span.start));
-        while let Some((depth, of, span)) = waiting.pop() {
+    fn place(&mut self, tops: Vec<Placed<'a>>) {
+        let mut waiting = Vec::new();
+        push(&mut waiting, 0, tops);
+        while let Some((depth, (of, span))) = waiting.pop() {
             if !self.seen.insert((*of, span.id)) {
                 continue;
             }
             if self.lines.len() >= MAX_SPANS_SHOWN {
                 return;
             }
-            self.lines.push((depth, of, span));
-            let own = children.get(&(*of, span.id)).into_iter().flatten();
-            let mut below: Vec<_> = own.map(|child| (depth + 1, of, *child)).collect();
-            if of == self.trace {
-                let batches = self.linked.get(&span.id).into_iter().flatten();
-                below.extend(batches.map(|(of, batch)| (depth + 1, *of, *batch)));
-            }
-            below.sort_by_key(|(_, _, span)| std::cmp::Reverse(span.start));
-            waiting.extend(below);
+            self.lines.push((depth, (of, span)));
+            let below = self.below.get(&(*of, span.id)).cloned();
+            push(&mut waiting, depth + 1, below.unwrap_or_default());
         }
     }
+}
+
+/// Puts spans on a stack so that the earliest is taken first.
+fn push<'a>(waiting: &mut Vec<(usize, Placed<'a>)>, depth: usize, mut spans: Vec<Placed<'a>>) {
+    spans.sort_by_key(|(_, span)| std::cmp::Reverse(span.start));
+    waiting.extend(spans.into_iter().map(|placed| (depth, placed)));
 }
 
 // === impl Bar ===
@@ -335,9 +338,18 @@ mod tests {
         kept.add(BATCH, span(9, Some(8), 6));
         // The batch did this for nobody of this trace.
         kept.add(BATCH, span(7, None, 6));
+        // What the batch published was applied in another one.
+        let mut next = span(6, None, 7);
+        next.links = vec![(BATCH, [9; 8])];
+        kept.add([3; 16], next);
         assert_eq!(
             lines(&kept),
-            [line(0, 1, false), line(1, 8, true), line(2, 9, true)]
+            [
+                line(0, 1, false),
+                line(1, 8, true),
+                line(2, 9, true),
+                line(3, 6, true)
+            ]
         );
     }
 
@@ -347,9 +359,9 @@ mod tests {
         kept.add(TRACE, span(3, None, 0));
         kept.add(TRACE, span(1, Some(2), 0));
         kept.add(TRACE, span(2, Some(1), 0));
-        kept.add(TRACE, span(4, Some(4), 0));
-        assert_eq!(lines(&kept), [line(0, 3, false)]);
-        assert_eq!(kept.waterfall(&TRACE).unwrap().missing, 3);
+        kept.add(TRACE, span(4, Some(4), 5));
+        assert_eq!(lines(&kept), [line(0, 3, false), line(0, 4, false)]);
+        assert_eq!(kept.waterfall(&TRACE).unwrap().missing, 2);
     }
 
     #[test]

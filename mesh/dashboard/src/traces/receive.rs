@@ -1,6 +1,5 @@
 //! The receiver of OTLP/gRPC.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::server::conn::http2;
@@ -58,7 +57,7 @@ pub(crate) async fn serve(listener: TcpListener, store: Arc<TraceStore>) {
             let _slot = slot;
             let answer = service_fn(move |request| {
                 let mut service = service.clone();
-                async move { Ok::<_, Infallible>(service.call(request).await?) }
+                async move { service.call(request).await }
             });
             let mut server = http2::Builder::new(TokioExecutor::new());
             server.max_concurrent_streams(MAX_STREAMS);
