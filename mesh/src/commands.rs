@@ -1,11 +1,14 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
+<<<<<<< HEAD
 mod build;
 mod call;
 mod completions;
 mod control;
 mod declared;
+=======
+>>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
 mod dashboard;
 mod desk;
 mod dev;
@@ -58,6 +61,7 @@ pub enum Verb {
     Down,
     /// Shows every process, its address and its health; exits with 1 unless all are healthy
     Status(status::Args),
+<<<<<<< HEAD
     /// Builds, starts and watches: what changes is built again and restarted alone
     Dev(dev::Args),
     /// Shows what the processes have written
@@ -72,6 +76,8 @@ pub enum Verb {
     Test(test::Args),
     /// Kills every process of a separate mesh under the project's load, then checks its effects
     Verify(verify::Args),
+=======
+>>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
     /// Prints where the page is that shows the mesh
     Dashboard(dashboard::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match

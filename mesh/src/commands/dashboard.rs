@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 pub(super) fn dashboard(args: &Args) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let address = running(&home)?.dashboard;
     let address = address
         .context("the mesh that is up has no dashboard; start it again without `--no-dashboard`")?;

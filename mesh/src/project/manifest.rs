@@ -15,13 +15,14 @@ const MAX_NAME: usize = 40;
 /// Most services of one project: each has connections of its own to the database.
 const MAX_SERVICES: usize = 64;
 /// Names that a service can't have.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     GATEWAY,
     POSTGRES,
     NATS,
     "mesh",
     "operator",
     "dashboard",
+    "traces",
     "template0",
     "template1",
 ];

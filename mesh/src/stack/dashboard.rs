@@ -12,7 +12,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Stack, StackOptions, nats, operator};
-use crate::project::{GATEWAY, NATS, POSTGRES};
+<<<<<<< HEAD
+use crate::project::{Engine, GATEWAY, NATS, POSTGRES};
+=======
+use crate::services::{GATEWAY, NATS, POSTGRES};
+>>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
 use crate::supervise::{Board, ProcessStatus};
 
 /// Names of the ports of the page and of the receiver of traces.
@@ -44,7 +48,7 @@ impl Stack {
             Some(collector) => TraceSource::Elsewhere(collector.clone()),
             None => TraceSource::Receive(listen(self.address(TRACES)?, "traces").await?),
         };
-        let broker_url = match options.engines {
+        let broker_url = match options.engines.contains(&Engine::Nats) {
             true => Some(self.nats_url(nats::OPERATOR)?),
             false => None,
         };
