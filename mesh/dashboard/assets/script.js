@@ -81,6 +81,8 @@ function clock(time) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
+const several = (count, name) => `${number(count)} ${name}${count === 1 ? "" : "s"}`;
+
 const number = (value, digits = 0) =>
   value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits });
 
@@ -139,15 +141,13 @@ function askToken() {
       showToken();
       done(token);
     };
-    return [
+    return [h("form", { onsubmit: (event) => { event.preventDefault(); enter(); } },
       h("h2", {}, "Operator's token"),
       h("p", { class: "dim" }, "It is the second word in ", h("code", {}, mesh.operator_file || ".mesh/operators"),
         ". This tab keeps it until it is closed."),
       h("label", {}, "Token", input),
       h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => done() }, "Cancel"),
-        h("button", { type: "button", class: "primary", onclick: enter }, "Use")),
-      void input.addEventListener("keydown", (event) => event.key === "Enter" && enter()),
-    ];
+        h("button", { class: "primary", "data-use": true }, "Use")))];
   });
 }
 
@@ -247,7 +247,7 @@ function logsPage(query) {
     lines.querySelector(".empty")?.remove();
     lines.append(...found.lines.map((line) => h("div", { class: line.level, hue: line.process },
       h("span", { class: "dim", title: line.at }, clock(line.at) || "·"), h("span", { class: "who" }, line.process),
-      h("span", { class: "level dim" }, line.level), h("span", { class: "text" }, line.text))));
+      h("span", { class: "level dim" }, line.level), h("span", { class: "text" }, logText(line.text)))));
     while (lines.childElementCount > MAX_LINES) lines.firstElementChild.remove();
     if (isAtEnd) lines.scrollTop = lines.scrollHeight;
   };
@@ -257,6 +257,15 @@ function logsPage(query) {
     h("div", { class: "bar" }, text, chosen, pause), lines);
   const topic = new URLSearchParams({ topic: "logs", process: query.get("process") || "", text: query.get("text") || "" });
   return { topic: topic.toString(), logs: add, processes: options, opened: () => lines.replaceChildren(empty("No line yet.")) };
+}
+
+/** Spans before a message, `name{key=value}:`, with quoted values. */
+const CONTEXT = /^((?:[\w.]+(?:\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\})?:)*[\w.]+\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}:)\s+/;
+
+/** The message first: the spans that it was logged in are in a hint. */
+function logText(text) {
+  const context = text.match(CONTEXT);
+  return context ? [text.slice(context[0].length), " ", h("span", { class: "tag", title: context[1] }, context[1].split("{")[0])] : text;
 }
 
 // === Traces ===
@@ -514,7 +523,7 @@ const button = (label, act, look) => h("button", { type: "button", class: look |
 function parkedEntry(key, reload) {
   const base = { consumer: key.consumer, key: key.key };
   const offer = (title, hint, act, extra, options) => () => decide({ title, hint, service: key.service, act, message: { ...base, ...extra }, tell: replayed, reload, ...options });
-  const element = entry({ "data-key": key.key }, [chip(key.service), h("b", {}, key.key), h("span", { class: "dim" }, `${key.consumer} · ${key.context}.${key.aggregate} · version ${key.version} · ${number(Number(key.waiting))} waiting · ${key.attempts || 0} attempts · since ${clock(key.parkedAt)}`)],
+  const element = entry({ "data-key": key.key }, [chip(key.service), h("b", {}, key.key), h("span", { class: "dim" }, `${key.consumer} · ${key.context}.${key.aggregate} · version ${key.version} · ${number(Number(key.waiting))} waiting · ${several(key.attempts || 0, "attempt")} · since ${clock(key.parkedAt)}`)],
     [h("span", { class: "mono" }, key.type), ": ", key.reason], [
       button("Replay", offer(`Replay ${key.key}`, "Applies its events in order, after the cause is mended.", "parked:replay", {}, { dryRun: true }), "primary"),
       button("Skip", offer(`Skip what is missing before version ${key.version}`, "Goes past versions that will never come, and replays from there.", "parked:skip", { version: key.version }, { reason: true })),
@@ -536,7 +545,7 @@ function stoppedEntry(key, reload) {
 
 function stuckEntry(saga, reload) {
   const base = { name: saga.name, sagaId: saga.sagaId };
-  return entry({ "data-key": saga.sagaId }, [chip(saga.service), h("b", {}, `${saga.name} ${saga.sagaId}`), h("span", { class: "dim" }, `key ${saga.key} · at ${saga.step} · ${saga.attempts || 0} attempts · since ${clock(saga.changedAt)}`)],
+  return entry({ "data-key": saga.sagaId }, [chip(saga.service), h("b", {}, `${saga.name} ${saga.sagaId}`), h("span", { class: "dim" }, `key ${saga.key} · at ${saga.step} · ${several(saga.attempts || 0, "attempt")} · since ${clock(saga.changedAt)}`)],
     saga.problem, [
       button("Resume", () => decide({ title: `Resume ${saga.name}`, hint: "Takes its step again, after the cause is mended.", service: saga.service, act: "stuck:resume", message: base, reason: true, reasonIsOptional: true, tell: () => "Resumed; its step is taken again now.", reload }), "primary"),
       button("Give up", () => decide({ title: `Give up ${saga.step}`, hint: "A step on the way forward is compensated; a compensation counts as done.", service: saga.service, act: "stuck:giveUp", message: { ...base, step: saga.step }, reason: true, dryRun: true, danger: true, tell: (done) => (done.nextStep ? `The saga goes on at ${done.nextStep}.` : "The saga ends."), reload }), "danger")]);

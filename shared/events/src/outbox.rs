@@ -1,5 +1,7 @@
 //! The producer's side: migrations, and the insert in the business transaction.
 
+use std::collections::BTreeSet;
+
 use contract::Event;
 use facts::envelope::check;
 use facts::error::Error;
@@ -148,10 +150,11 @@ impl Facts {
 
 /// Opens the span of facts that are recorded together; what their consumers do is below it.
 fn span(facts: &[Encoded]) -> Span {
-    let kind = facts.first().map_or("", |fact| fact.kind);
+    let kinds: BTreeSet<_> = facts.iter().map(|fact| fact.kind).collect();
+    let kinds: Vec<_> = kinds.into_iter().collect();
     tracing::info_span!(
         "publish",
-        otel.name = format!("publish {kind}"),
+        otel.name = format!("publish {}", kinds.join(", ")),
         otel.kind = "producer",
         messaging.system = "nats",
         messaging.batch.message_count = facts.len(),
