@@ -480,7 +480,7 @@ function deskPage() {
     content.replaceChildren(...drawDesk(found, () => { last = ""; return refresh(); }));
   };
   show(h("h1", {}, "Desk"), h("p", { class: "lead" }, "What waits for a decision. Buttons need the operator's token; every act, and every reading of a payload, is recorded below."), content);
-  return { refresh };
+  return { refresh, pace: 2 * REFRESH };
 }
 
 /** Shows how much waits for a decision. The figures cost the mesh less than the lists. */
@@ -639,7 +639,7 @@ async function refresh() {
     return;
   }
   page.querySelector(".note.lost")?.remove();
-  if (current === view) timer = setTimeout(refresh, REFRESH);
+  if (current === view) timer = setTimeout(refresh, current.pace || REFRESH);
 }
 
 async function begin() {

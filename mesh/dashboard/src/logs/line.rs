@@ -1,4 +1,4 @@
-//! Lines as the processes write them: the services text or JSON, Postgres and NATS their own formats.
+//! Reads lines of logs: text or JSON of services, and the formats of Postgres and NATS.
 
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_SPANS_OF_TRACE: usize = 5_000;
 /// Memory of a span, and of each of its small parts, beside its texts.
 const SPAN_BYTES: usize = 320;
-const PART_BYTES: usize = 64;
+const PART_BYTES: usize = 96;
 
 /// A received span.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What operators do at the desk, each with a row in the audit.
+//! Acts of operators at the desk, each with a row in the audit.
 
 use events::parking::{self, Replay};
 use events::stopped::{self, Resolution};
