@@ -277,8 +277,10 @@ function tracesPage(query) {
   const service = h("select", { "aria-label": "Service" });
   const status = h("select", { "aria-label": "Status" }, [["", "Any status"], ["error", "Failed"], ["ok", "Succeeded"]].map(([value, label]) => h("option", { value }, label)));
   status.value = query.get("status") || "";
-  const filter = () => navigate("traces", { text: text.value.trim(), service: service.value, status: status.value, min_ms: least.value });
-  for (const field of [text, service, status, least]) field.addEventListener("change", filter);
+  const kinds = h("select", { "aria-label": "Origin" }, [["", "Requests"], ["1", "Batches too"]].map(([value, label]) => h("option", { value }, label)));
+  kinds.value = query.get("all") || "";
+  const filter = () => navigate("traces", { text: text.value.trim(), service: service.value, status: status.value, min_ms: least.value, all: kinds.value });
+  for (const field of [text, service, status, least, kinds]) field.addEventListener("change", filter);
   const body = h("tbody");
   const foot = h("p", { class: "dim" });
   const note = h("p", { class: "note", hidden: true });
@@ -304,11 +306,11 @@ function tracesPage(query) {
         h("td", { class: "right", "data-label": "spans" }, number(trace.spans)),
         h("td", { class: "right" }, duration(trace.duration_us)));
     }));
-    list.replaceChildren(found.traces.length ? table : empty(query.toString() ? "No trace matches." : "No trace yet: call the gateway, and it appears here within a second."));
+    list.replaceChildren(found.traces.length ? table : empty(query.toString() ? "No trace matches." : found.spans ? "No request yet. Choose “Batches too” to see what consumers and sagas did on their own." : "No trace yet: call the gateway, and it appears here within a second."));
     foot.textContent = `${number(found.spans)} spans kept, ${number(found.bytes / 1048576, 1)} MiB; ${number(found.dropped_traces)} older traces dropped.`;
   };
   show(h("h1", {}, "Traces"), h("p", { class: "lead" }, "Requests on their way through gateway, services, facts and sagas; the latest first."),
-    note, h("div", { class: "bar" }, text, service, status, least), list, foot);
+    note, h("div", { class: "bar" }, text, service, kinds, status, least), list, foot);
   return { refresh };
 }
 

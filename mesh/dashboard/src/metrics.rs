@@ -25,8 +25,9 @@ const MAX_PROCESSES: usize = 64;
 /// Calls of methods, and requests that are none. A call by REST is in both.
 const CALLS: &str = "rpc_server_call_duration_seconds";
 const REQUESTS: &str = "http_server_request_duration_seconds";
-/// Prefixes of the methods and the routes of operators.
-const OPERATORS: (&str, &str) = ("mesh.ops.", "/-/");
+/// Prefixes of methods and routes that serve the mesh itself: the desk, health and reflection.
+const OWN_METHODS: [&str; 2] = ["mesh.ops.", "grpc."];
+const OWN_ROUTES: &str = "/-/";
 /// gRPC codes for which the server is at fault (OpenTelemetry semantic conventions for RPC).
 const FAULTS: [&str; 6] = [
     "UNKNOWN",
@@ -229,12 +230,13 @@ impl Reading {
         calls
     }
 
-    /// Adds a sample of a histogram of durations. Calls of operators are left out, and so the
-    /// dashboard's own.
+    /// Adds a sample of a histogram of durations. Calls that serve the mesh itself are left out,
+    /// and so the dashboard's own.
     fn count(&mut self, part: &str, labels: &str, value: f64) {
         let method = label(labels, "rpc_method").unwrap_or_default();
         let route = label(labels, "http_route").unwrap_or_default();
-        if method.starts_with(OPERATORS.0) || route.starts_with(OPERATORS.1) {
+        let is_own = OWN_METHODS.iter().any(|own| method.starts_with(own));
+        if is_own || route.starts_with(OWN_ROUTES) {
             return;
         }
         match part {
@@ -375,7 +377,7 @@ process_resident_memory_bytes 1048576
 "#;
 
     #[test]
-    fn a_call_by_rest_is_counted_once_and_operators_are_not() {
+    fn a_call_by_rest_is_counted_once_and_those_of_operators_are_not() {
         let reading = Reading::of(TEXT);
         assert_eq!((reading.requests, reading.faults), (10.0, 2.0));
         assert_eq!((reading.lag, reading.outbox), (Some(7.0), Some(7.0)));

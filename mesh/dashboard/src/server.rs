@@ -246,6 +246,7 @@ impl Site {
                 _ => None,
             },
             min_ms: parameter(query, "min_ms").parse().unwrap_or_default(),
+            is_request: parameter(query, "all").is_empty(),
         };
         let kept = self.traces.lock();
         let (spans, bytes, dropped) = kept.totals();

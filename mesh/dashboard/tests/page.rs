@@ -10,6 +10,7 @@ use std::path::Path;
 use dashboard::{Dashboard, Inputs, ProcessRow, TraceSource};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -27,6 +28,10 @@ struct Running {
 }
 
 async fn start(logs: &Path) -> Running {
+    start_with(logs, None).await
+}
+
+async fn start_with(logs: &Path, collector: Option<&str>) -> Running {
     let (rows, processes) = watch::channel(vec![row("orders", "healthy")]);
     let inputs = Inputs {
         processes,
@@ -39,11 +44,15 @@ async fn start(logs: &Path) -> Running {
     let page = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let traces = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (page_address, traces_address) = (page.local_addr().unwrap(), traces.local_addr().unwrap());
+    let source = match collector {
+        Some(collector) => TraceSource::Elsewhere(collector.to_owned()),
+        None => TraceSource::Receive(traces),
+    };
     Running {
         page: page_address,
         traces: traces_address,
         rows,
-        _dashboard: Dashboard::start(inputs, page, TraceSource::Receive(traces)).unwrap(),
+        _dashboard: Dashboard::start(inputs, page, source).unwrap(),
     }
 }
 
@@ -240,6 +249,7 @@ async fn exported_spans_are_found_and_laid_out() {
         span_id: vec![id; 8],
         parent_span_id: parent.to_vec(),
         name: name.to_owned(),
+        kind: SpanKind::Server as i32,
         start_time_unix_nano: 1_000_000 * u64::from(id),
         end_time_unix_nano: 9_000_000,
         ..Span::default()
@@ -269,7 +279,18 @@ async fn exported_spans_are_found_and_laid_out() {
     assert_eq!(trace["duration_us"], 8_000);
     assert_eq!(trace["spans"][1]["name"], "inner");
     assert_eq!(trace["spans"][1]["depth"], 1);
-    let none = running.json("/api/traces?min_ms=9").await;
+    let none = running.json("/api/traces?all=1&min_ms=9").await;
     assert_eq!(none["traces"], json!([]));
     assert_eq!(running.get("/api/traces/abc").await.0, 404);
+}
+
+#[tokio::test]
+async fn the_page_says_which_collector_has_the_traces() {
+    let logs = tempfile::tempdir().unwrap();
+    let running = start_with(logs.path(), Some("http://collector.example:4317")).await;
+    let found = running.json("/api/traces").await;
+    assert_eq!(found["collector"], "http://collector.example:4317");
+    // Nobody receives traces here.
+    let refused = TraceServiceClient::connect(format!("http://{}", running.traces)).await;
+    assert!(refused.is_err());
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde::Serialize;
 
 use super::store::{Kept, KeptSpan, KeptTrace};
@@ -13,6 +14,8 @@ const MAX_SPANS_SHOWN: usize = 2_000;
 /// Most traces of batches that a waterfall joins.
 const MAX_JOINED: usize = 256;
 
+/// The kind of a span that serves a request.
+const SERVER: i32 = SpanKind::Server as i32;
 /// Names of `opentelemetry.proto.trace.v1.Span.SpanKind`.
 const KINDS: [&str; 6] = ["", "internal", "server", "client", "producer", "consumer"];
 
@@ -27,6 +30,8 @@ pub(crate) struct Search {
     pub(crate) is_error: Option<bool>,
     /// Shortest duration, in milliseconds.
     pub(crate) min_ms: u64,
+    /// Only traces that began with a request, not with a batch of facts or sagas.
+    pub(crate) is_request: bool,
 }
 
 /// One trace of a list.
@@ -102,7 +107,9 @@ impl Search {
     fn matches(&self, id: &TraceId, trace: &KeptTrace) -> bool {
         let spans = || trace.spans.iter();
         let (start, end) = trace.times();
+        let is_request = || trace.root().is_some_and(|root| root.kind == SERVER);
         (end - start) / 1_000_000 >= self.min_ms
+            && (!self.is_request || is_request())
             && (self.service.is_empty() || spans().any(|span| *span.service == *self.service))
             && self
                 .is_error
@@ -127,11 +134,14 @@ impl Kept {
     /// Returns the latest traces that match, at most a hundred.
     pub(crate) fn search(&self, search: &Search) -> Vec<TraceSummary> {
         let found = self.latest();
-        found
+        let mut found: Vec<TraceSummary> = found
             .filter(|(id, trace)| search.matches(id, trace))
             .filter_map(|(id, trace)| summary(id, trace))
             .take(MAX_TRACES)
-            .collect()
+            .collect();
+        // They arrived in another order than they began.
+        found.sort_by_key(|trace| std::cmp::Reverse(trace.started_ms));
+        found
     }
 
     /// Returns the names of all services that have sent spans.
@@ -365,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_finds_traces_by_id_name_route_service_failure_and_duration() {
+    fn a_search_finds_traces_by_id_name_route_service_failure_duration_and_origin() {
         let mut kept = Kept::default();
         let mut slow = span(1, None, 0);
         slow.end = 80_000_000;
@@ -398,5 +408,17 @@ mod tests {
             ..Search::default()
         };
         assert_eq!((found(slower(80)), found(slower(81))), (1, 0));
+        let mut batch = span(3, None, 0);
+        batch.kind = SpanKind::Consumer as i32;
+        kept.add([3; 16], batch);
+        let requests = Search {
+            is_request: true,
+            ..Search::default()
+        };
+        let all = Search::default();
+        assert_eq!(
+            (kept.search(&requests).len(), kept.search(&all).len()),
+            (2, 3)
+        );
     }
 }
