@@ -18,27 +18,28 @@
 //!
 //! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
 //!
-//! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`,
-//! `google/rpc/status.proto`, `buf/validate/validate.proto`, `mesh/v1/options.proto` and
-//! `google/protobuf/*.proto`.
+//! The contracts are checked first: what `mesh check` reports is an error here, and its warnings are
+//! cargo's. Files to import without having them are those of [`compiler`].
 
 mod error;
-mod events;
 mod render;
-mod sources;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use prost_reflect::DescriptorPool;
+use compiler::{Checked, MAX_LISTED, Sources};
 use prost_types::FileDescriptorSet;
 
 use self::render::{DESCRIPTOR_FILE, MODULES_FILE};
 
-pub use self::error::{Error, Problem};
+pub use self::error::Error;
+pub use compiler::Problem;
 
 /// The file that a crate includes.
 const PROTOS_FILE: &str = "protos.rs";
+
+/// How a build script adds a directory of imports.
+const IMPORT_HINT: &str = "`.include(dir)` on the `codegen::Builder` of build.rs";
 
 /// Generates the contracts of one directory.
 #[derive(Clone, Debug)]
@@ -89,22 +90,27 @@ impl Builder {
                 .map(PathBuf::from)
                 .ok_or(Error::NoOutDir)?,
         };
-        let include_dirs: Vec<PathBuf> = std::iter::once(self.root.clone())
-            .chain(self.includes)
-            .collect();
-        rerun_if_changed(&include_dirs);
-
-        let files = sources::find(&self.root)?;
-        let compiled = sources::compile(&files, include_dirs)?;
-        let pool =
-            DescriptorPool::decode(compiled.encoded.as_slice()).map_err(Error::Descriptors)?;
-        let events = events::declared(&pool).map_err(Error::Contract)?;
+        rerun_if_changed(std::iter::once(&self.root).chain(&self.includes));
+        let mut sources = Sources::new([self.root]).import_hint(IMPORT_HINT);
+        for dir in self.includes {
+            sources = sources.include(dir);
+        }
+        let compiled = sources.compile()?;
+        let Checked {
+            contract,
+            mistakes,
+            warnings,
+        } = compiled.check();
+        let Some(contract) = contract.filter(|_| mistakes.is_empty()) else {
+            return Err(Error::Contract(mistakes));
+        };
+        warn(&warnings);
 
         write_rust(compiled.files, &out_dir)?;
-        write(&out_dir.join(DESCRIPTOR_FILE), &compiled.encoded)?;
+        write(&out_dir.join(DESCRIPTOR_FILE), &contract.descriptor_set)?;
         write(
             &out_dir.join(PROTOS_FILE),
-            render::contracts(&pool, &events).as_bytes(),
+            render::contracts(&contract).as_bytes(),
         )
     }
 }
@@ -114,9 +120,19 @@ impl Builder {
     clippy::print_stdout,
     reason = "cargo reads the standard output of a build script"
 )]
-fn rerun_if_changed(dirs: &[PathBuf]) {
+fn rerun_if_changed<'d>(dirs: impl Iterator<Item = &'d PathBuf>) {
     for dir in dirs {
         println!("cargo:rerun-if-changed={}", dir.display());
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "cargo reads the standard output of a build script"
+)]
+fn warn(warnings: &[Problem]) {
+    for warning in warnings.iter().take(MAX_LISTED) {
+        println!("cargo:warning={warning}");
     }
 }
 
@@ -125,7 +141,7 @@ fn write_rust(mut files: FileDescriptorSet, out_dir: &Path) -> Result<(), Error>
     // contracts.
     files
         .file
-        .retain(|file| !sources::is_options_only(file.name()));
+        .retain(|file| !compiler::is_options_only(file.name()));
     tonic_prost_build::configure()
         .out_dir(out_dir)
         .include_file(MODULES_FILE)

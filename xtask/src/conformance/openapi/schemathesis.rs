@@ -160,7 +160,7 @@ impl Gateway {
 }
 
 fn descriptor_set(checkout: &Path) -> Result<Vec<u8>> {
-    let includes = ["shared/samples/proto", "shared/codegen/third_party"];
+    let includes = ["shared/samples/proto", "shared/compiler/third_party"];
     let mut compiler = protox::Compiler::new(includes.map(|path| checkout.join(path)))?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_file("openapi.proto")?;

@@ -1,0 +1,106 @@
+//! Tells what to write in place of a name that the compiler does not know.
+
+use descriptors::did_you_mean;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_types::{DescriptorProto, FileDescriptorProto};
+
+/// The names that a file can see.
+pub(crate) struct Names<'a> {
+    /// What was compiled so far: imports, as they come first.
+    pub(crate) pool: &'a DescriptorPool,
+    /// The file with the mistake.
+    pub(crate) own: Option<&'a FileDescriptorProto>,
+}
+
+/// Returns the reason that the compiler gives, with what to write.
+pub(crate) fn advised(reason: String, names: &Names<'_>) -> String {
+    let advice = if let Some(name) = between(&reason, "name '", "' is not defined") {
+        names.of_type(name)
+    } else if let Some(option) = between(&reason, "option field '", "' is not defined") {
+        names.of_option(option)
+    } else if between(&reason, "field number '", "' is already used").is_some() {
+        "; write a number that no field of the message has or had".to_owned()
+    } else {
+        String::new()
+    };
+    reason + &advice
+}
+
+fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
+    text.strip_prefix(start)?.strip_suffix(end)
+}
+
+fn last_segment(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+// === impl Names ===
+
+impl Names<'_> {
+    fn of_type(&self, written: &str) -> String {
+        let own = self.own.map(declared).unwrap_or_default();
+        let messages: Vec<MessageDescriptor> = self.pool.all_messages().collect();
+        let enums: Vec<_> = self.pool.all_enums().collect();
+        let imported = messages.iter().map(MessageDescriptor::name);
+        let imported = imported.chain(enums.iter().map(prost_reflect::EnumDescriptor::name));
+        let candidates = own.iter().map(String::as_str).chain(imported);
+        match did_you_mean(last_segment(written), candidates) {
+            none if none.is_empty() => {
+                "; declare it, or import the file that declares it".to_owned()
+            }
+            meant => meant,
+        }
+    }
+
+    /// Looks for the last name of an option's path, such as
+    /// `(buf.validate.field).string.min_length`, among those that the ones before it lead to.
+    fn of_option(&self, written: &str) -> String {
+        let unknown = || "; import the file that declares it, or correct the name".to_owned();
+        let Some((extension, rest)) = written
+            .strip_prefix('(')
+            .and_then(|path| path.split_once(')'))
+        else {
+            return unknown();
+        };
+        let extensions = self.pool.all_extensions();
+        let names: Vec<String> = extensions.map(|own| own.full_name().to_owned()).collect();
+        let extension = extension.trim_start_matches('.');
+        let Some(found) = self.pool.get_extension_by_name(extension) else {
+            return match did_you_mean(extension, names.iter().map(String::as_str)) {
+                none if none.is_empty() => unknown(),
+                meant => meant,
+            };
+        };
+        let mut message = found.kind().as_message().cloned();
+        let mut path: Vec<&str> = rest.split('.').filter(|name| !name.is_empty()).collect();
+        let last = path.pop().unwrap_or_default();
+        for name in path {
+            let field = message.and_then(|own| own.get_field_by_name(name));
+            message = field.and_then(|field| field.kind().as_message().cloned());
+        }
+        let fields: Vec<_> = message.iter().flat_map(MessageDescriptor::fields).collect();
+        match did_you_mean(
+            last,
+            fields.iter().map(prost_reflect::FieldDescriptor::name),
+        ) {
+            none if none.is_empty() => unknown(),
+            meant => meant,
+        }
+    }
+}
+
+/// Returns the names of messages and enums of a file.
+fn declared(file: &FileDescriptorProto) -> Vec<String> {
+    let mut names: Vec<String> = file
+        .enum_type
+        .iter()
+        .map(|own| own.name().to_owned())
+        .collect();
+    let mut pending: Vec<&DescriptorProto> = file.message_type.iter().collect();
+    while let Some(message) = pending.pop() {
+        names.push(message.name().to_owned());
+        names.extend(message.enum_type.iter().map(|own| own.name().to_owned()));
+        pending.extend(&message.nested_type);
+    }
+    names
+}
