@@ -60,6 +60,12 @@ pub enum Breakage {
     EnumValueName,
     /// A rule of `buf.validate` rejects formerly valid values.
     Validation,
+    /// A message, or its option `mesh.v1.event`, is gone: its events are of an unknown type.
+    EventRemoved,
+    /// Events are about another kind of entity, which is part of their subject.
+    EventAggregate,
+    /// Another field identifies the entity of events, so that they are ordered by other keys.
+    EventKey,
 }
 
 // === impl BreakingChange ===
@@ -110,6 +116,9 @@ impl Breakage {
             Self::EnumValueNumber => "ENUM_VALUE_NUMBER",
             Self::EnumValueName => "ENUM_VALUE_NAME",
             Self::Validation => "VALIDATION",
+            Self::EventRemoved => "EVENT_REMOVED",
+            Self::EventAggregate => "EVENT_AGGREGATE",
+            Self::EventKey => "EVENT_KEY",
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Tells what to write in place of a name that the compiler does not know.
 
 use descriptors::did_you_mean;
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor};
 use prost_types::{DescriptorProto, FileDescriptorProto};
+
+use crate::standard;
 
 /// The names that a file can see.
 pub(crate) struct Names<'a> {
@@ -20,6 +22,12 @@ pub(crate) fn advised(reason: String, names: &Names<'_>) -> String {
         names.of_option(option)
     } else if between(&reason, "field number '", "' is already used").is_some() {
         "; write a number that no field of the message has or had".to_owned()
+    } else if reason == "the first value for proto3 enums must be 0" {
+        "; write `NAME_UNSPECIFIED = 0;` before the others".to_owned()
+    } else if let Some(name) = between(&reason, "name '", "' is defined twice") {
+        format!("; rename one of the two `{}`", last_segment(name))
+    } else if let Some((_, unknown)) = reason.split_once(": field '") {
+        names.of_field(unknown)
     } else {
         String::new()
     };
@@ -38,11 +46,14 @@ fn last_segment(name: &str) -> &str {
 
 impl Names<'_> {
     fn of_type(&self, written: &str) -> String {
+        if let Some(file) = standard::declaring(written) {
+            return format!("; write `import \"{file}\";`");
+        }
         let own = self.own.map(declared).unwrap_or_default();
         let messages: Vec<MessageDescriptor> = self.pool.all_messages().collect();
         let enums: Vec<_> = self.pool.all_enums().collect();
         let imported = messages.iter().map(MessageDescriptor::name);
-        let imported = imported.chain(enums.iter().map(prost_reflect::EnumDescriptor::name));
+        let imported = imported.chain(enums.iter().map(EnumDescriptor::name));
         let candidates = own.iter().map(String::as_str).chain(imported);
         match did_you_mean(last_segment(written), candidates) {
             none if none.is_empty() => {
@@ -50,6 +61,18 @@ impl Names<'_> {
             }
             meant => meant,
         }
+    }
+
+    /// Reads `field' not found for message 'name'`, of an option that is written in braces.
+    fn of_field(&self, text: &str) -> String {
+        let Some((field, message)) = text.split_once("' not found for message '") else {
+            return String::new();
+        };
+        let message = self
+            .pool
+            .get_message_by_name(message.trim_end_matches('\''));
+        let fields: Vec<_> = message.iter().flat_map(MessageDescriptor::fields).collect();
+        did_you_mean(field, fields.iter().map(FieldDescriptor::name))
     }
 
     /// Looks for the last name of an option's path, such as
@@ -79,10 +102,7 @@ impl Names<'_> {
             message = field.and_then(|field| field.kind().as_message().cloned());
         }
         let fields: Vec<_> = message.iter().flat_map(MessageDescriptor::fields).collect();
-        match did_you_mean(
-            last,
-            fields.iter().map(prost_reflect::FieldDescriptor::name),
-        ) {
+        match did_you_mean(last, fields.iter().map(FieldDescriptor::name)) {
             none if none.is_empty() => unknown(),
             meant => meant,
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use descriptors::{Problem, did_you_mean};
-use miette::Diagnostic;
+use miette::{Diagnostic, LabeledSpan, SourceCode};
 
 use crate::standard;
 
@@ -19,31 +19,48 @@ pub(crate) struct ImportHint<'a> {
     pub(crate) tried: &'a [&'a Path],
 }
 
+/// An error of the compiler, with what it says about all errors of one file.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    file: Option<&'a str>,
+    source: Option<&'a dyn SourceCode>,
+    hint: ImportHint<'a>,
+}
+
 /// Returns every problem that an error of the compiler holds.
 pub(crate) fn problems(error: &protox::Error, hint: ImportHint<'_>) -> Vec<Problem> {
     let mut found = Vec::new();
-    add(error, error.file(), hint, &mut found);
+    let context = Context {
+        file: error.file(),
+        source: error.source_code(),
+        hint,
+    };
+    add(error, context, &mut found);
     found
 }
 
-fn add(error: &dyn Diagnostic, file: Option<&str>, hint: ImportHint<'_>, found: &mut Vec<Problem>) {
-    let place = place(error);
+fn add(error: &dyn Diagnostic, context: Context<'_>, found: &mut Vec<Problem>) {
+    let place = place(error, context.source);
     found.push(Problem {
-        file: file.unwrap_or_default().to_owned(),
+        file: context.file.unwrap_or_default().to_owned(),
         line: place.map(|(line, _)| line),
         column: place.map(|(_, column)| column),
         element: String::new(),
-        reason: reason(error, hint),
+        reason: reason(error, context.hint),
     });
     for related in error.related().into_iter().flatten() {
-        add(related, file, hint, found);
+        add(related, context, found);
     }
 }
 
-/// Returns where the last label is: of a name that is declared twice, the second declaration.
-fn place(error: &dyn Diagnostic) -> Option<(u32, u32)> {
-    let label = error.labels()?.last()?;
-    let content = error.source_code()?.read_span(label.inner(), 0, 0).ok()?;
+/// Returns where the label of what was found is, or else the last one: of a name that is declared
+/// twice, the second declaration.
+fn place(error: &dyn Diagnostic, source: Option<&dyn SourceCode>) -> Option<(u32, u32)> {
+    let labels: Vec<LabeledSpan> = error.labels()?.collect();
+    let is_found =
+        |label: &&LabeledSpan| label.label().is_some_and(|text| text.starts_with("found"));
+    let label = labels.iter().find(is_found).or(labels.last())?;
+    let content = source?.read_span(label.inner(), 0, 0).ok()?;
     let from_one = |index: usize| u32::try_from(index + 1).ok();
     Some((from_one(content.line())?, from_one(content.column())?))
 }
@@ -56,6 +73,9 @@ fn reason(error: &dyn Diagnostic, hint: ImportHint<'_>) -> String {
         .and_then(|rest| rest.strip_suffix(end));
     if let Some(import) = import {
         return missing(import, hint);
+    }
+    if let Some(inner) = error.diagnostic_source() {
+        return format!("{text}: {inner}");
     }
     let mut cause = error.source();
     while let Some(source) = cause {

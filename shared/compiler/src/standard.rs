@@ -1,7 +1,7 @@
 //! The standard files that a contract imports without having them.
 
 use protox::Error;
-use protox::file::{File, FileResolver};
+use protox::file::{File, FileResolver, GoogleFileResolver};
 
 /// A file of this crate, under the name that imports spell.
 struct Standard {
@@ -64,14 +64,44 @@ const MESSAGES: &[Standard] = standard!("third_party", false:
     "google/type/timeofday.proto",
 );
 
+/// Files that every compiler has, and whose messages contracts use.
+const LANGUAGE: [&str; 7] = [
+    "google/protobuf/any.proto",
+    "google/protobuf/duration.proto",
+    "google/protobuf/empty.proto",
+    "google/protobuf/field_mask.proto",
+    "google/protobuf/struct.proto",
+    "google/protobuf/timestamp.proto",
+    "google/protobuf/wrappers.proto",
+];
+
 /// Returns whether the standard file of this name only declares options and so needs no types.
 pub fn is_options_only(name: &str) -> bool {
     all().any(|file| file.name == name && file.is_options_only)
 }
 
-/// Returns the names of all standard files but those of `google/protobuf`.
+/// Returns the names of all standard files that are likely to be imported.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    all().map(|file| file.name)
+    all().map(|file| file.name).chain(LANGUAGE)
+}
+
+/// Returns the standard file that declares a message, an enum or an option of this full name.
+pub(crate) fn declaring(full_name: &str) -> Option<&'static str> {
+    let (package, name) = full_name.trim_start_matches('.').rsplit_once('.')?;
+    let declares = |file: &File| {
+        let file = file.file_descriptor_proto();
+        let messages = file.message_type.iter().map(|own| own.name());
+        let enums = file.enum_type.iter().map(|own| own.name());
+        let extensions = file.extension.iter().map(|own| own.name());
+        let mut names = messages.chain(enums).chain(extensions);
+        file.package() == package && names.any(|own| own == name)
+    };
+    let mut files = names();
+    files.find(|file| {
+        let opened = StandardFiles.open_file(file);
+        let opened = opened.or_else(|_| GoogleFileResolver::new().open_file(file));
+        opened.is_ok_and(|file| declares(&file))
+    })
 }
 
 fn all() -> impl Iterator<Item = &'static Standard> {

@@ -1,4 +1,4 @@
-//! Every mistake of the directory `mistakes`, and the sentence at its top.
+//! Every mistake of the directory `mistakes`, with the sentence in its first line.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,28 +12,25 @@ use compiler::Sources;
 
 fn mistakes() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
-    let mut files: Vec<PathBuf> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let entries = fs::read_dir(dir).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
 
 #[test]
 fn each_mistake_is_told_with_its_line_and_what_to_write() {
-    let mut wrong = Vec::new();
     for file in mistakes() {
         let text = fs::read_to_string(&file).unwrap();
         let expected = text.lines().next().unwrap().trim_start_matches("// ");
-        let checked = Sources::new([&file]).compile().unwrap().check();
+        let sources = Sources::new([&file]).import_hint("HINT");
+        let checked = sources.compile().unwrap().check();
+        let dir = file.parent().unwrap().display().to_string();
         let told: Vec<String> = checked.mistakes.iter().map(ToString::to_string).collect();
-        let path = file.parent().unwrap().display();
-        let told = told.join(" AND ").replace(&format!("{path}"), "DIR");
         let name = file.file_name().unwrap().to_str().unwrap();
-        if told != format!("DIR/{name}:{expected}") {
-            wrong.push(told);
-        }
+        assert_eq!(
+            told.join("\n").replace(&dir, "DIR"),
+            format!("DIR/{name}:{expected}")
+        );
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
