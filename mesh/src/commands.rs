@@ -1,15 +1,13 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
-<<<<<<< HEAD
 mod build;
 mod call;
 mod completions;
 mod control;
 mod declared;
-=======
->>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
 mod dashboard;
+mod check;
 mod desk;
 mod dev;
 mod down;
@@ -61,7 +59,6 @@ pub enum Verb {
     Down,
     /// Shows every process, its address and its health; exits with 1 unless all are healthy
     Status(status::Args),
-<<<<<<< HEAD
     /// Builds, starts and watches: what changes is built again and restarted alone
     Dev(dev::Args),
     /// Shows what the processes have written
@@ -76,10 +73,10 @@ pub enum Verb {
     Test(test::Args),
     /// Kills every process of a separate mesh under the project's load, then checks its effects
     Verify(verify::Args),
-=======
->>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
     /// Prints where the page is that shows the mesh
     Dashboard(dashboard::Args),
+    /// Finds the mistakes of contracts, and what they break; exits with 1 if there are any
+    Check(check::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),
     /// Shows the events that could not be applied or published, and decides about them
@@ -110,6 +107,7 @@ impl Verb {
             Self::Completions(args) => completions::completions(&args),
             Self::Status(args) => status::status(args).await,
             Self::Dashboard(args) => dashboard::dashboard(&args),
+            Self::Check(args) => Ok(check::check(&args)),
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
             Self::Sagas(args) => sagas::sagas(args).await,

@@ -18,8 +18,8 @@
 //!
 //! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
 //!
-//! The contracts are checked first: what `mesh check` reports is an error here, and its warnings are
-//! cargo's. Files to import without having them are those of [`compiler`].
+//! The contracts are checked first: a mistake that `mesh check` reports is an error here; its
+//! warnings are not shown. Files to import without having them are those of [`compiler`].
 
 mod error;
 mod render;
@@ -27,7 +27,7 @@ mod render;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use compiler::{Checked, MAX_LISTED, Sources};
+use compiler::{Checked, Sources};
 use prost_types::FileDescriptorSet;
 
 use self::render::{DESCRIPTOR_FILE, MODULES_FILE};
@@ -97,14 +97,11 @@ impl Builder {
         }
         let compiled = sources.compile()?;
         let Checked {
-            contract,
-            mistakes,
-            warnings,
+            contract, mistakes, ..
         } = compiled.check();
         let Some(contract) = contract.filter(|_| mistakes.is_empty()) else {
             return Err(Error::Contract(mistakes));
         };
-        warn(&warnings);
 
         write_rust(compiled.files, &out_dir)?;
         write(&out_dir.join(DESCRIPTOR_FILE), &contract.descriptor_set)?;
@@ -123,16 +120,6 @@ impl Builder {
 fn rerun_if_changed<'d>(dirs: impl Iterator<Item = &'d PathBuf>) {
     for dir in dirs {
         println!("cargo:rerun-if-changed={}", dir.display());
-    }
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "cargo reads the standard output of a build script"
-)]
-fn warn(warnings: &[Problem]) {
-    for warning in warnings.iter().take(MAX_LISTED) {
-        println!("cargo:warning={warning}");
     }
 }
 
