@@ -35,6 +35,11 @@ pub const FLAGS: &[Flag] = &[
         key: "schema.descriptors",
         help: "An encoded FileDescriptorSet of what the upstreams serve; may be repeated",
     },
+    Flag {
+        name: "proto",
+        key: "schema.descriptors",
+        help: "A directory of .proto files that the upstreams serve, or one such file; may be repeated",
+    },
 ];
 
 /// The program, for [`chassis::main_of`].

@@ -29,8 +29,8 @@ const EXIT_USAGE: u8 = 64;
 /// Limit of the wait for blocking threads at the exit.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A command line flag that sets a configuration key, above every other source. Repeated values
-/// make a list.
+/// A command line flag that sets a configuration key, above every other source. Repeated values,
+/// and those of several flags with one key, make a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Flag {
     /// Name without dashes, for example `upstream`.

@@ -6,6 +6,12 @@ use prost_types::{DescriptorProto, FileDescriptorProto};
 
 use crate::standard;
 
+/// The types of the language.
+const SCALARS: [&str; 15] = [
+    "double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32",
+    "fixed64", "sfixed32", "sfixed64", "bool", "string", "bytes",
+];
+
 /// The names that a file can see.
 pub(crate) struct Names<'a> {
     /// What was compiled so far: imports, as they come first.
@@ -54,7 +60,8 @@ impl Names<'_> {
         let enums: Vec<_> = self.pool.all_enums().collect();
         let imported = messages.iter().map(MessageDescriptor::name);
         let imported = imported.chain(enums.iter().map(EnumDescriptor::name));
-        let candidates = own.iter().map(String::as_str).chain(imported);
+        let declared = own.iter().map(String::as_str).chain(imported);
+        let candidates = declared.chain(SCALARS);
         match did_you_mean(last_segment(written), candidates) {
             none if none.is_empty() => {
                 "; declare it, or import the file that declares it".to_owned()

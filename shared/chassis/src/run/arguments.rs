@@ -45,7 +45,7 @@ pub(super) fn parse(
         } else {
             "VALUE"
         };
-        Arg::new(flag.key)
+        Arg::new(flag.name)
             .long(flag.name)
             .value_name(value)
             .action(ArgAction::Append)
@@ -59,14 +59,17 @@ pub(super) fn parse(
         .after_help(environment(None))
         .after_long_help(environment(Some(program.defaults)))
         .try_get_matches_from(arguments)?;
-    let values = flags.filter_map(|flag| {
-        let values = matches.get_many::<String>(flag.key)?;
-        Some((flag.key.to_owned(), values.cloned().collect()))
-    });
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for flag in flags {
+        if let Some(given) = matches.get_many::<String>(flag.name) {
+            let key = values.entry(flag.key.to_owned()).or_default();
+            key.extend(given.cloned());
+        }
+    }
     Ok(Arguments {
         file: matches.get_one("config").cloned(),
         dump: matches.get_flag("dump-config"),
-        flags: values.collect(),
+        flags: values,
     })
 }
 

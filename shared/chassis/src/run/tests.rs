@@ -16,11 +16,18 @@ fn source() -> ListenSource {
     ListenSource::of(&Layers::load("", &Sources::default()).unwrap())
 }
 
-const FLAGS: &[Flag] = &[Flag {
-    name: "upstream",
-    key: "upstreams",
-    help: "URL of a backend",
-}];
+const FLAGS: &[Flag] = &[
+    Flag {
+        name: "upstream",
+        key: "upstreams",
+        help: "URL of a backend",
+    },
+    Flag {
+        name: "backend",
+        key: "upstreams",
+        help: "The same",
+    },
+];
 
 fn arguments(line: &str) -> Result<Arguments, clap::Error> {
     let program = Program {
@@ -39,6 +46,12 @@ fn repeated_flags_make_a_list() {
     assert_eq!(parsed.flags["upstreams"], ["http://a", "http://b"]);
     assert_eq!(parsed.file, Some(PathBuf::from("x.toml")));
     assert!(!parsed.dump);
+}
+
+#[test]
+fn flags_of_one_key_make_one_list() {
+    let parsed = arguments("gateway --backend http://b --upstream http://a").unwrap();
+    assert_eq!(parsed.flags["upstreams"], ["http://a", "http://b"]);
 }
 
 #[test]
