@@ -1,5 +1,5 @@
-//! Descriptor files: encoded `google.protobuf.FileDescriptorSet`s on disk, or the `.proto` files that
-//! one is compiled from; read again when they change.
+//! Descriptor files: encoded `google.protobuf.FileDescriptorSet`s on disk, or the `.proto` files
+//! that one is compiled from; read again when they change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -15,7 +15,12 @@ use tempfile::TempDir;
 use codegen::Builder;
 
 fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture")
+    root("fixture")
+}
+
+fn root(name: &str) -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    tests.join(name)
 }
 
 /// Generates into a fresh directory and returns all that was written there.
@@ -210,76 +215,7 @@ fn a_file_of_the_team_stands_before_the_built_in_one() {
 
 #[test]
 fn standard_types_and_options_need_no_file() {
-    let team = TempDir::new().unwrap();
-    let types = [
-        "calendar_period",
-        "color",
-        "date",
-        "datetime",
-        "dayofweek",
-        "decimal",
-        "expr",
-        "fraction",
-        "interval",
-        "latlng",
-        "localized_text",
-        "money",
-        "month",
-        "phone_number",
-        "postal_address",
-        "quaternion",
-        "timeofday",
-    ];
-    let files = types.map(|name| format!("google/type/{name}.proto"));
-    let others = [
-        "buf/validate/validate.proto",
-        "google/api/annotations.proto",
-        "google/api/client.proto",
-        "google/api/field_behavior.proto",
-        "google/api/field_info.proto",
-        "google/api/http.proto",
-        "google/api/httpbody.proto",
-        "google/api/launch_stage.proto",
-        "google/api/resource.proto",
-        "google/api/visibility.proto",
-        "google/rpc/code.proto",
-        "google/rpc/error_details.proto",
-        "google/rpc/status.proto",
-        "mesh/v1/options.proto",
-        "protoc-gen-openapiv2/options/annotations.proto",
-        "protoc-gen-openapiv2/options/openapiv2.proto",
-    ];
-    let imports = files.iter().map(String::as_str).chain(others);
-    let imports: String = imports
-        .map(|file| format!("import \"{file}\";\n"))
-        .collect();
-    let source = format!(
-        r#"syntax = "proto3"; package acme.v1; {imports}
-        option (grpc.gateway.protoc_gen_openapiv2.options.openapiv2_swagger) = {{
-          info: {{ title: "Acme" version: "1" }}
-        }};
-        service Prices {{
-          option (google.api.default_host) = "prices.example.com";
-          rpc GetPrice(GetPriceRequest) returns (Price) {{
-            option (google.api.method_signature) = "sku";
-          }}
-        }}
-        message GetPriceRequest {{
-          string sku = 1 [
-            (google.api.field_behavior) = REQUIRED,
-            (google.api.resource_reference).type = "acme.example.com/Sku"
-          ];
-        }}
-        message Price {{
-          google.type.Money amount = 1;
-          google.type.Interval valid = 2;
-          google.rpc.QuotaFailure quota = 3;
-          google.rpc.Code code = 4;
-        }}"#
-    );
-    fs::write(team.path().join("prices.proto"), source).unwrap();
-
-    let written = generate(Builder::new(team.path()));
+    let written = generate(Builder::new(root("standard")));
     let price = text(&written, "acme.v1.rs");
     assert!(
         price.contains("super::super::google::r#type::Money"),

@@ -14,7 +14,7 @@ const SCALARS: [&str; 15] = [
 
 /// The names that a file can see.
 pub(crate) struct Names<'a> {
-    /// What was compiled so far: imports, as they come first.
+    /// The files compiled so far: imports, as they come first.
     pub(crate) pool: &'a DescriptorPool,
     /// The file with the mistake.
     pub(crate) own: Option<&'a FileDescriptorProto>,

@@ -15,12 +15,11 @@ use crate::sources::Compiled;
 /// The outcome of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// What could be loaded, whatever its mistakes; `None` where the definitions contradict each
-    /// other.
+    /// The loaded contract, whatever its mistakes; `None` where definitions contradict each other.
     pub contract: Option<Contract>,
-    /// What has to be mended, by file, line and column.
+    /// Everything that has to be mended, by file, line and column.
     pub mistakes: Vec<Problem>,
-    /// What is legal and likely to surprise.
+    /// Remarks about what is legal and likely to surprise.
     pub warnings: Vec<Problem>,
 }
 

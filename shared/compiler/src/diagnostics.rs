@@ -10,7 +10,7 @@ use crate::standard;
 /// The text of a missing import begins and ends so, as `protox` writes it.
 const MISSING_IMPORT: (&str, &str) = ("import '", "' not found");
 
-/// What the user is told about a missing import.
+/// Advice about a missing import.
 #[derive(Clone, Copy)]
 pub(crate) struct ImportHint<'a> {
     /// How to add a directory.

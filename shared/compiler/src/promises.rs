@@ -1,5 +1,5 @@
-//! Promises of a contract that contradict each other: routes and `idempotency_level`, and rules that
-//! no value satisfies.
+//! Promises of a contract that contradict each other: routes and `idempotency_level`, and rules
+//! that no value satisfies.
 
 use std::collections::HashMap;
 

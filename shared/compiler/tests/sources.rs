@@ -1,4 +1,4 @@
-//! What is compiled: directories, files, imports, and all mistakes of a run.
+//! Sources that are compiled: directories, files, imports, and all mistakes of a run.
 
 #![allow(
     clippy::unwrap_used,

@@ -20,7 +20,7 @@ pub(super) struct Broken {
     pub(super) file: String,
     pub(super) line: Option<u32>,
     pub(super) column: Option<u32>,
-    /// Who is broken: `callers`, `events`.
+    /// The victims: `callers`, `events`.
     pub(super) breaks: Vec<&'static str>,
     pub(super) change: BreakingChange,
 }

@@ -20,7 +20,7 @@ pub struct EventOption {
 
 /// The options of a message that are read here.
 #[derive(Clone, PartialEq, Message)]
-struct MessageOptions {
+struct EventOptions {
     #[prost(message, optional, tag = "50100")]
     event: Option<EventOption>,
 }
@@ -41,7 +41,7 @@ impl Pool {
         let is_declared = self.extensions.iter().any(|own| *own.field.name == *NAME);
         let messages = self.messages.iter().filter(move |_| is_declared);
         messages.filter_map(|message| {
-            let options: MessageOptions = message.options.decode().ok()?;
+            let options: EventOptions = message.options.decode().ok()?;
             Some((message, options.event?))
         })
     }

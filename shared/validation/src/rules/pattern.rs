@@ -51,9 +51,9 @@ pub(crate) fn compile(pattern: &str) -> Result<Pattern, String> {
 /// Returns the last line of an error of syntax: the ones before it draw the pattern.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
-    let reason = text.lines().filter_map(|line| line.strip_prefix("error: "));
+    let mut reason = text.lines().filter_map(|line| line.strip_prefix("error: "));
     reason
-        .last()
+        .next_back()
         .map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
