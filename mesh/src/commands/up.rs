@@ -82,7 +82,6 @@ impl Selection {
         })
     }
 
-<<<<<<< HEAD
     fn arguments(&self) -> Vec<String> {
         let only = self.only.iter().map(|name| ("--only", name.clone()));
         let readers = self.reader.iter().map(|name| ("--reader", name.clone()));
@@ -98,15 +97,6 @@ impl Selection {
         let all = all.flat_map(|(flag, value)| [flag.to_owned(), value]);
         let bare = self.no_dashboard.then(|| "--no-dashboard".to_owned());
         all.chain(bare).collect()
-=======
-    fn arguments(&self) -> Vec<&str> {
-        let only = self.only.iter().flat_map(|name| ["--only", name]);
-        let readers = self.reader.iter().flat_map(|name| ["--reader", name]);
-        only.chain(self.otlp.iter().flat_map(|endpoint| ["--otlp", endpoint]))
-            .chain(readers)
-            .chain(self.no_dashboard.then_some("--no-dashboard"))
-            .collect()
->>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
     }
 }
 

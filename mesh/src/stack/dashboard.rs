@@ -12,11 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Stack, StackOptions, nats, operator};
-<<<<<<< HEAD
 use crate::project::{Engine, GATEWAY, NATS, POSTGRES};
-=======
-use crate::services::{GATEWAY, NATS, POSTGRES};
->>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
 use crate::supervise::{Board, ProcessStatus};
 
 /// Names of the ports of the page and of the receiver of traces.

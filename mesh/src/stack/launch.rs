@@ -195,13 +195,8 @@ impl Stack {
             let (binary, args) = options.command(name)?;
             Ok(Program {
                 name: name.to_owned(),
-<<<<<<< HEAD
                 binary,
                 args: args.into_iter().map(OsString::from).collect(),
-=======
-                binary: options.binaries.join(name),
-                args: Vec::new(),
->>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
                 env: self.with_export(options, wiring.environment(name)),
                 account: None,
                 directory: Some(options.project.root().to_owned()),

@@ -7,17 +7,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-<<<<<<< HEAD
 use super::ports::Wanted;
 use super::{dashboard, nats};
 use crate::cargo::{self, Binaries};
 use crate::home::Home;
 use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project, Run, Service};
-=======
-use super::{dashboard, nats};
-use crate::cargo;
-use crate::services::{self, GATEWAY, NATS, POSTGRES, SERVICES};
->>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
 
 /// Longest name of a reader, in bytes: it is a token of subjects and the name of a consumer.
 const MAX_READER_NAME: usize = 32;
@@ -201,27 +195,11 @@ impl StackOptions {
 
     /// Returns the names that get a port: all of the mesh, so that addresses are known before
     /// processes start.
-<<<<<<< HEAD
     pub(super) fn listeners(&self) -> impl Iterator<Item = &str> {
         let engines = self.engines.iter().map(|engine| engine.process());
         let pages = dashboard::PORTS.iter().copied();
         let pages = pages.filter(|_| self.dashboard);
         engines.chain(pages).chain(self.project.names())
-=======
-    pub(super) fn listeners(&self) -> impl Iterator<Item = &'static str> {
-        let engines = if self.engines {
-            [POSTGRES, NATS].as_slice()
-        } else {
-            &[]
-        };
-        let pages = if self.dashboard {
-            dashboard::PORTS.as_slice()
-        } else {
-            &[]
-        };
-        let engines = engines.iter().chain(pages).copied();
-        engines.chain(services::names())
->>>>>>> 08cf93de (mesh: a dashboard on a port of its own)
     }
 
     /// Returns the chosen processes in the order of starting.
