@@ -6,6 +6,11 @@ use prost_types::{DescriptorProto, FileDescriptorProto};
 
 use crate::standard;
 
+/// The text of a cycle of imports begins so, as `protox` writes it.
+const CYCLE: &str = "import cycle detected: ";
+/// Number of `google.protobuf.FileDescriptorProto.dependency`.
+const IMPORTS: i32 = 3;
+
 /// The types of the language.
 const SCALARS: [&str; 15] = [
     "double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32",
@@ -32,12 +37,27 @@ pub(crate) fn advised(reason: String, names: &Names<'_>) -> String {
         "; write `NAME_UNSPECIFIED = 0;` before the others".to_owned()
     } else if let Some(name) = between(&reason, "name '", "' is defined twice") {
         format!("; rename one of the two `{}`", last_segment(name))
+    } else if reason.starts_with(CYCLE) {
+        "; move what both need to a file of its own".to_owned()
+    } else if reason.ends_with("' is not valid utf-8") {
+        "; save it as UTF-8".to_owned()
     } else if let Some((_, unknown)) = reason.split_once(": field '") {
         names.of_field(unknown)
     } else {
         String::new()
     };
     reason + &advice
+}
+
+/// Returns line and column of the import with which a cycle begins: the compiler tells neither.
+pub(crate) fn cycle_place(reason: &str, own: &FileDescriptorProto) -> Option<(u32, u32)> {
+    let import = reason.strip_prefix(CYCLE)?.split(" -> ").nth(1)?;
+    let index = own.dependency.iter().position(|name| name == import)?;
+    let path = [IMPORTS, i32::try_from(index).ok()?];
+    let mut locations = own.source_code_info.iter().flat_map(|info| &info.location);
+    let found = locations.find(|location| location.path == path)?;
+    let from_one = |at: usize| u32::try_from(*found.span.get(at)?).ok()?.checked_add(1);
+    Some((from_one(0)?, from_one(1)?))
 }
 
 fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {

@@ -9,7 +9,7 @@ use prost_types::FileDescriptorSet;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, GoogleFileResolver, IncludeFileResolver};
 
-use crate::advice::{Names, advised};
+use crate::advice::{Names, advised, cycle_place};
 use crate::diagnostics::{ImportHint, problems};
 use crate::error::Error;
 use crate::standard::StandardFiles;
@@ -122,6 +122,12 @@ impl Sources {
                     pool: &pool,
                     own: own.as_ref().map(File::file_descriptor_proto),
                 };
+                if problem.line.is_none()
+                    && let Some(own) = names.own
+                    && let Some((line, column)) = cycle_place(&problem.reason, own)
+                {
+                    (problem.line, problem.column) = (Some(line), Some(column));
+                }
                 problem.reason = advised(problem.reason, &names);
                 // A file with a mistake has it once, however many import it.
                 if !found.contains(&problem) {
