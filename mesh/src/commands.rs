@@ -3,11 +3,11 @@
 mod addresses;
 mod build;
 mod call;
+mod check;
 mod completions;
 mod control;
-mod declared;
 mod dashboard;
-mod check;
+mod declared;
 mod desk;
 mod dev;
 mod down;

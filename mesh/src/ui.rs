@@ -129,11 +129,14 @@ impl Drop for Step {
     }
 }
 
-/// Prints a result. Ends the process if nobody reads any more, as after `| head`.
+/// Prints a result; it is lost if nobody reads, as after `| head`.
 pub fn print(text: impl Display) {
-    if writeln!(std::io::stdout(), "{text}").is_err() {
-        std::process::exit(1);
-    }
+    is_printed(text);
+}
+
+/// Prints a line; returns whether it could be, so that nothing is printed for nobody for ever.
+pub fn is_printed(line: impl Display) -> bool {
+    writeln!(std::io::stdout(), "{line}").is_ok()
 }
 
 /// Prints an error with all its causes.

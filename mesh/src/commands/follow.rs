@@ -90,13 +90,15 @@ impl Follower {
         self.print_last(0);
     }
 
-    /// Prints lines as they come, for as long as it is polled.
+    /// Prints lines as they come, until nobody reads them any more.
     pub(crate) async fn run(&mut self) {
         let mut interval = tokio::time::interval(POLL);
         loop {
             interval.tick().await;
             for log in &mut self.logs {
-                log.print_new();
+                if !log.print_new() {
+                    return;
+                }
             }
         }
     }
@@ -127,17 +129,19 @@ impl Log {
         self.position = Some((inode, length));
     }
 
-    fn print_new(&mut self) {
+    /// Returns whether somebody may still read.
+    fn print_new(&mut self) -> bool {
         let Ok((mut file, inode, length)) = self.open() else {
-            return;
+            return true;
         };
         let begin = match self.position {
             Some((known, position)) if known == inode && position <= length => position,
             _ => 0,
         };
         if begin == length || file.seek(SeekFrom::Start(begin)).is_err() {
-            return;
+            return true;
         }
+        let mut is_read = true;
         let mut reader = BufReader::new(file.take(CHUNK));
         let mut line = Vec::new();
         let mut end = begin;
@@ -146,11 +150,13 @@ impl Log {
             self.partial.push_str(&String::from_utf8_lossy(&line));
             line.clear();
             if self.partial.ends_with('\n') || self.partial.len() as u64 > CHUNK {
-                ui::print(format_args!("{}{}", self.prefix, self.partial.trim_end()));
+                is_read &=
+                    ui::is_printed(format_args!("{}{}", self.prefix, self.partial.trim_end()));
                 self.partial.clear();
             }
         }
         self.position = Some((inode, end));
+        is_read
     }
 
     fn open(&self) -> std::io::Result<(File, u64, u64)> {

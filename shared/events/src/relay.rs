@@ -94,11 +94,12 @@ impl Relay<'_> {
         // with its connection, after a statement that the server still runs.
         drop(connection);
         if let Some(lease) = lease {
+            let term = Duration::from_millis(self.bus.settings.relay_lease_ms);
             let released = async {
                 let mut connection = self.bus.pool.acquire().await?;
                 lease.release(&mut connection).await
             };
-            match tokio::time::timeout(lease.term(), released).await {
+            match tokio::time::timeout(term, released).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "lease not released, it will expire"),
                 Err(_) => tracing::debug!("lease not released in time, it has expired"),
