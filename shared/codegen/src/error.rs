@@ -23,6 +23,14 @@ pub enum Error {
     /// There is nothing to generate.
     #[error("no .proto file under {}", .0.display())]
     Empty(PathBuf),
+    /// A file of migrations has a name that gives no version, or the version of another file.
+    #[error("{}: {rule}", path.display())]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// The rule, with the next thing to try.
+        rule: String,
+    },
     /// Neither cargo nor the caller said where to write.
     #[error("OUT_DIR is not set: call this from a build script, or give Builder::out_dir")]
     NoOutDir,

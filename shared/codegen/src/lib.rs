@@ -1,22 +1,25 @@
 #![doc = include_str!("../README.md")]
 //!
-//! The whole `src/lib.rs` of a crate of contracts:
+//! A service includes the result by a macro of the facade:
 //!
 //! ```ignore
-//! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated.
-//! include!(concat!(env!("OUT_DIR"), "/protos.rs"));
+//! /// The generated contracts.
+//! pub mod protos {
+//!     protomesh::include_protos!();
+//! }
 //! ```
 //!
-//! The included file holds
+//! The included file, `protos.rs` in `OUT_DIR`, holds
 //! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and
 //!   `tonic` write them; `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is
 //!   `google::api::HttpBody`, `google.rpc.Status` is `google::rpc::Status`;
 //! - `METHODS: &[contract::Method]`, every RPC, sorted by path;
 //! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments
 //!   (`google.protobuf.FileDescriptorSet`);
-//! - an `impl contract::Event` for each message with `option (mesh.v1.event)`.
+//! - an `impl contract::Event` for each message with `option (mesh.v1.event)`;
+//! - after [`Builder::migrations`], `MIGRATIONS`: what `store::Database::open` applies.
 //!
-//! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
+//! Generated code names other crates through `protomesh`; see [`Builder::without_facade`].
 //!
 //! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`,
 //! `google/rpc/status.proto`, `buf/validate/validate.proto`, `mesh/v1/options.proto` and
@@ -24,6 +27,8 @@
 
 mod error;
 mod events;
+mod migrations;
+mod paths;
 mod render;
 mod sources;
 
@@ -33,6 +38,7 @@ use std::{env, fs};
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorSet;
 
+use self::paths::Paths;
 use self::render::{DESCRIPTOR_FILE, MODULES_FILE};
 
 pub use self::error::{Error, Problem};
@@ -46,6 +52,8 @@ pub struct Builder {
     root: PathBuf,
     includes: Vec<PathBuf>,
     out_dir: Option<PathBuf>,
+    migrations: Option<PathBuf>,
+    paths: Paths,
 }
 
 // === impl Builder ===
@@ -60,6 +68,8 @@ impl Builder {
             root: root.into(),
             includes: Vec::new(),
             out_dir: None,
+            migrations: None,
+            paths: Paths::default(),
         }
     }
 
@@ -78,6 +88,21 @@ impl Builder {
         self
     }
 
+    /// Embeds the migrations of `dir`, the files `<version>_<description>.sql`, as `MIGRATIONS`.
+    ///
+    /// Migrations only go forward. A first line `-- no-transaction` runs a file outside of one.
+    pub fn migrations(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.migrations = Some(dir.into());
+        self
+    }
+
+    /// Names `prost`, `prost_types`, `contract`, `tonic`, `tonic_prost` and `store` as dependencies
+    /// of the crate itself, not through `protomesh`.
+    pub fn without_facade(mut self) -> Self {
+        self.paths = Paths::Crates;
+        self
+    }
+
     /// Compiles and writes; the same input gives the same bytes.
     ///
     /// # Errors
@@ -92,7 +117,7 @@ impl Builder {
         let include_dirs: Vec<PathBuf> = std::iter::once(self.root.clone())
             .chain(self.includes)
             .collect();
-        rerun_if_changed(&include_dirs);
+        rerun_if_changed(include_dirs.iter().chain(&self.migrations));
 
         let files = sources::find(&self.root)?;
         let compiled = sources::compile(&files, include_dirs)?;
@@ -100,12 +125,19 @@ impl Builder {
             DescriptorPool::decode(compiled.encoded.as_slice()).map_err(Error::Descriptors)?;
         let events = events::declared(&pool).map_err(Error::Contract)?;
 
-        write_rust(compiled.files, &out_dir)?;
+        let migrations = self
+            .migrations
+            .as_deref()
+            .map(migrations::find)
+            .transpose()?;
+
+        write_rust(compiled.files, &out_dir, self.paths)?;
         write(&out_dir.join(DESCRIPTOR_FILE), &compiled.encoded)?;
-        write(
-            &out_dir.join(PROTOS_FILE),
-            render::contracts(&pool, &events).as_bytes(),
-        )
+        let mut protos = render::contracts(&pool, &events, self.paths);
+        if let Some(migrations) = migrations {
+            protos.push_str(&render::migrations(&migrations, self.paths));
+        }
+        write(&out_dir.join(PROTOS_FILE), protos.as_bytes())
     }
 }
 
@@ -114,19 +146,20 @@ impl Builder {
     clippy::print_stdout,
     reason = "cargo reads the standard output of a build script"
 )]
-fn rerun_if_changed(dirs: &[PathBuf]) {
+fn rerun_if_changed<'a>(dirs: impl Iterator<Item = &'a PathBuf>) {
     for dir in dirs {
         println!("cargo:rerun-if-changed={}", dir.display());
     }
 }
 
-fn write_rust(mut files: FileDescriptorSet, out_dir: &Path) -> Result<(), Error> {
+fn write_rust(mut files: FileDescriptorSet, out_dir: &Path, paths: Paths) -> Result<(), Error> {
     // Options are read from descriptors: types for them would be dead code in every crate of
     // contracts.
     files
         .file
         .retain(|file| !sources::is_options_only(file.name()));
-    tonic_prost_build::configure()
+    paths
+        .config()
         .out_dir(out_dir)
         .include_file(MODULES_FILE)
         .compile_fds(files)
