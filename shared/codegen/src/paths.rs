@@ -92,14 +92,14 @@ fn reroot_line(line: &str, name: &str) -> String {
         let absolute = before.strip_suffix("::");
         let kept = absolute.unwrap_or(before);
         // `a::tonic` and `<T as A>::tonic` go on with another path.
-        let is_start = !kept.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-            && !(absolute.is_some() && kept.ends_with('>'));
-        if is_start {
+        let goes_on = kept.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            || (absolute.is_some() && kept.ends_with('>'));
+        if goes_on {
+            out.push_str(before);
+        } else {
             out.push_str(kept);
             out.push_str(FACADE);
             out.push_str("::");
-        } else {
-            out.push_str(before);
         }
         out.push_str(&path);
         rest = &after[path.len()..];
