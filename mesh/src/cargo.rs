@@ -1,37 +1,77 @@
 //! Builds the processes of a mesh with Cargo.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
 
 use crate::home::Home;
 
-/// Returns Cargo at the root of the workspace: the one that runs this program, if any.
+/// Name of the gateway's program.
+pub(crate) const GATEWAY_PROGRAM: &str = "gateway";
+
+/// Directory of the programs that Cargo builds, and the profile that puts them there.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The profile.
+    pub profile: String,
+}
+
+/// Returns Cargo at the root of the project: the one that runs this program, if any.
 pub fn command(home: &Home) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(home.checkout());
+    command.current_dir(home.root());
     command
 }
 
-/// Returns the directory of this program's profile, which holds the other programs too.
+/// Returns where the project's programs are: beside this one if the project has built it, else in
+/// the directory of the `dev` profile.
 ///
 /// # Errors
-/// When the path of this program is unknown.
-pub fn binaries() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot find this program")?;
-    let dir = program.parent().unwrap_or(Path::new("."));
-    // Tests are one level deeper.
-    let dir = if dir.ends_with("deps") {
-        dir.parent().unwrap_or(dir)
-    } else {
-        dir
-    };
-    Ok(dir.to_owned())
+/// When Cargo does not tell the directory.
+pub fn binaries(home: &Home) -> Result<Binaries> {
+    let own = own_directory()?;
+    if own.starts_with(home.root()) || !home.root().join("Cargo.toml").is_file() {
+        return Ok(Binaries::of(own));
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+    let mut metadata = command(home);
+    metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let output = metadata
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "cargo metadata failed");
+    let found: Metadata = serde_json::from_slice(&output.stdout)
+        .context("cargo metadata printed something else than its JSON")?;
+    Ok(match own.starts_with(&found.target_directory) {
+        true => Binaries::of(own),
+        false => Binaries::of(found.target_directory.join("debug")),
+    })
 }
 
-/// Builds programs of the workspace's default members in the profile of this program; Cargo shows
-/// its own progress.
+/// Finds the gateway's program beside this one or in `PATH`.
+///
+/// # Errors
+/// When it is in neither.
+pub(crate) fn installed_gateway() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::iter::once(own_directory()?).chain(std::env::split_paths(&path));
+    let mut programs = dirs.map(|dir| dir.join(INSTALLED_GATEWAY));
+    programs.find(|program| program.is_file()).with_context(|| {
+        format!(
+            "no {INSTALLED_GATEWAY} beside `mesh` or in PATH: run `cargo install protomesh-gateway`"
+        )
+    })
+}
+
+/// Builds programs of the project's default members; Cargo shows its own progress.
 ///
 /// Packages are not selected, so that Cargo resolves the same features for every build and compiles
 /// shared crates once.
@@ -51,34 +91,52 @@ pub fn build(home: &Home, programs: &[&str]) -> Result<()> {
 /// When the build fails.
 pub fn build_with(home: &Home, programs: &[&str], features: &[&str]) -> Result<()> {
     let mut build = command(home);
-    build.args(["build", "--profile", &profile()?]);
+    build.args(["build", "--profile", &binaries(home)?.profile]);
     build.args(programs.iter().flat_map(|name| ["--bin", name]));
     build.args(features.iter().flat_map(|name| ["--features", name]));
     run(build)
 }
 
-/// Builds an example of a package in the profile of this program; returns its path.
+/// Builds an example of a package; returns its path.
 ///
 /// # Errors
 /// When the build fails.
 pub fn build_example(home: &Home, package: &str, example: &str) -> Result<PathBuf> {
+    let Binaries { dir, profile } = binaries(home)?;
     let mut build = command(home);
-    build.args(["build", "--profile", &profile()?, "--package", package]);
+    build.args(["build", "--profile", &profile, "--package", package]);
     build.args(["--example", example]);
     run(build)?;
-    Ok(binaries()?.join("examples").join(example))
+    Ok(dir.join("examples").join(example))
 }
 
-/// Returns the profile of this program.
-fn profile() -> Result<String> {
-    let binaries = binaries()?;
-    // The directory of the `dev` profile is named `debug`.
-    let profile = binaries
-        .file_name()
-        .and_then(|name| name.to_str())
-        .filter(|name| *name != "debug")
-        .unwrap_or("dev");
-    Ok(profile.to_owned())
+/// Name of the gateway's program where it is installed.
+const INSTALLED_GATEWAY: &str = "mesh-gateway";
+
+// === impl Binaries ===
+
+impl Binaries {
+    fn of(dir: PathBuf) -> Self {
+        // The directory of the `dev` profile is named `debug`.
+        let name = dir.file_name().and_then(|name| name.to_str());
+        let profile = match name {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let profile = profile.to_owned();
+        Self { dir, profile }
+    }
+}
+
+fn own_directory() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let dir = program.parent().unwrap_or(Path::new("."));
+    // Tests are one level deeper.
+    let dir = match dir.ends_with("deps") {
+        true => dir.parent().unwrap_or(dir),
+        false => dir,
+    };
+    Ok(dir.to_owned())
 }
 
 fn run(mut build: Command) -> Result<()> {

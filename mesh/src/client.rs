@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client as Pool};
 use hyper_util::rt::TokioExecutor;
@@ -152,6 +153,24 @@ impl Client {
         self.call(Method::POST, path, content_type, body).await
     }
 
+    /// Posts `json` and returns the response when its head has come; a stream's messages follow,
+    /// one in a line.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open(&self, path: &str, json: Bytes) -> Result<Response<Incoming>, Error> {
+        let request = self.request(Method::POST, path, "application/json", full(json))?;
+        let response = self
+            .pool
+            .request(request)
+            .await
+            .map_err(Error::Unreachable)?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(rejection(path, response).await?),
+        }
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -159,6 +178,27 @@ impl Client {
         content_type: &str,
         body: Body,
     ) -> Result<T, Error> {
+        let request = self.request(method, path, content_type, body)?;
+        let response = self
+            .pool
+            .request(request)
+            .await
+            .map_err(Error::Unreachable)?;
+        if !response.status().is_success() {
+            return Err(rejection(path, response).await?);
+        }
+        let body = collect(response).await?;
+        let path = path.to_owned();
+        serde_json::from_slice(&body).map_err(|source| Error::Json { path, source })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Body,
+    ) -> Result<Request<Body>, Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.gateway))
@@ -166,33 +206,29 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let request = request
-            .body(body)
-            .map_err(|error| Error::Incomplete(error.into()))?;
-        let response = self
-            .pool
-            .request(request)
-            .await
-            .map_err(Error::Unreachable)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
-            .collect()
-            .await
-            .map_err(Error::Incomplete)?
-            .to_bytes();
-        let path = path.to_owned();
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|source| Error::Json { path, source });
-        }
-        // A proxy before the gateway may respond in any format.
-        let Status { code, message } = serde_json::from_slice(&body).unwrap_or_default();
-        Err(Error::Rejected {
-            path,
-            status,
-            code,
-            message,
-        })
+        let request = request.body(body);
+        request.map_err(|error| Error::Incomplete(error.into()))
     }
+}
+
+/// Reads the error of a response that is not a success.
+async fn rejection(path: &str, response: Response<Incoming>) -> Result<Error, Error> {
+    let status = response.status();
+    let body = collect(response).await?;
+    // A proxy before the gateway may respond in any format.
+    let Status { code, message } = serde_json::from_slice(&body).unwrap_or_default();
+    Ok(Error::Rejected {
+        path: path.to_owned(),
+        status,
+        code,
+        message,
+    })
+}
+
+async fn collect(response: Response<Incoming>) -> Result<Bytes, Error> {
+    let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES);
+    let collected = body.collect().await.map_err(Error::Incomplete)?;
+    Ok(collected.to_bytes())
 }
 
 fn full(bytes: Bytes) -> Body {

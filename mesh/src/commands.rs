@@ -1,24 +1,37 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
+mod build;
+mod call;
+mod completions;
+mod control;
+mod declared;
 mod desk;
+mod dev;
 mod down;
 pub mod events;
 mod explain;
+mod follow;
+mod logs;
+mod psql;
+mod restart;
 mod sagas;
 mod status;
+mod test;
 pub mod up;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::home::Home;
 use crate::ui;
 
-/// Starts, stops and shows the mesh on this machine.
+/// Runs the services of a project with their engines and a gateway, on this machine.
 #[derive(Debug, Parser)]
 #[command(
     name = "mesh",
@@ -43,12 +56,26 @@ pub enum Verb {
     Down,
     /// Shows every process, its address and its health; exits with 1 unless all are healthy
     Status(status::Args),
+    /// Builds, starts and watches: what changes is built again and restarted alone
+    Dev(dev::Args),
+    /// Shows what the processes have written
+    Logs(logs::Args),
+    /// Builds processes again and restarts them; the others go on
+    Restart(restart::Args),
+    /// Opens a session in the database of a service
+    Psql(psql::Args),
+    /// Calls a method through the gateway with JSON, and prints its answer
+    Call(call::Args),
+    /// Runs the tests of all services
+    Test(test::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),
     /// Shows the events that could not be applied or published, and decides about them
     Events(events::Args),
     /// Shows the sagas that are stuck, and decides about them
     Sagas(sagas::Args),
+    /// Prints a script that completes the commands of `mesh` in a shell
+    Completions(completions::Args),
 }
 
 impl Verb {
@@ -61,6 +88,13 @@ impl Verb {
             Self::Up(args) => up::up(args).await,
             Self::Supervise(selection) => up::supervise(selection).await,
             Self::Down => down::down(),
+            Self::Dev(args) => dev::dev(args).await,
+            Self::Logs(args) => logs::logs(args).await,
+            Self::Restart(args) => restart::restart(args).await,
+            Self::Psql(args) => psql::psql(&args),
+            Self::Call(args) => call::call(args).await,
+            Self::Test(args) => test::test(&args),
+            Self::Completions(args) => completions::completions(&args),
             Self::Status(args) => status::status(args).await,
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
@@ -69,10 +103,31 @@ impl Verb {
     }
 }
 
-/// Carries out the command line of this process.
+/// Carries out the command line of this process. A command of the project takes precedence over a
+/// verb of the same name.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    block_on(cli.verb.run())
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some((name, others)) = arguments.split_first()
+        && let Some(name) = name.to_str()
+    {
+        match declared::run(name, others) {
+            Ok(None) => {}
+            Ok(Some(code)) => return code,
+            Err(error) => {
+                ui::print_error(&error);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let mut command = Cli::command();
+    if let Ok(home) = Home::find() {
+        command = command.after_help(declared::help(&home));
+    }
+    let matches = command.get_matches();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => block_on(cli.verb.run()),
+        Err(error) => error.exit(),
+    }
 }
 
 /// Runs a command to its end with logs on stderr, and prints its error if it fails.

@@ -1,9 +1,10 @@
-//! Directories: the checkout, its `.mesh/`, and the state directory of each running mesh.
+//! Directories: the project, its `.mesh/`, and the state directory of each running mesh.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +12,11 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::os::{self, Account};
+use crate::project::Project;
 use crate::snapshot::Snapshot;
 
+/// Directory of a project that holds its state.
+const STATE: &str = ".mesh";
 /// Lock of a state directory while a mesh runs in it; the kernel releases it when its owner ends.
 const LOCK: &str = "lock";
 /// The passwords, in the format of libpq: `PGPASSFILE=.mesh/pgpass psql …` works.
@@ -22,39 +26,52 @@ const LOCATION: &str = "location";
 /// Time for which the logs of a failed test are kept.
 const FAILED_KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// Directories of a checkout.
+/// A project with its directories.
 #[derive(Clone, Debug)]
 pub struct Home {
-    checkout: PathBuf,
+    project: Arc<Project>,
     place: PathBuf,
 }
 
 impl Home {
-    /// Returns the checkout that this program was built from.
+    /// Returns the project of the current directory: the nearest `mesh.toml` in it or above.
+    ///
+    /// # Errors
+    /// When there is none, it is not valid, or its `.mesh/` can't be created or written.
+    pub fn find() -> Result<Self> {
+        let here = std::env::current_dir().context("the current directory is unknown")?;
+        Self::of(Project::find(&here)?)
+    }
+
+    /// Returns the directories of a project.
     ///
     /// # Errors
     /// When its `.mesh/` can't be created or written.
-    pub fn of_checkout() -> Result<Self> {
-        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let checkout = package.parent().unwrap_or(package).to_owned();
-        let mesh = checkout.join(".mesh");
+    pub fn of(project: Project) -> Result<Self> {
+        let mesh = project.root().join(STATE);
         create_dir(&mesh, 0o755)?;
         let place = place(&mesh)
             .with_context(|| format!("no directory for engines and data of {}", mesh.display()))?;
-        Ok(Self { checkout, place })
+        let project = Arc::new(project);
+        Ok(Self { project, place })
     }
 
-    /// Returns the root of the workspace.
-    pub fn checkout(&self) -> &Path {
-        &self.checkout
+    /// Returns the project.
+    pub fn project(&self) -> &Arc<Project> {
+        &self.project
+    }
+
+    /// Returns the directory of the project.
+    pub fn root(&self) -> &Path {
+        self.project.root()
     }
 
     /// Returns the state directory of `mesh up`.
     pub fn mesh(&self) -> PathBuf {
-        self.checkout.join(".mesh")
+        self.root().join(STATE)
     }
 
-    /// Returns the directory of the unpacked engines, which all meshes of this checkout share.
+    /// Returns the directory of the unpacked engines, which all meshes of this project share.
     pub fn engines(&self) -> PathBuf {
         self.place.join("engines")
     }
@@ -94,7 +111,7 @@ impl StateDir {
     ///
     /// # Errors
     /// When it can't be created or locked.
-    pub fn checkout(home: &Home) -> Result<Option<Self>> {
+    pub fn of_up(home: &Home) -> Result<Option<Self>> {
         let Some(lock) = try_lock(&home.mesh().join(LOCK))? else {
             return Ok(None);
         };

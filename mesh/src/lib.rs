@@ -11,7 +11,7 @@ pub mod engines;
 pub mod home;
 pub mod os;
 pub mod probe;
-pub mod services;
+pub mod project;
 pub mod snapshot;
 pub mod stack;
 pub mod ui;

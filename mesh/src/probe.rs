@@ -7,6 +7,12 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::project::{Project, Readiness};
 
 /// Longest wait for a response.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,9 +30,23 @@ pub enum Probe {
     /// `GET /readyz` returns 200: a service can work, and the gateway has learned the APIs of its
     /// upstreams, which `grpc.health.v1` doesn't tell.
     Ready(SocketAddr),
+    /// `grpc.health.v1.Health/Check` of the whole server answers `SERVING`.
+    Grpc(SocketAddr),
+    /// The port accepts a connection.
+    Tcp(SocketAddr),
 }
 
 impl Probe {
+    /// Returns the check of a service or the gateway.
+    pub(crate) fn of(project: &Project, name: &str, address: SocketAddr) -> Self {
+        let service = project.service(name);
+        match service.map_or(Readiness::Http, |service| service.readiness) {
+            Readiness::Http => Self::Ready(address),
+            Readiness::Grpc => Self::Grpc(address),
+            Readiness::Tcp => Self::Tcp(address),
+        }
+    }
+
     /// Checks once; the error is a few words for people.
     pub async fn check(&self) -> Result<(), String> {
         match tokio::time::timeout(PATIENCE, self.ask()).await {
@@ -40,6 +60,11 @@ impl Probe {
             Self::Postgres(options) => postgres(options).await.map_err(|error| error.to_string()),
             Self::Nats(address) => nats(*address).await,
             Self::Ready(address) => ready(*address).await,
+            Self::Grpc(address) => grpc(*address).await,
+            Self::Tcp(address) => {
+                let connected = TcpStream::connect(address).await;
+                connected.map(drop).map_err(|error| error.to_string())
+            }
         }
     }
 }
@@ -85,6 +110,28 @@ async fn ready(address: SocketAddr) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("not ready: {status}"))
+    }
+}
+
+#[allow(
+    clippy::disallowed_types,
+    reason = "a probe reports the first failure: no retry, no breaker"
+)]
+async fn grpc(address: SocketAddr) -> Result<(), String> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+    let channel = endpoint.map_err(|error| error.to_string())?.connect().await;
+    let channel = channel.map_err(|error| error.to_string())?;
+    let request = HealthCheckRequest::default();
+    match HealthClient::new(channel).check(request).await {
+        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+        Ok(answer) => Err(format!(
+            "not ready: {}",
+            answer.get_ref().status().as_str_name()
+        )),
+        Err(status) if status.code() == Code::Unimplemented => {
+            Err("it does not serve grpc.health.v1.Health; see `readiness` in mesh.toml".to_owned())
+        }
+        Err(status) => Err(format!("health check: {}", status.message())),
     }
 }
 

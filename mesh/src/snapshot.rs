@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::os::{self, Identity, Signal};
-use crate::services::POSTGRES;
+use crate::project::POSTGRES;
 use crate::supervise::ProcessStatus;
 
 const FILE: &str = "state.json";

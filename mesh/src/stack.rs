@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::home::StateDir;
 use crate::os::{Identity, Signal};
-use crate::services::{NATS, POSTGRES};
+use crate::project::{NATS, POSTGRES, Project};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, State, Supervised};
 pub use options::StackOptions;
@@ -41,10 +41,16 @@ pub struct Stack {
     secrets: Secrets,
     broker_passwords: Secrets,
     ports: Ports,
+    project: Arc<Project>,
     state_dir: StateDir,
 }
 
 impl Stack {
+    /// Returns the project whose processes it runs.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
     /// Returns the address of a process, running or not.
     ///
     /// # Errors
@@ -175,6 +181,15 @@ impl Stack {
         })
         .await
         .map(drop)
+    }
+
+    /// Stops a process as `down` does, and starts it again.
+    ///
+    /// # Errors
+    /// See [`stop`](Self::stop) and [`start`](Self::start).
+    pub async fn restart(&self, name: &str) -> Result<()> {
+        self.stop(name).await?;
+        self.start(name).await
     }
 
     /// Signals a running process; returns its identity.

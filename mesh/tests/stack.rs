@@ -17,8 +17,8 @@ use sqlx::{Connection, PgConnection};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn engines() -> Stack {
-    let home = Home::of_checkout().unwrap();
-    let options = StackOptions::new().unwrap().engines_only();
+    let home = Home::find().unwrap();
+    let options = StackOptions::new(&home).unwrap().engines_only();
     Stack::launch(&home, StateDir::scratch(&home).unwrap(), options, Ui::Quiet)
         .await
         .unwrap()
@@ -133,8 +133,8 @@ async fn meshes_side_by_side_share_nothing() {
 
 #[tokio::test]
 async fn passwords_are_in_no_log_and_not_in_the_cluster() {
-    let home = Home::of_checkout().unwrap();
-    let options = StackOptions::new().unwrap().engines_only();
+    let home = Home::find().unwrap();
+    let options = StackOptions::new(&home).unwrap().engines_only();
     let state_dir = StateDir::scratch(&home).unwrap();
     let first = Stack::launch(&home, state_dir, options.clone(), Ui::Quiet)
         .await
@@ -162,7 +162,7 @@ async fn passwords_are_in_no_log_and_not_in_the_cluster() {
         .await
         .unwrap();
     let log = std::fs::read_to_string(second.log("postgres")).unwrap();
-    assert!(log.contains("ROLE orders"), "{log}");
+    assert!(log.contains("ROLE \"orders\""), "{log}");
     let passwords = std::fs::read_to_string(second.dir().join("pgpass")).unwrap();
     for line in passwords.lines() {
         let (_, password) = line.rsplit_once(':').unwrap();
@@ -206,8 +206,8 @@ async fn a_dropped_mesh_leaves_nothing() {
 
 #[tokio::test]
 async fn a_second_mesh_in_the_same_directory_keeps_ports_and_data() {
-    let home = Home::of_checkout().unwrap();
-    let options = StackOptions::new().unwrap().engines_only();
+    let home = Home::find().unwrap();
+    let options = StackOptions::new(&home).unwrap().engines_only();
     let first = Stack::launch(
         &home,
         StateDir::scratch(&home).unwrap(),
@@ -245,7 +245,7 @@ async fn a_second_mesh_in_the_same_directory_keeps_ports_and_data() {
 
 #[tokio::test]
 async fn a_service_that_refuses_its_configuration_fails_the_launch_with_its_words() {
-    let home = Home::of_checkout().unwrap();
+    let home = Home::find().unwrap();
     let binaries = tempfile::tempdir().unwrap();
     let gateway = binaries.path().join("gateway");
     std::fs::write(
@@ -254,7 +254,7 @@ async fn a_service_that_refuses_its_configuration_fails_the_launch_with_its_word
     )
     .unwrap();
     std::fs::set_permissions(&gateway, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let options = StackOptions::new()
+    let options = StackOptions::new(&home)
         .unwrap()
         .only(["gateway"])
         .unwrap()
@@ -298,7 +298,7 @@ async fn what_a_killed_supervisor_leaves_is_found_and_stopped() {
         .filter_map(|process| process.life.clone())
         .collect();
     assert_eq!(lives.len(), 2);
-    let _next = StateDir::scratch(&Home::of_checkout().unwrap()).unwrap();
+    let _next = StateDir::scratch(&Home::find().unwrap()).unwrap();
     // Another test of this program may have swept it.
     until(
         || {

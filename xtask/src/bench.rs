@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use mesh::home::Home;
-use mesh::services::{GATEWAY, package};
+use mesh::project::GATEWAY;
 use mesh::ui::Ui;
 use mesh::{cargo, engines};
 
@@ -98,7 +98,7 @@ pub(super) struct SoakArgs {
 
 pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let status = match verb {
         Verb::Orders(args) => return orders::orders(args).await,
         Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder")
@@ -169,13 +169,17 @@ fn measure(home: &Home, profile: &str, program: &str) -> Command {
 
 /// Builds the gateway as it ships, with symbols for profilers; returns its path.
 fn gateway(home: &Home) -> Result<PathBuf> {
-    let package = package(GATEWAY);
+    let package = home.project().gateway().package.as_deref();
+    let package = package.context("mesh.toml names no package of the gateway")?;
     let mut build = cargo::command(home);
     build.args(["build", "--profile", SYMBOLS, "--package", package]);
     let status = build.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo build failed");
     // Beside the directory of this program's profile; `bench` and `release` share one.
-    Ok(cargo::binaries()?.with_file_name("release").join(GATEWAY))
+    Ok(cargo::binaries(home)?
+        .dir
+        .with_file_name("release")
+        .join(GATEWAY))
 }
 
 fn envoy(home: &Home, ui: Ui) -> Result<PathBuf> {

@@ -19,7 +19,7 @@ use anyhow::{Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use mesh::ui::{self, Ui};
 use serde::Serialize;
 
@@ -83,7 +83,7 @@ pub(super) async fn compat(verb: Peer) -> Result<ExitCode> {
         Peer::Etcd(args) => (etcd::PRODUCT, args),
         Peer::Etcd34(args) => (etcd::OLD_PRODUCT, args),
     };
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let built = Built::ensure(&product, &home, Ui::detect())?;
     Ui::detect().note("building the gateway");
     cargo::build(&home, &[GATEWAY])?;

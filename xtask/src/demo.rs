@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use mesh::commands::up;
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use mesh::{
     Home, Snapshot,
     ui::{self, Ui},
@@ -54,7 +54,7 @@ pub(super) async fn demo(args: Args) -> Result<ExitCode> {
         }
     };
     let ui = Ui::detect();
-    let mesh = up::ensure(&Home::of_checkout()?, args.fresh, ui)?;
+    let mesh = up::ensure(&Home::find()?, args.fresh, ui)?;
     let gateway = mesh
         .processes
         .get(GATEWAY)

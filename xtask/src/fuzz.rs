@@ -46,8 +46,8 @@ struct Campaign {
 }
 
 pub(super) fn fuzz(args: &Args) -> Result<ExitCode> {
-    let (home, ui) = (Home::of_checkout()?, Ui::detect());
-    let known = known(home.checkout())?;
+    let (home, ui) = (Home::find()?, Ui::detect());
+    let known = known(home.root())?;
     let targets = chosen(&args.targets, &known.keys().cloned().collect::<Vec<_>>())?;
     let commit = commit(&home)?;
     let programs = build::build(&home)?;
@@ -55,7 +55,7 @@ pub(super) fn fuzz(args: &Args) -> Result<ExitCode> {
     let mut runs = Vec::new();
     for target in targets {
         let step = ui.bar(format!("fuzzing {target}"));
-        let dir = home.checkout().join(known[&target].1);
+        let dir = home.root().join(known[&target].1);
         let run = run::run(
             &TargetFiles::of(&dir, &programs, &target),
             &target,
@@ -116,7 +116,7 @@ fn chosen(asked: &[String], known: &[String]) -> Result<Vec<String>> {
 fn commit(home: &Home) -> Result<String> {
     let mut git = Command::new("git");
     git.args(["describe", "--always", "--dirty", "--abbrev=40"]);
-    git.arg("--exclude=*").current_dir(home.checkout());
+    git.arg("--exclude=*").current_dir(home.root());
     let commit = said(&mut git).context("git can't name the commit")?;
     Ok(commit.trim().to_owned())
 }

@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
-use clap::builder::PossibleValuesParser;
+use anyhow::{Context, Result, bail, ensure};
 use mesh::Stack;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
-use mesh::services::SERVICES;
 use mesh::ui::Ui;
 use mesh::{StackOptions, cargo};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -24,18 +22,26 @@ const OFFLINE: &str = ".sqlx";
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Crate whose SQL has changed
-    #[arg(value_name = "CRATE", value_parser = PossibleValuesParser::new(crates()))]
+    #[arg(value_name = "CRATE")]
     name: String,
 }
 
-fn crates() -> Vec<&'static str> {
-    let services = SERVICES.iter().map(|service| service.name);
-    services.chain(LIBRARIES).collect()
+fn check_name(home: &Home, name: &str) -> Result<()> {
+    let services = home.project().services().iter();
+    let services = services.map(|service| service.name.as_str());
+    let known: Vec<&str> = services.chain(LIBRARIES).collect();
+    ensure!(
+        known.contains(&name),
+        "no crate {name} with SQL; expected one of {}",
+        known.join(", ")
+    );
+    Ok(())
 }
 
 pub(super) async fn sqlx(args: Args) -> Result<ExitCode> {
-    let (home, ui) = (Home::of_checkout()?, Ui::detect());
-    let options = StackOptions::new()?.engines_only();
+    let (home, ui) = (Home::find()?, Ui::detect());
+    check_name(&home, &args.name)?;
+    let options = StackOptions::new(&home)?.engines_only();
     let work = async {
         let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, ui).await?;
         rewrite(&home, &stack, &args.name, ui).await?;
@@ -79,7 +85,7 @@ fn directory(home: &Home, name: &str) -> PathBuf {
     } else {
         "services"
     };
-    home.checkout().join(parent).join(name)
+    home.root().join(parent).join(name)
 }
 
 /// Creates a database with all migrations that the crate's SQL needs; returns its URL.

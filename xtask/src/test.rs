@@ -79,7 +79,7 @@ const STEPS: &[Step] = &[
 ];
 
 pub(super) fn test(args: Args) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let filter = args.filter.as_deref();
     let mut rows = vec![["step", "result", "seconds"].map(str::to_owned).to_vec()];
     let (mut passed, mut failed) = (0, 0);
@@ -161,7 +161,7 @@ fn books(home: &Home, _: Option<&str>) -> Result<()> {
     ] {
         run(Command::new("python3")
             .args(arguments)
-            .current_dir(home.checkout()))?;
+            .current_dir(home.root()))?;
     }
     Ok(())
 }
@@ -169,10 +169,10 @@ fn books(home: &Home, _: Option<&str>) -> Result<()> {
 /// Runs `verify orders` with the example.
 fn verify(home: &Home, _: Option<&str>) -> Result<()> {
     // The build may have replaced the program of this process.
-    let program = cargo::binaries()?.join("xtask");
+    let program = cargo::binaries(home)?.dir.join("xtask");
     run(Command::new(program)
-        .args(["mesh", "verify", "orders", "--no-build"])
-        .current_dir(home.checkout()))
+        .args(["verify", "orders", "--no-build"])
+        .current_dir(home.root()))
 }
 
 fn tests(home: &Home, filter: Option<&str>) -> Result<()> {

@@ -13,7 +13,7 @@ use mesh::Stack;
 use mesh::commands::events::{self as desk, Desk};
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir, create_dir};
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use mesh::ui::{self, Ui};
 use mesh::{StackOptions, cargo};
 use serde::Serialize;
@@ -77,17 +77,20 @@ pub(super) async fn verify(verb: Verb) -> Result<ExitCode> {
 }
 
 async fn orders(mut args: Args) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     if args.files.is_empty() {
-        args.files.push(home.checkout().join(EXAMPLE));
+        args.files.push(home.root().join(EXAMPLE));
     }
     let files = OrderFile::read_all(&args.files)?;
     let ui = Ui::detect();
-    let options = StackOptions::new()?;
+    let options = StackOptions::new(&home)?;
     if !args.no_build {
         cargo::build(&home, &options.programs())?;
     }
-    let plan = Plan::new(args.seed.unwrap_or_else(rand::random));
+    let plan = Plan::new(
+        args.seed.unwrap_or_else(rand::random),
+        home.project().names(),
+    );
     ui.note(format!("seed {}", plan.seed));
     let work = async {
         let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, ui).await?;

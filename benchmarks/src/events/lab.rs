@@ -71,8 +71,8 @@ pub(super) struct Task {
 
 impl Lab {
     pub(super) async fn start() -> Result<Self> {
-        let home = Home::of_checkout()?;
-        let options = StackOptions::new()?.engines_only();
+        let home = Home::find()?;
+        let options = StackOptions::new(&home)?.engines_only();
         let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, Ui::Quiet).await?;
         let databases = AtomicU32::new(0);
         Ok(Self { stack, databases })

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 pub(crate) use unpack::unpack;
 
 /// Crates that the manifest of a service names.
-const NAMED: [&str; 3] = ["protomesh", "codegen", "testing"];
+const NAMED: [&str; 3] = ["protomesh", "codegen", "protomesh-testing"];
 /// The file that says where the crates are.
 const CONFIG: &str = ".cargo/config.toml";
 /// First line of a file that this command may write again.

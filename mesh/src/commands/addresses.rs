@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::home::SECRETS;
-use crate::services::{FIRST_STEPS, GATEWAY, NATS, POSTGRES, SERVICES};
+use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project};
 use crate::snapshot::Snapshot;
 use crate::supervise::ProcessStatus;
 use crate::ui;
 
 /// Returns every process with address, health and restarts, and every database.
-pub(super) fn table(snapshot: &Snapshot) -> String {
+pub(super) fn table(project: &Project, snapshot: &Snapshot) -> String {
     let mut rows = vec![
         ["process", "address", "health", "restarts"]
             .map(str::to_owned)
@@ -17,7 +17,12 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     ];
     let order = [GATEWAY]
         .into_iter()
-        .chain(SERVICES.iter().map(|service| service.name))
+        .chain(
+            project
+                .services()
+                .iter()
+                .map(|service| service.name.as_str()),
+        )
         .chain([NATS, POSTGRES]);
     for process in order.filter_map(|name| snapshot.processes.get(name)) {
         let health = match &process.detail {
@@ -33,11 +38,8 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     }
     if let Some(postgres) = snapshot.processes.get(POSTGRES) {
         let url = |service: &str| format!("postgres://{service}@{}/{service}", postgres.address);
-        rows.extend(
-            SERVICES
-                .iter()
-                .map(|service| vec![format!("  {}", service.name), url(service.name)]),
-        );
+        let users = project.users_of(Engine::Postgres);
+        rows.extend(users.map(|service| vec![format!("  {service}"), url(service)]));
     }
     ui::table(&rows)
 }
@@ -51,7 +53,7 @@ fn address(process: &ProcessStatus) -> String {
 }
 
 /// Returns the files of passwords and logs, and commands to try first.
-pub(super) fn hints(snapshot: &Snapshot, dir: &Path) -> String {
+pub(super) fn hints(project: &Project, snapshot: &Snapshot, dir: &Path) -> String {
     let mut text = format!(
         "passwords: {}   logs: {}\n",
         dir.join(SECRETS).display(),
@@ -59,8 +61,11 @@ pub(super) fn hints(snapshot: &Snapshot, dir: &Path) -> String {
     );
     if let Some(gateway) = snapshot.processes.get(GATEWAY) {
         let address = gateway.address.to_string();
-        text += "\nTry:\n";
-        for step in FIRST_STEPS {
+        text += &format!("\nhttp://{address}/docs   http://{address}/openapi.json\n");
+        if !project.first_steps().is_empty() {
+            text += "\nTry:\n";
+        }
+        for step in project.first_steps() {
             text += &format!("  {}\n", step.replace("{gateway}", &address));
         }
     }

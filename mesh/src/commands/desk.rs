@@ -12,12 +12,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::client::{Client, Error};
 use crate::commands::explain::resolve;
 use crate::home::{Home, StateDir};
-use crate::services::GATEWAY;
+use crate::project::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::stack::{Stack, operator};
 use crate::ui;
 
-/// The mesh that is operated: that of this checkout, unless another one's gateway is named.
+/// The mesh that is operated: that of this project, unless another one's gateway is named.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
     /// Address of the gateway of another mesh, as host:port (with `admin_listen`, that)
@@ -26,6 +26,9 @@ pub(super) struct Place {
     /// File with nothing but the operator's token for that mesh
     #[arg(long, value_name = "FILE", requires = "gateway")]
     token_file: Option<PathBuf>,
+    /// Environment of mesh.toml that is operated
+    #[arg(long = "env", value_name = "NAME", conflicts_with = "gateway")]
+    environment: Option<String>,
 }
 
 /// The desks of the services of one mesh.
@@ -56,8 +59,14 @@ impl Place {
     /// # Errors
     /// When the mesh is not up, or has no gateway.
     pub(super) async fn desk(&self) -> Result<Desk> {
+        if let Some(name) = &self.environment {
+            let home = Home::find()?;
+            let environment = home.project().environment(name)?;
+            let token = environment.operator_token(home.root())?;
+            return Ok(Desk::new(resolve(&environment.gateway).await?, &token));
+        }
         let (Some(gateway), Some(file)) = (&self.gateway, &self.token_file) else {
-            let home = Home::of_checkout()?;
+            let home = Home::find()?;
             let gateway = running(&home)?.processes.remove(GATEWAY);
             let gateway =
                 gateway.context("the mesh that is up has no gateway, which leads to the desks")?;
@@ -191,7 +200,7 @@ pub(super) fn lay_out<T, const N: usize>(
 /// Returns the state of the mesh that is up.
 pub(super) fn running(home: &Home) -> Result<Snapshot> {
     let snapshot = Snapshot::load(&home.mesh());
-    let (Some(snapshot), None) = (snapshot, StateDir::checkout(home)?) else {
+    let (Some(snapshot), None) = (snapshot, StateDir::of_up(home)?) else {
         bail!("the mesh is not up");
     };
     Ok(snapshot)

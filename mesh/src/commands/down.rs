@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 pub(super) fn down() -> Result<ExitCode> {
     let ui = Ui::detect();
-    if !stop(&Home::of_checkout()?, ui)? {
+    if !stop(&Home::find()?, ui)? {
         ui.note("the mesh is not up");
     }
     Ok(ExitCode::SUCCESS)
@@ -25,7 +25,7 @@ pub(super) fn down() -> Result<ExitCode> {
 /// Stops a running mesh; returns whether there was one.
 pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
     let snapshot = Snapshot::load(&home.mesh());
-    if StateDir::checkout(home)?.is_some() {
+    if StateDir::of_up(home)?.is_some() {
         let orphans = snapshot
             .as_ref()
             .map(Snapshot::stop_orphans)
@@ -49,7 +49,7 @@ pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
     let step = ui.step("draining and stopping");
     supervisor.signal(Signal::TERM);
     let deadline = Instant::now() + PATIENCE;
-    while StateDir::checkout(home)?.is_none() {
+    while StateDir::of_up(home)?.is_none() {
         if Instant::now() > deadline {
             supervisor.signal(Signal::KILL);
             bail!(

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::home::Home;
-use crate::services::GATEWAY;
+use crate::project::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::ui;
 
@@ -29,6 +29,9 @@ pub struct Args {
     /// one)
     #[arg(long, value_name = "ADDR")]
     gateway: Option<String>,
+    /// Environment of mesh.toml whose gateway is asked
+    #[arg(long = "env", value_name = "NAME", conflicts_with = "gateway")]
+    environment: Option<String>,
     /// Print the gateway's response as JSON
     #[arg(long)]
     json: bool,
@@ -74,10 +77,7 @@ struct Other {
 
 /// Exits with 1 when no route matches.
 pub(super) async fn explain(args: Args) -> Result<ExitCode> {
-    let address = match &args.gateway {
-        Some(gateway) => resolve(gateway).await?,
-        None => of_mesh()?,
-    };
+    let address = gateway(args.gateway.as_deref(), args.environment.as_deref()).await?;
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let asked = format!(
         "/-/explain?method={}&path={}",
@@ -100,6 +100,18 @@ pub(super) async fn explain(args: Args) -> Result<ExitCode> {
     })
 }
 
+/// Returns the address of a gateway: the given one, that of an environment, or the mesh's own.
+pub(super) async fn gateway(given: Option<&str>, environment: Option<&str>) -> Result<SocketAddr> {
+    match (given, environment) {
+        (Some(address), _) => resolve(address).await,
+        (None, Some(name)) => {
+            let home = Home::find()?;
+            resolve(&home.project().environment(name)?.gateway).await
+        }
+        (None, None) => of_mesh(),
+    }
+}
+
 pub(super) async fn resolve(gateway: &str) -> Result<SocketAddr> {
     let mut addresses = tokio::net::lookup_host(gateway)
         .await
@@ -110,7 +122,7 @@ pub(super) async fn resolve(gateway: &str) -> Result<SocketAddr> {
 }
 
 fn of_mesh() -> Result<SocketAddr> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let snapshot = Snapshot::load(&home.mesh()).filter(|mesh| mesh.supervisor.is_alive());
     let snapshot =
         snapshot.context("the mesh is not up; `--gateway ADDR` names another gateway")?;

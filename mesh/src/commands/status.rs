@@ -8,7 +8,7 @@ use super::addresses;
 use crate::home::Home;
 use crate::os::Identity;
 use crate::probe::Probe;
-use crate::services::{NATS, POSTGRES};
+use crate::project::{NATS, POSTGRES, Project};
 use crate::snapshot::Snapshot;
 use crate::stack::postgres;
 use crate::stack::secrets::Secrets;
@@ -24,23 +24,23 @@ pub struct Args {
 }
 
 pub(super) async fn status(args: Args) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
+    let project = home.project();
     let mut snapshot =
         Snapshot::load(&home.mesh()).filter(|snapshot| snapshot.supervisor.is_alive());
     if let Some(snapshot) = &mut snapshot {
         let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
         for process in snapshot.processes.values_mut() {
-            check(process, &secrets).await;
+            check(project, process, &secrets).await;
         }
     }
     if args.json {
         ui::print(serde_json::to_string_pretty(&snapshot)?);
     } else {
-        ui::print(
-            snapshot
-                .as_ref()
-                .map_or_else(|| "the mesh is not up".to_owned(), addresses::table),
-        );
+        ui::print(snapshot.as_ref().map_or_else(
+            || "the mesh is not up".to_owned(),
+            |mesh| addresses::table(project, mesh),
+        ));
     }
     let healthy = snapshot.is_some_and(|snapshot| {
         snapshot
@@ -56,14 +56,14 @@ pub(super) async fn status(args: Args) -> Result<ExitCode> {
 }
 
 /// Checks a process now; the supervisor does so once a second.
-async fn check(process: &mut ProcessStatus, secrets: &Secrets) {
+async fn check(project: &Project, process: &mut ProcessStatus, secrets: &Secrets) {
     if !process.life.as_ref().is_some_and(Identity::is_alive) {
         if process.state != State::Stopped {
             process.state = State::Restarting;
         }
         return;
     }
-    let answer = match probe(process, secrets) {
+    let answer = match probe(project, process, secrets) {
         Ok(probe) => probe.check().await,
         Err(error) => Err(error.to_string()),
     };
@@ -75,10 +75,10 @@ async fn check(process: &mut ProcessStatus, secrets: &Secrets) {
     };
 }
 
-fn probe(process: &ProcessStatus, secrets: &Secrets) -> Result<Probe> {
+fn probe(project: &Project, process: &ProcessStatus, secrets: &Secrets) -> Result<Probe> {
     Ok(match process.name.as_str() {
         POSTGRES => Probe::Postgres(Box::new(postgres::admin(process.address, secrets)?)),
         NATS => Probe::Nats(process.address),
-        _ => Probe::Ready(process.address),
+        name => Probe::of(project, name, process.address),
     })
 }

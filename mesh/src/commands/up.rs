@@ -1,23 +1,29 @@
 //! `mesh up`: in the foreground, or with a supervisor in the background.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{addresses, down};
+use super::control::Control;
+use super::{addresses, build, down};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
+use crate::project::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::supervise::State;
 use crate::ui::{self, Step, Ui};
-use crate::{Stack, StackOptions, cargo, os};
+use crate::{Stack, StackOptions, os};
 
 /// Longest wait for a supervisor: longer than all that it waits for itself.
 const DETACHED_PATIENCE: Duration = Duration::from_secs(300);
+/// Port of the gateway, or the first of the next free ones.
+const PORT: u16 = 8080;
 const POLL: Duration = Duration::from_millis(100);
 
 /// The arguments of `up`.
@@ -39,6 +45,10 @@ pub struct Selection {
     /// Only these processes, and the engines that they need; `postgres,nats` for the engines alone
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
+    /// Address at which the gateway listens; without it that of mesh.toml, else 127.0.0.1:8080 or
+    /// the next free port
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
     /// Send traces to this collector (OTLP over gRPC)
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
@@ -48,8 +58,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn options(&self) -> Result<StackOptions> {
-        let mut options = StackOptions::new()?;
+    pub(super) fn options(&self, home: &Home) -> Result<StackOptions> {
+        let mut options = StackOptions::new(home)?;
+        options = match self.listen.or(home.project().gateway().listen) {
+            Some(address) => options.listen(address),
+            None => options.prefer_port(GATEWAY, PORT),
+        };
         if !self.only.is_empty() {
             options = options.only(self.only.iter().map(String::as_str))?;
         }
@@ -62,19 +76,27 @@ impl Selection {
         })
     }
 
-    fn arguments(&self) -> Vec<&str> {
-        let only = self.only.iter().flat_map(|name| ["--only", name]);
-        let readers = self.reader.iter().flat_map(|name| ["--reader", name]);
-        only.chain(self.otlp.iter().flat_map(|endpoint| ["--otlp", endpoint]))
-            .chain(readers)
+    fn arguments(&self) -> Vec<String> {
+        let only = self.only.iter().map(|name| ("--only", name.clone()));
+        let readers = self.reader.iter().map(|name| ("--reader", name.clone()));
+        let otlp = self
+            .otlp
+            .iter()
+            .map(|endpoint| ("--otlp", endpoint.clone()));
+        let listen = self
+            .listen
+            .iter()
+            .map(|address| ("--listen", address.to_string()));
+        let all = only.chain(readers).chain(otlp).chain(listen);
+        all.flat_map(|(flag, value)| [flag.to_owned(), value])
             .collect()
     }
 }
 
 pub(super) async fn up(args: Args) -> Result<ExitCode> {
     let ui = Ui::detect();
-    let home = Home::of_checkout()?;
-    let options = args.selection.options()?;
+    let home = Home::find()?;
+    let options = args.selection.options(&home)?;
     let Some(state_dir) = prepare(&home, &options, args.fresh, ui)? else {
         ui.note("the mesh is already up");
         return show(&home);
@@ -93,7 +115,7 @@ pub(super) async fn up(args: Args) -> Result<ExitCode> {
 /// When it can't be built or started.
 pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
     let selection = Selection::default();
-    if let Some(state_dir) = prepare(home, &selection.options()?, fresh, ui)? {
+    if let Some(state_dir) = prepare(home, &selection.options(home)?, fresh, ui)? {
         drop(state_dir);
         detach(home, &selection, ui)?;
     }
@@ -112,17 +134,21 @@ pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
 
 /// Builds the programs; with `fresh`, stops the mesh and deletes its data. `None` when a mesh is up
 /// and stays.
-fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<Option<StateDir>> {
-    let up = StateDir::checkout(home)?.is_none();
+pub(super) fn prepare(
+    home: &Home,
+    options: &StackOptions,
+    fresh: bool,
+    ui: Ui,
+) -> Result<Option<StateDir>> {
+    let up = StateDir::of_up(home)?.is_none();
     if up && !fresh {
         return Ok(None);
     }
-    ui.note("building the programs");
-    cargo::build(home, &options.programs())?;
+    build::build(home, options, ui)?;
     if fresh {
         down::stop(home, ui)?;
     }
-    let Some(state_dir) = StateDir::checkout(home)? else {
+    let Some(state_dir) = StateDir::of_up(home)? else {
         bail!("another process has just started the mesh")
     };
     if fresh {
@@ -133,18 +159,18 @@ fn prepare(home: &Home, options: &StackOptions, fresh: bool, ui: Ui) -> Result<O
 
 /// Runs the supervisor that `up --detach` starts.
 pub(super) async fn supervise(selection: Selection) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     // The terminal may close.
     let _ignored = signal(SignalKind::hangup())?;
-    let Some(state_dir) = StateDir::checkout(&home)? else {
+    let Some(state_dir) = StateDir::of_up(&home)? else {
         bail!("the mesh is already up")
     };
-    run(&home, state_dir, selection.options()?, Ui::Plain).await
+    run(&home, state_dir, selection.options(&home)?, Ui::Plain).await
 }
 
 async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) -> Result<ExitCode> {
     let stack = tokio::select! {
-        stack = Stack::launch(home, state_dir, options, ui) => stack?,
+        stack = Stack::launch(home, state_dir, options, ui) => Arc::new(stack?),
         // The drop kills all started processes.
         asked = asked_to_stop() => {
             asked?;
@@ -154,12 +180,25 @@ async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) ->
     };
     ui::print(format!(
         "\n{}\n\n{}",
-        addresses::table(&stack.snapshot()),
-        addresses::hints(&stack.snapshot(), stack.dir())
+        addresses::table(home.project(), &stack.snapshot()),
+        addresses::hints(home.project(), &stack.snapshot(), stack.dir())
     ));
     ui.note("running; Ctrl-C stops the mesh");
-    asked_to_stop().await?;
+    let control = Control::listen(stack.dir())?;
+    tokio::select! {
+        () = control.serve(&stack) => {}
+        asked = asked_to_stop() => asked?,
+    }
+    stop(stack, ui).await
+}
+
+/// Drains and stops a mesh at the end of its command.
+pub(super) async fn stop(stack: Arc<Stack>, ui: Ui) -> Result<ExitCode> {
     let step = ui.step("draining and stopping");
+    // The requests that still hold it were dropped with their server.
+    let Some(stack) = Arc::into_inner(stack) else {
+        bail!("stopped without draining: a request is still in progress");
+    };
     tokio::select! {
         stopped = stack.shutdown() => drop(stopped?),
         asked = asked_to_stop() => {
@@ -253,8 +292,8 @@ fn show(home: &Home) -> Result<ExitCode> {
         .context("the mesh is still starting")?;
     ui::print(format!(
         "\n{}\n\n{}",
-        addresses::table(&snapshot),
-        addresses::hints(&snapshot, &home.mesh())
+        addresses::table(home.project(), &snapshot),
+        addresses::hints(home.project(), &snapshot, &home.mesh())
     ));
     Ok(ExitCode::SUCCESS)
 }

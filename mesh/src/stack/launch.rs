@@ -1,6 +1,7 @@
 //! Starts a mesh in the order of its dependencies.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
 use crate::os::{Identity, Signal};
 use crate::probe::Probe;
-use crate::services::{GATEWAY, NATS, POSTGRES, Wiring};
+use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Wiring};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, Program, State, Supervised, set_aside};
 use crate::ui::Ui;
@@ -68,11 +69,12 @@ impl Stack {
             secrets: Secrets::default(),
             broker_passwords: Secrets::default(),
             ports,
+            project: Arc::clone(&options.project),
             state_dir,
         };
         stack.start_scribe()?;
         operator::create(stack.dir())?;
-        if options.engines {
+        if !options.engines.is_empty() {
             stack.launch_engines(home, &options, ui).await?;
         }
         stack.launch_processes(&options, ui).await?;
@@ -88,42 +90,55 @@ impl Stack {
         };
         // Fetching blocks on the network.
         let engines = tokio::task::spawn_blocking(fetch).await??;
-        let step = ui.step("starting Postgres and NATS");
-        self.secrets = postgres::prepare(home, &engines, &self.state_dir, options.databases())?;
-        self.broker_passwords = nats::passwords(self.dir(), options)?;
-        let (database, broker) = (self.address(POSTGRES)?, self.address(NATS)?);
-        let programs = [
-            postgres::program(
-                &engines,
-                &self.state_dir,
-                database,
-                &self.log(POSTGRES),
-                &self.secrets,
-            )?,
-            nats::program(
-                &engines,
-                &self.state_dir,
-                broker,
-                &self.log(NATS),
-                &self.broker_passwords,
-                options,
-            )?,
-        ];
-        for program in programs {
+        let chosen: Vec<&str> = options
+            .engines
+            .iter()
+            .map(|engine| engine.process())
+            .collect();
+        let step = ui.step(format!("starting {}", chosen.join(" and ")));
+        for engine in &options.engines {
+            let program = match engine {
+                Engine::Postgres => self.prepare_postgres(home, &engines, options)?,
+                Engine::Nats => self.prepare_nats(&engines, options)?,
+            };
             self.supervise(program, options);
         }
-        for engine in [POSTGRES, NATS] {
+        for engine in &chosen {
             self.supervised(engine)?.want(true);
         }
-        self.healthy(&[POSTGRES, NATS]).await?;
-        postgres::provision(
-            &postgres::admin(database, &self.secrets)?,
-            options.databases(),
-            &self.secrets,
-        )
-        .await?;
+        self.healthy(&chosen).await?;
+        if options.engines.contains(&Engine::Postgres) {
+            let admin = postgres::admin(self.address(POSTGRES)?, &self.secrets)?;
+            postgres::provision(&admin, options.databases(), &self.secrets).await?;
+        }
         step.done();
         Ok(())
+    }
+
+    fn prepare_postgres(
+        &mut self,
+        home: &Home,
+        engines: &Engines,
+        options: &StackOptions,
+    ) -> Result<Program> {
+        self.secrets = postgres::prepare(home, engines, &self.state_dir, options.databases())?;
+        let (address, log) = (self.address(POSTGRES)?, self.log(POSTGRES));
+        let roles = options.databases().count();
+        postgres::program(
+            engines,
+            &self.state_dir,
+            address,
+            &log,
+            &self.secrets,
+            roles,
+        )
+    }
+
+    fn prepare_nats(&mut self, engines: &Engines, options: &StackOptions) -> Result<Program> {
+        self.broker_passwords = nats::passwords(self.dir(), options)?;
+        let (address, log) = (self.address(NATS)?, self.log(NATS));
+        let passwords = &self.broker_passwords;
+        nats::program(engines, &self.state_dir, address, &log, passwords, options)
     }
 
     async fn launch_processes(&mut self, options: &StackOptions, ui: Ui) -> Result<()> {
@@ -156,14 +171,15 @@ impl Stack {
             .map(|(name, port)| (name.clone(), local(port)))
             .collect();
         let (mut database_urls, mut broker_urls) = (BTreeMap::new(), BTreeMap::new());
-        if options.engines {
-            for service in options.databases() {
-                database_urls.insert(service.to_owned(), self.database_url(service)?);
-                broker_urls.insert(service.to_owned(), self.nats_url(service)?);
-            }
+        for service in options.databases() {
+            database_urls.insert(service.to_owned(), self.database_url(service)?);
+        }
+        for service in options.publishers() {
+            broker_urls.insert(service.to_owned(), self.nats_url(service)?);
         }
         let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
         let wiring = Wiring {
+            project: &options.project,
             addresses: &addresses,
             database_urls: &database_urls,
             broker_urls: &broker_urls,
@@ -173,16 +189,18 @@ impl Stack {
         };
         let program = |name: &str| {
             let address = self.address(name)?;
+            let (binary, args) = options.command(name)?;
             Ok(Program {
                 name: name.to_owned(),
-                binary: options.binaries.join(name),
-                args: Vec::new(),
+                binary,
+                args: args.into_iter().map(OsString::from).collect(),
                 env: wiring.environment(name),
                 account: None,
+                directory: Some(options.project.root().to_owned()),
                 address,
                 log: self.log(name),
                 stop: Signal::TERM,
-                probe: Probe::Ready(address),
+                probe: Probe::of(&options.project, name, address),
             })
         };
         options.chosen().map(program).collect()

@@ -14,7 +14,7 @@ use crate::engines::Engines;
 use crate::home::{StateDir, create_dir};
 use crate::os::Signal;
 use crate::probe::Probe;
-use crate::services::{NATS, SERVICES};
+use crate::project::{NATS, Service};
 use crate::supervise::Program;
 
 /// The user that may do everything, such as to delete a stream.
@@ -48,9 +48,7 @@ pub(crate) fn url(address: SocketAddr, passwords: &Secrets, user: &str) -> Resul
 /// Makes new passwords for the operator, the services and the readers.
 pub(super) fn passwords(dir: &Path, options: &StackOptions) -> Result<Secrets> {
     let mut users: Vec<&str> = vec![OPERATOR];
-    for user in options.databases() {
-        users.push(user);
-    }
+    users.extend(options.publishers());
     users.extend(options.readers());
     let passwords = Secrets::create(users.into_iter());
     passwords.save(&file(dir))?;
@@ -82,8 +80,9 @@ pub(super) fn program(
         .context("the path of the data is not UTF-8")?;
     let mut users = vec![json!({"user": OPERATOR, "password": passwords.of(OPERATOR)?})];
     let mut others: Vec<(&str, Value)> = Vec::new();
-    for service in options.databases() {
-        others.push((service, permissions(service)));
+    for name in options.publishers() {
+        let service = options.project.service(name);
+        others.push((name, permissions(service.context("no such service")?)));
     }
     others.extend(options.readers().map(|reader| (reader, of_reader(reader))));
     for (user, permissions) in others {
@@ -105,6 +104,7 @@ pub(super) fn program(
         args: vec!["--config".into(), file.into()],
         env: std::collections::BTreeMap::new(),
         account: None,
+        directory: None,
         address,
         log: log.to_owned(),
         stop: Signal::TERM,
@@ -115,16 +115,16 @@ pub(super) fn program(
 /// Returns the permissions of a service. A contract declares events and methods of a service in the
 /// package of its name, which is also their context in subjects; its database has the same name.
 /// The service answers requests for its methods, and requests those of the services that it calls.
-fn permissions(service: &str) -> Value {
-    let callees = SERVICES.iter().filter(|known| known.name == service);
-    let callees = callees.flat_map(|known| known.calls.iter().map(|(_, callee)| methods(callee)));
-    let wake = format!("mesh.wake.{service}");
-    let own = [format!("evt.{service}.>"), wake.clone()];
+fn permissions(service: &Service) -> Value {
+    let name = &service.name;
+    let callees = service.calls.iter().map(|callee| methods(callee));
+    let wake = format!("mesh.wake.{name}");
+    let own = [format!("evt.{name}.>"), wake.clone()];
     let requests = REQUESTS.iter().map(|request| (*request).to_owned());
     let publish: Vec<String> = own.into_iter().chain(callees).chain(requests).collect();
     json!({
         "publish": {"allow": publish},
-        "subscribe": {"allow": [INBOXES, &wake, &methods(service)]},
+        "subscribe": {"allow": [INBOXES, &wake, &methods(name)]},
         "allow_responses": {"max": 1, "expires": ANSWER_WITHIN},
     })
 }

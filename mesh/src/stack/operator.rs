@@ -12,7 +12,7 @@ const FILE: &str = "operators";
 pub(crate) const NAME: &str = "mesh";
 
 /// Returns the file of the token.
-pub(super) fn file(dir: &Path) -> PathBuf {
+pub(crate) fn file(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
 

@@ -1,13 +1,17 @@
 //! The choices for a mesh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
 use super::nats;
-use crate::cargo;
-use crate::services::{self, GATEWAY, NATS, POSTGRES, SERVICES};
+use super::ports::Wanted;
+use crate::cargo::{self, Binaries};
+use crate::home::Home;
+use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project, Run, Service};
 
 /// Longest name of a reader, in bytes: it is a token of subjects and the name of a consumer.
 const MAX_READER_NAME: usize = 32;
@@ -15,58 +19,68 @@ const MAX_READER_NAME: usize = 32;
 /// Choices for one mesh. Engines are started when a chosen process needs them.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
-    pub(super) engines: bool,
+    pub(super) project: Arc<Project>,
+    pub(super) engines: BTreeSet<Engine>,
     pub(super) processes: BTreeSet<String>,
     pub(super) deferred: BTreeSet<String>,
-    pub(super) binaries: PathBuf,
-    pub(super) ports: BTreeMap<String, u16>,
+    pub(super) binaries: Binaries,
+    pub(super) ports: Wanted,
     pub(super) otlp: Option<String>,
     pub(super) readers: BTreeSet<String>,
     pub(super) env: Vec<(String, String, String)>,
     pub(super) env_once: Vec<(String, String, String)>,
 }
 
+// === impl StackOptions ===
+
 impl StackOptions {
-    /// Chooses the whole mesh, with the programs beside this one.
+    /// Chooses the whole mesh of a project.
     ///
     /// # Errors
-    /// When the directory of this program is unknown.
-    pub fn new() -> Result<Self> {
+    /// When the directory of its programs is unknown.
+    pub fn new(home: &Home) -> Result<Self> {
+        let project = Arc::clone(home.project());
+        let needs = project.services().iter().flat_map(|service| &service.needs);
         Ok(Self {
-            engines: true,
-            processes: services::names().map(str::to_owned).collect(),
+            engines: needs.copied().collect(),
+            processes: project.names().map(str::to_owned).collect(),
             deferred: BTreeSet::new(),
-            binaries: cargo::binaries()?,
-            ports: BTreeMap::new(),
+            binaries: cargo::binaries(home)?,
+            ports: Wanted::default(),
             otlp: None,
             readers: BTreeSet::new(),
             env: Vec::new(),
             env_once: Vec::new(),
+            project,
         })
     }
 
-    /// Chooses only these processes, and the engines if one needs them.
+    /// Chooses only these processes, and the engines that they need.
     ///
     /// # Errors
     /// When the mesh has no process of a name.
     pub fn only<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let names: BTreeSet<&str> = names.into_iter().collect();
-        let known: Vec<&str> = services::names().chain([POSTGRES, NATS]).collect();
-        if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
-            bail!(
-                "no process {unknown} in the mesh; known: {}",
-                known.join(", ")
-            );
+        self.processes.clear();
+        self.engines.clear();
+        for name in names {
+            match (name, self.project.service(name)) {
+                (POSTGRES, _) => drop(self.engines.insert(Engine::Postgres)),
+                (NATS, _) => drop(self.engines.insert(Engine::Nats)),
+                (_, Some(service)) => {
+                    self.engines.extend(&service.needs);
+                    self.processes.insert(name.to_owned());
+                }
+                (GATEWAY, None) => drop(self.processes.insert(name.to_owned())),
+                (_, None) => {
+                    let known: Vec<&str> = self.project.names().chain([POSTGRES, NATS]).collect();
+                    bail!("no process {name} in the mesh; known: {}", known.join(", "));
+                }
+            }
         }
-        self.engines = names.iter().any(|name| *name != GATEWAY);
-        let built = names
-            .into_iter()
-            .filter(|name| ![POSTGRES, NATS].contains(name));
-        self.processes = built.map(str::to_owned).collect();
         Ok(self)
     }
 
-    /// Chooses Postgres with every service's database, and NATS.
+    /// Chooses the engines, with every service's database and user, and no process.
     pub fn engines_only(mut self) -> Self {
         self.processes.clear();
         self
@@ -81,16 +95,29 @@ impl StackOptions {
         self
     }
 
-    /// Sets the directory of the programs.
+    /// Sets the directory of the programs that Cargo has built.
     pub fn binaries(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.binaries = dir.into();
+        self.binaries.dir = dir.into();
         self
     }
 
     /// Sets the port of a process; the others get free ones.
     pub fn port(mut self, name: &str, port: u16) -> Self {
-        self.ports.insert(name.to_owned(), port);
+        self.ports.given.insert(name.to_owned(), port);
         self
+    }
+
+    /// Sets the port of a process, or the next free one if it is in use.
+    pub fn prefer_port(mut self, name: &str, port: u16) -> Self {
+        self.ports.preferred.insert(name.to_owned(), port);
+        self
+    }
+
+    /// Sets the address at which the gateway listens, which may be one for other machines.
+    pub fn listen(self, address: SocketAddr) -> Self {
+        let text = address.to_string();
+        self.port(GATEWAY, address.port())
+            .env(GATEWAY, "PROTOMESH_LISTEN", &text)
     }
 
     /// Sets the collector that all processes export traces to (OTLP over gRPC).
@@ -109,10 +136,11 @@ impl StackOptions {
         if !(1..=MAX_READER_NAME).contains(&name.len()) || !name.bytes().all(is_plain) {
             bail!("reader {name:?}: expected 1 to {MAX_READER_NAME} of a-z, 0-9, - and _");
         }
-        if name == nats::OPERATOR || SERVICES.iter().any(|service| service.name == name) {
+        if name == nats::OPERATOR || self.project.service(name).is_some() {
             bail!("reader {name:?}: the broker has another user of this name");
         }
         self.readers.insert(name.to_owned());
+        self.engines.insert(Engine::Nats);
         Ok(self)
     }
 
@@ -130,30 +158,53 @@ impl StackOptions {
         self
     }
 
-    /// Returns the names of the programs that have to be built.
+    /// Returns the programs that Cargo has to build for the chosen processes.
     pub fn programs(&self) -> Vec<&str> {
-        self.processes.iter().map(String::as_str).collect()
+        self.chosen()
+            .filter_map(|name| self.cargo_program(name))
+            .collect()
+    }
+
+    /// Returns the chosen processes with the programs that Cargo has built for them.
+    pub(crate) fn built_programs(&self) -> impl Iterator<Item = (&str, PathBuf)> {
+        self.chosen().filter_map(|name| {
+            let program = self.cargo_program(name)?;
+            Some((name, self.binaries.dir.join(program)))
+        })
+    }
+
+    /// Returns the chosen services.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Service> {
+        let services = self.project.services().iter();
+        services.filter(|service| self.processes.contains(&service.name))
     }
 
     /// Returns the names that get a port: all of the mesh, so that addresses are known before
     /// processes start.
-    pub(super) fn listeners(&self) -> impl Iterator<Item = &'static str> {
-        let engines = if self.engines {
-            [POSTGRES, NATS].as_slice()
-        } else {
-            &[]
-        };
-        engines.iter().copied().chain(services::names())
+    pub(super) fn listeners(&self) -> impl Iterator<Item = &str> {
+        let engines = self.engines.iter().map(|engine| engine.process());
+        engines.chain(self.project.names())
     }
 
     /// Returns the chosen processes in the order of starting.
-    pub(super) fn chosen(&self) -> impl Iterator<Item = &'static str> + '_ {
-        services::names().filter(|name| self.processes.contains(*name))
+    pub(super) fn chosen(&self) -> impl Iterator<Item = &str> {
+        let names = self.project.names();
+        names.filter(|name| self.processes.contains(*name))
     }
 
-    /// Returns the services that have a database and a role.
-    pub(super) fn databases(&self) -> impl Iterator<Item = &'static str> + use<> {
-        SERVICES.iter().map(|service| service.name)
+    /// Returns the services with a database and a role, if Postgres runs.
+    pub(super) fn databases(&self) -> impl Iterator<Item = &str> {
+        self.users_of(Engine::Postgres)
+    }
+
+    /// Returns the services with a user of the broker, if it runs.
+    pub(super) fn publishers(&self) -> impl Iterator<Item = &str> {
+        self.users_of(Engine::Nats)
+    }
+
+    fn users_of(&self, engine: Engine) -> impl Iterator<Item = &str> {
+        let users = self.project.users_of(engine);
+        users.filter(move |_| self.engines.contains(&engine))
     }
 
     /// Returns the readers outside of the mesh.
@@ -161,13 +212,47 @@ impl StackOptions {
         self.readers.iter().map(String::as_str)
     }
 
+    /// Returns program and arguments of a process.
+    pub(super) fn command(&self, name: &str) -> Result<(PathBuf, Vec<String>)> {
+        let binary = match self.cargo_program(name) {
+            Some(program) => self.binaries.dir.join(program),
+            None if name == GATEWAY => cargo::installed_gateway()?,
+            None => PathBuf::new(),
+        };
+        let Some(service) = self.project.service(name) else {
+            let config = self.project.gateway().config.as_ref();
+            let file = config.map(|file| self.project.root().join(file).display().to_string());
+            let args = file.map(|file| vec!["--config".to_owned(), file]);
+            return Ok((binary, args.unwrap_or_default()));
+        };
+        match &service.run {
+            Run::Cargo { .. } => Ok((binary, Vec::new())),
+            Run::Command { command, .. } => {
+                let (program, args) = command.split_first().context("the command is empty")?;
+                Ok((PathBuf::from(program), args.to_vec()))
+            }
+        }
+    }
+
     pub(super) fn check_binaries(&self) -> Result<()> {
-        for name in self.chosen() {
-            let binary = self.binaries.join(name);
+        for program in self.programs() {
+            let binary = self.binaries.dir.join(program);
             binary
                 .metadata()
                 .with_context(|| format!("{} is not built", binary.display()))?;
         }
         Ok(())
+    }
+
+    /// Returns the program of a process that Cargo builds.
+    fn cargo_program(&self, name: &str) -> Option<&str> {
+        if name == GATEWAY {
+            let package = self.project.gateway().package.as_ref();
+            return package.map(|_| cargo::GATEWAY_PROGRAM);
+        }
+        match &self.project.service(name)?.run {
+            Run::Cargo { program, .. } => Some(program),
+            Run::Command { .. } => None,
+        }
     }
 }

@@ -15,8 +15,19 @@ const FILE: &str = "ports.json";
 /// Below the ephemeral ports of Linux (from 32768) and macOS (from 49152): a port stays free while
 /// its process restarts.
 const RANGE: Range<u16> = 20_000..24_000;
+/// Number of ports after a preferred one that are tried before any other.
+const NEXT: u16 = 20;
 /// Most tries; more fail only on a machine without free ports.
 const TRIES: usize = 1_000;
+
+/// Ports that are asked for, by process name.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Ports that have to be free.
+    pub given: BTreeMap<String, u16>,
+    /// Ports that give way to the next free ones.
+    pub preferred: BTreeMap<String, u16>,
+}
 
 /// Ports of one mesh by process name. No other mesh of this checkout chooses them while this
 /// exists.
@@ -28,7 +39,8 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Chooses a port for each name: the `given` one, else that of last time, else a free one.
+    /// Chooses a port for each name: the given one; else the preferred one or the next free one;
+    /// else that of last time; else a free one.
     ///
     /// # Errors
     /// When a given port is in use, or none is free.
@@ -36,7 +48,7 @@ impl Ports {
         locks: &Path,
         state_dir: &Path,
         names: impl Iterator<Item = &'a str>,
-        given: &BTreeMap<String, u16>,
+        wanted: &Wanted,
     ) -> Result<Self> {
         create_dir(locks, 0o755)?;
         let file = state_dir.join(FILE);
@@ -47,13 +59,20 @@ impl Ports {
         let mut by_name = BTreeMap::new();
         let mut held = Vec::new();
         for name in names {
-            let (port, lock) = match given.get(name) {
+            let (port, lock) = match wanted.given.get(name) {
                 Some(&port) => (
                     port,
                     claim(locks, port)?
                         .with_context(|| format!("port {port}, given for {name}, is in use"))?,
                 ),
-                None => choose(locks, remembered.get(name).copied())?,
+                None => {
+                    let first = wanted
+                        .preferred
+                        .get(name)
+                        .map(|&port| port..=port.saturating_add(NEXT));
+                    let first = first.into_iter().flatten();
+                    choose(locks, first.chain(remembered.get(name).copied()))?
+                }
             };
             by_name.insert(name.to_owned(), port);
             held.push(lock);
@@ -68,9 +87,9 @@ impl Ports {
     }
 }
 
-fn choose(locks: &Path, remembered: Option<u16>) -> Result<(u16, File)> {
+fn choose(locks: &Path, first: impl Iterator<Item = u16>) -> Result<(u16, File)> {
     let random = std::iter::repeat_with(|| rand::rng().random_range(RANGE)).take(TRIES);
-    for port in remembered.into_iter().chain(random) {
+    for port in first.chain(random) {
         if let Some(lock) = claim(locks, port)? {
             return Ok((port, lock));
         }
@@ -101,9 +120,13 @@ mod tests {
         std::fs::create_dir(&two).unwrap();
         let names = || ["orders", "nats"].into_iter();
 
-        let first = Ports::reserve(&locks, &one, names(), &BTreeMap::new()).unwrap();
+        let first = Ports::reserve(&locks, &one, names(), &Wanted::default()).unwrap();
         let ports = first.by_name.clone();
-        let taken = Ports::reserve(&locks, &two, ["orders"].into_iter(), &ports).unwrap_err();
+        let given = Wanted {
+            given: ports.clone(),
+            ..Wanted::default()
+        };
+        let taken = Ports::reserve(&locks, &two, ["orders"].into_iter(), &given).unwrap_err();
         assert_eq!(
             taken.to_string(),
             format!("port {}, given for orders, is in use", ports["orders"])
@@ -111,11 +134,29 @@ mod tests {
 
         drop(first);
         assert_eq!(
-            Ports::reserve(&locks, &one, names(), &BTreeMap::new())
+            Ports::reserve(&locks, &one, names(), &Wanted::default())
                 .unwrap()
                 .by_name,
             ports
         );
+    }
+
+    #[test]
+    fn a_preferred_port_that_is_in_use_gives_way_to_a_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let stranger = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        let ports = Ports::reserve(
+            &dir.path().join("ports"),
+            dir.path(),
+            ["gateway"].into_iter(),
+            &Wanted {
+                preferred: BTreeMap::from([("gateway".to_owned(), port)]),
+                ..Wanted::default()
+            },
+        )
+        .unwrap();
+        assert_ne!(ports.by_name["gateway"], port);
     }
 
     #[test]
@@ -128,7 +169,7 @@ mod tests {
             &dir.path().join("ports"),
             dir.path(),
             ["orders"].into_iter(),
-            &BTreeMap::new(),
+            &Wanted::default(),
         )
         .unwrap();
         assert_ne!(ports.by_name["orders"], port);

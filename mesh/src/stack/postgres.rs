@@ -19,16 +19,16 @@ use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir, lock};
 use crate::os::{Account, Signal, said};
 use crate::probe::Probe;
-use crate::services::POSTGRES;
+use crate::project::POSTGRES;
 use crate::supervise::Program;
 
 /// The role that owns the cluster; no service knows its password.
 pub(super) const ADMIN: &str = "postgres";
-/// Connections of five services up to their own limit, of the owner, of probes, and of people.
-const CONNECTIONS: u32 = 250;
+/// Connections of the owner, of probes, and of people, beside those of the services.
+const OTHER_CONNECTIONS: usize = 25;
 /// Connections of one service: a pool of 20, that of its predecessor which has just been killed,
 /// probes, and people. One that leaks connections leaves those of the others alone.
-const CONNECTIONS_OF_ROLE: u32 = 45;
+const CONNECTIONS_OF_ROLE: usize = 45;
 
 /// Creates the cluster if there is none; returns its passwords.
 pub(super) fn prepare<'a>(
@@ -155,14 +155,16 @@ pub(super) fn program(
     address: SocketAddr,
     log: &Path,
     secrets: &Secrets,
+    roles: usize,
 ) -> Result<Program> {
     let mut args: Vec<OsString> = vec!["-D".into(), state_dir.data().join(POSTGRES).into()];
+    let connections = roles * CONNECTIONS_OF_ROLE + OTHER_CONNECTIONS;
     // TCP on the loopback only: a socket directory would have to be private too.
     let settings = [
         format!("listen_addresses={}", address.ip()),
         format!("port={}", address.port()),
         "unix_socket_directories=".to_owned(),
-        format!("max_connections={CONNECTIONS}"),
+        format!("max_connections={connections}"),
         "fsync=on".to_owned(),
         "timezone=UTC".to_owned(),
         "log_timezone=UTC".to_owned(),
@@ -179,6 +181,7 @@ pub(super) fn program(
         args,
         env: BTreeMap::from([("LC_ALL".to_owned(), "C".to_owned())]),
         account: Account::unprivileged(),
+        directory: None,
         address,
         log: log.to_owned(),
         // "Fast" shutdown: SIGTERM would wait for every client.
@@ -240,7 +243,7 @@ pub(super) async fn provision(
         statement(
             &mut connection,
             format!(
-                "{verb} ROLE {role} LOGIN CONNECTION LIMIT {CONNECTIONS_OF_ROLE} PASSWORD '{verifier}'"
+                "{verb} ROLE \"{role}\" LOGIN CONNECTION LIMIT {CONNECTIONS_OF_ROLE} PASSWORD '{verifier}'"
             ),
         )
         .await?;
@@ -253,14 +256,14 @@ pub(super) async fn provision(
         {
             statement(
                 &mut connection,
-                format!("CREATE DATABASE {role} OWNER {role}"),
+                format!("CREATE DATABASE \"{role}\" OWNER \"{role}\""),
             )
             .await?;
         }
         // By default every role may connect to every database.
         statement(
             &mut connection,
-            format!("REVOKE ALL ON DATABASE {role} FROM PUBLIC"),
+            format!("REVOKE ALL ON DATABASE \"{role}\" FROM PUBLIC"),
         )
         .await?;
     }

@@ -24,6 +24,8 @@ pub(crate) struct Program {
     pub(crate) args: Vec<OsString>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) account: Option<Account>,
+    /// Directory that it runs in; otherwise that of this process.
+    pub(crate) directory: Option<PathBuf>,
     pub(crate) address: SocketAddr,
     pub(crate) log: PathBuf,
     /// Signal that makes it drain and end.
@@ -42,6 +44,9 @@ impl Program {
             .stderr(log);
         // Ctrl-C must reach `mesh` alone, which stops its processes in order.
         command.process_group(0).kill_on_drop(true);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         if let Some(account) = self.account {
             // The account may have no access to the current directory.
             command.uid(account.uid).gid(account.gid).current_dir("/");

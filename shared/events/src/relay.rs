@@ -90,17 +90,20 @@ impl Relay<'_> {
             .run_until_cancelled(self.relay(&mut connection, &mut lease))
             .await;
         self.bus.metrics.owns(false);
+        // Work in progress is cut off, and a transaction of it may hold the row of the lease. It ends
+        // with its connection, after a statement that the server still runs.
+        drop(connection);
         if let Some(lease) = lease {
-            // Work in progress is cut off: a statement that the server still runs ends first.
             let released = async {
                 let mut connection = self.bus.pool.acquire().await?;
                 lease.release(&mut connection).await
             };
-            if let Err(error) = released.await {
-                tracing::debug!(%error, "lease not released, it will expire");
+            match tokio::time::timeout(lease.term(), released).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "lease not released, it will expire"),
+                Err(_) => tracing::debug!("lease not released in time, it has expired"),
             }
         }
-        drop(connection);
         match ended {
             None => Ok(()),
             Some(Err(error)) => Err(error),

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use mesh::ui::{self, Ui};
 use mesh::{Stack, StackOptions, cargo};
 use serde::Serialize;
@@ -60,16 +60,16 @@ struct Reading {
 }
 
 pub(crate) async fn orders(mut args: Args) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     if args.files.is_empty() {
-        args.files.push(home.checkout().join(EXAMPLE));
+        args.files.push(home.root().join(EXAMPLE));
     }
     let dir = tempfile::tempdir()?;
     let copies = copies::write(&args.files, args.orders, &dir.path().join("orders.csv"))?;
     let files = OrderFile::read_all(&[copies])?;
     let ui = Ui::detect();
     // The build that `cargo mesh demo` makes.
-    let options = StackOptions::new()?;
+    let options = StackOptions::new(&home)?;
     if !args.no_build {
         cargo::build(&home, &options.programs())?;
     }

@@ -22,7 +22,7 @@ pub(crate) fn alerts() -> Result<ExitCode> {
     if !is_installed()? {
         bail!("{PROGRAM} is not on PATH; Debian has it in the package `prometheus`");
     }
-    let directory = Home::of_checkout()?.checkout().join(DIRECTORY);
+    let directory = Home::find()?.root().join(DIRECTORY);
     for arguments in STEPS {
         let mut command = Command::new(PROGRAM);
         let status = command.args(arguments).current_dir(&directory).status();

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 /// # Errors
 /// When cargo-deny can't be run.
 pub(crate) fn deny(args: &Args) -> Result<ExitCode> {
-    let (home, ui) = (Home::of_checkout()?, Ui::detect());
+    let (home, ui) = (Home::find()?, Ui::detect());
     let program = match program(&home, ui) {
         Ok(program) => program,
         Err(error) => {
@@ -36,7 +36,7 @@ pub(crate) fn deny(args: &Args) -> Result<ExitCode> {
         }
     };
     let mut command = Command::new(program);
-    command.current_dir(home.checkout());
+    command.current_dir(home.root());
     command.args(["--log-level", "error", "check", "--hide-inclusion-graph"]);
     command
         .args(CHECKS)

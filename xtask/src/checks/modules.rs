@@ -29,7 +29,7 @@ struct Bounds {
 
 /// Prints all crates; exits with 1 when one breaks a rule.
 pub(crate) fn modules() -> Result<ExitCode> {
-    let workspace = Workspace::load(&Home::of_checkout()?)?;
+    let workspace = Workspace::load(&Home::find()?)?;
     let mut problems = layers(&workspace);
     for package in &workspace.packages {
         let place = workspace.place(package);

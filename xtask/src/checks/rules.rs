@@ -39,8 +39,8 @@ pub(crate) struct Args {
 
 /// Checks all rules; exits with 1 on a finding that is not accepted.
 pub(crate) fn rules(args: &Args) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
-    let file = home.checkout().join(ALLOWED);
+    let home = Home::find()?;
+    let file = home.root().join(ALLOWED);
     let found = find(&Workspace::load(&home)?)?;
     for (rule, count) in found.totals() {
         ui::print(format!("{rule}: {count}"));

@@ -72,7 +72,7 @@ impl Table {
     /// When a rule names a row that no table has.
     pub(super) fn of_checkout(home: &Home) -> Result<Self> {
         let rules: Vec<Rule> = serde_json::from_str(RULES).context("the rules are malformed")?;
-        let docs = std::fs::read_to_string(home.checkout().join(DOCS))
+        let docs = std::fs::read_to_string(home.root().join(DOCS))
             .with_context(|| format!("cannot read {DOCS}"))?;
         for rule in &rules {
             if !docs.contains(&format!("| {} |", rule.row)) {

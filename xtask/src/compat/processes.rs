@@ -1,6 +1,5 @@
 //! The processes of a run: one instance of the server with its own gateway, one behind ours.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use http::StatusCode;
 use mesh::cargo;
 use mesh::home::{Home, StateDir};
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use mesh::stack::ports;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -62,7 +61,7 @@ impl Sides {
             &home.ports(),
             dir.path(),
             NAMES.into_iter(),
-            &BTreeMap::new(),
+            &ports::Wanted::default(),
         )?;
         let port = |name: &str| reserved.by_name.get(name).copied().context("no port");
         let instance = |side: &str| {
@@ -91,7 +90,7 @@ impl Sides {
             true => ours.http,
             false => ours.grpc,
         };
-        let mut command = Command::new(cargo::binaries()?.join(GATEWAY));
+        let mut command = Command::new(cargo::binaries(home)?.dir.join(GATEWAY));
         command
             .env("PROTOMESH_LISTEN", gateway.to_string())
             .env(

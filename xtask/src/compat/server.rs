@@ -70,7 +70,7 @@ impl Built {
         let _guard = lock(&engines.join("lock"))?;
         let dir = engines.join(format!("compat-{}", product.name));
         create_dir(&dir, 0o755)?;
-        let module = home.checkout().join("xtask/compat").join(product.module);
+        let module = home.root().join("xtask/compat").join(product.module);
         let step = ui.step(format!("building {} {}", product.name, product.version));
         for (program, package) in product.programs {
             let mut go = Command::new("go");

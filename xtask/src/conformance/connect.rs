@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use mesh::ui::Ui;
 use protox::Compiler;
 use tokio::process::{Child, Command};
@@ -63,7 +63,7 @@ pub(in super::super) struct Args {
 
 /// Runs the suite; returns whether everything passed.
 pub(super) async fn connect(ui: Ui, args: Args) -> Result<bool> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let built = MODULE.ensure(&home, ui)?;
     ui.note("building the gateway");
     cargo::build(&home, &[GATEWAY])?;

@@ -70,7 +70,7 @@ struct Document {
 /// Writes and checks the documents, and sends what they allow to the gateway; returns whether all
 /// is as it should be.
 pub(super) async fn openapi(ui: Ui, json: bool) -> Result<bool> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let validator = Validator::ensure(&home, ui)?;
     let program = cargo::build_example(&home, "protomesh-openapi", "openapi")?;
     let work = tempfile::tempdir()?;
@@ -108,7 +108,7 @@ pub(super) async fn openapi(ui: Ui, json: bool) -> Result<bool> {
 
 /// Writes the document of one source.
 fn write(home: &Home, program: &Path, source: &DocumentSource) -> Result<String> {
-    let checkout = home.checkout();
+    let checkout = home.root();
     let mut files: Vec<String> = source.files.iter().map(ToString::to_string).collect();
     let root = source.includes.first().copied().unwrap_or_default();
     if files.is_empty() {

@@ -33,7 +33,7 @@ struct SuiteRuns {
 
 /// Runs the suite; returns whether everything passed.
 pub(super) fn protobuf(ui: Ui, json: bool) -> Result<bool> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let runner = Runner::ensure(&home, ui)?;
     let step = ui.step("compiling the suite's messages");
     let work = tempfile::tempdir()?;

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::Home;
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use mesh::ui::Ui;
 
 use super::report::{Failure, Report};
@@ -27,7 +27,7 @@ const PAIRS: usize = 53;
 
 /// Runs the suite; returns whether everything passed.
 pub(super) async fn showcase(ui: Ui, json: bool) -> Result<bool> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let server = Server::ensure(&home, ui)?;
     ui.note("building the gateway");
     cargo::build(&home, &[GATEWAY])?;

@@ -26,7 +26,7 @@ const SEPARATOR: &str = "\x1f";
 /// crates.
 pub(super) fn build(home: &Home) -> Result<PathBuf> {
     let host = host()?;
-    let binaries = cargo::binaries()?;
+    let binaries = cargo::binaries(home)?.dir;
     let target = binaries.parent().unwrap_or(&binaries).join("fuzz");
     // With `--target`, the flags don't apply to build scripts and macros.
     let status = cargo::command(home)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mesh::probe::Probe;
-use mesh::services::GATEWAY;
+use mesh::project::GATEWAY;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 

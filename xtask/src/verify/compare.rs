@@ -25,7 +25,7 @@ pub(super) async fn differences(
     settings: &Settings,
     books: &Books,
 ) -> Result<Vec<String>> {
-    let program = home.checkout().join(PROGRAM);
+    let program = home.root().join(PROGRAM);
     let skus: Vec<_> = settings.out_of_stock.iter().map(String::as_str).collect();
     let mut command = Command::new("python3");
     command

@@ -75,7 +75,7 @@ struct Matrix {
 }
 
 pub(super) async fn events(args: Args) -> Result<ExitCode> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     if !args.no_build {
         cargo::build_with(&home, &["fixture"], &["fixture/failpoints"])?;
     }
@@ -95,7 +95,7 @@ pub(super) async fn events(args: Args) -> Result<ExitCode> {
     // A part of the matrix is for work on that part.
     let is_whole = args.fault.is_empty() && args.point.is_none();
     let plan = Matrix {
-        program: cargo::binaries()?.join("fixture"),
+        program: cargo::binaries(&home)?.dir.join("fixture"),
         home,
         seeds: args.seed..args.seed.saturating_add(args.seeds.get()),
         quick: args.quick,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use mesh::Stack;
 use mesh::State;
-use mesh::services::{self, GATEWAY, NATS, POSTGRES};
+use mesh::project::{GATEWAY, NATS, POSTGRES};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -32,16 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Plan {
     pub(super) seed: u64,
     /// Share of the work, and process.
-    kills: Vec<(f64, &'static str)>,
+    kills: Vec<(f64, String)>,
 }
 
 impl Plan {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new<'a>(seed: u64, names: impl Iterator<Item = &'a str>) -> Self {
+        let processes: Vec<&str> = names.chain([POSTGRES, NATS]).collect();
         let mut random = StdRng::seed_from_u64(seed);
         loop {
-            let kills = draw(&mut random);
-            let breaks_upload = |(moment, process): &(f64, &str)| {
-                *moment < WHILE_UPLOADING && UPLOADING.contains(process)
+            let kills = draw(&mut random, &processes);
+            let breaks_upload = |(moment, process): &(f64, String)| {
+                *moment < WHILE_UPLOADING && UPLOADING.contains(&process.as_str())
             };
             if kills.iter().any(breaks_upload) {
                 return Self { seed, kills };
@@ -50,8 +51,8 @@ impl Plan {
     }
 }
 
-fn draw(random: &mut StdRng) -> Vec<(f64, &'static str)> {
-    let mut processes: Vec<_> = services::names().chain([POSTGRES, NATS]).collect();
+fn draw(random: &mut StdRng, processes: &[&str]) -> Vec<(f64, String)> {
+    let mut processes: Vec<String> = processes.iter().map(|name| (*name).to_owned()).collect();
     processes.shuffle(random);
     let mut moments: Vec<f64> = processes
         .iter()
@@ -90,7 +91,7 @@ impl Workload {
 /// A kill and the recovery from it.
 #[derive(Debug, Serialize)]
 pub(super) struct Kill {
-    process: &'static str,
+    process: String,
     /// Planned share of the work.
     planned: f64,
     /// Actual share of the work.
@@ -115,7 +116,8 @@ pub(super) async fn run(
     report: impl Fn(&Kill),
 ) -> Result<Vec<Kill>> {
     let mut kills = Vec::new();
-    for &(planned, process) in &plan.kills {
+    for (planned, process) in &plan.kills {
+        let planned = *planned;
         let is_due = |now: &Progress| now.rows_accepted > 0 && workload.done(now) >= planned;
         let before = until(&mut observed, process, is_due).await?;
         let healthy = stack.wait_for(process, PATIENCE, |now| now.state == State::Healthy);
@@ -134,7 +136,7 @@ pub(super) async fn run(
         // end.
         until(&mut observed, process, |now| now.asked > killed).await?;
         let kill = Kill {
-            process,
+            process: process.clone(),
             planned,
             done: workload.done(&before),
             rows_accepted: before.rows_accepted,
@@ -186,12 +188,28 @@ impl fmt::Display for Kill {
 mod tests {
     use super::*;
 
+    fn of_seed(seed: u64) -> Plan {
+        let names = [
+            "inventory",
+            "payments",
+            "shipping",
+            "orders",
+            "ingest",
+            GATEWAY,
+        ];
+        Plan::new(seed, names.into_iter())
+    }
+
     #[test]
     fn a_seed_makes_one_plan_that_kills_every_process_once_and_in_time() {
-        let plan = Plan::new(7);
-        assert_eq!(plan.kills, Plan::new(7).kills);
-        assert_ne!(plan.kills, Plan::new(8).kills);
-        let mut processes: Vec<_> = plan.kills.iter().map(|(_, process)| *process).collect();
+        let plan = of_seed(7);
+        assert_eq!(plan.kills, of_seed(7).kills);
+        assert_ne!(plan.kills, of_seed(8).kills);
+        let mut processes: Vec<_> = plan
+            .kills
+            .iter()
+            .map(|(_, process)| process.as_str())
+            .collect();
         processes.sort_unstable();
         assert_eq!(
             processes,
@@ -209,7 +227,7 @@ mod tests {
         assert!(plan.kills.is_sorted_by(|one, two| one.0 <= two.0));
         assert!(plan.kills.iter().all(|(moment, _)| *moment < LATEST));
         let breaks_upload =
-            |kill: &(f64, &str)| kill.0 < WHILE_UPLOADING && UPLOADING.contains(&kill.1);
-        assert!((0..500).all(|seed| Plan::new(seed).kills.iter().any(breaks_upload)));
+            |kill: &(f64, String)| kill.0 < WHILE_UPLOADING && UPLOADING.contains(&kill.1.as_str());
+        assert!((0..500).all(|seed| of_seed(seed).kills.iter().any(breaks_upload)));
     }
 }

@@ -71,9 +71,9 @@ pub(super) struct Running {
 
 impl Desk {
     pub(super) async fn start() -> Result<Self> {
-        let home = Home::of_checkout()?;
+        let home = Home::find()?;
         let state_dir = StateDir::scratch(&home)?;
-        let options = StackOptions::new()?.engines_only();
+        let options = StackOptions::new(&home)?.engines_only();
         let stack = Stack::launch(&home, state_dir, options, Ui::detect()).await?;
         let settings = Settings {
             nats_url: stack.nats_url("operator")?,
@@ -245,6 +245,21 @@ impl Desk {
             Ok((now == rows).then_some(()).ok_or(now))
         };
         until(&format!("{rows} rows are in the outbox"), reached).await
+    }
+
+    /// Waits until a statement like `statement` waits for a lock in the producer's database.
+    pub(super) async fn expect_waiting(&self, statement: &str) -> Result<()> {
+        until(&format!("{statement} waits for a lock"), async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1",
+            )
+            .bind(statement)
+            .fetch_one(&self.producer)
+            .await?;
+            Ok((waiting > 0).then_some(()).ok_or(waiting))
+        })
+        .await
     }
 
     pub(super) async fn stream(&self) -> Result<Stream> {

@@ -1,5 +1,7 @@
 //! Events are applied once and in order, in spite of repetition, delay and failed engines.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, anyhow};
 use async_nats::jetstream::consumer::PullConsumer;
 use events::HandlerError;
@@ -59,6 +61,29 @@ async fn a_standby_takes_over() -> Result<()> {
     first.stop().await?;
     desk.count("a", 3..=4).await?;
     desk.expect_applied("a", 1..=4).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_stopped_while_it_records_gives_the_lease_back() -> Result<()> {
+    let desk = Desk::start().await?;
+    let relay = desk.relay().await?;
+    desk.count("a", [1]).await?;
+    desk.expect_outbox(0).await?;
+    let mut held = desk.producer.begin().await?;
+    sqlx::query("SELECT FROM events.tail FOR UPDATE")
+        .execute(&mut *held)
+        .await?;
+    desk.count("a", [2]).await?;
+    desk.expect_waiting("%events.tail%").await?;
+    let stopped = tokio::spawn(relay.stop());
+    desk.expect_waiting("UPDATE events.lease%").await?;
+    held.rollback().await?;
+    tokio::time::timeout(Duration::from_secs(20), stopped).await???;
+    let is_free: bool = sqlx::query_scalar("SELECT expires_at = '-infinity' FROM events.lease")
+        .fetch_one(&desk.producer)
+        .await?;
+    assert!(is_free);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

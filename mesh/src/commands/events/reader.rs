@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::commands::desk::running;
 use crate::home::Home;
-use crate::services::NATS;
+use crate::project::NATS;
 use crate::stack::{nats, readers};
 use crate::ui;
 
@@ -21,7 +21,7 @@ pub(super) struct Grant {
 }
 
 pub(super) async fn grant(args: &Grant) -> Result<()> {
-    let home = Home::of_checkout()?;
+    let home = Home::find()?;
     let broker = running(&home)?.processes.remove(NATS);
     let broker = broker.context("the mesh that is up has no engines")?;
     let passwords = nats::load(&home.mesh()).unwrap_or_default();

@@ -6,7 +6,7 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::commands::desk::running;
 use crate::home::Home;
-use crate::services::{NATS, POSTGRES, SERVICES};
+use crate::project::{Engine, NATS, POSTGRES};
 use crate::stack::secrets::Secrets;
 use crate::stack::{nats, operator, postgres};
 use crate::ui;
@@ -29,11 +29,14 @@ pub(super) async fn rebuild(args: &Rebuild) -> Result<()> {
         context,
         reason,
     } = args;
-    if !SERVICES.iter().any(|known| known.name == service) {
-        let names: Vec<_> = SERVICES.iter().map(|known| known.name).collect();
-        bail!("no service {service}; expected one of {}", names.join(", "));
+    let home = Home::find()?;
+    let publishers: Vec<&str> = home.project().users_of(Engine::Nats).collect();
+    if !publishers.contains(&service.as_str()) {
+        bail!(
+            "no service {service} that publishes; expected one of {}",
+            publishers.join(", ")
+        );
     }
-    let home = Home::of_checkout()?;
     let snapshot = running(&home)?;
     let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
     let address = |engine: &str| {

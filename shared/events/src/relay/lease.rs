@@ -111,6 +111,11 @@ impl Lease {
         }
     }
 
+    /// Returns how long the lease lasts after a renewal.
+    pub(super) fn term(&self) -> Duration {
+        self.term
+    }
+
     /// Gives the lease back, so that the next owner need not wait for its end.
     pub(crate) async fn release(&self, connection: &mut PgConnection) -> Result<(), Error> {
         sqlx::query!(

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use mesh::Stack;
-use mesh::services::POSTGRES;
+use mesh::project::POSTGRES;
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 

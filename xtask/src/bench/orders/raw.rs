@@ -8,7 +8,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream};
 use futures::future::try_join_all;
 use mesh::Stack;
-use mesh::services::{GATEWAY, POSTGRES, SERVICES};
+use mesh::project::POSTGRES;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
@@ -29,7 +29,7 @@ const OPERATOR: &str = "operator";
 
 /// The rows of one service, ready to be written again.
 struct Replay {
-    service: &'static str,
+    service: String,
     database: PgConnection,
     broker: async_nats::Client,
     /// The facts of each batch.
@@ -50,20 +50,19 @@ struct Fact {
 /// # Errors
 /// When an engine fails, or a table has not the rows of the run again.
 pub(super) async fn measure(stack: &Stack, orders: i64) -> Result<f64> {
-    for name in SERVICES.iter().map(|service| service.name).chain([GATEWAY]) {
+    for name in stack.project().names() {
         stack.stop(name).await?;
     }
     let batches = (orders / BATCH).max(1);
-    let replays = SERVICES
-        .iter()
-        .map(|service| Replay::prepare(stack, service.name, batches));
+    let services = stack.project().services().iter();
+    let replays = services.map(|service| Replay::prepare(stack, &service.name, batches));
     let mut replays = try_join_all(replays).await?;
     let started = Instant::now();
     try_join_all(replays.iter_mut().map(Replay::run)).await?;
     let seconds = started.elapsed().as_secs_f64();
     for replay in &mut replays {
         let checked = sqlx::raw_sql(section("check")?).execute(&mut replay.database);
-        checked.await.context(replay.service)?;
+        checked.await.with_context(|| replay.service.clone())?;
     }
     Ok(orders as f64 / seconds)
 }
@@ -71,7 +70,7 @@ pub(super) async fn measure(stack: &Stack, orders: i64) -> Result<f64> {
 // === impl Replay ===
 
 impl Replay {
-    async fn prepare(stack: &Stack, service: &'static str, batches: i64) -> Result<Self> {
+    async fn prepare(stack: &Stack, service: &str, batches: i64) -> Result<Self> {
         let owner: PgConnectOptions = stack.database_url(POSTGRES)?.parse()?;
         // The statements are known, and slow on purpose.
         let owner = owner.database(service).disable_statement_logging();
@@ -98,7 +97,7 @@ impl Replay {
             .await?;
         let facts = facts(&mut database, service, batches).await?;
         Ok(Self {
-            service,
+            service: service.to_owned(),
             database,
             broker,
             facts,
@@ -240,11 +239,17 @@ fn section(name: &str) -> Result<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use mesh::project::Project;
+
     use super::*;
 
     #[test]
     fn the_script_has_a_section_for_every_service() {
-        let services = SERVICES.iter().map(|service| service.name);
+        let project = Project::find(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let services = project
+            .services()
+            .iter()
+            .map(|service| service.name.as_str());
         for name in ["stage", "facts", "statistics", "check"]
             .into_iter()
             .chain(services)

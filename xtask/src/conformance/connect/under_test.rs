@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
-use mesh::services::GATEWAY;
+use mesh::home::Home;
+use mesh::project::GATEWAY;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -74,7 +75,7 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let asked: ServerCompatRequest = compat::read(&mut tokio::io::stdin()).await?;
     let dir = tempfile::Builder::new().prefix("mesh-connect-").tempdir()?;
     let config = write_config(args, &asked, dir.path())?;
-    let mut gateway = Command::new(cargo::binaries()?.join(GATEWAY))
+    let mut gateway = Command::new(cargo::binaries(&Home::find()?)?.dir.join(GATEWAY))
         .arg("--config")
         .arg(config)
         .stdin(Stdio::null())

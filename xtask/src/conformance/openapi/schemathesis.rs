@@ -1,15 +1,14 @@
 //! Schemathesis: requests that the document of a running gateway allows, and requests that it does
 //! not, in each dialect.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::home::{Home, StateDir};
-use mesh::services::GATEWAY;
-use mesh::stack::ports::Ports;
+use mesh::project::GATEWAY;
+use mesh::stack::ports::{Ports, Wanted};
 use mesh::ui::Ui;
 use serde::Serialize;
 use tokio::process::{Child, Command};
@@ -112,12 +111,12 @@ impl Gateway {
     async fn start(home: &Home, library: &Library, dialect: &str) -> Result<Self> {
         let dir = StateDir::scratch(home)?;
         let names = [GATEWAY].into_iter();
-        let ports = Ports::reserve(&home.ports(), dir.path(), names, &BTreeMap::new())?;
+        let ports = Ports::reserve(&home.ports(), dir.path(), names, &Wanted::default())?;
         let port = ports.by_name.get(GATEWAY).copied().context("no port")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let descriptors = dir.path().join("library.binpb");
-        std::fs::write(&descriptors, descriptor_set(home.checkout())?)?;
-        let mut command = Command::new(cargo::binaries()?.join(GATEWAY));
+        std::fs::write(&descriptors, descriptor_set(home.root())?)?;
+        let mut command = Command::new(cargo::binaries(home)?.dir.join(GATEWAY));
         command
             .env("PROTOMESH_LISTEN", address.to_string())
             .env("PROTOMESH_UPSTREAMS", format!("http://{}", library.address))

@@ -1,14 +1,13 @@
 //! The two processes of a run: the showcase server, and the gateway that learns its API by
 //! reflection.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use mesh::cargo;
 use mesh::home::{Home, StateDir};
-use mesh::services::GATEWAY;
-use mesh::stack::ports::Ports;
+use mesh::project::GATEWAY;
+use mesh::stack::ports::{Ports, Wanted};
 use tokio::process::{Child, Command};
 
 use super::server::Server;
@@ -36,7 +35,7 @@ impl Processes {
     pub(super) async fn start(home: &Home, server: &Server) -> Result<Self> {
         let dir = StateDir::scratch(home)?;
         let names = [SHOWCASE, FALLBACK, GATEWAY].into_iter();
-        let ports = Ports::reserve(&home.ports(), dir.path(), names, &BTreeMap::new())?;
+        let ports = Ports::reserve(&home.ports(), dir.path(), names, &Wanted::default())?;
         let address = |name: &str| {
             let port = ports.by_name.get(name).copied().context("no port")?;
             anyhow::Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
@@ -45,7 +44,7 @@ impl Processes {
         showcase.arg("run");
         showcase.arg(format!("--port={}", address(SHOWCASE)?.port()));
         showcase.arg(format!("--fallback-port={}", address(FALLBACK)?.port()));
-        let mut gateway = Command::new(cargo::binaries()?.join(GATEWAY));
+        let mut gateway = Command::new(cargo::binaries(home)?.dir.join(GATEWAY));
         gateway.env("PROTOMESH_LISTEN", address(GATEWAY)?.to_string());
         gateway.env(
             "PROTOMESH_UPSTREAMS",

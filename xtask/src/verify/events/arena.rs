@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use fixture::commands::Verb;
 use fixture::fact::{CONTEXT, Counted, STREAM};
 use mesh::home::{Home, StateDir};
-use mesh::services::{NATS, POSTGRES};
+use mesh::project::{NATS, POSTGRES};
 use mesh::{Stack, StackOptions, Ui};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -67,7 +67,7 @@ impl Arena {
         omitted: Option<&'static str>,
     ) -> Result<Self> {
         let launch = async || {
-            let mut options = StackOptions::new()?.engines_only();
+            let mut options = StackOptions::new(home)?.engines_only();
             for (key, value) in &of_postgres {
                 options = options.env(POSTGRES, key, value);
             }

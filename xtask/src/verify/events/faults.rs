@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fixture::commands::Verb;
 use mesh::os::Signal;
-use mesh::services::{NATS, POSTGRES};
+use mesh::project::{NATS, POSTGRES};
 use mesh::{Home, Stack};
 use rand::Rng as _;
 use rand::rngs::StdRng;

@@ -1,0 +1,20 @@
+//! `mesh completions`: a script for a shell.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+/// The arguments of `completions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Shell that reads the script
+    shell: Shell,
+}
+
+pub(super) fn completions(args: &Args) -> Result<ExitCode> {
+    let mut command = super::Cli::command();
+    clap_complete::generate(args.shell, &mut command, "mesh", &mut std::io::stdout());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,186 @@
+//! `mesh dev`: the mesh in the foreground; what changes is built again and restarted alone.
+
+mod affected;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Result, bail};
+
+use super::control::Control;
+use super::follow::{Follower, Palette};
+use super::up::{self, Selection, asked_to_stop};
+use super::{addresses, build};
+use crate::home::Home;
+use crate::project::{FILE, GATEWAY};
+use crate::stack::StackOptions;
+use crate::ui::{self, Ui};
+use crate::{Stack, StateDir};
+
+use affected::Packages;
+use watch::Watch;
+
+/// How often the gateway asks the services for their APIs, in milliseconds.
+const REFLECT_MS: &str = "500";
+
+/// The arguments of `dev`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Delete all data first
+    #[arg(long)]
+    fresh: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+pub(super) async fn dev(args: Args) -> Result<ExitCode> {
+    let (home, ui) = (Home::find()?, Ui::detect());
+    let options = args.selection.options(&home)?;
+    // A new API goes live even if it breaks callers; the gateway's log lists what it breaks.
+    let options = options
+        .env(GATEWAY, "PROTOMESH_SCHEMA__BREAKING_CHANGES", "allow")
+        .env(GATEWAY, "PROTOMESH_REFLECT_INTERVAL_MS", REFLECT_MS);
+    let Some(state_dir) = up::prepare(&home, &options, args.fresh, ui)? else {
+        bail!("the mesh is already up: stop it with `mesh down`, or use `mesh restart NAME`");
+    };
+    tokio::select! {
+        ended = session(&home, state_dir, &options, ui) => ended,
+        asked = asked_to_stop() => {
+            asked?;
+            ui.note("stopped before everything was up");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn session(
+    home: &Home,
+    state_dir: StateDir,
+    options: &StackOptions,
+    ui: Ui,
+) -> Result<ExitCode> {
+    // Before the launch, so that no change in the meantime is missed.
+    let mut watch = Watch::begin(home.root())?;
+    let packages = Packages::load(home)?;
+    let stack = Arc::new(Stack::launch(home, state_dir, options.clone(), ui).await?);
+    ui::print(format!(
+        "\n{}\n\n{}",
+        addresses::table(home.project(), &stack.snapshot()),
+        addresses::hints(home.project(), &stack.snapshot(), stack.dir())
+    ));
+    ui.note("watching; Ctrl-C stops the mesh");
+    let control = Control::listen(stack.dir())?;
+    let logs = stack.processes().into_values();
+    let logs = logs.map(|process| (process.name, process.log));
+    let palette = Palette::new(std::io::stdout().is_terminal());
+    let mut follower = Follower::new(logs, palette);
+    follower.skip();
+    let mut session = Session {
+        home,
+        options,
+        ui,
+        packages,
+        built: BTreeMap::new(),
+        stack: Arc::clone(&stack),
+    };
+    session.built = session.programs();
+    let watching = async {
+        loop {
+            let changed = watch.next().await?;
+            session.apply(&changed).await;
+        }
+    };
+    let ended: Result<()> = tokio::select! {
+        ended = watching => ended,
+        () = follower.run() => Ok(()),
+        () = control.serve(&stack) => Ok(()),
+        asked = asked_to_stop() => asked,
+    };
+    drop(session);
+    ended?;
+    up::stop(stack, ui).await
+}
+
+struct Session<'a> {
+    home: &'a Home,
+    options: &'a StackOptions,
+    ui: Ui,
+    packages: Packages,
+    /// When the program of each process was built.
+    built: BTreeMap<String, SystemTime>,
+    stack: Arc<Stack>,
+}
+
+// === impl Session ===
+
+impl Session<'_> {
+    /// Builds and restarts the processes that are made of these files; a failure is shown, and the
+    /// old ones go on.
+    async fn apply(&mut self, changed: &BTreeSet<PathBuf>) {
+        if changed
+            .iter()
+            .any(|path| *path == self.home.root().join(FILE))
+        {
+            self.ui.note(format!(
+                "{FILE} has changed: start `mesh dev` again to apply it"
+            ));
+        }
+        let affected = self.packages.affected(self.home, changed);
+        let running = self.stack.processes();
+        let affected: Vec<&str> = affected
+            .iter()
+            .map(String::as_str)
+            .filter(|name| running.contains_key(*name))
+            .collect();
+        if affected.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        match self.rebuild(&affected).await {
+            Ok(restarted) if restarted.is_empty() => {}
+            Ok(restarted) => self.ui.note(format!(
+                "restarted {} ({:.1} s)",
+                restarted.join(", "),
+                started.elapsed().as_secs_f64()
+            )),
+            Err(error) => ui::print_error(&error),
+        }
+    }
+
+    async fn rebuild(&mut self, affected: &[&str]) -> Result<Vec<String>> {
+        self.ui.note(format!("building {}", affected.join(", ")));
+        let options = self.options.clone().only(affected.iter().copied())?;
+        let (home, ui) = (self.home.clone(), self.ui);
+        let built = tokio::task::spawn_blocking(move || build::build(&home, &options, ui));
+        built.await??;
+        let now = self.programs();
+        let mut restarted = Vec::new();
+        for name in affected {
+            // A program that the compiler has not changed goes on.
+            let is_new = now
+                .get(*name)
+                .is_none_or(|time| self.built.get(*name) != Some(time));
+            if is_new {
+                self.stack.restart(name).await?;
+                restarted.push((*name).to_owned());
+            }
+        }
+        self.built = now;
+        Ok(restarted)
+    }
+
+    /// Returns when the programs were built that Cargo makes.
+    fn programs(&self) -> BTreeMap<String, SystemTime> {
+        let programs = self.options.built_programs();
+        let built = programs.filter_map(|(name, program)| {
+            let time = program.metadata().and_then(|metadata| metadata.modified());
+            Some((name.to_owned(), time.ok()?))
+        });
+        built.collect()
+    }
+}

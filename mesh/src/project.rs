@@ -1,0 +1,128 @@
+//! A project: a directory with a `mesh.toml` that declares services, gateway and commands.
+
+mod manifest;
+mod order;
+mod suggest;
+mod wiring;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+pub use manifest::{Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify};
+pub(crate) use wiring::{Wiring, url_variable};
+
+/// Name of the gateway.
+pub const GATEWAY: &str = "gateway";
+/// Name of the database server.
+pub const POSTGRES: &str = "postgres";
+/// Name of the broker.
+pub const NATS: &str = "nats";
+
+/// Name of the file that makes a directory a project.
+pub const FILE: &str = "mesh.toml";
+
+/// A project as its `mesh.toml` declares it.
+#[derive(Debug)]
+pub struct Project {
+    root: PathBuf,
+    name: String,
+    first_steps: Vec<String>,
+    gateway: Gateway,
+    /// A service follows the ones that it calls, if they don't call each other.
+    services: Vec<Service>,
+    commands: BTreeMap<String, Command>,
+    verify: Option<Verify>,
+    environments: BTreeMap<String, Environment>,
+}
+
+// === impl Project ===
+
+impl Project {
+    /// Finds the project of a directory: the nearest `mesh.toml` in it or above.
+    ///
+    /// # Errors
+    /// When there is none, or it is not valid; the error names key and rule.
+    pub fn find(start: &Path) -> Result<Self> {
+        let Some(root) = start.ancestors().find(|dir| dir.join(FILE).is_file()) else {
+            bail!(
+                "no {FILE} in {} or above it: run this in a project, or `mesh new NAME` to begin one",
+                start.display()
+            );
+        };
+        let file = root.join(FILE);
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        manifest::parse(root, &text).with_context(|| format!("{} is not valid", file.display()))
+    }
+
+    /// Returns the directory of the project.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the name of the project.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns commands for people to try first; `{gateway}` stands for the gateway's host:port.
+    pub fn first_steps(&self) -> &[String] {
+        &self.first_steps
+    }
+
+    /// Returns the gateway's part.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Returns the services in the order of starting.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Returns one service.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// Returns the project's own commands by name.
+    pub fn commands(&self) -> &BTreeMap<String, Command> {
+        &self.commands
+    }
+
+    /// Returns the load and the check of `verify`.
+    pub fn verify(&self) -> Option<&Verify> {
+        self.verify.as_ref()
+    }
+
+    /// Returns a mesh that runs elsewhere.
+    ///
+    /// # Errors
+    /// When the project declares none of this name.
+    pub fn environment(&self, name: &str) -> Result<&Environment> {
+        self.environments.get(name).with_context(|| {
+            let known: Vec<&str> = self.environments.keys().map(String::as_str).collect();
+            format!(
+                "{FILE} has no [environments.{name}]; it has {}",
+                suggest::listed(&known)
+            )
+        })
+    }
+
+    /// Returns the names of all processes but the engines, in the order of starting.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let services = self.services.iter().map(|service| service.name.as_str());
+        services.chain([GATEWAY])
+    }
+
+    /// Returns the services that need an engine.
+    pub fn users_of(&self, engine: Engine) -> impl Iterator<Item = &str> {
+        let users = self
+            .services
+            .iter()
+            .filter(move |service| service.needs.contains(&engine));
+        users.map(|service| service.name.as_str())
+    }
+}

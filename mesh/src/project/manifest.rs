@@ -1,0 +1,467 @@
+//! The keys of `mesh.toml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+use super::{GATEWAY, NATS, POSTGRES, Project, order, suggest};
+
+/// Longest name of a service: it is also that of a database role, a user of the broker, and a token
+/// of subjects.
+const MAX_NAME: usize = 40;
+/// Most services of one project: each has connections of its own to the database.
+const MAX_SERVICES: usize = 64;
+/// Names that a service can't have.
+const RESERVED: [&str; 8] = [
+    GATEWAY,
+    POSTGRES,
+    NATS,
+    "mesh",
+    "operator",
+    "dashboard",
+    "template0",
+    "template1",
+];
+
+/// An engine that a service needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// A database and a role of the service's name.
+    Postgres,
+    /// A user of the broker, which publishes the service's own facts only.
+    Nats,
+}
+
+impl Engine {
+    /// Returns the name of its process.
+    pub fn process(self) -> &'static str {
+        match self {
+            Self::Postgres => POSTGRES,
+            Self::Nats => NATS,
+        }
+    }
+}
+
+/// How a process is asked whether it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Readiness {
+    /// `GET /readyz` answers 200.
+    Http,
+    /// `grpc.health.v1.Health/Check` answers `SERVING`.
+    Grpc,
+    /// The port accepts a connection.
+    Tcp,
+}
+
+/// A service. Its name is also that of its database, its role and its user of the broker.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The name, in lower case.
+    pub name: String,
+    /// How it is built and started.
+    pub run: Run,
+    /// What it needs to run.
+    pub needs: BTreeSet<Engine>,
+    /// Services that it calls: it gets the URL of each in `PROTOMESH_<NAME>_URL`.
+    pub calls: Vec<String>,
+    /// Contexts whose facts it consumes.
+    pub reads: Vec<String>,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// How it is asked whether it is ready.
+    pub readiness: Readiness,
+    /// Whether the gateway serves its API.
+    pub gateway: bool,
+    /// Directories whose changes restart it in `mesh dev`.
+    pub watch: Vec<PathBuf>,
+    /// Commands of its tests, which `mesh test` runs.
+    pub test: Vec<Vec<String>>,
+}
+
+/// How a process is built and started.
+#[derive(Clone, Debug)]
+pub enum Run {
+    /// A program of a Cargo package of the project.
+    Cargo {
+        /// The package.
+        package: String,
+        /// The program.
+        program: String,
+    },
+    /// Any command, which runs in the directory of the project.
+    Command {
+        /// Program and arguments.
+        command: Vec<String>,
+        /// Commands that have to succeed before it starts.
+        build: Vec<Vec<String>>,
+    },
+}
+
+/// The gateway's part of a project.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Address at which `mesh up` makes it listen; the next free port if the default is in use.
+    pub listen: Option<SocketAddr>,
+    /// Its configuration file, relative to the project.
+    pub config: Option<PathBuf>,
+    /// Cargo package of the project that it is built from; otherwise the installed `mesh-gateway`.
+    pub package: Option<String>,
+    /// Its environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+/// A command of the project: `mesh NAME ARGUMENTS…` runs it with the addresses of the mesh.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// Program and first arguments; it runs in the directory of the project.
+    pub run: Vec<String>,
+    /// One line of help.
+    #[serde(default)]
+    pub about: String,
+    /// Whether the mesh is started first if it is not up.
+    #[serde(default)]
+    pub up: bool,
+}
+
+/// The commands by which `mesh verify` knows the effects of a project.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// Makes work, and ends once all of it has been answered; it has to repeat what fails.
+    pub load: Vec<String>,
+    /// Compares the effects with the work; fails if something is lost or doubled.
+    pub check: Vec<String>,
+}
+
+/// A mesh that runs elsewhere.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Address of its gateway, as host:port.
+    pub gateway: String,
+    /// File with the token of the operators, relative to the project.
+    pub operator_token_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    project: ProjectTable,
+    #[serde(default)]
+    gateway: Gateway,
+    #[serde(default)]
+    services: BTreeMap<String, ServiceTable>,
+    #[serde(default)]
+    command: BTreeMap<String, Command>,
+    verify: Option<Verify>,
+    #[serde(default)]
+    environments: BTreeMap<String, Environment>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProjectTable {
+    name: String,
+    #[serde(default)]
+    first_steps: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceTable {
+    package: Option<String>,
+    program: Option<String>,
+    command: Option<Vec<String>>,
+    #[serde(default)]
+    build: Vec<Vec<String>>,
+    #[serde(default)]
+    needs: BTreeSet<Engine>,
+    #[serde(default)]
+    calls: Vec<String>,
+    #[serde(default)]
+    reads: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    readiness: Option<Readiness>,
+    #[serde(default = "yes")]
+    gateway: bool,
+    #[serde(default)]
+    watch: Vec<PathBuf>,
+    #[serde(default)]
+    test: Vec<Vec<String>>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Reads a `mesh.toml`.
+///
+/// # Errors
+/// On malformed TOML, unknown keys, and values that break a rule.
+pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
+    let manifest: Manifest = toml::from_str(text).map_err(with_suggestion)?;
+    let Manifest {
+        project,
+        gateway,
+        services: tables,
+        command,
+        verify,
+        environments,
+    } = manifest;
+    check_name("project.name", &project.name)?;
+    ensure!(
+        tables.len() <= MAX_SERVICES,
+        "services: expected at most {MAX_SERVICES}, found {}",
+        tables.len()
+    );
+    let mut services = Vec::with_capacity(tables.len());
+    for (name, table) in tables {
+        let key = format!("services.{name}");
+        check_name(&key, &name)?;
+        ensure!(
+            !RESERVED.contains(&name.as_str()),
+            "{key}: the name is reserved"
+        );
+        services.push(service(&key, name, table)?);
+    }
+    check_calls(&services)?;
+    for (name, command) in &command {
+        check_command(&format!("command.{name}.run"), &command.run)?;
+    }
+    if let Some(verify) = &verify {
+        check_command("verify.load", &verify.load)?;
+        check_command("verify.check", &verify.check)?;
+    }
+    Ok(Project {
+        root: root.to_owned(),
+        name: project.name,
+        first_steps: project.first_steps,
+        gateway,
+        services: order::by_calls(services),
+        commands: command,
+        verify,
+        environments,
+    })
+}
+
+fn service(key: &str, name: String, table: ServiceTable) -> Result<Service> {
+    let run = match table.command {
+        Some(command) => {
+            check_command(&format!("{key}.command"), &command)?;
+            for other in ["package", "program"] {
+                let is_set = match other {
+                    "package" => table.package.is_some(),
+                    _ => table.program.is_some(),
+                };
+                ensure!(!is_set, "{key}: `command` and `{other}` exclude each other");
+            }
+            for build in &table.build {
+                check_command(&format!("{key}.build"), build)?;
+            }
+            Run::Command {
+                command,
+                build: table.build,
+            }
+        }
+        None => {
+            ensure!(
+                table.build.is_empty(),
+                "{key}.build: Cargo builds a service without `command`"
+            );
+            let package = table.package.unwrap_or_else(|| name.clone());
+            let program = table.program.unwrap_or_else(|| package.clone());
+            Run::Cargo { package, program }
+        }
+    };
+    for test in &table.test {
+        check_command(&format!("{key}.test"), test)?;
+    }
+    let readiness = table.readiness.unwrap_or(match run {
+        Run::Cargo { .. } => Readiness::Http,
+        Run::Command { .. } => Readiness::Grpc,
+    });
+    Ok(Service {
+        name,
+        run,
+        needs: table.needs,
+        calls: table.calls,
+        reads: table.reads,
+        env: table.env,
+        readiness,
+        gateway: table.gateway,
+        watch: table.watch,
+        test: table.test,
+    })
+}
+
+fn check_calls(services: &[Service]) -> Result<()> {
+    let names: Vec<&str> = services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    for service in services {
+        for callee in &service.calls {
+            if !names.contains(&callee.as_str()) || *callee == service.name {
+                bail!(
+                    "services.{}.calls: no other service is named `{callee}`{}",
+                    service.name,
+                    suggest::hint(callee, &names)
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks a name that becomes one of a database, a role, a user, and a token of subjects.
+fn check_name(key: &str, name: &str) -> Result<()> {
+    let is_plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c);
+    let begins = name.bytes().next().is_some_and(|c| c.is_ascii_lowercase());
+    ensure!(
+        begins && name.len() <= MAX_NAME && name.bytes().all(is_plain),
+        "{key}: expected a name of at most {MAX_NAME} of a-z, 0-9, - and _ that begins with a letter, found `{name}`"
+    );
+    Ok(())
+}
+
+fn check_command(key: &str, command: &[String]) -> Result<()> {
+    let program = command.first().map(String::as_str);
+    ensure!(
+        program.is_some_and(|program| !program.is_empty()),
+        "{key}: expected a list of a program and its arguments"
+    );
+    Ok(())
+}
+
+/// Adds the key that was probably meant to the error of an unknown one.
+fn with_suggestion(error: toml::de::Error) -> anyhow::Error {
+    let message = error.message().to_owned();
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let hint = match names.split_first() {
+        Some((given, known)) if message.starts_with("unknown ") => suggest::hint(given, known),
+        _ => String::new(),
+    };
+    // The error names the line and shows it; ends with a line break.
+    anyhow::anyhow!("{}{hint}", error.to_string().trim_end())
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Returns the Cargo package, if it is built by Cargo.
+    pub fn package(&self) -> Option<&str> {
+        match &self.run {
+            Run::Cargo { package, .. } => Some(package),
+            Run::Command { .. } => None,
+        }
+    }
+}
+
+// === impl Environment ===
+
+impl Environment {
+    /// Reads the operators' token.
+    ///
+    /// # Errors
+    /// When no file is declared, or it can't be read.
+    pub fn operator_token(&self, root: &Path) -> Result<String> {
+        let file = self.operator_token_file.as_ref();
+        let file = root.join(file.context("the environment has no operator_token_file")?);
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let text = format!("[project]\nname = \"shop\"\n{text}");
+        parse(Path::new("/shop"), &text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn services_start_after_the_ones_that_they_call() {
+        let text = "[project]\nname = \"shop\"\n\
+                    [services.a]\ncalls = [\"c\", \"b\"]\n[services.b]\ncalls = [\"c\"]\n[services.c]\n";
+        let project = parse(Path::new("/shop"), text).unwrap();
+        let names: Vec<&str> = project.names().collect();
+        assert_eq!(names, ["c", "b", "a", "gateway"]);
+    }
+
+    #[test]
+    fn services_that_call_each_other_start_in_the_order_of_names() {
+        let text = "[project]\nname = \"shop\"\n\
+                    [services.b]\ncalls = [\"a\"]\n[services.a]\ncalls = [\"b\"]\n";
+        let project = parse(Path::new("/shop"), text).unwrap();
+        let names: Vec<&str> = project.names().collect();
+        assert_eq!(names, ["a", "b", "gateway"]);
+    }
+
+    #[test]
+    fn a_service_is_a_cargo_package_unless_it_has_a_command() {
+        let text = "[project]\nname = \"shop\"\n[services.stock]\nneeds = [\"postgres\", \"nats\"]\n\
+                    [services.quotes]\ncommand = [\"python3\", \"main.py\"]\n";
+        let project = parse(Path::new("/shop"), text).unwrap();
+        let (stock, quotes) = (project.service("stock"), project.service("quotes"));
+        assert_eq!(stock.unwrap().package(), Some("stock"));
+        assert_eq!(stock.unwrap().readiness, Readiness::Http);
+        assert_eq!(quotes.unwrap().package(), None);
+        assert_eq!(quotes.unwrap().readiness, Readiness::Grpc);
+        let users: Vec<&str> = project.users_of(Engine::Nats).collect();
+        assert_eq!(users, ["stock"]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_a_suggestion() {
+        let said = error("[services.stock]\nneed = [\"postgres\"]\n");
+        assert!(said.contains("line 4"), "{said}");
+        assert!(said.contains("did you mean `needs`?"), "{said}");
+    }
+
+    #[test]
+    fn a_value_that_breaks_a_rule_is_refused_with_its_key() {
+        for (text, expected) in [
+            ("[services.Stock]", "services.Stock: expected a name"),
+            (
+                "[services.gateway]",
+                "services.gateway: the name is reserved",
+            ),
+            (
+                "[services.stock]\n[services.a]\ncalls = [\"stok\"]",
+                "services.a.calls: no other service is named `stok` (did you mean `stock`?)",
+            ),
+            (
+                "[services.a]\ncommand = []",
+                "services.a.command: expected a list",
+            ),
+            (
+                "[services.a]\ncommand = [\"x\"]\npackage = \"a\"",
+                "services.a: `command` and `package` exclude each other",
+            ),
+            (
+                "[services.a]\nbuild = [[\"make\"]]",
+                "services.a.build: Cargo builds a service without `command`",
+            ),
+            ("[command.x]\nrun = []", "command.x.run: expected a list"),
+            (
+                "[services.a]\nneeds = [\"postgre\"]",
+                "did you mean `postgres`?",
+            ),
+        ] {
+            let said = error(text);
+            assert!(said.contains(expected), "{text}: {said}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The environment variables of a mesh's processes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::{GATEWAY, Project};
+
+/// Addresses and settings that become environment variables.
+#[derive(Debug)]
+pub(crate) struct Wiring<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) addresses: &'a BTreeMap<String, SocketAddr>,
+    pub(crate) database_urls: &'a BTreeMap<String, String>,
+    pub(crate) broker_urls: &'a BTreeMap<String, String>,
+    /// Services behind the gateway.
+    pub(crate) upstreams: &'a [&'a str],
+    pub(crate) otlp: Option<&'a str>,
+    /// File of the operator's token.
+    pub(crate) operators: &'a Path,
+}
+
+// === impl Wiring ===
+
+impl Wiring<'_> {
+    /// Returns the environment variables of a process; those of `mesh.toml` win.
+    pub(crate) fn environment(&self, name: &str) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::new();
+        let mut set = |key: String, value: String| variables.insert(key, value);
+        if let Some(address) = self.addresses.get(name) {
+            set("PROTOMESH_LISTEN".into(), address.to_string());
+        }
+        set(
+            "PROTOMESH_OPERATOR_TOKENS".into(),
+            self.operators.display().to_string(),
+        );
+        if let Some(otlp) = self.otlp {
+            set("PROTOMESH_OTLP_ENDPOINT".into(), otlp.to_owned());
+        }
+        let declared = if name == GATEWAY {
+            self.set_upstreams(&mut set);
+            &self.project.gateway().env
+        } else {
+            let Some(service) = self.project.service(name) else {
+                return variables;
+            };
+            if let Some(url) = self.database_urls.get(name) {
+                set("PROTOMESH_DATABASE_URL".into(), url.clone());
+            }
+            if let Some(url) = self.broker_urls.get(name) {
+                set("PROTOMESH_EVENTS__NATS_URL".into(), url.clone());
+            }
+            for callee in &service.calls {
+                if let Some(url) = self.url(callee) {
+                    set(url_variable(callee), url);
+                }
+            }
+            &service.env
+        };
+        variables.extend(declared.clone());
+        variables
+    }
+
+    /// Without a service, the caller configures the gateway's upstreams.
+    fn set_upstreams(&self, set: &mut impl FnMut(String, String) -> Option<String>) {
+        if self.upstreams.is_empty() {
+            return;
+        }
+        let behind = self.upstreams.iter().filter(|name| {
+            let service = self.project.service(name);
+            service.is_some_and(|service| service.gateway)
+        });
+        let urls: Vec<String> = behind.filter_map(|name| self.url(name)).collect();
+        set("PROTOMESH_UPSTREAMS".into(), urls.join(","));
+        for name in self.upstreams {
+            if let Some(url) = self.url(name) {
+                set(format!("PROTOMESH_PROCESSES__{}", upper(name)), url);
+            }
+        }
+    }
+
+    fn url(&self, name: &str) -> Option<String> {
+        let address = self.addresses.get(name)?;
+        Some(format!("http://{address}"))
+    }
+}
+
+/// Returns the variable that holds the URL of a process: `PROTOMESH_STOCK_URL`.
+pub(crate) fn url_variable(name: &str) -> String {
+    format!("PROTOMESH_{}_URL", upper(name))
+}
+
+fn upper(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
+}
