@@ -22,7 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     // In a checkout, or in the crates that another command has carried, the sources are at hand.
     let root = Path::new("../..");
     let archive = if root.join("shared/protomesh/Cargo.toml").is_file() {
-        pack::workspace(root)?
+        let packed = pack::workspace(root)?;
+        for input in packed.inputs {
+            println!("cargo::rerun-if-changed={}", input.display());
+        }
+        packed.archive
     } else if packed.is_file() {
         std::fs::read(packed)?
     } else {

@@ -33,32 +33,37 @@ const ROOT: [&str; 3] = ["Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT"];
 /// Crates that are of no use elsewhere.
 const LEFT_OUT: [&str; 1] = ["gateway/fuzz"];
 
-/// Returns the archive of the workspace at `root`; the same sources give the same bytes.
+/// The archive with the files and directories that it was made of.
+pub(crate) struct Packed {
+    pub(crate) archive: Vec<u8>,
+    pub(crate) inputs: BTreeSet<PathBuf>,
+}
+
+/// Packs the workspace at `root`; the same sources give the same bytes.
 ///
 /// # Errors
 /// When a file can't be read, or the manifest of the workspace is not as expected.
-pub(crate) fn workspace(root: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+pub(crate) fn workspace(root: &Path) -> Result<Packed, Box<dyn Error>> {
     let crates = crates(root)?;
     let mut files: BTreeSet<PathBuf> = ROOT.iter().map(PathBuf::from).collect();
+    // A new file in a directory changes the archive, too.
+    let mut inputs = BTreeSet::from([root.join("Cargo.toml")]);
     for place in &crates {
         for part in PARTS.iter().chain(&MORE_PARTS) {
-            collect(root, &place.join(part), &mut files)?;
+            collect(root, &place.join(part), &mut files, &mut inputs)?;
         }
     }
-    for file in &files {
-        println!("cargo::rerun-if-changed={}", root.join(file).display());
-    }
-    println!(
-        "cargo::rerun-if-changed={}",
-        root.join("Cargo.toml").display()
-    );
+    inputs.extend(files.iter().map(|file| root.join(file)));
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let manifest = manifest(&fs::read_to_string(root.join("Cargo.toml"))?, &crates)?;
     add(&mut archive, Path::new("Cargo.toml"), manifest.as_bytes())?;
     for file in &files {
         add(&mut archive, file, &fs::read(root.join(file))?)?;
     }
-    Ok(archive.finish()?.into_inner())
+    Ok(Packed {
+        archive: archive.finish()?.into_inner(),
+        inputs,
+    })
 }
 
 /// Lists the directories of the crates, relative to the root, sorted.
@@ -81,17 +86,21 @@ fn crates(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
-/// Adds the files at `part`, which may be a file, a directory, or nothing. New files in a directory
-/// change the archive, too.
-fn collect(root: &Path, part: &Path, files: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+/// Adds the files at `part`, which may be a file, a directory, or nothing, and the directories.
+fn collect(
+    root: &Path,
+    part: &Path,
+    files: &mut BTreeSet<PathBuf>,
+    dirs: &mut BTreeSet<PathBuf>,
+) -> io::Result<()> {
     let path = root.join(part);
     if path.is_file() {
         files.insert(part.to_owned());
     } else if path.is_dir() {
-        println!("cargo::rerun-if-changed={}", path.display());
         for entry in fs::read_dir(&path)? {
-            collect(root, &part.join(entry?.file_name()), files)?;
+            collect(root, &part.join(entry?.file_name()), files, dirs)?;
         }
+        dirs.insert(path);
     }
     Ok(())
 }

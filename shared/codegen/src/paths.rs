@@ -7,7 +7,8 @@ const FACADE: &str = "::protomesh";
 /// Crates that the generator of `tonic` names without asking for a path.
 const NAMED: [&str; 3] = ["tonic", "prost", "prost_types"];
 
-/// Where generated code finds `contract`, `prost`, `prost_types`, `tonic`, `tonic_prost` and `store`.
+/// Where generated code finds the crates that it uses: `contract`, `prost`, `prost_types`, `tonic`,
+/// `tonic_prost` and `store`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Paths {
     /// In `protomesh`, the only dependency of a service.
