@@ -126,3 +126,65 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project() -> (tempfile::TempDir, Source) {
+        let project = tempfile::tempdir().unwrap();
+        template(project.path(), templates::PROJECT, "shop").unwrap();
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        (project, Source::Dir(checkout))
+    }
+
+    fn read(root: &Path, file: &str) -> toml::Table {
+        fs::read_to_string(root.join(file))
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    #[test]
+    fn services_of_all_languages_live_in_one_project() {
+        let (project, source) = project();
+        let root = project.path();
+        for (name, lang) in [
+            ("line_item", Lang::Rust),
+            ("quotes", Lang::Python),
+            ("rates", Lang::Go),
+            ("stock", Lang::Rust),
+        ] {
+            for path in service(root, name, lang, &source).unwrap() {
+                assert!(root.join(&path).is_file(), "{}", path.display());
+            }
+        }
+        let services = &read(root, PROJECT)["services"];
+        assert_eq!(services.as_table().unwrap().len(), 4);
+        let members = &read(root, "Cargo.toml")["workspace"]["members"];
+        let expected = ["services/line_item", "services/stock"].map(toml::Value::from);
+        assert_eq!(members.as_array().unwrap(), &expected);
+        assert!(
+            root.join("third_party/buf/validate/validate.proto")
+                .is_file()
+        );
+        let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap();
+        assert!(lock.contains("name = \"protomesh\""));
+    }
+
+    #[test]
+    fn nothing_is_written_if_a_file_is_there() {
+        let (project, source) = project();
+        let root = project.path();
+        let before = fs::read_to_string(root.join(PROJECT)).unwrap();
+        let file = root.join("services/stock/src/main.rs");
+        write(&file, "mine").unwrap();
+        let error = service(root, "stock", Lang::Rust, &source)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("is there already"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(root.join(PROJECT)).unwrap(), before);
+        assert!(!root.join("proto").exists() && !root.join("Cargo.toml").exists());
+    }
+}
