@@ -9,7 +9,7 @@ use prost_types::FileDescriptorSet;
 const PROTO: &str = "bench/v1/bench.proto";
 const PACKAGE: &str = "bench.v1";
 /// Include paths of our options and Google's HTTP ones.
-const INCLUDES: [&str; 2] = ["proto", "../shared/codegen/third_party"];
+const INCLUDES: [&str; 2] = ["proto", "../shared/compiler/third_party"];
 
 #[allow(
     clippy::disallowed_methods,

@@ -37,10 +37,7 @@ pub(crate) fn stages() -> Vec<Box<dyn Stage>> {
 }
 
 fn main() -> ExitCode {
-    chassis::main_with_flags(
-        "gateway",
-        gateway::DEFAULTS,
-        gateway::FLAGS,
-        |process, config| gateway::start_with(process, config, stages()),
-    )
+    chassis::main_of(&gateway::PROGRAM, |process, config| {
+        gateway::start_with(process, config, stages())
+    })
 }

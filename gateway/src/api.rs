@@ -18,5 +18,6 @@ pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
 pub(crate) use catalog::Catalog;
 pub(crate) use directory::{Directory, reason};
+pub(crate) use documents::Document;
 pub(crate) use learn::{source, watch};
 pub(crate) use upstreams::UpstreamHandle;

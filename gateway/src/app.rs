@@ -1,6 +1,7 @@
 //! The process: its configuration, the generations that a reload swaps, and the ordered stages that
 //! every request passes.
 
+mod announce;
 mod config;
 mod drain_on_close;
 mod generations;
@@ -9,7 +10,8 @@ mod stages;
 
 use std::sync::Arc;
 
-use chassis::{Flag, Process, Server};
+use chassis::{Flag, Process, Program, Server};
+use futures::FutureExt;
 use tower::service_fn;
 
 use crate::policy::Stage;
@@ -33,7 +35,20 @@ pub const FLAGS: &[Flag] = &[
         key: "schema.descriptors",
         help: "An encoded FileDescriptorSet of what the upstreams serve; may be repeated",
     },
+    Flag {
+        name: "proto",
+        key: "schema.descriptors",
+        help: "A directory of .proto files that the upstreams serve, or one such file; may be repeated",
+    },
 ];
+
+/// The program, for [`chassis::main_of`].
+pub const PROGRAM: Program<'static> = Program {
+    name: "gateway",
+    about: "Fronts any gRPC backend: REST with JSON, streams, WebSocket, gRPC-Web, Connect and gRPC on one port",
+    defaults: DEFAULTS,
+    flags: FLAGS,
+};
 
 /// Starts to learn the upstreams and returns the server, which answers 503 until they are known
 /// and one serves something.
@@ -55,12 +70,16 @@ pub async fn start_with(
     stages: Vec<Box<dyn Stage>>,
 ) -> anyhow::Result<Server> {
     let reloads = process.reloads();
+    let has_explorer = config.openapi.explorer;
     let generations = Generations::begin(process.clone(), config, stages.into()).await?;
     let generations = Arc::new(generations);
     process.spawn("reload", generations.clone().follow(reloads));
     let current = generations.clone();
     let service = service_fn(move |request| current.current().serve(request));
+    let is_ready = move || generations.current().directory().catalog().is_ready();
+    let announced = announce::announce(process.clone(), is_ready.clone(), has_explorer);
+    process.spawn("announcement", announced.map(Ok::<(), anyhow::Error>));
     Ok(Server::from_service(service)
         .sniff_protocol(protocols::label)
-        .ready_when(move || generations.current().directory().catalog().is_ready()))
+        .ready_when(is_ready))
 }

@@ -82,7 +82,12 @@ impl Failure {
     }
 
     pub(crate) fn unsupported_media_type(found: &str, taken: &str) -> Self {
-        let message = format!("unsupported content type `{found}`; expected {taken}");
+        // What curl sends with `-d`.
+        let hint = match found.starts_with("application/x-www-form-urlencoded") {
+            true => "; for JSON send `-H 'content-type: application/json'`",
+            false => "",
+        };
+        let message = format!("unsupported content type `{found}`; expected {taken}{hint}");
         let fault = Fault::invalid_argument("UNSUPPORTED_MEDIA_TYPE", message);
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
     }

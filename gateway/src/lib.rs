@@ -15,7 +15,7 @@ pub use api::{
     BreakingChanges, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings, MirrorTable,
     SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable, VersionTable,
 };
-pub use app::{Config, DEFAULTS, FLAGS, start, start_with};
+pub use app::{Config, DEFAULTS, FLAGS, PROGRAM, start, start_with};
 pub use failure::ErrorSettings;
 pub use policy::{
     Coding, CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings,

@@ -5,5 +5,5 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    chassis::main_with_flags("gateway", gateway::DEFAULTS, gateway::FLAGS, gateway::start)
+    chassis::main_of(&gateway::PROGRAM, gateway::start)
 }

@@ -27,7 +27,7 @@ use crate::policy::Callee;
 pub use websocket::WebSocketSettings;
 
 pub(crate) use rest::{
-    answer_options, override_method, render as render_json, serve as serve_rest,
+    accept, answer_options, override_method, render as render_json, serve as serve_rest,
 };
 pub(crate) use sniff::{Codec, Protocol, label};
 pub(crate) use websocket::serve as serve_websocket;

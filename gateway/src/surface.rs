@@ -1,22 +1,22 @@
-//! The gateway's own pages: the OpenAPI document, the explorer, and the pages for operators.
+//! The gateway's own pages: the landing page, the OpenAPI document, the explorer, and the pages for
+//! operators.
 
 mod explain;
-mod explorer;
 mod limits;
 mod openapi;
 mod status;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use ::pages::explorer;
+use chassis::Process;
 use chassis::observe;
 use chassis::server::Operator;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
+use http::header::{HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use http_body_util::Full;
 use tonic::body::Body;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use transcoder::Schema;
 
 use crate::api::Catalog;
 use crate::context::Context;
@@ -25,6 +25,7 @@ use crate::protocols;
 
 pub use openapi::OpenApiSettings;
 
+const LANDING: &str = "/";
 const DOCUMENT: &str = "/openapi.json";
 const EXPLORER: &str = "/docs";
 const EXPLORER_FILES: &str = "/docs/";
@@ -35,6 +36,7 @@ const SCHEMA: &str = "/-/schema";
 /// A page that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
+    Landing,
     Document,
     /// The explorer without the slash that its relative links need.
     ExplorerRoot,
@@ -44,37 +46,46 @@ pub(crate) enum Page {
     Schema,
 }
 
-/// A page that is there, under a strong validator.
-struct StaticPage {
-    content_type: &'static str,
-    /// With its quotes (RFC 9110 §8.8.3).
-    tag: String,
-    content: Bytes,
+/// The pages that there are.
+pub(crate) struct Pages {
+    settings: OpenApiSettings,
+    /// Everybody may see the metrics here.
+    has_metrics: bool,
 }
 
-/// The page of a path, where the configuration has it and the caller may see it.
-pub(crate) fn find(settings: &OpenApiSettings, head: &Parts) -> Option<Page> {
-    if !matches!(head.method, Method::GET | Method::HEAD) {
-        return None;
-    }
-    let is_operator = || head.extensions.get::<Operator>().is_some();
-    match head.uri.path() {
-        DOCUMENT if settings.document => Some(Page::Document),
-        EXPLORER if settings.explorer => Some(Page::ExplorerRoot),
-        path if path.starts_with(EXPLORER_FILES) && settings.explorer => Some(Page::ExplorerFile),
-        EXPLAIN if is_operator() => Some(Page::Explain),
-        LIMITS if is_operator() => Some(Page::Limits),
-        SCHEMA if is_operator() => Some(Page::Schema),
-        _ => None,
-    }
-}
+// === impl Pages ===
 
-/// A strong validator of these parts, the same in every gateway.
-fn tag(parts: &[&[u8]]) -> String {
-    let hash = parts
-        .iter()
-        .fold(0, |seed, part| xxh3_64_with_seed(part, seed));
-    format!("\"{hash:016x}\"")
+impl Pages {
+    pub(crate) fn new(settings: OpenApiSettings, process: &Process) -> Self {
+        let of_process = process.settings();
+        Self {
+            settings,
+            has_metrics: of_process.metrics && of_process.admin_listen.is_empty(),
+        }
+    }
+
+    /// Returns the page of a path, where the configuration has it and the caller may see it.
+    pub(crate) fn find(&self, schema: &Schema, head: &Parts) -> Option<Page> {
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        let settings = &self.settings;
+        let is_operator = || head.extensions.get::<Operator>().is_some();
+        match head.uri.path() {
+            LANDING if settings.landing && schema.route(&head.method, LANDING).is_err() => {
+                Some(Page::Landing)
+            }
+            DOCUMENT if settings.document => Some(Page::Document),
+            EXPLORER if settings.explorer => Some(Page::ExplorerRoot),
+            path if path.starts_with(EXPLORER_FILES) && settings.explorer => {
+                Some(Page::ExplorerFile)
+            }
+            EXPLAIN if is_operator() => Some(Page::Explain),
+            LIMITS if is_operator() => Some(Page::Limits),
+            SCHEMA if is_operator() => Some(Page::Schema),
+            _ => None,
+        }
+    }
 }
 
 // === impl Page ===
@@ -83,12 +94,17 @@ impl Page {
     pub(crate) async fn answer(
         self,
         context: &Context,
-        settings: &OpenApiSettings,
+        pages: &Pages,
         catalog: &Arc<Catalog>,
         head: &Parts,
     ) -> Response<Body> {
+        let settings = &pages.settings;
         observe::current().route(self.route());
         let answered = match self {
+            Self::Landing => {
+                let has_metrics = pages.has_metrics;
+                openapi::answer_landing(context, settings, has_metrics, catalog, head).await
+            }
             Self::Document => openapi::answer(context, settings, catalog, head).await,
             Self::Explain => explain::answer(context, catalog, head),
             Self::Limits => limits::answer(context),
@@ -96,7 +112,8 @@ impl Page {
             Self::ExplorerRoot => Ok(to_explorer()),
             Self::ExplorerFile => {
                 let name = head.uri.path().strip_prefix(EXPLORER_FILES);
-                let file = explorer::answer(name.unwrap_or_default());
+                let file = explorer::file(name.unwrap_or_default());
+                let file = file.map(::pages::Page::respond);
                 file.ok_or_else(|| Failure::unrouted(transcoder::RouteError::NotFound, None))
             }
         };
@@ -110,6 +127,7 @@ impl Page {
     /// Returns the route in metrics and traces.
     pub(crate) fn route(self) -> &'static str {
         match self {
+            Self::Landing => LANDING,
             Self::Document => DOCUMENT,
             Self::ExplorerRoot => EXPLORER,
             Self::ExplorerFile => "/docs/{file}",
@@ -120,23 +138,6 @@ impl Page {
     }
 }
 
-// === impl StaticPage ===
-
-impl StaticPage {
-    /// Returns the page. `If-None-Match` is handled in `Policy::finish`.
-    fn respond(self) -> Response<Body> {
-        let mut response = Response::new(Body::new(Full::new(self.content)));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        if let Ok(tag) = HeaderValue::from_str(&self.tag) {
-            headers.insert(ETAG, tag);
-        }
-        // To be kept, and asked about each time: it may be another after the next schema.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response
-    }
-}
-
 /// Relative, so that a prefix which a proxy has taken away stays.
 fn to_explorer() -> Response<Body> {
     let mut response = Response::new(Body::empty());
@@ -144,14 +145,4 @@ fn to_explorer() -> Response<Body> {
     let location = HeaderValue::from_static("docs/");
     response.headers_mut().insert(LOCATION, location);
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_tells_its_parts_apart() {
-        assert_ne!(tag(&[b"a", b"b"]), tag(&[b"ab", b""]));
-    }
 }

@@ -77,6 +77,24 @@ impl Http {
         self.send(request).await
     }
 
+    /// Sends a request with this method, content type and body.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: String,
+    ) -> Result<Response> {
+        let mut request = self.request(method, path);
+        if let Some(content_type) = content_type {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        self.send(request.body(Full::from(body))?).await
+    }
+
     /// Posts JSON to `path`.
     ///
     /// # Errors

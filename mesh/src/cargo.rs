@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::home::Home;
 
 /// Name of the gateway's program.
-pub(crate) const GATEWAY_PROGRAM: &str = "gateway";
+pub const GATEWAY_PROGRAM: &str = "mesh-gateway";
 
 /// Directory of the programs that Cargo builds, and the profile that puts them there.
 #[derive(Clone, Debug)]
@@ -63,10 +63,10 @@ pub fn binaries(home: &Home) -> Result<Binaries> {
 pub(crate) fn installed_gateway() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::iter::once(own_directory()?).chain(std::env::split_paths(&path));
-    let mut programs = dirs.map(|dir| dir.join(INSTALLED_GATEWAY));
+    let mut programs = dirs.map(|dir| dir.join(GATEWAY_PROGRAM));
     programs.find(|program| program.is_file()).with_context(|| {
         format!(
-            "no {INSTALLED_GATEWAY} beside `mesh` or in PATH: run `cargo install protomesh-gateway`"
+            "no {GATEWAY_PROGRAM} beside `mesh` or in PATH: run `cargo install protomesh-gateway`"
         )
     })
 }
@@ -109,9 +109,6 @@ pub fn build_example(home: &Home, package: &str, example: &str) -> Result<PathBu
     run(build)?;
     Ok(dir.join("examples").join(example))
 }
-
-/// Name of the gateway's program where it is installed.
-const INSTALLED_GATEWAY: &str = "mesh-gateway";
 
 // === impl Binaries ===
 

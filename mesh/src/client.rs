@@ -15,6 +15,7 @@ use hyper_util::client::legacy::{self, Client as Pool};
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A request body.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -47,6 +48,8 @@ pub enum Error {
         code: i32,
         /// The message of the `google.rpc.Status`.
         message: String,
+        /// The details of the `google.rpc.Status`.
+        details: Vec<Value>,
     },
     /// A message that is not the expected JSON.
     #[error("{path}: unexpected JSON")]
@@ -85,12 +88,13 @@ pub struct Client {
     authorization: Option<String>,
 }
 
-/// The fields of `google.rpc.Status` that people read.
+/// A `google.rpc.Status`, or an error of the Connect protocol, whose code is a name.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Status {
-    code: i32,
+    code: Value,
     message: String,
+    details: Vec<Value>,
 }
 
 impl Client {
@@ -216,12 +220,18 @@ async fn rejection(path: &str, response: Response<Incoming>) -> Result<Error, Er
     let status = response.status();
     let body = collect(response).await?;
     // A proxy before the gateway may respond in any format.
-    let Status { code, message } = serde_json::from_slice(&body).unwrap_or_default();
+    let told: Status = serde_json::from_slice(&body).unwrap_or_default();
+    let code = told.code.as_i64().and_then(|code| i32::try_from(code).ok());
+    let message = match told.code.as_str() {
+        Some(name) => format!("{name}: {}", told.message),
+        None => told.message,
+    };
     Ok(Error::Rejected {
         path: path.to_owned(),
         status,
-        code,
+        code: code.unwrap_or_default(),
         message,
+        details: told.details,
     })
 }
 

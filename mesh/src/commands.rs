@@ -3,8 +3,10 @@
 mod addresses;
 mod build;
 mod call;
+mod check;
 mod completions;
 mod control;
+mod dashboard;
 mod declared;
 mod desk;
 mod dev;
@@ -19,6 +21,7 @@ mod sagas;
 mod status;
 mod test;
 pub mod up;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -68,6 +71,12 @@ pub enum Verb {
     Call(call::Args),
     /// Runs the tests of all services
     Test(test::Args),
+    /// Kills every process of a separate mesh under the project's load, then checks its effects
+    Verify(verify::Args),
+    /// Prints where the page is that shows the mesh
+    Dashboard(dashboard::Args),
+    /// Finds the mistakes of contracts, and what they break; exits with 1 if there are any
+    Check(check::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),
     /// Shows the events that could not be applied or published, and decides about them
@@ -94,8 +103,11 @@ impl Verb {
             Self::Psql(args) => psql::psql(&args),
             Self::Call(args) => call::call(args).await,
             Self::Test(args) => test::test(&args),
+            Self::Verify(args) => verify::verify(args).await,
             Self::Completions(args) => completions::completions(&args),
             Self::Status(args) => status::status(args).await,
+            Self::Dashboard(args) => dashboard::dashboard(&args),
+            Self::Check(args) => Ok(check::check(&args)),
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
             Self::Sagas(args) => sagas::sagas(args).await,

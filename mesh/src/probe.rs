@@ -102,10 +102,9 @@ async fn ready(address: SocketAddr) -> Result<(), String> {
     let status_line = first_line(address, request.as_bytes())
         .await
         .map_err(|error| error.to_string())?;
-    let status = status_line
-        .strip_prefix("HTTP/1.1 ")
-        .unwrap_or(&status_line)
-        .trim_end();
+    // `HTTP/1.1 200 OK`; simple servers answer as HTTP/1.0.
+    let status = status_line.split_once(' ');
+    let status = status.map_or(status_line.as_str(), |(_, status)| status.trim_end());
     if status.starts_with("200") {
         Ok(())
     } else {

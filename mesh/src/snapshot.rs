@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,9 @@ pub struct Snapshot {
     pub supervisor: Identity,
     /// Whether all chosen processes have been healthy at least once.
     pub ready: bool,
+    /// Address of the dashboard, if this mesh has one.
+    #[serde(default)]
+    pub dashboard: Option<SocketAddr>,
     /// Every process, by name.
     pub processes: BTreeMap<String, ProcessStatus>,
 }

@@ -1,5 +1,6 @@
 //! One running mesh.
 
+mod dashboard;
 mod launch;
 pub(crate) mod nats;
 pub(crate) mod operator;
@@ -36,6 +37,7 @@ pub struct Stack {
     // Fields drop in this order: processes first, the directory and its lock last.
     processes: Vec<(String, Supervised)>,
     board: Arc<Board>,
+    dashboard: Option<dashboard::Page>,
     scribe: JoinSet<()>,
     ready: watch::Sender<bool>,
     secrets: Secrets,
@@ -249,6 +251,7 @@ impl Stack {
         Snapshot {
             supervisor: Identity::current(),
             ready: *self.ready.borrow(),
+            dashboard: self.dashboard_address(),
             processes: self.processes(),
         }
     }

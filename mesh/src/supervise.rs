@@ -86,13 +86,13 @@ pub(crate) struct Supervised {
     name: String,
     board: Arc<Board>,
     wanted: watch::Sender<bool>,
-    environment: Arc<Mutex<Environment>>,
+    environment: Arc<Mutex<Variables>>,
     task: JoinHandle<()>,
 }
 
-/// Environment variables that are set while the process is supervised.
+/// Variables variables that are set while the process is supervised.
 #[derive(Debug, Default)]
-struct Environment {
+struct Variables {
     always: BTreeMap<String, String>,
     once: BTreeMap<String, String>,
 }
@@ -115,7 +115,7 @@ impl Supervised {
             statuses.insert(name.clone(), status);
         });
         let (wanted, changes) = watch::channel(false);
-        let environment = Arc::new(Mutex::new(Environment::default()));
+        let environment = Arc::new(Mutex::new(Variables::default()));
         let keeper = Keeper {
             program,
             board: Arc::clone(board),
@@ -174,7 +174,7 @@ struct Keeper {
     program: Program,
     board: Arc<Board>,
     wanted: watch::Receiver<bool>,
-    environment: Arc<Mutex<Environment>>,
+    environment: Arc<Mutex<Variables>>,
     backoff: Backoff,
 }
 

@@ -1,9 +1,8 @@
 //! Output for people: progress on stderr, results and tables on stdout.
-#![allow(clippy::print_stdout)]
 
 use std::cell::Cell;
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -130,9 +129,11 @@ impl Drop for Step {
     }
 }
 
-/// Prints a result.
+/// Prints a result. Ends the process if nobody reads any more, as after `| head`.
 pub fn print(text: impl Display) {
-    println!("{text}");
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(1);
+    }
 }
 
 /// Prints an error with all its causes.

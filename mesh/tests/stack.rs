@@ -247,7 +247,7 @@ async fn a_second_mesh_in_the_same_directory_keeps_ports_and_data() {
 async fn a_service_that_refuses_its_configuration_fails_the_launch_with_its_words() {
     let home = Home::find().unwrap();
     let binaries = tempfile::tempdir().unwrap();
-    let gateway = binaries.path().join("gateway");
+    let gateway = binaries.path().join("mesh-gateway");
     std::fs::write(
         &gateway,
         "#!/bin/sh\necho \"$PROTOMESH_UPSTREAMS is wrong\" >&2\nexit 64\n",

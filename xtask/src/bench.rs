@@ -8,7 +8,6 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use mesh::home::Home;
-use mesh::project::GATEWAY;
 use mesh::ui::Ui;
 use mesh::{cargo, engines};
 
@@ -179,7 +178,7 @@ fn gateway(home: &Home) -> Result<PathBuf> {
     Ok(cargo::binaries(home)?
         .dir
         .with_file_name("release")
-        .join(GATEWAY))
+        .join(cargo::GATEWAY_PROGRAM))
 }
 
 fn envoy(home: &Home, ui: Ui) -> Result<PathBuf> {

@@ -160,7 +160,7 @@ impl Dependency {
 
 /// Returns whether a crate is part of the product, by its place: it must not know the example mesh.
 pub(crate) fn is_product(place: &str) -> bool {
-    is_shared(place) || is_gateway(place) || place == "mesh" || place == "mesh/cli"
+    is_shared(place) || is_gateway(place) || place == "mesh" || place.starts_with("mesh/")
 }
 
 /// Returns whether a crate is shared by gateway and services.

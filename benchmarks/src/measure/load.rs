@@ -112,13 +112,13 @@ impl FileResolver for BundledProtos {
         let source = match name {
             SOURCE => &*self.0,
             "google/api/annotations.proto" => {
-                include_str!("../../../shared/codegen/third_party/google/api/annotations.proto")
+                include_str!("../../../shared/compiler/third_party/google/api/annotations.proto")
             }
             "google/api/http.proto" => {
-                include_str!("../../../shared/codegen/third_party/google/api/http.proto")
+                include_str!("../../../shared/compiler/third_party/google/api/http.proto")
             }
             "buf/validate/validate.proto" => {
-                include_str!("../../../shared/codegen/third_party/buf/validate/validate.proto")
+                include_str!("../../../shared/compiler/third_party/buf/validate/validate.proto")
             }
             _ => return Err(Error::file_not_found(name)),
         };

@@ -32,7 +32,7 @@ pub(crate) struct Claims {
 pub(crate) enum Error {
     #[error(
         "the upstream does not offer server reflection, and nothing says which services it serves: \
-         give a descriptor file (`--descriptors FILE`), or name its `descriptors` or its `services` \
+         give a descriptor file (`--descriptors FILE` or `--proto DIR`), or name its `descriptors` or its `services` \
          under `[upstream.NAME.schema]`"
     )]
     Unassigned,

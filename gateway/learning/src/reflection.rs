@@ -39,7 +39,7 @@ pub(crate) enum Error {
     #[error("{}: {}", .0.code(), .0.message())]
     Call(#[source] Status),
     #[error(
-        "the upstream does not offer server reflection, neither v1 nor v1alpha; a descriptor file (`--descriptors FILE`) takes its place"
+        "the upstream does not offer server reflection, neither v1 nor v1alpha; a descriptor file (`--descriptors FILE` or `--proto DIR`) takes its place"
     )]
     NotOffered,
     #[error("reflection ended before it answered")]

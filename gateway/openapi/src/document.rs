@@ -1,5 +1,6 @@
 //! The document: every HTTP binding as an operation, every type that it reaches as a component.
 
+mod about;
 mod components;
 mod examples;
 mod limits;
@@ -7,6 +8,9 @@ mod operations;
 mod parameters;
 mod paths;
 mod presence;
+mod requests;
+mod responses;
+mod rpc;
 mod schemas;
 mod statuses;
 mod streams;
@@ -14,23 +18,27 @@ mod streams;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use contract::MethodKind;
 use descriptors::{
     CompileError, FieldDef, FieldPlan, MAX_PROBLEMS, MessageId, MethodDef, MethodPlan, Place, Pool,
     Problem, ServiceDef, Types,
 };
 use transcoder::{Route, Schema};
 
+pub use self::about::title_of;
 use self::components::{Component, Side};
 use self::paths::PathText;
+use crate::checked::Checker;
 use crate::comments::Comment;
+use crate::making::Sampler;
 use crate::value::{Json, Object};
 
 /// Facts about the API as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info {
-    /// Name of the API.
+    /// Name of the API; empty for the names of its packages.
     pub title: String,
-    /// Version of the API, not of OpenAPI.
+    /// Version of the API, not of OpenAPI; empty for the one that its packages share, else 1.
     pub version: String,
     /// For people, in CommonMark; may be empty.
     pub description: String,
@@ -53,6 +61,31 @@ pub struct OpenApi {
     /// Remarks on omissions: invalid examples, routes that OpenAPI can't tell apart. At most a
     /// thousand.
     pub notes: Vec<Problem>,
+    /// An example request of each method, in the order of the files.
+    pub requests: Vec<Request>,
+}
+
+/// An example request of one method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Full name of the service.
+    pub service: String,
+    /// Name of the method in it.
+    pub method: String,
+    /// First sentence of its comment.
+    pub summary: String,
+    /// Kind of the method.
+    pub kind: MethodKind,
+    /// Method of HTTP.
+    pub http_method: String,
+    /// Template of its path, or the path of the method itself.
+    pub template: String,
+    /// Path and query; empty where no example is known.
+    pub target: String,
+    /// The JSON in the body; of a stream of requests its only line.
+    pub body: Option<String>,
+    /// The message as JSON, for callers of gRPC; empty where no example is known.
+    pub message: String,
 }
 
 const VERSION: &str = "3.1.0";
@@ -73,6 +106,8 @@ struct Binding<'a> {
     route: &'a Arc<Route>,
     service: &'a ServiceDef,
     method: &'a MethodDef,
+    /// It has no rule, and is called by its own path.
+    is_rpc: bool,
 }
 
 /// A document under construction.
@@ -81,6 +116,8 @@ struct Document<'a> {
     types: &'a Types,
     pool: &'a Pool,
     info: &'a Info,
+    checker: Checker<'a>,
+    samples: Sampler<'a>,
     /// By the message that they extend.
     extensions: HashMap<MessageId, Vec<&'a FieldDef>>,
     /// Components that are referred to and not written yet.
@@ -95,9 +132,11 @@ struct Document<'a> {
     uses_default_error: bool,
     uses_invalid_request: bool,
     uses_stream_error: bool,
+    uses_rpc_error: bool,
     /// See [`Info::has_envelope`].
     has_envelope: bool,
     notes: Vec<Problem>,
+    requests: Vec<Request>,
 }
 
 /// The operations under one path.
@@ -127,6 +166,7 @@ pub fn document(
     Ok(OpenApi {
         json: String::from_utf8_lossy(&json).into_owned(),
         notes: document.notes,
+        requests: document.requests,
     })
 }
 
@@ -144,6 +184,8 @@ impl<'a> Document<'a> {
             types: schema.types(),
             pool,
             info,
+            checker: Checker::new(schema),
+            samples: Sampler::new(schema, pool),
             extensions,
             pending: Vec::new(),
             seen: HashSet::new(),
@@ -154,17 +196,17 @@ impl<'a> Document<'a> {
             uses_default_error: false,
             uses_invalid_request: false,
             uses_stream_error: false,
+            uses_rpc_error: false,
             has_envelope: false,
             notes: Vec::new(),
+            requests: Vec::new(),
         }
     }
 
     fn root(&mut self, info: &Info) -> Object {
-        let mut about = Object::new()
-            .with("title", &*info.title)
-            .with("version", &*info.version);
-        about.set_text("description", &info.description);
-        let mut root = Object::new().with("openapi", VERSION).with("info", about);
+        let mut root = Object::new()
+            .with("openapi", VERSION)
+            .with("info", self.about());
         if !info.servers.is_empty() {
             let server = |url: &String| Object::new().with("url", &**url);
             root.set("servers", Json::list(info.servers.iter().map(server)));
@@ -186,38 +228,37 @@ impl<'a> Document<'a> {
     }
 
     /// Returns all bindings: services and methods in the order of the files, bindings in the order
-    /// of the rule.
+    /// of the rule; of a method without a rule the one that it has by its path.
     fn bindings(&self, chosen: &[String]) -> Vec<Binding<'a>> {
-        let mut definitions = HashMap::new();
-        let mut order = 0..;
+        let mut by_method: HashMap<&str, Vec<&'a Arc<Route>>> = HashMap::new();
+        for route in self.schema.routes() {
+            by_method
+                .entry(route.method.path())
+                .or_default()
+                .push(route);
+        }
         let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|known| known == name);
-        for service in self
-            .pool
-            .services
-            .iter()
-            .filter(|service| is_chosen(&service.name))
-        {
+        let services = self.pool.services.iter();
+        let mut found = Vec::new();
+        for service in services.filter(|service| is_chosen(&service.name)) {
             for method in &service.methods {
                 let name = method.name.rsplit('.').next().unwrap_or_default();
-                let position = order.next().unwrap_or(usize::MAX);
-                definitions.insert(
-                    format!("/{}/{name}", service.name),
-                    (position, service, method),
-                );
+                let path = format!("/{}/{name}", service.name);
+                let mut routes = by_method.remove(&*path).unwrap_or_default();
+                routes.sort_by_key(|route| route.number);
+                let is_rpc = routes.is_empty();
+                if is_rpc {
+                    routes.extend(self.schema.rpc_route(&path).map(|found| found.route()));
+                }
+                found.extend(routes.into_iter().map(|route| Binding {
+                    route,
+                    service,
+                    method,
+                    is_rpc,
+                }));
             }
         }
-        let found = self.schema.routes().iter().filter_map(|route| {
-            let (position, service, method) = definitions.get(route.method.path())?;
-            let binding = Binding {
-                route,
-                service,
-                method,
-            };
-            Some((*position, binding))
-        });
-        let mut found: Vec<_> = found.collect();
-        found.sort_by_key(|(position, binding)| (*position, binding.route.number));
-        found.into_iter().map(|(_, binding)| binding).collect()
+        found
     }
 
     fn items(&mut self, bindings: &[Binding<'_>]) -> Vec<Item> {

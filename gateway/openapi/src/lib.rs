@@ -9,6 +9,10 @@
 //!   `x-methods` of their path.
 //! - Validation rules that have no keyword in JSON Schema are sentences of the description; a
 //!   pattern of RE2 that ECMA-262 reads otherwise also stands under `x-re2-pattern`.
+//! - A method without a rule stands under its own path, `POST /package.Service/Method`.
+//! - Each field, body and required parameter has an example: of a comment, of a rule, or one that
+//!   is made. All are read and validated first as a request would be; where nothing passes, there
+//!   is none, and a note.
 //! - A stream is documented by the schema of one message, or of an array of them, beside the
 //!   content type of each framing.
 //! - `x-grpc-method` is the path of the method of an operation.
@@ -18,14 +22,17 @@
 //! Sources of the rules: the OpenAPI Specification 3.1, JSON Schema 2020-12, the ProtoJSON guide of
 //! protobuf.dev.
 
+mod checked;
 mod comments;
 mod digits;
 mod document;
+mod making;
 mod options;
 mod rules;
 mod scalars;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod value;
 
-pub use document::{Info, OpenApi, document};
+pub use document::{Info, OpenApi, Request, document, title_of};

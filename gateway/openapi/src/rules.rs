@@ -2,11 +2,14 @@
 //! the description.
 
 mod patterns;
+mod zeros;
 
 use descriptors::EnumPlan;
 use validation::rules::{
     Bounds, Check, Constant, Format, Ignore, Test, Unit, ValueRules, Versions,
 };
+
+pub(crate) use zeros::refuses_zero;
 
 use crate::digits::{self, Range};
 use crate::scalars::Look;

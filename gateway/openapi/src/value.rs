@@ -42,6 +42,13 @@ impl Json {
         }
     }
 
+    /// Returns the value as text, without white space.
+    pub(crate) fn to_text(&self) -> String {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     /// Returns a list of values of one kind.
     pub(crate) fn list<T: Into<Json>>(items: impl IntoIterator<Item = T>) -> Json {
         Json::List(items.into_iter().map(Into::into).collect())

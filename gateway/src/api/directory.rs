@@ -279,7 +279,7 @@ impl Directory {
                 upstream,
                 service,
                 reason,
-                "service left out; a descriptor file (`--descriptors FILE`) can declare it; all are at /-/schema"
+                "service left out; a descriptor file (`--descriptors FILE` or `--proto DIR`) can declare it; all are at /-/schema"
             );
         }
         for note in catalog.schema.notes() {
@@ -297,7 +297,7 @@ impl Directory {
         if count.methods > 0 && count.http_rules == 0 && by_reflection_alone {
             warn!(
                 upstream,
-                "0 http rules by reflection, so no json routes: give a descriptor file (`--descriptors FILE`), \
+                "0 http rules by reflection, so no json routes: give a descriptor file (`--descriptors FILE` or `--proto DIR`), \
                  or give the upstream's reflection its encoded descriptor set, which keeps google.api.http"
             );
         }

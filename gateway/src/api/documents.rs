@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chassis::error::Fault;
-use openapi::Info;
+use openapi::{Info, Request};
 use tokio::sync::OnceCell;
 
 use super::Catalog;
@@ -19,7 +19,17 @@ pub(crate) struct Documents {
     /// Those that an upstream serves; files may declare others.
     services: Vec<String>,
     /// By service; `None` for all of them. No more than there are services.
-    made: Mutex<HashMap<Option<String>, Arc<OnceCell<Bytes>>>>,
+    made: Mutex<HashMap<Option<String>, Place>>,
+}
+
+/// A document, once it is made.
+type Place = Arc<OnceCell<Arc<Document>>>;
+
+/// An OpenAPI document and its example requests.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) json: Bytes,
+    pub(crate) requests: Vec<Request>,
 }
 
 // === impl Documents ===
@@ -34,7 +44,7 @@ impl Documents {
     }
 
     /// Returns the place of a document; `None` if no upstream serves the service.
-    fn place(&self, service: Option<&str>) -> Option<Arc<OnceCell<Bytes>>> {
+    fn place(&self, service: Option<&str>) -> Option<Place> {
         let is_served = |name: &str| self.services.iter().any(|known| known == name);
         if !service.is_none_or(is_served) {
             return None;
@@ -54,7 +64,7 @@ impl Catalog {
         self: &Arc<Self>,
         service: Option<&str>,
         info: impl FnOnce(Vec<String>) -> Info,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Arc<Document>, Failure> {
         let place = self.documents.place(service).ok_or_else(|| {
             let name = service.unwrap_or_default();
             Fault::not_found("UNKNOWN_SERVICE", format!("no upstream serves `{name}`"))
@@ -68,7 +78,12 @@ impl Catalog {
         let make = || async move {
             let made = tokio::task::spawn_blocking(move || {
                 let document = openapi::document(&catalog.schema, &catalog.documents.set, &info);
-                document.map(|document| Bytes::from(document.json))
+                document.map(|document| {
+                    Arc::new(Document {
+                        json: Bytes::from(document.json),
+                        requests: document.requests,
+                    })
+                })
             });
             made.await?.map_err(anyhow::Error::from)
         };

@@ -24,13 +24,13 @@ use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
 use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge, cross_site};
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
-use crate::surface::{self, OpenApiSettings};
+use crate::surface::{self, Pages};
 
 /// The active generation: configuration, upstreams and the catalogs over them, swapped atomically.
 pub(super) struct Generation {
     context: Context,
     websocket: WebSocketSettings,
-    openapi: OpenApiSettings,
+    pages: Pages,
     processes: Processes,
 }
 
@@ -68,7 +68,7 @@ impl Generation {
         Ok(Self {
             context: Context::new(parts, process),
             websocket: config.websocket,
-            openapi: config.openapi,
+            pages: Pages::new(config.openapi, process),
             processes,
         })
     }
@@ -161,7 +161,7 @@ impl Generation {
         protocol.note(head, &catalog.schema);
         if protocol == Protocol::Rest {
             // The gateway's own pages.
-            if let Some(page) = surface::find(&self.openapi, head) {
+            if let Some(page) = self.pages.find(&catalog.schema, head) {
                 return self.show(page, catalog, head).boxed().await;
             }
             if let Some(response) = protocols::answer_options(catalog, head) {
@@ -229,7 +229,7 @@ impl Generation {
         };
         let context = &self.context;
         match context.policy().admit(RequestInfo::new(head, callee)).await {
-            Ok(()) => page.answer(context, &self.openapi, catalog, head).await,
+            Ok(()) => page.answer(context, &self.pages, catalog, head).await,
             Err(failure) => Protocol::Rest.refuse(context, catalog, head, failure),
         }
     }

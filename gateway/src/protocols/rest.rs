@@ -28,6 +28,7 @@ use crate::failure::Failure;
 
 pub(crate) use error::render;
 pub(super) use error::write_status;
+pub(crate) use exchange::accept;
 pub(super) use exchange::{Exchange, finish_frame_in};
 pub(crate) use overriding::override_method;
 pub(super) use requests::MessageEncoder;
@@ -105,16 +106,15 @@ pub(super) fn resolve<'c, 'h>(
 where
     'c: 'h,
 {
-    let found = catalog
-        .schema
-        .route(&head.method, head.uri.path())
-        .and_then(|matched| {
-            // A file may declare services that the upstream does not register.
-            let upstream = catalog
-                .owner(matched.method().path())
-                .ok_or(RouteError::NotFound)?;
-            Ok(RouteTarget { matched, upstream })
-        });
+    // A method with streams is found by its own path, too; unary ones are calls of Connect there.
+    let found = catalog.schema.route_or_rpc(&head.method, head.uri.path());
+    let found = found.and_then(|matched| {
+        // A file may declare services that the upstream does not register.
+        let upstream = catalog
+            .owner(matched.method().path())
+            .ok_or(RouteError::NotFound)?;
+        Ok(RouteTarget { matched, upstream })
+    });
     let target = found.map_err(|error| match error {
         RouteError::NotFound if !catalog.complete => Failure::incomplete(),
         other => Failure::unrouted(other, head.uri.query()),

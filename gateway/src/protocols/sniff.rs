@@ -74,12 +74,18 @@ impl Protocol {
             return Self::WebSocket;
         }
         // 3. Unary Connect: by header, or by the path of a method that is not a route of the JSON
-        // API.
+        // API. JSON for a method with streams is a request of the JSON API without a rule.
         let path = head.uri.path();
         let says_so = head.headers.contains_key(CONNECT_VERSION);
         let is_method_only =
             || schema.method(path).is_some() && schema.route(&head.method, path).is_err();
+        let is_stream = || schema.method(path).is_some_and(|method| !is_unary(method));
         match (&head.method, &*media_type) {
+            (&Method::POST, "application/json" | "application/x-ndjson")
+                if !says_so && is_stream() && is_method_only() =>
+            {
+                Self::Rest
+            }
             (&Method::POST, "application/proto") => Self::ConnectUnary(Codec::Proto),
             (&Method::GET, _) if says_so || is_method_only() => Self::ConnectGet,
             (&Method::POST, "application/json") if says_so || is_method_only() => {

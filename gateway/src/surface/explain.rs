@@ -1,5 +1,5 @@
-//! `/-/explain`: which route takes a request, what it binds, which policies apply, and why the
-//! other routes do not match.
+//! `/-/explain`: which route or method takes a request, what it binds, which policies apply, and
+//! why the other routes do not match.
 
 use std::collections::BTreeMap;
 
@@ -163,9 +163,15 @@ impl Question {
             invalid_bindings: invalid.take(OTHERS_MAX).map(invalid_binding).collect(),
             services_left_out: catalog.services_left_out().take(OTHERS_MAX).collect(),
         };
-        match explanation.outcome {
-            Ok(matched) => answer.fill(context, catalog, matched),
-            Err(error) => answer.problem = Some(error.to_string()),
+        match (explanation.outcome, catalog.schema.rpc_route(&self.path)) {
+            (Ok(matched), _) => answer.fill(context, catalog, matched),
+            (Err(_), Some(matched)) if self.method == Method::POST => {
+                answer.fill(context, catalog, matched);
+            }
+            (Err(_), Some(_)) => {
+                answer.problem = Some("the path of a gRPC method is called by POST".to_owned());
+            }
+            (Err(error), None) => answer.problem = Some(error.to_string()),
         }
         answer
     }

@@ -1,21 +1,23 @@
-//! `/openapi.json`: the merged API as OpenAPI 3.1, made once for each schema that is served.
+//! `/openapi.json`, the merged API as OpenAPI 3.1, made once for each schema that is served; and
+//! `/`, which shows what it offers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ::openapi::Info;
+use ::openapi::{Info, title_of};
 use bytes::Bytes;
 use http::Response;
+use http::header::{HeaderValue, VARY};
 use http::request::Parts;
+use pages::{Landing, Page, tag};
 use serde::Deserialize;
 use tonic::body::Body;
 
-use super::{StaticPage, tag};
-use crate::api::{Catalog, Dialect};
+use crate::api::{Catalog, Dialect, Document};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::client_address;
-use crate::protocols::JSON;
+use crate::protocols::{self, JSON};
 
 /// The keys under `[openapi]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +26,8 @@ pub struct OpenApiSettings {
     pub document: bool,
     /// Whether there is `/docs`, which shows the document.
     pub explorer: bool,
+    /// Whether `/` is a page with what there is, unless the API has that path.
+    pub landing: bool,
     /// Name of the API.
     pub title: String,
     /// Version of the API.
@@ -54,18 +58,58 @@ pub(super) async fn answer(
     head: &Parts,
 ) -> Result<Response<Body>, Failure> {
     let service = service(head.uri.query());
+    let document = document(context, settings, catalog, service).await?;
+    let origin = client_address::origin(head).unwrap_or_default();
+    let tag = tag(&[&document.json, origin.as_bytes()]);
+    Ok(Page::new(JSON, tag, with_server(&document.json, &origin)).respond())
+}
+
+/// Answers with what there is, as a page or as JSON.
+pub(super) async fn answer_landing(
+    context: &Context,
+    settings: &OpenApiSettings,
+    has_metrics: bool,
+    catalog: &Arc<Catalog>,
+    head: &Parts,
+) -> Result<Response<Body>, Failure> {
+    let document = document(context, settings, catalog, None).await?;
+    let origin = client_address::origin(head).unwrap_or_default();
+    let title = match &*settings.title {
+        "" => title_of(document.requests.iter().map(|request| &*request.service)),
+        title => title.to_owned(),
+    };
+    let landing = Landing {
+        title: &title,
+        origin: &origin,
+        requests: &document.requests,
+        has_explorer: settings.explorer,
+        has_document: settings.document,
+        has_metrics,
+    };
+    let accept = protocols::accept(&head.headers);
+    // Browsers and curl get the page; a program that asks for JSON mostly takes all else, too.
+    let wants_json = accept.contains("json") && !accept.contains("html");
+    let page = match wants_json {
+        true => landing.json(),
+        false => landing.html(),
+    };
+    let mut response = page.respond();
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().insert(VARY, vary);
+    Ok(response)
+}
+
+async fn document(
+    context: &Context,
+    settings: &OpenApiSettings,
+    catalog: &Arc<Catalog>,
+    service: Option<&str>,
+) -> Result<Arc<Document>, Failure> {
     let info = |services: Vec<String>| Info {
         statuses: statuses(context, catalog, &services),
         ..settings.info(services, context.dialect())
     };
-    let document = catalog.document(service, info).await?;
-    let origin = client_address::origin(head).unwrap_or_default();
-    let found = StaticPage {
-        content_type: JSON,
-        tag: tag(&[&document, origin.as_bytes()]),
-        content: with_server(&document, &origin),
-    };
-    Ok(found.respond())
+    catalog.document(service, info).await
 }
 
 /// Returns the HTTP statuses of codes of the services whose upstreams have their own.

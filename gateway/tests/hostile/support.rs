@@ -167,7 +167,7 @@ fn descriptors() -> &'static std::path::Path {
         let here = env!("CARGO_MANIFEST_DIR");
         let includes = [
             format!("{here}/tests/hostile/proto"),
-            format!("{here}/../shared/codegen/third_party"),
+            format!("{here}/../shared/compiler/third_party"),
         ];
         let mut compiler = protox::Compiler::new(includes).unwrap();
         compiler.include_imports(true);

@@ -1,8 +1,12 @@
 //! Connect: unary calls in JSON and protobuf, streams with their last message, and every failure in
 //! its form.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use prost::Message;
 use serde_json::json;
+use tonic::Code;
 
 use crate::grpc_web::{frame, frames};
 use crate::native::GREET;
@@ -101,6 +105,66 @@ async fn what_is_no_call_of_the_method_is_answered_as_http() {
         (reply.status.as_u16(), reply.header("allow")),
         (405, "POST")
     );
+}
+
+#[tokio::test]
+async fn plain_json_at_the_path_of_a_stream_is_answered_as_the_json_api_does() {
+    let (_upstream, gateway) = gateway().await;
+    for (accept, content_type, expected) in [
+        (
+            "*/*",
+            "application/x-ndjson",
+            "{\"number\":1}\n{\"number\":2}\n",
+        ),
+        (
+            "application/json",
+            "application/json",
+            r#"[{"number":1},{"number":2}]"#,
+        ),
+        (
+            "text/event-stream",
+            "text/event-stream",
+            "id: 1\ndata: {\"number\":1}\n\nid: 2\ndata: {\"number\":2}\n\nevent: end\ndata: {}\n\n",
+        ),
+    ] {
+        let request = Request::post(COUNT)
+            .header("content-type", "application/json")
+            .header("accept", accept);
+        let body = Full::new(Bytes::from_static(br#"{"to":2}"#));
+        let reply = gateway.send(request.body(body).unwrap()).await;
+        assert_eq!(reply.header("content-type"), content_type, "{reply:?}");
+        assert_eq!(reply.text(), expected);
+    }
+    let lines = "{\"name\":\"a\"}\n{\"name\":\"b\"}\n";
+    let gathered = gateway.post(GATHER, "application/x-ndjson", lines).await;
+    assert_eq!(gathered.status, 200, "{gathered:?}");
+    assert_eq!(gathered.json()["text"], "a*0 b*0");
+    let refused = gateway
+        .post(GATHER, "application/json", r#"[{"name":"a","times":500}]"#)
+        .await;
+    refused.assert_error(400, Code::InvalidArgument, "INVALID_FIELD");
+}
+
+#[tokio::test]
+async fn what_says_that_it_is_connect_or_a_form_is_no_plain_json() {
+    let (_upstream, gateway) = gateway().await;
+    let request = Request::post(COUNT)
+        .header("content-type", "application/json")
+        .header("connect-protocol-version", "1");
+    let body = Full::new(Bytes::from_static(br#"{"to":2}"#));
+    let reply = gateway.send(request.body(body).unwrap()).await;
+    assert_eq!(reply.status, 415, "{reply:?}");
+    for content_type in ["application/x-www-form-urlencoded", "text/plain"] {
+        let reply = gateway.post(COUNT, content_type, r#"{"to":2}"#).await;
+        assert_eq!(reply.status, 415, "{content_type}: {reply:?}");
+    }
+    // What curl sends by default: never read as JSON, and told so.
+    let form = "application/x-www-form-urlencoded";
+    for (path, body) in [(COUNT, r#"{"to":2}"#), ("/v1/greetings", r#"{"name":"a"}"#)] {
+        let reply = gateway.post(path, form, body).await;
+        let hint = "send `-H 'content-type: application/json'`";
+        assert!(reply.text().contains(hint), "{path}: {reply:?}");
+    }
 }
 
 #[tokio::test]

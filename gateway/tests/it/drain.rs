@@ -1,7 +1,7 @@
 //! A rolling restart under load: processes take over from each other on one port, and no request
 //! fails.
 //!
-//! `PROTOMESH_TEST_REQUESTS=50000 cargo test -p protomesh-gateway --test it drain -- --nocapture`
+//! `GATEWAY_TEST_REQUESTS=50000 cargo test -p protomesh-gateway --test it drain -- --nocapture`
 //! is the full size.
 
 use std::net::SocketAddr;
@@ -30,8 +30,7 @@ const CLIENTS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_processes_take_over() {
-    let total =
-        std::env::var("PROTOMESH_TEST_REQUESTS").map_or(5000, |count| count.parse().unwrap());
+    let total = std::env::var("GATEWAY_TEST_REQUESTS").map_or(5000, |count| count.parse().unwrap());
     let upstream = Upstream::start().await;
     // Holds the port without listening on it.
     let port = TcpSocket::new_v4().unwrap();
@@ -76,7 +75,7 @@ async fn no_request_fails_while_processes_take_over() {
 
 /// Starts a gateway, and returns when it listens, which it does when it is ready.
 async fn start(address: SocketAddr, upstream: &Upstream) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mesh-gateway"))
         .env("PROTOMESH_LISTEN", address.to_string())
         .env("PROTOMESH_LISTENER__REUSE_PORT", "true")
         .env(

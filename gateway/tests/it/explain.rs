@@ -20,6 +20,25 @@ async fn explained(gateway: &Gateway, method: &str, path: &str) -> serde_json::V
 }
 
 #[tokio::test]
+async fn the_path_of_a_method_is_explained_for_post() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let path = "/stranger.v1.StrangerService/Count";
+    let answer = explained(&gateway, "POST", path).await;
+    assert_eq!(answer["problem"], serde_json::Value::Null);
+    assert_eq!(answer["route"]["template"], path);
+    assert_eq!(answer["route"]["kind"], "server stream");
+    assert_eq!(answer["route"]["body"], "*");
+    let answer = explained(&gateway, "PUT", path).await;
+    assert_eq!(
+        answer["problem"],
+        "the path of a gRPC method is called by POST"
+    );
+    let unknown = explained(&gateway, "POST", "/stranger.v1.StrangerService/Nothing").await;
+    assert_eq!(unknown["route"], serde_json::Value::Null);
+}
+
+#[tokio::test]
 async fn a_route_is_explained_with_what_it_binds_and_what_applies() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;

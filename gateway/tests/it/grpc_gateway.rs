@@ -66,7 +66,7 @@ async fn strict_says_what_it_took_a_body_for_and_what_to_send() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::ready(&[upstream.address]).await;
     for (content_type, status, taken_for) in [
-        (FORM, 400, "read as a form"),
+        (FORM, 400, "read as form fields"),
         ("text/plain", 415, "unsupported content type `text/plain`"),
     ] {
         let reply = gateway

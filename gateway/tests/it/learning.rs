@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tonic::Code;
 
 use crate::support::stranger::{
-    DescriptorFile, Reflection, Upstream, descriptors, reserve, stripped, variant,
+    DescriptorFile, PROTOS, Reflection, Upstream, descriptors, reserve, stripped, variant,
 };
 use crate::support::{Gateway, eventually, layers};
 
@@ -130,6 +130,21 @@ async fn a_descriptor_file_is_enough_for_the_only_upstream() {
     let gateway = Gateway::start(&[upstream.address], &keys).await;
     gateway.wait_until_ready().await;
     assert_eq!(gateway.get("/v1/greetings/a").await.status, 200);
+    let status = gateway.upstream_status(0).await;
+    assert_eq!(status["sources"], json!(["descriptors"]));
+}
+
+#[tokio::test]
+async fn a_proto_file_is_as_good_as_a_descriptor_file() {
+    let upstream = Upstream::mute().await;
+    let file = format!("{PROTOS}/stranger/v1/stranger_service.proto");
+    let keys = [("schema.descriptors", &*file)];
+    let gateway = Gateway::start(&[upstream.address], &keys).await;
+    gateway.wait_until_ready().await;
+    assert_eq!(
+        gateway.get("/v1/greetings/a").await.json()["text"],
+        "hello a"
+    );
     let status = gateway.upstream_status(0).await;
     assert_eq!(status["sources"], json!(["descriptors"]));
 }

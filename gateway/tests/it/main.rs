@@ -24,6 +24,7 @@ mod foreign;
 mod forwarded;
 mod grpc_gateway;
 mod grpc_web;
+mod landing;
 mod learning;
 mod left_out;
 mod lies;

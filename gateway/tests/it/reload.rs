@@ -92,9 +92,10 @@ impl Running {
     async fn start(config: &str) -> Self {
         let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         std::fs::write(file.path(), config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mesh-gateway"))
             .arg("--config")
             .arg(file.path())
+            .env("PROTOMESH_LISTEN", "127.0.0.1:0")
             .env("PROTOMESH_LOG_FORMAT", "json")
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -212,12 +213,12 @@ const CONNECTIONS: usize = 8;
 /// Swaps and reloads, of each so many.
 const ROUNDS: usize = 24;
 
-/// Requests in all; `PROTOMESH_TEST_REQUESTS` asks for another number.
+/// Requests in all; `GATEWAY_TEST_REQUESTS` asks for another number.
 const REQUESTS: usize = 5000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn swaps_and_reloads_under_load_lose_no_request() {
-    let requests = std::env::var("PROTOMESH_TEST_REQUESTS");
+    let requests = std::env::var("GATEWAY_TEST_REQUESTS");
     let requests = requests.map_or(REQUESTS, |number| number.parse().unwrap());
     let (upstream, extra) = (Upstream::mute().await, Upstream::mute().await);
     let old = "additional_bindings {\n        post: \"/v1/greetings\"";

@@ -32,7 +32,7 @@ async fn the_document_describes_the_api_at_the_host_that_was_asked() {
     let document = reply.json();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["servers"][0]["url"], "http://api.test:81");
-    assert_eq!(document["info"]["title"], "API");
+    assert_eq!(document["info"]["title"], "Stranger");
     let operation = &document["paths"]["/v1/greetings/{name}"]["get"];
     assert_eq!(
         operation["x-grpc-method"],
@@ -165,7 +165,7 @@ async fn the_explorer_needs_nothing_from_elsewhere() {
         .split(['"'])
         .filter(|text| text.ends_with(".js") || text.ends_with(".css") || text.ends_with(".png"))
         .collect();
-    assert_eq!(assets.len(), 4, "{html}");
+    assert_eq!(assets.len(), 5, "{html}");
     for asset in assets {
         assert!(!asset.contains("//"), "{asset} is elsewhere");
         let reply = gateway.get(&format!("/docs/{asset}")).await;

@@ -90,6 +90,17 @@ impl Route {
         }
     }
 
+    /// The route that a method has without a rule: JSON both ways, of `google.api.HttpBody` too.
+    pub(crate) fn of_method(types: Arc<Tables>, method: Arc<MethodPlan>) -> Self {
+        Route {
+            mask: None,
+            upload: None,
+            download: None,
+            types,
+            binding: Arc::new(Binding::of_method(method)),
+        }
+    }
+
     /// Returns the method of HTTP; `*` stands for every one.
     pub fn http_method(&self) -> &http::Method {
         &self.http_method

@@ -4,10 +4,11 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use descriptors::{CompileError, MethodPlan, Pool, Problem, Types};
-use routes::{RouteError, Routes};
+use routes::{PathMatch, RouteError, Routes};
 use validation::{Validation, Validator};
 
 use crate::options::{HttpOptions, JsonOptions, Options};
@@ -23,6 +24,8 @@ pub struct Schema {
     compiled: Routes,
     /// In the order of the router's bindings.
     routes: Vec<Arc<Route>>,
+    /// The route that each method has without a rule, by its path.
+    rpc_routes: HashMap<Box<str>, Arc<Route>>,
     notes: Vec<Problem>,
 }
 
@@ -57,8 +60,14 @@ impl Schema {
         }
         let bindings = compiled.router().bindings().iter();
         let routes = bindings.map(|binding| Arc::new(Route::new(types.clone(), binding.clone())));
+        let methods = compiled.methods().cloned();
+        let rpc_routes = methods.map(|method| {
+            let path = method.path().into();
+            (path, Arc::new(Route::of_method(types.clone(), method)))
+        });
         Ok(Schema {
             routes: routes.collect(),
+            rpc_routes: rpc_routes.collect(),
             types,
             compiled,
             notes,
@@ -109,6 +118,30 @@ impl Schema {
         let found = self.compiled.router().find(method, path)?;
         let route = self.routes.get(found.index).ok_or(RouteError::NotFound)?;
         Ok(Match::new(route, found))
+    }
+
+    /// Finds the method at `/package.Service/Method` as a route, with its message as JSON in the
+    /// body of a POST; `None` where there is no such method. [`Schema::route`] goes first: a rule
+    /// may bind the same path.
+    pub fn rpc_route(&self, path: &str) -> Option<Match<'_>> {
+        let route = self.rpc_routes.get(path)?;
+        let found = PathMatch::of_literal(&route.binding).ok()?;
+        Some(Match::new(route, found))
+    }
+
+    /// Finds the route as [`Schema::route`] does, or else for a POST the method of this path.
+    ///
+    /// # Errors
+    /// As [`Schema::route`].
+    pub fn route_or_rpc<'a>(
+        &'a self,
+        method: &http::Method,
+        path: &'a str,
+    ) -> Result<Match<'a>, RouteError> {
+        self.route(method, path).or_else(|error| match *method {
+            http::Method::POST => self.rpc_route(path).ok_or(error),
+            _ => Err(error),
+        })
     }
 
     /// Explains why a method and a raw path take the route that [`Schema::route`] finds, and how

@@ -81,7 +81,8 @@ pub(crate) fn tool(name: &str) -> Result<Option<PathBuf>> {
     )
 }
 
-fn browser() -> Result<Option<PathBuf>> {
+/// Returns the browser; without one the test is skipped, but not in CI.
+pub(crate) fn browser() -> Result<Option<PathBuf>> {
     let runs = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
     present(NAMES.iter().find(runs).map(PathBuf::from), "chromium")
 }
@@ -109,26 +110,31 @@ fn bundle(esbuild: &PathBuf) -> Result<Bytes> {
 }
 
 /// A browser with a page, killed on drop.
-struct Browser {
+pub(crate) struct Browser {
     process: Child,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
-    fn open(program: &PathBuf, url: &str) -> Result<Self> {
+    pub(crate) fn open(program: &PathBuf, url: &str) -> Result<Self> {
         let profile = tempfile::tempdir()?;
         let process = Command::new(program)
             .args(FLAGS)
+            .arg("--remote-debugging-port=0")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(url)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        Ok(Self {
-            process,
-            _profile: profile,
-        })
+        Ok(Self { process, profile })
+    }
+
+    /// Returns the port of its debugger; `None` while it starts.
+    pub(crate) fn debugger(&self) -> Option<u16> {
+        let file = self.profile.path().join("DevToolsActivePort");
+        let text = std::fs::read_to_string(file).ok()?;
+        text.lines().next()?.parse().ok()
     }
 }
 

@@ -13,9 +13,10 @@ use zip::{CompressionMethod, DateTime};
 /// Directories that hold the crates, relative to the root.
 const CRATES: [&str; 4] = ["shared/*", "gateway", "gateway/*", "mesh/*"];
 /// Parts of a crate that are packed: everything that a build reads, no tests, no benchmarks.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "Cargo.toml",
     "README.md",
+    "assets",
     "build.rs",
     "build",
     "config.default.toml",

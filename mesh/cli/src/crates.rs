@@ -107,7 +107,7 @@ pub(crate) fn imports(root: &Path, source: &Source) -> Result<()> {
         Source::Dir(dir) => dir.clone(),
         Source::Carried | Source::Git(_) => unpack()?,
     };
-    for part in ["shared/codegen/third_party", "shared/codegen/proto"] {
+    for part in ["shared/compiler/third_party", "shared/compiler/proto"] {
         let target = root.join("third_party");
         copy(&dir.join(part), &target)
             .with_context(|| format!("cannot write {}", target.display()))?;

@@ -36,6 +36,10 @@ pub(super) fn table(project: &Project, snapshot: &Snapshot) -> String {
             process.restarts.to_string(),
         ]);
     }
+    if let Some(dashboard) = snapshot.dashboard {
+        let row = ["dashboard", &format!("http://{dashboard}"), "", ""];
+        rows.push(row.map(str::to_owned).to_vec());
+    }
     if let Some(postgres) = snapshot.processes.get(POSTGRES) {
         let url = |service: &str| format!("postgres://{service}@{}/{service}", postgres.address);
         let users = project.users_of(Engine::Postgres);

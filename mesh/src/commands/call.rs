@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::explain;
-use crate::client::Client;
+use crate::client::{Client, Error};
 use crate::ui;
 
 mod list;
@@ -51,9 +51,16 @@ pub(super) async fn call(args: Args) -> Result<ExitCode> {
         bail!("`{method}` is not a method such as orders.v1.OrdersService/GetOrder");
     };
     let path = format!("/{service}/{name}");
-    let response = Client::new(gateway)
+    let response = match Client::new(gateway)
         .open(&path, request(&args.request)?)
-        .await?;
+        .await
+    {
+        Ok(response) => response,
+        Err(error) => {
+            tell_details(&error)?;
+            return Err(error.into());
+        }
+    };
     let is_one = response
         .headers()
         .get(CONTENT_TYPE)
@@ -84,6 +91,18 @@ pub(super) async fn call(args: Args) -> Result<ExitCode> {
         Err(_) => ui::print(String::from_utf8_lossy(&pending)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what a rejection says beside its message.
+fn tell_details(error: &Error) -> Result<()> {
+    if let Error::Rejected { details, .. } = error {
+        for detail in details {
+            // The Connect protocol shows a detail as bytes, and as JSON in `debug`.
+            let shown = detail.get("debug").unwrap_or(detail);
+            eprintln!("{}", serde_json::to_string_pretty(shown)?);
+        }
+    }
+    Ok(())
 }
 
 async fn list(gateway: SocketAddr, prefix: &str) -> Result<ExitCode> {

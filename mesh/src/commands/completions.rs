@@ -6,6 +6,8 @@ use anyhow::Result;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
+use crate::ui;
+
 /// The arguments of `completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -15,6 +17,8 @@ pub struct Args {
 
 pub(super) fn completions(args: &Args) -> Result<ExitCode> {
     let mut command = super::Cli::command();
-    clap_complete::generate(args.shell, &mut command, "mesh", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "mesh", &mut script);
+    ui::print(String::from_utf8_lossy(&script));
     Ok(ExitCode::SUCCESS)
 }

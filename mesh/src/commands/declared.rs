@@ -1,7 +1,9 @@
 //! Commands that a project declares itself, run with the addresses of its mesh.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -34,16 +36,23 @@ pub(super) fn run(name: &str, arguments: &[OsString]) -> Result<Option<ExitCode>
     let mut command = Command::new(program);
     command.args(first).args(arguments).current_dir(home.root());
     if let Some(snapshot) = snapshot {
-        command.env("MESH_OPERATOR_TOKENS", operator::file(&home.mesh()));
-        let processes = snapshot.processes.values();
-        let called = processes.filter(|process| ![POSTGRES, NATS].contains(&&*process.name));
-        for process in called {
-            let url = format!("http://{}", process.address);
-            command.env(url_variable(&process.name), url);
-        }
+        command.envs(environment(&home.mesh(), &snapshot));
     }
     let failed = command.exec();
     Err(failed).with_context(|| format!("command.{name}.run: cannot run {program}"))
+}
+
+/// Returns the variables by which a command of the project finds the mesh in `dir`.
+pub(super) fn environment(dir: &Path, snapshot: &Snapshot) -> BTreeMap<String, String> {
+    let tokens = operator::file(dir).display().to_string();
+    let mut variables = BTreeMap::from([("MESH_OPERATOR_TOKENS".to_owned(), tokens)]);
+    let processes = snapshot.processes.values();
+    let called = processes.filter(|process| ![POSTGRES, NATS].contains(&&*process.name));
+    variables.extend(called.map(|process| {
+        let url = format!("http://{}", process.address);
+        (url_variable(&process.name), url)
+    }));
+    variables
 }
 
 /// Returns help on the commands of the project; nothing if there are none.

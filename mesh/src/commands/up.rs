@@ -52,6 +52,9 @@ pub struct Selection {
     /// Send traces to this collector (OTLP over gRPC)
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
+    /// Start no dashboard, and receive no traces
+    #[arg(long)]
+    no_dashboard: bool,
     /// Add a user of the broker that may read events; `events reader` gives it access to a context
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     reader: Vec<String>,
@@ -69,6 +72,9 @@ impl Selection {
         }
         for reader in &self.reader {
             options = options.reader(reader)?;
+        }
+        if !self.no_dashboard {
+            options = options.dashboard();
         }
         Ok(match &self.otlp {
             Some(endpoint) => options.otlp(endpoint),
@@ -88,8 +94,9 @@ impl Selection {
             .iter()
             .map(|address| ("--listen", address.to_string()));
         let all = only.chain(readers).chain(otlp).chain(listen);
-        all.flat_map(|(flag, value)| [flag.to_owned(), value])
-            .collect()
+        let all = all.flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let bare = self.no_dashboard.then(|| "--no-dashboard".to_owned());
+        all.chain(bare).collect()
     }
 }
 
@@ -103,7 +110,7 @@ pub(super) async fn up(args: Args) -> Result<ExitCode> {
     };
     if args.detach {
         drop(state_dir);
-        detach(&home, &args.selection, ui)?;
+        detach(&home, &args.selection, &options, ui)?;
         return show(&home);
     }
     run(&home, state_dir, options, ui).await
@@ -115,9 +122,10 @@ pub(super) async fn up(args: Args) -> Result<ExitCode> {
 /// When it can't be built or started.
 pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
     let selection = Selection::default();
-    if let Some(state_dir) = prepare(home, &selection.options(home)?, fresh, ui)? {
+    let options = selection.options(home)?;
+    if let Some(state_dir) = prepare(home, &options, fresh, ui)? {
         drop(state_dir);
-        detach(home, &selection, ui)?;
+        detach(home, &selection, &options, ui)?;
     }
     // A mesh that another process started may not be ready yet.
     let deadline = Instant::now() + DETACHED_PATIENCE;
@@ -226,9 +234,11 @@ pub async fn asked_to_stop() -> Result<()> {
     Ok(())
 }
 
-fn detach(home: &Home, selection: &Selection, ui: Ui) -> Result<()> {
-    // Not in the supervisor, so that the progress is visible.
-    Engines::ensure(home, ui)?;
+fn detach(home: &Home, selection: &Selection, options: &StackOptions, ui: Ui) -> Result<()> {
+    if options.needs_engines() {
+        // Not in the supervisor, so that the progress is visible.
+        Engines::ensure(home, ui)?;
+    }
     let logs = home.mesh().join("logs");
     create_dir(&logs, 0o755)?;
     let log = logs.join("mesh.log");

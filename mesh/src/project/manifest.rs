@@ -15,13 +15,14 @@ const MAX_NAME: usize = 40;
 /// Most services of one project: each has connections of its own to the database.
 const MAX_SERVICES: usize = 64;
 /// Names that a service can't have.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     GATEWAY,
     POSTGRES,
     NATS,
     "mesh",
     "operator",
     "dashboard",
+    "traces",
     "template0",
     "template1",
 ];
@@ -63,9 +64,9 @@ pub enum Readiness {
 pub struct Service {
     /// The name, in lower case.
     pub name: String,
-    /// How it is built and started.
+    /// The way to build and start it.
     pub run: Run,
-    /// What it needs to run.
+    /// Engines that it needs.
     pub needs: BTreeSet<Engine>,
     /// Services that it calls: it gets the URL of each in `PROTOMESH_<NAME>_URL`.
     pub calls: Vec<String>,
@@ -73,7 +74,7 @@ pub struct Service {
     pub reads: Vec<String>,
     /// Its environment.
     pub env: BTreeMap<String, String>,
-    /// How it is asked whether it is ready.
+    /// The check that it is ready.
     pub readiness: Readiness,
     /// Whether the gateway serves its API.
     pub gateway: bool,
@@ -421,6 +422,32 @@ mod tests {
         assert_eq!(quotes.unwrap().readiness, Readiness::Grpc);
         let users: Vec<&str> = project.users_of(Engine::Nats).collect();
         assert_eq!(users, ["stock"]);
+    }
+
+    /// The keys that the parser names in the error of an unknown one.
+    fn keys(table: &str) -> Vec<String> {
+        let said = error(&format!("{table}\nno-such-key = 1\n"));
+        let (_, known) = said.split_once("expected one of ").unwrap();
+        let known = known.split('`').skip(1).step_by(2);
+        let mut known: Vec<String> = known.map(str::to_owned).collect();
+        known.sort();
+        known
+    }
+
+    #[test]
+    fn the_schema_for_editors_has_the_keys_of_the_parser() {
+        let schema = include_str!("../../mesh.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        for (table, pointer) in [
+            ("[gateway]", "/properties/gateway"),
+            ("[services.a]", "/$defs/service"),
+            ("[command.a]", "/properties/command/additionalProperties"),
+        ] {
+            let properties = schema.pointer(&format!("{pointer}/properties")).unwrap();
+            let properties = properties.as_object().unwrap().keys().cloned();
+            let properties: Vec<String> = properties.collect();
+            assert_eq!(properties, keys(table), "{table}");
+        }
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Stack {
         let mut stack = Self {
             processes: Vec::new(),
             board: Arc::new(Board::default()),
+            dashboard: None,
             scribe: JoinSet::new(),
             ready: watch::Sender::new(false),
             secrets: Secrets::default(),
@@ -77,6 +78,7 @@ impl Stack {
         if !options.engines.is_empty() {
             stack.launch_engines(home, &options, ui).await?;
         }
+        stack.dashboard = stack.open_dashboard(&options).await?;
         stack.launch_processes(&options, ui).await?;
         stack.ready.send_replace(true);
         stack.snapshot().save(stack.dir())?;
@@ -178,13 +180,14 @@ impl Stack {
             broker_urls.insert(service.to_owned(), self.nats_url(service)?);
         }
         let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
+        let collector = self.collector(options);
         let wiring = Wiring {
             project: &options.project,
             addresses: &addresses,
             database_urls: &database_urls,
             broker_urls: &broker_urls,
             upstreams: &upstreams,
-            otlp: options.otlp.as_deref(),
+            otlp: collector.as_deref(),
             operators: &operator::file(self.dir()),
         };
         let program = |name: &str| {
@@ -194,7 +197,7 @@ impl Stack {
                 name: name.to_owned(),
                 binary,
                 args: args.into_iter().map(OsString::from).collect(),
-                env: wiring.environment(name),
+                env: self.with_export(options, wiring.environment(name)),
                 account: None,
                 directory: Some(options.project.root().to_owned()),
                 address,
@@ -245,7 +248,7 @@ impl Stack {
         // Before anything starts: if this process is killed, its children are found through this
         // file.
         self.snapshot().save(self.dir())?;
-        let dir = self.dir().to_owned();
+        let (dir, dashboard) = (self.dir().to_owned(), self.dashboard_address());
         let mut changes = self.board.subscribe();
         let mut ready = self.ready.subscribe();
         self.scribe.spawn(async move {
@@ -258,6 +261,7 @@ impl Stack {
                 let snapshot = Snapshot {
                     supervisor: Identity::current(),
                     ready: *ready.borrow_and_update(),
+                    dashboard,
                     processes,
                 };
                 if let Err(error) = snapshot.save(&dir) {

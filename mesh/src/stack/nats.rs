@@ -94,6 +94,7 @@ pub(super) fn program(
     let config = json!({
         "listen": address.to_string(),
         "server_name": "protomesh",
+        "logtime_utc": true,
         "jetstream": {"store_dir": store, "sync_interval": "always"},
         "authorization": {"users": users},
     });

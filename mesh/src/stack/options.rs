@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::nats;
 use super::ports::Wanted;
+use super::{dashboard, nats};
 use crate::cargo::{self, Binaries};
 use crate::home::Home;
 use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project, Run, Service};
@@ -26,6 +26,7 @@ pub struct StackOptions {
     pub(super) binaries: Binaries,
     pub(super) ports: Wanted,
     pub(super) otlp: Option<String>,
+    pub(super) dashboard: bool,
     pub(super) readers: BTreeSet<String>,
     pub(super) env: Vec<(String, String, String)>,
     pub(super) env_once: Vec<(String, String, String)>,
@@ -48,6 +49,7 @@ impl StackOptions {
             binaries: cargo::binaries(home)?,
             ports: Wanted::default(),
             otlp: None,
+            dashboard: false,
             readers: BTreeSet::new(),
             env: Vec::new(),
             env_once: Vec::new(),
@@ -126,6 +128,13 @@ impl StackOptions {
         self
     }
 
+    /// Adds the dashboard, which receives the traces of all processes unless
+    /// [`otlp`](Self::otlp) names a collector.
+    pub fn dashboard(mut self) -> Self {
+        self.dashboard = true;
+        self
+    }
+
     /// Adds a user of the broker that reads the facts of contexts that it is granted; see
     /// [`Stack::grant`](super::Stack::grant).
     ///
@@ -173,6 +182,11 @@ impl StackOptions {
         })
     }
 
+    /// Returns whether a chosen process needs an engine.
+    pub(crate) fn needs_engines(&self) -> bool {
+        !self.engines.is_empty()
+    }
+
     /// Returns the chosen services.
     pub(crate) fn services(&self) -> impl Iterator<Item = &Service> {
         let services = self.project.services().iter();
@@ -183,7 +197,9 @@ impl StackOptions {
     /// processes start.
     pub(super) fn listeners(&self) -> impl Iterator<Item = &str> {
         let engines = self.engines.iter().map(|engine| engine.process());
-        engines.chain(self.project.names())
+        let pages = dashboard::PORTS.iter().copied();
+        let pages = pages.filter(|_| self.dashboard);
+        engines.chain(pages).chain(self.project.names())
     }
 
     /// Returns the chosen processes in the order of starting.

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use server::{AdmissionSettings, ListenerSettings, TlsSettings};
 use telemetry::observe::AccessLogSettings;
 
+mod known;
 mod library;
 #[cfg(test)]
 mod tests;
@@ -109,7 +110,7 @@ impl Layers {
     /// Merges the defaults of the chassis, those of the process, and the sources; later ones win.
     ///
     /// # Errors
-    /// A file that can't be read or parsed, or that has a key without a default.
+    /// A file that can't be read or parsed; a key or a variable without a default.
     pub fn load(defaults: &str, sources: &Sources) -> Result<Self, ConfigError> {
         let documented = build(
             Config::builder()
@@ -118,11 +119,13 @@ impl Layers {
         )?;
         let mut layers = Config::builder().add_source(documented.clone());
         if let Some(path) = &sources.file {
+            known::find_file(path)?;
             let file = File::from(path.as_path()).format(FileFormat::Toml);
             let content = build(Config::builder().add_source(file.clone()))?;
-            refuse_unknown(&content.cache, &documented.cache, "", path)?;
+            known::check_file(&content.cache, &documented.cache, path)?;
             layers = layers.add_source(file);
         }
+        known::check_variables(&sources.environment, &documented.cache)?;
         for (key, value) in overrides(sources, &documented) {
             layers = layers
                 .set_override(&key, value)
@@ -211,8 +214,21 @@ impl Layers {
         own.is_ok_and(|own| own.contains_key(first))
     }
 
-    fn origin(&self, key: &str) -> String {
+    /// Returns the file, variable or flag that sets a key.
+    pub(crate) fn origin(&self, key: &str) -> String {
         origin(Some(&self.merged), key)
+    }
+
+    /// Returns whether nothing but the built-in defaults sets a key.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        self.origin(key) == built_in()
+    }
+
+    /// Returns the environment variables that set the keys of a process, sorted.
+    pub(crate) fn variables(&self) -> Vec<String> {
+        let mut keys = BTreeMap::new();
+        leaves(&self.merged.cache, "", &mut keys);
+        keys.keys().map(|key| known::variable(key)).collect()
     }
 }
 
@@ -255,35 +271,6 @@ fn build(
     builder: config::ConfigBuilder<config::builder::DefaultState>,
 ) -> Result<Config, ConfigError> {
     builder.build().map_err(|error| library::error(error, None))
-}
-
-// A typo in a file would silently be a default. Variables are not checked: the processes of a mesh
-// share one environment.
-fn refuse_unknown(
-    given: &Value,
-    known: &Value,
-    prefix: &str,
-    file: &std::path::Path,
-) -> Result<(), ConfigError> {
-    let (ValueKind::Table(given), ValueKind::Table(known)) = (&given.kind, &known.kind) else {
-        return Ok(());
-    };
-    // A table without documented keys is free-form, for example a map of names to addresses.
-    if known.is_empty() {
-        return Ok(());
-    }
-    for (name, value) in given {
-        let key = format!("{prefix}{name}");
-        let Some(default) = known.get(name) else {
-            return Err(ConfigError::new(
-                key,
-                "unknown key",
-                file.display().to_string(),
-            ));
-        };
-        refuse_unknown(value, default, &format!("{key}."), file)?;
-    }
-    Ok(())
 }
 
 fn overrides(sources: &Sources, documented: &Config) -> Vec<(String, Value)> {

@@ -17,6 +17,6 @@ pub use client;
 pub use process::{Process, Reloads};
 pub use rpc::body::stalled;
 pub use rpc::{self, deadline, error, faults, tls};
-pub use run::{Flag, main, main_with_flags};
+pub use run::{Flag, Program, main, main_of};
 pub use server::{self, Server};
 pub use telemetry::{self, metrics, observe};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ struct Inner {
     failed: CancellationToken,
     tasks: TaskTracker,
     reloads: watch::Sender<Option<Arc<Layers>>>,
+    /// Where it listens, once it does.
+    address: watch::Sender<Option<SocketAddr>>,
 }
 
 // === impl Process ===
@@ -58,6 +61,7 @@ impl Process {
                 failed: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 reloads: watch::Sender::new(None),
+                address: watch::Sender::new(None),
             }),
         }
     }
@@ -70,6 +74,20 @@ impl Process {
     /// Returns the configuration keys that every process has.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Waits until the process listens; returns its address, with the port that it has got.
+    pub async fn address(&self) -> SocketAddr {
+        let mut address = self.inner.address.subscribe();
+        let found = address.wait_for(Option::is_some).await.map(|found| *found);
+        match found {
+            Ok(Some(address)) => address,
+            _ => std::future::pending().await,
+        }
+    }
+
+    pub(crate) fn listens(&self, address: SocketAddr) {
+        self.inner.address.send_replace(Some(address));
     }
 
     /// Returns the metrics of the process, which `GET /metrics` shows.

@@ -1,20 +1,14 @@
 //! The life of a process: configuration, telemetry, start, serve, stop, exit code.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Arg, ArgAction, Command};
 use rpc::error;
 use serde::de::DeserializeOwned;
 use server::Server;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{ConfigError, Layers, Sources};
@@ -22,8 +16,12 @@ use crate::crash;
 use crate::process::Process;
 use crate::reload::ConfigWatcher;
 
+mod arguments;
+mod listen;
 #[cfg(test)]
 mod tests;
+
+use listen::ListenSource;
 
 /// `EX_USAGE` of sysexits.h: a wrong command line or configuration, which a restart does not fix.
 const EXIT_USAGE: u8 = 64;
@@ -31,11 +29,8 @@ const EXIT_USAGE: u8 = 64;
 /// Limit of the wait for blocking threads at the exit.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Length of the listen queue.
-const BACKLOG: u32 = 1024;
-
-/// A command line flag that sets a configuration key, above every other source. Repeated values
-/// make a list.
+/// A command line flag that sets a configuration key, above every other source. Repeated values,
+/// and those of several flags with one key, make a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Flag {
     /// Name without dashes, for example `upstream`.
@@ -46,10 +41,17 @@ pub struct Flag {
     pub help: &'static str,
 }
 
-struct Arguments {
-    file: Option<PathBuf>,
-    dump: bool,
-    flags: BTreeMap<String, Vec<String>>,
+/// A program whose process this is.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    /// Name of the process, for example `orders`.
+    pub name: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+    /// The documented default of every own key, in TOML.
+    pub defaults: &'a str,
+    /// Flags beside those of every process.
+    pub flags: &'a [Flag],
 }
 
 /// Runs a process from its command line to its exit code.
@@ -63,22 +65,24 @@ where
     F: FnOnce(Process, C) -> Fut,
     Fut: Future<Output = anyhow::Result<Server>>,
 {
-    main_with_flags(name, defaults, &[], start)
+    let program = Program {
+        name,
+        about: "",
+        defaults,
+        flags: &[],
+    };
+    main_of(&program, start)
 }
 
-/// Runs a process as [`main`] does, with command line flags that set configuration keys.
-pub fn main_with_flags<C, F, Fut>(
-    name: &'static str,
-    defaults: &str,
-    flags: &[Flag],
-    start: F,
-) -> ExitCode
+/// Runs a process as [`main`] does, with what else its command line has.
+pub fn main_of<C, F, Fut>(program: &Program<'_>, start: F) -> ExitCode
 where
     C: DeserializeOwned,
     F: FnOnce(Process, C) -> Fut,
     Fut: Future<Output = anyhow::Result<Server>>,
 {
-    let arguments = match parse(name, flags, std::env::args_os()) {
+    let (name, defaults) = (program.name, program.defaults);
+    let arguments = match arguments::parse(program, std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(usage) => {
             // A closed terminal can't be told.
@@ -100,41 +104,6 @@ where
     })
 }
 
-fn parse(
-    name: &'static str,
-    flags: &[Flag],
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Arguments, clap::Error> {
-    let file = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .value_parser(clap::value_parser!(PathBuf))
-        .help("TOML file of configuration keys");
-    let dump = Arg::new("dump-config")
-        .long("dump-config")
-        .action(ArgAction::SetTrue)
-        .help("Print the effective configuration and exit");
-    let own = flags.iter().map(|flag| {
-        Arg::new(flag.key)
-            .long(flag.name)
-            .action(ArgAction::Append)
-            .help(flag.help)
-    });
-    let matches = Command::new(name)
-        .args([file, dump])
-        .args(own)
-        .try_get_matches_from(arguments)?;
-    let values = flags.iter().filter_map(|flag| {
-        let values = matches.get_many::<String>(flag.key)?;
-        Some((flag.key.to_owned(), values.cloned().collect()))
-    });
-    Ok(Arguments {
-        file: matches.get_one("config").cloned(),
-        dump: matches.get_flag("dump-config"),
-        flags: values.collect(),
-    })
-}
-
 fn run<C, F, Fut>(
     name: &'static str,
     defaults: &str,
@@ -148,6 +117,7 @@ where
     Fut: Future<Output = anyhow::Result<Server>>,
 {
     let (settings, config) = (layers.settings()?, layers.parse()?);
+    let source = ListenSource::of(&layers);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -164,7 +134,7 @@ where
         let hangup = signal(SignalKind::hangup()).context("SIGHUP handler")?;
         let watcher = ConfigWatcher::new(defaults, sources, layers);
         process.spawn("reload", watcher.watch(process.clone(), hangup));
-        run_to_end(process, config, start).await
+        run_to_end(process, config, source, start).await
     });
     let code = outcome.map_or_else(
         |error| {
@@ -178,7 +148,12 @@ where
     Ok(code)
 }
 
-async fn run_to_end<C, F, Fut>(process: Process, config: C, start: F) -> anyhow::Result<()>
+async fn run_to_end<C, F, Fut>(
+    process: Process,
+    config: C,
+    source: ListenSource,
+    start: F,
+) -> anyhow::Result<()>
 where
     F: FnOnce(Process, C) -> Fut,
     Fut: Future<Output = anyhow::Result<Server>>,
@@ -194,7 +169,7 @@ where
         }
         watched.drain();
     });
-    let served = start_and_serve(&process, start(process.clone(), config)).await;
+    let served = start_and_serve(&process, &source, start(process.clone(), config)).await;
     let healthy = process.finish().await;
     served?;
     anyhow::ensure!(healthy, "a background task failed");
@@ -204,6 +179,7 @@ where
 
 async fn start_and_serve(
     process: &Process,
+    source: &ListenSource,
     start: impl Future<Output = anyhow::Result<Server>>,
 ) -> anyhow::Result<()> {
     let draining = process.draining();
@@ -216,21 +192,10 @@ async fn start_and_serve(
         // A shared port sends connections to every listener at once, ready or not.
         server.until_ready(&draining).await;
     }
-    let address = process.settings().listen;
-    let listener = listen(address, process.settings().listener.reuse_port)
-        .with_context(|| format!("listen on {address}"))?;
+    let settings = process.settings();
+    let listener = source.open(settings.listen, settings.listener.reuse_port)?;
+    process.listens(listener.local_addr().context("listener")?);
     server.serve(listener, process).await
-}
-
-fn listen(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(reuse_port)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {

@@ -21,30 +21,31 @@
 //!
 //! Generated code names other crates through `protomesh`; see [`Builder::without_facade`].
 //!
-//! Files to import without having them: `google/api/{annotations,http,httpbody}.proto`,
-//! `google/rpc/status.proto`, `buf/validate/validate.proto`, `mesh/v1/options.proto` and
-//! `google/protobuf/*.proto`.
+//! The contracts are checked first: a mistake that `mesh check` reports is an error here; its
+//! warnings are not shown. Files to import without having them are those of [`compiler`].
 
 mod error;
-mod events;
 mod migrations;
 mod paths;
 mod render;
-mod sources;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use prost_reflect::DescriptorPool;
+use compiler::{Checked, Sources};
 use prost_types::FileDescriptorSet;
 
 use self::paths::Paths;
 use self::render::{DESCRIPTOR_FILE, MODULES_FILE};
 
-pub use self::error::{Error, Problem};
+pub use self::error::Error;
+pub use compiler::Problem;
 
 /// The file that a crate includes.
 const PROTOS_FILE: &str = "protos.rs";
+
+/// How a build script adds a directory of imports.
+const IMPORT_HINT: &str = "`.include(dir)` on the `codegen::Builder` of build.rs";
 
 /// Generates the contracts of one directory.
 #[derive(Clone, Debug)]
@@ -114,16 +115,19 @@ impl Builder {
                 .map(PathBuf::from)
                 .ok_or(Error::NoOutDir)?,
         };
-        let include_dirs: Vec<PathBuf> = std::iter::once(self.root.clone())
-            .chain(self.includes)
-            .collect();
-        rerun_if_changed(include_dirs.iter().chain(&self.migrations));
-
-        let files = sources::find(&self.root)?;
-        let compiled = sources::compile(&files, include_dirs)?;
-        let pool =
-            DescriptorPool::decode(compiled.encoded.as_slice()).map_err(Error::Descriptors)?;
-        let events = events::declared(&pool).map_err(Error::Contract)?;
+        let inputs = std::iter::once(&self.root).chain(&self.includes);
+        rerun_if_changed(inputs.chain(&self.migrations));
+        let mut sources = Sources::new([self.root]).import_hint(IMPORT_HINT);
+        for dir in self.includes {
+            sources = sources.include(dir);
+        }
+        let compiled = sources.compile()?;
+        let Checked {
+            contract, mistakes, ..
+        } = compiled.check();
+        let Some(contract) = contract.filter(|_| mistakes.is_empty()) else {
+            return Err(Error::Contract(mistakes));
+        };
 
         let migrations = self
             .migrations
@@ -132,8 +136,8 @@ impl Builder {
             .transpose()?;
 
         write_rust(compiled.files, &out_dir, self.paths)?;
-        write(&out_dir.join(DESCRIPTOR_FILE), &compiled.encoded)?;
-        let mut protos = render::contracts(&pool, &events, self.paths);
+        write(&out_dir.join(DESCRIPTOR_FILE), &contract.descriptor_set)?;
+        let mut protos = render::contracts(&contract, self.paths);
         if let Some(migrations) = migrations {
             protos.push_str(&render::migrations(&migrations, self.paths));
         }
@@ -146,7 +150,7 @@ impl Builder {
     clippy::print_stdout,
     reason = "cargo reads the standard output of a build script"
 )]
-fn rerun_if_changed<'a>(dirs: impl Iterator<Item = &'a PathBuf>) {
+fn rerun_if_changed<'d>(dirs: impl Iterator<Item = &'d PathBuf>) {
     for dir in dirs {
         println!("cargo:rerun-if-changed={}", dir.display());
     }
@@ -157,7 +161,7 @@ fn write_rust(mut files: FileDescriptorSet, out_dir: &Path, paths: Paths) -> Res
     // contracts.
     files
         .file
-        .retain(|file| !sources::is_options_only(file.name()));
+        .retain(|file| !compiler::is_options_only(file.name()));
     paths
         .config()
         .out_dir(out_dir)

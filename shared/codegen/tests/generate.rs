@@ -15,7 +15,12 @@ use tempfile::TempDir;
 use codegen::Builder;
 
 fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture")
+    root("fixture")
+}
+
+fn root(name: &str) -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    tests.join(name)
 }
 
 /// Generates into a fresh directory and returns all that was written there.
@@ -249,4 +254,18 @@ fn migrations_are_embedded_in_the_order_of_their_versions() {
     let second = code.find(r#"(10, "add notes", include_str!"#).unwrap();
     assert!(first < second);
     assert!(!code.contains("README"));
+}
+
+#[test]
+fn standard_types_and_options_need_no_file() {
+    let written = generate(Builder::new(root("standard")));
+    let price = text(&written, "acme.v1.rs");
+    assert!(
+        price.contains("super::super::google::r#type::Money"),
+        "{price}"
+    );
+    assert!(text(&written, "google.r#type.rs").contains("pub currency_code: "));
+    assert!(text(&written, "google.rpc.rs").contains("pub struct QuotaFailure"));
+    let options_only = ["buf.validate.rs", "mesh.v1.rs"];
+    assert!(options_only.iter().all(|file| !written.contains_key(*file)));
 }

@@ -60,6 +60,12 @@ pub enum Breakage {
     EnumValueName,
     /// A rule of `buf.validate` rejects formerly valid values.
     Validation,
+    /// A message, or its option `mesh.v1.event`, is gone: its events are of an unknown type.
+    EventRemoved,
+    /// Events are about another kind of entity, which is part of their subject.
+    EventAggregate,
+    /// Another field identifies the entity of events, so that they are ordered by other keys.
+    EventKey,
 }
 
 // === impl BreakingChange ===
@@ -87,6 +93,42 @@ impl fmt::Display for BreakingChange {
 // === impl Breakage ===
 
 impl Breakage {
+    /// Returns what to write instead, so that the old contract is kept.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::MethodRemoved
+            | Self::MethodKind
+            | Self::RequestType
+            | Self::ResponseType
+            | Self::Idempotency => {
+                "keep the method, and add another one or a new version of the package"
+            }
+            Self::RouteRemoved
+            | Self::RouteBody
+            | Self::RouteResponseBody
+            | Self::RouteVariables => {
+                "keep the binding, and add the new one to `additional_bindings`"
+            }
+            Self::FieldRemoved | Self::EnumValueRemoved => "reserve its number and its name",
+            Self::FieldNumber
+            | Self::FieldName
+            | Self::FieldType
+            | Self::FieldCardinality
+            | Self::FieldOneof => "keep the field, and add another one with a new number",
+            Self::FieldRequired => "keep the field as it was, and check it in the service",
+            Self::EnumValueNumber | Self::EnumValueName => {
+                "keep the value, and add another one with a new number"
+            }
+            Self::Validation => {
+                "keep the rule as wide as it was, or put the new one on a new field"
+            }
+            Self::EventRemoved => {
+                "keep the message and its option while any of its events is stored"
+            }
+            Self::EventAggregate | Self::EventKey => "keep the option, and publish a new event",
+        }
+    }
+
     /// Stable name, for logs and pages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -110,6 +152,9 @@ impl Breakage {
             Self::EnumValueNumber => "ENUM_VALUE_NUMBER",
             Self::EnumValueName => "ENUM_VALUE_NAME",
             Self::Validation => "VALIDATION",
+            Self::EventRemoved => "EVENT_REMOVED",
+            Self::EventAggregate => "EVENT_AGGREGATE",
+            Self::EventKey => "EVENT_KEY",
         }
     }
 }

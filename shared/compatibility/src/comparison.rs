@@ -1,6 +1,7 @@
 //! Compares two contracts, definition by definition.
 
 mod enums;
+mod facts;
 mod messages;
 mod routes;
 mod validation;
@@ -39,23 +40,25 @@ pub fn breaking_changes(
     before: Contract<'_>,
     after: Contract<'_>,
 ) -> Result<Vec<BreakingChange>, CompileError> {
-    let mut comparison = Comparison {
-        before: Side::new(before)?,
-        after: Side::new(after)?,
-        seen: HashSet::new(),
-        pending: Vec::new(),
-        reported: HashSet::new(),
-        found: Vec::new(),
-    };
+    let mut comparison = Comparison::new(before, after)?;
     comparison.methods();
     comparison.routes();
-    while let Some(pair) = comparison.pending.pop() {
-        match pair {
-            Pair::Messages(old, new, direction) => comparison.messages(old, new, direction),
-            Pair::Enums(old, new) => comparison.enums(old, new),
-        }
-    }
-    Ok(comparison.found)
+    Ok(comparison.finish())
+}
+
+/// Returns the changes in `after` by which events of `before` can't be read, or are about something
+/// else: those that streams retain, those of parked keys, and those that older services still
+/// publish or consume.
+///
+/// # Errors
+/// As [`breaking_changes`].
+pub fn breaking_facts(
+    before: Contract<'_>,
+    after: Contract<'_>,
+) -> Result<Vec<BreakingChange>, CompileError> {
+    let mut comparison = Comparison::new(before, after)?;
+    comparison.facts();
+    Ok(comparison.finish())
 }
 
 /// The sender of a message.
@@ -146,7 +149,29 @@ impl<'a> Side<'a> {
 
 // === impl Comparison ===
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    fn new(before: Contract<'a>, after: Contract<'a>) -> Result<Self, CompileError> {
+        Ok(Comparison {
+            before: Side::new(before)?,
+            after: Side::new(after)?,
+            seen: HashSet::new(),
+            pending: Vec::new(),
+            reported: HashSet::new(),
+            found: Vec::new(),
+        })
+    }
+
+    /// Compares everything that the pairs so far lead to.
+    fn finish(mut self) -> Vec<BreakingChange> {
+        while let Some(pair) = self.pending.pop() {
+            match pair {
+                Pair::Messages(old, new, direction) => self.messages(old, new, direction),
+                Pair::Enums(old, new) => self.enums(old, new),
+            }
+        }
+        self.found
+    }
+
     fn methods(&mut self) {
         let (old, new) = (self.before.methods(), self.after.methods());
         for (path, old) in old {

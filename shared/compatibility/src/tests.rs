@@ -408,3 +408,80 @@ fn a_set_of_another_schema_is_refused() {
     assert!(breaking_changes(own, own).unwrap().is_empty());
     assert!(breaking_changes(own, other).is_err());
 }
+
+/// Returns [`breaking_facts`] between two bodies of a file with the event option.
+fn broken_facts(before: &str, after: &str) -> Vec<String> {
+    let compiled = [before, after].map(|body| {
+        let options = include_str!("../../compiler/proto/mesh/v1/options.proto");
+        let file =
+            format!("syntax = \"proto3\"; package t.v1; import \"mesh/v1/options.proto\"; {body}");
+        let files = [
+            ("mesh/v1/options.proto", options),
+            ("t.proto", &*file.leak()),
+        ];
+        Compiled::new(descriptor_set(&files))
+    });
+    let served = |_: &str| true;
+    let [before, after] = compiled.each_ref().map(|own| own.contract(&served));
+    let changes = breaking_facts(before, after).unwrap();
+    let shown = changes.iter().map(ToString::to_string);
+    shown.collect()
+}
+
+const PAID: &str = "message Paid { option (mesh.v1.event) = {aggregate: \"order\" key: \"order_id\"}; \
+     string order_id = 1; string customer_id = 2; int64 cents = 3; Address to = 4; } \
+     message Address { string street = 1; } message Idle { string a = 1; }";
+
+#[test]
+fn events_that_are_stored_must_stay_readable_under_their_type_subject_and_key() {
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("int64 cents = 3", "int64 cents = 3; string note = 5", &[]),
+        (
+            "int64 cents = 3",
+            "string cents = 3",
+            &["t.proto: t.v1.Paid.cents: FIELD_TYPE: int64 → string"],
+        ),
+        (
+            "int64 cents = 3;",
+            "",
+            &["t.proto: t.v1.Paid.cents: FIELD_REMOVED: cents = 3 → neither present nor reserved"],
+        ),
+        ("int64 cents = 3;", "reserved 3; reserved \"cents\";", &[]),
+        (
+            "int64 cents = 3",
+            "int64 points = 3",
+            &["t.proto: t.v1.Paid.cents: FIELD_NAME: cents (JSON cents) → points (JSON points)"],
+        ),
+        (
+            "string street = 1",
+            "bytes street = 1",
+            &["t.proto: t.v1.Address.street: FIELD_TYPE: string → bytes"],
+        ),
+        (
+            "\"order\"",
+            "\"sale\"",
+            &["t.proto: t.v1.Paid: EVENT_AGGREGATE: order → sale"],
+        ),
+        (
+            "key: \"order_id\"",
+            "key: \"customer_id\"",
+            &["t.proto: t.v1.Paid: EVENT_KEY: order_id → customer_id"],
+        ),
+        (
+            "message Paid",
+            "message OrderPaid",
+            &["t.proto: t.v1.Paid: EVENT_REMOVED: an event → gone"],
+        ),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(
+            broken_facts(PAID, &PAID.replace(from, to)),
+            expected,
+            "{to}"
+        );
+    }
+    assert_eq!(
+        broken_facts(PAID, &PAID.replace("string a", "int64 a")),
+        [""; 0]
+    );
+}

@@ -18,7 +18,7 @@ mod tags;
 mod text;
 
 pub use canonical::put_canonical;
-pub use error::{CompileError, MAX_PROBLEMS, Problem};
+pub use error::{CompileError, MAX_PROBLEMS, Problem, did_you_mean};
 pub use kind::{EnumId, Kind, Label, MessageId};
 pub use methods::MethodPlan;
 pub use occurrences::{Found, Occurrence, Unknown, collect};
@@ -26,8 +26,9 @@ pub use plan::{EnumPlan, FieldPlan, MessagePlan, NameOptions, Shape, Types};
 #[doc(hidden)]
 pub use pool::proto;
 pub use pool::{
-    Comment, EnumDef, EnumValueDef, ExtensionDef, FieldDef, FileDef, FileId, MessageDef, MethodDef,
-    OneofDef, Place, Pool, RawOptions, Reserved, ServiceDef, Source, is_identifier,
+    Comment, EnumDef, EnumValueDef, EventOption, ExtensionDef, FieldDef, FileDef, FileId,
+    MessageDef, MethodDef, OneofDef, Place, Pool, RawOptions, Reserved, ServiceDef, Source,
+    is_identifier,
 };
 pub use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
 pub use tags::{NextTag, find, follows, next_field};

@@ -5,6 +5,7 @@
 //! proto3 and editions, and the page on features of protobuf.dev.
 
 mod declare;
+mod event;
 mod features;
 mod fields;
 mod load;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use crate::kind::{Kind, Label, MessageId};
 
 pub use declare::is_identifier;
+pub use event::EventOption;
 pub(crate) use features::{EnumType, Features, Utf8Validation};
 pub(crate) use load::load;
 pub use proto::RawOptions;
@@ -198,19 +200,22 @@ impl Pool {
                 .get(source.file)
                 .map_or_else(|| "".into(), |file| file.name.clone()),
             line: source.line,
+            column: source.column,
             element: element.into(),
         }
     }
 
-    /// [`Pool::place`], with the line where the option of this number is set.
+    /// [`Pool::place`], with the line and column where the option of this number is set.
     pub fn place_of_option(
         &self,
         source: &Source,
         element: impl Into<Box<str>>,
         option: i32,
     ) -> Place {
+        let (line, column) = source.of_option(option);
         Place {
-            line: source.option_line(option),
+            line,
+            column,
             ..self.place(source, element)
         }
     }

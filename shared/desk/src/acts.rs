@@ -35,6 +35,7 @@ pub(crate) enum Action {
     Resume,
     GiveUp,
     Rebuild,
+    Read,
 }
 
 /// A recorded act.
@@ -128,6 +129,7 @@ impl Action {
             Self::Resume => "resume",
             Self::GiveUp => "give_up",
             Self::Rebuild => "rebuild",
+            Self::Read => "read",
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The service: reads, and acts with their audit.
 
+mod decisions;
+
 use chassis::server::{OperatorName, Server};
 use descriptors::CompileError;
-use events::parking::{self, Replay};
-use events::stopped::{self, Resolution};
 use events::{Bus, Consumer};
+use events::{parking, stopped};
 use saga::Outline;
 use sqlx::PgPool;
 use store::Database;
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::acts::{self, Action, Intent};
+use crate::acts::{self, Action};
 use crate::convert;
 use crate::error::Error;
 use crate::payloads::Payloads;
@@ -87,84 +88,6 @@ impl Desk {
         let consumer = consumers.find(|consumer| consumer.name() == name);
         Ok((facts, consumer.ok_or_else(unknown)?))
     }
-
-    async fn replay(&self, operator: &str, request: &pb::ReplayParkedKeyRequest) -> Reply<Replay> {
-        let (facts, consumer) = self.consumer(&request.consumer)?;
-        let (settings, key) = (facts.bus.settings(), &request.key);
-        let intent = Intent {
-            operator,
-            action: match request.dry_run {
-                true => Action::Rehearse,
-                false => Action::Replay,
-            },
-            scope: &request.consumer,
-            key,
-            detail: String::new(),
-            reason: "",
-        };
-        let work = async {
-            Ok(match request.dry_run {
-                true => parking::rehearse(self.pool(), consumer, settings, key).await?,
-                false => parking::replay(self.pool(), consumer, settings, key).await?,
-            })
-        };
-        let replayed = acts::record(self.pool(), &intent, work, convert::describe).await?;
-        // Handlers may have published.
-        facts.bus.wake().await;
-        Ok(replayed)
-    }
-
-    async fn leave(
-        &self,
-        operator: &str,
-        action: Action,
-        request: &pb::DiscardParkedFactRequest,
-    ) -> Reply<Replay> {
-        let (facts, consumer) = self.consumer(&request.consumer)?;
-        let (settings, key, version) = (facts.bus.settings(), &request.key, request.version);
-        let intent = Intent {
-            operator,
-            action,
-            scope: &request.consumer,
-            key,
-            detail: version.to_string(),
-            reason: &request.reason,
-        };
-        let work = async {
-            let pool = self.pool();
-            Ok(match action {
-                Action::Skip => parking::skip(pool, consumer, settings, key, version).await?,
-                _ => parking::discard(pool, consumer, settings, key, version).await?,
-            })
-        };
-        let replayed = acts::record(self.pool(), &intent, work, convert::describe).await?;
-        facts.bus.wake().await;
-        Ok(replayed)
-    }
-
-    async fn resume(&self, operator: &str, request: &pb::ResumeStoppedKeyRequest) -> Reply<()> {
-        let resolution = convert::resolution(request.resolution());
-        let (Some(facts), Some(resolution)) = (&self.facts, resolution) else {
-            let (context, key) = (request.context.clone(), request.key.clone());
-            return Err(events::Error::NotStopped { context, key }.into());
-        };
-        if resolution == Resolution::Discard && request.reason.is_empty() {
-            return Err(Error::NoReason);
-        }
-        let intent = Intent {
-            operator,
-            action: Action::Resume,
-            scope: &request.context,
-            key: &request.key,
-            detail: resolution.name().to_owned(),
-            reason: &request.reason,
-        };
-        let (context, key) = (&request.context, &request.key);
-        let work = async { Ok(stopped::resolve(self.pool(), context, key, resolution).await?) };
-        acts::record(self.pool(), &intent, work, |()| "decided".to_owned()).await?;
-        facts.bus.wake().await;
-        Ok(())
-    }
 }
 
 type Reply<T> = Result<T, Error>;
@@ -216,19 +139,25 @@ impl DeskService for Desk {
         &self,
         request: Request<pb::ListParkedFactsRequest>,
     ) -> Result<Response<pb::ListParkedFactsResponse>, Status> {
+        let operator = operator(request.extensions())?;
         let pb::ListParkedFactsRequest {
             consumer,
             key,
             limit,
         } = request.into_inner();
-        let (limit, mut facts) = (convert::limit(limit), Vec::new());
-        if self.facts.is_some() {
-            let found = parking::show(self.pool(), &consumer, &key, limit + 1).await;
-            facts = found.map_err(Error::from)?;
-        }
-        if facts.is_empty() {
-            return Err(Error::from(events::Error::NotParked { consumer, key }).into());
-        }
+        let limit = convert::limit(limit);
+        let work = async {
+            let mut found = Vec::new();
+            if self.facts.is_some() {
+                found = parking::show(self.pool(), &consumer, &key, limit + 1).await?;
+            }
+            if found.is_empty() {
+                let (consumer, key) = (consumer.clone(), key.clone());
+                return Err(events::Error::NotParked { consumer, key }.into());
+            }
+            Ok(found)
+        };
+        let mut facts = self.read(&operator, &consumer, &key, work).await?;
         let truncated = convert::truncate(&mut facts, limit);
         let facts = facts.into_iter();
         let facts = facts
@@ -300,19 +229,25 @@ impl DeskService for Desk {
         &self,
         request: Request<pb::ListStoppedFactsRequest>,
     ) -> Result<Response<pb::ListStoppedFactsResponse>, Status> {
+        let operator = operator(request.extensions())?;
         let pb::ListStoppedFactsRequest {
             context,
             key,
             limit,
         } = request.into_inner();
-        let (limit, mut facts) = (convert::limit(limit), Vec::new());
-        if self.facts.is_some() {
-            let found = stopped::show(self.pool(), &context, &key, limit + 1).await;
-            facts = found.map_err(Error::from)?;
-        }
-        if facts.is_empty() {
-            return Err(Error::from(events::Error::NotStopped { context, key }).into());
-        }
+        let limit = convert::limit(limit);
+        let work = async {
+            let mut found = Vec::new();
+            if self.facts.is_some() {
+                found = stopped::show(self.pool(), &context, &key, limit + 1).await?;
+            }
+            if found.is_empty() {
+                let (context, key) = (context.clone(), key.clone());
+                return Err(events::Error::NotStopped { context, key }.into());
+            }
+            Ok(found)
+        };
+        let mut facts = self.read(&operator, &context, &key, work).await?;
         let truncated = convert::truncate(&mut facts, limit);
         let facts = facts.into_iter();
         let facts = facts

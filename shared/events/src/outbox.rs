@@ -1,11 +1,14 @@
 //! The producer's side: migrations, and the insert in the business transaction.
 
+use std::collections::BTreeSet;
+
 use contract::Event;
 use facts::envelope::check;
 use facts::error::Error;
 use facts::subject;
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
+use tracing::{Instrument as _, Span};
 
 /// The migrations of the schema `events` in a service's database, for `store::Database::open`.
 ///
@@ -105,6 +108,7 @@ impl Facts {
             subject::lane(&fact.key),
             fact.payload.as_slice(),
         );
+        let span = span(&facts);
         // The transaction gets its id by the insert into `chain`, before the rows of the outbox get
         // theirs: the relay's low watermark relies on that.
         sqlx::query!(
@@ -134,11 +138,25 @@ impl Facts {
             &keys as &[&str],
             &lanes,
             &payloads as &[&[u8]],
-            chassis::telemetry::current_traceparent(),
+            span.in_scope(chassis::telemetry::current_traceparent),
         )
         .execute(tx)
+        .instrument(span)
         .await?;
         chassis::crash::point("events.outbox.recorded");
         Ok(())
     }
+}
+
+/// Opens the span of facts that are recorded together; what their consumers do is below it.
+fn span(facts: &[Encoded]) -> Span {
+    let kinds: BTreeSet<_> = facts.iter().map(|fact| fact.kind).collect();
+    let kinds: Vec<_> = kinds.into_iter().collect();
+    tracing::info_span!(
+        "publish",
+        otel.name = format!("publish {}", kinds.join(", ")),
+        otel.kind = "producer",
+        messaging.system = "nats",
+        messaging.batch.message_count = facts.len(),
+    )
 }

@@ -90,7 +90,7 @@ impl Relay<'_> {
             .run_until_cancelled(self.relay(&mut connection, &mut lease))
             .await;
         self.bus.metrics.owns(false);
-        // Work in progress is cut off, and a transaction of it may hold the row of the lease. It ends
+        // Work in progress is cut off, and its transaction may hold the row of the lease. It ends
         // with its connection, after a statement that the server still runs.
         drop(connection);
         if let Some(lease) = lease {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use descriptors::{MethodPlan, Place, Problem};
 
 use crate::annotation::HttpRule;
-use crate::template::Template;
+use crate::template::{Segment, Template};
 
 /// One HTTP binding of a method (`google.api.HttpRule`).
 #[derive(Debug)]
@@ -63,6 +63,31 @@ pub struct LeftOut {
     pub template: String,
     /// The reason, and the place where the rule is written.
     pub problem: Problem,
+}
+
+// === impl Binding ===
+
+impl Binding {
+    /// Returns the binding that every method has without a rule: `POST /package.Service/Method`,
+    /// with its message as the body. No router holds it, so that a rule for the same path wins.
+    pub fn of_method(method: Arc<MethodPlan>) -> Self {
+        let segments = method.path().split('/').skip(1);
+        let segments = segments.map(|name| Segment::Literal(name.into()));
+        Binding {
+            http_method: http::Method::POST,
+            text: method.path().into(),
+            number: 0,
+            template: Template {
+                segments: segments.collect(),
+                variables: Vec::new(),
+                verb: None,
+            },
+            variables: Vec::new(),
+            body: Body::Whole,
+            response: None,
+            method,
+        }
+    }
 }
 
 // === impl LeftOut ===

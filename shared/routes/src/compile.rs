@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use descriptors::{MessageId, MethodPlan, Place, Problem, Types};
+use descriptors::{MessageId, MessagePlan, MethodPlan, Place, Problem, Types, did_you_mean};
 
 use crate::annotation::HttpRule;
 use crate::binding::{Binding, Body, LeftOut, RouteVariable};
@@ -154,8 +154,9 @@ impl Compiler<'_> {
         let found = message.fields.iter().position(|field| *field.name == *name);
         found.ok_or_else(|| {
             format!(
-                "{option}: {} has no field '{name}' at its top level",
-                message.name
+                "{option}: {} has no field '{name}' at its top level{}",
+                message.name,
+                meant(name, message)
             )
         })
     }
@@ -175,18 +176,26 @@ impl Compiler<'_> {
                 return Err(format!("'{path}': only messages have fields"));
             };
             let Some(index) = plan.fields.iter().position(|f| f.name == *name) else {
-                return Err(format!("'{path}': {} has no field '{name}'", plan.name));
+                return Err(format!(
+                    "'{path}': {} has no field '{name}'{}",
+                    plan.name,
+                    meant(name, plan)
+                ));
             };
             let field = &plan.fields[index];
             if !field.is_singular() {
-                return Err(format!("'{path}': '{name}' is repeated"));
+                return Err(format!(
+                    "'{path}': '{name}' is repeated; bind a field that has one value"
+                ));
             }
             fields.push(index);
             message = field.message();
             leaf = Some(field);
         }
         if !leaf.is_some_and(|field| has_text_form(self.types, field.kind)) {
-            return Err(format!("'{path}' is a message, which a path can't carry"));
+            return Err(format!(
+                "'{path}' is a message, which a path can't carry; bind one of its fields, as '{path}.name'"
+            ));
         }
         if let Body::Field(body) = *body {
             self.check_overlap(&path, &fields, body)?;
@@ -234,13 +243,35 @@ impl Compiler<'_> {
     }
 }
 
+/// Names of fields that one error lists.
+const MAX_NAMES: usize = 8;
+
 const STANDARD_METHODS: [&str; 9] = [
     "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT",
 ];
 
+/// Returns the name that a contract may have meant, or else those that there are.
+fn meant(name: &str, message: &MessagePlan) -> String {
+    let names = || message.fields.iter().map(|field| &*field.name);
+    match did_you_mean(name, names()) {
+        none if none.is_empty() && !message.fields.is_empty() => {
+            let listed: Vec<&str> = names().take(MAX_NAMES).collect();
+            let more = if message.fields.len() > MAX_NAMES {
+                ", …"
+            } else {
+                ""
+            };
+            format!("; its fields are {}{more}", listed.join(", "))
+        }
+        suggestion => suggestion,
+    }
+}
+
 fn http_method(rule: &HttpRule) -> Result<http::Method, String> {
     if rule.http_method.is_empty() && rule.path.is_empty() {
-        return Err("the rule names no method and path".into());
+        return Err(
+            "the rule names no method and path; write one, as `get: \"/v1/things\"`".into(),
+        );
     }
     http::Method::from_bytes(rule.http_method.as_bytes())
         .map_err(|_| format!("custom kind {:?} is not an HTTP method", rule.http_method))

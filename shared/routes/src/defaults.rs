@@ -111,6 +111,7 @@ fn configured(index: usize, selector: &str) -> Place {
     Place {
         file: format!("{CONFIGURED}{index}]").into(),
         line: None,
+        column: None,
         element: selector.into(),
     }
 }

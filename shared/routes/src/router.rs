@@ -10,6 +10,7 @@ mod tables;
 use std::sync::Arc;
 
 use crate::binding::{Binding, RouteVariable};
+use crate::error::RouteError;
 
 pub use explain::{Candidate, Mismatch};
 pub use search::Router;
@@ -22,7 +23,7 @@ pub(crate) use spans::Spans;
 pub struct PathMatch<'a> {
     /// The binding.
     pub binding: &'a Arc<Binding>,
-    /// Index of the binding in [`Router::bindings`].
+    /// Index of the binding in [`Router::bindings`]; past all of them where no router holds it.
     pub index: usize,
     path: &'a str,
     spans: Spans,
@@ -31,6 +32,23 @@ pub struct PathMatch<'a> {
 // === impl PathMatch ===
 
 impl<'a> PathMatch<'a> {
+    /// Returns the match of a binding without variables with its own path.
+    ///
+    /// # Errors
+    /// The template has variables, or it is longer than a path may be.
+    pub fn of_literal(binding: &'a Arc<Binding>) -> Result<Self, RouteError> {
+        if !binding.variables.is_empty() {
+            return Err(RouteError::NotFound);
+        }
+        let path = &*binding.text;
+        Ok(PathMatch {
+            binding,
+            index: usize::MAX,
+            path,
+            spans: Spans::split(path)?,
+        })
+    }
+
     /// Returns the raw text that a variable of the template has captured.
     pub fn captured(&self, variable: &RouteVariable) -> &'a str {
         let template = &self.binding.template;

@@ -42,7 +42,7 @@ impl Template {
     /// root.
     pub fn parse(text: &str) -> Result<Template, String> {
         let Some(path) = text.strip_prefix('/') else {
-            return Err("a template starts with '/'".into());
+            return Err("a template starts with '/', as \"/v1/things\"".into());
         };
         let mut parser = Parser {
             rest: path,
@@ -99,6 +99,8 @@ impl Template {
     }
 }
 
+const UNCLOSED: &str = "'{' without '}'; write {field} or {field=pattern}";
+
 struct Parser<'a> {
     rest: &'a str,
     template: Template,
@@ -137,12 +139,14 @@ impl<'a> Parser<'a> {
 
     fn variable(&mut self) -> Result<(), String> {
         let Some(end) = self.rest.find(['=', '}']) else {
-            return Err("'{' without '}'".into());
+            return Err(UNCLOSED.into());
         };
         let (path, rest) = self.rest.split_at(end);
         let names: Vec<Box<str>> = path.split('.').map(Box::from).collect();
         if names.iter().any(|name| !is_identifier(name)) {
-            return Err(format!("'{path}' is not a field path"));
+            return Err(format!(
+                "'{path}' is not a field path; write {{field}} or {{message.field}}"
+            ));
         }
         let start = self.template.segments.len();
         if let Some(rest) = rest.strip_prefix('=') {
@@ -153,7 +157,7 @@ impl<'a> Parser<'a> {
             self.template.segments.push(Segment::Star);
         }
         let Some(rest) = self.rest.strip_prefix('}') else {
-            return Err("'{' without '}'".into());
+            return Err(UNCLOSED.into());
         };
         self.rest = rest;
         self.template.variables.push(Variable {

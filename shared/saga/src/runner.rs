@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::attempt::{Attempt, Saga};
 use crate::instance::Instance;
@@ -160,16 +160,14 @@ impl<S: Saga> Runner<S> {
         let taken = batch.len();
         let name: &'static str = step.into();
         let saga = S::DEFINITION.name;
-        let span = tracing::info_span!("saga", saga, step = name, instances = taken);
-        // A batch belongs to one trace only if all of it does.
-        let parent = batch[0].traceparent.as_deref();
-        if let Some(parent) = parent
-            && batch
-                .iter()
-                .all(|instance| instance.traceparent.as_deref() == Some(parent))
-        {
-            chassis::telemetry::set_parent(&span, parent);
-        }
+        let span = tracing::info_span!(
+            "saga",
+            otel.name = format!("saga {saga} {name}"),
+            saga,
+            step = name,
+            instances = taken,
+        );
+        follow(&span, &batch);
         let work = async move {
             let attempt = Attempt {
                 saga: &self.saga,
@@ -238,6 +236,24 @@ impl<S: Copy> Queue<S> {
         }
         let later = self.waiting.split_off(most);
         Some(mem::replace(&mut self.waiting, later))
+    }
+}
+
+/// Makes the span of a batch a child of the trace that all of it belongs to, or links it to each of
+/// several.
+fn follow<S>(span: &Span, batch: &[Instance<S>]) {
+    let mut origins: Vec<&str> = batch
+        .iter()
+        .filter_map(|instance| instance.traceparent.as_deref())
+        .collect();
+    let is_whole = origins.len() == batch.len();
+    origins.sort_unstable();
+    origins.dedup();
+    match origins[..] {
+        [origin] if is_whole => chassis::telemetry::set_parent(span, origin),
+        _ => origins
+            .into_iter()
+            .for_each(|origin| chassis::telemetry::link(span, origin)),
     }
 }
 

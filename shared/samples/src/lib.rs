@@ -38,8 +38,8 @@ pub fn descriptor_set_with_lines(sources: &[(&'static str, &'static str)]) -> Ve
 fn encoded(sources: &[(&'static str, &'static str)], with_lines: bool) -> Vec<u8> {
     let sources: &'static [(&str, &str)] = Box::leak(sources.to_vec().into());
     let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-    // The copy of `buf/validate/validate.proto` that `codegen` ships.
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../codegen/third_party");
+    // The copy of `buf/validate/validate.proto` that `compiler` ships.
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../compiler/third_party");
     let mut resolver = ChainFileResolver::new();
     resolver.add(Inline(sources));
     resolver.add(IncludeFileResolver::new(protos.into()));

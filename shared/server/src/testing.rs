@@ -106,7 +106,7 @@ pub(crate) fn descriptor_set() -> &'static [u8] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let includes = [
             root.join("src/testing"),
-            root.join("../codegen/third_party"),
+            root.join("../compiler/third_party"),
         ];
         let mut compiler = protox::Compiler::new(includes).unwrap();
         compiler

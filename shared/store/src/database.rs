@@ -1,5 +1,6 @@
 //! Opens the database of a service: migrations, pool, probe.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use chassis::Process;
@@ -7,7 +8,7 @@ use chassis::config::ConfigError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::guard::Guard;
 use crate::health::{Health, Probe};
@@ -16,6 +17,19 @@ use crate::settings::Settings;
 
 /// Pause between two attempts to reach the database at the start.
 const CONNECT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Limit of one attempt: an address that nothing answers on would keep the first one for minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an outage at the start may last before it is logged. A database that starts with its
+/// service is no news.
+const FIRST_NOTICE: Duration = Duration::from_secs(1);
+
+/// Interval of log lines about an outage that lasts.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The problem of a process without a URL.
+const NO_URL: &str = "not set: expected the URL of a Postgres database, such as `postgres://user:password@host:5432/name`, in PROTOMESH_DATABASE_URL or in the file of `--config`";
 
 /// The open database of a service; clones share its pool.
 #[derive(Clone, Debug)]
@@ -31,7 +45,9 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// `database_url` is no URL of a Postgres database.
-    #[error("database_url: invalid")]
+    #[error(
+        "database_url: expected a URL such as `postgres://user:password@host:5432/name` (PROTOMESH_DATABASE_URL)"
+    )]
     Url(#[source] sqlx::Error),
     /// The database could not be reached within `connect_timeout_ms`, or refuses the role.
     #[error("database_url: can't connect")]
@@ -60,7 +76,7 @@ impl Database {
         settings: &Settings,
         migrations: &[&Migrator],
     ) -> Result<Self, Error> {
-        check(connections, settings)?;
+        check(url, connections, settings)?;
         let options: PgConnectOptions = url.parse().map_err(Error::Url)?;
         let options = settings
             .keep_alive(options)
@@ -100,8 +116,11 @@ impl Database {
     }
 }
 
-fn check(connections: u32, settings: &Settings) -> Result<(), ConfigError> {
+fn check(url: &str, connections: u32, settings: &Settings) -> Result<(), ConfigError> {
     let source = "the configuration";
+    if url.is_empty() {
+        return Err(ConfigError::new("database_url", NO_URL, source));
+    }
     if connections == 0 {
         let problem = "expected a number above 0, got 0";
         return Err(ConfigError::new("database_connections", problem, source));
@@ -118,6 +137,7 @@ async fn migrate(
     migrations: &[&Migrator],
 ) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout();
+    let mut notices = Notices::new();
     loop {
         let error = match attempt(options, migrations).await {
             Ok(()) => return Ok(()),
@@ -131,18 +151,98 @@ async fn migrate(
         if !away || Instant::now() + CONNECT_PAUSE > deadline {
             return Err(error);
         }
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "database not reachable, trying again"
-        );
+        if notices.is_due() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                host = options.get_host(),
+                port = options.get_port(),
+                database = options.get_database().unwrap_or_default(),
+                gives_up_in = ?deadline.saturating_duration_since(Instant::now()),
+                "database not reachable, trying again"
+            );
+        }
         sleep(CONNECT_PAUSE).await;
     }
 }
 
 async fn attempt(options: &PgConnectOptions, migrations: &[&Migrator]) -> Result<(), Error> {
-    let mut connection = options.connect().await.map_err(Error::Connect)?;
+    let connected = timeout(CONNECT_TIMEOUT, options.connect()).await;
+    let silent = |_| Error::Connect(sqlx::Error::Io(ErrorKind::TimedOut.into()));
+    let mut connection = connected.map_err(silent)?.map_err(Error::Connect)?;
     for migrations in migrations {
         migrations.run(&mut connection).await?;
     }
     connection.close().await.map_err(Error::Connect)
+}
+
+/// When an outage at the start is logged: soon, and then every few seconds.
+struct Notices {
+    next: Instant,
+}
+
+// === impl Notices ===
+
+impl Notices {
+    fn new() -> Self {
+        Self {
+            next: Instant::now() + FIRST_NOTICE,
+        }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = now >= self.next;
+        if is_due {
+            self.next = now + NOTICE_INTERVAL;
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::config::{Layers, Sources};
+
+    use super::*;
+
+    async fn opened(url: &str, settings: Settings) -> Error {
+        let layers = Layers::load("", &Sources::default()).unwrap();
+        let process = Process::new("test", layers.settings().unwrap());
+        let opened = Database::open(&process, url, 1, &settings, &[]).await;
+        opened.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_url_that_is_not_set_names_the_variable() {
+        let error = opened("", Settings::default()).await.to_string();
+        for part in ["database_url", "not set", "PROTOMESH_DATABASE_URL"] {
+            assert!(error.contains(part), "{part} is missing: {error}");
+        }
+        let error = opened("orders", Settings::default()).await.to_string();
+        assert!(error.contains("postgres://user"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_accepts_and_never_answers_is_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://a:b@{}/c", silent.local_addr().unwrap());
+        let settings = Settings {
+            connect_timeout_ms: 1,
+            ..Settings::default()
+        };
+        let error = opened(&url, settings).await;
+        assert!(matches!(error, Error::Connect(_)), "{error:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_logged_soon_and_then_every_few_seconds() {
+        let mut notices = Notices::new();
+        let mut due = Vec::new();
+        for _ in 0..40 {
+            due.push(notices.is_due());
+            tokio::time::advance(CONNECT_PAUSE).await;
+        }
+        let at: Vec<usize> = (0..40).filter(|at| due[*at]).collect();
+        assert_eq!(at, [4, 16, 28]);
+    }
 }

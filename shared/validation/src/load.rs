@@ -5,7 +5,9 @@ mod compile;
 mod options;
 mod typed;
 
-use descriptors::{FieldDef, Kind, MessageDef, MessagePlan, Place, Pool, Problem, Source, Types};
+use descriptors::{
+    FieldDef, Kind, MessageDef, MessagePlan, Place, Pool, Problem, Source, Types, did_you_mean,
+};
 
 use crate::load::compile::Compiler;
 use crate::load::options::{OptionFields, RULES, rules_of};
@@ -164,7 +166,10 @@ impl Loader<'_, '_> {
             for name in &names {
                 let fields = &self.plan.fields;
                 let index = fields.iter().position(|field| &*field.name == *name);
-                let index = index.ok_or(format!("message.oneof: no field is named `{name}`"))?;
+                let index = index.ok_or_else(|| {
+                    let meant = did_you_mean(name, fields.iter().map(|field| &*field.name));
+                    format!("message.oneof: no field is named `{name}`{meant}")
+                })?;
                 members.push(index as u32);
             }
             members.sort_unstable();

@@ -20,9 +20,9 @@ pub(crate) fn package() -> Result<ExitCode> {
     let file = home.root().join(FILE);
     std::fs::write(&file, &packed.archive)
         .with_context(|| format!("cannot write {}", file.display()))?;
-    let kib = packed.archive.len() / 1024;
+    let (kib, inputs) = (packed.archive.len() / 1024, packed.inputs.len());
     ui::print(format!(
-        "{FILE}: {kib} KiB; next: cargo publish --workspace --dry-run"
+        "{FILE}: {kib} KiB of {inputs} inputs; next: cargo publish --workspace --dry-run"
     ));
     Ok(ExitCode::SUCCESS)
 }

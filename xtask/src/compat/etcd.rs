@@ -129,7 +129,7 @@ fn descriptors(home: &Home, module: &Path, dir: &Path) -> Result<PathBuf> {
         root,
         module_dir(module, "github.com/gogo/protobuf")?,
         module_dir(module, "github.com/grpc-ecosystem/grpc-gateway/v2")?,
-        home.root().join("shared/codegen/third_party"),
+        home.root().join("shared/compiler/third_party"),
     ];
     let mut compiler = Compiler::new(includes)?;
     compiler.include_imports(true);

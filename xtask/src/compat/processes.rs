@@ -90,7 +90,7 @@ impl Sides {
             true => ours.http,
             false => ours.grpc,
         };
-        let mut command = Command::new(cargo::binaries(home)?.dir.join(GATEWAY));
+        let mut command = Command::new(cargo::binaries(home)?.dir.join(cargo::GATEWAY_PROGRAM));
         command
             .env("PROTOMESH_LISTEN", gateway.to_string())
             .env(

@@ -36,8 +36,8 @@ const SOURCES: [DocumentSource; 2] = [
         name: "the contracts of the mesh",
         includes: &[
             "proto",
-            "shared/codegen/proto",
-            "shared/codegen/third_party",
+            "shared/compiler/proto",
+            "shared/compiler/third_party",
         ],
         files: &[],
         operations: 20,
@@ -45,7 +45,7 @@ const SOURCES: [DocumentSource; 2] = [
     },
     DocumentSource {
         name: "a contract with everything",
-        includes: &["shared/samples/proto", "shared/codegen/third_party"],
+        includes: &["shared/samples/proto", "shared/compiler/third_party"],
         files: &["openapi.proto"],
         operations: 14,
         examples: 15,

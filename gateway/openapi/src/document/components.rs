@@ -5,6 +5,7 @@ use descriptors::{EnumId, MessageId, Shape};
 use transcoder::Route;
 
 use super::Document;
+use super::rpc::{self, RPC_ERROR};
 use crate::scalars::{self, typed};
 use crate::value::{Json, Object};
 
@@ -38,6 +39,10 @@ impl Document<'_> {
         if self.uses_default_error {
             self.schemas.insert(STATUS.to_owned(), error_status());
             self.schemas.insert(ANY.to_owned(), any());
+        }
+        if self.uses_rpc_error {
+            self.schemas
+                .insert(RPC_ERROR.to_owned(), rpc::error_schema());
         }
         if self.uses_stream_error {
             let error = typed("object")
@@ -73,6 +78,9 @@ impl Document<'_> {
             responses.set("Empty", empty);
             let text = "The upstream refers to another resource, or nothing has changed.";
             responses.set("Other", Object::new().with("description", text));
+        }
+        if self.uses_rpc_error {
+            responses.set(RPC_ERROR, rpc::error_response());
         }
         if self.uses_invalid_request {
             responses.set("InvalidRequest", self.invalid_request());
@@ -170,10 +178,15 @@ fn error_status() -> Object {
         .with("code", code)
         .with("message", message)
         .with("details", details);
+    let example = Object::new()
+        .with("code", 5)
+        .with("message", "there is no such resource")
+        .with("details", Json::List(Vec::new()));
     typed("object")
         .with("description", "An error (`google.rpc.Status`).")
         .with("properties", properties)
         .with("required", Json::list(["code", "message", "details"]))
+        .with("examples", Json::list([example]))
 }
 
 /// `{}` is an Any without type and value. Twice negated, as generators of code take a choice next
@@ -190,9 +203,13 @@ pub(super) fn any() -> Object {
         "description",
         "Type URL; its last segment is the full name of the message.",
     );
+    let example = Object::new()
+        .with("@type", "type.googleapis.com/google.protobuf.Duration")
+        .with("value", "1.500s");
     typed("object")
         .with("description", "Any message, together with its type.")
         .with("properties", Object::new().with("@type", url))
         .with("additionalProperties", true)
         .with("not", Object::new().with("not", has_type_or_nothing()))
+        .with("examples", Json::list([example]))
 }

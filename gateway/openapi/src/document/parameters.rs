@@ -9,6 +9,7 @@ use super::limits::{
     MAX_OPENAPI_PARAMETER_DEPTH, MAX_OPENAPI_PARAMETER_VISITS, MAX_OPENAPI_PARAMETERS,
 };
 use super::paths::{PathParameter, PathText};
+use super::requests::ExampleRequest;
 use super::schemas::described;
 use crate::scalars::typed;
 use crate::value::{Json, Object};
@@ -16,6 +17,8 @@ use crate::value::{Json, Object};
 /// Walks the fields that a query may set.
 struct Leaves<'r> {
     route: &'r Route,
+    /// Examples of the parameters that must be there, by name.
+    examples: &'r [(String, Json)],
     found: Vec<Json>,
     /// The messages around the one at hand: none is entered twice.
     around: Vec<MessageId>,
@@ -35,14 +38,19 @@ impl<'a> Document<'a> {
         route: &Route,
         path: &PathText,
         names: &[String],
+        request: &ExampleRequest,
     ) -> Vec<Json> {
         let mut parameters: Vec<Json> = Vec::new();
+        let mut examples = request.path.iter();
         for (parameter, name) in path.parameters.iter().zip(names) {
-            let own = self.path_parameter(route, path, parameter, name);
+            let mut own = self.path_parameter(route, path, parameter, name);
+            if let Some(example) = examples.next() {
+                own.set("example", example.clone());
+            }
             parameters.push(own.into());
         }
         if route.body != Body::Whole || self.schema.http_options().query_beside_body {
-            parameters.extend(self.query_parameters(route));
+            parameters.extend(self.query_parameters(route, request));
         }
         parameters
     }
@@ -118,7 +126,11 @@ impl<'a> Document<'a> {
     }
 
     /// Returns the message, the index in it and the definition of the field at the end of a path.
-    fn leaf(&self, input: MessageId, fields: &[usize]) -> Option<(MessageId, usize, &'a FieldDef)> {
+    pub(super) fn leaf(
+        &self,
+        input: MessageId,
+        fields: &[usize],
+    ) -> Option<(MessageId, usize, &'a FieldDef)> {
         let (last, before) = fields.split_last()?;
         let mut id = input;
         for index in before {
@@ -128,10 +140,11 @@ impl<'a> Document<'a> {
         Some((id, *last, self.definition(id, number)?))
     }
 
-    fn query_parameters(&mut self, route: &Route) -> Vec<Json> {
+    fn query_parameters(&mut self, route: &Route, request: &ExampleRequest) -> Vec<Json> {
         let input = route.method.input;
         let mut leaves = Leaves {
             route,
+            examples: &request.query,
             found: Vec::new(),
             around: vec![input],
             path: Vec::new(),
@@ -239,9 +252,8 @@ impl<'a> Document<'a> {
         let mut schema = self.field(id, index, definition);
         // Inside of an optional message nothing is required, as long as the message isn't there.
         let is_required = leaves.path.len() == 1 && self.is_required(id, index, definition);
-        let mut object = Object::new()
-            .with("name", leaves.names.join("."))
-            .with("in", "query");
+        let name = leaves.names.join(".");
+        let mut object = Object::new().with("name", &*name).with("in", "query");
         let mut description = schema.take_text("description");
         if leaves.path.first().copied() == leaves.route.update_mask() && leaves.path.len() == 1 {
             let left_out = "default: the fields in the body".to_owned();
@@ -251,6 +263,9 @@ impl<'a> Document<'a> {
         object.set("required", is_required);
         if let Some(deprecated) = schema.remove("deprecated") {
             object.set("deprecated", deprecated);
+        }
+        if let Some((_, example)) = leaves.examples.iter().find(|(own, _)| *own == name) {
+            object.set("example", example.clone());
         }
         object.with("schema", schema)
     }

@@ -8,6 +8,8 @@
 use routes::{Segment, Template};
 use transcoder::Route;
 
+use super::requests::escaped as escaped_value;
+
 /// The path of one route.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PathText {
@@ -20,6 +22,8 @@ pub(super) struct PathText {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PathParameter {
     pub(super) name: String,
+    /// Index of its segment in the template.
+    pub(super) segment: usize,
     /// Index of the route's variable; `None` for a wildcard outside of variables.
     pub(super) variable: Option<usize>,
     /// Whether the parameter is all of the variable.
@@ -69,6 +73,24 @@ impl PathText {
                 text.push('{');
                 text.push_str(name);
                 text.push('}');
+            }
+        }
+        text
+    }
+
+    /// Returns the path of a request with these values.
+    pub(super) fn text_of_request(&self, values: &[String]) -> String {
+        let mut values = self.parameters.iter().zip(values);
+        let mut text = String::new();
+        for literal in &self.literals {
+            text.push_str(literal);
+            match values.next() {
+                Some((parameter, value)) if parameter.is_multi => {
+                    let segments: Vec<String> = value.split('/').map(escaped_value).collect();
+                    text.push_str(&segments.join("/"));
+                }
+                Some((_, value)) => text.push_str(&escaped_value(value)),
+                None => {}
             }
         }
         text
@@ -137,6 +159,7 @@ fn parameter(route: &Route, at: usize, variables: &[String]) -> PathParameter {
     };
     PathParameter {
         name,
+        segment: at,
         variable,
         is_whole,
         is_multi: segments.get(at) == Some(&Segment::Glob),

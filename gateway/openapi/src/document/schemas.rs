@@ -272,6 +272,15 @@ impl<'a> Document<'a> {
             Object::new().with("anyOf", Json::list([named, scalars::number()]))
         };
         schema.set_text("description", text.trim());
+        // The first value mostly means that none was chosen.
+        let example = definition.values.iter().find(|value| value.number != 0);
+        if let Some(example) = example.or(definition.values.first()) {
+            let example = match self.enums_as_numbers() {
+                true => Json::from(example.number),
+                false => Json::from(&*example.name),
+            };
+            schema.set("examples", Json::List(vec![example]));
+        }
         if definition
             .options
             .decode()

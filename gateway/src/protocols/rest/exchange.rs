@@ -222,9 +222,8 @@ fn content(content_type: &str, body: &Body) -> Result<Content, Failure> {
 /// Says what a body was taken for where it was a form, the type that curl sends by default.
 fn of_body(mut error: RequestError, content: Content, body: &[u8]) -> Failure {
     if content == Content::Form && !body.is_empty() {
-        let hint = "the body was read as a form, which is what its content type \
-                    `application/x-www-form-urlencoded` says; JSON needs \
-                    `content-type: application/json`";
+        let hint = "the content type `application/x-www-form-urlencoded` is read as form fields; for \
+                    JSON send `-H 'content-type: application/json'`";
         error.description = format!("{} ({hint})", error.description);
     }
     error.into()

@@ -29,7 +29,7 @@ impl GatewayProcess {
         let keys = keys
             .iter()
             .map(|(key, value)| (format!("PROTOMESH_{key}"), *value));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mesh-gateway"))
             .args(["--upstream", &format!("http://{}", upstream.address)])
             .env("PROTOMESH_LISTEN", "127.0.0.1:0")
             .env("PROTOMESH_LOG_FORMAT", "json")

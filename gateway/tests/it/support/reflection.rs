@@ -184,7 +184,7 @@ pub(crate) fn compile(sources: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
         directory.path().to_str().unwrap().to_owned(),
         PROTOS.to_owned(),
         format!(
-            "{}/../shared/codegen/third_party",
+            "{}/../shared/compiler/third_party",
             env!("CARGO_MANIFEST_DIR")
         ),
     ];

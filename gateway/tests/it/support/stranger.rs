@@ -211,7 +211,7 @@ fn compiled(package: &str, first: &[String]) -> Vec<u8> {
     let here = env!("CARGO_MANIFEST_DIR");
     let includes = first.iter().cloned().chain([
         PROTOS.to_owned(),
-        format!("{here}/../shared/codegen/third_party"),
+        format!("{here}/../shared/compiler/third_party"),
     ]);
     let mut compiler = protox::Compiler::new(includes).unwrap();
     compiler.include_imports(true);

@@ -421,7 +421,7 @@ fn bad_rules_are_reported_with_the_line_of_the_rule() {
         + 1;
     let set = testing::descriptor_set_with_lines(&[("t.proto", source)]);
     let error = Schema::compile(&set).unwrap_err();
-    let place = format!("t.proto:{line}: t.S.Bad: ");
+    let place = format!("t.proto:{line}:17: t.S.Bad: ");
     assert!(error.problems[0].to_string().starts_with(&place), "{error}");
 }
 

@@ -103,6 +103,7 @@ fn undeclared(name: &str) -> CompileError {
     let problem = Problem {
         file: String::new(),
         line: None,
+        column: None,
         element: name.to_owned(),
         reason: "no file of the set declares this type".to_owned(),
     };

@@ -120,18 +120,56 @@ fn an_unknown_key_in_a_file_is_refused() {
     let (_kept, sources) = file("[events]\nnats_ulr = \"nats://x\"");
     let error = Layers::load(DEFAULTS, &sources).unwrap_err();
     assert_eq!(error.key, "events.nats_ulr");
-    assert_eq!(error.problem, "unknown key");
+    assert_eq!(
+        error.problem,
+        "unknown key; did you mean `events.nats_url`?"
+    );
 }
 
 #[test]
-fn an_unknown_variable_is_somebody_elses() {
-    assert!(
-        service(&environment(&[
-            ("PROTOMESH_OTHER", "1"),
-            ("PROTOMESH_", "x")
-        ]))
-        .is_ok()
-    );
+fn an_unknown_variable_is_refused_with_the_one_that_was_meant() {
+    for (name, meant) in [
+        ("PROTOMESH_LISTN", "PROTOMESH_LISTEN"),
+        ("PROTOMESH_LSITEN", "PROTOMESH_LISTEN"),
+        ("PROTOMESH_DATABASEURL", "PROTOMESH_DATABASE_URL"),
+        ("PROTOMESH_EVENTS_NATS_URL", "PROTOMESH_EVENTS__NATS_URL"),
+    ] {
+        let error = service(&environment(&[(name, "1")])).err().unwrap();
+        assert_eq!(
+            error.problem,
+            format!("unknown variable; did you mean `{meant}`?")
+        );
+        assert_eq!(error.origin, format!("environment variable {name}"));
+    }
+    for name in ["PROTOMESH_OTHER", "PROTOMESH_", "PROTOMESH_EVENTS__OTHER"] {
+        let error = service(&environment(&[(name, "1")])).err().unwrap();
+        assert!(error.problem.contains("`--help`"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn variables_of_free_tables_and_of_kubernetes_are_no_errors() {
+    let defaults = format!("{DEFAULTS}\n[upstream]\n");
+    let sources = environment(&[
+        ("PROTOMESH_UPSTREAM__ORDERS__URL", "http://a"),
+        ("PROTOMESH_GATEWAY_SERVICE_HOST", "10.0.0.1"),
+        ("PROTOMESH_GATEWAY_SERVICE_PORT", "80"),
+        ("PROTOMESH_GATEWAY_PORT", "tcp://10.0.0.1:80"),
+        ("PROTOMESH_GATEWAY_PORT_80_TCP_ADDR", "10.0.0.1"),
+    ]);
+    assert!(Layers::load(&defaults, &sources).is_ok());
+}
+
+#[test]
+fn a_layer_knows_the_variables_and_what_is_a_default() {
+    let sources = environment(&[("PROTOMESH_WORKERS", "5")]);
+    let layers = Layers::load(DEFAULTS, &sources).unwrap();
+    assert!(layers.is_default("listen"));
+    assert!(!layers.is_default("workers"));
+    let variables = layers.variables();
+    for name in ["PROTOMESH_LISTEN", "PROTOMESH_EVENTS__NATS_URL"] {
+        assert!(variables.iter().any(|own| own == name), "{variables:?}");
+    }
 }
 
 #[test]
@@ -147,8 +185,9 @@ fn a_file_that_is_no_toml_or_not_there_is_named() {
         .to_owned();
     assert!(text.contains(&name), "{text}");
     drop(kept);
-    let text = Layers::load(DEFAULTS, &sources).unwrap_err().to_string();
-    assert!(text.contains(&name), "{text}");
+    let error = Layers::load(DEFAULTS, &sources).unwrap_err();
+    assert_eq!(error.key, "--config");
+    assert!(error.problem.contains(&name), "{error}");
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Command line, exit codes and background tasks.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::arguments::{Arguments, parse};
 use super::*;
 use crate::config::Settings;
 
@@ -8,14 +12,31 @@ fn settings() -> Settings {
     layers.settings().unwrap()
 }
 
-const FLAGS: &[Flag] = &[Flag {
-    name: "upstream",
-    key: "upstreams",
-    help: "URL of a backend",
-}];
+fn source() -> ListenSource {
+    ListenSource::of(&Layers::load("", &Sources::default()).unwrap())
+}
+
+const FLAGS: &[Flag] = &[
+    Flag {
+        name: "upstream",
+        key: "upstreams",
+        help: "URL of a backend",
+    },
+    Flag {
+        name: "backend",
+        key: "upstreams",
+        help: "The same",
+    },
+];
 
 fn arguments(line: &str) -> Result<Arguments, clap::Error> {
-    parse("gateway", FLAGS, line.split(' ').map(OsString::from))
+    let program = Program {
+        name: "gateway",
+        about: "Fronts backends.",
+        defaults: "upstreams = []",
+        flags: FLAGS,
+    };
+    parse(&program, line.split(' ').map(OsString::from))
 }
 
 #[test]
@@ -28,11 +49,39 @@ fn repeated_flags_make_a_list() {
 }
 
 #[test]
+fn flags_of_one_key_make_one_list() {
+    let parsed = arguments("gateway --backend http://b --upstream http://a").unwrap();
+    assert_eq!(parsed.flags["upstreams"], ["http://a", "http://b"]);
+}
+
+#[test]
 fn unknown_flags_are_refused_and_help_is_not_a_failure() {
     assert!(arguments("gateway --downstream x").is_err_and(|error| error.use_stderr()));
     let help = arguments("gateway --help").err().unwrap();
     assert!(!help.use_stderr());
-    assert!(help.to_string().contains("--upstream"));
+    let help = help.to_string();
+    for part in [
+        "Fronts backends.",
+        "--upstream",
+        "--listen <HOST:PORT>",
+        "--version",
+        "PROTOMESH_CONFIG",
+        "PROTOMESH_UPSTREAMS",
+        "PROTOMESH_LISTENER__REUSE_PORT",
+    ] {
+        assert!(help.contains(part), "{part} is missing: {help}");
+    }
+    let short = arguments("gateway -h").err().unwrap().to_string();
+    assert!(!short.contains("PROTOMESH_UPSTREAMS"), "{short}");
+}
+
+#[test]
+fn the_address_is_a_flag_and_the_version_no_failure() {
+    let parsed = arguments("gateway --listen 127.0.0.1:7").unwrap();
+    assert_eq!(parsed.flags["listen"], ["127.0.0.1:7"]);
+    let version = arguments("gateway --version").err().unwrap();
+    assert!(!version.use_stderr());
+    assert!(version.to_string().contains(env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -74,14 +123,17 @@ async fn tasks_end_with_the_shutdown() {
 #[tokio::test]
 async fn a_start_error_is_returned() {
     let process = Process::new("test", settings());
-    let started = run_to_end(process, (), async |_, ()| anyhow::bail!("no database")).await;
+    let started = run_to_end(process, (), source(), async |_, ()| {
+        anyhow::bail!("no database")
+    })
+    .await;
     assert_eq!(format!("{:#}", started.unwrap_err()), "start: no database");
 }
 
 #[tokio::test]
 async fn a_failed_task_stops_the_server_and_the_process() {
     let process = Process::new("test", settings());
-    let lived = run_to_end(process, (), async |process: Process, ()| {
+    let lived = run_to_end(process, (), source(), async |process: Process, ()| {
         process.spawn("relay", async { anyhow::bail!("lost the broker") });
         Ok(Server::new(&[], &[]))
     });

@@ -32,6 +32,7 @@ impl Types {
             problems: vec![Problem {
                 file: String::new(),
                 line: None,
+                column: None,
                 element: String::new(),
                 reason: "the schema was compiled from another descriptor set".to_owned(),
             }],

@@ -60,6 +60,7 @@ impl Report {
             problems.push(Problem {
                 file: String::new(),
                 line: None,
+                column: None,
                 element: String::new(),
                 reason: format!("{} more problems", self.omitted),
             });
@@ -71,6 +72,7 @@ impl Report {
         Problem {
             file: self.place(at.file, None),
             line: at.line,
+            column: None,
             element: at.element.to_owned(),
             reason,
         }

@@ -16,10 +16,12 @@ pub struct Source {
     pub file: FileId,
     /// Counted from one.
     pub line: Option<u32>,
+    /// Counted from one.
+    pub column: Option<u32>,
     /// The comment, for OpenAPI and other documents.
     pub comment: Option<Box<Comment>>,
-    /// The lines where options are set, by the number of the option.
-    option_lines: Box<[(i32, u32)]>,
+    /// Line and column where options are set, by the number of the option.
+    options: Box<[(i32, (u32, u32))]>,
 }
 
 /// The comments next to a definition, as written, without the comment signs.
@@ -38,6 +40,8 @@ pub struct Place {
     pub file: Arc<str>,
     /// Counted from one.
     pub line: Option<u32>,
+    /// Counted from one.
+    pub column: Option<u32>,
     /// Full name of the element; empty for the file as a whole.
     pub element: Box<str>,
 }
@@ -49,12 +53,14 @@ pub(super) struct Locations<'a>(Vec<(&'a [i32], &'a Location)>);
 // === impl Source ===
 
 impl Source {
-    /// Line of the option with this number; of the element itself where that is not known.
-    pub fn option_line(&self, option: i32) -> Option<u32> {
-        let lines = &self.option_lines;
-        match lines.binary_search_by_key(&option, |(number, _)| *number) {
-            Ok(at) => lines.get(at).map(|(_, line)| *line),
-            Err(_) => self.line,
+    /// Line and column of the option with this number; of the element itself where that is not
+    /// known.
+    pub(super) fn of_option(&self, option: i32) -> (Option<u32>, Option<u32>) {
+        let options = &self.options;
+        let found = options.binary_search_by_key(&option, |(number, _)| *number);
+        match found.ok().and_then(|at| options.get(at)) {
+            Some((_, (line, column))) => (Some(*line), Some(*column)),
+            None => (self.line, self.column),
         }
     }
 }
@@ -67,6 +73,7 @@ impl Place {
         Problem {
             file: self.file.to_string(),
             line: self.line,
+            column: self.column,
             element: self.element.to_string(),
             reason: reason.into(),
         }
@@ -98,8 +105,9 @@ impl<'a> Locations<'a> {
         Source {
             file,
             line: own.and_then(line),
+            column: own.and_then(column),
             comment: own.and_then(comment),
-            option_lines: options.map_or_else(Box::default, |tag| self.option_lines(path, tag)),
+            options: options.map_or_else(Box::default, |tag| self.options(path, tag)),
         }
     }
 
@@ -108,15 +116,16 @@ impl<'a> Locations<'a> {
         self.starting_with(path).first().and_then(|(_, l)| line(l))
     }
 
-    fn option_lines(&self, path: &[i32], tag: i32) -> Box<[(i32, u32)]> {
+    fn options(&self, path: &[i32], tag: i32) -> Box<[(i32, (u32, u32))]> {
         let prefix = [path, &[tag]].concat();
-        let mut lines: Vec<(i32, u32)> = self
-            .starting_with(&prefix)
-            .iter()
-            .filter_map(|(path, location)| Some((*path.get(prefix.len())?, line(location)?)))
-            .collect();
-        lines.dedup_by_key(|(number, _)| *number);
-        lines.into()
+        let place = |(path, location): &(&[i32], &Location)| {
+            let number = *path.get(prefix.len())?;
+            Some((number, (line(location)?, column(location)?)))
+        };
+        let within = self.starting_with(&prefix).iter();
+        let mut places: Vec<(i32, (u32, u32))> = within.filter_map(place).collect();
+        places.dedup_by_key(|(number, _)| *number);
+        places.into()
     }
 
     fn starting_with(&self, prefix: &[i32]) -> &[(&'a [i32], &'a Location)] {
@@ -129,6 +138,10 @@ impl<'a> Locations<'a> {
 
 fn line(location: &Location) -> Option<u32> {
     u32::try_from(*location.span.first()?).ok()?.checked_add(1)
+}
+
+fn column(location: &Location) -> Option<u32> {
+    u32::try_from(*location.span.get(1)?).ok()?.checked_add(1)
 }
 
 fn comment(location: &Location) -> Option<Box<Comment>> {

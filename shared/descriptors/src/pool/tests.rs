@@ -62,10 +62,13 @@ fn definitions_know_lines_and_comments() {
     assert_eq!(pool.enums[0].values[0].source.line, Some(11));
     let method = &pool.services[0].methods[0];
     assert_eq!(method.source.line, Some(14));
-    assert_eq!(method.source.option_line(34), Some(15));
-    assert_eq!(method.source.option_line(35), Some(14));
+    assert_eq!(method.source.of_option(34), (Some(15), Some(5)));
+    assert_eq!(method.source.of_option(35), (Some(14), Some(3)));
     let place = pool.place_of_option(&method.source, method.name.clone(), 34);
-    assert_eq!(place.problem("bad").to_string(), "t.proto:15: t.S.Get: bad");
+    assert_eq!(
+        place.problem("bad").to_string(),
+        "t.proto:15:5: t.S.Get: bad"
+    );
 }
 
 fn proto3(name: &str, package: &str) -> proto::File {

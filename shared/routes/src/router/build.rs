@@ -52,7 +52,7 @@ impl RouterBuilder {
         if let Some((other, place)) = node.routes.get(known) {
             let line = place.line.map_or(String::new(), |line| format!(":{line}"));
             return Err(format!(
-                "{} {:?} is ambiguous with {:?} of {} in {}{line}",
+                "{} {:?} is ambiguous with {:?} of {} in {}{line}; give one another path",
                 route.http_method, route.text, other.text, place.element, place.file
             ));
         }

@@ -198,8 +198,14 @@ impl Compiler<'_> {
             match name(number) {
                 Some((_, found)) if number != expected => {
                     let fitting = name(expected).map_or("another message", |(_, name)| name);
+                    let advice = match expected {
+                        0 => "write rules at the fields of that message".to_owned(),
+                        REPEATED => format!("write `repeated.items.{found}`"),
+                        MAP => format!("write `map.values.{found}` or `map.keys.{found}`"),
+                        _ => format!("write `{fitting}`"),
+                    };
                     return Err(format!(
-                        "rules `{found}` do not fit a field of type {fitting}"
+                        "rules `{found}` do not fit a field of type {fitting}; {advice}"
                     ));
                 }
                 Some(_) => {}

@@ -40,12 +40,21 @@ pub(crate) fn compile(pattern: &str) -> Result<Pattern, String> {
             regex::Error::CompiledTooBig(limit) => {
                 format!("pattern `{pattern}` needs more than {limit} bytes")
             }
-            _ => format!("pattern `{pattern}` is malformed"),
+            error => format!("pattern `{pattern}` is malformed{}", reason(&error)),
         })?;
     Ok(Pattern {
         regex,
         table: Table::new(&translated).map(Box::new),
     })
+}
+
+/// Returns the last line of an error of syntax: the ones before it draw the pattern.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let mut reason = text.lines().filter_map(|line| line.strip_prefix("error: "));
+    reason
+        .next_back()
+        .map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
 // === impl Pattern ===

@@ -75,15 +75,19 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let asked: ServerCompatRequest = compat::read(&mut tokio::io::stdin()).await?;
     let dir = tempfile::Builder::new().prefix("mesh-connect-").tempdir()?;
     let config = write_config(args, &asked, dir.path())?;
-    let mut gateway = Command::new(cargo::binaries(&Home::find()?)?.dir.join(GATEWAY))
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start the gateway")?;
+    let mut gateway = Command::new(
+        cargo::binaries(&Home::find()?)?
+            .dir
+            .join(cargo::GATEWAY_PROGRAM),
+    )
+    .arg("--config")
+    .arg(config)
+    .stdin(Stdio::null())
+    .stdout(Stdio::null())
+    .stderr(Stdio::piped())
+    .kill_on_drop(true)
+    .spawn()
+    .context("cannot start the gateway")?;
     let output = gateway.stderr.take().context("no output")?;
     let mut log = BufReader::new(output).lines();
     let address = tokio::time::timeout(PATIENCE, ready(&mut log))

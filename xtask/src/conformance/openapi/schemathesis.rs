@@ -116,7 +116,7 @@ impl Gateway {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let descriptors = dir.path().join("library.binpb");
         std::fs::write(&descriptors, descriptor_set(home.root())?)?;
-        let mut command = Command::new(cargo::binaries(home)?.dir.join(GATEWAY));
+        let mut command = Command::new(cargo::binaries(home)?.dir.join(cargo::GATEWAY_PROGRAM));
         command
             .env("PROTOMESH_LISTEN", address.to_string())
             .env("PROTOMESH_UPSTREAMS", format!("http://{}", library.address))
@@ -160,7 +160,7 @@ impl Gateway {
 }
 
 fn descriptor_set(checkout: &Path) -> Result<Vec<u8>> {
-    let includes = ["shared/samples/proto", "shared/codegen/third_party"];
+    let includes = ["shared/samples/proto", "shared/compiler/third_party"];
     let mut compiler = protox::Compiler::new(includes.map(|path| checkout.join(path)))?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_file("openapi.proto")?;

@@ -44,7 +44,7 @@ impl Processes {
         showcase.arg("run");
         showcase.arg(format!("--port={}", address(SHOWCASE)?.port()));
         showcase.arg(format!("--fallback-port={}", address(FALLBACK)?.port()));
-        let mut gateway = Command::new(cargo::binaries(home)?.dir.join(GATEWAY));
+        let mut gateway = Command::new(cargo::binaries(home)?.dir.join(cargo::GATEWAY_PROGRAM));
         gateway.env("PROTOMESH_LISTEN", address(GATEWAY)?.to_string());
         gateway.env(
             "PROTOMESH_UPSTREAMS",

@@ -62,7 +62,7 @@ impl MessageEncoder {
         let start = rpc::frame::begin(frames);
         let encoded: Result<(), RequestError> = match &self.first {
             Some((method, uri)) => {
-                let matched = self.catalog.schema.route(method, uri.path());
+                let matched = self.catalog.schema.route_or_rpc(method, uri.path());
                 let matched = matched.map_err(|error| Failure::unrouted(error, uri.query()))?;
                 matched.encode_request_as(content, uri.query(), message.bytes, frames)
             }

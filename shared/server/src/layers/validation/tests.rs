@@ -224,7 +224,7 @@ fn compile_source(field: &str) -> String {
     );
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.proto"), source).unwrap();
-    let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../codegen/third_party");
+    let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../compiler/third_party");
     let mut compiler = protox::Compiler::new([folder.path(), &shared]).unwrap();
     compiler
         .include_imports(true)

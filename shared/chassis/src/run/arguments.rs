@@ -1,0 +1,92 @@
+//! The command line of a process.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Command};
+
+use super::{Flag, Program};
+use crate::config::{Layers, Sources};
+
+/// The flag that every process has beside `--config` and `--dump-config`.
+const LISTEN: Flag = Flag {
+    name: "listen",
+    key: "listen",
+    help: "Address to serve on, such as 127.0.0.1:8080; port 0 is any free one",
+};
+
+/// A command line that was read.
+pub(super) struct Arguments {
+    pub(super) file: Option<PathBuf>,
+    pub(super) dump: bool,
+    /// Values by key.
+    pub(super) flags: BTreeMap<String, Vec<String>>,
+}
+
+/// Reads a command line; `--help` and `--version` are errors that are no failures.
+pub(super) fn parse(
+    program: &Program<'_>,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Arguments, clap::Error> {
+    let file = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("TOML file of configuration keys");
+    let dump = Arg::new("dump-config")
+        .long("dump-config")
+        .action(ArgAction::SetTrue)
+        .help("Print the effective configuration and exit");
+    let flags = program.flags.iter().chain([&LISTEN]);
+    let own = flags.clone().map(|flag| {
+        let value = if flag.key == LISTEN.key {
+            "HOST:PORT"
+        } else {
+            "VALUE"
+        };
+        Arg::new(flag.name)
+            .long(flag.name)
+            .value_name(value)
+            .action(ArgAction::Append)
+            .help(flag.help)
+    });
+    let matches = Command::new(program.name)
+        .about(program.about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .args([file, dump])
+        .args(own)
+        .after_help(environment(None))
+        .after_long_help(environment(Some(program.defaults)))
+        .try_get_matches_from(arguments)?;
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for flag in flags {
+        if let Some(given) = matches.get_many::<String>(flag.name) {
+            let key = values.entry(flag.key.to_owned()).or_default();
+            key.extend(given.cloned());
+        }
+    }
+    Ok(Arguments {
+        file: matches.get_one("config").cloned(),
+        dump: matches.get_flag("dump-config"),
+        flags: values,
+    })
+}
+
+/// Tells how the environment sets keys; with the defaults, by which variables.
+fn environment(defaults: Option<&str>) -> String {
+    let mut text = "Environment:\n  PROTOMESH_CONFIG   the file of --config\n  \
+        PROTOMESH_<KEY>    any key, `__` for a dot: PROTOMESH_LISTEN, PROTOMESH_TLS__CERT_FILE\n\n\
+        A flag wins over the environment, which wins over the file. \
+        --dump-config prints all keys with their values."
+        .to_owned();
+    let layers = defaults.map(|defaults| Layers::load(defaults, &Sources::default()));
+    match layers {
+        Some(Ok(layers)) => {
+            text.push_str("\n\nVariables:\n  ");
+            text.push_str(&layers.variables().join("\n  "));
+        }
+        _ => text.push_str(" --help lists the variables."),
+    }
+    text
+}

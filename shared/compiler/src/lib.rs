@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod advice;
+mod check;
+mod diagnostics;
+mod error;
+mod events;
+mod promises;
+mod sources;
+mod standard;
+
+pub use check::{Checked, Contract};
+pub use descriptors::{MethodPlan, Problem};
+pub use error::{Error, MAX_LISTED, listed};
+pub use events::Event;
+pub use sources::{Compiled, Sources, find};
+pub use standard::is_options_only;
