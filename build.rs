@@ -1,5 +1,5 @@
 //! Generates the contracts of the mesh from `proto/`.
 
 fn main() -> Result<(), codegen::Error> {
-    codegen::Builder::new("proto").generate()
+    codegen::Builder::new("proto").without_facade().generate()
 }

@@ -4,11 +4,12 @@
 pub mod http;
 pub mod import;
 pub mod order;
-mod wait;
 
-use anyhow::{Context, Result};
-use chassis::client::{ClientSettings, Upstream};
-use mesh::{Home, Stack, StackOptions, StateDir, Ui};
+use std::ops::Deref;
+
+use anyhow::Result;
+use chassis::client::Upstream;
+use mesh::{Home, StackOptions};
 use protos::{
     ingest::v1::ingest_service_client::IngestServiceClient,
     inventory::v1::inventory_service_client::InventoryServiceClient,
@@ -16,18 +17,12 @@ use protos::{
     payments::v1::payments_service_client::PaymentsServiceClient,
     shipping::v1::shipping_service_client::ShippingServiceClient,
 };
-use sqlx::{PgPool, postgres::PgPoolOptions};
 
-pub use wait::{PATIENCE, eventually};
+pub use protomesh_testing::{PATIENCE, eventually};
 
-/// Variable that makes a process abort at a named point.
-const CRASH_AT: &str = "PROTOMESH_CRASH_AT";
-
-/// A private mesh; dropping it kills its processes and removes its data.
+/// A private mesh of order-to-cash, with clients of its services.
 #[derive(Debug)]
-pub struct Mesh {
-    stack: Stack,
-}
+pub struct Mesh(protomesh_testing::Mesh);
 
 impl Mesh {
     /// Returns the options of the whole mesh, with the programs of this workspace.
@@ -51,14 +46,8 @@ impl Mesh {
     /// # Errors
     /// See [`start`](Self::start).
     pub async fn start_with(options: StackOptions) -> Result<Self> {
-        let home = Home::find()?;
-        let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, Ui::Quiet).await?;
-        Ok(Self { stack })
-    }
-
-    /// Returns the processes: addresses, kills and restarts.
-    pub fn stack(&self) -> &Stack {
-        &self.stack
+        let mesh = protomesh_testing::Mesh::launch(&Home::find()?, options).await?;
+        Ok(Self(mesh))
     }
 
     /// Returns a gRPC connection to a service or the gateway.
@@ -66,11 +55,7 @@ impl Mesh {
     /// # Errors
     /// When this mesh has no such process.
     pub fn upstream(&self, name: &str) -> Result<Upstream> {
-        Ok(Upstream::connect_lazy(
-            &self.stack.url(name)?,
-            &ClientSettings::default(),
-            protos::METHODS,
-        )?)
+        self.0.upstream(name, protos::METHODS)
     }
 
     /// Returns a client of orders.
@@ -112,35 +97,12 @@ impl Mesh {
     pub fn ingest(&self) -> Result<IngestServiceClient<Upstream>> {
         Ok(IngestServiceClient::new(self.upstream("ingest")?))
     }
+}
 
-    /// Connects to a service's database with the service's role.
-    ///
-    /// # Errors
-    /// When it can't be reached.
-    pub async fn database(&self, service: &str) -> Result<PgPool> {
-        let url = self.stack.database_url(service)?;
-        PgPoolOptions::new()
-            .max_connections(2)
-            .connect(&url)
-            .await
-            .with_context(|| format!("database of {service}"))
-    }
+impl Deref for Mesh {
+    type Target = protomesh_testing::Mesh;
 
-    /// Restarts a process so that it aborts at `point` once.
-    ///
-    /// # Errors
-    /// When it does not become healthy again.
-    pub async fn crash_next_at(&self, name: &str, point: &str) -> Result<()> {
-        self.stack.stop(name).await?;
-        self.stack.set_env_once(name, CRASH_AT, point)?;
-        self.stack.start(name).await
-    }
-
-    /// Returns the number of restarts of a process.
-    ///
-    /// # Errors
-    /// When this mesh has no such process.
-    pub fn restarts(&self, name: &str) -> Result<u32> {
-        Ok(self.stack.process(name)?.restarts)
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }

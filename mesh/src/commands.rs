@@ -4,7 +4,6 @@ mod addresses;
 mod build;
 mod call;
 mod check;
-mod completions;
 mod control;
 mod dashboard;
 mod declared;
@@ -28,24 +27,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::home::Home;
 use crate::ui;
-
-/// Runs the services of a project with their engines and a gateway, on this machine.
-#[derive(Debug, Parser)]
-#[command(
-    name = "mesh",
-    bin_name = "mesh",
-    version,
-    arg_required_else_help = true
-)]
-struct Cli {
-    #[command(subcommand)]
-    verb: Verb,
-}
 
 /// A verb with its arguments.
 #[derive(Debug, Subcommand)]
@@ -83,8 +69,6 @@ pub enum Verb {
     Events(events::Args),
     /// Shows the sagas that are stuck, and decides about them
     Sagas(sagas::Args),
-    /// Prints a script that completes the commands of `mesh` in a shell
-    Completions(completions::Args),
 }
 
 impl Verb {
@@ -104,7 +88,6 @@ impl Verb {
             Self::Call(args) => call::call(args).await,
             Self::Test(args) => test::test(&args),
             Self::Verify(args) => verify::verify(args).await,
-            Self::Completions(args) => completions::completions(&args),
             Self::Status(args) => status::status(args).await,
             Self::Dashboard(args) => dashboard::dashboard(&args),
             Self::Check(args) => Ok(check::check(&args)),
@@ -115,9 +98,9 @@ impl Verb {
     }
 }
 
-/// Carries out the command line of this process. A command of the project takes precedence over a
-/// verb of the same name.
-pub fn main() -> ExitCode {
+/// Carries out the command line of this process by `run`. A command of the project takes precedence
+/// over a verb of the same name.
+pub fn main<C: Parser>(run: impl AsyncFnOnce(C) -> Result<ExitCode>) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some((name, others)) = arguments.split_first()
         && let Some(name) = name.to_str()
@@ -131,13 +114,12 @@ pub fn main() -> ExitCode {
             }
         }
     }
-    let mut command = Cli::command();
+    let mut command = C::command();
     if let Ok(home) = Home::find() {
         command = command.after_help(declared::help(&home));
     }
-    let matches = command.get_matches();
-    match Cli::from_arg_matches(&matches) {
-        Ok(cli) => block_on(cli.verb.run()),
+    match C::from_arg_matches(&command.get_matches()) {
+        Ok(arguments) => block_on(run(arguments)),
         Err(error) => error.exit(),
     }
 }

@@ -19,7 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mesh::commands::{Verb, block_on, up};
 
-use checks::{alerts, deny, modules, rules};
+use checks::{alerts, deny, modules, package, rules};
 
 /// Checks and measures this repository.
 #[derive(Debug, Parser)]
@@ -55,6 +55,8 @@ enum XtaskVerb {
     Fuzz(fuzz::Args),
     /// Prints the dependencies of each crate's modules; fails if one points to a higher module
     Modules,
+    /// Writes the crates that the command carries, for its package
+    Package,
     /// Checks the rules of this repository that the compiler cannot check
     Rules(rules::Args),
     /// Rewrites the offline data of the SQL of one crate
@@ -83,6 +85,7 @@ async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
         XtaskVerb::Deny(args) => deny::deny(&args),
         XtaskVerb::Fuzz(args) => fuzz::fuzz(&args),
         XtaskVerb::Modules => modules::modules(),
+        XtaskVerb::Package => package::package(),
         XtaskVerb::Rules(args) => rules::rules(&args),
         XtaskVerb::Sqlx(args) => sqlx::sqlx(args).await,
         XtaskVerb::Test(args) => test::test(args),

@@ -30,6 +30,24 @@ pub(crate) struct Package {
     manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     metadata: Option<Metadata>,
+    #[serde(flatten)]
+    pub(crate) published: Published,
+}
+
+/// The fields of a manifest that a registry reads, as `cargo metadata` prints them.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Published {
+    /// Registries that accept the package: none of a crate that doesn't ship.
+    pub(crate) publish: Option<Vec<String>>,
+    pub(crate) description: Option<String>,
+    pub(crate) license: Option<String>,
+    pub(crate) readme: Option<String>,
+    pub(crate) repository: Option<String>,
+    pub(crate) rust_version: Option<String>,
+    #[serde(default)]
+    pub(crate) keywords: Vec<String>,
+    #[serde(default)]
+    pub(crate) categories: Vec<String>,
 }
 
 /// A dependency as the manifest declares it.
@@ -38,6 +56,8 @@ pub(crate) struct Dependency {
     /// The directory of a dependency inside the workspace.
     pub(crate) path: Option<PathBuf>,
     kind: Option<String>,
+    #[serde(default)]
+    req: String,
 }
 
 /// `[package.metadata]` of a manifest.
@@ -128,6 +148,11 @@ impl Package {
 }
 
 impl Dependency {
+    /// Returns whether a registry could not resolve it: it has a path only.
+    pub(crate) fn is_open(&self) -> bool {
+        self.path.is_some() && self.req == "*" && !self.is_dev()
+    }
+
     fn is_dev(&self) -> bool {
         self.kind.as_deref() == Some("dev")
     }

@@ -1,27 +1,32 @@
 #![doc = include_str!("../README.md")]
 //!
-//! The whole `src/lib.rs` of a crate of contracts:
+//! A service includes the result by a macro of the facade:
 //!
 //! ```ignore
-//! #![allow(missing_docs, unreachable_pub, clippy::all)] // Generated.
-//! include!(concat!(env!("OUT_DIR"), "/protos.rs"));
+//! /// The generated contracts.
+//! pub mod protos {
+//!     protomesh::include_protos!();
+//! }
 //! ```
 //!
-//! The included file holds
+//! The included file, `protos.rs` in `OUT_DIR`, holds
 //! - a module per package (`orders::v1`) with its messages, clients and servers, as `prost` and
 //!   `tonic` write them; `google.protobuf` comes from `prost_types`, `google.api.HttpBody` is
 //!   `google::api::HttpBody`, `google.rpc.Status` is `google::rpc::Status`;
 //! - `METHODS: &[contract::Method]`, every RPC, sorted by path;
 //! - `FILE_DESCRIPTOR_SET: &[u8]`, every file with its imports, options and comments
 //!   (`google.protobuf.FileDescriptorSet`);
-//! - an `impl contract::Event` for each message with `option (mesh.v1.event)`.
+//! - an `impl contract::Event` for each message with `option (mesh.v1.event)`;
+//! - after [`Builder::migrations`], `MIGRATIONS`: what `store::Database::open` applies.
 //!
-//! So the crate depends on `prost`, `prost-types`, `contract`, `tonic` and `tonic-prost`.
+//! Generated code names other crates through `protomesh`; see [`Builder::without_facade`].
 //!
 //! The contracts are checked first: a mistake that `mesh check` reports is an error here; its
 //! warnings are not shown. Files to import without having them are those of [`compiler`].
 
 mod error;
+mod migrations;
+mod paths;
 mod render;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +35,7 @@ use std::{env, fs};
 use compiler::{Checked, Sources};
 use prost_types::FileDescriptorSet;
 
+use self::paths::Paths;
 use self::render::{DESCRIPTOR_FILE, MODULES_FILE};
 
 pub use self::error::Error;
@@ -47,6 +53,8 @@ pub struct Builder {
     root: PathBuf,
     includes: Vec<PathBuf>,
     out_dir: Option<PathBuf>,
+    migrations: Option<PathBuf>,
+    paths: Paths,
 }
 
 // === impl Builder ===
@@ -61,6 +69,8 @@ impl Builder {
             root: root.into(),
             includes: Vec::new(),
             out_dir: None,
+            migrations: None,
+            paths: Paths::default(),
         }
     }
 
@@ -79,6 +89,21 @@ impl Builder {
         self
     }
 
+    /// Embeds the migrations of `dir`, the files `<version>_<description>.sql`, as `MIGRATIONS`.
+    ///
+    /// Migrations only go forward. A first line `-- no-transaction` runs a file outside of one.
+    pub fn migrations(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.migrations = Some(dir.into());
+        self
+    }
+
+    /// Names `prost`, `prost_types`, `contract`, `tonic`, `tonic_prost` and `store` as dependencies
+    /// of the crate itself, not through `protomesh`.
+    pub fn without_facade(mut self) -> Self {
+        self.paths = Paths::Crates;
+        self
+    }
+
     /// Compiles and writes; the same input gives the same bytes.
     ///
     /// # Errors
@@ -90,7 +115,8 @@ impl Builder {
                 .map(PathBuf::from)
                 .ok_or(Error::NoOutDir)?,
         };
-        rerun_if_changed(std::iter::once(&self.root).chain(&self.includes));
+        let inputs = std::iter::once(&self.root).chain(&self.includes);
+        rerun_if_changed(inputs.chain(&self.migrations));
         let mut sources = Sources::new([self.root]).import_hint(IMPORT_HINT);
         for dir in self.includes {
             sources = sources.include(dir);
@@ -103,12 +129,19 @@ impl Builder {
             return Err(Error::Contract(mistakes));
         };
 
-        write_rust(compiled.files, &out_dir)?;
+        let migrations = self
+            .migrations
+            .as_deref()
+            .map(migrations::find)
+            .transpose()?;
+
+        write_rust(compiled.files, &out_dir, self.paths)?;
         write(&out_dir.join(DESCRIPTOR_FILE), &contract.descriptor_set)?;
-        write(
-            &out_dir.join(PROTOS_FILE),
-            render::contracts(&contract).as_bytes(),
-        )
+        let mut protos = render::contracts(&contract, self.paths);
+        if let Some(migrations) = migrations {
+            protos.push_str(&render::migrations(&migrations, self.paths));
+        }
+        write(&out_dir.join(PROTOS_FILE), protos.as_bytes())
     }
 }
 
@@ -123,13 +156,14 @@ fn rerun_if_changed<'d>(dirs: impl Iterator<Item = &'d PathBuf>) {
     }
 }
 
-fn write_rust(mut files: FileDescriptorSet, out_dir: &Path) -> Result<(), Error> {
+fn write_rust(mut files: FileDescriptorSet, out_dir: &Path, paths: Paths) -> Result<(), Error> {
     // Options are read from descriptors: types for them would be dead code in every crate of
     // contracts.
     files
         .file
         .retain(|file| !compiler::is_options_only(file.name()));
-    tonic_prost_build::configure()
+    paths
+        .config()
         .out_dir(out_dir)
         .include_file(MODULES_FILE)
         .compile_fds(files)

@@ -106,7 +106,7 @@ fn http_body_is_one_type_and_options_are_none() {
             "{package}"
         );
     }
-    assert!(text(&written, "depot.v1.rs").contains("::prost_types::Timestamp"));
+    assert!(text(&written, "depot.v1.rs").contains("::protomesh::prost_types::Timestamp"));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_team_elsewhere_brings_its_own_package_and_include() {
     let written = generate(Builder::new(&root).include(&vendor));
     assert!(
         text(&written, "protos.rs")
-            .contains("impl ::contract::Event for acme::billing::v2::Billed")
+            .contains("impl ::protomesh::contract::Event for acme::billing::v2::Billed")
     );
     assert!(text(&written, "protos.rs").contains(r#"const CONTEXT: &'static str = "billing";"#));
     assert!(text(&written, "acme.billing.v2.rs").contains("super::super::super::money::Amount"));
@@ -211,6 +211,49 @@ fn a_file_of_the_team_stands_before_the_built_in_one() {
         .get_message_by_name("google.api.HttpBody")
         .unwrap();
     assert_eq!(body.get_field(7).unwrap().name(), "own");
+}
+
+#[test]
+fn a_crate_without_the_facade_names_its_own_dependencies() {
+    let written = generate(Builder::new(fixture()).without_facade());
+    for (name, bytes) in &written {
+        let text = String::from_utf8_lossy(bytes);
+        assert!(!text.contains("protomesh::"), "{name}");
+    }
+    assert!(text(&written, "protos.rs").contains("&[::contract::Method]"));
+    assert!(text(&written, "shop.v1.rs").contains("use tonic::codegen::*;"));
+}
+
+#[test]
+fn generated_code_names_no_crate_but_the_facade() {
+    let written = generate(Builder::new(fixture()));
+    for name in ["shop.v1.rs", "depot.v1.rs", "protos.rs"] {
+        let code = text(&written, name);
+        let lines = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines {
+            for other in [
+                " tonic::", "<tonic::", "(tonic::", " ::prost", "<::prost", "(::prost",
+            ] {
+                assert!(!line.contains(other), "{name}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn migrations_are_embedded_in_the_order_of_their_versions() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("0010_add_notes.sql"), "SELECT 10").unwrap();
+    fs::write(dir.path().join("2_first.sql"), "SELECT 2").unwrap();
+    fs::write(dir.path().join("README.md"), "not a migration").unwrap();
+    let written = generate(Builder::new(fixture()).migrations(dir.path()));
+    let code = text(&written, "protos.rs");
+    let first = code.find(r#"(2, "first", include_str!"#).unwrap();
+    let second = code.find(r#"(10, "add notes", include_str!"#).unwrap();
+    assert!(first < second);
+    assert!(!code.contains("README"));
 }
 
 #[test]

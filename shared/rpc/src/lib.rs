@@ -11,3 +11,7 @@ pub mod headers;
 pub mod lock;
 pub mod safety;
 pub mod tls;
+
+// For `faults!`.
+#[doc(hidden)]
+pub use tonic;

@@ -5,6 +5,7 @@ mod database;
 mod guard;
 mod health;
 mod idempotency;
+mod migrations;
 mod outage;
 mod settings;
 mod text;
@@ -12,6 +13,7 @@ mod text;
 pub use database::{Database, Error};
 pub use guard::Guard;
 pub use idempotency::{Insert, InsertError, idempotent};
+pub use migrations::Migrations;
 pub use outage::{fault, is_final, is_outage};
 pub use settings::Settings;
 

@@ -1,6 +1,7 @@
 //! `cargo xtask rules`: rules about text and names that no compiler checks.
 
 mod allow;
+mod metadata;
 mod named_tests;
 mod text;
 
@@ -72,6 +73,13 @@ fn find(workspace: &Workspace) -> Result<Findings> {
         let place = workspace.place(package);
         check_text(workspace, package, &mut found)?;
         check_code(place, package, &glossary, &mut found)?;
+        for problem in metadata::problems(place, package) {
+            found.add(
+                "metadata",
+                if place.is_empty() { "." } else { place },
+                problem,
+            );
+        }
         if !workspace.is_default(package) {
             found.add(
                 "no-default-member",

@@ -6,50 +6,50 @@ include!("modules.rs");
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("protos.bin");
 
 /// Every RPC of the contracts, sorted by path.
-pub const METHODS: &[::contract::Method] = &[
-    ::contract::Method {
+pub const METHODS: &[::protomesh::contract::Method] = &[
+    ::protomesh::contract::Method {
         path: "/depot.v1.DepotService/GetPhoto",
         input: "depot.v1.GetPhotoRequest",
         output: "google.api.HttpBody",
-        kind: ::contract::MethodKind::Unary,
-        idempotency: ::contract::Idempotency::NoSideEffects,
-        criticality: ::contract::Criticality::Normal,
+        kind: ::protomesh::contract::MethodKind::Unary,
+        idempotency: ::protomesh::contract::Idempotency::NoSideEffects,
+        criticality: ::protomesh::contract::Criticality::Normal,
     },
-    ::contract::Method {
+    ::protomesh::contract::Method {
         path: "/shop.v1.ShopService/Chat",
         input: "shop.v1.ChatRequest",
         output: "shop.v1.ChatResponse",
-        kind: ::contract::MethodKind::BidiStreaming,
-        idempotency: ::contract::Idempotency::Unknown,
-        criticality: ::contract::Criticality::Normal,
+        kind: ::protomesh::contract::MethodKind::BidiStreaming,
+        idempotency: ::protomesh::contract::Idempotency::Unknown,
+        criticality: ::protomesh::contract::Criticality::Normal,
     },
-    ::contract::Method {
+    ::protomesh::contract::Method {
         path: "/shop.v1.ShopService/Rename",
         input: "shop.v1.RenameRequest",
         output: "shop.v1.RenameResponse",
-        kind: ::contract::MethodKind::Unary,
-        idempotency: ::contract::Idempotency::Idempotent,
-        criticality: ::contract::Criticality::Critical,
+        kind: ::protomesh::contract::MethodKind::Unary,
+        idempotency: ::protomesh::contract::Idempotency::Idempotent,
+        criticality: ::protomesh::contract::Criticality::Critical,
     },
-    ::contract::Method {
+    ::protomesh::contract::Method {
         path: "/shop.v1.ShopService/Upload",
         input: "shop.v1.UploadRequest",
         output: "google.protobuf.Empty",
-        kind: ::contract::MethodKind::ClientStreaming,
-        idempotency: ::contract::Idempotency::Unknown,
-        criticality: ::contract::Criticality::Normal,
+        kind: ::protomesh::contract::MethodKind::ClientStreaming,
+        idempotency: ::protomesh::contract::Idempotency::Unknown,
+        criticality: ::protomesh::contract::Criticality::Normal,
     },
-    ::contract::Method {
+    ::protomesh::contract::Method {
         path: "/shop.v1.ShopService/Watch",
         input: "shop.v1.WatchRequest",
         output: "shop.v1.WatchResponse",
-        kind: ::contract::MethodKind::ServerStreaming,
-        idempotency: ::contract::Idempotency::NoSideEffects,
-        criticality: ::contract::Criticality::Normal,
+        kind: ::protomesh::contract::MethodKind::ServerStreaming,
+        idempotency: ::protomesh::contract::Idempotency::NoSideEffects,
+        criticality: ::protomesh::contract::Criticality::Normal,
     },
 ];
 
-impl ::contract::Event for shop::v1::ItemSold {
+impl ::protomesh::contract::Event for shop::v1::ItemSold {
     const TYPE: &'static str = "shop.v1.ItemSold";
     const CONTEXT: &'static str = "shop";
     const AGGREGATE: &'static str = "item";
@@ -58,7 +58,7 @@ impl ::contract::Event for shop::v1::ItemSold {
     }
 }
 
-impl ::contract::Event for shop::v1::item_sold::Return {
+impl ::protomesh::contract::Event for shop::v1::item_sold::Return {
     const TYPE: &'static str = "shop.v1.ItemSold.Return";
     const CONTEXT: &'static str = "shop";
     const AGGREGATE: &'static str = "item_return";

@@ -48,7 +48,7 @@ macro_rules! faults {
             fn from(error: $error) -> Self {
                 let message = error.to_string();
                 match error {
-                    $($pattern => Self::new(::tonic::Code::$code, $reason, message.clone())
+                    $($pattern => Self::new($crate::tonic::Code::$code, $reason, message.clone())
                         $(.violation($field, message))?
                         $(.metadata($key, $value))?,)*
                     $($other => $fault,)*
@@ -56,7 +56,7 @@ macro_rules! faults {
             }
         }
 
-        impl ::std::convert::From<$error> for ::tonic::Status {
+        impl ::std::convert::From<$error> for $crate::tonic::Status {
             fn from(error: $error) -> Self {
                 $crate::error::Fault::from(error).into()
             }

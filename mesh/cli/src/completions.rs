@@ -5,18 +5,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
-
-use crate::ui;
+use mesh::ui;
 
 /// The arguments of `completions`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Shell that reads the script
     shell: Shell,
 }
 
-pub(super) fn completions(args: &Args) -> Result<ExitCode> {
-    let mut command = super::Cli::command();
+pub(crate) fn completions(args: &Args) -> Result<ExitCode> {
+    let mut command = crate::Cli::command();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "mesh", &mut script);
     ui::print(String::from_utf8_lossy(&script));
