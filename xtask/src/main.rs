@@ -10,6 +10,7 @@ mod retail;
 mod sqlx;
 mod test;
 mod tools;
+mod tour;
 mod verify;
 mod workspace;
 
@@ -61,6 +62,8 @@ enum XtaskVerb {
     Rules(rules::Args),
     /// Rewrites the offline data of the SQL of one crate
     Sqlx(sqlx::Args),
+    /// Runs the commands of a page, such as README.md, and prints how long each block takes
+    Tour(tour::Args),
     /// Runs all CI checks: format, lints, dependencies, module order, tests
     Test(test::Args),
     /// Disturbs a separate mesh on purpose and checks that nothing was lost or doubled
@@ -89,6 +92,7 @@ async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
         XtaskVerb::Rules(args) => rules::rules(&args),
         XtaskVerb::Sqlx(args) => sqlx::sqlx(args).await,
         XtaskVerb::Test(args) => test::test(args),
+        XtaskVerb::Tour(args) => tour::tour(&args),
         XtaskVerb::Verify(verb) => verify::verify(verb).await,
         XtaskVerb::Supervise(selection) => Verb::Supervise(selection).run().await,
     }

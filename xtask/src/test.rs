@@ -10,6 +10,7 @@ use mesh::home::Home;
 use mesh::ui::{self, Ui};
 
 use crate::checks::{alerts, deny, modules, rules};
+use crate::tour;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -70,6 +71,11 @@ const STEPS: &[Step] = &[
         name: "tests",
         run: tests,
         filtered: true,
+    },
+    Step {
+        name: "readme",
+        run: readme,
+        filtered: false,
     },
     Step {
         name: "verify",
@@ -164,6 +170,11 @@ fn books(home: &Home, _: Option<&str>) -> Result<()> {
             .current_dir(home.root()))?;
     }
     Ok(())
+}
+
+/// Runs the commands of the README.
+fn readme(home: &Home, _: Option<&str>) -> Result<()> {
+    tour::run(home, &home.root().join("README.md"), false)
 }
 
 /// Runs `verify orders` with the example.

@@ -91,7 +91,7 @@ fn check(dir: &Path, arguments: &[&str]) -> Output {
 
 fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
+        .join("../..")
         .canonicalize()
         .unwrap()
 }
