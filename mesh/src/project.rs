@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 pub use manifest::{Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify};
-pub(crate) use wiring::{Wiring, url_variable};
+pub(crate) use wiring::Wiring;
 
 /// Name of the gateway.
 pub const GATEWAY: &str = "gateway";

@@ -44,7 +44,7 @@ gateway = false
 env = { NAME = "back" }
 
 [command.urls]
-run = ["python3", "-c", "import os, sys; print(os.environ['PROTOMESH_FRONT_URL'], sys.argv[1:])"]
+run = ["python3", "-c", "import os, sys; print(os.environ['MESH_FRONT_URL'], sys.argv[1:])"]
 about = "Prints an address"
 "#;
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::up;
 use crate::home::Home;
-use crate::project::{NATS, POSTGRES, url_variable};
+use crate::project::{NATS, POSTGRES};
 use crate::snapshot::Snapshot;
 use crate::stack::operator;
 use crate::ui::Ui;
@@ -50,7 +50,10 @@ pub(super) fn environment(dir: &Path, snapshot: &Snapshot) -> BTreeMap<String, S
     let called = processes.filter(|process| ![POSTGRES, NATS].contains(&&*process.name));
     variables.extend(called.map(|process| {
         let url = format!("http://{}", process.address);
-        (url_variable(&process.name), url)
+        // Not `PROTOMESH_…`: a program of a service that the command starts refuses such variables
+        // if they set none of its keys.
+        let name = process.name.to_ascii_uppercase().replace('-', "_");
+        (format!("MESH_{name}_URL"), url)
     }));
     variables
 }

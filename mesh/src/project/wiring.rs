@@ -86,7 +86,7 @@ impl Wiring<'_> {
 }
 
 /// Returns the variable that holds the URL of a process: `PROTOMESH_STOCK_URL`.
-pub(crate) fn url_variable(name: &str) -> String {
+fn url_variable(name: &str) -> String {
     format!("PROTOMESH_{}_URL", upper(name))
 }
 
