@@ -6,3 +6,4 @@ pub(crate) mod deny;
 pub(crate) mod modules;
 pub(crate) mod package;
 pub(crate) mod rules;
+pub(crate) mod tour;

@@ -10,7 +10,6 @@ mod retail;
 mod sqlx;
 mod test;
 mod tools;
-mod tour;
 mod verify;
 mod workspace;
 
@@ -20,7 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mesh::commands::{Verb, block_on, up};
 
-use checks::{alerts, deny, modules, package, rules};
+use checks::{alerts, deny, modules, package, rules, tour};
 
 /// Checks and measures this repository.
 #[derive(Debug, Parser)]

@@ -9,8 +9,7 @@ use mesh::engines::Engines;
 use mesh::home::Home;
 use mesh::ui::{self, Ui};
 
-use crate::checks::{alerts, deny, modules, rules};
-use crate::tour;
+use crate::checks::{alerts, deny, modules, rules, tour};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

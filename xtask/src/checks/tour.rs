@@ -35,7 +35,7 @@ trap end EXIT
 "#;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Page whose commands are run
     #[arg(default_value = "README.md")]
     page: PathBuf,
@@ -44,7 +44,7 @@ pub(super) struct Args {
     elsewhere: bool,
 }
 
-pub(super) fn tour(args: &Args) -> Result<ExitCode> {
+pub(crate) fn tour(args: &Args) -> Result<ExitCode> {
     let home = Home::find()?;
     run(&home, &home.root().join(&args.page), args.elsewhere)?;
     Ok(ExitCode::SUCCESS)
@@ -54,7 +54,7 @@ pub(super) fn tour(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When a command fails.
-pub(super) fn run(home: &Home, page: &Path, is_elsewhere: bool) -> Result<()> {
+pub(crate) fn run(home: &Home, page: &Path, is_elsewhere: bool) -> Result<()> {
     let text =
         fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
     let blocks = blocks(&text);
