@@ -129,7 +129,10 @@ pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
 }
 
 /// Signals a process and its children: each process of the mesh leads a process group.
-pub(crate) fn send_to_group(pid: u32, signal: Signal) -> io::Result<()> {
+///
+/// # Errors
+/// See [`send`].
+pub fn send_to_group(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(kill_process_group(raw(pid)?, signal)?)
 }
 

@@ -185,13 +185,22 @@ impl Stack {
         .map(drop)
     }
 
-    /// Stops a process as `down` does, and starts it again.
+    /// Stops a process as `down` does, and starts it again, one caller after the other.
     ///
     /// # Errors
-    /// See [`stop`](Self::stop) and [`start`](Self::start).
+    /// When it does not stop, or ends before it is healthy; the supervisor goes on trying.
     pub async fn restart(&self, name: &str) -> Result<()> {
+        let supervised = self.supervised(name)?;
+        let _turn = supervised.restarts.lock().await;
         self.stop(name).await?;
-        self.start(name).await
+        supervised.want(true);
+        let is_settled =
+            |now: &ProcessStatus| matches!(now.state, State::Healthy | State::Restarting);
+        let now = self.wait_for(name, launch::PATIENCE, is_settled).await?;
+        match now.state {
+            State::Healthy => Ok(()),
+            _ => Err(launch::does_not_start(&now)),
+        }
     }
 
     /// Signals a running process; returns its identity.

@@ -83,6 +83,8 @@ pub(crate) type Board = watch::Sender<BTreeMap<String, ProcessStatus>>;
 /// A supervised process. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Supervised {
+    /// Held while somebody restarts it.
+    pub(crate) restarts: tokio::sync::Mutex<()>,
     name: String,
     board: Arc<Board>,
     wanted: watch::Sender<bool>,
@@ -124,6 +126,7 @@ impl Supervised {
             backoff: Backoff::default(),
         };
         Self {
+            restarts: tokio::sync::Mutex::new(()),
             name,
             board: Arc::clone(board),
             wanted,

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measures optimized builds.
 
+mod dev;
 mod orders;
 
 use std::num::NonZeroU64;
@@ -37,6 +38,8 @@ pub(super) enum Verb {
     Events(EventsArgs),
     /// Runs order files through a mesh of its own, in the build that `cargo mesh demo` makes
     Orders(orders::Args),
+    /// Measures `mesh dev` in a new project: from saving a file to the answer of the new code
+    Dev(dev::Args),
     /// Uses the gateway by all protocols at once for ten minutes: nothing may fail, panic or leak
     Soak(SoakArgs),
 }
@@ -99,6 +102,7 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
     let ui = Ui::detect();
     let home = Home::find()?;
     let status = match verb {
+        Verb::Dev(args) => return dev::dev(&home, &args, ui).await,
         Verb::Orders(args) => return orders::orders(args).await,
         Verb::Transcoder(args) => measure(&home, RELEASE, "transcoder")
             .args(args.flags())

@@ -39,15 +39,17 @@ enum CliVerb {
 }
 
 fn main() -> ExitCode {
+    // Before anything that may run Cargo, also a command of the project.
+    if let Ok(root) = add::root()
+        && let Err(error) = crates::refresh(&root)
+    {
+        mesh::ui::print_error(&error);
+        return ExitCode::FAILURE;
+    }
     mesh::commands::main(async |cli: Cli| match cli.verb {
         CliVerb::New(args) => new::new(&args),
         CliVerb::Add(args) => add::add(&args),
         CliVerb::Completions(args) => completions::completions(&args),
-        CliVerb::Project(verb) => {
-            if let Ok(root) = add::root() {
-                crates::refresh(&root)?;
-            }
-            verb.run().await
-        }
+        CliVerb::Project(verb) => verb.run().await,
     })
 }

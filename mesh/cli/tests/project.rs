@@ -164,8 +164,9 @@ fn dev_restarts_what_has_changed_and_nothing_else() {
         said().contains("front │ serving again")
     });
     assert_eq!(shop.process("back")["life"]["pid"], back);
-    shop.mesh(&["down"]);
-    dev.wait().unwrap();
+    shop.says(&["down"]);
+    assert!(dev.wait().unwrap().success(), "{}", said());
+    assert!(said().contains("draining and stopping"), "{}", said());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::Stack;
+use crate::{Stack, os};
 
 /// Largest request or answer, in bytes.
 const MAX_BYTES: u64 = 16 * 1024;
@@ -19,6 +20,8 @@ const MAX_BYTES: u64 = 16 * 1024;
 const REQUEST: Duration = Duration::from_secs(5);
 /// Longest wait for an answer: a process drains and starts again.
 const ANSWER: Duration = Duration::from_secs(150);
+/// Pause after a failure to accept.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Most requests at once.
 const CONCURRENT: usize = 8;
 
@@ -40,14 +43,16 @@ enum Answer {
 /// The listening side, in the supervisor.
 #[derive(Debug)]
 pub(super) struct Control {
-    listener: UnixListener,
+    /// None where the path of the directory is too long for a socket.
+    listener: Option<UnixListener>,
 }
 
 // === impl Control ===
 
 impl Control {
-    /// Listens in the directory of a mesh.
-    pub(super) fn listen(dir: &Path) -> Result<Self> {
+    /// Listens in the directory of a mesh. Where that fails, the mesh runs without: only `restart`
+    /// is missing.
+    pub(super) fn listen(dir: &Path) -> Self {
         let path = socket(dir);
         // A killed supervisor leaves its socket; the lock of the directory keeps others away.
         let _ = std::fs::remove_file(&path);
@@ -56,30 +61,57 @@ impl Control {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
             std::io::Result::Ok(listener)
         };
-        let listener = bind().with_context(|| format!("cannot listen at {}", path.display()))?;
-        Ok(Self { listener })
+        match bind() {
+            Ok(listener) => Self {
+                listener: Some(listener),
+            },
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "`mesh restart` will not work");
+                Self { listener: None }
+            }
+        }
     }
 
-    /// Serves requests for as long as it is polled.
-    pub(super) async fn serve(self, stack: &Arc<Stack>) {
+    /// Serves requests until `stop` is over, whose result it returns; requests in progress end.
+    pub(super) async fn serve<T>(self, stack: &Arc<Stack>, stop: impl Future<Output = T>) -> T {
+        let mut stop = pin!(stop);
         let mut serving = JoinSet::new();
-        loop {
-            while serving.len() >= CONCURRENT {
-                serving.join_next().await;
+        let stopped = loop {
+            let has_room = serving.len() < CONCURRENT;
+            tokio::select! {
+                stopped = &mut stop => break stopped,
+                Some(_) = serving.join_next() => {}
+                accepted = self.accept(), if has_room => match accepted {
+                    Ok(connection) => {
+                        let stack = Arc::clone(stack);
+                        serving.spawn(async move {
+                            if let Err(error) = answer(connection, &stack).await {
+                                let error = format!("{error:#}");
+                                tracing::warn!(error, "request not answered");
+                            }
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept requests");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
             }
-            match self.listener.accept().await {
-                Ok((connection, _)) => {
-                    let stack = Arc::clone(stack);
-                    serving.spawn(async move {
-                        if let Err(error) = answer(connection, &stack).await {
-                            tracing::warn!(error = format!("{error:#}"), "request not answered");
-                        }
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept requests");
-                    tokio::time::sleep(REQUEST).await;
-                }
+        };
+        // Each holds the stack.
+        serving.shutdown().await;
+        stopped
+    }
+
+    /// Accepts a connection of this user; one of another user is closed.
+    async fn accept(&self) -> std::io::Result<UnixStream> {
+        let Some(listener) = &self.listener else {
+            return std::future::pending().await;
+        };
+        loop {
+            let (connection, _) = listener.accept().await?;
+            if connection.peer_cred()?.uid() == os::effective_uid() {
+                return Ok(connection);
             }
         }
     }
@@ -91,9 +123,12 @@ impl Control {
 /// When no supervisor answers, or it could not do what was asked.
 pub(super) async fn send(dir: &Path, request: &Request) -> Result<()> {
     let path = socket(dir);
-    let mut connection = UnixStream::connect(&path)
-        .await
-        .with_context(|| format!("no supervisor listens at {}", path.display()))?;
+    let mut connection = UnixStream::connect(&path).await.with_context(|| {
+        format!(
+            "no supervisor listens at {}: stop the mesh with `mesh down` and start it again",
+            path.display()
+        )
+    })?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     connection.write_all(&line).await?;

@@ -201,7 +201,7 @@ pub(super) fn lay_out<T, const N: usize>(
 pub(super) fn running(home: &Home) -> Result<Snapshot> {
     let snapshot = Snapshot::load(&home.mesh());
     let (Some(snapshot), None) = (snapshot, StateDir::of_up(home)?) else {
-        bail!("the mesh is not up");
+        bail!("the mesh is not up: `mesh up` starts it");
     };
     Ok(snapshot)
 }

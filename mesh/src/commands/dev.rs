@@ -48,14 +48,7 @@ pub(super) async fn dev(args: Args) -> Result<ExitCode> {
     let Some(state_dir) = up::prepare(&home, &options, args.fresh, ui)? else {
         bail!("the mesh is already up: stop it with `mesh down`, or use `mesh restart NAME`");
     };
-    tokio::select! {
-        ended = session(&home, state_dir, &options, ui) => ended,
-        asked = asked_to_stop() => {
-            asked?;
-            ui.note("stopped before everything was up");
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    session(&home, state_dir, &options, ui).await
 }
 
 async fn session(
@@ -67,14 +60,22 @@ async fn session(
     // Before the launch, so that no change in the meantime is missed.
     let mut watch = Watch::begin(home.root())?;
     let packages = Packages::load(home)?;
-    let stack = Arc::new(Stack::launch(home, state_dir, options.clone(), ui).await?);
+    let control = Control::listen(state_dir.path());
+    let stack = tokio::select! {
+        stack = Stack::launch(home, state_dir, options.clone(), ui) => Arc::new(stack?),
+        // The drop kills all started processes.
+        asked = asked_to_stop() => {
+            asked?;
+            ui.note("stopped before everything was up");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     ui::print(format!(
         "\n{}\n\n{}",
         addresses::table(home.project(), &stack.snapshot()),
         addresses::hints(home.project(), &stack.snapshot(), stack.dir())
     ));
     ui.note("watching; Ctrl-C stops the mesh");
-    let control = Control::listen(stack.dir())?;
     let logs = stack.processes().into_values();
     let logs = logs.map(|process| (process.name, process.log));
     let palette = Palette::new(std::io::stdout().is_terminal());
@@ -86,6 +87,7 @@ async fn session(
         ui,
         packages,
         built: BTreeMap::new(),
+        pending: BTreeSet::new(),
         stack: Arc::clone(&stack),
     };
     session.built = session.programs();
@@ -95,15 +97,17 @@ async fn session(
             session.apply(&changed).await;
         }
     };
-    let ended: Result<()> = tokio::select! {
-        ended = watching => ended,
-        () = follower.run() => Ok(()),
-        () = control.serve(&stack) => Ok(()),
-        asked = asked_to_stop() => asked,
+    let stop = async {
+        tokio::select! {
+            ended = watching => ended,
+            () = follower.run() => Ok(()),
+            asked = asked_to_stop() => asked,
+        }
     };
+    let ended: Result<()> = control.serve(&stack, stop).await;
     drop(session);
-    ended?;
-    up::stop(stack, ui).await
+    let stopped = up::stop(stack, ui).await;
+    ended.and(stopped)
 }
 
 struct Session<'a> {
@@ -113,6 +117,8 @@ struct Session<'a> {
     packages: Packages,
     /// When the program of each process was built.
     built: BTreeMap<String, SystemTime>,
+    /// Processes that run older code, because a build or a start has failed.
+    pending: BTreeSet<String>,
     stack: Arc<Stack>,
 }
 
@@ -130,18 +136,15 @@ impl Session<'_> {
                 "{FILE} has changed: start `mesh dev` again to apply it"
             ));
         }
-        let affected = self.packages.affected(self.home, changed);
         let running = self.stack.processes();
-        let affected: Vec<&str> = affected
-            .iter()
-            .map(String::as_str)
-            .filter(|name| running.contains_key(*name))
-            .collect();
-        if affected.is_empty() {
+        let affected = self.packages.affected(self.home, changed).into_iter();
+        self.pending
+            .extend(affected.filter(|name| running.contains_key(name)));
+        if self.pending.is_empty() {
             return;
         }
         let started = Instant::now();
-        match self.rebuild(&affected).await {
+        match self.rebuild().await {
             Ok(restarted) if restarted.is_empty() => {}
             Ok(restarted) => self.ui.note(format!(
                 "restarted {} ({:.1} s)",
@@ -152,25 +155,32 @@ impl Session<'_> {
         }
     }
 
-    async fn rebuild(&mut self, affected: &[&str]) -> Result<Vec<String>> {
-        self.ui.note(format!("building {}", affected.join(", ")));
-        let options = self.options.clone().only(affected.iter().copied())?;
+    /// Builds what is pending and restarts it; what does not start stays pending.
+    async fn rebuild(&mut self) -> Result<Vec<String>> {
+        let names: Vec<String> = self.pending.iter().cloned().collect();
+        self.ui.note(format!("building {}", names.join(", ")));
+        let options = self
+            .options
+            .clone()
+            .only(names.iter().map(String::as_str))?;
         let (home, ui) = (self.home.clone(), self.ui);
         let built = tokio::task::spawn_blocking(move || build::build(&home, &options, ui));
         built.await??;
         let now = self.programs();
         let mut restarted = Vec::new();
-        for name in affected {
+        for name in names {
+            let program = now.get(&name);
             // A program that the compiler has not changed goes on.
-            let is_new = now
-                .get(*name)
-                .is_none_or(|time| self.built.get(*name) != Some(time));
-            if is_new {
-                self.stack.restart(name).await?;
-                restarted.push((*name).to_owned());
+            if program.is_none() || self.built.get(&name) != program {
+                if let Err(error) = self.stack.restart(&name).await {
+                    ui::print_error(&error);
+                    continue;
+                }
+                restarted.push(name.clone());
             }
+            self.built.extend(program.map(|time| (name.clone(), *time)));
+            self.pending.remove(&name);
         }
-        self.built = now;
         Ok(restarted)
     }
 

@@ -53,7 +53,7 @@ pub(super) fn stop(home: &Home, ui: Ui) -> Result<bool> {
         if Instant::now() > deadline {
             supervisor.signal(Signal::KILL);
             bail!(
-                "the mesh did not stop within {} s: its supervisor was killed; run `cargo mesh down` again to stop the remaining processes",
+                "the mesh did not stop within {} s: its supervisor was killed; run `mesh down` again to stop the remaining processes",
                 PATIENCE.as_secs()
             );
         }

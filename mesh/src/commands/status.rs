@@ -38,7 +38,7 @@ pub(super) async fn status(args: Args) -> Result<ExitCode> {
         ui::print(serde_json::to_string_pretty(&snapshot)?);
     } else {
         ui::print(snapshot.as_ref().map_or_else(
-            || "the mesh is not up".to_owned(),
+            || "the mesh is not up: `mesh up` starts it".to_owned(),
             |mesh| addresses::table(project, mesh),
         ));
     }

@@ -14,6 +14,7 @@ use super::control::Control;
 use super::{addresses, build, down};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
+use crate::os::Signal;
 use crate::project::GATEWAY;
 use crate::snapshot::Snapshot;
 use crate::supervise::State;
@@ -64,7 +65,7 @@ impl Selection {
     pub(super) fn options(&self, home: &Home) -> Result<StackOptions> {
         let mut options = StackOptions::new(home)?;
         options = match self.listen.or(home.project().gateway().listen) {
-            Some(address) => options.listen(address),
+            Some(address) => options.listen(address)?,
             None => options.prefer_port(GATEWAY, PORT),
         };
         if !self.only.is_empty() {
@@ -133,7 +134,7 @@ pub fn ensure(home: &Home, fresh: bool, ui: Ui) -> Result<Snapshot> {
         match Snapshot::load(&home.mesh()) {
             Some(snapshot) if snapshot.ready => return Ok(snapshot),
             _ if Instant::now() > deadline => {
-                bail!("the mesh is still starting; `cargo mesh status` says why")
+                bail!("the mesh is still starting; `mesh status` says why")
             }
             _ => os::pause(POLL),
         }
@@ -177,6 +178,7 @@ pub(super) async fn supervise(selection: Selection) -> Result<ExitCode> {
 }
 
 async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) -> Result<ExitCode> {
+    let control = Control::listen(state_dir.path());
     let stack = tokio::select! {
         stack = Stack::launch(home, state_dir, options, ui) => Arc::new(stack?),
         // The drop kills all started processes.
@@ -192,21 +194,15 @@ async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) ->
         addresses::hints(home.project(), &stack.snapshot(), stack.dir())
     ));
     ui.note("running; Ctrl-C stops the mesh");
-    let control = Control::listen(stack.dir())?;
-    tokio::select! {
-        () = control.serve(&stack) => {}
-        asked = asked_to_stop() => asked?,
-    }
+    control.serve(&stack, asked_to_stop()).await?;
     stop(stack, ui).await
 }
 
 /// Drains and stops a mesh at the end of its command.
 pub(super) async fn stop(stack: Arc<Stack>, ui: Ui) -> Result<ExitCode> {
     let step = ui.step("draining and stopping");
-    // The requests that still hold it were dropped with their server.
-    let Some(stack) = Arc::into_inner(stack) else {
-        bail!("stopped without draining: a request is still in progress");
-    };
+    // Nothing else holds it once the requests have ended.
+    let stack = Arc::into_inner(stack).context("the mesh is still in use")?;
     tokio::select! {
         stopped = stack.shutdown() => drop(stopped?),
         asked = asked_to_stop() => {
@@ -286,7 +282,8 @@ fn await_ready(home: &Home, supervisor: &mut Child, step: &Step) -> Result<()> {
             );
         }
         if Instant::now() > deadline {
-            supervisor.kill()?;
+            // It kills its processes before it ends.
+            os::send(supervisor.id(), Signal::TERM)?;
             bail!(
                 "the mesh was not up within {} s",
                 DETACHED_PATIENCE.as_secs()

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use super::up::asked_to_stop;
 use super::{build, declared};
 use crate::home::{Home, StateDir};
+use crate::os::{self, Signal};
 use crate::project::Verify;
 use crate::ui::{self, Ui};
 use crate::{Stack, StackOptions, State};
@@ -71,18 +72,13 @@ pub(super) async fn verify(args: Args) -> Result<ExitCode> {
 async fn run(home: &Home, verify: &Verify, options: StackOptions, seed: u64) -> Result<()> {
     let stack = Stack::launch(home, StateDir::scratch(home)?, options, Ui::Quiet).await?;
     let mut load = start(home, &stack, &verify.load)?;
-    let killed = kill_all(&stack, &mut load, seed).await;
-    if killed.is_err() {
-        // It may have ended.
-        let _ = load.kill().await;
-    }
-    killed?;
-    let ended = tokio::time::timeout(LONGEST, load.wait()).await;
+    kill_all(&stack, &mut load.child, seed).await?;
+    let ended = tokio::time::timeout(LONGEST, load.child.wait()).await;
     let ended =
         ended.with_context(|| format!("the load did not end in {} s", LONGEST.as_secs()))?;
     succeeded("verify.load", ended?)?;
     let mut check = start(home, &stack, &verify.check)?;
-    let checked = tokio::time::timeout(LONGEST, check.wait()).await;
+    let checked = tokio::time::timeout(LONGEST, check.child.wait()).await;
     let checked =
         checked.with_context(|| format!("the check did not end in {} s", LONGEST.as_secs()))?;
     succeeded("verify.check", checked?)?;
@@ -112,7 +108,7 @@ async fn kill_all(stack: &Stack, load: &mut Child, seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn start(home: &Home, stack: &Stack, command: &[String]) -> Result<Child> {
+fn start(home: &Home, stack: &Stack, command: &[String]) -> Result<Work> {
     let (program, arguments) = command.split_first().context("the command is empty")?;
     let mut child = Command::new(program);
     child
@@ -120,10 +116,23 @@ fn start(home: &Home, stack: &Stack, command: &[String]) -> Result<Child> {
         .current_dir(home.root())
         .stdin(Stdio::null());
     child.envs(declared::environment(stack.dir(), &stack.snapshot()));
-    child
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot run {program}"))
+    let child = child.process_group(0).kill_on_drop(true).spawn();
+    let child = child.with_context(|| format!("cannot run {program}"))?;
+    Ok(Work { child })
+}
+
+/// A command of the project with all that it has started; killed when dropped.
+struct Work {
+    child: Child,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(pid) = self.child.id() {
+            // It may have ended.
+            let _ = os::send_to_group(pid, Signal::KILL);
+        }
+    }
 }
 
 fn succeeded(key: &str, ended: ExitStatus) -> Result<()> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -233,12 +233,7 @@ impl Stack {
                 Ok(process) => process,
                 Err(_) => self.process(name)?,
             };
-            let why = last.detail.unwrap_or_else(|| last.state.name().to_owned());
-            bail!(
-                "{name} does not start ({why}); {} ends with:\n{}",
-                last.log.display(),
-                tail(&last.log)
-            );
+            return Err(does_not_start(&last));
         }
         Ok(())
     }
@@ -271,6 +266,17 @@ impl Stack {
         });
         Ok(())
     }
+}
+
+/// Returns the error of a process that does not become healthy, with the end of its log.
+pub(super) fn does_not_start(process: &ProcessStatus) -> anyhow::Error {
+    let why = process.detail.as_deref().unwrap_or(process.state.name());
+    anyhow::anyhow!(
+        "{} does not start ({why}); {} ends with:\n{}",
+        process.name,
+        process.log.display(),
+        tail(&process.log)
+    )
 }
 
 fn hopeless(process: &ProcessStatus) -> bool {

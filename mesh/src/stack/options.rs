@@ -1,7 +1,7 @@
 //! The choices for a mesh.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -115,11 +115,21 @@ impl StackOptions {
         self
     }
 
-    /// Sets the address at which the gateway listens, which may be one for other machines.
-    pub fn listen(self, address: SocketAddr) -> Self {
+    /// Sets the address at which the gateway listens: of this machine, or `0.0.0.0` for others too.
+    ///
+    /// # Errors
+    /// When it is another address, by which `mesh` could not reach it, or has no port.
+    pub fn listen(self, address: SocketAddr) -> Result<Self> {
+        let is_reached = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(IpAddr::V4);
+        if !is_reached.contains(&address.ip()) || address.port() == 0 {
+            bail!(
+                "--listen or gateway.listen: expected 127.0.0.1:PORT or 0.0.0.0:PORT, found \
+                 {address}; leave it out for a free port"
+            );
+        }
         let text = address.to_string();
-        self.port(GATEWAY, address.port())
-            .env(GATEWAY, "PROTOMESH_LISTEN", &text)
+        let options = self.port(GATEWAY, address.port());
+        Ok(options.env(GATEWAY, "PROTOMESH_LISTEN", &text))
     }
 
     /// Sets the collector that all processes export traces to (OTLP over gRPC).

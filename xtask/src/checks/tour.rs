@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use mesh::cargo;
 use mesh::home::Home;
+use mesh::{Snapshot, cargo};
 
 /// Beginnings of lines that are left out: what installs programs, what runs until Ctrl-C, and what
 /// is a step of CI itself.
@@ -19,11 +19,16 @@ const LEFT_OUT: [&str; 5] = [
     "mesh-gateway",
 ];
 
+/// Bound of a tour, in seconds.
+const LONGEST_S: &str = "1800";
+/// Program whose lines are left out where it is not installed.
+const GRPCURL: &str = "grpcurl";
+
 /// Before the commands: an error response of HTTP is a failure, and a failure ends the tour. A
 /// process that is just coming back makes `status` fail, which is what it is there to show.
 const PRELUDE: &str = r#"
 set -euo pipefail
-curl() { command curl --fail-with-body "$@"; echo; }
+curl() { command curl --fail-with-body --max-time 60 "$@"; echo; }
 gateway() {
     "$MESH" status --json 2>/dev/null | python3 -c '
 import json, sys
@@ -73,14 +78,25 @@ pub(crate) fn run(home: &Home, page: &Path, is_elsewhere: bool) -> Result<()> {
         true => elsewhere.path(),
         false => home.root(),
     };
-    let status = Command::new("bash")
-        .args(["-c", &script(&blocks)])
+    let path = std::env::join_paths(path)?;
+    // Not everybody has it.
+    let has_grpcurl = std::env::split_paths(&path).any(|dir| dir.join(GRPCURL).is_file());
+    if !is_elsewhere {
+        let up = Snapshot::load(&home.mesh()).filter(|mesh| mesh.supervisor.is_alive());
+        ensure!(
+            up.is_none(),
+            "a mesh is up, whose data would change: stop it with `mesh down`"
+        );
+    }
+    let status = Command::new("timeout")
+        .args(["--kill-after=60", LONGEST_S, "bash", "-c"])
+        .arg(script(&blocks, has_grpcurl))
         .env("MESH", binaries.join("mesh"))
-        .env("PATH", std::env::join_paths(path)?)
+        .env("PATH", path)
         .current_dir(directory)
         .stdin(Stdio::null())
         .status()
-        .context("cannot run bash")?;
+        .context("cannot run timeout and bash")?;
     ensure!(
         status.success(),
         "a command of {} failed ({status})",
@@ -108,12 +124,13 @@ fn blocks(text: &str) -> Vec<String> {
     blocks
 }
 
-fn script(blocks: &[String]) -> String {
+fn script(blocks: &[String], has_grpcurl: bool) -> String {
     let mut script = PRELUDE.to_owned();
     for block in blocks {
-        let kept = block
-            .lines()
-            .filter(|line| !LEFT_OUT.iter().any(|out| line.starts_with(out)));
+        let kept = block.lines().filter(|line| {
+            let is_left_out = LEFT_OUT.iter().any(|out| line.starts_with(out));
+            !is_left_out && (has_grpcurl || !line.starts_with(GRPCURL))
+        });
         let lines: Vec<String> = kept
             .map(|line| match line.ends_with("mesh status") {
                 true => format!("{line} || true"),
@@ -150,7 +167,7 @@ mod tests {
             blocks,
             ["mesh new shop", "cargo install x\ncurl localhost:8080"]
         );
-        let script = script(&blocks);
+        let script = script(&blocks, true);
         assert!(script.contains("\ncurl $GATEWAY\n"), "{script}");
         assert!(!script.contains("cargo install"), "{script}");
     }

@@ -86,7 +86,8 @@ impl Packages {
     /// Returns the names of the processes that are made of these files.
     ///
     /// A contract belongs to the services that serve it, call it, or read its facts; the others go
-    /// on with what they were built from.
+    /// on with what they were built from. One of no service belongs to all, and so do the manifest
+    /// and the lock of Cargo.
     pub(super) fn affected(&self, home: &Home, changed: &BTreeSet<PathBuf>) -> BTreeSet<String> {
         let proto = home.root().join("proto");
         let (contracts, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
@@ -100,17 +101,31 @@ impl Packages {
             .filter_map(|path| self.package_of(path))
             .collect();
         let project = home.project();
+        let is_of_service = |context: &String| {
+            let mut services = project.services().iter();
+            services.any(|service| is_same(&service.name, context))
+        };
+        let of_all = ["", "Cargo.toml", "Cargo.lock"].map(|name| home.root().join(name));
+        let is_all = changed.iter().any(|path| of_all.contains(path))
+            || contracts.iter().any(|context| !is_of_service(context));
+        if is_all {
+            let mut all: BTreeSet<String> = project.names().map(str::to_owned).collect();
+            if project.gateway().package.is_none() {
+                all.remove(GATEWAY);
+            }
+            return all;
+        }
         let mut affected = BTreeSet::new();
         for service in project.services() {
             let by_contract = contracts.iter().any(|context| depends_on(service, context));
-            let by_files = match &service.run {
+            let is_part = match &service.run {
                 Run::Cargo { package, .. } => self.has_part(package, &packages),
-                Run::Command { .. } => {
-                    let dirs = sources(home, service);
-                    let mut own = dirs.iter().filter(|dir| **dir != proto);
-                    own.any(|dir| others.iter().any(|path| path.starts_with(dir)))
-                }
+                Run::Command { .. } => false,
             };
+            let dirs = sources(home, service);
+            let mut own = dirs.iter().filter(|dir| **dir != proto);
+            let by_files =
+                is_part || own.any(|dir| others.iter().any(|path| path.starts_with(dir)));
             if by_contract || by_files {
                 affected.insert(service.name.clone());
             }
@@ -139,7 +154,12 @@ impl Packages {
 /// Returns whether a service serves, calls or reads a context.
 fn depends_on(service: &Service, context: &str) -> bool {
     let others = service.calls.iter().chain(&service.reads);
-    service.name == context || others.into_iter().any(|other| other == context)
+    is_same(&service.name, context) || others.into_iter().any(|other| is_same(other, context))
+}
+
+/// Compares the name of a service with a directory of contracts, which has no `-`.
+fn is_same(name: &str, directory: &str) -> bool {
+    name.replace('-', "_") == directory
 }
 
 /// Returns the first directory of a path below `root`: `orders` of `orders/v1/orders.proto`.
@@ -213,6 +233,11 @@ mod tests {
                 "proto/orders/v1/orders_events.proto",
                 &["orders", "shipping"],
             ),
+            (
+                "proto/common/v1/money.proto",
+                &["orders", "quotes", "shipping", "stock"],
+            ),
+            ("Cargo.lock", &["orders", "quotes", "shipping", "stock"]),
             ("README.md", &[]),
         ] {
             let changed = BTreeSet::from([root.join(path)]);

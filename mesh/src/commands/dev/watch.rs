@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use notify::event::{EventKind, ModifyKind};
@@ -11,17 +11,16 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 /// Silence after which a burst of changes is over: an editor writes several files at once.
 const QUIET: Duration = Duration::from_millis(100);
+/// Longest burst: something may write all the time.
+const LONGEST: Duration = Duration::from_secs(1);
 /// Most changes that wait; then the system keeps them.
 const WAITING: usize = 4096;
 /// Directories of tools and builds, anywhere below the project.
-const IGNORED: [&str; 6] = [
-    "target",
-    "node_modules",
-    "__pycache__",
-    "venv",
-    "gen",
-    "vendor",
-];
+const IGNORED: [&str; 3] = ["target", "node_modules", "__pycache__"];
+/// The same below the directory of a service.
+const IGNORED_BELOW: [&str; 3] = ["venv", "gen", "vendor"];
+/// Endings of files that programs write.
+const WRITTEN: [&str; 4] = ["~", ".log", ".tmp", ".pyc"];
 
 /// A watch on the files of a directory.
 #[derive(Debug)]
@@ -45,7 +44,11 @@ impl Watch {
         let (sender, changes) = channel(WAITING);
         let below = root.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let Ok(event) = event else { return };
+            let event = match event {
+                Ok(event) if !event.need_rescan() => event,
+                // Some changes are lost: any file may have changed.
+                _ => return drop(sender.blocking_send(below.clone())),
+            };
             let paths = event
                 .paths
                 .into_iter()
@@ -78,7 +81,10 @@ impl Watch {
     pub(super) async fn next(&mut self) -> Result<BTreeSet<PathBuf>> {
         let first = self.changes.recv().await.context("the watch has ended")?;
         let mut changed = BTreeSet::from([first]);
-        while let Ok(Some(path)) = tokio::time::timeout(QUIET, self.changes.recv()).await {
+        let end = Instant::now() + LONGEST;
+        while Instant::now() < end
+            && let Ok(Some(path)) = tokio::time::timeout(QUIET, self.changes.recv()).await
+        {
             changed.insert(path);
         }
         Ok(changed)
@@ -90,13 +96,18 @@ fn is_source(root: &Path, path: &Path) -> bool {
     let Ok(relative) = path.strip_prefix(root) else {
         return false;
     };
-    let mut names = relative
+    let names = relative
         .components()
         .filter_map(|component| match component {
             Component::Normal(name) => name.to_str(),
             _ => None,
         });
-    names.all(|name| !name.starts_with('.') && !name.ends_with('~') && !IGNORED.contains(&name))
+    names.enumerate().all(|(depth, name)| {
+        let is_written = WRITTEN.iter().any(|ending| name.ends_with(ending));
+        let is_of_service = depth >= 2 && IGNORED_BELOW.contains(&name);
+        let is_ignored = IGNORED.contains(&name) || is_of_service;
+        !(name.starts_with('.') || is_written || is_ignored)
+    })
 }
 
 fn changes_text(kind: EventKind) -> bool {
@@ -124,6 +135,9 @@ mod tests {
             ("/shop/.mesh/state.json", false),
             ("/shop/services/quotes/__pycache__/main.pyc", false),
             ("/shop/proto/orders/v1/.orders.proto.swp", false),
+            ("/shop/services/quotes/gen/quotes.go", false),
+            ("/shop/services/gen/main.rs", true),
+            ("/shop/services/quotes/quotes.log", false),
             ("/elsewhere/main.rs", false),
         ] {
             assert_eq!(is_source(root, Path::new(path)), expected, "{path}");
