@@ -19,7 +19,6 @@ use anyhow::{Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
-use mesh::project::GATEWAY;
 use mesh::ui::{self, Ui};
 use serde::Serialize;
 
@@ -86,7 +85,7 @@ pub(super) async fn compat(verb: Peer) -> Result<ExitCode> {
     let home = Home::find()?;
     let built = Built::ensure(&product, &home, Ui::detect())?;
     Ui::detect().note("building the gateway");
-    cargo::build(&home, &[GATEWAY])?;
+    cargo::build(&home, &[cargo::GATEWAY_PROGRAM])?;
     let suite = Calls::parse(product.cases)?.only(args.only.as_deref());
     // The drop kills all started processes.
     let report = tokio::select! {

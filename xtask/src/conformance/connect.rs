@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::{Home, StateDir};
-use mesh::project::GATEWAY;
 use mesh::ui::Ui;
 use protox::Compiler;
 use tokio::process::{Child, Command};
@@ -66,7 +65,7 @@ pub(super) async fn connect(ui: Ui, args: Args) -> Result<bool> {
     let home = Home::find()?;
     let built = MODULE.ensure(&home, ui)?;
     ui.note("building the gateway");
-    cargo::build(&home, &[GATEWAY])?;
+    cargo::build(&home, &[cargo::GATEWAY_PROGRAM])?;
     let dir = StateDir::scratch(&home)?;
     let descriptors = dir.path().join("conformance.binpb");
     std::fs::write(&descriptors, descriptor_set(&built.dir.join("proto"))?)

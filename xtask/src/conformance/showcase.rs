@@ -13,7 +13,6 @@ use anyhow::{Context, Result, bail};
 use mesh::cargo;
 use mesh::commands::up::asked_to_stop;
 use mesh::home::Home;
-use mesh::project::GATEWAY;
 use mesh::ui::Ui;
 
 use super::report::{Failure, Report};
@@ -30,7 +29,7 @@ pub(super) async fn showcase(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::find()?;
     let server = Server::ensure(&home, ui)?;
     ui.note("building the gateway");
-    cargo::build(&home, &[GATEWAY])?;
+    cargo::build(&home, &[cargo::GATEWAY_PROGRAM])?;
     let suite = Suite::parse(&server.suite)?;
     if suite.pairs() != PAIRS {
         bail!(

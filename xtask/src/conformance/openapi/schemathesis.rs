@@ -49,7 +49,7 @@ pub(super) struct DialectRun {
 pub(super) async fn run(home: &Home, ui: Ui) -> Result<Vec<DialectRun>> {
     let packages = Packages::ensure(home, ui, NAME, REQUIREMENTS)?;
     ui.note("building the gateway");
-    cargo::build(home, &[GATEWAY])?;
+    cargo::build(home, &[cargo::GATEWAY_PROGRAM])?;
     let library = Library::start().await?;
     let mut runs = Vec::new();
     for (dialect, settings) in DIALECTS {
