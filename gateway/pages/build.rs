@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-/// What `src/explorer/index.html` refers to.
+/// Files that `src/explorer/index.html` refers to.
 const FILES: [&str; 3] = [
     "swagger-ui.css",
     "swagger-ui-bundle.js",

@@ -138,7 +138,7 @@ impl Landing<'_> {
         let _ = writeln!(out, "<h2>{}</h2>", escaped(name));
         let listed = self.requests.len().min(MAX_METHODS);
         for request in service.iter().take(listed) {
-            let kind = kind(request.kind);
+            let kind = request.kind.name();
             let kind = if kind == "unary" {
                 String::new()
             } else {
@@ -228,7 +228,7 @@ impl<'a> ToldService<'a> {
     fn of(service: &'a [Request]) -> Self {
         let methods = service.iter().map(|request| ToldMethod {
             name: &request.method,
-            kind: kind(request.kind),
+            kind: request.kind.name(),
             summary: &request.summary,
             http_method: &request.http_method,
             path: &request.template,
@@ -251,15 +251,6 @@ fn with_port(host: &str, port: u16) -> String {
     match has_port {
         true => host.to_owned(),
         false => format!("{host}:{port}"),
-    }
-}
-
-fn kind(kind: MethodKind) -> &'static str {
-    match kind {
-        MethodKind::Unary => "unary",
-        MethodKind::ClientStreaming => "client stream",
-        MethodKind::ServerStreaming => "server stream",
-        MethodKind::BidiStreaming => "bidi stream",
     }
 }
 

@@ -11,9 +11,7 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use tonic::body::Body;
-use transcoder::{
-    Candidate, Idempotency, LeftOut, Match, MethodKind, MethodPlan, Mismatch, Source,
-};
+use transcoder::{Candidate, Idempotency, LeftOut, Match, MethodPlan, Mismatch, Source};
 
 use crate::api::{Catalog, UpstreamHandle};
 use crate::context::Context;
@@ -190,7 +188,7 @@ impl<'a> Explanation<'a> {
             method: route.http_method().as_str(),
             template: route.template(),
             rpc_method: rpc_method(method),
-            kind: kind(method.kind()),
+            kind: method.kind().name(),
             request: method.input(),
             response: method.output(),
             body: route.body(),
@@ -248,15 +246,6 @@ fn invalid_binding(binding: &LeftOut) -> Other<'_> {
 
 fn rpc_method(method: &MethodPlan) -> &str {
     method.path().trim_start_matches('/')
-}
-
-fn kind(kind: MethodKind) -> &'static str {
-    match kind {
-        MethodKind::Unary => "unary",
-        MethodKind::ClientStreaming => "client stream",
-        MethodKind::ServerStreaming => "server stream",
-        MethodKind::BidiStreaming => "bidi stream",
-    }
 }
 
 fn source(source: Source) -> &'static str {

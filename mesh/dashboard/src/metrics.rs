@@ -64,6 +64,12 @@ struct Reading {
     faults: f64,
     /// Requests by their longest duration in seconds, as text, cumulative.
     buckets: BTreeMap<Bound, f64>,
+    levels: Levels,
+}
+
+/// Figures that go up and down, in the names of the page.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Levels {
     active: f64,
     memory_bytes: f64,
     outbox: Option<f64>,
@@ -89,14 +95,8 @@ pub(crate) struct Figures {
     error_rate: Option<f64>,
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
-    active: f64,
-    memory_bytes: f64,
-    outbox: Option<f64>,
-    lag: Option<f64>,
-    lag_age_s: Option<f64>,
-    parked: Option<f64>,
-    stopped: Option<f64>,
-    stuck: Option<f64>,
+    #[serde(flatten)]
+    levels: Levels,
     problem: Option<String>,
 }
 
@@ -195,9 +195,7 @@ impl ProcessReadings {
             let quantile = |part| quantile(&first.buckets, &last.buckets, part);
             (figures.p50_ms, figures.p99_ms) = (quantile(0.5), quantile(0.99));
         }
-        (figures.active, figures.memory_bytes) = (last.active, last.memory_bytes);
-        (figures.outbox, figures.lag, figures.lag_age_s) = (last.outbox, last.lag, last.lag_age_s);
-        (figures.parked, figures.stopped, figures.stuck) = (last.parked, last.stopped, last.stuck);
+        figures.levels = last.levels.clone();
         figures
     }
 }
@@ -218,7 +216,7 @@ impl Reading {
                 Some(part) => calls.count(part, labels, value),
                 None => match name.strip_prefix(REQUESTS) {
                     Some(part) => requests.count(part, labels, value),
-                    None => calls.note(name, value),
+                    None => calls.levels.note(name, value),
                 },
             }
         }
@@ -260,7 +258,11 @@ impl Reading {
             _ => {}
         }
     }
+}
 
+// === impl Levels ===
+
+impl Levels {
     fn note(&mut self, name: &str, value: f64) {
         let most = |figure: &mut Option<f64>| *figure = Some(figure.unwrap_or(0.0).max(value));
         let sum = |figure: &mut Option<f64>| *figure = Some(figure.unwrap_or(0.0) + value);
@@ -380,8 +382,11 @@ process_resident_memory_bytes 1048576
     fn a_call_by_rest_is_counted_once_and_those_of_operators_are_not() {
         let reading = Reading::of(TEXT);
         assert_eq!((reading.requests, reading.faults), (10.0, 2.0));
-        assert_eq!((reading.lag, reading.outbox), (Some(7.0), Some(7.0)));
-        assert_eq!(reading.memory_bytes, 1_048_576.0);
+        assert_eq!(
+            (reading.levels.lag, reading.levels.outbox),
+            (Some(7.0), Some(7.0))
+        );
+        assert_eq!(reading.levels.memory_bytes, 1_048_576.0);
         let rest = TEXT.lines().filter(|line| !line.starts_with("rpc_"));
         let rest = Reading::of(&rest.collect::<Vec<_>>().join("\n"));
         assert_eq!((rest.requests, rest.faults), (10.0, 10.0));

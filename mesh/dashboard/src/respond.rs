@@ -1,6 +1,7 @@
 //! Responses, and the connections that they go out on.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,8 @@ use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 /// The body of a response.
 pub(crate) type PageBody = UnsyncBoxBody<Bytes, Infallible>;
@@ -34,14 +37,33 @@ const HEADERS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
 ];
 
-/// Accepts a connection; `None` if that failed.
-pub(crate) async fn accepted(listener: &TcpListener) -> Option<TcpStream> {
-    match listener.accept().await {
-        Ok((stream, _)) => Some(stream),
-        Err(error) => {
-            tracing::warn!(%error, "connection not accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
+/// Serves each connection by `serve` until it is dropped; at most `bound` at once, a new one waits.
+pub(crate) async fn each_connection<F>(
+    listener: TcpListener,
+    bound: usize,
+    serve: impl Fn(TcpStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(bound));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let served = serve(stream);
+                connections.spawn(async move {
+                    let _slot = slot;
+                    served.await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }

@@ -130,19 +130,9 @@ impl Dashboard {
 }
 
 async fn serve(listener: TcpListener, site: Arc<Site>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        let Some(stream) = respond::accepted(&listener).await else {
-            continue;
-        };
+    respond::each_connection(listener, MAX_CONNECTIONS, |stream| {
         let site = Arc::clone(&site);
-        connections.spawn(async move {
-            let _slot = slot;
+        async move {
             let answer = service_fn(move |request| {
                 let site = Arc::clone(&site);
                 async move { Ok::<_, Infallible>(site.answer(request).await) }
@@ -153,8 +143,9 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
                 .header_read_timeout(HEADER_TIMEOUT);
             // A reader that breaks off asks again.
             let _ = server.serve_connection(TokioIo::new(stream), answer).await;
-        });
-    }
+        }
+    })
+    .await;
 }
 
 // === impl Site ===

@@ -71,6 +71,16 @@ pub trait Event: prost::Message + Default + 'static {
 // === impl MethodKind ===
 
 impl MethodKind {
+    /// Returns the name for people: `server stream`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::ClientStreaming => "client stream",
+            Self::ServerStreaming => "server stream",
+            Self::BidiStreaming => "bidi stream",
+        }
+    }
+
     /// Returns the kind of a method by which sides stream.
     pub const fn new(client_streams: bool, server_streams: bool) -> Self {
         match (client_streams, server_streams) {

@@ -17,13 +17,12 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tonic::codegen::Service;
 use tonic::{Request, Response, Status};
 
 use super::hex;
 use super::store::{KeptEvent, KeptSpan, TraceStore};
+use crate::respond;
 
 /// Most connections, and most exports of one connection, at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -42,19 +41,9 @@ struct Receiver(Arc<TraceStore>);
 /// Receives spans until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, store: Arc<TraceStore>) {
     let service = TraceServiceServer::new(Receiver(store));
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        let Some(stream) = crate::respond::accepted(&listener).await else {
-            continue;
-        };
+    respond::each_connection(listener, MAX_CONNECTIONS, |stream| {
         let service = service.clone();
-        connections.spawn(async move {
-            let _slot = slot;
+        async move {
             let answer = service_fn(move |request| {
                 let mut service = service.clone();
                 async move { service.call(request).await }
@@ -63,8 +52,9 @@ pub(crate) async fn serve(listener: TcpListener, store: Arc<TraceStore>) {
             server.max_concurrent_streams(MAX_STREAMS);
             // An exporter that breaks off sends its spans again.
             let _ = server.serve_connection(TokioIo::new(stream), answer).await;
-        });
-    }
+        }
+    })
+    .await;
 }
 
 #[tonic::async_trait]
