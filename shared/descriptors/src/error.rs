@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strsim::osa_distance;
+
 /// Bytes of a file's package name, as in protoc: each enclosing package is one more entry in the
 /// table of names.
 pub(crate) const MAX_PACKAGE_BYTES: usize = 511;
@@ -60,39 +62,26 @@ impl fmt::Display for Problem {
 /// Returns `; did you mean 'name'?` with the candidate that differs in the fewest characters, or
 /// nothing where none is near.
 pub fn did_you_mean<'n>(written: &str, candidates: impl IntoIterator<Item = &'n str>) -> String {
-    let most = (written.chars().count() / 3).clamp(1, 3);
-    let distances = candidates
-        .into_iter()
-        .filter(|name| !name.is_empty())
-        .map(|name| (distance(written, name), name));
-    match distances.min().filter(|(distance, _)| *distance <= most) {
-        Some((_, name)) => format!("; did you mean '{name}'?"),
+    match nearest(written, candidates) {
+        Some(name) => format!("; did you mean '{name}'?"),
         None => String::new(),
     }
 }
 
-/// Returns how many characters are to be inserted, removed, replaced or swapped with the next one
-/// (optimal string alignment), case aside.
-fn distance(one: &str, other: &str) -> usize {
-    let letters = |text: &str| -> Vec<char> { text.to_ascii_lowercase().chars().collect() };
-    let (one, other) = (letters(one), letters(other));
-    let mut before = Vec::new();
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    for (at, own) in one.iter().enumerate() {
-        let mut row = vec![at + 1];
-        for (to, theirs) in other.iter().enumerate() {
-            let replaced = last[to] + usize::from(own != theirs);
-            let mut least = replaced.min(last[to + 1] + 1).min(row[to] + 1);
-            let is_swapped = at > 0 && to > 0 && one[at - 1] == *theirs && *own == other[to - 1];
-            if is_swapped {
-                let swapped: &usize = &before[to - 1];
-                least = least.min(swapped + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[other.len()]
+/// Returns the candidate that differs in the fewest characters, case aside: inserted, removed,
+/// replaced or swapped ones (optimal string alignment), at most a third of `written` and 3.
+pub fn nearest<'n>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    let most = (written.chars().count() / 3).clamp(1, 3);
+    let written = written.to_ascii_lowercase();
+    let distances = candidates
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .map(|name| (osa_distance(&written, &name.to_ascii_lowercase()), name));
+    let nearest = distances.min().filter(|(distance, _)| *distance <= most);
+    nearest.map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod tags;
 mod text;
 
 pub use canonical::put_canonical;
-pub use error::{CompileError, MAX_PROBLEMS, Problem, did_you_mean};
+pub use error::{CompileError, MAX_PROBLEMS, Problem, did_you_mean, nearest};
 pub use kind::{EnumId, Kind, Label, MessageId};
 pub use methods::MethodPlan;
 pub use occurrences::{Found, Occurrence, Unknown, collect};
