@@ -1,10 +1,11 @@
 //! Builds the processes of a mesh with Cargo.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::home::Home;
 
@@ -41,19 +42,25 @@ pub fn binaries(home: &Home) -> Result<Binaries> {
     struct Metadata {
         target_directory: PathBuf,
     }
-    let mut metadata = command(home);
-    metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
-    let output = metadata
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(output.status.success(), "cargo metadata failed");
-    let found: Metadata = serde_json::from_slice(&output.stdout)
-        .context("cargo metadata printed something else than its JSON")?;
+    let found: Metadata = metadata(home)?;
     Ok(match own.starts_with(&found.target_directory) {
         true => Binaries::of(own),
         false => Binaries::of(found.target_directory.join("debug")),
     })
+}
+
+/// Asks Cargo for the project's own packages: the parts of `cargo metadata` that `T` declares.
+///
+/// # Errors
+/// When Cargo fails.
+pub(crate) fn metadata<T: DeserializeOwned>(home: &Home) -> Result<T> {
+    let mut metadata = command(home);
+    metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let output = metadata.output().context("cannot run cargo")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo metadata failed: {said}");
+    serde_json::from_slice(&output.stdout)
+        .context("cargo metadata printed something else than its JSON")
 }
 
 /// Finds the gateway's program beside this one or in `PATH`.
@@ -85,16 +92,29 @@ pub fn build(home: &Home, programs: &[&str]) -> Result<()> {
     build_with(home, programs, &[])
 }
 
+/// Builds programs as [`build_with`] does, in a known profile.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) fn build_in(
+    home: &Home,
+    profile: &str,
+    programs: &[&str],
+    features: &[&str],
+) -> Result<()> {
+    let mut build = command(home);
+    build.args(["build", "--profile", profile]);
+    build.args(programs.iter().flat_map(|name| ["--bin", name]));
+    build.args(features.iter().flat_map(|name| ["--features", name]));
+    run(build)
+}
+
 /// Builds programs as [`build`] does, with more `features`, each `package/feature`.
 ///
 /// # Errors
 /// When the build fails.
 pub fn build_with(home: &Home, programs: &[&str], features: &[&str]) -> Result<()> {
-    let mut build = command(home);
-    build.args(["build", "--profile", &binaries(home)?.profile]);
-    build.args(programs.iter().flat_map(|name| ["--bin", name]));
-    build.args(features.iter().flat_map(|name| ["--features", name]));
-    run(build)
+    build_in(home, &binaries(home)?.profile, programs, features)
 }
 
 /// Builds an example of a package; returns its path.

@@ -24,13 +24,14 @@ mod verify;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::home::Home;
+use crate::project::Project;
 use crate::ui;
 
 /// A verb with its arguments.
@@ -72,6 +73,24 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Returns whether it may run Cargo.
+    pub fn builds(&self) -> bool {
+        match self {
+            Self::Up(_) | Self::Dev(_) | Self::Restart(_) | Self::Test(_) | Self::Verify(_) => true,
+            Self::Supervise(_)
+            | Self::Down
+            | Self::Logs(_)
+            | Self::Psql(_)
+            | Self::Call(_)
+            | Self::Status(_)
+            | Self::Dashboard(_)
+            | Self::Check(_)
+            | Self::Explain(_)
+            | Self::Events(_)
+            | Self::Sagas(_) => false,
+        }
+    }
+
     /// Carries the verb out.
     ///
     /// # Errors
@@ -99,24 +118,26 @@ impl Verb {
 }
 
 /// Carries out the command line of this process by `run`. A command of the project takes precedence
-/// over a verb of the same name.
-pub fn main<C: Parser>(run: impl AsyncFnOnce(C) -> Result<ExitCode>) -> ExitCode {
+/// over a verb of the same name; it runs after `prepare`, with the directory of the project.
+pub fn main<C: Parser>(
+    prepare: impl FnOnce(&Path) -> Result<()>,
+    run: impl AsyncFnOnce(C) -> Result<ExitCode>,
+) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if let Some((name, others)) = arguments.split_first()
-        && let Some(name) = name.to_str()
-    {
-        match declared::run(name, others) {
-            Ok(None) => {}
-            Ok(Some(code)) => return code,
-            Err(error) => {
-                ui::print_error(&error);
-                return ExitCode::FAILURE;
-            }
-        }
-    }
     let mut command = C::command();
-    if let Ok(home) = Home::find() {
-        command = command.after_help(declared::help(&home));
+    // Without a valid project, the verb says what is wrong, if it needs one.
+    if let Ok(project) = Project::here() {
+        let first = arguments.split_first();
+        let named = first.and_then(|(name, others)| Some((name.to_str()?, others)));
+        if let Some((name, others)) = named
+            && project.commands().contains_key(name)
+        {
+            let ran = prepare(project.root()).and_then(|()| declared::run(project, name, others));
+            let Err(error) = ran;
+            ui::print_error(&error);
+            return ExitCode::FAILURE;
+        }
+        command = command.after_help(declared::help(&project));
     }
     match C::from_arg_matches(&command.get_matches()) {
         Ok(arguments) => block_on(run(arguments)),

@@ -39,8 +39,7 @@ impl Home {
     /// # Errors
     /// When there is none, it is not valid, or its `.mesh/` can't be created or written.
     pub fn find() -> Result<Self> {
-        let here = std::env::current_dir().context("the current directory is unknown")?;
-        Self::of(Project::find(&here)?)
+        Self::of(Project::here()?)
     }
 
     /// Returns the directories of a project.

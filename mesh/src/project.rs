@@ -1,5 +1,6 @@
 //! A project: a directory with a `mesh.toml` that declares services, gateway and commands.
 
+mod argv;
 mod manifest;
 mod order;
 mod suggest;
@@ -8,8 +9,9 @@ mod wiring;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+pub use argv::Argv;
 pub use manifest::{Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify};
 pub(crate) use wiring::Wiring;
 
@@ -37,20 +39,37 @@ pub struct Project {
     environments: BTreeMap<String, Environment>,
 }
 
+/// Finds the directory of a project: the nearest one with a `mesh.toml`, from `start` upwards.
+///
+/// # Errors
+/// When there is none.
+pub fn root_of(start: &Path) -> Result<&Path> {
+    let mut dirs = start.ancestors();
+    dirs.find(|dir| dir.join(FILE).is_file()).with_context(|| {
+        format!(
+            "no {FILE} in {} or above it: run this in a project, or `mesh new NAME` to begin one",
+            start.display()
+        )
+    })
+}
+
 // === impl Project ===
 
 impl Project {
+    /// Finds the project of the current directory; see [`find`](Self::find).
+    ///
+    /// # Errors
+    /// When there is none, or it is not valid.
+    pub fn here() -> Result<Self> {
+        Self::find(&std::env::current_dir().context("the current directory is unknown")?)
+    }
+
     /// Finds the project of a directory: the nearest `mesh.toml` in it or above.
     ///
     /// # Errors
     /// When there is none, or it is not valid; the error names key and rule.
     pub fn find(start: &Path) -> Result<Self> {
-        let Some(root) = start.ancestors().find(|dir| dir.join(FILE).is_file()) else {
-            bail!(
-                "no {FILE} in {} or above it: run this in a project, or `mesh new NAME` to begin one",
-                start.display()
-            );
-        };
+        let root = root_of(start)?;
         let file = root.join(FILE);
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use mesh::project::{FILE, root_of};
 use mesh::ui;
 
 use crate::crates::{self, Source};
-use crate::edit::{self, PROJECT};
+use crate::edit;
 use crate::name;
 use crate::templates::{self, File, Lang, render};
 
@@ -27,9 +28,10 @@ pub(crate) struct Args {
 
 /// Adds a service to the project of the working directory.
 pub(crate) fn add(args: &Args) -> Result<ExitCode> {
-    let root = root()?;
+    let here = std::env::current_dir().context("the current directory is unknown")?;
+    let root = root_of(&here)?;
     let added = service(
-        &root,
+        root,
         &args.service,
         args.lang,
         &Source::parse(args.crates.as_deref())?,
@@ -42,21 +44,6 @@ pub(crate) fn add(args: &Args) -> Result<ExitCode> {
         "added {name}: `mesh up` runs it; services/{name}/README.md says more"
     ));
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the directory of the project that the working directory is in.
-///
-/// # Errors
-/// When there is none.
-pub(crate) fn root() -> Result<PathBuf> {
-    let start = std::env::current_dir().context("no working directory")?;
-    let found = start.ancestors().find(|dir| dir.join(PROJECT).is_file());
-    found.map(Path::to_owned).with_context(|| {
-        format!(
-            "no {PROJECT} in {} or above it: run this in a project, or `mesh new NAME` to begin one",
-            start.display()
-        )
-    })
 }
 
 /// Adds a service to the project at `root`; returns the files that it wrote. Nothing is written if
@@ -72,7 +59,7 @@ pub(crate) fn service(
 ) -> Result<Vec<PathBuf>> {
     name::service(name)?;
     let table = render(lang.table(), name);
-    let project = edit::with_service(&root.join(PROJECT), name, &table)?;
+    let project = edit::with_service(&root.join(FILE), name, &table)?;
     let mut files = rendered(lang.files(), name);
     let cargo = root.join("Cargo.toml");
     let mut manifest = None;
@@ -87,7 +74,7 @@ pub(crate) fn service(
     if let Some(manifest) = manifest {
         write(&cargo, &manifest)?;
     }
-    write(&root.join(PROJECT), &project)?;
+    write(&root.join(FILE), &project)?;
     match lang {
         Lang::Rust => crates::lock(root, source)?,
         Lang::Python | Lang::Go => crates::imports(root, source)?,
@@ -159,7 +146,7 @@ mod tests {
                 assert!(root.join(&path).is_file(), "{}", path.display());
             }
         }
-        let services = &read(root, PROJECT)["services"];
+        let services = &read(root, FILE)["services"];
         assert_eq!(services.as_table().unwrap().len(), 4);
         let members = &read(root, "Cargo.toml")["workspace"]["members"];
         let expected = ["services/line_item", "services/stock"].map(toml::Value::from);
@@ -176,7 +163,7 @@ mod tests {
     fn nothing_is_written_if_a_file_is_there() {
         let (project, source) = project();
         let root = project.path();
-        let before = fs::read_to_string(root.join(PROJECT)).unwrap();
+        let before = fs::read_to_string(root.join(FILE)).unwrap();
         let file = root.join("services/stock/src/main.rs");
         write(&file, "mine").unwrap();
         let error = service(root, "stock", Lang::Rust, &source)
@@ -184,7 +171,7 @@ mod tests {
             .to_string();
         assert!(error.contains("is there already"), "{error}");
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
-        assert_eq!(fs::read_to_string(root.join(PROJECT)).unwrap(), before);
+        assert_eq!(fs::read_to_string(root.join(FILE)).unwrap(), before);
         assert!(!root.join("proto").exists() && !root.join("Cargo.toml").exists());
     }
 }

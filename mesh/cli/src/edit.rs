@@ -6,9 +6,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use toml_edit::{Array, DocumentMut, Item, value};
 
-/// The file that makes a directory a project.
-pub(crate) const PROJECT: &str = "mesh.toml";
-
 /// Returns `mesh.toml` with one more service.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mesh::commands::Verb;
+use mesh::project::Project;
 
 /// Begins a project, adds services to it, and runs, shows and stops its mesh.
 #[derive(Debug, Parser)]
@@ -39,17 +40,16 @@ enum CliVerb {
 }
 
 fn main() -> ExitCode {
-    // Before anything that may run Cargo, also a command of the project.
-    if let Ok(root) = add::root()
-        && let Err(error) = crates::refresh(&root)
-    {
-        mesh::ui::print_error(&error);
-        return ExitCode::FAILURE;
-    }
-    mesh::commands::main(async |cli: Cli| match cli.verb {
+    // Cargo needs the crates; what does not build is not held up by them.
+    mesh::commands::main(crates::refresh, async |cli: Cli| match cli.verb {
         CliVerb::New(args) => new::new(&args),
         CliVerb::Add(args) => add::add(&args),
         CliVerb::Completions(args) => completions::completions(&args),
-        CliVerb::Project(verb) => verb.run().await,
+        CliVerb::Project(verb) => {
+            if verb.builds() {
+                crates::refresh(Project::here()?.root())?;
+            }
+            verb.run().await
+        }
     })
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cargo;
 use crate::home::{Home, create_dir};
-use crate::project::{Run, Service};
+use crate::project::{Argv, Run, Service};
 use crate::stack::StackOptions;
 use crate::ui::Ui;
 
@@ -26,7 +25,7 @@ pub(crate) fn build(home: &Home, options: &StackOptions, ui: Ui) -> Result<()> {
     let programs = options.programs();
     if !programs.is_empty() {
         ui.note("building the programs");
-        cargo::build(home, &programs)?;
+        cargo::build_in(home, options.profile(), &programs, &[])?;
     }
     for service in options.services() {
         build_by_commands(home, service, ui)?;
@@ -50,19 +49,13 @@ fn build_by_commands(home: &Home, service: &Service, ui: Ui) -> Result<()> {
     }
     let step = ui.step(format!("building {}", service.name));
     for command in build {
-        let Some((program, arguments)) = command.split_first() else {
-            continue;
-        };
-        let output = Command::new(program)
-            .args(arguments)
-            .current_dir(home.root())
-            .output()
-            .with_context(|| format!("{}: cannot run {program}", service.name))?;
+        let output = command.command(home.root()).output();
+        let output =
+            output.with_context(|| format!("{}: cannot run {}", service.name, command.program))?;
         if !output.status.success() {
             bail!(
-                "{}: `{}` failed ({}):\n{}{}",
+                "{}: `{command}` failed ({}):\n{}{}",
                 service.name,
-                command.join(" "),
                 output.status,
                 String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&output.stderr)
@@ -70,7 +63,7 @@ fn build_by_commands(home: &Home, service: &Service, ui: Ui) -> Result<()> {
         }
     }
     step.done();
-    // Of after the build, which may have written files.
+    // Taken again: the build may have written files.
     if let Some(built) = fingerprint(home, service, build)? {
         fs::write(&stamp, built).with_context(|| format!("cannot write {}", stamp.display()))?;
     }
@@ -79,7 +72,7 @@ fn build_by_commands(home: &Home, service: &Service, ui: Ui) -> Result<()> {
 
 /// Returns a digest of the commands and of all files that the service is built from; `None` if
 /// there are too many.
-fn fingerprint(home: &Home, service: &Service, build: &[Vec<String>]) -> Result<Option<String>> {
+fn fingerprint(home: &Home, service: &Service, build: &[Argv]) -> Result<Option<String>> {
     let mut files = Vec::new();
     for dir in sources(home, service) {
         if !list(&dir, &mut files)? {

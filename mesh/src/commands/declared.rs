@@ -1,44 +1,39 @@
 //! Commands that a project declares itself, run with the addresses of its mesh.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::up;
 use crate::home::Home;
-use crate::project::{NATS, POSTGRES};
+use crate::project::{NATS, POSTGRES, Project};
 use crate::snapshot::Snapshot;
 use crate::stack::operator;
 use crate::ui::Ui;
 
-/// Runs the project's command of this name in place of this process; returns only if there is none.
+/// Runs the project's command of this name in place of this process; returns only if that fails.
 ///
 /// # Errors
-/// When the mesh that it needs can't be started, or the program can't.
-pub(super) fn run(name: &str, arguments: &[OsString]) -> Result<Option<ExitCode>> {
-    let Ok(home) = Home::find() else {
-        return Ok(None);
-    };
-    let Some(declared) = home.project().commands().get(name) else {
-        return Ok(None);
-    };
+/// When there is no such command, the mesh that it needs can't be started, or the program can't.
+pub(super) fn run(project: Project, name: &str, arguments: &[OsString]) -> Result<Infallible> {
+    let home = Home::of(project)?;
+    let declared = home.project().commands().get(name);
+    let declared = declared.with_context(|| format!("no [command.{name}]"))?;
     let snapshot = match declared.up {
         true => Some(up::ensure(&home, false, Ui::detect())?),
         false => Snapshot::load(&home.mesh()).filter(|mesh| mesh.supervisor.is_alive()),
     };
-    let Some((program, first)) = declared.run.split_first() else {
-        bail!("command.{name}.run is empty");
-    };
-    let mut command = Command::new(program);
-    command.args(first).args(arguments).current_dir(home.root());
+    let mut command = declared.run.command(home.root());
+    command.args(arguments);
     if let Some(snapshot) = snapshot {
         command.envs(environment(&home.mesh(), &snapshot));
     }
     let failed = command.exec();
+    let program = &declared.run.program;
     Err(failed).with_context(|| format!("command.{name}.run: cannot run {program}"))
 }
 
@@ -59,8 +54,8 @@ pub(super) fn environment(dir: &Path, snapshot: &Snapshot) -> BTreeMap<String, S
 }
 
 /// Returns help on the commands of the project; nothing if there are none.
-pub(super) fn help(home: &Home) -> String {
-    let commands = home.project().commands();
+pub(super) fn help(project: &Project) -> String {
+    let commands = project.commands();
     if commands.is_empty() {
         return String::new();
     }
@@ -68,9 +63,5 @@ pub(super) fn help(home: &Home) -> String {
         .iter()
         .map(|(name, command)| format!("  {name:<12} {}", command.about));
     let lines: Vec<String> = lines.collect();
-    format!(
-        "Commands of {}:\n{}",
-        home.project().name(),
-        lines.join("\n")
-    )
+    format!("Commands of {}:\n{}", project.name(), lines.join("\n"))
 }

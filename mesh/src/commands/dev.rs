@@ -12,10 +12,9 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, bail};
 
-use super::control::Control;
+use super::build;
 use super::follow::{Follower, Palette};
 use super::up::{self, Selection, asked_to_stop};
-use super::{addresses, build};
 use crate::home::Home;
 use crate::project::{FILE, GATEWAY};
 use crate::stack::StackOptions;
@@ -60,21 +59,10 @@ async fn session(
     // Before the launch, so that no change in the meantime is missed.
     let mut watch = Watch::begin(home.root())?;
     let packages = Packages::load(home)?;
-    let control = Control::listen(state_dir.path());
-    let stack = tokio::select! {
-        stack = Stack::launch(home, state_dir, options.clone(), ui) => Arc::new(stack?),
-        // The drop kills all started processes.
-        asked = asked_to_stop() => {
-            asked?;
-            ui.note("stopped before everything was up");
-            return Ok(ExitCode::FAILURE);
-        }
+    let launched = up::launch(home, state_dir, options.clone(), ui).await?;
+    let Some((control, stack)) = launched else {
+        return Ok(ExitCode::FAILURE);
     };
-    ui::print(format!(
-        "\n{}\n\n{}",
-        addresses::table(home.project(), &stack.snapshot()),
-        addresses::hints(home.project(), &stack.snapshot(), stack.dir())
-    ));
     ui.note("watching; Ctrl-C stops the mesh");
     let logs = stack.processes().into_values();
     let logs = logs.map(|process| (process.name, process.log));

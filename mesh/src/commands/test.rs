@@ -66,10 +66,8 @@ fn commands(home: &Home, only: &[String]) -> Result<Vec<(String, Command)>> {
     }
     for service in chosen() {
         for test in &service.test {
-            let (program, arguments) = test.split_first().context("a test without a program")?;
-            let mut command = Command::new(program);
-            command.args(arguments).current_dir(home.root());
-            commands.push((format!("{}: {}", service.name, test.join(" ")), command));
+            let title = format!("{}: {test}", service.name);
+            commands.push((title, test.command(home.root())));
         }
     }
     Ok(commands)

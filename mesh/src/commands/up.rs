@@ -178,6 +178,21 @@ pub(super) async fn supervise(selection: Selection) -> Result<ExitCode> {
 }
 
 async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) -> Result<ExitCode> {
+    let Some((control, stack)) = launch(home, state_dir, options, ui).await? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    ui.note("running; Ctrl-C stops the mesh");
+    control.serve(&stack, asked_to_stop()).await?;
+    stop(stack, ui).await
+}
+
+/// Starts a mesh and shows its addresses; `None` if it was asked to stop before everything was up.
+pub(super) async fn launch(
+    home: &Home,
+    state_dir: StateDir,
+    options: StackOptions,
+    ui: Ui,
+) -> Result<Option<(Control, Arc<Stack>)>> {
     let control = Control::listen(state_dir.path());
     let stack = tokio::select! {
         stack = Stack::launch(home, state_dir, options, ui) => Arc::new(stack?),
@@ -185,17 +200,20 @@ async fn run(home: &Home, state_dir: StateDir, options: StackOptions, ui: Ui) ->
         asked = asked_to_stop() => {
             asked?;
             ui.note("stopped before everything was up");
-            return Ok(ExitCode::FAILURE);
+            return Ok(None);
         }
     };
-    ui::print(format!(
+    ui::print(summary(home, &stack.snapshot()));
+    Ok(Some((control, stack)))
+}
+
+/// Returns addresses, and what to try first.
+fn summary(home: &Home, snapshot: &Snapshot) -> String {
+    format!(
         "\n{}\n\n{}",
-        addresses::table(home.project(), &stack.snapshot()),
-        addresses::hints(home.project(), &stack.snapshot(), stack.dir())
-    ));
-    ui.note("running; Ctrl-C stops the mesh");
-    control.serve(&stack, asked_to_stop()).await?;
-    stop(stack, ui).await
+        addresses::table(home.project(), snapshot),
+        addresses::hints(home.project(), snapshot, &home.mesh())
+    )
 }
 
 /// Drains and stops a mesh at the end of its command.
@@ -297,10 +315,6 @@ fn show(home: &Home) -> Result<ExitCode> {
     let snapshot = Snapshot::load(&home.mesh())
         .filter(|snapshot| snapshot.supervisor.is_alive())
         .context("the mesh is still starting")?;
-    ui::print(format!(
-        "\n{}\n\n{}",
-        addresses::table(home.project(), &snapshot),
-        addresses::hints(home.project(), &snapshot, &home.mesh())
-    ));
+    ui::print(summary(home, &snapshot));
     Ok(ExitCode::SUCCESS)
 }

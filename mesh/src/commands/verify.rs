@@ -14,7 +14,7 @@ use super::up::asked_to_stop;
 use super::{build, declared};
 use crate::home::{Home, StateDir};
 use crate::os::{self, Signal};
-use crate::project::Verify;
+use crate::project::{Argv, Verify};
 use crate::ui::{self, Ui};
 use crate::{Stack, StackOptions, State};
 
@@ -108,16 +108,12 @@ async fn kill_all(stack: &Stack, load: &mut Child, seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn start(home: &Home, stack: &Stack, command: &[String]) -> Result<Work> {
-    let (program, arguments) = command.split_first().context("the command is empty")?;
-    let mut child = Command::new(program);
-    child
-        .args(arguments)
-        .current_dir(home.root())
-        .stdin(Stdio::null());
+fn start(home: &Home, stack: &Stack, command: &Argv) -> Result<Work> {
+    let mut child = Command::from(command.command(home.root()));
+    child.stdin(Stdio::null());
     child.envs(declared::environment(stack.dir(), &stack.snapshot()));
     let child = child.process_group(0).kill_on_drop(true).spawn();
-    let child = child.with_context(|| format!("cannot run {program}"))?;
+    let child = child.with_context(|| format!("cannot run {}", command.program))?;
     Ok(Work { child })
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
+use super::argv::Argv;
 use super::{GATEWAY, NATS, POSTGRES, Project, order, suggest};
 
 /// Longest name of a service: it is also that of a database role, a user of the broker, and a token
@@ -81,7 +82,7 @@ pub struct Service {
     /// Directories whose changes restart it in `mesh dev`.
     pub watch: Vec<PathBuf>,
     /// Commands of its tests, which `mesh test` runs.
-    pub test: Vec<Vec<String>>,
+    pub test: Vec<Argv>,
 }
 
 /// How a process is built and started.
@@ -96,10 +97,10 @@ pub enum Run {
     },
     /// Any command, which runs in the directory of the project.
     Command {
-        /// Program and arguments.
-        command: Vec<String>,
+        /// The process.
+        command: Argv,
         /// Commands that have to succeed before it starts.
-        build: Vec<Vec<String>>,
+        build: Vec<Argv>,
     },
 }
 
@@ -119,27 +120,23 @@ pub struct Gateway {
 }
 
 /// A command of the project: `mesh NAME ARGUMENTS…` runs it with the addresses of the mesh.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Command {
-    /// Program and first arguments; it runs in the directory of the project.
-    pub run: Vec<String>,
+    /// Program and first arguments.
+    pub run: Argv,
     /// One line of help.
-    #[serde(default)]
     pub about: String,
     /// Whether the mesh is started first if it is not up.
-    #[serde(default)]
     pub up: bool,
 }
 
 /// The commands by which `mesh verify` knows the effects of a project.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Verify {
     /// Makes work, and ends once all of it has been answered; it has to repeat what fails.
-    pub load: Vec<String>,
+    pub load: Argv,
     /// Compares the effects with the work; fails if something is lost or doubled.
-    pub check: Vec<String>,
+    pub check: Argv,
 }
 
 /// A mesh that runs elsewhere.
@@ -161,8 +158,8 @@ struct Manifest {
     #[serde(default)]
     services: BTreeMap<String, ServiceTable>,
     #[serde(default)]
-    command: BTreeMap<String, Command>,
-    verify: Option<Verify>,
+    command: BTreeMap<String, CommandTable>,
+    verify: Option<VerifyTable>,
     #[serde(default)]
     environments: BTreeMap<String, Environment>,
 }
@@ -200,6 +197,23 @@ struct ServiceTable {
     test: Vec<Vec<String>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommandTable {
+    run: Vec<String>,
+    #[serde(default)]
+    about: String,
+    #[serde(default)]
+    up: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyTable {
+    load: Vec<String>,
+    check: Vec<String>,
+}
+
 fn yes() -> bool {
     true
 }
@@ -235,21 +249,25 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         services.push(service(&key, name, table)?);
     }
     check_calls(&services)?;
-    for (name, command) in &command {
-        check_command(&format!("command.{name}.run"), &command.run)?;
+    let mut commands = BTreeMap::new();
+    for (name, CommandTable { run, about, up }) in command {
+        let run = Argv::parse(&format!("command.{name}.run"), run)?;
+        commands.insert(name, Command { run, about, up });
     }
-    if let Some(verify) = &verify {
-        check_command("verify.load", &verify.load)?;
-        check_command("verify.check", &verify.check)?;
-    }
+    let verify = verify.map(|VerifyTable { load, check }| {
+        anyhow::Ok(Verify {
+            load: Argv::parse("verify.load", load)?,
+            check: Argv::parse("verify.check", check)?,
+        })
+    });
     Ok(Project {
         root: root.to_owned(),
         name: project.name,
         first_steps: project.first_steps,
         gateway,
         services: order::by_calls(services),
-        commands: command,
-        verify,
+        commands,
+        verify: verify.transpose()?,
         environments,
     })
 }
@@ -257,7 +275,7 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
 fn service(key: &str, name: String, table: ServiceTable) -> Result<Service> {
     let run = match table.command {
         Some(command) => {
-            check_command(&format!("{key}.command"), &command)?;
+            let command = Argv::parse(&format!("{key}.command"), command)?;
             for other in ["package", "program"] {
                 let is_set = match other {
                     "package" => table.package.is_some(),
@@ -265,13 +283,8 @@ fn service(key: &str, name: String, table: ServiceTable) -> Result<Service> {
                 };
                 ensure!(!is_set, "{key}: `command` and `{other}` exclude each other");
             }
-            for build in &table.build {
-                check_command(&format!("{key}.build"), build)?;
-            }
-            Run::Command {
-                command,
-                build: table.build,
-            }
+            let build = Argv::parse_all(&format!("{key}.build"), table.build)?;
+            Run::Command { command, build }
         }
         None => {
             ensure!(
@@ -283,9 +296,6 @@ fn service(key: &str, name: String, table: ServiceTable) -> Result<Service> {
             Run::Cargo { package, program }
         }
     };
-    for test in &table.test {
-        check_command(&format!("{key}.test"), test)?;
-    }
     let readiness = table.readiness.unwrap_or(match run {
         Run::Cargo { .. } => Readiness::Http,
         Run::Command { .. } => Readiness::Grpc,
@@ -300,7 +310,7 @@ fn service(key: &str, name: String, table: ServiceTable) -> Result<Service> {
         readiness,
         gateway: table.gateway,
         watch: table.watch,
-        test: table.test,
+        test: Argv::parse_all(&format!("{key}.test"), table.test)?,
     })
 }
 
@@ -330,15 +340,6 @@ fn check_name(key: &str, name: &str) -> Result<()> {
     ensure!(
         begins && name.len() <= MAX_NAME && name.bytes().all(is_plain),
         "{key}: expected a name of at most {MAX_NAME} of a-z, 0-9, - and _ that begins with a letter, found `{name}`"
-    );
-    Ok(())
-}
-
-fn check_command(key: &str, command: &[String]) -> Result<()> {
-    let program = command.first().map(String::as_str);
-    ensure!(
-        program.is_some_and(|program| !program.is_empty()),
-        "{key}: expected a list of a program and its arguments"
     );
     Ok(())
 }

@@ -184,6 +184,11 @@ impl StackOptions {
             .collect()
     }
 
+    /// Returns the profile by which Cargo builds the programs.
+    pub(crate) fn profile(&self) -> &str {
+        &self.binaries.profile
+    }
+
     /// Returns the chosen processes with the programs that Cargo has built for them.
     pub(crate) fn built_programs(&self) -> impl Iterator<Item = (&str, PathBuf)> {
         self.chosen().filter_map(|name| {
@@ -254,8 +259,7 @@ impl StackOptions {
         match &service.run {
             Run::Cargo { .. } => Ok((binary, Vec::new())),
             Run::Command { command, .. } => {
-                let (program, args) = command.split_first().context("the command is empty")?;
-                Ok((PathBuf::from(program), args.to_vec()))
+                Ok((PathBuf::from(&command.program), command.arguments.clone()))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde::Deserialize;
 
 use crate::cargo;
@@ -49,13 +49,7 @@ impl Packages {
         if !home.root().join("Cargo.toml").is_file() {
             return Ok(Self::default());
         }
-        let mut metadata = cargo::command(home);
-        metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
-        let output = metadata.output().context("cannot run cargo")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "cargo metadata failed: {said}");
-        let metadata: Metadata = serde_json::from_slice(&output.stdout)
-            .context("cargo metadata printed something else than its JSON")?;
+        let metadata: Metadata = cargo::metadata(home)?;
         Ok(Self::of(metadata.packages))
     }
 
