@@ -5,6 +5,7 @@ mod openapi;
 mod protobuf;
 mod report;
 mod showcase;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ pub(super) enum Verb {
     Protobuf(Args),
     /// The REST compliance suite of gapic-showcase, sent to the gateway before its server
     Showcase(Args),
+    /// Protovalidate's own suite, also with strict words and strict errors
+    Validate(Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +50,7 @@ pub(super) async fn conformance(verb: Verb) -> Result<ExitCode> {
         Verb::Openapi(args) => openapi::openapi(ui, args.json).await?,
         Verb::Protobuf(args) => protobuf::protobuf(ui, args.json)?,
         Verb::Showcase(args) => showcase::showcase(ui, args.json).await?,
+        Verb::Validate(args) => validate::validate(ui, args.json)?,
     };
     Ok(if passed {
         ExitCode::SUCCESS

@@ -30,7 +30,11 @@ mod tests {
             assert!(hashes.contains_key("linux-x86_64"), "{hashes:?}");
             assert!(hashes.values().all(|hash| hash.len() == 64), "{hashes:?}");
         }
-        for module in ["connectconformance", "gapic-showcase"] {
+        for module in [
+            "connectconformance",
+            "gapic-showcase",
+            "protovalidate-conformance",
+        ] {
             assert!(lock.pin(module).unwrap().go_sum.is_some(), "{module}");
         }
     }

@@ -163,7 +163,7 @@ async fn broken_rules_of_the_contract_are_all_told_as_services_tell_them() {
         let json = reply.json();
         assert_eq!(
             json["message"],
-            "name: must have at most 100 bytes (and 1 more)"
+            "name: must be at most 100 bytes (and 1 more)"
         );
         assert_eq!(
             json["details"][1],
@@ -172,12 +172,12 @@ async fn broken_rules_of_the_contract_are_all_told_as_services_tell_them() {
                 "fieldViolations": [
                     {
                         "field": "name",
-                        "description": "must have at most 100 bytes",
+                        "description": "must be at most 100 bytes",
                         "reason": "string.max_bytes",
                     },
                     {
                         "field": "times",
-                        "description": "must be at least 0 and at most 100",
+                        "description": "must be greater than or equal to 0 and less than or equal to 100",
                         "reason": "int32.gte_lte",
                     },
                 ],

@@ -22,7 +22,7 @@ impl Meter {
     }
 
     /// Returns whether the evaluation has spent more than [`MAX_STEPS`].
-    pub(crate) fn is_exceeded(&self) -> bool {
+    pub fn is_exceeded(&self) -> bool {
         self.spent() > MAX_STEPS
     }
 

@@ -69,10 +69,9 @@ impl Program {
         }
         let parser = PrattParser::new()
             .max_recursion_depth(MAX_NESTING)
-            .max_expression_node_count(MAX_NODES)
-            .error_recovery_limit(1);
+            .max_expression_node_count(MAX_NODES);
         let parsed = parser.parse(source).map_err(|errors| {
-            let first = errors.errors.first();
+            let first = errors.errors.iter().find(|error| error.pos.0 > 0);
             let reason = first.map_or("it is malformed", |error| error.msg.as_str());
             let reason = reason.strip_prefix("Syntax error: ").unwrap_or(reason);
             let column = first.map_or(0, |error| error.pos.1.max(0) + 1);

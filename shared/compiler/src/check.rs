@@ -90,6 +90,8 @@ impl Checked {
         let validation = Validation::new(&pool, types.clone(), &options, &mut mistakes);
         let routes = Routes::compile(&pool, &types, &RouteOptions::default(), &mut mistakes);
         let events = events::declared(&pool, &mut mistakes);
+        // For the mistakes alone: what reads the policies compiles them again.
+        drop(pool.field_policies(&mut mistakes));
         mistakes.extend(promises::idempotency(&pool, &routes));
         mistakes.extend(promises::lengths(&pool, &types, &validation));
         warnings.extend(validation.unenforced().cloned());

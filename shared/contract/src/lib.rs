@@ -55,6 +55,20 @@ pub enum Criticality {
     Critical,
 }
 
+/// The confidentiality of a field's values (`option (mesh.v1.data_class)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DataClass {
+    /// For everyone.
+    Public,
+    /// The default: for those who work with the API.
+    #[default]
+    Internal,
+    /// About a person.
+    Personal,
+    /// A credential, or as damaging as one.
+    Secret,
+}
+
 /// A message that the contract declares publishable by `option (mesh.v1.event)`.
 pub trait Event: prost::Message + Default + 'static {
     /// Full name of the message, for example `ingest.v1.InvoiceAccepted`.
@@ -116,6 +130,25 @@ impl Criticality {
             3 => Self::Critical,
             _ => Self::Normal,
         }
+    }
+}
+
+// === impl DataClass ===
+
+impl DataClass {
+    /// Returns the class of a number of `mesh.v1.DataClass`; others are the default.
+    pub const fn from_number(number: i32) -> Self {
+        match number {
+            1 => Self::Public,
+            3 => Self::Personal,
+            4 => Self::Secret,
+            _ => Self::Internal,
+        }
+    }
+
+    /// Returns whether values stay out of errors, logs, traces and the desk.
+    pub const fn is_confidential(self) -> bool {
+        matches!(self, Self::Personal | Self::Secret)
     }
 }
 

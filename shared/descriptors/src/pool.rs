@@ -9,6 +9,7 @@ mod event;
 mod features;
 mod fields;
 mod load;
+mod policy;
 pub mod proto;
 mod report;
 mod resolve;
@@ -24,6 +25,7 @@ pub use declare::is_identifier;
 pub use event::EventOption;
 pub(crate) use features::{EnumType, Features, Utf8Validation};
 pub(crate) use load::load;
+pub use policy::FieldPolicy;
 pub use proto::RawOptions;
 pub use source::{Comment, FileId, Place, Source};
 

@@ -25,7 +25,7 @@ impl FileResolver for Inline<'_> {
 }
 
 /// Returns an encoded descriptor set of the named sources, which may import the files under `proto`
-/// and `buf/validate`.
+/// `buf/validate` and `mesh/v1`.
 pub fn descriptor_set(sources: &[(&'static str, &'static str)]) -> Vec<u8> {
     encoded(sources, false)
 }
@@ -44,6 +44,8 @@ fn encoded(sources: &[(&'static str, &'static str)], with_lines: bool) -> Vec<u8
     resolver.add(Inline(sources));
     resolver.add(IncludeFileResolver::new(protos.into()));
     resolver.add(IncludeFileResolver::new(rules.into()));
+    let options = concat!(env!("CARGO_MANIFEST_DIR"), "/../compiler/proto");
+    resolver.add(IncludeFileResolver::new(options.into()));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = Compiler::with_file_resolver(resolver);
     compiler.include_imports(true);

@@ -6,6 +6,7 @@
 //! violations.
 
 mod check;
+mod library;
 mod limits;
 mod load;
 mod options;
@@ -21,4 +22,4 @@ mod tests;
 pub use limits::MAX_VIOLATIONS;
 pub use options::{Clock, ValidationOptions};
 pub use validator::{Validation, Validator};
-pub use violations::{Violation, Violations};
+pub use violations::{Origin, Violation, Violations};

@@ -1,15 +1,19 @@
 //! Reads the rules of all messages out of a descriptor pool, and finds which messages a walk has to
 //! look into.
 
+mod cel;
 mod compile;
+mod confidential;
 mod options;
 mod typed;
 
 use descriptors::{
-    FieldDef, Kind, MessageDef, MessagePlan, Place, Pool, Problem, Source, Types, did_you_mean,
+    FieldDef, Kind, MessageDef, MessageId, MessagePlan, Place, Pool, Problem, Source, Types,
+    did_you_mean,
 };
 
 use crate::load::compile::Compiler;
+use crate::load::confidential::Confidential;
 use crate::load::options::{OptionFields, RULES, rules_of};
 use crate::options::ValidationOptions;
 use crate::rules::marks;
@@ -41,13 +45,20 @@ pub(crate) fn load(
         types,
         enums: &enums,
         has_clock: options.clock.is_some(),
+        predefined: cel::predefined(pool),
+        steps: Vec::new(),
+        is_discreet: false,
         notes: Vec::new(),
     };
+    let confidential = Confidential::new(pool, types);
     let definitions = pool.messages.iter().zip(&types.messages).zip(extensions);
     let mut messages: Vec<MessageRules> = definitions
-        .map(|((definition, plan), extensions)| {
+        .enumerate()
+        .map(|(id, ((definition, plan), extensions))| {
             let mut loader = Loader {
                 compiler: &mut compiler,
+                confidential: &confidential,
+                id,
                 pool,
                 plan,
                 rules: MessageRules::default(),
@@ -72,6 +83,8 @@ pub(crate) fn load(
 /// Compiles the rules of one message.
 struct Loader<'l, 'c> {
     compiler: &'l mut Compiler<'c>,
+    confidential: &'l Confidential,
+    id: MessageId,
     pool: &'l Pool,
     plan: &'l MessagePlan,
     rules: MessageRules,
@@ -87,7 +100,8 @@ impl Loader<'_, '_> {
         self.rules.oneof_count = real.len();
         let fields = &self.plan.fields;
         self.rules.fields = fields.iter().map(|_| FieldRules::default()).collect();
-        let outcome = self.choices(definition.options.bytes());
+        self.compiler.is_discreet = self.confidential.holds(self.id);
+        let outcome = self.choices(definition);
         let place = self.place(&definition.source, definition.name.clone());
         self.settle(&place, outcome);
         for (oneof, index) in real.into_iter().zip(0..) {
@@ -115,6 +129,11 @@ impl Loader<'_, '_> {
         let Some(field) = self.plan.fields.get(index) else {
             return;
         };
+        let is_confidential = self.confidential.has(self.id, field);
+        self.compiler.is_discreet = is_confidential;
+        if let Some(rules) = self.rules.fields.get_mut(index) {
+            rules.is_confidential = is_confidential;
+        }
         if definition.options.bytes().is_empty() {
             return;
         }
@@ -150,9 +169,9 @@ impl Loader<'_, '_> {
         Ok(())
     }
 
-    /// `MessageRules`: of its rules, the one that makes a choice of fields.
-    fn choices(&mut self, options: &[u8]) -> Result<(), String> {
-        let Some(bytes) = rules_of(options)? else {
+    /// `MessageRules`: choices of fields, and CEL.
+    fn choices(&mut self, definition: &MessageDef) -> Result<(), String> {
+        let Some(bytes) = rules_of(definition.options.bytes())? else {
             return Ok(());
         };
         let rules = OptionFields::parse(&bytes)?;
@@ -180,17 +199,16 @@ impl Loader<'_, '_> {
             self.rules.choices.push(Choice {
                 members,
                 is_required: choice.flag(2),
-                at_most_one: format!("only one of {list} may be set").into(),
+                at_most_one: format!("only one of {list} can be set").into(),
                 exactly_one: format!("one of {list} must be set").into(),
             });
         }
-        for (number, text) in [(3, 1), (5, 0)] {
-            for (_, raw) in rules.all(number) {
-                let id = OptionFields::parse(raw).ok();
-                let id = id.as_ref().and_then(|rule| rule.text(text));
-                let id = id.or(str::from_utf8(raw).ok()).unwrap_or_default();
-                let note = format!("cel rule `{id}` is not enforced here");
-                self.compiler.notes.push(note);
+        if let Some(id) = self.compiler.types.by_name.get(&definition.name) {
+            let this = ::cel::Type::of_message(self.compiler.types, *id);
+            self.rules.cel = self.compiler.cel(&rules, (3, 5), &this)?;
+            // A rule of a message has no path within `FieldRules`.
+            for rule in &mut self.rules.cel {
+                rule.path = Box::default();
             }
         }
         self.unknown(&rules, &[3, 4, 5]);
@@ -222,7 +240,8 @@ impl Loader<'_, '_> {
 fn link(types: &Types, messages: &mut [MessageRules], texts: Need) {
     let mut parents: Vec<Vec<(usize, Need)>> = vec![Vec::new(); messages.len()];
     for (parent, (plan, rules)) in types.messages.iter().zip(messages.iter_mut()).enumerate() {
-        if !rules.required_oneofs.is_empty() || !rules.choices.is_empty() {
+        let has_own = !rules.required_oneofs.is_empty() || !rules.choices.is_empty();
+        if has_own || !rules.cel.is_empty() {
             rules.need = Need::RULES;
         }
         for (field, field_rules) in plan.fields.iter().zip(&rules.fields) {
@@ -315,8 +334,10 @@ fn gather(plan: &MessagePlan, rules: &mut MessageRules, needs: &[Need], texts: N
 impl OwnRules {
     fn is_empty(&self) -> bool {
         let values = [&self.value, &self.items, &self.keys];
-        let is_idle =
-            |rules: &&ValueRules| rules.checks.is_empty() && rules.ignore != Ignore::Always;
+        let is_idle = |rules: &&ValueRules| {
+            let has_none = rules.checks.is_empty() && rules.cel.is_empty();
+            has_none && rules.ignore != Ignore::Always
+        };
         !self.is_required
             && self.count.is_empty()
             && self.unique.is_none()

@@ -18,8 +18,7 @@ struct Element<'t> {
 }
 
 /// Encodes `buf.validate.Violations` about a message of type `input`. Each has the path of its
-/// field by the names of the proto file, the id of the rule and the text; the path of the rule
-/// within its options is left out.
+/// field by the names of the proto file, the path and the id of the rule, and the text.
 pub(crate) fn encode(types: &Types, input: MessageId, found: &Violations) -> Vec<u8> {
     let mut out = Vec::new();
     for violation in &found.listed {
@@ -31,6 +30,9 @@ pub(crate) fn encode(types: &Types, input: MessageId, found: &Violations) -> Vec
 fn put(types: &Types, input: MessageId, violation: &Violation, out: &mut Vec<u8>) {
     put_text(2, &violation.rule, out);
     put_text(3, &violation.message, out);
+    if violation.origin.is_of_key {
+        put_number(4, 1, out);
+    }
     let elements = elements(types, input, &violation.path);
     if !elements.is_empty() {
         nested(5, out, |out| {
@@ -39,6 +41,31 @@ fn put(types: &Types, input: MessageId, violation: &Violation, out: &mut Vec<u8>
             }
         });
     }
+    if !violation.origin.rule.is_empty() {
+        nested(6, out, |out| out.extend_from_slice(&violation.origin.rule));
+    }
+}
+
+/// Encodes the `buf.validate.FieldPath` of a rule: names of fields from `buf.validate.FieldRules`
+/// on, and the position in a list. It is empty where the set has no such fields.
+pub(crate) fn rule_path(types: &Types, steps: &[(&str, Option<usize>)]) -> Box<[u8]> {
+    let mut out = Vec::new();
+    let mut message = types.by_name.get("buf.validate.FieldRules").copied();
+    for (name, index) in steps {
+        let fields = message.map_or(&[][..], |id| &types.message(id).fields);
+        let Some(field) = fields.iter().find(|field| *field.name == **name) else {
+            return Box::default();
+        };
+        let subscript = index.map(|index| index.to_string());
+        let element = Element {
+            field: Some(field),
+            name: &field.name,
+            subscript: subscript.as_deref(),
+        };
+        nested(1, &mut out, |out| put_element(types, &element, out));
+        message = field.message();
+    }
+    out.into()
 }
 
 /// Splits a path as violations have it, such as `lines[3].price.units` or `labels["k"]`. JSON names

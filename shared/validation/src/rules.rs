@@ -1,6 +1,7 @@
 //! Compiled rules: per message, per field and per value, in tables that run parallel to the plans;
 //! and the tests of values.
 
+pub(crate) mod cel;
 pub(crate) mod distinct;
 pub(crate) mod known;
 pub(crate) mod marks;
@@ -10,6 +11,7 @@ pub(crate) mod set;
 pub(crate) mod table;
 pub(crate) mod value;
 
+pub use self::cel::CelRule;
 pub use known::{Format, Versions};
 pub use pattern::Pattern;
 pub use set::Set;

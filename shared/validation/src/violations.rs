@@ -5,7 +5,7 @@ use std::fmt;
 use crate::limits::MAX_VIOLATIONS;
 
 /// One rule that a message breaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Violation {
     /// Field path by JSON names, such as `lines[3].price.units` or `labels["k"]`; empty for the
     /// message as a whole. A oneof stands under its own name.
@@ -14,6 +14,20 @@ pub struct Violation {
     pub rule: String,
     /// The requirement in English, without the path, such as `must be at most 5 characters`.
     pub message: String,
+    /// Where the rule is written.
+    pub origin: Origin,
+}
+
+/// Where the rule of a violation is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The encoded `buf.validate.FieldPath` of the rule in `buf.validate.FieldRules`; empty for
+    /// rules of messages.
+    pub rule: Box<[u8]>,
+    /// The rule is about the key of a map.
+    pub is_of_key: bool,
+    /// The rule has no result for the value, which counts as a violation.
+    pub has_no_result: bool,
 }
 
 /// Everything that is wrong with one message, in the order of its fields.
@@ -33,7 +47,13 @@ impl Violations {
         self.listed.is_empty()
     }
 
-    pub(crate) fn add(&mut self, path: impl FnOnce() -> String, rule: &str, message: &str) {
+    pub(crate) fn add(
+        &mut self,
+        path: impl FnOnce() -> String,
+        rule: &str,
+        message: &str,
+        origin: impl FnOnce() -> Origin,
+    ) {
         if self.listed.len() == MAX_VIOLATIONS {
             self.more += 1;
             return;
@@ -42,6 +62,7 @@ impl Violations {
             path: path(),
             rule: rule.to_owned(),
             message: message.to_owned(),
+            origin: origin(),
         });
     }
 }

@@ -28,6 +28,7 @@ const FEATURES: &str = include_str!("connect/features.yaml");
 const MODULE: Module = Module {
     name: SUITE,
     path: "connectrpc.com/conformance",
+    commands: "cmd/",
     programs: &[SUITE, UPSTREAM],
     files: &[
         (

@@ -18,7 +18,9 @@ pub(crate) struct Module {
     /// Name in the lock file.
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
-    /// Programs, built from directories of their names below `cmd/`.
+    /// The directory below which programs are: `cmd/`, or empty.
+    pub(crate) commands: &'static str,
+    /// Programs, built from directories of their names below `commands`.
     pub(crate) programs: &'static [&'static str],
     /// Files: path in the module, and path in the result.
     pub(crate) files: &'static [(&'static str, &'static str)],
@@ -102,7 +104,7 @@ impl Module {
 
     fn fill(&self, module: &Path, content: &Path) -> Result<()> {
         for program in self.programs {
-            build(module, program, &content.join(program))?;
+            build(module, self.commands, program, &content.join(program))?;
         }
         for (from, to) in self.files {
             let to = content.join(to);
@@ -115,7 +117,7 @@ impl Module {
 }
 
 /// Builds a program. The module's `go.sum` pins its dependencies.
-fn build(module: &Path, program: &str, to: &Path) -> Result<()> {
+fn build(module: &Path, commands: &str, program: &str, to: &Path) -> Result<()> {
     let mut go = Command::new("go");
     go.current_dir(module);
     go.args([
@@ -125,7 +127,7 @@ fn build(module: &Path, program: &str, to: &Path) -> Result<()> {
         "-mod=readonly",
         "-o",
     ]);
-    go.arg(to).arg(format!("./cmd/{program}"));
+    go.arg(to).arg(format!("./{commands}{program}"));
     said(&mut go).with_context(|| format!("go cannot build {program}"))?;
     Ok(())
 }

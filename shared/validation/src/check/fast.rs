@@ -10,6 +10,7 @@ use wire::{MAX_DEPTH, Reader};
 
 use crate::check::compose::composed;
 use crate::pieces::fit;
+use crate::rules::cel::{CelRule, This};
 use crate::rules::table::{FieldRules, Form, Ignore, MessageRules, Need, OwnRules, Rules};
 use crate::rules::value::{self, Now, Value};
 
@@ -64,7 +65,11 @@ impl Fast<'_> {
         let plan = self.types.message(id);
         let place = Level { judges, ..place };
         if judges {
-            self.judged(plan, rules, content, place)
+            self.judged(plan, rules, content, place)?;
+            let pieces = [content];
+            let this = This::Message(id, &pieces);
+            let breaks = |rule: &CelRule| rule.judge(self.types, this, self.now).is_some();
+            (!rules.cel.iter().any(breaks)).then_some(())
         } else {
             self.unjudged(plan, content, place)
         }

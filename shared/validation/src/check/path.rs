@@ -18,6 +18,7 @@ enum Step<'p> {
     Field(&'p str),
     Index(u64),
     Key(&'p Value<'p>),
+    HiddenKey,
 }
 
 // === impl Path ===
@@ -38,6 +39,11 @@ impl<'p> Path<'p> {
 
     pub(crate) fn key(&'p self, key: &'p Value<'p>) -> Path<'p> {
         self.then(Step::Key(key))
+    }
+
+    /// A key that is confidential.
+    pub(crate) fn hidden_key(&'p self) -> Path<'p> {
+        self.then(Step::HiddenKey)
     }
 
     fn then(&'p self, step: Step<'p>) -> Path<'p> {
@@ -63,6 +69,7 @@ impl<'p> Path<'p> {
                 }
                 Step::Key(Value::Bool(key)) => write!(text, "[{key}]"),
                 Step::Key(Value::Int(key)) => write!(text, "[{key}]"),
+                Step::HiddenKey => write!(text, "[*]"),
                 Step::Key(_) => Ok(()),
             };
         }

@@ -10,11 +10,12 @@ use wire::{MAX_DEPTH, Read, TOO_DEEP, WireError};
 
 use crate::check::path::Path;
 use crate::pieces::{self, Piece, Pieces};
+use crate::rules::cel::{CelRule, This};
 use crate::rules::table::{
     Check, Choice, FieldRules, Ignore, MessageRules, Need, OwnRules, Rules, ValueRules,
 };
 use crate::rules::value::{Now, Value};
-use crate::violations::Violations;
+use crate::violations::{Origin, Violations};
 
 const NO_NUL: (&str, &str) = ("string.no_nul", "must not contain U+0000");
 const REQUIRED: (&str, &str) = ("required", "value is required");
@@ -88,6 +89,10 @@ impl<'a> Walk<'a> {
             return Err(WireError::new(TOO_DEEP));
         }
         let plan = self.types.message(id);
+        if place.need.meets(Need::RULES) && !rules.cel.is_empty() {
+            let pieces: Vec<&[u8]> = range.clone().map(|index| self.piece(index).raw).collect();
+            self.cel(&rules.cel, This::Message(id, &pieces), place.path, false);
+        }
         let base = self.pieces.len();
         for index in range {
             let content = self.piece(index).raw;
@@ -249,9 +254,12 @@ impl<'a> Walk<'a> {
             let is_optional =
                 field.label != Label::Implicit || rules.value.ignore == Ignore::IfZero;
             match is_set {
-                false if rules.is_required => self.report(place.path, REQUIRED.0, REQUIRED.1),
+                false if rules.is_required => self.required(rules, place.path),
                 false if is_optional => {}
-                _ => self.checks(&rules.value.checks, &value, place.path),
+                _ => {
+                    self.checks(&rules.value.checks, &value, place.path, false);
+                    self.field_cel(group, &rules.value.cel, place.path);
+                }
             }
         }
         if is_set {
@@ -279,21 +287,84 @@ impl<'a> Walk<'a> {
     }
 
     /// Checks of an item, a key or a value of a map: always set, but perhaps passed over.
-    fn value_rules(&mut self, rules: &ValueRules, value: &Value<'_>, path: &Path<'_>) {
+    fn value_rules(
+        &mut self,
+        rules: &ValueRules,
+        value: &Value<'_>,
+        this: This<'_>,
+        path: &Path<'_>,
+    ) {
         if !rules.passes_over(value) {
-            self.checks(&rules.checks, value, path);
+            let is_of_key = matches!(this, This::Key(..));
+            self.checks(&rules.checks, value, path, is_of_key);
+            self.cel(&rules.cel, this, path, is_of_key);
         }
     }
 
-    fn checks(&mut self, checks: &[Check], value: &Value<'_>, path: &Path<'_>) {
+    fn checks(&mut self, checks: &[Check], value: &Value<'_>, path: &Path<'_>, is_of_key: bool) {
         for check in checks {
             if !check.test.holds(value, self.now) {
-                self.report(path, &check.id, &check.text);
+                let origin = Origin {
+                    is_of_key,
+                    has_no_result: check.test.has_no_result(value),
+                    ..Origin::default()
+                };
+                self.broken(check, path, origin);
             }
         }
     }
 
+    fn broken(&mut self, check: &Check, path: &Path<'_>, origin: Origin) {
+        let origin = || Origin {
+            rule: check.path.clone(),
+            ..origin
+        };
+        self.found
+            .add(|| path.text(), &check.id, &check.text, origin);
+    }
+
+    /// Judges a whole field by its rules in CEL.
+    fn field_cel(&mut self, group: &Group<'a>, rules: &[CelRule], path: &Path<'_>) {
+        if rules.is_empty() {
+            return;
+        }
+        let occurrences = self.occurrences(group.range.clone());
+        self.cel(rules, This::Field(group.field, &occurrences), path, false);
+    }
+
+    fn occurrences(&self, range: Range<usize>) -> Vec<cel::Occurrence<'a>> {
+        let pieces = self.pieces.get(range).unwrap_or_default();
+        pieces
+            .iter()
+            .map(|piece| (piece.raw, piece.is_packed))
+            .collect()
+    }
+
+    fn cel(&mut self, rules: &[CelRule], this: This<'_>, path: &Path<'_>, is_of_key: bool) {
+        for rule in rules {
+            if let Some(finding) = rule.judge(self.types, this, self.now) {
+                let origin = || Origin {
+                    rule: rule.path.clone(),
+                    is_of_key,
+                    has_no_result: finding.has_no_result,
+                };
+                self.found
+                    .add(|| path.text(), &rule.id, &finding.text, origin);
+            }
+        }
+    }
+
+    fn required(&mut self, rules: &OwnRules, path: &Path<'_>) {
+        let origin = || Origin {
+            rule: rules.required_path.clone(),
+            ..Origin::default()
+        };
+        self.found
+            .add(|| path.text(), REQUIRED.0, REQUIRED.1, origin);
+    }
+
     fn report(&mut self, path: &Path<'_>, rule: &str, message: &str) {
-        self.found.add(|| path.text(), rule, message);
+        self.found
+            .add(|| path.text(), rule, message, Origin::default);
     }
 }

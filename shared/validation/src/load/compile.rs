@@ -1,7 +1,9 @@
 //! From the option bytes of one field to its rules (`buf.validate.FieldRules`).
 
+use cel::Type;
 use descriptors::{EnumId, FieldPlan, Kind, Label, Shape, Types};
 
+use crate::load::cel::Predefined;
 use crate::load::options::{OptionFields, rules_of};
 use crate::load::typed::{Typed, between};
 use crate::rules::quick::Quick;
@@ -46,6 +48,11 @@ pub(crate) struct Compiler<'a> {
     /// The numbers of each enum, in the order of declaration.
     pub(crate) enums: &'a [Vec<i32>],
     pub(crate) has_clock: bool,
+    pub(crate) predefined: Predefined,
+    /// Names of the rules that lead to those that are being compiled, such as `repeated`, `items`.
+    pub(crate) steps: Vec<&'static str>,
+    /// Expressions of these rules could quote a confidential value.
+    pub(crate) is_discreet: bool,
     /// Rules that are demanded and not enforced, each with its reason.
     pub(crate) notes: Vec<String>,
 }
@@ -76,7 +83,14 @@ impl Compiler<'_> {
                 ..OwnRules::default()
             },
         };
+        if !field.is_singular() {
+            let this = Type::of_field(self.types, field);
+            let mut whole = self.cel(&rules, (CEL, CEL_EXPRESSION), &this)?;
+            whole.append(&mut own.value.cel);
+            own.value.cel = whole;
+        }
         own.is_required = rules.flag(REQUIRED);
+        own.required_path = self.path(&[("required", None)]);
         own.value.ignore = ignore(&rules)?;
         if is_choice && rules.varint(IGNORE).is_none() {
             own.value.ignore = Ignore::IfZero;
@@ -94,19 +108,23 @@ impl Compiler<'_> {
             &list,
             "repeated",
             [(1, "min_items"), (2, "max_items")],
-            "items",
+            "item(s)",
         );
+        self.place(&mut own.count);
         if list.flag(3) {
             if matches!(kind, Kind::Message(_) | Kind::Group(_)) {
                 return Err("rule `repeated.unique` does not fit messages".into());
             }
             own.unique = Some(Check {
                 id: "repeated.unique".into(),
-                text: "must contain unique items".into(),
+                text: "repeated value must contain unique items".into(),
                 test: Test::Unique,
+                path: self.path(&[("repeated", None), ("unique", None)]),
             });
         }
-        own.items = self.nested(&list, 4, kind, "items")?;
+        let this = Type::List(Box::new(Type::of_value(self.types, kind)));
+        own.value.cel = self.predefined_rules("repeated", &bytes, &this)?;
+        own.items = self.nested(&list, 4, kind, ["repeated", "items"])?;
         self.unknown(&list, "repeated", &[1, 2, 3, 4]);
         Ok(own)
     }
@@ -117,11 +135,14 @@ impl Compiler<'_> {
             return Ok(own);
         };
         let map = OptionFields::parse(&bytes)?;
-        own.count = counts(&map, "map", [(1, "min_pairs"), (2, "max_pairs")], "pairs");
+        own.count = counts(&map, "map", [(1, "min_pairs"), (2, "max_pairs")], "entries");
+        self.place(&mut own.count);
+        let this = Type::of_field(self.types, field);
+        own.value.cel = self.predefined_rules("map", &bytes, &this)?;
         let entry = field.message().map(|id| &self.types.message(id).fields);
         if let Some([key, value]) = entry.map(Vec::as_slice) {
-            own.keys = self.nested(&map, 4, key.kind, "keys")?;
-            own.items = self.nested(&map, 5, value.kind, "values")?;
+            own.keys = self.nested(&map, 4, key.kind, ["map", "keys"])?;
+            own.items = self.nested(&map, 5, value.kind, ["map", "values"])?;
         }
         self.unknown(&map, "map", &[1, 2, 4, 5]);
         Ok(own)
@@ -134,29 +155,66 @@ impl Compiler<'_> {
         container: &OptionFields<'_>,
         number: u32,
         kind: Kind,
-        name: &str,
+        steps: [&'static str; 2],
     ) -> Result<ValueRules, String> {
         let Some(bytes) = container.message(number) else {
             return Ok(ValueRules::default());
         };
         let rules = OptionFields::parse(&bytes)?;
-        self.value(&rules, kind)
-            .map_err(|reason| format!("{name}: {reason}"))
+        self.steps.extend(steps);
+        let compiled = self.value(&rules, kind);
+        self.steps.truncate(self.steps.len() - steps.len());
+        let [_, last] = steps;
+        compiled.map_err(|reason| format!("{last}: {reason}"))
+    }
+
+    /// Gives checks the paths of their rules, which their ids tell.
+    fn place(&self, checks: &mut [Check]) {
+        for check in checks {
+            let Some((typed, rule)) = check.id.split_once('.') else {
+                continue;
+            };
+            // Ids of two limits begin with the lower one, those of emptiness end with it, and
+            // `well_known_regex` has an id for each of its values.
+            let rule = match rule {
+                rule if rule.starts_with("gte_") => "gte",
+                rule if rule.starts_with("gt_") && rule != "gt_now" => "gt",
+                rule => rule.strip_suffix("_empty").unwrap_or(rule),
+            };
+            let rule = rule.split('.').next().unwrap_or(rule);
+            check.path = self.path(&[(typed, None), (rule, None)]);
+        }
     }
 
     fn value(&mut self, rules: &OptionFields<'_>, kind: Kind) -> Result<ValueRules, String> {
         let (expected, form) = self.expected(kind);
+        let this = self.this(kind, form);
+        let mut cel = self.cel(rules, (CEL, CEL_EXPRESSION), &this)?;
         let checks = match self.typed(rules, expected)? {
-            Some(bytes) => self.checks(expected, &bytes, kind, form)?,
+            Some(bytes) => {
+                let name = TYPES.iter().find(|(other, _)| *other == expected);
+                let name = name.map_or("", |(_, name)| name);
+                cel.append(&mut self.predefined_rules(name, &bytes, &this)?);
+                self.checks(expected, &bytes, kind, form)?
+            }
             None => Vec::new(),
         };
         Ok(ValueRules {
+            cel,
             ignore: ignore(rules)?,
             form,
             first: self.enum_numbers(kind).first().copied().unwrap_or(0),
             quick: Quick::new(&checks),
             checks,
         })
+    }
+
+    /// Returns the type of `this`: a wrapper stands for its value, which is set where it is judged.
+    fn this(&self, kind: Kind, form: Form) -> Type {
+        match form {
+            Form::Wrapper(inner) => Type::of_value(self.types, inner),
+            _ => Type::of_value(self.types, kind),
+        }
     }
 
     /// Returns the number of the rules that fit a value, zero for none, and how the value is read.
@@ -182,17 +240,6 @@ impl Compiler<'_> {
         rules: &OptionFields<'_>,
         expected: u32,
     ) -> Result<Option<Vec<u8>>, String> {
-        for rule in rules.all(CEL) {
-            let id = OptionFields::parse(rule.1)?;
-            let id = id.text(1).or(id.text(3)).unwrap_or_default().to_owned();
-            self.notes
-                .push(format!("cel rule `{id}` is not enforced here"));
-        }
-        for (_, expression) in rules.all(CEL_EXPRESSION) {
-            let expression = String::from_utf8_lossy(expression);
-            self.notes
-                .push(format!("cel rule `{expression}` is not enforced here"));
-        }
         let name = |number| TYPES.iter().find(|(other, _)| *other == number);
         for number in rules.numbers() {
             match name(number) {
@@ -233,8 +280,10 @@ impl Compiler<'_> {
         };
         let mut typed = Typed::new(name.map_or("", |(_, name)| name), &rules);
         typed.compile(number, kind, self.enum_numbers(kind), self.has_clock)?;
-        let (checks, mut notes) = typed.finish();
-        self.notes.append(&mut notes);
+        let name = name.map_or("", |(_, name)| name);
+        let (mut checks, notes) = typed.finish(|number| self.is_predefined(name, number));
+        self.notes.extend(notes);
+        self.place(&mut checks);
         Ok(checks)
     }
 
@@ -247,10 +296,12 @@ impl Compiler<'_> {
     }
 
     fn unknown(&mut self, rules: &OptionFields<'_>, name: &str, known: &[u32]) {
-        for number in rules.numbers().filter(|number| !known.contains(number)) {
-            self.notes.push(format!(
-                "rule number {number} of `{name}` is not enforced here"
-            ));
+        for number in rules.numbers() {
+            if !known.contains(&number) && !self.is_predefined(name, number) {
+                self.notes.push(format!(
+                    "rule number {number} of `{name}` is not enforced here"
+                ));
+            }
         }
     }
 }

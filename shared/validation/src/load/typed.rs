@@ -54,15 +54,21 @@ pub(crate) fn between(
     unit: Unit,
     noun: &str,
 ) -> Check {
+    let (at_least, at_most) = match name {
+        "repeated" => ("must contain at least", "must contain no more than"),
+        "map" => ("map must be at least", "map must be at most"),
+        _ => ("must be at least", "must be at most"),
+    };
     let (quantity, limit) = match (least, most) {
-        (least, most) if least == most => ("exactly", least),
-        (least, u64::MAX) => ("at least", least),
-        (_, most) => ("at most", most),
+        (least, most) if least == most && unit != Unit::Elements => ("must be", least),
+        (least, u64::MAX) => (at_least, least),
+        (_, most) => (at_most, most),
     };
     Check {
         id: format!("{name}.{rule}").into(),
-        text: format!("must have {quantity} {limit} {noun}").into(),
+        text: format!("{quantity} {limit} {noun}").into(),
         test: Test::Length(unit, least, most),
+        path: Box::default(),
     }
 }
 
@@ -90,7 +96,8 @@ impl<'a> Typed<'a> {
         match number {
             1 | 2 => self.number(kind, 9),
             3 => self.number(kind, 8),
-            4..=12 => self.number(kind, 9),
+            4 => self.number(kind, 9),
+            5..=12 => self.number(kind, 8),
             13 => self.constants(Reading::Scalar(kind), [Some(1), None, None], 2),
             14 => self.string(),
             15 => self.bytes(),
@@ -110,10 +117,10 @@ impl<'a> Typed<'a> {
         }
     }
 
-    /// Returns the checks, and notes every unsupported rule.
-    pub(crate) fn finish(mut self) -> (Vec<Check>, Vec<String>) {
+    /// Returns the checks, and notes every rule that is unsupported and not known elsewhere.
+    pub(crate) fn finish(mut self, is_known: impl Fn(u32) -> bool) -> (Vec<Check>, Vec<String>) {
         for number in self.rules.numbers() {
-            if !self.known.contains(&number) {
+            if !self.known.contains(&number) && !is_known(number) {
                 self.notes.push(format!(
                     "rule number {number} of `{}` is not enforced here",
                     self.name
@@ -128,6 +135,7 @@ impl<'a> Typed<'a> {
             id: format!("{}.{rule}", self.name).into(),
             text: text.into(),
             test,
+            path: Box::default(),
         });
     }
 
@@ -160,7 +168,7 @@ impl<'a> Typed<'a> {
             let test = Test::Defined(sorted.into());
             self.add(
                 "defined_only",
-                "must be one of the defined enum values",
+                "value must be one of the defined enum values",
                 test,
             );
         }
@@ -176,10 +184,18 @@ impl<'a> Typed<'a> {
         let within = within.map(|raw| Reading::Duration.read(raw)).transpose()?;
         let mut found = Vec::new();
         if self.flag(7) {
-            found.push(("lt_now", "must be in the past".to_owned(), Test::BeforeNow));
+            found.push((
+                "lt_now",
+                "must be less than now".to_owned(),
+                Test::BeforeNow,
+            ));
         }
         if self.flag(8) {
-            found.push(("gt_now", "must be in the future".to_owned(), Test::AfterNow));
+            found.push((
+                "gt_now",
+                "must be greater than now".to_owned(),
+                Test::AfterNow,
+            ));
         }
         if let Some((constants::Constant::Int(distance), text)) = within.map(Shown::into_parts) {
             let text = format!("must be within {text} of now");
@@ -202,18 +218,18 @@ impl<'a> Typed<'a> {
         if let Some(mask) = self.rules.message(mask) {
             let paths = OptionFields::parse(&mask).map(|mask| constants::texts(&mask, 1));
             let paths = paths.unwrap_or_default();
-            let text = format!("must equal the paths [{}]", paths.join(", "));
+            let text = format!("must equal paths [{}]", paths.join(", "));
             self.add("const", text, Test::PathsEqual(paths));
         }
         let (within, outside) = (self.knows(2), self.knows(3));
         let paths = constants::texts(self.rules, within);
         if !paths.is_empty() {
-            let text = format!("must only contain paths of [{}]", paths.join(", "));
+            let text = format!("must only contain paths in [{}]", paths.join(", "));
             self.add("in", text, Test::PathsWithin(paths));
         }
         let paths = constants::texts(self.rules, outside);
         if !paths.is_empty() {
-            let text = format!("must not contain paths of [{}]", paths.join(", "));
+            let text = format!("must not contain any paths in [{}]", paths.join(", "));
             self.add("not_in", text, Test::PathsOutside(paths));
         }
         self.knows(4);
@@ -231,14 +247,21 @@ impl<'a> Typed<'a> {
             let number = self.knows(number);
             if let Some((value, text)) = reading.last(self.rules, number)?.map(Shown::into_parts) {
                 let test = Test::In(Set::new(vec![value]));
-                self.add("const", format!("must equal {text}"), test);
+                let words = match self.name {
+                    "bytes" => "must be",
+                    _ => "must equal",
+                };
+                self.add("const", format!("{words} {text}"), test);
             }
         }
         if let Some(number) = within {
             let number = self.knows(number);
             let (values, text) = reading.list(self.rules, number)?;
             if !values.is_empty() {
-                let text = format!("must be one of [{text}]");
+                let text = match self.name {
+                    "any" => "type URL must be in the allow list".to_owned(),
+                    _ => format!("must be in list [{}]", text.replace('`', "")),
+                };
                 self.add("in", text, Test::In(Set::new(values)));
             }
         }
@@ -246,7 +269,10 @@ impl<'a> Typed<'a> {
             let number = self.knows(number);
             let (values, text) = reading.list(self.rules, number)?;
             if !values.is_empty() {
-                let text = format!("must not be one of [{text}]");
+                let text = match self.name {
+                    "any" => "type URL must not be in the block list".to_owned(),
+                    _ => format!("must not be in list [{}]", text.replace('`', "")),
+                };
                 self.add("not_in", text, Test::NotIn(Set::new(values)));
             }
         }
@@ -263,10 +289,10 @@ impl<'a> Typed<'a> {
         };
         let low = lower
             .as_ref()
-            .map(|limit| words(limit, "greater than", "at least"));
+            .map(|limit| words(limit, "greater than", "greater than or equal to"));
         let high = upper
             .as_ref()
-            .map(|limit| words(limit, "less than", "at most"));
+            .map(|limit| words(limit, "less than", "less than or equal to"));
         let names = [&lower, &upper].map(|limit| limit.as_ref().map(|limit| limit.rule));
         let mut id = names.into_iter().flatten().collect::<Vec<_>>().join("_");
         if id.is_empty() {

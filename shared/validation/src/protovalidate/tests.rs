@@ -29,6 +29,7 @@ fn read_back(path: &str) -> Value {
             path: path.to_owned(),
             rule: "string.min_len".to_owned(),
             message: "must not be empty".to_owned(),
+            ..Violation::default()
         }],
         more: 0,
     };

@@ -170,9 +170,23 @@ fn is_host_and_port(text: &str) -> bool {
             .rsplit_once("]:")
             .is_some_and(|(host, port)| is_ipv6(host) && is_port(port));
     }
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        (is_hostname(host) || is_ip(host, Versions::V4)) && is_port(port)
-    })
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| is_host(host) && is_port(port))
+}
+
+fn is_host(text: &str) -> bool {
+    is_hostname(text) || is_ip(text, Versions::V4)
+}
+
+/// Returns whether a text is a host with a port, or without one where that is allowed.
+pub(crate) fn is_host_with_port(text: &str, needs_port: bool) -> bool {
+    if needs_port {
+        return is_host_and_port(text);
+    }
+    let bracketed = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    is_host_and_port(text) || is_host(text) || bracketed.is_some_and(is_ipv6)
 }
 
 fn is_hex(text: &str) -> bool {

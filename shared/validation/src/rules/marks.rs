@@ -19,7 +19,13 @@ pub(crate) struct Marks {
 
 /// Gives the fields of a message their bits; not if there are more of them than bits.
 pub(crate) fn mark(plan: &MessagePlan, rules: &mut MessageRules) {
-    if rules.active.len() > u128::BITS as usize {
+    // Rules in CEL of fields and elements need the values as a whole, which the walk has.
+    let has_cel = rules
+        .fields
+        .iter()
+        .filter_map(|field| field.own.as_deref())
+        .any(has_cel);
+    if has_cel || rules.active.len() > u128::BITS as usize {
         return;
     }
     for (place, index) in rules.active.iter().enumerate() {
@@ -54,6 +60,12 @@ pub(crate) fn mark(plan: &MessagePlan, rules: &mut MessageRules) {
         any: any.collect(),
         single: choices.map(|choice| of(&choice.members)).collect(),
     });
+}
+
+fn has_cel(own: &OwnRules) -> bool {
+    [&own.value, &own.items, &own.keys]
+        .iter()
+        .any(|rules| !rules.cel.is_empty())
 }
 
 fn bit(rules: &MessageRules, index: usize) -> u128 {

@@ -3,6 +3,7 @@
 
 use descriptors::{Kind, Problem};
 
+use super::cel::CelRule;
 use super::known::Format;
 use super::marks::Marks;
 use super::pattern::Pattern;
@@ -36,6 +37,8 @@ pub struct MessageRules {
     pub required_oneofs: Vec<RequiredOneof>,
     /// Fields of which at most one may be set.
     pub choices: Vec<Choice>,
+    /// Rules in CEL about the message as a whole.
+    pub cel: Vec<CelRule>,
     /// For the fast path; `None` where it can't take the message.
     pub(crate) marks: Option<Marks>,
     /// Rules of this message that are not enforced.
@@ -72,6 +75,8 @@ pub struct FieldRules {
     /// Fields that must not have come before: the field itself, where that would change the answer
     /// about it, and the other members of its oneof.
     pub(crate) rivals: u128,
+    /// Values are confidential: keys of the map stay out of paths.
+    pub(crate) is_confidential: bool,
     /// The rules that the contract writes at the field.
     pub own: Option<Box<OwnRules>>,
 }
@@ -91,6 +96,8 @@ pub struct OwnRules {
     pub items: ValueRules,
     /// Rules of the keys of a map.
     pub keys: ValueRules,
+    /// The encoded path of the rule `required`.
+    pub(crate) required_path: Box<[u8]>,
 }
 
 /// The rules of one value: a field, an item, a key.
@@ -103,6 +110,8 @@ pub struct ValueRules {
     pub(crate) first: i32,
     /// The rules.
     pub checks: Vec<Check>,
+    /// Rules in CEL; of a list or a map as a whole where these are the rules of its field.
+    pub cel: Vec<CelRule>,
     /// The fast form of `checks`.
     pub(crate) quick: Quick,
 }
@@ -145,6 +154,8 @@ pub struct Check {
     pub text: Box<str>,
     /// The test.
     pub test: Test,
+    /// The encoded path of the rule.
+    pub(crate) path: Box<[u8]>,
 }
 
 /// The test of a rule.

@@ -1,7 +1,7 @@
 //! Values as rules see them, read from wire bytes, and the tests that they pass or fail.
 
-use std::cell::OnceCell;
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use descriptors::Kind;
@@ -33,7 +33,7 @@ pub(crate) enum Value<'a> {
 pub(crate) struct Now {
     clock: Option<Clock>,
     /// Nanoseconds since the epoch.
-    read: OnceCell<i128>,
+    read: OnceLock<i128>,
 }
 
 /// Reads what [`Reader::value`] gave.
@@ -108,7 +108,17 @@ impl Now {
     pub(crate) fn new(clock: Option<Clock>) -> Self {
         Now {
             clock,
-            read: OnceCell::new(),
+            read: OnceLock::new(),
+        }
+    }
+
+    /// Returns the time, if there is a clock.
+    pub(crate) fn time(&self) -> Option<SystemTime> {
+        let nanos = self.get()?;
+        let span = std::time::Duration::from_nanos_u128(nanos.unsigned_abs());
+        match nanos < 0 {
+            true => SystemTime::UNIX_EPOCH.checked_sub(span),
+            false => SystemTime::UNIX_EPOCH.checked_add(span),
         }
     }
 
@@ -210,7 +220,7 @@ impl<'a> Value<'a> {
 impl ValueRules {
     /// Returns whether there is something to ask of an item, a key or a value of a map.
     pub(crate) fn is_active(&self) -> bool {
-        !self.checks.is_empty() || self.ignore == Ignore::Always
+        !self.checks.is_empty() || !self.cel.is_empty() || self.ignore == Ignore::Always
     }
 
     /// Returns whether `ignore` says that an item, a key or a value of a map, which is always set,
@@ -268,6 +278,11 @@ impl Test {
             Test::Unique => true,
             _ => self.holds_now(value, now) && self.holds_paths(value),
         }
+    }
+
+    /// Returns whether the test can't be made: a pattern is for text.
+    pub(crate) fn has_no_result(&self, value: &Value<'_>) -> bool {
+        matches!(self, Test::Matches { .. }) && value.text().is_none()
     }
 
     fn holds_now(&self, value: &Value<'_>, now: &Now) -> bool {

@@ -15,6 +15,7 @@ const SUITE: &str = "suite.json";
 const MODULE: Module = Module {
     name: "gapic-showcase",
     path: "github.com/googleapis/gapic-showcase",
+    commands: "cmd/",
     programs: &[PROGRAM],
     files: &[("server/services/compliance_suite.json", SUITE)],
 };

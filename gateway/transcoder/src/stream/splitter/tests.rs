@@ -375,6 +375,7 @@ fn an_error_in_a_message_is_placed_in_the_stream() {
                 path: path.into(),
                 rule: "required".into(),
                 message: "value is required".into(),
+                ..Violation::default()
             }],
             more: 0,
         },

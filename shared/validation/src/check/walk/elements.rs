@@ -4,12 +4,14 @@ use descriptors::{FieldPlan, Kind};
 use smallvec::SmallVec;
 use wire::{Read, Reader};
 
-use super::{Group, NO_NUL, Place, REQUIRED, Walk};
+use super::{Group, NO_NUL, Place, Walk};
 use crate::check::compose::last;
 use crate::pieces::{Elements, Piece};
+use crate::rules::cel::This;
 use crate::rules::distinct::Distinct;
 use crate::rules::table::{Ignore, Need, OwnRules, ValueRules};
 use crate::rules::value::{self, Value};
+use crate::violations::Origin;
 
 /// The entries of a map that count, each with its key.
 type Entries<'a> = SmallVec<[(&'a [u8], Value<'a>); 8]>;
@@ -27,16 +29,17 @@ impl<'a> Walk<'a> {
             let count = self.count(group)?;
             let is_passed = count == 0 && rules.value.ignore == Ignore::IfZero;
             if count == 0 && rules.is_required {
-                self.report(place.path, REQUIRED.0, REQUIRED.1);
+                self.required(rules, place.path);
                 return Ok(());
             }
             if !is_passed {
-                self.checks(&rules.count, &Value::Count(count), place.path);
+                self.checks(&rules.count, &Value::Count(count), place.path, false);
+                self.field_cel(group, &rules.value.cel, place.path);
             }
             if let Some(unique) = &rules.unique
                 && !self.is_unique(group, count)?
             {
-                self.report(place.path, &unique.id, &unique.text);
+                self.broken(unique, place.path, Origin::default());
             }
         }
         let items = rules
@@ -78,7 +81,9 @@ impl<'a> Walk<'a> {
         });
         if let Some(rules) = rules {
             let value = self.value(field.kind, rules.form, at..at + 1)?;
-            self.value_rules(rules, &value, place.path);
+            let occurrences = [(raw, false)];
+            let this = This::Item(field.kind, &occurrences);
+            self.value_rules(rules, &value, this, place.path);
         }
         let is_ignored = rules.is_some_and(|rules| rules.ignore == Ignore::Always);
         let need = if is_ignored {
@@ -136,16 +141,20 @@ impl<'a> Walk<'a> {
         let entries = self.entries(group, key_field.kind)?;
         if let Some(rules) = rules {
             if entries.is_empty() && rules.is_required {
-                self.report(place.path, REQUIRED.0, REQUIRED.1);
+                self.required(rules, place.path);
                 return Ok(());
             }
             if !entries.is_empty() || rules.value.ignore != Ignore::IfZero {
                 let count = Value::Count(entries.len() as u64);
-                self.checks(&rules.count, &count, place.path);
+                self.checks(&rules.count, &count, place.path, false);
+                self.field_cel(group, &rules.value.cel, place.path);
             }
         }
         for (content, key) in entries {
-            let path = place.path.key(&key);
+            let path = match group.rules.is_confidential {
+                true => place.path.hidden_key(),
+                false => place.path.key(&key),
+            };
             let place = Place {
                 path: &path,
                 ..place
@@ -183,7 +192,8 @@ impl<'a> Walk<'a> {
         place: Place<'_>,
     ) -> Read<()> {
         if let Some(rules) = rules {
-            self.value_rules(&rules.keys, key, place.path);
+            let this = This::Key(key_field.kind, key);
+            self.value_rules(&rules.keys, key, this, place.path);
         }
         if key_field.kind == Kind::String
             && place.need.meets(Need::TEXT)
@@ -218,7 +228,12 @@ impl<'a> Walk<'a> {
             .filter(|items| items.is_active())
         {
             let value = self.value(value_field.kind, rules.form, range.clone())?;
-            self.value_rules(rules, &value, place.path);
+            let occurrences = match rules.cel.is_empty() {
+                true => Vec::new(),
+                false => self.occurrences(range.clone()),
+            };
+            let this = This::Item(value_field.kind, &occurrences);
+            self.value_rules(rules, &value, this, place.path);
             if rules.ignore == Ignore::Always {
                 need = need.and(Need::TEXT);
             }

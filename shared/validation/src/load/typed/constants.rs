@@ -107,7 +107,7 @@ fn scalar(kind: Kind, raw: &[u8]) -> Read<Shown> {
         other => {
             let bytes = other.bytes();
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            (Constant::Bytes(bytes.into()), format!("0x{hex}"))
+            (Constant::Bytes(bytes.into()), hex)
         }
     };
     Ok(Shown {

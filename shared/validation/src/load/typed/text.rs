@@ -10,21 +10,21 @@ use crate::rules::table::{Test, Unit};
 
 /// Number, rule, format and noun of the well-known formats.
 const FORMATS: [(u32, &str, Format, &str); 19] = [
-    (12, "email", Format::Email, "e-mail address"),
-    (13, "hostname", Format::Hostname, "host name"),
+    (12, "email", Format::Email, "email address"),
+    (13, "hostname", Format::Hostname, "hostname"),
     (14, "ip", Format::Ip(Versions::Both), "IP address"),
     (15, "ipv4", Format::Ip(Versions::V4), "IPv4 address"),
     (16, "ipv6", Format::Ip(Versions::V6), "IPv6 address"),
     (17, "uri", Format::Uri, "URI"),
-    (18, "uri_ref", Format::UriRef, "URI reference"),
-    (21, "address", Format::Address, "host name or IP address"),
+    (18, "uri_ref", Format::UriRef, "URI Reference"),
+    (21, "address", Format::Address, "hostname, or ip address"),
     (22, "uuid", Format::Uuid, "UUID"),
-    (33, "tuuid", Format::TrimmedUuid, "UUID without dashes"),
+    (33, "tuuid", Format::TrimmedUuid, "trimmed UUID"),
     (
         26,
         "ip_with_prefixlen",
         Format::IpWithPrefixLength(Versions::Both),
-        "IP address with prefix length",
+        "IP prefix",
     ),
     (
         27,
@@ -56,13 +56,18 @@ const FORMATS: [(u32, &str, Format, &str); 19] = [
         Format::IpPrefix(Versions::V6),
         "IPv6 prefix",
     ),
-    (32, "host_and_port", Format::HostAndPort, "host and port"),
+    (
+        32,
+        "host_and_port",
+        Format::HostAndPort,
+        "host (hostname or IP address) and port pair",
+    ),
     (35, "ulid", Format::Ulid, "ULID"),
     (
         37,
         "protobuf_fqn",
         Format::ProtobufName,
-        "full name of protobuf",
+        "fully-qualified Protobuf name",
     ),
 ];
 
@@ -71,7 +76,7 @@ const DOTTED_NAME: (u32, &str, Format, &str) = (
     38,
     "protobuf_dot_fqn",
     Format::ProtobufDottedName,
-    "full name of protobuf with a leading dot",
+    "fully-qualified Protobuf name with a leading dot",
 );
 
 /// Number, rule, sizes and noun of the well-known forms of bytes.
@@ -109,19 +114,14 @@ impl Typed<'_> {
             self.length(number, rule, limit, unit);
         }
         self.pattern(6)?;
-        self.part(7, "prefix", "must start with", Test::Prefix);
-        self.part(8, "suffix", "must end with", Test::Suffix);
-        self.part(9, "contains", "must contain", Test::Contains);
-        self.part(23, "not_contains", "must not contain", Test::NotContains);
+        self.part(7, "prefix", "does not have prefix", Test::Prefix);
+        self.part(8, "suffix", "does not have suffix", Test::Suffix);
+        self.part(9, "contains", "does not contain substring", Test::Contains);
+        self.part(23, "not_contains", "contains substring", Test::NotContains);
         self.constants(reading, [None, Some(10), Some(11)], 34)?;
         for (number, rule, format, noun) in FORMATS.into_iter().chain([DOTTED_NAME]) {
             if self.flag(number) {
-                let article = if noun.starts_with(['I', 'e']) {
-                    "an"
-                } else {
-                    "a"
-                };
-                self.format(rule, format, &format!("must be {article} {noun}"));
+                self.format(rule, format, noun);
             }
         }
         self.header();
@@ -135,18 +135,14 @@ impl Typed<'_> {
         self.length(2, "min_len", AtLeast, Unit::Bytes);
         self.length(3, "max_len", AtMost, Unit::Bytes);
         self.pattern(4)?;
-        self.part(5, "prefix", "must start with", Test::Prefix);
-        self.part(6, "suffix", "must end with", Test::Suffix);
-        self.part(7, "contains", "must contain", Test::Contains);
+        self.part(5, "prefix", "does not have prefix", Test::Prefix);
+        self.part(6, "suffix", "does not have suffix", Test::Suffix);
+        self.part(7, "contains", "does not contain", Test::Contains);
         self.constants(reading, [None, Some(8), Some(9)], 14)?;
         for (number, rule, sizes, noun) in SIZES {
             if self.flag(number) {
-                self.add(
-                    rule,
-                    format!("must be the bytes of: {noun}"),
-                    Test::Sizes(sizes),
-                );
-                self.not_empty(rule);
+                self.add(rule, format!("must be a valid {noun}"), Test::Sizes(sizes));
+                self.not_empty(rule, noun);
             }
         }
         Ok(())
@@ -177,7 +173,10 @@ impl Typed<'_> {
         };
         let compiled = pattern::compile(text)
             .map_err(|reason| format!("rule `{}.pattern`: {reason}", self.name))?;
-        let words = format!("must match the pattern `{text}`");
+        let words = match self.name {
+            "bytes" => format!("must match regex pattern `{text}`"),
+            _ => format!("does not match regex pattern `{text}`"),
+        };
         let test = Test::Matches {
             pattern: compiled,
             source: text.into(),
@@ -193,25 +192,27 @@ impl Typed<'_> {
         };
         let shown = match (self.name, str::from_utf8(part)) {
             ("string", Ok(text)) => format!("`{text}`"),
-            _ => format!("the bytes {part:02x?}"),
+            _ => part.iter().map(|byte| format!("{byte:02x}")).collect(),
         };
         self.add(rule, format!("{words} {shown}"), test(part.into()));
     }
 
-    fn format(&mut self, rule: &str, format: Format, words: &str) {
-        self.add(rule, words, Test::Format(format));
+    fn format(&mut self, rule: &str, format: Format, noun: &str) {
+        self.add(
+            rule,
+            format!("must be a valid {noun}"),
+            Test::Format(format),
+        );
         // The empty reference is one.
         if format != Format::UriRef {
-            self.not_empty(rule);
+            let noun = noun.replace(" (hostname or IP address)", "");
+            self.not_empty(rule, &noun);
         }
     }
 
-    fn not_empty(&mut self, rule: &str) {
-        self.add(
-            &format!("{rule}_empty"),
-            "must not be empty",
-            Test::NotEmpty,
-        );
+    fn not_empty(&mut self, rule: &str, noun: &str) {
+        let words = format!("value is empty, which is not a valid {noun}");
+        self.add(&format!("{rule}_empty"), words, Test::NotEmpty);
     }
 
     fn header(&mut self) {
@@ -224,7 +225,7 @@ impl Typed<'_> {
                     false => Format::LooseHeaderName,
                 };
                 let rule = "well_known_regex.header_name";
-                self.format(rule, format, "must be the name of an HTTP header");
+                self.format(rule, format, "HTTP header name");
             }
             (Some(2), is_strict) => {
                 let format = match is_strict {
@@ -232,7 +233,7 @@ impl Typed<'_> {
                     false => Format::LooseHeaderValue,
                 };
                 let rule = "well_known_regex.header_value";
-                let words = "must be the value of an HTTP header";
+                let words = "must be a valid HTTP header value";
                 self.add(rule, words, Test::Format(format));
             }
             _ => {}

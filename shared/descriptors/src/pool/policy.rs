@@ -1,0 +1,105 @@
+//! The options of fields that are policy: how confidential values are, and who may read them.
+
+use contract::DataClass;
+use prost::Message;
+
+use super::{FieldDef, Pool};
+use crate::error::Problem;
+use crate::kind::MessageId;
+
+/// Full name of the extension whose definition a set must have: anybody may use its number.
+const NAME: &str = "mesh.v1.visible";
+
+/// Number of `mesh.v1.visible`.
+const VISIBLE: i32 = 50_111;
+
+/// The policy of one field of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPolicy {
+    /// The message.
+    pub message: MessageId,
+    /// The field's number.
+    pub number: u32,
+    /// How confidential its values are.
+    pub class: DataClass,
+    /// The roles of which a reader needs one; `None` where every caller may read the field.
+    pub visible: Option<Vec<String>>,
+}
+
+/// `google.protobuf.FieldOptions`, as far as `mesh.v1` adds to it.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct FieldOptions {
+    #[prost(int32, tag = "50110")]
+    data_class: i32,
+    #[prost(message, optional, tag = "50111")]
+    visible: Option<Visible>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Visible {
+    #[prost(string, repeated, tag = "1")]
+    roles: Vec<String>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// Returns the fields that have a policy, extensions included. Mistakes are added to
+    /// `problems`.
+    pub fn field_policies(&self, problems: &mut Vec<Problem>) -> Vec<FieldPolicy> {
+        if !self.extensions.iter().any(|own| *own.field.name == *NAME) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for (id, message) in self.messages.iter().enumerate() {
+            for field in &message.fields {
+                let element = format!("{}.{}", message.name, field.name);
+                found.extend(self.field_policy(id, field, element, problems));
+            }
+        }
+        for extension in &self.extensions {
+            let element = extension.field.name.to_string();
+            found.extend(self.field_policy(
+                extension.extendee,
+                &extension.field,
+                element,
+                problems,
+            ));
+        }
+        found
+    }
+
+    fn field_policy(
+        &self,
+        message: MessageId,
+        field: &FieldDef,
+        element: String,
+        problems: &mut Vec<Problem>,
+    ) -> Option<FieldPolicy> {
+        let options: FieldOptions = field.options.decode().ok()?;
+        let class = DataClass::from_number(options.data_class);
+        let visible = options.visible.map(|visible| visible.roles);
+        if visible.is_none() && class == DataClass::default() {
+            return None;
+        }
+        let mistake = match &visible {
+            Some(roles) if roles.is_empty() || roles.iter().any(String::is_empty) => {
+                Some("mesh.v1.visible: name at least one role, such as `roles: \"support\"`")
+            }
+            Some(_) if field.is_required => {
+                Some("mesh.v1.visible: a required field can't be left out of a response")
+            }
+            _ => None,
+        };
+        if let Some(reason) = mistake {
+            let place = self.place_of_option(&field.source, element, VISIBLE);
+            problems.push(place.problem(reason.to_owned()));
+        }
+        Some(FieldPolicy {
+            message,
+            number: field.number,
+            class,
+            visible,
+        })
+    }
+}
