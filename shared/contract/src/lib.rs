@@ -146,6 +146,16 @@ impl DataClass {
         }
     }
 
+    /// Returns the name for documents: `personal`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Personal => "personal",
+            Self::Secret => "secret",
+        }
+    }
+
     /// Returns whether values stay out of errors, logs, traces and the desk.
     pub const fn is_confidential(self) -> bool {
         matches!(self, Self::Personal | Self::Secret)

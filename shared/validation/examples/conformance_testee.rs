@@ -116,7 +116,8 @@ impl Testee {
             let is_own = |problem: &&Problem| {
                 let rest = problem.element.strip_prefix(&*plan.name);
                 rest.is_some_and(|rest| {
-                    rest.strip_prefix('.').map_or(rest.is_empty(), |member| !member.contains('.'))
+                    rest.strip_prefix('.')
+                        .map_or(rest.is_empty(), |member| !member.contains('.'))
                 })
             };
             if let Some(found) = self.problems.iter().find(is_own) {

@@ -76,9 +76,7 @@ impl Pool {
         element: String,
         problems: &mut Vec<Problem>,
     ) -> Option<FieldPolicy> {
-        let options: FieldOptions = field.options.decode().ok()?;
-        let class = DataClass::from_number(options.data_class);
-        let visible = options.visible.map(|visible| visible.roles);
+        let (class, visible) = field.policy();
         if visible.is_none() && class == DataClass::default() {
             return None;
         }
@@ -101,5 +99,17 @@ impl Pool {
             class,
             visible,
         })
+    }
+}
+
+// === impl FieldDef ===
+
+impl FieldDef {
+    /// Returns how confidential the field's values are, and the roles of which a reader needs one,
+    /// as the options have it. They count in a set that declares them.
+    pub fn policy(&self) -> (DataClass, Option<Vec<String>>) {
+        let options: FieldOptions = self.options.decode().unwrap_or_default();
+        let class = DataClass::from_number(options.data_class);
+        (class, options.visible.map(|visible| visible.roles))
     }
 }
