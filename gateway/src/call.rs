@@ -4,15 +4,14 @@ mod bounded_frames;
 mod error_metadata;
 pub(crate) mod frame;
 mod held;
+mod mask;
+mod one_frame;
 mod reader;
 pub(crate) mod request_body;
 mod response_frames;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use admission::Holding;
 use bytes::{Bytes, BytesMut};
@@ -20,9 +19,8 @@ use chassis::client::{Caller, Safety, Upstream};
 use chassis::error::Fault;
 use futures::FutureExt;
 use futures::future::Either;
-use http::header::{CONTENT_TYPE, HeaderValue, TE};
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue, TE};
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version};
-use http_body::Frame;
 use http_body_util::BodyExt;
 use rpc::error::GRPC_STATUS;
 use tokio::time::{Instant, timeout_at};
@@ -40,6 +38,8 @@ use request_body::Lifeline;
 pub(crate) use bounded_frames::BoundedFrames;
 pub(crate) use error_metadata::ErrorMetadata;
 pub(crate) use held::{HeldBody, holding};
+pub(crate) use mask::ResponseMask;
+pub(crate) use one_frame::one_frame;
 pub(crate) use response_frames::{Cut, OwnError, ResponseFrames};
 
 /// Where a call goes and what goes with it besides its messages.
@@ -53,6 +53,7 @@ pub(crate) struct Call {
     pub(crate) deadline: Option<Instant>,
     /// Largest response message, in bytes.
     pub(crate) max_message_bytes: usize,
+    pub(crate) mask: Option<ResponseMask>,
 }
 
 /// The one response message of a call, with metadata and trailers.
@@ -78,6 +79,9 @@ pub(crate) struct Messages {
     refused: AbortReason,
     /// Where the client of the call does not keep it.
     deadline: Option<Instant>,
+    mask: Option<ResponseMask>,
+    /// A message lacks what its caller may not see.
+    is_masked: bool,
 }
 
 /// Request messages that still arrive, and the reason if they are aborted.
@@ -98,7 +102,7 @@ impl Call {
         request.extensions_mut().insert(self.safety);
         request.extensions_mut().insert(self.caller);
         let response = send(self.upstream, request, self.deadline).await?;
-        messages(response, self.max_message_bytes)
+        messages(response, self.max_message_bytes, self.mask)
     }
 
     /// Sends a request whose messages still arrive from the client and returns the one message of
@@ -117,7 +121,7 @@ impl Call {
         request.extensions_mut().insert(self.caller);
         let sent = request_body::send(self.upstream, request, self.deadline).await;
         let (response, lifeline) = sent.map_err(|status| cause(&refused, status))?;
-        let messages = messages(response, self.max_message_bytes);
+        let messages = messages(response, self.max_message_bytes, self.mask);
         Ok(Messages {
             deadline: self.deadline,
             _lifeline: Some(lifeline),
@@ -133,12 +137,31 @@ impl Messages {
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
         let received = poll_fn(|context| self.reader.poll_message(context));
         let received = within(self.deadline, received).await;
+        let received = received.and_then(|message| match message {
+            Some(message) => self.masked(message).map(Some),
+            None => Ok(None),
+        });
         received.map_err(|status| with_metadata(cause(&self.refused, status), self.metadata()))
     }
 
-    /// Returns the next message if it has arrived already.
+    /// Returns the next message if it has arrived already, and needs no mask.
     pub(crate) fn ready_message(&mut self) -> Option<Bytes> {
-        self.reader.ready_message()
+        match self.mask {
+            None => self.reader.ready_message(),
+            // What can fail has to be waited for.
+            Some(_) => None,
+        }
+    }
+
+    fn masked(&mut self, message: Bytes) -> Result<Bytes, Status> {
+        let masked = self
+            .mask
+            .as_ref()
+            .map(|mask| mask.masked(&message))
+            .transpose()?;
+        let masked = masked.flatten();
+        self.is_masked |= masked.is_some();
+        Ok(masked.unwrap_or(message))
     }
 
     /// Takes the metadata from before the first message; empty afterwards.
@@ -158,6 +181,8 @@ impl Messages {
             refused: AbortReason::default(),
             deadline: None,
             _lifeline: None,
+            mask: None,
+            is_masked: false,
         }
     }
 }
@@ -287,32 +312,6 @@ pub(crate) fn within<T, E: From<Status>>(
     }
 }
 
-/// A request of one message.
-pub(crate) fn one_frame(frame: Bytes) -> Body {
-    Body::new(OneFrame(Some(frame)))
-}
-
-/// A request body that does not tell its length: the client would make a `content-length` of it,
-/// which no gRPC client sends, and a server that returns metadata as trailers would return it too,
-/// where it makes an error response malformed.
-struct OneFrame(Option<Bytes>);
-
-impl http_body::Body for OneFrame {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|frame| Ok(Frame::data(frame))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
 fn request(path: String, metadata: HeaderMap, body: Body) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
@@ -329,7 +328,11 @@ fn request(path: String, metadata: HeaderMap, body: Body) -> Request<Body> {
     request
 }
 
-fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messages, Status> {
+fn messages(
+    response: Response<Body>,
+    max_message_bytes: usize,
+    mask: Option<ResponseMask>,
+) -> Result<Messages, Status> {
     let (head, body) = response.into_parts();
     let has_status = match rpc::error::from_headers(&head.headers) {
         Some(status) if status.code() == Code::Ok => true,
@@ -337,7 +340,10 @@ fn messages(response: Response<Body>, max_message_bytes: usize) -> Result<Messag
         None => false,
     };
     let reader = MessageReader::new(body, has_status, max_message_bytes);
-    Ok(Messages::new(reader, head.headers))
+    Ok(Messages {
+        mask,
+        ..Messages::new(reader, head.headers)
+    })
 }
 
 async fn only_message(mut messages: Messages) -> Result<UnaryReply, Status> {
@@ -347,10 +353,16 @@ async fn only_message(mut messages: Messages) -> Result<UnaryReply, Status> {
     if messages.message().await?.is_some() {
         return Err(bad_upstream("the upstream sent more than one message"));
     }
+    let (mut metadata, mut trailers) = (messages.metadata(), messages.trailers());
+    if messages.is_masked {
+        // The upstream's tag is that of the whole message.
+        metadata.remove(ETAG);
+        trailers.remove(ETAG);
+    }
     Ok(UnaryReply {
         message,
-        metadata: messages.metadata(),
-        trailers: messages.trailers(),
+        metadata,
+        trailers,
     })
 }
 

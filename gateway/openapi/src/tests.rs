@@ -580,3 +580,17 @@ fn an_unset_message_that_is_the_body_of_a_response_is_null() {
     assert_eq!(responses["2XX"], responses["200"]);
     assert_eq!(responses["204"]["$ref"], "#/components/responses/Empty");
 }
+
+#[test]
+fn a_field_tells_its_readers_and_its_class() {
+    let source = "syntax = \"proto3\"; package t; import \"mesh/v1/options.proto\";
+        service Users { rpc Get(User) returns (User); }
+        message User { string name = 1 [(mesh.v1.data_class) = DATA_CLASS_PERSONAL];
+          string mail = 2 [(mesh.v1.visible).roles = \"support\"]; string open = 3; }";
+    let (document, _) = built(&descriptor_set_with_lines(&[("t.proto", source)]));
+    let text = document.to_string();
+    let user = &document["components"]["schemas"]["t.User"]["properties"];
+    assert_eq!(user["name"]["x-data-class"], "personal", "{text}");
+    assert_eq!(user["mail"]["x-visible-to"], json!(["support"]), "{text}");
+    assert_eq!(user["open"].get("x-data-class"), None, "{text}");
+}

@@ -28,7 +28,7 @@ fn body(data: &'static [u8], trailers: &[(&'static str, &'static str)]) -> Body 
 }
 
 async fn outcome(response: Response<Body>) -> Result<Bytes, (Code, String)> {
-    let read = async { only_message(messages(response, 10)?).await };
+    let read = async { only_message(messages(response, 10, None)?).await };
     let outcome: Result<UnaryReply, Status> = read.await;
     let outcome = outcome.map(|answer| answer.message);
     outcome.map_err(|status| (status.code(), status.message().to_owned()))

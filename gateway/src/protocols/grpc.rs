@@ -23,7 +23,7 @@ use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
 use crate::call::frame::{self, AbortReason, ByteLimit, RESPONSE_LIMIT};
-use crate::call::{self, BoundedFrames, Cut, HeldBody, OwnError, ResponseFrames};
+use crate::call::{self, BoundedFrames, Cut, HeldBody, OwnError, ResponseFrames, ResponseMask};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::{self, MessagePolicy};
@@ -137,7 +137,8 @@ pub(super) async fn forward(
     };
     let rules = &context.policy().metadata;
     rules.strip_call(request.headers_mut());
-    let mut inspection = Inspection::of(context, catalog, plan, codec)?;
+    let mask = ResponseMask::of(&catalog.schema, plan, request.extensions());
+    let mut inspection = Inspection::of(context, catalog, plan, codec, mask)?;
     let limit = context.request_limit();
     let (mut request, refused) = inspection.take_request(request, limit, held)?;
     let caller = call::caller(request.extensions(), plan);
@@ -207,6 +208,7 @@ impl Inspection {
         catalog: &Arc<Catalog>,
         method: Option<&MethodPlan>,
         codec: Codec,
+        mask: Option<ResponseMask>,
     ) -> Result<Self, Failure> {
         let Some(method) = method else {
             // Only what a descriptor describes can be written in JSON.
@@ -226,11 +228,12 @@ impl Inspection {
                 response: Some(MessageTask::WriteJson(
                     of(method.output()),
                     context.policy().levels(),
+                    mask,
                 )),
             },
             _ => Self {
                 request: (!policy.is_empty()).then_some(MessageTask::Check(policy)),
-                response: None,
+                response: mask.map(|mask| MessageTask::Mask(mask, context.policy().levels())),
             },
         })
     }

@@ -20,9 +20,9 @@ use tonic::{Code, Status};
 use transcoder::{MessageType, WireError};
 
 use crate::api::Catalog;
-use crate::call::HeldBody;
 pub(crate) use crate::call::frame::ENCODING;
 use crate::call::frame::{self, AbortReason, ByteLimit};
+use crate::call::{HeldBody, ResponseMask};
 use crate::failure::Failure;
 use crate::policy::MessagePolicy;
 
@@ -55,7 +55,9 @@ pub(crate) enum MessageTask {
     /// From JSON to wire bytes, for the upstream.
     ReadJson(ApiType, MessagePolicy),
     /// From wire bytes to JSON, for the caller; compressed where the upstream did so.
-    WriteJson(ApiType, Levels),
+    WriteJson(ApiType, Levels, Option<ResponseMask>),
+    /// Without what the caller may not see; compressed where the upstream did so.
+    Mask(ResponseMask, Levels),
 }
 
 /// A message type of the API as it was when the call began.
@@ -161,8 +163,8 @@ impl InspectedBody {
     /// Waits until there is an answer about the type that a message lacks.
     fn poll_lookup(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.work {
-            MessageTask::Check(_) => Poll::Ready(()),
-            MessageTask::ReadJson(of, _) | MessageTask::WriteJson(of, _) => {
+            MessageTask::Check(_) | MessageTask::Mask(..) => Poll::Ready(()),
+            MessageTask::ReadJson(of, _) | MessageTask::WriteJson(of, ..) => {
                 of.lookups.poll(context)
             }
         }
@@ -201,7 +203,23 @@ impl InspectedBody {
                     .map_err(|failure| failure.status)?;
                 frame::end_frame(frame, 0)
             }
-            MessageTask::WriteJson(of, levels) => {
+            MessageTask::Mask(mask, levels) => match mask.masked(&message)? {
+                None => Ok(frame),
+                Some(masked) => match self.coding.filter(|_| flags == COMPRESSED) {
+                    Some(coding) => recompress(coding, *levels, &masked),
+                    None => {
+                        let mut frame = frame::begin_frame();
+                        frame.extend_from_slice(&masked);
+                        frame::end_frame(frame, 0)
+                    }
+                },
+            },
+            MessageTask::WriteJson(of, levels, mask) => {
+                let masked = mask
+                    .as_ref()
+                    .map(|mask| mask.masked(&message))
+                    .transpose()?;
+                let message = masked.flatten().unwrap_or(message);
                 let mut frame = frame::begin_frame();
                 match of.message()?.write_json(&message, &mut frame) {
                     Err(error) if of.lookups.begin(&error) => {
@@ -238,7 +256,10 @@ impl InspectedBody {
     }
 
     fn is_response(&self) -> bool {
-        matches!(self.work, MessageTask::WriteJson(..))
+        matches!(
+            self.work,
+            MessageTask::WriteJson(..) | MessageTask::Mask(..)
+        )
     }
 
     /// A message that is wrong below its content; of a response that is the upstream's fault.

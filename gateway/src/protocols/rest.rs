@@ -142,7 +142,7 @@ async fn answer(
 ) -> Result<Response<Body>, Failure> {
     let body = context.policy().decode(&head.headers, body)?;
     let method = target.matched.method();
-    let call = call(context, target, deadline, head)?;
+    let call = call(context, catalog, target, deadline, head)?;
     let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     // A rule without a body leaves path and query to say all, which is one message. Streams are
     // boxed to keep the future small.
@@ -161,6 +161,7 @@ async fn answer(
 /// The call that a request makes.
 pub(super) fn call(
     context: &Context,
+    catalog: &Catalog,
     target: &RouteTarget<'_, '_>,
     deadline: Option<Instant>,
     head: &Parts,
@@ -177,6 +178,11 @@ pub(super) fn call(
         metadata,
         deadline,
         max_message_bytes: context.max_message_bytes(),
+        mask: call::ResponseMask::of(
+            &catalog.schema,
+            Some(target.matched.method()),
+            &head.extensions,
+        ),
     })
 }
 

@@ -131,7 +131,7 @@ async fn begin(
     deadline: Option<Instant>,
     head: &Parts,
 ) -> Result<Conversation, Failure> {
-    let call = rest::call(context, target, deadline, head)?;
+    let call = rest::call(context, catalog, target, deadline, head)?;
     let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     let (opening, input) = input(&exchange, &call).await?;
     Ok(Conversation {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use descriptors::{CompileError, MethodPlan, Pool, Problem, Types};
+use masks::Mask;
 use routes::{PathMatch, RouteError, Routes};
 use validation::{Validation, Validator};
 
@@ -82,6 +83,11 @@ impl Schema {
     /// Returns the method at `/package.Service/Method`.
     pub fn method(&self, path: &str) -> Option<&MethodPlan> {
         self.compiled.method(path).map(|method| &**method)
+    }
+
+    /// Returns the mask of a method's responses; `None` where every caller may see all of them.
+    pub fn mask(&self, method: &MethodPlan) -> Option<Mask> {
+        self.types.masks.of(method.output)
     }
 
     /// Returns all methods, sorted by path.

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use descriptors::{MessageId, NameOptions, Pool, Problem, Types};
+use masks::Masks;
 use validation::Validation;
 
 use crate::options::{HttpOptions, JsonOptions, Options};
@@ -19,6 +20,7 @@ pub(crate) use any_types::missing_type;
 pub(crate) struct Tables {
     plans: Arc<Types>,
     pub(crate) validation: Validation,
+    pub(crate) masks: Arc<Masks>,
     pub(crate) json: JsonOptions,
     pub(crate) http: HttpOptions,
     pub(crate) routes: routes::RouteOptions,
@@ -37,9 +39,11 @@ impl Tables {
         };
         let plans = Arc::new(Types::new(pool, names));
         let validation = Validation::new(pool, plans.clone(), &options.validation, problems);
+        let masks = Masks::new(pool, plans.clone(), problems);
         Tables {
             plans,
             validation,
+            masks: Arc::new(masks),
             any_types: Arc::new(AnyTypes::new(options.json.clone())),
             json: options.json,
             http: options.http,

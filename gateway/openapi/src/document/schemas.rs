@@ -5,6 +5,7 @@
 //! promise no field, as they leave defaults out; requests may have `null` for what is unset, and no
 //! other fields.
 
+use contract::DataClass;
 use transcoder::EmitDefaults;
 
 use descriptors::{EnumDef, EnumValueDef, FieldDef, FieldPlan, Kind, Label, MessageId, Shape};
@@ -97,6 +98,7 @@ impl<'a> Document<'a> {
         if options.has(Behavior::InputOnly) {
             schema.set("writeOnly", true);
         }
+        policy(definition, &mut schema);
         let examples = self.field_examples(id, index, definition, &comment);
         if !examples.is_empty() {
             schema.set("examples", examples);
@@ -325,5 +327,17 @@ fn value_line(value: &EnumValueDef) -> Option<String> {
         ("", "") => None,
         ("", _) => Some(format!("- `{}`{deprecated}", value.name)),
         _ => Some(format!("- `{}`{deprecated}: {text}", value.name)),
+    }
+}
+
+/// Adds how confidential a field is, and who reads it.
+fn policy(definition: &FieldDef, schema: &mut Object) {
+    let (class, visible) = definition.policy();
+    if class != DataClass::default() {
+        schema.set("x-data-class", class.name());
+    }
+    if let Some(roles) = visible {
+        let roles: Vec<Json> = roles.iter().map(|role| Json::from(&**role)).collect();
+        schema.set("x-visible-to", roles);
     }
 }
