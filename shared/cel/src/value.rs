@@ -215,13 +215,13 @@ fn key_of<'v>(key: &(dyn Val + 'v)) -> Result<CelMapKey<'v>, ExecutionError> {
         return Ok(CelMapKey::String(text.clone()));
     }
     if let Some(number) = key.downcast_ref::<CelInt>() {
-        return Ok(CelMapKey::Int(number.clone()));
+        return Ok(CelMapKey::Int(*number));
     }
     if let Some(number) = key.downcast_ref::<CelUInt>() {
-        return Ok(CelMapKey::UInt(number.clone()));
+        return Ok(CelMapKey::UInt(*number));
     }
     if let Some(value) = key.downcast_ref::<CelBool>() {
-        return Ok(CelMapKey::Bool(value.clone()));
+        return Ok(CelMapKey::Bool(*value));
     }
     Err(failed("not a key"))
 }
