@@ -148,7 +148,7 @@ impl Messages {
     pub(crate) fn ready_message(&mut self) -> Option<Bytes> {
         match self.mask {
             None => self.reader.ready_message(),
-            // What can fail has to be waited for.
+            // A mask can fail, which only a wait can tell.
             Some(_) => None,
         }
     }

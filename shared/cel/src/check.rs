@@ -191,7 +191,7 @@ impl<'a> Checker<'a> {
         self.scope.push((own.iter_var.clone(), item));
         self.demand_bool(&own.loop_cond)?;
         let step = self.expression(&own.loop_step)?;
-        // What `map` makes shows in its step: it begins with an empty list.
+        // The step shows what `map` makes: it begins with an empty list.
         if let Some((_, accumulated)) = self.scope.get_mut(depth) {
             *accumulated = step;
         }

@@ -8,7 +8,7 @@ use cel_engine::common::value::{CowVal, Val};
 
 use super::{Boxed, Presence, RECORD, failed, no_such_field};
 
-/// Who calls; `None` for an anonymous caller, whose texts and lists are empty.
+/// The caller; `None` for an anonymous one, whose texts and lists are empty.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller<'v>(pub(crate) Option<&'v Identity>);
 

@@ -23,7 +23,7 @@ pub struct CelRule {
     pub(crate) given: Option<Given>,
     /// The encoded path of the rule.
     pub(crate) path: Box<[u8]>,
-    /// What the expression says about a violation could quote a confidential value.
+    /// The words of the expression could quote a confidential value.
     pub(crate) is_discreet: bool,
 }
 
