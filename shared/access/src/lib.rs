@@ -6,5 +6,6 @@ mod policy;
 
 pub use contract::{Access, Callers};
 pub use denial::Denial;
+pub use descriptors::AccessOption;
 pub use policies::{Policies, Ruling};
 pub use policy::Policy;
