@@ -7,16 +7,18 @@ mod dialect;
 mod directory;
 mod documents;
 mod learn;
+mod policies;
 mod settings;
 mod upstreams;
 
 pub use dialect::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use policies::{AccessTable, MethodOptions};
 pub use settings::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
-pub(crate) use catalog::Catalog;
+pub(crate) use catalog::{ApiOptions, Catalog};
 pub(crate) use directory::{Directory, reason};
 pub(crate) use documents::Document;
 pub(crate) use learn::{source, watch};

@@ -5,6 +5,7 @@ mod refusal;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use access::Policies;
 use bytes::Bytes;
 use compatibility::{BreakingChange, Contract};
 use learning::{Learned, TypeSource, copies, descriptor_set, qualified};
@@ -13,6 +14,7 @@ use tonic::service::Routes;
 use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema, WireError};
 
 use super::documents::Documents;
+use super::policies::{self, MethodOptions};
 use super::upstreams::UpstreamHandle;
 use crate::failure::{Failure, MessageOrigin};
 
@@ -29,9 +31,19 @@ const OWN_SERVICES: [&str; 3] = [
 /// all of them.
 const COMMON: &str = "google/";
 
+/// The choices that an API is compiled with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ApiOptions {
+    pub(crate) transcoding: Options,
+    /// Options of methods by selector.
+    pub(crate) policies: Vec<MethodOptions>,
+}
+
 /// One consistent view; a request keeps the view that it began with.
 pub(crate) struct Catalog {
     pub(crate) schema: Schema,
+    /// Who may call the methods.
+    pub(crate) access: Policies,
     /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
@@ -231,14 +243,19 @@ impl Catalog {
         merged: &MergedApi,
         upstreams: &[UpstreamHandle],
         learned: &[Option<Learned>],
-        options: &Options,
+        options: &ApiOptions,
         seniority: &[usize],
     ) -> Result<Self, Refusal> {
         let set = Bytes::from(merged.descriptor_set(seniority));
-        let mut options = options.clone();
+        let items = &options.policies;
+        let mut options = options.transcoding.clone();
         options.routes.rules = merged.present_rules(&options.routes.rules);
         options.unvalidated = merged.unvalidated.clone();
         let schema = Schema::compile_with(&set, options)?;
+        if merged.complete {
+            let is_served = |service: &str| merged.owners.contains_key(service);
+            policies::check_all_select(&schema, items, is_served)?;
+        }
         let types = upstreams.iter().zip(learned).filter_map(|(own, learned)| {
             let types = schema.any_types().clone();
             let source = TypeSource::new(own.client().clone(), learned.as_ref()?, types);
@@ -246,6 +263,7 @@ impl Catalog {
         });
         Ok(Self {
             types: types.collect(),
+            access: policies::access(&schema, items)?,
             schema,
             owners: merged
                 .owners

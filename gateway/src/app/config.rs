@@ -13,7 +13,8 @@ use rpc::headers::PROCESS;
 use serde::Deserialize;
 
 use crate::api::{
-    Dialect, EmitDefaults, SchemaSettings, TrailingSlash, UnknownFields, UpstreamTable, source,
+    ApiOptions, Dialect, EmitDefaults, SchemaSettings, TrailingSlash, UnknownFields, UpstreamTable,
+    source,
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
@@ -196,6 +197,7 @@ impl Config {
         config.metadata.request_prefix.clear();
         config.metadata.forward_origin = false;
         config.cors.allowed_origins.clear();
+        config.schema.policies.clear();
         config
     }
 
@@ -213,6 +215,14 @@ impl Config {
         options.routes.invalid_bindings = transcoder::InvalidBindings::LeaveOut;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
+    }
+
+    /// Returns all that an API is compiled with.
+    pub(crate) fn api(&self) -> ApiOptions {
+        ApiOptions {
+            transcoding: self.transcoding(),
+            policies: self.schema.policies.clone(),
+        }
     }
 
     /// Returns the HTTP statuses of codes by upstream.

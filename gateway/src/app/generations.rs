@@ -115,7 +115,7 @@ async fn build(
         upstreams.push(reuse_or_connect(upstream, settings, process)?);
         entries.push(entry.unwrap_or_default());
     }
-    let (options, breaking_changes) = (config.transcoding(), config.schema.breaking_changes);
+    let (options, breaking_changes) = (config.api(), config.schema.breaking_changes);
     let metrics = process.metrics().clone();
     let directory = Directory::new(upstreams, entries, options, breaking_changes, metrics).await;
     let directory = directory.map_err(|refusal| {

@@ -152,7 +152,7 @@ impl OtherProcess {
         let directory = Directory::new(
             vec![upstream.clone()],
             vec![Default::default()],
-            config.transcoding(),
+            config.api(),
             BreakingChanges::Allow,
             process.metrics().clone(),
         );

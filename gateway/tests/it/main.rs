@@ -38,6 +38,7 @@ mod reasons;
 mod reload;
 mod requests;
 mod seen;
+mod selectors;
 mod smuggling;
 mod streams;
 mod support;

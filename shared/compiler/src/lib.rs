@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod advice;
 mod check;
 mod diagnostics;

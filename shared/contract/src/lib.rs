@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
+
+pub use access::{Access, Callers};
+
 /// One RPC as its contract declares it. The generator writes a table of these for each build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Method {

@@ -1,5 +1,7 @@
 //! The methods of the services, as callers need to know them.
 
+mod access;
+
 use std::sync::Arc;
 
 use contract::{Criticality, Idempotency, MethodKind};
@@ -7,6 +9,8 @@ use prost::Message;
 
 use crate::kind::MessageId;
 use crate::pool::{MethodDef, Pool, ServiceDef};
+
+pub use access::AccessOption;
 
 /// One method of a service.
 #[derive(Debug)]
@@ -17,6 +21,7 @@ pub struct MethodPlan {
     criticality: Criticality,
     input_name: Box<str>,
     output_name: Box<str>,
+    access: Option<Box<AccessOption>>,
     /// The request message.
     pub input: MessageId,
     /// The response message.
@@ -50,6 +55,7 @@ impl MethodPlan {
             criticality: Criticality::from_number(options.criticality),
             input: definition.input,
             output: definition.output,
+            access: AccessOption::of(pool, definition).map(Box::new),
             input_name: pool.message(definition.input).name.clone(),
             output_name: pool.message(definition.output).name.clone(),
         })
@@ -79,6 +85,11 @@ impl MethodPlan {
     /// Returns how late its calls are rejected under overload.
     pub fn criticality(&self) -> Criticality {
         self.criticality
+    }
+
+    /// Returns who may call it, as the contract says; `None` where it says nothing.
+    pub fn access(&self) -> Option<&AccessOption> {
+        self.access.as_deref()
     }
 
     /// Returns the full name of the request message.

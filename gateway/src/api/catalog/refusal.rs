@@ -13,6 +13,16 @@ pub(crate) enum Refusal {
         first: String,
         second: String,
     },
+    #[error(
+        "`{key}`: the contract of `{method}` has the option `{option}` too; remove it here or there"
+    )]
+    TwoPolicies {
+        key: String,
+        option: &'static str,
+        method: String,
+    },
+    #[error("`{key}`: no upstream serves a method that `{selector}` names")]
+    SelectsNothing { key: String, selector: String },
     #[error("{}", breaking(.0))]
     Breaking(Vec<BreakingChange>),
     #[error(transparent)]
