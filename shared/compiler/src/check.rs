@@ -10,6 +10,7 @@ use validation::{Clock, Validation, ValidationOptions};
 
 use crate::access;
 use crate::events::{self, Event};
+use crate::limits;
 use crate::promises;
 use crate::sources::Compiled;
 
@@ -97,6 +98,7 @@ impl Checked {
         let validation = Validation::new(&pool, types.clone(), &options, &mut mistakes);
         let routes = Routes::compile(&pool, &types, &RouteOptions::default(), &mut mistakes);
         let events = events::declared(&pool, &mut mistakes);
+        mistakes.extend(limits::mistakes(&pool));
         mistakes.extend(promises::idempotency(&pool, &routes));
         mistakes.extend(promises::lengths(&pool, &types, &validation));
         mistakes.extend(access::mistakes(&pool));

@@ -6,6 +6,7 @@ mod check;
 mod diagnostics;
 mod error;
 mod events;
+mod limits;
 mod promises;
 mod sources;
 mod standard;

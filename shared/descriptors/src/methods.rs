@@ -1,6 +1,7 @@
 //! The methods of the services, as callers need to know them.
 
 mod access;
+mod rate_limit;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::kind::MessageId;
 use crate::pool::{MethodDef, Pool, ServiceDef};
 
 pub use access::AccessOption;
+pub use rate_limit::RateLimitOption;
 
 /// One method of a service.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct MethodPlan {
     input_name: Box<str>,
     output_name: Box<str>,
     access: Option<Box<AccessOption>>,
+    rate_limits: Box<[RateLimitOption]>,
     /// The request message.
     pub input: MessageId,
     /// The response message.
@@ -56,6 +59,7 @@ impl MethodPlan {
             input: definition.input,
             output: definition.output,
             access: AccessOption::of(pool, definition).map(Box::new),
+            rate_limits: RateLimitOption::of(pool, definition).into(),
             input_name: pool.message(definition.input).name.clone(),
             output_name: pool.message(definition.output).name.clone(),
         })
@@ -90,6 +94,11 @@ impl MethodPlan {
     /// Returns who may call it, as the contract says; `None` where it says nothing.
     pub fn access(&self) -> Option<&AccessOption> {
         self.access.as_deref()
+    }
+
+    /// Returns how often it may be called, as written.
+    pub fn rate_limits(&self) -> &[RateLimitOption] {
+        &self.rate_limits
     }
 
     /// Returns the full name of the request message.
