@@ -10,6 +10,7 @@ use bytes::Bytes;
 use compatibility::{BreakingChange, Contract};
 use learning::{Learned, TypeSource, copies, descriptor_set, qualified};
 use prost::Message;
+use quota::{LimitTable, Limits};
 use tonic::service::Routes;
 use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema, WireError};
 
@@ -37,6 +38,8 @@ pub(crate) struct ApiOptions {
     pub(crate) transcoding: Options,
     /// Options of methods by selector.
     pub(crate) policies: Vec<MethodOptions>,
+    /// Limits of methods that have none.
+    pub(crate) limits: Vec<LimitTable>,
 }
 
 /// One consistent view; a request keeps the view that it began with.
@@ -44,6 +47,8 @@ pub(crate) struct Catalog {
     pub(crate) schema: Schema,
     /// Who may call the methods.
     pub(crate) access: Policies,
+    /// How often they may be called.
+    pub(crate) limits: Limits,
     /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
@@ -247,7 +252,7 @@ impl Catalog {
         seniority: &[usize],
     ) -> Result<Self, Refusal> {
         let set = Bytes::from(merged.descriptor_set(seniority));
-        let items = &options.policies;
+        let (items, limits) = (&options.policies, &options.limits);
         let mut options = options.transcoding.clone();
         options.routes.rules = merged.present_rules(&options.routes.rules);
         options.unvalidated = merged.unvalidated.clone();
@@ -264,6 +269,7 @@ impl Catalog {
         Ok(Self {
             types: types.collect(),
             access: policies::access(&schema, items)?,
+            limits: policies::limits(&schema, items, limits)?,
             schema,
             owners: merged
                 .owners

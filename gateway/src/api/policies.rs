@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use access::{Access, AccessOption, Policies};
 use chassis::config::ConfigError;
+use quota::{LimitTable, Limits, RateLimitOption};
 use serde::Deserialize;
 use transcoder::{MethodPlan, Schema};
 
@@ -21,6 +22,8 @@ pub struct MethodOptions {
     pub selector: String,
     /// `mesh.v1.access`.
     pub access: Option<AccessTable>,
+    /// `mesh.v1.rate_limit`.
+    pub rate_limit: Option<Vec<LimitTable>>,
 }
 
 /// `mesh.v1.Access`.
@@ -55,6 +58,38 @@ const ACCESS: SelectedOption<AccessTable> = SelectedOption {
     of: |item| item.access.as_ref(),
     is_declared: |method| method.access().is_some(),
 };
+
+/// The option `rate_limit`.
+const RATE_LIMIT: SelectedOption<Vec<LimitTable>> = SelectedOption {
+    name: "rate_limit",
+    of: |item| item.rate_limit.as_ref(),
+    is_declared: |method| !method.rate_limits().is_empty(),
+};
+
+/// Compiles how often the methods of a schema may be called; those that say nothing have the limits
+/// `default`.
+///
+/// # Errors
+/// A method has the option in its contract and by selector, or limits that can't be read.
+pub(crate) fn limits(
+    schema: &Schema,
+    items: &[MethodOptions],
+    default: &[LimitTable],
+) -> Result<Limits, Refusal> {
+    let selected = selected(schema, items, RATE_LIMIT)?;
+    let options = |tables: &[LimitTable]| tables.iter().map(LimitTable::option).collect();
+    let of = |method: &MethodPlan| -> Vec<RateLimitOption> {
+        match (selected.get(method.path()), method.rate_limits()) {
+            (Some(tables), _) => options(tables),
+            (None, []) => options(default),
+            (None, own) => own.to_vec(),
+        }
+    };
+    Limits::compile(schema.methods(), of).map_err(|(method, problems)| Refusal::BadLimit {
+        method,
+        problems: problems.join("; "),
+    })
+}
 
 /// Compiles who may call the methods of a schema.
 ///
@@ -146,7 +181,10 @@ pub(super) fn validate(items: &[MethodOptions]) -> Result<(), ConfigError> {
 impl MethodOptions {
     /// Returns the names of the options that it has.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        let options = [("access", self.access.is_some())];
+        let options = [
+            ("access", self.access.is_some()),
+            ("rate_limit", self.rate_limit.is_some()),
+        ];
         options
             .into_iter()
             .filter_map(|(name, is_set)| is_set.then_some(name))
@@ -188,6 +226,9 @@ impl MethodOptions {
         }
         if self.names().next().is_none() {
             return reject_key(key, "has a selector and no option");
+        }
+        if let Some(Err(problems)) = self.rate_limit.as_deref().map(LimitTable::check) {
+            return reject_key(&format!("{key}.rate_limit"), &problems.join("; "));
         }
         match self.access.as_ref().map(AccessTable::access) {
             Some(Err(problems)) => reject_key(&format!("{key}.access"), &problems.join("; ")),

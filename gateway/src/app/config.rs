@@ -86,6 +86,10 @@ pub struct Config {
     pub websocket: WebSocketSettings,
     /// Where the API of the upstreams is learned from, and what may become of it.
     pub schema: SchemaSettings,
+    /// Limits of calls.
+    pub limits: quota::Settings,
+    /// The store that gateways share.
+    pub valkey: valkey::Settings,
 }
 
 impl Config {
@@ -109,6 +113,7 @@ impl Config {
             }
         }
         self.schema.validate()?;
+        self.limits.check("limits")?;
         for (name, table) in &self.upstream_tables {
             validate_statuses(name, &table.http_status)?;
         }
@@ -198,6 +203,7 @@ impl Config {
         config.metadata.forward_origin = false;
         config.cors.allowed_origins.clear();
         config.schema.policies.clear();
+        config.limits.default.clear();
         config
     }
 
@@ -222,6 +228,7 @@ impl Config {
         ApiOptions {
             transcoding: self.transcoding(),
             policies: self.schema.policies.clone(),
+            limits: self.limits.default.clone(),
         }
     }
 

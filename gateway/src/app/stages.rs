@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use quota::{Limiter, Notice};
 use tonic::body::Body;
 
 use super::Config;
@@ -42,6 +43,7 @@ impl Generation {
         directory: Arc<Directory>,
         processes: Processes,
         stages: Stages,
+        limiter: &Limiter,
         process: &Process,
     ) -> Result<Self, ConfigError> {
         let policy = Policy::new(PolicySettings {
@@ -55,6 +57,7 @@ impl Generation {
             compression: &config.compression,
             codes: config.code_rules(),
             stages,
+            limiter: limiter.clone(),
         })?;
         let parts = ContextParts {
             policy,
@@ -90,7 +93,8 @@ impl Generation {
     /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
     /// | memory: the request's share of the budget | [`Self::answer`], `admission::Budget` |
     /// | route: which method, which upstream | [`Self::answer`], `Protocol::resolve` |
-    /// | policy by request: authenticate to rate limit | `Policy::admit` |
+    /// | policy by request: authenticate, authorize | `Policy::admit` |
+    /// | rate limits | `Policy::limit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
     /// | admission: a slot of the upstream, fair between clients | `chassis::client` |
     /// | call | `call`, `chassis::client` |
@@ -118,7 +122,10 @@ impl Generation {
             origin = request.headers().get(ORIGIN).cloned();
         }
         let (mut head, body) = request.into_parts();
-        let mut response = self.answer(&catalog, &mut head, body).await;
+        let mut notice = Notice::default();
+        let answered = self.answer(&catalog, &mut head, body, &mut notice);
+        let mut response = answered.await;
+        notice.put(response.headers_mut());
         challenge(&mut response);
         if let Some(cors) = &policy.cors {
             cors.share(origin.as_ref(), response.headers_mut());
@@ -135,7 +142,10 @@ impl Generation {
     ) -> Response<Body> {
         let catalog = self.context.catalog();
         let mut response = match ready {
-            Ok(()) => self.answer(&catalog, head, body).await,
+            Ok(()) => {
+                let notice = &mut Notice::default();
+                self.answer(&catalog, head, body, notice).await
+            }
             Err(fault) => {
                 let protocol = Protocol::of(head, &catalog.schema);
                 protocol.refuse(&self.context, &catalog, head, fault.into())
@@ -147,7 +157,13 @@ impl Generation {
 
     /// The stages from the deadline on. The head stays with the caller, which keeps this future
     /// small.
-    async fn answer(&self, catalog: &Arc<Catalog>, head: &mut Parts, body: Body) -> Response<Body> {
+    async fn answer(
+        &self,
+        catalog: &Arc<Catalog>,
+        head: &mut Parts,
+        body: Body,
+        notice: &mut Notice,
+    ) -> Response<Body> {
         let context = &self.context;
         let deadline = context.policy().deadline(&head.headers);
         let protocol = Protocol::of(head, &catalog.schema);
@@ -187,6 +203,10 @@ impl Generation {
         };
         let request = RequestInfo::new(head, resolved.callee(head));
         if let Err(failure) = context.policy().admit(request).await {
+            return protocol.refuse(context, catalog, head, failure);
+        }
+        let limits = catalog.limits.of(request.rpc_method().unwrap_or_default());
+        if let Err(failure) = context.policy().limit(limits, &request, notice).await {
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.

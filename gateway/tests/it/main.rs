@@ -28,6 +28,7 @@ mod landing;
 mod learning;
 mod left_out;
 mod lies;
+mod limits;
 mod metadata;
 mod metrics;
 mod native;

@@ -17,8 +17,11 @@ use crate::value::{Json, Object};
 
 const ANY_TYPE: &str = "*/*";
 const INVALID_ARGUMENT: i32 = 3;
+const RESOURCE_EXHAUSTED: i32 = 8;
 const INTERNAL: i32 = 13;
 const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
+
+const LIMITED: &str = "`RESOURCE_EXHAUSTED`: a limit of calls is used up; `Retry-After` and `google.rpc.RetryInfo` say when to try again.";
 
 /// The errors that share an HTTP status.
 #[derive(Default)]
@@ -27,12 +30,38 @@ struct Failures {
     texts: Vec<String>,
 }
 
+/// Returns the headers by which answers tell about limits (draft-ietf-httpapi-ratelimit-headers).
+fn limit_headers(is_refusal: bool) -> Object {
+    let header = |text: &str| {
+        let header = Object::new().with("description", text);
+        header.with("schema", typed("string"))
+    };
+    let headers = Object::new()
+        .with(
+            "RateLimit",
+            header(
+                "Units that are left of each limit (`r`), and seconds until it is unused (`t`).",
+            ),
+        )
+        .with(
+            "RateLimit-Policy",
+            header("Units of each limit (`q`) in a number of seconds (`w`)."),
+        );
+    match is_refusal {
+        true => headers.with("Retry-After", header("Seconds until a call may pass.")),
+        false => headers,
+    }
+}
+
 impl Document<'_> {
     pub(super) fn responses(&mut self, binding: &Binding<'_>, comment: &Comment) -> Object {
         let route = binding.route;
         let own = self.info.statuses.get(&*binding.service.name);
         let statuses = Statuses(own);
-        let success = self.success(route);
+        let mut success = self.success(route);
+        if !route.method.rate_limits().is_empty() {
+            success.set("headers", limit_headers(false));
+        }
         let is_wrapped = self.has_envelope && is_server_stream(route) && !route.is_download();
         // An upstream may choose another status by `x-http-code`.
         let shared = |name: &str| {
@@ -54,6 +83,14 @@ impl Document<'_> {
         if has_rules {
             let status = statuses.of(INVALID_ARGUMENT);
             by_status.entry(status).or_default();
+        }
+        let is_limited = !route.method.rate_limits().is_empty();
+        if is_limited {
+            let failures = by_status
+                .entry(statuses.of(RESOURCE_EXHAUSTED))
+                .or_default();
+            failures.codes.insert(RESOURCE_EXHAUSTED);
+            failures.texts.push(LIMITED.to_owned());
         }
         for (code, text) in &comment.errors {
             let failures = by_status.entry(statuses.of(*code)).or_default();
@@ -78,6 +115,10 @@ impl Document<'_> {
                     failures.texts.insert(0, RULES_BROKEN.to_owned());
                 }
                 self.failure(status, &failures, statuses, is_wrapped)
+            };
+            let response = match is_limited && status == statuses.of(RESOURCE_EXHAUSTED) {
+                true => response.with("headers", limit_headers(true)),
+                false => response,
             };
             responses.set(status.to_string(), response);
         }

@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
         option: &'static str,
         method: String,
     },
+    #[error("the limits of `{method}` (mesh.v1.rate_limit) can't be read: {problems}")]
+    BadLimit { method: String, problems: String },
     #[error("`{key}`: no upstream serves a method that `{selector}` names")]
     SelectsNothing { key: String, selector: String },
     #[error("{}", breaking(.0))]
