@@ -18,8 +18,9 @@ pub use settings::{
 };
 pub use upstreams::{MirrorTable, UpstreamTable, VersionTable};
 
-pub(crate) use catalog::{ApiOptions, Catalog};
+pub(crate) use catalog::Catalog;
 pub(crate) use directory::{Directory, reason};
 pub(crate) use documents::Document;
 pub(crate) use learn::{source, watch};
+pub(crate) use policies::ApiOptions;
 pub(crate) use upstreams::UpstreamHandle;

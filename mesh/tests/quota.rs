@@ -40,13 +40,19 @@ struct Counting {
 }
 
 impl Counting {
-    async fn start(url: &str) -> Self {
+    fn start(url: &str, response_timeout_ms: u64) -> Self {
         let settings = valkey::Settings {
             url: url.to_owned(),
+            response_timeout_ms,
             ..valkey::Settings::default()
         };
         let (valkey, connector) = Valkey::new(&settings).unwrap();
-        let limiter = Limiter::new(&Settings::default(), Some(valkey.clone()), Clock::system());
+        // Long enough for a busy machine to settle leases before they end.
+        let settings = Settings {
+            lease_ms: 4000,
+            ..Settings::default()
+        };
+        let limiter = Limiter::new(&settings, Some(valkey.clone()), Clock::system());
         let mut tasks = JoinSet::new();
         tasks.spawn(connector.run(CancellationToken::new()));
         let settling = limiter.clone();
@@ -59,7 +65,11 @@ impl Counting {
     }
 
     async fn ready(url: &str) -> Self {
-        let counting = Self::start(url).await;
+        Self::patient(url, 2000).await
+    }
+
+    async fn patient(url: &str, response_timeout_ms: u64) -> Self {
+        let counting = Self::start(url, response_timeout_ms);
         let available = counting.valkey.available();
         tokio::time::timeout(PATIENCE, available).await.unwrap();
         counting
@@ -300,7 +310,7 @@ async fn a_slow_store_is_not_waited_for_and_comes_back() {
     let proxy = SlowProxy::before(stack.address("valkey").unwrap()).await;
     let url = stack.valkey_url("operator").unwrap();
     let (user, _) = url.split_once('@').unwrap();
-    let counting = Counting::ready(&format!("{user}@{}", proxy.address)).await;
+    let counting = Counting::patient(&format!("{user}@{}", proxy.address), 50).await;
     let limit = limit(1, DAY, 1_000_000, WhenAway::Open);
     let ask = async |subject: u32| {
         let begun = Instant::now();

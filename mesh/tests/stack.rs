@@ -128,6 +128,16 @@ async fn valkey_starts_for_whom_it_is_needed_keeps_its_data_and_parts_its_users(
     stack.revived("valkey", &ended).await.unwrap();
     assert_eq!(ask(&stack, "operator", &["STRLEN kept"]), ["+OK", ":2"]);
 
+    let said = ask(
+        &stack,
+        "gateway",
+        &["SET gateway:own 1", "GET kept", "FLUSHALL"],
+    );
+    assert_eq!(said[..2], ["+OK", "+OK"]);
+    for refused in &said[2..] {
+        assert!(refused.starts_with("-NOPERM"), "{refused}");
+    }
+
     let address = stack.address("valkey").unwrap();
     let mut stranger = std::net::TcpStream::connect(address).unwrap();
     stranger.write_all(b"GET kept\r\n").unwrap();

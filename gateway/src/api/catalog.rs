@@ -10,12 +10,12 @@ use bytes::Bytes;
 use compatibility::{BreakingChange, Contract};
 use learning::{Learned, TypeSource, copies, descriptor_set, qualified};
 use prost::Message;
-use quota::{LimitTable, Limits};
+use quota::Limits;
 use tonic::service::Routes;
-use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema, WireError};
+use transcoder::{HttpRule, Idempotency, LeftOut, Schema, WireError};
 
 use super::documents::Documents;
-use super::policies::{self, MethodOptions};
+use super::policies::{self, ApiOptions};
 use super::upstreams::UpstreamHandle;
 use crate::failure::{Failure, MessageOrigin};
 
@@ -31,16 +31,6 @@ const OWN_SERVICES: [&str; 3] = [
 /// Files of the language itself. Every compiler release words them anew, and they mean the same in
 /// all of them.
 const COMMON: &str = "google/";
-
-/// The choices that an API is compiled with.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ApiOptions {
-    pub(crate) transcoding: Options,
-    /// Options of methods by selector.
-    pub(crate) policies: Vec<MethodOptions>,
-    /// Limits of methods that have none.
-    pub(crate) limits: Vec<LimitTable>,
-}
 
 /// One consistent view; a request keeps the view that it began with.
 pub(crate) struct Catalog {

@@ -13,7 +13,8 @@ use learning::Learned;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
-use super::catalog::{ApiOptions, ApiSize, Catalog, MergedApi, Refusal};
+use super::catalog::{ApiSize, Catalog, MergedApi, Refusal};
+use super::policies::ApiOptions;
 use super::settings::BreakingChanges;
 use super::upstreams::UpstreamHandle;
 

@@ -11,6 +11,16 @@ use transcoder::{MethodPlan, Schema};
 use super::catalog::Refusal;
 use crate::settings::reject_key;
 
+/// The choices that an API is compiled with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ApiOptions {
+    pub(crate) transcoding: transcoder::Options,
+    /// Options of methods by selector.
+    pub(crate) policies: Vec<MethodOptions>,
+    /// Limits of methods that have none.
+    pub(crate) limits: Vec<LimitTable>,
+}
+
 /// An item of `[[schema.policies]]`: options of the methods that its selector names. A further
 /// option is a field here, a line of [`MethodOptions::names`], and a [`SelectedOption`] where it is
 /// read.

@@ -23,6 +23,7 @@ use super::drain_on_close::drain_on_close;
 use super::processes::Processes;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
+use crate::failure::Failure;
 use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge, cross_site};
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
@@ -202,11 +203,7 @@ impl Generation {
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
         let request = RequestInfo::new(head, resolved.callee(head));
-        if let Err(failure) = context.policy().admit(request).await {
-            return protocol.refuse(context, catalog, head, failure);
-        }
-        let limits = catalog.limits.of(request.rpc_method().unwrap_or_default());
-        if let Err(failure) = context.policy().limit(limits, &request, notice).await {
+        if let Err(failure) = self.admit(catalog, request, notice).await {
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.
@@ -235,6 +232,19 @@ impl Generation {
             Ok(response) => response,
             Err(excess) => protocol.refuse(context, catalog, head, excess.into()),
         }
+    }
+
+    /// The policy by request; refusals tell of limits, too.
+    async fn admit(
+        &self,
+        catalog: &Catalog,
+        request: RequestInfo<'_>,
+        notice: &mut Notice,
+    ) -> Result<(), Failure> {
+        let policy = self.context.policy();
+        policy.admit(request).await?;
+        let limits = catalog.limits.of(request.rpc_method().unwrap_or_default());
+        policy.limit(limits, &request, notice).await
     }
 
     async fn show(

@@ -10,7 +10,7 @@ use crate::grpc_web::{frame, frames};
 use crate::native::{self, GREET};
 use crate::support::messages::*;
 use crate::support::stranger::Upstream;
-use crate::support::{Gateway, Reply, layers};
+use crate::support::{Gateway, Reply, eventually, layers};
 use crate::websocket;
 
 const COUNT: &str = "/stranger.v1.StrangerService/Count";
@@ -61,6 +61,14 @@ async fn rest_answers_429_with_what_is_left_and_when_to_come_again() {
     assert_eq!(refused.header("retry-after"), "3600");
     assert_eq!(refused.header("ratelimit"), format!("{NAME};r=0;t=3600"));
     assert_eq!(refused.header("ratelimit-policy"), policy);
+    let explained = gateway.get("/-/explain?path=/v1/greetings/a").await;
+    assert_eq!(
+        explained.json()["policies"]["rate_limits"],
+        json!([format!(
+            "{}: 1 per 3600s by address, at most 1 at once; a request costs 1",
+            NAME.trim_matches('"')
+        )])
+    );
     let details = refused.json()["details"].clone();
     let types: Vec<&str> = details.as_array().unwrap().iter().map(type_of).collect();
     for expected in ["ErrorInfo", "RetryInfo", "QuotaFailure"] {
@@ -233,4 +241,63 @@ async fn a_bad_limit_is_refused_at_start_by_its_key() {
         let config: gateway::Config = layers.parse().unwrap();
         assert_eq!(config.validate().unwrap_err().key, key);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_count_together_and_go_on_while_their_store_is_killed() {
+    let home = mesh::Home::find().unwrap();
+    let options = mesh::StackOptions::new(&home).unwrap();
+    let options = options.only(["valkey"]).unwrap();
+    let directory = mesh::StateDir::scratch(&home).unwrap();
+    let stack = mesh::Stack::launch(&home, directory, options, mesh::Ui::Quiet);
+    let stack = stack.await.unwrap();
+    let url = stack.valkey_url("gateway").unwrap();
+    let file = format!(
+        "[valkey]\nurl = \"{url}\"\nresponse_timeout_ms = 1000\n{}",
+        limit(
+            "Greet",
+            "requests = 100, per = \"1d\", when_away = \"closed\""
+        )
+    );
+    let (_upstream, one) = limited(&file).await;
+    let (_upstream, two) = limited(&file).await;
+    let mut admitted = 0;
+    eventually("all units are given out", async || {
+        for gateway in [&one, &two] {
+            let status = gateway.get("/v1/greetings/a").await.status;
+            assert!([200, 429, 503].contains(&status.as_u16()), "{status}");
+            admitted += u32::from(status == 200);
+        }
+        if admitted < 100 {
+            Err(admitted)
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    for gateway in [&one, &two] {
+        assert_eq!(gateway.get("/v1/greetings/a").await.status, 429);
+    }
+    assert_eq!(admitted, 100);
+    stack.stop("valkey").await.unwrap();
+    let away = async |gateway: &Gateway| {
+        let reply = gateway.get("/v1/greetings/a").await;
+        match reply.status.as_u16() {
+            503 => Ok(()),
+            _ => Err(reply),
+        }
+    };
+    eventually("refusals say that nothing is counted", async || {
+        away(&one).await
+    })
+    .await;
+    stack.start("valkey").await.unwrap();
+    eventually("the count is back, as it was", async || {
+        let reply = one.get("/v1/greetings/a").await;
+        match reply.status.as_u16() {
+            429 => Ok(()),
+            _ => Err(reply),
+        }
+    })
+    .await;
 }

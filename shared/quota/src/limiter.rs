@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use valkey::Valkey;
 
-use crate::budget::Rule;
+use crate::budget::{Budget, Rule};
 use crate::clock::Clock;
 use crate::lease::{Account, Gate, Known};
 use crate::limit::{Limit, Outcome, Standing};
@@ -293,12 +293,12 @@ impl Drop for Waiting<'_> {
 
 fn own(state: &mut State, now: u64, cost: u64) -> Outcome {
     match state {
-        State::Own(rule, budget) => decide(&rule.clone(), budget, now, cost),
+        State::Own(rule, budget) => decide(rule, budget, now, cost),
         State::Shared(..) => Outcome::Unavailable,
     }
 }
 
-fn decide(rule: &Rule, budget: &mut crate::budget::Budget, now: u64, cost: u64) -> Outcome {
+fn decide(rule: &Rule, budget: &mut Budget, now: u64, cost: u64) -> Outcome {
     rule.refresh(budget, now);
     let is_taken = rule.take(budget, cost);
     let standing = Standing {

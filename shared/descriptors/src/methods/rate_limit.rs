@@ -153,7 +153,7 @@ impl RateLimitOption {
                     .to_owned(),
             );
         }
-        if cost > burst {
+        if burst > 0 && cost > burst {
             problems.push(format!(
                 "has `cost: {cost}`, more than the {burst} units that there are at most, so that \
                  every call is refused"
