@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct RateLimit {
     /// The name; limits of one name share their budgets.
     pub name: Box<str>,
-    /// Whose calls are counted together.
+    /// Scope of the count: calls of one scope are counted together.
     pub by: CountedBy,
     /// Units that come in a period.
     pub requests: u64,
@@ -23,7 +23,7 @@ pub struct RateLimit {
     pub when_away: WhenAway,
 }
 
-/// Whose calls are counted together.
+/// Scope of the count: calls of one scope are counted together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CountedBy {
     /// Those of one identity; of anonymous callers, those of one address.

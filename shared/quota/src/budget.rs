@@ -24,9 +24,9 @@ pub struct Rule {
 /// The units that a subject has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Of a bucket: units, times the milliseconds of the period. Of a window: units.
+    /// Units; those of a bucket times the milliseconds of its period.
     pub(crate) level: u64,
-    /// Of a bucket: the millisecond of the level. Of a window: its number.
+    /// Millisecond of a bucket's level; the number of a window.
     pub(crate) at: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::metrics::{Counters, Metrics};
 pub struct Limit {
     /// The name in headers, errors and metrics.
     pub name: Box<str>,
-    /// Whose requests are counted together.
+    /// Scope of the count.
     pub by: CountedBy,
     /// Units of one request.
     pub cost: u64,

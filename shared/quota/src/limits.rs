@@ -19,7 +19,7 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitTable {
-    /// Whose calls are counted together.
+    /// Scope of the count: calls of one scope are counted together.
     pub by: By,
     /// Units that come in a period.
     pub requests: i64,
@@ -37,7 +37,7 @@ pub struct LimitTable {
     pub when_away: Away,
 }
 
-/// Whose calls are counted together.
+/// Scope of the count: calls of one scope are counted together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {

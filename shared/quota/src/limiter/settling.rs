@@ -27,7 +27,7 @@ const BOUND: usize = 100_000;
 pub(super) struct Settling {
     /// In the order of their ends, as all last equally long, but for those at the end of a window.
     expected: Mutex<VecDeque<Expected>>,
-    /// Of subjects that had to make room.
+    /// Leases of subjects that had to make room.
     ended: Mutex<Vec<(String, (u64, u64), Rule)>>,
 }
 
