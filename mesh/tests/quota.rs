@@ -3,6 +3,10 @@
     clippy::unwrap_used,
     reason = "a helper of tests may panic as a test may"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the size of the run is a choice of its caller"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

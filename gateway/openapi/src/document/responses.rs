@@ -30,6 +30,14 @@ struct Failures {
     texts: Vec<String>,
 }
 
+/// Adds the headers of limits to a response, if its method has limits.
+fn with_limits(response: Object, is_limited: bool, is_refusal: bool) -> Object {
+    match is_limited {
+        true => response.with("headers", limit_headers(is_refusal)),
+        false => response,
+    }
+}
+
 /// Returns the headers by which answers tell about limits (draft-ietf-httpapi-ratelimit-headers).
 fn limit_headers(is_refusal: bool) -> Object {
     let header = |text: &str| {
@@ -58,10 +66,9 @@ impl Document<'_> {
         let route = binding.route;
         let own = self.info.statuses.get(&*binding.service.name);
         let statuses = Statuses(own);
-        let mut success = self.success(route);
-        if !route.method.rate_limits().is_empty() {
-            success.set("headers", limit_headers(false));
-        }
+        let is_limited = !route.method.rate_limits().is_empty();
+        let success = self.success(route);
+        let success = with_limits(success, is_limited, false);
         let is_wrapped = self.has_envelope && is_server_stream(route) && !route.is_download();
         // An upstream may choose another status by `x-http-code`.
         let shared = |name: &str| {
@@ -84,7 +91,6 @@ impl Document<'_> {
             let status = statuses.of(INVALID_ARGUMENT);
             by_status.entry(status).or_default();
         }
-        let is_limited = !route.method.rate_limits().is_empty();
         if is_limited {
             let failures = by_status
                 .entry(statuses.of(RESOURCE_EXHAUSTED))
@@ -116,23 +122,23 @@ impl Document<'_> {
                 }
                 self.failure(status, &failures, statuses, is_wrapped)
             };
-            let response = match is_limited && status == statuses.of(RESOURCE_EXHAUSTED) {
-                true => response.with("headers", limit_headers(true)),
-                false => response,
-            };
+            let is_limited = is_limited && status == statuses.of(RESOURCE_EXHAUSTED);
+            let response = with_limits(response, is_limited, true);
             responses.set(status.to_string(), response);
         }
+        responses.with("default", self.default_error(is_wrapped))
+    }
+
+    /// Returns the response for errors that no other one describes.
+    fn default_error(&mut self, is_wrapped: bool) -> Object {
         self.uses_default_error = true;
-        if is_wrapped {
-            let text = "An error; the HTTP status follows from its code.";
-            let content = media(JSON, self.or_wrapped(schema_ref(STATUS)));
-            let error = Object::new().with("description", text);
-            return responses.with("default", error.with("content", content));
+        if !is_wrapped {
+            return Object::new().with("$ref", "#/components/responses/Error");
         }
-        responses.with(
-            "default",
-            Object::new().with("$ref", "#/components/responses/Error"),
-        )
+        let text = "An error; the HTTP status follows from its code.";
+        let content = media(JSON, self.or_wrapped(schema_ref(STATUS)));
+        let error = Object::new().with("description", text);
+        error.with("content", content)
     }
 
     /// Returns the response for what breaks rules and nothing more.

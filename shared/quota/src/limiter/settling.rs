@@ -28,8 +28,11 @@ pub(super) struct Settling {
     /// In the order of their ends, as all last equally long, but for those at the end of a window.
     expected: Mutex<VecDeque<Expected>>,
     /// Leases of subjects that had to make room.
-    ended: Mutex<Vec<(String, (u64, u64), Rule)>>,
+    ended: Mutex<Vec<Ended>>,
 }
+
+/// The key of a budget, the number of a lease with what was not spent, and the rule.
+type Ended = (String, (u64, u64), Rule);
 
 #[derive(Clone, Copy, Debug)]
 struct Expected {
