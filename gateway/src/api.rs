@@ -7,10 +7,12 @@ mod dialect;
 mod directory;
 mod documents;
 mod learn;
+mod policies;
 mod settings;
 mod upstreams;
 
 pub use dialect::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
+pub use policies::{AccessTable, MethodOptions};
 pub use settings::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
@@ -20,4 +22,5 @@ pub(crate) use catalog::Catalog;
 pub(crate) use directory::{Directory, reason};
 pub(crate) use documents::Document;
 pub(crate) use learn::{source, watch};
+pub(crate) use policies::ApiOptions;
 pub(crate) use upstreams::UpstreamHandle;

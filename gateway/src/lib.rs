@@ -12,8 +12,9 @@ mod settings;
 mod surface;
 
 pub use api::{
-    BreakingChanges, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings, MirrorTable,
-    SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable, VersionTable,
+    AccessTable, BreakingChanges, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings,
+    MethodOptions, MirrorTable, SchemaSettings, SourceSettings, TrailingSlash, UnknownFields,
+    UpstreamTable, VersionTable,
 };
 pub use app::{Config, DEFAULTS, FLAGS, PROGRAM, start, start_with};
 pub use failure::ErrorSettings;

@@ -10,11 +10,14 @@ pub(crate) mod cross_site;
 mod deadline;
 mod message;
 mod metadata;
+mod quota;
 mod stage;
 
 use std::time::Duration;
 
+use ::quota::{Limit, Limiter, Notice};
 use chassis::config::ConfigError;
+use futures::FutureExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRAILER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -60,6 +63,7 @@ pub(crate) struct PolicySettings<'a> {
     pub(crate) compression: &'a CompressionSettings,
     pub(crate) codes: CodeRules,
     pub(crate) stages: Stages,
+    pub(crate) limiter: Limiter,
 }
 
 /// The configured policy, made ready for use on every request.
@@ -74,6 +78,7 @@ pub(crate) struct Policy {
     /// The HTTP statuses of codes.
     pub(crate) codes: CodeRules,
     stages: Stages,
+    limiter: Limiter,
 }
 
 impl Policy {
@@ -90,6 +95,7 @@ impl Policy {
             codings: Codings::new(settings.compression),
             codes: settings.codes,
             stages: settings.stages,
+            limiter: settings.limiter,
         })
     }
 
@@ -109,6 +115,26 @@ impl Policy {
             stage.admit(&request).await?;
         }
         Ok(())
+    }
+
+    /// Charges a request to the limits of its method; the answer tells what is left.
+    ///
+    /// # Errors
+    /// The refusal of the first limit that is used up.
+    pub(crate) async fn limit(
+        &self,
+        limits: &[Limit],
+        request: &RequestInfo<'_>,
+        notice: &mut Notice,
+    ) -> Result<(), Failure> {
+        match limits {
+            [] => Ok(()),
+            limits => {
+                quota::charge(&self.limiter, limits, request, notice)
+                    .boxed()
+                    .await
+            }
+        }
     }
 
     /// Returns the earliest of the caller's deadlines and the configured one; `None` without any.

@@ -392,6 +392,34 @@ fn a_server_stream_has_a_schema_for_each_framing() {
 }
 
 #[test]
+fn a_limited_method_has_a_429_and_tells_what_is_left() {
+    let options = include_str!("../../../shared/compiler/proto/mesh/v1/options.proto");
+    let method = |limit: &str| {
+        let body = format!(
+            "import \"mesh/v1/options.proto\";
+            service S {{ rpc M(X) returns (X) {{
+                option (google.api.http) = {{ get: '/v1' }};
+                {limit}
+            }} }} message X {{}}"
+        );
+        let files = [
+            ("mesh/v1/options.proto", options),
+            ("t.proto", source(&body)),
+        ];
+        let (document, _) = built(&descriptor_set_with_lines(&files));
+        document["paths"]["/v1"]["get"]["responses"].clone()
+    };
+    let limited = method("option (mesh.v1.rate_limit) = { requests: 1 per: '1s' };");
+    for header in ["RateLimit", "RateLimit-Policy", "Retry-After"] {
+        assert!(limited["429"]["headers"][header].is_object(), "{limited}");
+    }
+    assert!(limited["200"]["headers"]["RateLimit"].is_object());
+    let free = method("");
+    assert!(free.get("429").is_none(), "{free}");
+    assert!(free["200"].get("headers").is_none(), "{free}");
+}
+
+#[test]
 fn errors_that_a_comment_tells_of_are_responses() {
     let document = document(
         "service S {

@@ -5,14 +5,17 @@ mod refusal;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use access::Policies;
 use bytes::Bytes;
 use compatibility::{BreakingChange, Contract};
 use learning::{Learned, TypeSource, copies, descriptor_set, qualified};
 use prost::Message;
+use quota::Limits;
 use tonic::service::Routes;
-use transcoder::{HttpRule, Idempotency, LeftOut, Options, Schema, WireError};
+use transcoder::{HttpRule, Idempotency, LeftOut, Schema, WireError};
 
 use super::documents::Documents;
+use super::policies::{self, ApiOptions};
 use super::upstreams::UpstreamHandle;
 use crate::failure::{Failure, MessageOrigin};
 
@@ -32,6 +35,10 @@ const COMMON: &str = "google/";
 /// One consistent view; a request keeps the view that it began with.
 pub(crate) struct Catalog {
     pub(crate) schema: Schema,
+    /// Who may call the methods.
+    pub(crate) access: Policies,
+    /// How often they may be called.
+    pub(crate) limits: Limits,
     /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
@@ -231,14 +238,19 @@ impl Catalog {
         merged: &MergedApi,
         upstreams: &[UpstreamHandle],
         learned: &[Option<Learned>],
-        options: &Options,
+        options: &ApiOptions,
         seniority: &[usize],
     ) -> Result<Self, Refusal> {
         let set = Bytes::from(merged.descriptor_set(seniority));
-        let mut options = options.clone();
+        let (items, limits) = (&options.policies, &options.limits);
+        let mut options = options.transcoding.clone();
         options.routes.rules = merged.present_rules(&options.routes.rules);
         options.unvalidated = merged.unvalidated.clone();
         let schema = Schema::compile_with(&set, options)?;
+        if merged.complete {
+            let is_served = |service: &str| merged.owners.contains_key(service);
+            policies::check_all_select(&schema, items, is_served)?;
+        }
         let types = upstreams.iter().zip(learned).filter_map(|(own, learned)| {
             let types = schema.any_types().clone();
             let source = TypeSource::new(own.client().clone(), learned.as_ref()?, types);
@@ -246,6 +258,8 @@ impl Catalog {
         });
         Ok(Self {
             types: types.collect(),
+            access: policies::access(&schema, items)?,
+            limits: policies::limits(&schema, items, limits)?,
             schema,
             owners: merged
                 .owners

@@ -12,9 +12,9 @@ use chassis::metrics::Metrics;
 use learning::Learned;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
-use transcoder::Options;
 
 use super::catalog::{ApiSize, Catalog, MergedApi, Refusal};
+use super::policies::ApiOptions;
 use super::settings::BreakingChanges;
 use super::upstreams::UpstreamHandle;
 
@@ -22,7 +22,7 @@ use super::upstreams::UpstreamHandle;
 /// one is another directory.
 pub(crate) struct Directory {
     upstreams: Arc<[UpstreamHandle]>,
-    options: Options,
+    options: ApiOptions,
     policy: BreakingChanges,
     metrics: Metrics,
     catalog: ArcSwap<Catalog>,
@@ -72,7 +72,7 @@ impl Directory {
     pub(crate) async fn new(
         upstreams: Vec<UpstreamHandle>,
         entries: Vec<Entry>,
-        options: Options,
+        options: ApiOptions,
         policy: BreakingChanges,
         metrics: Metrics,
     ) -> Result<Self, Refusal> {
@@ -306,7 +306,7 @@ impl Directory {
 
 async fn prepare(
     upstreams: Arc<[UpstreamHandle]>,
-    options: Options,
+    options: ApiOptions,
     apis: Vec<Option<Learned>>,
     seniority: Vec<usize>,
 ) -> Result<PreparedCatalog, Refusal> {

@@ -7,6 +7,7 @@ use chassis::config::ConfigError;
 use serde::{Deserialize, Serialize};
 use transcoder::{HttpRule, Template};
 
+use super::policies::{self, MethodOptions};
 use crate::settings::reject_key;
 
 /// The keys under `[schema]`.
@@ -20,6 +21,8 @@ pub struct SchemaSettings {
     pub breaking_changes: BreakingChanges,
     /// HTTP rules of methods, in place of their own.
     pub http_rules: Vec<HttpRuleSettings>,
+    /// Options of methods whose contract can't be edited.
+    pub policies: Vec<MethodOptions>,
 }
 
 /// How an API that would break callers of the active one is handled.
@@ -103,7 +106,7 @@ impl SchemaSettings {
                 binding.validate(&key)?;
             }
         }
-        Ok(())
+        policies::validate(&self.policies)
     }
 
     /// The rules as the transcoder takes them.
@@ -170,7 +173,8 @@ mod tests {
     use super::*;
 
     fn settings(extra: &str) -> SchemaSettings {
-        let base = "descriptors = []\nreflection = true\nbreaking_changes = \"refuse\"\n";
+        let base =
+            "descriptors = []\nreflection = true\nbreaking_changes = \"refuse\"\npolicies = []\n";
         let rules = if extra.is_empty() {
             "http_rules = []"
         } else {

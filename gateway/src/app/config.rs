@@ -13,7 +13,8 @@ use rpc::headers::PROCESS;
 use serde::Deserialize;
 
 use crate::api::{
-    Dialect, EmitDefaults, SchemaSettings, TrailingSlash, UnknownFields, UpstreamTable, source,
+    ApiOptions, Dialect, EmitDefaults, SchemaSettings, TrailingSlash, UnknownFields, UpstreamTable,
+    source,
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
@@ -85,6 +86,10 @@ pub struct Config {
     pub websocket: WebSocketSettings,
     /// Where the API of the upstreams is learned from, and what may become of it.
     pub schema: SchemaSettings,
+    /// Limits of calls.
+    pub limits: quota::Settings,
+    /// The store that gateways share.
+    pub valkey: valkey::Settings,
 }
 
 impl Config {
@@ -108,6 +113,7 @@ impl Config {
             }
         }
         self.schema.validate()?;
+        self.limits.check("limits")?;
         for (name, table) in &self.upstream_tables {
             validate_statuses(name, &table.http_status)?;
         }
@@ -196,6 +202,8 @@ impl Config {
         config.metadata.request_prefix.clear();
         config.metadata.forward_origin = false;
         config.cors.allowed_origins.clear();
+        config.schema.policies.clear();
+        config.limits.default.clear();
         config
     }
 
@@ -213,6 +221,15 @@ impl Config {
         options.routes.invalid_bindings = transcoder::InvalidBindings::LeaveOut;
         options.validation.clock = Some(transcoder::Clock(std::time::SystemTime::now));
         options
+    }
+
+    /// Returns all that an API is compiled with.
+    pub(crate) fn api(&self) -> ApiOptions {
+        ApiOptions {
+            transcoding: self.transcoding(),
+            policies: self.schema.policies.clone(),
+            limits: self.limits.default.clone(),
+        }
     }
 
     /// Returns the HTTP statuses of codes by upstream.

@@ -17,11 +17,14 @@ use super::processes::Processes;
 use super::stages::Generation;
 use crate::api::{Directory, UpstreamHandle, watch};
 use crate::policy::Stages;
+use quota::Limiter;
+use valkey::Valkey;
 
 /// The active generation. A request takes it once and keeps it to its end.
 pub(crate) struct Generations {
     process: Process,
     stages: Stages,
+    limiter: Limiter,
     current: ArcSwap<Generation>,
     /// Ends the tasks that learn for the current one.
     retire: Mutex<CancellationToken>,
@@ -43,11 +46,18 @@ impl Generations {
         config: Config,
         stages: Stages,
     ) -> Result<Self, ConfigError> {
-        let prepared = build(&process, config, stages.clone(), None).await?;
+        let store = match config.valkey.is_set() {
+            true => Some(Valkey::open(&process, &config.valkey)?),
+            false => None,
+        };
+        config.limits.check("limits")?;
+        let limiter = Limiter::open(&process, &config.limits, store);
+        let prepared = build(&process, config, stages.clone(), &limiter, None).await?;
         let retire = learn(&process, &prepared);
         Ok(Self {
             process,
             stages,
+            limiter,
             current: ArcSwap::from_pointee(prepared.generation),
             retire: Mutex::new(retire),
         })
@@ -81,7 +91,8 @@ impl Generations {
         let mut retire = self.retire.lock().await;
         let current = self.current();
         let (config, stages) = (layers.parse()?, self.stages.clone());
-        let prepared = build(&self.process, config, stages, Some(current.directory())).await?;
+        let before = Some(current.directory().as_ref());
+        let prepared = build(&self.process, config, stages, &self.limiter, before).await?;
         // The old tasks first: what they learn from here on would be lost.
         retire.cancel();
         *retire = learn(&self.process, &prepared);
@@ -96,6 +107,7 @@ async fn build(
     process: &Process,
     config: Config,
     stages: Stages,
+    limiter: &Limiter,
     before: Option<&Directory>,
 ) -> Result<Prepared, ConfigError> {
     config.validate()?;
@@ -115,15 +127,16 @@ async fn build(
         upstreams.push(reuse_or_connect(upstream, settings, process)?);
         entries.push(entry.unwrap_or_default());
     }
-    let (options, breaking_changes) = (config.transcoding(), config.schema.breaking_changes);
+    let (options, breaking_changes) = (config.api(), config.schema.breaking_changes);
     let metrics = process.metrics().clone();
     let directory = Directory::new(upstreams, entries, options, breaking_changes, metrics).await;
     let directory = directory.map_err(|refusal| {
         let problem = format!("the active api does not compile: {refusal}");
         ConfigError::new("schema", problem, "the configuration")
     })?;
-    let processes = Processes::new(&config, &stages, process).await?;
-    let generation = Generation::new(config, Arc::new(directory), processes, stages, process)?;
+    let processes = Processes::new(&config, &stages, limiter, process).await?;
+    let directory = Arc::new(directory);
+    let generation = Generation::new(config, directory, processes, stages, limiter, process)?;
     Ok(Prepared {
         generation,
         sources,

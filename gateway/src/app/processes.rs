@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use learning::{Source, SourceOptions};
+use quota::Limiter;
 use rpc::headers::PROCESS;
 use tokio::sync::Mutex;
 use tonic::body::Body;
@@ -56,13 +57,14 @@ impl Processes {
     pub(super) async fn new(
         config: &Config,
         stages: &Stages,
+        limiter: &Limiter,
         process: &Process,
     ) -> Result<Self, ConfigError> {
         let all = config.process_settings(&process.settings().client)?;
         let mut processes = BTreeMap::new();
         for (name, settings) in config.processes.keys().zip(all) {
             let upstream = UpstreamHandle::connect(settings, process.metrics())?;
-            let other = OtherProcess::new(config, name, upstream, stages, process).await?;
+            let other = OtherProcess::new(config, name, upstream, stages, limiter, process).await?;
             processes.insert(name.clone(), other);
         }
         Ok(Self(processes))
@@ -135,6 +137,7 @@ impl OtherProcess {
         name: &str,
         upstream: UpstreamHandle,
         stages: &Stages,
+        limiter: &Limiter,
         process: &Process,
     ) -> Result<Self, ConfigError> {
         let refuse = |problem: String| ConfigError::new("processes", problem, "the configuration");
@@ -152,14 +155,16 @@ impl OtherProcess {
         let directory = Directory::new(
             vec![upstream.clone()],
             vec![Default::default()],
-            config.transcoding(),
+            config.api(),
             BreakingChanges::Allow,
             process.metrics().clone(),
         );
         let directory = directory.await.map_err(|error| refuse(error.to_string()))?;
         let (directory, none) = (Arc::new(directory), Processes::default());
+        let stages = stages.clone();
+        let generation = Generation::new(config, directory, none, stages, limiter, process)?;
         Ok(Self {
-            generation: Generation::new(config, directory, none, stages.clone(), process)?,
+            generation,
             name: header,
             upstream,
             source: Mutex::new(source),

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use quota::{Limiter, Notice};
 use tonic::body::Body;
 
 use super::Config;
@@ -22,6 +23,7 @@ use super::drain_on_close::drain_on_close;
 use super::processes::Processes;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
+use crate::failure::Failure;
 use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge, cross_site};
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
@@ -42,6 +44,7 @@ impl Generation {
         directory: Arc<Directory>,
         processes: Processes,
         stages: Stages,
+        limiter: &Limiter,
         process: &Process,
     ) -> Result<Self, ConfigError> {
         let policy = Policy::new(PolicySettings {
@@ -55,6 +58,7 @@ impl Generation {
             compression: &config.compression,
             codes: config.code_rules(),
             stages,
+            limiter: limiter.clone(),
         })?;
         let parts = ContextParts {
             policy,
@@ -90,7 +94,8 @@ impl Generation {
     /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
     /// | memory: the request's share of the budget | [`Self::answer`], `admission::Budget` |
     /// | route: which method, which upstream | [`Self::answer`], `Protocol::resolve` |
-    /// | policy by request: authenticate to rate limit | `Policy::admit` |
+    /// | policy by request: authenticate, authorize | `Policy::admit` |
+    /// | rate limits | `Policy::limit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
     /// | admission: a slot of the upstream, fair between clients | `chassis::client` |
     /// | call | `call`, `chassis::client` |
@@ -118,7 +123,10 @@ impl Generation {
             origin = request.headers().get(ORIGIN).cloned();
         }
         let (mut head, body) = request.into_parts();
-        let mut response = self.answer(&catalog, &mut head, body).await;
+        let mut notice = Notice::default();
+        let answered = self.answer(&catalog, &mut head, body, &mut notice);
+        let mut response = answered.await;
+        notice.put(response.headers_mut());
         challenge(&mut response);
         if let Some(cors) = &policy.cors {
             cors.share(origin.as_ref(), response.headers_mut());
@@ -135,7 +143,10 @@ impl Generation {
     ) -> Response<Body> {
         let catalog = self.context.catalog();
         let mut response = match ready {
-            Ok(()) => self.answer(&catalog, head, body).await,
+            Ok(()) => {
+                let notice = &mut Notice::default();
+                self.answer(&catalog, head, body, notice).await
+            }
             Err(fault) => {
                 let protocol = Protocol::of(head, &catalog.schema);
                 protocol.refuse(&self.context, &catalog, head, fault.into())
@@ -147,7 +158,13 @@ impl Generation {
 
     /// The stages from the deadline on. The head stays with the caller, which keeps this future
     /// small.
-    async fn answer(&self, catalog: &Arc<Catalog>, head: &mut Parts, body: Body) -> Response<Body> {
+    async fn answer(
+        &self,
+        catalog: &Arc<Catalog>,
+        head: &mut Parts,
+        body: Body,
+        notice: &mut Notice,
+    ) -> Response<Body> {
         let context = &self.context;
         let deadline = context.policy().deadline(&head.headers);
         let protocol = Protocol::of(head, &catalog.schema);
@@ -186,7 +203,7 @@ impl Generation {
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
         let request = RequestInfo::new(head, resolved.callee(head));
-        if let Err(failure) = context.policy().admit(request).await {
+        if let Err(failure) = self.admit(catalog, request, notice).await {
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.
@@ -215,6 +232,19 @@ impl Generation {
             Ok(response) => response,
             Err(excess) => protocol.refuse(context, catalog, head, excess.into()),
         }
+    }
+
+    /// The policy by request; refusals tell of limits, too.
+    async fn admit(
+        &self,
+        catalog: &Catalog,
+        request: RequestInfo<'_>,
+        notice: &mut Notice,
+    ) -> Result<(), Failure> {
+        let policy = self.context.policy();
+        policy.admit(request).await?;
+        let limits = catalog.limits.of(request.rpc_method().unwrap_or_default());
+        policy.limit(limits, &request, notice).await
     }
 
     async fn show(

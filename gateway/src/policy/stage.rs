@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use auth::Identity;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 use tonic::Status;
@@ -79,6 +80,12 @@ impl<'a> RequestInfo<'a> {
     pub fn client_address(&self) -> Option<IpAddr> {
         let client = self.head.extensions.get::<ClientAddress>();
         client.map(|client| client.address)
+    }
+
+    /// Who calls, once a credential has proven it.
+    pub fn identity(&self) -> Option<&'a Identity> {
+        let identity = self.head.extensions.get::<Arc<Identity>>();
+        identity.map(AsRef::as_ref)
     }
 
     /// The called method as `/package.Service/Method`; `None` for the gateway's own pages.

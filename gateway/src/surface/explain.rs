@@ -81,6 +81,7 @@ struct Policies<'a> {
     deadline: &'static str,
     idempotency: &'static str,
     validation: String,
+    rate_limits: Vec<String>,
     upstream: Option<&'a str>,
     max_body_bytes: usize,
     max_message_bytes: usize,
@@ -209,6 +210,7 @@ impl<'a> Explanation<'a> {
             deadline: "the earliest that the caller names; none is invented",
             idempotency: idempotency(method.idempotency()),
             validation: validation(catalog, method),
+            rate_limits: limits(catalog, method),
             upstream: owner.map(UpstreamHandle::name),
             max_body_bytes: context.max_body_bytes(),
             max_message_bytes: context.max_message_bytes(),
@@ -271,6 +273,11 @@ fn validation(catalog: &Catalog, method: &MethodPlan) -> String {
         true => format!("the rules of {}", method.input()),
         false => format!("{} has no rules", method.input()),
     }
+}
+
+fn limits(catalog: &Catalog, method: &MethodPlan) -> Vec<String> {
+    let limits = catalog.limits.of(method.path()).iter();
+    limits.map(quota::Limit::describe).collect()
 }
 
 fn wrong(parameter: &str, expected: &str) -> Failure {

@@ -8,7 +8,9 @@ use descriptors::{CompileError, NameOptions, Place, Pool, Problem, Source, Types
 use routes::{RouteOptions, Routes};
 use validation::{Clock, Validation, ValidationOptions};
 
+use crate::access;
 use crate::events::{self, Event};
+use crate::limits;
 use crate::promises;
 use crate::sources::Compiled;
 
@@ -21,6 +23,9 @@ pub struct Checked {
     pub mistakes: Vec<Problem>,
     /// Remarks about what is legal and likely to surprise.
     pub warnings: Vec<Problem>,
+    /// Methods that say nothing about who may call them (`mesh.v1.access`): they are refused once
+    /// callers are authenticated.
+    pub unruled: Vec<Problem>,
 }
 
 /// A contract with everything that is read from it.
@@ -48,7 +53,8 @@ impl Compiled {
     pub fn check(&self) -> Checked {
         let mut checked = Checked::of_set(&self.descriptor_set);
         checked.mistakes.extend(self.problems.iter().cloned());
-        for problem in checked.mistakes.iter_mut().chain(&mut checked.warnings) {
+        let found = checked.mistakes.iter_mut().chain(&mut checked.warnings);
+        for problem in found.chain(&mut checked.unruled) {
             problem.file = self.path(&problem.file).display().to_string();
         }
         for place in checked
@@ -60,6 +66,7 @@ impl Compiled {
         }
         sort(&mut checked.mistakes);
         sort(&mut checked.warnings);
+        sort(&mut checked.unruled);
         checked
     }
 }
@@ -77,6 +84,7 @@ impl Checked {
                     contract: None,
                     mistakes: problems,
                     warnings: Vec::new(),
+                    unruled: Vec::new(),
                 };
             }
         };
@@ -92,13 +100,16 @@ impl Checked {
         let events = events::declared(&pool, &mut mistakes);
         // For the mistakes alone: what reads the policies compiles them again.
         drop(pool.field_policies(&mut mistakes));
+        mistakes.extend(limits::mistakes(&pool));
         mistakes.extend(promises::idempotency(&pool, &routes));
         mistakes.extend(promises::lengths(&pool, &types, &validation));
+        mistakes.extend(access::mistakes(&pool));
         warnings.extend(validation.unenforced().cloned());
         warnings.extend(routes.notes().iter().cloned());
         sort(&mut mistakes);
         sort(&mut warnings);
         Checked {
+            unruled: access::unruled(&pool),
             contract: Some(Contract {
                 descriptor_set: descriptor_set.to_vec(),
                 places: places(&pool),

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod advice;
 mod check;
 mod diagnostics;
 mod error;
 mod events;
+mod limits;
 mod promises;
 mod sources;
 mod standard;

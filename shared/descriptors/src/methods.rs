@@ -1,5 +1,8 @@
 //! The methods of the services, as callers need to know them.
 
+mod access;
+mod rate_limit;
+
 use std::sync::Arc;
 
 use contract::{Criticality, Idempotency, MethodKind};
@@ -7,6 +10,9 @@ use prost::Message;
 
 use crate::kind::MessageId;
 use crate::pool::{MethodDef, Pool, ServiceDef};
+
+pub use access::AccessOption;
+pub use rate_limit::RateLimitOption;
 
 /// One method of a service.
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub struct MethodPlan {
     criticality: Criticality,
     input_name: Box<str>,
     output_name: Box<str>,
+    access: Option<Box<AccessOption>>,
+    rate_limits: Box<[RateLimitOption]>,
     /// The request message.
     pub input: MessageId,
     /// The response message.
@@ -50,6 +58,8 @@ impl MethodPlan {
             criticality: Criticality::from_number(options.criticality),
             input: definition.input,
             output: definition.output,
+            access: AccessOption::of(pool, definition).map(Box::new),
+            rate_limits: RateLimitOption::of(pool, definition).into(),
             input_name: pool.message(definition.input).name.clone(),
             output_name: pool.message(definition.output).name.clone(),
         })
@@ -79,6 +89,16 @@ impl MethodPlan {
     /// Returns how late its calls are rejected under overload.
     pub fn criticality(&self) -> Criticality {
         self.criticality
+    }
+
+    /// Returns who may call it, as the contract says; `None` where it says nothing.
+    pub fn access(&self) -> Option<&AccessOption> {
+        self.access.as_deref()
+    }
+
+    /// Returns how often it may be called, as written.
+    pub fn rate_limits(&self) -> &[RateLimitOption] {
+        &self.rate_limits
     }
 
     /// Returns the full name of the request message.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use mesh::Stack;
 use mesh::State;
-use mesh::project::{GATEWAY, NATS, POSTGRES};
+use mesh::project::{ENGINES, GATEWAY, POSTGRES};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -37,7 +37,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new<'a>(seed: u64, names: impl Iterator<Item = &'a str>) -> Self {
-        let processes: Vec<&str> = names.chain([POSTGRES, NATS]).collect();
+        let processes: Vec<&str> = names.chain(ENGINES).collect();
         let mut random = StdRng::seed_from_u64(seed);
         loop {
             let kills = draw(&mut random, &processes);

@@ -17,8 +17,11 @@ use crate::value::{Json, Object};
 
 const ANY_TYPE: &str = "*/*";
 const INVALID_ARGUMENT: i32 = 3;
+const RESOURCE_EXHAUSTED: i32 = 8;
 const INTERNAL: i32 = 13;
 const RULES_BROKEN: &str = "`INVALID_ARGUMENT`: the request breaks a rule of its fields, which `google.rpc.BadRequest` among the details names.";
+
+const LIMITED: &str = "`RESOURCE_EXHAUSTED`: a limit of calls is used up; `Retry-After` and `google.rpc.RetryInfo` say when to try again.";
 
 /// The errors that share an HTTP status.
 #[derive(Default)]
@@ -27,12 +30,45 @@ struct Failures {
     texts: Vec<String>,
 }
 
+/// Adds the headers of limits to a response, if its method has limits.
+fn with_limits(response: Object, is_limited: bool, is_refusal: bool) -> Object {
+    match is_limited {
+        true => response.with("headers", limit_headers(is_refusal)),
+        false => response,
+    }
+}
+
+/// Returns the headers by which answers tell about limits (draft-ietf-httpapi-ratelimit-headers).
+fn limit_headers(is_refusal: bool) -> Object {
+    let header = |text: &str| {
+        let header = Object::new().with("description", text);
+        header.with("schema", typed("string"))
+    };
+    let headers = Object::new()
+        .with(
+            "RateLimit",
+            header(
+                "Units that are left of each limit (`r`), and seconds until it is unused (`t`).",
+            ),
+        )
+        .with(
+            "RateLimit-Policy",
+            header("Units of each limit (`q`) in a number of seconds (`w`)."),
+        );
+    match is_refusal {
+        true => headers.with("Retry-After", header("Seconds until a call may pass.")),
+        false => headers,
+    }
+}
+
 impl Document<'_> {
     pub(super) fn responses(&mut self, binding: &Binding<'_>, comment: &Comment) -> Object {
         let route = binding.route;
         let own = self.info.statuses.get(&*binding.service.name);
         let statuses = Statuses(own);
+        let is_limited = !route.method.rate_limits().is_empty();
         let success = self.success(route);
+        let success = with_limits(success, is_limited, false);
         let is_wrapped = self.has_envelope && is_server_stream(route) && !route.is_download();
         // An upstream may choose another status by `x-http-code`.
         let shared = |name: &str| {
@@ -54,6 +90,13 @@ impl Document<'_> {
         if has_rules {
             let status = statuses.of(INVALID_ARGUMENT);
             by_status.entry(status).or_default();
+        }
+        if is_limited {
+            let failures = by_status
+                .entry(statuses.of(RESOURCE_EXHAUSTED))
+                .or_default();
+            failures.codes.insert(RESOURCE_EXHAUSTED);
+            failures.texts.push(LIMITED.to_owned());
         }
         for (code, text) in &comment.errors {
             let failures = by_status.entry(statuses.of(*code)).or_default();
@@ -79,19 +122,23 @@ impl Document<'_> {
                 }
                 self.failure(status, &failures, statuses, is_wrapped)
             };
+            let is_limited = is_limited && status == statuses.of(RESOURCE_EXHAUSTED);
+            let response = with_limits(response, is_limited, true);
             responses.set(status.to_string(), response);
         }
+        responses.with("default", self.default_error(is_wrapped))
+    }
+
+    /// Returns the response for errors that no other one describes.
+    fn default_error(&mut self, is_wrapped: bool) -> Object {
         self.uses_default_error = true;
-        if is_wrapped {
-            let text = "An error; the HTTP status follows from its code.";
-            let content = media(JSON, self.or_wrapped(schema_ref(STATUS)));
-            let error = Object::new().with("description", text);
-            return responses.with("default", error.with("content", content));
+        if !is_wrapped {
+            return Object::new().with("$ref", "#/components/responses/Error");
         }
-        responses.with(
-            "default",
-            Object::new().with("$ref", "#/components/responses/Error"),
-        )
+        let text = "An error; the HTTP status follows from its code.";
+        let content = media(JSON, self.or_wrapped(schema_ref(STATUS)));
+        let error = Object::new().with("description", text);
+        error.with("content", content)
     }
 
     /// Returns the response for what breaks rules and nothing more.

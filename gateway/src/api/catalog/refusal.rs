@@ -13,6 +13,18 @@ pub(crate) enum Refusal {
         first: String,
         second: String,
     },
+    #[error(
+        "`{key}`: the contract of `{method}` has the option `{option}` too; remove it here or there"
+    )]
+    TwoPolicies {
+        key: String,
+        option: &'static str,
+        method: String,
+    },
+    #[error("the limits of `{method}` (mesh.v1.rate_limit) can't be read: {problems}")]
+    BadLimit { method: String, problems: String },
+    #[error("`{key}`: no upstream serves a method that `{selector}` names")]
+    SelectsNothing { key: String, selector: String },
     #[error("{}", breaking(.0))]
     Breaking(Vec<BreakingChange>),
     #[error(transparent)]

@@ -71,7 +71,8 @@ async fn a_service_of_two_upstreams_is_rejected_and_both_upstreams_are_named() {
 async fn an_upstream_that_is_not_learned_yet_is_left_out() {
     let merged = MergedApi::new(&upstreams(), &[None, learned(&["b.B"], &[])]).unwrap();
     assert_eq!(merged.owners["b.B"], SECOND);
-    let catalog = Catalog::compile(&merged, &upstreams(), &[], &Options::default(), &[]).unwrap();
+    let catalog =
+        Catalog::compile(&merged, &upstreams(), &[], &ApiOptions::default(), &[]).unwrap();
     let owner = |path: &str| catalog.owner(path).map(UpstreamHandle::name);
     assert_eq!(owner("/b.B/Get"), Some("http://second:2"));
     assert_eq!(owner("/b.B"), None);

@@ -149,6 +149,8 @@ fn refused(refused: &RefusedApi) -> RefusedStatus {
     let (reason, changes) = match &refused.refusal {
         Refusal::Breaking(changes) => ("BREAKING_CHANGES", changes.iter().map(change).collect()),
         Refusal::TwoOwners { .. } => ("SERVICE_OF_ANOTHER_UPSTREAM", Vec::new()),
+        Refusal::TwoPolicies { .. } => ("TWO_POLICIES", Vec::new()),
+        Refusal::SelectsNothing { .. } => ("SELECTS_NOTHING", Vec::new()),
         _ => ("DOES_NOT_COMPILE", Vec::new()),
     };
     RefusedStatus {

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod denial;
+mod policies;
+mod policy;
+
+pub use contract::{Access, Callers};
+pub use denial::Denial;
+pub use descriptors::AccessOption;
+pub use policies::{Policies, Ruling};
+pub use policy::Policy;
