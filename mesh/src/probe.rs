@@ -27,6 +27,8 @@ pub enum Probe {
     Postgres(Box<PgConnectOptions>),
     /// A NATS server greets and has JetStream.
     Nats(SocketAddr),
+    /// A Valkey or Redis server answers PING: it has read its data.
+    Valkey(SocketAddr),
     /// `GET /readyz` returns 200: a service can work, and the gateway has learned the APIs of its
     /// upstreams, which `grpc.health.v1` doesn't tell.
     Ready(SocketAddr),
@@ -59,6 +61,7 @@ impl Probe {
         match self {
             Self::Postgres(options) => postgres(options).await.map_err(|error| error.to_string()),
             Self::Nats(address) => nats(*address).await,
+            Self::Valkey(address) => valkey(*address).await,
             Self::Ready(address) => ready(*address).await,
             Self::Grpc(address) => grpc(*address).await,
             Self::Tcp(address) => {
@@ -87,6 +90,15 @@ async fn nats(address: SocketAddr) -> Result<(), String> {
         Some(Info { jetstream: true }) => Ok(()),
         Some(_) => Err("JetStream is off".to_owned()),
         None => Err("it is not a NATS server".to_owned()),
+    }
+}
+
+async fn valkey(address: SocketAddr) -> Result<(), String> {
+    let answer = first_line(address, b"PING\r\n").await;
+    let answer = answer.map_err(|error| error.to_string())?;
+    match answer.trim_end() {
+        "+PONG" => Ok(()),
+        other => Err(format!("not ready: {other}")),
     }
 }
 

@@ -21,6 +21,10 @@ pub const GATEWAY: &str = "gateway";
 pub const POSTGRES: &str = "postgres";
 /// Name of the broker.
 pub const NATS: &str = "nats";
+/// Name of the store of counters and short-lived answers.
+pub const VALKEY: &str = "valkey";
+/// Names of the engines.
+pub const ENGINES: [&str; 3] = [POSTGRES, NATS, VALKEY];
 
 /// Name of the file that makes a directory a project.
 pub const FILE: &str = "mesh.toml";
@@ -136,12 +140,13 @@ impl Project {
         services.chain([GATEWAY])
     }
 
-    /// Returns the services that need an engine.
+    /// Returns the services that need an engine, and the gateway if it does.
     pub fn users_of(&self, engine: Engine) -> impl Iterator<Item = &str> {
+        let gateway = Some(GATEWAY).filter(|_| self.gateway.needs.contains(&engine));
         let users = self
             .services
             .iter()
             .filter(move |service| service.needs.contains(&engine));
-        users.map(|service| service.name.as_str())
+        users.map(|service| service.name.as_str()).chain(gateway)
     }
 }

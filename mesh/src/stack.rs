@@ -10,6 +10,7 @@ pub(crate) mod postgres;
 pub(crate) mod readers;
 mod scram;
 pub(crate) mod secrets;
+mod valkey;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::home::StateDir;
 use crate::os::{Identity, Signal};
-use crate::project::{NATS, POSTGRES, Project};
+use crate::project::{NATS, POSTGRES, Project, VALKEY};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, State, Supervised};
 pub use options::StackOptions;
@@ -42,6 +43,7 @@ pub struct Stack {
     ready: watch::Sender<bool>,
     secrets: Secrets,
     broker_passwords: Secrets,
+    valkey_passwords: Secrets,
     ports: Ports,
     project: Arc<Project>,
     state_dir: StateDir,
@@ -98,6 +100,15 @@ impl Stack {
     /// See [`address`](Self::address).
     pub fn database_url(&self, service: &str) -> Result<String> {
         postgres::url(self.address(POSTGRES)?, &self.secrets, service)
+    }
+
+    /// Returns the URL of the store with a process's user and password; `operator` may do
+    /// everything.
+    ///
+    /// # Errors
+    /// See [`address`](Self::address).
+    pub fn valkey_url(&self, user: &str) -> Result<String> {
+        valkey::url(self.address(VALKEY)?, &self.valkey_passwords, user)
     }
 
     /// Returns the token by which operators act at the desks of this mesh.

@@ -4,7 +4,7 @@
     reason = "a helper of tests may panic as a test may"
 )]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -92,6 +92,53 @@ async fn killed_engines_come_back_on_the_same_port_with_their_data() {
         .await
         .unwrap();
     assert_eq!(id, 42);
+}
+
+/// Sends lines to Valkey as a user; returns the lines that it answers, until a command fails.
+fn ask(stack: &Stack, user: &str, commands: &[&str]) -> Vec<String> {
+    let url = stack.valkey_url(user).unwrap();
+    let (user, password) = url["redis://".len()..].split_once(':').unwrap();
+    let (password, address) = password.split_once('@').unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
+    let login = format!("AUTH {user} {password}");
+    let sent = [login.as_str()].into_iter().chain(commands.iter().copied());
+    let mut said = Vec::new();
+    for command in sent {
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
+        said.push(answers.next().unwrap().unwrap());
+    }
+    said
+}
+
+#[tokio::test]
+async fn valkey_starts_for_whom_it_is_needed_keeps_its_data_and_parts_its_users() {
+    let home = Home::find().unwrap();
+    let options = StackOptions::new(&home).unwrap();
+    let options = options.only(["valkey"]).unwrap();
+    let state_dir = StateDir::scratch(&home).unwrap();
+    let stack = Stack::launch(&home, state_dir, options, Ui::Quiet);
+    let stack = stack.await.unwrap();
+    let running: Vec<String> = stack.processes().into_keys().collect();
+    assert_eq!(running, ["valkey"]);
+    assert_eq!(ask(&stack, "operator", &["SET kept 42"]), ["+OK", "+OK"]);
+    let ended = stack.kill("valkey").unwrap();
+    stack.revived("valkey", &ended).await.unwrap();
+    assert_eq!(ask(&stack, "operator", &["STRLEN kept"]), ["+OK", ":2"]);
+
+    let address = stack.address("valkey").unwrap();
+    let mut stranger = std::net::TcpStream::connect(address).unwrap();
+    stranger.write_all(b"GET kept\r\n").unwrap();
+    let mut said = String::new();
+    BufReader::new(stranger).read_line(&mut said).unwrap();
+    assert!(said.starts_with("-NOPERM"), "{said}");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&stack.dir().join("data/valkey")), 0o700);
+    assert_eq!(mode(&stack.dir().join("valkeypass")), 0o600);
+    assert_eq!(mode(&stack.dir().join("valkey.conf")), 0o600);
+    stack.shutdown().await.unwrap();
 }
 
 #[tokio::test]

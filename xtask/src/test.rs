@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use mesh::StackOptions;
 use mesh::cargo;
 use mesh::engines::Engines;
 use mesh::home::Home;
@@ -118,7 +119,8 @@ pub(super) fn test(args: Args) -> Result<ExitCode> {
 }
 
 fn engines(home: &Home, _: Option<&str>) -> Result<()> {
-    Engines::ensure(home, Ui::detect()).map(drop)
+    let options = StackOptions::new(home)?;
+    Engines::ensure(home, options.engines(), Ui::detect()).map(drop)
 }
 
 fn modules(_: &Home, _: Option<&str>) -> Result<()> {

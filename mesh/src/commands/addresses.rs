@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::home::SECRETS;
-use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project};
+use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project, VALKEY};
 use crate::snapshot::Snapshot;
 use crate::supervise::ProcessStatus;
 use crate::ui;
@@ -23,7 +23,7 @@ pub(super) fn table(project: &Project, snapshot: &Snapshot) -> String {
                 .iter()
                 .map(|service| service.name.as_str()),
         )
-        .chain([NATS, POSTGRES]);
+        .chain([NATS, VALKEY, POSTGRES]);
     for process in order.filter_map(|name| snapshot.processes.get(name)) {
         let health = match &process.detail {
             Some(detail) => format!("{} ({detail})", process.state.name()),
@@ -51,6 +51,7 @@ pub(super) fn table(project: &Project, snapshot: &Snapshot) -> String {
 fn address(process: &ProcessStatus) -> String {
     match process.name.as_str() {
         NATS => format!("nats://{}", process.address),
+        VALKEY => format!("redis://{}", process.address),
         POSTGRES => process.address.to_string(),
         _ => format!("http://{}", process.address),
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::up;
 use crate::home::Home;
-use crate::project::{NATS, POSTGRES, Project};
+use crate::project::{ENGINES, Project};
 use crate::snapshot::Snapshot;
 use crate::stack::operator;
 use crate::ui::Ui;
@@ -42,7 +42,7 @@ pub(super) fn environment(dir: &Path, snapshot: &Snapshot) -> BTreeMap<String, S
     let tokens = operator::file(dir).display().to_string();
     let mut variables = BTreeMap::from([("MESH_OPERATOR_TOKENS".to_owned(), tokens)]);
     let processes = snapshot.processes.values();
-    let called = processes.filter(|process| ![POSTGRES, NATS].contains(&&*process.name));
+    let called = processes.filter(|process| !ENGINES.contains(&&*process.name));
     variables.extend(called.map(|process| {
         let url = format!("http://{}", process.address);
         // Not `PROTOMESH_…`: a program of a service that the command starts refuses such variables

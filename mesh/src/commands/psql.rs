@@ -1,5 +1,6 @@
 //! `mesh psql`: a session in the database of a service.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
@@ -37,7 +38,7 @@ pub(super) fn psql(args: &Args) -> Result<ExitCode> {
     let address = postgres
         .context("the mesh that is up has no Postgres")?
         .address;
-    let own = Engines::ensure(&home, Ui::detect())?.postgres_program("psql");
+    let own = Engines::ensure(&home, &BTreeSet::new(), Ui::detect())?.postgres_program("psql");
     // Debian's package of the server has psql elsewhere.
     let program = match own.is_file() {
         true => own,

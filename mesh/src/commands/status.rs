@@ -8,7 +8,7 @@ use super::addresses;
 use crate::home::Home;
 use crate::os::Identity;
 use crate::probe::Probe;
-use crate::project::{NATS, POSTGRES, Project};
+use crate::project::{NATS, POSTGRES, Project, VALKEY};
 use crate::snapshot::Snapshot;
 use crate::stack::postgres;
 use crate::stack::secrets::Secrets;
@@ -79,6 +79,7 @@ fn probe(project: &Project, process: &ProcessStatus, secrets: &Secrets) -> Resul
     Ok(match process.name.as_str() {
         POSTGRES => Probe::Postgres(Box::new(postgres::admin(process.address, secrets)?)),
         NATS => Probe::Nats(process.address),
+        VALKEY => Probe::Valkey(process.address),
         name => Probe::of(project, name, process.address),
     })
 }

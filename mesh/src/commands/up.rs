@@ -249,9 +249,9 @@ pub async fn asked_to_stop() -> Result<()> {
 }
 
 fn detach(home: &Home, selection: &Selection, options: &StackOptions, ui: Ui) -> Result<()> {
-    if options.needs_engines() {
+    if !options.engines().is_empty() {
         // Not in the supervisor, so that the progress is visible.
-        Engines::ensure(home, ui)?;
+        Engines::ensure(home, options.engines(), ui)?;
     }
     let logs = home.mesh().join("logs");
     create_dir(&logs, 0o755)?;

@@ -16,6 +16,7 @@ pub(super) struct Requirement {
 
 #[derive(Debug)]
 pub(super) struct Installation {
+    pub(super) title: &'static str,
     pub(super) dir: PathBuf,
     pub(super) version: String,
 }
@@ -32,8 +33,24 @@ pub(super) struct Missing {
     found: String,
 }
 
+/// Finds the first of the requirements that the system meets; the error is that of the last.
+pub(super) fn find(requirements: &[Requirement]) -> Result<Installation, Missing> {
+    let mut missing = None;
+    for requirement in requirements {
+        match find_one(requirement) {
+            Ok(found) => return Ok(found),
+            Err(error) => missing = Some(error),
+        }
+    }
+    Err(missing.unwrap_or_else(|| Missing {
+        title: "engine",
+        at_least: String::new(),
+        found: "none".to_owned(),
+    }))
+}
+
 /// Finds the first program that is new enough on PATH or in the directories of distributions.
-pub(super) fn find(requirement: &Requirement) -> Result<Installation, Missing> {
+fn find_one(requirement: &Requirement) -> Result<Installation, Missing> {
     let mut seen = Vec::new();
     for dir in directories() {
         let program = dir.join(requirement.program);
@@ -56,7 +73,12 @@ pub(super) fn find(requirement: &Requirement) -> Result<Installation, Missing> {
         if numbers(&version).as_slice() >= requirement.at_least
             && dir.join(requirement.beside).is_file()
         {
-            return Ok(Installation { dir, version });
+            let title = requirement.title;
+            return Ok(Installation {
+                title,
+                dir,
+                version,
+            });
         }
         let too_old = format!("{version} in {}", dir.display());
         if !seen.contains(&too_old) {
@@ -92,11 +114,11 @@ fn directories() -> Vec<PathBuf> {
 }
 
 /// Returns the first word that looks like a version: `postgres (PostgreSQL) 15.14 (Debian …)`,
-/// `nats-server: v2.15.1`.
+/// `nats-server: v2.15.1`, `Valkey server v=9.1.2 sha=…`.
 fn version(output: &str) -> Option<String> {
     output
         .split_whitespace()
-        .map(|word| word.trim_start_matches('v'))
+        .map(|word| word.trim_start_matches('v').trim_start_matches('='))
         .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
         .map(str::to_owned)
 }
@@ -119,6 +141,10 @@ mod tests {
             Some("15.14")
         );
         assert_eq!(version("nats-server: v2.9.10").as_deref(), Some("2.9.10"));
+        let valkey = "Valkey server v=9.1.2 sha=13710afe:0 malloc=libc bits=64 build=3b08";
+        assert_eq!(version(valkey).as_deref(), Some("9.1.2"));
+        let redis = "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64";
+        assert_eq!(version(redis).as_deref(), Some("7.0.15"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::argv::Argv;
-use super::{GATEWAY, NATS, POSTGRES, Project, order, suggest};
+use super::{GATEWAY, NATS, POSTGRES, Project, VALKEY, order, suggest};
 
 /// Longest name of a service: it is also that of a database role, a user of the broker, and a token
 /// of subjects.
@@ -16,10 +16,12 @@ const MAX_NAME: usize = 40;
 /// Most services of one project: each has connections of its own to the database.
 const MAX_SERVICES: usize = 64;
 /// Names that a service can't have.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 11] = [
     GATEWAY,
     POSTGRES,
     NATS,
+    VALKEY,
+    "default",
     "mesh",
     "operator",
     "dashboard",
@@ -28,7 +30,7 @@ const RESERVED: [&str; 9] = [
     "template1",
 ];
 
-/// An engine that a service needs.
+/// An engine that a process needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
@@ -36,6 +38,8 @@ pub enum Engine {
     Postgres,
     /// A user of the broker, which publishes the service's own facts only.
     Nats,
+    /// A user of the store, which sees only keys that begin with its name and a colon.
+    Valkey,
 }
 
 impl Engine {
@@ -44,6 +48,7 @@ impl Engine {
         match self {
             Self::Postgres => POSTGRES,
             Self::Nats => NATS,
+            Self::Valkey => VALKEY,
         }
     }
 }
@@ -114,6 +119,9 @@ pub struct Gateway {
     pub config: Option<PathBuf>,
     /// Cargo package of the project that it is built from; otherwise the installed `mesh-gateway`.
     pub package: Option<String>,
+    /// Engines that it needs: Valkey, or none.
+    #[serde(default)]
+    pub needs: BTreeSet<Engine>,
     /// Its environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -233,6 +241,10 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         environments,
     } = manifest;
     check_name("project.name", &project.name)?;
+    ensure!(
+        gateway.needs.iter().all(|need| *need == Engine::Valkey),
+        "gateway.needs: expected at most `{VALKEY}`: the gateway has no database and publishes nothing"
+    );
     ensure!(
         tables.len() <= MAX_SERVICES,
         "services: expected at most {MAX_SERVICES}, found {}",
@@ -481,6 +493,10 @@ mod tests {
             (
                 "[services.a]\nbuild = [[\"make\"]]",
                 "services.a.build: Cargo builds a service without `command`",
+            ),
+            (
+                "[gateway]\nneeds = [\"postgres\"]",
+                "gateway.needs: expected at most `valkey`",
             ),
             ("[command.x]\nrun = []", "command.x.run: expected a list"),
             (

@@ -13,6 +13,7 @@ pub(crate) struct Wiring<'a> {
     pub(crate) addresses: &'a BTreeMap<String, SocketAddr>,
     pub(crate) database_urls: &'a BTreeMap<String, String>,
     pub(crate) broker_urls: &'a BTreeMap<String, String>,
+    pub(crate) valkey_urls: &'a BTreeMap<String, String>,
     /// Services behind the gateway.
     pub(crate) upstreams: &'a [&'a str],
     pub(crate) otlp: Option<&'a str>,
@@ -36,6 +37,9 @@ impl Wiring<'_> {
         );
         if let Some(otlp) = self.otlp {
             set("PROTOMESH_OTLP_ENDPOINT".into(), otlp.to_owned());
+        }
+        if let Some(url) = self.valkey_urls.get(name) {
+            set("PROTOMESH_VALKEY__URL".into(), url.clone());
         }
         let declared = if name == GATEWAY {
             self.set_upstreams(&mut set);

@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 
 use super::ports::Ports;
 use super::secrets::Secrets;
-use super::{Stack, StackOptions, log_file, nats, operator, postgres};
+use super::{Stack, StackOptions, log_file, nats, operator, postgres, valkey};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
 use crate::os::{Identity, Signal};
 use crate::probe::Probe;
-use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Wiring};
+use crate::project::{Engine, GATEWAY, NATS, POSTGRES, VALKEY, Wiring};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, Program, State, Supervised, set_aside};
 use crate::ui::Ui;
@@ -69,6 +69,7 @@ impl Stack {
             ready: watch::Sender::new(false),
             secrets: Secrets::default(),
             broker_passwords: Secrets::default(),
+            valkey_passwords: Secrets::default(),
             ports,
             project: Arc::clone(&options.project),
             state_dir,
@@ -87,8 +88,8 @@ impl Stack {
 
     async fn launch_engines(&mut self, home: &Home, options: &StackOptions, ui: Ui) -> Result<()> {
         let fetch = {
-            let home = home.clone();
-            move || Engines::ensure(&home, ui)
+            let (home, needed) = (home.clone(), options.engines.clone());
+            move || Engines::ensure(&home, &needed, ui)
         };
         // Fetching blocks on the network.
         let engines = tokio::task::spawn_blocking(fetch).await??;
@@ -102,6 +103,7 @@ impl Stack {
             let program = match engine {
                 Engine::Postgres => self.prepare_postgres(home, &engines, options)?,
                 Engine::Nats => self.prepare_nats(&engines, options)?,
+                Engine::Valkey => self.prepare_valkey(&engines, options)?,
             };
             self.supervise(program, options);
         }
@@ -143,6 +145,14 @@ impl Stack {
         nats::program(engines, &self.state_dir, address, &log, passwords, options)
     }
 
+    fn prepare_valkey(&mut self, engines: &Engines, options: &StackOptions) -> Result<Program> {
+        self.valkey_passwords = valkey::passwords(self.dir(), options.valkey_users())?;
+        let (address, log) = (self.address(VALKEY)?, self.log(VALKEY));
+        let passwords = &self.valkey_passwords;
+        let users: Vec<&str> = options.valkey_users().collect();
+        valkey::program(engines, &self.state_dir, address, &log, passwords, &users)
+    }
+
     async fn launch_processes(&mut self, options: &StackOptions, ui: Ui) -> Result<()> {
         let mut started = Vec::new();
         for program in self.programs(options)? {
@@ -173,11 +183,15 @@ impl Stack {
             .map(|(name, port)| (name.clone(), local(port)))
             .collect();
         let (mut database_urls, mut broker_urls) = (BTreeMap::new(), BTreeMap::new());
+        let mut valkey_urls = BTreeMap::new();
         for service in options.databases() {
             database_urls.insert(service.to_owned(), self.database_url(service)?);
         }
         for service in options.publishers() {
             broker_urls.insert(service.to_owned(), self.nats_url(service)?);
+        }
+        for user in options.valkey_users() {
+            valkey_urls.insert(user.to_owned(), self.valkey_url(user)?);
         }
         let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
         let collector = self.collector(options);
@@ -186,6 +200,7 @@ impl Stack {
             addresses: &addresses,
             database_urls: &database_urls,
             broker_urls: &broker_urls,
+            valkey_urls: &valkey_urls,
             upstreams: &upstreams,
             otlp: collector.as_deref(),
             operators: &operator::file(self.dir()),

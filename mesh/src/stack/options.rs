@@ -11,7 +11,7 @@ use super::ports::Wanted;
 use super::{dashboard, nats};
 use crate::cargo::{self, Binaries};
 use crate::home::Home;
-use crate::project::{Engine, GATEWAY, NATS, POSTGRES, Project, Run, Service};
+use crate::project::{ENGINES, Engine, GATEWAY, NATS, POSTGRES, Project, Run, Service, VALKEY};
 
 /// Longest name of a reader, in bytes: it is a token of subjects and the name of a consumer.
 const MAX_READER_NAME: usize = 32;
@@ -42,6 +42,7 @@ impl StackOptions {
     pub fn new(home: &Home) -> Result<Self> {
         let project = Arc::clone(home.project());
         let needs = project.services().iter().flat_map(|service| &service.needs);
+        let needs = needs.chain(&project.gateway().needs);
         Ok(Self {
             engines: needs.copied().collect(),
             processes: project.names().map(str::to_owned).collect(),
@@ -68,13 +69,17 @@ impl StackOptions {
             match (name, self.project.service(name)) {
                 (POSTGRES, _) => drop(self.engines.insert(Engine::Postgres)),
                 (NATS, _) => drop(self.engines.insert(Engine::Nats)),
+                (VALKEY, _) => drop(self.engines.insert(Engine::Valkey)),
                 (_, Some(service)) => {
                     self.engines.extend(&service.needs);
                     self.processes.insert(name.to_owned());
                 }
-                (GATEWAY, None) => drop(self.processes.insert(name.to_owned())),
+                (GATEWAY, None) => {
+                    self.engines.extend(&self.project.gateway().needs);
+                    self.processes.insert(name.to_owned());
+                }
                 (_, None) => {
-                    let known: Vec<&str> = self.project.names().chain([POSTGRES, NATS]).collect();
+                    let known: Vec<&str> = self.project.names().chain(ENGINES).collect();
                     bail!("no process {name} in the mesh; known: {}", known.join(", "));
                 }
             }
@@ -197,9 +202,9 @@ impl StackOptions {
         })
     }
 
-    /// Returns whether a chosen process needs an engine.
-    pub(crate) fn needs_engines(&self) -> bool {
-        !self.engines.is_empty()
+    /// Returns the engines that the chosen processes need.
+    pub fn engines(&self) -> &BTreeSet<Engine> {
+        &self.engines
     }
 
     /// Returns the chosen services.
@@ -231,6 +236,11 @@ impl StackOptions {
     /// Returns the services with a user of the broker, if it runs.
     pub(super) fn publishers(&self) -> impl Iterator<Item = &str> {
         self.users_of(Engine::Nats)
+    }
+
+    /// Returns the processes with a user of Valkey, if it runs.
+    pub(super) fn valkey_users(&self) -> impl Iterator<Item = &str> {
+        self.users_of(Engine::Valkey)
     }
 
     fn users_of(&self, engine: Engine) -> impl Iterator<Item = &str> {
