@@ -9,6 +9,7 @@ use routes::{RouteOptions, Routes};
 use validation::{Clock, Validation, ValidationOptions};
 
 use crate::access;
+use crate::answers;
 use crate::events::{self, Event};
 use crate::promises;
 use crate::sources::Compiled;
@@ -97,6 +98,8 @@ impl Checked {
         let validation = Validation::new(&pool, types.clone(), &options, &mut mistakes);
         let routes = Routes::compile(&pool, &types, &RouteOptions::default(), &mut mistakes);
         let events = events::declared(&pool, &mut mistakes);
+        descriptors::check_answers(&pool, &mut mistakes);
+        mistakes.extend(answers::unknown_events(&pool, &routes));
         mistakes.extend(promises::idempotency(&pool, &routes));
         mistakes.extend(promises::lengths(&pool, &types, &validation));
         mistakes.extend(access::mistakes(&pool));

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+mod answers;
 
 pub use access::{Access, Callers};
+pub use answers::{Cache, IdempotencyKey, Invalidation, Scope, StoreAway};
 
 /// One RPC as its contract declares it. The generator writes a table of these for each build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
