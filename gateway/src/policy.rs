@@ -1,6 +1,7 @@
 //! The policy of one generation: what a request has to pass, and how its response leaves, whatever
 //! is called.
 
+mod answers;
 mod authenticate;
 mod challenge;
 pub(crate) mod client_address;
@@ -32,6 +33,7 @@ use conditional::Tagger;
 use cors::Cors;
 use metadata::MetadataRules;
 
+pub use answers::{CacheSettings, IdempotencySettings};
 pub use codings::CompressionSettings;
 pub use compression::Coding;
 pub use conditional::ConditionalSettings;
@@ -40,6 +42,7 @@ pub use deadline::DeadlineSettings;
 pub use metadata::MetadataSettings;
 pub use stage::{RequestInfo, Stage};
 
+pub(crate) use answers::Answers;
 pub(crate) use authenticate::Authentication;
 pub(crate) use codes::{CodeRules, validate as validate_statuses};
 pub(crate) use conditional::is_condition;
@@ -62,6 +65,7 @@ pub(crate) struct PolicySettings<'a> {
     pub(crate) codes: CodeRules,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) stages: Stages,
+    pub(crate) answers: Answers,
 }
 
 /// The configured policy, made ready for use on every request.
@@ -77,6 +81,7 @@ pub(crate) struct Policy {
     pub(crate) codes: CodeRules,
     authentication: Option<Authentication>,
     stages: Stages,
+    pub(crate) answers: Answers,
 }
 
 impl Policy {
@@ -94,6 +99,7 @@ impl Policy {
             codes: settings.codes,
             authentication: settings.authentication,
             stages: settings.stages,
+            answers: settings.answers,
         })
     }
 

@@ -1,5 +1,6 @@
 //! The protocols of the gateway: detection, method lookup, responses, and the form of failures.
 
+mod answers;
 mod connect;
 mod grpc;
 mod grpc_web;

@@ -44,6 +44,7 @@ pub(crate) struct Catalog {
     pub(crate) schema: Schema,
     /// Who may call the methods.
     pub(crate) access: Policies,
+    pub(crate) answers: policies::SelectedAnswers,
     /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
@@ -264,6 +265,7 @@ impl Catalog {
         Ok(Self {
             types: types.collect(),
             access: policies::access(&schema, items)?,
+            answers: policies::answers(&schema, items)?,
             schema,
             owners: merged
                 .owners

@@ -1,5 +1,7 @@
 //! Options of methods whose contract can't be edited: `[[schema.policies]]`, by selector.
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use access::{Access, AccessOption, Policies};
@@ -10,10 +12,13 @@ use transcoder::{MethodPlan, Schema};
 use super::catalog::Refusal;
 use crate::settings::reject_key;
 
+pub use answers::{CacheTable, IdempotencyKeyTable, InvalidationTable};
+pub(crate) use answers::{SelectedAnswers, answers};
+
 /// An item of `[[schema.policies]]`: options of the methods that its selector names. A further
 /// option is a field here, a line of [`MethodOptions::names`], and a [`SelectedOption`] where it is
 /// read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MethodOptions {
     /// `package.Service.Method`, or `package.Service.*` for all methods of a service that no other
@@ -21,6 +26,10 @@ pub struct MethodOptions {
     pub selector: String,
     /// `mesh.v1.access`.
     pub access: Option<AccessTable>,
+    /// `mesh.v1.cache`.
+    pub cache: Option<CacheTable>,
+    /// `mesh.v1.idempotency_key`.
+    pub idempotency_key: Option<IdempotencyKeyTable>,
 }
 
 /// `mesh.v1.Access`.
@@ -146,7 +155,11 @@ pub(super) fn validate(items: &[MethodOptions]) -> Result<(), ConfigError> {
 impl MethodOptions {
     /// Returns the names of the options that it has.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        let options = [("access", self.access.is_some())];
+        let options = [
+            ("access", self.access.is_some()),
+            ("cache", self.cache.is_some()),
+            ("idempotency_key", self.idempotency_key.is_some()),
+        ];
         options
             .into_iter()
             .filter_map(|(name, is_set)| is_set.then_some(name))
@@ -188,6 +201,14 @@ impl MethodOptions {
         }
         if self.names().next().is_none() {
             return reject_key(key, "has a selector and no option");
+        }
+        let cache = self.cache.as_ref().and_then(CacheTable::mistake);
+        let idempotency = self.idempotency_key.as_ref();
+        let idempotency = idempotency.and_then(IdempotencyKeyTable::mistake);
+        for (option, mistake) in [("cache", cache), ("idempotency_key", idempotency)] {
+            if let Some((name, problem)) = mistake {
+                return reject_key(&format!("{key}.{option}.{name}"), problem);
+            }
         }
         match self.access.as_ref().map(AccessTable::access) {
             Some(Err(problems)) => reject_key(&format!("{key}.access"), &problems.join("; ")),

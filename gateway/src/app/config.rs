@@ -19,8 +19,9 @@ use crate::api::{
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
-    CodeRules, CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings,
-    MetadataSettings, client_address::TrustedProxies, validate_statuses,
+    CacheSettings, CodeRules, CompressionSettings, ConditionalSettings, CorsSettings,
+    DeadlineSettings, IdempotencySettings, MetadataSettings, client_address::TrustedProxies,
+    validate_statuses,
 };
 use crate::protocols::WebSocketSettings;
 use crate::settings::{key_error, reject_key};
@@ -79,6 +80,10 @@ pub struct Config {
     pub cors: CorsSettings,
     /// `[conditional]`: `ETag` and conditional requests.
     pub conditional: ConditionalSettings,
+    /// `[cache]`: answers that are served again.
+    pub cache: CacheSettings,
+    /// `[idempotency]`: calls that are known by their keys.
+    pub idempotency: IdempotencySettings,
     /// Content codings.
     pub compression: CompressionSettings,
     /// The details that errors expose.
@@ -89,6 +94,8 @@ pub struct Config {
     pub websocket: WebSocketSettings,
     /// Where the API of the upstreams is learned from, and what may become of it.
     pub schema: SchemaSettings,
+    /// The store that gateways share.
+    pub valkey: valkey::Settings,
 }
 
 impl Config {

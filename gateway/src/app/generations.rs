@@ -16,12 +16,15 @@ use super::Config;
 use super::processes::Processes;
 use super::stages::Generation;
 use crate::api::{Directory, UpstreamHandle, watch};
-use crate::policy::{Authentication, Stages};
+use valkey::Valkey;
+
+use crate::policy::{Answers, Authentication, Stages};
 
 /// The active generation. A request takes it once and keeps it to its end.
 pub(crate) struct Generations {
     process: Process,
     stages: Stages,
+    answers: Answers,
     /// Counts of all generations.
     auth_metrics: auth::Metrics,
     current: ArcSwap<Generation>,
@@ -33,6 +36,12 @@ pub(crate) struct Generations {
 struct Prepared {
     generation: Generation,
     sources: Vec<Source>,
+}
+
+/// What all generations of a process share.
+struct Kept<'a> {
+    answers: Answers,
+    auth_metrics: &'a auth::Metrics,
 }
 
 impl Generations {
@@ -50,11 +59,21 @@ impl Generations {
         process
             .metrics()
             .extend(move |encoder| shown.write(encoder));
-        let prepared = build(&process, config, stages.clone(), &auth_metrics, None).await?;
+        let store = match config.valkey.is_set() {
+            true => Some(Valkey::open(&process, &config.valkey)?),
+            false => None,
+        };
+        let answers = Answers::new(&config.cache, &config.idempotency, store, &process);
+        let kept = Kept {
+            answers: answers.clone(),
+            auth_metrics: &auth_metrics,
+        };
+        let prepared = build(&process, config, stages.clone(), kept, None).await?;
         let retire = learn(&process, &prepared);
         Ok(Self {
             process,
             stages,
+            answers,
             auth_metrics,
             current: ArcSwap::from_pointee(prepared.generation),
             retire: Mutex::new(retire),
@@ -89,8 +108,11 @@ impl Generations {
         let mut retire = self.retire.lock().await;
         let current = self.current();
         let (config, stages) = (layers.parse()?, self.stages.clone());
-        let metrics = &self.auth_metrics;
-        let prepared = build(&self.process, config, stages, metrics, Some(&current)).await?;
+        let kept = Kept {
+            answers: self.answers.clone(),
+            auth_metrics: &self.auth_metrics,
+        };
+        let prepared = build(&self.process, config, stages, kept, Some(&current)).await?;
         // The old tasks first: what they learn from here on would be lost.
         retire.cancel();
         *retire = learn(&self.process, &prepared);
@@ -105,7 +127,7 @@ async fn build(
     process: &Process,
     config: Config,
     stages: Stages,
-    auth_metrics: &auth::Metrics,
+    kept: Kept<'_>,
     before: Option<&Generation>,
 ) -> Result<Prepared, ConfigError> {
     config.validate()?;
@@ -138,7 +160,7 @@ async fn build(
         &config.authentication,
         &config.metadata.request_prefix,
         known,
-        auth_metrics,
+        kept.auth_metrics,
         process,
     )?;
     let directory = Arc::new(directory);
@@ -148,6 +170,7 @@ async fn build(
         processes,
         authentication,
         stages,
+        kept.answers,
         process,
     )?;
     Ok(Prepared {

@@ -24,8 +24,8 @@ use super::Config;
 use super::drain_on_close::drain_on_close;
 use super::stages::Generation;
 use crate::api::{BreakingChanges, Directory, UpstreamHandle};
-use crate::policy::Stages;
 use crate::policy::client_address::drop_of_proxies;
+use crate::policy::{Answers, Stages};
 
 /// The page that lists the processes.
 const LIST: &str = "/-/processes";
@@ -158,8 +158,18 @@ impl OtherProcess {
         );
         let directory = directory.await.map_err(|error| refuse(error.to_string()))?;
         let (directory, none) = (Arc::new(directory), Processes::default());
+        // Operators see things as they are.
+        let answers = Answers::default();
         Ok(Self {
-            generation: Generation::new(config, directory, none, None, stages.clone(), process)?,
+            generation: Generation::new(
+                config,
+                directory,
+                none,
+                None,
+                stages.clone(),
+                answers,
+                process,
+            )?,
             name: header,
             upstream,
             source: Mutex::new(source),

@@ -23,7 +23,7 @@ use super::processes::Processes;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
 use crate::policy::{
-    Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
+    Answers, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
 };
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
@@ -45,6 +45,7 @@ impl Generation {
         processes: Processes,
         authentication: Option<Authentication>,
         stages: Stages,
+        answers: Answers,
         process: &Process,
     ) -> Result<Self, ConfigError> {
         let policy = Policy::new(PolicySettings {
@@ -59,6 +60,7 @@ impl Generation {
             codes: config.code_rules(),
             authentication,
             stages,
+            answers,
         })?;
         let parts = ContextParts {
             policy,

@@ -186,7 +186,13 @@ async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Respons
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
     let observed = observe::current();
     observed.request_messages(1);
-    let answer = call.unary(frame).await?;
+    let answer = match exchange.asked() {
+        None => call.unary(frame).await?,
+        Some(asked) => {
+            let answered = asked.unary(call, frame).boxed().await;
+            answered.map_err(Failure::unanswered)?
+        }
+    };
     observed.response_messages(1);
     exchange.respond(answer).await
 }

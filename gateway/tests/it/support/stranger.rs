@@ -212,6 +212,7 @@ fn compiled(package: &str, first: &[String]) -> Vec<u8> {
     let includes = first.iter().cloned().chain([
         PROTOS.to_owned(),
         format!("{here}/../shared/compiler/third_party"),
+        format!("{here}/../shared/compiler/proto"),
     ]);
     let mut compiler = protox::Compiler::new(includes).unwrap();
     compiler.include_imports(true);
