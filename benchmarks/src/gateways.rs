@@ -3,6 +3,7 @@
 
 mod ask;
 mod bare;
+mod cached;
 mod contest;
 mod envoy;
 mod figure;
@@ -19,6 +20,7 @@ mod stalled;
 mod upstream;
 
 pub use bare::serve as serve_bare;
+pub use cached::{CachePlan, CacheRow, cache, serve_hello};
 pub use figure::Figure;
 pub use hostile::{HostilePlan, HostileRow, REST_MIB, run as hostile};
 pub use overload::{OverloadPlan, OverloadRow, run as overload};

@@ -12,7 +12,9 @@ mod settings;
 mod upstreams;
 
 pub use dialect::{Dialect, EmitDefaults, TrailingSlash, UnknownFields};
-pub use policies::{AccessTable, MethodOptions};
+pub use policies::{
+    AccessTable, CacheTable, IdempotencyKeyTable, InvalidationTable, MethodOptions,
+};
 pub use settings::{
     BreakingChanges, CustomPattern, HttpRuleSettings, SchemaSettings, SourceSettings,
 };
@@ -22,5 +24,5 @@ pub(crate) use catalog::Catalog;
 pub(crate) use directory::{Directory, reason};
 pub(crate) use documents::Document;
 pub(crate) use learn::{source, watch};
-pub(crate) use policies::ApiOptions;
+pub(crate) use policies::{ApiOptions, SelectedAnswers};
 pub(crate) use upstreams::UpstreamHandle;

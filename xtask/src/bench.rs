@@ -19,6 +19,9 @@ const RELEASE: &str = "release";
 
 const SOAK_SECONDS: NonZeroU64 = NonZeroU64::new(600).unwrap();
 
+/// Where Debian installs it.
+const NGINX: &str = "/usr/sbin/nginx";
+
 const HOSTILE_SECONDS: NonZeroU64 = NonZeroU64::new(60).unwrap();
 
 /// The same profile with symbols.
@@ -30,6 +33,9 @@ pub(super) enum Verb {
     Transcoder(Args),
     /// Measures the gateway beside Envoy, a bare proxy, grpc-gateway and vanguard-go
     Gateway(GatewayArgs),
+    /// Measures an answer from the gateway's cache beside one from the upstream, a server that only
+    /// writes, and nginx
+    Cache(Args),
     /// Measures goodput, fairness and recovery while an upstream gets too many calls, beside Envoy
     Overload(Args),
     /// Measures good calls and memory while hostile clients use the gateway; by hand, not in CI
@@ -129,6 +135,17 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
                     command.arg("--envoy").arg(program);
                 }
                 Err(error) => ui.note(format!("no Envoy: {error:#}")),
+            }
+            command.args(args.flags()).status()
+        }
+        Verb::Cache(args) => {
+            let mut command = measure(&home, SYMBOLS, "cache");
+            command.arg("--gateway").arg(gateway(&home)?);
+            match std::path::Path::new(NGINX).is_file() {
+                true => {
+                    command.args(["--nginx", NGINX]);
+                }
+                false => ui.note(format!("no nginx: there is no {NGINX}")),
             }
             command.args(args.flags()).status()
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, TE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, TE};
 use http::{Method, Request};
 use http_body_util::Full;
 
@@ -20,6 +20,8 @@ pub(super) struct Ask {
     /// Body; may be empty.
     content_type: &'static str,
     accept: &'static str,
+    /// `cache-control`; may be empty.
+    control: &'static str,
     body: Bytes,
 }
 
@@ -40,6 +42,7 @@ impl Ask {
             path: ORDER.path.to_owned(),
             content_type: "application/json",
             accept: "application/json",
+            control: "",
             body: Bytes::from_static(ORDER.json.as_bytes()),
         }
     }
@@ -53,7 +56,20 @@ impl Ask {
             path: format!("/v1/orders:stream?count={count}{hold}"),
             content_type: "",
             accept,
+            control: "",
             body: Bytes::new(),
+        }
+    }
+
+    /// Returns the request of an order whose answer is kept; if it is `anew`, past the cache.
+    pub(super) fn cached(anew: bool) -> Self {
+        Self {
+            method: Method::GET,
+            path: "/v1/cached/a".to_owned(),
+            content_type: "",
+            control: if anew { "no-cache" } else { "" },
+            body: Bytes::new(),
+            ..Self::order()
         }
     }
 
@@ -71,6 +87,7 @@ impl Ask {
             path: path.to_owned(),
             content_type,
             accept: "",
+            control: "",
             body: body.into(),
         }
     }
@@ -106,6 +123,7 @@ impl Ask {
             (ACCEPT, self.accept),
             (CONTENT_TYPE, self.content_type),
             (TE, te),
+            (CACHE_CONTROL, self.control),
         ] {
             if !value.is_empty() {
                 builder = builder.header(name, value);

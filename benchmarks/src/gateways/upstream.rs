@@ -32,6 +32,9 @@ const SERVICE: &str = "bench.v1.BenchService";
 /// Path of the method that echoes an order.
 pub(super) const CREATE_ORDER: &str = "/bench.v1.BenchService/CreateOrder";
 
+/// Path of the method whose answers are kept.
+const GET_ORDER: &str = "/cached.v1.CachedService/GetOrder";
+
 /// Path of the method that streams orders.
 pub(super) const STREAM_ORDERS: &str = "/bench.v1.BenchService/StreamOrders";
 
@@ -130,6 +133,7 @@ impl Bench {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let answered = match request.uri().path() {
             CREATE_ORDER => echo(request).await,
+            GET_ORDER => Ok(one(self.frames.slice(..self.frame_bytes))),
             STREAM_ORDERS => self.stream(request).await,
             _ => return self.reflection.oneshot(request.map(Body::new)).await,
         };
@@ -161,9 +165,13 @@ pub(super) fn reflection() -> Result<Routes> {
 
 /// Echoes the frame.
 async fn echo(request: Request<Incoming>) -> Result<Response<Body>> {
-    let frame = request.into_body().collect().await?.to_bytes();
+    Ok(one(request.into_body().collect().await?.to_bytes()))
+}
+
+/// A response of one frame.
+fn one(frame: Bytes) -> Response<Body> {
     let body = http_body_util::Full::new(frame);
-    Ok(grpc(body.with_trailers(async { Some(Ok(ok())) })))
+    grpc(body.with_trailers(async { Some(Ok(ok())) }))
 }
 
 pub(super) fn grpc<B>(body: B) -> Response<Body>

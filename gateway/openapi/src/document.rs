@@ -1,6 +1,7 @@
 //! The document: every HTTP binding as an operation, every type that it reaches as a component.
 
 mod about;
+mod answers;
 mod components;
 mod examples;
 mod limits;

@@ -39,6 +39,7 @@ pub(crate) struct Catalog {
     pub(crate) access: Policies,
     /// How often they may be called.
     pub(crate) limits: Limits,
+    pub(crate) answers: policies::SelectedAnswers,
     /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
@@ -260,6 +261,7 @@ impl Catalog {
             types: types.collect(),
             access: policies::access(&schema, items)?,
             limits: policies::limits(&schema, items, limits)?,
+            answers: policies::answers(&schema, items)?,
             schema,
             owners: merged
                 .owners

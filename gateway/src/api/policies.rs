@@ -1,5 +1,7 @@
 //! Options of methods whose contract can't be edited: `[[schema.policies]]`, by selector.
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use access::{Access, AccessOption, Policies};
@@ -10,6 +12,9 @@ use transcoder::{MethodPlan, Schema};
 
 use super::catalog::Refusal;
 use crate::settings::reject_key;
+
+pub use answers::{CacheTable, IdempotencyKeyTable, InvalidationTable};
+pub(crate) use answers::{SelectedAnswers, answers};
 
 /// The choices that an API is compiled with.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +29,7 @@ pub(crate) struct ApiOptions {
 /// An item of `[[schema.policies]]`: options of the methods that its selector names. A further
 /// option is a field here, a line of [`MethodOptions::names`], and a [`SelectedOption`] where it is
 /// read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MethodOptions {
     /// `package.Service.Method`, or `package.Service.*` for all methods of a service that no other
@@ -34,6 +39,10 @@ pub struct MethodOptions {
     pub access: Option<AccessTable>,
     /// `mesh.v1.rate_limit`.
     pub rate_limit: Option<Vec<LimitTable>>,
+    /// `mesh.v1.cache`.
+    pub cache: Option<CacheTable>,
+    /// `mesh.v1.idempotency_key`.
+    pub idempotency_key: Option<IdempotencyKeyTable>,
 }
 
 /// `mesh.v1.Access`.
@@ -194,6 +203,8 @@ impl MethodOptions {
         let options = [
             ("access", self.access.is_some()),
             ("rate_limit", self.rate_limit.is_some()),
+            ("cache", self.cache.is_some()),
+            ("idempotency_key", self.idempotency_key.is_some()),
         ];
         options
             .into_iter()
@@ -239,6 +250,14 @@ impl MethodOptions {
         }
         if let Some(Err(problems)) = self.rate_limit.as_deref().map(LimitTable::check) {
             return reject_key(&format!("{key}.rate_limit"), &problems.join("; "));
+        }
+        let cache = self.cache.as_ref().and_then(CacheTable::mistake);
+        let idempotency = self.idempotency_key.as_ref();
+        let idempotency = idempotency.and_then(IdempotencyKeyTable::mistake);
+        for (option, mistake) in [("cache", cache), ("idempotency_key", idempotency)] {
+            if let Some((name, problem)) = mistake {
+                return reject_key(&format!("{key}.{option}.{name}"), problem);
+            }
         }
         match self.access.as_ref().map(AccessTable::access) {
             Some(Err(problems)) => reject_key(&format!("{key}.access"), &problems.join("; ")),

@@ -11,7 +11,7 @@ use super::policies::{self, MethodOptions};
 use crate::settings::reject_key;
 
 /// The keys under `[schema]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct SchemaSettings {
     /// Encoded `google.protobuf.FileDescriptorSet`s that say more about any upstream.
     pub descriptors: Vec<PathBuf>,

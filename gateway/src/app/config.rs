@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use auth::AuthenticationSettings;
 use chassis::client::{ClientSettings, UpstreamSettings};
 use chassis::config::ConfigError;
 use http::HeaderValue;
@@ -18,8 +19,9 @@ use crate::api::{
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
-    CodeRules, CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings,
-    MetadataSettings, client_address::TrustedProxies, validate_statuses,
+    CacheSettings, CodeRules, CompressionSettings, ConditionalSettings, CorsSettings,
+    DeadlineSettings, IdempotencySettings, MetadataSettings, client_address::TrustedProxies,
+    validate_statuses,
 };
 use crate::protocols::WebSocketSettings;
 use crate::settings::{key_error, reject_key};
@@ -72,10 +74,16 @@ pub struct Config {
     pub metadata: MetadataSettings,
     /// How long calls may take.
     pub deadline: DeadlineSettings,
+    /// `[authentication]`: the credentials of callers.
+    pub authentication: AuthenticationSettings,
     /// `[cors]`: pages of other origins.
     pub cors: CorsSettings,
     /// `[conditional]`: `ETag` and conditional requests.
     pub conditional: ConditionalSettings,
+    /// `[cache]`: answers that are served again.
+    pub cache: CacheSettings,
+    /// `[idempotency]`: calls that are known by their keys.
+    pub idempotency: IdempotencySettings,
     /// Content codings.
     pub compression: CompressionSettings,
     /// The details that errors expose.
@@ -126,6 +134,7 @@ impl Config {
             return reject_key("upload_chunk_bytes", &problem);
         }
         self.metadata.validate()?;
+        self.authentication.validate()?;
         self.cors.validate()?;
         self.compression.validate()?;
         self.websocket.validate()
@@ -204,6 +213,7 @@ impl Config {
         config.cors.allowed_origins.clear();
         config.schema.policies.clear();
         config.limits.default.clear();
+        config.authentication = config.authentication.off();
         config
     }
 

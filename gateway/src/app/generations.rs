@@ -16,7 +16,7 @@ use super::Config;
 use super::processes::Processes;
 use super::stages::Generation;
 use crate::api::{Directory, UpstreamHandle, watch};
-use crate::policy::Stages;
+use crate::policy::{Answers, Authentication, Stages};
 use quota::Limiter;
 use valkey::Valkey;
 
@@ -25,6 +25,9 @@ pub(crate) struct Generations {
     process: Process,
     stages: Stages,
     limiter: Limiter,
+    answers: Answers,
+    /// Counts of all generations.
+    auth_metrics: auth::Metrics,
     current: ArcSwap<Generation>,
     /// Ends the tasks that learn for the current one.
     retire: Mutex<CancellationToken>,
@@ -34,6 +37,13 @@ pub(crate) struct Generations {
 struct Prepared {
     generation: Generation,
     sources: Vec<Source>,
+}
+
+/// What all generations of a process share.
+struct Kept<'a> {
+    answers: Answers,
+    limiter: &'a Limiter,
+    auth_metrics: &'a auth::Metrics,
 }
 
 impl Generations {
@@ -46,18 +56,31 @@ impl Generations {
         config: Config,
         stages: Stages,
     ) -> Result<Self, ConfigError> {
+        let auth_metrics = auth::Metrics::default();
+        let shown = auth_metrics.clone();
+        process
+            .metrics()
+            .extend(move |encoder| shown.write(encoder));
         let store = match config.valkey.is_set() {
             true => Some(Valkey::open(&process, &config.valkey)?),
             false => None,
         };
         config.limits.check("limits")?;
-        let limiter = Limiter::open(&process, &config.limits, store);
-        let prepared = build(&process, config, stages.clone(), &limiter, None).await?;
+        let limiter = Limiter::open(&process, &config.limits, store.clone());
+        let answers = Answers::new(&config.cache, &config.idempotency, store, &process);
+        let kept = Kept {
+            answers: answers.clone(),
+            limiter: &limiter,
+            auth_metrics: &auth_metrics,
+        };
+        let prepared = build(&process, config, stages.clone(), kept, None).await?;
         let retire = learn(&process, &prepared);
         Ok(Self {
             process,
             stages,
             limiter,
+            answers,
+            auth_metrics,
             current: ArcSwap::from_pointee(prepared.generation),
             retire: Mutex::new(retire),
         })
@@ -91,8 +114,12 @@ impl Generations {
         let mut retire = self.retire.lock().await;
         let current = self.current();
         let (config, stages) = (layers.parse()?, self.stages.clone());
-        let before = Some(current.directory().as_ref());
-        let prepared = build(&self.process, config, stages, &self.limiter, before).await?;
+        let kept = Kept {
+            answers: self.answers.clone(),
+            limiter: &self.limiter,
+            auth_metrics: &self.auth_metrics,
+        };
+        let prepared = build(&self.process, config, stages, kept, Some(&current)).await?;
         // The old tasks first: what they learn from here on would be lost.
         retire.cancel();
         *retire = learn(&self.process, &prepared);
@@ -107,8 +134,8 @@ async fn build(
     process: &Process,
     config: Config,
     stages: Stages,
-    limiter: &Limiter,
-    before: Option<&Directory>,
+    kept: Kept<'_>,
+    before: Option<&Generation>,
 ) -> Result<Prepared, ConfigError> {
     config.validate()?;
     let all = config.upstream_settings(&process.settings().client)?;
@@ -120,7 +147,7 @@ async fn build(
         })?;
         sources.push(source);
         let known = match before {
-            Some(before) => before.known(&settings.name).await,
+            Some(before) => before.directory().known(&settings.name).await,
             None => None,
         };
         let (upstream, entry) = known.unzip();
@@ -134,9 +161,26 @@ async fn build(
         let problem = format!("the active api does not compile: {refusal}");
         ConfigError::new("schema", problem, "the configuration")
     })?;
-    let processes = Processes::new(&config, &stages, limiter, process).await?;
+    let processes = Processes::new(&config, &stages, kept.limiter, process).await?;
+    let known = before.and_then(Generation::authentication);
+    let authentication = Authentication::new(
+        &config.authentication,
+        &config.metadata.request_prefix,
+        known,
+        kept.auth_metrics,
+        process,
+    )?;
     let directory = Arc::new(directory);
-    let generation = Generation::new(config, directory, processes, stages, limiter, process)?;
+    let generation = Generation::new(
+        config,
+        directory,
+        processes,
+        authentication,
+        stages,
+        kept.limiter,
+        kept.answers,
+        process,
+    )?;
     Ok(Prepared {
         generation,
         sources,

@@ -25,8 +25,8 @@ use super::Config;
 use super::drain_on_close::drain_on_close;
 use super::stages::Generation;
 use crate::api::{BreakingChanges, Directory, UpstreamHandle};
-use crate::policy::Stages;
 use crate::policy::client_address::drop_of_proxies;
+use crate::policy::{Answers, Stages};
 
 /// The page that lists the processes.
 const LIST: &str = "/-/processes";
@@ -161,10 +161,19 @@ impl OtherProcess {
         );
         let directory = directory.await.map_err(|error| refuse(error.to_string()))?;
         let (directory, none) = (Arc::new(directory), Processes::default());
-        let stages = stages.clone();
-        let generation = Generation::new(config, directory, none, stages, limiter, process)?;
+        // Operators see things as they are.
+        let answers = Answers::default();
         Ok(Self {
-            generation,
+            generation: Generation::new(
+                config,
+                directory,
+                none,
+                None,
+                stages.clone(),
+                limiter,
+                answers,
+                process,
+            )?,
             name: header,
             upstream,
             source: Mutex::new(source),

@@ -24,7 +24,9 @@ use super::processes::Processes;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
 use crate::failure::Failure;
-use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge, cross_site};
+use crate::policy::{
+    Answers, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
+};
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
 
@@ -43,8 +45,10 @@ impl Generation {
         config: Config,
         directory: Arc<Directory>,
         processes: Processes,
+        authentication: Option<Authentication>,
         stages: Stages,
         limiter: &Limiter,
+        answers: Answers,
         process: &Process,
     ) -> Result<Self, ConfigError> {
         let policy = Policy::new(PolicySettings {
@@ -57,8 +61,10 @@ impl Generation {
             conditional: &config.conditional,
             compression: &config.compression,
             codes: config.code_rules(),
+            authentication,
             stages,
             limiter: limiter.clone(),
+            answers,
         })?;
         let parts = ContextParts {
             policy,
@@ -81,6 +87,10 @@ impl Generation {
         self.context.directory()
     }
 
+    pub(super) fn authentication(&self) -> Option<&Authentication> {
+        self.context.policy().authentication()
+    }
+
     /// Answers one request. The main steps, in their order; ARCHITECTURE.md lists all:
     ///
     /// | step | where |
@@ -94,7 +104,8 @@ impl Generation {
     /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
     /// | memory: the request's share of the budget | [`Self::answer`], `admission::Budget` |
     /// | route: which method, which upstream | [`Self::answer`], `Protocol::resolve` |
-    /// | policy by request: authenticate, authorize | `Policy::admit` |
+    /// | who calls | `Policy::authenticate` |
+    /// | policy by request: authorize | `Policy::admit` |
     /// | rate limits | `Policy::limit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
     /// | admission: a slot of the upstream, fair between clients | `chassis::client` |
@@ -127,7 +138,7 @@ impl Generation {
         let answered = self.answer(&catalog, &mut head, body, &mut notice);
         let mut response = answered.await;
         notice.put(response.headers_mut());
-        challenge(&mut response);
+        policy.challenge(&mut response);
         if let Some(cors) = &policy.cors {
             cors.share(origin.as_ref(), response.headers_mut());
         }
@@ -152,7 +163,7 @@ impl Generation {
                 protocol.refuse(&self.context, &catalog, head, fault.into())
             }
         };
-        challenge(&mut response);
+        self.context.policy().challenge(&mut response);
         response
     }
 
@@ -194,7 +205,7 @@ impl Generation {
             Err(excess) => return protocol.refuse(context, catalog, head, excess.into()),
         };
         head.extensions.insert(holding.clone());
-        let resolved = match protocol.resolve(catalog, head) {
+        let resolved = match protocol.resolve(catalog, head, &head.uri) {
             Ok(resolved) => resolved,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
@@ -202,6 +213,11 @@ impl Generation {
             Ok(deadline) => deadline,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
+        let caller = (&mut head.headers, &mut head.extensions);
+        let authenticated = context.policy().authenticate(caller.0, caller.1, deadline);
+        if let Err(failure) = authenticated.await {
+            return protocol.refuse(context, catalog, head, failure);
+        }
         let request = RequestInfo::new(head, resolved.callee(head));
         if let Err(failure) = self.admit(catalog, request, notice).await {
             return protocol.refuse(context, catalog, head, failure);
@@ -251,14 +267,20 @@ impl Generation {
         &self,
         page: surface::Page,
         catalog: &Arc<Catalog>,
-        head: &Parts,
+        head: &mut Parts,
     ) -> Response<Body> {
         let callee = Callee {
             route: Some(page.route()),
             ..Callee::default()
         };
         let context = &self.context;
-        match context.policy().admit(RequestInfo::new(head, callee)).await {
+        let policy = context.policy();
+        let authenticated = policy.authenticate(&mut head.headers, &mut head.extensions, None);
+        let admitted = match authenticated.await {
+            Ok(()) => policy.admit(RequestInfo::new(head, callee)).await,
+            refused => refused,
+        };
+        match admitted {
             Ok(()) => page.answer(context, &self.pages, catalog, head).await,
             Err(failure) => Protocol::Rest.refuse(context, catalog, head, failure),
         }

@@ -8,6 +8,7 @@ use chassis::client::OneMessage;
 use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
 use chassis::{observe, stalled};
+use futures::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -19,6 +20,7 @@ use tower::ServiceExt;
 use transcoder::{MethodKind, MethodPlan};
 
 use super::MethodTarget;
+use super::answers;
 use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
@@ -147,13 +149,18 @@ pub(super) async fn forward(
     if !requests_stream {
         request.extensions_mut().insert(OneMessage);
     }
-    let upstream = upstream.client().clone();
-    let sent = if requests_stream {
-        call::request_body::send(upstream, request, deadline)
+    let asked = plan.filter(|method| answers::concerns(context, catalog, method));
+    let sent = if let Some(method) = asked {
+        answers::forward(context, catalog, upstream, method, deadline, request)
+            .boxed()
+            .await
+            .map(|response| (response, None))
+    } else if requests_stream {
+        call::request_body::send(upstream.client().clone(), request, deadline)
             .await
             .map(|(response, line)| (response, Some(line)))
     } else {
-        call::send(upstream, request, deadline)
+        call::send(upstream.client().clone(), request, deadline)
             .await
             .map(|response| (response, None))
     };

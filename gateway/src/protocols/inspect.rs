@@ -87,6 +87,25 @@ pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Status> {
         .ok_or_else(|| unknown_coding(name))
 }
 
+/// Returns the frame of a request message that was compressed, without its compression.
+pub(crate) fn decompressed(
+    coding: Coding,
+    sent: &Bytes,
+    limit: ByteLimit,
+) -> Result<Bytes, Status> {
+    let message =
+        compression::decompress(coding, sent, limit.bytes).map_err(|error| match error {
+            Undecodable::TooLarge => limit.exceeded("a decompressed message"),
+            Undecodable::Malformed | Undecodable::Padded => {
+                let message = format!("a message is not valid {}", coding.name());
+                Fault::new(Code::Internal, "MALFORMED_MESSAGE", message).into()
+            }
+        })?;
+    let mut frame = frame::begin_frame();
+    frame.extend_from_slice(&message);
+    frame::end_frame(frame, 0)
+}
+
 /// Leaves of the codings that the caller takes those that can be looked into on the way back.
 pub(crate) fn restrict_codings(headers: &mut HeaderMap) {
     let names = list(headers, ACCEPT_ENCODING);

@@ -15,7 +15,7 @@ use chassis::{metrics, observe};
 use futures::FutureExt;
 use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use tokio::time::Instant;
 use tonic::body::Body;
 use transcoder::{MethodKind, RouteError};
@@ -101,13 +101,14 @@ pub(crate) fn answer_options(catalog: &Catalog, head: &Parts) -> Option<Response
 /// No route matches, or the API is not known yet.
 pub(super) fn resolve<'c, 'h>(
     catalog: &'c Catalog,
-    head: &'h Parts,
+    method: &Method,
+    uri: &'h Uri,
 ) -> Result<RouteTarget<'c, 'h>, Failure>
 where
     'c: 'h,
 {
     // A method with streams is found by its own path, too; unary ones are calls of Connect there.
-    let found = catalog.schema.route_or_rpc(&head.method, head.uri.path());
+    let found = catalog.schema.route_or_rpc(method, uri.path());
     let found = found.and_then(|matched| {
         // A file may declare services that the upstream does not register.
         let upstream = catalog
@@ -117,7 +118,7 @@ where
     });
     let target = found.map_err(|error| match error {
         RouteError::NotFound if !catalog.complete => Failure::incomplete(),
-        other => Failure::unrouted(other, head.uri.query()),
+        other => Failure::unrouted(other, uri.query()),
     })?;
     note(&target);
     Ok(target)
@@ -191,7 +192,13 @@ async fn unary(exchange: Exchange<'_>, call: Call, body: Body) -> Result<Respons
     let frame = call::within(call.deadline, exchange.request_frame(body)).await?;
     let observed = observe::current();
     observed.request_messages(1);
-    let answer = call.unary(frame).await?;
+    let answer = match exchange.asked() {
+        None => call.unary(frame).await?,
+        Some(asked) => {
+            let answered = asked.unary(call, frame).boxed().await;
+            answered.map_err(Failure::unanswered)?
+        }
+    };
     observed.response_messages(1);
     exchange.respond(answer).await
 }

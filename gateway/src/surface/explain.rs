@@ -1,6 +1,8 @@
 //! `/-/explain`: which route or method takes a request, what it binds, which policies apply, and
 //! why the other routes do not match.
 
+mod answers;
+
 use std::collections::BTreeMap;
 
 use chassis::error::Fault;
@@ -82,6 +84,12 @@ struct Policies<'a> {
     idempotency: &'static str,
     validation: String,
     rate_limits: Vec<String>,
+    /// How long answers are served again; absent where they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
+    /// The place of the idempotency key; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<String>,
     upstream: Option<&'a str>,
     max_body_bytes: usize,
     max_message_bytes: usize,
@@ -211,6 +219,14 @@ impl<'a> Explanation<'a> {
             idempotency: idempotency(method.idempotency()),
             validation: validation(catalog, method),
             rate_limits: limits(catalog, method),
+            cache: catalog.answers.cache(method).map(|policy| {
+                let is_on = context.policy().answers.cache.is_some();
+                answers::cache(policy, is_on)
+            }),
+            idempotency_key: catalog.answers.key(method).map(|policy| {
+                let is_on = context.policy().answers.replays.is_some();
+                answers::idempotency_key(policy, is_on)
+            }),
             upstream: owner.map(UpstreamHandle::name),
             max_body_bytes: context.max_body_bytes(),
             max_message_bytes: context.max_message_bytes(),

@@ -9,6 +9,7 @@
 
 mod access_log;
 mod any_types;
+mod caching;
 mod compression;
 mod conditional;
 mod connect;
@@ -24,6 +25,7 @@ mod foreign;
 mod forwarded;
 mod grpc_gateway;
 mod grpc_web;
+mod idempotency;
 mod landing;
 mod learning;
 mod left_out;

@@ -6,6 +6,7 @@ pub(crate) mod process;
 pub(crate) mod reflection;
 mod service;
 pub(crate) mod stranger;
+pub(crate) mod valkey;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -25,7 +25,7 @@ mod testing;
 mod wkt;
 
 pub use contract::{Idempotency, MethodKind, status_code_name};
-pub use descriptors::{CompileError, MethodPlan, Problem};
+pub use descriptors::{CompileError, MethodPlan, Problem, is_vary};
 pub use error::{RequestError, Rule};
 pub use fields::Fields;
 pub use limits::{

@@ -52,6 +52,7 @@ impl Schema {
     pub fn compile_with(descriptor_set: &[u8], options: Options) -> Result<Schema, CompileError> {
         let loaded = descriptors::load(descriptor_set)?;
         let (pool, mut notes, mut problems) = (loaded.pool, loaded.notes, loaded.problems);
+        descriptors::check_answers(&pool, &mut problems);
         let types = Arc::new(Tables::new(&pool, options, &mut problems));
         notes.extend(types.validation.unenforced().cloned());
         let compiled = Routes::compile(&pool, &types, &types.routes, &mut problems);

@@ -34,6 +34,9 @@ pub struct Args {
     /// directory
     #[arg(long, value_name = "REF|FILE|DIR")]
     against: Option<String>,
+    /// Fail if a method says nothing about who may call it (`mesh.v1.access`)
+    #[arg(long)]
+    strict: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -74,12 +77,17 @@ fn run(args: &Args) -> Result<Report> {
             broken(&before, &compiled, &checked)?
         }
     };
-    Ok(Report {
+    let mut report = Report {
         files: compiled.file_count,
         mistakes: checked.mistakes,
         warnings: checked.warnings,
         broken,
-    })
+    };
+    match args.strict {
+        true => report.mistakes.extend(checked.unruled),
+        false => report.warnings.extend(checked.unruled),
+    }
+    Ok(report)
 }
 
 fn compile(paths: &[PathBuf], includes: &[PathBuf]) -> Result<Compiled> {

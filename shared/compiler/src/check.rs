@@ -9,6 +9,7 @@ use routes::{RouteOptions, Routes};
 use validation::{Clock, Validation, ValidationOptions};
 
 use crate::access;
+use crate::answers;
 use crate::events::{self, Event};
 use crate::limits;
 use crate::promises;
@@ -101,6 +102,8 @@ impl Checked {
         // For the mistakes alone: what reads the policies compiles them again.
         drop(pool.field_policies(&mut mistakes));
         mistakes.extend(limits::mistakes(&pool));
+        descriptors::check_answers(&pool, &mut mistakes);
+        mistakes.extend(answers::unknown_events(&pool, &routes));
         mistakes.extend(promises::idempotency(&pool, &routes));
         mistakes.extend(promises::lengths(&pool, &types, &validation));
         mistakes.extend(access::mistakes(&pool));

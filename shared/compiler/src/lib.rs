@@ -2,6 +2,7 @@
 
 mod access;
 mod advice;
+mod answers;
 mod check;
 mod diagnostics;
 mod error;

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+mod answers;
 mod rate_limit;
 
 pub use access::{Access, Callers};
+pub use answers::{Cache, IdempotencyKey, Invalidation, Scope, StoreAway};
 pub use rate_limit::{CountedBy, RateLimit, WhenAway};
 
 /// One RPC as its contract declares it. The generator writes a table of these for each build.

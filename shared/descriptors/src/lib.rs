@@ -20,7 +20,7 @@ mod text;
 pub use canonical::put_canonical;
 pub use error::{CompileError, MAX_PROBLEMS, Problem, did_you_mean, nearest};
 pub use kind::{EnumId, Kind, Label, MessageId};
-pub use methods::{AccessOption, MethodPlan, RateLimitOption};
+pub use methods::{AccessOption, MethodPlan, RateLimitOption, check_answers, is_vary};
 pub use occurrences::{Found, Occurrence, Unknown, collect};
 pub use plan::{EnumPlan, FieldPlan, MessagePlan, NameOptions, Shape, Types};
 #[doc(hidden)]

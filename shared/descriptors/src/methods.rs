@@ -1,15 +1,19 @@
 //! The methods of the services, as callers need to know them.
 
 mod access;
+mod answers;
 mod rate_limit;
 
 use std::sync::Arc;
 
-use contract::{Criticality, Idempotency, MethodKind};
+use contract::{Cache, Criticality, Idempotency, IdempotencyKey, MethodKind};
 use prost::Message;
 
 use crate::kind::MessageId;
 use crate::pool::{MethodDef, Pool, ServiceDef};
+use answers::Answers;
+
+pub use answers::{check_answers, is_vary};
 
 pub use access::AccessOption;
 pub use rate_limit::RateLimitOption;
@@ -21,6 +25,7 @@ pub struct MethodPlan {
     kind: MethodKind,
     idempotency: Idempotency,
     criticality: Criticality,
+    answers: Answers,
     input_name: Box<str>,
     output_name: Box<str>,
     access: Option<Box<AccessOption>>,
@@ -56,6 +61,7 @@ impl MethodPlan {
             ),
             idempotency: Idempotency::from_level(options.idempotency_level),
             criticality: Criticality::from_number(options.criticality),
+            answers: Answers::of(pool, definition),
             input: definition.input,
             output: definition.output,
             access: AccessOption::of(pool, definition).map(Box::new),
@@ -89,6 +95,16 @@ impl MethodPlan {
     /// Returns how late its calls are rejected under overload.
     pub fn criticality(&self) -> Criticality {
         self.criticality
+    }
+
+    /// Returns how long its answers are served again; `None` where they are not.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.answers.cache.as_deref()
+    }
+
+    /// Returns how a repeated call is known; `None` where none is.
+    pub fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        self.answers.idempotency_key.as_deref()
     }
 
     /// Returns who may call it, as the contract says; `None` where it says nothing.

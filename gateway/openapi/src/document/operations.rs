@@ -4,6 +4,7 @@ use descriptors::Shape;
 use routes::Body;
 use transcoder::Route;
 
+use super::answers;
 use super::components::Side;
 use super::paths::PathText;
 use super::requests::{ExampleRequest, is_client_stream};
@@ -51,7 +52,9 @@ impl Document<'_> {
         if binding.is_rpc || route.number == 0 {
             self.list_request(binding, &comment, &request);
         }
-        let parameters = self.parameters(route, path, names, &request);
+        let mut parameters = self.parameters(route, path, names, &request);
+        let key = route.method.idempotency_key();
+        parameters.extend(key.and_then(answers::key_parameter));
         if !parameters.is_empty() {
             operation.set("parameters", parameters);
         }
@@ -65,6 +68,9 @@ impl Document<'_> {
             false => self.responses(binding, &comment),
         };
         operation.set("responses", responses);
+        if let Some(policy) = route.method.cache() {
+            operation.set("x-cache", answers::cache(policy));
+        }
         operation.with("x-grpc-method", route.method.path())
     }
 

@@ -25,6 +25,12 @@ pub(crate) enum Refusal {
     BadLimit { method: String, problems: String },
     #[error("`{key}`: no upstream serves a method that `{selector}` names")]
     SelectsNothing { key: String, selector: String },
+    #[error("`schema.policies`: `{method}` can't have the option `{option}`: {problem}")]
+    Unfit {
+        option: &'static str,
+        method: String,
+        problem: String,
+    },
     #[error("{}", breaking(.0))]
     Breaking(Vec<BreakingChange>),
     #[error(transparent)]

@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::MessagePolicy;
 use crate::protocols::JSON;
+use crate::protocols::answers::{self, Asked};
 
 const MESSAGE_TYPES: &str = "`application/json`, a form (`multipart/form-data` too) or protobuf";
 
@@ -69,12 +70,26 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The call, if its answer may serve another one.
+    pub(super) fn asked(&self) -> Option<Asked<'_>> {
+        let method = self.matched.method();
+        answers::concerns(self.context, self.catalog, method).then(|| Asked {
+            context: self.context,
+            catalog: self.catalog,
+            upstream: self.catalog.owner(method.path()).map_or("", |it| it.name()),
+            method,
+            extensions: &self.head.extensions,
+            headers: Some(&self.head.headers),
+        })
+    }
+
     /// The response that is one message.
     pub(super) async fn respond(&self, answer: UnaryReply) -> Result<Response<Body>, Failure> {
         let policy = self.context.policy();
         let response = self.view.respond(&answer.message).await?;
         let mut response = policy.metadata.dress(&answer, self.head, response);
         put_grpc_status(policy.dialect, &Status::ok(""), response.headers_mut());
+        answers::add_own(&answer.own, response.headers_mut());
         let Some(tagger) = policy.tagger(&self.head.method) else {
             return Ok(response);
         };

@@ -1,8 +1,8 @@
 //! One message type by its name: JSON text to wire bytes and back without a route, and wire bytes
 //! in their canonical form.
 
-use descriptors::MessageId;
-use wire::WireError;
+use descriptors::{Kind, Label, MessageId};
+use wire::{Reader, WireError, WireType};
 
 use crate::encode::{check_written, read_whole};
 use crate::error::RequestError;
@@ -176,6 +176,30 @@ impl<'s> MessageType<'s> {
             out.truncate(start);
             *error
         })
+    }
+
+    /// Returns whether the type has a string field of this name that is not repeated.
+    pub fn has_text(&self, name: &str) -> bool {
+        let mut fields = self.types.message(self.id).fields.iter();
+        fields.any(|field| {
+            let is_one = matches!(field.label, Label::Implicit | Label::Explicit);
+            *field.name == *name && is_one && field.kind == Kind::String
+        })
+    }
+
+    /// Returns the value of the string field with this name in the proto file, of a message in its
+    /// canonical form; `None` if it is left out.
+    pub fn text<'m>(&self, name: &str, canonical: &'m [u8]) -> Option<&'m str> {
+        let fields = &self.types.message(self.id).fields;
+        let number = fields.iter().find(|field| *field.name == *name)?.number;
+        let mut reader = Reader::new(canonical);
+        while let Ok(Some((found, wire_type))) = reader.tag() {
+            let value = reader.value(found, wire_type).ok()?;
+            if found == number && wire_type == WireType::Delimited {
+                return std::str::from_utf8(value).ok();
+            }
+        }
+        None
     }
 }
 
