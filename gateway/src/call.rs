@@ -4,6 +4,7 @@ mod bounded_frames;
 mod error_metadata;
 pub(crate) mod frame;
 mod held;
+pub(crate) mod lease;
 mod reader;
 pub(crate) mod request_body;
 mod response_frames;
@@ -34,6 +35,7 @@ use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::failure::Failure;
 use frame::{AbortReason, bad_upstream};
+use lease::Lease;
 use reader::MessageReader;
 use request_body::Lifeline;
 
@@ -51,6 +53,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) metadata: HeaderMap,
     pub(crate) deadline: Option<Instant>,
+    /// The right of a stream to go on.
+    pub(crate) lease: Option<Lease>,
     /// Largest response message, in bytes.
     pub(crate) max_message_bytes: usize,
 }
@@ -78,6 +82,8 @@ pub(crate) struct Messages {
     refused: AbortReason,
     /// Where the client of the call does not keep it.
     deadline: Option<Instant>,
+    /// The end of the caller's credential.
+    ended: Option<Cut>,
 }
 
 /// Request messages that still arrive, and the reason if they are aborted.
@@ -97,8 +103,13 @@ impl Call {
         let mut request = request(self.path, self.metadata, one_frame(frame));
         request.extensions_mut().insert(self.safety);
         request.extensions_mut().insert(self.caller);
-        let response = send(self.upstream, request, self.deadline).await?;
-        messages(response, self.max_message_bytes)
+        let mut ended = self.lease.map(lease::ended);
+        let sent = send(self.upstream, request, self.deadline);
+        let response = lease::unless(&mut ended, sent).await?;
+        Ok(Messages {
+            ended,
+            ..messages(response, self.max_message_bytes)?
+        })
     }
 
     /// Sends a request whose messages still arrive from the client and returns the one message of
@@ -115,11 +126,14 @@ impl Call {
         let RequestMessages { body, refused } = incoming;
         let mut request = request(self.path, self.metadata, body);
         request.extensions_mut().insert(self.caller);
-        let sent = request_body::send(self.upstream, request, self.deadline).await;
+        let mut ended = self.lease.map(lease::ended);
+        let sent = request_body::send(self.upstream, request, self.deadline);
+        let sent = lease::unless(&mut ended, sent).await;
         let (response, lifeline) = sent.map_err(|status| cause(&refused, status))?;
         let messages = messages(response, self.max_message_bytes);
         Ok(Messages {
             deadline: self.deadline,
+            ended,
             _lifeline: Some(lifeline),
             refused: refused.clone(),
             ..messages.map_err(|status| cause(&refused, status))?
@@ -131,7 +145,12 @@ impl Messages {
     /// The next message; `None` at the end. The metadata of an error includes what came before it
     /// and was not taken.
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        let received = poll_fn(|context| self.reader.poll_message(context));
+        let received = poll_fn(
+            |context| match lease::poll_ended(&mut self.ended, context) {
+                Some(status) => Poll::Ready(Err(status)),
+                None => self.reader.poll_message(context),
+            },
+        );
         let received = within(self.deadline, received).await;
         received.map_err(|status| with_metadata(cause(&self.refused, status), self.metadata()))
     }
@@ -157,6 +176,7 @@ impl Messages {
             metadata,
             refused: AbortReason::default(),
             deadline: None,
+            ended: None,
             _lifeline: None,
         }
     }

@@ -9,6 +9,7 @@
 
 mod access_log;
 mod any_types;
+mod authentication;
 mod compression;
 mod conditional;
 mod connect;
