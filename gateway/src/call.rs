@@ -6,6 +6,7 @@ pub(crate) mod frame;
 mod held;
 mod mask;
 mod one_frame;
+pub(crate) mod lease;
 mod reader;
 pub(crate) mod request_body;
 mod response_frames;
@@ -32,6 +33,7 @@ use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::failure::Failure;
 use frame::{AbortReason, bad_upstream};
+use lease::Lease;
 use reader::MessageReader;
 use request_body::Lifeline;
 
@@ -52,6 +54,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) metadata: HeaderMap,
     pub(crate) deadline: Option<Instant>,
+    /// The right of a stream to go on.
+    pub(crate) lease: Option<Lease>,
     /// Largest response message, in bytes.
     pub(crate) max_message_bytes: usize,
     pub(crate) mask: Option<ResponseMask>,
@@ -85,6 +89,8 @@ pub(crate) struct Messages {
     mask: Option<ResponseMask>,
     /// A message lacks what its caller may not see.
     is_masked: bool,
+    /// The end of the caller's credential.
+    ended: Option<Cut>,
 }
 
 /// Request messages that still arrive, and the reason if they are aborted.
@@ -104,8 +110,13 @@ impl Call {
         let mut request = request(self.path, self.metadata, one_frame(frame));
         request.extensions_mut().insert(self.safety);
         request.extensions_mut().insert(self.caller);
-        let response = send(self.upstream, request, self.deadline).await?;
-        messages(response, self.max_message_bytes, self.mask)
+        let mut ended = self.lease.map(lease::ended);
+        let sent = send(self.upstream, request, self.deadline);
+        let response = lease::unless(&mut ended, sent).await?;
+        Ok(Messages {
+            ended,
+            ..messages(response, self.max_message_bytes, self.mask)?
+        })
     }
 
     /// Sends a request whose messages still arrive from the client and returns the one message of
@@ -122,11 +133,14 @@ impl Call {
         let RequestMessages { body, refused } = incoming;
         let mut request = request(self.path, self.metadata, body);
         request.extensions_mut().insert(self.caller);
-        let sent = request_body::send(self.upstream, request, self.deadline).await;
+        let mut ended = self.lease.map(lease::ended);
+        let sent = request_body::send(self.upstream, request, self.deadline);
+        let sent = lease::unless(&mut ended, sent).await;
         let (response, lifeline) = sent.map_err(|status| cause(&refused, status))?;
         let messages = messages(response, self.max_message_bytes, self.mask);
         Ok(Messages {
             deadline: self.deadline,
+            ended,
             _lifeline: Some(lifeline),
             refused: refused.clone(),
             ..messages.map_err(|status| cause(&refused, status))?
@@ -138,7 +152,12 @@ impl Messages {
     /// The next message; `None` at the end. The metadata of an error includes what came before it
     /// and was not taken.
     pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        let received = poll_fn(|context| self.reader.poll_message(context));
+        let received = poll_fn(
+            |context| match lease::poll_ended(&mut self.ended, context) {
+                Some(status) => Poll::Ready(Err(status)),
+                None => self.reader.poll_message(context),
+            },
+        );
         let received = within(self.deadline, received).await;
         let received = received.and_then(|message| match message {
             Some(message) => self.masked(message).map(Some),
@@ -183,6 +202,7 @@ impl Messages {
             metadata,
             refused: AbortReason::default(),
             deadline: None,
+            ended: None,
             _lifeline: None,
             mask: None,
             is_masked: false,

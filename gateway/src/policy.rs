@@ -126,6 +126,13 @@ impl Policy {
         }
     }
 
+    /// Answers a request for the metadata of this API, which are public: they say where tokens come
+    /// from.
+    pub(crate) fn resource_metadata(&self, head: &Parts) -> Option<Response<Body>> {
+        let response = self.authentication.as_ref()?.answer(head)?;
+        Some(self.finish(head, response))
+    }
+
     /// Returns the authentication, if it is on.
     pub(crate) fn authentication(&self) -> Option<&Authentication> {
         self.authentication.as_ref()

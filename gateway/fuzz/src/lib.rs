@@ -1,9 +1,11 @@
 //! Fuzz targets of the listener: any bytes on a connection, which may neither panic nor hang nor
-//! stay open.
+//! stay open; and of tokens, which are accepted only if they say what they must.
 //!
 //! `cargo xtask fuzz` runs them under libFuzzer; `cargo test` replays the seeds and everything that
 //! was ever found.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a target reports.
+
+mod token;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,6 +26,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tower::service_fn;
 
+pub use token::token;
+
+/// A target: any bytes in, a panic out when something is wrong.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: &[(&str, Target)] = &[("listener", listener), ("token", token)];
+
 /// More than any input takes; a connection that is still open then hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -34,7 +44,7 @@ const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// A server in the thread of its client, so that an input does the same each time.
-struct Target {
+struct Peer {
     runtime: Runtime,
     address: SocketAddr,
 }
@@ -45,7 +55,7 @@ struct Target {
 /// The server takes one connection at a time: one that stayed open would keep the next input
 /// waiting.
 pub fn listener(data: &[u8]) {
-    thread_local!(static TARGET: RefCell<Option<Target>> = const { RefCell::new(None) });
+    thread_local!(static TARGET: RefCell<Option<Peer>> = const { RefCell::new(None) });
     let Some((choice, bytes)) = data.split_first() else {
         return;
     };
@@ -53,7 +63,7 @@ pub fn listener(data: &[u8]) {
     let pause = bytes.len() * usize::from(choice >> 1) / 128;
     let (first, second) = bytes.split_at(pause);
     TARGET.with_borrow_mut(|target| {
-        let target = target.get_or_insert_with(Target::start);
+        let target = target.get_or_insert_with(Peer::start);
         let sent = converse(target.address, [preface, first, second]);
         let bounded = async { tokio::time::timeout(PATIENCE, sent).await };
         let ended = target.runtime.block_on(bounded);
@@ -80,9 +90,9 @@ async fn converse(address: SocketAddr, parts: [&[u8]; 3]) {
     let _ = stream.read_to_end(&mut answer).await;
 }
 
-// === impl Target ===
+// === impl Peer ===
 
-impl Target {
+impl Peer {
     fn start() -> Self {
         count_panics();
         let runtime = tokio::runtime::Builder::new_current_thread()

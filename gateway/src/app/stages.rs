@@ -188,6 +188,9 @@ impl Generation {
         }
         protocol.note(head, &catalog.schema);
         if protocol == Protocol::Rest {
+            if let Some(response) = context.policy().resource_metadata(head) {
+                return response;
+            }
             // The gateway's own pages.
             if let Some(page) = self.pages.find(&catalog.schema, head) {
                 return self.show(page, catalog, head).boxed().await;

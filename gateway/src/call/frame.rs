@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use auth::Rejection;
 use bytes::Bytes;
 use chassis::error::{self, Fault};
 use chassis::observe::End;
@@ -117,8 +118,16 @@ pub(crate) fn end_reason(status: &Status) -> End {
     match status.code() {
         Code::DeadlineExceeded => End::Deadline,
         Code::Unavailable if error::reason(status).as_deref() == Some(STOPPING) => End::Drain,
+        Code::Unauthenticated if is_ended_credential(status) => End::CredentialEnded,
         _ => End::UpstreamFailed,
     }
+}
+
+/// Whether a stream was ended here because of its caller's credential.
+fn is_ended_credential(status: &Status) -> bool {
+    let reason = error::reason(status);
+    let ends = [Rejection::Expired, Rejection::Revoked].map(Rejection::reason);
+    reason.is_some_and(|reason| ends.contains(&reason.as_str()))
 }
 
 // === impl ByteLimit ===

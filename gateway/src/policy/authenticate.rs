@@ -1,23 +1,31 @@
 //! Authentication: who calls, by the credential that the request presents.
 
+mod resource;
+
 use std::sync::Arc;
 
-use auth::{AuthenticationSettings, Authenticator, Clock, Presented, Rejection};
+use admission::Client;
+use auth::{AuthenticationSettings, Authenticator, Certificate, Clock, Rejection};
 use chassis::Process;
 use chassis::config::ConfigError;
 use chassis::error::Fault;
-use chassis::server::Operator;
+use chassis::server::{Operator, Peer};
 use futures::FutureExt;
-use http::Extensions;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{Extensions, Response};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
+use tonic::body::Body;
 
-use crate::call;
+use crate::call::{self, lease::Lease};
 use crate::failure::Failure;
 
-/// Finds who calls. Clones are the same; keys are kept up to date until the last one is dropped.
+use resource::Resource;
+
+/// Finds who calls. Clones are the same; keys are kept up to date until the last one is dropped, and
+/// the last stream has ended that it has let in.
 #[derive(Clone)]
 pub(crate) struct Authentication(Arc<Inner>);
 
@@ -26,6 +34,7 @@ struct Inner {
     authenticator: Authenticator,
     /// Headers that end here: credentials, and other spellings of them.
     hidden: Vec<HeaderName>,
+    resource: Option<Resource>,
     challenge: HeaderValue,
     _stop: DropGuard,
 }
@@ -45,7 +54,7 @@ impl Authentication {
         metrics: &auth::Metrics,
         process: &Process,
     ) -> Result<Option<Self>, ConfigError> {
-        let hidden = hidden(settings, prefix);
+        let hidden = hidden(settings, prefix)?;
         let stays = |known: &&Self| known.0.settings == *settings && known.0.hidden == hidden;
         if let Some(known) = before.filter(stays) {
             return Ok(Some(known.clone()));
@@ -54,14 +63,20 @@ impl Authentication {
             return Ok(None);
         }
         let authenticator = Authenticator::new(settings, Clock::default(), metrics.clone())?;
+        if let Some(before) = before {
+            authenticator.inherit(&before.0.authenticator);
+        }
+        let resource = Resource::new(settings)?;
         let stop = process.shutdown().child_token();
         let kept = authenticator.clone().run(stop.clone());
         process.spawn("authentication", kept.map(Ok::<(), anyhow::Error>));
+        let challenge = resource.as_ref().map(Resource::challenge);
         Ok(Some(Self(Arc::new(Inner {
             settings: settings.clone(),
             authenticator,
             hidden,
-            challenge: HeaderValue::from_static("Bearer"),
+            challenge: challenge.unwrap_or(HeaderValue::from_static("Bearer")),
+            resource,
             _stop: CancellationToken::drop_guard(stop),
         }))))
     }
@@ -69,6 +84,11 @@ impl Authentication {
     /// Returns the challenge of a 401 that has none.
     pub(super) fn challenge(&self) -> &HeaderValue {
         &self.0.challenge
+    }
+
+    /// Answers a request for the metadata of this API (RFC 9728 §3).
+    pub(super) fn answer(&self, head: &Parts) -> Option<Response<Body>> {
+        self.0.resource.as_ref()?.answer(head)
     }
 
     /// Adds the identity of the caller to the extensions, and takes away its credential. An
@@ -82,22 +102,27 @@ impl Authentication {
         if extensions.get::<Operator>().is_some() {
             return Ok(());
         }
-        let inner = &*self.0;
-        let presented = Presented::of(headers).map_err(|rejection| self.refuse(rejection))?;
-        if let Some(presented) = presented {
-            let verified = match inner.authenticator.recall(&presented) {
+        let authenticator = &self.0.authenticator;
+        // A certificate is a pointer away, and stays there while the extensions change.
+        let session = session(extensions).cloned();
+        let certificate = session.as_ref().and_then(certificate);
+        let presented = authenticator.presented(headers, certificate);
+        if let Some(presented) = presented.map_err(|rejection| self.refuse(rejection))? {
+            let verified = match authenticator.recall(&presented) {
                 Some(known) => known,
                 None => {
                     // Boxed to keep the future small.
-                    let verifying = inner.authenticator.verify(&presented).boxed();
+                    let verifying = authenticator.verify(&presented).boxed();
                     let verifying = verifying.map(Ok::<_, Status>);
                     call::within(deadline, verifying).await?
                 }
             };
             let verified = verified.map_err(|rejection| self.refuse(rejection))?;
             extensions.insert(verified.identity.clone());
+            let lease = authenticator.lease(&verified, &presented);
+            extensions.insert(Lease::new(lease, self.0.clone()));
         }
-        for name in &inner.hidden {
+        for name in &self.0.hidden {
             headers.remove(name);
         }
         Ok(())
@@ -107,7 +132,7 @@ impl Authentication {
     fn refuse(&self, rejection: Rejection) -> Failure {
         let mut failure = Failure::from(Fault::from(rejection));
         if let Some(error) = rejection.challenge_error() {
-            let scheme = self.0.challenge.to_str().unwrap_or_default();
+            let scheme = self.challenge().to_str().unwrap_or_default();
             let separator = if scheme == "Bearer" { " " } else { ", " };
             // Descriptions are fixed texts without quotation marks.
             let challenge =
@@ -119,19 +144,39 @@ impl Authentication {
     }
 }
 
+/// Returns the TLS session of the client itself: that of a trusted proxy is of all its clients.
+fn session(extensions: &Extensions) -> Option<&Arc<chassis::server::Session>> {
+    match extensions.get::<Client>() {
+        Some(Client::Certificate(_)) => extensions.get::<Peer>()?.tls.as_ref(),
+        _ => None,
+    }
+}
+
+fn certificate(session: &Arc<chassis::server::Session>) -> Option<Certificate<'_>> {
+    let certificate = session.certificate.as_ref()?;
+    Some(Certificate {
+        subject: &certificate.subject,
+        uris: &certificate.uris,
+        dns_names: &certificate.dns_names,
+        expires: certificate.not_after,
+        der: &certificate.der,
+    })
+}
+
 /// Returns the headers that no upstream gets.
-fn hidden(settings: &AuthenticationSettings, prefix: &str) -> Vec<HeaderName> {
+fn hidden(settings: &AuthenticationSettings, prefix: &str) -> Result<Vec<HeaderName>, ConfigError> {
+    let mut credentials = vec![AUTHORIZATION];
+    if settings.has_keys() {
+        credentials.push(settings.key_header()?);
+    }
     let mut hidden = Vec::new();
-    if !settings.forward_credentials {
-        hidden.push(AUTHORIZATION);
-    }
-    // It would become the same metadata, and was not verified.
+    // They would become the same metadata, and were not verified.
     if !prefix.is_empty() {
-        hidden.extend(
-            format!("{prefix}{AUTHORIZATION}")
-                .parse::<HeaderName>()
-                .ok(),
-        );
+        let spelled = credentials.iter().map(|name| format!("{prefix}{name}"));
+        hidden.extend(spelled.filter_map(|name| name.parse::<HeaderName>().ok()));
     }
-    hidden
+    if !settings.forward_credentials {
+        hidden.extend(credentials);
+    }
+    Ok(hidden)
 }

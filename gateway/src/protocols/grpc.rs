@@ -2,6 +2,7 @@
 //! gateway's own reflection. The other RPC protocols come through here too, in the form of gRPC.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use chassis::client::OneMessage;
@@ -9,6 +10,7 @@ use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
 use chassis::{observe, stalled};
 use futures::FutureExt;
+use futures::future::select;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -25,7 +27,9 @@ use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
 use crate::call::frame::{self, AbortReason, ByteLimit, RESPONSE_LIMIT};
-use crate::call::{self, BoundedFrames, Cut, HeldBody, OwnError, ResponseFrames, ResponseMask};
+use crate::call::{
+    self, BoundedFrames, Cut, HeldBody, OwnError, ResponseFrames, ResponseMask, lease,
+};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::policy::{self, MessagePolicy};
@@ -120,6 +124,7 @@ pub(super) async fn forward(
     };
     let kind = plan.map(MethodPlan::kind);
     let safety = plan.map(call::safety).unwrap_or_default();
+    let mut ended = ended(&request, kind);
     let requests_stream = matches!(
         kind,
         None | Some(MethodKind::ClientStreaming | MethodKind::BidiStreaming)
@@ -150,24 +155,26 @@ pub(super) async fn forward(
         request.extensions_mut().insert(OneMessage);
     }
     let asked = plan.filter(|method| answers::concerns(context, catalog, method));
+    let client = upstream.client().clone();
     let sent = if let Some(method) = asked {
-        answers::forward(context, catalog, upstream, method, deadline, request)
-            .boxed()
-            .await
-            .map(|response| (response, None))
+        let sent = answers::forward(context, catalog, upstream, method, deadline, request);
+        sent.boxed().await.map(|response| (response, None))
     } else if requests_stream {
-        call::request_body::send(upstream.client().clone(), request, deadline)
-            .await
-            .map(|(response, line)| (response, Some(line)))
+        let sent = call::request_body::send(client, request, deadline);
+        let sent = lease::unless(&mut ended, sent).await;
+        sent.map(|(response, line)| (response, Some(line)))
     } else {
-        call::send(upstream.client().clone(), request, deadline)
-            .await
-            .map(|response| (response, None))
+        let sent = call::send(client, request, deadline);
+        let sent = lease::unless(&mut ended, sent).await;
+        sent.map(|response| (response, None))
     };
     let (mut response, lifeline) =
         sent.map_err(|status| refused.get().cloned().unwrap_or(status))?;
     // A stream may be endless, one message is not.
-    let cut = responses_stream.then(|| cut_when_due(context, deadline));
+    let cut = match responses_stream {
+        true => Some(cut_when_due(context, deadline, ended)),
+        false => ended,
+    };
     // A length is not gRPC's, and not that of what the caller gets: messages may be written anew,
     // an error may end them.
     response.headers_mut().remove(CONTENT_LENGTH);
@@ -186,9 +193,10 @@ async fn reflect(
     deadline: Option<Instant>,
     request: Request<Body>,
 ) -> Response<Body> {
+    let ended = ended(&request, None);
     let Ok(response) = catalog.reflection.clone().oneshot(request).await;
     let (response, refused) = (response.map(Body::new), AbortReason::default());
-    let cut = cut_when_due(context, deadline);
+    let cut = cut_when_due(context, deadline, ended);
     let own_error = own_error(context);
     ResponseFrames::wrap(response, usize::MAX, refused, None, Some(cut), own_error)
 }
@@ -198,9 +206,24 @@ fn own_error(context: &Context) -> OwnError {
     Box::new(move |status| context.own_error(status))
 }
 
-fn cut_when_due(context: &Context, deadline: Option<Instant>) -> Cut {
+/// Waits for the end of the caller's credential, which ends calls that are not unary.
+fn ended<B>(request: &Request<B>, kind: Option<MethodKind>) -> Option<Cut> {
+    let lease = request
+        .extensions()
+        .get()
+        .filter(|_| kind != Some(MethodKind::Unary));
+    lease.cloned().map(lease::ended)
+}
+
+fn cut_when_due(context: &Context, deadline: Option<Instant>, ended: Option<Cut>) -> Cut {
     let draining = context.draining().clone();
-    Box::pin(async move { cut(&draining, deadline).await })
+    Box::pin(async move {
+        let due = pin!(cut(&draining, deadline));
+        match ended {
+            None => due.await,
+            Some(ended) => select(due, ended).await.factor_first().0,
+        }
+    })
 }
 
 /// The inspection of a call's messages; most calls need none.

@@ -178,6 +178,10 @@ pub(super) fn call(
         caller: call::caller(&head.extensions, Some(target.matched.method())),
         metadata,
         deadline,
+        lease: match target.matched.method().kind() {
+            MethodKind::Unary => None,
+            _ => head.extensions.get().cloned(),
+        },
         max_message_bytes: context.max_message_bytes(),
         mask: call::ResponseMask::of(
             &catalog.schema,

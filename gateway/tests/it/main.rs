@@ -10,6 +10,7 @@
 mod access_log;
 mod any_types;
 mod caching;
+mod authentication;
 mod compression;
 mod conditional;
 mod connect;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -33,6 +33,12 @@ pub(crate) enum Location {
 pub(crate) struct Fetcher {
     tls: TlsConnector,
     timeout: Duration,
+}
+
+/// A form, posted by a client with a name and a secret.
+pub(crate) struct Form {
+    pub(crate) body: String,
+    pub(crate) authorization: HeaderValue,
 }
 
 /// A document that could not be fetched.
@@ -108,6 +114,15 @@ impl Fetcher {
         };
         let request = Request::builder().method(Method::GET);
         self.exchange(uri, request, Bytes::new()).await
+    }
+
+    /// Posts a form and returns the answer.
+    pub(crate) async fn post(&self, uri: &Uri, form: Form) -> Result<Bytes, FetchError> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(AUTHORIZATION, form.authorization);
+        self.exchange(uri, request, form.body.into()).await
     }
 
     async fn exchange(

@@ -84,11 +84,9 @@ impl Issuer {
             skew: self.skew,
             audiences: &self.audiences,
         })?;
-        Ok(Verified {
-            identity: Arc::new(claims.identity(&self.url, &self.paths, Some(expires))?),
-            issued: claims.time("iat")?,
-            binding: Binding::of(&token.claims)?,
-        })
+        let identity = claims.identity(&self.url, &self.paths, Some(expires))?;
+        let issued = claims.time("iat")?;
+        Ok(Verified::new(identity, issued, Binding::of(&token.claims)?))
     }
 
     /// Keeps the keys up to date until `stop`.

@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod clock;
+mod credentials;
 mod fetch;
 mod identity;
 mod issuer;
@@ -15,11 +16,15 @@ mod tests;
 mod token;
 mod verified;
 
-pub use authenticator::{Authenticator, Presented};
+pub use authenticator::{Authenticator, Lease, Presented};
 pub use clock::Clock;
+pub use credentials::Certificate;
 pub use identity::{Credential, Identity};
 pub use metrics::Metrics;
 pub use rejection::Rejection;
-pub use settings::{AuthenticationSettings, IssuerSettings, TokenType};
+pub use settings::{
+    AuthenticationSettings, CertificateRule, CertificateSettings, IntrospectionSettings,
+    IssuerSettings, KeySettings, RevocationSettings, TokenType,
+};
 pub use token::{Algorithm, ClaimPaths, MAX_TOKEN_BYTES, Unverified, looks_like_jwt};
-pub use verified::Verified;
+pub use verified::{Revocation, RevocationError, Verified};

@@ -1,20 +1,32 @@
 //! The keys under `[authentication]`.
 
 mod issuer;
+mod opaque;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderName;
 use rpc::config::{ConfigError, MAX_NUMBER, check_numbers};
 use serde::Deserialize;
 
 pub use issuer::{IssuerSettings, TokenType};
+pub use opaque::{
+    CertificateRule, CertificateSettings, IntrospectionSettings, KeySettings, RevocationSettings,
+};
 
 /// The section of the keys.
 pub(crate) const SECTION: &str = "authentication";
 
 /// Largest tolerated difference of clocks, in milliseconds.
 const MAX_SKEW_MS: u64 = 300_000;
+
+/// Longest time for which a stream may outlive its credential, in milliseconds.
+const MAX_GRACE_MS: u64 = 30_000;
+
+/// Longest use of an answer about an opaque token, in milliseconds.
+const MAX_INTROSPECTED_MS: u64 = 300_000;
 
 /// The keys under `[authentication]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -24,6 +36,10 @@ pub struct AuthenticationSettings {
     pub audiences: Vec<String>,
     /// Tolerated difference of clocks, in milliseconds.
     pub skew_ms: u64,
+    /// How long a stream may outlive its credential, in milliseconds.
+    pub stream_grace_ms: u64,
+    /// This API as its callers know it (`resource`, RFC 9728 §2); empty for none.
+    pub resource: String,
     /// Whether upstreams receive the credential of the caller.
     pub forward_credentials: bool,
     /// Interval at which the keys of an issuer are fetched, in milliseconds.
@@ -36,8 +52,22 @@ pub struct AuthenticationSettings {
     pub fetch_timeout_ms: u64,
     /// Memory for verified credentials, in bytes.
     pub max_cached_bytes: usize,
+    /// The header of API keys.
+    pub key_header: String,
+    /// API keys.
+    pub keys: Vec<KeySettings>,
+    /// TOML file with further API keys; empty for none.
+    pub keys_file: PathBuf,
+    /// Interval at which the file is read, in milliseconds.
+    pub keys_reload_ms: u64,
     /// Issuers of tokens, by name.
     pub issuer: BTreeMap<String, IssuerSettings>,
+    /// The issuer of opaque tokens.
+    pub introspection: IntrospectionSettings,
+    /// Callers that a certificate names.
+    pub certificates: CertificateSettings,
+    /// The list of revoked credentials.
+    pub revocations: RevocationSettings,
 }
 
 // === impl AuthenticationSettings ===
@@ -45,16 +75,35 @@ pub struct AuthenticationSettings {
 impl AuthenticationSettings {
     /// Returns whether any credential is accepted.
     pub fn is_on(&self) -> bool {
-        !self.issuer.is_empty()
+        !self.issuer.is_empty() || self.has_keys() || self.certificates.accept
     }
 
     /// Returns the settings of a process that accepts no credential.
     #[must_use]
     pub fn off(&self) -> Self {
-        Self {
-            issuer: BTreeMap::new(),
-            ..self.clone()
-        }
+        let mut off = self.clone();
+        off.issuer.clear();
+        off.keys.clear();
+        off.keys_file.clear();
+        off.introspection.url.clear();
+        off.certificates.accept = false;
+        off
+    }
+
+    /// Returns whether keys may be known: from the configuration, or to the issuer that is asked.
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+            || !self.keys_file.as_os_str().is_empty()
+            || !self.introspection.url.is_empty()
+    }
+
+    /// Returns the header of API keys.
+    ///
+    /// # Errors
+    /// A text that is not the name of a header.
+    pub fn key_header(&self) -> Result<HeaderName, ConfigError> {
+        let name = HeaderName::from_lowercase(self.key_header.as_bytes());
+        name.map_err(|_| refuse("key_header", "expected a header name in lower case"))
     }
 
     /// Checks what types cannot say.
@@ -69,6 +118,17 @@ impl AuthenticationSettings {
                 ("jwks_max_age_ms", self.jwks_max_age_ms, MAX_NUMBER),
                 ("jwks_pause_ms", self.jwks_pause_ms, MAX_NUMBER),
                 ("fetch_timeout_ms", self.fetch_timeout_ms, MAX_NUMBER),
+                ("keys_reload_ms", self.keys_reload_ms, MAX_NUMBER),
+                (
+                    "introspection.cache_ms",
+                    self.introspection.cache_ms,
+                    MAX_INTROSPECTED_MS,
+                ),
+                (
+                    "revocations.interval_ms",
+                    self.revocations.interval_ms,
+                    MAX_NUMBER,
+                ),
                 ("max_cached_bytes", self.max_cached_bytes as u64, MAX_NUMBER),
             ],
         )?;
@@ -76,6 +136,24 @@ impl AuthenticationSettings {
             let problem = format!("expected 0 to {MAX_SKEW_MS}, got {}", self.skew_ms);
             return Err(refuse("skew_ms", &problem));
         }
+        if self.stream_grace_ms > MAX_GRACE_MS {
+            let problem = format!("expected 0 to {MAX_GRACE_MS}, got {}", self.stream_grace_ms);
+            return Err(refuse("stream_grace_ms", &problem));
+        }
+        self.key_header()?;
+        if !self.introspection.url.is_empty() && self.introspection.subject_claim.is_empty() {
+            return Err(refuse("introspection.subject_claim", "expected a claim"));
+        }
+        for (index, rule) in self.certificates.rules.iter().enumerate() {
+            if rule.is_open() {
+                let key = format!("certificates.rules[{index}]");
+                return Err(refuse(&key, "expected `uri`, `dns` or `subject`"));
+            }
+        }
+        self.validate_issuers()
+    }
+
+    fn validate_issuers(&self) -> Result<(), ConfigError> {
         for (name, issuer) in &self.issuer {
             issuer.validate(name, &self.audiences)?;
             let twice =
@@ -97,6 +175,11 @@ impl AuthenticationSettings {
     pub(crate) fn fetch_timeout(&self) -> Duration {
         Duration::from_millis(self.fetch_timeout_ms)
     }
+}
+
+/// Returns a file, if one is named.
+pub(crate) fn named(file: &Path) -> Option<&Path> {
+    Some(file).filter(|file| !file.as_os_str().is_empty())
 }
 
 /// Returns the error about a key of the section.

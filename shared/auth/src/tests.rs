@@ -1,7 +1,16 @@
 //! Credentials against a real issuer, on a clock that the tests move.
 
+mod issuers;
+mod mistakes;
+mod others;
+mod properties;
+mod streams;
+
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderValue};
 use jsonwebtoken::Algorithm as Signature;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,7 +31,13 @@ fn settings(url: &str, more: &str) -> AuthenticationSettings {
     let text = format!(
         "audiences = [\"{AUDIENCE}\"]\nskew_ms = 30000\nforward_credentials = false\n\
          jwks_refresh_ms = 300000\njwks_max_age_ms = 86400000\njwks_pause_ms = 10000\n\
-         fetch_timeout_ms = 5000\nmax_cached_bytes = 1000000\n\
+         fetch_timeout_ms = 5000\nmax_cached_bytes = 1000000\nstream_grace_ms = 10000\n\
+         resource = \"\"\nkey_header = \"x-api-key\"\nkeys = []\nkeys_file = \"\"\nkeys_reload_ms = 2000\n\
+         [introspection]\nurl = \"\"\nclient_id = \"me\"\nclient_secret_file = \"\"\nissuer = \"\"\n\
+         cache_ms = 4000\nca = \"\"\nallow_http = false\nsubject_claim = \"sub\"\ntenant_claim = \"\"\n\
+         role_claims = [\"roles\"]\nscope_claims = [\"scope\"]\n\
+         [certificates]\naccept = true\nrules = []\n\
+         [revocations]\nlist = \"\"\ninterval_ms = 2000\nca = \"\"\nallow_http = false\n\
          [issuer.test]\nurl = \"{url}\"\ntenant_claim = \"tenant\"\n{more}"
     );
     toml::from_str(&text).unwrap()
@@ -30,10 +45,20 @@ fn settings(url: &str, more: &str) -> AuthenticationSettings {
 
 impl World {
     async fn start(algorithm: Signature, more: &str) -> Self {
+        Self::start_with(algorithm, more, |_, _| {}).await
+    }
+
+    /// [`World::start`] with settings of its own.
+    async fn start_with(
+        algorithm: Signature,
+        more: &str,
+        change: impl FnOnce(&mut AuthenticationSettings, &Issuer),
+    ) -> Self {
         let key = SigningKey::generate(algorithm, "one");
         let issuer = Issuer::start(&[&key]).await;
         let more = format!("algorithms = [\"{algorithm:?}\"]\n{more}");
-        let settings = settings(&issuer.url(), &more);
+        let mut settings = settings(&issuer.url(), &more);
+        change(&mut settings, &issuer);
         let clock = Clock::manual(SystemTime::now());
         let authenticator =
             Authenticator::new(&settings, clock.clone(), Metrics::default()).unwrap();
@@ -66,13 +91,80 @@ impl World {
         in_seconds(self.clock.now(), seconds)
     }
 
-    async fn check(&self, token: &str) -> Result<std::sync::Arc<Verified>, Rejection> {
-        let presented = Presented::Bearer(token);
+    async fn check(&self, token: &str) -> Result<Arc<Verified>, Rejection> {
+        self.check_from(token, None).await
+    }
+
+    /// Checks a token that comes from the holder of a certificate.
+    async fn check_from(
+        &self,
+        token: &str,
+        certificate: Option<Certificate<'_>>,
+    ) -> Result<Arc<Verified>, Rejection> {
+        let headers = bearer(token);
+        self.check_headers(&headers, certificate).await
+    }
+
+    async fn check_headers(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<Certificate<'_>>,
+    ) -> Result<Arc<Verified>, Rejection> {
+        let presented = self.authenticator.presented(headers, certificate)?.unwrap();
         match self.authenticator.recall(&presented) {
             Some(known) => known,
             None => self.authenticator.verify(&presented).await,
         }
     }
+
+    /// Lets time pass, and everything that waits for it happen.
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets files be read again.
+    async fn read_files(&self) {
+        for _ in 0..3 {
+            self.pass(Duration::from_secs(2)).await;
+            // A blocking task reads them, which an empty one of the only thread comes after.
+            tokio::task::spawn_blocking(|| {}).await.unwrap();
+        }
+    }
+
+    /// Lets time pass until a token is judged so.
+    async fn until(&self, token: &str, expected: Result<(), Rejection>) {
+        let mut found = None;
+        for _ in 0..1000 {
+            self.pass(Duration::from_millis(100)).await;
+            let judged = self.check(token).await.map(|_| ());
+            if judged == expected {
+                return;
+            }
+            found = Some(judged);
+            // The answer of the issuer takes real time.
+            tokio::task::spawn_blocking(std::thread::yield_now)
+                .await
+                .unwrap();
+        }
+        panic!("expected {expected:?}, last saw {found:?}");
+    }
+
+    /// Whether a token is remembered.
+    fn recalls(&self, token: &str) -> bool {
+        let headers = bearer(token);
+        let presented = self.authenticator.presented(&headers, None);
+        self.authenticator
+            .recall(&presented.unwrap().unwrap())
+            .is_some()
+    }
+}
+
+fn bearer(token: &str) -> HeaderMap {
+    let value = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    HeaderMap::from_iter([(AUTHORIZATION, value)])
 }
 
 #[tokio::test]
@@ -247,12 +339,11 @@ async fn a_token_is_remembered_for_as_long_as_it_lives() {
     let world = World::start(Signature::ES256, "").await;
     let token = world.key.sign(&world.claims(json!({})));
     world.check(&token).await.unwrap();
-    let presented = Presented::Bearer(&token);
-    assert!(world.authenticator.recall(&presented).is_some());
+    assert!(world.recalls(&token));
     world.clock.advance(Duration::from_secs(300));
-    assert!(world.authenticator.recall(&presented).is_none());
+    assert!(!world.recalls(&token));
     world.check(&token).await.unwrap();
-    assert!(world.authenticator.recall(&presented).is_none());
+    assert!(!world.recalls(&token));
     world.clock.advance(Duration::from_secs(30));
     assert_eq!(world.check(&token).await.err(), Some(Rejection::Expired));
 }

@@ -1,6 +1,9 @@
 //! Credentials that were verified, remembered by their digest for no longer than they live.
 
+mod revocations;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use quick_cache::Weighter;
@@ -8,7 +11,11 @@ use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
 use crate::identity::Identity;
+use crate::rejection::Rejection;
 use crate::token::Binding;
+
+pub(crate) use revocations::Revocations;
+pub use revocations::{Revocation, RevocationError};
 
 /// About how many bytes an identity takes beside its texts.
 const OVERHEAD_BYTES: usize = 320;
@@ -22,9 +29,13 @@ pub struct Verified {
     /// The caller that it proves.
     pub identity: Arc<Identity>,
     /// The time of issue, where the credential has one.
-    pub(crate) issued: Option<SystemTime>,
+    issued: Option<SystemTime>,
     /// The certificate that its sender must have.
-    pub(crate) binding: Option<Binding>,
+    binding: Option<Binding>,
+    /// The time from which it has to be verified again, at the latest when it expires.
+    remembered_until: Option<SystemTime>,
+    /// The version of the revocations of which none is about it.
+    checked: AtomicU64,
 }
 
 /// The digest of a credential, which alone is kept of it.
@@ -33,14 +44,14 @@ pub(crate) struct Digest([u8; 32]);
 
 /// Remembers verified credentials within a number of bytes.
 pub(crate) struct Memory {
-    cache: Cache<Digest, Arc<Verified>, Bytes>,
+    cache: Cache<Digest, Arc<Verified>, ByBytes>,
 }
 
 /// Weighs by about the bytes that an entry takes.
 #[derive(Clone)]
-struct Bytes;
+struct ByBytes;
 
-impl Weighter<Digest, Arc<Verified>> for Bytes {
+impl Weighter<Digest, Arc<Verified>> for ByBytes {
     fn weight(&self, _: &Digest, verified: &Arc<Verified>) -> u64 {
         let identity = &verified.identity;
         let texts = [&identity.issuer, &identity.subject].map(String::len);
@@ -53,12 +64,74 @@ impl Weighter<Digest, Arc<Verified>> for Bytes {
     }
 }
 
+// === impl Verified ===
+
+impl Verified {
+    pub(crate) fn new(
+        identity: Identity,
+        issued: Option<SystemTime>,
+        binding: Option<Binding>,
+    ) -> Self {
+        Self {
+            remembered_until: identity.expires,
+            identity: Arc::new(identity),
+            issued,
+            binding,
+            checked: AtomicU64::new(0),
+        }
+    }
+
+    /// Shortens the time for which the credential is remembered.
+    pub(crate) fn remembered_until(mut self, time: SystemTime) -> Self {
+        let expires = self.remembered_until.unwrap_or(time);
+        self.remembered_until = Some(expires.min(time));
+        self
+    }
+
+    /// Checks that the credential is not revoked.
+    pub(crate) fn check_revoked(&self, revocations: &Revocations) -> Result<(), Rejection> {
+        let version = revocations.version();
+        if self.checked.load(Ordering::Acquire) == version {
+            return Ok(());
+        }
+        if revocations.concern(&self.identity, self.issued) {
+            return Err(Rejection::Revoked);
+        }
+        self.checked.store(version, Ordering::Release);
+        Ok(())
+    }
+
+    /// Checks that the sender has the certificate that the credential is bound to.
+    pub(crate) fn check_sender(&self, certificate: Option<&[u8]>) -> Result<(), Rejection> {
+        match self.binding {
+            None => Ok(()),
+            Some(binding) => binding.check(certificate.map(|der| Sha256::digest(der).into())),
+        }
+    }
+
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        self.remembered_until.is_none_or(|until| now < until)
+    }
+}
+
 // === impl Digest ===
 
 impl Digest {
     /// Returns the digest of a token or key.
     pub(crate) fn of(credential: &[u8]) -> Self {
         Self(Sha256::digest(credential).into())
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
     }
 }
 
@@ -68,25 +141,23 @@ impl Memory {
     pub(crate) fn new(max_bytes: usize) -> Self {
         let entries = (max_bytes / (2 * OVERHEAD_BYTES)).max(1);
         Self {
-            cache: Cache::with_weighter(entries, max_bytes as u64, Bytes),
+            cache: Cache::with_weighter(entries, max_bytes as u64, ByBytes),
         }
     }
 
-    /// Returns the credential with this digest, unless it has expired.
+    /// Returns the credential with this digest, unless it has to be verified again.
     pub(crate) fn get(&self, digest: &Digest, now: SystemTime) -> Option<Arc<Verified>> {
         let found = self.cache.get(digest)?;
-        let expires = found.identity.expires;
-        if expires.is_none_or(|expires| now < expires) {
+        if found.is_fresh(now) {
             return Some(found);
         }
         self.cache.remove(digest);
         None
     }
 
-    /// Remembers a credential, unless it has expired.
+    /// Remembers a credential for as long as it may be.
     pub(crate) fn put(&self, digest: Digest, verified: &Arc<Verified>, now: SystemTime) {
-        let expires = verified.identity.expires;
-        if expires.is_none_or(|expires| now < expires) {
+        if verified.is_fresh(now) {
             self.cache.insert(digest, verified.clone());
         }
     }

@@ -63,6 +63,8 @@ pub enum End {
     Drain = 3,
     /// The caller's deadline has passed.
     Deadline = 4,
+    /// The caller's credential has expired, or was revoked.
+    CredentialEnded = 5,
 }
 
 /// The shared parts of all records of a server.
@@ -286,6 +288,7 @@ impl Record {
             2 => End::UpstreamFailed,
             3 => End::Drain,
             4 => End::Deadline,
+            5 => End::CredentialEnded,
             _ => seen,
         }
     }
@@ -303,6 +306,7 @@ impl Record {
             End::UpstreamFailed => Code::Unknown,
             End::Drain => Code::Unavailable,
             End::Deadline => Code::DeadlineExceeded,
+            End::CredentialEnded => Code::Unauthenticated,
         })
     }
 

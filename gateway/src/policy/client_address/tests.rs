@@ -47,6 +47,7 @@ fn a_client_is_its_certificate_unless_that_is_a_proxys() {
         uris: Vec::new(),
         emails: Vec::new(),
         addresses: Vec::new(),
+        not_after: None,
         der: Vec::new().into(),
     };
     let session = Arc::new(Session {

@@ -1,5 +1,5 @@
-//! The published keys of one issuer: fetched in the background, once more for a key that is unknown,
-//! and kept while the issuer is away.
+//! The published keys of one issuer: fetched in the background, once more for an unknown key, and
+//! kept while the issuer is away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,16 +136,27 @@ impl Keys {
         let mut failures = 0;
         loop {
             let guard = self.asked.clone().lock_owned().await;
+            // Somebody may have fetched meanwhile, for an unknown key.
+            if let Some(due) = self.due() {
+                drop(guard);
+                self.clock.wait_until(due).await;
+                continue;
+            }
             let succeeded = self.fetch().await;
             drop(guard);
             failures = if succeeded { 0 } else { failures + 1 };
-            let backoff = RETRY.saturating_mul(1 << u32::min(failures, 6));
-            let pause = match succeeded {
-                true => self.refresh,
-                false => backoff.min(self.refresh),
-            };
-            self.clock.wait(pause).await;
+            if !succeeded {
+                let backoff = RETRY.saturating_mul(1 << u32::min(failures, 6));
+                self.clock.wait(backoff.min(self.refresh)).await;
+            }
         }
+    }
+
+    /// Returns the time of the next fetch, if it has not come.
+    fn due(&self) -> Option<SystemTime> {
+        let at = self.current.load().as_ref()?.at;
+        let due = at.checked_add(self.refresh)?;
+        (self.clock.now() < due).then_some(due)
     }
 
     /// Fetches the keys; the old ones stay if that fails.

@@ -77,6 +77,30 @@ impl<'a> Claims<'a> {
         }
     }
 
+    /// Checks what the answer of an introspection says beside `active`; all of it is optional (RFC
+    /// 7662 §2.2). Returns the expiry, if there is one.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub(crate) fn check_introspected(
+        &self,
+        expected: &Expectation<'_>,
+    ) -> Result<Option<SystemTime>, Rejection> {
+        let expires = self.time("exp")?;
+        if expires.is_some_and(|expires| expected.now >= expires + expected.skew) {
+            return Err(Rejection::Expired);
+        }
+        let earliest = expected.now + expected.skew;
+        if self.time("nbf")?.is_some_and(|time| time > earliest) {
+            return Err(Rejection::NotYetValid);
+        }
+        let has_audience = self.0.contains_key("aud") && !expected.audiences.is_empty();
+        match has_audience && !self.is_for(expected.audiences) {
+            true => Err(Rejection::Audience),
+            false => Ok(expires),
+        }
+    }
+
     /// Returns the time of a claim (NumericDate, RFC 7519 §2).
     ///
     /// # Errors

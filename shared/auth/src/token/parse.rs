@@ -1,4 +1,4 @@
-//! The three parts of a token in compact serialization (RFC 7515 §3.1), before anything is believed.
+//! The three parts of a token in compact form (RFC 7515 §3.1), before anything is believed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

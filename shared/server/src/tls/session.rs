@@ -1,6 +1,7 @@
 //! The client as its TLS handshake identified it.
 
 use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
@@ -31,6 +32,8 @@ pub struct Certificate {
     pub emails: Vec<String>,
     /// Subject alternative names that are addresses.
     pub addresses: Vec<IpAddr>,
+    /// The time after which it is not valid; `None` if this parser can't read the certificate.
+    pub not_after: Option<SystemTime>,
     /// The whole certificate.
     pub der: CertificateDer<'static>,
 }
@@ -68,12 +71,15 @@ impl Certificate {
             uris: Vec::new(),
             emails: Vec::new(),
             addresses: Vec::new(),
+            not_after: None,
             der: der.clone().into_owned(),
         };
         let Ok((_, parsed)) = X509Certificate::from_der(der) else {
             return certificate;
         };
         certificate.subject = parsed.subject().to_string();
+        let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
+        certificate.not_after = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after));
         let names = parsed.subject_alternative_name().ok().flatten();
         for name in names.iter().flat_map(|names| &names.value.general_names) {
             match name {

@@ -186,6 +186,7 @@ impl End {
             Self::UpstreamFailed => "upstream_failed",
             Self::Drain => "drain",
             Self::Deadline => "deadline",
+            Self::CredentialEnded => "credential_ended",
         }
     }
 }
