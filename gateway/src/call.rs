@@ -2,8 +2,10 @@
 
 mod bounded_frames;
 mod error_metadata;
+pub(crate) mod first_message;
 pub(crate) mod frame;
 mod held;
+mod one_frame;
 mod reader;
 pub(crate) mod request_body;
 mod response_frames;
@@ -39,7 +41,9 @@ use request_body::Lifeline;
 
 pub(crate) use bounded_frames::BoundedFrames;
 pub(crate) use error_metadata::ErrorMetadata;
+pub(crate) use first_message::FirstMessageCheck;
 pub(crate) use held::{HeldBody, holding};
+pub(crate) use one_frame::one_frame;
 pub(crate) use response_frames::{Cut, OwnError, ResponseFrames};
 
 /// Where a call goes and what goes with it besides its messages.
@@ -53,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) deadline: Option<Instant>,
     /// Largest response message, in bytes.
     pub(crate) max_message_bytes: usize,
+    /// What the first message has to pass before anything is sent.
+    pub(crate) check: Option<FirstMessageCheck>,
 }
 
 /// The one response message of a call, with metadata and trailers.
@@ -87,13 +93,25 @@ pub(crate) struct RequestMessages {
 }
 
 impl Call {
+    /// Lets the first message pass, once; `frame` has it.
+    ///
+    /// # Errors
+    /// That of the check.
+    pub(crate) fn admit(&mut self, frame: &[u8]) -> Result<(), Status> {
+        match self.check.take() {
+            Some(check) => check(&self.metadata, first_message::message(frame)),
+            None => Ok(()),
+        }
+    }
+
     /// Sends a request of one frame and returns the one message of the response.
     pub(crate) async fn unary(self, frame: Bytes) -> Result<UnaryReply, Status> {
         only_message(self.open(frame).await?).await
     }
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
-    pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
+    pub(crate) async fn open(mut self, frame: Bytes) -> Result<Messages, Status> {
+        self.admit(&frame)?;
         let mut request = request(self.path, self.metadata, one_frame(frame));
         request.extensions_mut().insert(self.safety);
         request.extensions_mut().insert(self.caller);
@@ -111,8 +129,14 @@ impl Call {
 
     /// Sends a request whose messages still arrive from the client and returns as soon as the
     /// upstream answers with headers.
-    pub(crate) async fn converse(self, incoming: RequestMessages) -> Result<Messages, Status> {
-        let RequestMessages { body, refused } = incoming;
+    pub(crate) async fn converse(mut self, incoming: RequestMessages) -> Result<Messages, Status> {
+        let RequestMessages { mut body, refused } = incoming;
+        if self.check.is_some() {
+            let deadline = self.deadline;
+            let held = first_message::hold(body, |frame| self.admit(frame));
+            let held = within(deadline, held).await;
+            body = held.map_err(|status| cause(&refused, status))?;
+        }
         let mut request = request(self.path, self.metadata, body);
         request.extensions_mut().insert(self.caller);
         let sent = request_body::send(self.upstream, request, self.deadline).await;
@@ -284,32 +308,6 @@ pub(crate) fn within<T, E: From<Status>>(
             let late = || Err(Status::from(Fault::deadline_exceeded()).into());
             timely.unwrap_or_else(|_| late())
         })),
-    }
-}
-
-/// A request of one message.
-pub(crate) fn one_frame(frame: Bytes) -> Body {
-    Body::new(OneFrame(Some(frame)))
-}
-
-/// A request body that does not tell its length: the client would make a `content-length` of it,
-/// which no gRPC client sends, and a server that returns metadata as trailers would return it too,
-/// where it makes an error response malformed.
-struct OneFrame(Option<Bytes>);
-
-impl http_body::Body for OneFrame {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|frame| Ok(Frame::data(frame))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
     }
 }
 

@@ -19,8 +19,8 @@ pub use api::{
 pub use app::{Config, DEFAULTS, FLAGS, PROGRAM, start, start_with};
 pub use failure::ErrorSettings;
 pub use policy::{
-    Coding, CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings,
-    MetadataSettings, RequestInfo, Stage,
+    AuthorizationSettings, Coding, CompressionSettings, ConditionalSettings, CorsSettings,
+    DeadlineSettings, MetadataSettings, PageCallers, RequestInfo, Stage,
 };
 pub use protocols::WebSocketSettings;
 pub use surface::OpenApiSettings;

@@ -1,6 +1,7 @@
 //! The protocols of the gateway: detection, method lookup, responses, and the form of failures.
 
 mod connect;
+mod first_message;
 mod grpc;
 mod grpc_web;
 mod http_failure;

@@ -37,6 +37,8 @@ pub(crate) struct ApiOptions {
     pub(crate) transcoding: Options,
     /// Options of methods by selector.
     pub(crate) policies: Vec<MethodOptions>,
+    /// Whether callers need to be let in.
+    pub(crate) authorizes: bool,
 }
 
 /// One consistent view; a request keeps the view that it began with.

@@ -19,8 +19,8 @@ use crate::api::{
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
-    CodeRules, CompressionSettings, ConditionalSettings, CorsSettings, DeadlineSettings,
-    MetadataSettings, client_address::TrustedProxies, validate_statuses,
+    AuthorizationSettings, CodeRules, CompressionSettings, ConditionalSettings, CorsSettings,
+    DeadlineSettings, MetadataSettings, client_address::TrustedProxies, validate_statuses,
 };
 use crate::protocols::WebSocketSettings;
 use crate::settings::{key_error, reject_key};
@@ -75,6 +75,8 @@ pub struct Config {
     pub deadline: DeadlineSettings,
     /// `[authentication]`: the credentials of callers.
     pub authentication: AuthenticationSettings,
+    /// `[authorization]`: who may call what.
+    pub authorization: AuthorizationSettings,
     /// `[cors]`: pages of other origins.
     pub cors: CorsSettings,
     /// `[conditional]`: `ETag` and conditional requests.
@@ -125,6 +127,7 @@ impl Config {
         }
         self.metadata.validate()?;
         self.authentication.validate()?;
+        self.authorization.validate()?;
         self.cors.validate()?;
         self.compression.validate()?;
         self.websocket.validate()
@@ -227,6 +230,7 @@ impl Config {
         ApiOptions {
             transcoding: self.transcoding(),
             policies: self.schema.policies.clone(),
+            authorizes: self.authentication.is_on(),
         }
     }
 

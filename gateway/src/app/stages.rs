@@ -58,6 +58,7 @@ impl Generation {
             compression: &config.compression,
             codes: config.code_rules(),
             authentication,
+            authorization: &config.authorization,
             stages,
         })?;
         let parts = ContextParts {
@@ -114,6 +115,7 @@ impl Generation {
         }
         let policy = self.context.policy();
         let mut request = drain_on_close(observe::count_body(request));
+        policy.mark(&mut request);
         policy.client_address.identify(&mut request);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.context.catalog();
@@ -200,7 +202,7 @@ impl Generation {
             return protocol.refuse(context, catalog, head, failure);
         }
         let request = RequestInfo::new(head, resolved.callee(head));
-        if let Err(failure) = context.policy().admit(request).await {
+        if let Err(failure) = context.policy().admit(request, &catalog.access).await {
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.
@@ -245,7 +247,10 @@ impl Generation {
         let policy = context.policy();
         let authenticated = policy.authenticate(&mut head.headers, &mut head.extensions, None);
         let admitted = match authenticated.await {
-            Ok(()) => policy.admit(RequestInfo::new(head, callee)).await,
+            Ok(()) => {
+                let request = RequestInfo::new(head, callee);
+                policy.admit(request, &catalog.access).await
+            }
             refused => refused,
         };
         match admitted {

@@ -8,6 +8,7 @@ use chassis::client::OneMessage;
 use chassis::deadline::GRPC_TIMEOUT;
 use chassis::error::Fault;
 use chassis::{observe, stalled};
+use futures::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -19,6 +20,7 @@ use tower::ServiceExt;
 use transcoder::{MethodKind, MethodPlan};
 
 use super::MethodTarget;
+use super::first_message;
 use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
@@ -137,9 +139,15 @@ pub(super) async fn forward(
     };
     let rules = &context.policy().metadata;
     rules.strip_call(request.headers_mut());
-    let mut inspection = Inspection::of(context, catalog, plan, codec)?;
+    let check = first_message::check(context, catalog, plan, request.extensions());
+    let mut inspection = Inspection::of(context, catalog, plan, codec, check.is_some())?;
     let limit = context.request_limit();
     let (mut request, refused) = inspection.take_request(request, limit, held)?;
+    if let Some(check) = check {
+        let admitted = first_message::admit(context, request, check, requests_stream, deadline);
+        let admitted = admitted.boxed().await;
+        request = admitted.map_err(|status| refused.get().cloned().unwrap_or(status))?;
+    }
     let caller = call::caller(request.extensions(), plan);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(safety);
@@ -207,6 +215,7 @@ impl Inspection {
         catalog: &Arc<Catalog>,
         method: Option<&MethodPlan>,
         codec: Codec,
+        is_checked: bool,
     ) -> Result<Self, Failure> {
         let Some(method) = method else {
             // Only what a descriptor describes can be written in JSON.
@@ -229,7 +238,7 @@ impl Inspection {
                 )),
             },
             _ => Self {
-                request: (!policy.is_empty()).then_some(MessageTask::Check(policy)),
+                request: (is_checked || !policy.is_empty()).then_some(MessageTask::Check(policy)),
                 response: None,
             },
         })

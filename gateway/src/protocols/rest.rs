@@ -143,7 +143,7 @@ async fn answer(
 ) -> Result<Response<Body>, Failure> {
     let body = context.policy().decode(&head.headers, body)?;
     let method = target.matched.method();
-    let call = call(context, target, deadline, head)?;
+    let call = call(context, catalog, target, deadline, head)?;
     let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     // A rule without a body leaves path and query to say all, which is one message. Streams are
     // boxed to keep the future small.
@@ -162,6 +162,7 @@ async fn answer(
 /// The call that a request makes.
 pub(super) fn call(
     context: &Context,
+    catalog: &Arc<Catalog>,
     target: &RouteTarget<'_, '_>,
     deadline: Option<Instant>,
     head: &Parts,
@@ -175,6 +176,11 @@ pub(super) fn call(
         path: target.matched.method().path().to_owned(),
         safety: call::safety(target.matched.method()),
         caller: call::caller(&head.extensions, Some(target.matched.method())),
+        check: context.policy().first_message(
+            catalog,
+            target.matched.method().path(),
+            &head.extensions,
+        ),
         metadata,
         deadline,
         max_message_bytes: context.max_message_bytes(),

@@ -131,9 +131,12 @@ async fn begin(
     deadline: Option<Instant>,
     head: &Parts,
 ) -> Result<Conversation, Failure> {
-    let call = rest::call(context, target, deadline, head)?;
+    let mut call = rest::call(context, catalog, target, deadline, head)?;
     let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     let (opening, input) = input(&exchange, &call).await?;
+    if let Some(frame) = &opening {
+        call.admit(frame)?;
+    }
     Ok(Conversation {
         call,
         opening,

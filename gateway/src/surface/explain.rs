@@ -1,6 +1,8 @@
 //! `/-/explain`: which route or method takes a request, what it binds, which policies apply, and
 //! why the other routes do not match.
 
+mod callers;
+
 use std::collections::BTreeMap;
 
 use chassis::error::Fault;
@@ -27,6 +29,8 @@ struct Question {
     /// Raw, without query.
     path: String,
     query: Option<String>,
+    /// The caller that may or may not call.
+    caller: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -78,6 +82,9 @@ struct Binding {
 
 #[derive(Serialize)]
 struct Policies<'a> {
+    access: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<String>,
     deadline: &'static str,
     idempotency: &'static str,
     validation: String,
@@ -139,6 +146,7 @@ impl Question {
             method,
             path,
             query,
+            caller: value("as").filter(|caller| !caller.is_empty()),
         })
     }
 
@@ -162,9 +170,9 @@ impl Question {
             services_left_out: catalog.services_left_out().take(OTHERS_MAX).collect(),
         };
         match (explanation.outcome, catalog.schema.rpc_route(&self.path)) {
-            (Ok(matched), _) => answer.fill(context, catalog, matched),
+            (Ok(matched), _) => answer.fill(context, catalog, matched, self.caller.as_deref()),
             (Err(_), Some(matched)) if self.method == Method::POST => {
-                answer.fill(context, catalog, matched);
+                answer.fill(context, catalog, matched, self.caller.as_deref());
             }
             (Err(_), Some(_)) => {
                 answer.problem = Some("the path of a gRPC method is called by POST".to_owned());
@@ -178,7 +186,13 @@ impl Question {
 // === impl Explanation ===
 
 impl<'a> Explanation<'a> {
-    fn fill(&mut self, context: &'a Context, catalog: &'a Catalog, matched: Match<'a>) {
+    fn fill(
+        &mut self,
+        context: &'a Context,
+        catalog: &'a Catalog,
+        matched: Match<'a>,
+        caller: Option<&str>,
+    ) {
         let (route, method) = (matched.route(), matched.method());
         let owner = catalog.owner(method.path());
         if owner.is_none() {
@@ -205,7 +219,10 @@ impl<'a> Explanation<'a> {
             }
             Err(error) => self.binding_problem = Some(error.to_string()),
         }
+        let decision = caller.map(|who| callers::decision(catalog, &matched, self.query, who));
         self.policies = Some(Policies {
+            access: callers::rule(context, catalog, method.path()),
+            decision,
             deadline: "the earliest that the caller names; none is invented",
             idempotency: idempotency(method.idempotency()),
             validation: validation(catalog, method),

@@ -1,6 +1,10 @@
 //! Shared by the tests: a gateway on a free port, HTTP clients, and waiting for a condition.
 
 pub(crate) mod forms;
+// Shared with the tests of the crate.
+#[allow(dead_code, reason = "each crate uses a part")]
+#[path = "../../../shared/auth/src/testing.rs"]
+pub(crate) mod issuer;
 pub(crate) mod messages;
 pub(crate) mod process;
 pub(crate) mod reflection;

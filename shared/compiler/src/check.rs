@@ -99,7 +99,7 @@ impl Checked {
         let events = events::declared(&pool, &mut mistakes);
         mistakes.extend(promises::idempotency(&pool, &routes));
         mistakes.extend(promises::lengths(&pool, &types, &validation));
-        mistakes.extend(access::mistakes(&pool));
+        mistakes.extend(access::mistakes(&pool, &types));
         warnings.extend(validation.unenforced().cloned());
         warnings.extend(routes.notes().iter().cloned());
         sort(&mut mistakes);

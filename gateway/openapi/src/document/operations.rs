@@ -65,6 +65,7 @@ impl Document<'_> {
             false => self.responses(binding, &comment),
         };
         operation.set("responses", responses);
+        self.secure(route.method.path(), &mut operation);
         operation.with("x-grpc-method", route.method.path())
     }
 

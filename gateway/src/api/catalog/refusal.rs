@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
         option: &'static str,
         method: String,
     },
+    #[error("`schema.policies`: the option `access` of `{method}` {problem}")]
+    InvalidPolicy { method: String, problem: String },
     #[error("`{key}`: no upstream serves a method that `{selector}` names")]
     SelectsNothing { key: String, selector: String },
     #[error("{}", breaking(.0))]
