@@ -2,11 +2,12 @@
 
 mod bounded_frames;
 mod error_metadata;
+pub(crate) mod first_message;
 pub(crate) mod frame;
 mod held;
+pub(crate) mod lease;
 mod mask;
 mod one_frame;
-pub(crate) mod lease;
 mod reader;
 pub(crate) mod request_body;
 mod response_frames;
@@ -39,6 +40,7 @@ use request_body::Lifeline;
 
 pub(crate) use bounded_frames::BoundedFrames;
 pub(crate) use error_metadata::ErrorMetadata;
+pub(crate) use first_message::FirstMessageCheck;
 pub(crate) use held::{HeldBody, holding};
 pub(crate) use mask::ResponseMask;
 pub(crate) use one_frame::one_frame;
@@ -59,6 +61,8 @@ pub(crate) struct Call {
     /// Largest response message, in bytes.
     pub(crate) max_message_bytes: usize,
     pub(crate) mask: Option<ResponseMask>,
+    /// What the first message has to pass before anything is sent.
+    pub(crate) check: Option<FirstMessageCheck>,
 }
 
 /// The one response message of a call, with metadata and trailers.
@@ -100,13 +104,25 @@ pub(crate) struct RequestMessages {
 }
 
 impl Call {
+    /// Lets the first message pass, once; `frame` has it.
+    ///
+    /// # Errors
+    /// That of the check.
+    pub(crate) fn admit(&mut self, frame: &[u8]) -> Result<(), Status> {
+        match self.check.take() {
+            Some(check) => check(&self.metadata, first_message::message(frame)),
+            None => Ok(()),
+        }
+    }
+
     /// Sends a request of one frame and returns the one message of the response.
     pub(crate) async fn unary(self, frame: Bytes) -> Result<UnaryReply, Status> {
         only_message(self.open(frame).await?).await
     }
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
-    pub(crate) async fn open(self, frame: Bytes) -> Result<Messages, Status> {
+    pub(crate) async fn open(mut self, frame: Bytes) -> Result<Messages, Status> {
+        self.admit(&frame)?;
         let mut request = request(self.path, self.metadata, one_frame(frame));
         request.extensions_mut().insert(self.safety);
         request.extensions_mut().insert(self.caller);
@@ -129,8 +145,14 @@ impl Call {
 
     /// Sends a request whose messages still arrive from the client and returns as soon as the
     /// upstream answers with headers.
-    pub(crate) async fn converse(self, incoming: RequestMessages) -> Result<Messages, Status> {
-        let RequestMessages { body, refused } = incoming;
+    pub(crate) async fn converse(mut self, incoming: RequestMessages) -> Result<Messages, Status> {
+        let RequestMessages { mut body, refused } = incoming;
+        if self.check.is_some() {
+            let deadline = self.deadline;
+            let held = first_message::hold(body, |frame| self.admit(frame));
+            let held = within(deadline, held).await;
+            body = held.map_err(|status| cause(&refused, status))?;
+        }
         let mut request = request(self.path, self.metadata, body);
         request.extensions_mut().insert(self.caller);
         let mut ended = self.lease.map(lease::ended);

@@ -19,8 +19,9 @@ pub use api::{
 pub use app::{Config, DEFAULTS, FLAGS, PROGRAM, start, start_with};
 pub use failure::ErrorSettings;
 pub use policy::{
-    CacheSettings, Coding, CompressionSettings, ConditionalSettings, CorsSettings,
-    DeadlineSettings, IdempotencySettings, MetadataSettings, RequestInfo, Stage,
+    AuthorizationSettings, CacheSettings, Coding, CompressionSettings, ConditionalSettings,
+    CorsSettings, DeadlineSettings, IdempotencySettings, MetadataSettings, PageCallers,
+    RequestInfo, Stage,
 };
 pub use protocols::WebSocketSettings;
 pub use surface::OpenApiSettings;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod authenticate;
+mod authorize;
 mod challenge;
 pub(crate) mod client_address;
 mod codes;
@@ -15,21 +16,25 @@ mod metadata;
 mod quota;
 mod stage;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::quota::{Limit, Limiter, Notice};
+use access::Policies;
 use chassis::config::ConfigError;
 use futures::FutureExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRAILER};
 use http::request::Parts;
-use http::{Extensions, Method, Response, StatusCode};
+use http::{Extensions, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tonic::body::Body;
 use transcoder::JsonOptions;
 
-use crate::api::Dialect;
+use crate::api::{Catalog, Dialect};
+use crate::call::FirstMessageCheck;
 use crate::failure::Failure;
+use authorize::Authorization;
 use client_address::TrustedProxies;
 use codings::Codings;
 use conditional::Tagger;
@@ -37,6 +42,7 @@ use cors::Cors;
 use metadata::MetadataRules;
 
 pub use answers::{CacheSettings, IdempotencySettings};
+pub use authorize::{AuthorizationSettings, PageCallers};
 pub use codings::CompressionSettings;
 pub use compression::Coding;
 pub use conditional::ConditionalSettings;
@@ -67,6 +73,7 @@ pub(crate) struct PolicySettings<'a> {
     pub(crate) compression: &'a CompressionSettings,
     pub(crate) codes: CodeRules,
     pub(crate) authentication: Option<Authentication>,
+    pub(crate) authorization: &'a AuthorizationSettings,
     pub(crate) stages: Stages,
     pub(crate) limiter: Limiter,
     pub(crate) answers: Answers,
@@ -84,6 +91,8 @@ pub(crate) struct Policy {
     /// The HTTP statuses of codes.
     pub(crate) codes: CodeRules,
     authentication: Option<Authentication>,
+    /// `None` where nobody is authenticated.
+    authorization: Option<Authorization>,
     stages: Stages,
     limiter: Limiter,
     pub(crate) answers: Answers,
@@ -102,6 +111,10 @@ impl Policy {
             etags: Tagger::new(settings.conditional, settings.json),
             codings: Codings::new(settings.compression),
             codes: settings.codes,
+            authorization: settings
+                .authentication
+                .as_ref()
+                .map(|_| Authorization::new(settings.authorization)),
             authentication: settings.authentication,
             stages: settings.stages,
             limiter: settings.limiter,
@@ -138,6 +151,29 @@ impl Policy {
         self.authentication.as_ref()
     }
 
+    /// Returns whether callers need to be let in by `mesh.v1.access`.
+    pub(crate) fn authorizes(&self) -> bool {
+        self.authorization.is_some()
+    }
+
+    /// Notes what authorization needs to know of a request as it arrived.
+    pub(crate) fn mark<B>(&self, request: &mut Request<B>) {
+        if let Some(authorization) = &self.authorization {
+            authorization.mark(request);
+        }
+    }
+
+    /// Returns the check of a call's first message, if the method has a condition.
+    pub(crate) fn first_message(
+        &self,
+        catalog: &Arc<Catalog>,
+        method: &str,
+        extensions: &Extensions,
+    ) -> Option<FirstMessageCheck> {
+        let authorization = self.authorization.as_ref()?;
+        authorization.first_message(catalog, method, extensions)
+    }
+
     /// Completes a 401, in whichever protocol and for whatever reason it was rendered.
     pub(crate) fn challenge(&self, response: &mut Response<Body>) {
         let own = self.authentication.as_ref().map(Authentication::challenge);
@@ -155,7 +191,14 @@ impl Policy {
     ///
     /// # Errors
     /// The refusal of a stage.
-    pub(crate) async fn admit(&self, request: RequestInfo<'_>) -> Result<(), Failure> {
+    pub(crate) async fn admit(
+        &self,
+        request: RequestInfo<'_>,
+        access: &Policies,
+    ) -> Result<(), Failure> {
+        if let Some(authorization) = &self.authorization {
+            authorization.admit(&request, access)?;
+        }
         for stage in &*self.stages {
             stage.admit(&request).await?;
         }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod connect;
+mod first_message;
 mod grpc;
 mod grpc_web;
 mod http_failure;

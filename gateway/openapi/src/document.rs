@@ -13,13 +13,14 @@ mod requests;
 mod responses;
 mod rpc;
 mod schemas;
+mod security;
 mod statuses;
 mod streams;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use contract::MethodKind;
+use contract::{Access, MethodKind};
 use descriptors::{
     CompileError, FieldDef, FieldPlan, MAX_PROBLEMS, MessageId, MethodDef, MethodPlan, Place, Pool,
     Problem, ServiceDef, Types,
@@ -49,9 +50,21 @@ pub struct Info {
     pub services: Vec<String>,
     /// HTTP status by gRPC code where a service has its own, by the full name of the service.
     pub statuses: HashMap<String, BTreeMap<i32, u16>>,
+    /// How callers prove who they are, and whom methods let in; `None` where nobody is
+    /// authenticated.
+    pub security: Option<Security>,
     /// Whether messages of response streams are lines `{"result": …}` and their errors
     /// `{"error": …}`, as in grpc-gateway.
     pub has_envelope: bool,
+}
+
+/// How callers prove who they are, and whom methods let in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Security {
+    /// The header of an API key, if keys are accepted beside bearer tokens.
+    pub api_key_header: Option<String>,
+    /// By the path of the method.
+    access: HashMap<String, Access>,
 }
 
 /// An OpenAPI document.

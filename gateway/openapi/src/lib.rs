@@ -16,6 +16,8 @@
 //! - A stream is documented by the schema of one message, or of an array of them, beside the
 //!   content type of each framing.
 //! - `x-grpc-method` is the path of the method of an operation.
+//! - Where callers are authenticated, operations have `security`, whose lists are roles and scopes,
+//!   and `x-access` with the option `mesh.v1.access`; `nobody: true` if the method has none.
 //! - Every operation has the error body of the transcoder as `default`, and a response per status
 //!   that its comment tells of.
 //!
@@ -35,4 +37,4 @@ mod tests;
 mod texts;
 mod value;
 
-pub use document::{Info, OpenApi, Request, document, title_of};
+pub use document::{Info, OpenApi, Request, Security, document, title_of};

@@ -7,6 +7,7 @@ pub(crate) use status::reason;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use access::Ruling;
 use arc_swap::ArcSwap;
 use chassis::metrics::Metrics;
 use learning::Learned;
@@ -282,6 +283,7 @@ impl Directory {
                 "service left out; a descriptor file (`--descriptors FILE` or `--proto DIR`) can declare it; all are at /-/schema"
             );
         }
+        self.report_access(upstream, catalog);
         for note in catalog.schema.notes() {
             warn!(%note, "note on the api");
         }
@@ -299,6 +301,49 @@ impl Directory {
                 upstream,
                 "0 http rules by reflection, so no json routes: give a descriptor file (`--descriptors FILE` or `--proto DIR`), \
                  or give the upstream's reflection its encoded descriptor set, which keeps google.api.http"
+            );
+        }
+    }
+}
+
+impl Directory {
+    /// Says which methods let nobody in, or that all let everyone in.
+    fn report_access(&self, upstream: &str, catalog: &Catalog) {
+        let is_own = |method: &str| {
+            catalog
+                .owner(method)
+                .is_some_and(|own| own.name() == upstream)
+        };
+        let (mut ruled, mut silent) = (0, 0);
+        for (method, ruling) in catalog
+            .access
+            .rulings()
+            .filter(|(method, _)| is_own(method))
+        {
+            match ruling {
+                Ruling::Ruled(_) => ruled += 1,
+                Ruling::Silent => silent += 1,
+                Ruling::Invalid(problems) => {
+                    let reason = problems.join("; ");
+                    error!(
+                        upstream,
+                        method, reason, "access rule invalid, nobody may call"
+                    );
+                }
+            }
+        }
+        if self.options.authorizes && silent > 0 {
+            warn!(
+                upstream,
+                methods = silent,
+                "methods without an access rule, nobody may call them (`mesh.v1.access`, or `[[schema.policies]]`)"
+            );
+        }
+        if !self.options.authorizes && ruled > 0 {
+            warn!(
+                upstream,
+                methods = ruled,
+                "methods with an access rule that is not enforced: nobody is authenticated (`[authentication]`)"
             );
         }
     }

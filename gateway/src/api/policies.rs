@@ -4,7 +4,7 @@ mod answers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access::{Access, AccessOption, Policies};
+use access::{Access, AccessOption, Policies, Ruling};
 use chassis::config::ConfigError;
 use quota::{LimitTable, Limits, RateLimitOption};
 use serde::Deserialize;
@@ -24,6 +24,8 @@ pub(crate) struct ApiOptions {
     pub(crate) policies: Vec<MethodOptions>,
     /// Limits of methods that have none.
     pub(crate) limits: Vec<LimitTable>,
+    /// Whether callers need to be let in.
+    pub(crate) authorizes: bool,
 }
 
 /// An item of `[[schema.policies]]`: options of the methods that its selector names. A further
@@ -113,16 +115,25 @@ pub(crate) fn limits(
 /// Compiles who may call the methods of a schema.
 ///
 /// # Errors
-/// A method has the option in its contract and by selector.
+/// A method has the option in its contract and by selector, or a condition of the configuration
+/// can't be compiled.
 pub(crate) fn access(schema: &Schema, items: &[MethodOptions]) -> Result<Policies, Refusal> {
     let selected = selected(schema, items, ACCESS)?;
-    Ok(Policies::compile(
-        schema.methods(),
-        |method| match selected.get(method.path()) {
-            Some(table) => Some(table.access()),
-            None => method.access().map(AccessOption::access),
-        },
-    ))
+    let of_method = |method: &MethodPlan| match selected.get(method.path()) {
+        Some(table) => Some(table.access()),
+        None => method.access().map(AccessOption::access),
+    };
+    let policies = Policies::compile(schema.types(), schema.methods(), of_method);
+    // A rule of the contract that is invalid lets nobody in; one of the configuration is an error.
+    for method in selected.keys() {
+        if let Ruling::Invalid(problems) = policies.ruling(method) {
+            return Err(Refusal::InvalidPolicy {
+                method: (*method).to_owned(),
+                problem: problems.join("; "),
+            });
+        }
+    }
+    Ok(policies)
 }
 
 /// Returns the values of one option that selectors give, by the paths of methods.

@@ -19,9 +19,9 @@ use crate::api::{
 };
 use crate::failure::ErrorSettings;
 use crate::policy::{
-    CacheSettings, CodeRules, CompressionSettings, ConditionalSettings, CorsSettings,
-    DeadlineSettings, IdempotencySettings, MetadataSettings, client_address::TrustedProxies,
-    validate_statuses,
+    AuthorizationSettings, CacheSettings, CodeRules, CompressionSettings, ConditionalSettings,
+    CorsSettings, DeadlineSettings, IdempotencySettings, MetadataSettings,
+    client_address::TrustedProxies, validate_statuses,
 };
 use crate::protocols::WebSocketSettings;
 use crate::settings::{key_error, reject_key};
@@ -76,6 +76,8 @@ pub struct Config {
     pub deadline: DeadlineSettings,
     /// `[authentication]`: the credentials of callers.
     pub authentication: AuthenticationSettings,
+    /// `[authorization]`: who may call what.
+    pub authorization: AuthorizationSettings,
     /// `[cors]`: pages of other origins.
     pub cors: CorsSettings,
     /// `[conditional]`: `ETag` and conditional requests.
@@ -135,6 +137,7 @@ impl Config {
         }
         self.metadata.validate()?;
         self.authentication.validate()?;
+        self.authorization.validate()?;
         self.cors.validate()?;
         self.compression.validate()?;
         self.websocket.validate()
@@ -239,6 +242,7 @@ impl Config {
             transcoding: self.transcoding(),
             policies: self.schema.policies.clone(),
             limits: self.limits.default.clone(),
+            authorizes: self.authentication.is_on(),
         }
     }
 

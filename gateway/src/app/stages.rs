@@ -62,6 +62,7 @@ impl Generation {
             compression: &config.compression,
             codes: config.code_rules(),
             authentication,
+            authorization: &config.authorization,
             stages,
             limiter: limiter.clone(),
             answers,
@@ -121,6 +122,7 @@ impl Generation {
         }
         let policy = self.context.policy();
         let mut request = drain_on_close(observe::count_body(request));
+        policy.mark(&mut request);
         policy.client_address.identify(&mut request);
         // One view of the API for the whole request, whatever is learned meanwhile.
         let catalog = self.context.catalog();
@@ -261,7 +263,7 @@ impl Generation {
         notice: &mut Notice,
     ) -> Result<(), Failure> {
         let policy = self.context.policy();
-        policy.admit(request).await?;
+        policy.admit(request, &catalog.access).await?;
         let limits = catalog.limits.of(request.rpc_method().unwrap_or_default());
         policy.limit(limits, &request, notice).await
     }
@@ -280,7 +282,10 @@ impl Generation {
         let policy = context.policy();
         let authenticated = policy.authenticate(&mut head.headers, &mut head.extensions, None);
         let admitted = match authenticated.await {
-            Ok(()) => policy.admit(RequestInfo::new(head, callee)).await,
+            Ok(()) => {
+                let request = RequestInfo::new(head, callee);
+                policy.admit(request, &catalog.access).await
+            }
             refused => refused,
         };
         match admitted {

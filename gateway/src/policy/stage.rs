@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auth::Identity;
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{Extensions, HeaderMap, Method, Uri};
 use tonic::Status;
 use transcoder::{Idempotency, MethodPlan};
 
@@ -81,6 +81,10 @@ impl<'a> RequestInfo<'a> {
     pub fn client_address(&self) -> Option<IpAddr> {
         let client = self.head.extensions.get::<ClientAddress>();
         client.map(|client| client.address)
+    }
+
+    pub(super) fn extensions(&self) -> &'a Extensions {
+        &self.head.extensions
     }
 
     /// The caller, if it has proven who it is.

@@ -22,7 +22,7 @@ use tower::ServiceExt;
 use transcoder::{MethodKind, MethodPlan};
 
 use super::MethodTarget;
-use super::answers;
+use super::{answers, first_message};
 use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
 use crate::api::Catalog;
@@ -145,9 +145,15 @@ pub(super) async fn forward(
     let rules = &context.policy().metadata;
     rules.strip_call(request.headers_mut());
     let mask = ResponseMask::of(&catalog.schema, plan, request.extensions());
-    let mut inspection = Inspection::of(context, catalog, plan, codec, mask)?;
+    let check = first_message::check(context, catalog, plan, request.extensions());
+    let mut inspection = Inspection::of(context, catalog, plan, codec, mask, check.is_some())?;
     let limit = context.request_limit();
     let (mut request, refused) = inspection.take_request(request, limit, held)?;
+    if let Some(check) = check {
+        let admitted = first_message::admit(context, request, check, requests_stream, deadline);
+        let admitted = admitted.boxed().await;
+        request = admitted.map_err(|status| refused.get().cloned().unwrap_or(status))?;
+    }
     let caller = call::caller(request.extensions(), plan);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(safety);
@@ -239,6 +245,7 @@ impl Inspection {
         method: Option<&MethodPlan>,
         codec: Codec,
         mask: Option<ResponseMask>,
+        is_checked: bool,
     ) -> Result<Self, Failure> {
         let Some(method) = method else {
             // Only what a descriptor describes can be written in JSON.
@@ -262,7 +269,7 @@ impl Inspection {
                 )),
             },
             _ => Self {
-                request: (!policy.is_empty()).then_some(MessageTask::Check(policy)),
+                request: (is_checked || !policy.is_empty()).then_some(MessageTask::Check(policy)),
                 response: mask.map(|mask| MessageTask::Mask(mask, context.policy().levels())),
             },
         })

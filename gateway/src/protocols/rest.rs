@@ -162,7 +162,7 @@ async fn answer(
 /// The call that a request makes.
 pub(super) fn call(
     context: &Context,
-    catalog: &Catalog,
+    catalog: &Arc<Catalog>,
     target: &RouteTarget<'_, '_>,
     deadline: Option<Instant>,
     head: &Parts,
@@ -176,6 +176,11 @@ pub(super) fn call(
         path: target.matched.method().path().to_owned(),
         safety: call::safety(target.matched.method()),
         caller: call::caller(&head.extensions, Some(target.matched.method())),
+        check: context.policy().first_message(
+            catalog,
+            target.matched.method().path(),
+            &head.extensions,
+        ),
         metadata,
         deadline,
         lease: match target.matched.method().kind() {

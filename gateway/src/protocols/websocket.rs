@@ -131,13 +131,16 @@ async fn begin(
     deadline: Option<Instant>,
     head: &Parts,
 ) -> Result<Conversation, Failure> {
-    let call = Call {
+    let mut call = Call {
         // A conversation about one message may take its time, too.
         lease: head.extensions.get().cloned(),
         ..rest::call(context, catalog, target, deadline, head)?
     };
     let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     let (opening, input) = input(&exchange, &call).await?;
+    if let Some(frame) = &opening {
+        call.admit(frame)?;
+    }
     Ok(Conversation {
         call,
         opening,

@@ -2,6 +2,7 @@
 //! why the other routes do not match.
 
 mod answers;
+mod callers;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ struct Question {
     /// Raw, without query.
     path: String,
     query: Option<String>,
+    /// The caller that may or may not call.
+    caller: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +83,9 @@ struct Binding {
 
 #[derive(Serialize)]
 struct Policies<'a> {
+    access: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<String>,
     deadline: &'static str,
     idempotency: &'static str,
     validation: String,
@@ -148,6 +154,7 @@ impl Question {
             method,
             path,
             query,
+            caller: value("as").filter(|caller| !caller.is_empty()),
         })
     }
 
@@ -171,9 +178,9 @@ impl Question {
             services_left_out: catalog.services_left_out().take(OTHERS_MAX).collect(),
         };
         match (explanation.outcome, catalog.schema.rpc_route(&self.path)) {
-            (Ok(matched), _) => answer.fill(context, catalog, matched),
+            (Ok(matched), _) => answer.fill(context, catalog, matched, self.caller.as_deref()),
             (Err(_), Some(matched)) if self.method == Method::POST => {
-                answer.fill(context, catalog, matched);
+                answer.fill(context, catalog, matched, self.caller.as_deref());
             }
             (Err(_), Some(_)) => {
                 answer.problem = Some("the path of a gRPC method is called by POST".to_owned());
@@ -187,7 +194,13 @@ impl Question {
 // === impl Explanation ===
 
 impl<'a> Explanation<'a> {
-    fn fill(&mut self, context: &'a Context, catalog: &'a Catalog, matched: Match<'a>) {
+    fn fill(
+        &mut self,
+        context: &'a Context,
+        catalog: &'a Catalog,
+        matched: Match<'a>,
+        caller: Option<&str>,
+    ) {
         let (route, method) = (matched.route(), matched.method());
         let owner = catalog.owner(method.path());
         if owner.is_none() {
@@ -214,7 +227,10 @@ impl<'a> Explanation<'a> {
             }
             Err(error) => self.binding_problem = Some(error.to_string()),
         }
+        let decision = caller.map(|who| callers::decision(catalog, &matched, self.query, who));
         self.policies = Some(Policies {
+            access: callers::rule(context, catalog, method.path()),
+            decision,
             deadline: "the earliest that the caller names; none is invented",
             idempotency: idempotency(method.idempotency()),
             validation: validation(catalog, method),

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ::openapi::{Info, title_of};
+use ::openapi::{Info, Security, title_of};
+use access::Ruling;
 use bytes::Bytes;
 use http::Response;
 use http::header::{HeaderValue, VARY};
@@ -107,9 +108,20 @@ async fn document(
 ) -> Result<Arc<Document>, Failure> {
     let info = |services: Vec<String>| Info {
         statuses: statuses(context, catalog, &services),
+        security: security(context, catalog),
         ..settings.info(services, context.dialect())
     };
     catalog.document(service, info).await
+}
+
+/// Returns whom the methods let in, where that is enforced.
+fn security(context: &Context, catalog: &Catalog) -> Option<Security> {
+    let rulings = catalog.access.rulings();
+    let ruled = rulings.filter_map(|(method, ruling)| match ruling {
+        Ruling::Ruled(policy) => Some((method, policy.access())),
+        Ruling::Silent | Ruling::Invalid(_) => None,
+    });
+    context.policy().authorizes().then(|| Security::new(ruled))
 }
 
 /// Returns the HTTP statuses of codes of the services whose upstreams have their own.

@@ -39,7 +39,7 @@ fn encode(mut encoder: impl Encode, input: &[u8]) -> Bytes {
     out.written().to_vec().into()
 }
 
-fn gzip(input: &[u8]) -> Bytes {
+pub(crate) fn gzip(input: &[u8]) -> Bytes {
     encode(GzipEncoder::new(Level::Default.into()), input)
 }
 

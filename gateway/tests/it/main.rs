@@ -7,6 +7,7 @@
     reason = "helpers may panic like tests, and peers are plain tonic"
 )]
 
+mod access;
 mod access_log;
 mod any_types;
 mod caching;

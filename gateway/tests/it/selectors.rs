@@ -75,6 +75,20 @@ async fn a_method_with_the_option_in_both_places_refuses_the_api() {
 }
 
 #[tokio::test]
+async fn a_condition_on_a_field_that_is_not_there_refuses_the_api() {
+    let upstream = Upstream::start().await;
+    let file = format!(
+        "[[schema.policies]]\nselector = \"{GREET}\"\naccess = {{ public = true, condition = \"request.nam == 'a'\" }}\n"
+    );
+    let gateway = Gateway::configured(layers(&[upstream.address], &[], &file)).await;
+    let (reason, problem) = refusal(&gateway).await;
+    assert_eq!(reason, "INVALID_POLICY");
+    let expected = "the option `access` of `/stranger.v1.StrangerService/Greet` has a `condition`";
+    assert!(problem.contains(expected), "{problem}");
+    assert!(problem.contains("nam"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_bad_item_is_refused_at_start_by_its_key() {
     let upstream = Upstream::start().await;
     let file = "[[schema.policies]]\nselector = \"a.B.C\"\naccess = { public = true, authenticated = true }\n";

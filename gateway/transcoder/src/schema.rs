@@ -171,8 +171,8 @@ impl Schema {
     }
 
     /// Returns the plans of all types.
-    pub fn types(&self) -> &Types {
-        &self.types
+    pub fn types(&self) -> &Arc<Types> {
+        &self.types.plans
     }
 
     /// Returns the types that Anys hold besides those of the schema.

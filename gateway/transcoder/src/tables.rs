@@ -18,7 +18,7 @@ pub(crate) use any_types::missing_type;
 /// The plans of all types of one schema; it derefs to them.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    plans: Arc<Types>,
+    pub(crate) plans: Arc<Types>,
     pub(crate) validation: Validation,
     pub(crate) masks: Arc<Masks>,
     pub(crate) json: JsonOptions,

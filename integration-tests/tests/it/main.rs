@@ -8,6 +8,7 @@
     reason = "tests may panic, and their peers are plain tonic"
 )]
 
+mod access;
 mod broker;
 mod browser;
 mod buf;

@@ -25,6 +25,14 @@ pub struct Args {
     method: String,
     /// Path, with its query
     path: String,
+    /// Also decide whether this caller may call: a subject, with `role=`, `scope=`, `tenant=` and
+    /// `issuer=`, separated by commas; `-` is a caller without a credential
+    #[arg(
+        long = "as",
+        value_name = "SUBJECT[,role=ROLE]",
+        allow_hyphen_values = true
+    )]
+    caller: Option<String>,
     /// Address of a gateway, as host:port; without it, the mesh's own (with `admin_listen`, that
     /// one)
     #[arg(long, value_name = "ADDR")]
@@ -75,14 +83,17 @@ struct Other {
     why: String,
 }
 
-/// Exits with 1 when no route matches.
+/// Exits with 1 when no route matches, or the caller that it asks about may not call.
 pub(super) async fn explain(args: Args) -> Result<ExitCode> {
     let address = gateway(args.gateway.as_deref(), args.environment.as_deref()).await?;
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let caller = args.caller.as_deref();
+    let caller = caller.map(|caller| format!("&as={}", encoded(caller)));
     let asked = format!(
-        "/-/explain?method={}&path={}",
+        "/-/explain?method={}&path={}{}",
         encoded(&args.method.to_ascii_uppercase()),
-        encoded(&args.path)
+        encoded(&args.path),
+        caller.unwrap_or_default()
     );
     let told: Value = Client::new(address)
         .get(&asked)
@@ -94,9 +105,9 @@ pub(super) async fn explain(args: Args) -> Result<ExitCode> {
     } else {
         ui::print(answer.text().trim_end());
     }
-    Ok(match answer.problem {
-        None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::FAILURE,
+    Ok(match answer.problem.is_none() && !answer.is_denied() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 
@@ -135,6 +146,12 @@ fn of_mesh() -> Result<SocketAddr> {
 // === impl Explanation ===
 
 impl Explanation {
+    fn is_denied(&self) -> bool {
+        let decision = self.policies.as_ref().and_then(|own| own.get("decision"));
+        let decision = decision.and_then(Value::as_str);
+        decision.is_some_and(|decision| !decision.starts_with("ALLOWED"))
+    }
+
     fn text(&self) -> String {
         let mut text = String::new();
         if let Some(route) = &self.route {

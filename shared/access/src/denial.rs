@@ -21,6 +21,11 @@ pub enum Denial {
         /// The scopes that are missing.
         missing: Vec<Box<str>>,
     },
+    /// The condition of the method does not hold for this call.
+    ConditionNotMet {
+        /// The reason why the condition has no result, for operators; it quotes no value.
+        error: Option<String>,
+    },
     /// The contract says nothing about who may call the method.
     NoAccessRule,
     /// The contract's rule can't be read; the problem is for operators.
@@ -36,6 +41,7 @@ impl Denial {
             Self::CredentialsRequired => "CREDENTIALS_REQUIRED",
             Self::MissingRole { .. } => "MISSING_ROLE",
             Self::MissingScope { .. } => "MISSING_SCOPE",
+            Self::ConditionNotMet { .. } => "CONDITION_NOT_MET",
             Self::NoAccessRule => "NO_ACCESS_RULE",
             Self::InvalidAccessRule => "INVALID_ACCESS_RULE",
         }
@@ -68,6 +74,9 @@ impl fmt::Display for Denial {
                     "the credential lacks the scope {}",
                     list(missing)
                 )
+            }
+            Self::ConditionNotMet { .. } => {
+                formatter.write_str("the condition of the method does not hold for this call")
             }
             Self::NoAccessRule => {
                 formatter.write_str("nothing says who may call the method, so nobody may")

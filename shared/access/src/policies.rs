@@ -1,10 +1,11 @@
 //! The compiled rules of all methods of a contract.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use auth::Identity;
 use contract::Access;
-use descriptors::MethodPlan;
+use descriptors::{AccessOption, MethodPlan, Types};
 
 use crate::denial::Denial;
 use crate::policy::Policy;
@@ -31,21 +32,25 @@ pub enum Ruling {
 
 impl Policies {
     /// Compiles the rules that the contract of these methods has.
-    pub fn of_contract<'m>(methods: impl IntoIterator<Item = &'m MethodPlan>) -> Self {
-        Self::compile(methods, |method| {
-            method.access().map(descriptors::AccessOption::access)
+    pub fn of_contract<'m>(
+        types: &Arc<Types>,
+        methods: impl IntoIterator<Item = &'m MethodPlan>,
+    ) -> Self {
+        Self::compile(types, methods, |method| {
+            method.access().map(AccessOption::access)
         })
     }
 
     /// Compiles the rules that `access` finds for these methods.
     pub fn compile<'m>(
+        types: &Arc<Types>,
         methods: impl IntoIterator<Item = &'m MethodPlan>,
         mut access: impl FnMut(&MethodPlan) -> Option<Result<Access, Vec<String>>>,
     ) -> Self {
         let rulings = methods.into_iter().map(|method| {
             let ruling = match access(method) {
                 None => Ruling::Silent,
-                Some(Ok(access)) => Policy::new(access).into(),
+                Some(Ok(access)) => Policy::new(access, types, method).into(),
                 Some(Err(problems)) => Ruling::Invalid(problems),
             };
             (method.path().into(), ruling)

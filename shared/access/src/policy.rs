@@ -1,7 +1,12 @@
 //! The compiled rule of one method.
 
+use std::sync::Arc;
+
 use auth::Identity;
+use cel::{Condition, Subject};
 use contract::{Access, Callers};
+use descriptors::{MethodPlan, Types};
+use http::HeaderMap;
 
 use crate::denial::Denial;
 
@@ -9,29 +14,61 @@ use crate::denial::Denial;
 #[derive(Debug)]
 pub struct Policy {
     access: Access,
+    condition: Option<Condition>,
+    /// `package.Service.Method`, as conditions see it.
+    method: Box<str>,
+}
+
+/// A call whose first message is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The caller; `None` without a credential.
+    pub identity: Option<&'a Identity>,
+    /// The metadata of the call, as the service gets them.
+    pub metadata: &'a HeaderMap,
+    /// The first request message: wire bytes without frame. A stream that ends without a message
+    /// counts as one with an empty message.
+    pub request: &'a [u8],
 }
 
 // === impl Policy ===
 
 impl Policy {
-    /// Compiles a rule.
+    /// Compiles the rule of a method.
     ///
     /// # Errors
-    /// A condition, which can't be compiled yet.
-    pub(crate) fn new(access: Access) -> Result<Self, String> {
-        match access.condition {
-            None => Ok(Self { access }),
-            Some(_) => Err("has a `condition`, which is not supported".to_owned()),
-        }
+    /// The reason why its condition can't be compiled.
+    pub(crate) fn new(
+        access: Access,
+        types: &Arc<Types>,
+        method: &MethodPlan,
+    ) -> Result<Self, String> {
+        let condition = access.condition.as_deref();
+        let condition = condition.map(|source| Condition::compile(source, types, method.input));
+        let condition = condition.transpose();
+        Ok(Self {
+            condition: condition
+                .map_err(|error| format!("has a `condition` that can't be compiled: {error}"))?,
+            access,
+            method: method
+                .path()
+                .trim_start_matches('/')
+                .replace('/', ".")
+                .into(),
+        })
     }
 
-    /// Creates a policy without a condition.
-    pub const fn of(callers: Callers) -> Self {
+    /// Creates a policy that is no method's.
+    pub fn of(callers: Callers) -> Self {
         let access = Access {
             callers,
             condition: None,
         };
-        Self { access }
+        Self {
+            access,
+            condition: None,
+            method: "".into(),
+        }
     }
 
     /// Returns the rule that it was compiled from.
@@ -39,30 +76,58 @@ impl Policy {
         &self.access
     }
 
+    /// Returns whether [`Policy::admit_message`] decides about calls that [`Policy::admit`] lets
+    /// pass.
+    pub fn has_condition(&self) -> bool {
+        self.condition.is_some()
+    }
+
     /// Decides by the caller alone.
     ///
     /// # Errors
     /// What the caller lacks.
     pub fn admit(&self, identity: Option<&Identity>) -> Result<(), Denial> {
-        let (roles, scopes) = match (&self.access.callers, identity) {
+        let identity = match (&self.access.callers, identity) {
             (Callers::Public, _) | (Callers::Authenticated, Some(_)) => return Ok(()),
             (_, None) => return Err(Denial::CredentialsRequired),
-            (Callers::Granted { roles, scopes }, Some(identity)) => {
-                ((roles, &identity.roles), (scopes, &identity.scopes))
-            }
+            (Callers::Granted { .. }, Some(identity)) => identity,
         };
-        let (wanted, own) = roles;
-        if !wanted.is_empty() && !wanted.iter().any(|role| own.contains(&**role)) {
-            let any_of = wanted.clone();
+        let Callers::Granted { roles, scopes } = &self.access.callers else {
+            return Ok(());
+        };
+        if !roles.is_empty() && !roles.iter().any(|role| identity.roles.contains(&**role)) {
+            let any_of = roles.clone();
             return Err(Denial::MissingRole { any_of });
         }
-        let (wanted, own) = scopes;
-        if wanted.iter().all(|scope| own.contains(&**scope)) {
-            return Ok(());
+        let is_missing = |scope: &&Box<str>| !identity.scopes.contains(&***scope);
+        let missing: Vec<Box<str>> = scopes.iter().filter(is_missing).cloned().collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(Denial::MissingScope { missing }),
         }
-        let missing = wanted.iter().filter(|scope| !own.contains(&***scope));
-        Err(Denial::MissingScope {
-            missing: missing.cloned().collect(),
-        })
+    }
+
+    /// Decides by the condition, for a caller whom [`Policy::admit`] lets pass. An expression
+    /// without a result, as for a key that is not there, does not hold.
+    ///
+    /// # Errors
+    /// The condition does not hold.
+    pub fn admit_message(&self, call: &Call<'_>) -> Result<(), Denial> {
+        let Some(condition) = &self.condition else {
+            return Ok(());
+        };
+        let subject = Subject {
+            identity: call.identity,
+            request: call.request,
+            metadata: call.metadata,
+            method: &self.method,
+        };
+        match condition.holds(&subject) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Denial::ConditionNotMet { error: None }),
+            Err(error) => Err(Denial::ConditionNotMet {
+                error: Some(error.to_string()),
+            }),
+        }
     }
 }

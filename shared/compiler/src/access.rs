@@ -1,21 +1,35 @@
 //! Checks what `option (mesh.v1.access)` says, and finds the methods that say nothing.
 
-use descriptors::{AccessOption, MethodDef, Place, Pool, Problem};
+use std::sync::Arc;
+
+use cel::Condition;
+use contract::Access;
+use descriptors::{AccessOption, MethodDef, Place, Pool, Problem, Types};
 
 const ACCESS_OPTION: &str = "mesh.v1.access";
 
 /// Returns the mistakes in the options of all methods.
-pub(crate) fn mistakes(pool: &Pool) -> Vec<Problem> {
+pub(crate) fn mistakes(pool: &Pool, types: &Arc<Types>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (method, option) in methods(pool) {
-        let Some(Err(reasons)) = option.map(|option| option.access()) else {
-            continue;
+        let access = option.map(|option| option.access());
+        let reasons = match &access {
+            None => continue,
+            Some(Ok(access)) => Vec::from_iter(condition(access, types, method)),
+            Some(Err(reasons)) => reasons.clone(),
         };
         let place = place(pool, method, AccessOption::NUMBER);
         let reasons = reasons.into_iter();
         problems.extend(reasons.map(|why| place.problem(format!("({ACCESS_OPTION}) {why}"))));
     }
     problems
+}
+
+/// Returns why the condition can't be compiled.
+fn condition(access: &Access, types: &Arc<Types>, method: &MethodDef) -> Option<String> {
+    let source = access.condition.as_deref()?;
+    let error = Condition::compile(source, types, method.input).err()?;
+    Some(format!("has a `condition` that can't be compiled: {error}"))
 }
 
 /// Returns the methods without the option.

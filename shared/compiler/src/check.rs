@@ -106,7 +106,7 @@ impl Checked {
         mistakes.extend(answers::unknown_events(&pool, &routes));
         mistakes.extend(promises::idempotency(&pool, &routes));
         mistakes.extend(promises::lengths(&pool, &types, &validation));
-        mistakes.extend(access::mistakes(&pool));
+        mistakes.extend(access::mistakes(&pool, &types));
         warnings.extend(validation.unenforced().cloned());
         warnings.extend(routes.notes().iter().cloned());
         sort(&mut mistakes);

@@ -26,7 +26,7 @@ mod tests;
 pub use ::admission::{AdmissionSettings, Budget};
 pub use host::Host;
 pub use listener::Tunnel;
-pub use operator::{OPERATOR_PREFIX, Operator, OperatorName};
+pub use operator::{OPERATOR_PREFIX, Operator, OperatorName, is_from_this_machine};
 pub use peer::{Peer, is_of_proxies};
 pub use server::{Calls, Server};
 pub use settings::{ClientAuth, ListenerSettings, Settings, TlsMode, TlsSettings};

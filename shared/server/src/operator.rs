@@ -74,13 +74,19 @@ pub(crate) fn mark<B>(
 ) {
     let is_theirs = (is_internal(request) || services.contains(service_name(request)))
         && !has_own_listener
-        && is_local(request)
-        && hosts::named(request).is_some_and(|host| hosts::is_loopback(&host))
-        && !is_forwarded(request.headers())
-        && !is_of_other_page(request.headers());
+        && is_from_this_machine(request);
     if is_theirs {
         request.extensions_mut().insert(Operator);
     }
+}
+
+/// Returns whether a request comes from this machine, under a host that only this machine has,
+/// through no proxy, and was not sent by a browser for a page of another origin.
+pub fn is_from_this_machine<B>(request: &Request<B>) -> bool {
+    is_local(request)
+        && hosts::named(request).is_some_and(|host| hosts::is_loopback(&host))
+        && !is_forwarded(request.headers())
+        && !is_of_other_page(request.headers())
 }
 
 fn is_internal<B>(request: &Request<B>) -> bool {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use rpc::error::code_name;
+use rpc::lock::lock;
 use tonic::Code;
 use tonic::body::Body;
 use tracing::{Instrument, Span};
@@ -173,6 +174,21 @@ impl RequestRecord {
     pub fn client(&self, address: IpAddr) {
         if let Some(line) = self.line() {
             let _ = line.client.set(address);
+        }
+    }
+
+    /// Records the caller, if its name is logged.
+    pub fn caller(&self, name: impl FnOnce() -> String) {
+        if let Some(line) = self.line() {
+            let _ = line.caller.set(name().into());
+        }
+    }
+
+    /// Records the decision about the call: `ALLOWED`, or the reason of a denial. The last one
+    /// counts.
+    pub fn decision(&self, decision: &'static str) {
+        if let Some(line) = self.line() {
+            *lock(&line.decision) = Some(decision);
         }
     }
 

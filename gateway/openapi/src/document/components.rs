@@ -58,7 +58,11 @@ impl Document<'_> {
         for (name, schema) in std::mem::take(&mut self.schemas) {
             schemas.push(name, schema);
         }
-        components.with("schemas", schemas)
+        let components = components.with("schemas", schemas);
+        match self.security_schemes() {
+            Some(schemes) => components.with("securitySchemes", schemes),
+            None => components,
+        }
     }
 
     fn shared_responses(&mut self) -> Object {

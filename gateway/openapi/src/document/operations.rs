@@ -71,6 +71,7 @@ impl Document<'_> {
         if let Some(policy) = route.method.cache() {
             operation.set("x-cache", answers::cache(policy));
         }
+        self.secure(route.method.path(), &mut operation);
         operation.with("x-grpc-method", route.method.path())
     }
 

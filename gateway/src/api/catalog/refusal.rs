@@ -23,6 +23,8 @@ pub(crate) enum Refusal {
     },
     #[error("the limits of `{method}` (mesh.v1.rate_limit) can't be read: {problems}")]
     BadLimit { method: String, problems: String },
+    #[error("`schema.policies`: the option `access` of `{method}` {problem}")]
+    InvalidPolicy { method: String, problem: String },
     #[error("`{key}`: no upstream serves a method that `{selector}` names")]
     SelectsNothing { key: String, selector: String },
     #[error("`schema.policies`: `{method}` can't have the option `{option}`: {problem}")]

@@ -150,6 +150,7 @@ fn refused(refused: &RefusedApi) -> RefusedStatus {
         Refusal::Breaking(changes) => ("BREAKING_CHANGES", changes.iter().map(change).collect()),
         Refusal::TwoOwners { .. } => ("SERVICE_OF_ANOTHER_UPSTREAM", Vec::new()),
         Refusal::TwoPolicies { .. } => ("TWO_POLICIES", Vec::new()),
+        Refusal::InvalidPolicy { .. } => ("INVALID_POLICY", Vec::new()),
         Refusal::SelectsNothing { .. } => ("SELECTS_NOTHING", Vec::new()),
         _ => ("DOES_NOT_COMPILE", Vec::new()),
     };

@@ -25,6 +25,7 @@ import (
 var generated = [][2]string{
 	{"{{name}}/v1/{{name}}_service.proto", "{{name}}/gen/{{name}}/v1;pb"},
 	{"buf/validate/validate.proto", "{{name}}/gen/buf/validate"},
+	{"mesh/v1/options.proto", "{{name}}/gen/mesh/v1"},
 }
 
 // Imports whose Go packages exist.

@@ -9,7 +9,7 @@ ROOT = SERVICE.parent.parent
 PLACE = ROOT / ".mesh" / "python" / "{{name}}"
 PYTHON = PLACE / "venv" / "bin" / "python"
 # Contracts of other services that this one calls belong here, too.
-CONTRACTS = ["{{name}}/v1/{{name}}_service.proto", "buf/validate/validate.proto"]
+CONTRACTS = ["{{name}}/v1/{{name}}_service.proto", "buf/validate/validate.proto", "mesh/v1/options.proto"]
 
 
 def install():

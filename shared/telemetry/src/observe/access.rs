@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use http::{Request, StatusCode, header};
 use rpc::config::ConfigError;
 use rpc::error::code_name;
+use rpc::lock::lock;
 use serde::Deserialize;
 use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
@@ -57,6 +58,8 @@ pub(super) struct Line {
     traceparent: Option<Box<str>>,
     pub(super) client: OnceLock<IpAddr>,
     pub(super) upstream: OnceLock<Box<str>>,
+    pub(super) caller: OnceLock<Box<str>>,
+    pub(super) decision: Mutex<Option<&'static str>>,
 }
 
 // === impl AccessLogSettings ===
@@ -113,6 +116,8 @@ impl Line {
             traceparent: header(trace::TRACEPARENT).map(|value| cut(value, 64).into()),
             client: OnceLock::new(),
             upstream: OnceLock::new(),
+            caller: OnceLock::new(),
+            decision: Mutex::new(None),
         }
     }
 
@@ -146,6 +151,8 @@ impl Line {
             target: "access",
             parent: None,
             client = client.map(tracing::field::display),
+            caller = self.caller.get().map(|caller| &**caller),
+            decision = *lock(&self.decision),
             method = record.method.as_str(),
             route = record.route.get().map(|route| route.template()),
             path = &*self.path,
