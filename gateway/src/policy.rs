@@ -1,6 +1,7 @@
 //! The policy of one generation: what a request has to pass, and how its response leaves, whatever
 //! is called.
 
+mod authenticate;
 mod challenge;
 pub(crate) mod client_address;
 mod codes;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use chassis::config::ConfigError;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRAILER};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Extensions, Method, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -39,7 +40,7 @@ pub use deadline::DeadlineSettings;
 pub use metadata::MetadataSettings;
 pub use stage::{RequestInfo, Stage};
 
-pub(crate) use challenge::challenge;
+pub(crate) use authenticate::Authentication;
 pub(crate) use codes::{CodeRules, validate as validate_statuses};
 pub(crate) use conditional::is_condition;
 pub(crate) use deadline::CONNECT_TIMEOUT;
@@ -59,6 +60,7 @@ pub(crate) struct PolicySettings<'a> {
     pub(crate) conditional: &'a ConditionalSettings,
     pub(crate) compression: &'a CompressionSettings,
     pub(crate) codes: CodeRules,
+    pub(crate) authentication: Option<Authentication>,
     pub(crate) stages: Stages,
 }
 
@@ -73,6 +75,7 @@ pub(crate) struct Policy {
     codings: Codings,
     /// The HTTP statuses of codes.
     pub(crate) codes: CodeRules,
+    authentication: Option<Authentication>,
     stages: Stages,
 }
 
@@ -89,14 +92,43 @@ impl Policy {
             etags: Tagger::new(settings.conditional, settings.json),
             codings: Codings::new(settings.compression),
             codes: settings.codes,
+            authentication: settings.authentication,
             stages: settings.stages,
         })
     }
 
-    /// Runs the stages between the route and the first message, in their order. The first refusal
-    /// ends the request.
+    /// Finds who calls, once the method is known: an `Arc<auth::Identity>` among the extensions. A
+    /// request without a credential stays anonymous.
     ///
-    /// A new stage is a file in `policy/` and a line here. The order is: authenticate, authorize by
+    /// # Errors
+    /// A credential that proves nothing, or an issuer that does not answer before the deadline.
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &mut HeaderMap,
+        extensions: &mut Extensions,
+        deadline: Option<Instant>,
+    ) -> Result<(), Failure> {
+        match &self.authentication {
+            None => Ok(()),
+            Some(authentication) => authentication.admit(headers, extensions, deadline).await,
+        }
+    }
+
+    /// Returns the authentication, if it is on.
+    pub(crate) fn authentication(&self) -> Option<&Authentication> {
+        self.authentication.as_ref()
+    }
+
+    /// Completes a 401, in whichever protocol and for whatever reason it was rendered.
+    pub(crate) fn challenge(&self, response: &mut Response<Body>) {
+        let own = self.authentication.as_ref().map(Authentication::challenge);
+        challenge::challenge(response, own);
+    }
+
+    /// Runs the stages between authentication and the first message, in their order. The first
+    /// refusal ends the request.
+    ///
+    /// A new stage is a file in `policy/` and a line here. The order is: authorize by
     /// method, rate limit, then the stages of the build. Admission (overload) is in the client
     /// stack, where a slow request body takes no slot. Stages that depend
     /// on a message (conditions on fields, validation, idempotency, cache) belong to

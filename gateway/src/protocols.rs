@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use tokio::time::Instant;
 use tonic::body::Body;
 use transcoder::{Match, MethodPlan};
@@ -89,21 +89,24 @@ impl Protocol {
     }
 
     /// Finds the method that a request calls and the upstream that serves it, once for all that
-    /// follows.
+    /// follows. It keeps a part of `uri`, that of the head, whose headers may still change.
     ///
     /// # Errors
     /// No method matches, or the protocol cannot call it in this way.
     pub(crate) fn resolve<'c, 'h>(
         self,
         catalog: &'c Catalog,
-        head: &'h Parts,
+        head: &Parts,
+        uri: &'h Uri,
     ) -> Result<Resolved<'c, 'h>, Failure>
     where
         'c: 'h,
     {
         let form = match self {
-            Self::Rest => return rest::resolve(catalog, head).map(Resolved::Rest),
-            Self::WebSocket => return rest::resolve(catalog, head).map(Resolved::WebSocket),
+            Self::Rest => return rest::resolve(catalog, &head.method, uri).map(Resolved::Rest),
+            Self::WebSocket => {
+                return rest::resolve(catalog, &head.method, uri).map(Resolved::WebSocket);
+            }
             Self::Grpc(codec) => RpcForm::Grpc(codec),
             Self::GrpcWeb(encoding, codec) => RpcForm::GrpcWeb(encoding, codec),
             Self::ConnectUnary(codec) => RpcForm::ConnectUnary(codec),

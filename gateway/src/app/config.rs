@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use auth::AuthenticationSettings;
 use chassis::client::{ClientSettings, UpstreamSettings};
 use chassis::config::ConfigError;
 use http::HeaderValue;
@@ -71,6 +72,8 @@ pub struct Config {
     pub metadata: MetadataSettings,
     /// How long calls may take.
     pub deadline: DeadlineSettings,
+    /// `[authentication]`: the credentials of callers.
+    pub authentication: AuthenticationSettings,
     /// `[cors]`: pages of other origins.
     pub cors: CorsSettings,
     /// `[conditional]`: `ETag` and conditional requests.
@@ -120,6 +123,7 @@ impl Config {
             return reject_key("upload_chunk_bytes", &problem);
         }
         self.metadata.validate()?;
+        self.authentication.validate()?;
         self.cors.validate()?;
         self.compression.validate()?;
         self.websocket.validate()
@@ -196,6 +200,7 @@ impl Config {
         config.metadata.request_prefix.clear();
         config.metadata.forward_origin = false;
         config.cors.allowed_origins.clear();
+        config.authentication = config.authentication.off();
         config
     }
 

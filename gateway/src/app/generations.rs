@@ -16,12 +16,14 @@ use super::Config;
 use super::processes::Processes;
 use super::stages::Generation;
 use crate::api::{Directory, UpstreamHandle, watch};
-use crate::policy::Stages;
+use crate::policy::{Authentication, Stages};
 
 /// The active generation. A request takes it once and keeps it to its end.
 pub(crate) struct Generations {
     process: Process,
     stages: Stages,
+    /// Counts of all generations.
+    auth_metrics: auth::Metrics,
     current: ArcSwap<Generation>,
     /// Ends the tasks that learn for the current one.
     retire: Mutex<CancellationToken>,
@@ -43,11 +45,17 @@ impl Generations {
         config: Config,
         stages: Stages,
     ) -> Result<Self, ConfigError> {
-        let prepared = build(&process, config, stages.clone(), None).await?;
+        let auth_metrics = auth::Metrics::default();
+        let shown = auth_metrics.clone();
+        process
+            .metrics()
+            .extend(move |encoder| shown.write(encoder));
+        let prepared = build(&process, config, stages.clone(), &auth_metrics, None).await?;
         let retire = learn(&process, &prepared);
         Ok(Self {
             process,
             stages,
+            auth_metrics,
             current: ArcSwap::from_pointee(prepared.generation),
             retire: Mutex::new(retire),
         })
@@ -81,7 +89,8 @@ impl Generations {
         let mut retire = self.retire.lock().await;
         let current = self.current();
         let (config, stages) = (layers.parse()?, self.stages.clone());
-        let prepared = build(&self.process, config, stages, Some(current.directory())).await?;
+        let metrics = &self.auth_metrics;
+        let prepared = build(&self.process, config, stages, metrics, Some(&current)).await?;
         // The old tasks first: what they learn from here on would be lost.
         retire.cancel();
         *retire = learn(&self.process, &prepared);
@@ -96,7 +105,8 @@ async fn build(
     process: &Process,
     config: Config,
     stages: Stages,
-    before: Option<&Directory>,
+    auth_metrics: &auth::Metrics,
+    before: Option<&Generation>,
 ) -> Result<Prepared, ConfigError> {
     config.validate()?;
     let all = config.upstream_settings(&process.settings().client)?;
@@ -108,7 +118,7 @@ async fn build(
         })?;
         sources.push(source);
         let known = match before {
-            Some(before) => before.known(&settings.name).await,
+            Some(before) => before.directory().known(&settings.name).await,
             None => None,
         };
         let (upstream, entry) = known.unzip();
@@ -123,7 +133,23 @@ async fn build(
         ConfigError::new("schema", problem, "the configuration")
     })?;
     let processes = Processes::new(&config, &stages, process).await?;
-    let generation = Generation::new(config, Arc::new(directory), processes, stages, process)?;
+    let known = before.and_then(Generation::authentication);
+    let authentication = Authentication::new(
+        &config.authentication,
+        &config.metadata.request_prefix,
+        known,
+        auth_metrics,
+        process,
+    )?;
+    let directory = Arc::new(directory);
+    let generation = Generation::new(
+        config,
+        directory,
+        processes,
+        authentication,
+        stages,
+        process,
+    )?;
     Ok(Prepared {
         generation,
         sources,

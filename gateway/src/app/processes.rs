@@ -159,7 +159,7 @@ impl OtherProcess {
         let directory = directory.await.map_err(|error| refuse(error.to_string()))?;
         let (directory, none) = (Arc::new(directory), Processes::default());
         Ok(Self {
-            generation: Generation::new(config, directory, none, stages.clone(), process)?,
+            generation: Generation::new(config, directory, none, None, stages.clone(), process)?,
             name: header,
             upstream,
             source: Mutex::new(source),

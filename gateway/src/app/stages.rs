@@ -22,7 +22,9 @@ use super::drain_on_close::drain_on_close;
 use super::processes::Processes;
 use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
-use crate::policy::{Callee, Policy, PolicySettings, RequestInfo, Stages, challenge, cross_site};
+use crate::policy::{
+    Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
+};
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
 
@@ -41,6 +43,7 @@ impl Generation {
         config: Config,
         directory: Arc<Directory>,
         processes: Processes,
+        authentication: Option<Authentication>,
         stages: Stages,
         process: &Process,
     ) -> Result<Self, ConfigError> {
@@ -54,6 +57,7 @@ impl Generation {
             conditional: &config.conditional,
             compression: &config.compression,
             codes: config.code_rules(),
+            authentication,
             stages,
         })?;
         let parts = ContextParts {
@@ -77,6 +81,10 @@ impl Generation {
         self.context.directory()
     }
 
+    pub(super) fn authentication(&self) -> Option<&Authentication> {
+        self.context.policy().authentication()
+    }
+
     /// Answers one request. The main steps, in their order; ARCHITECTURE.md lists all:
     ///
     /// | step | where |
@@ -90,7 +98,8 @@ impl Generation {
     /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
     /// | memory: the request's share of the budget | [`Self::answer`], `admission::Budget` |
     /// | route: which method, which upstream | [`Self::answer`], `Protocol::resolve` |
-    /// | policy by request: authenticate to rate limit | `Policy::admit` |
+    /// | who calls | `Policy::authenticate` |
+    /// | policy by request: authorize to rate limit | `Policy::admit` |
     /// | policy by message: validation | `policy::MessagePolicy`, for each message as it is sent |
     /// | admission: a slot of the upstream, fair between clients | `chassis::client` |
     /// | call | `call`, `chassis::client` |
@@ -119,7 +128,7 @@ impl Generation {
         }
         let (mut head, body) = request.into_parts();
         let mut response = self.answer(&catalog, &mut head, body).await;
-        challenge(&mut response);
+        policy.challenge(&mut response);
         if let Some(cors) = &policy.cors {
             cors.share(origin.as_ref(), response.headers_mut());
         }
@@ -141,7 +150,7 @@ impl Generation {
                 protocol.refuse(&self.context, &catalog, head, fault.into())
             }
         };
-        challenge(&mut response);
+        self.context.policy().challenge(&mut response);
         response
     }
 
@@ -177,7 +186,7 @@ impl Generation {
             Err(excess) => return protocol.refuse(context, catalog, head, excess.into()),
         };
         head.extensions.insert(holding.clone());
-        let resolved = match protocol.resolve(catalog, head) {
+        let resolved = match protocol.resolve(catalog, head, &head.uri) {
             Ok(resolved) => resolved,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
@@ -185,6 +194,11 @@ impl Generation {
             Ok(deadline) => deadline,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
+        let caller = (&mut head.headers, &mut head.extensions);
+        let authenticated = context.policy().authenticate(caller.0, caller.1, deadline);
+        if let Err(failure) = authenticated.await {
+            return protocol.refuse(context, catalog, head, failure);
+        }
         let request = RequestInfo::new(head, resolved.callee(head));
         if let Err(failure) = context.policy().admit(request).await {
             return protocol.refuse(context, catalog, head, failure);
@@ -221,14 +235,20 @@ impl Generation {
         &self,
         page: surface::Page,
         catalog: &Arc<Catalog>,
-        head: &Parts,
+        head: &mut Parts,
     ) -> Response<Body> {
         let callee = Callee {
             route: Some(page.route()),
             ..Callee::default()
         };
         let context = &self.context;
-        match context.policy().admit(RequestInfo::new(head, callee)).await {
+        let policy = context.policy();
+        let authenticated = policy.authenticate(&mut head.headers, &mut head.extensions, None);
+        let admitted = match authenticated.await {
+            Ok(()) => policy.admit(RequestInfo::new(head, callee)).await,
+            refused => refused,
+        };
+        match admitted {
             Ok(()) => page.answer(context, &self.pages, catalog, head).await,
             Err(failure) => Protocol::Rest.refuse(context, catalog, head, failure),
         }

@@ -13,8 +13,8 @@ const RENAMED: [HeaderName; 2] = [
 /// The challenge where the upstream has none: for a token, as metadata carry it.
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
-/// Completes a 401, in whichever protocol and for whatever reason it was rendered.
-pub(crate) fn challenge(response: &mut Response<Body>) {
+/// Completes a 401 that has no challenge yet, by that of the authentication if it is on.
+pub(super) fn challenge(response: &mut Response<Body>, own: Option<&HeaderValue>) {
     if response.status() != StatusCode::UNAUTHORIZED {
         return;
     }
@@ -23,7 +23,8 @@ pub(crate) fn challenge(response: &mut Response<Body>) {
         return;
     }
     let sent = RENAMED.iter().find_map(|name| headers.get(name)).cloned();
-    headers.insert(WWW_AUTHENTICATE, sent.unwrap_or(BEARER));
+    let own = || own.cloned().unwrap_or(BEARER);
+    headers.insert(WWW_AUTHENTICATE, sent.unwrap_or_else(own));
 }
 
 #[cfg(test)]
@@ -48,7 +49,7 @@ mod tests {
                 let value = HeaderValue::from_static(value);
                 response.headers_mut().insert(name, value);
             }
-            challenge(&mut response);
+            challenge(&mut response, None);
             let found = response.headers().get(WWW_AUTHENTICATE);
             assert_eq!(found.map(|value| value.to_str().unwrap()), expected);
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use auth::Identity;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 use tonic::Status;
@@ -12,7 +13,7 @@ use super::client_address::ClientAddress;
 use crate::api::UpstreamHandle;
 
 /// A check of requests that a build of the gateway adds, see [`start_with`](crate::start_with). The
-/// gateway has none of its own yet; new ones go in this order: authenticate, authorize, rate limit.
+/// gateway's own authentication comes before; new ones go in this order: authorize, rate limit.
 ///
 /// It runs once for each request, of every protocol, after the method is resolved and before the
 /// body is read. The pages that the gateway serves about itself (`/docs`, `/openapi.json`, `/-/…`)
@@ -60,7 +61,8 @@ impl<'a> RequestInfo<'a> {
     }
 
     /// The headers, as the client sent them but for `x-forwarded-*` and `forwarded`, which only
-    /// trusted proxies set. The bearer token of a WebSocket's subprotocol is in `authorization`.
+    /// trusted proxies set, and for credentials, which authentication takes unless they are
+    /// forwarded. The bearer token of a WebSocket's subprotocol is in `authorization`.
     pub fn headers(&self) -> &'a HeaderMap {
         &self.head.headers
     }
@@ -79,6 +81,11 @@ impl<'a> RequestInfo<'a> {
     pub fn client_address(&self) -> Option<IpAddr> {
         let client = self.head.extensions.get::<ClientAddress>();
         client.map(|client| client.address)
+    }
+
+    /// The caller, if it has proven who it is.
+    pub fn identity(&self) -> Option<&'a Arc<Identity>> {
+        self.head.extensions.get()
     }
 
     /// The called method as `/package.Service/Method`; `None` for the gateway's own pages.

@@ -15,7 +15,7 @@ use chassis::{metrics, observe};
 use futures::FutureExt;
 use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use tokio::time::Instant;
 use tonic::body::Body;
 use transcoder::{MethodKind, RouteError};
@@ -101,13 +101,14 @@ pub(crate) fn answer_options(catalog: &Catalog, head: &Parts) -> Option<Response
 /// No route matches, or the API is not known yet.
 pub(super) fn resolve<'c, 'h>(
     catalog: &'c Catalog,
-    head: &'h Parts,
+    method: &Method,
+    uri: &'h Uri,
 ) -> Result<RouteTarget<'c, 'h>, Failure>
 where
     'c: 'h,
 {
     // A method with streams is found by its own path, too; unary ones are calls of Connect there.
-    let found = catalog.schema.route_or_rpc(&head.method, head.uri.path());
+    let found = catalog.schema.route_or_rpc(method, uri.path());
     let found = found.and_then(|matched| {
         // A file may declare services that the upstream does not register.
         let upstream = catalog
@@ -117,7 +118,7 @@ where
     });
     let target = found.map_err(|error| match error {
         RouteError::NotFound if !catalog.complete => Failure::incomplete(),
-        other => Failure::unrouted(other, head.uri.query()),
+        other => Failure::unrouted(other, uri.query()),
     })?;
     note(&target);
     Ok(target)

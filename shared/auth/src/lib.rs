@@ -1,5 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod authenticator;
+mod clock;
+mod fetch;
 mod identity;
+mod issuer;
+mod metrics;
+mod rejection;
+mod settings;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod token;
+mod verified;
 
+pub use authenticator::{Authenticator, Presented};
+pub use clock::Clock;
 pub use identity::{Credential, Identity};
+pub use metrics::Metrics;
+pub use rejection::Rejection;
+pub use settings::{AuthenticationSettings, IssuerSettings, TokenType};
+pub use token::{Algorithm, ClaimPaths, MAX_TOKEN_BYTES, Unverified, looks_like_jwt};
+pub use verified::Verified;
