@@ -4,6 +4,7 @@ mod authenticator;
 mod clock;
 mod fetch;
 mod identity;
+pub mod internal;
 mod issuer;
 mod metrics;
 mod rejection;
