@@ -282,6 +282,7 @@ pub(crate) fn caller(extensions: &Extensions, method: Option<&MethodPlan>) -> Ca
         criticality: method.map(MethodPlan::criticality).unwrap_or_default(),
         kind: method.map(MethodPlan::kind),
         holding: extensions.get().cloned(),
+        identity: extensions.get().cloned(),
     }
 }
 

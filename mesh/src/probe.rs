@@ -1,18 +1,25 @@
 //! Health checks of processes.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rpc::tls::{self, Identity};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::project::{Project, Readiness};
+use crate::project::{Project, Readiness, Service};
 
 /// Longest wait for a response.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,16 +39,32 @@ pub enum Probe {
     /// `GET /readyz` returns 200: a service can work, and the gateway has learned the APIs of its
     /// upstreams, which `grpc.health.v1` doesn't tell.
     Ready(SocketAddr),
+    /// The same over TLS.
+    SecureReady(SocketAddr, Secure),
     /// `grpc.health.v1.Health/Check` of the whole server answers `SERVING`.
     Grpc(SocketAddr),
     /// The port accepts a connection.
     Tcp(SocketAddr),
 }
 
+/// The side of `mesh` of a TLS connection, for health checks.
+#[derive(Clone)]
+pub struct Secure(TlsConnector);
+
+// === impl Probe ===
+
 impl Probe {
     /// Returns the check of a service or the gateway.
-    pub(crate) fn of(project: &Project, name: &str, address: SocketAddr) -> Self {
+    pub(crate) fn of(
+        project: &Project,
+        name: &str,
+        address: SocketAddr,
+        secure: Option<&Secure>,
+    ) -> Self {
         let service = project.service(name);
+        if let Some(secure) = secure.filter(|_| service.is_some_and(Service::has_tls)) {
+            return Self::SecureReady(address, secure.clone());
+        }
         match service.map_or(Readiness::Http, |service| service.readiness) {
             Readiness::Http => Self::Ready(address),
             Readiness::Grpc => Self::Grpc(address),
@@ -62,7 +85,8 @@ impl Probe {
             Self::Postgres(options) => postgres(options).await.map_err(|error| error.to_string()),
             Self::Nats(address) => nats(*address).await,
             Self::Valkey(address) => valkey(*address).await,
-            Self::Ready(address) => ready(*address).await,
+            Self::Ready(address) => ready(*address, None).await,
+            Self::SecureReady(address, secure) => ready(*address, Some(secure)).await,
             Self::Grpc(address) => grpc(*address).await,
             Self::Tcp(address) => {
                 let connected = TcpStream::connect(address).await;
@@ -109,11 +133,13 @@ struct Info {
     jetstream: bool,
 }
 
-async fn ready(address: SocketAddr) -> Result<(), String> {
+async fn ready(address: SocketAddr, secure: Option<&Secure>) -> Result<(), String> {
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    let status_line = first_line(address, request.as_bytes())
-        .await
-        .map_err(|error| error.to_string())?;
+    let answer = match secure {
+        None => first_line(address, request.as_bytes()).await,
+        Some(secure) => secure.first_line(address, request.as_bytes()).await,
+    };
+    let status_line = answer.map_err(|error| error.to_string())?;
     // `HTTP/1.1 200 OK`; simple servers answer as HTTP/1.0.
     let status = status_line.split_once(' ');
     let status = status.map_or(status_line.as_str(), |(_, status)| status.trim_end());
@@ -147,11 +173,46 @@ async fn grpc(address: SocketAddr) -> Result<(), String> {
 }
 
 async fn first_line(address: SocketAddr, request: &[u8]) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
+    ask_stream(TcpStream::connect(address).await?, request).await
+}
+
+async fn ask_stream(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &[u8],
+) -> std::io::Result<String> {
     stream.write_all(request).await?;
     let mut line = String::new();
     BufReader::new(stream.take(LINE_BYTES))
         .read_line(&mut line)
         .await?;
     Ok(line)
+}
+
+// === impl Secure ===
+
+impl Secure {
+    /// Reads the certificate of the authority, and that of `mesh` with its key.
+    ///
+    /// # Errors
+    /// A file that can't be used.
+    pub(crate) fn load(authority: &Path, certificate: &Path) -> anyhow::Result<Self> {
+        let own = Identity::read(certificate, certificate)?;
+        let config = ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(tls::roots(authority)?)
+            .with_client_auth_cert(own.chain, own.key)?;
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    async fn first_line(&self, address: SocketAddr, request: &[u8]) -> std::io::Result<String> {
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::IpAddress(address.ip().into());
+        ask_stream(self.0.connect(name, stream).await?, request).await
+    }
+}
+
+impl fmt::Debug for Secure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secure")
+    }
 }

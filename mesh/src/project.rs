@@ -3,6 +3,7 @@
 mod argv;
 mod manifest;
 mod order;
+mod security;
 mod suggest;
 mod wiring;
 
@@ -12,8 +13,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use argv::Argv;
-pub use manifest::{Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify};
-pub(crate) use wiring::Wiring;
+pub use manifest::{
+    Command, Engine, Environment, Gateway, Readiness, Run, Security, Service, Verify,
+};
+pub(crate) use wiring::{Wiring, scheme};
 
 /// Name of the gateway.
 pub const GATEWAY: &str = "gateway";
@@ -41,6 +44,7 @@ pub struct Project {
     commands: BTreeMap<String, Command>,
     verify: Option<Verify>,
     environments: BTreeMap<String, Environment>,
+    security: Security,
 }
 
 /// Finds the directory of a project: the nearest one with a `mesh.toml`, from `start` upwards.
@@ -118,6 +122,11 @@ impl Project {
     /// Returns the load and the check of `verify`.
     pub fn verify(&self) -> Option<&Verify> {
         self.verify.as_ref()
+    }
+
+    /// Returns what processes have to prove to each other.
+    pub fn security(&self) -> Security {
+        self.security
     }
 
     /// Returns a mesh that runs elsewhere.

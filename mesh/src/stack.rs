@@ -1,5 +1,6 @@
 //! One running mesh.
 
+pub(crate) mod credentials;
 mod dashboard;
 mod launch;
 pub(crate) mod nats;
@@ -24,9 +25,10 @@ use tokio::task::JoinSet;
 
 use crate::home::StateDir;
 use crate::os::{Identity, Signal};
-use crate::project::{NATS, POSTGRES, Project, VALKEY};
+use crate::project::{NATS, POSTGRES, Project, Security, VALKEY, scheme};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, State, Supervised};
+use credentials::{Files, MESH};
 pub use options::StackOptions;
 use ports::Ports;
 pub use readers::Reader;
@@ -40,12 +42,15 @@ pub struct Stack {
     board: Arc<Board>,
     dashboard: Option<dashboard::Page>,
     scribe: JoinSet<()>,
+    /// Rotates keys and certificates.
+    _rotation: JoinSet<()>,
     ready: watch::Sender<bool>,
     secrets: Secrets,
     broker_passwords: Secrets,
     valkey_passwords: Secrets,
     ports: Ports,
     project: Arc<Project>,
+    security: Security,
     state_dir: StateDir,
 }
 
@@ -68,12 +73,29 @@ impl Stack {
         Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
     }
 
-    /// Returns the URL of a service or the gateway, `http://127.0.0.1:PORT`.
+    /// Returns the URL of a service or the gateway, `http://127.0.0.1:PORT`; `https` of a service
+    /// where the project has TLS on.
     ///
     /// # Errors
     /// See [`address`](Self::address).
     pub fn url(&self, name: &str) -> Result<String> {
-        Ok(format!("http://{}", self.address(name)?))
+        let scheme = scheme(&self.project, self.security, name);
+        Ok(format!("{scheme}://{}", self.address(name)?))
+    }
+
+    /// Returns the file of the key that signs the calls of the process `mesh`, which every service
+    /// trusts; `None` if calls are not signed.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        let files = Files::of(self.dir());
+        self.security.identity.then(|| files.key(MESH))
+    }
+
+    /// Returns the files of the authority's certificate, and of the one of the process `mesh` with
+    /// its key; `None` without TLS.
+    pub fn certificate_files(&self) -> Option<(PathBuf, PathBuf)> {
+        let files = Files::of(self.dir());
+        let named = || (files.authority(), files.certificate(MESH));
+        self.security.tls.then(named)
     }
 
     /// Returns the URL of the broker with a service's user and password; `operator` may do

@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
-use rpc::headers::{PROCESS, list};
+use rpc::headers::{IDENTITY, PROCESS, list};
 use tonic::body::Body;
 
 use super::conditional;
@@ -210,10 +210,12 @@ impl MetadataRules {
     }
 
     /// Removes from the headers of an RPC protocol, which are metadata already, what ends at the
-    /// gateway: the headers of the connection; and cookies, which a browser adds by itself, and the
-    /// name of a process, which is for operators, unless they are listed as for the JSON API.
+    /// gateway: the headers of the connection, and the token that only processes send; and cookies,
+    /// which a browser adds by itself, and the name of a process, which is for operators, unless
+    /// they are listed as for the JSON API.
     pub(crate) fn strip_call(&self, headers: &mut HeaderMap) {
         strip_hop_by_hop(headers);
+        headers.remove(IDENTITY);
         for name in [COOKIE, PROCESS] {
             if !self.request.contains(&name) {
                 headers.remove(name);
@@ -342,11 +344,13 @@ impl Names {
     }
 }
 
-/// Names that steer HTTP or gRPC itself, and so can neither be sent as metadata nor received.
+/// Names that steer HTTP or gRPC itself, and the token that the gateway alone sends: they can
+/// neither be sent as metadata nor received.
 pub(crate) fn is_reserved(name: &str) -> bool {
     name.starts_with("grpc-")
         || (name.starts_with("content-") && !ABOUT_CONTENT.contains(&name))
         || is_hop_by_hop(name)
+        || *name == IDENTITY
         || matches!(name, "host" | "expect")
 }
 

@@ -234,3 +234,20 @@ async fn cookies_pass_only_if_they_are_listed_in_every_protocol() {
         }
     }
 }
+
+#[tokio::test]
+async fn no_caller_speaks_for_a_process_in_any_protocol() {
+    let upstream = forms::upstream().await;
+    for keys in [
+        &[][..],
+        &[("metadata.request", "*")],
+        &[("metadata.request", "mesh-*")],
+    ] {
+        let gateway = Gateway::ready_with(&[upstream.address], keys).await;
+        for name in ["mesh-identity", "grpc-metadata-mesh-identity"] {
+            for (form, metadata) in received(&upstream, &gateway, &[(name, "forged")]).await {
+                assert!(!metadata.contains_key("mesh-identity"), "{form} {keys:?}");
+            }
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod events;
 mod examples;
 mod gateway;
 mod grpcurl;
+mod identity;
 mod ingest;
 mod ledger;
 mod migrations;

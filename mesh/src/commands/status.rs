@@ -1,5 +1,6 @@
 //! `mesh status`: all processes, checked now.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -7,9 +8,10 @@ use anyhow::Result;
 use super::addresses;
 use crate::home::Home;
 use crate::os::Identity;
-use crate::probe::Probe;
+use crate::probe::{Probe, Secure};
 use crate::project::{NATS, POSTGRES, Project, VALKEY};
 use crate::snapshot::Snapshot;
+use crate::stack::credentials::{Files, MESH};
 use crate::stack::postgres;
 use crate::stack::secrets::Secrets;
 use crate::supervise::{ProcessStatus, State};
@@ -31,7 +33,7 @@ pub(super) async fn status(args: Args) -> Result<ExitCode> {
     if let Some(snapshot) = &mut snapshot {
         let secrets = Secrets::load(&home.mesh()).unwrap_or_default();
         for process in snapshot.processes.values_mut() {
-            check(project, process, &secrets).await;
+            check(project, process, &secrets, &home.mesh()).await;
         }
     }
     if args.json {
@@ -56,14 +58,14 @@ pub(super) async fn status(args: Args) -> Result<ExitCode> {
 }
 
 /// Checks a process now; the supervisor does so once a second.
-async fn check(project: &Project, process: &mut ProcessStatus, secrets: &Secrets) {
+async fn check(project: &Project, process: &mut ProcessStatus, secrets: &Secrets, dir: &Path) {
     if !process.life.as_ref().is_some_and(Identity::is_alive) {
         if process.state != State::Stopped {
             process.state = State::Restarting;
         }
         return;
     }
-    let answer = match probe(project, process, secrets) {
+    let answer = match probe(project, process, secrets, dir) {
         Ok(probe) => probe.check().await,
         Err(error) => Err(error.to_string()),
     };
@@ -75,11 +77,24 @@ async fn check(project: &Project, process: &mut ProcessStatus, secrets: &Secrets
     };
 }
 
-fn probe(project: &Project, process: &ProcessStatus, secrets: &Secrets) -> Result<Probe> {
+fn probe(
+    project: &Project,
+    process: &ProcessStatus,
+    secrets: &Secrets,
+    dir: &Path,
+) -> Result<Probe> {
     Ok(match process.name.as_str() {
         POSTGRES => Probe::Postgres(Box::new(postgres::admin(process.address, secrets)?)),
         NATS => Probe::Nats(process.address),
         VALKEY => Probe::Valkey(process.address),
-        name => Probe::of(project, name, process.address),
+        name => {
+            // Those of the mesh that runs, whatever the project says now.
+            let files = Files::of(dir);
+            let secure = match files.authority().exists() {
+                true => Some(Secure::load(&files.authority(), &files.certificate(MESH))?),
+                false => None,
+            };
+            Probe::of(project, name, process.address, secure.as_ref())
+        }
     })
 }

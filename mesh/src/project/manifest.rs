@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::argv::Argv;
+use super::security::Security;
 use super::{GATEWAY, NATS, POSTGRES, Project, VALKEY, order, suggest};
 
 /// Longest name of a service: it is also that of a database role, a user of the broker, and a token
@@ -170,6 +171,8 @@ struct Manifest {
     verify: Option<VerifyTable>,
     #[serde(default)]
     environments: BTreeMap<String, Environment>,
+    #[serde(default)]
+    security: Security,
 }
 
 #[derive(Deserialize)]
@@ -239,7 +242,9 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         command,
         verify,
         environments,
+        security,
     } = manifest;
+    security.check()?;
     check_name("project.name", &project.name)?;
     ensure!(
         gateway.needs.iter().all(|need| *need == Engine::Valkey),
@@ -281,6 +286,7 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         commands,
         verify: verify.transpose()?,
         environments,
+        security,
     })
 }
 
@@ -371,6 +377,12 @@ fn with_suggestion(error: toml::de::Error) -> anyhow::Error {
 // === impl Service ===
 
 impl Service {
+    /// Returns whether it serves TLS where the project has it on: the chassis does; a service with
+    /// a command of its own does as it likes, and is called without.
+    pub(crate) fn has_tls(&self) -> bool {
+        matches!(self.run, Run::Cargo { .. })
+    }
+
     /// Returns the Cargo package, if it is built by Cargo.
     pub fn package(&self) -> Option<&str> {
         match &self.run {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{GATEWAY, Project};
+use super::{GATEWAY, Project, Security, Service};
 
 /// Addresses and settings that become environment variables.
-#[derive(Debug)]
 pub(crate) struct Wiring<'a> {
     pub(crate) project: &'a Project,
     pub(crate) addresses: &'a BTreeMap<String, SocketAddr>,
@@ -19,6 +18,9 @@ pub(crate) struct Wiring<'a> {
     pub(crate) otlp: Option<&'a str>,
     /// File of the operator's token.
     pub(crate) operators: &'a Path,
+    pub(crate) security: Security,
+    /// Keys and certificates of a process, by the service; the gateway's without one.
+    pub(crate) credentials: &'a dyn Fn(Option<&Service>) -> Vec<(String, String)>,
 }
 
 // === impl Wiring ===
@@ -40,6 +42,9 @@ impl Wiring<'_> {
         }
         if let Some(url) = self.valkey_urls.get(name) {
             set("PROTOMESH_VALKEY__URL".into(), url.clone());
+        }
+        for (key, value) in (self.credentials)(self.project.service(name)) {
+            set(key, value);
         }
         let declared = if name == GATEWAY {
             self.set_upstreams(&mut set);
@@ -85,7 +90,17 @@ impl Wiring<'_> {
 
     fn url(&self, name: &str) -> Option<String> {
         let address = self.addresses.get(name)?;
-        Some(format!("http://{address}"))
+        let scheme = scheme(self.project, self.security, name);
+        Some(format!("{scheme}://{address}"))
+    }
+}
+
+/// Returns the scheme of a process's URL: https of services, where TLS is on.
+pub(crate) fn scheme(project: &Project, security: Security, name: &str) -> &'static str {
+    let service = project.service(name);
+    match security.tls && service.is_some_and(Service::has_tls) {
+        true => "https",
+        false => "http",
     }
 }
 

@@ -11,13 +11,14 @@ use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::credentials::{Credentials, Files, MESH};
 use super::ports::Ports;
 use super::secrets::Secrets;
 use super::{Stack, StackOptions, log_file, nats, operator, postgres, valkey};
 use crate::engines::Engines;
 use crate::home::{Home, StateDir, create_dir};
 use crate::os::{Identity, Signal};
-use crate::probe::Probe;
+use crate::probe::{Probe, Secure};
 use crate::project::{Engine, GATEWAY, NATS, POSTGRES, VALKEY, Wiring};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, Program, State, Supervised, set_aside};
@@ -61,17 +62,21 @@ impl Stack {
             options.listeners(),
             &options.ports,
         )?;
+        let (dir, project) = (state_dir.path(), &options.project);
+        let credentials = Credentials::create(dir, project, options.security)?;
         let mut stack = Self {
             processes: Vec::new(),
             board: Arc::new(Board::default()),
             dashboard: None,
             scribe: JoinSet::new(),
+            _rotation: credentials.map(Credentials::rotating).unwrap_or_default(),
             ready: watch::Sender::new(false),
             secrets: Secrets::default(),
             broker_passwords: Secrets::default(),
             valkey_passwords: Secrets::default(),
             ports,
             project: Arc::clone(&options.project),
+            security: options.security,
             state_dir,
         };
         stack.start_scribe()?;
@@ -195,6 +200,12 @@ impl Stack {
         }
         let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
         let collector = self.collector(options);
+        let files = Files::of(self.dir());
+        let (project, security) = (&options.project, self.security);
+        let secure = match security.tls {
+            true => Some(Secure::load(&files.authority(), &files.certificate(MESH))?),
+            false => None,
+        };
         let wiring = Wiring {
             project: &options.project,
             addresses: &addresses,
@@ -204,6 +215,8 @@ impl Stack {
             upstreams: &upstreams,
             otlp: collector.as_deref(),
             operators: &operator::file(self.dir()),
+            security,
+            credentials: &|service| files.environment(project, security, service),
         };
         let program = |name: &str| {
             let address = self.address(name)?;
@@ -218,7 +231,7 @@ impl Stack {
                 address,
                 log: self.log(name),
                 stop: Signal::TERM,
-                probe: Probe::of(&options.project, name, address),
+                probe: Probe::of(&options.project, name, address, secure.as_ref()),
             })
         };
         options.chosen().map(program).collect()

@@ -11,10 +11,16 @@ use super::ports::Wanted;
 use super::{dashboard, nats};
 use crate::cargo::{self, Binaries};
 use crate::home::Home;
-use crate::project::{ENGINES, Engine, GATEWAY, NATS, POSTGRES, Project, Run, Service, VALKEY};
+use crate::project::{
+    ENGINES, Engine, GATEWAY, NATS, POSTGRES, Project, Run, Security, Service, VALKEY,
+};
 
 /// Longest name of a reader, in bytes: it is a token of subjects and the name of a consumer.
 const MAX_READER_NAME: usize = 32;
+
+/// Variable that replaces `[security]` of the project: `identity`, `tls` and `access`, separated by
+/// commas, or `none`.
+const SECURITY: &str = "MESH_SECURITY";
 
 /// Choices for one mesh. Engines are started when a chosen process needs them.
 #[derive(Clone, Debug)]
@@ -27,6 +33,7 @@ pub struct StackOptions {
     pub(super) ports: Wanted,
     pub(super) otlp: Option<String>,
     pub(super) dashboard: bool,
+    pub(super) security: Security,
     pub(super) readers: BTreeSet<String>,
     pub(super) env: Vec<(String, String, String)>,
     pub(super) env_once: Vec<(String, String, String)>,
@@ -51,6 +58,7 @@ impl StackOptions {
             ports: Wanted::default(),
             otlp: None,
             dashboard: false,
+            security: security(&project)?,
             readers: BTreeSet::new(),
             env: Vec::new(),
             env_once: Vec::new(),
@@ -140,6 +148,13 @@ impl StackOptions {
     /// Sets the collector that all processes export traces to (OTLP over gRPC).
     pub fn otlp(mut self, endpoint: impl Into<String>) -> Self {
         self.otlp = Some(endpoint.into());
+        self
+    }
+
+    /// Sets what processes have to prove to each other, in place of what the project and
+    /// `MESH_SECURITY` say.
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
         self
     }
 
@@ -295,4 +310,22 @@ impl StackOptions {
             Run::Command { .. } => None,
         }
     }
+}
+
+/// Returns what the environment says about security, else the project.
+fn security(project: &Project) -> Result<Security> {
+    let Ok(list) = std::env::var(SECURITY) else {
+        return Ok(project.security());
+    };
+    let mut security = Security::default();
+    for name in list.split(',').map(str::trim) {
+        match name {
+            "identity" => security.identity = true,
+            "tls" => security.tls = true,
+            "access" => security.access = true,
+            "none" => {}
+            _ => bail!("{SECURITY}: expected identity, tls, access or none, found `{name}`"),
+        }
+    }
+    Ok(security)
 }

@@ -35,6 +35,8 @@ pub enum Credential {
     Key,
     /// A client certificate of the connection.
     Certificate,
+    /// The key of a process of the mesh that calls on its own behalf.
+    Process,
 }
 
 impl Identity {

@@ -5,6 +5,7 @@ mod clock;
 mod credentials;
 mod fetch;
 mod identity;
+pub mod internal;
 mod issuer;
 mod metrics;
 mod rejection;

@@ -10,7 +10,7 @@ use client::ClientSettings;
 use config::{Config, File, FileFormat, Value, ValueKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use server::{AdmissionSettings, ListenerSettings, TlsSettings};
+use server::{AdmissionSettings, IdentitySettings, ListenerSettings, TlsSettings};
 use telemetry::observe::AccessLogSettings;
 
 mod known;
@@ -64,6 +64,8 @@ pub struct Settings {
     pub listener: ListenerSettings,
     /// TLS of the listener.
     pub tls: TlsSettings,
+    /// The name of this process to others, and the others that it believes.
+    pub identity: IdentitySettings,
     /// One line per request.
     pub access_log: AccessLogSettings,
 }
@@ -166,6 +168,7 @@ impl Layers {
         settings.admission.validate("admission")?;
         settings.listener.validate()?;
         settings.tls.validate()?;
+        settings.identity.validate()?;
         settings.access_log.validate()?;
         if settings.server().admin_address().is_err() {
             let problem = format!(
@@ -252,6 +255,7 @@ impl Settings {
             admission: self.admission.clone(),
             listener: self.listener.clone(),
             tls: self.tls.clone(),
+            identity: self.identity.clone(),
             access_log: self.access_log.clone(),
         }
     }

@@ -13,6 +13,7 @@ mod reload;
 mod run;
 pub mod time;
 
+pub use auth;
 pub use client;
 pub use process::{Process, Reloads};
 pub use rpc::body::stalled;

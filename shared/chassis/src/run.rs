@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use auth::internal;
 use rpc::error;
 use serde::de::DeserializeOwned;
 use server::Server;
@@ -17,6 +19,7 @@ use crate::process::Process;
 use crate::reload::ConfigWatcher;
 
 mod arguments;
+mod keys;
 mod listen;
 #[cfg(test)]
 mod tests;
@@ -128,12 +131,19 @@ where
     };
     error::set_domain(name);
     crash::arm(&settings.crash_at);
+    let signer = settings.identity.signer(name)?.map(Arc::new);
+    if let Some(signer) = &signer {
+        internal::sign_with(signer.clone());
+    }
     let process = Process::new(name, settings);
     let outcome = runtime.block_on(async {
         // Before the start, which may take long: without a handler SIGHUP ends the process.
         let hangup = signal(SignalKind::hangup()).context("SIGHUP handler")?;
         let watcher = ConfigWatcher::new(defaults, sources, layers);
         process.spawn("reload", watcher.watch(process.clone(), hangup));
+        if let Some(signer) = signer {
+            process.spawn("keys", keys::rotate(process.clone(), signer));
+        }
         run_to_end(process, config, source, start).await
     });
     let code = outcome.map_or_else(

@@ -15,6 +15,7 @@ use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Frame;
 use rpc::error::{GRPC_STATUS, repair_status};
+use rpc::headers::IDENTITY;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -44,8 +45,14 @@ pub(crate) struct ResponseStream {
     pub(crate) is_of_endpoint: bool,
     /// Whether the head said OK, which holds unless the trailers say otherwise.
     is_ok: bool,
+    /// Whether the request had the token of its caller, which the response must not show.
+    is_identified: bool,
     pub(crate) endpoint: Arc<Endpoint>,
 }
+
+/// Extension of a request: it has the token of its caller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identified;
 
 /// Waits for a stream, sends the request and returns the head of the response.
 ///
@@ -57,6 +64,7 @@ pub(crate) async fn send(
     holding: Option<&Holding>,
 ) -> Result<UpstreamResponse, AttemptError> {
     let (slot, mut sender) = endpoint.acquire().await?;
+    let is_identified = head.extensions.get::<Identified>().is_some();
     let head = request(head, endpoint)?;
     let payload = payload.take();
     let opened = sender.send_request(head, false);
@@ -86,11 +94,15 @@ pub(crate) async fn send(
     };
     let mut call = Running::new(response, request, slot, holding.cloned(), sent_at);
     let mut head = call.head().await?;
+    if is_identified {
+        head.headers_mut().remove(IDENTITY);
+    }
     let early = early_status(head.headers_mut(), call.is_complete());
     let source = ResponseStream {
         is_of_endpoint: false,
         is_done: early == EarlyStatus::Failed,
         is_ok: early == EarlyStatus::Ok,
+        is_identified,
         endpoint: endpoint.clone(),
         call,
     };
@@ -272,6 +284,9 @@ impl http_body::Body for ResponseStream {
         match &mut polled {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
+                    if self.is_identified {
+                        trailers.remove(IDENTITY);
+                    }
                     if self.is_ok {
                         let ok = HeaderValue::from_static("0");
                         trailers.entry(GRPC_STATUS).or_insert(ok);

@@ -23,6 +23,6 @@ mod testing;
 pub use admission::Client;
 pub use rpc::safety::Safety;
 pub use settings::{
-    ClientSettings, MirrorSettings, TlsSettings, UpstreamSettings, VersionSettings,
+    ClientSettings, MirrorSettings, TlsFiles, TlsSettings, UpstreamSettings, VersionSettings,
 };
 pub use upstream::{Caller, Grace, OneMessage, Upstream};

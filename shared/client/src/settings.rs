@@ -61,6 +61,22 @@ pub struct ClientSettings {
     pub break_ms: u64,
     /// Delay after which a call without side effects is hedged, in milliseconds; 0 for never.
     pub hedge_after_ms: u64,
+    /// Whether calls carry the identity of their caller, if the process signs them.
+    pub identity: bool,
+    /// TLS of https endpoints that have no settings of their own.
+    pub tls: TlsFiles,
+}
+
+/// The keys under `[client.tls]`; an empty path is no file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsFiles {
+    /// Trust anchors, in place of those of the system.
+    pub ca: PathBuf,
+    /// The certificate chain that this process presents, the own one first.
+    pub certificate: PathBuf,
+    /// The key of that certificate.
+    pub key: PathBuf,
 }
 
 /// One upstream: its endpoints and how to reach them.
@@ -259,6 +275,22 @@ impl Default for ClientSettings {
             break_after: 20,
             break_ms: 500,
             hedge_after_ms: 0,
+            identity: true,
+            tls: TlsFiles::default(),
+        }
+    }
+}
+
+// === impl TlsFiles ===
+
+impl TlsFiles {
+    fn settings(&self) -> TlsSettings {
+        let named = |file: &PathBuf| Some(file.clone()).filter(|file| !file.as_os_str().is_empty());
+        TlsSettings {
+            ca: named(&self.ca),
+            certificate: named(&self.certificate),
+            key: named(&self.key),
+            server_name: None,
         }
     }
 }
@@ -266,6 +298,15 @@ impl Default for ClientSettings {
 // === impl UpstreamSettings ===
 
 impl UpstreamSettings {
+    /// Returns the TLS of its endpoints: its own settings, else those of all clients, with the key
+    /// that holds them.
+    pub(crate) fn tls(&self, key: &str) -> (TlsSettings, String) {
+        match self.tls == TlsSettings::default() {
+            true => (self.client.tls.settings(), "client.tls".to_owned()),
+            false => (self.tls.clone(), format!("{key}.tls")),
+        }
+    }
+
     /// Returns the settings of an upstream with one endpoint, which is also its name.
     pub fn at(url: &str, client: &ClientSettings) -> Self {
         Self {
@@ -286,8 +327,10 @@ impl UpstreamSettings {
         };
         check_endpoints(&self.endpoints, &format!("{prefix}.endpoints"))?;
         self.client.validate(&format!("{prefix}.client"))?;
-        if self.tls.certificate.is_some() != self.tls.key.is_some() {
-            return refuse(".tls", "`certificate` and `key` belong together".to_owned());
+        let (tls, key) = self.tls(prefix);
+        if tls.certificate.is_some() != tls.key.is_some() {
+            let problem = "`certificate` and `key` belong together";
+            return Err(ConfigError::effective(key, problem));
         }
         let mut total = 0;
         for version in &self.versions {

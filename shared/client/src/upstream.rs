@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use admission::{Client, Hold, Holding, Limiter};
+use auth::internal::Signer;
 use contract::{Criticality, Method, MethodKind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -36,6 +37,7 @@ use crate::settings::{ClientSettings, UpstreamSettings, VersionSettings};
 use crate::split::{Mirror, Split, Version};
 use crate::tls::Tls;
 
+mod identity;
 #[cfg(test)]
 mod tests;
 
@@ -43,10 +45,11 @@ mod tests;
 /// budget and circuit breaker.
 ///
 /// Each call carries the trace of the current span, and in `grpc-timeout` the earlier of the
-/// current deadline ([`rpc::deadline::remaining`]) and its own. It goes to the less loaded of two
-/// random endpoints. A call that no server can have seen is sent to another endpoint; a repeatable
-/// one ([`Safety`]) is sent again on UNAVAILABLE, at most twice and within a budget. Dropping a
-/// response cancels its call.
+/// current deadline ([`rpc::deadline::remaining`]) and its own. If the process signs its calls, it
+/// carries the identity of whom the current task serves ([`auth::internal::current`]). It goes to
+/// the less loaded of two random endpoints. A call that no server can have seen is sent to another
+/// endpoint; a repeatable one ([`Safety`]) is sent again on UNAVAILABLE, at most twice and within a
+/// budget. Dropping a response cancels its call.
 #[derive(Clone)]
 pub struct Upstream {
     shared: Arc<Shared>,
@@ -62,6 +65,7 @@ struct Shared {
     breaker: Breaker,
     limiter: Limiter,
     counts: OnceLock<Arc<metrics::Upstream>>,
+    signer: OnceLock<Arc<Signer>>,
 }
 
 // === impl Upstream ===
@@ -127,6 +131,7 @@ impl Upstream {
                 breaker: Breaker::new(&client),
                 limiter: Limiter::new(&client.admission()),
                 counts: OnceLock::new(),
+                signer: OnceLock::new(),
                 settings,
             }),
         })
@@ -141,6 +146,13 @@ impl Upstream {
             metrics.limit(name, limiter);
             metrics.upstream(name)
         });
+        self
+    }
+
+    /// Signs the calls, in place of the signer of the process. The first call decides.
+    #[must_use]
+    pub fn signed(self, signer: Arc<Signer>) -> Self {
+        self.shared.signer.get_or_init(|| signer);
         self
     }
 
@@ -246,6 +258,8 @@ pub struct Caller {
     pub kind: Option<MethodKind>,
     /// The memory of the client's request, held for as long as the call runs.
     pub holding: Option<Holding>,
+    /// The caller, as the process that passes the call on has found; `None` if anonymous.
+    pub identity: Option<Arc<auth::Identity>>,
 }
 
 impl Service<Request<Body>> for Upstream {
@@ -258,7 +272,10 @@ impl Service<Request<Body>> for Upstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Err(fault) = self.shared.identify(&mut request) {
+            return std::future::ready(Err(fault.into())).boxed();
+        }
         let deadline = match deadline::from_headers(request.headers()) {
             Ok(own) => [own, deadline::current()].into_iter().flatten().min(),
             Err(fault) => return std::future::ready(Err(fault.into())).boxed(),
@@ -328,6 +345,7 @@ impl Shared {
                 criticality: method.criticality,
                 kind: Some(method.kind),
                 holding: None,
+                identity: None,
             })
         });
         let caller = caller.unwrap_or_default();
@@ -350,7 +368,8 @@ fn tls(settings: &UpstreamSettings, key: &str) -> Result<Option<Tls>, ConfigErro
         .chain(versions)
         .chain(mirror);
     let is_needed = urls.any(|urls| urls.iter().any(|url| url.starts_with("https:")));
-    is_needed.then(|| Tls::new(&settings.tls, key)).transpose()
+    let (tls, key) = settings.tls(key);
+    is_needed.then(|| Tls::new(tls, key)).transpose()
 }
 
 fn headers(version: &VersionSettings) -> Vec<(HeaderName, HeaderValue)> {

@@ -3,8 +3,8 @@
 pub use chassis::client::{self, ClientSettings, Upstream};
 pub use chassis::error::Fault;
 pub use chassis::{
-    Flag, Process, Program, Server, changes, config, crash, deadline, error, faults, main, main_of,
-    metrics, observe, page, rpc, server, telemetry, time, tls,
+    Flag, Process, Program, Server, auth, changes, config, crash, deadline, error, faults, main,
+    main_of, metrics, observe, page, rpc, server, telemetry, time, tls,
 };
 pub use contract;
 pub use tokio_util::sync::CancellationToken;

@@ -7,12 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_nats::{Client, Request as NatsRequest, RequestErrorKind};
+use auth::internal;
 use contract::{Method, MethodKind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use rpc::deadline::{self, GRPC_TIMEOUT};
 use rpc::error::Fault;
+use rpc::headers::IDENTITY;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -108,6 +110,19 @@ impl Shared {
         }
         let most = self.broker.max_payload();
         let mut metadata = head.headers;
+        metadata.remove(IDENTITY);
+        if let Some(signer) = internal::signer() {
+            let token = signer.call(path, internal::current().as_ref());
+            let unsigned = |problem: String| {
+                tracing::error!(problem, "call not signed");
+                Fault::new(
+                    Code::Internal,
+                    "IDENTITY_UNSIGNED",
+                    "the call can't be signed",
+                )
+            };
+            metadata.insert(IDENTITY, token.map_err(unsigned)?);
+        }
         metadata.remove(GRPC_TIMEOUT);
         if let Some(deadline) = deadline {
             metadata.insert(GRPC_TIMEOUT, deadline::header_value(deadline));

@@ -6,6 +6,10 @@ use http::{HeaderMap, HeaderName};
 /// Metadata of a call to the operators' side of the process with this name.
 pub const PROCESS: HeaderName = HeaderName::from_static("mesh-process");
 
+/// Metadata with the token by which a process tells another who calls (`auth::internal`). Only the
+/// client stack sets it.
+pub const IDENTITY: HeaderName = HeaderName::from_static("mesh-identity");
+
 /// Returns the elements of a list header, over all of its lines, trimmed and without empty ones
 /// (RFC 9110 §5.6.1).
 ///

@@ -1,8 +1,10 @@
 //! The layers that every request passes, in their order.
 
+pub(crate) mod access;
 pub(crate) mod deadline;
 mod guard;
 mod held;
+pub(crate) mod identity;
 pub(crate) mod overload;
 mod truncated;
 pub(crate) mod validation;
@@ -22,6 +24,8 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{Service, ServiceExt};
 
+use self::access::Access;
+use self::identity::Callers;
 use self::overload::Overload;
 use self::validation::Rules;
 use crate::admission::Admission;
@@ -48,6 +52,8 @@ pub(crate) struct Layers {
     pub(crate) pace: Pace,
     pub(crate) budget: Budget,
     pub(crate) overload: Overload,
+    pub(crate) callers: Callers,
+    pub(crate) access: Access,
 }
 
 /// The gRPC services of one side of a process.
@@ -158,21 +164,31 @@ impl Layers {
             // 9. Overload. Inside the deadline, which bounds the wait for a slot; around
             // everything that costs something.
             self.overload.limit(request, |request| {
-                // 10. Memory. Before anything waits for a whole message.
-                held::count(&self.budget, request, |request| {
-                    // 11. Truncation. Before validation passes the body to tonic, which reads
-                    // CANCEL as a regular end.
-                    let request = truncated::mark(request);
-                    // 12. Stall timeout. Before anything waits for a whole message.
-                    let is_single = endpoints.single.contains(request.uri().path());
-                    let request = request.map(|body| match is_single {
-                        true => stalled::bound(body, self.pace),
-                        false => stalled::bound_messages(body, self.pace),
-                    });
-                    // 13. Validation. Last: its cost is for calls that reach the handler.
-                    let request = validation::validate(&endpoints.rules, request);
-                    // 14. The service.
-                    endpoints.routes.clone().oneshot(request)
+                // 10. Identity. Inside overload, as a token that is new costs the check of a
+                // signature; before memory, so that no body of a refused call is read.
+                self.callers.identify(request, async |request| {
+                    // 11. Access. After identity, which it judges; before memory as well.
+                    let (path, extensions) = (request.uri().path(), request.extensions());
+                    if let Err(fault) = self.access.admit(path, extensions) {
+                        return Ok(Status::from(fault).into_http());
+                    }
+                    // 12. Memory. Before anything waits for a whole message.
+                    held::count(&self.budget, request, |request| {
+                        // 13. Truncation. Before validation passes the body to tonic, which reads
+                        // CANCEL as a regular end.
+                        let request = truncated::mark(request);
+                        // 14. Stall timeout. Before anything waits for a whole message.
+                        let is_single = endpoints.single.contains(request.uri().path());
+                        let request = request.map(|body| match is_single {
+                            true => stalled::bound(body, self.pace),
+                            false => stalled::bound_messages(body, self.pace),
+                        });
+                        // 15. Validation. Last: its cost is for calls that reach the handler.
+                        let request = validation::validate(&endpoints.rules, request);
+                        // 16. The service.
+                        endpoints.routes.clone().oneshot(request)
+                    })
+                    .await
                 })
             })
         })

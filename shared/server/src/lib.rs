@@ -29,5 +29,7 @@ pub use listener::Tunnel;
 pub use operator::{OPERATOR_PREFIX, Operator, OperatorName, is_from_this_machine};
 pub use peer::{Peer, is_of_proxies};
 pub use server::{Calls, Server};
-pub use settings::{ClientAuth, ListenerSettings, Settings, TlsMode, TlsSettings};
+pub use settings::{
+    ClientAuth, IdentitySettings, ListenerSettings, Settings, TlsMode, TlsSettings,
+};
 pub use tls::{Certificate, Session};

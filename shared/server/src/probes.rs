@@ -13,6 +13,9 @@ use tonic::body::Body;
 use crate::admission::plain;
 use crate::operator::Operator;
 
+/// The page of the keys that sign the calls of this process.
+const KEY_SET: &str = "/-/jwks.json";
+
 /// The condition of `GET /readyz`.
 pub(crate) type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -29,8 +32,8 @@ pub(crate) struct Probes {
 impl Probes {
     /// Returns the answer to a probe; `None` for other requests.
     ///
-    /// `/healthz` is 200 while the process serves, `/readyz` while it also accepts traffic; both
-    /// are 503 during the drain.
+    /// The keys of the process are for operators. `/healthz` is 200 while the process serves,
+    /// `/readyz` while it also accepts traffic; both are 503 during the drain.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return None;
@@ -38,6 +41,7 @@ impl Probes {
         let wanted = match (request.uri().path(), self.metrics(request)) {
             ("/healthz", _) => true,
             ("/readyz", _) => (self.ready)(),
+            (KEY_SET, _) => return key_set(request),
             ("/metrics", Some(metrics)) => return Some(exposition(metrics, request.headers())),
             _ => return None,
         };
@@ -53,6 +57,18 @@ impl Probes {
         let metrics = self.metrics.as_ref();
         metrics.filter(|_| is_operator || !self.has_admin)
     }
+}
+
+/// Returns the JWK set of the process for operators, and for those who verify its calls on their
+/// behalf; `None` if it signs none.
+fn key_set<B>(request: &Request<B>) -> Option<Response<Body>> {
+    request.extensions().get::<Operator>()?;
+    let set = auth::internal::signer()?.key_set();
+    Some(respond(
+        StatusCode::OK,
+        "application/jwk-set+json",
+        set.into(),
+    ))
 }
 
 fn exposition(metrics: &Metrics, headers: &HeaderMap) -> Response<Body> {

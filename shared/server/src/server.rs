@@ -1,17 +1,17 @@
 //! The services of a process, with health and reflection, on its listeners.
 
+mod contract;
 mod entrances;
 mod health;
 mod operators;
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::contract::{Method, MethodKind};
 use anyhow::Context;
-use contract::{Method, MethodKind};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
@@ -29,6 +29,8 @@ use crate::admission::Admission;
 use crate::admission::hosts::AllowedHosts;
 use crate::handler::Handler;
 use crate::host::Host;
+use crate::layers::access::Access;
+use crate::layers::identity::Callers;
 use crate::layers::overload::Overload;
 use crate::layers::validation::Rules;
 use crate::layers::{Endpoints, Layers};
@@ -38,6 +40,7 @@ use crate::probes::{Probes, Ready};
 use crate::tls::Tls;
 use crate::{listener, operator};
 
+use self::contract::Contract;
 pub use self::entrances::Calls;
 use self::entrances::Entrance;
 use self::health::{announce, follow};
@@ -46,8 +49,8 @@ use self::operators::{OperatorSide, add_reflection};
 /// The services of a process.
 ///
 /// Each gRPC call passes, in this order: admission, probes, allowed hosts, record (metrics, access
-/// log, trace), panic guard, deadline, overload, memory, truncated requests, stalled requests,
-/// validation, the service.
+/// log, trace), panic guard, deadline, overload, identity, access, memory, truncated requests,
+/// stalled requests, validation, the service.
 /// `Layers` in `layers.rs` gives the reasons.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
@@ -83,11 +86,6 @@ const OWN_LIMIT: &str = "self";
 
 /// Interval of readiness checks at the start.
 const READY_INTERVAL: Duration = Duration::from_millis(20);
-
-struct Contract {
-    descriptor_set: Vec<u8>,
-    methods: &'static [Method],
-}
 
 // === impl Server ===
 
@@ -255,6 +253,7 @@ impl Server {
         let entrances = std::mem::take(&mut self.entrances);
         let layers = Arc::new(self.into_layers(&host, tokens, admin.is_some())?);
         let of_operators = layers.operators.names.clone();
+        let layers_of_keys = layers.clone();
         let entrances = entrances::open(entrances, layers.clone(), &host);
         let handler = Handler::new(service_fn(move |request| layers.clone().serve(request)));
         announce(&health, &public, ready()).await;
@@ -265,6 +264,7 @@ impl Server {
             }
         };
         let allowed = AllowedHosts::new(&host.settings.listener.allowed_hosts);
+        let keys = layers_of_keys.callers.follow_keys(&host.draining);
         let for_operators = operator::only(handler.clone(), allowed, of_operators);
         let operators = async {
             match admin {
@@ -273,8 +273,14 @@ impl Server {
             }
         };
         let public = listener::run(listener, handler, tls.clone(), &host);
-        let ((), (), (), public, operators) =
-            tokio::join!(announcements, certificates, entrances, public, operators);
+        let ((), (), (), (), public, operators) = tokio::join!(
+            announcements,
+            certificates,
+            keys,
+            entrances,
+            public,
+            operators
+        );
         public.and(operators)
     }
 
@@ -300,6 +306,10 @@ impl Server {
         let observer = Arc::new(self.observer(host));
         let overload = self.overload(host);
         let rules = self.rules(max_message_bytes)?;
+        let methods = self.contract.as_ref().map(|contract| contract.methods);
+        let methods = methods.unwrap_or_default();
+        let access = self.access(settings.identity.enforce_access)?;
+        let callers = Callers::new(&settings.identity, &settings.tls, methods)?;
         let operators = operators::endpoints(self.operators, self.contract, max_message_bytes)?;
         Ok(Layers {
             admission: Admission::new(&settings.listener),
@@ -312,6 +322,8 @@ impl Server {
             },
             observer,
             overload,
+            callers,
+            access,
             pace: settings.listener.body_pace(),
             budget: host.budget.clone(),
             public: Endpoints {
@@ -351,6 +363,13 @@ impl Server {
         overload
     }
 
+    fn access(&self, is_enforced: bool) -> anyhow::Result<Access> {
+        let contract = self.contract.as_ref().filter(|_| is_enforced);
+        contract.map_or(Ok(Access::open()), |contract| {
+            Access::enforce(&contract.descriptor_set, contract.methods).context("contract")
+        })
+    }
+
     fn rules(&self, max_message_bytes: usize) -> anyhow::Result<Rules> {
         match &self.contract {
             Some(contract) => Rules::compile(
@@ -360,24 +379,6 @@ impl Server {
             ),
             None => Rules::compile(&[], &[], max_message_bytes),
         }
-    }
-}
-
-// === impl Contract ===
-
-impl Contract {
-    fn new(descriptor_set: &[u8], methods: &'static [Method]) -> Self {
-        Self {
-            descriptor_set: descriptor_set.to_vec(),
-            methods,
-        }
-    }
-
-    /// Returns the paths of the methods whose request is one message.
-    fn single(&self) -> HashSet<&'static str> {
-        let is_single = |kind| matches!(kind, MethodKind::Unary | MethodKind::ServerStreaming);
-        let single = self.methods.iter().filter(|method| is_single(method.kind));
-        single.map(|method| method.path).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of a server.
 
+mod identity;
 mod listener;
 mod tls;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use ::admission::AdmissionSettings;
 use telemetry::observe::AccessLogSettings;
 
+pub use identity::IdentitySettings;
 pub use listener::ListenerSettings;
 pub(crate) use tls::HTTP2;
 pub use tls::{ClientAuth, TlsMode, TlsSettings};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub admission: AdmissionSettings,
     /// TLS of the listener.
     pub tls: TlsSettings,
+    /// The name of this process to others, and the others that it believes.
+    pub identity: IdentitySettings,
     /// One line per request.
     pub access_log: AccessLogSettings,
 }

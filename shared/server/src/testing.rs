@@ -31,7 +31,7 @@ use tower::{Service, service_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::{Host, ListenerSettings, Server, Settings, TlsSettings};
+use crate::{Host, IdentitySettings, ListenerSettings, Server, Settings, TlsSettings};
 
 pub(crate) use authority::Authority;
 
@@ -107,6 +107,7 @@ pub(crate) fn descriptor_set() -> &'static [u8] {
         let includes = [
             root.join("src/testing"),
             root.join("../compiler/third_party"),
+            root.join("../compiler/proto"),
         ];
         let mut compiler = protox::Compiler::new(includes).unwrap();
         compiler
@@ -139,6 +140,7 @@ pub(crate) fn settings() -> Settings {
         listener: ListenerSettings,
         tls: TlsSettings,
         access_log: AccessLogSettings,
+        identity: IdentitySettings,
     }
     subscribe();
     let defaults = include_str!("../../chassis/src/config.default.toml");
@@ -154,6 +156,7 @@ pub(crate) fn settings() -> Settings {
         listener: defaults.listener,
         tls: defaults.tls,
         access_log: defaults.access_log,
+        identity: defaults.identity,
     }
 }
 

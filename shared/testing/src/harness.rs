@@ -1,13 +1,19 @@
 //! A private mesh for one test.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
+use auth::internal::Signer;
 use client::{ClientSettings, Upstream};
 use contract::Method;
+use mesh::project::Security;
 use mesh::{Home, Stack, StackOptions, StateDir, Ui};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 /// Variable that makes a process abort at a named point.
 const CRASH_AT: &str = "PROTOMESH_CRASH_AT";
+/// The process whose calls every service believes.
+const MESH: &str = "mesh";
 /// Most connections of a test to a service's database.
 const CONNECTIONS: u32 = 2;
 
@@ -23,6 +29,7 @@ pub struct Builder {
     only: Option<Vec<String>>,
     deferred: Vec<String>,
     env: Vec<(String, String, String)>,
+    security: Option<Security>,
 }
 
 // === impl Builder ===
@@ -33,6 +40,13 @@ impl Builder {
     #[must_use]
     pub fn only<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.only = Some(names.into_iter().map(str::to_owned).collect());
+        self
+    }
+
+    /// Sets what processes have to prove to each other, in place of what the project says.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = Some(security);
         self
     }
 
@@ -68,6 +82,9 @@ impl Builder {
         for (name, key, value) in &self.env {
             options = options.env(name, key, value);
         }
+        if let Some(security) = self.security {
+            options = options.security(security);
+        }
         Mesh::launch(&home, options).await
     }
 }
@@ -102,17 +119,24 @@ impl Mesh {
         self.stack.url(name)
     }
 
-    /// Returns a gRPC connection to a service or the gateway, for generated clients; `methods` are
+    /// Returns a gRPC connection to a service or the gateway, with the identity of `mesh` itself
+    /// where services ask for one, for generated clients; `methods` are
     /// those of the contract, `protos::METHODS`.
     ///
     /// # Errors
     /// When this mesh has no such process.
     pub fn upstream(&self, name: &str, methods: &'static [Method]) -> Result<Upstream> {
-        Ok(Upstream::connect_lazy(
-            &self.stack.url(name)?,
-            &ClientSettings::default(),
-            methods,
-        )?)
+        let mut client = ClientSettings::default();
+        if let Some((authority, certificate)) = self.stack.certificate_files() {
+            client.tls.ca = authority;
+            client.tls.certificate.clone_from(&certificate);
+            client.tls.key = certificate;
+        }
+        let upstream = Upstream::connect_lazy(&self.stack.url(name)?, &client, methods)?;
+        Ok(match self.stack.key_file() {
+            Some(key) => upstream.signed(Arc::new(Signer::from_file(MESH, key)?)),
+            None => upstream,
+        })
     }
 
     /// Connects to a service's database with the service's role.
