@@ -14,6 +14,7 @@ mod response_frames;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use admission::Holding;
 use bytes::{Bytes, BytesMut};

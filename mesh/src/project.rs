@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use argv::Argv;
+pub use security::Security;
 pub use manifest::{
-    Command, Engine, Environment, Gateway, Readiness, Run, Security, Service, Verify,
+    Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify,
 };
 pub(crate) use wiring::{Wiring, scheme};
 

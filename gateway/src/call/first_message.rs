@@ -1,6 +1,7 @@
 //! The check of a call's first message, before the upstream gets anything of the call.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use tonic::body::Body;
 /// Lets a call pass by its metadata and the bytes of its first message. A stream that ends without
 /// one has an empty message.
 pub(crate) type FirstMessageCheck =
-    Box<dyn FnOnce(&HeaderMap, &[u8]) -> Result<(), Status> + Send + Sync>;
+    Arc<dyn Fn(&HeaderMap, &[u8]) -> Result<(), Status> + Send + Sync>;
 
 /// A body whose first frames are read already.
 struct HeldFrames {

@@ -12,6 +12,7 @@ use transcoder::{MethodPlan, Schema};
 use super::frame::bad_upstream;
 
 /// The mask of a method's responses, for one caller.
+#[derive(Clone)]
 pub(crate) struct ResponseMask {
     mask: Mask,
     /// `None` for an anonymous caller, who has no role.

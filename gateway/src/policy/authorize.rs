@@ -163,7 +163,7 @@ impl Authorization {
         let (catalog, method) = (catalog.clone(), method.to_owned());
         let identity: Option<Arc<Identity>> = extensions.get().cloned();
         let record = observe::current();
-        Some(Box::new(move |metadata: &HeaderMap, request: &[u8]| {
+        Some(Arc::new(move |metadata: &HeaderMap, request: &[u8]| {
             let call = Call {
                 identity: identity.as_deref(),
                 metadata,

@@ -99,7 +99,7 @@ fn subject(by: CountedBy, request: &RequestInfo<'_>) -> String {
         CountedBy::Method => String::new(),
         CountedBy::Address => address(),
         CountedBy::Caller => caller(),
-        CountedBy::Tenant => identity.and_then(of_tenant).unwrap_or_else(caller),
-        CountedBy::Credential => identity.and_then(of_credential).unwrap_or_else(caller),
+        CountedBy::Tenant => identity.and_then(|it| of_tenant(it)).unwrap_or_else(caller),
+        CountedBy::Credential => identity.and_then(|it| of_credential(it)).unwrap_or_else(caller),
     }
 }

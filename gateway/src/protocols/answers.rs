@@ -42,13 +42,17 @@ pub(super) struct Asked<'a> {
 }
 
 /// Returns whether an answer of the method may serve another call. Of most methods it may not.
+/// An answer that hides fields from some callers serves nobody else.
 pub(super) fn concerns(context: &Context, catalog: &Catalog, method: &MethodPlan) -> bool {
-    context.policy().answers.concern(&catalog.answers, method)
+    let concerned = context.policy().answers.concern(&catalog.answers, method);
+    concerned && catalog.schema.mask(method).is_none()
 }
 
 impl Asked<'_> {
-    /// Answers a call of one frame, whose caller may make it.
-    pub(super) async fn unary(&self, call: Call, frame: Bytes) -> Result<UnaryReply, Status> {
+    /// Answers a call of one frame.
+    pub(super) async fn unary(&self, mut call: Call, frame: Bytes) -> Result<UnaryReply, Status> {
+        // A kept answer is for those who may make the call.
+        call.admit(&frame)?;
         let answers = &self.context.policy().answers;
         let Some(input) = self.catalog.schema.message(self.method.input()) else {
             return call.unary(frame).await;
@@ -195,7 +199,11 @@ pub(super) async fn forward(
         caller: call::caller(&head.extensions, Some(method)),
         metadata: head.headers,
         deadline,
+        lease: None,
         max_message_bytes: context.max_message_bytes(),
+        // Methods with hidden fields keep no answers, and conditions were met before.
+        mask: None,
+        check: None,
     };
     let asked = Asked {
         context,

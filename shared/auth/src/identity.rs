@@ -43,13 +43,15 @@ impl Identity {
     /// Returns one text that tells all identities apart, for keys of stores: issuer, tenant and
     /// subject, each with its length before it, so that no two identities have the same text.
     pub fn key(&self) -> String {
-        let tenant = self.tenant.as_deref().unwrap_or_default();
         let (issuer, subject) = (&self.issuer, &self.subject);
-        let lengths = (issuer.len(), tenant.len(), subject.len());
-        format!(
-            "{}:{issuer}{}:{tenant}{}:{subject}",
-            lengths.0, lengths.1, lengths.2
-        )
+        let (issuers, subjects) = (issuer.len(), subject.len());
+        match &self.tenant {
+            None => format!("{issuers}:{issuer}-{subjects}:{subject}"),
+            Some(tenant) => {
+                let tenants = tenant.len();
+                format!("{issuers}:{issuer}{tenants}:{tenant}{subjects}:{subject}")
+            }
+        }
     }
 }
 
@@ -78,10 +80,11 @@ mod tests {
             identity("a", None, "bc"),
             identity("a", Some("bc"), ""),
             identity("a1:b", None, "c"),
+            identity("a", Some(""), "bc"),
         ]
         .iter()
         .map(Identity::key)
         .collect();
-        assert_eq!(keys.len(), 5);
+        assert_eq!(keys.len(), 6);
     }
 }

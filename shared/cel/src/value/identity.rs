@@ -25,6 +25,7 @@ impl<'v> Caller<'v> {
                 Credential::Token => "token",
                 Credential::Key => "key",
                 Credential::Certificate => "certificate",
+                Credential::Process => "process",
             }),
             _ => None,
         }

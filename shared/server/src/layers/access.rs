@@ -1,4 +1,4 @@
-//! Enforces the contract's rules of who may call a method, as the gateway does before.
+//! Enforces the contract's roles and scopes of who may call a method, again in the service.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use anyhow::ensure;
 use auth::Identity;
 use auth::internal::Called;
 use contract::Method;
-use descriptors::MethodPlan;
+use descriptors::{MethodPlan, NameOptions, Types};
 use http::Extensions;
 use rpc::error::Fault;
 
@@ -37,6 +37,7 @@ impl Access {
             loaded.problems
         );
         let pool = &loaded.pool;
+        let types = Arc::new(Types::new(pool, NameOptions::default()));
         let plans: Vec<Arc<MethodPlan>> = pool
             .services
             .iter()
@@ -44,7 +45,7 @@ impl Access {
             .map(|(service, method)| MethodPlan::new(pool, service, method))
             .collect();
         Ok(Self {
-            policies: Some(Policies::of_contract(plans.iter().map(|plan| &**plan))),
+            policies: Some(Policies::of_contract(&types, plans.iter().map(|plan| &**plan))),
             paths: methods.iter().map(|method| method.path).collect(),
         })
     }
