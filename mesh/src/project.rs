@@ -13,10 +13,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use argv::Argv;
+pub use manifest::{Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify};
 pub use security::Security;
-pub use manifest::{
-    Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify,
-};
 pub(crate) use wiring::{Wiring, scheme};
 
 /// Name of the gateway.

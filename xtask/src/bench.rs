@@ -116,12 +116,7 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
         Verb::Gateway(args) => {
             let mut command = measure(&home, SYMBOLS, "gateways");
             command.arg("--gateway").arg(gateway(&home)?);
-            match envoy(&home, ui) {
-                Ok(program) => {
-                    command.arg("--envoy").arg(program);
-                }
-                Err(error) => ui.note(format!("no Envoy: {error:#}")),
-            }
+            beside_envoy(&mut command, &home, ui);
             command.arg("--go").arg(home.engines().join("bench-peers"));
             command.args(args.common.flags());
             command.args(args.only.iter().flat_map(|case| ["--only", case]));
@@ -130,12 +125,7 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
         Verb::Overload(args) => {
             let mut command = measure(&home, SYMBOLS, "overload");
             command.arg("--gateway").arg(gateway(&home)?);
-            match envoy(&home, ui) {
-                Ok(program) => {
-                    command.arg("--envoy").arg(program);
-                }
-                Err(error) => ui.note(format!("no Envoy: {error:#}")),
-            }
+            beside_envoy(&mut command, &home, ui);
             command.args(args.flags()).status()
         }
         Verb::Cache(args) => {
@@ -176,6 +166,16 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Adds Envoy as a peer, where it can be fetched.
+fn beside_envoy(command: &mut Command, home: &Home, ui: Ui) {
+    match envoy(home, ui) {
+        Ok(program) => {
+            command.arg("--envoy").arg(program);
+        }
+        Err(error) => ui.note(format!("no Envoy: {error:#}")),
+    }
 }
 
 /// Returns a command that runs a program of the benchmarks. Cargo writes to stderr; stdout is the

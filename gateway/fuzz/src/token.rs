@@ -22,7 +22,7 @@ const SKEW: f64 = 30.0;
 
 /// A key that nobody else has: PKCS #8 of Ed25519.
 const KEY: [u8; 48] = *b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20\
-    any seed of thirty-two bytes.....";
+    any seed of thirty-two bytes....";
 
 /// An authenticator with the key in a file.
 struct Target {

@@ -14,7 +14,7 @@ use tracing::{error, info};
 
 use super::Config;
 use super::processes::Processes;
-use super::stages::Generation;
+use super::stages::{Generation, Steps};
 use crate::api::{Directory, UpstreamHandle, watch};
 use crate::policy::{Answers, Authentication, Stages};
 use quota::Limiter;
@@ -175,10 +175,12 @@ async fn build(
         config,
         directory,
         processes,
-        authentication,
-        stages,
-        kept.limiter,
-        kept.answers,
+        Steps {
+            authentication,
+            stages,
+            limiter: kept.limiter.clone(),
+            answers: kept.answers,
+        },
         process,
     )?;
     Ok(Prepared {

@@ -23,7 +23,7 @@ use tonic::body::Body;
 
 use super::Config;
 use super::drain_on_close::drain_on_close;
-use super::stages::Generation;
+use super::stages::{Generation, Steps};
 use crate::api::{BreakingChanges, Directory, UpstreamHandle};
 use crate::policy::client_address::drop_of_proxies;
 use crate::policy::{Answers, Stages};
@@ -161,19 +161,15 @@ impl OtherProcess {
         );
         let directory = directory.await.map_err(|error| refuse(error.to_string()))?;
         let (directory, none) = (Arc::new(directory), Processes::default());
-        // Operators see things as they are.
-        let answers = Answers::default();
+        let steps = Steps {
+            authentication: None,
+            stages: stages.clone(),
+            limiter: limiter.clone(),
+            // Operators see things as they are.
+            answers: Answers::default(),
+        };
         Ok(Self {
-            generation: Generation::new(
-                config,
-                directory,
-                none,
-                None,
-                stages.clone(),
-                limiter,
-                answers,
-                process,
-            )?,
+            generation: Generation::new(config, directory, none, steps, process)?,
             name: header,
             upstream,
             source: Mutex::new(source),

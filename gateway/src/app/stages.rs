@@ -38,6 +38,14 @@ pub(super) struct Generation {
     processes: Processes,
 }
 
+/// The steps of policy that a generation gets ready made.
+pub(super) struct Steps {
+    pub(super) authentication: Option<Authentication>,
+    pub(super) stages: Stages,
+    pub(super) limiter: Limiter,
+    pub(super) answers: Answers,
+}
+
 impl Generation {
     /// # Errors
     /// Trusted proxies that are no addresses.
@@ -45,10 +53,7 @@ impl Generation {
         config: Config,
         directory: Arc<Directory>,
         processes: Processes,
-        authentication: Option<Authentication>,
-        stages: Stages,
-        limiter: &Limiter,
-        answers: Answers,
+        steps: Steps,
         process: &Process,
     ) -> Result<Self, ConfigError> {
         let policy = Policy::new(PolicySettings {
@@ -61,11 +66,11 @@ impl Generation {
             conditional: &config.conditional,
             compression: &config.compression,
             codes: config.code_rules(),
-            authentication,
+            authentication: steps.authentication,
             authorization: &config.authorization,
-            stages,
-            limiter: limiter.clone(),
-            answers,
+            stages: steps.stages,
+            limiter: steps.limiter,
+            answers: steps.answers,
         })?;
         let parts = ContextParts {
             policy,
@@ -189,17 +194,10 @@ impl Generation {
             protocols::override_method(catalog, head);
         }
         protocol.note(head, &catalog.schema);
-        if protocol == Protocol::Rest {
-            if let Some(response) = context.policy().resource_metadata(head) {
-                return response;
-            }
-            // The gateway's own pages.
-            if let Some(page) = self.pages.find(&catalog.schema, head) {
-                return self.show(page, catalog, head).boxed().await;
-            }
-            if let Some(response) = protocols::answer_options(catalog, head) {
-                return response;
-            }
+        if protocol == Protocol::Rest
+            && let Some(response) = self.answer_itself(catalog, head).await
+        {
+            return response;
         }
         if let Err(failure) = protocol.prepare(catalog, &self.websocket, head) {
             return protocol.refuse(context, catalog, head, failure);
@@ -253,6 +251,21 @@ impl Generation {
             Ok(response) => response,
             Err(excess) => protocol.refuse(context, catalog, head, excess.into()),
         }
+    }
+
+    /// Answers a request of the JSON API that is about the gateway itself.
+    async fn answer_itself(
+        &self,
+        catalog: &Arc<Catalog>,
+        head: &mut Parts,
+    ) -> Option<Response<Body>> {
+        if let Some(response) = self.context.policy().resource_metadata(head) {
+            return Some(response);
+        }
+        if let Some(page) = self.pages.find(&catalog.schema, head) {
+            return Some(self.show(page, catalog, head).boxed().await);
+        }
+        protocols::answer_options(catalog, head)
     }
 
     /// The policy by request; refusals tell of limits, too.

@@ -37,7 +37,7 @@ async fn outcome(response: Response<Body>) -> Result<Bytes, (Code, String)> {
 #[tokio::test]
 async fn a_request_of_one_frame_does_not_tell_its_length() {
     use http_body::Body as _;
-    let mut body = OneFrame(Some(Bytes::from_static(b"frame")));
+    let mut body = one_frame(Bytes::from_static(b"frame"));
     assert_eq!(body.size_hint().exact(), None);
     assert!(!body.is_end_stream());
     let frame = body.frame().await.unwrap().unwrap();

@@ -100,6 +100,8 @@ fn subject(by: CountedBy, request: &RequestInfo<'_>) -> String {
         CountedBy::Address => address(),
         CountedBy::Caller => caller(),
         CountedBy::Tenant => identity.and_then(|it| of_tenant(it)).unwrap_or_else(caller),
-        CountedBy::Credential => identity.and_then(|it| of_credential(it)).unwrap_or_else(caller),
+        CountedBy::Credential => identity
+            .and_then(|it| of_credential(it))
+            .unwrap_or_else(caller),
     }
 }

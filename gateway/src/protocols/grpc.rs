@@ -22,9 +22,9 @@ use tower::ServiceExt;
 use transcoder::{MethodKind, MethodPlan};
 
 use super::MethodTarget;
-use super::{answers, first_message};
 use super::inspect::{self, ApiType, InspectedBody, MessageTask};
 use super::sniff::{CONNECT_VERSION, Codec};
+use super::{answers, first_message};
 use crate::api::Catalog;
 use crate::call::frame::{self, AbortReason, ByteLimit, RESPONSE_LIMIT};
 use crate::call::{

@@ -20,8 +20,11 @@ pub(crate) struct Wiring<'a> {
     pub(crate) operators: &'a Path,
     pub(crate) security: Security,
     /// Keys and certificates of a process, by the service; the gateway's without one.
-    pub(crate) credentials: &'a dyn Fn(Option<&Service>) -> Vec<(String, String)>,
+    pub(crate) credentials: &'a CredentialsOf<'a>,
 }
+
+/// Returns environment variables with the credentials of a service's process.
+type CredentialsOf<'a> = dyn Fn(Option<&Service>) -> Vec<(String, String)> + 'a;
 
 // === impl Wiring ===
 

@@ -313,6 +313,10 @@ impl StackOptions {
 }
 
 /// Returns what the environment says about security, else the project.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a switch of the command itself, for runs of tests"
+)]
 fn security(project: &Project) -> Result<Security> {
     let Ok(list) = std::env::var(SECURITY) else {
         return Ok(project.security());

@@ -21,7 +21,7 @@ pub struct Policies {
 #[derive(Debug)]
 pub enum Ruling {
     /// The contract says who may call the method.
-    Ruled(Policy),
+    Ruled(Box<Policy>),
     /// The contract says nothing.
     Silent,
     /// The rule can't be read, for these reasons.
@@ -101,7 +101,7 @@ impl Ruling {
 impl From<Result<Policy, String>> for Ruling {
     fn from(compiled: Result<Policy, String>) -> Self {
         match compiled {
-            Ok(policy) => Self::Ruled(policy),
+            Ok(policy) => Self::Ruled(Box::new(policy)),
             Err(problem) => Self::Invalid(vec![problem]),
         }
     }

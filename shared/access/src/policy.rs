@@ -99,8 +99,9 @@ impl Policy {
             let any_of = roles.clone();
             return Err(Denial::MissingRole { any_of });
         }
-        let is_missing = |scope: &&Box<str>| !identity.scopes.contains(&***scope);
-        let missing: Vec<Box<str>> = scopes.iter().filter(is_missing).cloned().collect();
+        let missing = scopes.iter();
+        let missing = missing.filter(|scope| !identity.scopes.contains(&***scope));
+        let missing: Vec<Box<str>> = missing.cloned().collect();
         match missing.is_empty() {
             true => Ok(()),
             false => Err(Denial::MissingScope { missing }),

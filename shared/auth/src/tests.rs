@@ -194,6 +194,7 @@ async fn a_token_of_each_algorithm_makes_an_identity() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table of tokens")]
 async fn what_is_wrong_with_a_token_is_its_reason() {
     let world = World::start(Signature::ES256, "").await;
     let stranger = SigningKey::generate(Signature::ES256, "two");

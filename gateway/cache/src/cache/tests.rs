@@ -552,6 +552,7 @@ fn identities() -> impl Strategy<Value = Identity> {
 /// 10,000 pairs of callers, most of whom have much in common: an answer made for one is served to
 /// the other only if they are the same to the policy.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of policies")]
 fn no_answer_is_served_to_another_identity() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()

@@ -226,7 +226,7 @@ async fn converse(gateway: &Gateway, method: &str, bearer: Option<&str>) -> Outc
     };
     let mut said: Vec<Message> = Vec::new();
     if matches!(method, "Chat" | "Gather") {
-        said.push(Message::text(String::from_utf8_lossy(body)));
+        said.push(Message::text(String::from_utf8_lossy(body).into_owned()));
     }
     if !body.is_empty() {
         said.push(Message::text(""));

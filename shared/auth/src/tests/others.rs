@@ -147,11 +147,11 @@ async fn introspecting() -> (World, tempfile::NamedTempFile) {
 async fn an_opaque_token_is_asked_about_once_and_again_after_a_while() {
     let (world, _secret) = introspecting().await;
     let claims = json!({ "active": true, "sub": "bob", "scope": "a b", "aud": AUDIENCE });
-    let mut known = world.issuer.state.opaque.lock().unwrap();
-    known.insert("opaque".to_owned(), claims);
     let foreign = json!({ "active": true, "sub": "bob", "aud": "other" });
-    known.insert("foreign".to_owned(), foreign);
-    drop(known);
+    for (token, claims) in [("opaque", claims), ("foreign", foreign)] {
+        let mut known = world.issuer.state.opaque.lock().unwrap();
+        known.insert(token.to_owned(), claims);
+    }
     let asked = || world.issuer.state.introspections.load(Ordering::SeqCst);
     let all = join_all((0..50).map(|_| world.check("opaque"))).await;
     for verified in all {

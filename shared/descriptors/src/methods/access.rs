@@ -98,7 +98,8 @@ impl AccessOption {
         ];
         let found: Vec<String> = parts
             .iter()
-            .filter_map(|(name, is_set)| is_set.then(|| format!("`{name}`")))
+            .filter(|(_, is_set)| *is_set)
+            .map(|(name, _)| format!("`{name}`"))
             .collect();
         match found.split_last() {
             None => "names no callers; write one of `public: true`, `authenticated: true`, \

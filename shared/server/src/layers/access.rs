@@ -45,7 +45,10 @@ impl Access {
             .map(|(service, method)| MethodPlan::new(pool, service, method))
             .collect();
         Ok(Self {
-            policies: Some(Policies::of_contract(&types, plans.iter().map(|plan| &**plan))),
+            policies: Some(Policies::of_contract(
+                &types,
+                plans.iter().map(|plan| &**plan),
+            )),
             paths: methods.iter().map(|method| method.path).collect(),
         })
     }

@@ -30,6 +30,9 @@ pub(crate) fn predefined(pool: &Pool) -> Predefined {
     found
 }
 
+/// A message of rules, and its extensions that are set, each with the place of its field.
+type Extensions<'c> = (MessageId, Vec<(usize, &'c FieldPlan)>);
+
 /// A rule as the contract writes it.
 struct Source<'a> {
     id: &'a str,
@@ -144,11 +147,7 @@ impl<'c> Compiler<'c> {
         fields.iter().find(|field| &*field.name == name)?.message()
     }
 
-    fn extensions(
-        &self,
-        name: &str,
-        bytes: &[u8],
-    ) -> Result<Option<(MessageId, Vec<(usize, &'c FieldPlan)>)>, String> {
+    fn extensions(&self, name: &str, bytes: &[u8]) -> Result<Option<Extensions<'c>>, String> {
         let Some(id) = self.typed_message(name) else {
             return Ok(None);
         };

@@ -179,6 +179,7 @@ async fn a_service_knows_who_calls() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table of tokens")]
 async fn tokens_that_prove_nothing_are_refused() {
     let (orders, stranger, impostor) = (
         Process::new("orders"),
