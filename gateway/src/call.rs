@@ -2,8 +2,10 @@
 
 mod bounded_frames;
 mod error_metadata;
+mod facts;
 pub(crate) mod first_message;
 pub(crate) mod frame;
+mod grpc;
 mod held;
 pub(crate) mod lease;
 mod mask;
@@ -23,7 +25,7 @@ use chassis::error::Fault;
 use futures::FutureExt;
 use futures::future::Either;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, TE};
-use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use rpc::error::GRPC_STATUS;
 use tokio::time::{Instant, timeout_at};
@@ -31,17 +33,19 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tower::Service;
-use transcoder::{Idempotency, MethodKind, MethodPlan};
 
 use crate::failure::Failure;
 use frame::{AbortReason, bad_upstream};
+use grpc::not_grpc;
 use lease::Lease;
 use reader::MessageReader;
 use request_body::Lifeline;
 
 pub(crate) use bounded_frames::BoundedFrames;
 pub(crate) use error_metadata::ErrorMetadata;
+pub(crate) use facts::{caller, safety};
 pub(crate) use first_message::FirstMessageCheck;
+pub(crate) use grpc::is_grpc;
 pub(crate) use held::{HeldBody, holding};
 pub(crate) use mask::ResponseMask;
 pub(crate) use one_frame::one_frame;
@@ -62,7 +66,7 @@ pub(crate) struct Call {
     /// Largest response message, in bytes.
     pub(crate) max_message_bytes: usize,
     pub(crate) mask: Option<ResponseMask>,
-    /// What the first message has to pass before anything is sent.
+    /// The check that the first message has to pass before anything is sent.
     pub(crate) check: Option<FirstMessageCheck>,
 }
 
@@ -264,29 +268,6 @@ fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
     status
 }
 
-/// Returns whether a call may be sent again, by the contract. A request stream never is: it is
-/// consumed once.
-pub(crate) fn safety(method: &MethodPlan) -> Safety {
-    match (method.kind(), method.idempotency()) {
-        (MethodKind::ClientStreaming | MethodKind::BidiStreaming, _) => Safety::Unknown,
-        (_, Idempotency::NoSideEffects) => Safety::NoSideEffects,
-        (_, Idempotency::Idempotent) => Safety::Idempotent,
-        (_, Idempotency::Unknown) => Safety::Unknown,
-    }
-}
-
-/// Returns the client that a call is made for, as `policy::client_address` found it, and the
-/// method's policy under overload.
-pub(crate) fn caller(extensions: &Extensions, method: Option<&MethodPlan>) -> Caller {
-    Caller {
-        client: extensions.get().cloned().unwrap_or_default(),
-        criticality: method.map(MethodPlan::criticality).unwrap_or_default(),
-        kind: method.map(MethodPlan::kind),
-        holding: extensions.get().cloned(),
-        identity: extensions.get().cloned(),
-    }
-}
-
 /// Reads the body of a request that is one message. Pieces are joined as they arrive: kept apart,
 /// many small ones would take many times their bytes.
 pub(crate) async fn read_whole(
@@ -412,33 +393,6 @@ async fn only_message(mut messages: Messages) -> Result<UnaryReply, Status> {
         trailers: messages.trailers(),
         own: HeaderMap::new(),
     })
-}
-
-/// Returns whether the content type is one of gRPC's, in any case (RFC 9110 §8.3.1).
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let split = content_type.and_then(|value| value.split_at_checked(GRPC.len()));
-    split.is_some_and(|(name, rest)| {
-        name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
-    })
-}
-
-/// An answer of something that does not speak gRPC (http-grpc-status-mapping.md).
-fn not_grpc(status: StatusCode) -> Status {
-    let code = match status.as_u16() {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::Unimplemented,
-        429 | 502..=504 => Code::Unavailable,
-        _ => Code::Unknown,
-    };
-    let message = format!(
-        "the upstream answered with HTTP status {} instead of gRPC",
-        status.as_u16()
-    );
-    Fault::new(code, "NOT_GRPC", message).into()
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ struct Wheel {
     name: &'static str,
     /// Directory of its programs in the unpacked wheel; `{version}` and `{platform}` are replaced.
     programs: &'static str,
-    /// What may stand in for it, the best first.
+    /// The servers that may stand in for it, the best first.
     system: &'static [system::Requirement],
 }
 

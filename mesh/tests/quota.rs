@@ -300,7 +300,8 @@ async fn pass(
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         // The delay is the fault under test, and no wait for a condition.
-        tokio::time::sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed))).await;
+        let delay = Duration::from_millis(delay_ms.load(Ordering::Relaxed));
+        tokio::time::sleep_until(tokio::time::Instant::now() + delay).await;
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

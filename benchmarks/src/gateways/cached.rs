@@ -66,7 +66,7 @@ pub struct CacheRow {
     pub per_miss: f64,
 }
 
-struct Entrant<'a> {
+struct Contender<'a> {
     case: &'static str,
     address: SocketAddr,
     process: &'a Process,
@@ -108,12 +108,12 @@ async fn measure(
     processors.stay_on_load();
     let (hit, miss) = (Ask::cached(false), Ask::cached(true));
     let mut entrants = vec![
-        Entrant::enter("hello", hello_at, &hello, hit.clone()).await?,
-        Entrant::enter("miss", gateway_at, &gateway, miss).await?,
-        Entrant::enter("hit", gateway_at, &gateway, hit.clone()).await?,
+        Contender::enter("hello", hello_at, &hello, hit.clone()).await?,
+        Contender::enter("miss", gateway_at, &gateway, miss).await?,
+        Contender::enter("hit", gateway_at, &gateway, hit.clone()).await?,
     ];
     if let Some(nginx) = &nginx {
-        entrants.push(Entrant::enter("nginx", nginx_at, nginx, hit).await?);
+        entrants.push(Contender::enter("nginx", nginx_at, nginx, hit).await?);
     }
     for _ in 0..plan.rounds {
         for entrant in &mut entrants {
@@ -193,7 +193,7 @@ fn greeting() -> Response<Full<Bytes>> {
     response
 }
 
-impl<'a> Entrant<'a> {
+impl<'a> Contender<'a> {
     /// Waits until the server answers with the order.
     async fn enter(
         case: &'static str,
@@ -227,8 +227,8 @@ impl<'a> Entrant<'a> {
         turn.cpu.as_secs_f64() * 1e6 / self.units(turn)
     }
 
-    fn row(&self, hello: &Entrant<'_>, miss: &Entrant<'_>) -> CacheRow {
-        let per = |other: &Entrant<'_>| {
+    fn row(&self, hello: &Contender<'_>, miss: &Contender<'_>) -> CacheRow {
+        let per = |other: &Contender<'_>| {
             let pairs = self.turns.iter().zip(&other.turns);
             let ratios = pairs.map(|(own, turn)| self.cpu_us(own) / other.cpu_us(turn));
             rounded(median(ratios), 2)

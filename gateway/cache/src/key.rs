@@ -1,4 +1,4 @@
-//! What tells questions apart, and callers of a question.
+//! The keys that tell questions apart, and callers of a question.
 
 use std::net::IpAddr;
 

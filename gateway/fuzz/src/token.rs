@@ -32,7 +32,7 @@ struct Target {
     _keys: tempfile::NamedTempFile,
 }
 
-/// The first byte says what the others are: a whole token, the claims of a signed one, or its header.
+/// The first byte says what the others are: a whole token, claims of a signed one, or its header.
 pub fn token(data: &[u8]) {
     thread_local!(static TARGET: RefCell<Option<Target>> = const { RefCell::new(None) });
     let Some((choice, bytes)) = data.split_first() else {

@@ -1,4 +1,4 @@
-//! What the store holds under a key: the mark of a call in flight, or the outcome of one.
+//! The value that the store holds under a key: the mark of a call in flight, or the outcome of one.
 
 use bytes::{Buf, BufMut, Bytes};
 use cache::{Answer, codec};

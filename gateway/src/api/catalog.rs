@@ -35,7 +35,7 @@ const COMMON: &str = "google/";
 /// One consistent view; a request keeps the view that it began with.
 pub(crate) struct Catalog {
     pub(crate) schema: Schema,
-    /// Who may call the methods.
+    /// The callers of the methods.
     pub(crate) access: Policies,
     /// How often they may be called.
     pub(crate) limits: Limits,

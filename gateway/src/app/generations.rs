@@ -39,7 +39,7 @@ struct Prepared {
     sources: Vec<Source>,
 }
 
-/// What all generations of a process share.
+/// The parts that all generations of a process share.
 struct Kept<'a> {
     answers: Answers,
     limiter: &'a Limiter,

@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::Cut;
 
-/// The right of a stream to go on, among the extensions of its request. It keeps up to date whatever
+/// The right of a stream to go on, an extension of its request. It keeps up to date whatever
 /// decides about it.
 #[derive(Clone)]
 pub(crate) struct Lease {

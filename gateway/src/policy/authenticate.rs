@@ -24,7 +24,7 @@ use crate::failure::Failure;
 
 use resource::Resource;
 
-/// Finds who calls. Clones are the same; keys are kept up to date until the last one is dropped, and
+/// Finds who calls. Clones are the same; keys are kept fresh until the last one is dropped, and
 /// the last stream has ended that it has let in.
 #[derive(Clone)]
 pub(crate) struct Authentication(Arc<Inner>);

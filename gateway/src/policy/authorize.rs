@@ -22,7 +22,7 @@ use crate::settings::reject_key;
 /// The keys under `[authorization]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct AuthorizationSettings {
-    /// Who may see the pages about the API, and ask server reflection.
+    /// The callers who may see the pages about the API, and ask server reflection.
     pub pages: PageCallers,
     /// Roles, of which these callers need one.
     pub page_roles: Vec<String>,

@@ -1,4 +1,4 @@
-//! Who may call: every rule of a contract, for every kind of caller, of every method in every
+//! Callers: every rule of a contract, for every kind of caller, of every method in every
 //! protocol. What is denied never reaches the upstream.
 
 mod calls;

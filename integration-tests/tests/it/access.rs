@@ -1,4 +1,4 @@
-//! Who may call: every RPC of the mesh, in every protocol, without a credential, with the wrong role
+//! Callers of every RPC of the mesh, in every protocol: without a credential, with the wrong role
 //! and with the right one. RPCs that no call covers are an error.
 
 #[allow(dead_code, reason = "each crate uses a part")]

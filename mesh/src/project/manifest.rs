@@ -234,7 +234,7 @@ fn yes() -> bool {
 /// # Errors
 /// On malformed TOML, unknown keys, and values that break a rule.
 pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
-    let manifest: Manifest = toml::from_str(text).map_err(with_suggestion)?;
+    let manifest: Manifest = toml::from_str(text).map_err(suggest::with_suggestion)?;
     let Manifest {
         project,
         gateway,
@@ -360,18 +360,6 @@ fn check_name(key: &str, name: &str) -> Result<()> {
         "{key}: expected a name of at most {MAX_NAME} of a-z, 0-9, - and _ that begins with a letter, found `{name}`"
     );
     Ok(())
-}
-
-/// Adds the key that was probably meant to the error of an unknown one.
-fn with_suggestion(error: toml::de::Error) -> anyhow::Error {
-    let message = error.message().to_owned();
-    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let hint = match names.split_first() {
-        Some((given, known)) if message.starts_with("unknown ") => suggest::hint(given, known),
-        _ => String::new(),
-    };
-    // The error names the line and shows it; ends with a line break.
-    anyhow::anyhow!("{}{hint}", error.to_string().trim_end())
 }
 
 // === impl Service ===

@@ -97,7 +97,7 @@ pub(crate) struct Issuer {
     server: AbortHandle,
 }
 
-/// What the issuer answers, and what it was asked.
+/// The answers of the issuer, and the questions that it was asked.
 #[derive(Default)]
 pub(crate) struct State {
     keys: Mutex<Vec<Value>>,

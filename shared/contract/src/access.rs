@@ -18,9 +18,9 @@ pub enum Callers {
     Authenticated,
     /// Those with one of the roles, if there are any, and with all of the scopes.
     Granted {
-        /// Of these a caller needs one; empty: none.
+        /// The roles, of which a caller needs one; empty: none.
         roles: Vec<Box<str>>,
-        /// Of these a caller needs each.
+        /// The scopes, of which a caller needs each.
         scopes: Vec<Box<str>>,
     },
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Cache {
     /// How long an answer is served as it is; above 0.
     pub ttl: Duration,
-    /// Who may share an answer.
+    /// The callers who may share an answer.
     pub scope: Scope,
     /// Names of request metadata, or aspects of the identity, that the answer depends on.
     pub vary: Vec<String>,

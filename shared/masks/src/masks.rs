@@ -40,7 +40,7 @@ struct Writer<'a, F> {
 // === impl Masks ===
 
 impl Masks {
-    /// Compiles the masks of definitions; `types` has the plans of the same pool. Mistakes are added
+    /// Compiles the masks of definitions; `types` has plans of the same pool. Mistakes are added
     /// to `problems`.
     pub fn new(pool: &Pool, types: Arc<Types>, problems: &mut Vec<Problem>) -> Self {
         let policies = pool.field_policies(problems);

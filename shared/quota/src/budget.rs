@@ -1,4 +1,4 @@
-//! The arithmetic of token buckets and fixed windows, in whole numbers. The script of the store does
+//! The arithmetic of token buckets and fixed windows, in whole numbers. The store's script does
 //! the same.
 
 use contract::RateLimit;

@@ -9,7 +9,7 @@ use crate::limit::{Limit, Standing};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// What an answer tells its caller; empty where the method has no limits.
+/// The notice of an answer to its caller; empty where the method has no limits.
 #[derive(Debug, Default)]
 pub struct Notice {
     limits: String,

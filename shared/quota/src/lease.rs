@@ -19,7 +19,7 @@ pub(crate) struct Lease {
     pub(crate) until: u64,
 }
 
-/// What a process knows of a subject's shared budget.
+/// The knowledge of a process about a subject's shared budget.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
     pub(crate) lease: Option<Lease>,
@@ -63,7 +63,7 @@ pub(crate) struct Grant {
     pub(crate) reset: u64,
 }
 
-/// What an account can decide alone.
+/// The decision that an account can make alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     Admitted(Standing),

@@ -24,7 +24,7 @@ pub struct Limit {
     pub(crate) id: Box<str>,
 }
 
-/// What a subject has left of a limit.
+/// The part of a limit that a subject has left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Units that are left, as far as the process knows.

@@ -81,7 +81,7 @@ impl Limiter {
                 hasher: RandomState::new(),
                 sequence: AtomicU64::new(1),
                 lease: crate::clock::millis(settings.lease()),
-                processes: settings.gateways,
+                processes: settings.processes,
             }),
         }
     }

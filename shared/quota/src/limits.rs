@@ -69,7 +69,7 @@ pub enum Algorithm {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Away {
-    /// Each gateway counts its part of the limit alone.
+    /// Each process counts its part of the limit alone.
     #[default]
     LocalShare = 1,
     /// All calls pass.

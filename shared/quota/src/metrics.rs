@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     decisions: Family<Decision, Counter>,
-    leases: Family<Lease, Counter>,
+    leases: Family<LeaseLabels, Counter>,
 }
 
 /// The counters of one limit.
@@ -29,7 +29,7 @@ struct Decision {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lease {
+struct LeaseLabels {
     outcome: &'static str,
 }
 
@@ -51,7 +51,7 @@ impl Metrics {
     }
 
     pub(crate) fn lease(&self, outcome: &'static str) {
-        self.leases.get_or_create(&Lease { outcome }).inc();
+        self.leases.get_or_create(&LeaseLabels { outcome }).inc();
     }
 
     pub(crate) fn write(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -9,8 +9,8 @@ use crate::limits::LimitTable;
 
 /// Most subjects of the table.
 const MAX_SUBJECTS: u64 = 10_000_000;
-/// Most gateways that share a limit.
-const MAX_GATEWAYS: u64 = 1000;
+/// Most processes that share a limit.
+const MAX_PROCESSES: u64 = 1000;
 
 /// Settings of a limiter; every key has a default.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,8 +21,8 @@ pub struct Settings {
     /// How long a lease lasts, in milliseconds: after that, the units of a process that has died
     /// are back.
     pub lease_ms: u64,
-    /// Gateways that share the limits: each counts its part alone while the store is away.
-    pub gateways: u64,
+    /// Processes that share the limits: each counts its part alone while the store is away.
+    pub processes: u64,
     /// The limits of methods that have none of their own.
     pub default: Vec<LimitTable>,
 }
@@ -34,7 +34,7 @@ impl Default for Settings {
         Self {
             max_subjects: 100_000,
             lease_ms: 1000,
-            gateways: 1,
+            processes: 1,
             default: Vec::new(),
         }
     }
@@ -49,7 +49,7 @@ impl Settings {
         let numbers = [
             ("max_subjects", self.max_subjects as u64, MAX_SUBJECTS),
             ("lease_ms", self.lease_ms, 60_000),
-            ("gateways", self.gateways, MAX_GATEWAYS),
+            ("processes", self.processes, MAX_PROCESSES),
         ];
         check_numbers(&format!("{section}."), &numbers)?;
         if self.lease_ms < 100 {

@@ -7,21 +7,21 @@
 mod access;
 mod body;
 mod conventions;
+mod open;
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use rpc::error::code_name;
 use rpc::lock::lock;
 use tonic::Code;
 use tonic::body::Body;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use crate::metrics::{Call, Metrics, Protocol, Route};
 
@@ -29,7 +29,7 @@ pub use access::{AccessLogSettings, LoggedRequests};
 pub use conventions::Sniff;
 
 use access::{AccessLog, Line};
-use body::{RequestBody, ResponseBody};
+use body::RequestBody;
 use conventions::{OTHER, is_server_error, known_method, server_span};
 
 /// nginx's status for a client that disconnected before there was one.
@@ -374,44 +374,5 @@ impl Record {
             span.record("otel.status_code", "ERROR");
             span.record("error.type", fault);
         }
-    }
-}
-
-// === impl OpenRecord ===
-
-impl OpenRecord {
-    /// Awaits the answer under its record and, if tracing is on, in a span that continues the
-    /// caller's trace.
-    pub async fn around<F>(mut self, answer: F) -> Result<Response<Body>, Infallible>
-    where
-        F: Future<Output = Result<Response<Body>, Infallible>>,
-    {
-        let record = self.record.clone();
-        let answer = CURRENT.scope(RequestRecord(Some(record.clone())), answer);
-        // A disabled span need not be entered at each poll.
-        let response = if record.span.is_disabled() {
-            answer.await?
-        } else {
-            answer.instrument(record.span.clone()).await?
-        };
-        self.is_answered = true;
-        Ok(ResponseBody::wrap(response, record))
-    }
-}
-
-impl Drop for OpenRecord {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            let status = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST);
-            self.record.close(status, End::ClientGone);
-        }
-    }
-}
-
-// === impl UpgradeRecord ===
-
-impl Drop for UpgradeRecord {
-    fn drop(&mut self) {
-        self.0.close(StatusCode::SWITCHING_PROTOCOLS, End::Complete);
     }
 }

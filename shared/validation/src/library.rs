@@ -206,7 +206,7 @@ fn ends_with<'b, 'v>(args: Arguments<'b, 'v>) -> Outcome<'b, 'v> {
 
 /// One element of a list that is to be unique; zero and its negative are one.
 #[derive(PartialEq, Eq, Hash)]
-enum Element<'a> {
+enum Item<'a> {
     Bool(bool),
     Int(i128),
     Real(u64),
@@ -229,25 +229,25 @@ fn is_unique<'b, 'v>(args: Arguments<'b, 'v>) -> Outcome<'b, 'v> {
     bool(true)
 }
 
-fn element<'a>(item: &'a (dyn Val + 'a)) -> Option<Element<'a>> {
+fn element<'a>(item: &'a (dyn Val + 'a)) -> Option<Item<'a>> {
     use cel::engine::common::types::CelUInt;
     if let Some(text) = item.downcast_ref::<CelString>() {
-        return Some(Element::Bytes(text.inner().as_bytes()));
+        return Some(Item::Bytes(text.inner().as_bytes()));
     }
     if let Some(bytes) = item.downcast_ref::<CelBytes>() {
-        return Some(Element::Bytes(bytes.inner()));
+        return Some(Item::Bytes(bytes.inner()));
     }
     if let Some(number) = item.downcast_ref::<CelInt>() {
-        return Some(Element::Int(i128::from(*number.inner())));
+        return Some(Item::Int(i128::from(*number.inner())));
     }
     if let Some(number) = item.downcast_ref::<CelUInt>() {
-        return Some(Element::Int(i128::from(*number.inner())));
+        return Some(Item::Int(i128::from(*number.inner())));
     }
     if let Some(number) = item.downcast_ref::<CelDouble>() {
-        return Some(Element::Real((number.inner() + 0.0).to_bits()));
+        return Some(Item::Real((number.inner() + 0.0).to_bits()));
     }
     item.downcast_ref::<CelBool>()
-        .map(|value| Element::Bool(*value.inner()))
+        .map(|value| Item::Bool(*value.inner()))
 }
 
 fn get_field<'b, 'v>(args: Arguments<'b, 'v>) -> Outcome<'b, 'v> {

@@ -18,7 +18,7 @@ pub struct CacheTable {
     pub ttl_seconds: f64,
     /// Whether all callers may share an answer.
     pub shared: bool,
-    /// What else the answer depends on.
+    /// Metadata that the answer also depends on.
     pub vary: Vec<String>,
     /// How long an older answer is served while a new one is fetched.
     pub stale_while_revalidate_seconds: f64,

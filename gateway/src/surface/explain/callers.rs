@@ -1,4 +1,4 @@
-//! Who may call a method, in words, and the decision about a caller that the question describes.
+//! The callers of a method, in words, and the decision about a caller that the question describes.
 
 use std::collections::BTreeSet;
 

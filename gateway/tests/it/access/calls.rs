@@ -49,7 +49,7 @@ const REASONS: [&str; 6] = [
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) http: u16,
-    /// Of the protocols that have one.
+    /// That of the protocols that have one.
     pub(super) grpc_status: Option<i32>,
     pub(super) is_unary: bool,
     /// Headers, body, and both once more without base64.

@@ -64,7 +64,7 @@ pub struct IntrospectionSettings {
 pub struct CertificateSettings {
     /// Whether a client certificate alone is a credential.
     pub accept: bool,
-    /// What callers have; the first rule that fits counts.
+    /// The rights of callers; the first rule that fits counts.
     pub rules: Vec<CertificateRule>,
 }
 

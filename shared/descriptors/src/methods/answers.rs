@@ -133,7 +133,7 @@ impl Answers {
     }
 }
 
-/// What the options of a method are checked against.
+/// The facts that the options of a method are checked against.
 struct Facts<'p> {
     kind: MethodKind,
     idempotency: Idempotency,

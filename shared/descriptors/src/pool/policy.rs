@@ -28,7 +28,7 @@ pub struct FieldPolicy {
 
 /// `google.protobuf.FieldOptions`, as far as `mesh.v1` adds to it.
 #[derive(Clone, PartialEq, Eq, Message)]
-struct FieldOptions {
+struct PolicyOptions {
     #[prost(int32, tag = "50110")]
     data_class: i32,
     #[prost(message, optional, tag = "50111")]
@@ -108,7 +108,7 @@ impl FieldDef {
     /// Returns how confidential the field's values are, and the roles of which a reader needs one,
     /// as the options have it. They count in a set that declares them.
     pub fn policy(&self) -> (DataClass, Option<Vec<String>>) {
-        let options: FieldOptions = self.options.decode().unwrap_or_default();
+        let options: PolicyOptions = self.options.decode().unwrap_or_default();
         let class = DataClass::from_number(options.data_class);
         (class, options.visible.map(|visible| visible.roles))
     }

@@ -10,7 +10,7 @@ pub(super) fn missing(root: &Path, document: &str) -> Result<Vec<String>> {
         .with_context(|| format!("cannot read {document}"))?;
     let is_missing = |(file, test): &(&str, &str)| {
         let code = std::fs::read_to_string(root.join(file)).unwrap_or_default();
-        !code.contains(&format!("fn {test}()"))
+        !code.contains(&format!("fn {test}("))
     };
     let missing = named(&text).filter(is_missing);
     Ok(missing
