@@ -1,4 +1,4 @@
-//! Callers prove who they are: every protocol accepts the same credentials and refuses the same ones
+//! Callers prove who they are: every protocol accepts the same credentials, refuses the same ones
 //! with the same reasons.
 
 mod certificates;

@@ -251,7 +251,7 @@ fn expressions() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
-    /// The bound of `docs/limits.md`: an evaluation takes at most the steps of the budget and what one
+    /// The bound of `docs/limits.md`: an evaluation takes at most the budget's steps and what one
     /// node may read, whatever the expression and the message.
     #[test]
     fn no_evaluation_takes_more_than_its_budget(source in expressions(), count in 0usize..600) {

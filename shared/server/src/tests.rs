@@ -85,7 +85,7 @@ async fn refuses_an_invalid_unary_request_before_the_handler() {
             .any(|any| any.type_url.ends_with("google.rpc.BadRequest"))
     );
     assert!(
-        status.message().starts_with("lines[0].sku: must match"),
+        status.message().starts_with("lines[0].sku: does not match"),
         "{status:?}"
     );
     server.stop().await;

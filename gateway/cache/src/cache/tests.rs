@@ -12,6 +12,8 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio::sync::Notify;
 use tokio::time::advance;
 
+use tonic::Code;
+
 use super::*;
 
 const NONE: Duration = Duration::ZERO;

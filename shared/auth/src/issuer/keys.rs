@@ -115,9 +115,7 @@ impl Keys {
     }
 
     fn may_ask(&self, asked: Option<SystemTime>) -> bool {
-        let current = self.current.load();
-        let has_keys = current.as_ref().is_some_and(|it| self.is_usable(it));
-        let pause = if has_keys {
+        let pause = if self.has_keys() {
             self.pause
         } else {
             self.pause.min(RETRY)
@@ -127,8 +125,18 @@ impl Keys {
     }
 
     async fn ask(&self, mut asked: OwnedMutexGuard<Option<SystemTime>>) {
+        let had_keys = self.has_keys();
         *asked = Some(self.clock.now());
-        self.fetch().await;
+        let succeeded = self.fetch().await;
+        if succeeded && !had_keys {
+            // That was for all tokens; an unknown key may still be asked for.
+            *asked = None;
+        }
+    }
+
+    fn has_keys(&self) -> bool {
+        let current = self.current.load();
+        current.as_ref().is_some_and(|it| self.is_usable(it))
     }
 
     /// Fetches now and at intervals, sooner after a failure, for ever.

@@ -240,11 +240,11 @@ fn a_rule_that_nothing_checks_stops_the_start() {
     let bad = [
         (
             "cel",
-            "repeated string a = 1 [(buf.validate.field).repeated.items.cel_expression = \"true\"];",
+            "repeated string a = 1 [(buf.validate.field).repeated.items.cel_expression = \"no\"];",
         ),
         (
             "cel",
-            "string a = 1 [(buf.validate.field).cel = {expression: \"true\"}];",
+            "string a = 1 [(buf.validate.field).cel = {expression: \"no\"}];",
         ),
         ("int64", "string a = 1 [(buf.validate.field).int64.gt = 1];"),
         (
@@ -257,7 +257,7 @@ fn a_rule_that_nothing_checks_stops_the_start() {
         assert!(text.contains("shop.v1.Rules.a"), "field is missing: {text}");
         assert!(text.contains(rule), "{rule} is missing: {text}");
     }
-    let message = "option (buf.validate.message).cel = {expression: \"true\"};";
+    let message = "option (buf.validate.message).cel = {expression: \"no\"};";
     assert!(compile_source(message).contains("shop.v1.Rules"));
 }
 
