@@ -389,8 +389,8 @@ async fn only_message(mut messages: Messages) -> Result<UnaryReply, Status> {
     }
     Ok(UnaryReply {
         message,
-        metadata: messages.metadata(),
-        trailers: messages.trailers(),
+        metadata,
+        trailers,
         own: HeaderMap::new(),
     })
 }

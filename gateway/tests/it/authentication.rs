@@ -39,7 +39,9 @@ impl Guarded {
              [authentication.issuer.test]\nurl = \"{0}\"\nalgorithms = [\"ES256\", \"RS256\"]\n\
              tenant_claim = \"tenant\"\n\
              [authentication.revocations]\nlist = \"{0}/revoked\"\ninterval_ms = 1000\n\
-             [websocket]\nping_interval_ms = 60000\n",
+             [websocket]\nping_interval_ms = 60000\n\
+             [[schema.policies]]\nselector = \"stranger.v1.StrangerService.*\"\n\
+             access = {{ public = true }}\n",
             issuer.url()
         );
         let gateway = Gateway::configured(layers(&[upstream.address], &[], &file)).await;
@@ -97,7 +99,12 @@ fn said(reply: &Reply) -> String {
         .header("content-type")
         .starts_with("application/grpc-web-text")
     {
-        true => STANDARD.decode(&reply.body).unwrap(),
+        // Each frame is padded for itself.
+        true => reply
+            .body
+            .chunks(4)
+            .flat_map(|four| STANDARD.decode(four).unwrap())
+            .collect(),
         false => reply.body.to_vec(),
     };
     let body = String::from_utf8_lossy(&body).into_owned();
@@ -259,18 +266,18 @@ async fn keys_rotate_under_load_and_nobody_makes_a_stampede() {
     assert_eq!(get(guarded.token(json!({}))).await, 200);
     let new = SigningKey::generate(Algorithm::ES256, "two");
     guarded.issuer.publish(&[&new, &guarded.key]);
-    let tokens = (0..100).map(|number| {
+    let tokens = (0..50).map(|number| {
         let key = if number % 2 == 0 { &new } else { &guarded.key };
         key.sign(&guarded.claims(json!({ "jti": number.to_string() })))
     });
     let statuses = join_all(tokens.map(get)).await;
-    assert_eq!(statuses, [200; 100]);
-    let garbage = (0..100).map(|number| {
+    assert_eq!(statuses, [200; 50]);
+    let garbage = (0..50).map(|number| {
         let header = json!({ "alg": "ES256", "kid": number.to_string() });
         guarded.key.sign_as(&header, &guarded.claims(json!({})))
     });
     let statuses = join_all(garbage.map(get)).await;
-    assert_eq!(statuses, [401; 100]);
+    assert_eq!(statuses, [401; 50]);
     assert!(guarded.issuer.key_requests() <= 2);
     // What is known stays while the issuer is away, and so do public methods.
     guarded.issuer.state.is_away.store(true, Ordering::SeqCst);
@@ -281,8 +288,8 @@ async fn keys_rotate_under_load_and_nobody_makes_a_stampede() {
     assert_eq!(guarded.gateway.get("/v1/greetings/a").await.status, 200);
     let metrics = guarded.gateway.get("/metrics").await.text();
     for line in [
-        "auth_verifications_total{outcome=\"accepted\"} 102",
-        "auth_verifications_total{outcome=\"TOKEN_KEY_UNKNOWN\"} 100",
+        "auth_verifications_total{outcome=\"accepted\"} 52",
+        "auth_verifications_total{outcome=\"TOKEN_KEY_UNKNOWN\"} 50",
         "auth_fetches_total{source=\"test\",outcome=\"succeeded\"} 2",
         "auth_cache_hits_total 0",
     ] {

@@ -116,7 +116,9 @@ async fn a_certificate_names_its_holder_and_binds_tokens() {
          [authentication]\naudiences = [\"{AUDIENCE}\"]\n\
          [authentication.certificates]\naccept = true\n\
          rules = [{{ uri = \"spiffe://shop/ns/*\", tenant = \"acme\", roles = [\"service\"] }}]\n\
-         [authentication.issuer.test]\nurl = \"{2}\"\nalgorithms = [\"ES256\"]\n",
+         [authentication.issuer.test]\nurl = \"{2}\"\nalgorithms = [\"ES256\"]\n\
+         [[schema.policies]]\nselector = \"stranger.v1.StrangerService.*\"\n\
+         access = {{ public = true }}\n",
         path("server.pem"),
         path("ca.pem"),
         issuer.url()
