@@ -85,8 +85,6 @@ impl Question<'_> {
             (Scope::Private, Some(identity)) => {
                 parts.text("identity");
                 parts.text(&identity.key());
-                // The key does not tell an empty tenant from none.
-                parts.all(identity.tenant.iter());
                 // They decide which fields a caller sees, and another credential of the same
                 // caller may have others.
                 parts.all(identity.roles.iter());

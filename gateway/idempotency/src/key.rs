@@ -106,8 +106,6 @@ impl Request<'_> {
             Some(identity) => {
                 parts.add(b"identity");
                 parts.add(identity.key().as_bytes());
-                // The key does not tell an empty tenant from none.
-                parts.add(&[u8::from(identity.tenant.is_some())]);
             }
             None => {
                 parts.add(b"address");
