@@ -29,7 +29,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tonic::transport::{Channel, Endpoint};
 
 /// How long any condition may take to become true.
@@ -342,7 +342,9 @@ pub(crate) async fn eventually<T, S: Debug>(
     mut check: impl AsyncFnMut() -> Result<T, S>,
 ) -> T {
     let deadline = Instant::now() + PATIENCE;
-    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    // Questions that come too often keep the asked one from what it is waited for.
+    let mut ticks = tokio::time::interval(Duration::from_millis(25));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         match check().await {
             Ok(value) => return value,
