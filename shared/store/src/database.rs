@@ -89,7 +89,8 @@ impl Database {
             .connect_with(options.clone())
             .await
             .map_err(Error::Connect)?;
-        let (probe, health) = Probe::new(options);
+        let watched = options.connect().await.map_err(Error::Connect)?;
+        let (probe, health) = Probe::new(watched, options);
         let shutdown = process.shutdown();
         process.spawn("database", async move {
             probe.run(shutdown).await;

@@ -46,11 +46,12 @@ impl Health {
 // === impl Probe ===
 
 impl Probe {
-    /// Creates a probe that assumes the database available until the first answer is missing.
-    pub(crate) fn new(options: PgConnectOptions) -> (Self, Health) {
+    /// Creates a probe over a connection that is open: to open one takes longer than an answer,
+    /// and the first calls must not end because a busy server was slow at that.
+    pub(crate) fn new(connection: PgConnection, options: PgConnectOptions) -> (Self, Health) {
         let (available, health) = watch::channel(true);
         let probe = Self {
-            connection: None,
+            connection: Some(connection),
             options,
             available,
         };
