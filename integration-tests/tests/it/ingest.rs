@@ -84,15 +84,15 @@ async fn no_order_settles_without_a_relay_and_all_do_with_one() -> Result<()> {
     let mesh = Mesh::start().await?;
     let (file, import) = announce(&mesh, "unrelayed").await?;
     mesh.stack().stop("ingest").await?;
-    // Another relay has the lease of the database; the relay in ingest waits.
-    let mut relay = mesh.database("ingest").await?.acquire().await?;
-    sqlx::query("UPDATE events.lease SET owner = gen_random_uuid(), expires_at = 'infinity'")
-        .execute(&mut *relay)
+    // Nobody can take the lease, and the relay in ingest waits for it.
+    let mut lease = mesh.database("ingest").await?.begin().await?;
+    sqlx::query("LOCK TABLE events.lease")
+        .execute(&mut *lease)
         .await?;
     mesh.stack().start("ingest").await?;
     mesh.resume(&import, &file).await?;
     let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM events.outbox")
-        .fetch_one(&mut *relay)
+        .fetch_one(&mut *lease)
         .await?;
     assert_eq!(waiting, INVOICES);
     assert_eq!(orders(&mesh).await?, 0);
@@ -100,9 +100,7 @@ async fn no_order_settles_without_a_relay_and_all_do_with_one() -> Result<()> {
         mesh.import(&import).await?["state"],
         "IMPORT_STATE_SETTLING"
     );
-    sqlx::query("UPDATE events.lease SET expires_at = '-infinity'")
-        .execute(&mut *relay)
-        .await?;
+    lease.rollback().await?;
     all_settled(&mesh, &import).await
 }
 
