@@ -4,6 +4,7 @@
 mod ask;
 mod bare;
 mod cached;
+mod contender;
 mod contest;
 mod envoy;
 mod figure;
@@ -14,6 +15,7 @@ mod instructions;
 mod load;
 mod overload;
 mod peer;
+mod policy;
 mod process;
 mod soak;
 mod stalled;
@@ -23,6 +25,7 @@ pub use bare::serve as serve_bare;
 pub use cached::{CachePlan, CacheRow, cache, serve_hello};
 pub use figure::Figure;
 pub use hostile::{HostilePlan, HostileRow, REST_MIB, run as hostile};
+pub use policy::{PolicyPlan, PolicyRow, policy};
 pub use overload::{OverloadPlan, OverloadRow, run as overload};
 
 use std::path::{Path, PathBuf};

@@ -36,6 +36,9 @@ pub(super) enum Verb {
     /// Measures an answer from the gateway's cache beside one from the upstream, a server that only
     /// writes, and nginx
     Cache(Args),
+    /// Measures an order with a token, a role, a condition, a rate limit and rules beside one
+    /// without, and Envoy
+    Policy(Args),
     /// Measures goodput, fairness and recovery while an upstream gets too many calls, beside Envoy
     Overload(Args),
     /// Measures good calls and memory while hostile clients use the gateway; by hand, not in CI
@@ -122,12 +125,8 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
             command.args(args.only.iter().flat_map(|case| ["--only", case]));
             command.status()
         }
-        Verb::Overload(args) => {
-            let mut command = measure(&home, SYMBOLS, "overload");
-            command.arg("--gateway").arg(gateway(&home)?);
-            beside_envoy(&mut command, &home, ui);
-            command.args(args.flags()).status()
-        }
+        Verb::Overload(args) => gateways(&home, ui, "overload", &args)?.status(),
+        Verb::Policy(args) => gateways(&home, ui, "policy", &args)?.status(),
         Verb::Cache(args) => {
             let mut command = measure(&home, SYMBOLS, "cache");
             command.arg("--gateway").arg(gateway(&home)?);
@@ -166,6 +165,15 @@ pub(super) async fn bench(verb: Verb) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Returns a command that measures the gateway beside Envoy.
+fn gateways(home: &Home, ui: Ui, program: &str, args: &Args) -> Result<Command> {
+    let mut command = measure(home, SYMBOLS, program);
+    command.arg("--gateway").arg(gateway(home)?);
+    beside_envoy(&mut command, home, ui);
+    command.args(args.flags());
+    Ok(command)
 }
 
 /// Adds Envoy as a peer, where it can be fetched.

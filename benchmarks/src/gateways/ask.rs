@@ -1,11 +1,13 @@
 //! Requests of clients.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, TE};
-use http::{Method, Request};
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, TE};
+use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 
 use super::upstream::{CREATE_ORDER, order_frame};
@@ -23,6 +25,14 @@ pub(super) struct Ask {
     /// `cache-control`; may be empty.
     control: &'static str,
     body: Bytes,
+    pub(super) callers: Callers,
+}
+
+/// The credentials of a crowd, used in turn; clones go on where another stopped.
+#[derive(Clone, Default)]
+pub(super) struct Callers {
+    credentials: Arc<[HeaderValue]>,
+    turn: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +54,16 @@ impl Ask {
             accept: "application/json",
             control: "",
             body: Bytes::from_static(ORDER.json.as_bytes()),
+            callers: Callers::default(),
+        }
+    }
+
+    /// Returns the same request at another path, by these callers.
+    pub(super) fn by(self, path: &str, callers: Callers) -> Self {
+        Self {
+            path: path.to_owned(),
+            callers,
+            ..self
         }
     }
 
@@ -58,6 +78,7 @@ impl Ask {
             accept,
             control: "",
             body: Bytes::new(),
+            callers: Callers::default(),
         }
     }
 
@@ -89,6 +110,7 @@ impl Ask {
             accept: "",
             control: "",
             body: body.into(),
+            callers: Callers::default(),
         }
     }
 
@@ -129,6 +151,28 @@ impl Ask {
                 builder = builder.header(name, value);
             }
         }
-        Ok(builder.body(Full::new(self.body.clone()))?)
+        let mut request = builder.body(Full::new(self.body.clone()))?;
+        self.callers.sign(&mut request);
+        Ok(request)
+    }
+}
+
+// === impl Callers ===
+
+impl Callers {
+    pub(super) fn new(credentials: Arc<[HeaderValue]>) -> Self {
+        Self {
+            credentials,
+            turn: Arc::default(),
+        }
+    }
+
+    /// Puts the next caller's credential on a request; without callers it has none.
+    pub(super) fn sign<B>(&self, request: &mut Request<B>) {
+        if !self.credentials.is_empty() {
+            let turn = self.turn.fetch_add(1, Relaxed) % self.credentials.len();
+            let credential = self.credentials[turn].clone();
+            request.headers_mut().insert(AUTHORIZATION, credential);
+        }
     }
 }

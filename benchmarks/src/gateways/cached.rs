@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
@@ -18,20 +18,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep};
 
 use super::ask::Ask;
-use super::load::{self, Crowd, Turn};
+use super::contender::{self, Contender};
+use super::load::Crowd;
 use super::peer::gateway_command;
 use super::process::{self, Process, Processors, free_address};
 use super::upstream::Upstream;
 use crate::corpus::ORDER;
-use crate::measure::{median, rounded};
-
-/// Longest start of a server.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pause between two polls of a starting server.
-const START_PAUSE: Duration = Duration::from_millis(50);
 
 const CROWD: Crowd = Crowd {
     connections: 64,
@@ -64,15 +58,6 @@ pub struct CacheRow {
     pub per_hello: f64,
     /// CPU of the case as a part of `miss`'s, turn by turn.
     pub per_miss: f64,
-}
-
-struct Contender<'a> {
-    case: &'static str,
-    address: SocketAddr,
-    process: &'a Process,
-    ask: Ask,
-    unit_bytes: f64,
-    turns: Vec<Turn>,
 }
 
 /// Measures all cases in turns.
@@ -115,19 +100,11 @@ async fn measure(
     if let Some(nginx) = &nginx {
         entrants.push(Contender::enter("nginx", nginx_at, nginx, hit).await?);
     }
-    for _ in 0..plan.rounds {
-        for entrant in &mut entrants {
-            let (at, ask) = (entrant.address, &entrant.ask);
-            let turn = load::closed(at, entrant.process, ask, CROWD, plan.turn).await;
-            entrant
-                .turns
-                .push(turn.with_context(|| format!("{} failed", entrant.case))?);
-        }
-    }
+    contender::compete(&mut entrants, CROWD, plan.rounds, plan.turn).await?;
     let [hello, miss, ..] = &*entrants else {
         anyhow::bail!("no one to measure");
     };
-    Ok(entrants.iter().map(|own| own.row(hello, miss)).collect())
+    Ok(entrants.iter().map(|own| row(own, hello, miss)).collect())
 }
 
 /// Returns the gateway with a cache, and the contract from its file.
@@ -193,61 +170,13 @@ fn greeting() -> Response<Full<Bytes>> {
     response
 }
 
-impl<'a> Contender<'a> {
-    /// Waits until the server answers with the order.
-    async fn enter(
-        case: &'static str,
-        address: SocketAddr,
-        process: &'a Process,
-        ask: Ask,
-    ) -> Result<Self> {
-        let deadline = Instant::now() + START_TIMEOUT;
-        let answer = loop {
-            match load::once(address, &ask).await {
-                Ok(answer) if is_the_order(&answer) => break answer,
-                other => ensure!(Instant::now() < deadline, "{case} answers {other:?}"),
-            }
-            sleep(START_PAUSE).await;
-        };
-        Ok(Self {
-            case,
-            address,
-            process,
-            ask,
-            unit_bytes: answer.len() as f64,
-            turns: Vec::new(),
-        })
+/// Returns the result of a case.
+fn row(own: &Contender<'_>, hello: &Contender<'_>, miss: &Contender<'_>) -> CacheRow {
+    CacheRow {
+        case: own.case,
+        cpu_us_per_request: own.cpu_us_per_request(),
+        rps: own.rps(),
+        per_hello: own.per(hello),
+        per_miss: own.per(miss),
     }
-
-    fn units(&self, turn: &Turn) -> f64 {
-        turn.bytes as f64 / self.unit_bytes
-    }
-
-    fn cpu_us(&self, turn: &Turn) -> f64 {
-        turn.cpu.as_secs_f64() * 1e6 / self.units(turn)
-    }
-
-    fn row(&self, hello: &Contender<'_>, miss: &Contender<'_>) -> CacheRow {
-        let per = |other: &Contender<'_>| {
-            let pairs = self.turns.iter().zip(&other.turns);
-            let ratios = pairs.map(|(own, turn)| self.cpu_us(own) / other.cpu_us(turn));
-            rounded(median(ratios), 2)
-        };
-        let cpu = self.turns.iter().map(|turn| self.cpu_us(turn));
-        let rates = self.turns.iter();
-        let rates = rates.map(|turn| self.units(turn) / turn.elapsed.as_secs_f64());
-        CacheRow {
-            case: self.case,
-            cpu_us_per_request: rounded(median(cpu), 2),
-            rps: rounded(median(rates), 0),
-            per_hello: per(hello),
-            per_miss: per(miss),
-        }
-    }
-}
-
-fn is_the_order(answer: &Bytes) -> bool {
-    let json = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).ok();
-    let name = |text: &[u8]| json(text).and_then(|order| order.get("name").cloned());
-    name(answer).is_some() && name(answer) == name(ORDER.json.as_bytes())
 }

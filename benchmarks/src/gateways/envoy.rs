@@ -9,10 +9,16 @@ use serde_json::{Value, json};
 
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions";
 
-/// A use of Envoy: its filter, and the settings around it.
+/// Room in its cache of verified tokens, which has 100 by default.
+const TOKENS_MAX: u32 = 100_000;
+
+/// A limit that no load reaches.
+const CALLS_A_SECOND: u32 = 1_000_000;
+
+/// A use of Envoy: its filters, and the settings around it.
 pub(super) struct Setup {
-    /// The filter before the router.
-    filter: Value,
+    /// The filters before the router.
+    filters: Vec<Value>,
     /// The action of the only route.
     route: Value,
     /// Bounds of the upstream in place of Envoy's own.
@@ -22,20 +28,74 @@ pub(super) struct Setup {
 // === impl Setup ===
 
 impl Setup {
-    /// Transcodes by these descriptors.
+    /// Transcodes the order's service by these descriptors.
     pub(super) fn transcoder(descriptors: &Path) -> Self {
+        let services = ["bench.v1.BenchService"];
         let settings = json!({
             "proto_descriptor": descriptors,
-            "services": ["bench.v1.BenchService"],
+            "services": services,
             // By default Envoy resets a stream whose reader is a megabyte behind.
             "max_response_body_size": u32::MAX,
         });
         Self {
-            filter: filter("grpc_json_transcoder", "GrpcJsonTranscoder", settings),
+            filters: vec![filter(
+                "grpc_json_transcoder",
+                "GrpcJsonTranscoder",
+                settings,
+            )],
             // The default of 15 s would end long streams.
             route: json!({"cluster": "upstream", "timeout": "0s"}),
             circuit_breakers: None,
         }
+    }
+
+    /// Asks for a token of an issuer and a role in it first, and counts calls.
+    pub(super) fn guarded(mut self, issuer: &str, audience: &str, keys: &str, role: &str) -> Self {
+        let provider = json!({
+            "issuer": issuer,
+            "audiences": [audience],
+            "local_jwks": {"inline_string": keys},
+            "payload_in_metadata": "claims",
+            "jwt_cache_config": {"jwt_cache_size": TOKENS_MAX},
+        });
+        let roles = json!({
+            "filter": "envoy.filters.http.jwt_authn",
+            "path": [{"key": "claims"}, {"key": "roles"}],
+            "value": {"list_match": {"one_of": {"string_match": {"exact": role}}}},
+        });
+        let policy = json!({"permissions": [{"any": true}], "principals": [{"metadata": roles}]});
+        let always = json!({"default_value": {"numerator": 100}});
+        let guards = [
+            filter(
+                "jwt_authn",
+                "JwtAuthentication",
+                json!({
+                    "providers": {"bench": provider},
+                    "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}],
+                }),
+            ),
+            filter(
+                "rbac",
+                "RBAC",
+                json!({"rules": {"action": "ALLOW", "policies": {"role": policy}}}),
+            ),
+            filter(
+                "local_ratelimit",
+                "LocalRateLimit",
+                json!({
+                    "stat_prefix": "bench",
+                    "token_bucket": {
+                        "max_tokens": CALLS_A_SECOND,
+                        "tokens_per_fill": CALLS_A_SECOND,
+                        "fill_interval": "1s",
+                    },
+                    "filter_enabled": always,
+                    "filter_enforced": always,
+                }),
+            ),
+        ];
+        self.filters.splice(0..0, guards);
+        self
     }
 
     /// Limits calls by the adaptive concurrency filter, at the values of its documentation but for
@@ -50,7 +110,11 @@ impl Setup {
             "enabled": {"default_value": true, "runtime_key": "adaptive_concurrency.enabled"},
         });
         Self {
-            filter: filter("adaptive_concurrency", "AdaptiveConcurrency", settings),
+            filters: vec![filter(
+                "adaptive_concurrency",
+                "AdaptiveConcurrency",
+                settings,
+            )],
             route: json!({
                 "cluster": "upstream",
                 "timeout": "0s",
@@ -81,11 +145,13 @@ impl Setup {
 
     /// Returns the configuration as JSON, which Envoy reads as YAML.
     fn config(self, listen: SocketAddr, upstream: SocketAddr) -> Value {
+        let mut filters = self.filters;
+        filters.push(filter("router", "Router", json!({})));
         let manager = json!({
             "@type": format!("{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
             "stat_prefix": "bench",
             "codec_type": "AUTO",
-            "http_filters": [self.filter, filter("router", "Router", json!({}))],
+            "http_filters": filters,
             "route_config": {"virtual_hosts": [{
                 "name": "all",
                 "domains": ["*"],

@@ -110,12 +110,14 @@ pub(super) async fn closed(
         let sender = Sender::open(peer, ask).await?;
         for _ in 0..crowd.streams_per_connection {
             let (mut sender, request) = (sender.clone(), ask.request(peer)?);
-            let shared = shared.clone();
+            let (shared, callers) = (shared.clone(), ask.callers.clone());
             askers.spawn(async move {
                 let mut latencies = Vec::new();
                 while !shared.is_over.load(Relaxed) {
                     let asked = Instant::now();
-                    exchange(&mut sender, request.clone(), &shared).await?;
+                    let mut request = request.clone();
+                    callers.sign(&mut request);
+                    exchange(&mut sender, request, &shared).await?;
                     shared.note(&mut latencies, asked.elapsed());
                 }
                 Ok(latencies)

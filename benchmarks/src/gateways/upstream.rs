@@ -32,6 +32,9 @@ const SERVICE: &str = "bench.v1.BenchService";
 /// Path of the method that echoes an order.
 pub(super) const CREATE_ORDER: &str = "/bench.v1.BenchService/CreateOrder";
 
+/// Path of the method that echoes an order to those who may call it.
+const GUARDED_ORDER: &str = "/guarded.v1.GuardedService/CreateOrder";
+
 /// Path of the method whose answers are kept.
 const GET_ORDER: &str = "/cached.v1.CachedService/GetOrder";
 
@@ -132,7 +135,7 @@ impl Bench {
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let answered = match request.uri().path() {
-            CREATE_ORDER => echo(request).await,
+            CREATE_ORDER | GUARDED_ORDER => echo(request).await,
             GET_ORDER => Ok(one(self.frames.slice(..self.frame_bytes))),
             STREAM_ORDERS => self.stream(request).await,
             _ => return self.reflection.oneshot(request.map(Body::new)).await,
