@@ -148,6 +148,24 @@ pub struct Verify {
     pub check: Argv,
 }
 
+/// The service that issues the tokens of callers, as `services/identity` of this repository does.
+/// It runs where `security.authentication` is on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The service.
+    pub service: String,
+    /// Roles of the client `developer`, whose tokens `mesh token` prints.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Its scopes.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Its tenant; empty for none.
+    #[serde(default)]
+    pub tenant: String,
+}
+
 /// A mesh that runs elsewhere.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,6 +191,7 @@ struct Manifest {
     environments: BTreeMap<String, Environment>,
     #[serde(default)]
     security: Security,
+    issuer: Option<Issuer>,
 }
 
 #[derive(Deserialize)]
@@ -243,8 +262,9 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         verify,
         environments,
         security,
+        issuer,
     } = manifest;
-    security.check()?;
+    security.check(issuer.is_some())?;
     check_name("project.name", &project.name)?;
     ensure!(
         gateway.needs.iter().all(|need| *need == Engine::Valkey),
@@ -266,6 +286,15 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         services.push(service(&key, name, table)?);
     }
     check_calls(&services)?;
+    if let Some(issuer) = &issuer {
+        let names: Vec<&str> = services.iter().map(|it| it.name.as_str()).collect();
+        ensure!(
+            names.contains(&issuer.service.as_str()),
+            "issuer.service: no service is named `{}`{}",
+            issuer.service,
+            suggest::hint(&issuer.service, &names)
+        );
+    }
     let mut commands = BTreeMap::new();
     for (name, CommandTable { run, about, up }) in command {
         let run = Argv::parse(&format!("command.{name}.run"), run)?;
@@ -287,6 +316,7 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         verify: verify.transpose()?,
         environments,
         security,
+        issuer,
     })
 }
 
@@ -453,6 +483,7 @@ mod tests {
         let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
         for (table, pointer) in [
             ("[gateway]", "/properties/gateway"),
+            ("[issuer]", "/properties/issuer"),
             ("[services.a]", "/$defs/service"),
             ("[command.a]", "/properties/command/additionalProperties"),
         ] {
@@ -499,6 +530,14 @@ mod tests {
                 "gateway.needs: expected at most `valkey`",
             ),
             ("[command.x]\nrun = []", "command.x.run: expected a list"),
+            (
+                "[services.stock]\n[issuer]\nservice = \"stok\"",
+                "issuer.service: no service is named `stok` (did you mean `stock`?)",
+            ),
+            (
+                "[security]\nauthentication = true",
+                "security.authentication: expected `[issuer]`",
+            ),
             (
                 "[services.a]\nneeds = [\"postgre\"]",
                 "did you mean `postgres`?",
