@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 
 use super::refusal::Refusal;
 
-/// Most bytes of a form; a token has at most 8 KiB at gateways.
-const MAX_BYTES: usize = 16 * 1024;
+/// Most bytes of a form: a token has at most 16 KiB at gateways, and three times that in a form.
+const MAX_BYTES: usize = 64 * 1024;
 /// Most parameters of a form.
 const MAX_PARAMETERS: usize = 32;
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
@@ -34,7 +34,7 @@ impl Form {
     /// 6749 §3.2).
     ///
     /// # Errors
-    /// Another media type, a form above 16 KiB or 32 parameters, a parameter twice, text that is
+    /// Another media type, a form above 64 KiB or 32 parameters, a parameter twice, text that is
     /// not UTF-8.
     pub fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refusal> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();

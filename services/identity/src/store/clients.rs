@@ -130,7 +130,8 @@ pub async fn disable_client(pool: &PgPool, id: &str, validity: Validity) -> Resu
     let client: Client = row
         .ok_or_else(|| Error::UnknownClient(id.to_owned()))?
         .into();
-    let revoked = Revoked::subject(id.to_owned(), validity.now);
+    let since = client.disabled_at.unwrap_or(validity.now);
+    let revoked = Revoked::subject(id.to_owned(), since);
     revoke_in(&mut tx, &revoked, validity).await?;
     tx.commit().await?;
     Ok(client)

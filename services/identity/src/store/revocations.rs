@@ -81,20 +81,8 @@ pub(super) async fn revoke_in(
         .execute(&mut *tx)
         .await?;
     }
-    let row = sqlx::query_as!(
-        RevocationRow,
-        "UPDATE revocation SET issued_before = greatest(issued_before, $3),
-                               expires_at = greatest(expires_at, $4)
-         WHERE credential_id = $1 OR subject = $2
-         RETURNING revocation_id, credential_id, subject, issued_before, expires_at",
-        credential_id,
-        subject,
-        before,
-        expires_at
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some(row) = row {
+    let values = (credential_id, subject, before, expires_at);
+    if let Some(row) = extend(tx, values).await? {
         return row.try_into();
     }
     // Two calls at once may pass the bound by one each, which gateways have room for.
@@ -111,9 +99,40 @@ pub(super) async fn revoke_in(
         expires_at,
         MAX
     )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let row = match row {
+        Some(row) => Some(row),
+        // A concurrent call may have been first.
+        None => extend(tx, values).await?,
+    };
+    row.ok_or(Error::TooManyRevocations)?.try_into()
+}
+
+/// Extends the revocation of the same credential or subject, if there is one.
+async fn extend(
+    tx: &mut PgConnection,
+    (credential_id, subject, before, expires_at): (
+        Option<&str>,
+        Option<&str>,
+        Option<DateTime<Utc>>,
+        DateTime<Utc>,
+    ),
+) -> Result<Option<RevocationRow>, Error> {
+    let row = sqlx::query_as!(
+        RevocationRow,
+        "UPDATE revocation SET issued_before = greatest(issued_before, $3),
+                               expires_at = greatest(expires_at, $4)
+         WHERE credential_id = $1 OR subject = $2
+         RETURNING revocation_id, credential_id, subject, issued_before, expires_at",
+        credential_id,
+        subject,
+        before,
+        expires_at
+    )
     .fetch_optional(tx)
     .await?;
-    row.ok_or(Error::TooManyRevocations)?.try_into()
+    Ok(row)
 }
 
 /// Returns up to `limit` revocations in effect that come after a number, in order.
