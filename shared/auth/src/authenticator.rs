@@ -39,7 +39,7 @@ struct Inner {
     keys: ApiKeys,
     certificates: Certificates,
     revocations: Revocations,
-    list: Option<List>,
+    list: Option<RevocationSource>,
     memory: Memory,
     grace: Duration,
     clock: Clock,
@@ -47,7 +47,7 @@ struct Inner {
 }
 
 /// Where the list of revocations is, who asks for it, and how often.
-struct List {
+struct RevocationSource {
     location: Location,
     authorization: Option<HeaderValue>,
     fetcher: Fetcher,
@@ -286,7 +286,7 @@ impl Inner {
     }
 }
 
-fn list(settings: &AuthenticationSettings) -> Result<Option<List>, ConfigError> {
+fn list(settings: &AuthenticationSettings) -> Result<Option<RevocationSource>, ConfigError> {
     let revocations = &settings.revocations;
     if revocations.list.is_empty() {
         return Ok(None);
@@ -300,7 +300,7 @@ fn list(settings: &AuthenticationSettings) -> Result<Option<List>, ConfigError> 
         true => None,
         false => Some(client("revocations", id, file)?),
     };
-    Ok(Some(List {
+    Ok(Some(RevocationSource {
         location: location.map_err(invalid("list"))?,
         authorization,
         fetcher: fetcher.map_err(invalid("ca"))?,
