@@ -1,6 +1,8 @@
 //! A project: a directory with a `mesh.toml` that declares services, gateway and commands.
 
 mod argv;
+mod environment;
+mod issuer;
 mod manifest;
 mod order;
 mod security;
@@ -13,9 +15,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use argv::Argv;
-pub use manifest::{
-    Command, Engine, Environment, Gateway, Issuer, Readiness, Run, Service, Verify,
-};
+pub use environment::Environment;
+pub use issuer::Issuer;
+pub use manifest::{Command, Engine, Gateway, Readiness, Run, Service, Verify};
 pub use security::Security;
 pub(crate) use wiring::{Wiring, scheme};
 

@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Issued {
     access_token: String,
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn token(args: Args) -> Result<ExitCode> {
     form.extend((!roles.is_empty()).then_some(("roles", roles.as_str())));
     form.extend((!scopes.is_empty()).then_some(("scope", scopes.as_str())));
     let client = Client::new(gateway).with_client(&args.client, &secret);
-    let answer: Answer = client.submit(ENDPOINT, &form).await?;
-    ui::print(answer.access_token);
+    let issued: Issued = client.submit(ENDPOINT, &form).await?;
+    ui::print(issued.access_token);
     Ok(ExitCode::SUCCESS)
 }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 
 use super::argv::Argv;
+use super::environment::Environment;
+use super::issuer::Issuer;
 use super::security::Security;
 use super::{GATEWAY, NATS, POSTGRES, Project, VALKEY, order, suggest};
 
@@ -148,34 +150,6 @@ pub struct Verify {
     pub check: Argv,
 }
 
-/// The service that issues the tokens of callers, as `services/identity` of this repository does.
-/// It runs where `security.authentication` is on.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Issuer {
-    /// The service.
-    pub service: String,
-    /// Roles of the client `developer`, whose tokens `mesh token` prints.
-    #[serde(default)]
-    pub roles: Vec<String>,
-    /// Its scopes.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// Its tenant; empty for none.
-    #[serde(default)]
-    pub tenant: String,
-}
-
-/// A mesh that runs elsewhere.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Environment {
-    /// Address of its gateway, as host:port.
-    pub gateway: String,
-    /// File with the token of the operators, relative to the project.
-    pub operator_token_file: Option<PathBuf>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -287,13 +261,7 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
     }
     check_calls(&services)?;
     if let Some(issuer) = &issuer {
-        let names: Vec<&str> = services.iter().map(|it| it.name.as_str()).collect();
-        ensure!(
-            names.contains(&issuer.service.as_str()),
-            "issuer.service: no service is named `{}`{}",
-            issuer.service,
-            suggest::hint(&issuer.service, &names)
-        );
+        issuer.check(&services)?;
     }
     let mut commands = BTreeMap::new();
     for (name, CommandTable { run, about, up }) in command {
@@ -407,22 +375,6 @@ impl Service {
             Run::Cargo { package, .. } => Some(package),
             Run::Command { .. } => None,
         }
-    }
-}
-
-// === impl Environment ===
-
-impl Environment {
-    /// Reads the operators' token.
-    ///
-    /// # Errors
-    /// When no file is declared, or it can't be read.
-    pub fn operator_token(&self, root: &Path) -> Result<String> {
-        let file = self.operator_token_file.as_ref();
-        let file = root.join(file.context("the environment has no operator_token_file")?);
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(text.trim().to_owned())
     }
 }
 

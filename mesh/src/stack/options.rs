@@ -250,7 +250,7 @@ impl StackOptions {
     }
 
     /// Returns the chosen processes in the order of starting.
-    pub(super) fn chosen(&self) -> impl Iterator<Item = &str> {
+    pub fn chosen(&self) -> impl Iterator<Item = &str> {
         let names = self.project.names();
         names.filter(|name| self.processes.contains(*name))
     }
