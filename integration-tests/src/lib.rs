@@ -54,7 +54,7 @@ impl Mesh {
         Ok(Self(mesh))
     }
 
-    /// Returns the options of a mesh whose gateway asks callers for tokens of the mesh's own issuer.
+    /// Returns the options of a mesh whose gateway asks callers for tokens of its own issuer.
     ///
     /// # Errors
     /// See [`options`](Self::options).

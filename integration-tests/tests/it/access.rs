@@ -42,7 +42,7 @@ struct Rpc {
     route: (String, String),
 }
 
-/// What a credential is good for.
+/// Worth of a credential.
 #[derive(Clone, Copy)]
 enum Worth {
     /// It is refused for this reason, whatever it calls.
@@ -108,6 +108,7 @@ impl Guarded {
     }
 
     /// Returns one credential of each kind, in the order in which they are sent.
+    #[allow(clippy::too_many_lines, reason = "one table")]
     async fn credentials(&self, roles: &[&str]) -> Result<Vec<Sent>> {
         let security = self.http(Some(("authorization", &self.bearer("security", "")?)))?;
         let mut revoked = self.claims(roles, "acme");

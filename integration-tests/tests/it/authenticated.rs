@@ -144,6 +144,7 @@ async fn basic_credentials_pass_to_public_methods_only() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one table, and the life of a client")]
 async fn the_token_endpoint_refuses_as_the_standard_says() -> Result<()> {
     let mesh = Mesh::authenticated_with(small()?).await?;
     let admin = as_role(&mesh, "security").await?;
