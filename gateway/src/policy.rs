@@ -123,7 +123,7 @@ impl Policy {
     }
 
     /// Finds who calls, once the method is known: an `Arc<auth::Identity>` among the extensions. A
-    /// request without a credential stays anonymous.
+    /// request without a credential stays anonymous. `is_public` says whether everyone may call.
     ///
     /// # Errors
     /// A credential that proves nothing, or an issuer that does not answer before the deadline.
@@ -132,10 +132,14 @@ impl Policy {
         headers: &mut HeaderMap,
         extensions: &mut Extensions,
         deadline: Option<Instant>,
+        is_public: bool,
     ) -> Result<(), Failure> {
         match &self.authentication {
             None => Ok(()),
-            Some(authentication) => authentication.admit(headers, extensions, deadline).await,
+            Some(authentication) => {
+                let admitted = authentication.admit(headers, extensions, deadline, is_public);
+                admitted.await
+            }
         }
     }
 

@@ -7,8 +7,10 @@ pub mod order;
 
 use std::ops::Deref;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use chassis::client::Upstream;
+use mesh::client::Client;
+use mesh::project::Security;
 use mesh::{Home, StackOptions};
 use protos::{
     ingest::v1::ingest_service_client::IngestServiceClient,
@@ -17,6 +19,8 @@ use protos::{
     payments::v1::payments_service_client::PaymentsServiceClient,
     shipping::v1::shipping_service_client::ShippingServiceClient,
 };
+
+use serde_json::Value;
 
 pub use protomesh_testing::{PATIENCE, eventually};
 
@@ -48,6 +52,56 @@ impl Mesh {
     pub async fn start_with(options: StackOptions) -> Result<Self> {
         let mesh = protomesh_testing::Mesh::launch(&Home::find()?, options).await?;
         Ok(Self(mesh))
+    }
+
+    /// Returns the options of a mesh whose gateway asks callers for tokens of its own issuer.
+    ///
+    /// # Errors
+    /// See [`options`](Self::options).
+    pub fn authenticated_options() -> Result<StackOptions> {
+        Ok(Self::options()?.security(Security {
+            authentication: true,
+            ..Security::default()
+        }))
+    }
+
+    /// Starts such a mesh, and waits until its gateway has the keys of tokens.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
+    pub async fn authenticated() -> Result<Self> {
+        Self::authenticated_with(Self::authenticated_options()?).await
+    }
+
+    /// Starts such a mesh with these options.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
+    pub async fn authenticated_with(options: StackOptions) -> Result<Self> {
+        let mesh = Self::start_with(options).await?;
+        eventually("an accepted token", async || {
+            let bearer = format!("Bearer {}", mesh.token(&["security"]).await?);
+            let http = mesh.http()?.with("authorization", &bearer);
+            let listed = http.get("/v1/identity/clients", "*/*").await?;
+            ensure!(listed.status.is_success(), "{listed:?}");
+            Ok(())
+        })
+        .await?;
+        Ok(mesh)
+    }
+
+    /// Returns an access token with these roles.
+    ///
+    /// # Errors
+    /// When the mesh has no issuer, or it does not answer.
+    pub async fn token(&self, roles: &[&str]) -> Result<String> {
+        let (id, secret) = self.stack().developer()?;
+        let client = Client::new(self.stack().address("gateway")?).with_client(&id, &secret);
+        let roles = roles.join(" ");
+        let form = [("grant_type", "client_credentials"), ("roles", &*roles)];
+        let answer: Value = client.submit("/oauth/token", &form).await?;
+        let token = answer["access_token"].as_str().context("a token")?;
+        Ok(token.to_owned())
     }
 
     /// Returns a gRPC connection to a service or the gateway.

@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
@@ -13,6 +15,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client as Pool};
 use hyper_util::rt::TokioExecutor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +23,8 @@ use serde_json::Value;
 /// A request body.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+/// Media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Longest wait for a response; uploads have no limit.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest response body, in bytes.
@@ -93,6 +98,8 @@ pub struct Client {
 #[serde(default)]
 struct Status {
     code: Value,
+    /// That of an error of OAuth 2.0 too (RFC 6749 §5.2).
+    #[serde(alias = "error_description")]
     message: String,
     details: Vec<Value>,
 }
@@ -112,6 +119,34 @@ impl Client {
     pub fn with_token(mut self, token: &str) -> Self {
         self.authorization = Some(format!("Bearer {token}"));
         self
+    }
+
+    /// Sends ID and secret of an OAuth 2.0 client with each call (RFC 6749 §2.3.1).
+    pub fn with_client(mut self, id: &str, secret: &str) -> Self {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pair = format!("{}:{}", encoded(id), encoded(secret));
+        self.authorization = Some(format!("Basic {}", STANDARD.encode(pair)));
+        self
+    }
+
+    /// Posts a form.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn submit<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs = form
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encoded(value)));
+        let form = pairs.collect::<Vec<_>>().join("&");
+        let call = self.call(Method::POST, path, FORM, full(form.into()));
+        tokio::time::timeout(TIMEOUT, call)
+            .await
+            .map_err(|_| Error::Timeout)?
     }
 
     /// Gets `path`.

@@ -19,6 +19,7 @@ mod restart;
 mod sagas;
 mod status;
 mod test;
+mod token;
 pub mod up;
 mod verify;
 
@@ -56,6 +57,8 @@ pub enum Verb {
     Psql(psql::Args),
     /// Calls a method through the gateway with JSON, and prints its answer
     Call(call::Args),
+    /// Prints an access token for callers of the mesh
+    Token(token::Args),
     /// Runs the tests of all services
     Test(test::Args),
     /// Kills every process of a separate mesh under the project's load, then checks its effects
@@ -82,6 +85,7 @@ impl Verb {
             | Self::Logs(_)
             | Self::Psql(_)
             | Self::Call(_)
+            | Self::Token(_)
             | Self::Status(_)
             | Self::Dashboard(_)
             | Self::Check(_)
@@ -105,6 +109,7 @@ impl Verb {
             Self::Restart(args) => restart::restart(args).await,
             Self::Psql(args) => psql::psql(&args),
             Self::Call(args) => call::call(args).await,
+            Self::Token(args) => token::token(args).await,
             Self::Test(args) => test::test(&args),
             Self::Verify(args) => verify::verify(args).await,
             Self::Status(args) => status::status(args).await,

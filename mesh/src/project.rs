@@ -1,6 +1,8 @@
 //! A project: a directory with a `mesh.toml` that declares services, gateway and commands.
 
 mod argv;
+mod environment;
+mod issuer;
 mod manifest;
 mod order;
 mod security;
@@ -13,7 +15,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use argv::Argv;
-pub use manifest::{Command, Engine, Environment, Gateway, Readiness, Run, Service, Verify};
+pub use environment::Environment;
+pub use issuer::Issuer;
+pub use manifest::{Command, Engine, Gateway, Readiness, Run, Service, Verify};
 pub use security::Security;
 pub(crate) use wiring::{Wiring, scheme};
 
@@ -44,6 +48,7 @@ pub struct Project {
     verify: Option<Verify>,
     environments: BTreeMap<String, Environment>,
     security: Security,
+    issuer: Option<Issuer>,
 }
 
 /// Finds the directory of a project: the nearest one with a `mesh.toml`, from `start` upwards.
@@ -126,6 +131,11 @@ impl Project {
     /// Returns what processes have to prove to each other.
     pub fn security(&self) -> Security {
         self.security
+    }
+
+    /// Returns the service that issues the tokens of callers, if the project has one.
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_ref()
     }
 
     /// Returns a mesh that runs elsewhere.

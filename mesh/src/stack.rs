@@ -1,5 +1,6 @@
 //! One running mesh.
 
+pub(crate) mod clients;
 pub(crate) mod credentials;
 mod dashboard;
 mod launch;
@@ -28,6 +29,7 @@ use crate::os::{Identity, Signal};
 use crate::project::{NATS, POSTGRES, Project, Security, VALKEY, scheme};
 use crate::snapshot::Snapshot;
 use crate::supervise::{Board, ProcessStatus, State, Supervised};
+use clients::{Clients, DEVELOPER};
 use credentials::{Files, MESH};
 pub use options::StackOptions;
 use ports::Ports;
@@ -139,6 +141,16 @@ impl Stack {
     /// When its file can't be read.
     pub fn operator_token(&self) -> Result<String> {
         operator::load(self.dir())
+    }
+
+    /// Returns ID and secret of the client whose tokens `mesh token` prints, where callers need
+    /// tokens.
+    ///
+    /// # Errors
+    /// When the mesh has no issuer.
+    pub fn developer(&self) -> Result<(String, String)> {
+        let secret = Clients::of(self.dir()).secret(DEVELOPER)?;
+        Ok((DEVELOPER.to_owned(), secret))
     }
 
     /// Returns the log file of a process.

@@ -87,10 +87,7 @@ async fn orders(mut args: Args) -> Result<ExitCode> {
     if !args.no_build {
         cargo::build(&home, &options.programs())?;
     }
-    let plan = Plan::new(
-        args.seed.unwrap_or_else(rand::random),
-        home.project().names(),
-    );
+    let plan = Plan::new(args.seed.unwrap_or_else(rand::random), options.chosen());
     ui.note(format!("seed {}", plan.seed));
     let work = async {
         let stack = Stack::launch(&home, StateDir::scratch(&home)?, options, ui).await?;

@@ -216,8 +216,11 @@ impl Generation {
             Ok(deadline) => deadline,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
-        let caller = (&mut head.headers, &mut head.extensions);
-        let authenticated = context.policy().authenticate(caller.0, caller.1, deadline);
+        let method = resolved.callee(head).path.unwrap_or_default();
+        let is_public = catalog.access.admit(method, None).is_ok();
+        let (headers, extensions) = (&mut head.headers, &mut head.extensions);
+        let policy = context.policy();
+        let authenticated = policy.authenticate(headers, extensions, deadline, is_public);
         if let Err(failure) = authenticated.await {
             return protocol.refuse(context, catalog, head, failure);
         }
@@ -293,7 +296,8 @@ impl Generation {
         };
         let context = &self.context;
         let policy = context.policy();
-        let authenticated = policy.authenticate(&mut head.headers, &mut head.extensions, None);
+        let authenticated =
+            policy.authenticate(&mut head.headers, &mut head.extensions, None, false);
         let admitted = match authenticated.await {
             Ok(()) => {
                 let request = RequestInfo::new(head, callee);

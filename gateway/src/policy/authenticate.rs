@@ -24,6 +24,9 @@ use crate::failure::Failure;
 
 use resource::Resource;
 
+/// The beginning of a credential of HTTP Basic.
+const BASIC: &[u8] = b"Basic ";
+
 /// Finds who calls. Clones are the same; keys are kept fresh until the last one is dropped, and
 /// the last stream has ended that it has let in.
 #[derive(Clone)]
@@ -92,14 +95,21 @@ impl Authentication {
     }
 
     /// Adds the identity of the caller to the extensions, and takes away its credential. An
-    /// operator's was checked by the listener.
+    /// operator's was checked by the listener. HTTP Basic is for the service of a public method, as
+    /// an issuer checks its clients (RFC 6749 §2.3.1).
     pub(super) async fn admit(
         &self,
         headers: &mut HeaderMap,
         extensions: &mut Extensions,
         deadline: Option<Instant>,
+        is_public: bool,
     ) -> Result<(), Failure> {
         if extensions.get::<Operator>().is_some() {
+            return Ok(());
+        }
+        if is_public && is_basic(headers) {
+            let others = self.0.hidden.iter().filter(|name| **name != AUTHORIZATION);
+            others.for_each(|name| drop(headers.remove(name)));
             return Ok(());
         }
         let authenticator = &self.0.authenticator;
@@ -142,6 +152,16 @@ impl Authentication {
         }
         failure
     }
+}
+
+/// Returns whether the only credential in headers is one of HTTP Basic (RFC 7617).
+fn is_basic(headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let scheme = |value: &HeaderValue| {
+        let scheme = value.as_bytes().get(..BASIC.len());
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(BASIC))
+    };
+    all.next().is_some_and(scheme) && all.next().is_none()
 }
 
 /// Returns the TLS session of the client itself: that of a trusted proxy is of all its clients.

@@ -1,41 +1,35 @@
-//! Callers of every RPC of the mesh, in every protocol: without a credential, with the wrong role
-//! and with the right one. RPCs that no call covers are an error.
-
-#[allow(dead_code, reason = "each crate uses a part")]
-#[path = "../../../shared/auth/src/testing.rs"]
-mod issuer;
+//! Callers of every RPC of the mesh, in every protocol: without a credential, with a bad one, with
+//! the wrong role and with the right one. RPCs that no call covers are an error.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use contract::{Access, Callers};
-use integration_tests::Mesh;
 use integration_tests::http::{Http, Response};
-use jsonwebtoken::Algorithm;
+use integration_tests::{Mesh, eventually};
+use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, http::HeaderValue};
 
-use issuer::{AUDIENCE, Issuer, SigningKey};
-
 const PROTOCOLS: [&str; 5] = ["REST", "gRPC", "gRPC-Web", "Connect", "WebSocket"];
 
-/// RPCs of one path with another, of which a WebSocket can call one.
-const SHARED_PATHS: [&str; 2] = [
-    "/orders.v1.OrdersService/ListOrders",
-    "/orders.v1.OrdersService/PlaceOrder",
-];
-
-/// The denials of callers; everything else comes from beyond the gateway's authorization.
-const DENIALS: [&str; 4] = [
+/// The refusals of callers; everything else comes from beyond the gateway's authorization.
+const DENIALS: [&str; 10] = [
     "CREDENTIALS_REQUIRED",
     "MISSING_ROLE",
     "NO_ACCESS_RULE",
     "INVALID_ACCESS_RULE",
+    "CREDENTIAL_UNKNOWN",
+    "CREDENTIAL_REVOKED",
+    "TOKEN_EXPIRED",
+    "TOKEN_AUDIENCE_REFUSED",
+    "TOKEN_KEY_UNKNOWN",
+    "ISSUER_UNAVAILABLE",
 ];
 
 /// One RPC of the contracts.
@@ -48,48 +42,170 @@ struct Rpc {
     route: (String, String),
 }
 
-/// A mesh whose gateway authenticates.
+/// Worth of a credential.
+#[derive(Clone, Copy)]
+enum Worth {
+    /// It is refused for this reason, whatever it calls.
+    Bad(&'static str),
+    /// No credential.
+    None,
+    /// That of a caller without any role of a contract.
+    OtherRole,
+    /// That of a caller with every role.
+    RightRole,
+}
+
+/// A header with a credential.
+struct Sent {
+    name: &'static str,
+    worth: Worth,
+    header: Option<(&'static str, String)>,
+}
+
+/// A mesh whose gateway authenticates, and the key that signs its tokens.
 struct Guarded {
     mesh: Mesh,
-    issuer: Issuer,
-    key: SigningKey,
+    key: EncodingKey,
+    key_id: String,
+    url: String,
 }
 
 impl Guarded {
     async fn start() -> Result<Self> {
-        let key = SigningKey::generate(Algorithm::RS256, "one");
-        let issuer = Issuer::start(&[&key]).await;
-        let options = [
-            ("PROTOMESH_AUTHENTICATION__AUDIENCES", AUDIENCE.to_owned()),
-            ("PROTOMESH_AUTHENTICATION__ISSUER__TEST__URL", issuer.url()),
-            (
-                "PROTOMESH_AUTHENTICATION__ISSUER__TEST__TENANT_CLAIM",
-                "tenant".to_owned(),
-            ),
-        ];
-        let options = options
-            .iter()
-            .fold(Mesh::options()?, |options, (name, value)| {
-                options.env("gateway", name, value)
-            });
+        let mesh = Mesh::authenticated().await?;
+        let database = mesh.database("identity").await?;
+        let stored = "SELECT pkcs8 FROM signing_key ORDER BY generation LIMIT 1";
+        let der: Vec<u8> = sqlx::query_scalar(stored).fetch_one(&database).await?;
+        let key = EncodingKey::from_ec_der(&der);
+        let jwk = Jwk::from_encoding_key(&key, Algorithm::ES256)?;
         Ok(Self {
-            mesh: Mesh::start_with(options).await?,
-            issuer,
+            url: mesh.url("gateway")?,
+            key_id: jwk.thumbprint(ThumbprintHash::SHA256)?,
             key,
+            mesh,
         })
     }
 
-    fn bearer(&self, role: &str, tenant: &str) -> String {
-        let mut claims = self.issuer.claims(SystemTime::now());
-        claims["roles"] = json!([role]);
-        claims["tenant"] = json!(tenant);
-        format!("Bearer {}", self.key.sign(&claims))
+    /// The claims of a token that is valid for five minutes.
+    fn claims(&self, roles: &[&str], tenant: &str) -> Value {
+        let now = jsonwebtoken::get_current_timestamp();
+        json!({
+            "iss": self.url, "sub": "alice", "client_id": "alice", "aud": [self.url],
+            "iat": now, "exp": now + 300, "jti": "token-1", "roles": roles, "tenant": tenant,
+        })
     }
 
-    fn http(&self, bearer: Option<&str>) -> Result<Http> {
+    fn sign(&self, claims: &Value, key_id: &str) -> Result<String> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some("at+jwt".to_owned());
+        header.kid = Some(key_id.to_owned());
+        Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
+    }
+
+    fn bearer(&self, role: &str, tenant: &str) -> Result<String> {
+        let token = self.sign(&self.claims(&[role], tenant), &self.key_id)?;
+        Ok(format!("Bearer {token}"))
+    }
+
+    /// Returns one credential of each kind, in the order in which they are sent.
+    #[allow(clippy::too_many_lines, reason = "one table")]
+    async fn credentials(&self, roles: &[&str]) -> Result<Vec<Sent>> {
+        let security = self.http(Some(("authorization", &self.bearer("security", "")?)))?;
+        let mut revoked = self.claims(roles, "acme");
+        revoked["jti"] = json!("revoked-1");
+        let revoked = self.sign(&revoked, &self.key_id)?;
+        let message = json!({"tokenId": "revoked-1"});
+        let done = security
+            .post("/v1/identity/tokens:revoke", &message)
+            .await?;
+        ensure!(done.status.is_success(), "{done:?}");
+        let probe = self.http(Some(("authorization", &format!("Bearer {revoked}"))))?;
+        eventually("a revocation at the gateway", async || {
+            let reason = probe.get("/v1/stock:summarize", "*/*").await?.reason();
+            ensure!(
+                reason.as_deref() == Some("CREDENTIAL_REVOKED"),
+                "{reason:?}"
+            );
+            Ok(())
+        })
+        .await?;
+        let key = async |id: &str, roles: &[&str]| {
+            let message = json!({"keyId": id, "subject": "alice", "roles": roles});
+            let made = security.post("/v1/identity/apiKeys", &message).await?;
+            let made = made.json()?["key"].clone();
+            Ok::<_, anyhow::Error>(made.as_str().context("a key")?.to_owned())
+        };
+        let changed = |name: &str, value: Value| {
+            let mut claims = self.claims(roles, "acme");
+            claims[name] = value;
+            self.sign(&claims, &self.key_id)
+        };
+        let right = self.sign(&self.claims(roles, "acme"), &self.key_id)?;
+        let other = self.sign(&self.claims(&["nobody"], "acme"), &self.key_id)?;
+        let (_, rest) = right.split_once('.').context("a token")?;
+        let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
+        let unsigned = format!("{unsigned}.{}.", rest.split('.').next().unwrap_or_default());
+        let foreign = self.sign(&self.claims(roles, "acme"), "unknown-key")?;
+        let now = jsonwebtoken::get_current_timestamp();
+        let unknown = Worth::Bad("CREDENTIAL_UNKNOWN");
+        let bearers = [
+            ("garbage", unknown, "garbage".to_owned()),
+            (
+                "expired",
+                Worth::Bad("TOKEN_EXPIRED"),
+                changed("exp", json!(now - 600))?,
+            ),
+            (
+                "another audience",
+                Worth::Bad("TOKEN_AUDIENCE_REFUSED"),
+                changed("aud", json!("https://other.example"))?,
+            ),
+            // Neither is a token of the issuer, which is asked and does not know it.
+            (
+                "another issuer",
+                unknown,
+                changed("iss", json!("https://other.example"))?,
+            ),
+            ("algorithm none", unknown, unsigned),
+            ("unknown key", Worth::Bad("TOKEN_KEY_UNKNOWN"), foreign),
+            ("revoked", Worth::Bad("CREDENTIAL_REVOKED"), revoked),
+            ("another role", Worth::OtherRole, other),
+            ("right role", Worth::RightRole, right),
+        ];
+        let bearers = bearers.map(|(name, worth, token)| Sent {
+            name,
+            worth,
+            header: Some(("authorization", format!("Bearer {token}"))),
+        });
+        let keys = [
+            (
+                "API key of another role",
+                Worth::OtherRole,
+                key("other", &["nobody"]).await?,
+            ),
+            (
+                "API key of the right role",
+                Worth::RightRole,
+                key("right", roles).await?,
+            ),
+        ];
+        let keys = keys.map(|(name, worth, key)| Sent {
+            name,
+            worth,
+            header: Some(("x-api-key", key)),
+        });
+        let none = Sent {
+            name: "none",
+            worth: Worth::None,
+            header: None,
+        };
+        Ok([none].into_iter().chain(bearers).chain(keys).collect())
+    }
+
+    fn http(&self, header: Option<(&str, &str)>) -> Result<Http> {
         let http = self.mesh.http()?;
-        Ok(match bearer {
-            Some(bearer) => http.with("authorization", bearer),
+        Ok(match header {
+            Some((name, value)) => http.with(name, value),
             None => http,
         })
     }
@@ -145,9 +261,9 @@ async fn denial(
     guarded: &Guarded,
     rpc: &Rpc,
     protocol: &str,
-    bearer: Option<&str>,
+    header: Option<(&'static str, &str)>,
 ) -> Result<Option<&'static str>> {
-    let http = guarded.http(bearer)?;
+    let http = guarded.http(header)?;
     let empty = "\0\0\0\0\0".to_owned();
     let post = async |content_type: &str, body: String| {
         http.call("POST", &rpc.path, Some(content_type), body).await
@@ -165,7 +281,7 @@ async fn denial(
         "gRPC-Web" => post("application/grpc-web+proto", empty).await?,
         "Connect" if rpc.is_unary => post("application/json", "{}".to_owned()).await?,
         "Connect" => post("application/connect+proto", empty).await?,
-        _ => return handshake(guarded, rpc, bearer).await,
+        _ => return handshake(guarded, rpc, header).await,
     };
     Ok(denial_of(&seen(&response)))
 }
@@ -173,14 +289,14 @@ async fn denial(
 async fn handshake(
     guarded: &Guarded,
     rpc: &Rpc,
-    bearer: Option<&str>,
+    header: Option<(&'static str, &str)>,
 ) -> Result<Option<&'static str>> {
     let address = guarded.mesh.stack().address("gateway")?;
     let stream = TcpStream::connect(address).await?;
     let mut request = format!("ws://{address}{}", rpc.route.1).into_client_request()?;
-    if let Some(bearer) = bearer {
+    if let Some((name, value)) = header {
         let headers = request.headers_mut();
-        headers.insert("authorization", HeaderValue::from_str(bearer)?);
+        headers.insert(name, HeaderValue::from_str(value)?);
     }
     match tokio_tungstenite::client_async(request, stream).await {
         Ok(_) => Ok(None),
@@ -210,74 +326,74 @@ fn denial_of(seen: &str) -> Option<&'static str> {
     DENIALS.into_iter().find(|reason| seen.contains(reason))
 }
 
-/// The role that a rule lets in, and the denials of callers without a credential and of others.
-fn expected(access: &Access) -> Result<(String, [Option<&'static str>; 2])> {
-    Ok(match &access.callers {
-        Callers::Public => ("nobody".to_owned(), [None; 2]),
-        Callers::Authenticated => ("nobody".to_owned(), [Some("CREDENTIALS_REQUIRED"), None]),
-        Callers::Granted { roles, .. } => (
-            roles.first().context("a role")?.to_string(),
-            [Some("CREDENTIALS_REQUIRED"), Some("MISSING_ROLE")],
-        ),
-    })
+/// The refusal that the rule of a method has for a credential.
+fn expected(access: &Access, worth: Worth) -> Option<&'static str> {
+    match (&access.callers, worth) {
+        (_, Worth::Bad(reason)) => Some(reason),
+        (Callers::Public, _) | (_, Worth::RightRole) => None,
+        (_, Worth::None) => Some("CREDENTIALS_REQUIRED"),
+        (Callers::Authenticated, Worth::OtherRole) => None,
+        (Callers::Granted { .. }, Worth::OtherRole) => Some("MISSING_ROLE"),
+    }
+}
+
+/// All roles that the contracts name, but those of processes.
+fn roles(rpcs: &[Rpc]) -> BTreeSet<&str> {
+    let granted = rpcs.iter().filter_map(|rpc| match &rpc.access.callers {
+        Callers::Granted { roles, .. } => Some(roles),
+        _ => None,
+    });
+    let roles = granted.flatten().map(|role| &**role);
+    roles.filter(|role| !role.starts_with("mesh.")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rpc_lets_in_whom_its_contract_names_in_every_protocol() -> Result<()> {
     let guarded = Guarded::start().await?;
-    let document = guarded
-        .http(None)?
-        .get("/openapi.json", "*/*")
-        .await?
-        .json()?;
-    let rpcs = rpcs(&document)?;
+    let document = guarded.http(None)?.get("/openapi.json", "*/*").await?;
+    let rpcs = rpcs(&document.json()?)?;
+    let roles: Vec<&str> = roles(&rpcs).into_iter().collect();
+    let credentials = guarded.credentials(&roles).await?;
     let mut uncovered: BTreeSet<(String, &str)> = BTreeSet::new();
     for method in protos::METHODS {
         uncovered.extend(PROTOCOLS.map(|protocol| (method.path.to_owned(), protocol)));
     }
     ensure!(!uncovered.is_empty(), "no methods");
-    let mut shared = BTreeSet::new();
+    let mut wrong = Vec::new();
     for rpc in &rpcs {
-        let (role, [anonymous, other]) = expected(&rpc.access)?;
-        let wrong = guarded.bearer("nobody", "acme");
-        let right = guarded.bearer(&role, "acme");
         // A handshake has no HTTP method to tell two of one path apart.
         let is_shared = rpcs.iter().filter(|own| own.route.1 == rpc.route.1).count() > 1;
         for protocol in PROTOCOLS {
+            uncovered.remove(&(rpc.path.clone(), protocol));
             if is_shared && protocol == "WebSocket" {
-                shared.insert(rpc.path.clone());
-                uncovered.remove(&(rpc.path.clone(), protocol));
                 continue;
             }
-            for (bearer, expected) in [
-                (None, anonymous),
-                (Some(&wrong), other),
-                (Some(&right), None),
-            ] {
-                let bearer = bearer.map(String::as_str);
-                let found = denial(&guarded, rpc, protocol, bearer).await?;
-                ensure!(
-                    found == expected,
-                    "{} by {protocol}: {found:?}, not {expected:?}",
-                    rpc.path
-                );
+            for sent in &credentials {
+                let header = sent.header.as_ref();
+                let header = header.map(|(name, value)| (*name, value.as_str()));
+                let found = denial(&guarded, rpc, protocol, header).await?;
+                let expected = expected(&rpc.access, sent.worth);
+                if found != expected {
+                    let (path, name) = (&rpc.path, sent.name);
+                    wrong.push(format!(
+                        "{path} by {protocol}, {name}: {found:?}, not {expected:?}"
+                    ));
+                }
             }
-            uncovered.remove(&(rpc.path.clone(), protocol));
         }
     }
+    ensure!(wrong.is_empty(), "{} answers: {wrong:#?}", wrong.len());
     ensure!(uncovered.is_empty(), "not covered: {uncovered:?}");
-    let expected = SHARED_PATHS.map(str::to_owned);
-    ensure!(
-        shared == BTreeSet::from(expected),
-        "of one path: {shared:?}"
-    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_sees_and_places_orders_of_its_own_account_only() -> Result<()> {
     let guarded = Guarded::start().await?;
-    let customer = guarded.http(Some(&guarded.bearer("customer", "17850")))?;
+    let customer = guarded.http(Some((
+        "authorization",
+        &guarded.bearer("customer", "17850")?,
+    )))?;
     for (path, expected) in [
         ("/v1/orders?accountId=17850", None),
         ("/v1/orders?accountId=17851", Some("CONDITION_NOT_MET")),
@@ -298,7 +414,7 @@ async fn a_customer_sees_and_places_orders_of_its_own_account_only() -> Result<(
     ensure!(own.status.is_success(), "{own:?}");
     let other = customer.post("/v1/orders", &order("17851")).await?.reason();
     ensure!(other.as_deref() == Some("CONDITION_NOT_MET"), "{other:?}");
-    let clerk = guarded.http(Some(&guarded.bearer("clerk", "acme")))?;
+    let clerk = guarded.http(Some(("authorization", &guarded.bearer("clerk", "acme")?)))?;
     let listed = clerk.get("/v1/orders", "*/*").await?;
     ensure!(listed.status.is_success(), "{listed:?}");
     Ok(())

@@ -18,6 +18,7 @@ const BOTH: Security = Security {
     identity: true,
     tls: true,
     access: false,
+    authentication: false,
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod authenticated;
 mod broker;
 mod browser;
 mod buf;

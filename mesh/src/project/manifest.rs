@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 
 use super::argv::Argv;
+use super::environment::Environment;
+use super::issuer::Issuer;
 use super::security::Security;
 use super::{GATEWAY, NATS, POSTGRES, Project, VALKEY, order, suggest};
 
@@ -148,16 +150,6 @@ pub struct Verify {
     pub check: Argv,
 }
 
-/// A mesh that runs elsewhere.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Environment {
-    /// Address of its gateway, as host:port.
-    pub gateway: String,
-    /// File with the token of the operators, relative to the project.
-    pub operator_token_file: Option<PathBuf>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -173,6 +165,7 @@ struct Manifest {
     environments: BTreeMap<String, Environment>,
     #[serde(default)]
     security: Security,
+    issuer: Option<Issuer>,
 }
 
 #[derive(Deserialize)]
@@ -243,8 +236,9 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         verify,
         environments,
         security,
+        issuer,
     } = manifest;
-    security.check()?;
+    security.check(issuer.is_some())?;
     check_name("project.name", &project.name)?;
     ensure!(
         gateway.needs.iter().all(|need| *need == Engine::Valkey),
@@ -266,6 +260,9 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         services.push(service(&key, name, table)?);
     }
     check_calls(&services)?;
+    if let Some(issuer) = &issuer {
+        issuer.check(&services)?;
+    }
     let mut commands = BTreeMap::new();
     for (name, CommandTable { run, about, up }) in command {
         let run = Argv::parse(&format!("command.{name}.run"), run)?;
@@ -287,6 +284,7 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
         verify: verify.transpose()?,
         environments,
         security,
+        issuer,
     })
 }
 
@@ -380,22 +378,6 @@ impl Service {
     }
 }
 
-// === impl Environment ===
-
-impl Environment {
-    /// Reads the operators' token.
-    ///
-    /// # Errors
-    /// When no file is declared, or it can't be read.
-    pub fn operator_token(&self, root: &Path) -> Result<String> {
-        let file = self.operator_token_file.as_ref();
-        let file = root.join(file.context("the environment has no operator_token_file")?);
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(text.trim().to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -453,6 +435,7 @@ mod tests {
         let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
         for (table, pointer) in [
             ("[gateway]", "/properties/gateway"),
+            ("[issuer]", "/properties/issuer"),
             ("[services.a]", "/$defs/service"),
             ("[command.a]", "/properties/command/additionalProperties"),
         ] {
@@ -499,6 +482,14 @@ mod tests {
                 "gateway.needs: expected at most `valkey`",
             ),
             ("[command.x]\nrun = []", "command.x.run: expected a list"),
+            (
+                "[services.stock]\n[issuer]\nservice = \"stok\"",
+                "issuer.service: no service is named `stok` (did you mean `stock`?)",
+            ),
+            (
+                "[security]\nauthentication = true",
+                "security.authentication: expected `[issuer]`",
+            ),
             (
                 "[services.a]\nneeds = [\"postgre\"]",
                 "did you mean `postgres`?",

@@ -14,13 +14,19 @@ pub struct Security {
     /// Whether services enforce the contract's rules of access; needs `identity`, and a gateway
     /// that authenticates.
     pub access: bool,
+    /// Whether the gateway asks callers for tokens of the project's issuer.
+    pub authentication: bool,
 }
 
 // === impl Security ===
 
 impl Security {
     /// Checks that what one needs is there.
-    pub(super) fn check(self) -> Result<()> {
+    pub(super) fn check(self, has_issuer: bool) -> Result<()> {
+        ensure!(
+            has_issuer || !self.authentication,
+            "security.authentication: expected `[issuer]` beside it, the service that makes tokens"
+        );
         ensure!(
             self.identity || !self.access,
             "security.access: expected `identity = true` beside it, for the identities that it judges"

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::clients::Clients;
 use super::credentials::{Credentials, Files, MESH};
 use super::ports::Ports;
 use super::secrets::Secrets;
@@ -64,6 +65,11 @@ impl Stack {
         )?;
         let (dir, project) = (state_dir.path(), &options.project);
         let credentials = Credentials::create(dir, project, options.security)?;
+        if let Some(issuer) = project.issuer()
+            && options.security.authentication
+        {
+            Clients::of(dir).create(issuer)?;
+        }
         let mut stack = Self {
             processes: Vec::new(),
             board: Arc::new(Board::default()),
@@ -200,8 +206,10 @@ impl Stack {
         }
         let upstreams: Vec<&str> = options.chosen().filter(|name| *name != GATEWAY).collect();
         let collector = self.collector(options);
-        let files = Files::of(self.dir());
+        let (files, clients) = (Files::of(self.dir()), Clients::of(self.dir()));
         let (project, security) = (&options.project, self.security);
+        let issuer = project.issuer().filter(|_| security.authentication);
+        let gateway = self.url(GATEWAY)?;
         let secure = match security.tls {
             true => Some(Secure::load(&files.authority(), &files.certificate(MESH))?),
             false => None,
@@ -216,7 +224,13 @@ impl Stack {
             otlp: collector.as_deref(),
             operators: &operator::file(self.dir()),
             security,
-            credentials: &|service| files.environment(project, security, service),
+            credentials: &|service| {
+                let mut variables = files.environment(project, security, service);
+                if let Some(issuer) = issuer {
+                    variables.extend(clients.environment(issuer, &gateway, service));
+                }
+                variables
+            },
         };
         let program = |name: &str| {
             let address = self.address(name)?;

@@ -18,8 +18,8 @@ use crate::project::{
 /// Longest name of a reader, in bytes: it is a token of subjects and the name of a consumer.
 const MAX_READER_NAME: usize = 32;
 
-/// Variable that replaces `[security]` of the project: `identity`, `tls` and `access`, separated by
-/// commas, or `none`.
+/// Variable that replaces `[security]` of the project: `identity`, `tls`, `access` and
+/// `authentication`, separated by commas, or `none`.
 const SECURITY: &str = "MESH_SECURITY";
 
 /// Choices for one mesh. Engines are started when a chosen process needs them.
@@ -50,20 +50,23 @@ impl StackOptions {
         let project = Arc::clone(home.project());
         let needs = project.services().iter().flat_map(|service| &service.needs);
         let needs = needs.chain(&project.gateway().needs);
-        Ok(Self {
+        let issuer = project.issuer().map(|issuer| issuer.service.as_str());
+        let names = project.names().filter(|name| Some(*name) != issuer);
+        let options = Self {
             engines: needs.copied().collect(),
-            processes: project.names().map(str::to_owned).collect(),
+            processes: names.map(str::to_owned).collect(),
             deferred: BTreeSet::new(),
             binaries: cargo::binaries(home)?,
             ports: Wanted::default(),
             otlp: None,
             dashboard: false,
-            security: security(&project)?,
+            security: Security::default(),
             readers: BTreeSet::new(),
             env: Vec::new(),
             env_once: Vec::new(),
-            project,
-        })
+            project: Arc::clone(&project),
+        };
+        Ok(options.security(security(&project)?))
     }
 
     /// Chooses only these processes, and the engines that they need.
@@ -152,8 +155,17 @@ impl StackOptions {
     }
 
     /// Sets what processes have to prove to each other, in place of what the project and
-    /// `MESH_SECURITY` say.
+    /// `MESH_SECURITY` say. The issuer runs where callers need its tokens.
     pub fn security(mut self, security: Security) -> Self {
+        if let Some(issuer) = self.project.issuer() {
+            match security.authentication {
+                true => drop(self.processes.insert(issuer.service.clone())),
+                false if self.security.authentication => {
+                    self.processes.remove(&issuer.service);
+                }
+                false => {}
+            }
+        }
         self.security = security;
         self
     }
@@ -238,7 +250,7 @@ impl StackOptions {
     }
 
     /// Returns the chosen processes in the order of starting.
-    pub(super) fn chosen(&self) -> impl Iterator<Item = &str> {
+    pub fn chosen(&self) -> impl Iterator<Item = &str> {
         let names = self.project.names();
         names.filter(|name| self.processes.contains(*name))
     }
@@ -327,8 +339,11 @@ fn security(project: &Project) -> Result<Security> {
             "identity" => security.identity = true,
             "tls" => security.tls = true,
             "access" => security.access = true,
+            "authentication" => security.authentication = true,
             "none" => {}
-            _ => bail!("{SECURITY}: expected identity, tls, access or none, found `{name}`"),
+            _ => bail!(
+                "{SECURITY}: expected identity, tls, access, authentication or none, found `{name}`"
+            ),
         }
     }
     Ok(security)

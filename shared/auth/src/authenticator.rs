@@ -6,7 +6,7 @@ mod presented;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc::config::ConfigError;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use crate::identity::Credential;
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::rejection::Rejection;
-use crate::settings::{AuthenticationSettings, named, refuse};
+use crate::settings::{AuthenticationSettings, client, named, refuse};
 use crate::token::{Unverified, looks_like_jwt};
 use crate::verified::{Digest, Memory, Revocation, RevocationError, Revocations, Verified};
 
@@ -39,12 +39,19 @@ struct Inner {
     keys: ApiKeys,
     certificates: Certificates,
     revocations: Revocations,
-    /// Where the list of revocations is, and how often it is read.
-    list: Option<(Location, Fetcher, Duration)>,
+    list: Option<RevocationSource>,
     memory: Memory,
     grace: Duration,
     clock: Clock,
     metrics: Metrics,
+}
+
+/// Where the list of revocations is, who asks for it, and how often.
+struct RevocationSource {
+    location: Location,
+    authorization: Option<HeaderValue>,
+    fetcher: Fetcher,
+    interval: Duration,
 }
 
 // === impl Authenticator ===
@@ -248,12 +255,13 @@ impl Inner {
 
     /// Reads the list of revocations at its interval. The old one stays while it can't be read.
     async fn follow_revocations(&self) {
-        let Some((location, fetcher, interval)) = &self.list else {
+        let Some(list) = &self.list else {
             return std::future::pending().await;
         };
+        let authorization = list.authorization.as_ref();
         let mut seen = None;
         loop {
-            let fetched = fetcher.get(location).await;
+            let fetched = list.fetcher.get_as(&list.location, authorization).await;
             self.metrics.fetched(REVOCATIONS, fetched.is_ok());
             match fetched {
                 Ok(text) if seen.as_ref() == Some(&text) => {}
@@ -273,14 +281,12 @@ impl Inner {
                     tracing::warn!(%error, "revocations not fetched, the known ones stay");
                 }
             }
-            self.clock.wait(*interval).await;
+            self.clock.wait(list.interval).await;
         }
     }
 }
 
-fn list(
-    settings: &AuthenticationSettings,
-) -> Result<Option<(Location, Fetcher, Duration)>, ConfigError> {
+fn list(settings: &AuthenticationSettings) -> Result<Option<RevocationSource>, ConfigError> {
     let revocations = &settings.revocations;
     if revocations.list.is_empty() {
         return Ok(None);
@@ -289,10 +295,15 @@ fn list(
         |key: &'static str| move |problem: String| refuse(&format!("revocations.{key}"), &problem);
     let location = Location::parse(&revocations.list, revocations.allow_http);
     let fetcher = Fetcher::new(named(&revocations.ca), settings.fetch_timeout());
-    let interval = Duration::from_millis(revocations.interval_ms);
-    Ok(Some((
-        location.map_err(invalid("list"))?,
-        fetcher.map_err(invalid("ca"))?,
-        interval,
-    )))
+    let (id, file) = (&revocations.client_id, &revocations.client_secret_file);
+    let authorization = match id.is_empty() {
+        true => None,
+        false => Some(client("revocations", id, file)?),
+    };
+    Ok(Some(RevocationSource {
+        location: location.map_err(invalid("list"))?,
+        authorization,
+        fetcher: fetcher.map_err(invalid("ca"))?,
+        interval: Duration::from_millis(revocations.interval_ms),
+    }))
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -11,6 +13,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rpc::tls;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -108,11 +111,23 @@ impl Fetcher {
 
     /// Returns a document.
     pub(crate) async fn get(&self, location: &Location) -> Result<Bytes, FetchError> {
+        self.get_as(location, None).await
+    }
+
+    /// Returns a document, as a client with this credential.
+    pub(crate) async fn get_as(
+        &self,
+        location: &Location,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Bytes, FetchError> {
         let uri = match location {
             Location::Url(uri) => uri,
             Location::File(path) => return read(path).await,
         };
-        let request = Request::builder().method(Method::GET);
+        let mut request = Request::builder().method(Method::GET);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         self.exchange(uri, request, Bytes::new()).await
     }
 
@@ -170,6 +185,17 @@ impl Fetcher {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| FetchError::Url)?;
         converse(self.tls.connect(name, stream).await?, request).await
     }
+}
+
+/// Returns the credential of a client (RFC 6749 §2.3.1).
+pub(crate) fn basic(id: &str, secret: &str) -> HeaderValue {
+    let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+    let secret = utf8_percent_encode(secret, NON_ALPHANUMERIC);
+    let value = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+    // Base64 is a valid value of a header.
+    let mut value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("Basic"));
+    value.set_sensitive(true);
+    value
 }
 
 /// Sends one request on a connection of its own.

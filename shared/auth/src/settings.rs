@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use rpc::config::{ConfigError, MAX_NUMBER, check_numbers};
 use serde::Deserialize;
+
+use crate::fetch::basic;
 
 pub use issuer::{IssuerSettings, TokenType};
 pub use opaque::{
@@ -180,6 +182,20 @@ impl AuthenticationSettings {
 /// Returns a file, if one is named.
 pub(crate) fn named(file: &Path) -> Option<&Path> {
     Some(file).filter(|file| !file.as_os_str().is_empty())
+}
+
+/// Reads the secret of a client from its file, and returns its credential.
+///
+/// # Errors
+/// A file that can't be read.
+pub(crate) fn client(table: &str, id: &str, file: &Path) -> Result<HeaderValue, ConfigError> {
+    match std::fs::read_to_string(file) {
+        Ok(secret) => Ok(basic(id, secret.trim())),
+        Err(error) => {
+            let problem = format!("{}: {error}", file.display());
+            Err(refuse(&format!("{table}.client_secret_file"), &problem))
+        }
+    }
 }
 
 /// Returns the error about a key of the section.

@@ -37,7 +37,8 @@ fn settings(url: &str, more: &str) -> AuthenticationSettings {
          cache_ms = 4000\nca = \"\"\nallow_http = false\nsubject_claim = \"sub\"\ntenant_claim = \"\"\n\
          role_claims = [\"roles\"]\nscope_claims = [\"scope\"]\n\
          [certificates]\naccept = true\nrules = []\n\
-         [revocations]\nlist = \"\"\ninterval_ms = 2000\nca = \"\"\nallow_http = false\n\
+         [revocations]\nlist = \"\"\ninterval_ms = 2000\nclient_id = \"\"\nclient_secret_file = \"\"\n\
+         ca = \"\"\nallow_http = false\n\
          [issuer.test]\nurl = \"{url}\"\ntenant_claim = \"tenant\"\n{more}"
     );
     toml::from_str(&text).unwrap()

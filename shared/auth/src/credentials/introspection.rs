@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use http::Uri;
@@ -22,7 +20,7 @@ use crate::fetch::{FetchError, Fetcher, Form, Location};
 use crate::identity::Credential;
 use crate::metrics::Metrics;
 use crate::rejection::Rejection;
-use crate::settings::{AuthenticationSettings, named, refuse};
+use crate::settings::{AuthenticationSettings, client, named, refuse};
 use crate::token::{Binding, ClaimPaths, Claims, Expectation};
 use crate::verified::{Digest, Verified};
 
@@ -81,13 +79,11 @@ impl Introspection {
             Ok(Location::File(_)) => return invalid("url", "expected a URL".to_owned()),
             Err(problem) => return invalid("url", problem),
         };
-        let secret = match std::fs::read_to_string(&settings.client_secret_file) {
-            Ok(secret) => secret.trim().to_owned(),
-            Err(error) => {
-                let file = settings.client_secret_file.display();
-                return invalid("client_secret_file", format!("{file}: {error}"));
-            }
-        };
+        let authorization = client(
+            "introspection",
+            &settings.client_id,
+            &settings.client_secret_file,
+        )?;
         let fetcher = Fetcher::new(named(&settings.ca), all.fetch_timeout());
         let fetcher = match fetcher {
             Ok(fetcher) => fetcher,
@@ -95,7 +91,7 @@ impl Introspection {
         };
         Ok(Some(Self {
             uri,
-            authorization: basic(&settings.client_id, &secret),
+            authorization,
             issuer: match settings.issuer.is_empty() {
                 true => settings.url.clone(),
                 false => settings.issuer.clone(),
@@ -201,15 +197,4 @@ impl Introspection {
         let malformed = |error: serde_json::Error| FetchError::Content(error.to_string());
         serde_json::from_slice(&answer).map_err(malformed)
     }
-}
-
-/// Returns the credential of a client (RFC 6749 §2.3.1).
-fn basic(id: &str, secret: &str) -> HeaderValue {
-    let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
-    let secret = utf8_percent_encode(secret, NON_ALPHANUMERIC);
-    let value = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
-    // Base64 is a valid value of a header.
-    let mut value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("Basic"));
-    value.set_sensitive(true);
-    value
 }

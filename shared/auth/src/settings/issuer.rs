@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use rpc::config::ConfigError;
-use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer};
 
 use super::refuse;
 use crate::fetch::Location;
@@ -19,7 +20,7 @@ pub struct IssuerSettings {
     #[serde(default)]
     pub audiences: Vec<String>,
     /// The accepted algorithms.
-    #[serde(default = "default_algorithms")]
+    #[serde(default = "default_algorithms", deserialize_with = "list")]
     pub algorithms: Vec<Algorithm>,
     /// URL or file of the keys; by default the issuer is asked where they are.
     #[serde(default)]
@@ -61,6 +62,23 @@ pub enum TokenType {
 
 fn default_algorithms() -> Vec<Algorithm> {
     vec![Algorithm::RS256]
+}
+
+/// Reads a list, or a text with commas: an environment variable has no other form.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Algorithm>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<Algorithm>),
+        Text(String),
+    }
+    match Form::deserialize(deserializer)? {
+        Form::List(all) => Ok(all),
+        Form::Text(text) => {
+            let names = text.split(',').map(|name| name.trim().into_deserializer());
+            names.map(Algorithm::deserialize).collect()
+        }
+    }
 }
 
 fn default_subject() -> String {

@@ -94,6 +94,10 @@ pub struct RevocationSettings {
     pub list: String,
     /// Interval at which it is read, in milliseconds.
     pub interval_ms: u64,
+    /// The name by which this process asks for it; empty for none.
+    pub client_id: String,
+    /// File with its secret.
+    pub client_secret_file: PathBuf,
     /// PEM file of the authorities of its server's certificate; empty for those of the system.
     pub ca: PathBuf,
     /// Whether it may come from another machine without TLS.
