@@ -25,7 +25,7 @@ use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
 use crate::failure::Failure;
 use crate::policy::{
-    Answers, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
+    Answers, Audit, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
 };
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
@@ -44,6 +44,7 @@ pub(super) struct Steps {
     pub(super) stages: Stages,
     pub(super) limiter: Limiter,
     pub(super) answers: Answers,
+    pub(super) audit: Audit,
 }
 
 impl Generation {
@@ -71,6 +72,7 @@ impl Generation {
             stages: steps.stages,
             limiter: steps.limiter,
             answers: steps.answers,
+            audit: steps.audit,
         })?;
         let parts = ContextParts {
             policy,
@@ -194,6 +196,8 @@ impl Generation {
             protocols::override_method(catalog, head);
         }
         protocol.note(head, &catalog.schema);
+        let audit = &context.policy().audit;
+        audit.note(&mut head.extensions, protocol.name());
         if protocol == Protocol::Rest
             && let Some(response) = self.answer_itself(catalog, head).await
         {
@@ -218,11 +222,15 @@ impl Generation {
         };
         let caller = (&mut head.headers, &mut head.extensions);
         let authenticated = context.policy().authenticate(caller.0, caller.1, deadline);
-        if let Err(failure) = authenticated.await {
-            return protocol.refuse(context, catalog, head, failure);
+        let mut admitted = authenticated.await;
+        if admitted.is_ok() {
+            let request = RequestInfo::new(head, resolved.callee(head));
+            admitted = self.admit(catalog, request, notice).await;
         }
-        let request = RequestInfo::new(head, resolved.callee(head));
-        if let Err(failure) = self.admit(catalog, request, notice).await {
+        if let Err(failure) = admitted {
+            let audit = &context.policy().audit;
+            let method = resolved.callee(head).path;
+            audit.refused(catalog, method, &head.extensions, &failure.status);
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.
