@@ -250,9 +250,6 @@ impl<'a> Explanation<'a> {
             Ok(bound) => {
                 let bound = bound.into_iter().map(|bound| self.binding(bound));
                 self.bindings = bound.collect();
-                if self.bindings.iter().any(|bound| bound.value == HIDDEN) {
-                    (self.path, self.query) = (route.template(), None);
-                }
             }
             Err(error) => self.binding_problem = Some(error.to_string()),
         }
@@ -276,6 +273,11 @@ impl<'a> Explanation<'a> {
             max_body_bytes: context.max_body_bytes(),
             max_message_bytes: context.max_message_bytes(),
         });
+        // Path and query may hold what the bindings hide.
+        let mut fields = self.fields.iter();
+        if fields.any(|field| field.message == "request" && field.definition.is_confidential) {
+            (self.path, self.query) = (route.template(), None);
+        }
     }
 }
 
