@@ -1,9 +1,11 @@
 //! Callers of every RPC of the mesh, in every protocol: without a credential, with the wrong role
 //! and with the right one. RPCs that no call covers are an error.
 
+mod canaries;
 #[allow(dead_code, reason = "each crate uses a part")]
 #[path = "../../../shared/auth/src/testing.rs"]
 mod issuer;
+mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -15,6 +17,7 @@ use contract::{Access, Callers};
 use integration_tests::Mesh;
 use integration_tests::http::{Http, Response};
 use jsonwebtoken::Algorithm;
+use mesh::StackOptions;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -57,9 +60,13 @@ struct Guarded {
 
 impl Guarded {
     async fn start() -> Result<Self> {
+        Self::start_with(Mesh::options()?).await
+    }
+
+    async fn start_with(options: StackOptions) -> Result<Self> {
         let key = SigningKey::generate(Algorithm::RS256, "one");
         let issuer = Issuer::start(&[&key]).await;
-        let options = [
+        let keys = [
             ("PROTOMESH_AUTHENTICATION__AUDIENCES", AUDIENCE.to_owned()),
             ("PROTOMESH_AUTHENTICATION__ISSUER__TEST__URL", issuer.url()),
             (
@@ -67,11 +74,9 @@ impl Guarded {
                 "tenant".to_owned(),
             ),
         ];
-        let options = options
-            .iter()
-            .fold(Mesh::options()?, |options, (name, value)| {
-                options.env("gateway", name, value)
-            });
+        let options = keys.iter().fold(options, |options, (name, value)| {
+            options.env("gateway", name, value)
+        });
         Ok(Self {
             mesh: Mesh::start_with(options).await?,
             issuer,
