@@ -15,7 +15,6 @@ pub(crate) mod request_body;
 mod response_frames;
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 
 use admission::Holding;
@@ -30,11 +29,11 @@ use http_body_util::BodyExt;
 use rpc::error::GRPC_STATUS;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
-use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tower::Service;
 
 use crate::failure::Failure;
+use error_metadata::with_metadata;
 use frame::{AbortReason, bad_upstream};
 use grpc::not_grpc;
 use lease::Lease;
@@ -44,7 +43,7 @@ use request_body::Lifeline;
 pub(crate) use bounded_frames::BoundedFrames;
 pub(crate) use error_metadata::ErrorMetadata;
 pub(crate) use facts::{caller, safety};
-pub(crate) use first_message::FirstMessageCheck;
+pub(crate) use first_message::{Condition, FirstMessageCheck, Record};
 pub(crate) use grpc::is_grpc;
 pub(crate) use held::{HeldBody, holding};
 pub(crate) use mask::ResponseMask;
@@ -113,9 +112,12 @@ impl Call {
     ///
     /// # Errors
     /// That of the check.
-    pub(crate) fn admit(&mut self, frame: &[u8]) -> Result<(), Status> {
+    pub(crate) async fn admit(&mut self, frame: &[u8]) -> Result<(), Status> {
         match self.check.take() {
-            Some(check) => check(&self.metadata, first_message::message(frame)),
+            Some(check) => {
+                let message = first_message::message(frame);
+                check.admit(&self.metadata, Some(message)).await
+            }
             None => Ok(()),
         }
     }
@@ -127,7 +129,10 @@ impl Call {
 
     /// Sends a request of one frame and returns as soon as the upstream answers with headers.
     pub(crate) async fn open(mut self, frame: Bytes) -> Result<Messages, Status> {
-        self.admit(&frame)?;
+        if self.check.is_some() {
+            let deadline = self.deadline;
+            within(deadline, self.admit(&frame).boxed()).await?;
+        }
         let mut request = request(self.path, self.metadata, one_frame(frame));
         request.extensions_mut().insert(self.safety);
         request.extensions_mut().insert(self.caller);
@@ -152,10 +157,9 @@ impl Call {
     /// upstream answers with headers.
     pub(crate) async fn converse(mut self, incoming: RequestMessages) -> Result<Messages, Status> {
         let RequestMessages { mut body, refused } = incoming;
-        if self.check.is_some() {
-            let deadline = self.deadline;
-            let held = first_message::hold(body, |frame| self.admit(frame));
-            let held = within(deadline, held).await;
+        if let Some(check) = self.check.take() {
+            let held = first_message::pass(body, &check, &self.metadata);
+            let held = within(self.deadline, held.boxed()).await;
             body = held.map_err(|status| cause(&refused, status))?;
         }
         let mut request = request(self.path, self.metadata, body);
@@ -250,22 +254,6 @@ impl From<Body> for RequestMessages {
 /// Prefers the gateway's own reason for an abort over the status of the call.
 fn cause(refused: &AbortReason, status: Status) -> Status {
     refused.get().cloned().unwrap_or(status)
-}
-
-/// Adds the metadata that came before a status to that of the status.
-fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
-    let later = std::mem::take(status.metadata_mut()).into_headers();
-    let mut all = metadata.clone();
-    // Later values replace earlier ones.
-    all.extend(later.clone());
-    *status.metadata_mut() = MetadataMap::from_headers(all);
-    if std::error::Error::source(&status).is_none() {
-        status.set_source(Arc::new(ErrorMetadata {
-            headers: metadata,
-            trailers: later,
-        }));
-    }
-    status
 }
 
 /// Reads the body of a request that is one message. Pieces are joined as they arrive: kept apart,

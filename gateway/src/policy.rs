@@ -2,6 +2,7 @@
 //! is called.
 
 mod answers;
+mod audit;
 mod authenticate;
 mod authorize;
 mod challenge;
@@ -29,7 +30,7 @@ use http::{Extensions, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tonic::body::Body;
-use transcoder::JsonOptions;
+use transcoder::{JsonOptions, MethodPlan};
 
 use crate::api::{Catalog, Dialect};
 use crate::call::FirstMessageCheck;
@@ -52,6 +53,7 @@ pub use metadata::MetadataSettings;
 pub use stage::{RequestInfo, Stage};
 
 pub(crate) use answers::Answers;
+pub(crate) use audit::Audit;
 pub(crate) use authenticate::Authentication;
 pub(crate) use codes::{CodeRules, validate as validate_statuses};
 pub(crate) use conditional::is_condition;
@@ -77,6 +79,7 @@ pub(crate) struct PolicySettings<'a> {
     pub(crate) stages: Stages,
     pub(crate) limiter: Limiter,
     pub(crate) answers: Answers,
+    pub(crate) audit: Audit,
 }
 
 /// The configured policy, made ready for use on every request.
@@ -96,6 +99,7 @@ pub(crate) struct Policy {
     stages: Stages,
     limiter: Limiter,
     pub(crate) answers: Answers,
+    pub(crate) audit: Audit,
 }
 
 impl Policy {
@@ -119,6 +123,7 @@ impl Policy {
             stages: settings.stages,
             limiter: settings.limiter,
             answers: settings.answers,
+            audit: settings.audit,
         })
     }
 
@@ -167,15 +172,19 @@ impl Policy {
         }
     }
 
-    /// Returns the check of a call's first message, if the method has a condition.
+    /// Returns the check of a call's first message, if the method has a condition, or the call is
+    /// recorded. `path` is `/package.Service/Method`.
     pub(crate) fn first_message(
         &self,
         catalog: &Arc<Catalog>,
-        method: &str,
+        path: &str,
+        method: Option<&MethodPlan>,
         extensions: &Extensions,
     ) -> Option<FirstMessageCheck> {
-        let authorization = self.authorization.as_ref()?;
-        authorization.first_message(catalog, method, extensions)
+        let authorization = self.authorization.as_ref();
+        let condition = authorization.and_then(|own| own.condition(catalog, path, extensions));
+        let audit = &self.audit;
+        audit.watch(catalog, path, method, extensions, condition)
     }
 
     /// Completes a 401, in whichever protocol and for whatever reason it was rendered.
@@ -191,7 +200,7 @@ impl Policy {
     /// method, rate limit, then the stages of the build. Admission (overload) is in the client
     /// stack, where a slow request body takes no slot. Stages that depend
     /// on a message (conditions on fields, validation, idempotency, cache) belong to
-    /// [`MessagePolicy`]; audit belongs to the end of `Generation::serve`.
+    /// [`MessagePolicy`]; the audit trail sees calls once they are let in, and denials.
     ///
     /// # Errors
     /// The refusal of a stage.

@@ -1,6 +1,7 @@
 //! The verbs of the `mesh` command.
 
 mod addresses;
+mod audit;
 mod build;
 mod call;
 mod check;
@@ -73,6 +74,8 @@ pub enum Verb {
     Events(events::Args),
     /// Shows the sagas that are stuck, and decides about them
     Sagas(sagas::Args),
+    /// Lists who has changed what and who was denied, and checks that the trail is intact
+    Audit(audit::Args),
 }
 
 impl Verb {
@@ -91,7 +94,8 @@ impl Verb {
             | Self::Check(_)
             | Self::Explain(_)
             | Self::Events(_)
-            | Self::Sagas(_) => false,
+            | Self::Sagas(_)
+            | Self::Audit(_) => false,
         }
     }
 
@@ -118,6 +122,7 @@ impl Verb {
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
             Self::Sagas(args) => sagas::sagas(args).await,
+            Self::Audit(args) => audit::audit(args).await,
         }
     }
 }

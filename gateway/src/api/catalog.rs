@@ -40,6 +40,7 @@ pub(crate) struct Catalog {
     /// How often they may be called.
     pub(crate) limits: Limits,
     pub(crate) answers: policies::SelectedAnswers,
+    pub(crate) names: transcoder::RequestNames,
     /// The encoded `google.protobuf.FileDescriptorSet` that the schema is compiled from.
     pub(crate) descriptor_set: Bytes,
     /// The upstream of each service, by its full name.
@@ -257,11 +258,15 @@ impl Catalog {
             let source = TypeSource::new(own.client().clone(), learned.as_ref()?, types);
             Some((own.name().to_owned(), Arc::new(source)))
         });
+        let answers = policies::answers(&schema, items)?;
+        let key = |method| Some(answers.key(method)?.field.as_deref()?);
+        let names = schema.request_names(&set, key)?;
         Ok(Self {
             types: types.collect(),
             access: policies::access(&schema, items)?,
             limits: policies::limits(&schema, items, limits)?,
-            answers: policies::answers(&schema, items)?,
+            names,
+            answers,
             schema,
             owners: merged
                 .owners

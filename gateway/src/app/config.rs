@@ -78,6 +78,8 @@ pub struct Config {
     pub authentication: AuthenticationSettings,
     /// `[authorization]`: who may call what.
     pub authorization: AuthorizationSettings,
+    /// `[audit]`: the trail of writes and denials.
+    pub audit: audit::Settings,
     /// `[cors]`: pages of other origins.
     pub cors: CorsSettings,
     /// `[conditional]`: `ETag` and conditional requests.
@@ -138,6 +140,7 @@ impl Config {
         self.metadata.validate()?;
         self.authentication.validate()?;
         self.authorization.validate()?;
+        self.audit.check()?;
         self.cors.validate()?;
         self.compression.validate()?;
         self.websocket.validate()

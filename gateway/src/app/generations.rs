@@ -16,7 +16,7 @@ use super::Config;
 use super::processes::Processes;
 use super::stages::{Generation, Steps};
 use crate::api::{Directory, UpstreamHandle, watch};
-use crate::policy::{Answers, Authentication, Stages};
+use crate::policy::{Answers, Audit, Authentication, Stages};
 use quota::Limiter;
 use valkey::Valkey;
 
@@ -26,6 +26,7 @@ pub(crate) struct Generations {
     stages: Stages,
     limiter: Limiter,
     answers: Answers,
+    audit: Audit,
     /// Counts of all generations.
     auth_metrics: auth::Metrics,
     current: ArcSwap<Generation>,
@@ -42,6 +43,7 @@ struct Prepared {
 /// The parts that all generations of a process share.
 struct Kept<'a> {
     answers: Answers,
+    audit: Audit,
     limiter: &'a Limiter,
     auth_metrics: &'a auth::Metrics,
 }
@@ -68,8 +70,10 @@ impl Generations {
         config.limits.check("limits")?;
         let limiter = Limiter::open(&process, &config.limits, store.clone());
         let answers = Answers::new(&config.cache, &config.idempotency, store, &process);
+        let audit = Audit::begin(&config.audit, &process)?;
         let kept = Kept {
             answers: answers.clone(),
+            audit: audit.clone(),
             limiter: &limiter,
             auth_metrics: &auth_metrics,
         };
@@ -80,6 +84,7 @@ impl Generations {
             stages,
             limiter,
             answers,
+            audit,
             auth_metrics,
             current: ArcSwap::from_pointee(prepared.generation),
             retire: Mutex::new(retire),
@@ -116,6 +121,7 @@ impl Generations {
         let (config, stages) = (layers.parse()?, self.stages.clone());
         let kept = Kept {
             answers: self.answers.clone(),
+            audit: self.audit.clone(),
             limiter: &self.limiter,
             auth_metrics: &self.auth_metrics,
         };
@@ -180,6 +186,7 @@ async fn build(
             stages,
             limiter: kept.limiter.clone(),
             answers: kept.answers,
+            audit: kept.audit,
         },
         process,
     )?;

@@ -26,7 +26,7 @@ use super::drain_on_close::drain_on_close;
 use super::stages::{Generation, Steps};
 use crate::api::{BreakingChanges, Directory, UpstreamHandle};
 use crate::policy::client_address::drop_of_proxies;
-use crate::policy::{Answers, Stages};
+use crate::policy::{Answers, Audit, Stages};
 
 /// The page that lists the processes.
 const LIST: &str = "/-/processes";
@@ -167,6 +167,8 @@ impl OtherProcess {
             limiter: limiter.clone(),
             // Operators see things as they are.
             answers: Answers::default(),
+            // Their desks keep the audit of what operators do.
+            audit: Audit::default(),
         };
         Ok(Self {
             generation: Generation::new(config, directory, none, steps, process)?,

@@ -25,7 +25,7 @@ use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
 use crate::failure::Failure;
 use crate::policy::{
-    Answers, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
+    Answers, Audit, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
 };
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
@@ -44,6 +44,7 @@ pub(super) struct Steps {
     pub(super) stages: Stages,
     pub(super) limiter: Limiter,
     pub(super) answers: Answers,
+    pub(super) audit: Audit,
 }
 
 impl Generation {
@@ -71,6 +72,7 @@ impl Generation {
             stages: steps.stages,
             limiter: steps.limiter,
             answers: steps.answers,
+            audit: steps.audit,
         })?;
         let parts = ContextParts {
             policy,
@@ -186,14 +188,9 @@ impl Generation {
         let context = &self.context;
         let deadline = context.policy().deadline(&head.headers);
         let protocol = Protocol::of(head, &catalog.schema);
-        if let Err(failure) = cross_site::check(head, context.policy().cors.as_ref()) {
-            protocol.note(head, &catalog.schema);
+        if let Err(failure) = self.receive(catalog, protocol, head) {
             return protocol.refuse(context, catalog, head, failure);
         }
-        if protocol == Protocol::Rest && context.dialect().overrides_method() {
-            protocols::override_method(catalog, head);
-        }
-        protocol.note(head, &catalog.schema);
         if protocol == Protocol::Rest
             && let Some(response) = self.answer_itself(catalog, head).await
         {
@@ -221,11 +218,16 @@ impl Generation {
         let (headers, extensions) = (&mut head.headers, &mut head.extensions);
         let policy = context.policy();
         let authenticated = policy.authenticate(headers, extensions, deadline, is_public);
-        if let Err(failure) = authenticated.await {
-            return protocol.refuse(context, catalog, head, failure);
+        let mut admitted = authenticated.await;
+        if admitted.is_ok() {
+            let request = RequestInfo::new(head, resolved.callee(head));
+            admitted = self.admit(catalog, request, notice).await;
         }
-        let request = RequestInfo::new(head, resolved.callee(head));
-        if let Err(failure) = self.admit(catalog, request, notice).await {
+        if let Err(failure) = admitted {
+            let method = resolved.callee(head).path;
+            policy
+                .audit
+                .refused(catalog, method, &head.extensions, &failure.status);
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.
@@ -254,6 +256,24 @@ impl Generation {
             Ok(response) => response,
             Err(excess) => protocol.refuse(context, catalog, head, excess.into()),
         }
+    }
+
+    /// Notes what a request is, and refuses one of a page that may not ask.
+    fn receive(
+        &self,
+        catalog: &Catalog,
+        protocol: Protocol,
+        head: &mut Parts,
+    ) -> Result<(), Failure> {
+        let policy = self.context.policy();
+        let checked = cross_site::check(head, policy.cors.as_ref());
+        let overrides = protocol == Protocol::Rest && self.context.dialect().overrides_method();
+        if checked.is_ok() && overrides {
+            protocols::override_method(catalog, head);
+        }
+        protocol.note(head, &catalog.schema);
+        policy.audit.note(&mut head.extensions, protocol.name());
+        checked
     }
 
     /// Answers a request of the JSON API that is about the gateway itself.

@@ -1,7 +1,10 @@
 //! The metadata of an error, apart by the place where the upstream has sent them.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 /// The metadata of an error by the place where the upstream has sent them, as the source of its
 /// status.
@@ -34,4 +37,20 @@ impl ErrorMetadata {
             trailers: all,
         })
     }
+}
+
+/// Adds the metadata that came before a status to that of the status.
+pub(super) fn with_metadata(mut status: Status, metadata: HeaderMap) -> Status {
+    let later = std::mem::take(status.metadata_mut()).into_headers();
+    let mut all = metadata.clone();
+    // Later values replace earlier ones.
+    all.extend(later.clone());
+    *status.metadata_mut() = MetadataMap::from_headers(all);
+    if std::error::Error::source(&status).is_none() {
+        status.set_source(Arc::new(ErrorMetadata {
+            headers: metadata,
+            trailers: later,
+        }));
+    }
+    status
 }

@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::stage::RequestInfo;
 use crate::api::Catalog;
-use crate::call::FirstMessageCheck;
+use crate::call::Condition;
 use crate::failure::Failure;
 use crate::settings::reject_key;
 
@@ -149,13 +149,13 @@ impl Authorization {
         record.decision(denial.map_or("ALLOWED", Denial::reason));
     }
 
-    /// Returns the check of a call's first message, if the method has a condition.
-    pub(super) fn first_message(
+    /// Returns the condition of a method about a call's first message, if it has one.
+    pub(super) fn condition(
         &self,
         catalog: &Arc<Catalog>,
         method: &str,
         extensions: &Extensions,
-    ) -> Option<FirstMessageCheck> {
+    ) -> Option<Condition> {
         let policy = catalog.access.ruling(method).policy().ok()?;
         if !policy.has_condition() {
             return None;

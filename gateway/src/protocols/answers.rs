@@ -52,7 +52,7 @@ impl Asked<'_> {
     /// Answers a call of one frame.
     pub(super) async fn unary(&self, mut call: Call, frame: Bytes) -> Result<UnaryReply, Status> {
         // A kept answer is for those who may make the call.
-        call.admit(&frame)?;
+        call.admit(&frame).await?;
         let answers = &self.context.policy().answers;
         let Some(input) = self.catalog.schema.message(self.method.input()) else {
             return call.unary(frame).await;

@@ -1,10 +1,10 @@
-//! The first message of a call in the form of gRPC, which a condition of its method lets pass.
+//! The first message of a call in the form of gRPC, which has to pass a check.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::error::Fault;
-use http::{Extensions, Request};
+use http::Request;
 use rpc::frame::COMPRESSED;
 use tokio::time::Instant;
 use tonic::Status;
@@ -17,15 +17,16 @@ use crate::call::frame::draining_status;
 use crate::call::{self, FirstMessageCheck, first_message};
 use crate::context::Context;
 
-/// Returns the check of the first message, if the method has a condition.
+/// Returns the check of the first message, if there is one.
 pub(super) fn check(
     context: &Context,
     catalog: &Arc<Catalog>,
     method: Option<&MethodPlan>,
-    extensions: &Extensions,
+    request: &Request<Body>,
 ) -> Option<FirstMessageCheck> {
+    let path = request.uri().path();
     let policy = context.policy();
-    policy.first_message(catalog, method?.path(), extensions)
+    policy.first_message(catalog, path, method, request.extensions())
 }
 
 /// Waits for the first message of a body of whole frames, and lets it pass. A stream may be idle
@@ -43,16 +44,27 @@ pub(super) async fn admit(
     let (head, body) = request.into_parts();
     let coding = inspect::coding(&head.headers)?;
     let max_bytes = context.request_limit().bytes;
-    let held = first_message::hold(body, |frames| {
-        let sent = first_message::message(frames);
-        let Some(coding) = coding.filter(|_| frames.first() == Some(&COMPRESSED)) else {
-            return check(&head.headers, sent);
+    let held = async {
+        if !check.needs_message() {
+            check.admit(&head.headers, None).await?;
+            return Ok::<_, Status>(body);
+        }
+        let (first, body) = first_message::hold(body).await?;
+        let sent = first_message::message(&first);
+        let coding = coding.filter(|_| first.first() == Some(&COMPRESSED));
+        let decompressed = match coding {
+            None => None,
+            // The inspection has done so already, within the same limit.
+            Some(coding) => {
+                let sent = Bytes::copy_from_slice(sent);
+                let message = compression::decompress(coding, &sent, max_bytes);
+                Some(message.map_err(|_| unreadable())?)
+            }
         };
-        // The inspection has done so already, within the same limit.
-        let sent = Bytes::copy_from_slice(sent);
-        let message = compression::decompress(coding, &sent, max_bytes);
-        check(&head.headers, &message.map_err(|_| unreadable())?)
-    });
+        let message = decompressed.as_deref().unwrap_or(sent);
+        check.admit(&head.headers, Some(message)).await?;
+        Ok(body)
+    };
     let held = call::within(deadline, held);
     let body = tokio::select! {
         held = held => held?,

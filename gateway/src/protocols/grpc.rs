@@ -28,7 +28,8 @@ use super::{answers, first_message};
 use crate::api::Catalog;
 use crate::call::frame::{self, AbortReason, ByteLimit, RESPONSE_LIMIT};
 use crate::call::{
-    self, BoundedFrames, Cut, HeldBody, OwnError, ResponseFrames, ResponseMask, lease,
+    self, BoundedFrames, Cut, FirstMessageCheck, HeldBody, OwnError, ResponseFrames, ResponseMask,
+    lease,
 };
 use crate::context::Context;
 use crate::failure::Failure;
@@ -145,8 +146,9 @@ pub(super) async fn forward(
     let rules = &context.policy().metadata;
     rules.strip_call(request.headers_mut());
     let mask = ResponseMask::of(&catalog.schema, plan, request.extensions());
-    let check = first_message::check(context, catalog, plan, request.extensions());
-    let mut inspection = Inspection::of(context, catalog, plan, codec, mask, check.is_some())?;
+    let check = first_message::check(context, catalog, plan, &request);
+    let is_checked = check.as_ref().is_some_and(FirstMessageCheck::needs_message);
+    let mut inspection = Inspection::of(context, catalog, plan, codec, mask, is_checked)?;
     let limit = context.request_limit();
     let (mut request, refused) = inspection.take_request(request, limit, held)?;
     if let Some(check) = check {

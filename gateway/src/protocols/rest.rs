@@ -120,15 +120,19 @@ where
         RouteError::NotFound if !catalog.complete => Failure::incomplete(),
         other => Failure::unrouted(other, uri.query()),
     })?;
-    note(&target);
+    note(catalog, &target);
     Ok(target)
 }
 
 /// Notes what was matched and who serves it, never the raw path, of which there are unboundedly
 /// many (OpenTelemetry semantic conventions, HTTP server spans).
-fn note(target: &RouteTarget<'_, '_>) {
+fn note(catalog: &Catalog, target: &RouteTarget<'_, '_>) {
     let observed = observe::current();
-    observed.route(target.matched.route().template());
+    let template = target.matched.route().template();
+    if catalog.names.hides(template) {
+        observed.hide_path(template);
+    }
+    observed.route(template);
     observed.call(target.matched.method().path(), metrics::Protocol::HTTP);
     observed.upstream(target.upstream.name());
 }
@@ -179,6 +183,7 @@ pub(super) fn call(
         check: context.policy().first_message(
             catalog,
             target.matched.method().path(),
+            Some(target.matched.method()),
             &head.extensions,
         ),
         metadata,

@@ -97,6 +97,17 @@ impl Protocol {
         }
     }
 
+    /// Returns the name of the protocol.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Grpc(_) => metrics::Protocol::GRPC.as_str(),
+            Self::GrpcWeb(..) => GRPC_WEB.as_str(),
+            Self::WebSocket => "websocket",
+            Self::Rest => metrics::Protocol::HTTP.as_str(),
+            _ => CONNECT.as_str(),
+        }
+    }
+
     /// Notes the method of a call whose path names it; what has a route notes that.
     pub(crate) fn note(self, head: &Parts, schema: &Schema) {
         let counted = match self {

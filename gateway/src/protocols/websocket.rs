@@ -29,6 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chassis::observe;
 use chassis::server::Tunnel;
+use futures::FutureExt;
 use http::request::Parts;
 use http::{Method, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -139,7 +140,8 @@ async fn begin(
     let exchange = Exchange::new(context, catalog, &target.matched, head)?;
     let (opening, input) = input(&exchange, &call).await?;
     if let Some(frame) = &opening {
-        call.admit(frame)?;
+        let deadline = call.deadline;
+        call::within(deadline, call.admit(frame).boxed()).await?;
     }
     Ok(Conversation {
         call,

@@ -7,6 +7,7 @@ mod callers;
 use std::collections::BTreeMap;
 
 use chassis::error::Fault;
+use descriptors::ClassifiedField;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response};
@@ -14,7 +15,9 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use tonic::body::Body;
-use transcoder::{Candidate, Idempotency, LeftOut, Match, MethodPlan, Mismatch, Source};
+use transcoder::{
+    BoundField, Candidate, Idempotency, LeftOut, Match, MethodPlan, Mismatch, Source,
+};
 
 use crate::api::{Catalog, UpstreamHandle};
 use crate::context::Context;
@@ -23,6 +26,9 @@ use crate::protocols::JSON;
 
 /// The nearest of the routes that do not match; with a thousand routes, the others say nothing.
 const OTHERS_MAX: usize = 50;
+
+/// Stands for a confidential value.
+const HIDDEN: &str = "[confidential]";
 
 /// The request in question.
 struct Question {
@@ -46,6 +52,8 @@ struct Explanation<'a> {
     route: Option<ExplainedRoute<'a>>,
     /// The fields set by path and query. The body sets the others.
     bindings: Vec<Binding>,
+    /// The fields of request and response, with their classes.
+    fields: Vec<Field>,
     /// The error of binding path or query.
     #[serde(skip_serializing_if = "Option::is_none")]
     binding_problem: Option<String>,
@@ -79,6 +87,16 @@ struct Binding {
     field: String,
     value: String,
     source: &'static str,
+}
+
+/// A field of the request or of the response.
+#[derive(Serialize)]
+struct Field {
+    message: &'static str,
+    field: String,
+    class: &'static str,
+    #[serde(skip)]
+    definition: ClassifiedField,
 }
 
 #[derive(Serialize)]
@@ -170,6 +188,7 @@ impl Question {
             problem: None,
             route: None,
             bindings: Vec::new(),
+            fields: Vec::new(),
             binding_problem: None,
             policies: None,
             others: others.map(other).collect(),
@@ -216,13 +235,20 @@ impl<'a> Explanation<'a> {
             body: route.body(),
             response_body: route.response_body(),
         });
+        if let Ok(pool) = catalog.schema.pool(&catalog.descriptor_set) {
+            let request = pool.classes(method.input);
+            let response = pool.classes(method.output);
+            let request = request
+                .into_iter()
+                .map(|field| Field::new("request", field));
+            let response = response
+                .into_iter()
+                .map(|field| Field::new("response", field));
+            self.fields = request.chain(response).collect();
+        }
         match matched.bindings(self.query) {
             Ok(bound) => {
-                let bound = bound.into_iter().map(|bound| Binding {
-                    field: bound.path,
-                    value: bound.value,
-                    source: source(bound.source),
-                });
+                let bound = bound.into_iter().map(|bound| self.binding(bound));
                 self.bindings = bound.collect();
             }
             Err(error) => self.binding_problem = Some(error.to_string()),
@@ -247,6 +273,45 @@ impl<'a> Explanation<'a> {
             max_body_bytes: context.max_body_bytes(),
             max_message_bytes: context.max_message_bytes(),
         });
+        // Path and query may hold what the bindings hide.
+        let mut fields = self.fields.iter();
+        if fields.any(|field| field.message == "request" && field.definition.is_confidential) {
+            (self.path, self.query) = (route.template(), None);
+        }
+    }
+}
+
+impl Field {
+    fn new(message: &'static str, definition: ClassifiedField) -> Self {
+        Self {
+            message,
+            field: definition.name.clone(),
+            class: definition.class.name(),
+            definition,
+        }
+    }
+
+    /// Returns whether a path or query that sets the field, or a key of it, sets what is
+    /// confidential.
+    fn hides(&self, path: &str) -> bool {
+        let path = path.split('[').next().unwrap_or_default();
+        let own = &self.definition;
+        let is_it = own.name == path || own.json_name == path;
+        is_it && own.is_confidential && self.message == "request"
+    }
+}
+
+impl Explanation<'_> {
+    /// Returns what path or query set, without values that are confidential.
+    fn binding(&self, bound: BoundField) -> Binding {
+        Binding {
+            value: match self.fields.iter().any(|field| field.hides(&bound.path)) {
+                true => HIDDEN.to_owned(),
+                false => bound.value,
+            },
+            field: bound.path,
+            source: source(bound.source),
+        }
     }
 }
 

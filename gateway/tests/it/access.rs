@@ -2,6 +2,7 @@
 //! protocol. What is denied never reaches the upstream.
 
 mod calls;
+mod trail;
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
 use crate::support::process::GatewayProcess;
-use crate::support::stranger::Upstream;
+use crate::support::stranger::{Upstream, personal_names};
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -48,6 +48,21 @@ async fn a_request_is_told_in_one_line() {
     );
     assert!(line["response_bytes"].as_u64().unwrap() > 0, "{line}");
     assert!(line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
+}
+
+#[tokio::test]
+async fn a_path_with_a_confidential_value_is_told_as_its_template() {
+    let upstream = personal_names().await;
+    let gateway = GatewayProcess::start(&upstream, &[("ACCESS_LOG__REQUESTS", "all")]).await;
+    gateway.send(get("/v1/greetings/zoe?name=zoe")).await;
+    gateway
+        .line("the request", about("/v1/greetings/{name}"))
+        .await;
+    let lines = gateway.lines();
+    assert!(
+        lines.iter().all(|line| !line.to_string().contains("ada")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]

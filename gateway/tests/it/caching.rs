@@ -1,16 +1,13 @@
 //! Answers that are kept: one entry for all protocols, 304, cache-control, renewal, one call for
 //! many.
 
-use std::net::{SocketAddr, TcpListener as TcpListenerStd};
-use std::process::{Child, Command, Stdio};
-
 use futures::future::join_all;
 use http::Request;
-use mesh::{Home, Ui};
 use tokio::net::TcpListener;
 use tonic::Code;
 
 use crate::support::forms::{Form, forms};
+use crate::support::nats::Nats;
 use crate::support::stranger::{Reflection, Upstream, variant};
 use crate::support::valkey::Valkey;
 use crate::support::{Gateway, Reply, eventually, layers};
@@ -253,57 +250,25 @@ async fn many_who_ask_at_once_make_one_call() {
     .await;
 }
 
-/// A NATS server of a test's own.
-struct Nats {
-    address: SocketAddr,
-    process: Child,
-}
-
-impl Nats {
-    fn start(address: Option<SocketAddr>) -> Self {
-        let free = || {
-            TcpListenerStd::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-        };
-        let address = address.unwrap_or_else(free);
-        let server = mesh::engines::nats_server(&Home::find().unwrap(), Ui::Quiet).unwrap();
-        let process = Command::new(server)
-            .args(["-a", &address.ip().to_string()])
-            .args(["-p", &address.port().to_string()])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { address, process }
-    }
-
-    async fn publish(&self, kind: &str, key: &str) {
-        let client = async_nats::connect(self.address.to_string()).await.unwrap();
-        let mut headers = async_nats::HeaderMap::new();
-        headers.insert("ce-type", kind);
-        headers.insert("ce-subject", key);
-        let subject = "evt.stranger.greeting.7.x";
-        let published = client.publish_with_headers(subject, headers, "".into());
-        published.await.unwrap();
-        client.flush().await.unwrap();
-    }
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Publishes a fact.
+async fn publish(nats: &Nats, kind: &str, key: &str) {
+    let client = nats.client().await;
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("ce-type", kind);
+    headers.insert("ce-subject", key);
+    let subject = "evt.stranger.greeting.7.x";
+    let published = client.publish_with_headers(subject, headers, "".into());
+    published.await.unwrap();
+    client.flush().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_event_of_the_service_makes_its_answers_out_of_date() {
     let option = "ttl: {seconds: 600} scope: SCOPE_SHARED \
                   invalidated_by: {event: \"stranger.v1.Greeted\" field: \"name\"}";
-    let nats = Nats::start(None);
+    let mut nats = Nats::start();
     let upstream = upstream(option).await;
-    let url = format!("nats://{}", nats.address);
+    let url = nats.url();
     let keys = [ON, ("cache.nats", &url)];
     let gateway = Gateway::ready_with(&[upstream.address], &keys).await;
     let becomes = async |path: &str, expected: &str| {
@@ -325,10 +290,10 @@ async fn an_event_of_the_service_makes_its_answers_out_of_date() {
         "public, no-cache"
     );
     // Of another kind, and about another key.
-    nats.publish("stranger.v1.Left", "a%20b").await;
-    nats.publish("stranger.v1.Greeted", "c").await;
+    publish(&nats, "stranger.v1.Left", "a%20b").await;
+    publish(&nats, "stranger.v1.Greeted", "c").await;
     let before = calls(&upstream);
-    nats.publish("stranger.v1.Greeted", "a%20b").await;
+    publish(&nats, "stranger.v1.Greeted", "a%20b").await;
     eventually("a new answer", async || {
         gateway.get(space).await;
         match calls(&upstream) {
@@ -340,10 +305,9 @@ async fn an_event_of_the_service_makes_its_answers_out_of_date() {
     becomes(space, "hit").await;
     assert_eq!(status(&gateway.get(other).await), "hit");
     // Unheard events may have been any.
-    let address = nats.address;
-    drop(nats);
+    nats.kill();
     becomes(other, "fwd=bypass").await;
-    let _nats = Nats::start(Some(address));
+    nats.restart();
     becomes(other, "fwd=uri-miss").await;
     becomes(other, "hit").await;
 }

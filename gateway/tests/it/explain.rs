@@ -5,7 +5,7 @@ use http::Request;
 use http_body_util::Full;
 
 use crate::support::Gateway;
-use crate::support::stranger::Upstream;
+use crate::support::stranger::{Upstream, personal_names};
 
 async fn explained(gateway: &Gateway, method: &str, path: &str) -> serde_json::Value {
     let encoded = path
@@ -36,6 +36,25 @@ async fn the_path_of_a_method_is_explained_for_post() {
     );
     let unknown = explained(&gateway, "POST", "/stranger.v1.StrangerService/Nothing").await;
     assert_eq!(unknown["route"], serde_json::Value::Null);
+}
+
+#[tokio::test]
+async fn classes_of_fields_are_told_and_confidential_values_are_not() {
+    let upstream = personal_names().await;
+    let gateway = Gateway::ready(&[upstream.address]).await;
+    let answer = explained(&gateway, "GET", "/v1/greetings/zoe?times=2").await;
+    let fields = answer["fields"].as_array().unwrap();
+    let class = |name: &str| {
+        let mut found = fields.iter().filter(|field| field["field"] == name);
+        found
+            .find(|field| field["message"] == "request")
+            .map(|field| &field["class"])
+    };
+    assert_eq!(class("name").unwrap(), "personal");
+    assert_eq!(class("times").unwrap(), "internal");
+    assert_eq!(answer["bindings"][0]["value"], "[confidential]");
+    assert_eq!(answer["bindings"][1]["value"], "2");
+    assert!(!answer.to_string().contains("zoe"), "{answer}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ pub(crate) mod forms;
 #[path = "../../../shared/auth/src/testing.rs"]
 pub(crate) mod issuer;
 pub(crate) mod messages;
+pub(crate) mod nats;
 pub(crate) mod process;
 pub(crate) mod reflection;
 mod service;
@@ -242,7 +243,10 @@ where
 
 /// Sends a request on an HTTP/1.1 connection of its own, which breaks when the second value is
 /// dropped.
-async fn open<B>(address: SocketAddr, request: Request<B>) -> (Response<Incoming>, Connection)
+pub(crate) async fn open<B>(
+    address: SocketAddr,
+    request: Request<B>,
+) -> (Response<Incoming>, Connection)
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {

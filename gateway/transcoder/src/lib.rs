@@ -40,8 +40,8 @@ pub use request::{BoundField, Content, Source, SystemParameters, UnsupportedMedi
 pub use route::{Explanation, Match, Route};
 pub use routes::{
     Candidate, DefaultBindings, HttpRule, InvalidBindings, LeftOut, MAX_PATH_BYTES,
-    MAX_PATH_SEGMENTS, MAX_ROUTE_STEPS, Mismatch, PathDecoding, RouteError, RouteOptions, Template,
-    TrailingSlash,
+    MAX_PATH_SEGMENTS, MAX_ROUTE_STEPS, Mismatch, PathDecoding, RequestNames, RouteError,
+    RouteOptions, Template, TrailingSlash,
 };
 pub use schema::{MessageType, Schema};
 pub use status::http_status;

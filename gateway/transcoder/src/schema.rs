@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use descriptors::{CompileError, MethodPlan, Pool, Problem, Types};
 use masks::Mask;
-use routes::{PathMatch, RouteError, Routes};
+use routes::{PathMatch, RequestNames, RouteError, Routes};
 use validation::{Validation, Validator};
 
 use crate::options::{HttpOptions, JsonOptions, Options};
@@ -183,6 +183,20 @@ impl Schema {
     /// Returns the rules of all messages.
     pub fn validation(&self) -> &Validation {
         &self.types.validation
+    }
+
+    /// Returns the fields by which requests name themselves; `key` returns that of a method's
+    /// idempotency key. It reads the definitions, as [`Schema::pool`] does.
+    ///
+    /// # Errors
+    /// As [`Schema::pool`].
+    pub fn request_names<'s>(
+        &'s self,
+        descriptor_set: &[u8],
+        key: impl Fn(&'s MethodPlan) -> Option<&'s str>,
+    ) -> Result<RequestNames, CompileError> {
+        let pool = self.pool(descriptor_set)?;
+        Ok(RequestNames::new(&self.compiled, self.types(), &pool, key))
     }
 
     /// Returns the choices about JSON that the schema was compiled with.

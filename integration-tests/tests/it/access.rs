@@ -1,6 +1,9 @@
 //! Callers of every RPC of the mesh, in every protocol: without a credential, with a bad one, with
 //! the wrong role and with the right one. RPCs that no call covers are an error.
 
+mod canaries;
+mod trail;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +14,7 @@ use integration_tests::http::{Http, Response};
 use integration_tests::{Mesh, eventually};
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use mesh::StackOptions;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -72,7 +76,11 @@ struct Guarded {
 
 impl Guarded {
     async fn start() -> Result<Self> {
-        let mesh = Mesh::authenticated().await?;
+        Self::start_with(Mesh::authenticated_options()?).await
+    }
+
+    async fn start_with(options: StackOptions) -> Result<Self> {
+        let mesh = Mesh::authenticated_with(options).await?;
         let database = mesh.database("identity").await?;
         let stored = "SELECT pkcs8 FROM signing_key ORDER BY generation LIMIT 1";
         let der: Vec<u8> = sqlx::query_scalar(stored).fetch_one(&database).await?;

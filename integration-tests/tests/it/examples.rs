@@ -8,11 +8,11 @@ use serde_json::Value;
 
 /// A request that the document shows.
 #[derive(Debug)]
-struct Example {
-    method: Method,
-    target: String,
-    content_type: Option<String>,
-    body: String,
+pub(super) struct Example {
+    pub(super) method: Method,
+    pub(super) target: String,
+    pub(super) content_type: Option<String>,
+    pub(super) body: String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,7 @@ async fn every_example_of_the_document_is_accepted() -> Result<()> {
 }
 
 /// Returns a request for each body of an operation, or the only one without a body.
-fn examples(method: &Method, path: &str, operation: &Value) -> Result<Vec<Example>> {
+pub(super) fn examples(method: &Method, path: &str, operation: &Value) -> Result<Vec<Example>> {
     let mut target = path.to_owned();
     let mut query = Vec::new();
     for parameter in operation["parameters"].as_array().into_iter().flatten() {

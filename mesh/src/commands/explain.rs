@@ -51,6 +51,8 @@ struct Explanation {
     problem: Option<String>,
     route: Option<Route>,
     bindings: Vec<Binding>,
+    #[serde(default)]
+    fields: Vec<Field>,
     binding_problem: Option<String>,
     policies: Option<serde_json::Map<String, Value>>,
     others: Vec<Other>,
@@ -74,6 +76,13 @@ struct Binding {
     field: String,
     value: String,
     source: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Field {
+    message: String,
+    field: String,
+    class: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,6 +176,7 @@ impl Explanation {
                 .map_or_else(|| value.to_string(), str::to_owned);
             let _ = writeln!(text, "  {:<18} {value}", name.replace('_', " "));
         }
+        self.write_fields(&mut text);
         self.write_others(&mut text);
         text
     }
@@ -180,6 +190,21 @@ impl Explanation {
             let header = ["field", "value", "from"].map(str::to_owned).to_vec();
             let table = ui::table(&[vec![header], rows].concat());
             let _ = writeln!(text, "\n{table}\n");
+        }
+    }
+
+    fn write_fields(&self, text: &mut String) {
+        let rows = self.fields.iter();
+        let rows = rows.map(|row| {
+            [&row.message, &row.field, &row.class]
+                .map(String::clone)
+                .to_vec()
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        if !rows.is_empty() {
+            let header = ["message", "field", "class"].map(str::to_owned).to_vec();
+            let table = ui::table(&[vec![header], rows].concat());
+            let _ = writeln!(text, "\n{table}");
         }
     }
 
@@ -248,6 +273,7 @@ mod tests {
                 "body": null, "response_body": null,
             },
             "bindings": [{"field": "id", "value": "42", "source": "path"}],
+            "fields": [{"message": "request", "field": "id", "class": "personal"}],
             "policies": {"upstream": "http://127.0.0.1:1", "max_body_bytes": 10},
             "others": [{"method": "GET", "template": "/v1/items/{id}", "why": "segment 2 differs"}],
             "others_left_out": 3,
@@ -262,6 +288,7 @@ mod tests {
              \nfield  value  from\nid     42     path\n\n\
              \x20 max body bytes     10\n\
              \x20 upstream           http://127.0.0.1:1\n\
+             \nmessage  field  class\nrequest  id     personal\n\
              \nwhy not\n  GET /v1/items/{id}\n      segment 2 differs\n  and 3 less similar ones\n"
         );
     }

@@ -122,7 +122,7 @@ pub struct Gateway {
     pub config: Option<PathBuf>,
     /// Cargo package of the project that it is built from; otherwise the installed `mesh-gateway`.
     pub package: Option<String>,
-    /// Engines that it needs: Valkey, or none.
+    /// Engines that it needs: Valkey, and NATS for its audit trail.
     #[serde(default)]
     pub needs: BTreeSet<Engine>,
     /// Its environment.
@@ -241,8 +241,8 @@ pub(super) fn parse(root: &Path, text: &str) -> Result<Project> {
     security.check(issuer.is_some())?;
     check_name("project.name", &project.name)?;
     ensure!(
-        gateway.needs.iter().all(|need| *need == Engine::Valkey),
-        "gateway.needs: expected at most `{VALKEY}`: the gateway has no database and publishes nothing"
+        !gateway.needs.contains(&Engine::Postgres),
+        "gateway.needs: expected at most `{NATS}` and `{VALKEY}`: the gateway has no database"
     );
     ensure!(
         tables.len() <= MAX_SERVICES,
@@ -479,7 +479,7 @@ mod tests {
             ),
             (
                 "[gateway]\nneeds = [\"postgres\"]",
-                "gateway.needs: expected at most `valkey`",
+                "gateway.needs: expected at most `nats` and `valkey`",
             ),
             ("[command.x]\nrun = []", "command.x.run: expected a list"),
             (

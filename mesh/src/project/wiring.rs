@@ -51,6 +51,9 @@ impl Wiring<'_> {
         }
         let declared = if name == GATEWAY {
             self.set_upstreams(&mut set);
+            if let Some(url) = self.broker_urls.get(name) {
+                set("PROTOMESH_AUDIT__NATS".into(), url.clone());
+            }
             &self.project.gateway().env
         } else {
             let Some(service) = self.project.service(name) else {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::StackOptions;
@@ -14,7 +14,7 @@ use crate::engines::Engines;
 use crate::home::{StateDir, create_dir};
 use crate::os::Signal;
 use crate::probe::Probe;
-use crate::project::{NATS, Service};
+use crate::project::{GATEWAY, NATS, Service};
 use crate::supervise::Program;
 
 /// The user that may do everything, such as to delete a stream.
@@ -32,6 +32,17 @@ const REQUESTS: [&str; 9] = [
     "$JS.API.CONSUMER.INFO.*.*",
     "$JS.API.CONSUMER.MSG.NEXT.*.*",
     "$JS.ACK.>",
+];
+
+/// Requests about the stream of the audit trail, which no service makes.
+const AUDIT: [&str; 7] = [
+    "$JS.API.STREAM.*.AUDIT",
+    "$JS.API.STREAM.MSG.*.AUDIT",
+    "$JS.API.DIRECT.GET.AUDIT.>",
+    "$JS.API.CONSUMER.*.AUDIT",
+    "$JS.API.CONSUMER.*.AUDIT.>",
+    "$JS.API.CONSUMER.MSG.NEXT.AUDIT.*",
+    "$JS.API.DIRECT.GET.AUDIT",
 ];
 
 /// Answers to requests.
@@ -81,8 +92,12 @@ pub(super) fn program(
     let mut users = vec![json!({"user": OPERATOR, "password": passwords.of(OPERATOR)?})];
     let mut others: Vec<(&str, Value)> = Vec::new();
     for name in options.publishers() {
-        let service = options.project.service(name);
-        others.push((name, permissions(service.context("no such service")?)));
+        let permissions = match options.project.service(name) {
+            Some(service) => permissions(service),
+            None if name == GATEWAY => of_gateway(),
+            None => bail!("no service {name}"),
+        };
+        others.push((name, permissions));
     }
     others.extend(options.readers().map(|reader| (reader, of_reader(reader))));
     for (user, permissions) in others {
@@ -124,9 +139,22 @@ fn permissions(service: &Service) -> Value {
     let requests = REQUESTS.iter().map(|request| (*request).to_owned());
     let publish: Vec<String> = own.into_iter().chain(callees).chain(requests).collect();
     json!({
-        "publish": {"allow": publish},
+        "publish": {"allow": publish, "deny": AUDIT},
         "subscribe": {"allow": [INBOXES, &wake, &methods(name)]},
         "allow_responses": {"max": 1, "expires": ANSWER_WITHIN},
+    })
+}
+
+/// Returns the permissions of the gateway: it writes its audit trail, and reads where that ends.
+fn of_gateway() -> Value {
+    json!({
+        "publish": {"allow": [
+            "audit.*",
+            "$JS.API.STREAM.INFO.AUDIT",
+            "$JS.API.STREAM.CREATE.AUDIT",
+            "$JS.API.STREAM.MSG.GET.AUDIT",
+        ]},
+        "subscribe": {"allow": [INBOXES]},
     })
 }
 

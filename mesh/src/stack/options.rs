@@ -35,6 +35,7 @@ pub struct StackOptions {
     pub(super) dashboard: bool,
     pub(super) security: Security,
     pub(super) readers: BTreeSet<String>,
+    pub(super) audit: bool,
     pub(super) env: Vec<(String, String, String)>,
     pub(super) env_once: Vec<(String, String, String)>,
 }
@@ -62,6 +63,7 @@ impl StackOptions {
             dashboard: false,
             security: Security::default(),
             readers: BTreeSet::new(),
+            audit: false,
             env: Vec::new(),
             env_once: Vec::new(),
             project: Arc::clone(&project),
@@ -177,6 +179,13 @@ impl StackOptions {
         self
     }
 
+    /// Adds the audit trail of the gateway, as `gateway.needs` with `nats` does.
+    pub fn audit(mut self) -> Self {
+        self.audit = true;
+        self.engines.insert(Engine::Nats);
+        self
+    }
+
     /// Adds a user of the broker that reads the facts of contexts that it is granted; see
     /// [`Stack::grant`](super::Stack::grant).
     ///
@@ -260,9 +269,12 @@ impl StackOptions {
         self.users_of(Engine::Postgres)
     }
 
-    /// Returns the services with a user of the broker, if it runs.
+    /// Returns the services with a user of the broker, if it runs, and the gateway if it has an
+    /// audit trail.
     pub(super) fn publishers(&self) -> impl Iterator<Item = &str> {
-        self.users_of(Engine::Nats)
+        let users = self.users_of(Engine::Nats);
+        let has_trail = self.audit && !self.project.gateway().needs.contains(&Engine::Nats);
+        users.chain(has_trail.then_some(GATEWAY))
     }
 
     /// Returns the processes with a user of Valkey, if it runs.

@@ -169,6 +169,8 @@ pub(super) fn program(
         "timezone=UTC".to_owned(),
         "log_timezone=UTC".to_owned(),
         "log_line_prefix=%m [%p] %q%u@%d ".to_owned(),
+        // Details of errors quote rows.
+        "log_error_verbosity=terse".to_owned(),
     ];
     args.extend(
         settings

@@ -11,9 +11,9 @@ pub enum Error {
     /// No call ever named this payment.
     #[error("no payment {0:?}")]
     UnknownPayment(String),
-    /// No payment of this account was ever requested.
-    #[error("no account {0:?}")]
-    UnknownAccount(String),
+    /// No payment of this account was ever requested. Accounts are personal.
+    #[error("no payment of this account was ever requested")]
+    UnknownAccount,
     /// The rules refuse the change of this payment.
     #[error("payment {0:?}: {1}")]
     Refused(String, Refusal),
@@ -37,7 +37,7 @@ pub enum Error {
 chassis::faults! {
     Error {
         Error::UnknownPayment(_) => NotFound, "PAYMENT_NOT_FOUND";
-        Error::UnknownAccount(_) => NotFound, "ACCOUNT_NOT_FOUND";
+        Error::UnknownAccount => NotFound, "ACCOUNT_NOT_FOUND";
         Error::NoSuchTime(field) => InvalidArgument, "NO_SUCH_TIME", field: field;
         Error::Refused(_, Refusal::Unknown) => NotFound, "PAYMENT_NOT_FOUND";
         Error::Refused(_, Refusal::PaymentChanged) => AlreadyExists, "PAYMENT_CHANGED";

@@ -76,6 +76,23 @@ impl Policy {
         &self.access
     }
 
+    /// Returns who is let in, in words of the contract: `roles: clerk; condition`.
+    pub fn describe(&self) -> String {
+        let mut rules = match &self.access.callers {
+            Callers::Public => vec!["public".to_owned()],
+            Callers::Authenticated => vec!["authenticated".to_owned()],
+            Callers::Granted { roles, scopes } => [("roles", roles), ("scopes", scopes)]
+                .into_iter()
+                .filter(|(_, names)| !names.is_empty())
+                .map(|(kind, names)| format!("{kind}: {}", names.join(", ")))
+                .collect(),
+        };
+        if self.has_condition() {
+            rules.push("condition".to_owned());
+        }
+        rules.join("; ")
+    }
+
     /// Returns whether [`Policy::admit_message`] decides about calls that [`Policy::admit`] lets
     /// pass.
     pub fn has_condition(&self) -> bool {

@@ -26,9 +26,9 @@ pub use plan::{EnumPlan, FieldPlan, MessagePlan, NameOptions, Shape, Types};
 #[doc(hidden)]
 pub use pool::proto;
 pub use pool::{
-    Comment, EnumDef, EnumValueDef, EventOption, ExtensionDef, FieldDef, FieldPolicy, FileDef,
-    FileId, MessageDef, MethodDef, OneofDef, Place, Pool, RawOptions, Reserved, ServiceDef, Source,
-    is_identifier,
+    ClassifiedField, Comment, EnumDef, EnumValueDef, EventOption, ExtensionDef, FieldDef,
+    FieldPolicy, FileDef, FileId, MessageDef, MethodDef, OneofDef, Place, Pool, RawOptions,
+    Reserved, ServiceDef, Source, is_identifier,
 };
 pub use seen::{FirstKeys, Seen, canonical_key, has_duplicate_key, key_of};
 pub use tags::{NextTag, find, follows, next_field};

@@ -25,7 +25,7 @@ pub use declare::is_identifier;
 pub use event::EventOption;
 pub(crate) use features::{EnumType, Features, Utf8Validation};
 pub(crate) use load::load;
-pub use policy::FieldPolicy;
+pub use policy::{ClassifiedField, FieldPolicy};
 pub use proto::RawOptions;
 pub use source::{Comment, FileId, Place, Source};
 

@@ -25,5 +25,5 @@ pub use limits::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS, MAX_ROUTE_STEPS};
 pub use options::{DefaultBindings, InvalidBindings, PathDecoding, RouteOptions, TrailingSlash};
 pub use paths::{Overlap, chain, has_text_form, is_system_parameter, overlap, path_text};
 pub use router::{Candidate, Mismatch, PathMatch, Router};
-pub use routes::Routes;
+pub use routes::{OwnNames, RequestNames, Routes};
 pub use template::{Segment, Template, Variable};

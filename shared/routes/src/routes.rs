@@ -1,5 +1,7 @@
 //! All methods and HTTP bindings of a descriptor set.
 
+mod request_names;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::compile::Compiler;
 use crate::defaults::{Defaults, is_configured};
 use crate::options::{InvalidBindings, RouteOptions};
 use crate::router::{Router, RouterBuilder};
+
+pub use request_names::{OwnNames, RequestNames};
 
 /// The services, methods and HTTP bindings of a descriptor set.
 #[derive(Debug)]

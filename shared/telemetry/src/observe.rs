@@ -6,18 +6,18 @@
 
 mod access;
 mod body;
+mod close;
 mod conventions;
 mod open;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use hyper::body::Incoming;
-use rpc::error::code_name;
 use rpc::lock::lock;
 use tonic::Code;
 use tonic::body::Body;
@@ -28,9 +28,9 @@ use crate::metrics::{Call, Metrics, Protocol, Route};
 pub use access::{AccessLogSettings, LoggedRequests};
 pub use conventions::Sniff;
 
-use access::{AccessLog, Line};
+use access::{AccessLog, Line, PATH_BYTES, cut};
 use body::RequestBody;
-use conventions::{OTHER, is_server_error, known_method, server_span};
+use conventions::{known_method, server_span};
 
 /// nginx's status for a client that disconnected before there was one.
 const CLIENT_GONE: u16 = 499;
@@ -78,7 +78,9 @@ pub struct Observer {
     sniff: Sniff,
 }
 
-#[derive(Debug)]
+/// A function that is told the outcome of a call.
+type AtEnd = Box<dyn FnOnce(Code) + Send>;
+
 struct Record {
     observer: Arc<Observer>,
     started: Instant,
@@ -91,6 +93,9 @@ struct Record {
     code: AtomicU8,
     end: AtomicU8,
     is_upgraded: OnceLock<()>,
+    /// The path as it is told; `None` where nobody is.
+    path: Mutex<Option<Box<str>>>,
+    at_end: Mutex<Option<AtEnd>>,
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
 }
@@ -163,6 +168,15 @@ impl RequestRecord {
             .set(record.observer.metrics.route(&method, template));
     }
 
+    /// Tells this template in place of the path, which holds a value that is nobody's to read.
+    pub fn hide_path(&self, template: &str) {
+        if let Some(record) = &self.0
+            && let Some(path) = lock(&record.path).as_mut()
+        {
+            *path = template.into();
+        }
+    }
+
     /// Records the upstream of the call.
     pub fn upstream(&self, address: &str) {
         if let Some(line) = self.line() {
@@ -196,6 +210,14 @@ impl RequestRecord {
     pub fn code(&self, code: Code) {
         if let Some(record) = &self.0 {
             record.code.store(code as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells `told` the outcome of the call when the record is closed. It is dropped without that
+    /// outside of a request, or if another one follows.
+    pub fn at_end(&self, told: impl FnOnce(Code) + Send + 'static) {
+        if let Some(record) = &self.0 {
+            *lock(&record.at_end) = Some(Box::new(told));
         }
     }
 
@@ -266,18 +288,24 @@ impl Record {
     fn open<B>(observer: Arc<Observer>, request: &Request<B>) -> Self {
         let protocol = (observer.sniff)(request.headers());
         observer.metrics.active().inc();
+        let span = server_span(request, protocol);
+        let line = observer.access.line(request);
+        let is_told = line.is_some() || !span.is_disabled();
+        let path = is_told.then(|| cut(request.uri().path(), PATH_BYTES).into());
         Self {
             started: Instant::now(),
             method: request.method().clone(),
             protocol,
-            span: server_span(request, protocol),
-            line: observer.access.line(request),
+            span,
+            line,
+            path: Mutex::new(path),
             observer,
             call: OnceLock::new(),
             route: OnceLock::new(),
             code: AtomicU8::new(NO_CODE),
             end: AtomicU8::new(End::Complete as u8),
             is_upgraded: OnceLock::new(),
+            at_end: Mutex::new(None),
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
         }
@@ -324,55 +352,5 @@ impl Record {
             End::Deadline => Code::DeadlineExceeded,
             End::CredentialEnded => Code::Unauthenticated,
         })
-    }
-
-    fn close(&self, status: StatusCode, seen: End) {
-        let duration = self.started.elapsed();
-        let end = self.ended(seen);
-        let code = self.code(end);
-        self.observer.metrics.active().dec();
-        self.count(status, code, duration);
-        if !self.span.is_disabled() {
-            self.mark(status, code);
-        }
-        if let Some(line) = &self.line {
-            line.write(self, status, code, end, duration);
-        }
-    }
-
-    fn count(&self, status: StatusCode, code: Option<Code>, duration: Duration) {
-        let metrics = &self.observer.metrics;
-        if let Some(call) = self.call.get() {
-            call.active.dec();
-            call.ended(code.unwrap_or(Code::Ok), duration);
-        } else if self.protocol.is_rpc() {
-            let call = metrics.call(OTHER, self.protocol);
-            call.ended(code.unwrap_or(Code::Unknown), duration);
-        }
-        if let Some(route) = self.route.get() {
-            route.ended(status, duration);
-        } else if !self.protocol.is_rpc() {
-            let route = metrics.route(&known_method(&self.method), "");
-            route.ended(status, duration);
-        }
-    }
-
-    fn mark(&self, status: StatusCode, code: Option<Code>) {
-        let span = &self.span;
-        span.record("http.response.status_code", status.as_u16());
-        let mut fault = None;
-        if status.is_server_error() {
-            fault = Some(status.as_str());
-        }
-        if let Some(code) = code {
-            span.record("rpc.response.status_code", code_name(code));
-            if is_server_error(code) {
-                fault = Some(code_name(code));
-            }
-        }
-        if let Some(fault) = fault {
-            span.record("otel.status_code", "ERROR");
-            span.record("error.type", fault);
-        }
     }
 }

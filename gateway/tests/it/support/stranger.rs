@@ -192,6 +192,22 @@ pub(crate) fn variant(replacements: &[(&str, &str)]) -> Vec<u8> {
     compiled("stranger", &[directory.path().to_str().unwrap().to_owned()])
 }
 
+/// An upstream to whose contract names are personal.
+pub(crate) async fn personal_names() -> Upstream {
+    let import = "import \"google/protobuf/any.proto\";";
+    let name = "  string name = 1 [(buf.validate.field).string.max_bytes = 100];\n";
+    let personal = "  string name = 1 [(mesh.v1.data_class) = DATA_CLASS_PERSONAL];\n";
+    let descriptors = variant(&[
+        (
+            import,
+            &format!("{import} import \"mesh/v1/options.proto\";"),
+        ),
+        (name, personal),
+    ]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Upstream::serve(listener, descriptors, Reflection::V1)
+}
+
 /// The same descriptors as a server reflects them that knows no extensions: without routes and
 /// rules.
 pub(crate) fn stripped(descriptors: &[u8]) -> Vec<u8> {

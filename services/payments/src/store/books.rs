@@ -123,6 +123,6 @@ async fn must_exist(connection: &mut PgConnection, account_id: &str) -> Result<(
     )
     .fetch_optional(connection)
     .await?
-    .ok_or_else(|| Error::UnknownAccount(account_id.to_owned()))?;
+    .ok_or(Error::UnknownAccount)?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::{FieldDef, Pool};
 use crate::error::Problem;
-use crate::kind::MessageId;
+use crate::kind::{Kind, MessageId};
 
 /// Full name of the extension whose definition a set must have: anybody may use its number.
 const NAME: &str = "mesh.v1.visible";
@@ -25,6 +25,23 @@ pub struct FieldPolicy {
     /// The roles of which a reader needs one; `None` where every caller may read the field.
     pub visible: Option<Vec<String>>,
 }
+
+/// A field of a message or of one below it, and how confidential it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassifiedField {
+    /// Names of the proto files from the message down, with dots.
+    pub name: String,
+    /// The same by JSON names.
+    pub json_name: String,
+    /// The class of the field itself.
+    pub class: DataClass,
+    /// Whether the field, or one that it is in, is confidential.
+    pub is_confidential: bool,
+}
+
+/// Most fields of [`Pool::classes`], and the deepest message: a type may hold itself.
+const FIELDS_MAX: usize = 500;
+const DEPTH_MAX: usize = 8;
 
 /// `google.protobuf.FieldOptions`, as far as `mesh.v1` adds to it.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -67,6 +84,47 @@ impl Pool {
             ));
         }
         found
+    }
+
+    /// Returns the fields of a message and of those in it, 500 at most, with their classes: for
+    /// people.
+    pub fn classes(&self, id: MessageId) -> Vec<ClassifiedField> {
+        let mut all = Vec::new();
+        self.add_classes(id, None, 0, &mut all);
+        all
+    }
+
+    fn add_classes(
+        &self,
+        id: MessageId,
+        above: Option<&ClassifiedField>,
+        depth: usize,
+        all: &mut Vec<ClassifiedField>,
+    ) {
+        for field in &self.message(id).fields {
+            if all.len() >= FIELDS_MAX {
+                return;
+            }
+            let (class, _) = field.policy();
+            let (mut name, mut json_name) = (field.name.to_string(), field.json_name.to_string());
+            if let Some(above) = above {
+                name = format!("{}.{name}", above.name);
+                json_name = format!("{}.{json_name}", above.json_name);
+            }
+            let own = ClassifiedField {
+                name,
+                json_name,
+                class,
+                is_confidential: class.is_confidential()
+                    || above.is_some_and(|above| above.is_confidential),
+            };
+            all.push(own.clone());
+            if let Kind::Message(below) | Kind::Group(below) = field.kind
+                && depth < DEPTH_MAX
+            {
+                self.add_classes(below, Some(&own), depth + 1, all);
+            }
+        }
     }
 
     fn field_policy(

@@ -20,7 +20,7 @@ use crate::trace;
 const USER_AGENT_BYTES: usize = 200;
 
 /// The same for paths.
-const PATH_BYTES: usize = 2000;
+pub(super) const PATH_BYTES: usize = 2000;
 
 /// The keys under `[access_log]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -53,7 +53,6 @@ pub(super) struct AccessLog {
 pub(super) struct Line {
     settings: AccessLogSettings,
     peer: Option<SocketAddr>,
-    path: Box<str>,
     user_agent: Box<str>,
     traceparent: Option<Box<str>>,
     pub(super) client: OnceLock<IpAddr>,
@@ -107,7 +106,6 @@ impl Line {
         Self {
             settings,
             peer: connection.and_then(TcpConnectInfo::remote_addr),
-            path: cut(request.uri().path(), PATH_BYTES).into(),
             user_agent: cut(
                 header(header::USER_AGENT).unwrap_or_default(),
                 USER_AGENT_BYTES,
@@ -155,7 +153,7 @@ impl Line {
             decision = *lock(&self.decision),
             method = record.method.as_str(),
             route = record.route.get().map(|route| route.template()),
-            path = &*self.path,
+            path = lock(&record.path).as_deref(),
             protocol = protocol.as_str(),
             rpc_method = record.call.get().map(|call| call.method()),
             status = status.as_u16(),
@@ -198,6 +196,6 @@ impl End {
     }
 }
 
-fn cut(text: &str, max_bytes: usize) -> &str {
+pub(super) fn cut(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
 }

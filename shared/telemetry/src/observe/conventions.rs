@@ -30,7 +30,7 @@ pub(super) fn server_span<B>(request: &Request<B>, protocol: Protocol) -> Span {
         http.request.method = method,
         http.route = Empty,
         http.response.status_code = Empty,
-        url.path = request.uri().path(),
+        url.path = Empty,
         rpc.system.name = Empty,
         rpc.method = Empty,
         rpc.response.status_code = Empty,

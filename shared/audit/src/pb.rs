@@ -1,0 +1,11 @@
+//! The generated contract.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    dead_code,
+    reason = "generated code"
+)]
+
+include!(concat!(env!("OUT_DIR"), "/protos.rs"));
