@@ -49,14 +49,14 @@ struct Rpc {
 }
 
 /// A mesh whose gateway authenticates.
-struct Guarded {
-    mesh: Mesh,
+pub(super) struct Guarded {
+    pub(super) mesh: Mesh,
     issuer: Issuer,
     key: SigningKey,
 }
 
 impl Guarded {
-    async fn start() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         let key = SigningKey::generate(Algorithm::RS256, "one");
         let issuer = Issuer::start(&[&key]).await;
         let options = [
@@ -79,14 +79,14 @@ impl Guarded {
         })
     }
 
-    fn bearer(&self, role: &str, tenant: &str) -> String {
+    pub(super) fn bearer(&self, role: &str, tenant: &str) -> String {
         let mut claims = self.issuer.claims(SystemTime::now());
         claims["roles"] = json!([role]);
         claims["tenant"] = json!(tenant);
         format!("Bearer {}", self.key.sign(&claims))
     }
 
-    fn http(&self, bearer: Option<&str>) -> Result<Http> {
+    pub(super) fn http(&self, bearer: Option<&str>) -> Result<Http> {
         let http = self.mesh.http()?;
         Ok(match bearer {
             Some(bearer) => http.with("authorization", bearer),

@@ -12,6 +12,7 @@ mod access;
 mod broker;
 mod browser;
 mod buf;
+mod clients;
 mod consumers;
 mod dashboard;
 mod database;
