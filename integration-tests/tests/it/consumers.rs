@@ -174,8 +174,8 @@ fn go() -> Result<Option<Program>> {
     }))
 }
 
-/// Returns whether a tool runs. CI has those of the default tests; elsewhere, what needs another one is
-/// still tested.
+/// Returns whether a tool runs. CI has those of the default tests; elsewhere, what needs another
+/// one is still tested.
 pub(super) fn present(tool: &str, version: &str) -> Result<bool> {
     let found = Command::new(tool).arg(version).output().is_ok();
     ensure!(

@@ -41,7 +41,11 @@ impl Contract {
             .fold(sources, |sources, dir| sources.include(dir));
         let compiled = sources.compile()?;
         if !compiled.problems.is_empty() {
-            bail!("{}", listed(&compiled.problems));
+            let mut problems = compiled.problems.clone();
+            for problem in &mut problems {
+                problem.file = compiled.path(&problem.file).display().to_string();
+            }
+            bail!("{}", listed(&problems));
         }
         Ok(Self::of(&compiled, paths))
     }
