@@ -10,6 +10,8 @@ use integration_tests::import::HEADER;
 use super::access::Guarded;
 use super::consumers::{present, succeed};
 
+mod openapi;
+
 /// A client of the examples.
 struct Client {
     language: &'static str,
@@ -23,7 +25,7 @@ struct Client {
 const PYTHON: Client = Client {
     language: "python",
     tools: &[("python3", "--version")],
-    build: build_python,
+    build: |dir| build_python(dir, &built("python")),
     run: |dir, address, file| {
         let mut command = Command::new("python3");
         command.env("PYTHONPATH", built("python"));
@@ -264,17 +266,13 @@ fn clients_replace_only_what_they_have_written() -> Result<()> {
 }
 
 /// Installs the packages, which stay for the next run.
-fn build_python(dir: &Path) -> Result<()> {
-    let (packages, requirements) = (built("python"), dir.join("requirements.txt"));
+fn build_python(dir: &Path, packages: &Path) -> Result<()> {
+    let requirements = dir.join("requirements.txt");
     let done = packages.join("requirements.txt");
     if fs::read(&done).ok() != Some(fs::read(&requirements)?) {
         let pip = ["-m", "pip", "install", "--quiet", "--upgrade", "--target"];
         let mut install = Command::new("python3");
-        install
-            .args(pip)
-            .arg(&packages)
-            .arg("-r")
-            .arg(&requirements);
+        install.args(pip).arg(packages).arg("-r").arg(&requirements);
         succeed(&mut install)?;
         fs::copy(&requirements, done)?;
     }
