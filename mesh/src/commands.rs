@@ -5,6 +5,7 @@ mod audit;
 mod build;
 mod call;
 mod check;
+mod clients;
 mod control;
 mod dashboard;
 mod declared;
@@ -68,6 +69,8 @@ pub enum Verb {
     Dashboard(dashboard::Args),
     /// Finds the mistakes of contracts, and what they break; exits with 1 if there are any
     Check(check::Args),
+    /// Generates clients of the contracts in other languages
+    Clients(clients::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
     Explain(explain::Args),
     /// Shows the events that could not be applied or published, and decides about them
@@ -92,6 +95,7 @@ impl Verb {
             | Self::Status(_)
             | Self::Dashboard(_)
             | Self::Check(_)
+            | Self::Clients(_)
             | Self::Explain(_)
             | Self::Events(_)
             | Self::Sagas(_)
@@ -119,6 +123,7 @@ impl Verb {
             Self::Status(args) => status::status(args).await,
             Self::Dashboard(args) => dashboard::dashboard(&args),
             Self::Check(args) => Ok(check::check(&args)),
+            Self::Clients(args) => clients::clients(&args),
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
             Self::Sagas(args) => sagas::sagas(args).await,

@@ -14,9 +14,21 @@ use crate::checks::{alerts, deny, modules, rules, tour};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Run only tests with this text in their name, and no other check
+    /// Run only tests with this text in their name, and no other check; `clients` also runs those
+    /// of clients that the whole run leaves out
     filter: Option<String>,
 }
+
+/// Filter with which ignored tests run too: clients need the tools of many languages, and minutes.
+const CLIENTS: &str = "clients";
+
+/// Pages whose commands are run.
+const PAGES: [&str; 4] = [
+    "README.md",
+    "docs/curl.md",
+    "docs/grpcurl.md",
+    "docs/buf-curl.md",
+];
 
 struct Step {
     name: &'static str,
@@ -73,8 +85,8 @@ const STEPS: &[Step] = &[
         filtered: true,
     },
     Step {
-        name: "readme",
-        run: readme,
+        name: "pages",
+        run: pages,
         filtered: false,
     },
     Step {
@@ -173,9 +185,12 @@ fn books(home: &Home, _: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Runs the commands of the README.
-fn readme(home: &Home, _: Option<&str>) -> Result<()> {
-    tour::run(home, &home.root().join("README.md"), false)
+/// Runs the commands of the README and of the tours of the API.
+fn pages(home: &Home, _: Option<&str>) -> Result<()> {
+    for page in PAGES {
+        tour::run(home, &home.root().join(page), false)?;
+    }
+    Ok(())
 }
 
 /// Runs `verify orders` with the example.
@@ -191,7 +206,12 @@ fn tests(home: &Home, filter: Option<&str>) -> Result<()> {
     // Tests start the programs of all packages. With `--tests`, Cargo resolves the same features as
     // for the tests, and compiles nothing twice.
     run(cargo::command(home).args(["build", "--quiet", "--bins", "--tests"]))?;
-    run(cargo::command(home).args(["test", "--quiet"]).args(filter))
+    let mut test = cargo::command(home);
+    test.args(["test", "--quiet"]).args(filter);
+    if filter == Some(CLIENTS) {
+        test.args(["--", "--include-ignored"]);
+    }
+    run(&mut test)
 }
 
 fn run(command: &mut Command) -> Result<()> {

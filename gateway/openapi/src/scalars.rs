@@ -84,6 +84,25 @@ pub(crate) fn readable(kind: Kind, schema: Object) -> Object {
     }
 }
 
+/// Turns a list of the types string and integer into a choice: generators of code refuse the list.
+pub(crate) fn choice_of_types(mut schema: Object) -> Object {
+    let (mut text, mut number) = (typed("string"), typed("integer"));
+    schema.remove("type");
+    if let Some(format) = schema.remove("format") {
+        text.set("format", format.clone());
+        number.set("format", format);
+    }
+    if let Some(pattern) = schema.remove("pattern") {
+        text.set("pattern", pattern);
+    }
+    for bound in ["minimum", "maximum"] {
+        if let Some(limit) = schema.remove(bound) {
+            number.set(bound, limit);
+        }
+    }
+    schema.with("anyOf", Json::list([text, number]))
+}
+
 /// Returns all forms of `google.protobuf.NullValue`, which readers take.
 pub(crate) fn null() -> Object {
     let name = typed("string").with("enum", Json::list(["NULL_VALUE"]));

@@ -576,10 +576,12 @@ fn requests_are_strict_and_responses_promise_nothing() {
     );
     let inner = json!({"anyOf": [{"$ref": "#/components/schemas/t.X-Input"}, {"type": "null"}]});
     assert_eq!(sent["properties"]["inner"], inner);
-    let big = json!({
-        "type": ["string", "integer", "null"], "format": "int64", "pattern": digits(Kind::Int64),
-        "minimum": i64::MIN, "maximum": i64::MAX,
-    });
+    // Generators of code refuse `"type": ["string", "integer"]`.
+    let big = json!({"anyOf": [
+        {"type": "string", "format": "int64", "pattern": digits(Kind::Int64)},
+        {"type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX},
+        {"type": "null"},
+    ]});
     assert_eq!(sent["properties"]["big"], big);
     assert_eq!(answered["required"], Value::Null);
     assert_eq!(answered["additionalProperties"], Value::Null);

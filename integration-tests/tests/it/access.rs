@@ -67,19 +67,19 @@ struct Sent {
 }
 
 /// A mesh whose gateway authenticates, and the key that signs its tokens.
-struct Guarded {
-    mesh: Mesh,
+pub(super) struct Guarded {
+    pub(super) mesh: Mesh,
     key: EncodingKey,
     key_id: String,
     url: String,
 }
 
 impl Guarded {
-    async fn start() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         Self::start_with(Mesh::authenticated_options()?).await
     }
 
-    async fn start_with(options: StackOptions) -> Result<Self> {
+    pub(super) async fn start_with(options: StackOptions) -> Result<Self> {
         let mesh = Mesh::authenticated_with(options).await?;
         let database = mesh.database("identity").await?;
         let stored = "SELECT pkcs8 FROM signing_key ORDER BY generation LIMIT 1";
@@ -94,12 +94,12 @@ impl Guarded {
         })
     }
 
-    /// The claims of a token that is valid for five minutes.
+    /// The claims of a token that is valid for an hour.
     fn claims(&self, roles: &[&str], tenant: &str) -> Value {
         let now = jsonwebtoken::get_current_timestamp();
         json!({
             "iss": self.url, "sub": "alice", "client_id": "alice", "aud": [self.url],
-            "iat": now, "exp": now + 300, "jti": "token-1", "roles": roles, "tenant": tenant,
+            "iat": now, "exp": now + 3600, "jti": "token-1", "roles": roles, "tenant": tenant,
         })
     }
 
@@ -110,7 +110,7 @@ impl Guarded {
         Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
     }
 
-    fn bearer(&self, role: &str, tenant: &str) -> Result<String> {
+    pub(super) fn bearer(&self, role: &str, tenant: &str) -> Result<String> {
         let token = self.sign(&self.claims(&[role], tenant), &self.key_id)?;
         Ok(format!("Bearer {token}"))
     }
@@ -210,7 +210,7 @@ impl Guarded {
         Ok([none].into_iter().chain(bearers).chain(keys).collect())
     }
 
-    fn http(&self, header: Option<(&str, &str)>) -> Result<Http> {
+    pub(super) fn http(&self, header: Option<(&str, &str)>) -> Result<Http> {
         let http = self.mesh.http()?;
         Ok(match header {
             Some((name, value)) => http.with(name, value),

@@ -174,22 +174,25 @@ fn go() -> Result<Option<Program>> {
     }))
 }
 
-/// Returns whether a tool runs. CI has both; elsewhere, the other consumer is still tested.
-fn present(tool: &str, version: &str) -> Result<bool> {
+/// Returns whether a tool runs. CI has those of the default tests; elsewhere, what needs another
+/// one is still tested.
+pub(super) fn present(tool: &str, version: &str) -> Result<bool> {
     let found = Command::new(tool).arg(version).output().is_ok();
     ensure!(
         found || std::env::var_os("CI").is_none(),
         "{tool} is not installed"
     );
     if !found {
-        eprintln!("SKIPPED: the consumer that needs {tool}, which is not installed");
+        eprintln!("SKIPPED: what needs {tool}, which is not installed");
     }
     Ok(found)
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
+pub(super) fn succeed(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    // Compilers write their errors to either.
+    let said = [output.stderr, output.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
     ensure!(output.status.success(), "{command:?}: {said}");
     Ok(())
 }

@@ -13,6 +13,7 @@ mod authenticated;
 mod broker;
 mod browser;
 mod buf;
+mod clients;
 mod consumers;
 mod dashboard;
 mod database;

@@ -28,7 +28,7 @@ const PARTS: [&str; 12] = [
     "third_party",
 ];
 /// More parts with names that other crates don't have.
-const MORE_PARTS: [&str; 2] = [".sqlx", "engines.lock.toml"];
+const MORE_PARTS: [&str; 3] = [".sqlx", "clients.lock.toml", "engines.lock.toml"];
 /// Files of the root that the crates need.
 const ROOT: [&str; 3] = ["Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT"];
 /// Crates that are of no use elsewhere.

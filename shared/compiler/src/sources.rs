@@ -22,6 +22,7 @@ const MAX_FILES: usize = 20_000;
 pub struct Sources {
     inputs: Vec<PathBuf>,
     includes: Vec<PathBuf>,
+    also: Vec<PathBuf>,
     import_hint: String,
 }
 
@@ -52,6 +53,7 @@ impl Sources {
         Sources {
             inputs: inputs.into_iter().map(Into::into).collect(),
             includes: Vec::new(),
+            also: Vec::new(),
             import_hint: "`Sources::include(dir)`".to_owned(),
         }
     }
@@ -59,6 +61,13 @@ impl Sources {
     /// Looks imports up in `dir` too, after the inputs and the directories given before.
     pub fn include(mut self, dir: impl Into<PathBuf>) -> Self {
         self.includes.push(dir.into());
+        self
+    }
+
+    /// Compiles a file too that nothing may import, by the name that imports spell, such as
+    /// `google/rpc/error_details.proto`, which is in no contract but in every error.
+    pub fn also(mut self, name: impl Into<PathBuf>) -> Self {
+        self.also.push(name.into());
         self
     }
 
@@ -108,7 +117,7 @@ impl Sources {
             tried: &tried,
         };
         let mut found: Vec<Problem> = Vec::new();
-        for file in files {
+        for file in files.iter().chain(&self.also) {
             let Err(error) = compiler.open_file(file) else {
                 continue;
             };

@@ -145,3 +145,17 @@ fn what_cannot_be_read_is_an_error_of_its_own() {
     let missing = Sources::new([dir.path().join("no")]).compile().unwrap_err();
     assert!(matches!(missing, Error::Read { .. }), "{missing}");
 }
+
+#[test]
+fn a_standard_file_that_nothing_imports_is_compiled_too() {
+    let dir = project(&[MONEY]);
+    let sources = Sources::new([dir.path().join("api")]).also("google/rpc/error_details.proto");
+    let compiled = sources.compile().unwrap();
+    assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
+    let names: Vec<&str> = compiled.files.file.iter().map(|file| file.name()).collect();
+    assert!(
+        names.contains(&"google/rpc/error_details.proto"),
+        "{names:?}"
+    );
+    assert_eq!(compiled.file_count, 1);
+}

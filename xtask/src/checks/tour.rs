@@ -129,7 +129,7 @@ fn script(blocks: &[String], has_grpcurl: bool) -> String {
     for block in blocks {
         let kept = block.lines().filter(|line| {
             let is_left_out = LEFT_OUT.iter().any(|out| line.starts_with(out));
-            !is_left_out && (has_grpcurl || !line.starts_with(GRPCURL))
+            !is_left_out && (has_grpcurl || !line.contains(GRPCURL))
         });
         let lines: Vec<String> = kept
             .map(|line| match line.ends_with("mesh status") {

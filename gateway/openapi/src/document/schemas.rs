@@ -168,10 +168,14 @@ impl<'a> Document<'a> {
         }
         let constraints = rules.map(|rules| self.translator(inner).translate(rules));
         let sentences = constraints.unwrap_or_default().apply(&mut schema);
-        if self.side == Side::Response && matches!(look(inner), Look::Digits(_)) {
-            // Writers have text alone, for which there is the pattern.
-            schema.remove("minimum");
-            schema.remove("maximum");
+        match (self.side, look(inner)) {
+            (Side::Request, Look::Digits(_)) => schema = scalars::choice_of_types(schema),
+            (Side::Response, Look::Digits(_)) => {
+                // Writers have text alone, for which there is the pattern.
+                schema.remove("minimum");
+                schema.remove("maximum");
+            }
+            _ => {}
         }
         if inner != kind {
             schema = scalars::nullable(schema);
