@@ -4,6 +4,7 @@ mod addresses;
 mod build;
 mod call;
 mod check;
+mod compose;
 mod control;
 mod dashboard;
 mod declared;
@@ -13,6 +14,7 @@ mod down;
 pub mod events;
 mod explain;
 mod follow;
+mod image;
 mod logs;
 mod psql;
 mod restart;
@@ -62,6 +64,10 @@ pub enum Verb {
     Verify(verify::Args),
     /// Prints where the page is that shows the mesh
     Dashboard(dashboard::Args),
+    /// Writes the files by which Docker Compose runs the mesh, and its secrets
+    Compose(compose::Args),
+    /// Builds the images of services and gateway with Docker
+    Image(image::Args),
     /// Finds the mistakes of contracts, and what they break; exits with 1 if there are any
     Check(check::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
@@ -76,7 +82,12 @@ impl Verb {
     /// Returns whether it may run Cargo.
     pub fn builds(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Dev(_) | Self::Restart(_) | Self::Test(_) | Self::Verify(_) => true,
+            Self::Up(_)
+            | Self::Dev(_)
+            | Self::Restart(_)
+            | Self::Test(_)
+            | Self::Verify(_)
+            | Self::Image(_) => true,
             Self::Supervise(_)
             | Self::Down
             | Self::Logs(_)
@@ -84,10 +95,20 @@ impl Verb {
             | Self::Call(_)
             | Self::Status(_)
             | Self::Dashboard(_)
+            | Self::Compose(_)
             | Self::Check(_)
             | Self::Explain(_)
             | Self::Events(_)
             | Self::Sagas(_) => false,
+        }
+    }
+
+    /// Returns whether it makes what images are built from, or builds them.
+    pub fn prepares_images(&self) -> bool {
+        match self {
+            Self::Image(_) => true,
+            Self::Compose(args) => args.writes(),
+            _ => false,
         }
     }
 
@@ -109,6 +130,8 @@ impl Verb {
             Self::Verify(args) => verify::verify(args).await,
             Self::Status(args) => status::status(args).await,
             Self::Dashboard(args) => dashboard::dashboard(&args),
+            Self::Compose(args) => compose::compose(&args),
+            Self::Image(args) => image::image(&args),
             Self::Check(args) => Ok(check::check(&args)),
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,

@@ -1,5 +1,6 @@
 //! One running mesh.
 
+pub mod compose;
 pub(crate) mod credentials;
 mod dashboard;
 mod launch;
