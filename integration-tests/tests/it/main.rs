@@ -9,9 +9,9 @@
 )]
 
 mod access;
+mod anywhere;
 mod broker;
 mod browser;
-mod buf;
 mod consumers;
 mod dashboard;
 mod database;
@@ -19,7 +19,6 @@ mod desk;
 mod devtools;
 mod event_store;
 mod events;
-mod examples;
 mod gateway;
 mod grpcurl;
 mod identity;
@@ -31,8 +30,8 @@ mod requests;
 mod returns;
 mod saga_library;
 mod sagas;
+mod schema;
 mod shipping;
 mod stock;
 mod stuck;
 mod trace;
-mod websocket;

@@ -17,7 +17,7 @@ struct Example {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_document_is_accepted() -> Result<()> {
-    let mesh = Mesh::start().await?;
+    let mesh = Mesh::reach().await?;
     // Some streams end only then.
     let http = mesh.http()?.with("request-timeout", "3");
     let document = http
