@@ -21,8 +21,8 @@ use protos::{
 
 pub use protomesh_testing::{PATIENCE, eventually};
 
-/// Variable with the URL of the gateway, `http://HOST:PORT`, for tests that use a mesh which someone
-/// else has started.
+/// Variable with the URL of the gateway, `http://HOST:PORT`, for tests that use a mesh which
+/// someone else has started.
 pub const AGAINST: &str = "MESH_AGAINST";
 
 /// A mesh of order-to-cash, with clients of its services.

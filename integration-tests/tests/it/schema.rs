@@ -1,4 +1,5 @@
-//! A service on a schema that is older than its program: it does not start before a job has migrated.
+//! A service on a schema that is older than its program: it does not start before a job has
+//! migrated.
 
 use anyhow::Result;
 use chassis::config::{Layers, Sources};

@@ -19,7 +19,7 @@ pub(crate) use unpack::unpack;
 const NAMED: [&str; 3] = ["protomesh", "codegen", "protomesh-testing"];
 /// The file that says where the crates are.
 const CONFIG: &str = ".cargo/config.toml";
-/// What images are built from beside the project's own files, relative to it.
+/// The crates that images are built from, relative to the project.
 const PACKED: &str = ".mesh/image";
 /// Where the files of the project are while an image is built: `WORKDIR` of the Dockerfile.
 const SOURCES: &str = "/src";

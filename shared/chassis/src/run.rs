@@ -62,8 +62,8 @@ pub struct Program<'a> {
 /// Runs a process from its command line to its exit code.
 ///
 /// Reads the configuration, starts telemetry, calls `start`, serves the server that it returns, and
-/// on SIGTERM or SIGINT drains and stops. With the verb `migrate` the process ends once its database
-/// is up to date; with `health` it asks the running process of the same configuration for
+/// on SIGTERM or SIGINT drains and stops. With the verb `migrate` the process ends once its
+/// database is up to date; with `health` it asks the running process of the same configuration for
 /// `GET /readyz`. Exit codes: 0 stopped as asked, migrated or healthy, 1 failed, 64 wrong command
 /// line or configuration.
 pub fn main<C, F, Fut>(name: &'static str, defaults: &str, start: F) -> ExitCode

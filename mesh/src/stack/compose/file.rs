@@ -19,7 +19,7 @@ use crate::stack::postgres;
 /// The job that makes roles and databases.
 const DATABASES: &str = "databases";
 
-/// What all containers have in common: no capability, no way to gain one, nothing to write but
+/// The settings that containers share: no capability, no way to gain one, nothing to write but
 /// volumes, and bounds. A process that drains has until `stop_grace_period`.
 const COMMON: &str = r#"
 x-common: &common

@@ -15,8 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The page of the probe.
 const PAGE: &str = "/readyz";
 
-/// Asks the process that listens where `settings` say for `GET /readyz`, on this machine, over plain
-/// HTTP/1.1: at `admin_listen` if it is set, which has no TLS, else at `listen`.
+/// Asks the process that listens where `settings` say for `GET /readyz`, on this machine, over
+/// plain HTTP/1.1: at `admin_listen` if it is set, which has no TLS, else at `listen`.
 ///
 /// # Errors
 /// An address without a port, or with TLS; no answer within 2 s; an answer other than 200.
