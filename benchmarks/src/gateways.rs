@@ -25,8 +25,8 @@ pub use bare::serve as serve_bare;
 pub use cached::{CachePlan, CacheRow, cache, serve_hello};
 pub use figure::Figure;
 pub use hostile::{HostilePlan, HostileRow, REST_MIB, run as hostile};
-pub use policy::{PolicyPlan, PolicyRow, policy};
 pub use overload::{OverloadPlan, OverloadRow, run as overload};
+pub use policy::{PolicyPlan, PolicyRow, policy};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -10,7 +10,6 @@ pub(crate) mod client_address;
 mod codes;
 mod codings;
 mod conditional;
-pub(crate) mod cross_site;
 mod deadline;
 mod message;
 mod metadata;

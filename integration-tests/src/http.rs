@@ -40,7 +40,7 @@ impl Mesh {
     /// # Errors
     /// When this mesh has no gateway.
     pub fn http(&self) -> Result<Http> {
-        self.http_of("gateway")
+        Ok(Http::of(self.gateway()?))
     }
 
     /// Returns a client of a process, such as of its metrics.
@@ -48,16 +48,19 @@ impl Mesh {
     /// # Errors
     /// When this mesh has no such process.
     pub fn http_of(&self, name: &str) -> Result<Http> {
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Ok(Http {
-            client,
-            address: self.stack().address(name)?,
-            own: Vec::new(),
-        })
+        Ok(Http::of(self.stack().address(name)?))
     }
 }
 
 impl Http {
+    fn of(address: SocketAddr) -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            address,
+            own: Vec::new(),
+        }
+    }
+
     /// Sends this header with each request.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {

@@ -5,10 +5,11 @@ pub mod http;
 pub mod import;
 pub mod order;
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::Deref;
 
 use anyhow::{Context, Result, ensure};
-use chassis::client::Upstream;
+use chassis::client::{ClientSettings, Upstream};
 use mesh::client::Client;
 use mesh::project::Security;
 use mesh::{Home, StackOptions};
@@ -24,9 +25,26 @@ use serde_json::Value;
 
 pub use protomesh_testing::{PATIENCE, eventually};
 
-/// A private mesh of order-to-cash, with clients of its services.
+/// Variable with the URL of the gateway, `http://HOST:PORT`, for tests that use a mesh which
+/// someone else has started.
+pub const AGAINST: &str = "MESH_AGAINST";
+
+/// A mesh of order-to-cash, with clients of its services.
 #[derive(Debug)]
-pub struct Mesh(protomesh_testing::Mesh);
+pub struct Mesh(Place);
+
+/// Returns a name that no other test, and no other run, has.
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}-{}", uuid::Uuid::new_v4().simple())
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A private one, with its processes.
+    Private(Box<protomesh_testing::Mesh>),
+    /// One that is known by the address of its gateway only.
+    Elsewhere(SocketAddr),
+}
 
 impl Mesh {
     /// Returns the options of the whole mesh, with the programs of this workspace.
@@ -45,13 +63,50 @@ impl Mesh {
         Self::start_with(Self::options()?).await
     }
 
+    /// Returns the mesh that [`AGAINST`] names; without it, starts one as [`start`](Self::start)
+    /// does. Only tests in `tests/it/anywhere` call this: they need no power over processes.
+    ///
+    /// # Errors
+    /// When the variable has no URL, or see [`start`](Self::start).
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a switch of the tests themselves, which have no configuration"
+    )]
+    pub async fn reach() -> Result<Self> {
+        let Ok(url) = std::env::var(AGAINST) else {
+            return Self::start().await;
+        };
+        let host = url
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'));
+        let host =
+            host.with_context(|| format!("{AGAINST}: expected http://HOST:PORT, got {url}"))?;
+        let addresses = host.to_socket_addrs();
+        let mut addresses = addresses.with_context(|| format!("{AGAINST}: {url}"))?;
+        let address = addresses
+            .next()
+            .with_context(|| format!("{AGAINST}: {url} has no address"))?;
+        Ok(Self(Place::Elsewhere(address)))
+    }
+
+    /// Returns the address of the gateway.
+    ///
+    /// # Errors
+    /// When this mesh has none.
+    pub fn gateway(&self) -> Result<SocketAddr> {
+        match &self.0 {
+            Place::Private(mesh) => mesh.stack().address("gateway"),
+            Place::Elsewhere(address) => Ok(*address),
+        }
+    }
+
     /// Starts a mesh with these options.
     ///
     /// # Errors
     /// See [`start`](Self::start).
     pub async fn start_with(options: StackOptions) -> Result<Self> {
         let mesh = protomesh_testing::Mesh::launch(&Home::find()?, options).await?;
-        Ok(Self(mesh))
+        Ok(Self(Place::Private(Box::new(mesh))))
     }
 
     /// Returns the options of a mesh whose gateway asks callers for tokens of its own issuer.
@@ -104,12 +159,19 @@ impl Mesh {
         Ok(token.to_owned())
     }
 
-    /// Returns a gRPC connection to a service or the gateway.
+    /// Returns a gRPC connection to a service or the gateway; to the gateway, which serves all of
+    /// them, where nothing else can be reached.
     ///
     /// # Errors
     /// When this mesh has no such process.
     pub fn upstream(&self, name: &str) -> Result<Upstream> {
-        self.0.upstream(name, protos::METHODS)
+        match &self.0 {
+            Place::Private(mesh) => mesh.upstream(name, protos::METHODS),
+            Place::Elsewhere(address) => {
+                let (url, settings) = (format!("http://{address}"), ClientSettings::default());
+                Ok(Upstream::connect_lazy(&url, &settings, protos::METHODS)?)
+            }
+        }
     }
 
     /// Returns a client of orders.
@@ -156,7 +218,14 @@ impl Mesh {
 impl Deref for Mesh {
     type Target = protomesh_testing::Mesh;
 
+    #[allow(
+        clippy::panic,
+        reason = "a test that needs processes has to start them, by `start` or `start_with`"
+    )]
     fn deref(&self) -> &Self::Target {
-        &self.0
+        match &self.0 {
+            Place::Private(mesh) => mesh,
+            Place::Elsewhere(_) => panic!("this mesh runs elsewhere: only its gateway is known"),
+        }
     }
 }

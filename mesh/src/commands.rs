@@ -6,6 +6,7 @@ mod build;
 mod call;
 mod check;
 mod clients;
+mod compose;
 mod control;
 mod dashboard;
 mod declared;
@@ -15,6 +16,7 @@ mod down;
 pub mod events;
 mod explain;
 mod follow;
+mod image;
 mod logs;
 mod psql;
 mod restart;
@@ -67,6 +69,10 @@ pub enum Verb {
     Verify(verify::Args),
     /// Prints where the page is that shows the mesh
     Dashboard(dashboard::Args),
+    /// Writes the files by which Docker Compose runs the mesh, and its secrets
+    Compose(compose::Args),
+    /// Builds the images of services and gateway with Docker
+    Image(image::Args),
     /// Finds the mistakes of contracts, and what they break; exits with 1 if there are any
     Check(check::Args),
     /// Generates clients of the contracts in other languages
@@ -85,7 +91,12 @@ impl Verb {
     /// Returns whether it may run Cargo.
     pub fn builds(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Dev(_) | Self::Restart(_) | Self::Test(_) | Self::Verify(_) => true,
+            Self::Up(_)
+            | Self::Dev(_)
+            | Self::Restart(_)
+            | Self::Test(_)
+            | Self::Verify(_)
+            | Self::Image(_) => true,
             Self::Supervise(_)
             | Self::Down
             | Self::Logs(_)
@@ -94,12 +105,22 @@ impl Verb {
             | Self::Token(_)
             | Self::Status(_)
             | Self::Dashboard(_)
+            | Self::Compose(_)
             | Self::Check(_)
             | Self::Clients(_)
             | Self::Explain(_)
             | Self::Events(_)
             | Self::Sagas(_)
             | Self::Audit(_) => false,
+        }
+    }
+
+    /// Returns whether it makes what images are built from, or builds them.
+    pub fn prepares_images(&self) -> bool {
+        match self {
+            Self::Image(_) => true,
+            Self::Compose(args) => args.writes(),
+            _ => false,
         }
     }
 
@@ -122,6 +143,8 @@ impl Verb {
             Self::Verify(args) => verify::verify(args).await,
             Self::Status(args) => status::status(args).await,
             Self::Dashboard(args) => dashboard::dashboard(&args),
+            Self::Compose(args) => compose::compose(&args),
+            Self::Image(args) => image::image(&args),
             Self::Check(args) => Ok(check::check(&args)),
             Self::Clients(args) => clients::clients(&args),
             Self::Explain(args) => explain::explain(args).await,

@@ -111,6 +111,27 @@ impl Engines {
         })
     }
 
+    /// Returns the pinned version of an engine, as the project of the engine names its releases.
+    ///
+    /// # Errors
+    /// When the lock file is not valid.
+    pub(crate) fn pinned(engine: Engine) -> Result<String> {
+        let wheel = match engine {
+            Engine::Postgres => &POSTGRES,
+            Engine::Nats => &NATS,
+            Engine::Valkey => &VALKEY,
+        };
+        let version = Lock::parse(LOCK_FILE, LOCK)?
+            .pin(wheel.name)?
+            .version
+            .clone();
+        Ok(match engine {
+            // Postgres counts by two numbers since 10; the wheel's third one is its own.
+            Engine::Postgres => version.splitn(3, '.').take(2).collect::<Vec<_>>().join("."),
+            Engine::Nats | Engine::Valkey => version,
+        })
+    }
+
     /// Returns the path of a program of Postgres.
     pub fn postgres_program(&self, name: &str) -> PathBuf {
         self.postgres.join(name)

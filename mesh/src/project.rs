@@ -36,7 +36,7 @@ pub const ENGINES: [&str; 3] = [POSTGRES, NATS, VALKEY];
 pub const FILE: &str = "mesh.toml";
 
 /// A project as its `mesh.toml` declares it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Project {
     root: PathBuf,
     name: String,
@@ -116,6 +116,17 @@ impl Project {
     /// Returns one service.
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
+    }
+
+    /// Returns the project as it runs where callers need no tokens: without the service that issues
+    /// them.
+    pub(crate) fn without_issuer(&self) -> Self {
+        let mut project = self.clone();
+        if let Some(issuer) = project.issuer.take() {
+            let services = &mut project.services;
+            services.retain(|service| service.name != issuer.service);
+        }
+        project
     }
 
     /// Returns the project's own commands by name.

@@ -1,6 +1,7 @@
 //! One running mesh.
 
 pub(crate) mod clients;
+pub mod compose;
 pub(crate) mod credentials;
 mod dashboard;
 mod launch;

@@ -41,6 +41,8 @@ enum XtaskVerb {
     /// Measures, in optimized builds
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Builds the images, runs them as a stack of Docker Compose, and tests it; needs Docker
+    Compose(test::compose::Args),
     /// Compares the gateway with a real server's own HTTP gateway, by hand; needs Go
     #[command(subcommand)]
     Compat(compat::Peer),
@@ -81,6 +83,7 @@ async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
     match verb {
         XtaskVerb::Alerts => alerts::alerts(),
         XtaskVerb::Bench(verb) => bench::bench(verb).await,
+        XtaskVerb::Compose(args) => test::compose::compose(&args),
         XtaskVerb::Compat(verb) => compat::compat(verb).await,
         XtaskVerb::Conformance(verb) => conformance::conformance(verb).await,
         XtaskVerb::Demo(args) => demo::demo(args).await,

@@ -1,5 +1,6 @@
 //! The catalog: the merged and compiled API of all upstreams, and the upstream of each service.
 
+mod outline;
 mod refusal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -18,6 +19,7 @@ use super::documents::Documents;
 use super::policies::{self, ApiOptions};
 use super::upstreams::UpstreamHandle;
 use crate::failure::{Failure, MessageOrigin};
+use outline::OutlineFile;
 
 pub(crate) use refusal::Refusal;
 
@@ -259,7 +261,7 @@ impl Catalog {
             Some((own.name().to_owned(), Arc::new(source)))
         });
         let answers = policies::answers(&schema, items)?;
-        let key = |method| Some(answers.key(method)?.field.as_deref()?);
+        let key = |method| answers.key(method)?.field.as_deref();
         let names = schema.request_names(&set, key)?;
         Ok(Self {
             types: types.collect(),
@@ -285,6 +287,12 @@ impl Catalog {
     /// Whether all upstreams are known and one of them serves something.
     pub(crate) fn is_ready(&self) -> bool {
         self.complete && !self.owners.is_empty()
+    }
+
+    /// Returns whether everyone may call a method.
+    pub(crate) fn is_public(&self, method: Option<&str>) -> bool {
+        let admitted = self.access.admit(method.unwrap_or_default(), None);
+        admitted.is_ok()
     }
 
     /// Returns the changes in `next` that break callers of this catalog.
@@ -355,47 +363,6 @@ fn reflection(merged: &MergedApi, set: &[u8]) -> Result<Routes, Refusal> {
     Ok(Routes::new(builder().build_v1()?)
         .add_service(builder().build_v1alpha()?)
         .prepare())
-}
-
-/// `google.protobuf.FileDescriptorProto`, as much of it as is counted; `prost_types` would drop the
-/// option.
-#[derive(prost::Message)]
-struct OutlineFile {
-    #[prost(string, tag = "2")]
-    package: String,
-    #[prost(message, repeated, tag = "6")]
-    service: Vec<OutlineService>,
-}
-
-#[derive(prost::Message)]
-struct OutlineService {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, repeated, tag = "2")]
-    method: Vec<OutlineMethod>,
-}
-
-#[derive(prost::Message)]
-struct OutlineMethod {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "4")]
-    options: Option<OutlineOptions>,
-}
-
-#[derive(prost::Message)]
-struct OutlineOptions {
-    /// `google.api.http`.
-    #[prost(bytes = "vec", optional, tag = "72295728")]
-    http: Option<Vec<u8>>,
-}
-
-impl OutlineMethod {
-    fn has_http_rule(&self) -> bool {
-        self.options
-            .as_ref()
-            .is_some_and(|options| options.http.is_some())
-    }
 }
 
 #[cfg(test)]

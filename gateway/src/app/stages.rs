@@ -25,7 +25,8 @@ use crate::api::{Catalog, Directory};
 use crate::context::{Context, ContextParts};
 use crate::failure::Failure;
 use crate::policy::{
-    Answers, Audit, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages, cross_site,
+    Answers, Audit, Authentication, Callee, Policy, PolicySettings, RequestInfo, Stages,
+    client_address,
 };
 use crate::protocols::{self, Protocol, Resolved, WebSocketSettings};
 use crate::surface::{self, Pages};
@@ -109,7 +110,7 @@ impl Generation {
     /// | CORS | here, by `cors` |
     /// | deadline | [`Self::answer`], `policy::deadline` |
     /// | sniff: which protocol | [`Self::answer`], `protocols::sniff` |
-    /// | cross-site requests | [`Self::answer`], `policy::cross_site` |
+    /// | cross-site requests | [`Self::answer`], `cors::check_site` |
     /// | memory: the request's share of the budget | [`Self::answer`], `admission::Budget` |
     /// | route: which method, which upstream | [`Self::answer`], `Protocol::resolve` |
     /// | who calls | `Policy::authenticate` |
@@ -213,8 +214,7 @@ impl Generation {
             Ok(deadline) => deadline,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
-        let method = resolved.callee(head).path.unwrap_or_default();
-        let is_public = catalog.access.admit(method, None).is_ok();
+        let is_public = catalog.is_public(resolved.callee(head).path);
         let (headers, extensions) = (&mut head.headers, &mut head.extensions);
         let policy = context.policy();
         let authenticated = policy.authenticate(headers, extensions, deadline, is_public);
@@ -225,9 +225,8 @@ impl Generation {
         }
         if let Err(failure) = admitted {
             let method = resolved.callee(head).path;
-            policy
-                .audit
-                .refused(catalog, method, &head.extensions, &failure.status);
+            let audit = &policy.audit;
+            audit.refused(catalog, method, &head.extensions, &failure.status);
             return protocol.refuse(context, catalog, head, failure);
         }
         // Boxed to keep the future small.
@@ -266,7 +265,9 @@ impl Generation {
         head: &mut Parts,
     ) -> Result<(), Failure> {
         let policy = self.context.policy();
-        let checked = cross_site::check(head, policy.cors.as_ref());
+        let own = || client_address::origin(head);
+        let checked = cors::check_site(head, own, policy.cors.as_ref());
+        let checked = checked.map_err(|origin| Failure::cross_site(&origin));
         let overrides = protocol == Protocol::Rest && self.context.dialect().overrides_method();
         if checked.is_ok() && overrides {
             protocols::override_method(catalog, head);

@@ -143,8 +143,7 @@ pub(super) async fn forward(
         (true, holding) => HeldBody::stream(&holding, context.request_window()),
         (false, holding) => HeldBody::Message(holding),
     };
-    let rules = &context.policy().metadata;
-    rules.strip_call(request.headers_mut());
+    context.policy().metadata.strip_call(request.headers_mut());
     let mask = ResponseMask::of(&catalog.schema, plan, request.extensions());
     let check = first_message::check(context, catalog, plan, &request);
     let is_checked = check.as_ref().is_some_and(FirstMessageCheck::needs_message);

@@ -9,10 +9,10 @@
 )]
 
 mod access;
+mod anywhere;
 mod authenticated;
 mod broker;
 mod browser;
-mod buf;
 mod clients;
 mod consumers;
 mod dashboard;
@@ -21,7 +21,6 @@ mod desk;
 mod devtools;
 mod event_store;
 mod events;
-mod examples;
 mod gateway;
 mod grpcurl;
 mod identity;
@@ -33,8 +32,8 @@ mod requests;
 mod returns;
 mod saga_library;
 mod sagas;
+mod schema;
 mod shipping;
 mod stock;
 mod stuck;
 mod trace;
-mod websocket;

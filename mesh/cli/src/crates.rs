@@ -19,6 +19,10 @@ pub(crate) use unpack::unpack;
 const NAMED: [&str; 3] = ["protomesh", "codegen", "protomesh-testing"];
 /// The file that says where the crates are.
 const CONFIG: &str = ".cargo/config.toml";
+/// The crates that images are built from, relative to the project.
+const PACKED: &str = ".mesh/image";
+/// Where the files of the project are while an image is built: `WORKDIR` of the Dockerfile.
+const SOURCES: &str = "/src";
 /// First line of a file that this command may write again.
 const MARK: &str = "# Written by `mesh`, which writes it again: keep it out of the repository.";
 
@@ -153,16 +157,55 @@ pub(crate) fn refresh(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Copies the carried crates to where the images of the project at `root` are built from, with the
+/// configuration of Cargo that names them there: the gateway is one of them, and Cargo services
+/// depend on others. Crates of a repository are named as they are.
+///
+/// # Errors
+/// When a file can't be written, or the services depend on crates of a checkout, which no image can
+/// be built from.
+pub(crate) fn pack(root: &Path) -> Result<()> {
+    let carried = unpack()?;
+    let place = root.join(PACKED);
+    let own = fs::read_to_string(root.join(CONFIG)).unwrap_or_default();
+    let lines = if !own.starts_with(MARK) || own.contains(unpack::PREFIX) {
+        patches_at(&carried, &Path::new(SOURCES).join(PACKED).join("crates"))?
+    } else if own.contains("git = ") {
+        own
+    } else {
+        bail!(
+            "{CONFIG} names crates of a checkout: an image needs carried ones, or those of a repository"
+        );
+    };
+    let describe = || format!("cannot write {}", place.display());
+    let crates = place.join("crates");
+    if crates.exists() {
+        fs::remove_dir_all(&crates).with_context(describe)?;
+    }
+    copy(&carried, &crates).with_context(describe)?;
+    fs::write(place.join("cargo.toml"), lines).with_context(describe)
+}
+
 /// Returns the lines that replace the crates of the registry by those at `dir`, or by those of the
 /// same names in a repository.
 fn patches(dir: &Path, git: Option<&str>) -> Result<String> {
+    let Some(url) = git else {
+        return patches_at(dir, dir);
+    };
+    let place = |_: &Path| format!("git = {url:?}");
+    written(dir, place)
+}
+
+/// Returns the lines for the crates of `dir` once they are at `place`.
+fn patches_at(dir: &Path, place: &Path) -> Result<String> {
+    let path = |name: &Path| format!("path = {:?}", place.join(name).display().to_string());
+    written(dir, path)
+}
+
+fn written(dir: &Path, place: impl Fn(&Path) -> String) -> Result<String> {
     let mut text = format!("{MARK}\n[patch.crates-io]\n");
-    for (name, place) in closure(dir)? {
-        let place = match git {
-            Some(url) => format!("git = {url:?}"),
-            None => format!("path = {:?}", dir.join(place).display().to_string()),
-        };
-        writeln!(text, "{name} = {{ {place} }}")?;
+    for (name, path) in closure(dir)? {
+        writeln!(text, "{name} = {{ {} }}", place(&path))?;
     }
     Ok(text)
 }
@@ -241,6 +284,25 @@ mod tests {
         for name in ["protomesh-gateway", "protomesh-samples", "protos"] {
             assert!(!found.contains_key(name), "{name} is of no use: {found:?}");
         }
+    }
+
+    #[test]
+    fn images_are_built_from_the_carried_crates() {
+        let project = tempfile::tempdir().unwrap();
+        let root = project.path();
+        pack(root).unwrap();
+        pack(root).unwrap();
+        let text = fs::read_to_string(root.join(".mesh/image/cargo.toml")).unwrap();
+        let line = "protomesh = { path = \"/src/.mesh/image/crates/shared/protomesh\" }";
+        assert!(text.contains(line), "{text}");
+        assert!(
+            root.join(".mesh/image/crates/gateway/src/main.rs")
+                .is_file()
+        );
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        Source::Dir(checkout).provide(root).unwrap();
+        let error = pack(root).unwrap_err().to_string();
+        assert!(error.contains("a checkout"), "{error}");
     }
 
     #[test]

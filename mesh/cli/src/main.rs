@@ -49,6 +49,12 @@ fn main() -> ExitCode {
             if verb.builds() {
                 crates::refresh(Project::here()?.root())?;
             }
+            if verb.prepares_images() {
+                let project = Project::here()?;
+                if project.gateway().package.is_none() {
+                    crates::pack(project.root())?;
+                }
+            }
             verb.run().await
         }
     })

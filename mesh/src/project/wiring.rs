@@ -1,7 +1,6 @@
 //! The environment variables of a mesh's processes.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{GATEWAY, Project, Security, Service};
@@ -9,7 +8,11 @@ use super::{GATEWAY, Project, Security, Service};
 /// Addresses and settings that become environment variables.
 pub(crate) struct Wiring<'a> {
     pub(crate) project: &'a Project,
-    pub(crate) addresses: &'a BTreeMap<String, SocketAddr>,
+    /// The host:port of each process, by name.
+    pub(crate) addresses: &'a BTreeMap<String, String>,
+    /// The host:port at which the gateway finds the operators' side of each process, if it is not
+    /// that of its calls.
+    pub(crate) operator_addresses: &'a BTreeMap<String, String>,
     pub(crate) database_urls: &'a BTreeMap<String, String>,
     pub(crate) broker_urls: &'a BTreeMap<String, String>,
     pub(crate) valkey_urls: &'a BTreeMap<String, String>,
@@ -34,7 +37,7 @@ impl Wiring<'_> {
         let mut variables = BTreeMap::new();
         let mut set = |key: String, value: String| variables.insert(key, value);
         if let Some(address) = self.addresses.get(name) {
-            set("PROTOMESH_LISTEN".into(), address.to_string());
+            set("PROTOMESH_LISTEN".into(), address.clone());
         }
         set(
             "PROTOMESH_OPERATOR_TOKENS".into(),
@@ -88,7 +91,9 @@ impl Wiring<'_> {
         let urls: Vec<String> = behind.filter_map(|name| self.url(name)).collect();
         set("PROTOMESH_UPSTREAMS".into(), urls.join(","));
         for name in self.upstreams {
-            if let Some(url) = self.url(name) {
+            let operators = self.operator_addresses.get(*name);
+            let url = operators.map(|address| format!("http://{address}"));
+            if let Some(url) = url.or_else(|| self.url(name)) {
                 set(format!("PROTOMESH_PROCESSES__{}", upper(name)), url);
             }
         }

@@ -187,11 +187,11 @@ impl Stack {
 
     fn programs(&self, options: &StackOptions) -> Result<Vec<Program>> {
         let local = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-        let addresses: BTreeMap<String, SocketAddr> = self
+        let addresses: BTreeMap<String, String> = self
             .ports
             .by_name
             .iter()
-            .map(|(name, port)| (name.clone(), local(port)))
+            .map(|(name, port)| (name.clone(), local(port).to_string()))
             .collect();
         let (mut database_urls, mut broker_urls) = (BTreeMap::new(), BTreeMap::new());
         let mut valkey_urls = BTreeMap::new();
@@ -217,6 +217,7 @@ impl Stack {
         let wiring = Wiring {
             project: &options.project,
             addresses: &addresses,
+            operator_addresses: &BTreeMap::new(),
             database_urls: &database_urls,
             broker_urls: &broker_urls,
             valkey_urls: &valkey_urls,

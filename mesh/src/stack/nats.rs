@@ -2,6 +2,7 @@
 //! service that publishes only its own facts. Readers outside of the mesh have users that publish
 //! none.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use crate::engines::Engines;
 use crate::home::{StateDir, create_dir};
 use crate::os::Signal;
 use crate::probe::Probe;
-use crate::project::{GATEWAY, NATS, Service};
+use crate::project::{GATEWAY, NATS, Project, Service};
 use crate::supervise::Program;
 
 /// The user that may do everything, such as to delete a stream.
@@ -52,7 +53,7 @@ const INBOXES: &str = "_INBOX.>";
 const ANSWER_WITHIN: &str = "10m";
 
 /// Returns the URL of a user's connection.
-pub(crate) fn url(address: SocketAddr, passwords: &Secrets, user: &str) -> Result<String> {
+pub(crate) fn url(address: impl Display, passwords: &Secrets, user: &str) -> Result<String> {
     Ok(format!("nats://{user}:{}@{address}", passwords.of(user)?))
 }
 
@@ -89,30 +90,9 @@ pub(super) fn program(
     let store = store
         .to_str()
         .context("the path of the data is not UTF-8")?;
-    let mut users = vec![json!({"user": OPERATOR, "password": passwords.of(OPERATOR)?})];
-    let mut others: Vec<(&str, Value)> = Vec::new();
-    for name in options.publishers() {
-        let permissions = match options.project.service(name) {
-            Some(service) => permissions(service),
-            None if name == GATEWAY => of_gateway(),
-            None => bail!("no service {name}"),
-        };
-        others.push((name, permissions));
-    }
-    others.extend(options.readers().map(|reader| (reader, of_reader(reader))));
-    for (user, permissions) in others {
-        let password = passwords.of(user)?;
-        users.push(json!({"user": user, "password": password, "permissions": permissions}));
-    }
-    // The configuration of NATS is a superset of JSON. By default JetStream syncs every two
-    // minutes, and a power cut loses acknowledged messages.
-    let config = json!({
-        "listen": address.to_string(),
-        "server_name": "protomesh",
-        "logtime_utc": true,
-        "jetstream": {"store_dir": store, "sync_interval": "always"},
-        "authorization": {"users": users},
-    });
+    let publishers = options.publishers().collect::<Vec<_>>();
+    let users = users(&options.project, &publishers, options.readers(), passwords)?;
+    let config = configuration(&address.to_string(), store, users);
     write_private(&file, &serde_json::to_string_pretty(&config)?)?;
     Ok(Program {
         name: NATS.to_owned(),
@@ -126,6 +106,43 @@ pub(super) fn program(
         stop: Signal::TERM,
         probe: Probe::Nats(address),
     })
+}
+
+/// Returns the configuration, of which that of NATS is a superset. By default JetStream syncs every
+/// two minutes, and a power cut loses acknowledged messages.
+pub(super) fn configuration(listen: &str, store: &str, users: Vec<Value>) -> Value {
+    json!({
+        "listen": listen,
+        "server_name": "protomesh",
+        "logtime_utc": true,
+        "jetstream": {"store_dir": store, "sync_interval": "always"},
+        "authorization": {"users": users},
+    })
+}
+
+/// Returns the users with their passwords and permissions: the operator, services, readers.
+pub(super) fn users<'a>(
+    project: &Project,
+    publishers: &[&'a str],
+    readers: impl Iterator<Item = &'a str>,
+    passwords: &Secrets,
+) -> Result<Vec<Value>> {
+    let mut users = vec![json!({"user": OPERATOR, "password": passwords.of(OPERATOR)?})];
+    let mut others: Vec<(&str, Value)> = Vec::new();
+    for &name in publishers {
+        let permissions = match project.service(name) {
+            Some(service) => permissions(service),
+            None if name == GATEWAY => of_gateway(),
+            None => bail!("no service {name}"),
+        };
+        others.push((name, permissions));
+    }
+    others.extend(readers.map(|reader| (reader, of_reader(reader))));
+    for (user, permissions) in others {
+        let password = passwords.of(user)?;
+        users.push(json!({"user": user, "password": password, "permissions": permissions}));
+    }
+    Ok(users)
 }
 
 /// Returns the permissions of a service. A contract declares events and methods of a service in the

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs;
 use std::io::{Seek, Write};
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ pub(super) const ADMIN: &str = "postgres";
 const OTHER_CONNECTIONS: usize = 25;
 /// Connections of one service: a pool of 20, that of its predecessor which has just been killed,
 /// probes, and people. One that leaks connections leaves those of the others alone.
-const CONNECTIONS_OF_ROLE: usize = 45;
+pub(super) const CONNECTIONS_OF_ROLE: usize = 45;
 
 /// Creates the cluster if there is none; returns its passwords.
 pub(super) fn prepare<'a>(
@@ -158,23 +159,16 @@ pub(super) fn program(
     roles: usize,
 ) -> Result<Program> {
     let mut args: Vec<OsString> = vec!["-D".into(), state_dir.data().join(POSTGRES).into()];
-    let connections = roles * CONNECTIONS_OF_ROLE + OTHER_CONNECTIONS;
     // TCP on the loopback only: a socket directory would have to be private too.
-    let settings = [
+    let listener = [
         format!("listen_addresses={}", address.ip()),
         format!("port={}", address.port()),
         "unix_socket_directories=".to_owned(),
-        format!("max_connections={connections}"),
-        "fsync=on".to_owned(),
-        "timezone=UTC".to_owned(),
-        "log_timezone=UTC".to_owned(),
-        "log_line_prefix=%m [%p] %q%u@%d ".to_owned(),
-        // Details of errors quote rows.
-        "log_error_verbosity=terse".to_owned(),
     ];
     args.extend(
-        settings
+        listener
             .into_iter()
+            .chain(settings(roles))
             .flat_map(|setting| ["-c".into(), setting.into()]),
     );
     Ok(Program {
@@ -192,6 +186,20 @@ pub(super) fn program(
     })
 }
 
+/// Returns the settings of the server for the databases of so many roles.
+pub(super) fn settings(roles: usize) -> [String; 6] {
+    let connections = roles * CONNECTIONS_OF_ROLE + OTHER_CONNECTIONS;
+    [
+        format!("max_connections={connections}"),
+        "fsync=on".to_owned(),
+        "timezone=UTC".to_owned(),
+        "log_timezone=UTC".to_owned(),
+        "log_line_prefix=%m [%p] %q%u@%d ".to_owned(),
+        // Details of errors quote rows.
+        "log_error_verbosity=terse".to_owned(),
+    ]
+}
+
 /// Returns the options for a session of [`ADMIN`].
 pub(crate) fn admin(address: SocketAddr, secrets: &Secrets) -> Result<PgConnectOptions> {
     let options = PgConnectOptions::new_without_pgpass()
@@ -204,7 +212,7 @@ pub(crate) fn admin(address: SocketAddr, secrets: &Secrets) -> Result<PgConnectO
         .ssl_mode(PgSslMode::Disable))
 }
 
-pub(crate) fn url(address: SocketAddr, secrets: &Secrets, role: &str) -> Result<String> {
+pub(crate) fn url(address: impl Display, secrets: &Secrets, role: &str) -> Result<String> {
     Ok(format!(
         "postgres://{role}:{}@{address}/{role}",
         secrets.of(role)?

@@ -68,6 +68,16 @@ impl Secrets {
         Ok(secrets)
     }
 
+    /// Returns the passwords in a file, with new ones for new names; the file is written again.
+    pub(super) fn kept<'a>(file: &Path, names: impl Iterator<Item = &'a str>) -> Result<Self> {
+        let mut secrets = Self::read(file).unwrap_or_default();
+        for name in names {
+            secrets.0.entry(name.to_owned()).or_insert_with(password);
+        }
+        secrets.save(file)?;
+        Ok(secrets)
+    }
+
     /// Makes a password for each role.
     pub(super) fn create<'a>(roles: impl Iterator<Item = &'a str>) -> Self {
         Self(roles.map(|role| (role.to_owned(), password())).collect())

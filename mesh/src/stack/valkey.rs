@@ -1,6 +1,7 @@
 //! The store of a mesh: Valkey, with a user for each process that needs it, which sees only keys of
 //! its own.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use crate::project::VALKEY;
 use crate::supervise::Program;
 
 /// The user that may do everything, such as to delete all keys.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 /// The passwords, in the format of the other engines.
 const PASSWORDS: &str = "valkeypass";
 /// Memory of the data, in bytes. Beyond it writes fail: a store that evicts would forget counters
@@ -24,7 +25,7 @@ const PASSWORDS: &str = "valkeypass";
 const MAX_MEMORY: usize = 256 * 1024 * 1024;
 
 /// Returns the URL of a user's connection.
-pub(crate) fn url(address: SocketAddr, passwords: &Secrets, user: &str) -> Result<String> {
+pub(crate) fn url(address: impl Display, passwords: &Secrets, user: &str) -> Result<String> {
     Ok(format!("redis://{user}:{}@{address}", passwords.of(user)?))
 }
 
@@ -66,7 +67,11 @@ pub(super) fn program(
 /// Returns the configuration. Every write is in the append-only file before it is answered, so that
 /// a killed server loses nothing; the disk gets it once a second, which is what a power cut may
 /// cost. A sync for each write would cost more than counters and caches are worth.
-fn configuration(address: SocketAddr, passwords: &Secrets, users: &[&str]) -> Result<String> {
+pub(super) fn configuration(
+    address: SocketAddr,
+    passwords: &Secrets,
+    users: &[&str],
+) -> Result<String> {
     let (ip, port) = (address.ip(), address.port());
     let mut lines = vec![
         format!("bind {ip}"),
@@ -75,6 +80,8 @@ fn configuration(address: SocketAddr, passwords: &Secrets, users: &[&str]) -> Re
         "appendonly yes".to_owned(),
         "appendfsync everysec".to_owned(),
         "save \"\"".to_owned(),
+        // The access list below decides, wherever a client is.
+        "protected-mode no".to_owned(),
         format!("maxmemory {MAX_MEMORY}"),
         "maxmemory-policy noeviction".to_owned(),
         // Without a password: for probes.

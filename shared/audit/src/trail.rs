@@ -28,7 +28,7 @@ pub struct Trail(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    items: mpsc::UnboundedSender<Item>,
+    items: mpsc::Sender<Item>,
     status: Arc<Status>,
     settings: Settings,
     /// Number of the last call.
@@ -75,7 +75,9 @@ impl Trail {
         name: &str,
         shutdown: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let (items, received) = mpsc::unbounded_channel();
+        // There is a place for each entry that has one of `waiting`.
+        let places = usize::try_from(settings.queue).unwrap_or(usize::MAX);
+        let (items, received) = mpsc::channel(places);
         let status = Arc::new(Status::default());
         let writer = Writer::new(plain(name), settings.clone(), status.clone(), received);
         let trail = Self(Arc::new(Shared {
@@ -180,7 +182,7 @@ impl Trail {
             ..Item::now(content, not_recorded)
         };
         // The writer ends after the last call.
-        if self.0.items.send(item).is_err() {
+        if self.0.items.try_send(item).is_err() {
             self.0.status.waiting.fetch_sub(1, Ordering::AcqRel);
             self.dropped();
         }

@@ -54,7 +54,7 @@ pub(crate) struct Writer {
     pub(crate) name: String,
     pub(crate) settings: Settings,
     pub(crate) status: Arc<Status>,
-    pub(crate) items: mpsc::UnboundedReceiver<Item>,
+    pub(crate) items: mpsc::Receiver<Item>,
     broker: Option<Broker>,
     chain: Option<OpenChain>,
     /// The entries of the next message.
@@ -75,7 +75,7 @@ impl Writer {
         name: String,
         settings: Settings,
         status: Arc<Status>,
-        items: mpsc::UnboundedReceiver<Item>,
+        items: mpsc::Receiver<Item>,
     ) -> Self {
         Self {
             name,

@@ -1,5 +1,6 @@
 //! The running process: its name and settings, its background tasks, and the signal to stop.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,6 +17,16 @@ use tracing::Instrument;
 
 use crate::config::{Layers, Settings};
 
+/// The task of a process, which its command line selects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    /// Serves until it is stopped.
+    #[default]
+    Serve,
+    /// Brings the database up to date, and ends before it serves.
+    Migrate,
+}
+
 /// A handle to the running process; clones are the same process.
 #[derive(Clone)]
 pub struct Process {
@@ -28,6 +39,7 @@ pub struct Reloads(pub(crate) watch::Receiver<Option<Arc<Layers>>>);
 
 struct Inner {
     name: String,
+    task: Task,
     settings: Settings,
     metrics: Metrics,
     budget: Budget,
@@ -46,6 +58,11 @@ impl Process {
     /// Creates a process that only [`Process::drain`] stops; [`crate::main`] creates one that
     /// signals stop.
     pub fn new(name: impl Into<String>, settings: Settings) -> Self {
+        Self::with_task(name, settings, Task::Serve)
+    }
+
+    /// Creates a process as [`Process::new`] does, for this task.
+    pub fn with_task(name: impl Into<String>, settings: Settings, task: Task) -> Self {
         let name = name.into();
         let metrics = Metrics::new(&name);
         let budget = Budget::new(settings.listener.max_held_bytes);
@@ -55,6 +72,7 @@ impl Process {
                 metrics,
                 budget,
                 name,
+                task,
                 settings,
                 draining: CancellationToken::new(),
                 shutdown: CancellationToken::new(),
@@ -69,6 +87,18 @@ impl Process {
     /// Returns the name of the process, for example `orders`.
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Returns the task of the process.
+    pub fn task(&self) -> Task {
+        self.inner.task
+    }
+
+    /// Ends the process from within its start: its task is done, and it serves nothing. Never
+    /// returns, as [`main`](crate::main) drops a start that has ended its process.
+    pub async fn end(&self) -> Infallible {
+        self.drain();
+        std::future::pending().await
     }
 
     /// Returns the configuration keys that every process has.

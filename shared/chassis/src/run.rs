@@ -15,15 +15,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{ConfigError, Layers, Sources};
 use crate::crash;
-use crate::process::Process;
+use crate::process::{Process, Task};
 use crate::reload::ConfigWatcher;
 
 mod arguments;
+mod health;
 mod keys;
 mod listen;
 #[cfg(test)]
 mod tests;
 
+use arguments::Verb;
 use listen::ListenSource;
 
 /// `EX_USAGE` of sysexits.h: a wrong command line or configuration, which a restart does not fix.
@@ -60,8 +62,10 @@ pub struct Program<'a> {
 /// Runs a process from its command line to its exit code.
 ///
 /// Reads the configuration, starts telemetry, calls `start`, serves the server that it returns, and
-/// on SIGTERM or SIGINT drains and stops. Exit codes: 0 stopped as asked, 1 failed, 64 wrong
-/// command line or configuration.
+/// on SIGTERM or SIGINT drains and stops. With the verb `migrate` the process ends once its
+/// database is up to date; with `health` it asks the running process of the same configuration for
+/// `GET /readyz`. Exit codes: 0 stopped as asked, migrated or healthy, 1 failed, 64 wrong command
+/// line or configuration.
 pub fn main<C, F, Fut>(name: &'static str, defaults: &str, start: F) -> ExitCode
 where
     C: DeserializeOwned,
@@ -96,9 +100,10 @@ where
     let sources = Sources::from_environment(arguments.file, arguments.flags);
     let outcome = Layers::load(defaults, &sources)
         .map_err(anyhow::Error::from)
-        .and_then(|layers| match arguments.dump {
-            true => print(&layers.dump()?).map(|()| ExitCode::SUCCESS),
-            false => run(name, defaults, sources, layers, start),
+        .and_then(|layers| match (arguments.dump, arguments.verb) {
+            (true, _) => print(&layers.dump()?).map(|()| ExitCode::SUCCESS),
+            (false, Verb::Health) => health::check(&layers.settings()?),
+            (false, Verb::Run(task)) => run(program, task, sources, layers, start),
         });
     outcome.unwrap_or_else(|error| {
         // Logging has not started yet.
@@ -108,8 +113,8 @@ where
 }
 
 fn run<C, F, Fut>(
-    name: &'static str,
-    defaults: &str,
+    program: &Program<'_>,
+    task: Task,
     sources: Sources,
     layers: Layers,
     start: F,
@@ -119,6 +124,7 @@ where
     F: FnOnce(Process, C) -> Fut,
     Fut: Future<Output = anyhow::Result<Server>>,
 {
+    let (name, defaults) = (program.name, program.defaults);
     let (settings, config) = (layers.settings()?, layers.parse()?);
     let source = ListenSource::of(&layers);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -135,7 +141,7 @@ where
     if let Some(signer) = &signer {
         internal::sign_with(signer.clone());
     }
-    let process = Process::new(name, settings);
+    let process = Process::with_task(name, settings, task);
     let outcome = runtime.block_on(async {
         // Before the start, which may take long: without a handler SIGHUP ends the process.
         let hangup = signal(SignalKind::hangup()).context("SIGHUP handler")?;
@@ -198,6 +204,11 @@ async fn start_and_serve(
         () = draining.cancelled() => return Ok(()),
         server = start => server.context("start")?,
     };
+    anyhow::ensure!(
+        process.task() == Task::Serve,
+        "nothing to migrate: {} opens no database",
+        process.name()
+    );
     if process.settings().listener.reuse_port {
         // A shared port sends connections to every listener at once, ready or not.
         server.until_ready(&draining).await;

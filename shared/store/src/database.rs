@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use chassis::Process;
 use chassis::config::ConfigError;
-use sqlx::migrate::{MigrateError, Migrator};
+use chassis::{Process, Task};
+use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::guard::Guard;
@@ -52,9 +52,21 @@ pub enum Error {
     /// The database could not be reached within `connect_timeout_ms`, or refuses the role.
     #[error("database_url: can't connect")]
     Connect(#[source] sqlx::Error),
-    /// A migration failed.
+    /// A migration failed, or has changed since it was applied.
     #[error("migrating the database")]
     Migrate(#[from] MigrateError),
+    /// The schema lacks a migration, and `database.migrate` is off.
+    #[error(
+        "the database lacks migration {version} ({description}) of {table}: run this program with `migrate`, or set `database.migrate`"
+    )]
+    Outdated {
+        /// Version of the first migration that is missing.
+        version: i64,
+        /// Its description.
+        description: String,
+        /// The table of applied migrations, which tells the libraries of a service apart.
+        table: String,
+    },
 }
 
 // === impl Database ===
@@ -66,6 +78,11 @@ impl Database {
     /// A database that is away is tried again until `connect_timeout_ms` has passed. Migrations run
     /// on a connection without the timeouts of `settings`; several processes may start at once.
     /// A background task of `process` follows whether the database answers.
+    ///
+    /// With the verb `migrate` the process ends here, once the migrations are applied. Without it,
+    /// and with `database.migrate` off, they are only compared with the applied ones. Further ones
+    /// in the database are right then: those of a newer program, which this one has to get along
+    /// with while it is replaced.
     ///
     /// # Errors
     /// See [`Error`].
@@ -81,7 +98,13 @@ impl Database {
         let options = settings
             .keep_alive(options)
             .application_name(process.name());
-        migrate(&options, settings, migrations).await?;
+        let is_migrating = process.task() == Task::Migrate;
+        let applies = is_migrating || settings.migrate;
+        prepare(&options, settings, migrations, applies).await?;
+        if is_migrating {
+            tracing::info!("database up to date");
+            match process.end().await {}
+        }
         let options = settings.bound(options);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
@@ -132,15 +155,17 @@ fn check(url: &str, connections: u32, settings: &Settings) -> Result<(), ConfigE
     }
 }
 
-async fn migrate(
+/// Reaches the database and applies the migrations, or compares them with the applied ones.
+async fn prepare(
     options: &PgConnectOptions,
     settings: &Settings,
     migrations: &[&Migrator],
+    applies: bool,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout();
     let mut notices = Notices::new();
     loop {
-        let error = match attempt(options, migrations).await {
+        let error = match attempt(options, migrations, applies).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -166,14 +191,53 @@ async fn migrate(
     }
 }
 
-async fn attempt(options: &PgConnectOptions, migrations: &[&Migrator]) -> Result<(), Error> {
+async fn attempt(
+    options: &PgConnectOptions,
+    migrations: &[&Migrator],
+    applies: bool,
+) -> Result<(), Error> {
     let connected = timeout(CONNECT_TIMEOUT, options.connect()).await;
     let silent = |_| Error::Connect(sqlx::Error::Io(ErrorKind::TimedOut.into()));
     let mut connection = connected.map_err(silent)?.map_err(Error::Connect)?;
     for migrations in migrations {
-        migrations.run(&mut connection).await?;
+        match applies {
+            true => migrations.run(&mut connection).await?,
+            false => compare(&mut connection, migrations).await?,
+        }
     }
     connection.close().await.map_err(Error::Connect)
+}
+
+/// Checks that all migrations are applied as they are in this program.
+async fn compare(connection: &mut PgConnection, migrations: &Migrator) -> Result<(), Error> {
+    let table = &migrations.table_name;
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table.as_ref())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(Error::Connect)?;
+    let applied = match is_there {
+        true => connection.list_applied_migrations(table).await?,
+        false => Vec::new(),
+    };
+    for migration in migrations.iter() {
+        let found = applied.iter().find(|one| one.version == migration.version);
+        match found {
+            Some(found) if found.checksum == migration.checksum => {}
+            Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
+            None => {
+                return Err(Error::Outdated {
+                    version: migration.version,
+                    description: migration.description.to_string(),
+                    table: table.to_string(),
+                });
+            }
+        }
+    }
+    if is_there && let Some(version) = connection.dirty_version(table).await? {
+        return Err(MigrateError::Dirty(version).into());
+    }
+    Ok(())
 }
 
 /// When an outage at the start is logged: soon, and then every few seconds.

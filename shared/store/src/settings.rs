@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 /// The longest time that a setting can mean, in milliseconds: a day.
 const MAX_MS: u64 = 86_400_000;
 
-/// Timeouts of the pool and of statements. Every key has a default.
+/// Timeouts of the pool and of statements, and who applies migrations. Every key has a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -26,6 +26,9 @@ pub struct Settings {
     /// How long a connection may be silent before the server sends a TCP keep-alive, in seconds.
     /// Three that get no answer, five seconds apart, end it. sqlx offers none from this side.
     pub keepalive_s: u64,
+    /// Whether a process applies its migrations at its start. Otherwise its verb `migrate` does,
+    /// and it does not start on a schema that lacks one.
+    pub migrate: bool,
 }
 
 // === impl Settings ===
@@ -39,6 +42,7 @@ impl Default for Settings {
             statement_timeout_ms: 30_000,
             idle_in_transaction_timeout_ms: 60_000,
             keepalive_s: 15,
+            migrate: true,
         }
     }
 }

@@ -5,6 +5,7 @@ use chassis::metrics::Metrics;
 use prost::Message;
 use prost_types::{FileDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto};
 
+use super::outline::{OutlineMethod, OutlineOptions, OutlineService};
 use super::*;
 
 const FIRST: usize = 0;

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::body::Body;
 
 use crate::failure::Failure;
-use crate::policy::cross_site;
+use crate::policy::client_address;
 
 const WEBSOCKET: &str = "websocket";
 /// The only version there is (RFC 6455 §4.4).
@@ -129,7 +129,7 @@ fn check_origin(head: &Parts, allowed: &[String]) -> Result<(), Failure> {
     let is_allowed = allowed
         .iter()
         .any(|one| one == "*" || one.eq_ignore_ascii_case(origin));
-    if is_allowed || cross_site::is_own(origin, head) {
+    if is_allowed || cors::is_own(origin, client_address::origin(head).as_deref()) {
         Ok(())
     } else {
         Err(Failure::origin_refused(origin))

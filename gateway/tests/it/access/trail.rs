@@ -62,6 +62,22 @@ async fn assert_intact(nats: &Nats) {
     assert_eq!(verified.err().map(|finding| finding.to_string()), None);
 }
 
+/// The same message has the same digest in every protocol, and a path names its resource.
+fn assert_greetings_are_alike(entries: &[Entry]) {
+    let message = GreetRequest {
+        name: "7".to_owned(),
+        ..Default::default()
+    };
+    let digest = Sha256::digest(&frame(&message)[5..]).to_vec();
+    for entry in entries {
+        if let Some(Content::Admitted(call)) = &entry.content
+            && call.method == GREET
+        {
+            assert_eq!((&call.digest, &*call.resource), (&digest, "7"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_write_and_denial_of_every_protocol_is_recorded_with_its_caller() {
     let nats = Nats::start();
@@ -123,19 +139,7 @@ async fn every_write_and_denial_of_every_protocol_is_recorded_with_its_caller() 
     }
     assert_eq!(found, expected);
     assert!(codes.iter().all(|code| *code == "OK"), "{codes:?}");
-    // The same message has the same digest in every protocol, and a path names its resource.
-    let message = GreetRequest {
-        name: "7".to_owned(),
-        ..Default::default()
-    };
-    let digest = Sha256::digest(&frame(&message)[5..]).to_vec();
-    for entry in &all {
-        if let Some(Content::Admitted(call)) = &entry.content
-            && call.method == GREET
-        {
-            assert_eq!((&call.digest, &*call.resource), (&digest, "7"));
-        }
-    }
+    assert_greetings_are_alike(&all);
     assert_intact(&nats).await;
 }
 

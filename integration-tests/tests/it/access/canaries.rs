@@ -24,7 +24,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use super::*;
-use crate::examples::{Example, examples};
+use crate::anywhere::examples::{Example, examples};
 
 /// Every canary holds one of these: as text, and as digits where the contract wants a number.
 const MARKS: [&str; 2] = ["canary7f3a9", "776655443322"];

@@ -128,7 +128,7 @@ impl Rotation {
     pub fn retired(&self, keys: &[StoredKey], now: DateTime<Utc>) -> Option<i64> {
         let pairs = keys.iter().zip(keys.iter().skip(1));
         let over = pairs.filter(|(_, next)| next.signs_from + self.token_life + SKEW <= now);
-        over.map(|(key, _)| key.generation).last()
+        over.map(|(key, _)| key.generation).next_back()
     }
 }
 

@@ -59,6 +59,14 @@ pub async fn revoke(
     Ok(revocation)
 }
 
+/// The ID of a credential or a subject, the time up to which the subject's are revoked, the end.
+type Values<'a> = (
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<DateTime<Utc>>,
+    DateTime<Utc>,
+);
+
 /// Revokes credentials in the caller's transaction. API keys of a subject, which may live longer
 /// than the revocation, are revoked themselves.
 pub(super) async fn revoke_in(
@@ -112,12 +120,7 @@ pub(super) async fn revoke_in(
 /// Extends the revocation of the same credential or subject, if there is one.
 async fn extend(
     tx: &mut PgConnection,
-    (credential_id, subject, before, expires_at): (
-        Option<&str>,
-        Option<&str>,
-        Option<DateTime<Utc>>,
-        DateTime<Utc>,
-    ),
+    (credential_id, subject, before, expires_at): Values<'_>,
 ) -> Result<Option<RevocationRow>, Error> {
     let row = sqlx::query_as!(
         RevocationRow,

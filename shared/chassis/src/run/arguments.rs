@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::{Flag, Program};
 use crate::config::{Layers, Sources};
+use crate::process::Task;
 
 /// The flag that every process has beside `--config` and `--dump-config`.
 const LISTEN: Flag = Flag {
@@ -16,8 +17,28 @@ const LISTEN: Flag = Flag {
     help: "Address to serve on, such as 127.0.0.1:8080; port 0 is any free one",
 };
 
+/// The verbs of every process beside serving, with their lines of `--help`.
+const MIGRATE: (&str, &str) = (
+    "migrate",
+    "Bring the database up to date and exit, instead of serving",
+);
+const HEALTH: (&str, &str) = (
+    "health",
+    "Ask the process of this configuration for GET /readyz; exit with 0 if it answers 200",
+);
+
+/// The verb of a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// Runs the process.
+    Run(Task),
+    /// Asks the running process whether it is ready.
+    Health,
+}
+
 /// A command line that was read.
 pub(super) struct Arguments {
+    pub(super) verb: Verb,
     pub(super) file: Option<PathBuf>,
     pub(super) dump: bool,
     /// Values by key.
@@ -33,10 +54,12 @@ pub(super) fn parse(
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
+        .global(true)
         .help("TOML file of configuration keys");
     let dump = Arg::new("dump-config")
         .long("dump-config")
         .action(ArgAction::SetTrue)
+        .global(true)
         .help("Print the effective configuration and exit");
     let flags = program.flags.iter().chain([&LISTEN]);
     let own = flags.clone().map(|flag| {
@@ -49,6 +72,7 @@ pub(super) fn parse(
             .long(flag.name)
             .value_name(value)
             .action(ArgAction::Append)
+            .global(true)
             .help(flag.help)
     });
     let matches = Command::new(program.name)
@@ -56,6 +80,8 @@ pub(super) fn parse(
         .version(env!("CARGO_PKG_VERSION"))
         .args([file, dump])
         .args(own)
+        .subcommands([MIGRATE, HEALTH].map(|(name, about)| Command::new(name).about(about)))
+        .disable_help_subcommand(true)
         .after_help(environment(None))
         .after_long_help(environment(Some(program.defaults)))
         .try_get_matches_from(arguments)?;
@@ -66,7 +92,13 @@ pub(super) fn parse(
             key.extend(given.cloned());
         }
     }
+    let verb = match matches.subcommand_name() {
+        Some(name) if name == HEALTH.0 => Verb::Health,
+        Some(_) => Verb::Run(Task::Migrate),
+        None => Verb::Run(Task::Serve),
+    };
     Ok(Arguments {
+        verb,
         file: matches.get_one("config").cloned(),
         dump: matches.get_flag("dump-config"),
         flags: values,

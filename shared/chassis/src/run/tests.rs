@@ -85,6 +85,45 @@ fn the_address_is_a_flag_and_the_version_no_failure() {
 }
 
 #[test]
+fn a_verb_is_found_with_flags_on_either_side_of_it() {
+    let verb = |line: &str| arguments(line).unwrap().verb;
+    assert_eq!(verb("gateway"), Verb::Run(Task::Serve));
+    assert_eq!(verb("gateway health"), Verb::Health);
+    for line in [
+        "gateway migrate --config x.toml --listen 127.0.0.1:7",
+        "gateway --config x.toml --listen 127.0.0.1:7 migrate",
+    ] {
+        let parsed = arguments(line).unwrap();
+        assert_eq!(parsed.verb, Verb::Run(Task::Migrate));
+        assert_eq!(parsed.file, Some(PathBuf::from("x.toml")), "{line}");
+        assert_eq!(parsed.flags["listen"], ["127.0.0.1:7"], "{line}");
+    }
+    assert!(arguments("gateway migrat").is_err_and(|error| error.use_stderr()));
+}
+
+#[tokio::test]
+async fn a_start_that_ends_its_process_is_a_success() {
+    let process = Process::with_task("test", settings(), Task::Migrate);
+    let ended = run_to_end(
+        process,
+        (),
+        source(),
+        async |process: Process, ()| match process.end().await {},
+    );
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_without_a_database_has_nothing_to_migrate() {
+    let process = Process::with_task("test", settings(), Task::Migrate);
+    let served = run_to_end(process, (), source(), async |_, ()| {
+        Ok(Server::new(&[], &[]))
+    });
+    let error = served.await.unwrap_err().to_string();
+    assert!(error.contains("nothing to migrate"), "{error}");
+}
+
+#[test]
 fn a_configuration_error_anywhere_is_a_usage_error() {
     let error = ConfigError::new("inventory_url", "expected a URL", "the configuration");
     let wrapped = anyhow::Error::from(error).context("start");

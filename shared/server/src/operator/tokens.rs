@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use rpc::config::ConfigError;
 use rpc::error::Fault;
+use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tonic::Code;
@@ -143,9 +144,17 @@ fn read(path: &str) -> Result<String, String> {
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     let mode = fs::Permissions::mode(&metadata.permissions()) & 0o777;
-    if mode & 0o077 != 0 {
+    // A file of another user, such as a secret that is mounted into a container, can't be read
+    // without the bits for others; who mounts it decides who else sees it.
+    let is_own = metadata.uid() == geteuid().as_raw();
+    let (refused, expected) = if is_own {
+        (0o077, "600")
+    } else {
+        (0o022, "644")
+    };
+    if mode & refused != 0 {
         return Err(format!(
-            "others may access the file, its mode is {mode:o}; expected 600"
+            "others may access the file, its mode is {mode:o}; expected {expected}"
         ));
     }
     let mut text = String::new();
@@ -240,6 +249,14 @@ mod tests {
         let error = Tokens::load(path).unwrap_err();
         assert_eq!(error.key, KEY);
         assert!(error.problem.contains("640"), "{error}");
+        // Only root can give a file away.
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(path, Some(65_532), None).unwrap();
+            for (mode, is_read) in [(0o644, true), (0o664, false)] {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+                assert_eq!(Tokens::load(path).is_ok(), is_read, "{mode:o}");
+            }
+        }
         assert!(
             Tokens::load("/nonexistent")
                 .unwrap_err()

@@ -3,13 +3,11 @@
 //! CORS does not keep a browser from sending what a form could send, with the user's cookies,
 //! certificate and network; it only hides the answer.
 
-use cors::Cors;
 use http::header::{HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{Method, Uri};
 
-use super::client_address;
-use crate::failure::Failure;
+use crate::Cors;
 
 /// The relation of a page to the request that it sends (Fetch Metadata §2.3).
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -23,13 +21,17 @@ struct Origin {
     port: Option<u16>,
 }
 
-/// Checks a request that may change something: one of a browser must come from the gateway's own
-/// origin, from the user, or from an origin that CORS allows. Programs that are no browsers send
-/// neither `sec-fetch-site` nor `origin`.
+/// Checks a request that may change something: one of a browser must come from the origin `own`,
+/// from the user, or from an origin that CORS allows. Programs that are no browsers send neither
+/// `sec-fetch-site` nor `origin`.
 ///
 /// # Errors
-/// The page's origin may not send it.
-pub(crate) fn check(head: &Parts, cors: Option<&Cors>) -> Result<(), Failure> {
+/// The page's origin, which may not send it.
+pub fn check_site(
+    head: &Parts,
+    own: impl FnOnce() -> Option<String>,
+    cors: Option<&Cors>,
+) -> Result<(), String> {
     if is_safe(&head.method) {
         return Ok(());
     }
@@ -37,29 +39,26 @@ pub(crate) fn check(head: &Parts, cors: Option<&Cors>) -> Result<(), Failure> {
     let text = origin.map(|origin| origin.to_str().unwrap_or_default());
     let is_own = match (site, text) {
         (Some(site), _) => site == "same-origin" || site == "none",
-        (None, Some(origin)) => is_own_host(origin, head),
+        (None, Some(origin)) => is_own_host(origin, own().as_deref()),
         (None, None) => true,
     };
     if is_own || cors.is_some_and(|cors| cors.allows(origin)) {
         return Ok(());
     }
-    Err(Failure::cross_site(text.unwrap_or("an unknown origin")))
+    Err(text.unwrap_or("an unknown origin").to_owned())
 }
 
-/// Returns whether an origin is this gateway's. The scheme of a page behind a proxy with TLS is
-/// known if the proxy is trusted.
-pub(crate) fn is_own(origin: &str, head: &Parts) -> bool {
-    let own = client_address::origin(head);
-    let own = own.as_deref().and_then(Origin::parse);
+/// Returns whether an origin is `own`, the one that was asked. The scheme of a page behind a proxy
+/// with TLS is known if the proxy is trusted.
+pub fn is_own(origin: &str, own: Option<&str>) -> bool {
+    let own = own.and_then(Origin::parse);
     own.is_some() && Origin::parse(origin) == own
 }
 
 /// [`is_own`], where a proxy with TLS need not be trusted: its pages have the same host, and seem
 /// to have another scheme. A page without TLS is never that of a gateway with it.
-fn is_own_host(origin: &str, head: &Parts) -> bool {
-    let own = client_address::origin(head);
-    let own = own.as_deref().and_then(Origin::parse);
-    let (Some(own), Some(origin)) = (own, Origin::parse(origin)) else {
+fn is_own_host(origin: &str, own: Option<&str>) -> bool {
+    let (Some(own), Some(origin)) = (own.and_then(Origin::parse), Origin::parse(origin)) else {
         return false;
     };
     (own.host, own.port) == (origin.host, origin.port)
@@ -102,7 +101,11 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        check(&head, None).is_err()
+        let origin = || {
+            let uri = &head.uri;
+            Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?))
+        };
+        check_site(&head, origin, None).is_err()
     }
 
     #[test]

@@ -8,16 +8,16 @@ use serde_json::Value;
 
 /// A request that the document shows.
 #[derive(Debug)]
-pub(super) struct Example {
-    pub(super) method: Method,
-    pub(super) target: String,
-    pub(super) content_type: Option<String>,
-    pub(super) body: String,
+pub(crate) struct Example {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) content_type: Option<String>,
+    pub(crate) body: String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_document_is_accepted() -> Result<()> {
-    let mesh = Mesh::start().await?;
+    let mesh = Mesh::reach().await?;
     // Some streams end only then.
     let http = mesh.http()?.with("request-timeout", "3");
     let document = http
@@ -51,13 +51,15 @@ async fn every_example_of_the_document_is_accepted() -> Result<()> {
         }
     }
     ensure!(refused.is_empty(), "{}", refused.join("\n\n"));
-    // Each method has at least one.
-    ensure!(sent >= protos::METHODS.len(), "{sent} examples only");
+    // Each method has at least one. Those of the issuer run where callers need tokens.
+    let methods = protos::METHODS.iter();
+    let methods = methods.filter(|method| !method.path.starts_with("/identity."));
+    ensure!(sent >= methods.count(), "{sent} examples only");
     Ok(())
 }
 
 /// Returns a request for each body of an operation, or the only one without a body.
-pub(super) fn examples(method: &Method, path: &str, operation: &Value) -> Result<Vec<Example>> {
+pub(crate) fn examples(method: &Method, path: &str, operation: &Value) -> Result<Vec<Example>> {
     let mut target = path.to_owned();
     let mut query = Vec::new();
     for parameter in operation["parameters"].as_array().into_iter().flatten() {

@@ -7,6 +7,7 @@ use integration_tests::{
     Mesh,
     import::{HEADER, received},
     order::PLACED_AT,
+    unique,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -15,11 +16,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_watched_over_a_websocket() -> Result<()> {
-    let mesh = Mesh::start().await?;
-    mesh.count("A", 100).await?;
+    let mesh = Mesh::reach().await?;
+    let sku = unique("A");
+    mesh.count(&sku, 100).await?;
     let order = json!({
-        "requestId": "536365", "accountId": "17850", "placedAt": PLACED_AT, "currencyCode": "GBP",
-        "lines": [{"sku": "A", "description": "LANTERN", "quantity": 6, "unitPriceMinor": "255"}],
+        "requestId": unique("order"), "accountId": "17850", "placedAt": PLACED_AT, "currencyCode": "GBP",
+        "lines": [{"sku": sku, "description": "LANTERN", "quantity": 6, "unitPriceMinor": "255"}],
     });
     let placed = mesh.http()?.post("/v1/orders", &order).await?.json()?;
     let order_id = placed["orderId"].as_str().context("an order")?;
@@ -33,10 +35,10 @@ async fn an_order_is_watched_over_a_websocket() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_goes_in_frame_by_frame() -> Result<()> {
-    let mesh = Mesh::start().await?;
+    let mesh = Mesh::reach().await?;
     let rows = "536365,A,LANTERN,6,2010-12-01 08:26:00,2.55,17850,United Kingdom\n";
     let file = format!("{HEADER}{rows}");
-    let import = mesh.announce("frames", file.as_bytes()).await?;
+    let import = mesh.announce(&unique("frames"), file.as_bytes()).await?;
     let mut socket = connect(&mesh, &format!("/v1/imports/{import}:upload")).await?;
     for piece in file.as_bytes().chunks(10) {
         socket.send(Message::Binary(piece.to_vec().into())).await?;
@@ -50,7 +52,7 @@ async fn a_file_goes_in_frame_by_frame() -> Result<()> {
 }
 
 async fn connect(mesh: &Mesh, path: &str) -> Result<WebSocketStream<TcpStream>> {
-    let address = mesh.stack().address("gateway")?;
+    let address = mesh.gateway()?;
     let stream = TcpStream::connect(address).await?;
     let (socket, _) =
         tokio_tungstenite::client_async(format!("ws://{address}{path}"), stream).await?;
