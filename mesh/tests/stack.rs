@@ -203,7 +203,7 @@ async fn passwords_are_in_no_log_and_not_in_the_cluster() {
             .fetch_all(&mut connection)
             .await
             .unwrap();
-    assert_eq!(kept.len(), 6, "five services and the owner");
+    assert_eq!(kept.len(), 7, "six services and the owner");
     assert!(
         kept.iter()
             .all(|kept| kept.starts_with("SCRAM-SHA-256$4096:"))
@@ -354,7 +354,7 @@ async fn what_a_killed_supervisor_leaves_is_found_and_stopped() {
         .values()
         .filter_map(|process| process.life.clone())
         .collect();
-    assert_eq!(lives.len(), 2);
+    assert_eq!(lives.len(), 3);
     let _next = StateDir::scratch(&Home::find().unwrap()).unwrap();
     // Another test of this program may have swept it.
     until(

@@ -20,7 +20,7 @@ import "mesh/v1/options.proto";
 
 service Tickets {
   rpc GetTicket(GetTicketRequest) returns (Ticket) {
-    option (google.api.http) = {get: "/v1/tickets/{ticket_id}"};
+    option (google.api.http) = {get: "/v1/tickets/{ticket_id}"}; option (mesh.v1.access) = {public: true};
   }
 }
 

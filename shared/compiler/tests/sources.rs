@@ -114,16 +114,21 @@ fn a_given_file_is_found_before_a_standard_one() {
 fn what_is_legal_and_surprising_is_a_warning() {
     let dir = project(&[(
         "a.proto",
-        "import \"buf/validate/validate.proto\";\nmessage A {\n  string s = 1 [(buf.validate.field).cel = \
-         {id: \"odd\" expression: \"this != ''\"}];\n}",
+        "import \"google/api/annotations.proto\";\nimport \"mesh/v1/options.proto\";\n\
+         message A { string fields = 1; }\nservice S {\n  rpc Get(A) returns (A) {\n    \
+         option (google.api.http) = {get: \"/v1/a\"};\n    \
+         option (mesh.v1.access) = {public: true};\n  }\n}",
     )]);
     let checked = Sources::new([dir.path()]).compile().unwrap().check();
     assert_eq!(checked.mistakes, []);
     let [warning] = &checked.warnings[..] else {
         panic!("{:?}", checked.warnings);
     };
-    assert_eq!((warning.line, &*warning.element), (Some(4), "A.s"));
-    assert_eq!(warning.reason, "cel rule `odd` is not enforced here");
+    assert_eq!((warning.line, &*warning.element), (Some(7), "S.Get"));
+    assert_eq!(
+        warning.reason,
+        "\"/v1/a\": 'fields' in the query is the field; the system parameter is '$fields'"
+    );
 }
 
 #[test]

@@ -221,7 +221,8 @@ mod tests {
                 "orders",
                 "payments",
                 "postgres",
-                "shipping"
+                "shipping",
+                "valkey"
             ]
         );
         assert!(plan.kills.is_sorted_by(|one, two| one.0 <= two.0));

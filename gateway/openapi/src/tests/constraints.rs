@@ -173,10 +173,10 @@ fn rules_without_a_keyword_become_sentences() {
         (
             "string",
             "string.pattern = '(?i)a'",
-            "Must match the pattern `(?i)a`.",
+            "Does not match regex pattern `(?i)a`.",
         ),
         ("string", "string.hostname = true", ""),
-        ("string", "string.ulid = true", "Must be a ULID."),
+        ("string", "string.ulid = true", "Must be a valid ULID."),
         (
             "google.protobuf.Duration",
             "duration.lt = {seconds: 1}",

@@ -30,13 +30,14 @@ use crate::anywhere::examples::{Example, examples};
 const MARKS: [&str; 2] = ["canary7f3a9", "776655443322"];
 
 /// The processes of the mesh that write logs at the level that is set.
-const PROCESSES: [&str; 6] = [
+const PROCESSES: [&str; 7] = [
     "gateway",
     "orders",
     "inventory",
     "payments",
     "shipping",
     "ingest",
+    "identity",
 ];
 
 /// Receives the traces of all processes, and keeps their bytes.
@@ -414,7 +415,9 @@ fn explained(mesh: &Mesh, method: &str, path: &str) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_confidential_value_is_left_behind() -> Result<()> {
     let collector = Collector::default();
-    let mut options = Mesh::options()?.otlp(collector.start().await?).audit();
+    let mut options = Mesh::authenticated_options()?
+        .otlp(collector.start().await?)
+        .audit();
     for process in PROCESSES {
         options = options.env(process, "PROTOMESH_LOG", "debug");
         options = options.env(process, "PROTOMESH_ACCESS_LOG__REQUESTS", "all");

@@ -47,7 +47,11 @@ fn only_the_gateway_is_published_and_no_password_is_in_the_file() {
     let (dir, project) = project(SHOP);
     secrets::write(&project).unwrap();
     let text = compose(&project);
-    assert_eq!(text.matches("ports:").count(), 1);
+    // Prometheus, which runs on demand, is there for this machine only.
+    let (always, on_demand) = text.split_once("  prometheus:\n").unwrap();
+    assert_eq!(always.matches("ports:").count(), 1);
+    assert!(on_demand.contains("profiles: [observability]"), "{text}");
+    assert!(on_demand.contains("-127.0.0.1:"), "{text}");
     let read = |name: &str| fs::read_to_string(dir.path().join(DIRECTORY).join(name)).unwrap();
     let configuration: toml::Table = read("orders-configuration").parse().unwrap();
     let url = configuration["database_url"].as_str().unwrap();
