@@ -4,8 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
@@ -123,9 +121,8 @@ impl Client {
 
     /// Sends ID and secret of an OAuth 2.0 client with each call (RFC 6749 §2.3.1).
     pub fn with_client(mut self, id: &str, secret: &str) -> Self {
-        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let pair = format!("{}:{}", encoded(id), encoded(secret));
-        self.authorization = Some(format!("Basic {}", STANDARD.encode(pair)));
+        let basic = auth::basic(id, secret);
+        self.authorization = basic.to_str().ok().map(str::to_owned);
         self
     }
 
@@ -138,10 +135,10 @@ impl Client {
         path: &str,
         form: &[(&str, &str)],
     ) -> Result<T, Error> {
-        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let pairs = form
-            .iter()
-            .map(|(name, value)| format!("{name}={}", encoded(value)));
+        let pairs = form.iter().map(|(name, value)| {
+            let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+            format!("{name}={value}")
+        });
         let form = pairs.collect::<Vec<_>>().join("&");
         let call = self.call(Method::POST, path, FORM, full(form.into()));
         tokio::time::timeout(TIMEOUT, call)

@@ -187,8 +187,8 @@ impl Fetcher {
     }
 }
 
-/// Returns the credential of a client (RFC 6749 §2.3.1).
-pub(crate) fn basic(id: &str, secret: &str) -> HeaderValue {
+/// Returns the `authorization` of an OAuth 2.0 client (RFC 6749 §2.3.1).
+pub fn basic(id: &str, secret: &str) -> HeaderValue {
     let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
     let secret = utf8_percent_encode(secret, NON_ALPHANUMERIC);
     let value = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));

@@ -20,6 +20,7 @@ mod verified;
 pub use authenticator::{Authenticator, Lease, Presented};
 pub use clock::Clock;
 pub use credentials::Certificate;
+pub use fetch::basic;
 pub use identity::{Credential, Identity};
 pub use metrics::Metrics;
 pub use rejection::Rejection;
