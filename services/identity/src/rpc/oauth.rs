@@ -18,7 +18,8 @@ use tonic::{Request, Response, Status};
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::model::{
-    Claims, Configured, Form, INTROSPECT, Issuer, Refusal, Revocation, Revoked, Rights, key_id_of,
+    ApiKey, Claims, Configured, Form, INTROSPECT, Issuer, Refusal, Revocation, Revoked, Rights,
+    key_id_of,
 };
 use crate::store::{self, Validity};
 
@@ -179,8 +180,7 @@ impl OAuth {
                 let revoked = Revoked::Credential(claims.jti);
                 store::revoke(&self.pool, &revoked, validity).await?;
             }
-        } else if let Some((key, digest)) = self.key(text).await?
-            && digest.is_of(text)
+        } else if let Some(key) = self.key(text).await?
             && key.subject == client.id
         {
             store::revoke_api_key(&self.pool, &key.id, validity).await?;
@@ -218,12 +218,10 @@ impl OAuth {
     }
 
     async fn tell_key(&self, text: &str) -> Result<Option<Value>, Error> {
-        let Some((key, digest)) = self.key(text).await? else {
+        let key = self.key(text).await?;
+        let Some(key) = key.filter(|key| key.is_valid(Utc::now())) else {
             return Ok(None);
         };
-        if !digest.is_of(text) || !key.is_valid(Utc::now()) {
-            return Ok(None);
-        }
         let mut told = json!({
             "active": true,
             "iss": self.issuer.url,
@@ -288,14 +286,14 @@ impl OAuth {
         self.issuer.read(text, self.keys.published().iter())
     }
 
-    async fn key(
-        &self,
-        text: &str,
-    ) -> Result<Option<(crate::model::ApiKey, crate::model::Digest)>, Error> {
-        match key_id_of(text) {
-            Some(id) => store::api_key(&self.pool, id).await,
-            None => Ok(None),
-        }
+    /// Finds the key whose whole text this is, valid or not.
+    async fn key(&self, text: &str) -> Result<Option<ApiKey>, Error> {
+        let Some(id) = key_id_of(text) else {
+            return Ok(None);
+        };
+        let found = store::api_key(&self.pool, id).await?;
+        let proven = found.filter(|(_, digest)| digest.is_of(text));
+        Ok(proven.map(|(key, _)| key))
     }
 
     fn public(&self) -> String {
