@@ -126,8 +126,14 @@ impl Policy {
         })
     }
 
+    /// Returns whether authentication is on, and the credential is one of HTTP Basic.
+    pub(crate) fn has_basic(&self, headers: &HeaderMap) -> bool {
+        self.authentication.is_some() && authenticate::is_basic(headers)
+    }
+
     /// Finds who calls, once the method is known: an `Arc<auth::Identity>` among the extensions. A
-    /// request without a credential stays anonymous. `is_public` says whether everyone may call.
+    /// request without a credential stays anonymous. `passes_basic` says whether its credential is
+    /// for a public method to check, see [`Self::has_basic`].
     ///
     /// # Errors
     /// A credential that proves nothing, or an issuer that does not answer before the deadline.
@@ -136,12 +142,12 @@ impl Policy {
         headers: &mut HeaderMap,
         extensions: &mut Extensions,
         deadline: Option<Instant>,
-        is_public: bool,
+        passes_basic: bool,
     ) -> Result<(), Failure> {
         match &self.authentication {
             None => Ok(()),
             Some(authentication) => {
-                let admitted = authentication.admit(headers, extensions, deadline, is_public);
+                let admitted = authentication.admit(headers, extensions, deadline, passes_basic);
                 admitted.await
             }
         }

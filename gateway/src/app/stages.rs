@@ -186,8 +186,8 @@ impl Generation {
         body: Body,
         notice: &mut Notice,
     ) -> Response<Body> {
-        let context = &self.context;
-        let deadline = context.policy().deadline(&head.headers);
+        let (context, policy) = (&self.context, self.context.policy());
+        let deadline = policy.deadline(&head.headers);
         let protocol = Protocol::of(head, &catalog.schema);
         if let Err(failure) = self.receive(catalog, protocol, head) {
             return protocol.refuse(context, catalog, head, failure);
@@ -214,10 +214,10 @@ impl Generation {
             Ok(deadline) => deadline,
             Err(failure) => return protocol.refuse(context, catalog, head, failure),
         };
-        let is_public = catalog.is_public(resolved.callee(head).path);
+        let is_public = || catalog.is_public(resolved.callee(head).path);
+        let passes_basic = policy.has_basic(&head.headers) && is_public();
         let (headers, extensions) = (&mut head.headers, &mut head.extensions);
-        let policy = context.policy();
-        let authenticated = policy.authenticate(headers, extensions, deadline, is_public);
+        let authenticated = policy.authenticate(headers, extensions, deadline, passes_basic);
         let mut admitted = authenticated.await;
         if admitted.is_ok() {
             let request = RequestInfo::new(head, resolved.callee(head));

@@ -102,12 +102,12 @@ impl Authentication {
         headers: &mut HeaderMap,
         extensions: &mut Extensions,
         deadline: Option<Instant>,
-        is_public: bool,
+        passes_basic: bool,
     ) -> Result<(), Failure> {
         if extensions.get::<Operator>().is_some() {
             return Ok(());
         }
-        if is_public && is_basic(headers) {
+        if passes_basic {
             let others = self.0.hidden.iter().filter(|name| **name != AUTHORIZATION);
             others.for_each(|name| drop(headers.remove(name)));
             return Ok(());
@@ -155,7 +155,7 @@ impl Authentication {
 }
 
 /// Returns whether the only credential in headers is one of HTTP Basic (RFC 7617).
-fn is_basic(headers: &HeaderMap) -> bool {
+pub(super) fn is_basic(headers: &HeaderMap) -> bool {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let scheme = |value: &HeaderValue| {
         let scheme = value.as_bytes().get(..BASIC.len());
