@@ -79,7 +79,7 @@ pub(crate) fn library(tables: &Tables) -> Library {
     let additions = FUNCTIONS.iter().map(|(name, count, function)| Addition {
         name,
         receiver: None,
-        arguments: vec![DYN_TYPE.to_owned(); *count],
+        arguments: (0..*count).map(|_| DYN_TYPE.to_owned()).collect(),
         function: *function,
     });
     let matcher: MakeMatcher = |pattern| {

@@ -151,10 +151,7 @@ fn refusal(error: &ParquetError, place: Option<Place>) -> Refusal {
 
 fn time_of(field: &Type) -> Option<(TimeUnit, bool)> {
     match field.get_basic_info().logical_type_ref() {
-        Some(LogicalType::Timestamp {
-            is_adjusted_to_u_t_c,
-            unit,
-        }) => Some((*unit, *is_adjusted_to_u_t_c)),
+        Some(LogicalType::Timestamp(own)) => Some((own.unit, own.is_adjusted_to_u_t_c)),
         _ => None,
     }
 }

@@ -60,7 +60,11 @@ pub(crate) fn members(file: &File, wanted: Option<&str>) -> Result<Vec<Member>, 
     let mut members = Vec::new();
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(|error| broken(&error))?;
-        let name = entry.name();
+        let name = match entry.name() {
+            Ok(name) => name,
+            Err(error) => return Err(refuse(rules::ARCHIVE_NAME, "", &error.to_string())),
+        };
+        let name = &*name;
         check_name(name).map_err(|()| refuse(rules::ARCHIVE_NAME, name, name))?;
         if entry.is_dir() || !wanted.is_none_or(|pattern| fits(pattern, name)) {
             continue;

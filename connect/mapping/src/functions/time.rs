@@ -2,7 +2,7 @@
 
 use cel::engine::ExecutionError;
 use cel::engine::common::types::CelTimestamp;
-use cel::engine::common::value::{CowVal, Val};
+use cel::engine::common::value::CowVal;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::prepared::{Formats, Policy, Zone};

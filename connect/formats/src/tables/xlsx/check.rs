@@ -32,7 +32,10 @@ pub(super) fn members(bytes: &[u8]) -> Result<(), Refusal> {
     let mut all = 0;
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|error| broken(&error))?;
-        let name = entry.name().to_owned();
+        let name = match entry.name() {
+            Ok(name) => name.into_owned(),
+            Err(error) => return Err(refuse(rules::ARCHIVE_NAME, "", &error.to_string())),
+        };
         check_name(&name).map_err(|()| refuse(rules::ARCHIVE_NAME, &name, &name))?;
         let left = MAX_MEMORY_BYTES - all;
         let copied = io::copy(&mut entry.take(left + 1), &mut io::sink());
