@@ -8,7 +8,6 @@ use mapping::{Mapping, Origin, Scope, Settings};
 use validation::{Validation, ValidationOptions};
 
 const PROTO: &str = r#"
-import "google/protobuf/timestamp.proto";
 message Row {
   string invoice = 1 [(buf.validate.field).string.pattern = "^C?[0-9]{6}$"];
   string sku = 2;
