@@ -184,7 +184,7 @@ fn flaw(
     Flaw {
         number: 0,
         place,
-        column,
+        column: column.map(|path| cut(&path)),
         rule,
         value: cut(value),
         raw: kept(raw),
