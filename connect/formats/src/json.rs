@@ -63,7 +63,8 @@ impl Lines {
             let member = self.member.clone();
             let place = Place { member, position };
             let read = self.read_line();
-            let (read, is_too_long) = read.map_err(|error| Refusal::of_io(&error, place.clone()))?;
+            let (read, is_too_long) =
+                read.map_err(|error| Refusal::of_io(&error, place.clone()))?;
             if read == 0 {
                 return Ok(None);
             }
@@ -174,13 +175,7 @@ fn record(bytes: &[u8], place: Place) -> Result<Record, Flaw> {
     }
 }
 
-fn flaw(
-    raw: &[u8],
-    place: Place,
-    column: Option<String>,
-    rule: &'static str,
-    value: &str,
-) -> Flaw {
+fn flaw(raw: &[u8], place: Place, column: Option<String>, rule: &'static str, value: &str) -> Flaw {
     Flaw {
         number: 0,
         place,

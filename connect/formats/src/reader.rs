@@ -30,7 +30,11 @@ enum Source {
     Stream(Bytes),
     /// A format that is read at any place.
     File(Input, Bound),
-    Members { file: File, members: std::vec::IntoIter<Member>, bound: Bound },
+    Members {
+        file: File,
+        members: std::vec::IntoIter<Member>,
+        bound: Bound,
+    },
 }
 
 /// A part of a unit, in its format.
@@ -68,12 +72,14 @@ impl Settings {
 impl Reader {
     fn new(settings: &Settings, input: Input) -> Result<Self, Refusal> {
         let parts = match settings.kind {
-            Kind::Xlsx | Kind::Parquet => {
-                Source::File(input, Bound::new(settings.max_bytes()))
-            }
+            Kind::Xlsx | Kind::Parquet => Source::File(input, Bound::new(settings.max_bytes())),
             _ => match input.unpack(settings)? {
                 Parts::One(bytes) => Source::Stream(bytes),
-                Parts::Members { file, members, bound } => Source::Members {
+                Parts::Members {
+                    file,
+                    members,
+                    bound,
+                } => Source::Members {
                     file,
                     members: members.into_iter(),
                     bound,
@@ -103,7 +109,11 @@ impl Reader {
     fn advance(&mut self) -> Result<bool, Refusal> {
         let (settings, required) = (&self.settings, self.required.clone());
         let format = match &mut self.parts {
-            Source::Members { file, members, bound } => {
+            Source::Members {
+                file,
+                members,
+                bound,
+            } => {
                 let Some(member) = members.next() else {
                     return Ok(false);
                 };
@@ -116,9 +126,7 @@ impl Reader {
                 Source::File(input, bound) if settings.kind == Kind::Xlsx => {
                     Format::Sheet(Sheet::open(input, settings, &required, bound)?)
                 }
-                Source::File(input, bound) => {
-                    Format::Table(Table::open(input, &required, bound)?)
-                }
+                Source::File(input, bound) => Format::Table(Table::open(input, &required, bound)?),
                 _ => return Ok(false),
             },
         };

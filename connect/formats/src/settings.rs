@@ -127,7 +127,8 @@ impl Settings {
         ];
         for (key, value, may_be_empty) in characters {
             let Some(value) = value else { continue };
-            let is_plain = |byte: u8| byte.is_ascii() && byte != b'\n' && byte != b'\r' && byte != 0;
+            let is_plain =
+                |byte: u8| byte.is_ascii() && byte != b'\n' && byte != b'\r' && byte != 0;
             match value.as_bytes() {
                 [] if may_be_empty => {}
                 [byte] if is_plain(*byte) => {}
@@ -139,10 +140,16 @@ impl Settings {
         }
         let names = self.columns.as_deref().unwrap_or_default();
         if self.is_table() && self.has_header() && self.columns.is_some() {
-            return error("columns", "only for units without a header (`header = false`)");
+            return error(
+                "columns",
+                "only for units without a header (`header = false`)",
+            );
         }
         if self.is_table() && !self.has_header() && names.is_empty() {
-            return error("columns", "expected the names of all columns, as there is no header");
+            return error(
+                "columns",
+                "expected the names of all columns, as there is no header",
+            );
         }
         if names.len() > MAX_COLUMNS {
             return error("columns", "too many");
@@ -157,7 +164,10 @@ impl Settings {
         if let Some(name) = &self.encoding
             && Encoding::for_label(name.as_bytes()).is_none()
         {
-            return error("encoding", "no encoding of the WHATWG Encoding Standard has this name");
+            return error(
+                "encoding",
+                "no encoding of the WHATWG Encoding Standard has this name",
+            );
         }
         if self.kind == Kind::Xml && self.steps().is_empty() {
             return error("path", "expected the names from the root to the records");
@@ -187,7 +197,11 @@ impl Settings {
             ("header", self.header.is_some(), &[Csv, Xlsx]),
             ("columns", self.columns.is_some(), &[Csv, Xlsx]),
             ("skip", self.skip.is_some(), &[Csv, Xlsx]),
-            ("encoding", self.encoding.is_some(), &[Csv, Ndjson, Json, Xml]),
+            (
+                "encoding",
+                self.encoding.is_some(),
+                &[Csv, Ndjson, Json, Xml],
+            ),
             ("path", self.path.is_some(), &[Json, Xml]),
             ("sheet", self.sheet.is_some(), &[Xlsx]),
         ];

@@ -49,7 +49,10 @@ impl Text {
         mark: Mark,
     ) -> io::Result<Self> {
         let mut raw = Vec::with_capacity(DECLARATION_BYTES);
-        inner.by_ref().take(DECLARATION_BYTES as u64).read_to_end(&mut raw)?;
+        inner
+            .by_ref()
+            .take(DECLARATION_BYTES as u64)
+            .read_to_end(&mut raw)?;
         let (encoding, raw_at) = match Encoding::for_bom(&raw) {
             Some(found) => found,
             None => {
@@ -182,10 +185,22 @@ mod tests {
     #[test]
     fn encodings_are_those_of_the_mark_the_settings_and_the_declaration() {
         let latin = Some("windows-1252");
-        assert_eq!(read(b"caf\xe9 \x80", latin, Mark::Byte), "café €".as_bytes());
-        assert_eq!(read(b"\xff\xfec\0a\0f\0\xe9\0", latin, Mark::Byte), "café".as_bytes());
-        assert_eq!(read(b"\xfe\xff\0c\0\xe9", None, Mark::Byte), "cé".as_bytes());
-        assert_eq!(read("\u{feff}é".as_bytes(), latin, Mark::Byte), "é".as_bytes());
+        assert_eq!(
+            read(b"caf\xe9 \x80", latin, Mark::Byte),
+            "café €".as_bytes()
+        );
+        assert_eq!(
+            read(b"\xff\xfec\0a\0f\0\xe9\0", latin, Mark::Byte),
+            "café".as_bytes()
+        );
+        assert_eq!(
+            read(b"\xfe\xff\0c\0\xe9", None, Mark::Byte),
+            "cé".as_bytes()
+        );
+        assert_eq!(
+            read("\u{feff}é".as_bytes(), latin, Mark::Byte),
+            "é".as_bytes()
+        );
         let xml = b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe9</a>";
         assert!(read(xml, None, Mark::Character).ends_with("<a>é</a>".as_bytes()));
     }
@@ -194,7 +209,10 @@ mod tests {
     fn bytes_that_are_no_text_stay_recognizable() {
         assert_eq!(read(b"\xff\xfea\0\0\xd8b\0", None, Mark::Byte), b"a\xffb");
         assert_eq!(read(b"a\xe9b", None, Mark::Byte), b"a\xe9b");
-        assert_eq!(read(b"a\xe9b", None, Mark::Character), "a\u{ffff}b".as_bytes());
+        assert_eq!(
+            read(b"a\xe9b", None, Mark::Character),
+            "a\u{ffff}b".as_bytes()
+        );
         assert_eq!(read(b"\xff\xfea\0b", None, Mark::Byte), b"a\xff");
     }
 }

@@ -31,7 +31,11 @@ pub(crate) enum Parts {
     /// One stream.
     One(Bytes),
     /// Members of a zip archive.
-    Members { file: File, members: Vec<Member>, bound: Bound },
+    Members {
+        file: File,
+        members: Vec<Member>,
+        bound: Bound,
+    },
 }
 
 /// How many bytes a unit may have; shared by its parts.
@@ -105,10 +109,16 @@ impl Input {
                 file.rewind().map_err(whole)?;
                 if Packing::of(&start) == Packing::Zip {
                     let members = archive::members(&file, settings.members.as_deref())?;
-                    return Ok(Parts::Members { file, members, bound });
+                    return Ok(Parts::Members {
+                        file,
+                        members,
+                        bound,
+                    });
                 }
                 let packing = Packing::of(&start);
-                Ok(Parts::One(unpacked(Box::new(file), packing, bound).map_err(whole)?))
+                Ok(Parts::One(
+                    unpacked(Box::new(file), packing, bound).map_err(whole)?,
+                ))
             }
             Input::Stream(mut stream) => {
                 let start = begin(&mut stream).map_err(whole)?;
@@ -210,7 +220,10 @@ pub(crate) fn whole(input: Input, bound: Bound, max: u64) -> Result<Vec<u8>, Ref
     let all = Box::new(Cursor::new(start).chain(input));
     let mut bytes = Vec::new();
     let unpacked = unpacked(all, packing, bound).map_err(refuse)?;
-    unpacked.take(max + 1).read_to_end(&mut bytes).map_err(refuse)?;
+    unpacked
+        .take(max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(refuse)?;
     if bytes.len() as u64 > max {
         let value = format!("more than {max} bytes, and it has to be held in memory");
         return Err(Refusal::new(rules::UNIT_TOO_LARGE, Place::default(), value));

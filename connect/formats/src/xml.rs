@@ -98,7 +98,10 @@ impl Elements {
                 }
                 self.has_root = true;
                 let is_next = self.matched == self.depth
-                    && self.path.get(self.depth).is_some_and(|name| *name == *start.name().as_ref());
+                    && self
+                        .path
+                        .get(self.depth)
+                        .is_some_and(|name| *name == *start.name().as_ref());
                 if is_next && self.depth + 1 == self.path.len() {
                     return Ok(Piece::Record(Tree::new(&start), false));
                 }
@@ -109,7 +112,10 @@ impl Elements {
                 self.has_root = true;
                 let is_record = self.matched == self.depth
                     && self.depth + 1 == self.path.len()
-                    && self.path.last().is_some_and(|name| *name == *start.name().as_ref());
+                    && self
+                        .path
+                        .last()
+                        .is_some_and(|name| *name == *start.name().as_ref());
                 if is_record {
                     return Ok(Piece::Record(Tree::new(&start), true));
                 }
@@ -121,14 +127,21 @@ impl Elements {
             Event::DocType(text) => return Err((rules::DTD, text.to_string())),
             Event::Eof if self.depth > 0 => {
                 let open = self.depth;
-                return Err((rules::TRUNCATED, format!("{open} elements are open at the end")));
+                return Err((
+                    rules::TRUNCATED,
+                    format!("{open} elements are open at the end"),
+                ));
             }
             Event::Eof if !self.has_root => {
                 return Err((rules::TRUNCATED, "no element".to_owned()));
             }
             Event::Eof => return Ok(Piece::End),
             Event::GeneralRef(name) => drop(tree::reference(&name)?),
-            Event::Text(_) | Event::CData(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Text(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_) => {}
         }
         Ok(Piece::Other)
     }

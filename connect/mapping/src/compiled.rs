@@ -44,9 +44,9 @@ impl Mapping {
         validation: &Validation,
         message: &str,
     ) -> Result<Self, CompileError> {
-        format.check().map_err(|error| {
-            CompileError::new(format!("format.{}", error.key), error.problem)
-        })?;
+        format
+            .check()
+            .map_err(|error| CompileError::new(format!("format.{}", error.key), error.problem))?;
         let types = validation.types().clone();
         let Some(id) = types.by_name.get(message).copied() else {
             let reason = format!("the contract has no message `{message}`");
@@ -107,7 +107,11 @@ impl Mapping {
     /// The field, its column, and the rule that the value breaks.
     pub fn map(&self, record: &Record, origin: &Origin<'_>) -> Result<Vec<u8>, Unmapped> {
         let row = Fields(&record.value);
-        let scope = RecordScope { row, record, origin };
+        let scope = RecordScope {
+            row,
+            record,
+            origin,
+        };
         let mut out = Vec::new();
         self.put(&self.target, &scope, Some(record), &mut out)?;
         self.validate(&out, record)?;
@@ -154,7 +158,8 @@ impl Mapping {
                         let written = encoder.field(field, value, out);
                         written.map(|()| !is_null(value))
                     });
-                    let written = run.map_err(|failure| self.failed(&own.path, program, record, failure))?;
+                    let written =
+                        run.map_err(|failure| self.failed(&own.path, program, record, failure))?;
                     written.map_err(|fault| Unmapped {
                         field: joined(&own.path, &fault.path),
                         column: column_of_value(program, record, &fault.value),
@@ -211,7 +216,9 @@ impl Mapping {
         };
         let program = program_of(&self.target, &self.types, &first.path);
         let column = program.and_then(|program| column_of_value(program, Some(record), ""));
-        let shown = column.as_deref().and_then(|column| record.value.get(column));
+        let shown = column
+            .as_deref()
+            .and_then(|column| record.value.get(column));
         let value = match shown {
             Some(value) => format!("{}: {}", value.shown(), first.message),
             None => first.message.clone(),
@@ -228,7 +235,9 @@ impl Mapping {
 impl fmt::Debug for Mapping {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Mapping");
-        shown.field("version", &self.version).finish_non_exhaustive()
+        shown
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -266,10 +275,13 @@ fn column_of(source: &str, reason: &str) -> Option<usize> {
     if let Some((_, rest)) = reason.rsplit_once("(column ") {
         return rest.trim_end_matches(')').parse().ok();
     }
-    // The last name in quotes is mostly the one: `message x has no field y`.
     let mut names = reason.split('`').skip(1).step_by(2);
     names.find_map(|name| {
-        let at = source.find(name.split('(').next().unwrap_or(name))?;
+        let written = [format!("'{name}'"), format!("\"{name}\"")];
+        let mut written = written.iter();
+        let literal = written.find_map(|own| source.find(own.as_str()).map(|at| at + 1));
+        let plain = name.split('(').next().filter(|name| !name.is_empty());
+        let at = literal.or_else(|| source.find(plain?))?;
         Some(source.get(..at)?.chars().count() + 1)
     })
 }
@@ -328,7 +340,10 @@ fn joined(path: &str, below: &str) -> String {
 fn program_of<'a>(target: &'a Target<Program>, types: &Types, path: &str) -> Option<&'a Program> {
     let step = path.split(['.', '[']).next()?;
     let plan = types.message(target.message);
-    let own = target.fields.iter().find(|own| &*plan.fields[own.index].shown_name == step)?;
+    let own = target
+        .fields
+        .iter()
+        .find(|own| &*plan.fields[own.index].shown_name == step)?;
     match &own.content {
         Content::Expression(program) => Some(program),
         Content::Fields(inner) => {

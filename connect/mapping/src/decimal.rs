@@ -64,7 +64,11 @@ impl Decimal {
         if whole.is_empty() || !digits().all(|byte| byte.is_ascii_digit()) {
             return Err(rules::NOT_A_NUMBER);
         }
-        let zeros = fraction.bytes().rev().take_while(|byte| *byte == b'0').count();
+        let zeros = fraction
+            .bytes()
+            .rev()
+            .take_while(|byte| *byte == b'0')
+            .count();
         let kept = whole.len() + fraction.len() - zeros;
         let mut mantissa: i128 = 0;
         for digit in digits().take(kept) {
@@ -152,7 +156,10 @@ impl Decimal {
 
     fn times(self, other: Self) -> Result<Self, Fault> {
         let product = self.mantissa.checked_mul(other.mantissa);
-        Decimal::new(product.ok_or(rules::OUT_OF_RANGE)?, self.scale + other.scale)
+        Decimal::new(
+            product.ok_or(rules::OUT_OF_RANGE)?,
+            self.scale + other.scale,
+        )
     }
 
     fn negated(self) -> Self {
@@ -228,7 +235,10 @@ fn operand(value: &dyn Val) -> Result<Decimal, ExecutionError> {
     exact(value).ok_or_else(|| failure("decimal", rules::TYPE, kind))
 }
 
-fn made<'b, 'v>(result: Result<Decimal, Fault>, left: Decimal) -> Result<CowVal<'b, 'v>, ExecutionError> {
+fn made<'b, 'v>(
+    result: Result<Decimal, Fault>,
+    left: Decimal,
+) -> Result<CowVal<'b, 'v>, ExecutionError> {
     match result {
         Ok(value) => Ok(CowVal::owned(value)),
         Err(rule) => Err(failure("decimal", rule, &left.to_string())),

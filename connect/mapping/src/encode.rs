@@ -117,11 +117,13 @@ impl Encoder<'_> {
             let mut content = Vec::new();
             let name = name_of(key);
             let at = |fault: Fault| fault.at(&format!("[\"{name}\"]"));
-            self.single(key_field, key.inner(), &mut content).map_err(at)?;
+            self.single(key_field, key.inner(), &mut content)
+                .map_err(at)?;
             if is_null(&**value) {
                 return Err(at(fault(rules::TYPE, &**value)));
             }
-            self.single(value_field, &**value, &mut content).map_err(at)?;
+            self.single(value_field, &**value, &mut content)
+                .map_err(at)?;
             put_delimited(out, Tag::new(field.number, WireType::Delimited), &content);
         }
         Ok(())
@@ -184,7 +186,9 @@ impl Encoder<'_> {
     fn double(self, value: &dyn Val) -> Result<f64, Fault> {
         let number = match value.downcast_ref::<CelDouble>() {
             Some(own) => *own.inner(),
-            None => exact(value).ok_or_else(|| fault(rules::TYPE, value))?.to_double(),
+            None => exact(value)
+                .ok_or_else(|| fault(rules::TYPE, value))?
+                .to_double(),
         };
         match number.is_finite() {
             true => Ok(number),
@@ -213,7 +217,10 @@ impl Encoder<'_> {
         match plan.shape {
             Shape::Timestamp => {
                 let own = value.downcast_ref::<CelTimestamp>();
-                let time = own.ok_or_else(|| fault(rules::TYPE, value))?.inner().to_utc();
+                let time = own
+                    .ok_or_else(|| fault(rules::TYPE, value))?
+                    .inner()
+                    .to_utc();
                 let seconds = time.timestamp();
                 if !SECONDS.contains(&seconds) {
                     return Err(fault(rules::OUT_OF_RANGE, value));
@@ -272,8 +279,13 @@ impl Encoder<'_> {
         };
         for field in &plan.fields {
             let wrong = |_| fault(rules::TYPE, value).at(&field.name);
-            let is_set = fields.get(&Presence(field.name.to_string())).map_err(wrong)?;
-            if is_set.downcast_ref::<CelBool>().is_some_and(|own| *own.inner()) {
+            let is_set = fields
+                .get(&Presence(field.name.to_string()))
+                .map_err(wrong)?;
+            if is_set
+                .downcast_ref::<CelBool>()
+                .is_some_and(|own| *own.inner())
+            {
                 let own = fields.get(&CelString::from(&*field.name)).map_err(wrong)?;
                 let written = self.field(field, &*own, out);
                 written.map_err(|fault| fault.at(&field.name))?;
@@ -284,7 +296,9 @@ impl Encoder<'_> {
 
     fn is_default(self, field: &FieldPlan, value: &dyn Val) -> bool {
         match field.kind {
-            Kind::Bool => value.downcast_ref::<CelBool>().is_some_and(|own| !*own.inner()),
+            Kind::Bool => value
+                .downcast_ref::<CelBool>()
+                .is_some_and(|own| !*own.inner()),
             Kind::String => {
                 let own = value.downcast_ref::<CelString<'_>>();
                 own.is_some_and(|own| own.inner().is_empty())

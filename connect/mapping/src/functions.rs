@@ -99,17 +99,26 @@ pub(crate) fn library(tables: &Tables) -> Library {
             prepared("time", 3, Arc::new(prepared::policy)),
             prepared("extract", 1, Arc::new(prepared::pattern)),
             prepared("substitute", 1, Arc::new(prepared::pattern)),
-            prepared("lookup", 0, Arc::new(move |name| prepared::table(name, &tables))),
+            prepared(
+                "lookup",
+                0,
+                Arc::new(move |name| prepared::table(name, &tables)),
+            ),
         ])
         .lenient(LENIENT)
 }
 
 /// Compiles a pattern; its search takes time linear in the text.
 fn regex_of(pattern: &str) -> Result<regex::Regex, String> {
-    let built = RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build();
+    let built = RegexBuilder::new(pattern)
+        .size_limit(MAX_PATTERN_BYTES)
+        .build();
     built.map_err(|error| {
         let text = error.to_string();
-        let reason = text.lines().filter_map(|line| line.strip_prefix("error: ")).next_back();
+        let reason = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("error: "))
+            .next_back();
         let reason = reason.unwrap_or("it needs too much memory");
         format!("is no pattern: {reason}")
     })

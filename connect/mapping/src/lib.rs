@@ -12,7 +12,7 @@ mod tables;
 mod target;
 mod values;
 
-pub use error::{CompileError, Unmapped, rules};
 pub use compiled::Mapping;
+pub use error::{CompileError, Unmapped, rules};
 pub use scope::{Batch, Origin, Scope};
 pub use settings::{Entry, Settings, TableSettings};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use formats::{Kind, Value};
 
 use crate::error::CompileError;
-use crate::limits::{MAX_ENTRIES, MAX_TABLES, MAX_TABLE_BYTES};
+use crate::limits::{MAX_ENTRIES, MAX_TABLE_BYTES, MAX_TABLES};
 use crate::settings::{Settings, TableSettings};
 
 /// Values by key.
@@ -50,7 +50,9 @@ fn table(
                 return Err(wrong("values", format!("more than {MAX_ENTRIES} entries")));
             }
             let entries = values.iter();
-            Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
+            Ok(entries
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect())
         }
         (None, Some(file), Some(key_column), Some(value_column)) => {
             let path = directory.join(file);
@@ -76,7 +78,13 @@ fn read(path: &Path, key: &str, value: &str) -> Result<HashMap<String, String>, 
     for record in reader.requiring([key, value]) {
         let record = record.map_err(|refusal| refusal.to_string())?;
         let record = record.map_err(|flaw| flaw.to_string())?;
-        let text = |column| record.value.get(column).map(Value::shown).unwrap_or_default();
+        let text = |column| {
+            record
+                .value
+                .get(column)
+                .map(Value::shown)
+                .unwrap_or_default()
+        };
         let (key, number) = (text(key), record.number);
         if entries.contains_key(&key) {
             return Err(format!("record {number}: the key `{key}` is there twice"));

@@ -65,9 +65,9 @@ impl<E> Target<E> {
                 done.push('.');
             }
             done.push_str(step);
-            let at = target
-                .fields
-                .binary_search_by_key(&field.number, |own| types.message(target.message).fields[own.index].number);
+            let at = target.fields.binary_search_by_key(&field.number, |own| {
+                types.message(target.message).fields[own.index].number
+            });
             let is_last = steps.peek().is_none();
             let at = match (at, is_last) {
                 (Ok(_), true) => return Err(wrong("the field is set twice".to_owned())),
@@ -81,7 +81,14 @@ impl<E> Target<E> {
                         }
                     };
                     let path = done.clone();
-                    target.fields.insert(at, Field { index, path, content });
+                    target.fields.insert(
+                        at,
+                        Field {
+                            index,
+                            path,
+                            content,
+                        },
+                    );
                     at
                 }
             };
@@ -113,7 +120,9 @@ fn index_of(types: &Types, message: MessageId, name: &str) -> Result<usize, Stri
 fn inner(types: &Types, field: &FieldPlan) -> Result<MessageId, String> {
     let name = &field.name;
     match field.kind {
-        Kind::Message(id) if field.is_singular() && types.message(id).shape == Shape::Object => Ok(id),
+        Kind::Message(id) if field.is_singular() && types.message(id).shape == Shape::Object => {
+            Ok(id)
+        }
         _ => Err(format!("`{name}` is not a single message with fields")),
     }
 }
@@ -130,13 +139,17 @@ pub(crate) fn check(types: &Types, field: &FieldPlan, found: &Type) -> Result<()
     let found_name = found.shown(types).to_string();
     let help = match (&wanted[..], found) {
         ("string", _) => "; `text(…)` makes one",
-        (_, Type::String) if is_integer(field.kind) => "; `whole(…)` or `decimal(…, scale)` makes one",
+        (_, Type::String) if is_integer(field.kind) => {
+            "; `whole(…)` or `decimal(…, scale)` makes one"
+        }
         (_, Type::String) if is_float(field.kind) => "; `number(…)` makes one",
         ("timestamp", Type::String) => "; `time(…, format, zone)` makes one",
         _ => "",
     };
     let name = &field.name;
-    Err(format!("the field `{name}` needs {wanted}, and its result is of type {found_name}{help}"))
+    Err(format!(
+        "the field `{name}` needs {wanted}, and its result is of type {found_name}{help}"
+    ))
 }
 
 /// Returns the type that a field needs, for a person; an error for fields that can't be mapped.
@@ -163,7 +176,9 @@ fn wanted(types: &Types, field: &FieldPlan) -> Result<String, String> {
 }
 
 fn is_integer(kind: Kind) -> bool {
-    use Kind::{Fixed32, Fixed64, Int32, Int64, Sfixed32, Sfixed64, Sint32, Sint64, Uint32, Uint64};
+    use Kind::{
+        Fixed32, Fixed64, Int32, Int64, Sfixed32, Sfixed64, Sint32, Sint64, Uint32, Uint64,
+    };
     matches!(
         kind,
         Int32 | Int64 | Uint32 | Uint64 | Sint32 | Sint64 | Fixed32 | Fixed64 | Sfixed32 | Sfixed64
@@ -189,9 +204,13 @@ fn single(types: &Types, kind: Kind, found: &Type) -> bool {
         (_, Type::Dyn) => true,
         (Kind::Enum(_), Type::String | Type::Int) => true,
         (Kind::Enum(_), _) => false,
-        (kind, Type::Int | Type::Uint | Type::Decimal) if is_integer(kind) || is_float(kind) => true,
+        (kind, Type::Int | Type::Uint | Type::Decimal) if is_integer(kind) || is_float(kind) => {
+            true
+        }
         (kind, Type::Double) => is_float(kind),
-        (Kind::Bool, Type::Bool) | (Kind::String, Type::String) | (Kind::Bytes, Type::Bytes) => true,
+        (Kind::Bool, Type::Bool) | (Kind::String, Type::String) | (Kind::Bytes, Type::Bytes) => {
+            true
+        }
         (Kind::Message(id), found) => match (types.message(id).shape, found) {
             (Shape::Timestamp, Type::Timestamp) | (Shape::Duration, Type::Duration) => true,
             (Shape::Object, Type::Map(..)) => true,

@@ -42,13 +42,21 @@ fn messages(format: &Format, file: &str) -> Vec<Result<Vec<u8>, String>> {
     let validation = Validation::compile(&set, &ValidationOptions::default()).unwrap();
     let settings: Settings = toml::from_str(MAP).unwrap();
     let mapping = Mapping::compile(&settings, Scope::Record, format, &validation, "t.Row").unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(file);
     let reader = format.open(File::open(path).unwrap()).unwrap();
     let map = |item: Result<Result<formats::Record, formats::Flaw>, formats::Refusal>| {
         let record = item.unwrap().map_err(|flaw| flaw.to_string())?;
         let id = format!("unit/{}", record.number);
-        let origin = Origin { source: "retail", unit: "unit", id: &id };
-        mapping.map(&record, &origin).map_err(|unmapped| format!("{}: {unmapped}", record.number))
+        let origin = Origin {
+            source: "retail",
+            unit: "unit",
+            id: &id,
+        };
+        mapping
+            .map(&record, &origin)
+            .map_err(|unmapped| format!("{}: {unmapped}", record.number))
     };
     reader.requiring(mapping.columns()).map(map).collect()
 }
@@ -71,8 +79,14 @@ fn every_format_gives_the_same_messages() {
     assert!(good > 50, "{expected:?}");
     let formats = [
         (Format::new(Kind::Ndjson), "orders.ndjson"),
-        (with(Kind::Json, |own| own.path = Some("data.orders".to_owned())), "orders.json"),
-        (with(Kind::Xml, |own| own.path = Some("orders/order".to_owned())), "orders.xml"),
+        (
+            with(Kind::Json, |own| own.path = Some("data.orders".to_owned())),
+            "orders.json",
+        ),
+        (
+            with(Kind::Xml, |own| own.path = Some("orders/order".to_owned())),
+            "orders.xml",
+        ),
         (Format::new(Kind::Xlsx), "orders.xlsx"),
         (Format::new(Kind::Xlsx), "orders-1904.xlsx"),
         (Format::new(Kind::Parquet), "orders.parquet"),

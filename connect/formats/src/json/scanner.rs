@@ -26,7 +26,9 @@ pub(super) struct Scanner<R> {
 enum State {
     Start,
     /// Elements of the array; the first one, or others after commas.
-    Elements { is_first: bool },
+    Elements {
+        is_first: bool,
+    },
     /// The records were read; the objects around them are still open.
     After,
     Done,
@@ -309,13 +311,13 @@ impl<R: BufRead> Scanner<R> {
 
 fn unexpected(found: Option<u8>, expected: &str) -> Stop {
     match found {
-        None => Stop::Rule(
-            rules::TRUNCATED,
-            format!("the text ends before {expected}"),
-        ),
+        None => Stop::Rule(rules::TRUNCATED, format!("the text ends before {expected}")),
         Some(byte) => {
             let byte = byte.escape_ascii();
-            Stop::Rule(rules::SYNTAX, format!("expected {expected}, found `{byte}`"))
+            Stop::Rule(
+                rules::SYNTAX,
+                format!("expected {expected}, found `{byte}`"),
+            )
         }
     }
 }

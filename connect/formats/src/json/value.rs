@@ -44,7 +44,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
         values: 0,
     };
     let value = parser.value()?;
-    parser.cursor.finish().map_err(|error| syntax(text, &error))?;
+    parser
+        .cursor
+        .finish()
+        .map_err(|error| syntax(text, &error))?;
     Ok(value)
 }
 

@@ -5,8 +5,8 @@ mod records;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use crate::error::{Flaw, Place, Position, Refusal, cut, kept, rules};
 use super::header::Header;
+use crate::error::{Flaw, Place, Position, Refusal, cut, kept, rules};
 use crate::limits::{BLOCK_BYTES, MAX_COLUMNS};
 use crate::settings::Settings;
 use crate::text::{Mark, Text};
@@ -45,7 +45,10 @@ impl Csv {
     ) -> io::Result<Self> {
         let mut input = Text::open(input, settings.encoding(), Mark::Byte)?;
         let mut buffer = Vec::with_capacity(BLOCK_BYTES);
-        input.by_ref().take(SEPARATOR_BYTES as u64).read_to_end(&mut buffer)?;
+        input
+            .by_ref()
+            .take(SEPARATOR_BYTES as u64)
+            .read_to_end(&mut buffer)?;
         let separator = separator(&buffer);
         let dialect = Dialect {
             delimiter: separator.map_or(settings.delimiter(), |(byte, _)| byte),

@@ -23,7 +23,9 @@ impl Header {
             *counts.entry(*name).or_insert(0_usize) += 1;
         }
         let is_plain = |name: &str| !name.is_empty() && counts.get(name) == Some(&1);
-        let own = names.iter().map(|name| is_plain(name).then(|| Arc::from(*name)));
+        let own = names
+            .iter()
+            .map(|name| is_plain(name).then(|| Arc::from(*name)));
         let repeated = counts.iter().filter(|(_, count)| **count > 1);
         Header {
             names: own.collect(),

@@ -65,15 +65,27 @@ impl Table {
         let fields = schema.get_fields();
         if fields.len() > MAX_COLUMNS {
             let value = format!("{} columns; {MAX_COLUMNS} at most", fields.len());
-            return Err(Refusal::new(rules::TOO_MANY_COLUMNS, Place::default(), value));
+            return Err(Refusal::new(
+                rules::TOO_MANY_COLUMNS,
+                Place::default(),
+                value,
+            ));
         }
-        let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+        let chunks = metadata
+            .row_groups()
+            .iter()
+            .flat_map(|group| group.columns());
         let sizes = chunks.map(|chunk| chunk.uncompressed_size());
-        if sizes.max().is_some_and(|size| size > MAX_COLUMN_CHUNK_BYTES) {
-            let value = format!("a column of a row group has more than {MAX_COLUMN_CHUNK_BYTES} bytes");
+        if sizes
+            .max()
+            .is_some_and(|size| size > MAX_COLUMN_CHUNK_BYTES)
+        {
+            let value =
+                format!("a column of a row group has more than {MAX_COLUMN_CHUNK_BYTES} bytes");
             return Err(Refusal::new(rules::UNIT_TOO_LARGE, Place::default(), value));
         }
-        Header::new(fields.iter().map(|field| field.name())).require(required, &Place::default())?;
+        Header::new(fields.iter().map(|field| field.name()))
+            .require(required, &Place::default())?;
         let columns = fields.iter().map(|field| Column {
             name: Arc::from(field.name()),
             time: time_of(field),
@@ -173,7 +185,9 @@ fn value(
         Field::Short(value) => Value::Int(value.into()),
         Field::Int(value) => Value::Int(value.into()),
         Field::Long(value) => match time {
-            Some((TimeUnit::NANOS, is_utc)) => moment(Some(DateTime::from_timestamp_nanos(value)), *is_utc)?,
+            Some((TimeUnit::NANOS, is_utc)) => {
+                moment(Some(DateTime::from_timestamp_nanos(value)), *is_utc)?
+            }
             _ => Value::Int(value),
         },
         Field::UByte(value) => Value::Int(value.into()),
@@ -266,5 +280,7 @@ fn decimal(value: &Decimal) -> Result<Value, (&'static str, String)> {
     let (whole, fraction) = digits.split_at(digits.len() - scale);
     let sign = if unscaled < 0 { "-" } else { "" };
     let point = if scale > 0 { "." } else { "" };
-    Ok(Value::Decimal(format!("{sign}{whole}{point}{fraction}").into()))
+    Ok(Value::Decimal(
+        format!("{sign}{whole}{point}{fraction}").into(),
+    ))
 }

@@ -131,7 +131,11 @@ fn header(row: Option<Row>, required: &[String]) -> Result<Header, Refusal> {
         return Err(Refusal::new(rules::HEADER_MISSING, Place::default(), value));
     };
     let place = Place::row(None, number);
-    let width = cells.iter().map(|(column, _)| column + 1).max().unwrap_or(0);
+    let width = cells
+        .iter()
+        .map(|(column, _)| column + 1)
+        .max()
+        .unwrap_or(0);
     let mut names = vec![String::new(); width];
     for (column, value) in cells {
         if let (Some(name), Ok(value)) = (names.get_mut(column), value) {
@@ -233,7 +237,10 @@ fn date(time: &ExcelDateTime, is_1904: bool) -> Result<Value, (&'static str, Str
     let end = if is_1904 { END - BETWEEN_EPOCHS } else { END };
     if time.is_duration() {
         // CEL reads it so.
-        return Ok(Value::Text(format!("{}s", (serial * SECONDS_OF_DAY).round())));
+        return Ok(Value::Text(format!(
+            "{}s",
+            (serial * SECONDS_OF_DAY).round()
+        )));
     }
     if !(0.0..end).contains(&serial) {
         return wrong();

@@ -59,7 +59,9 @@ pub(crate) fn members(file: &File, wanted: Option<&str>) -> Result<Vec<Member>, 
     }
     let mut members = Vec::new();
     for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(|error| broken(&error))?;
+        let entry = archive
+            .by_index_raw(index)
+            .map_err(|error| broken(&error))?;
         let name = match entry.name() {
             Ok(name) => name,
             Err(error) => return Err(refuse(rules::ARCHIVE_NAME, "", &error.to_string())),

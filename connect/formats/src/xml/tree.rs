@@ -93,7 +93,8 @@ impl Tree {
             check_text(&value)?;
             self.count()?;
             let name = format!("@{}", attribute.key.as_ref());
-            node.fields.push((name.into(), Value::Text(value.into_owned())));
+            node.fields
+                .push((name.into(), Value::Text(value.into_owned())));
         }
         self.open.push(node);
         Ok(())

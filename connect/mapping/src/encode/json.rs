@@ -21,7 +21,10 @@ pub(super) fn put(shape: Shape, value: &dyn Val, out: &mut Vec<u8>, depth: usize
         Shape::Struct => {
             let entries = value.downcast_ref::<CelMap<'_>>();
             let entries = entries.ok_or_else(|| fault(rules::TYPE, value))?.inner();
-            let mut sorted: Vec<_> = entries.iter().map(|(key, value)| (name_of(key), value)).collect();
+            let mut sorted: Vec<_> = entries
+                .iter()
+                .map(|(key, value)| (name_of(key), value))
+                .collect();
             sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
             for (name, value) in sorted {
                 let mut entry = Vec::new();

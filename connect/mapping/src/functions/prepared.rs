@@ -76,7 +76,9 @@ pub(super) fn formats(text: &str) -> Prepared {
     let formats: Vec<String> = text.split('|').map(str::to_owned).collect();
     for format in &formats {
         let Ok(items) = StrftimeItems::new(format).parse() else {
-            return Err(format!("has a format that strftime doesn't know: `{format}`"));
+            return Err(format!(
+                "has a format that strftime doesn't know: `{format}`"
+            ));
         };
         if !has_date(&items) {
             return Err(format!("has a format without a date: `{format}`"));
@@ -88,14 +90,19 @@ pub(super) fn formats(text: &str) -> Prepared {
 fn has_date(items: &[Item<'_>]) -> bool {
     use Numeric::{Day, IsoWeek, Month, Ordinal, Timestamp, Year, YearMod100};
     let has = |wanted: &[Numeric]| {
-        items.iter().any(|item| matches!(item, Item::Numeric(own, _) if wanted.contains(own)))
+        items
+            .iter()
+            .any(|item| matches!(item, Item::Numeric(own, _) if wanted.contains(own)))
     };
     let has_name = items.iter().any(|item| {
-        matches!(item, Item::Fixed(Fixed::ShortMonthName | Fixed::LongMonthName))
+        matches!(
+            item,
+            Item::Fixed(Fixed::ShortMonthName | Fixed::LongMonthName)
+        )
     });
-    let whole = items.iter().any(|item| {
-        matches!(item, Item::Fixed(Fixed::RFC2822 | Fixed::RFC3339))
-    });
+    let whole = items
+        .iter()
+        .any(|item| matches!(item, Item::Fixed(Fixed::RFC2822 | Fixed::RFC3339)));
     let month = has(&[Month]) || has_name;
     let day = has(&[Ordinal]) || month && has(&[Day]) || has(&[IsoWeek]);
     whole || has(&[Timestamp]) || has(&[Year, YearMod100, Numeric::IsoYear]) && day
@@ -145,7 +152,10 @@ pub(super) fn table(name: &str, tables: &Tables) -> Prepared {
 impl Zone {
     /// Returns the moments at which clocks of the zone show a time: none, one or two.
     pub(super) fn moments(self, time: chrono::NaiveDateTime) -> Vec<chrono::DateTime<chrono::Utc>> {
-        fn both<Z: TimeZone>(zone: &Z, time: chrono::NaiveDateTime) -> Vec<chrono::DateTime<chrono::Utc>> {
+        fn both<Z: TimeZone>(
+            zone: &Z,
+            time: chrono::NaiveDateTime,
+        ) -> Vec<chrono::DateTime<chrono::Utc>> {
             match zone.from_local_datetime(&time) {
                 chrono::LocalResult::None => Vec::new(),
                 chrono::LocalResult::Single(one) => vec![one.to_utc()],

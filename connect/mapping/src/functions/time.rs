@@ -35,9 +35,12 @@ pub(super) fn with_offset<'b, 'v>(args: Args<'b, 'v>) -> Made<'b, 'v> {
 pub(super) fn local<'b, 'v>(args: Args<'b, 'v>) -> Made<'b, 'v> {
     let (value, formats, zone, policy) = match args.as_slice() {
         [value, formats, zone] => (value, formats, zone, Policy::Earlier),
-        [value, formats, zone, policy] => {
-            (value, formats, zone, *prepared::<Policy>("time", &**policy)?)
-        }
+        [value, formats, zone, policy] => (
+            value,
+            formats,
+            zone,
+            *prepared::<Policy>("time", &**policy)?,
+        ),
         _ => return Err(ExecutionError::invalid_argument_count(3, args.len())),
     };
     // A column may hold moments, as those of Parquet do.

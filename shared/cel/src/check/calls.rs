@@ -63,12 +63,13 @@ impl Checker<'_> {
     fn operator(&self, name: &str, left: Type, right: Type) -> Checked {
         let either_any = left == Type::Dyn || right == Type::Dyn;
         let numbers = left.is_number() && right.is_number();
+        let decimals = left == Type::Decimal && right == Type::Int;
         let result = match name {
             operators::EQUALS | operators::NOT_EQUALS => {
                 let nullable = |one: &Type, other: &Type| {
                     *one == Type::Null && matches!(other, Type::Message(_))
                 };
-                let fits = left.fits(&right) || numbers;
+                let fits = left.fits(&right) || numbers || decimals;
                 (fits || nullable(&left, &right) || nullable(&right, &left)).then_some(Type::Bool)
             }
             operators::IN => match &right {
@@ -85,7 +86,7 @@ impl Checker<'_> {
                     left,
                     Type::List(_) | Type::Map(..) | Type::Message(_) | Type::Null | Type::Type
                 );
-                let fits = either_any || numbers || left == right;
+                let fits = either_any || numbers || decimals || left == right;
                 (is_ordered && fits).then_some(Type::Bool)
             }
             _ => arithmetic(name, &left, &right),

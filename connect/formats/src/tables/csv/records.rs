@@ -339,8 +339,7 @@ impl Records {
         self.reader.reset();
         // The library strips a byte order mark from what it reads first, which here may be the
         // middle of a text.
-        self.reader
-            .read_record(&[], &mut self.text, &mut self.ends);
+        self.reader.read_record(&[], &mut self.text, &mut self.ends);
     }
 
     /// Skips the line breaks before a record: blank lines, and the second half of `\r\n`.

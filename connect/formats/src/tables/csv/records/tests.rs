@@ -63,7 +63,12 @@ fn records_are_read_as_rfc_4180_says() {
 #[test]
 fn dialects_have_their_own_characters() {
     let dialect = |delimiter, quote, escape, comment| {
-        let dialect = Dialect { delimiter, quote, escape, comment };
+        let dialect = Dialect {
+            delimiter,
+            quote,
+            escape,
+            comment,
+        };
         Records::new(dialect, 64 * 1024, 0)
     };
     let semicolons = dialect(b';', Some(b'\''), None, None);
@@ -101,7 +106,10 @@ fn a_record_that_is_too_large_ends_where_its_line_ends() {
     ] {
         let text = format!("a\n{line}\nb\n{line}");
         let all = read(commas(), [text.as_bytes()]);
-        let shape: Vec<_> = all.iter().map(|(_, fault, line, _)| (*fault, *line)).collect();
+        let shape: Vec<_> = all
+            .iter()
+            .map(|(_, fault, line, _)| (*fault, *line))
+            .collect();
         assert_eq!(shape, [(None, 1), (fault, 2), (None, 3), (fault, 4)]);
         assert_eq!(all[2].0, ["b"]);
     }
@@ -120,7 +128,10 @@ fn a_quote_that_is_never_closed_costs_its_line_only() {
         assert_eq!(all[0], (vec!["1".into(), "a".into()], None, 1, 0));
         assert_eq!(all[1], (vec![], Some(Fault::UnterminatedQuote), 2, 4));
         assert_eq!((all[2].2, all[2].3), (3, 9));
-        let rest: Vec<_> = all[2..].iter().map(|(fields, ..)| fields.join(",")).collect();
+        let rest: Vec<_> = all[2..]
+            .iter()
+            .map(|(fields, ..)| fields.join(","))
+            .collect();
         assert_eq!(rest.join("\n"), following);
     }
 }
@@ -130,7 +141,10 @@ fn a_record_has_as_many_lines_as_allowed() {
     let quoted = |lines: usize| format!("\"{}x\"\nnext\n", "x\n".repeat(lines - 1));
     let first = |lines: usize| read(commas(), [quoted(lines).as_bytes()]).remove(0);
     assert_eq!(first(MAX_RECORD_LINES).1, None);
-    assert_eq!(first(MAX_RECORD_LINES + 1).1, Some(Fault::UnterminatedQuote));
+    assert_eq!(
+        first(MAX_RECORD_LINES + 1).1,
+        Some(Fault::UnterminatedQuote)
+    );
 }
 
 #[test]
@@ -151,7 +165,9 @@ fn the_longest_record_of_all_is_read() {
 
 /// Text with many special characters of CSV.
 fn csv() -> impl Strategy<Value = String> {
-    let parts = vec!["a", "é", ",", "\"", "\"\"", "\n", "\r\n", "\r", " ", "#", "\u{feff}"];
+    let parts = vec![
+        "a", "é", ",", "\"", "\"\"", "\n", "\r\n", "\r", " ", "#", "\u{feff}",
+    ];
     prop::collection::vec(prop::sample::select(parts), 0..60).prop_map(|parts| parts.concat())
 }
 
