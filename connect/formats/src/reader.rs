@@ -24,7 +24,7 @@ pub struct Reader {
     is_done: bool,
 }
 
-/// What is still to be read.
+/// The rest of the unit.
 enum Source {
     Nothing,
     Stream(Bytes),

@@ -12,8 +12,8 @@ use crate::limits::{MAX_COLUMNS, MAX_RECORD_BYTES, RECORD_BYTES, UNIT_BYTES};
 pub struct Settings {
     /// The format.
     pub kind: Kind,
-    /// CSV: the character between columns, ASCII; `,` by default. A line `sep=;` at the start of the
-    /// text beats it.
+    /// CSV: the character between columns, ASCII; `,` by default. A line `sep=;` at the start of
+    /// the text beats it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<String>,
     /// CSV: the character around texts, ASCII; `"` by default, empty for none.

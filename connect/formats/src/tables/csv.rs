@@ -1,6 +1,7 @@
 //! CSV: a header, and records of as many columns.
 
 mod records;
+mod row;
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use crate::text::{Mark, Text};
 use crate::unpack::Bytes;
 use crate::value::{Record, Value};
 
-use records::{Dialect, Fault, Records, Row};
+use records::{Dialect, Records};
+use row::{Fault, Row};
 
 /// Bytes of a line `sep=;`, its end included.
 const SEPARATOR_BYTES: usize = 7;

@@ -31,7 +31,7 @@ pub(crate) struct Table {
 
 struct Column {
     name: Arc<str>,
-    /// Of a moment: the unit, and whether it is in UTC.
+    /// The unit of a moment, and whether it is in UTC.
     time: Option<(TimeUnit, bool)>,
 }
 

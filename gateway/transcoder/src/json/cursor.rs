@@ -1,5 +1,6 @@
 //! The pull reader: it hands out one token at a time and never builds a tree.
 
+mod skip;
 mod strings;
 
 use std::borrow::Cow;
@@ -362,44 +363,6 @@ impl<'a> Cursor<'a> {
         }
         self.position = end + 1;
         Some(number)
-    }
-
-    /// Passes over a value, checking all of it.
-    pub(crate) fn skip_value(&mut self) -> Result<(), Failure> {
-        match self.peek()? {
-            Token::Object => {
-                self.begin_object()?;
-                let mut is_first = true;
-                while self.next_member(is_first)? {
-                    is_first = false;
-                    self.skip_key()?;
-                    self.skip_value()?;
-                }
-                Ok(())
-            }
-            Token::Array => {
-                self.begin_array()?;
-                let mut is_first = true;
-                while self.next_element(is_first)? {
-                    is_first = false;
-                    self.skip_value()?;
-                }
-                Ok(())
-            }
-            Token::String => self.skip_string(),
-            Token::Number => self.number().map(drop),
-            Token::True => self.literal("true"),
-            Token::False => self.literal("false"),
-            Token::Null => self.literal("null"),
-        }
-    }
-
-    fn skip_key(&mut self) -> Result<(), Failure> {
-        if self.byte() != Some(b'"') {
-            return Err(self.expected("a key in quotes"));
-        }
-        self.skip_string()?;
-        self.expect(b':', "':'")
     }
 
     /// Rejects anything but white space after the value.
