@@ -208,6 +208,8 @@ impl fmt::Display for Flaw {
     }
 }
 
+impl std::error::Error for Flaw {}
+
 // === impl Broken ===
 
 impl Broken {
