@@ -148,10 +148,13 @@ impl Elements {
 
     /// Reads the content of a record; a flaw does not end the reading of its elements.
     fn record(&mut self, mut tree: Tree, is_done: bool) -> Result<Result<Value, Fault>, Fault> {
+        if is_done {
+            return Ok(tree.finish());
+        }
         let start = self.reader.buffer_position();
         let mut flaw = None;
         let mut depth = 0;
-        while !is_done {
+        loop {
             self.reader.get_mut().go_on();
             self.buffer.clear();
             let event = self.reader.read_event_into(&mut self.buffer);

@@ -1,6 +1,8 @@
 //! Hostile units end as flaws or refusals that name place, rule and value; what comes before a flaw
 //! and after it arrives.
 
+#![allow(clippy::unwrap_used, clippy::result_large_err)]
+
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, Write};
 

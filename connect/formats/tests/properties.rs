@@ -1,5 +1,7 @@
 //! The same records whatever chunks the bytes come in; no bytes that a reader can't end with.
 
+#![allow(clippy::unwrap_used, clippy::result_large_err)]
+
 use std::io::{self, Cursor, Read};
 
 use formats::{Flaw, Kind, Record, Refusal, Settings};

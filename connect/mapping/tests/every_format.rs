@@ -1,5 +1,7 @@
 //! The same orders in every format make the same messages, by one mapping.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs::File;
 use std::path::Path;
 

@@ -1,6 +1,8 @@
 //! The language of mappings: what it accepts, what each mistake names, before the first record and
 //! at each one.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use formats::{Kind, Place, Record, Settings as Format, Value};
@@ -149,225 +151,227 @@ fn texts_are_cleansed() {
     }
 }
 
+const UNMAPPED: &[(&str, &str, &str)] = &[
+    ("small", "decimal(row.p, 2)", "small from `p`: SCALE: 2.555"),
+    ("small", "whole(row.p)", "small from `p`: NOT_WHOLE: 2.555"),
+    ("small", "whole(row.q)", "small from `q`: NOT_A_NUMBER: x"),
+    (
+        "small",
+        "whole(row.t)",
+        "small from `t`: OUT_OF_RANGE: 30000000000",
+    ),
+    ("small", "row.f", "small from `f`: NOT_WHOLE: 2.5"),
+    (
+        "double",
+        "row.big",
+        "double from `big`: OUT_OF_RANGE: 1e400",
+    ),
+    (
+        "double",
+        "number(row.q)",
+        "double from `q`: NOT_A_NUMBER: x",
+    ),
+    ("text", "row.absent", "text from `absent`: MISSING: absent"),
+    ("text", "trim(row.n)", "text from `n`: TYPE: null"),
+    ("text", "row.f", "text from `f`: TYPE: 2.5"),
+    (
+        "text",
+        "lookup('colors', row.q)",
+        "text from `q`: LOOKUP: x",
+    ),
+    ("color", "row.e", "color from `e`: ENUM: COLOR_BLUE"),
+    (
+        "time",
+        "time(row.d, '%Y-%m-%d', 'UTC')",
+        "time from `d`: TIME: 2011-02-30",
+    ),
+    (
+        "numbers",
+        "[1, whole(row.p)]",
+        "numbers from `p`: NOT_WHOLE: 2.555",
+    ),
+    (
+        "numbers",
+        "[1, row.f]",
+        "numbers[1] from `f`: NOT_WHOLE: 2.5",
+    ),
+    ("big", "-1", "big: OUT_OF_RANGE: -1"),
+    (
+        "lines",
+        "[{'sku': 'a', 'quantty': 1}]",
+        "lines[0]: UNKNOWN_FIELD: `t.Line` has no field `quantty`; did you mean 'quantity'?",
+    ),
+    (
+        "small",
+        "1 / (whole(row.t) - 30000000000)",
+        "small from `t`: OUT_OF_RANGE: ",
+    ),
+    (
+        "code",
+        "row.q + 'yzw'",
+        "code from `q`: string.max_len: x: must be at most 3 characters",
+    ),
+    (
+        "small",
+        "decimal(row.p, 2) + decimal(row.q, 2)",
+        "small from `p`: SCALE: 2.555",
+    ),
+];
+
 #[test]
 fn records_that_can_not_be_mapped_name_field_column_rule_and_value() {
     let row = r#"{"p":"2.555","q":"x","big":1e400,"f":2.5,"d":"2011-02-30","n":null,"e":"COLOR_BLUE","t":"30000000000"}"#;
-    let cases = [
-        ("small", "decimal(row.p, 2)", "small from `p`: SCALE: 2.555"),
-        ("small", "whole(row.p)", "small from `p`: NOT_WHOLE: 2.555"),
-        ("small", "whole(row.q)", "small from `q`: NOT_A_NUMBER: x"),
-        (
-            "small",
-            "whole(row.t)",
-            "small from `t`: OUT_OF_RANGE: 30000000000",
-        ),
-        ("small", "row.f", "small from `f`: NOT_WHOLE: 2.5"),
-        (
-            "double",
-            "row.big",
-            "double from `big`: OUT_OF_RANGE: 1e400",
-        ),
-        (
-            "double",
-            "number(row.q)",
-            "double from `q`: NOT_A_NUMBER: x",
-        ),
-        ("text", "row.absent", "text from `absent`: MISSING: absent"),
-        ("text", "trim(row.n)", "text from `n`: TYPE: null"),
-        ("text", "row.f", "text from `f`: TYPE: 2.5"),
-        (
-            "text",
-            "lookup('colors', row.q)",
-            "text from `q`: LOOKUP: x",
-        ),
-        ("color", "row.e", "color from `e`: ENUM: COLOR_BLUE"),
-        (
-            "time",
-            "time(row.d, '%Y-%m-%d', 'UTC')",
-            "time from `d`: TIME: 2011-02-30",
-        ),
-        (
-            "numbers",
-            "[1, whole(row.p)]",
-            "numbers from `p`: NOT_WHOLE: 2.555",
-        ),
-        (
-            "numbers",
-            "[1, row.f]",
-            "numbers[1] from `f`: NOT_WHOLE: 2.5",
-        ),
-        ("big", "-1", "big: OUT_OF_RANGE: -1"),
-        (
-            "lines",
-            "[{'sku': 'a', 'quantty': 1}]",
-            "lines[0]: UNKNOWN_FIELD: `t.Line` has no field `quantty`; did you mean 'quantity'?",
-        ),
-        (
-            "small",
-            "1 / (whole(row.t) - 30000000000)",
-            "small from `t`: OUT_OF_RANGE: ",
-        ),
-        (
-            "code",
-            "row.q + 'yzw'",
-            "code from `q`: string.max_len: x: must be at most 3 characters",
-        ),
-        (
-            "small",
-            "decimal(row.p, 2) + decimal(row.q, 2)",
-            "small from `p`: SCALE: 2.555",
-        ),
-    ];
-    for (field, expression, expected) in cases {
+    for (field, expression, expected) in UNMAPPED.iter().copied() {
         let found = result(row, field, expression);
         assert!(found.starts_with(expected), "{expression}: {found}");
     }
 }
 
+const MISTAKES: &[(&str, &str, Option<usize>, &str)] = &[
+    (
+        "txt",
+        "''",
+        None,
+        "message `t.Row` has no field `txt`; did you mean 'text'?",
+    ),
+    (
+        "money.unit",
+        "1",
+        None,
+        "message `t.Money` has no field `unit`; did you mean 'units'?",
+    ),
+    (
+        "lines.sku",
+        "''",
+        None,
+        "`lines` is not a single message with fields",
+    ),
+    (
+        "small",
+        "row.Quantity",
+        None,
+        "the field `small` needs int, and its result is of type string; `whole(…)` or `decimal(…, scale)` makes one",
+    ),
+    (
+        "double",
+        "row.Quantity",
+        None,
+        "the field `double` needs double, and its result is of type string; `number(…)` makes one",
+    ),
+    (
+        "time",
+        "row.Date",
+        None,
+        "the field `time` needs timestamp, and its result is of type string; `time(…, format, zone)` makes one",
+    ),
+    (
+        "text",
+        "whole(row.a)",
+        None,
+        "the field `text` needs string, and its result is of type int; `text(…)` makes one",
+    ),
+    (
+        "numbers",
+        "1",
+        None,
+        "the field `numbers` needs list of int, and its result is of type int",
+    ),
+    (
+        "numbers",
+        "['a']",
+        None,
+        "the field `numbers` needs list of int, and its result is of type list of string",
+    ),
+    (
+        "packed",
+        "''",
+        None,
+        "a field of type `google.protobuf.Any` can't be mapped",
+    ),
+    ("text", "null", None, "its result is always null"),
+    (
+        "text",
+        "uper(row.a)",
+        Some(1),
+        "no function is named `uper`; did you mean 'upper'?",
+    ),
+    (
+        "text",
+        "trim(rwo.a)",
+        Some(6),
+        "no variable is named `rwo`; did you mean 'row'?",
+    ),
+    (
+        "text",
+        "trim(row.a",
+        Some(12),
+        "mismatched input <EOF> expecting ')'",
+    ),
+    (
+        "text",
+        "trim(1)",
+        Some(1),
+        "`trim(int)`: the function does not accept these types",
+    ),
+    (
+        "text",
+        "extract(row.a, row.b)",
+        Some(1),
+        "argument 2 of `extract` must be a text that is written out",
+    ),
+    (
+        "text",
+        "extract(row.a, '(')",
+        Some(17),
+        "`(` in `extract` is no pattern: ",
+    ),
+    (
+        "time",
+        "time(row.a, '%Y-%Q', 'UTC')",
+        Some(14),
+        "`%Y-%Q` in `time` has a format that strftime doesn't know",
+    ),
+    (
+        "time",
+        "time(row.a, '%H:%M', 'UTC')",
+        Some(14),
+        "`%H:%M` in `time` has a format without a date",
+    ),
+    (
+        "time",
+        "time(row.a, '%Y-%m-%d', 'Europe/Londn')",
+        Some(26),
+        "`Europe/Londn` in `time` is no time zone; did you mean 'Europe/London'?",
+    ),
+    (
+        "time",
+        "time(row.a, '%Y-%m-%d', 'UTC', 'first')",
+        Some(33),
+        "`first` in `time` is neither",
+    ),
+    (
+        "text",
+        "lookup('colrs', row.a)",
+        Some(9),
+        "`colrs` in `lookup` is no table of the mapping; did you mean 'colors'?",
+    ),
+    (
+        "signed",
+        "or(row.a, '7')",
+        None,
+        "the field `signed` needs int, and its result is of type string",
+    ),
+    (
+        "text",
+        "decimal(row.a) / decimal('2')",
+        None,
+        "`/` does not accept decimal and decimal",
+    ),
+];
+
 #[test]
 fn mistakes_are_found_before_the_first_record() {
-    let cases = [
-        (
-            "txt",
-            "''",
-            None,
-            "message `t.Row` has no field `txt`; did you mean 'text'?",
-        ),
-        (
-            "money.unit",
-            "1",
-            None,
-            "message `t.Money` has no field `unit`; did you mean 'units'?",
-        ),
-        (
-            "lines.sku",
-            "''",
-            None,
-            "`lines` is not a single message with fields",
-        ),
-        (
-            "small",
-            "row.Quantity",
-            None,
-            "the field `small` needs int, and its result is of type string; `whole(…)` or `decimal(…, scale)` makes one",
-        ),
-        (
-            "double",
-            "row.Quantity",
-            None,
-            "the field `double` needs double, and its result is of type string; `number(…)` makes one",
-        ),
-        (
-            "time",
-            "row.Date",
-            None,
-            "the field `time` needs timestamp, and its result is of type string; `time(…, format, zone)` makes one",
-        ),
-        (
-            "text",
-            "whole(row.a)",
-            None,
-            "the field `text` needs string, and its result is of type int; `text(…)` makes one",
-        ),
-        (
-            "numbers",
-            "1",
-            None,
-            "the field `numbers` needs list of int, and its result is of type int",
-        ),
-        (
-            "numbers",
-            "['a']",
-            None,
-            "the field `numbers` needs list of int, and its result is of type list of string",
-        ),
-        (
-            "packed",
-            "''",
-            None,
-            "a field of type `google.protobuf.Any` can't be mapped",
-        ),
-        ("text", "null", None, "its result is always null"),
-        (
-            "text",
-            "uper(row.a)",
-            Some(1),
-            "no function is named `uper`; did you mean 'upper'?",
-        ),
-        (
-            "text",
-            "trim(rwo.a)",
-            Some(6),
-            "no variable is named `rwo`; did you mean 'row'?",
-        ),
-        (
-            "text",
-            "trim(row.a",
-            Some(12),
-            "mismatched input <EOF> expecting ')'",
-        ),
-        (
-            "text",
-            "trim(1)",
-            Some(1),
-            "`trim(int)`: the function does not accept these types",
-        ),
-        (
-            "text",
-            "extract(row.a, row.b)",
-            Some(1),
-            "argument 2 of `extract` must be a text that is written out",
-        ),
-        (
-            "text",
-            "extract(row.a, '(')",
-            Some(17),
-            "`(` in `extract` is no pattern: ",
-        ),
-        (
-            "time",
-            "time(row.a, '%Y-%Q', 'UTC')",
-            Some(14),
-            "`%Y-%Q` in `time` has a format that strftime doesn't know",
-        ),
-        (
-            "time",
-            "time(row.a, '%H:%M', 'UTC')",
-            Some(14),
-            "`%H:%M` in `time` has a format without a date",
-        ),
-        (
-            "time",
-            "time(row.a, '%Y-%m-%d', 'Europe/Londn')",
-            Some(26),
-            "`Europe/Londn` in `time` is no time zone; did you mean 'Europe/London'?",
-        ),
-        (
-            "time",
-            "time(row.a, '%Y-%m-%d', 'UTC', 'first')",
-            Some(33),
-            "`first` in `time` is neither",
-        ),
-        (
-            "text",
-            "lookup('colrs', row.a)",
-            Some(9),
-            "`colrs` in `lookup` is no table of the mapping; did you mean 'colors'?",
-        ),
-        (
-            "signed",
-            "or(row.a, '7')",
-            None,
-            "the field `signed` needs int, and its result is of type string",
-        ),
-        (
-            "text",
-            "decimal(row.a) / decimal('2')",
-            None,
-            "`/` does not accept decimal and decimal",
-        ),
-    ];
-    for (field, expression, column, expected) in cases {
+    for (field, expression, column, expected) in MISTAKES.iter().copied() {
         let error = compile(Kind::Csv, field, expression).unwrap_err();
         assert_eq!(error.key, format!("map.{field}"), "{expression}");
         assert_eq!(error.field, field, "{expression}");
