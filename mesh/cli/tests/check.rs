@@ -212,6 +212,27 @@ events; keep the option, and publish a new event
 }
 
 #[test]
+fn a_method_that_lets_in_other_callers_is_named() {
+    let ruled = |rule: &str| CONTRACT.replace("{public: true}", rule);
+    let project = Project::new(&ruled("{roles: [\"clerk\", \"admin\"]}"));
+    project.commit();
+    project.write(&ruled("{roles: \"admin\"}"));
+    let (code, told) = project.check(&["--against", "HEAD"]);
+    let expected = "tickets.v1.Tickets.GetTicket: ACCESS_NARROWED: roles clerk, admin → roles admin, which \
+        breaks callers; let those callers in for as long as they call, or tell them before";
+    assert!(told.contains(expected), "{told}");
+    assert_eq!(code, 1);
+
+    project.write(CONTRACT);
+    let (code, told) = project.check(&["--against", "HEAD"]);
+    let expected = "warning: tickets.v1.Tickets.GetTicket: ACCESS_WIDENED: roles clerk, admin → everyone; \
+        make sure that these callers are meant";
+    assert!(told.contains(expected), "{told}");
+    assert_eq!(code, 0);
+    assert_eq!(project.check(&["--against", "HEAD", "--strict"]).0, 1);
+}
+
+#[test]
 fn a_revision_is_read_from_a_directory_below_the_top_of_its_repository() {
     let project = Project::new(CONTRACT);
     project.commit();
