@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-/// The role of every process that calls another by its own decision; the role of one process is this
-/// one, a dot and its name. Only the mesh gives it.
+/// The role of every process that calls another by its own decision; the role of one process is
+/// this one, a dot and its name. Only the mesh gives it.
 pub(crate) const PROCESS_ROLE: &str = "mesh.process";
 
 /// A caller whose credential was verified. It travels with a request as an extension,

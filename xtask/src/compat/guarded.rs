@@ -1,4 +1,5 @@
-//! A gateway that protects a contract which can't be edited, by selectors of its configuration alone.
+//! A gateway that protects a contract which can't be edited, by selectors of its configuration
+//! alone.
 
 use std::fmt;
 

@@ -26,7 +26,7 @@ use super::*;
 /// The metadata with the identity.
 const IDENTITY: &str = "mesh-identity";
 
-/// Who calls, and by which right.
+/// The right by which a call is made.
 #[derive(Clone, Copy)]
 enum Right {
     /// Nobody: refused for this reason, whatever is called.

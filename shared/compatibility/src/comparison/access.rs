@@ -1,4 +1,4 @@
-//! Who may call a method, old and new.
+//! The callers of a method, old and new.
 
 use contract::{Access, Callers};
 use descriptors::MethodPlan;
