@@ -160,7 +160,7 @@ impl Dependency {
 
 /// Returns whether a crate is part of the product, by its place: it must not know the example mesh.
 pub(crate) fn is_product(place: &str) -> bool {
-    is_shared(place) || is_gateway(place) || is_command(place)
+    is_shared(place) || is_gateway(place) || is_connect(place) || is_command(place)
 }
 
 /// Returns whether a crate is shared by gateway and services.
@@ -171,6 +171,11 @@ pub(crate) fn is_shared(place: &str) -> bool {
 /// Returns whether a crate is the gateway or a part of it.
 pub(crate) fn is_gateway(place: &str) -> bool {
     place == "gateway" || place.starts_with("gateway/")
+}
+
+/// Returns whether a crate reads sources of data.
+pub(crate) fn is_connect(place: &str) -> bool {
+    place == "connect" || place.starts_with("connect/")
 }
 
 /// Returns whether a crate is the command or a part of it.

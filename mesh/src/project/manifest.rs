@@ -18,6 +18,8 @@ use super::{GATEWAY, NATS, POSTGRES, Project, VALKEY, order, suggest};
 const MAX_NAME: usize = 40;
 /// Most services of one project: each has connections of its own to the database.
 const MAX_SERVICES: usize = 64;
+/// The program that delivers records of sources; its package has another name.
+pub(crate) const CONNECT_PROGRAM: &str = "mesh-connect";
 /// Names that a service can't have.
 const RESERVED: [&str; 11] = [
     GATEWAY,
@@ -367,6 +369,11 @@ impl Service {
     /// a command of its own does as it likes, and is called without.
     pub(crate) fn has_tls(&self) -> bool {
         matches!(self.run, Run::Cargo { .. })
+    }
+
+    /// Returns whether it delivers records of any source to the services that it calls.
+    pub(crate) fn is_connect(&self) -> bool {
+        matches!(&self.run, Run::Cargo { program, .. } if program == CONNECT_PROGRAM)
     }
 
     /// Returns the Cargo package, if it is built by Cargo.
