@@ -9,9 +9,10 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cursor::{Cursor, Token};
+pub use cursor::{Cursor, Token};
 pub(crate) use float::{put_double, put_float};
-pub(crate) use number::{Number, digits};
+pub use number::Number;
+pub(crate) use number::digits;
 pub(crate) use write::{
     padded, put_base64, put_quoted_integer, put_signed, put_string, put_text, put_unsigned,
 };

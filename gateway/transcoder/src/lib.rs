@@ -8,7 +8,7 @@
 mod encode;
 mod error;
 mod fields;
-mod json;
+pub mod json;
 mod limits;
 mod media;
 mod options;

@@ -30,11 +30,29 @@ pub struct Library {
     pub(crate) env: Arc<Env>,
     pub(crate) matcher: MakeMatcher,
     more: &'static [Signature],
+    pub(crate) preparations: Arc<[Preparation]>,
+    pub(crate) lenient: &'static [&'static str],
+}
+
+/// Makes a value of a text that an expression writes out, once, when it is compiled: a pattern, a
+/// format, the name of a table.
+pub type Prepare = Arc<dyn Fn(&str) -> Result<Boxed<'static>, String> + Send + Sync>;
+
+/// An argument of a function that has to be written out.
+#[derive(Clone)]
+pub struct Preparation {
+    /// Name of the function, which is not called on a value.
+    pub function: &'static str,
+    /// Position of the argument, from 0.
+    pub argument: usize,
+    /// Makes the value that the function gets; the error is a sentence without its subject.
+    pub prepare: Prepare,
 }
 
 /// A name and its overloads, each as `receiver.arguments:result` or `arguments:result`, a letter
 /// for each type: `b`ool, `i`nt, `u`int, `d`ouble, `s`tring, b`y`tes, `t`imestamp, du`r`ation,
-/// `l`ist, `m`ap, ty`p`e, any type `x`.
+/// `l`ist, `m`ap, ty`p`e, d`e`cimal, any type `x`. The result `=` has the type that the arguments
+/// share.
 pub type Signature = (&'static str, &'static [&'static str]);
 
 /// A function that a library adds, called on a value of `receiver` if there is one.
@@ -136,6 +154,26 @@ impl Library {
             env: Arc::new(env),
             matcher,
             more: signatures,
+            preparations: Arc::default(),
+            lenient: &[],
+        }
+    }
+
+    /// Has arguments of functions prepared when an expression is compiled.
+    #[must_use]
+    pub fn preparing(self, preparations: Vec<Preparation>) -> Self {
+        Library {
+            preparations: preparations.into(),
+            ..self
+        }
+    }
+
+    /// Has functions get null for an argument such as `a.b` where `has(a.b)` is false.
+    #[must_use]
+    pub fn lenient(self, functions: &'static [&'static str]) -> Self {
+        Library {
+            lenient: functions,
+            ..self
         }
     }
 

@@ -2,28 +2,30 @@
 
 use std::fmt;
 
-use cel_engine::common::ast::IdedExpr;
+use cel_engine::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel_engine::common::types::{CelBool, CelString};
-use cel_engine::common::value::CowVal;
+use cel_engine::common::value::{CowVal, Val};
 use cel_engine::context::VariableResolver;
 use cel_engine::parser::PrattParser;
-use cel_engine::{Context, Value};
+use cel_engine::{Context, ExecutionError, Value};
 use descriptors::Types;
 
 use crate::check::{Checker, Variable};
 use crate::error::{CompileError, EvaluationError, refused};
-use crate::library::{Library, Pattern};
+use crate::library::Library;
 use crate::limits::{MAX_NESTING, MAX_NODES, MAX_SOURCE_BYTES};
 use crate::meter::Meter;
 use crate::rewrite::{MORE, PATTERN, Rewriter};
 use crate::types::Type;
+use crate::value::Boxed;
 
 /// An expression that is checked, and ready to run on any number of threads.
 pub struct Program {
     expression: IdedExpr,
     library: Library,
-    patterns: Vec<Pattern>,
+    patterns: Vec<Boxed<'static>>,
     result: Type,
+    reads: Vec<Read>,
 }
 
 /// The values of an expression's variables.
@@ -41,10 +43,30 @@ pub enum Answer {
     Text(String),
 }
 
+/// A field of a variable that an expression reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Name of the variable.
+    pub variable: String,
+    /// Name of the field: `b` of `a.b` and of `a['b']`.
+    pub field: String,
+    /// It is only asked whether it is there.
+    pub is_test: bool,
+}
+
+/// The reason why an expression has no value. It may quote values, unlike [`EvaluationError`].
+#[derive(Debug)]
+pub enum Failure {
+    /// It takes more than [`MAX_STEPS`](crate::MAX_STEPS).
+    TooExpensive,
+    /// An error of the engine, or of a function.
+    Engine(ExecutionError),
+}
+
 /// The variables with those that the rewriting has added.
 struct Scope<'a> {
     variables: &'a dyn Variables,
-    patterns: &'a [Pattern],
+    patterns: &'a [Boxed<'static>],
     meter: &'a Meter,
 }
 
@@ -79,6 +101,7 @@ impl Program {
         });
         let mut expression = parsed?;
         let result = Checker::new(types, library, variables).expression(&expression)?;
+        let reads = reads(&expression);
         let mut rewriter = Rewriter {
             library,
             patterns: Vec::new(),
@@ -89,6 +112,7 @@ impl Program {
             library: library.clone(),
             patterns: rewriter.patterns,
             result,
+            reads,
         })
     }
 
@@ -102,6 +126,31 @@ impl Program {
     /// # Errors
     /// The expression has no result for these values.
     pub fn run(&self, variables: &dyn Variables, meter: &Meter) -> Result<Answer, EvaluationError> {
+        let answer = self.evaluate(variables, meter, |value| {
+            if let Some(answer) = value.downcast_ref::<CelBool>() {
+                return Ok(Answer::Bool(*answer.inner()));
+            }
+            match value.downcast_ref::<CelString>() {
+                Some(text) => Ok(Answer::Text(text.inner().to_owned())),
+                None => Err(EvaluationError::NotBool),
+            }
+        });
+        answer.map_err(|failure| match failure {
+            Failure::TooExpensive => EvaluationError::TooExpensive,
+            Failure::Engine(error) => EvaluationError::of(&error),
+        })?
+    }
+
+    /// Runs the expression and hands over its value, whatever type it has.
+    ///
+    /// # Errors
+    /// The expression has no result for these values.
+    pub fn evaluate<R>(
+        &self,
+        variables: &dyn Variables,
+        meter: &Meter,
+        read: impl FnOnce(&dyn Val) -> R,
+    ) -> Result<R, Failure> {
         let scope = Scope {
             variables,
             patterns: &self.patterns,
@@ -111,16 +160,14 @@ impl Program {
         context.set_variable_resolver(&scope);
         let result = Value::resolve_val(&self.expression, &context);
         if meter.is_exceeded() {
-            return Err(EvaluationError::TooExpensive);
+            return Err(Failure::TooExpensive);
         }
-        let value = result.map_err(|error| EvaluationError::of(&error))?;
-        if let Some(answer) = value.downcast_ref::<CelBool>() {
-            return Ok(Answer::Bool(*answer.inner()));
-        }
-        match value.downcast_ref::<CelString>() {
-            Some(text) => Ok(Answer::Text(text.inner().to_owned())),
-            None => Err(EvaluationError::NotBool),
-        }
+        result.map(|value| read(&*value)).map_err(Failure::Engine)
+    }
+
+    /// Returns the fields of variables that the expression reads.
+    pub fn reads(&self) -> &[Read] {
+        &self.reads
     }
 }
 
@@ -145,6 +192,57 @@ impl VariableResolver for Scope<'_> {
         let number = name.strip_prefix(PATTERN)?.parse::<usize>().ok()?;
         self.patterns
             .get(number)
-            .map(|pattern| CowVal::Borrowed(pattern))
+            .map(|pattern| CowVal::Borrowed(&**pattern))
+    }
+}
+
+/// Lists the fields of variables that an expression names.
+fn reads(expression: &IdedExpr) -> Vec<Read> {
+    let mut found = Vec::new();
+    let mut pending = vec![expression];
+    while let Some(expression) = pending.pop() {
+        match &expression.expr {
+            Expr::Select(select) => {
+                note(&mut found, &select.operand, &select.field, select.test);
+                pending.push(&select.operand);
+            }
+            Expr::Call(own) => {
+                if let (operators::INDEX, [container, key]) =
+                    (own.func_name.as_str(), own.args.as_slice())
+                    && let Expr::Literal(LiteralValue::String(name)) = &key.expr
+                {
+                    note(&mut found, container, name.inner(), false);
+                }
+                pending.extend(own.target.as_deref());
+                pending.extend(own.args.iter());
+            }
+            Expr::List(list) => pending.extend(&list.elements),
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        pending.extend([&entry.key, &entry.value]);
+                    }
+                }
+            }
+            Expr::Comprehension(own) => pending.extend([
+                &own.iter_range,
+                &own.accu_init,
+                &own.loop_cond,
+                &own.loop_step,
+                &own.result,
+            ]),
+            Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        }
+    }
+    found
+}
+
+fn note(found: &mut Vec<Read>, operand: &IdedExpr, field: &str, is_test: bool) {
+    if let Expr::Ident(variable) = &operand.expr {
+        found.push(Read {
+            variable: variable.clone(),
+            field: field.to_owned(),
+            is_test,
+        });
     }
 }

@@ -7,6 +7,7 @@ use cel_engine::common::ast::{
 
 use crate::error::{CompileError, refused};
 use crate::library::{HAS, Library, Pattern};
+use crate::value::Boxed;
 
 /// A variable that is true as long as the evaluation may go on, and unknown then. Each look at it
 /// counts as a step. Expressions can't write its name.
@@ -18,7 +19,8 @@ pub(crate) const PATTERN: &str = "@pattern";
 /// Rewrites one expression.
 pub(crate) struct Rewriter<'a> {
     pub(crate) library: &'a Library,
-    pub(crate) patterns: Vec<Pattern>,
+    /// Values that are made once, each behind a variable [`PATTERN`].
+    pub(crate) patterns: Vec<Boxed<'static>>,
 }
 
 type Rewritten = Result<(), CompileError>;
@@ -40,6 +42,10 @@ impl Rewriter<'_> {
             Expr::Call(own) => {
                 if own.func_name == "matches" {
                     self.pattern(own)?;
+                }
+                self.prepare(own)?;
+                if own.target.is_none() && self.library.lenient.contains(&own.func_name.as_str()) {
+                    own.args.iter_mut().for_each(tolerate_absence);
                 }
                 if let Some(target) = &mut own.target {
                     self.expression(target)?;
@@ -91,8 +97,59 @@ impl Rewriter<'_> {
             ))
         })?;
         argument.expr = Expr::Ident(format!("{PATTERN}{}", self.patterns.len()));
-        self.patterns.push(Pattern(matcher));
+        self.patterns.push(Box::new(Pattern(matcher)));
         Ok(())
+    }
+
+    /// Puts variables in the place of arguments that are prepared.
+    fn prepare(&mut self, own: &mut CallExpr) -> Rewritten {
+        if own.target.is_some() {
+            return Ok(());
+        }
+        let name = own.func_name.clone();
+        let all = self.library.preparations.iter();
+        for preparation in all.filter(|preparation| preparation.function == name) {
+            let Some(argument) = own.args.get_mut(preparation.argument) else {
+                continue;
+            };
+            let Expr::Literal(LiteralValue::String(text)) = &argument.expr else {
+                let place = preparation.argument + 1;
+                return Err(refused(format!(
+                    "argument {place} of `{name}` must be a text that is written out"
+                )));
+            };
+            let text = text.inner().to_owned();
+            let made = (preparation.prepare)(&text)
+                .map_err(|reason| refused(format!("`{text}` in `{name}` {reason}")))?;
+            argument.expr = Expr::Ident(format!("{PATTERN}{}", self.patterns.len()));
+            self.patterns.push(made);
+        }
+        Ok(())
+    }
+}
+
+/// Turns `a.b` into `has(a.b) ? a.b : null`.
+fn tolerate_absence(argument: &mut IdedExpr) {
+    let Expr::Select(select) = &argument.expr else {
+        return;
+    };
+    if select.test || !is_path(&select.operand) {
+        return;
+    }
+    let mut test = select.clone();
+    test.test = true;
+    let value = std::mem::take(argument);
+    let null = ided(Expr::Literal(LiteralValue::Null));
+    let test = ided(Expr::Select(test));
+    *argument = ided(call(operators::CONDITIONAL, vec![test, value, null]));
+}
+
+/// Returns whether an expression is a name, or one with fields: cheap to run twice.
+fn is_path(expression: &IdedExpr) -> bool {
+    match &expression.expr {
+        Expr::Ident(_) => true,
+        Expr::Select(select) => !select.test && is_path(&select.operand),
+        _ => false,
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Type {
     Uint,
     /// `double`.
     Double,
+    /// An exact decimal, which libraries may add.
+    Decimal,
     /// `string`.
     String,
     /// `bytes`.
@@ -112,7 +114,7 @@ impl Type {
     }
 
     /// Returns whether a value of one type may be used where the other is expected.
-    pub(crate) fn fits(&self, other: &Type) -> bool {
+    pub fn fits(&self, other: &Type) -> bool {
         match (self, other) {
             (Type::Dyn, _) | (_, Type::Dyn) => true,
             (Type::List(left), Type::List(right)) => left.fits(right),
@@ -124,13 +126,14 @@ impl Type {
     }
 
     /// Returns the name for messages about the expression.
-    pub(crate) fn shown<'t>(&'t self, types: &'t Types) -> Shown<'t> {
+    pub fn shown<'t>(&'t self, types: &'t Types) -> Shown<'t> {
         Shown { own: self, types }
     }
 }
 
 /// A type with the name of its message.
-pub(crate) struct Shown<'t> {
+#[derive(Debug)]
+pub struct Shown<'t> {
     own: &'t Type,
     types: &'t Types,
 }
@@ -145,6 +148,7 @@ impl fmt::Display for Shown<'_> {
             Type::Int => "int",
             Type::Uint => "uint",
             Type::Double => "double",
+            Type::Decimal => "decimal",
             Type::String => "string",
             Type::Bytes => "bytes",
             Type::Timestamp => "timestamp",

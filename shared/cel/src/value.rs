@@ -29,7 +29,7 @@ pub(crate) type Content<'v> = SmallVec<[&'v [u8]; 1]>;
 pub(crate) const MAX_JSON_DEPTH: usize = 32;
 
 /// The type of records: messages, the caller, headers.
-pub(crate) static RECORD: Type = Type::new_unspecified_type("record");
+pub static RECORD: Type = Type::new_unspecified_type("record");
 
 /// Reads values, counts what it reads.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ pub type Occurrence<'v> = (&'v [u8], bool);
 
 /// Asks a record whether a field is set.
 #[derive(Debug, Clone)]
-pub(crate) struct Presence(pub(crate) String);
+pub struct Presence(pub String);
 
 /// Asks a message for its canonical form, so that two can be compared.
 #[derive(Debug, Clone)]

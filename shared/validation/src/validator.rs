@@ -79,6 +79,11 @@ impl Validation {
         }
     }
 
+    /// Returns the types of the set.
+    pub fn types(&self) -> &Arc<Types> {
+        &self.types
+    }
+
     /// Returns the compiled rules.
     pub fn rules(&self) -> &Rules {
         &self.rules

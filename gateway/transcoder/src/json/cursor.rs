@@ -12,7 +12,7 @@ use crate::error::{Failure, RequestError, Rule};
 
 /// A position in a JSON text. Copying it is how a reader looks ahead and comes back.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cursor<'a> {
+pub struct Cursor<'a> {
     text: &'a str,
     position: usize,
     depth: usize,
@@ -20,13 +20,20 @@ pub(crate) struct Cursor<'a> {
 
 /// The type of a JSON value, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Token {
+pub enum Token {
+    /// An object.
     Object,
+    /// An array.
     Array,
+    /// A string.
     String,
+    /// A number.
     Number,
+    /// `true`.
     True,
+    /// `false`.
     False,
+    /// `null`.
     Null,
 }
 
@@ -45,7 +52,10 @@ impl Token {
 
 impl<'a> Cursor<'a> {
     /// Checks all of the text for UTF-8, so that no later step has to.
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// The text is not UTF-8.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Failure> {
         let text = simdutf8::compat::from_utf8(bytes).map_err(|error| {
             RequestError::new(Rule::Syntax, "the body is not UTF-8").offset(error.valid_up_to())
         })?;
@@ -130,8 +140,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the kind of the next value, which stays unread.
+    ///
+    /// # Errors
+    /// The text ends, or none begins here.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Result<Token, Failure> {
+    pub fn peek(&mut self) -> Result<Token, Failure> {
         match self.next() {
             Some(b'"') => Ok(Token::String),
             Some(b'-' | b'0'..=b'9') => Ok(Token::Number),
@@ -158,14 +171,22 @@ impl<'a> Cursor<'a> {
         self.next() == Some(byte)
     }
 
+    /// Begins an object: its keys are next.
+    ///
+    /// # Errors
+    /// There is no object, or it is nested too deeply.
     #[inline]
-    pub(crate) fn begin_object(&mut self) -> Result<(), Failure> {
+    pub fn begin_object(&mut self) -> Result<(), Failure> {
         self.expect(b'{', "an object")?;
         self.enter()
     }
 
+    /// Begins an array: its elements are next.
+    ///
+    /// # Errors
+    /// There is no array, or it is nested too deeply.
     #[inline]
-    pub(crate) fn begin_array(&mut self) -> Result<(), Failure> {
+    pub fn begin_array(&mut self) -> Result<(), Failure> {
         self.expect(b'[', "an array")?;
         self.enter()
     }
@@ -186,7 +207,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the next key of the object, its colon read too; `None` at the end of the object.
-    pub(crate) fn next_key(&mut self, is_first: bool) -> Result<Option<Cow<'a, str>>, Failure> {
+    ///
+    /// # Errors
+    /// Neither a key nor the end is next.
+    pub fn next_key(&mut self, is_first: bool) -> Result<Option<Cow<'a, str>>, Failure> {
         if self.next_member(is_first)? {
             self.key().map(Some)
         } else {
@@ -263,8 +287,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns whether the array goes on.
+    ///
+    /// # Errors
+    /// Neither an element nor the end is next.
     #[inline]
-    pub(crate) fn next_element(&mut self, is_first: bool) -> Result<bool, Failure> {
+    pub fn next_element(&mut self, is_first: bool) -> Result<bool, Failure> {
         self.next_item(is_first, b']')
     }
 
@@ -287,8 +314,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads `true`, `false` or `null`, whichever [`Cursor::peek`] has announced.
+    ///
+    /// # Errors
+    /// It is another word.
     #[inline]
-    pub(crate) fn literal(&mut self, word: &'static str) -> Result<(), Failure> {
+    pub fn literal(&mut self, word: &'static str) -> Result<(), Failure> {
         self.next();
         if !self.rest().starts_with(word.as_bytes()) {
             return Err(self.expected(word));
@@ -306,8 +336,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns a number, checked against the grammar.
+    ///
+    /// # Errors
+    /// The number is malformed.
     #[inline]
-    pub(crate) fn number(&mut self) -> Result<Number<'a>, Failure> {
+    pub fn number(&mut self) -> Result<Number<'a>, Failure> {
         self.next();
         let rest = self.text.get(self.position..).unwrap_or_default();
         match Number::read(rest) {
@@ -370,7 +403,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// Rejects anything but white space after the value.
-    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// There is more.
+    pub fn finish(&mut self) -> Result<(), Failure> {
         match self.next() {
             None => Ok(()),
             Some(_) => Err(self.error("unexpected text after the JSON value")),

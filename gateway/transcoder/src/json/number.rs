@@ -2,7 +2,7 @@
 
 /// A JSON number: `mantissa * 10^exponent`, and its text for what does not fit in that.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Number<'a> {
+pub struct Number<'a> {
     /// The number and the text after it.
     source: &'a str,
     pub(crate) len: usize,
@@ -26,7 +26,8 @@ impl<'a> Number<'a> {
         Self::read(text).filter(|number| number.len == text.len())
     }
 
-    pub(crate) fn text(&self) -> &'a str {
+    /// Returns the text of the number.
+    pub fn text(&self) -> &'a str {
         self.source.get(..self.len).unwrap_or_default()
     }
 

@@ -34,7 +34,7 @@ impl Checker<'_> {
                 Ok(Type::Bool)
             }
             (operators::NEGATE, [one]) => match self.expression(one)? {
-                own @ (Type::Int | Type::Double | Type::Dyn) => Ok(own),
+                own @ (Type::Int | Type::Double | Type::Decimal | Type::Dyn) => Ok(own),
                 other => Err(self.no_operator("-", &other, None)),
             },
             (operators::INDEX, [container, key]) => self.index(container, key),
@@ -136,7 +136,11 @@ impl Checker<'_> {
                 (Some(own), Some(receiver)) => fit(own, std::slice::from_ref(receiver)),
                 (own, receiver) => own.is_none() && receiver.is_none(),
             };
-            (fits && fit(parameters, &arguments)).then(|| result.chars().next().map(of_letter))?
+            let result_type = |letter| match letter {
+                '=' => shared(&arguments),
+                letter => of_letter(letter),
+            };
+            (fits && fit(parameters, &arguments)).then(|| result.chars().next().map(result_type))?
         });
         if let Some(result) = results.next() {
             return Ok(match results.any(|other| other != result) {
@@ -183,7 +187,7 @@ fn is_operator(name: &str) -> bool {
 }
 
 fn arithmetic(name: &str, left: &Type, right: &Type) -> Option<Type> {
-    use Type::{Bytes, Double, Duration, Dyn, Int, List, String, Timestamp, Uint};
+    use Type::{Bytes, Decimal, Double, Duration, Dyn, Int, List, String, Timestamp, Uint};
     match (name, left, right) {
         (_, Dyn, _) | (_, _, Dyn) => Some(Dyn),
         (operators::ADD, List(one), List(other)) => Some(List(Box::new(if **one == Dyn {
@@ -201,6 +205,10 @@ fn arithmetic(name: &str, left: &Type, right: &Type) -> Option<Type> {
         (operators::ADD | operators::SUBSTRACT, Duration, Duration) => Some(Duration),
         (_, Int, Int) => Some(Int),
         (_, Uint, Uint) => Some(Uint),
+        // A quotient may have no end.
+        (operators::ADD | operators::SUBSTRACT | operators::MULTIPLY, Decimal, Decimal | Int) => {
+            Some(Decimal)
+        }
         (operators::MODULO, ..) => None,
         (_, Double, Double) => Some(Double),
         _ => None,
@@ -220,6 +228,13 @@ fn fit(parameters: &str, arguments: &[Type]) -> bool {
             .all(|(letter, own)| of_letter(letter).fits(own))
 }
 
+/// Returns the type that all arguments have, but for those that are null.
+fn shared(arguments: &[Type]) -> Type {
+    let others = arguments.iter().filter(|own| **own != Type::Null);
+    let all = others.fold(None, |one, other| Some(joined(one, other.clone())));
+    all.unwrap_or(Type::Null)
+}
+
 fn of_letter(letter: char) -> Type {
     let any = || Box::new(Type::Dyn);
     match letter {
@@ -227,6 +242,7 @@ fn of_letter(letter: char) -> Type {
         'i' => Type::Int,
         'u' => Type::Uint,
         'd' => Type::Double,
+        'e' => Type::Decimal,
         's' => Type::String,
         'y' => Type::Bytes,
         't' => Type::Timestamp,

@@ -10,8 +10,11 @@ use crate::json::scan;
 
 impl<'a> Cursor<'a> {
     /// Returns a string; borrowed from the text unless it has escapes.
+    ///
+    /// # Errors
+    /// The string is malformed, or the text ends in it.
     #[inline]
-    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Failure> {
+    pub fn string(&mut self) -> Result<Cow<'a, str>, Failure> {
         match self.plain_string()? {
             Some(text) => Ok(Cow::Borrowed(text)),
             None => self.escaped_string().map(Cow::Owned),
