@@ -21,7 +21,7 @@ use crate::settings::{Kind, SourceSettings};
 use crate::store::Store;
 
 pub(crate) use directory::Directory;
-pub(crate) use hash::{Digesting, hex};
+pub(crate) use hash::Digesting;
 pub(crate) use report::Report;
 
 /// A unit that can be read.

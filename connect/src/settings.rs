@@ -12,7 +12,7 @@ use chassis::Program;
 use chassis::config::{ConfigError, check_numbers};
 use serde::Deserialize;
 
-pub(crate) use source::{Batch, From, Into, Kind, SourceSettings, StopAbove};
+pub(crate) use source::{Batch, From, Kind, SourceSettings};
 
 /// Most sources of one process: each has tasks and connections.
 const MAX_SOURCES: usize = 256;
