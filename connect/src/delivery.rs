@@ -20,8 +20,7 @@ use crate::source::{Message, Origin, Source};
 pub(crate) use verdict::{Reason, Verdict};
 
 /// Pauses between attempts while the service is away or busy: without limit, as the reading waits.
-const BACKOFF: Backoff =
-    Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(10));
+const BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(100), Duration::from_secs(10));
 
 /// Attempts of a call whose error may be the record's or the service's.
 const ATTEMPTS: u32 = 3;
@@ -118,7 +117,10 @@ impl<S: Send> Delivery<'_, S> {
             if let Verdict::Refused(status) | Verdict::Misconfigured(status) =
                 self.send(&[], true).await?
             {
-                return Err(Halt::Fatal(format!("the end of the unit: {}", shown(&status))));
+                return Err(Halt::Fatal(format!(
+                    "the end of the unit: {}",
+                    shown(&status)
+                )));
             }
         }
         refused.sort_by_key(|refused| refused.index);

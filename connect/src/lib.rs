@@ -5,7 +5,7 @@
 )]
 
 mod delivery;
-mod doors;
+mod intake;
 mod error;
 mod metrics;
 mod pb;
@@ -26,7 +26,7 @@ use chassis::config::ConfigError;
 use sqlx::migrate::Migrator;
 use tokio::sync::Semaphore;
 
-use crate::doors::Doors;
+use crate::intake::Intake;
 use crate::pb::mesh::connect::v1::connect_service_server::ConnectServiceServer;
 use crate::source::Sources;
 use crate::store::Store;
@@ -57,12 +57,15 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
     )
     .await?;
     let store = Store::new(database.pool().clone());
-    let methods: Vec<&str> = declared.iter().map(|own| own.into.method.as_str()).collect();
+    let methods: Vec<&str> = declared
+        .iter()
+        .map(|own| own.into.method.as_str())
+        .collect();
     let targets = Targets::learn(&process, &config, &store, &methods).await?;
     let sources = Arc::new(Sources::compile(declared, &targets)?);
     store.register(&sources.names()).await?;
-    let doors = open(&sources, &store)?;
-    runner::start(&process, &config, &store, &sources, doors);
+    let intake = open(&sources, &store)?;
+    runner::start(&process, &config, &store, &sources, intake);
     let service = rpc::Connect {
         store,
         sources,
@@ -72,26 +75,24 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
         draining: process.draining(),
     };
     let service = database.guard(ConnectServiceServer::new(service));
-    Ok(
-        chassis::Server::new(pb::FILE_DESCRIPTOR_SET, pb::METHODS)
-            .add_service(service)
-            .ready_when(database.readiness()),
-    )
+    Ok(chassis::Server::new(pb::FILE_DESCRIPTOR_SET, pb::METHODS)
+        .add_service(service)
+        .ready_when(database.readiness()))
 }
 
-/// Opens the doors of all sources: two of them can't claim the same files.
-fn open(sources: &Sources, store: &Store) -> Result<Vec<Doors>, ConfigError> {
+/// Opens the intake of all sources: two of them can't claim the same files.
+fn open(sources: &Sources, store: &Store) -> Result<Vec<Intake>, ConfigError> {
     let mut owners = HashMap::new();
     let mut all = Vec::new();
     for source in sources.iter() {
-        let doors = Doors::open(source.settings(), store.clone())?;
-        if let Some(path) = doors.directory()
+        let intake = Intake::open(source.settings(), store.clone())?;
+        if let Some(path) = intake.directory()
             && let Some(other) = owners.insert(path.to_owned(), source.name().to_owned())
         {
             let problem = format!("source `{other}` reads the same directory");
             return Err(source.settings().error("from.path", problem));
         }
-        all.push(doors);
+        all.push(intake);
     }
     Ok(all)
 }

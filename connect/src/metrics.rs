@@ -167,11 +167,7 @@ impl Metrics {
     fn gauges(&self) -> [Described<'_>; 6] {
         let inner = &self.inner;
         [
-            (
-                "connect_held_records",
-                "Records in quarantine",
-                &inner.held,
-            ),
+            ("connect_held_records", "Records in quarantine", &inner.held),
             (
                 "connect_stopped",
                 "1 if the source has stopped by itself",

@@ -10,7 +10,7 @@ use rpc::backoff::Backoff;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::{Arrival, DoorError, Doors, Report};
+use crate::intake::{Arrival, IntakeError, Intake, Report};
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::pipeline::{Ended, Pipeline, RunError};
 use crate::settings::Config;
@@ -20,8 +20,7 @@ use crate::store::{Begun, Lease, State, Store, StoreError, UnitEnd};
 use watch::{RENEWALS, Watch};
 
 /// Pauses after a failure: the database is away, or a directory can't be read.
-const BACKOFF: Backoff =
-    Backoff::equal_jitter(Duration::from_millis(100), Duration::from_secs(10));
+const BACKOFF: Backoff = Backoff::equal_jitter(Duration::from_millis(100), Duration::from_secs(10));
 
 /// Pause between two counts of what sources hold.
 const SAMPLE: Duration = Duration::from_secs(5);
@@ -32,10 +31,10 @@ const PURGE: Duration = Duration::from_secs(3600);
 /// The rule of a file that someone has written to while it was read.
 const FILE_CHANGED: &str = "FILE_CHANGED: the file was written to while it was read";
 
-/// One source with its doors.
+/// One source with its intake.
 struct Runner {
     source: Arc<Source>,
-    doors: Doors,
+    intake: Intake,
     store: Store,
     metrics: SourceMetrics,
     lease: Duration,
@@ -52,7 +51,7 @@ enum SessionError {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
-    Door(#[from] DoorError),
+    Door(#[from] IntakeError),
 }
 
 /// Starts the tasks of all sources.
@@ -61,17 +60,17 @@ pub(crate) fn start(
     config: &Config,
     store: &Store,
     sources: &Arc<Sources>,
-    doors: Vec<Doors>,
+    intake: Vec<Intake>,
 ) {
     let metrics = Metrics::default();
     let shown = metrics.clone();
     process
         .metrics()
         .extend(move |encoder| shown.write(encoder));
-    for (source, doors) in sources.iter().zip(doors) {
+    for (source, intake) in sources.iter().zip(intake) {
         let runner = Runner {
             source: source.clone(),
-            doors,
+            intake,
             store: store.clone(),
             metrics: metrics.source(source.name()),
             lease: config.lease(),
@@ -152,8 +151,8 @@ impl Runner {
 
     /// Reads the next unit; returns whether there was one.
     async fn round(&self, lease: &Lease, watch: &Watch<'_>) -> Result<bool, SessionError> {
-        let (arrival, waiting) = match self.doors.next(watch.halt()).await {
-            Err(DoorError::Halted) => return Ok(false),
+        let (arrival, waiting) = match self.intake.next(watch.halt()).await {
+            Err(IntakeError::Halted) => return Ok(false),
             found => found?,
         };
         self.metrics.waiting.set(waiting.units);
@@ -201,7 +200,7 @@ impl Runner {
                 pipeline.run(&unit, file, position).await?
             }
         };
-        let is_whole = self.doors.is_unchanged(&place, &unit, since).await?;
+        let is_whole = self.intake.is_unchanged(&place, &unit, since).await?;
         let (end, outcome) = match &end {
             Ended::Halted => return Ok(()),
             Ended::Failed(refusal) => (UnitEnd::Failed(refusal), "failed"),
@@ -224,7 +223,7 @@ impl Runner {
             quarantined = report.quarantined,
             "unit ended"
         );
-        self.doors.put_away(place, report).await?;
+        self.intake.put_away(place, report).await?;
         self.metrics.ended(outcome);
         Ok(())
     }

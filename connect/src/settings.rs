@@ -99,13 +99,19 @@ fn read(directory: &Path) -> Result<Vec<SourceSettings>, ConfigError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| unreadable(directory, error))?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             files.push(path);
         }
     }
     files.sort();
     if files.len() > MAX_SOURCES {
-        let problem = format!("expected at most {MAX_SOURCES} sources, found {}", files.len());
+        let problem = format!(
+            "expected at most {MAX_SOURCES} sources, found {}",
+            files.len()
+        );
         return Err(ConfigError::effective("sources", problem));
     }
     let mut sources = Vec::with_capacity(files.len());

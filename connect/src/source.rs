@@ -213,7 +213,10 @@ impl Source {
     /// Returns a message as JSON, for people.
     pub(crate) fn json(&self, message: &Message) -> String {
         let mut out = Vec::new();
-        match self.schema.write_json(&self.message, &message.wire, &mut out) {
+        match self
+            .schema
+            .write_json(&self.message, &message.wire, &mut out)
+        {
             Ok(()) => String::from_utf8_lossy(&out).into_owned(),
             Err(error) => error.to_string(),
         }

@@ -16,8 +16,7 @@ use crate::settings::Config;
 use crate::store::Store;
 
 /// Pauses between two attempts to learn a contract.
-const BACKOFF: Backoff =
-    Backoff::equal_jitter(Duration::from_millis(100), Duration::from_secs(2));
+const BACKOFF: Backoff = Backoff::equal_jitter(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Limit of one round of reflection.
 const ROUND: Duration = Duration::from_secs(10);

@@ -77,7 +77,9 @@ fn read(request: &[u8]) -> (Vec<String>, bool) {
                 let mut row = Reader::new(reader.delimited().unwrap());
                 while let Some((number, wire_type)) = row.tag().unwrap() {
                     match number {
-                        2 => skus.push(String::from_utf8(row.delimited().unwrap().to_vec()).unwrap()),
+                        2 => {
+                            skus.push(String::from_utf8(row.delimited().unwrap().to_vec()).unwrap())
+                        }
                         _ => row.skip(number, wire_type).unwrap(),
                     }
                 }

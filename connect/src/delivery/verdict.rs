@@ -79,7 +79,11 @@ impl Reason {
             Some(violation) => {
                 let path = field.and_then(|field| row(&violation.field, field));
                 let column = path.map(|(_, rest)| rest.to_owned());
-                Self::violated(column.unwrap_or_else(|| violation.field.clone()), violation, status)
+                Self::violated(
+                    column.unwrap_or_else(|| violation.field.clone()),
+                    violation,
+                    status,
+                )
             }
             None => Self {
                 column: String::new(),
@@ -124,7 +128,11 @@ impl Reason {
         let named = !violation.reason.is_empty();
         Self {
             column,
-            rule: if named { violation.reason } else { rule(status) },
+            rule: if named {
+                violation.reason
+            } else {
+                rule(status)
+            },
             value: cut(&violation.description),
         }
     }
@@ -135,7 +143,9 @@ fn row<'p>(path: &'p str, field: &str) -> Option<(usize, &'p str)> {
     let (head, rest) = path.split_once('[')?;
     // Services write the names of the proto file or those of JSON.
     let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
-    let (index, rest) = rest.split_once(']').filter(|_| plain(head) == plain(field))?;
+    let (index, rest) = rest
+        .split_once(']')
+        .filter(|_| plain(head) == plain(field))?;
     Some((index.parse().ok()?, rest.strip_prefix('.').unwrap_or(rest)))
 }
 
@@ -180,7 +190,13 @@ mod tests {
                 .violation(field, "must be set")
                 .into()
         };
-        for field in ["source", "rows", "rows[7].sku", "rows[x].sku", "rowset[0].a"] {
+        for field in [
+            "source",
+            "rows",
+            "rows[7].sku",
+            "rows[x].sku",
+            "rowset[0].a",
+        ] {
             assert!(
                 Reason::by_row(&fault(field), Some("rows"), 4).is_empty(),
                 "{field}"

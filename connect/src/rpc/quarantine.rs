@@ -73,7 +73,9 @@ impl Connect {
             response.add(replayed);
             return Ok(response);
         }
-        let listed = self.store.list_held(&request.source, "", &after, MAX_REPLAYS + 1);
+        let listed = self
+            .store
+            .list_held(&request.source, "", &after, MAX_REPLAYS + 1);
         let mut rows = listed.await?;
         response.next_page_token = truncate(&mut rows, MAX_REPLAYS);
         for row in rows {
@@ -104,7 +106,13 @@ impl Connect {
         let locked = self.store.lock_held(source, unit, request.number).await?;
         let (tx, row) = locked.ok_or_else(|| unknown(unit, request.number))?;
         resolve(tx, source, &row, Resolution::Discarded, reason).await?;
-        tracing::info!(source, unit, number = row.number, reason, "record discarded");
+        tracing::info!(
+            source,
+            unit,
+            number = row.number,
+            reason,
+            "record discarded"
+        );
         Ok(1)
     }
 

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::Connect;
-use crate::doors::Digesting;
+use crate::intake::Digesting;
 use crate::error::Error;
 use crate::pb::mesh::connect::v1 as pb;
 use crate::store::Received;

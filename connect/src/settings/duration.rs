@@ -40,7 +40,17 @@ mod tests {
         assert_eq!(parse("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(parse("2s"), Some(Duration::from_secs(2)));
         assert_eq!(parse("24h"), Some(LONGEST));
-        for wrong in ["", "2", "s", "2 s", "-2s", "1.5s", "25h", "2d", "99999999999999999999s"] {
+        for wrong in [
+            "",
+            "2",
+            "s",
+            "2 s",
+            "-2s",
+            "1.5s",
+            "25h",
+            "2d",
+            "99999999999999999999s",
+        ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

@@ -35,7 +35,7 @@ pub(crate) struct SourceSettings {
     pub(crate) held_max: u64,
 }
 
-/// The kind of a source's door.
+/// The way units come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     Upload,
 }
 
-/// The door.
+/// Where units come from.
 #[derive(Clone, Debug)]
 pub(crate) struct From {
     pub(crate) kind: Kind,
@@ -218,7 +218,10 @@ impl FromTable {
         }
         let pattern = self.pattern.unwrap_or_else(|| "*".to_owned());
         if pattern.is_empty() || pattern.contains('/') || pattern.len() > 255 {
-            return refuse("pattern", "expected the name of files in the directory, with `*`");
+            return refuse(
+                "pattern",
+                "expected the name of files in the directory, with `*`",
+            );
         }
         Ok(From {
             kind: self.kind,

@@ -51,10 +51,12 @@ impl Source {
         }
         let fields = fields(&types, &message, &map.map);
         let format = &settings.format;
-        let mapping =
-            Mapping::compile(&map, Scope::Record, format, schema.validation(), &message);
+        let mapping = Mapping::compile(&map, Scope::Record, format, schema.validation(), &message);
         let mapping = mapping.map_err(|error| {
-            let own = error.key.strip_prefix(MAP).and_then(|name| name.split('.').next());
+            let own = error
+                .key
+                .strip_prefix(MAP)
+                .and_then(|name| name.split('.').next());
             let of_request = request.is_none()
                 && own.is_some_and(|name| settings.into.request.contains_key(name));
             refuse(&settings, error, if of_request { REQUEST } else { MAP })
@@ -81,7 +83,9 @@ fn check(settings: &SourceSettings, method: &MethodPlan) -> Result<(), ConfigErr
     }
     match method.idempotency() {
         Idempotency::Idempotent => Ok(()),
-        Idempotency::NoSideEffects => refuse("the method has no side effects: nothing would be kept"),
+        Idempotency::NoSideEffects => {
+            refuse("the method has no side effects: nothing would be kept")
+        }
         Idempotency::Unknown => refuse(
             "records are delivered at least once: expected a method with `option idempotency_level = IDEMPOTENT`",
         ),
@@ -103,7 +107,10 @@ fn batched(
         let meant = nearest(&batch.field, names.map(|field| &*field.name));
         let hint = meant.map(|name| format!("; did you mean `{name}`?"));
         let hint = hint.unwrap_or_default();
-        return Err(refuse(format!("`{input}` has no field `{}`{hint}", batch.field)));
+        return Err(refuse(format!(
+            "`{input}` has no field `{}`{hint}",
+            batch.field
+        )));
     };
     let is_list = found.label == Label::Repeated;
     let Some(id) = found.message().filter(|_| is_list) else {
@@ -132,10 +139,7 @@ fn batched(
 }
 
 /// Adds the fields of the request to those of the record, which is all of it.
-fn merge(
-    settings: &SourceSettings,
-    map: &mut BTreeMap<String, Entry>,
-) -> Result<(), ConfigError> {
+fn merge(settings: &SourceSettings, map: &mut BTreeMap<String, Entry>) -> Result<(), ConfigError> {
     for (name, entry) in &settings.into.request {
         if map.insert(name.clone(), entry.clone()).is_some() {
             let key = format!("{REQUEST}{name}");

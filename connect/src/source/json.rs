@@ -161,7 +161,10 @@ mod tests {
             ("null".into(), Value::Null),
             ("bool".into(), Value::Bool(true)),
             ("int".into(), Value::Int(i64::MIN)),
-            ("decimal".into(), Value::Decimal("0.10000000000000000001".into())),
+            (
+                "decimal".into(),
+                Value::Decimal("0.10000000000000000001".into()),
+            ),
             ("float".into(), Value::Float(-0.1)),
             ("infinite".into(), Value::Float(f64::INFINITY)),
             ("bytes".into(), Value::Bytes(vec![0, 255])),
@@ -170,7 +173,10 @@ mod tests {
             ("date".into(), Value::Date(local.date())),
             (
                 "list".into(),
-                Value::List(vec![Value::Int(1), Value::Map(vec![("x".into(), Value::Null)])]),
+                Value::List(vec![
+                    Value::Int(1),
+                    Value::Map(vec![("x".into(), Value::Null)]),
+                ]),
             ),
         ]);
         assert_eq!(decoded(&encoded(&value)).unwrap().value, value);

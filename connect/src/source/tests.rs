@@ -122,7 +122,10 @@ async fn a_request_has_its_own_fields_and_the_records() {
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["requestId"], "stock/u");
     assert_eq!(json["countRows"][1]["id"], "u/2");
-    assert_eq!((&json["first"], &json["complete"]), (&"1".into(), &true.into()));
+    assert_eq!(
+        (&json["first"], &json["complete"]),
+        (&"1".into(), &true.into())
+    );
     assert!(source.tells_end());
 }
 
@@ -172,7 +175,11 @@ async fn a_mistake_is_named_by_its_file_and_key() {
     for (error, parts) in [
         (
             change("kind = \"upload\"", "kind = \"uplod\""),
-            &["from.kind", "sources/stock.toml line 3", "did you mean `upload`"][..],
+            &[
+                "from.kind",
+                "sources/stock.toml line 3",
+                "did you mean `upload`",
+            ][..],
         ),
         (
             change("kind = \"upload\"", "kind = \"upload\"\nsetle = \"2s\""),
@@ -214,10 +221,7 @@ async fn a_mistake_is_named_by_its_file_and_key() {
             change("quantity = \"int", "quantiti = \"int"),
             &["map.quantiti", "quantity"],
         ),
-        (
-            change("id = \"id\"", "id = \"1 + 1\""),
-            &["map.id"],
-        ),
+        (change("id = \"id\"", "id = \"1 + 1\""), &["map.id"]),
         (
             change("complete = \"complete\"", "complete = \"compleet\""),
             &["into.request.complete"],
@@ -227,7 +231,10 @@ async fn a_mistake_is_named_by_its_file_and_key() {
             &["format.path", "csv"],
         ),
         (
-            change("[map]", "[quarantine]\nstop_above = { ratio = 2.0, of = 10 }\n[map]"),
+            change(
+                "[map]",
+                "[quarantine]\nstop_above = { ratio = 2.0, of = 10 }\n[map]",
+            ),
             &["quarantine.stop_above.ratio"],
         ),
     ] {

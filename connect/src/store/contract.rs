@@ -20,7 +20,10 @@ impl Store {
 
     /// Returns the last contract of a target.
     pub(crate) async fn contract(&self, target: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
-        let kept = sqlx::query_scalar!("SELECT descriptor_set FROM contract WHERE target = $1", target);
+        let kept = sqlx::query_scalar!(
+            "SELECT descriptor_set FROM contract WHERE target = $1",
+            target
+        );
         kept.fetch_optional(&self.pool).await
     }
 }

@@ -94,7 +94,10 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(|row| (row.rule, row.records)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.rule, row.records))
+            .collect())
     }
 
     /// Returns one record in quarantine.
@@ -139,11 +142,7 @@ impl Store {
     }
 
     /// Resolves all records in quarantine of a source; returns how many they were.
-    pub(crate) async fn discard_all(
-        &self,
-        source: &str,
-        reason: &str,
-    ) -> Result<u64, sqlx::Error> {
+    pub(crate) async fn discard_all(&self, source: &str, reason: &str) -> Result<u64, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         let discarded = sqlx::query!(
             "UPDATE quarantine SET resolution = 'DISCARDED', resolved_at = now(), reason = $2, raw = NULL,

@@ -44,9 +44,12 @@ impl Store {
     ) -> Result<Option<Received>, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         // Files of one source are begun one after the other: the sum is right.
-        sqlx::query!("SELECT name FROM source WHERE name = $1 FOR NO KEY UPDATE", source)
-            .fetch_one(&mut *tx)
-            .await?;
+        sqlx::query!(
+            "SELECT name FROM source WHERE name = $1 FOR NO KEY UPDATE",
+            source
+        )
+        .fetch_one(&mut *tx)
+        .await?;
         let others = sqlx::query_scalar!(
             r#"SELECT coalesce(sum(size_bytes), 0)::bigint AS "bytes!" FROM spool WHERE source = $1 AND unit <> $2"#,
             source,
@@ -156,9 +159,13 @@ impl Store {
 
     /// Deletes a file.
     pub(crate) async fn remove_spooled(&self, source: &str, unit: &str) -> Result<(), sqlx::Error> {
-        sqlx::query!("DELETE FROM spool WHERE source = $1 AND unit = $2", source, unit)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query!(
+            "DELETE FROM spool WHERE source = $1 AND unit = $2",
+            source,
+            unit
+        )
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 

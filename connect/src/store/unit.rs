@@ -208,7 +208,11 @@ impl Store {
 impl Bounds {
     /// Returns why the source has to stop, if it has to.
     fn broken(&self, counted: &Counted) -> Option<String> {
-        let Self { ratio, of, held_max } = *self;
+        let Self {
+            ratio,
+            of,
+            held_max,
+        } = *self;
         let most = of as f64 * ratio;
         let (bad, read) = (counted.window_quarantined, counted.window_records);
         if bad as f64 > most {
@@ -216,8 +220,12 @@ impl Bounds {
                 "{bad} of the last {read} records went into quarantine, more than {ratio} of {of}"
             ));
         }
-        (counted.held.unsigned_abs() >= held_max)
-            .then(|| format!("{} records are in quarantine, as many as it may hold", counted.held))
+        (counted.held.unsigned_abs() >= held_max).then(|| {
+            format!(
+                "{} records are in quarantine, as many as it may hold",
+                counted.held
+            )
+        })
     }
 }
 

@@ -59,7 +59,11 @@ impl Sources {
         std::fs::write(sources.join("counts.toml"), text)?;
         let options = Mesh::options()?
             .only(["inventory", "connect", "gateway"])?
-            .env("connect", "PROTOMESH_SOURCES", &sources.display().to_string())
+            .env(
+                "connect",
+                "PROTOMESH_SOURCES",
+                &sources.display().to_string(),
+            )
             .env("connect", "PROTOMESH_LEASE_MS", "2000")
             .env("connect", "PROTOMESH_POLL_MS", "50");
         let mesh = Mesh::start_with(options).await?;
@@ -152,8 +156,11 @@ async fn a_file_of_a_directory_becomes_messages_once() -> Result<()> {
     let report = sources.report("a.csv").await?;
     assert_eq!(report["state"], "DONE", "{report}");
     assert_eq!(report["unit"], sha256(file));
-    assert_eq!((&report["records"], &report["accepted"]), (&json!(6), &json!(3)));
-    assert_eq!(report["rules"]["int64.gte"], 1, "{report}");
+    assert_eq!(
+        (&report["records"], &report["accepted"]),
+        (&json!(6), &json!(3))
+    );
+    assert_eq!(report["rules"]["int64.gte_lte"], 1, "{report}");
     assert_eq!(report["rules"]["WIDTH"], 1, "{report}");
     assert_eq!(sources.counted().await?, 17);
 
@@ -164,17 +171,24 @@ async fn a_file_of_a_directory_becomes_messages_once() -> Result<()> {
     assert_eq!(sources.counted().await?, 17);
 
     // Records that are wrong are there with their places, and are replayed with their identity.
-    let held = sources.get("/v1/sources/counts/quarantine?pageSize=2").await?;
+    let held = sources
+        .get("/v1/sources/counts/quarantine?pageSize=2")
+        .await?;
     let records = held["records"].as_array().context("records")?;
     assert_eq!(records.len(), 2, "{held}");
-    assert_eq!((&records[0]["number"], &records[0]["column"]), (&json!("3"), &json!("quantity")));
+    assert_eq!(
+        (&records[0]["number"], &records[0]["column"]),
+        (&json!("3"), &json!("quantity"))
+    );
     let next = held["nextPageToken"].as_str().context("a second page")?;
     let next = next.replace('/', "%2F");
     let rest = format!("/v1/sources/counts/quarantine?pageToken={next}");
     let rest = sources.get(&rest).await?;
     assert_eq!(rest["records"].as_array().map(Vec::len), Some(1), "{rest}");
     let unit = sha256(file);
-    let shown = sources.get(&format!("/v1/sources/counts/quarantine/{unit}/3")).await?;
+    let shown = sources
+        .get(&format!("/v1/sources/counts/quarantine/{unit}/3"))
+        .await?;
     assert_eq!(shown["record"], r#"{"sku":"C","quantity":"-1"}"#);
     let replay = "/v1/sources/counts/quarantine:replay";
     for _ in 0..2 {
@@ -188,12 +202,23 @@ async fn a_file_of_a_directory_becomes_messages_once() -> Result<()> {
     assert_eq!(sources.stock("C").await?, 5);
     // It has left the quarantine.
     let again = sources.mesh.http()?.post(replay, &corrected).await?;
-    assert_eq!(again.reason().as_deref(), Some("RECORD_NOT_FOUND"), "{}", again.text());
+    assert_eq!(
+        again.reason().as_deref(),
+        Some("RECORD_NOT_FOUND"),
+        "{}",
+        again.text()
+    );
     let discarded = sources.run(&["discard", "counts", "--all", "--reason", "a test"])?;
     assert!(discarded.status.success(), "{discarded:?}");
     let source = sources.source().await?;
-    assert_eq!((&source["accepted"], &source["quarantined"]), (&json!("4"), &json!("3")));
-    assert!(source["held"].is_null() || source["held"] == "0", "{source}");
+    assert_eq!(
+        (&source["accepted"], &source["quarantined"]),
+        (&json!("4"), &json!("3"))
+    );
+    assert!(
+        source["held"].is_null() || source["held"] == "0",
+        "{source}"
+    );
     Ok(())
 }
 
@@ -204,7 +229,10 @@ async fn a_refused_file_says_why_and_a_trial_sends_nothing() -> Result<()> {
     let report = sources.report("bad.csv").await?;
     assert_eq!(report["state"], "FAILED", "{report}");
     let refusal = report["refusal"].as_str().context("refusal")?;
-    assert!(refusal.contains("COLUMN_MISSING") && refusal.contains("sku"), "{refusal}");
+    assert!(
+        refusal.contains("COLUMN_MISSING") && refusal.contains("sku"),
+        "{refusal}"
+    );
 
     let file = sources.dir.path().join("try.csv");
     std::fs::write(&file, "sku,quantity\nA,6\nB,-1\n")?;
@@ -212,7 +240,7 @@ async fn a_refused_file_says_why_and_a_trial_sends_nothing() -> Result<()> {
     let said = String::from_utf8(tried.stdout)?;
     assert_eq!(tried.status.code(), Some(1), "{said}");
     assert!(said.contains(r#""sku":"A","quantity":"6""#), "{said}");
-    assert!(said.contains("quantity int64.gte"), "{said}");
+    assert!(said.contains("quantity int64.gte_lte"), "{said}");
     assert_eq!(sources.counted().await?, 0);
     let listed = sources.run(&["list", "--json"])?;
     let listed: Value = serde_json::from_slice(&listed.stdout)?;
@@ -227,7 +255,9 @@ async fn a_sent_file_resumes_and_is_read_once() -> Result<()> {
     let file = "sku,quantity\nA,6\nB,7\n";
     let (sha256, size) = (sha256(file), file.len());
     let path = |sha256: &str, offset: usize| {
-        format!("/v1/sources/counts:send?name=a.csv&sizeBytes={size}&sha256={sha256}&offset={offset}")
+        format!(
+            "/v1/sources/counts:send?name=a.csv&sizeBytes={size}&sha256={sha256}&offset={offset}"
+        )
     };
     let http = sources.mesh.http()?;
     let half = Bytes::copy_from_slice(&file.as_bytes()[..10]);
@@ -235,12 +265,22 @@ async fn a_sent_file_resumes_and_is_read_once() -> Result<()> {
     assert_eq!(sent.json()?["receivedBytes"], "10", "{}", sent.text());
     // Another start tells where to go on.
     let refused = http.upload(&path(&sha256, 0), half.clone()).await?;
-    assert_eq!(refused.reason().as_deref(), Some("OFFSET_MISMATCH"), "{}", refused.text());
+    assert_eq!(
+        refused.reason().as_deref(),
+        Some("OFFSET_MISMATCH"),
+        "{}",
+        refused.text()
+    );
     // Other bytes than those of the digest are dropped.
     let wrong = Bytes::from(vec![b'x'; size]);
     let other = "0".repeat(64);
     let refused = http.upload(&path(&other, 0), wrong).await?;
-    assert_eq!(refused.reason().as_deref(), Some("CONTENT_MISMATCH"), "{}", refused.text());
+    assert_eq!(
+        refused.reason().as_deref(),
+        Some("CONTENT_MISMATCH"),
+        "{}",
+        refused.text()
+    );
 
     // The command finds the durable bytes, and goes on from there.
     let place = sources.dir.path().join("a.csv");
@@ -248,7 +288,11 @@ async fn a_sent_file_resumes_and_is_read_once() -> Result<()> {
     for expected in ["bytes sent", "read these bytes before"] {
         let sent = sources.run(&["send", "counts", &place.display().to_string()])?;
         let said = String::from_utf8(sent.stdout)?;
-        assert!(said.contains(expected), "{said} {:?}", String::from_utf8(sent.stderr));
+        assert!(
+            said.contains(expected),
+            "{said} {:?}",
+            String::from_utf8(sent.stderr)
+        );
         eventually("the file is read", async || {
             let counted = sources.counted().await?;
             ensure!(counted == 13, "{counted}");
@@ -294,7 +338,10 @@ async fn a_source_stops_above_its_error_ratio() -> Result<()> {
     let resumed = sources.run(&["resume", "counts"])?;
     assert!(resumed.status.success(), "{resumed:?}");
     let report = sources.report("a.csv").await?;
-    assert_eq!((&report["accepted"], &report["quarantined"]), (&json!(100), &json!(100)));
+    assert_eq!(
+        (&report["accepted"], &report["quarantined"]),
+        (&json!(100), &json!(100))
+    );
     // A paused one takes no file.
     let paused = sources.run(&["pause", "counts"])?;
     assert!(paused.status.success(), "{paused:?}");

@@ -162,7 +162,15 @@ fn table(sources: &[Source]) -> String {
 }
 
 fn units_table(units: &[Unit]) -> String {
-    let header = ["name", "state", "records", "accepted", "quarantined", "refusal", "unit"];
+    let header = [
+        "name",
+        "state",
+        "records",
+        "accepted",
+        "quarantined",
+        "refusal",
+        "unit",
+    ];
     lay_out("nothing was read yet", header, units, |unit| {
         [
             unit.name.clone(),

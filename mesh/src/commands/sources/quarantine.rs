@@ -101,7 +101,9 @@ pub(super) async fn retry(client: &Client, args: &Retry) -> Result<ExitCode> {
         }
         request["pageToken"] = Value::from(page.next_page_token);
     }
-    ui::print(format!("{replayed} accepted, {refused} still in quarantine"));
+    ui::print(format!(
+        "{replayed} accepted, {refused} still in quarantine"
+    ));
     Ok(ExitCode::from(u8::from(refused > 0)))
 }
 
@@ -124,7 +126,10 @@ pub(super) fn show(record: &Value, is_json: bool) -> Result<()> {
     let found: Record = serde_json::from_value(record.clone())?;
     ui::print(table(std::slice::from_ref(&found)));
     let raw = STANDARD.decode(&found.raw).unwrap_or_default();
-    ui::print(format!("\nraw:\n{}", String::from_utf8_lossy(&raw).trim_end()));
+    ui::print(format!(
+        "\nraw:\n{}",
+        String::from_utf8_lossy(&raw).trim_end()
+    ));
     if !found.record.is_empty() {
         ui::print(format!("\nrecord:\n{}", found.record));
     }
@@ -133,7 +138,9 @@ pub(super) fn show(record: &Value, is_json: bool) -> Result<()> {
 
 /// Lays out records.
 pub(super) fn table(records: &[Record]) -> String {
-    let header = ["number", "place", "column", "rule", "value", "since", "unit"];
+    let header = [
+        "number", "place", "column", "rule", "value", "since", "unit",
+    ];
     lay_out("nothing is in quarantine", header, records, |record| {
         [
             record.number.to_string(),
@@ -160,9 +167,7 @@ impl Records {
 
 fn text(given: &str) -> Result<String> {
     match given.strip_prefix('@') {
-        Some(file) => {
-            std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))
-        }
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}")),
         None => Ok(given.to_owned()),
     }
 }

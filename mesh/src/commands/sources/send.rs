@@ -80,7 +80,10 @@ pub(super) async fn send(client: &Client, args: &Send) -> Result<()> {
         }
     };
     ui::print(match sent.repeated_file {
-        true => format!("{} has read these bytes before: nothing changes", args.source),
+        true => format!(
+            "{} has read these bytes before: nothing changes",
+            args.source
+        ),
         false => format!("{} bytes sent, unit {}", sent.received_bytes, sent.unit),
     });
     Ok(())

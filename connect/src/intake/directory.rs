@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
@@ -102,7 +103,9 @@ impl Directory {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            let is_ours = name.to_str().is_some_and(|name| matches(&self.pattern, name));
+            let is_ours = name
+                .to_str()
+                .is_some_and(|name| matches(&self.pattern, name));
             // Another process may have taken it since.
             let Some(metadata) = entry.metadata().ok().filter(|_| is_ours) else {
                 continue;
@@ -199,6 +202,8 @@ impl Directory {
         let mut written = tempfile::NamedTempFile::new_in(&directory)?;
         serde_json::to_writer_pretty(&mut written, report)?;
         written.write_all(b"\n")?;
+        let readable = fs::Permissions::from_mode(0o644);
+        written.as_file().set_permissions(readable)?;
         written.as_file().sync_all()?;
         written.persist(report_name)?;
         match fs::rename(self.path.join(TAKEN).join(name), target) {

@@ -70,7 +70,9 @@ fn a_claimed_file_is_known_by_its_bytes_and_put_away_with_its_report() {
         let arrival = read(&directory, name.clone());
         assert_eq!(arrival.unit.id, SHA_OF_A);
         assert!(directory.is_unchanged(&name, 1, arrival.since));
-        directory.put_away(&name, &report(SHA_OF_A, "DONE")).unwrap();
+        directory
+            .put_away(&name, &report(SHA_OF_A, "DONE"))
+            .unwrap();
         assert_eq!(directory.look().unwrap().taken, None);
     }
     let done = dir.path().join("done");
@@ -99,7 +101,9 @@ fn a_refused_file_is_put_aside() {
     let (dir, directory) = directory(Duration::ZERO);
     fs::write(dir.path().join(TAKEN).join("a.csv"), "a").unwrap();
     let name = directory.look().unwrap().taken.unwrap();
-    directory.put_away(&name, &report(SHA_OF_A, "FAILED")).unwrap();
+    directory
+        .put_away(&name, &report(SHA_OF_A, "FAILED"))
+        .unwrap();
     assert!(dir.path().join("failed/a.csv").exists());
     assert!(dir.path().join("failed/a.csv.report.json").exists());
 }

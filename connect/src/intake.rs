@@ -1,4 +1,4 @@
-//! The doors of a source: how units come, and what becomes of them afterwards.
+//! The intake of a source: how units come, and what becomes of them afterwards.
 
 mod directory;
 mod hash;
@@ -30,7 +30,7 @@ pub(crate) struct Arrival {
     pub(crate) unit: Unit,
     pub(crate) file: File,
     pub(crate) place: Place,
-    /// When it came, as far as the door knows.
+    /// When it came, as far as is known.
     pub(crate) since: SystemTime,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Place {
     Spool,
 }
 
-/// Units that wait at a door.
+/// Units that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) units: i64,
@@ -51,9 +51,9 @@ pub(crate) struct Waiting {
     pub(crate) oldest: Option<SystemTime>,
 }
 
-/// Why a door gives no unit.
+/// Why no unit can be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DoorError {
+pub(crate) enum IntakeError {
     #[error("files")]
     File(#[from] io::Error),
     #[error("database")]
@@ -65,18 +65,18 @@ pub(crate) enum DoorError {
     Halted,
 }
 
-/// The doors of one source: its spool, and its directory if it has one.
+/// The intake of one source: its spool, and its directory if it has one.
 #[derive(Clone, Debug)]
-pub(crate) struct Doors {
+pub(crate) struct Intake {
     source: String,
     store: Store,
     directory: Option<Arc<Directory>>,
 }
 
-// === impl Doors ===
+// === impl Intake ===
 
-impl Doors {
-    /// Opens the doors of a source.
+impl Intake {
+    /// Opens the intake of a source.
     ///
     /// # Errors
     /// The key whose directory can't be used.
@@ -103,7 +103,7 @@ impl Doors {
     pub(crate) async fn next(
         &self,
         halt: &CancellationToken,
-    ) -> Result<(Option<Arrival>, Waiting), DoorError> {
+    ) -> Result<(Option<Arrival>, Waiting), IntakeError> {
         let mut waiting = Waiting::default();
         let (files, bytes) = self.store.spool_backlog(&self.source).await?;
         waiting.units += files;
@@ -144,7 +144,7 @@ impl Doors {
         place: &Place,
         unit: &Unit,
         since: SystemTime,
-    ) -> Result<bool, DoorError> {
+    ) -> Result<bool, IntakeError> {
         let (Place::Taken(name), Some(directory)) = (place, &self.directory) else {
             return Ok(true);
         };
@@ -159,7 +159,7 @@ impl Doors {
     }
 
     /// Puts a unit away that has ended, with its report.
-    pub(crate) async fn put_away(&self, place: Place, report: Report) -> Result<(), DoorError> {
+    pub(crate) async fn put_away(&self, place: Place, report: Report) -> Result<(), IntakeError> {
         match (place, &self.directory) {
             (Place::Taken(name), Some(directory)) => {
                 let put = move |own: &Directory| own.put_away(&name, &report);
@@ -176,11 +176,11 @@ impl Doors {
         &self,
         directory: &Arc<Directory>,
         work: impl FnOnce(&Directory) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, DoorError> {
+    ) -> Result<T, IntakeError> {
         let directory = directory.clone();
         let done = spawn_blocking(move || work(&directory)).await?;
         done.map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => DoorError::Halted,
+            io::ErrorKind::Interrupted => IntakeError::Halted,
             _ => error.into(),
         })
     }

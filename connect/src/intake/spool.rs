@@ -3,7 +3,7 @@
 use std::io::{Seek as _, Write as _};
 use std::time::SystemTime;
 
-use super::{Arrival, DoorError, Place};
+use super::{Arrival, IntakeError, Place};
 use crate::pipeline::Unit;
 use crate::store::{Spooled, Store};
 
@@ -12,7 +12,7 @@ pub(super) async fn arrival(
     store: &Store,
     source: &str,
     spooled: Spooled,
-) -> Result<Arrival, DoorError> {
+) -> Result<Arrival, IntakeError> {
     let Spooled {
         unit,
         name,
