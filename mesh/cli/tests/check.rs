@@ -124,7 +124,12 @@ fn each_mistake_is_told_with_its_line_and_what_to_write() {
 
 #[test]
 fn the_contracts_of_this_repository_have_no_mistake() {
-    let roots = ["proto", "shared/desk/proto", "shared/compiler/proto"];
+    let roots = [
+        "proto",
+        "connect/proto",
+        "shared/desk/proto",
+        "shared/compiler/proto",
+    ];
     let output = check(&checkout(), &roots);
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{told}");
