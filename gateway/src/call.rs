@@ -3,7 +3,7 @@
 mod bounded_frames;
 mod error_metadata;
 mod facts;
-pub(crate) mod first_message;
+mod first_message;
 pub(crate) mod frame;
 mod grpc;
 mod held;
@@ -26,6 +26,7 @@ use futures::future::Either;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
+use rpc::body::first;
 use rpc::error::GRPC_STATUS;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
@@ -115,7 +116,7 @@ impl Call {
     pub(crate) async fn admit(&mut self, frame: &[u8]) -> Result<(), Status> {
         match self.check.take() {
             Some(check) => {
-                let message = first_message::message(frame);
+                let message = first::message(frame);
                 check.admit(&self.metadata, Some(message)).await
             }
             None => Ok(()),

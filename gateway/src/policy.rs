@@ -214,8 +214,10 @@ impl Policy {
         request: RequestInfo<'_>,
         access: &Policies,
     ) -> Result<(), Failure> {
-        if let Some(authorization) = &self.authorization {
-            authorization.admit(&request, access)?;
+        if let (Some(authorization), Some(authentication)) =
+            (&self.authorization, &self.authentication)
+        {
+            authorization.admit(&request, access, authentication.challenge())?;
         }
         for stage in &*self.stages {
             stage.admit(&request).await?;

@@ -21,6 +21,7 @@ mod logs;
 mod psql;
 mod restart;
 mod sagas;
+mod sources;
 mod status;
 mod test;
 mod token;
@@ -83,6 +84,8 @@ pub enum Verb {
     Events(events::Args),
     /// Shows the sagas that are stuck, and decides about them
     Sagas(sagas::Args),
+    /// Shows the sources of data and their records in quarantine, and sends them files
+    Sources(sources::Args),
     /// Lists who has changed what and who was denied, and checks that the trail is intact
     Audit(audit::Args),
 }
@@ -111,6 +114,7 @@ impl Verb {
             | Self::Explain(_)
             | Self::Events(_)
             | Self::Sagas(_)
+            | Self::Sources(_)
             | Self::Audit(_) => false,
         }
     }
@@ -150,6 +154,7 @@ impl Verb {
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
             Self::Sagas(args) => sagas::sagas(args).await,
+            Self::Sources(args) => sources::sources(args).await,
             Self::Audit(args) => audit::audit(args).await,
         }
     }

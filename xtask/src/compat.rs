@@ -6,6 +6,7 @@ mod client;
 mod compare;
 mod etcd;
 mod explain;
+mod guarded;
 mod native;
 mod openfga;
 mod processes;
@@ -26,6 +27,7 @@ use cases::Calls;
 use client::Sender;
 use compare::Difference;
 use explain::{Class, Table};
+use guarded::GuardedResult;
 use native::ScriptResult;
 use processes::{Side, Sides};
 use server::{Built, Product};
@@ -62,6 +64,7 @@ struct Comparison {
     by_class: BTreeMap<&'static str, usize>,
     differences: Vec<Classified>,
     client: ScriptResult,
+    guarded: Option<GuardedResult>,
     problems: Vec<String>,
 }
 
@@ -124,6 +127,15 @@ async fn run(home: &Home, product: &Product, built: &Built, suite: &Calls) -> Re
     let step = ui.step("running the server's own client, without and with the gateway");
     let client = native::run(product, built, &processes).await?;
     step.done();
+    let guarded = match &product.guarded {
+        None => None,
+        Some(own) => {
+            let step = ui.step("running it by a gateway that protects the server");
+            let result = guarded::run(product, built, &processes, own).await?;
+            step.done();
+            Some(result)
+        }
+    };
     let mut by_class = BTreeMap::new();
     for found in &differences {
         *by_class.entry(found.class.name()).or_default() += 1;
@@ -134,6 +146,7 @@ async fn run(home: &Home, product: &Product, built: &Built, suite: &Calls) -> Re
         by_class,
         differences,
         client,
+        guarded,
         problems: Vec::new(),
     };
     report.problems = problems(&report, suite.whole);
@@ -151,6 +164,8 @@ fn problems(report: &Comparison, whole: bool) -> Vec<String> {
     if !report.client.same {
         problems.push("the server's own client ends differently".to_owned());
     }
+    let guarded = report.guarded.iter().flat_map(|own| &own.problems);
+    problems.extend(guarded.map(|problem| format!("protected: {problem}")));
     problems
 }
 
@@ -171,6 +186,9 @@ fn tell(report: &Comparison, json: bool) -> Result<()> {
         }
     }
     ui::print(&report.client);
+    if let Some(guarded) = &report.guarded {
+        ui::print(guarded);
+    }
     for (class, count) in &report.by_class {
         ui::print(format!("{count} {class}"));
     }

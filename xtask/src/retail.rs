@@ -3,10 +3,10 @@
 
 pub(crate) mod books;
 pub(crate) mod file;
-mod json;
-mod opening;
+pub(crate) mod json;
+pub(crate) mod opening;
 pub(crate) mod progress;
-mod retry;
+pub(crate) mod retry;
 mod row;
 mod upload;
 

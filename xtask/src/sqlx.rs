@@ -16,6 +16,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// The libraries with SQL: each has a schema of its name in the databases of the services.
 const LIBRARIES: [&str; 4] = ["events", "saga", "desk", "eventsourcing"];
+/// The process that reads sources; its crate ships, and has a database of its own.
+const CONNECT: &str = "connect";
 /// Directory of offline data in a crate.
 const OFFLINE: &str = ".sqlx";
 
@@ -80,6 +82,9 @@ fn is_library(name: &str) -> bool {
 }
 
 fn directory(home: &Home, name: &str) -> PathBuf {
+    if name == CONNECT {
+        return home.root().join(CONNECT);
+    }
     let parent = if is_library(name) {
         "shared"
     } else {
@@ -145,7 +150,7 @@ async fn check(home: &Home, name: &str, url: &str, offline: &Path) -> Result<()>
     // Macros run only when their crate is compiled.
     touch(&directory(home, name).join("src"), SystemTime::now())?;
     let mut check = cargo::command(home);
-    let package = if is_library(name) {
+    let package = if is_library(name) || name == CONNECT {
         format!("protomesh-{name}")
     } else {
         name.to_owned()

@@ -1,6 +1,7 @@
 //! The pinned tools of official suites and benchmarks.
 
 pub(crate) mod golang;
+pub(crate) mod packages;
 pub(crate) mod process;
 
 use anyhow::Result;

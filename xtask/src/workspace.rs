@@ -173,7 +173,7 @@ pub(crate) fn is_gateway(place: &str) -> bool {
     place == "gateway" || place.starts_with("gateway/")
 }
 
-/// Returns whether a crate reads data of other systems.
+/// Returns whether a crate reads sources of data.
 pub(crate) fn is_connect(place: &str) -> bool {
     place == "connect" || place.starts_with("connect/")
 }

@@ -11,7 +11,7 @@ use chassis::config::ConfigError;
 use chassis::error::Fault;
 use chassis::server::{Operator, Peer};
 use futures::FutureExt;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Extensions, Response};
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::challenge;
 use crate::call::{self, lease::Lease};
 use crate::failure::Failure;
 
@@ -142,13 +143,8 @@ impl Authentication {
     fn refuse(&self, rejection: Rejection) -> Failure {
         let mut failure = Failure::from(Fault::from(rejection));
         if let Some(error) = rejection.challenge_error() {
-            let scheme = self.challenge().to_str().unwrap_or_default();
-            let separator = if scheme == "Bearer" { " " } else { ", " };
-            // Descriptions are fixed texts without quotation marks.
-            let challenge =
-                format!("{scheme}{separator}error=\"{error}\", error_description=\"{rejection}\"");
-            let challenge = HeaderValue::try_from(challenge).ok();
-            failure.header = challenge.map(|value| (WWW_AUTHENTICATE, value));
+            let description = rejection.to_string();
+            failure.header = challenge::with_error(self.challenge(), error, &description, &[]);
         }
         failure
     }

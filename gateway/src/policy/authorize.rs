@@ -9,10 +9,11 @@ use chassis::config::ConfigError;
 use chassis::error::Fault;
 use chassis::observe;
 use chassis::server::{self, Operator};
-use http::{Extensions, HeaderMap, Request};
+use http::{Extensions, HeaderMap, HeaderValue, Request};
 use serde::Deserialize;
 use tonic::Status;
 
+use super::challenge;
 use super::stage::RequestInfo;
 use crate::api::Catalog;
 use crate::call::Condition;
@@ -112,19 +113,32 @@ impl Authorization {
     /// Decides by the method and the caller.
     ///
     /// # Errors
-    /// UNAUTHENTICATED or PERMISSION_DENIED, with what the caller lacks.
+    /// UNAUTHENTICATED or PERMISSION_DENIED, with what the caller lacks. `challenge` is that of a
+    /// 401, which tells a caller that lacks scopes of all that it needs (RFC 6750 §3.1).
     pub(super) fn admit(
         &self,
         request: &RequestInfo<'_>,
         policies: &Policies,
+        challenge: &HeaderValue,
     ) -> Result<(), Failure> {
         let identity = request.identity().map(|identity| &**identity);
-        let decided = match (request.rpc_method(), request.upstream()) {
-            (Some(method), Some(_)) => policies.admit(method, identity).map(|_| ()),
-            _ => self.admit_to_page(request.extensions(), identity),
+        let (decided, scopes) = match (request.rpc_method(), request.upstream()) {
+            (Some(method), Some(_)) => {
+                let decided = policies.admit(method, identity).map(|_| ());
+                (decided, policies.scopes(method))
+            }
+            _ => (self.admit_to_page(request.extensions(), identity), &[][..]),
         };
         self.note(identity, decided.as_ref().err());
-        decided.map_err(refused)
+        decided.map_err(|denial| {
+            let mut failure = Failure::from(Fault::from(&denial));
+            if let Denial::MissingScope { .. } = denial {
+                let description = "the credential lacks a scope";
+                failure.header =
+                    challenge::with_error(challenge, "insufficient_scope", description, scopes);
+            }
+            failure
+        })
     }
 
     fn admit_to_page(
@@ -184,8 +198,4 @@ fn is_about_api(path: &str) -> bool {
     matches!(path, "/" | "/docs" | "/openapi.json")
         || path.starts_with("/docs/")
         || path.starts_with("/grpc.reflection.")
-}
-
-fn refused(denial: Denial) -> Failure {
-    Fault::from(&denial).into()
 }

@@ -1,4 +1,4 @@
-//! The challenge of every 401 (RFC 9110 §15.5.2).
+//! The challenge of every 401 (RFC 9110 §15.5.2), and of a 403 for which scopes are missing.
 
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
@@ -27,9 +27,54 @@ pub(super) fn challenge(response: &mut Response<Body>, own: Option<&HeaderValue>
     headers.insert(WWW_AUTHENTICATE, sent.unwrap_or_else(own));
 }
 
+/// Returns the challenge `own` with an error (RFC 6750 §3), and the scopes that the method needs.
+/// `error` and `description` are without quotation marks; `None` for what no header can hold.
+pub(super) fn with_error(
+    own: &HeaderValue,
+    error: &str,
+    description: &str,
+    scopes: &[Box<str>],
+) -> Option<(HeaderName, HeaderValue)> {
+    let own = own.to_str().unwrap_or_default();
+    let separator = if own == "Bearer" { " " } else { ", " };
+    // Names of scopes have no quotation marks either.
+    let scope = match scopes {
+        [] => String::new(),
+        scopes => format!(", scope=\"{}\"", scopes.join(" ")),
+    };
+    let text =
+        format!("{own}{separator}error=\"{error}\", error_description=\"{description}\"{scope}");
+    let value = HeaderValue::try_from(text).ok()?;
+    Some((WWW_AUTHENTICATE, value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_has_the_scopes_that_a_caller_needs() {
+        for (own, scopes, expected) in [
+            (
+                "Bearer",
+                &[][..],
+                "Bearer error=\"e\", error_description=\"d\"",
+            ),
+            (
+                "Bearer resource_metadata=\"https://a\"",
+                &["read".into(), "write".into()][..],
+                "Bearer resource_metadata=\"https://a\", error=\"e\", error_description=\"d\", \
+                 scope=\"read write\"",
+            ),
+        ] {
+            let own = HeaderValue::from_static(own);
+            let (name, value) = with_error(&own, "e", "d", scopes).unwrap();
+            assert_eq!(
+                (name, value.to_str().unwrap()),
+                (WWW_AUTHENTICATE, expected)
+            );
+        }
+    }
 
     #[test]
     fn a_401_has_the_challenge_of_the_upstream_or_one_for_a_token() {

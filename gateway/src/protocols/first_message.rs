@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chassis::error::Fault;
 use http::Request;
+use rpc::body::first;
 use rpc::frame::COMPRESSED;
 use tokio::time::Instant;
 use tonic::Status;
@@ -14,7 +15,7 @@ use transcoder::MethodPlan;
 use super::inspect;
 use crate::api::Catalog;
 use crate::call::frame::draining_status;
-use crate::call::{self, FirstMessageCheck, first_message};
+use crate::call::{self, FirstMessageCheck};
 use crate::context::Context;
 
 /// Returns the check of the first message, if there is one.
@@ -49,9 +50,9 @@ pub(super) async fn admit(
             check.admit(&head.headers, None).await?;
             return Ok::<_, Status>(body);
         }
-        let (first, body) = first_message::hold(body).await?;
-        let sent = first_message::message(&first);
-        let coding = coding.filter(|_| first.first() == Some(&COMPRESSED));
+        let (frame, body) = first::hold(body).await?;
+        let sent = first::message(&frame);
+        let coding = coding.filter(|_| frame.first() == Some(&COMPRESSED));
         let decompressed = match coding {
             None => None,
             // The inspection has done so already, within the same limit.

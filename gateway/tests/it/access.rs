@@ -207,6 +207,24 @@ async fn a_method_with_scopes_needs_all_of_them() {
 }
 
 #[tokio::test]
+async fn the_challenge_of_a_missing_scope_names_all_that_the_method_needs() {
+    let rule = |_: &str| Some("scopes: [\"orders:write\", \"orders:admin\"]".to_owned());
+    let guarded = Guarded::start(rule, "").await;
+    let reply = guarded.ask("/v1/greetings/7", Caller::Right).await;
+    reply.assert_error(403, Code::PermissionDenied, "MISSING_SCOPE");
+    assert_eq!(
+        reply.header("www-authenticate"),
+        "Bearer error=\"insufficient_scope\", \
+         error_description=\"the credential lacks a scope\", scope=\"orders:write orders:admin\""
+    );
+    // Another 403 has none: no credential with more scopes would help.
+    let guarded = Guarded::start(|_| Some("roles: \"admin\"".to_owned()), "").await;
+    let reply = guarded.ask("/v1/greetings/7", Caller::Right).await;
+    reply.assert_error(403, Code::PermissionDenied, "MISSING_ROLE");
+    assert_eq!(reply.header("www-authenticate"), "");
+}
+
+#[tokio::test]
 async fn a_condition_is_about_the_first_message() {
     let rule = |field: &str| {
         Some(format!(

@@ -2,6 +2,7 @@
 //! with the same reasons.
 
 mod certificates;
+mod outside;
 mod streams;
 
 use std::sync::atomic::Ordering;

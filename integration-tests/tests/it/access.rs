@@ -2,9 +2,12 @@
 //! the wrong role and with the right one. RPCs that no call covers are an error.
 
 mod canaries;
+mod certificates;
+mod directly;
 mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -23,7 +26,7 @@ use tokio_tungstenite::tungstenite::{Error, http::HeaderValue};
 const PROTOCOLS: [&str; 5] = ["REST", "gRPC", "gRPC-Web", "Connect", "WebSocket"];
 
 /// The refusals of callers; everything else comes from beyond the gateway's authorization.
-const DENIALS: [&str; 10] = [
+const DENIALS: [&str; 11] = [
     "CREDENTIALS_REQUIRED",
     "MISSING_ROLE",
     "NO_ACCESS_RULE",
@@ -31,6 +34,7 @@ const DENIALS: [&str; 10] = [
     "CREDENTIAL_UNKNOWN",
     "CREDENTIAL_REVOKED",
     "TOKEN_EXPIRED",
+    "TOKEN_NOT_YET_VALID",
     "TOKEN_AUDIENCE_REFUSED",
     "TOKEN_KEY_UNKNOWN",
     "ISSUER_UNAVAILABLE",
@@ -154,6 +158,15 @@ impl Guarded {
         let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
         let unsigned = format!("{unsigned}.{}.", rest.split('.').next().unwrap_or_default());
         let foreign = self.sign(&self.claims(roles, "acme"), "unknown-key")?;
+        let mut symmetric = Header::new(Algorithm::HS256);
+        symmetric.typ = Some("at+jwt".to_owned());
+        symmetric.kid = Some(self.key_id.clone());
+        // The public key is known to everyone, and no secret.
+        let jwk = Jwk::from_encoding_key(&self.key, Algorithm::ES256)?;
+        let secret = EncodingKey::from_secret(&serde_json::to_vec(&jwk)?);
+        let confused = jsonwebtoken::encode(&symmetric, &self.claims(roles, "acme"), &secret)?;
+        let process = ["mesh.process", "mesh.process.orders"];
+        let process = self.sign(&self.claims(&process, "acme"), &self.key_id)?;
         let now = jsonwebtoken::get_current_timestamp();
         let unknown = Worth::Bad("CREDENTIAL_UNKNOWN");
         let bearers = [
@@ -162,6 +175,11 @@ impl Guarded {
                 "expired",
                 Worth::Bad("TOKEN_EXPIRED"),
                 changed("exp", json!(now - 600))?,
+            ),
+            (
+                "not valid yet",
+                Worth::Bad("TOKEN_NOT_YET_VALID"),
+                changed("nbf", json!(now + 600))?,
             ),
             (
                 "another audience",
@@ -175,9 +193,11 @@ impl Guarded {
                 changed("iss", json!("https://other.example"))?,
             ),
             ("algorithm none", unknown, unsigned),
+            ("the public key as a secret", unknown, confused),
             ("unknown key", Worth::Bad("TOKEN_KEY_UNKNOWN"), foreign),
             ("revoked", Worth::Bad("CREDENTIAL_REVOKED"), revoked),
             ("another role", Worth::OtherRole, other),
+            ("roles of processes", Worth::OtherRole, process),
             ("right role", Worth::RightRole, right),
         ];
         let bearers = bearers.map(|(name, worth, token)| Sent {
@@ -207,7 +227,17 @@ impl Guarded {
             worth: Worth::None,
             header: None,
         };
-        Ok([none].into_iter().chain(bearers).chain(keys).collect())
+        // The gateway's own proof, which no caller can bring: it is taken away.
+        let own = auth::internal::Signer::new("gateway")?;
+        let own = own.call("/orders.v1.OrdersService/GetOrder", None);
+        let own = own.map_err(anyhow::Error::msg)?;
+        let own = Sent {
+            name: "the gateway's own",
+            worth: Worth::None,
+            header: Some(("mesh-identity", own.to_str()?.to_owned())),
+        };
+        let others = [none, own].into_iter();
+        Ok(others.chain(bearers).chain(keys).collect())
     }
 
     pub(super) fn http(&self, header: Option<(&str, &str)>) -> Result<Http> {
@@ -266,12 +296,16 @@ fn filled(template: &str) -> String {
 
 /// Makes a call, with no content beyond what the path has; returns the denial, if it is one.
 async fn denial(
-    guarded: &Guarded,
+    gateway: SocketAddr,
     rpc: &Rpc,
     protocol: &str,
     header: Option<(&'static str, &str)>,
 ) -> Result<Option<&'static str>> {
-    let http = guarded.http(header)?;
+    let http = Http::of(gateway);
+    let http = match header {
+        Some((name, value)) => http.with(name, value),
+        None => http,
+    };
     let empty = "\0\0\0\0\0".to_owned();
     let post = async |content_type: &str, body: String| {
         http.call("POST", &rpc.path, Some(content_type), body).await
@@ -289,19 +323,18 @@ async fn denial(
         "gRPC-Web" => post("application/grpc-web+proto", empty).await?,
         "Connect" if rpc.is_unary => post("application/json", "{}".to_owned()).await?,
         "Connect" => post("application/connect+proto", empty).await?,
-        _ => return handshake(guarded, rpc, header).await,
+        _ => return handshake(gateway, rpc, header).await,
     };
     Ok(denial_of(&seen(&response)))
 }
 
 async fn handshake(
-    guarded: &Guarded,
+    gateway: SocketAddr,
     rpc: &Rpc,
     header: Option<(&'static str, &str)>,
 ) -> Result<Option<&'static str>> {
-    let address = guarded.mesh.stack().address("gateway")?;
-    let stream = TcpStream::connect(address).await?;
-    let mut request = format!("ws://{address}{}", rpc.route.1).into_client_request()?;
+    let stream = TcpStream::connect(gateway).await?;
+    let mut request = format!("ws://{gateway}{}", rpc.route.1).into_client_request()?;
     if let Some((name, value)) = header {
         let headers = request.headers_mut();
         headers.insert(name, HeaderValue::from_str(value)?);
@@ -362,13 +395,18 @@ async fn every_rpc_lets_in_whom_its_contract_names_in_every_protocol() -> Result
     let rpcs = rpcs(&document.json()?)?;
     let roles: Vec<&str> = roles(&rpcs).into_iter().collect();
     let credentials = guarded.credentials(&roles).await?;
+    expect_decisions(guarded.mesh.gateway()?, &rpcs, &credentials).await
+}
+
+/// Calls every RPC in every protocol with each credential, and compares.
+async fn expect_decisions(gateway: SocketAddr, rpcs: &[Rpc], credentials: &[Sent]) -> Result<()> {
     let mut uncovered: BTreeSet<(String, &str)> = BTreeSet::new();
     for method in protos::METHODS {
         uncovered.extend(PROTOCOLS.map(|protocol| (method.path.to_owned(), protocol)));
     }
     ensure!(!uncovered.is_empty(), "no methods");
     let mut wrong = Vec::new();
-    for rpc in &rpcs {
+    for rpc in rpcs {
         // A handshake has no HTTP method to tell two of one path apart.
         let is_shared = rpcs.iter().filter(|own| own.route.1 == rpc.route.1).count() > 1;
         for protocol in PROTOCOLS {
@@ -376,10 +414,10 @@ async fn every_rpc_lets_in_whom_its_contract_names_in_every_protocol() -> Result
             if is_shared && protocol == "WebSocket" {
                 continue;
             }
-            for sent in &credentials {
+            for sent in credentials {
                 let header = sent.header.as_ref();
                 let header = header.map(|(name, value)| (*name, value.as_str()));
-                let found = denial(&guarded, rpc, protocol, header).await?;
+                let found = denial(gateway, rpc, protocol, header).await?;
                 let expected = expected(&rpc.access, sent.worth);
                 if found != expected {
                     let (path, name) = (&rpc.path, sent.name);

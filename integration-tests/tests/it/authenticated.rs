@@ -389,3 +389,47 @@ async fn gateways_go_on_without_the_issuer() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_by_the_command_has_a_token_given_or_of_the_running_mesh() -> Result<()> {
+    let mesh = Mesh::authenticated_with(small()?).await?;
+    let gateway = mesh.gateway()?.to_string();
+    // A project whose mesh is this one.
+    let project = tempfile::tempdir()?;
+    let (own, state) = (project.path().join(".mesh"), mesh.stack().dir());
+    std::fs::create_dir_all(own.join("clients"))?;
+    for file in ["state.json", "clients/developer.secret"] {
+        std::fs::copy(state.join(file), own.join(file))?;
+    }
+    let manifest = mesh::Home::find()?.root().join("mesh.toml");
+    std::fs::copy(manifest, project.path().join("mesh.toml"))?;
+    let file = project.path().join("token");
+    std::fs::write(&file, mesh.token(&["viewer"]).await? + "\n")?;
+    let file = format!("@{}", file.display());
+    let wrong = mesh.token(&["customer"]).await?;
+    for (arguments, expected) in [
+        (vec![], Ok("{}")),
+        (vec!["--token", &file], Ok("{}")),
+        (vec!["--gateway", &gateway, "--token", &file], Ok("{}")),
+        (vec!["--gateway", &gateway], Err("CREDENTIALS_REQUIRED")),
+        (vec!["--token", &wrong], Err("MISSING_ROLE")),
+        (vec!["--token", "a b"], Err("--token: expected a token")),
+    ] {
+        let programs = std::env::current_exe()?;
+        let programs = programs.ancestors().nth(2).context("target directory")?;
+        let called = Command::new(programs.join("mesh"))
+            .arg("call")
+            .args(&arguments)
+            .arg("inventory.v1.InventoryService/SummarizeStock")
+            .current_dir(project.path())
+            .output()?;
+        let said = [called.stdout, called.stderr].concat();
+        let said = String::from_utf8(said)?;
+        let text = expected.unwrap_or_else(|reason| reason);
+        ensure!(
+            called.status.success() == expected.is_ok() && said.contains(text),
+            "{arguments:?}: {said}"
+        );
+    }
+    Ok(())
+}

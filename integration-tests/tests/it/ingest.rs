@@ -1,5 +1,7 @@
 //! A file is imported completely and once, through interrupted uploads and failed processes.
 
+mod append;
+
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use integration_tests::{

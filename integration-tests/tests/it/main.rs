@@ -34,6 +34,7 @@ mod saga_library;
 mod sagas;
 mod schema;
 mod shipping;
+mod sources;
 mod stock;
 mod stuck;
 mod trace;

@@ -11,7 +11,14 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, DateTime};
 
 /// Directories that hold the crates, relative to the root.
-const CRATES: [&str; 5] = ["shared/*", "gateway", "gateway/*", "connect/*", "mesh/*"];
+const CRATES: [&str; 6] = [
+    "shared/*",
+    "gateway",
+    "gateway/*",
+    "connect",
+    "connect/*",
+    "mesh/*",
+];
 /// Parts of a crate that are packed: everything that a build reads, no tests, no benchmarks.
 const PARTS: [&str; 12] = [
     "Cargo.toml",

@@ -124,7 +124,12 @@ fn each_mistake_is_told_with_its_line_and_what_to_write() {
 
 #[test]
 fn the_contracts_of_this_repository_have_no_mistake() {
-    let roots = ["proto", "shared/desk/proto", "shared/compiler/proto"];
+    let roots = [
+        "proto",
+        "connect/proto",
+        "shared/desk/proto",
+        "shared/compiler/proto",
+    ];
     let output = check(&checkout(), &roots);
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{told}");
@@ -209,6 +214,27 @@ events; keep the option, and publish a new event
 
     // What is staged has no part in it, and nothing is staged by the check.
     project.git(&["diff", "--cached", "--quiet"]);
+}
+
+#[test]
+fn a_method_that_lets_in_other_callers_is_named() {
+    let ruled = |rule: &str| CONTRACT.replace("{public: true}", rule);
+    let project = Project::new(&ruled("{roles: [\"clerk\", \"admin\"]}"));
+    project.commit();
+    project.write(&ruled("{roles: \"admin\"}"));
+    let (code, told) = project.check(&["--against", "HEAD"]);
+    let expected = "tickets.v1.Tickets.GetTicket: ACCESS_NARROWED: roles clerk, admin → roles admin, which \
+        breaks callers; let those callers in for as long as they call, or tell them before";
+    assert!(told.contains(expected), "{told}");
+    assert_eq!(code, 1);
+
+    project.write(CONTRACT);
+    let (code, told) = project.check(&["--against", "HEAD"]);
+    let expected = "warning: tickets.v1.Tickets.GetTicket: ACCESS_WIDENED: roles clerk, admin → everyone; \
+        make sure that these callers are meant";
+    assert!(told.contains(expected), "{told}");
+    assert_eq!(code, 0);
+    assert_eq!(project.check(&["--against", "HEAD", "--strict"]).0, 1);
 }
 
 #[test]

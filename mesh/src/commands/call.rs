@@ -4,20 +4,23 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use super::explain;
+use super::{explain, token};
 use crate::client::{Client, Error};
+use crate::home::Home;
 use crate::ui;
 
 mod list;
 
 /// Largest request that is read from a file or standard input, in bytes.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;
+/// Largest token that is read from a file or standard input, in bytes.
+const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 /// Largest message of a response, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -39,22 +42,34 @@ pub struct Args {
     /// Environment of mesh.toml whose gateway is called
     #[arg(long = "env", value_name = "NAME", conflicts_with = "gateway")]
     environment: Option<String>,
+    /// Access token; @FILE reads a file, - standard input. Without it, a call of the mesh's own
+    /// gateway has one of the mesh's issuer, if that runs
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
 }
 
 pub(super) async fn call(args: Args) -> Result<ExitCode> {
     let gateway = explain::gateway(args.gateway.as_deref(), args.environment.as_deref()).await?;
+    let is_own = args.gateway.is_none() && args.environment.is_none();
+    let token = match &args.token {
+        Some(given) => Some(given_token(given)?),
+        None if is_own => token::of_mesh(&Home::find()?, gateway).await?,
+        None => None,
+    };
     let method = args.method.unwrap_or_default();
     if args.list {
-        return list(gateway, &method).await;
+        return list(gateway, &method, token.as_deref()).await;
     }
     let Some((service, name)) = method.split_once('/').or_else(|| method.rsplit_once('.')) else {
         bail!("`{method}` is not a method such as orders.v1.OrdersService/GetOrder");
     };
     let path = format!("/{service}/{name}");
-    let response = match Client::new(gateway)
-        .open(&path, request(&args.request)?)
-        .await
-    {
+    let client = Client::new(gateway);
+    let client = match &token {
+        Some(token) => client.with_token(token),
+        None => client,
+    };
+    let response = match client.open(&path, request(&args.request)?).await {
         Ok(response) => response,
         Err(error) => {
             tell_details(&error)?;
@@ -105,8 +120,8 @@ fn tell_details(error: &Error) -> Result<()> {
     Ok(())
 }
 
-async fn list(gateway: SocketAddr, prefix: &str) -> Result<ExitCode> {
-    let methods = list::methods(gateway).await?;
+async fn list(gateway: SocketAddr, prefix: &str, token: Option<&str>) -> Result<ExitCode> {
+    let methods = list::methods(gateway, token).await?;
     let mut rows = vec![
         ["method", "request", "response"]
             .map(str::to_owned)
@@ -120,22 +135,39 @@ async fn list(gateway: SocketAddr, prefix: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn request(given: &str) -> Result<Bytes> {
+fn given_token(given: &str) -> Result<String> {
+    let text = String::from_utf8(content(given, MAX_TOKEN_BYTES)?);
+    let token = text.unwrap_or_default().trim().to_owned();
+    // The message does not repeat what may be a secret.
+    ensure!(
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()),
+        "--token: expected a token, @FILE or -"
+    );
+    Ok(token)
+}
+
+/// Returns an argument, or what it names: `@FILE`, or `-` for standard input.
+fn content(given: &str, max_bytes: u64) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     match given.strip_prefix('@') {
         Some(path) => {
             let file = std::fs::File::open(path);
             let file = file.with_context(|| format!("cannot open {path}"))?;
-            file.take(MAX_REQUEST_BYTES).read_to_end(&mut text)?;
+            file.take(max_bytes).read_to_end(&mut text)?;
         }
         None if given == "-" => {
             std::io::stdin()
                 .lock()
-                .take(MAX_REQUEST_BYTES)
+                .take(max_bytes)
                 .read_to_end(&mut text)?;
         }
         None => text.extend_from_slice(given.as_bytes()),
     }
+    Ok(text)
+}
+
+fn request(given: &str) -> Result<Bytes> {
+    let text = content(given, MAX_REQUEST_BYTES)?;
     // A slip is told before anything is sent.
     serde_json::from_slice::<serde::de::IgnoredAny>(&text).context("the request is not JSON")?;
     Ok(text.into())

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use compatibility::{BreakingChange, breaking_changes, breaking_facts};
-use compiler::{Checked, Compiled, Contract, Sources, listed};
+use compatibility::{Breakage, BreakingChange, access_changes, breaking_changes, breaking_facts};
+use compiler::{Checked, Compiled, Contract, Problem, Sources, listed};
 
 use crate::ui::{self, Ui};
 use report::{Broken, Report};
@@ -31,10 +31,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     include: Vec<PathBuf>,
     /// Also find what breaks callers and stored events since a git revision, a descriptor set or a
-    /// directory
+    /// directory, and methods that let in other callers (`mesh.v1.access`)
     #[arg(long, value_name = "REF|FILE|DIR")]
     against: Option<String>,
-    /// Fail if a method says nothing about who may call it (`mesh.v1.access`)
+    /// Fail if a method says nothing about who may call it (`mesh.v1.access`), or lets in more
+    /// callers than before
     #[arg(long)]
     strict: bool,
     /// Print the result as JSON
@@ -70,11 +71,11 @@ fn run(args: &Args) -> Result<Report> {
     };
     let compiled = compile(&paths, &args.include)?;
     let checked = compiled.check();
-    let broken = match &args.against {
-        None => Vec::new(),
+    let (broken, widened) = match &args.against {
+        None => Default::default(),
         Some(against) => {
             let before = baseline::read(against, &paths, &args.include)?;
-            broken(&before, &compiled, &checked)?
+            compare(&before, &compiled, &checked)?
         }
     };
     let mut report = Report {
@@ -83,9 +84,10 @@ fn run(args: &Args) -> Result<Report> {
         warnings: checked.warnings,
         broken,
     };
+    let unsafe_rules = checked.unruled.into_iter().chain(widened);
     match args.strict {
-        true => report.mistakes.extend(checked.unruled),
-        false => report.warnings.extend(checked.unruled),
+        true => report.mistakes.extend(unsafe_rules),
+        false => report.warnings.extend(unsafe_rules),
     }
     Ok(report)
 }
@@ -98,15 +100,20 @@ fn compile(paths: &[PathBuf], includes: &[PathBuf]) -> Result<Compiled> {
     Ok(sources.compile()?)
 }
 
-/// Returns what is broken since `before`. Files that don't compile would look like removed ones.
-fn broken(before: &Contract, compiled: &Compiled, checked: &Checked) -> Result<Vec<Broken>> {
+/// Returns what is broken since `before`, and which methods let in more callers than then. Files
+/// that don't compile would look like removed ones.
+fn compare(
+    before: &Contract,
+    compiled: &Compiled,
+    checked: &Checked,
+) -> Result<(Vec<Broken>, Vec<Problem>)> {
     let Some(after) = checked
         .contract
         .as_ref()
         .filter(|_| compiled.problems.is_empty())
     else {
         Ui::detect().note("not compared: mend the mistakes first");
-        return Ok(Vec::new());
+        return Ok(Default::default());
     };
     let everything = |_: &str| true;
     let [was, is] = [before, after].map(|contract| compatibility::Contract {
@@ -117,8 +124,12 @@ fn broken(before: &Contract, compiled: &Compiled, checked: &Checked) -> Result<V
         is_served: &everything,
     });
     let mut found: Vec<Broken> = Vec::new();
+    let access = access_changes(was, is)?.into_iter();
+    let is_widened = |change: &BreakingChange| change.rule == Breakage::AccessWidened;
+    let (widened, narrowed): (Vec<_>, Vec<_>) = access.partition(is_widened);
     let outcomes = [
         ("callers", breaking_changes(was, is)?),
+        ("callers", narrowed),
         ("events", breaking_facts(was, is)?),
     ];
     for (victims, changes) in outcomes {
@@ -130,7 +141,9 @@ fn broken(before: &Contract, compiled: &Compiled, checked: &Checked) -> Result<V
         }
     }
     found.sort_by(|one, other| one.place().cmp(&other.place()));
-    Ok(found)
+    let widened = widened.into_iter();
+    let widened = widened.map(|change| placed(change, "", after, compiled).into_problem());
+    Ok((found, widened.collect()))
 }
 
 fn placed(
@@ -148,7 +161,10 @@ fn placed(
         },
         line: place.and_then(|place| place.line),
         column: place.and_then(|place| place.column),
-        breaks: vec![victims],
+        breaks: Some(victims)
+            .filter(|name| !name.is_empty())
+            .into_iter()
+            .collect(),
         change,
     }
 }

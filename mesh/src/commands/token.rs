@@ -1,5 +1,6 @@
 //! `mesh token`: an access token of the issuer of the mesh.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use super::explain;
 use crate::client::Client;
 use crate::home::Home;
+use crate::snapshot::Snapshot;
 use crate::stack::clients::{Clients, DEVELOPER};
 use crate::ui;
 
@@ -52,12 +54,38 @@ pub(super) async fn token(args: Args) -> Result<ExitCode> {
             .secret(&args.client)
             .context("the mesh has no such client; `security.authentication` makes `developer`")?,
     };
-    let (roles, scopes) = (args.roles.join(" "), args.scopes.join(" "));
+    let client = Client::new(gateway).with_client(&args.client, &secret);
+    ui::print(issue(&client, &args.roles, &args.scopes).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns a token of the running mesh with all roles of its developer, for calls by hand; `None`
+/// if the mesh asks callers for none.
+///
+/// # Errors
+/// When the issuer does not answer.
+pub(super) async fn of_mesh(home: &Home, gateway: SocketAddr) -> Result<Option<String>> {
+    let snapshot = Snapshot::load(&home.mesh());
+    let issuer = home.project().issuer();
+    let runs = snapshot.zip(issuer).is_some_and(|(mesh, issuer)| {
+        mesh.supervisor.is_alive() && mesh.processes.contains_key(&issuer.service)
+    });
+    if !runs {
+        return Ok(None);
+    }
+    // A mesh without authentication may run the issuer too, and has no clients.
+    let Ok(secret) = Clients::of(&home.mesh()).secret(DEVELOPER) else {
+        return Ok(None);
+    };
+    let client = Client::new(gateway).with_client(DEVELOPER, &secret);
+    issue(&client, &[], &[]).await.map(Some)
+}
+
+async fn issue(client: &Client, roles: &[String], scopes: &[String]) -> Result<String> {
+    let (roles, scopes) = (roles.join(" "), scopes.join(" "));
     let mut form = vec![("grant_type", "client_credentials")];
     form.extend((!roles.is_empty()).then_some(("roles", roles.as_str())));
     form.extend((!scopes.is_empty()).then_some(("scope", scopes.as_str())));
-    let client = Client::new(gateway).with_client(&args.client, &secret);
     let issued: Issued = client.submit(ENDPOINT, &form).await?;
-    ui::print(issued.access_token);
-    Ok(ExitCode::SUCCESS)
+    Ok(issued.access_token)
 }

@@ -18,6 +18,8 @@ use super::{GATEWAY, NATS, POSTGRES, Project, VALKEY, order, suggest};
 const MAX_NAME: usize = 40;
 /// Most services of one project: each has connections of its own to the database.
 const MAX_SERVICES: usize = 64;
+/// The program that delivers records of sources; its package has another name.
+const CONNECT_PROGRAM: &str = "mesh-connect";
 /// Names that a service can't have.
 const RESERVED: [&str; 11] = [
     GATEWAY,
@@ -369,6 +371,15 @@ impl Service {
         matches!(self.run, Run::Cargo { .. })
     }
 
+    /// Returns whether it delivers records of any source to the services that it calls.
+    pub(crate) fn is_connect(&self) -> bool {
+        let program = match &self.run {
+            Run::Cargo { program, .. } => program,
+            Run::Command { command, .. } => &command.program,
+        };
+        Path::new(program).file_name() == Some(CONNECT_PROGRAM.as_ref())
+    }
+
     /// Returns the Cargo package, if it is built by Cargo.
     pub fn package(&self) -> Option<&str> {
         match &self.run {
@@ -417,6 +428,18 @@ mod tests {
         assert_eq!(quotes.unwrap().readiness, Readiness::Grpc);
         let users: Vec<&str> = project.users_of(Engine::Nats).collect();
         assert_eq!(users, ["stock"]);
+    }
+
+    #[test]
+    fn the_program_that_reads_sources_is_known_however_it_is_run() {
+        let text = "[project]\nname = \"shop\"\n\
+                    [services.a]\npackage = \"protomesh-connect\"\nprogram = \"mesh-connect\"\n\
+                    [services.b]\ncommand = [\"/usr/bin/mesh-connect\"]\n[services.connect]\n";
+        let project = parse(Path::new("/shop"), text).unwrap();
+        let is_connect = |name| project.service(name).unwrap().is_connect();
+        assert!(is_connect("a") && is_connect("b"));
+        // It is the program that counts, not the name.
+        assert!(!is_connect("connect"));
     }
 
     /// The keys that the parser names in the error of an unknown one.

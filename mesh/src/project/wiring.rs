@@ -69,9 +69,14 @@ impl Wiring<'_> {
                 set("PROTOMESH_EVENTS__NATS_URL".into(), url.clone());
             }
             for callee in &service.calls {
-                if let Some(url) = self.url(callee) {
-                    set(url_variable(callee), url);
-                }
+                let Some(url) = self.url(callee) else {
+                    continue;
+                };
+                match service.is_connect() {
+                    // Its own keys can't name the services of a project.
+                    true => set(format!("PROTOMESH_TARGETS__{}", upper(callee)), url),
+                    false => set(url_variable(callee), url),
+                };
             }
             &service.env
         };

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::{
     error::Error,
     model::{
-        self, Import, Invoice, Line, Mapping, NewImport, Outcome, RejectedRow, Settlement, State,
+        self, AppendedRow, Import, Invoice, Line, Mapping, NewImport, Outcome, RejectedRow,
+        Settlement, State,
     },
 };
 
@@ -121,6 +122,38 @@ impl From<CreateImportRequest> for NewImport {
     }
 }
 
+impl From<pb::OrderRow> for AppendedRow {
+    fn from(row: pb::OrderRow) -> Self {
+        Self {
+            number: row.number,
+            invoice_number: row.invoice_number,
+            sku: row.sku,
+            description: row.description,
+            quantity: row.quantity,
+            time: row.time,
+            unit_price: row.unit_price,
+            customer: row.customer,
+            others: row.others,
+        }
+    }
+}
+
+impl From<AppendedRow> for pb::OrderRow {
+    fn from(row: AppendedRow) -> Self {
+        Self {
+            number: row.number,
+            invoice_number: row.invoice_number,
+            sku: row.sku,
+            description: row.description,
+            quantity: row.quantity,
+            time: row.time,
+            unit_price: row.unit_price,
+            customer: row.customer,
+            others: row.others,
+        }
+    }
+}
+
 impl From<Import> for pb::Import {
     fn from(import: Import) -> Self {
         Self {
@@ -128,6 +161,7 @@ impl From<Import> for pb::Import {
             state: pb::ImportState::from(import.state()).into(),
             rows_read: import.totals.rows_read,
             rows_accepted: import.totals.rows_accepted(),
+            rows_missing: import.totals.rows_missing,
             rejected: rejected(import.totals.rejected),
             source: import.source,
             file_name: import.file_name,

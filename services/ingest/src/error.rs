@@ -3,7 +3,7 @@
 use chassis::error::internal;
 use events::HandlerError;
 
-use crate::model::MissingColumn;
+use crate::model::{MissingColumn, OutOfOrder};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,15 @@ pub enum Error {
     /// Concurrent uploads accepted rows of the batch, again and again.
     #[error("concurrent uploads of the same rows overtook this one")]
     UploadOvertaken,
+    /// A row comes after the last one of an import.
+    #[error("the import ended with row {0}")]
+    ImportEnded(i64),
+    /// Row numbers do not increase.
+    #[error("{0}")]
+    RowsOutOfOrder(#[from] OutOfOrder),
+    /// The stored rows of the open invoice can't be decoded.
+    #[error("open rows of an import")]
+    OpenRows(#[source] prost::DecodeError),
     /// More bytes than the import has.
     #[error("the upload exceeds the import's {0} bytes")]
     TooManyBytes(i64),
@@ -77,6 +86,9 @@ chassis::faults! {
             Aborted, "OFFSET_MISMATCH", metadata: "received_bytes" = received_bytes.to_string();
         Error::UploadSuperseded | Error::UploadOvertaken => Aborted, "UPLOAD_SUPERSEDED";
         Error::ContentMismatch { .. } => FailedPrecondition, "CONTENT_MISMATCH";
+        Error::ImportEnded(_) => FailedPrecondition, "IMPORT_ENDED";
+        Error::RowsOutOfOrder(OutOfOrder { index, .. }) =>
+            InvalidArgument, "ROWS_OUT_OF_ORDER", field: &format!("rows[{index}].number");
         Error::UploadIdle(_) => Aborted, "UPLOAD_IDLE";
         Error::TooManyBytes(_) => InvalidArgument, "TOO_MANY_BYTES";
         Error::EmptyUpload => InvalidArgument, "EMPTY_UPLOAD";
@@ -85,7 +97,7 @@ chassis::faults! {
         Error::TooMany(_) => ResourceExhausted, "TOO_MANY_CALLS";
         Error::Stopping => Unavailable, "STOPPING";
     } else {
-        error @ Error::WriterDied => internal(error);
+        error @ (Error::WriterDied | Error::OpenRows(_)) => internal(error);
         Error::Publish(error) => error.into();
         Error::Database(error) => store::fault(error);
     }

@@ -3,6 +3,7 @@
 use chrono::NaiveDateTime;
 use uuid::Uuid;
 
+pub mod append;
 pub mod batch;
 pub mod decimal;
 pub mod import;
@@ -12,6 +13,7 @@ pub mod records;
 pub mod returns;
 pub mod rules;
 
+pub use append::{AppendedRow, OutOfOrder};
 pub use batch::{Batch, Judgement, PendingRows, ReadRow};
 pub use import::{Import, NewImport, Outcome, RejectedRow, Settlement, State, Totals};
 pub use intake::Intake;
@@ -142,6 +144,9 @@ pub enum Decision {
     /// Refused.
     Rejected(Rejection),
 }
+
+/// Prefix of the request IDs of imports whose rows are appended.
+pub const APPENDED: &str = "append:";
 
 /// Returns the id of the import that a request creates.
 pub fn import_id(source: &str, request_id: &str) -> Uuid {

@@ -9,10 +9,10 @@ use chassis::{
 use events::Bus;
 use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use protos::ingest::v1::{
-    CreateImportRequest, CreateImportResponse, GetImportRequest, GetImportResponse,
-    ListRejectedRowsRequest, ListRejectedRowsResponse, SummarizeSourceRequest,
-    SummarizeSourceResponse, UploadImportRequest, UploadImportResponse, WatchImportRequest,
-    WatchImportResponse, ingest_service_server::IngestService,
+    AppendRowsRequest, AppendRowsResponse, CreateImportRequest, CreateImportResponse,
+    GetImportRequest, GetImportResponse, ListRejectedRowsRequest, ListRejectedRowsResponse,
+    SummarizeSourceRequest, SummarizeSourceResponse, UploadImportRequest, UploadImportResponse,
+    WatchImportRequest, WatchImportResponse, ingest_service_server::IngestService,
 };
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     convert,
     error::Error,
-    model::{Import, Mapping, NewImport, Sources, State},
+    model::{AppendedRow, Import, Mapping, NewImport, Sources, State, append},
     store,
 };
 
@@ -87,6 +87,26 @@ impl IngestService for Ingest {
         let _permit = permit(&self.uploads, "uploads")?;
         let import = upload::run(self, request.into_inner()).await?;
         Ok(Response::new(UploadImportResponse {
+            import: Some(import.into()),
+        }))
+    }
+
+    async fn append_rows(
+        &self,
+        request: Request<AppendRowsRequest>,
+    ) -> Result<Response<AppendRowsResponse>, Status> {
+        let request = request.into_inner();
+        let mapping = self.mapping(&request.source)?;
+        let rows: Vec<AppendedRow> = request.rows.into_iter().map(Into::into).collect();
+        append::check_order(&rows).map_err(Error::from)?;
+        let (import_id, changed) =
+            store::append(&self.pool, mapping, &request.unit, &rows, request.ends).await?;
+        if changed {
+            self.bus.wake().await;
+            self.watchers.wake();
+        }
+        let import = store::import(&self.pool, import_id).await?;
+        Ok(Response::new(AppendRowsResponse {
             import: Some(import.into()),
         }))
     }
@@ -164,6 +184,7 @@ impl IngestService for Ingest {
         Ok(Response::new(SummarizeSourceResponse {
             rows_read: totals.rows_read,
             rows_accepted: totals.rows_accepted(),
+            rows_missing: totals.rows_missing,
             rejected: convert::rejected(totals.rejected),
         }))
     }

@@ -9,9 +9,11 @@ use crate::{
     model::{self, Import, NewImport, RejectedRow, Settlement},
 };
 
+mod append;
 mod commit;
 mod read;
 
+pub use append::append;
 pub use commit::commit;
 pub use read::{import, rejected_rows, totals};
 
@@ -47,7 +49,7 @@ pub struct PublishedInvoice {
 pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
     let import_id = model::import_id(&new.source, &new.request_id);
     // The name is not compared: the same file under another name is the same file.
-    let content = (new.size_bytes, new.sha256.clone());
+    let content = (Some(new.size_bytes), new.sha256.clone());
     let inserted = idempotent(
         &mut *pool.acquire().await?,
         sqlx::query!(
@@ -82,7 +84,8 @@ pub async fn create(pool: &PgPool, new: &NewImport) -> Result<Import, Error> {
 pub async fn position(pool: &PgPool, import_id: Uuid) -> Result<Position, Error> {
     sqlx::query_as!(
         Position,
-        "SELECT import_id, source, size_bytes, received_bytes, rows_read, header, sha256 FROM import WHERE import_id = $1",
+        r#"SELECT import_id, source, size_bytes AS "size_bytes!", received_bytes, rows_read, header, sha256
+           FROM import WHERE import_id = $1 AND size_bytes IS NOT NULL"#,
         import_id
     )
     .fetch_optional(pool)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use auth::Identity;
-use contract::Access;
+use contract::{Access, Callers};
 use descriptors::{AccessOption, MethodPlan, Types};
 
 use crate::denial::Denial;
@@ -73,6 +73,18 @@ impl Policies {
     pub fn admit(&self, method: &str, identity: Option<&Identity>) -> Result<&Policy, Denial> {
         let policy = self.ruling(method).policy()?;
         policy.admit(identity).map(|()| policy)
+    }
+
+    /// Returns the scopes that callers of a method need; none without a rule that names some.
+    pub fn scopes(&self, method: &str) -> &[Box<str>] {
+        match self
+            .ruling(method)
+            .policy()
+            .map(|policy| &policy.access().callers)
+        {
+            Ok(Callers::Granted { scopes, .. }) => scopes,
+            _ => &[],
+        }
     }
 
     /// Returns all methods with their rulings, in no particular order.

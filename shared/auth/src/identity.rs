@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+/// The role of every process that calls another by its own decision; the role of one process is
+/// this one, a dot and its name. Only the mesh gives it.
+pub(crate) const PROCESS_ROLE: &str = "mesh.process";
+
 /// A caller whose credential was verified. It travels with a request as an extension,
 /// `Arc<Identity>`; a request without that extension is anonymous.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,11 @@ pub enum Credential {
     Certificate,
     /// The key of a process of the mesh that calls on its own behalf.
     Process,
+}
+
+/// Returns whether a role is one of processes, which no issuer and no configuration can give.
+pub(crate) fn is_of_processes(role: &str) -> bool {
+    role.starts_with(PROCESS_ROLE)
 }
 
 impl Identity {

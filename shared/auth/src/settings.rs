@@ -12,6 +12,7 @@ use rpc::config::{ConfigError, MAX_NUMBER, check_numbers};
 use serde::Deserialize;
 
 use crate::fetch::basic;
+use crate::identity::is_of_processes;
 
 pub use issuer::{IssuerSettings, TokenType};
 pub use opaque::{
@@ -150,6 +151,11 @@ impl AuthenticationSettings {
             if rule.is_open() {
                 let key = format!("certificates.rules[{index}]");
                 return Err(refuse(&key, "expected `uri`, `dns` or `subject`"));
+            }
+            if let Some(role) = rule.roles.iter().find(|role| is_of_processes(role)) {
+                let key = format!("certificates.rules[{index}].roles");
+                let problem = format!("`{role}` is a role that only processes of the mesh have");
+                return Err(refuse(&key, &problem));
             }
         }
         self.validate_issuers()

@@ -195,6 +195,16 @@ async fn a_token_of_each_algorithm_makes_an_identity() {
 }
 
 #[tokio::test]
+async fn an_issuer_makes_nobody_a_process_of_the_mesh() {
+    let world = World::start(Signature::ES256, "").await;
+    let roles = json!(["clerk", "mesh.process", "mesh.process.orders"]);
+    let token = world.key.sign(&world.claims(json!({ "roles": roles })));
+    let verified = world.check(&token).await.unwrap();
+    let roles: Vec<_> = verified.identity.roles.iter().collect();
+    assert_eq!(roles, ["clerk"]);
+}
+
+#[tokio::test]
 #[allow(clippy::too_many_lines, reason = "a table of tokens")]
 async fn what_is_wrong_with_a_token_is_its_reason() {
     let world = World::start(Signature::ES256, "").await;

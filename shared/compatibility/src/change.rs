@@ -60,6 +60,10 @@ pub enum Breakage {
     EnumValueName,
     /// A rule of `buf.validate` rejects formerly valid values.
     Validation,
+    /// Callers who were let in are not any more (`mesh.v1.access`).
+    AccessNarrowed,
+    /// Callers who were not let in are now (`mesh.v1.access`): it breaks nobody, and protects less.
+    AccessWidened,
     /// A message, or its option `mesh.v1.event`, is gone: its events are of an unknown type.
     EventRemoved,
     /// Events are about another kind of entity, which is part of their subject.
@@ -122,6 +126,10 @@ impl Breakage {
             Self::Validation => {
                 "keep the rule as wide as it was, or put the new one on a new field"
             }
+            Self::AccessNarrowed => {
+                "let those callers in for as long as they call, or tell them before"
+            }
+            Self::AccessWidened => "make sure that these callers are meant",
             Self::EventRemoved => {
                 "keep the message and its option while any of its events is stored"
             }
@@ -152,6 +160,8 @@ impl Breakage {
             Self::EnumValueNumber => "ENUM_VALUE_NUMBER",
             Self::EnumValueName => "ENUM_VALUE_NAME",
             Self::Validation => "VALIDATION",
+            Self::AccessNarrowed => "ACCESS_NARROWED",
+            Self::AccessWidened => "ACCESS_WIDENED",
             Self::EventRemoved => "EVENT_REMOVED",
             Self::EventAggregate => "EVENT_AGGREGATE",
             Self::EventKey => "EVENT_KEY",

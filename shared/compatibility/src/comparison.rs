@@ -1,5 +1,6 @@
 //! Compares two contracts, definition by definition.
 
+mod access;
 mod enums;
 mod facts;
 mod messages;
@@ -58,6 +59,20 @@ pub fn breaking_facts(
 ) -> Result<Vec<BreakingChange>, CompileError> {
     let mut comparison = Comparison::new(before, after)?;
     comparison.facts();
+    Ok(comparison.finish())
+}
+
+/// Returns the methods whose callers have changed (`mesh.v1.access`). They are apart from
+/// [`breaking_changes`]: a rule that is tightened on purpose must not wait for its callers.
+///
+/// # Errors
+/// As [`breaking_changes`].
+pub fn access_changes(
+    before: Contract<'_>,
+    after: Contract<'_>,
+) -> Result<Vec<BreakingChange>, CompileError> {
+    let mut comparison = Comparison::new(before, after)?;
+    comparison.access();
     Ok(comparison.finish())
 }
 

@@ -11,4 +11,4 @@ mod comparison;
 mod tests;
 
 pub use change::{Breakage, BreakingChange};
-pub use comparison::{Contract, breaking_changes, breaking_facts};
+pub use comparison::{Contract, access_changes, breaking_changes, breaking_facts};

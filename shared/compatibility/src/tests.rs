@@ -485,3 +485,62 @@ fn events_that_are_stored_must_stay_readable_under_their_type_subject_and_key() 
         [""; 0]
     );
 }
+
+/// Returns the changes of access from one rule of a method to the other.
+fn access(before: &str, after: &str) -> Vec<String> {
+    let compiled = [before, after].map(|rule| {
+        let option = match rule {
+            "" => String::new(),
+            rule => format!("option (mesh.v1.access) = {{{rule}}};"),
+        };
+        let body = format!(
+            "syntax = \"proto3\"; package t; import \"mesh/v1/options.proto\"; message M {{}} \
+             service S {{ rpc Get(M) returns (M) {{ {option} }} }}"
+        );
+        Compiled::new(descriptor_set(&[("t.proto", body.leak())]))
+    });
+    let all = |_: &str| true;
+    let [before, after] = compiled.each_ref().map(|compiled| compiled.contract(&all));
+    let changes = access_changes(before, after).unwrap();
+    let breaking = breaking_changes(before, after).unwrap();
+    assert_eq!(breaking, [], "they wait for nobody");
+    changes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn who_may_call_is_compared_both_ways() {
+    let (narrowed, widened) = ("ACCESS_NARROWED", "ACCESS_WIDENED");
+    let cases: [(&str, &str, &[&str]); 15] = [
+        ("public: true", "public: true", &[]),
+        ("roles: [\"a\", \"b\"]", "roles: [\"b\", \"a\"]", &[]),
+        ("roles: \"a\"", "public: true", &[widened]),
+        ("roles: \"a\"", "authenticated: true", &[widened]),
+        ("authenticated: true", "public: true", &[widened]),
+        ("public: true", "authenticated: true", &[narrowed]),
+        ("authenticated: true", "scopes: \"s\"", &[narrowed]),
+        ("roles: [\"a\", \"b\"]", "roles: \"a\"", &[narrowed]),
+        ("roles: \"a\"", "roles: \"b\"", &[narrowed, widened]),
+        ("roles: \"a\"", "roles: \"a\" scopes: \"s\"", &[narrowed]),
+        ("roles: \"a\" scopes: \"s\"", "scopes: \"s\"", &[widened]),
+        (
+            "roles: \"a\"",
+            "roles: \"a\" condition: \"request == request\"",
+            &[narrowed],
+        ),
+        ("", "roles: \"a\"", &[]),
+        ("", "public: true", &[widened]),
+        ("roles: \"a\"", "", &[narrowed]),
+    ];
+    for (before, after, expected) in cases {
+        let found = access(before, after);
+        let rules: Vec<&str> = found
+            .iter()
+            .map(|change| change.split(": ").nth(2).unwrap())
+            .collect();
+        assert_eq!(rules, expected, "{before} → {after}: {found:?}");
+    }
+    assert_eq!(
+        access("roles: \"a\" scopes: \"s\"", "public: true"),
+        ["t.proto: t.S.Get: ACCESS_WIDENED: roles a and scopes s → everyone"]
+    );
+}

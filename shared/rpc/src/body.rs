@@ -1,5 +1,6 @@
-//! Request bodies that end before they are complete.
+//! Request bodies: those that end before they are complete, and their first message.
 
+pub mod first;
 pub mod stalled;
 
 use tonic::Code;

@@ -169,11 +169,12 @@ impl Layers {
                 self.callers.identify(request, async |request| {
                     // 11. Access. After identity, which it judges; before memory as well.
                     let (path, extensions) = (request.uri().path(), request.extensions());
-                    if let Err(fault) = self.access.admit(path, extensions) {
-                        return Ok(Status::from(fault).into_http());
-                    }
+                    let conditional = match self.access.admit(path, extensions) {
+                        Ok(policy) => policy,
+                        Err(fault) => return Ok(Status::from(fault).into_http()),
+                    };
                     // 12. Memory. Before anything waits for a whole message.
-                    held::count(&self.budget, request, |request| {
+                    held::count(&self.budget, request, async |request| {
                         // 13. Truncation. Before validation passes the body to tonic, which reads
                         // CANCEL as a regular end.
                         let request = truncated::mark(request);
@@ -183,10 +184,19 @@ impl Layers {
                             true => stalled::bound(body, self.pace),
                             false => stalled::bound_messages(body, self.pace),
                         });
-                        // 15. Validation. Last: its cost is for calls that reach the handler.
-                        let request = validation::validate(&endpoints.rules, request);
-                        // 16. The service.
-                        endpoints.routes.clone().oneshot(request)
+                        // 15. Validation. Late: its cost is for calls that reach the handler.
+                        let mut request = validation::validate(&endpoints.rules, request);
+                        // 16. Condition of access. After validation, as at the gateway: it reads
+                        // a message that is one.
+                        if let Some(policy) = conditional {
+                            let admitted = access::admit_message(policy, request).boxed();
+                            request = match admitted.await {
+                                Ok(request) => request,
+                                Err(status) => return Ok(status.into_http()),
+                            };
+                        }
+                        // 17. The service.
+                        endpoints.routes.clone().oneshot(request).await
                     })
                     .await
                 })

@@ -50,7 +50,7 @@ use self::operators::{OperatorSide, add_reflection};
 ///
 /// Each gRPC call passes, in this order: admission, probes, allowed hosts, record (metrics, access
 /// log, trace), panic guard, deadline, overload, identity, access, memory, truncated requests,
-/// stalled requests, validation, the service.
+/// stalled requests, validation, condition of access, the service.
 /// `Layers` in `layers.rs` gives the reasons.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
@@ -305,10 +305,10 @@ impl Server {
         let max_message_bytes = settings.max_message_bytes;
         let observer = Arc::new(self.observer(host));
         let overload = self.overload(host);
-        let rules = self.rules(max_message_bytes)?;
         let methods = self.contract.as_ref().map(|contract| contract.methods);
         let methods = methods.unwrap_or_default();
         let access = self.access(settings.identity.enforce_access)?;
+        let rules = self.rules(max_message_bytes, &access)?;
         let callers = Callers::new(&settings.identity, &settings.tls, methods)?;
         let operators = operators::endpoints(self.operators, self.contract, max_message_bytes)?;
         Ok(Layers {
@@ -370,12 +370,13 @@ impl Server {
         })
     }
 
-    fn rules(&self, max_message_bytes: usize) -> anyhow::Result<Rules> {
+    fn rules(&self, max_message_bytes: usize, access: &Access) -> anyhow::Result<Rules> {
         match &self.contract {
-            Some(contract) => Rules::compile(
+            Some(contract) => Rules::compile_framing(
                 &contract.descriptor_set,
                 contract.methods,
                 max_message_bytes,
+                |path| access.has_condition(path),
             ),
             None => Rules::compile(&[], &[], max_message_bytes),
         }

@@ -38,6 +38,8 @@ pub(crate) use authority::Authority;
 pub(crate) const GET: &str = "/shop.v1.ShopService/Get";
 pub(crate) const PUT: &str = "/shop.v1.ShopService/Put";
 pub(crate) const COUNT: &str = "/shop.v1.ShopService/Count";
+pub(crate) const OWN: &str = "/shop.v1.ShopService/Own";
+pub(crate) const COUNT_OWN: &str = "/shop.v1.ShopService/CountOwn";
 
 pub(crate) static METHODS: &[Method] = &[
     method(
@@ -54,6 +56,18 @@ pub(crate) static METHODS: &[Method] = &[
     ),
     method(
         COUNT,
+        "shop.v1.Line",
+        MethodKind::ClientStreaming,
+        Idempotency::Unknown,
+    ),
+    method(
+        OWN,
+        "shop.v1.GetRequest",
+        MethodKind::Unary,
+        Idempotency::Unknown,
+    ),
+    method(
+        COUNT_OWN,
         "shop.v1.Line",
         MethodKind::ClientStreaming,
         Idempotency::Unknown,
@@ -90,7 +104,7 @@ pub(crate) struct Reply {
 
 type Answer = BoxFuture<'static, Result<String, Status>>;
 
-/// Answers `Get` and `Put` by a function of the id, and `Count` by the number of lines.
+/// Answers `Get`, `Put` and `Own` by a function of the id, and the others by the number of lines.
 #[derive(Clone)]
 pub(crate) struct Shop(Arc<dyn Fn(String) -> Answer + Send + Sync>);
 
@@ -242,7 +256,7 @@ impl Service<Request<Body>> for Shop {
         Box::pin(async move {
             let path = request.uri().path().to_owned();
             Ok(match path.as_str() {
-                GET => {
+                GET | OWN => {
                     let unary = service_fn(move |request: tonic::Request<Get>| {
                         let text = answer(request.into_inner().id);
                         async move { text.await.map(reply) }

@@ -9,9 +9,21 @@ use mesh::ui::Ui;
 
 const DIRECTORY: &str = "deploy/alerts";
 const PROGRAM: &str = "promtool";
-const STEPS: [[&str; 4]; 2] = [
-    ["check", "rules", "events.rules.yaml", "sagas.rules.yaml"],
-    ["test", "rules", "events.test.yaml", "sagas.test.yaml"],
+const STEPS: [[&str; 5]; 2] = [
+    [
+        "check",
+        "rules",
+        "events.rules.yaml",
+        "sagas.rules.yaml",
+        "connect.rules.yaml",
+    ],
+    [
+        "test",
+        "rules",
+        "events.test.yaml",
+        "sagas.test.yaml",
+        "connect.test.yaml",
+    ],
 ];
 
 /// Checks the rules and that each alert fires; exits with 1 if one does not.

@@ -98,6 +98,7 @@ pub(super) const PRODUCT: Product = Product {
         &["etcdctl", CTL, "lock", "mine", "true"],
     ],
     client_speaks_http: false,
+    guarded: None,
 };
 
 /// The release of Debian 12, whose gateway is grpc-gateway v1.

@@ -48,7 +48,10 @@ pub(super) async fn run(
 }
 
 /// Runs one command; returns its exit status and output.
-async fn end(
+///
+/// # Errors
+/// When it cannot start.
+pub(super) async fn end(
     product: &Product,
     built: &Built,
     processes: &Sides,

@@ -1,6 +1,8 @@
-//! The processes of a run: one instance of the server with its own gateway, one behind ours.
+//! The processes of a run: one instance of the server with its own gateway, one behind ours, and
+//! behind one of ours that protects it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +22,7 @@ use crate::tools::process::{log, spawn};
 /// Longest wait until a process is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "theirs-http",
     "theirs-grpc",
     "theirs-other",
@@ -28,12 +30,17 @@ const NAMES: [&str; 7] = [
     "ours-grpc",
     "ours-other",
     GATEWAY,
+    GUARDED,
 ];
+/// The gateway that protects its server.
+const GUARDED: &str = "guarded";
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Side {
     Theirs,
     Ours,
+    /// Ours that protects the server.
+    Guarded,
 }
 
 /// All processes; dropping this kills them.
@@ -43,6 +50,7 @@ pub(super) struct Sides {
     theirs: Ports,
     one_port: bool,
     gateway: SocketAddr,
+    guarded: SocketAddr,
     _ports: ports::Ports,
 }
 
@@ -72,7 +80,8 @@ impl Sides {
             })
         };
         let (theirs, ours) = (instance("theirs")?, instance("ours")?);
-        let gateway = SocketAddr::from((Ipv4Addr::LOCALHOST, port(GATEWAY)?));
+        let gateway = local(port(GATEWAY)?);
+        let guarded = local(port(GUARDED)?);
         let mut children = Vec::new();
         for (name, ports) in [("theirs", &theirs), ("ours", &ours)] {
             let data = dir.path().join(name);
@@ -90,30 +99,27 @@ impl Sides {
             true => ours.http,
             false => ours.grpc,
         };
-        let mut command = Command::new(cargo::binaries(home)?.dir.join(cargo::GATEWAY_PROGRAM));
-        command
-            .env("PROTOMESH_LISTEN", gateway.to_string())
-            .env(
-                "PROTOMESH_UPSTREAMS",
-                format!("http://127.0.0.1:{upstream}"),
-            )
-            .env("PROTOMESH_DIALECT", "grpc-gateway")
-            .envs(product.settings.iter().copied());
+        let mut command = program(home, product, upstream)?;
         if let Some(write) = product.descriptors {
             let file = write(home, &built.module, dir.path())?;
             command
                 .env("PROTOMESH_SCHEMA__DESCRIPTORS", file)
                 .env("PROTOMESH_SCHEMA__REFLECTION", "false");
         }
-        children.push(spawn(command, &dir.path().join("gateway.log"))?);
-        wait(gateway, "/readyz")
-            .await
-            .with_context(|| log(&dir.path().join("gateway.log")))?;
+        children.push(start(command, gateway, &dir.path().join("gateway.log")).await?);
+        if let Some(own) = &product.guarded {
+            let file = dir.path().join("guarded.toml");
+            std::fs::write(&file, own.configuration)?;
+            let mut command = program(home, product, upstream)?;
+            command.env("PROTOMESH_CONFIG", file);
+            children.push(start(command, guarded, &dir.path().join("guarded.log")).await?);
+        }
         Ok(Self {
             _children: children,
             theirs,
             one_port: product.one_port,
             gateway,
+            guarded,
             _ports: reserved,
         })
     }
@@ -123,6 +129,7 @@ impl Sides {
         match side {
             Side::Theirs => local(self.theirs.http),
             Side::Ours => self.gateway,
+            Side::Guarded => self.guarded,
         }
     }
 
@@ -132,8 +139,30 @@ impl Sides {
             Side::Theirs if self.one_port => local(self.theirs.http),
             Side::Theirs => local(self.theirs.grpc),
             Side::Ours => self.gateway,
+            Side::Guarded => self.guarded,
         }
     }
+}
+
+/// Returns the command of a gateway before the server at this port.
+fn program(home: &Home, product: &Product, upstream: u16) -> Result<Command> {
+    let mut command = Command::new(cargo::binaries(home)?.dir.join(cargo::GATEWAY_PROGRAM));
+    command
+        .env(
+            "PROTOMESH_UPSTREAMS",
+            format!("http://127.0.0.1:{upstream}"),
+        )
+        .env("PROTOMESH_DIALECT", "grpc-gateway")
+        .envs(product.settings.iter().copied());
+    Ok(command)
+}
+
+/// Starts a gateway and waits until it is ready.
+async fn start(mut command: Command, address: SocketAddr, file: &Path) -> Result<Child> {
+    command.env("PROTOMESH_LISTEN", address.to_string());
+    let child = spawn(command, file)?;
+    wait(address, "/readyz").await.with_context(|| log(file))?;
+    Ok(child)
 }
 
 fn local(port: u16) -> SocketAddr {

@@ -8,6 +8,8 @@ use mesh::home::{Home, create_dir, lock};
 use mesh::os::said;
 use mesh::ui::Ui;
 
+use super::guarded::Guarded;
+
 /// Writes a file of descriptors and returns its path.
 pub(super) type WriteDescriptors = fn(&Home, &Path, &Path) -> Result<PathBuf>;
 
@@ -41,6 +43,8 @@ pub(super) struct Product {
     pub(super) script: &'static [&'static [&'static str]],
     /// Whether the official client speaks HTTP instead of gRPC.
     pub(super) client_speaks_http: bool,
+    /// The protection of the server by our gateway, where that is compared too.
+    pub(super) guarded: Option<Guarded>,
 }
 
 /// Ports of one instance.

@@ -36,4 +36,5 @@ pub(super) const PRODUCT: Product = Product {
     descriptors: None,
     script: &[&["client", "ENDPOINT"]],
     client_speaks_http: false,
+    guarded: None,
 };

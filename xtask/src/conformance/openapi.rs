@@ -2,7 +2,6 @@
 //! schemas, and what they allow against a running gateway.
 
 mod library;
-mod packages;
 mod schemathesis;
 mod validator;
 

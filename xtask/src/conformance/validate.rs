@@ -32,7 +32,7 @@ pub(super) fn validate(ui: Ui, json: bool) -> Result<bool> {
     let home = Home::find()?;
     let built = MODULE.ensure(&home, ui)?;
     let step = ui.step("building the validator");
-    let testee = cargo::build_example(&home, "protomesh-validation", "conformance_testee")?;
+    let testee = cargo::build_example(&home, "protomesh-validation", "validate_testee")?;
     step.done();
     let mut has_passed = true;
     for options in [&[][..], &STRICT[..]] {

@@ -129,7 +129,7 @@ const UNDER_WAY: [&str; 2] = ["PENDING", "CONFIRMED"];
 
 /// Waits until no piece is reserved: the parcels of paid orders are shipped by events, after the
 /// orders are settled. Returns after [`DELIVERY`] whatever is left, for the books to show it.
-pub(super) async fn delivered(client: &Client) -> Result<()> {
+pub(crate) async fn delivered(client: &Client) -> Result<()> {
     let deadline = Instant::now() + DELIVERY;
     loop {
         let stock: Stock = retrying(async || client.get("/v1/stock:summarize").await)
@@ -143,7 +143,7 @@ pub(super) async fn delivered(client: &Client) -> Result<()> {
 }
 
 /// Reads each part from its service.
-pub(super) async fn read(client: &Client, source: &str) -> Result<Books> {
+pub(crate) async fn read(client: &Client, source: &str) -> Result<Books> {
     let path = format!("/v1/sources/{source}:summarize");
     let imports: SourceSummary = retrying(async || client.get(&path).await)
         .await

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 /// Reads an `int64`, which ProtoJSON writes as a string.
-pub(super) fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+pub(crate) fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Int64 {

@@ -34,7 +34,7 @@ struct CountStockResponse {
 }
 
 /// Counts in the opening stock of every SKU that `files` sell.
-pub(super) async fn count(
+pub(crate) async fn count(
     client: &Client,
     files: &[OrderFile],
     settings: &Settings,

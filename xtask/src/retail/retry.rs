@@ -30,7 +30,7 @@ impl Error {
 }
 
 /// Repeats an idempotent call until it succeeds, fails for good, or the outage lasts too long.
-pub(super) async fn retrying<T>(
+pub(crate) async fn retrying<T>(
     mut call: impl AsyncFnMut() -> Result<T, client::Error>,
 ) -> Result<T, Error> {
     let mut outage = Outage::default();

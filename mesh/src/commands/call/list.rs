@@ -22,16 +22,17 @@ pub(super) struct Method {
 ///
 /// # Errors
 /// When the gateway does not answer, or its schema has no API yet.
-pub(super) async fn methods(gateway: SocketAddr) -> Result<Vec<Method>> {
+pub(super) async fn methods(gateway: SocketAddr, token: Option<&str>) -> Result<Vec<Method>> {
     let MessageResponse::ListServicesResponse(services) =
-        ask(gateway, MessageRequest::ListServices(String::new())).await?
+        ask(gateway, token, MessageRequest::ListServices(String::new())).await?
     else {
         bail!("the gateway answers something else than a list of services");
     };
     let mut methods = Vec::new();
     for service in services.service {
         let symbol = MessageRequest::FileContainingSymbol(service.name.clone());
-        let MessageResponse::FileDescriptorResponse(files) = ask(gateway, symbol).await? else {
+        let MessageResponse::FileDescriptorResponse(files) = ask(gateway, token, symbol).await?
+        else {
             bail!("the gateway does not know the file of {}", service.name);
         };
         for file in files.file_descriptor_proto {
@@ -47,7 +48,11 @@ pub(super) async fn methods(gateway: SocketAddr) -> Result<Vec<Method>> {
     clippy::disallowed_types,
     reason = "one question of a person: no retry, no breaker"
 )]
-async fn ask(gateway: SocketAddr, question: MessageRequest) -> Result<MessageResponse> {
+async fn ask(
+    gateway: SocketAddr,
+    token: Option<&str>,
+    question: MessageRequest,
+) -> Result<MessageResponse> {
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{gateway}"))?;
     let channel = channel
         .connect()
@@ -57,8 +62,14 @@ async fn ask(gateway: SocketAddr, question: MessageRequest) -> Result<MessageRes
         host: String::new(),
         message_request: Some(question),
     };
+    let mut request = tonic::Request::new(tokio_stream::once(request));
+    if let Some(token) = token {
+        let credential = format!("Bearer {token}").parse();
+        let credential = credential.context("the token does not fit into a header")?;
+        request.metadata_mut().insert("authorization", credential);
+    }
     let asked = ServerReflectionClient::new(channel)
-        .server_reflection_info(tokio_stream::once(request))
+        .server_reflection_info(request)
         .await
         .context("the gateway does not serve reflection")?;
     let answer = asked

@@ -20,7 +20,7 @@ pub(super) struct Broken {
     pub(super) file: String,
     pub(super) line: Option<u32>,
     pub(super) column: Option<u32>,
-    /// The victims: `callers`, `events`.
+    /// The victims: `callers`, `events`; empty for a change that breaks nobody.
     pub(super) breaks: Vec<&'static str>,
     pub(super) change: BreakingChange,
 }
@@ -109,8 +109,23 @@ impl Broken {
             ..
         } = &self.change;
         let (rule, advice) = (rule.as_str(), rule.advice());
-        let breaks = self.breaks.join(" and ");
-        format!("{rule}: {before} → {after}, which breaks {breaks}; {advice}")
+        let breaks = match self.breaks.join(" and ") {
+            nobody if nobody.is_empty() => nobody,
+            breaks => format!(", which breaks {breaks}"),
+        };
+        format!("{rule}: {before} → {after}{breaks}; {advice}")
+    }
+
+    /// Returns the change as a problem like others.
+    pub(super) fn into_problem(self) -> Problem {
+        let reason = self.message();
+        Problem {
+            file: self.file,
+            line: self.line,
+            column: self.column,
+            element: self.change.element,
+            reason,
+        }
     }
 
     fn line(&self) -> String {

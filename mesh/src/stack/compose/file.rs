@@ -206,6 +206,9 @@ fn process(project: &Project, image: &Image) -> Result<String> {
     writeln!(text, "\n  {name}:\n    <<: *process")?;
     text += &build(image);
     text += &container(image, &variables);
+    if service.is_some_and(Service::is_connect) {
+        text += &source_mounts(&variables);
+    }
     if name == GATEWAY {
         writeln!(text, "    ports: [\"${{GATEWAY:-127.0.0.1:8080}}:{PORT}\"]")?;
     }
@@ -237,6 +240,18 @@ fn container(image: &Image, variables: &BTreeMap<String, String>) -> String {
     }
     let configuration = configuration_of(process);
     text + &format!("    secrets: [{configuration}, {OPERATORS}]\n")
+}
+
+/// Returns what a process that reads sources has beside others: their files, a place for the files
+/// that it unpacks, and for directories that it watches. A volume in their place keeps them.
+fn source_mounts(variables: &BTreeMap<String, String>) -> String {
+    let mut text = "    working_dir: /\n    tmpfs: [/tmp, /inbox]\n".to_owned();
+    let sources = variables.get("PROTOMESH_SOURCES");
+    if let Some(sources) = sources.filter(|path| !path.starts_with('/')) {
+        let mount = quoted(&format!("./{sources}:/{sources}:ro"));
+        text += &format!("    volumes: [{mount}]\n");
+    }
+    text
 }
 
 /// Returns how the image of a process is built; that of its job is the same one.

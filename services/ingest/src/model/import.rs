@@ -28,10 +28,12 @@ pub struct Import {
     pub source: String,
     /// Free text.
     pub file_name: String,
-    /// Bytes of the whole file.
+    /// Bytes of the whole file; 0 if rows are appended.
     pub size_bytes: i64,
     /// Bytes whose rows are durable.
     pub received_bytes: i64,
+    /// True once the last row is durable.
+    pub is_ended: bool,
     /// Groups of rows that were published.
     pub invoices_published: i64,
     /// Published groups whose end is known.
@@ -45,6 +47,8 @@ pub struct Import {
 pub struct Totals {
     /// Data rows.
     pub rows_read: i64,
+    /// Those of them that the client left out.
+    pub rows_missing: i64,
     /// Rows by rule, most frequent first.
     pub rejected: Vec<(String, i64)>,
 }
@@ -65,7 +69,7 @@ pub struct RejectedRow {
 /// The state of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Bytes are missing.
+    /// Bytes or rows are missing.
     Receiving,
     /// All rows are in; orders or returns are not at their end.
     Settling,
@@ -109,7 +113,7 @@ pub enum Outcome {
 impl Import {
     /// Returns the state that follows from the numbers.
     pub fn state(&self) -> State {
-        if self.received_bytes < self.size_bytes {
+        if !self.is_ended {
             State::Receiving
         } else if self.invoices_settled < self.invoices_published {
             State::Settling
@@ -122,9 +126,9 @@ impl Import {
 // === impl Totals ===
 
 impl Totals {
-    /// Returns the rows read and not rejected so far.
+    /// Returns the rows read, and neither rejected so far nor missing.
     pub fn rows_accepted(&self) -> i64 {
-        self.rows_read - self.rejected.iter().map(|(_, rows)| rows).sum::<i64>()
+        self.rows_read - self.rows_missing - self.rejected.iter().map(|(_, rows)| rows).sum::<i64>()
     }
 }
 

@@ -4,7 +4,8 @@ use chrono::{Datelike, NaiveDateTime, Timelike};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Decision, Flaw, Hash, Head, Kind, Layout, Line, Mapping, Record, Rejection, Row, Rule, cut,
+    AppendedRow, Decision, Flaw, Hash, Head, Kind, Layout, Line, Mapping, Record, Rejection, Row,
+    Rule, cut,
     decimal::{self, Minor},
     mapping::Field,
 };
@@ -18,6 +19,21 @@ const MAX_ID_CHARS: usize = 64;
 const MAX_INVOICE_NUMBER_CHARS: usize = 56;
 /// Longest description (contract of orders).
 const MAX_DESCRIPTION_CHARS: usize = 1024;
+
+/// Form of a time in a row that is appended: that of local times in contracts.
+const APPENDED_TIME: &str = "%Y-%m-%dT%H:%M:%S";
+
+/// The values of a record as they came.
+struct Values<'a> {
+    invoice_number: &'a [u8],
+    sku: &'a [u8],
+    description: &'a [u8],
+    quantity: &'a [u8],
+    time: &'a [u8],
+    unit_price: &'a [u8],
+    customer: &'a [u8],
+    others: Vec<&'a [u8]>,
+}
 
 /// The values of a record after cleansing.
 struct Cells {
@@ -40,27 +56,49 @@ struct Violation<'a> {
 impl Mapping {
     /// Decides about one data record; `row_number` is 1-based.
     pub fn decide(&self, layout: &Layout, record: &Record<'_>, row_number: i64) -> Decision {
-        match self.row(layout, record, row_number) {
-            Ok(row) => Decision::Accepted(row),
-            Err(broken) => Decision::Rejected(Rejection {
-                row_number,
-                column: broken.column.map(str::to_owned),
-                rule: broken.rule,
-                value: cut(&broken.value),
+        let row = match flaw(layout, record) {
+            Some(rule) => Err(Violation {
+                rule,
+                column: None,
+                value: record.excerpt(),
             }),
-        }
+            None => self.row(
+                &Values::of_record(layout, record),
+                &self.time_formats,
+                row_number,
+            ),
+        };
+        decision(row, row_number)
+    }
+
+    /// Decides about one row that is appended.
+    pub fn decide_appended(&self, row: &AppendedRow) -> Decision {
+        let quantity = row.quantity.to_string();
+        let decided = if row.others.len() == self.columns.others.len() {
+            self.row(
+                &Values::of_appended(row, &quantity),
+                &[APPENDED_TIME],
+                row.number,
+            )
+        } else {
+            Err(Violation {
+                rule: Rule::Malformed,
+                column: None,
+                value: row.excerpt(),
+            })
+        };
+        decision(decided, row.number)
     }
 
     fn row(
         &self,
-        layout: &Layout,
-        record: &Record<'_>,
+        values: &Values<'_>,
+        time_formats: &[impl AsRef<str>],
         row_number: i64,
     ) -> Result<Row, Violation<'_>> {
-        let cells = self.cleanse(layout, record)?;
+        let cells = self.cleanse(values)?;
         let columns = &self.columns;
-        let time = self
-            .time(&cells.time)
+        let time = time(time_formats, &cells.time)
             .ok_or_else(|| broken(Rule::Malformed, &columns.time, &cells.time))?;
         let quantity = decimal::whole(&cells.quantity)
             .ok_or_else(|| broken(Rule::Malformed, &columns.quantity, &cells.quantity))?;
@@ -120,51 +158,38 @@ impl Mapping {
         })
     }
 
-    fn cleanse(&self, layout: &Layout, record: &Record<'_>) -> Result<Cells, Violation<'_>> {
-        let rule = match record.flaw {
-            Some(Flaw::UnterminatedQuote) => Some(Rule::UnterminatedQuote),
-            Some(Flaw::TooLarge) => Some(Rule::Malformed),
-            None => (record.width() != layout.width).then_some(Rule::Malformed),
-        };
-        if let Some(rule) = rule {
-            return Err(Violation {
-                rule,
-                column: None,
-                value: record.excerpt(),
-            });
-        }
+    fn cleanse(&self, values: &Values<'_>) -> Result<Cells, Violation<'_>> {
         let columns = &self.columns;
-        let value = |place, column, max_chars| value(record.field(place), column, max_chars);
-        let id = |field, place, column, max_chars| {
-            value(place, column, max_chars).map(|value: String| self.upper(field, value))
+        let id = |field, bytes, column, max_chars| {
+            value(bytes, column, max_chars).map(|value: String| self.upper(field, value))
         };
         let customer = id(
             Field::Customer,
-            layout.customer,
+            values.customer,
             &columns.customer,
             MAX_ID_CHARS,
         )?;
-        let others = layout.others.iter().zip(&columns.others);
+        let others = values.others.iter().zip(&columns.others);
         Ok(Cells {
             invoice_number: id(
                 Field::InvoiceNumber,
-                layout.invoice_number,
+                values.invoice_number,
                 &columns.invoice_number,
                 MAX_INVOICE_NUMBER_CHARS,
             )?,
-            sku: id(Field::Sku, layout.sku, &columns.sku, MAX_ID_CHARS)?,
+            sku: id(Field::Sku, values.sku, &columns.sku, MAX_ID_CHARS)?,
             description: id(
                 Field::Description,
-                layout.description,
+                values.description,
                 &columns.description,
                 MAX_DESCRIPTION_CHARS,
             )?,
-            quantity: value(layout.quantity, &columns.quantity, usize::MAX)?,
-            time: value(layout.time, &columns.time, usize::MAX)?,
-            unit_price: value(layout.unit_price, &columns.unit_price, usize::MAX)?,
+            quantity: value(values.quantity, &columns.quantity, usize::MAX)?,
+            time: value(values.time, &columns.time, usize::MAX)?,
+            unit_price: value(values.unit_price, &columns.unit_price, usize::MAX)?,
             customer: self.customer(&customer).to_owned(),
             others: others
-                .map(|(&place, column)| value(place, column, usize::MAX))
+                .map(|(bytes, column)| value(bytes, column, usize::MAX))
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -181,17 +206,6 @@ impl Mapping {
         let regex = self.customer.as_ref();
         let group = regex.and_then(|regex| regex.captures(value)?.get(1));
         group.map_or(value, |group| group.as_str())
-    }
-
-    /// Parses a time that is written exactly as the format writes it: `1-1-1 0:0:0` is malformed.
-    /// Years have four digits: chrono writes later ones with a sign, which the contracts' local
-    /// time can't hold.
-    fn time(&self, text: &str) -> Option<NaiveDateTime> {
-        self.time_formats.iter().find_map(|format| {
-            let time = NaiveDateTime::parse_from_str(text, format).ok()?;
-            let plain = (1..=9999).contains(&time.year()) && time.nanosecond() < 1_000_000_000;
-            (plain && time.format(format).to_string() == text).then_some(time)
-        })
     }
 
     fn kind(&self, invoice_number: &str) -> Option<Kind> {
@@ -215,6 +229,67 @@ impl Mapping {
             Err(Rule::StockCode)
         }
     }
+}
+
+impl<'a> Values<'a> {
+    fn of_record(layout: &Layout, record: &Record<'a>) -> Self {
+        let field = |place: usize| record.field(place);
+        Self {
+            invoice_number: field(layout.invoice_number),
+            sku: field(layout.sku),
+            description: field(layout.description),
+            quantity: field(layout.quantity),
+            time: field(layout.time),
+            unit_price: field(layout.unit_price),
+            customer: field(layout.customer),
+            others: layout.others.iter().map(|&place| field(place)).collect(),
+        }
+    }
+
+    fn of_appended(row: &'a AppendedRow, quantity: &'a str) -> Self {
+        Self {
+            invoice_number: row.invoice_number.as_bytes(),
+            sku: row.sku.as_bytes(),
+            description: row.description.as_bytes(),
+            quantity: quantity.as_bytes(),
+            time: row.time.as_bytes(),
+            unit_price: row.unit_price.as_bytes(),
+            customer: row.customer.as_bytes(),
+            others: row.others.iter().map(String::as_bytes).collect(),
+        }
+    }
+}
+
+/// Returns the rule that a record breaks as a whole.
+fn flaw(layout: &Layout, record: &Record<'_>) -> Option<Rule> {
+    match record.flaw {
+        Some(Flaw::UnterminatedQuote) => Some(Rule::UnterminatedQuote),
+        Some(Flaw::TooLarge) => Some(Rule::Malformed),
+        None => (record.width() != layout.width).then_some(Rule::Malformed),
+    }
+}
+
+fn decision(row: Result<Row, Violation<'_>>, row_number: i64) -> Decision {
+    match row {
+        Ok(row) => Decision::Accepted(row),
+        Err(broken) => Decision::Rejected(Rejection {
+            row_number,
+            column: broken.column.map(str::to_owned),
+            rule: broken.rule,
+            value: cut(&broken.value),
+        }),
+    }
+}
+
+/// Parses a time that is written exactly as a format writes it: `1-1-1 0:0:0` is malformed.
+/// Years have four digits: chrono writes later ones with a sign, which the contracts' local time
+/// can't hold.
+fn time(formats: &[impl AsRef<str>], text: &str) -> Option<NaiveDateTime> {
+    formats.iter().map(AsRef::as_ref).find_map(|format| {
+        let time = NaiveDateTime::parse_from_str(text, format).ok()?;
+        let plain = (1..=9999).contains(&time.year()) && time.nanosecond() < 1_000_000_000;
+        (plain && time.format(format).to_string() == text).then_some(time)
+    })
 }
 
 fn broken<'a>(rule: Rule, column: &'a str, value: &str) -> Violation<'a> {

@@ -16,16 +16,16 @@ use crate::{
     convert,
     error::Error,
     model::{
-        Batch, Hash, Head, Invoice, Judgement, Kind, Line, Mapping, PendingRows, RejectedRow, Row,
+        Batch, Hash, Head, Invoice, Kind, Line, Mapping, PendingRows, RejectedRow, Rejection, Row,
         returns,
     },
 };
 
 /// Attempts to commit a batch while other uploads accept rows of it first.
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 /// A batch after its transaction.
-enum Attempt {
+pub(super) enum Attempt {
     /// It is durable; or there was nothing to commit.
     Done(bool),
     /// Another upload has accepted some of its rows meanwhile.
@@ -68,7 +68,8 @@ async fn attempt(
     let known = known(&mut tx, &position.source, &pending.hashes()).await?;
     let end = at_end.then_some(position.size_bytes);
     let judgement = pending.judge(&known, closed_invoice.as_deref(), end);
-    if !accept(&mut tx, position, pending, &judgement).await? {
+    let accepted = pending.accepted(&judgement);
+    if !accept(&mut tx, position.import_id, &position.source, &accepted).await? {
         return Ok(Attempt::Overtaken);
     }
     let mut batch = pending.cut(judgement);
@@ -76,9 +77,7 @@ async fn attempt(
         return Ok(Attempt::Done(false));
     }
     let import_id = position.import_id;
-    let rejected: Vec<_> = batch.rejected.iter().map(RejectedRow::from).collect();
-    let rejected: Vec<_> = rejected.iter().map(|row| (import_id, row)).collect();
-    reject(&mut tx, &rejected).await?;
+    reject_all(&mut tx, import_id, &batch.rejected).await?;
     insert_returns(&mut tx, import_id, &batch.returns).await?;
     let sales = std::mem::take(&mut batch.sales);
     let published = if at_end {
@@ -95,7 +94,7 @@ async fn attempt(
 }
 
 /// Returns those of the hashes that belong to accepted rows of the source.
-async fn known(
+pub(super) async fn known(
     tx: &mut PgConnection,
     source: &str,
     hashes: &[&Hash],
@@ -131,20 +130,19 @@ async fn check(tx: &mut PgConnection, position: &Position) -> Result<Option<Stri
 
 /// Inserts the accepted rows; false if one of them was accepted meanwhile. Waits for the commit of
 /// an upload that is accepting one.
-async fn accept(
+pub(super) async fn accept(
     tx: &mut PgConnection,
-    position: &Position,
-    pending: &PendingRows,
-    judgement: &Judgement,
+    import_id: Uuid,
+    source: &str,
+    accepted: &[(i64, &Hash)],
 ) -> Result<bool, Error> {
-    let accepted = pending.accepted(judgement);
     let (numbers, hashes) = columns!(accepted, (number, hash) => *number, hash.as_slice());
     let inserted = sqlx::query!(
         "INSERT INTO accepted_row (import_id, source, row_number, hash)
          SELECT $1, $2, row_number, hash FROM unnest($3::bigint[], $4::bytea[]) AS row (row_number, hash)
          ORDER BY hash ON CONFLICT (source, hash) DO NOTHING",
-        position.import_id,
-        position.source,
+        import_id,
+        source,
         &numbers,
         &hashes as &[&[u8]]
     )
@@ -175,7 +173,23 @@ async fn move_on(
     Ok(())
 }
 
-async fn insert_returns(tx: &mut PgConnection, import_id: Uuid, rows: &[Row]) -> Result<(), Error> {
+/// Stores rejected rows of one import.
+pub(super) async fn reject_all(
+    tx: &mut PgConnection,
+    import_id: Uuid,
+    rejected: &[Rejection],
+) -> Result<(), Error> {
+    let rejected: Vec<_> = rejected.iter().map(RejectedRow::from).collect();
+    let rejected: Vec<_> = rejected.iter().map(|row| (import_id, row)).collect();
+    reject(tx, &rejected).await
+}
+
+/// Stores accepted rows of returns, which wait for the end of the import.
+pub(super) async fn insert_returns(
+    tx: &mut PgConnection,
+    import_id: Uuid,
+    rows: &[Row],
+) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -230,7 +244,7 @@ async fn insert_returns(tx: &mut PgConnection, import_id: Uuid, rows: &[Row]) ->
 ///
 /// A page has the accounts after those of the page before, and brings the sales of its accounts:
 /// the transaction locks accounts in order.
-async fn publish_last(
+pub(super) async fn publish_last(
     tx: &mut PgConnection,
     mapping: &Mapping,
     import_id: Uuid,
@@ -263,7 +277,7 @@ async fn publish_last(
 }
 
 /// Publishes sales, and returns after them; returns how many.
-async fn publish(
+pub(super) async fn publish(
     tx: &mut PgConnection,
     mapping: &Mapping,
     import_id: Uuid,

@@ -11,7 +11,8 @@ use crate::{
 /// Returns the import of that id.
 pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
     let row = sqlx::query!(
-        r#"SELECT source, file_name, size_bytes, received_bytes, rows_read, invoices_published,
+        r#"SELECT source, file_name, size_bytes, received_bytes, rows_read, rows_missing, invoices_published,
+             coalesce(received_bytes = size_bytes, is_ended) AS "is_ended!",
              coalesce((SELECT invoices FROM settled_count WHERE import_id = $1), 0) AS "settled!",
              coalesce(rules, '{}') AS "rules!", coalesce(counts, '{}') AS "counts!"
            FROM import, LATERAL (
@@ -28,11 +29,12 @@ pub async fn import(pool: &PgPool, import_id: Uuid) -> Result<Import, Error> {
         import_id,
         source: row.source,
         file_name: row.file_name,
-        size_bytes: row.size_bytes,
+        size_bytes: row.size_bytes.unwrap_or(0),
         received_bytes: row.received_bytes,
+        is_ended: row.is_ended,
         invoices_published: row.invoices_published,
         invoices_settled: row.settled,
-        totals: rows(row.rows_read, row.rules, row.counts),
+        totals: rows(row.rows_read, row.rows_missing, row.rules, row.counts),
     })
 }
 
@@ -41,6 +43,7 @@ pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     let row = sqlx::query!(
         r#"SELECT
              (SELECT coalesce(sum(rows_read), 0)::bigint FROM import WHERE source = $1) AS "rows_read!",
+             (SELECT coalesce(sum(rows_missing), 0)::bigint FROM import WHERE source = $1) AS "rows_missing!",
              coalesce(array_agg(rule ORDER BY rows DESC, rule), '{}') AS "rules!",
              coalesce(array_agg(rows ORDER BY rows DESC, rule), '{}') AS "counts!"
            FROM (SELECT rule, sum(rejected_count.rows)::bigint AS rows FROM rejected_count JOIN import USING (import_id)
@@ -49,7 +52,7 @@ pub async fn totals(pool: &PgPool, source: &str) -> Result<Totals, Error> {
     )
     .fetch_one(pool)
     .await?;
-    Ok(rows(row.rows_read, row.rules, row.counts))
+    Ok(rows(row.rows_read, row.rows_missing, row.rules, row.counts))
 }
 
 /// Returns up to `limit` refused rows that come after row `after`, in order.
@@ -75,9 +78,10 @@ pub async fn rejected_rows(
     Ok(rows)
 }
 
-fn rows(rows_read: i64, rules: Vec<String>, counts: Vec<i64>) -> Totals {
+fn rows(rows_read: i64, rows_missing: i64, rules: Vec<String>, counts: Vec<i64>) -> Totals {
     Totals {
         rows_read,
+        rows_missing,
         rejected: rules.into_iter().zip(counts).collect(),
     }
 }

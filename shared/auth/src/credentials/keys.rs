@@ -10,7 +10,7 @@ use rpc::config::ConfigError;
 use serde::Deserialize;
 
 use crate::clock::Clock;
-use crate::identity::{Credential, Identity};
+use crate::identity::{Credential, Identity, is_of_processes};
 use crate::rejection::Rejection;
 use crate::settings::{AuthenticationSettings, KeySettings, refuse};
 use crate::verified::{Digest, Verified};
@@ -180,6 +180,11 @@ impl KeySettings {
         }
         if self.subject.is_empty() {
             return Err(format!("the key `{prefix}` has no subject"));
+        }
+        if let Some(role) = self.roles.iter().find(|role| is_of_processes(role)) {
+            return Err(format!(
+                "the key `{prefix}` has the role `{role}`, which only processes of the mesh have"
+            ));
         }
         let digest = Digest::from_hex(&self.sha256);
         let digest = digest.ok_or_else(|| format!("`sha256` of the key `{prefix}` is not one"))?;

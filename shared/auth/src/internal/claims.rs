@@ -5,13 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Credential, Identity};
+use crate::identity::{Credential, Identity, PROCESS_ROLE, is_of_processes};
 
 /// The issuer of processes that call on their own behalf.
 const PROCESS_ISSUER: &str = "mesh";
-/// The role of every process that calls another by its own decision; the role of one process is
-/// this one, a dot and its name. No token gives it to anyone else.
-const PROCESS_ROLE: &str = "mesh.process";
 
 /// The type of the token (RFC 8725 §3.11), so that no other token that the key signs is one.
 pub(super) const TYPE: &str = "mesh-identity+jwt";
@@ -149,7 +146,7 @@ impl Subject {
 /// Drops the roles that only the mesh gives: an issuer outside could make them up, and those of an
 /// earlier caller end with its call.
 fn without_processes(roles: &BTreeSet<String>) -> BTreeSet<String> {
-    let is_given = |role: &&String| !role.starts_with(PROCESS_ROLE);
+    let is_given = |role: &&String| !is_of_processes(role);
     roles.iter().filter(is_given).cloned().collect()
 }
 

@@ -54,6 +54,17 @@ fn a_mistake_is_named_with_its_key() {
             expires: None,
         }];
     });
+    refused("keys", |all| {
+        all.keys = vec![KeySettings {
+            prefix: "shop".to_owned(),
+            sha256: "0".repeat(64),
+            subject: "a".to_owned(),
+            tenant: None,
+            roles: vec!["mesh.process.orders".to_owned()],
+            scopes: Vec::new(),
+            expires: None,
+        }];
+    });
     refused("keys_file", |all| all.keys_file = "/nowhere".into());
     refused("introspection.url", |all| {
         all.introspection.url = "ftp://id.example".to_owned();
@@ -66,6 +77,13 @@ fn a_mistake_is_named_with_its_key() {
     });
     refused("certificates.rules[0]", |all| {
         all.certificates.rules = vec![CertificateRule::default()];
+    });
+    refused("certificates.rules[0].roles", |all| {
+        all.certificates.rules = vec![CertificateRule {
+            dns: Some("*".to_owned()),
+            roles: vec!["mesh.process".to_owned()],
+            ..CertificateRule::default()
+        }];
     });
     refused("revocations.list", |all| {
         all.revocations.list = "http://id.example/revoked".to_owned();

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use crate::identity::{Credential, Identity};
+use crate::identity::{Credential, Identity, is_of_processes};
 use crate::rejection::Rejection;
 
 /// The last second that a time may have: the end of the year 9999.
@@ -151,6 +151,8 @@ impl<'a> Claims<'a> {
         for path in &paths.roles {
             collect(at(self.0, path), false, &mut roles)?;
         }
+        // An issuer could make them up: only the mesh says who is a process of it.
+        roles.retain(|role| !is_of_processes(role));
         let mut scopes = BTreeSet::new();
         for path in &paths.scopes {
             collect(at(self.0, path), true, &mut scopes)?;

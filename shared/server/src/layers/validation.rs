@@ -26,7 +26,7 @@ pub(crate) struct Rules {
     max_message_bytes: usize,
 }
 
-/// The request message of a method with rules or text.
+/// The request message of a method with rules or text, or with a condition of access.
 #[derive(Clone)]
 struct Input {
     name: &'static str,
@@ -71,6 +71,20 @@ impl Rules {
         methods: &'static [Method],
         max_message_bytes: usize,
     ) -> anyhow::Result<Self> {
+        Self::compile_framing(descriptor_set, methods, max_message_bytes, |_| false)
+    }
+
+    /// Compiles the rules as [`Rules::compile`] does. Requests to methods that `is_framed` names
+    /// become whole frames even without rules, for a layer that reads their first message.
+    ///
+    /// # Errors
+    /// See [`Rules::compile`].
+    pub(crate) fn compile_framing(
+        descriptor_set: &[u8],
+        methods: &'static [Method],
+        max_message_bytes: usize,
+        is_framed: impl Fn(&str) -> bool,
+    ) -> anyhow::Result<Self> {
         let options = ValidationOptions {
             enforce: true,
             refuse_nul: true,
@@ -85,7 +99,7 @@ impl Rules {
             let unenforced = validator.unenforced();
             let texts: Vec<String> = unenforced.iter().map(ToString::to_string).collect();
             ensure!(texts.is_empty(), "validation: {}", texts.join("; "));
-            if validator.has_rules() {
+            if validator.has_rules() || is_framed(method.path) {
                 let name = method.input;
                 inputs.insert(method.path, Input { name, validator });
             }

@@ -1,4 +1,5 @@
-// Uses an OpenFGA server through its official SDK and prints what every call ends with.
+// Uses an OpenFGA server through its official SDK and prints what every call ends with. A second
+// argument is the token of all calls.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 
 	openfga "github.com/openfga/go-sdk"
 	"github.com/openfga/go-sdk/client"
+	"github.com/openfga/go-sdk/credentials"
 )
 
 const model = `{"schema_version":"1.1","type_definitions":[{"type":"user"},{"type":"document",
@@ -32,7 +34,14 @@ func say(what string, err error, values ...any) {
 
 func main() {
 	ctx := context.Background()
-	fga, err := client.NewSdkClient(&client.ClientConfiguration{ApiUrl: os.Args[1]})
+	configuration := client.ClientConfiguration{ApiUrl: os.Args[1]}
+	if len(os.Args) > 2 {
+		configuration.Credentials = &credentials.Credentials{
+			Method: credentials.CredentialsMethodApiToken,
+			Config: &credentials.Config{ApiToken: os.Args[2]},
+		}
+	}
+	fga, err := client.NewSdkClient(&configuration)
 	if err != nil {
 		panic(err)
 	}

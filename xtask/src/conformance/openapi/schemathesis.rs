@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::process::{Child, Command};
 
 use super::library::Library;
-use super::packages::Packages;
+use crate::tools::packages::Packages;
 use crate::tools::process::{spawn, until_ready};
 
 pub(super) const NAME: &str = "schemathesis";
@@ -170,6 +170,12 @@ fn descriptor_set(checkout: &Path) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::packages::assert_pinned;
+
+    #[test]
+    fn every_package_is_pinned_with_hashes() {
+        assert_pinned(NAME, REQUIREMENTS);
+    }
 
     #[test]
     fn a_report_has_its_failures_and_the_number_of_cases() {

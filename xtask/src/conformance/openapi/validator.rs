@@ -8,7 +8,7 @@ use mesh::os::said;
 use mesh::ui::Ui;
 use serde::{Deserialize, Serialize};
 
-use super::packages::Packages;
+use crate::tools::packages::Packages;
 
 pub(super) const NAME: &str = "openapi-spec-validator";
 pub(super) const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -45,5 +45,16 @@ impl Validator {
     pub(super) fn check(&self, document: &Path) -> Result<CheckResult> {
         let outcome = said(self.packages.run(CHECK).arg(document))?;
         serde_json::from_str(&outcome).with_context(|| format!("not an outcome: {outcome:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::packages::assert_pinned;
+
+    #[test]
+    fn every_package_is_pinned_with_hashes() {
+        assert_pinned(NAME, REQUIREMENTS);
     }
 }

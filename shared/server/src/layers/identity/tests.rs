@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::internal::{NewKey, Signer, current, key_set};
@@ -21,7 +22,8 @@ use tonic_types::StatusExt;
 
 use crate::settings::{ClientAuth, Settings};
 use crate::testing::{
-    Authority, COUNT, GET, Get, METHODS, PUT, Put, Reply, Running, Shop, settings,
+    Authority, COUNT, COUNT_OWN, GET, Get, Line, METHODS, OWN, PUT, Put, Reply, Running, Shop,
+    settings,
 };
 
 /// A process with files of its key and of its public keys.
@@ -413,6 +415,106 @@ async fn rules_of_access_are_enforced_again() {
     let counted = counted.map(|reply: tonic::Response<Reply>| reply.into_inner().text);
     denied(counted, Code::PermissionDenied, "NO_ACCESS_RULE");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_condition_is_decided_on_the_first_message_before_the_handler() {
+    let front = Process::new("gateway");
+    let mut settings = requiring(&[&front]);
+    settings.identity.enforce_access = true;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let shop = Shop::new(move |id| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(id) }
+    });
+    let server = Running::start(shop.server(), settings).await;
+    let upstream = server.upstream().signed(front.signer());
+    assert_eq!(own(&upstream, "alice").await.unwrap(), "alice");
+    for id in ["bob", ""] {
+        let status = own(&upstream, id).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(info.reason, "CONDITION_NOT_MET");
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "the handler was called");
+    for (skus, region, expected) in [
+        (&["A", "B"][..], "eu", Ok("2")),
+        (
+            &["B", "A"],
+            "eu",
+            Err((Code::PermissionDenied, "CONDITION_NOT_MET")),
+        ),
+        (
+            &["A"],
+            "us",
+            Err((Code::PermissionDenied, "CONDITION_NOT_MET")),
+        ),
+        // A stream without a message counts as one with an empty message.
+        (
+            &[],
+            "eu",
+            Err((Code::PermissionDenied, "CONDITION_NOT_MET")),
+        ),
+        // The rules of the message come first, as at the gateway.
+        (&["a"], "eu", Err((Code::InvalidArgument, "INVALID_FIELD"))),
+        (
+            &["A", "a"],
+            "eu",
+            Err((Code::InvalidArgument, "INVALID_FIELD")),
+        ),
+    ] {
+        let found = count_own(&upstream, skus, region).await;
+        let found = found.map_err(|status| {
+            let info = status.get_details_error_info();
+            (
+                status.code(),
+                info.map_or_else(String::new, |info| info.reason),
+            )
+        });
+        let expected = expected.map(str::to_owned);
+        let expected = expected.map_err(|(code, reason)| (code, reason.to_owned()));
+        assert_eq!(found, expected, "{skus:?} {region}");
+    }
+    server.stop().await;
+}
+
+/// Calls `Own` for alice.
+async fn own(upstream: &Upstream, id: &str) -> Answer {
+    let mut client = tonic::client::Grpc::new(upstream.clone());
+    client.ready().await?;
+    let mut request = tonic::Request::new(Get { id: id.to_owned() });
+    request.extensions_mut().insert(for_alice());
+    let codec = ProstCodec::<_, Reply>::default();
+    let path = PathAndQuery::from_static(OWN);
+    let reply = client.unary(request, path, codec).await?;
+    Ok(reply.into_inner().text)
+}
+
+/// Calls `CountOwn` for alice with lines of these articles.
+async fn count_own(upstream: &Upstream, skus: &[&str], region: &str) -> Answer {
+    let mut client = tonic::client::Grpc::new(upstream.clone());
+    client.ready().await?;
+    let lines = skus.iter().map(|sku| Line {
+        sku: (*sku).to_owned(),
+        quantity: 1,
+    });
+    let lines: Vec<Line> = lines.collect();
+    let mut request = tonic::Request::new(tokio_stream::iter(lines));
+    let region = region.parse().unwrap();
+    request.metadata_mut().insert("x-region", region);
+    request.extensions_mut().insert(for_alice());
+    let codec = ProstCodec::<Line, Reply>::default();
+    let path = PathAndQuery::from_static(COUNT_OWN);
+    let reply = client.client_streaming(request, path, codec).await?;
+    Ok(reply.into_inner().text)
+}
+
+fn for_alice() -> Caller {
+    Caller {
+        identity: Some(alice()),
+        ..Caller::default()
+    }
 }
 
 /// Calls `Put` with a message that breaks its rules; passed on for a caller, or as this process.

@@ -1,0 +1,5 @@
+//! Generates the contract of the sources from `proto/`.
+
+fn main() -> Result<(), codegen::Error> {
+    codegen::Builder::new("proto").without_facade().generate()
+}
