@@ -5,8 +5,8 @@
 )]
 
 mod delivery;
-mod intake;
 mod error;
+mod intake;
 mod metrics;
 mod pb;
 mod pipeline;

@@ -10,7 +10,7 @@ use rpc::backoff::Backoff;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::intake::{Arrival, IntakeError, Intake, Report};
+use crate::intake::{Arrival, Intake, IntakeError, Report};
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::pipeline::{Ended, Pipeline, RunError};
 use crate::settings::Config;

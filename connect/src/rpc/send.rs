@@ -6,8 +6,8 @@ use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::Connect;
-use crate::intake::Digesting;
 use crate::error::Error;
+use crate::intake::Digesting;
 use crate::pb::mesh::connect::v1 as pb;
 use crate::store::Received;
 

@@ -282,3 +282,121 @@ proptest! {
         let _ = run(source, &request, None);
     }
 }
+
+mod libraries {
+    use cel_engine::common::types::{CelInt, CelNull, CelString, DYN_TYPE};
+    use cel_engine::common::value::CowVal;
+
+    use super::*;
+    use crate::{Addition, Boxed, Failure, Library, Meter, Preparation, Program, Type, Variables};
+
+    /// Nothing but `row`.
+    struct Row<'a>(crate::Message<'a>);
+
+    impl Variables for Row<'_> {
+        fn get<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+            (name == "row").then_some(CowVal::Borrowed(&self.0))
+        }
+    }
+
+    fn library() -> Library {
+        let first = Addition {
+            name: "first",
+            receiver: None,
+            arguments: vec![DYN_TYPE.to_owned(), DYN_TYPE.to_owned()],
+            function: |args| {
+                let is_null = |value: &CowVal<'_, '_>| value.downcast_ref::<CelNull>().is_some();
+                let found = args.into_iter().find(|value| !is_null(value));
+                Ok(found.unwrap_or_else(|| CowVal::owned(CelNull)))
+            },
+        };
+        let length = Addition {
+            name: "length",
+            receiver: None,
+            arguments: vec![DYN_TYPE.to_owned()],
+            function: |mut args| Ok(args.remove(0)),
+        };
+        let prepare = |text: &str| -> Result<Boxed<'static>, String> {
+            match text {
+                "" => Err("is empty".to_owned()),
+                text => Ok(Box::new(CelInt::from(text.len() as i64))),
+            }
+        };
+        let signatures = &[("first", &["xx:="] as &[_]), ("length", &["s:i"])];
+        Library::with(signatures, vec![first, length], |_| Err(String::new()))
+            .preparing(vec![Preparation {
+                function: "length",
+                argument: 0,
+                prepare: Arc::new(prepare),
+            }])
+            .lenient(&["first"])
+    }
+
+    fn compile(source: &str) -> Result<Program, String> {
+        let types = types();
+        let row = ("row", Type::of_message(&types, types.by_name["t.Order"]));
+        Program::compile(source, &types, &library(), &[row]).map_err(|error| error.to_string())
+    }
+
+    fn text(source: &str, request: &[u8]) -> Result<String, Failure> {
+        let (types, meter) = (types(), Meter::default());
+        let view = crate::View::new(&types, &meter);
+        let row = Row(view.message(types.by_name["t.Order"], [request]));
+        compile(source).unwrap().evaluate(&row, &meter, |value| {
+            match value.downcast_ref::<CelString<'_>>() {
+                Some(text) => text.inner().to_owned(),
+                None => format!("{value:?}"),
+            }
+        })
+    }
+
+    #[test]
+    fn values_of_any_type_come_out() {
+        assert_eq!(text("row.id + '!'", b"\x0a\x01x").unwrap(), "x!");
+        assert!(text("row.rate + 1.0", b"").unwrap().contains("1"));
+        assert!(matches!(
+            text("row.lines[3].sku", b""),
+            Err(Failure::Engine(_))
+        ));
+    }
+
+    #[test]
+    fn arguments_are_prepared_once_and_must_be_written_out() {
+        assert!(text("length('abc')", b"").unwrap().contains('3'));
+        assert_eq!(
+            compile("length('')").unwrap_err(),
+            "`` in `length` is empty"
+        );
+        let reason = "argument 1 of `length` must be a text that is written out";
+        assert_eq!(compile("length(row.id)").unwrap_err(), reason);
+    }
+
+    #[test]
+    fn lenient_functions_get_null_for_absent_fields() {
+        assert_eq!(text("first(row.id, 'none')", b"\x0a\x01x").unwrap(), "x");
+        assert_eq!(text("first(row.id, 'none')", b"").unwrap(), "none");
+        assert_eq!(
+            *compile("first(row.id, 'none')").unwrap().result(),
+            Type::String
+        );
+        assert_eq!(*compile("first(null, 7)").unwrap().result(), Type::Int);
+    }
+
+    #[test]
+    fn fields_that_are_read_are_known() {
+        let program =
+            compile("has(row.id) && row.lines.all(l, l.sku != row['owner']) ? row.id : ''");
+        assert_eq!(
+            program.map(drop),
+            Err("`[]` does not accept t.Order and string".to_owned())
+        );
+        let program = compile("has(row.id) ? row.owner : ''").unwrap();
+        let mut reads: Vec<_> = program
+            .reads()
+            .iter()
+            .map(|read| (&*read.field, read.is_test))
+            .collect();
+        reads.sort_unstable();
+        assert_eq!(reads, [("id", true), ("owner", false)]);
+    }
+}
