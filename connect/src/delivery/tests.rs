@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use rpc::error::Fault;
-use wire::Reader;
+use ::wire::Reader;
 
 use super::*;
 use crate::source::tests::{BATCHED, compiled, mapped};

@@ -125,7 +125,7 @@ impl SourceSettings {
     ///
     /// # Errors
     /// The key that is wrong.
-    pub(super) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let name = file.file_stem().and_then(|stem| stem.to_str());
         let name = name.filter(|name| is_name(name)).ok_or_else(|| {
             let problem = format!("expected a file name of at most {MAX_NAME} of a-z, 0-9 and -");

@@ -14,32 +14,8 @@ const WRITER: &str = include_str!("files.py");
 const NAME: &str = "pyarrow";
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// The mapping of all forms: one shop writes them.
-const MAP: &str = r#"
-[into]
-method = "ingest.v1.IngestService/AppendRows"
-batch = { field = "rows", size = 500 }
-
-[into.request]
-source = "'online-retail'"
-unit = "unit"
-ends = "complete"
-
-[map]
-number = "number"
-invoice_number = "text(row.InvoiceNo)"
-sku = "text(row.StockCode)"
-description = "text(or(row.Description, ''))"
-quantity = "whole(row.Quantity)"
-unit_price = "text(row.UnitPrice)"
-customer = "text(or(row.CustomerID, ''))"
-others = "[text(row.Country)]"
-"#;
-
-/// A time that is text: `2011-03-01 08:10:00`.
-const TEXT_TIME: &str = "time = \"substitute(squeeze(row.InvoiceDate), ' ', 'T')\"\n";
-/// A time that is a cell of a sheet, or text if it is none.
-const CELL_TIME: &str = "time = \"substitute(text(row.InvoiceDate), ' ', 'T')\"\n";
+/// The source that ships; a door changes where its rows come from, and their format.
+const SHIPPED: &str = include_str!("../../../sources/retail-orders.toml");
 
 /// One way in.
 #[derive(Debug)]
@@ -50,7 +26,6 @@ pub(super) struct Door {
     pub(super) way: Way,
     /// The table `[format]` of the source.
     format: &'static str,
-    time: &'static str,
 }
 
 /// How a file reaches the source.
@@ -64,35 +39,32 @@ pub(super) enum Way {
 
 /// All doors, in the order of their runs.
 pub(super) const DOORS: &[Door] = &[
-    file("csv", "kind = 'csv'", TEXT_TIME),
+    file("csv", "kind = 'csv'"),
     Door {
         name: "send",
         form: "csv",
         way: Way::Send,
         format: "kind = 'csv'",
-        time: TEXT_TIME,
     },
     file(
         "csv-windows",
         "kind = 'csv'\ndelimiter = ';'\nencoding = 'windows-1252'",
-        TEXT_TIME,
     ),
-    file("gzip", "kind = 'csv'", TEXT_TIME),
-    file("zip", "kind = 'csv'", TEXT_TIME),
-    file("ndjson", "kind = 'ndjson'", TEXT_TIME),
-    file("json", "kind = 'json'\npath = 'export.rows'", TEXT_TIME),
-    file("xml", "kind = 'xml'\npath = 'export/rows/row'", TEXT_TIME),
-    file("xlsx", "kind = 'xlsx'", CELL_TIME),
-    file("parquet", "kind = 'parquet'", TEXT_TIME),
+    file("gzip", "kind = 'csv'"),
+    file("zip", "kind = 'csv'"),
+    file("ndjson", "kind = 'ndjson'"),
+    file("json", "kind = 'json'\npath = 'export.rows'"),
+    file("xml", "kind = 'xml'\npath = 'export/rows/row'"),
+    file("xlsx", "kind = 'xlsx'"),
+    file("parquet", "kind = 'parquet'"),
 ];
 
-const fn file(form: &'static str, format: &'static str, time: &'static str) -> Door {
+const fn file(form: &'static str, format: &'static str) -> Door {
     Door {
         name: form,
         form,
         way: Way::Directory,
         format,
-        time,
     }
 }
 
@@ -106,15 +78,18 @@ pub(super) struct Files {
 
 impl Door {
     /// Returns the file of the source, whose directory is `inbox`.
-    pub(super) fn source(&self, inbox: &Path) -> String {
+    pub(super) fn source(&self, inbox: &Path) -> Result<String> {
         let from = match self.way {
             Way::Directory => format!(
                 "kind = 'directory'\npath = {inbox:?}\npattern = 'orders*'\nsettle = '200ms'"
             ),
             Way::Send => "kind = 'upload'".to_owned(),
         };
-        let Self { format, time, .. } = self;
-        format!("[from]\n{from}\n\n[format]\n{format}\n{MAP}{time}")
+        let mut source: toml::Table = SHIPPED.parse()?;
+        source.insert("from".to_owned(), from.parse::<toml::Table>()?.into());
+        let format: toml::Table = self.format.parse()?;
+        source.insert("format".to_owned(), format.into());
+        Ok(toml::to_string(&source)?)
     }
 }
 
