@@ -167,9 +167,15 @@ pub(crate) fn unpacked(input: Bytes, packing: Packing, bound: Bound) -> io::Resu
 
 impl<R: Read> Read for Packed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.count.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
+        match self.inner.read(buffer) {
+            Ok(read) => {
+                self.count.fetch_add(read as u64, Ordering::Relaxed);
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            // An error of the disk or the connection says nothing about the bytes, whatever its kind.
+            Err(error) => Err(Broken::error(rules::UNREADABLE, error.to_string())),
+        }
     }
 }
 

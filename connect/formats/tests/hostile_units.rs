@@ -509,6 +509,39 @@ fn archives_that_are_cut_or_changed_are_refused() {
     );
 }
 
+/// Fails as a connection does.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("reset by peer"))
+    }
+}
+
+#[test]
+fn an_error_of_the_connection_is_no_fault_of_the_unit() {
+    let whole = format!("a\n{}", "1\n".repeat(1_000));
+    let (seen, refusal) = drain(csv().read(Cursor::new(whole.clone()).chain(Broken)));
+    let end = "UNREADABLE: reset by peer";
+    assert_eq!((seen.len(), &*seen[999]), (1_000, "1000: a=1"));
+    assert!(
+        refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.contains(end)),
+        "{refusal:?}"
+    );
+    let gzip = gzipped(whole.as_bytes());
+    let half = gzip[..gzip.len() - 4].to_vec();
+    let packed = drain(csv().read(Cursor::new(half).chain(Broken)));
+    assert!(
+        packed
+            .1
+            .as_ref()
+            .is_some_and(|refusal| refusal.contains(end)),
+        "{packed:?}"
+    );
+}
+
 #[test]
 fn names_that_lead_out_of_an_archive_are_refused() {
     for name in [
