@@ -5,7 +5,6 @@ mod checks;
 mod compat;
 mod conformance;
 mod demo;
-mod doors;
 mod fuzz;
 mod retail;
 mod sqlx;
@@ -50,7 +49,7 @@ enum XtaskVerb {
     /// Feeds order files through the gateway and prints the books; starts the mesh if it is not up
     Demo(demo::Args),
     /// Brings the same orders by every way in, twice each, and compares the books; needs Python
-    Doors(doors::Args),
+    Doors(verify::doors::Args),
     /// Runs official conformance suites against this checkout
     #[command(subcommand)]
     Conformance(conformance::Verb),
@@ -88,7 +87,7 @@ async fn xtask(verb: XtaskVerb) -> Result<ExitCode> {
         XtaskVerb::Bench(verb) => bench::bench(verb).await,
         XtaskVerb::Compose(args) => test::compose::compose(&args),
         XtaskVerb::Compat(verb) => compat::compat(verb).await,
-        XtaskVerb::Doors(args) => doors::doors(args).await,
+        XtaskVerb::Doors(args) => verify::doors::doors(args).await,
         XtaskVerb::Conformance(verb) => conformance::conformance(verb).await,
         XtaskVerb::Demo(args) => demo::demo(args).await,
         XtaskVerb::Deny(args) => deny::deny(&args),

@@ -1,6 +1,7 @@
 //! `cargo mesh verify`: kills processes of a separate mesh and checks its books.
 
 mod compare;
+pub(crate) mod doors;
 mod events;
 mod kills;
 

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use rpc::error::Fault;
 use ::wire::Reader;
+use rpc::error::Fault;
 
 use super::*;
 use crate::source::tests::{BATCHED, compiled, mapped};

@@ -135,7 +135,7 @@ async fn list(gateway: SocketAddr, prefix: &str, token: Option<&str>) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn given_token(given: &str) -> Result<String> {
+pub(super) fn given_token(given: &str) -> Result<String> {
     let text = String::from_utf8(content(given, MAX_TOKEN_BYTES)?);
     let token = text.unwrap_or_default().trim().to_owned();
     // The message does not repeat what may be a secret.

@@ -8,9 +8,10 @@ use expectations::{Contract, Expectations};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-use super::call::list;
+use super::call::{given_token, list};
 use super::desk::running;
 use super::explain::resolve;
+use super::token;
 use crate::home::Home;
 use crate::project::{GATEWAY, Project};
 use crate::ui;
@@ -35,6 +36,10 @@ enum Verb {
         /// Address of the gateway of another mesh, as host:port
         #[arg(long, value_name = "ADDR")]
         gateway: Option<String>,
+        /// Access token; @FILE reads a file, - standard input. Without it, the mesh's own gateway
+        /// gets one of the mesh's issuer, if that runs
+        #[arg(long, value_name = "TOKEN")]
+        token: Option<String>,
     },
 }
 
@@ -58,8 +63,8 @@ pub(super) async fn expectations(args: Args) -> Result<ExitCode> {
             ui::print(listed(&recorded).trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Verify { gateway } => {
-            let contract = live(gateway.as_deref()).await?;
+        Verb::Verify { gateway, token } => {
+            let contract = live(gateway.as_deref(), token.as_deref()).await?;
             let mut lines = Vec::new();
             for one in &recorded {
                 let mut served = one.expectations.clone();
@@ -136,7 +141,7 @@ fn listed(recorded: &[Recorded]) -> String {
 }
 
 /// Returns the contract of the services behind a gateway, which has no comments.
-async fn live(gateway: Option<&str>) -> Result<Contract> {
+async fn live(gateway: Option<&str>, token: Option<&str>) -> Result<Contract> {
     let address = match gateway {
         Some(gateway) => resolve(gateway).await?,
         None => {
@@ -146,8 +151,13 @@ async fn live(gateway: Option<&str>) -> Result<Contract> {
                 .address
         }
     };
+    let token = match token {
+        Some(given) => Some(given_token(given)?),
+        None if gateway.is_none() => token::of_mesh(&Home::find()?, address).await?,
+        None => None,
+    };
     let set = FileDescriptorSet {
-        file: list::files(address).await?,
+        file: list::files(address, token.as_deref()).await?,
     };
     Ok(Contract::load(&set.encode_to_vec())?)
 }

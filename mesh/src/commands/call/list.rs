@@ -49,9 +49,12 @@ pub(super) async fn methods(gateway: SocketAddr, token: Option<&str>) -> Result<
 ///
 /// # Errors
 /// When the gateway does not answer, or serves no reflection.
-pub(in crate::commands) async fn files(gateway: SocketAddr) -> Result<Vec<FileDescriptorProto>> {
+pub(in crate::commands) async fn files(
+    gateway: SocketAddr,
+    token: Option<&str>,
+) -> Result<Vec<FileDescriptorProto>> {
     let MessageResponse::ListServicesResponse(services) =
-        ask(gateway, MessageRequest::ListServices(String::new())).await?
+        ask(gateway, token, MessageRequest::ListServices(String::new())).await?
     else {
         bail!("the gateway answers something else than a list of services");
     };
@@ -62,7 +65,8 @@ pub(in crate::commands) async fn files(gateway: SocketAddr) -> Result<Vec<FileDe
     let mut found: BTreeMap<String, FileDescriptorProto> = BTreeMap::new();
     let mut asked = BTreeSet::new();
     while let Some(question) = wanted.pop() {
-        let MessageResponse::FileDescriptorResponse(answer) = ask(gateway, question).await? else {
+        let MessageResponse::FileDescriptorResponse(answer) = ask(gateway, token, question).await?
+        else {
             bail!("the gateway answers something else than a file");
         };
         for file in answer.file_descriptor_proto {

@@ -161,10 +161,7 @@ impl Mesh {
         for dir in [&sources, &inbox] {
             std::fs::create_dir(dir)?;
         }
-        std::fs::write(
-            sources.join(format!("{SOURCE}.toml")),
-            door.source(&inbox)?,
-        )?;
+        std::fs::write(sources.join(format!("{SOURCE}.toml")), door.source(&inbox)?)?;
         let sources = sources.to_str().context("a path that is not UTF-8")?;
         let options = StackOptions::new(home)?.env(CONNECT, "PROTOMESH_SOURCES", sources);
         let stack = Stack::launch(home, StateDir::scratch(home)?, options, ui).await?;

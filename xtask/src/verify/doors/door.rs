@@ -15,7 +15,7 @@ const NAME: &str = "pyarrow";
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
 /// The source that ships; a door changes where its rows come from, and their format.
-const SHIPPED: &str = include_str!("../../../sources/retail-orders.toml");
+const SHIPPED: &str = include_str!("../../../../sources/retail-orders.toml");
 
 /// One way in.
 #[derive(Debug)]

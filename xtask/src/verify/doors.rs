@@ -21,7 +21,7 @@ use door::{DOORS, Door, Files};
 const EXAMPLE: &str = "examples/orders.csv";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Names of the doors; all of them if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -58,7 +58,7 @@ struct Row {
     differences: Vec<String>,
 }
 
-pub(super) async fn doors(args: Args) -> Result<ExitCode> {
+pub(crate) async fn doors(args: Args) -> Result<ExitCode> {
     let home = Home::find()?;
     let doors = chosen(&args.names)?;
     let file = OrderFile::read(&args.file)?;
