@@ -42,6 +42,7 @@ pub(super) const PRODUCT: Product = Product {
         ("PROTOMESH_EMIT_DEFAULTS", "never"),
         ("PROTOMESH_CORS__ALLOWED_ORIGINS", "*"),
     ],
+    configuration: "",
     ready: "/health",
     descriptors: Some(descriptors),
     script: &[

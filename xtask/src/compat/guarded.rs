@@ -31,7 +31,8 @@ pub(super) struct GuardedResult {
     pub(super) problems: Vec<String>,
 }
 
-/// Runs the server's own client with a token and without one, and the calls.
+/// Runs the server's own client with a token, which must end as without protection, and without a
+/// token; then the calls.
 ///
 /// # Errors
 /// When a command cannot start, or a call has no answer.
@@ -43,17 +44,17 @@ pub(super) async fn run(
 ) -> Result<GuardedResult> {
     let mut problems = Vec::new();
     for command in product.script {
-        let bare = native::end(product, built, processes, Side::Theirs, command).await?;
+        let bare = native::end(product, built, processes, Side::Ours, command).await?;
         let with_token = [*command, &[guarded.token]].concat();
         let ours = native::end(product, built, processes, Side::Guarded, &with_token).await?;
         if bare != ours {
             problems.push(format!(
-                "{} with a token\n    theirs  {bare}\n    ours    {ours}",
+                "{} with a token\n    bare       {bare}\n    protected  {ours}",
                 command.join(" ")
             ));
         }
         let anonymous = native::end(product, built, processes, Side::Guarded, command).await?;
-        if !anonymous.contains("401") {
+        if !anonymous.contains("CREDENTIALS_REQUIRED") {
             let command = command.join(" ");
             problems.push(format!("{command} without a token: {anonymous}"));
         }

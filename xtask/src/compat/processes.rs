@@ -99,7 +99,9 @@ impl Sides {
             true => ours.http,
             false => ours.grpc,
         };
-        let mut command = program(home, product, upstream)?;
+        let file = dir.path().join("gateway.toml");
+        std::fs::write(&file, configuration(product, upstream, ""))?;
+        let mut command = program(home, product, &file)?;
         if let Some(write) = product.descriptors {
             let file = write(home, &built.module, dir.path())?;
             command
@@ -109,9 +111,8 @@ impl Sides {
         children.push(start(command, gateway, &dir.path().join("gateway.log")).await?);
         if let Some(own) = &product.guarded {
             let file = dir.path().join("guarded.toml");
-            std::fs::write(&file, own.configuration)?;
-            let mut command = program(home, product, upstream)?;
-            command.env("PROTOMESH_CONFIG", file);
+            std::fs::write(&file, configuration(product, upstream, own.configuration))?;
+            let command = program(home, product, &file)?;
             children.push(start(command, guarded, &dir.path().join("guarded.log")).await?);
         }
         Ok(Self {
@@ -144,14 +145,17 @@ impl Sides {
     }
 }
 
-/// Returns the command of a gateway before the server at this port.
-fn program(home: &Home, product: &Product, upstream: u16) -> Result<Command> {
+/// Returns the configuration of a gateway before the server at this port.
+fn configuration(product: &Product, upstream: u16, own: &str) -> String {
+    let (name, more) = (product.name, product.configuration);
+    format!("{own}\n{more}\n[upstream.{name}]\nendpoints = [\"http://127.0.0.1:{upstream}\"]\n")
+}
+
+/// Returns the command of a gateway with a configuration.
+fn program(home: &Home, product: &Product, file: &Path) -> Result<Command> {
     let mut command = Command::new(cargo::binaries(home)?.dir.join(cargo::GATEWAY_PROGRAM));
     command
-        .env(
-            "PROTOMESH_UPSTREAMS",
-            format!("http://127.0.0.1:{upstream}"),
-        )
+        .env("PROTOMESH_CONFIG", file)
         .env("PROTOMESH_DIALECT", "grpc-gateway")
         .envs(product.settings.iter().copied());
     Ok(command)

@@ -35,6 +35,8 @@ pub(super) struct Product {
     pub(super) one_port: bool,
     /// Settings of our gateway that stand for options of the server's own.
     pub(super) settings: &'static [(&'static str, &'static str)],
+    /// The same as a file, for the upstream of the product's name; empty for none.
+    pub(super) configuration: &'static str,
     /// A path of the server's own gateway that answers when it is ready.
     pub(super) ready: &'static str,
     /// Writes descriptors where the server has no reflection; returns the file.

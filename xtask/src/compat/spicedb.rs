@@ -32,6 +32,7 @@ pub(super) const PRODUCT: Product = Product {
     },
     one_port: false,
     settings: &[],
+    configuration: "",
     ready: "/openapi.json",
     descriptors: None,
     script: &[&["client", "ENDPOINT"]],

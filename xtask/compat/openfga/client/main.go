@@ -24,9 +24,10 @@ func say(what string, err error, values ...any) {
 	case nil:
 		fmt.Println(append([]any{what, "ok"}, values...)...)
 	case openfga.FgaApiValidationError:
-		fmt.Println(what, "validation error", failure.ResponseStatusCode(), failure.ResponseCode())
+		// The name of the code is written by the error handler of OpenFGA's gateway alone.
+		fmt.Println(what, "validation error", failure.ResponseStatusCode())
 	case openfga.FgaApiNotFoundError:
-		fmt.Println(what, "not found", failure.ResponseStatusCode(), failure.ResponseCode())
+		fmt.Println(what, "not found", failure.ResponseStatusCode())
 	default:
 		fmt.Printf("%s %T %v\n", what, err, err)
 	}
