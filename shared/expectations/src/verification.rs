@@ -1,7 +1,7 @@
 //! Expectations compared with a contract.
 
 use crate::contract::{Contract, Field};
-use crate::file::{Expectations, Fields};
+use crate::file::{Expectations, Fields, MethodUse};
 
 /// A change that a consumer would feel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,91 +18,103 @@ impl Expectations {
     /// Returns what the consumer would feel of this contract. Packages that the contract does not
     /// have belong to others.
     pub fn verify(&self, contract: &Contract) -> Vec<Felt> {
-        let consumer = &self.consumer;
-        let mut felt = Vec::new();
-        let is_there = |name: &str| {
-            let package = name.rsplit_once('.').map_or("", |(package, _)| package);
-            contract.packages.contains(package)
+        let mut felt = List {
+            consumer: &self.consumer,
+            felt: Vec::new(),
         };
         for (name, uses) in &self.methods {
             let service = name.split('/').next().unwrap_or_default();
-            let mut feel = |path: &str, reason: String| {
-                felt.push(Felt {
-                    element: format!("{name} {path}").trim_end().to_owned(),
-                    reason: format!("consumer {consumer} {reason}"),
-                });
-            };
-            let Some(method) = contract.methods.get(name) else {
-                if is_there(service) {
-                    feel("", "calls this method, which is gone".to_owned());
-                }
-                continue;
-            };
-            if method.kind != uses.kind {
-                let reason = format!("calls it as {}; it is {} now", uses.kind, method.kind);
-                feel("", reason);
-            }
-            for (path, reason) in differences(contract, &method.input, &uses.sends) {
-                feel(
-                    path,
-                    format!(
-                        "sends {reason} in the request{}",
-                        now(contract, &method.input, path)
-                    ),
-                );
-            }
-            let reads = uses.reads.iter().filter(|(path, _)| !uses.ignores(path));
-            let reads: Fields = reads
-                .map(|(path, told)| (path.clone(), told.clone()))
-                .collect();
-            for (path, reason) in differences(contract, &method.output, &reads) {
-                feel(
-                    path,
-                    format!(
-                        "reads {reason} in the response{}",
-                        now(contract, &method.output, path)
-                    ),
-                );
-            }
-            let package = service.rsplit_once('.').map_or("", |(package, _)| package);
-            if let Some(comments) = contract.comments.get(package) {
-                for reason in uses
-                    .reasons
-                    .iter()
-                    .filter(|reason| !has_word(comments, reason))
-                {
-                    feel(
-                        "",
-                        format!(
-                            "acts on the reason {reason}, which no comment of {package} names now"
-                        ),
-                    );
-                }
+            if contract.packages.contains(package(service)) {
+                verify_method(contract, name, uses, &mut felt);
             }
         }
         for (name, uses) in &self.events {
-            if !is_there(name) {
+            if !contract.packages.contains(package(name)) {
                 continue;
             }
-            let mut feel = |path: &str, reason: String| {
-                felt.push(Felt {
-                    element: format!("{name} {path}").trim_end().to_owned(),
-                    reason: format!("consumer {consumer} {reason}"),
-                });
-            };
-            if !contract.messages.contains_key(name) {
-                feel("", "reads this event, which is gone".to_owned());
-                continue;
-            }
-            for (path, reason) in differences(contract, name, &uses.reads) {
-                feel(
-                    path,
-                    format!("reads {reason} in the event{}", now(contract, name, path)),
-                );
+            if contract.has_message(name) {
+                let place = (name.as_str(), name.as_str());
+                verify_fields(contract, place, &uses.reads, ("reads", "event"), &mut felt);
+            } else {
+                felt.add(name, "", "reads this event, which is gone");
             }
         }
-        felt
+        felt.felt
     }
+}
+
+/// The changes that one consumer would feel.
+struct List<'a> {
+    consumer: &'a str,
+    felt: Vec<Felt>,
+}
+
+// === impl List ===
+
+impl List<'_> {
+    fn add(&mut self, name: &str, path: &str, reason: &str) {
+        self.felt.push(Felt {
+            element: format!("{name} {path}").trim_end().to_owned(),
+            reason: format!("consumer {} {reason}", self.consumer),
+        });
+    }
+}
+
+fn verify_method(contract: &Contract, name: &str, uses: &MethodUse, felt: &mut List<'_>) {
+    let Some(method) = contract.methods.get(name) else {
+        return felt.add(name, "", "calls this method, which is gone");
+    };
+    if method.kind != uses.kind {
+        let reason = format!("calls it as {}; it is {} now", uses.kind, method.kind);
+        felt.add(name, "", &reason);
+    }
+    let (input, output) = (method.input.as_str(), method.output.as_str());
+    verify_fields(
+        contract,
+        (name, input),
+        &uses.sends,
+        ("sends", "request"),
+        felt,
+    );
+    let reads = uses.reads.iter().filter(|(path, _)| !uses.ignores(path));
+    let reads = reads
+        .map(|(path, told)| (path.clone(), told.clone()))
+        .collect();
+    verify_fields(
+        contract,
+        (name, output),
+        &reads,
+        ("reads", "response"),
+        felt,
+    );
+    let package = package(name.split('/').next().unwrap_or_default());
+    if let Some(comments) = contract.comments.get(package) {
+        let reasons = uses.reasons.iter();
+        for reason in reasons.filter(|reason| !has_word(comments, reason)) {
+            let told = format!("acts on the reason {reason}, which no comment of {package} names");
+            felt.add(name, "", &told);
+        }
+    }
+}
+
+/// Compares the fields of a message; `place` has the name of the method or event, and of the
+/// message.
+fn verify_fields(
+    contract: &Contract,
+    place: (&str, &str),
+    fields: &Fields,
+    words: (&str, &str),
+    felt: &mut List<'_>,
+) {
+    let ((name, message), (verb, side)) = (place, words);
+    for (path, told) in differences(contract, message, fields) {
+        let now = now(contract, message, path);
+        felt.add(name, path, &format!("{verb} {told} in the {side}{now}"));
+    }
+}
+
+fn package(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(package, _)| package)
 }
 
 /// Returns the paths of fields that are no longer as they were, with what they were.

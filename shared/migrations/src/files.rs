@@ -36,7 +36,7 @@ pub fn find(dir: &Path) -> Result<Vec<Migration>, Error> {
             files.push((Name::parse(&shown(&path))?, path));
         }
     }
-    files.sort_by(|(one, _), (other, _)| one.version.cmp(&other.version));
+    files.sort_by_key(|(name, _)| name.version);
     let (mut down, up): (Vec<_>, Vec<_>) = files
         .into_iter()
         .partition(|(name, _)| name.side == Side::Down);

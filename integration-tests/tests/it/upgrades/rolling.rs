@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use integration_tests::http::Http;
 use integration_tests::import::{HEADER, received};
@@ -49,6 +49,10 @@ async fn a_rolling_upgrade_and_a_rollback_at_the_full_rate() -> Result<()> {
     .await
 }
 
+#[allow(
+    clippy::print_stdout,
+    reason = "the figures of a run, for those who ask for them by --nocapture"
+)]
 async fn roll(rate: Rate) -> Result<()> {
     let files = TempDir::new()?;
     let present = program("orders")?;
@@ -179,20 +183,18 @@ impl Process {
 
     async fn ready(&mut self) -> Result<()> {
         let http = Http::of(self.address);
-        loop {
-            // A process that does not start fails at once; one that does not end, after a time.
-            let ready = eventually("readiness", async || {
-                if let Some(status) = self.child.try_wait()? {
-                    return Ok(Some(status));
-                }
-                let answer = http.get("/readyz", "*/*").await?;
-                ensure!(answer.status == 200, "{}", answer.text());
-                Ok(None)
-            });
-            match ready.await? {
-                None => return Ok(()),
-                Some(status) => anyhow::bail!("orders ended: {status}"),
+        let ended = eventually("readiness", async || {
+            // A process that has ended does not become ready.
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
             }
+            let answer = http.get("/readyz", "*/*").await?;
+            ensure!(answer.status == 200, "{}", answer.text());
+            Ok(None)
+        });
+        match ended.await? {
+            None => Ok(()),
+            Some(status) => bail!("orders ended: {status}"),
         }
     }
 
