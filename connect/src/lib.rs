@@ -45,7 +45,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
     // A job that migrates the database has no sources.
     let declared = match process.task() {
-        Task::Migrate => Vec::new(),
+        Task::Migrate(_) => Vec::new(),
         Task::Serve => config.load()?,
     };
     let database = Database::open(
