@@ -53,7 +53,8 @@ impl Mesh {
 }
 
 impl Http {
-    fn of(address: SocketAddr) -> Self {
+    /// Returns a client of an address.
+    pub fn of(address: SocketAddr) -> Self {
         Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
             address,

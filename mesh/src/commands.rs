@@ -14,10 +14,12 @@ mod desk;
 mod dev;
 mod down;
 pub mod events;
+mod expectations;
 mod explain;
 mod follow;
 mod image;
 mod logs;
+mod migrate;
 mod psql;
 mod restart;
 mod sagas;
@@ -59,6 +61,8 @@ pub enum Verb {
     Restart(restart::Args),
     /// Opens a session in the database of a service
     Psql(psql::Args),
+    /// Shows, applies and rolls back the migrations of services
+    Migrate(migrate::Args),
     /// Calls a method through the gateway with JSON, and prints its answer
     Call(call::Args),
     /// Prints an access token for callers of the mesh
@@ -75,6 +79,8 @@ pub enum Verb {
     Image(image::Args),
     /// Finds the mistakes of contracts, and what they break; exits with 1 if there are any
     Check(check::Args),
+    /// Shows what consumers use of contracts, and compares it with the services that run
+    Expectations(expectations::Args),
     /// Generates clients of the contracts in other languages
     Clients(clients::Args),
     /// Shows the route, bindings and policies of a request, and why the other routes do not match
@@ -94,6 +100,7 @@ impl Verb {
             Self::Up(_)
             | Self::Dev(_)
             | Self::Restart(_)
+            | Self::Migrate(_)
             | Self::Test(_)
             | Self::Verify(_)
             | Self::Image(_) => true,
@@ -108,6 +115,7 @@ impl Verb {
             | Self::Compose(_)
             | Self::Check(_)
             | Self::Clients(_)
+            | Self::Expectations(_)
             | Self::Explain(_)
             | Self::Events(_)
             | Self::Sagas(_)
@@ -137,6 +145,7 @@ impl Verb {
             Self::Logs(args) => logs::logs(args).await,
             Self::Restart(args) => restart::restart(args).await,
             Self::Psql(args) => psql::psql(&args),
+            Self::Migrate(args) => migrate::migrate(&args),
             Self::Call(args) => call::call(args).await,
             Self::Token(args) => token::token(args).await,
             Self::Test(args) => test::test(&args),
@@ -147,6 +156,7 @@ impl Verb {
             Self::Image(args) => image::image(&args),
             Self::Check(args) => Ok(check::check(&args)),
             Self::Clients(args) => clients::clients(&args),
+            Self::Expectations(args) => expectations::expectations(args).await,
             Self::Explain(args) => explain::explain(args).await,
             Self::Events(args) => events::events(args).await,
             Self::Sagas(args) => sagas::sagas(args).await,

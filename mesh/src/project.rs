@@ -19,6 +19,7 @@ pub use environment::Environment;
 pub use issuer::Issuer;
 pub use manifest::{Command, Engine, Gateway, Readiness, Run, Service, Verify};
 pub use security::Security;
+pub use wiring::url_variable;
 pub(crate) use wiring::{Wiring, scheme};
 
 /// Name of the gateway.

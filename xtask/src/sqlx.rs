@@ -121,7 +121,8 @@ async fn migrate(connection: &mut PgConnection, dir: &Path) -> Result<()> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<Vec<_>, _>>()
         .with_context(describe)?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
+    let name = |file: &PathBuf| file.to_string_lossy().into_owned();
+    files.retain(|file| name(file).ends_with(".sql") && !name(file).ends_with(".down.sql"));
     files.sort();
     for file in files {
         let sql = fs::read_to_string(&file).with_context(describe)?;

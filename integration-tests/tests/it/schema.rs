@@ -3,16 +3,17 @@
 
 use anyhow::Result;
 use chassis::config::{Layers, Sources};
-use chassis::{Process, Task};
+use chassis::{Migration, Process, Task};
 use integration_tests::Mesh;
 use store::{Database, Error, Migrations, Settings};
 
-static OLD: Migrations = Migrations::new(&[(1, "first", "CREATE TABLE thing (id int)")]);
+static OLD: Migrations = Migrations::new(&[(1, "first", "CREATE TABLE thing (id int)", None)]);
 static NEW: Migrations = Migrations::new(&[
-    (1, "first", "CREATE TABLE thing (id int)"),
-    (2, "named", "ALTER TABLE thing ADD COLUMN name text"),
+    (1, "first", "CREATE TABLE thing (id int)", None),
+    (2, "named", "ALTER TABLE thing ADD COLUMN name text", None),
 ]);
-static CHANGED: Migrations = Migrations::new(&[(1, "first", "CREATE TABLE thing (id bigint)")]);
+static CHANGED: Migrations =
+    Migrations::new(&[(1, "first", "CREATE TABLE thing (id bigint)", None)]);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_does_not_migrate_waits_for_the_job_that_does() -> Result<()> {
@@ -55,7 +56,7 @@ async fn serve(url: &str, migrations: &Migrations) -> Result<(), Error> {
 
 /// Opens it as the verb `migrate` does, which ends the process.
 async fn migrate(url: &str, migrations: &Migrations) -> Result<()> {
-    let process = process(Task::Migrate);
+    let process = process(Task::Migrate(Migration::default()));
     let settings = Settings::default();
     let migrations = [&**migrations];
     tokio::select! {

@@ -276,3 +276,96 @@ fn a_directory_is_compared_with_as_a_revision_is() {
         "{told}"
     );
 }
+
+#[test]
+fn a_consumers_expectation_stops_a_change_and_names_consumer_and_field() {
+    let project = Project::new(CONTRACT);
+    let root = project.0.path();
+    fs::write(root.join("mesh.toml"), "[project]\nname = \"desk\"\n").unwrap();
+    fs::create_dir(root.join("expectations")).unwrap();
+    let uses = r#"consumer = "web"
+[methods."tickets.v1.Tickets/GetTicket"]
+kind = "unary"
+[methods."tickets.v1.Tickets/GetTicket".reads]
+title = "2 string"
+[events."tickets.v1.TicketClosed".reads]
+"ticket.ticket_id" = "2.1 string"
+"#;
+    fs::write(root.join("expectations/web.toml"), uses).unwrap();
+    let (code, told) = project.check(&[]);
+    assert_eq!(code, 0, "{told}");
+
+    // Legal protobuf: number and name are reserved.
+    let without = "reserved 2; reserved \"title\";";
+    project.write(&CONTRACT.replace("string title = 2;", without));
+    let (code, told) = project.check(&[]);
+    assert_eq!(code, 1, "{told}");
+    let expected = "expectations/web.toml: error: tickets.v1.Tickets/GetTicket title: consumer web reads `2 string` in the response; it is gone";
+    assert!(told.contains(expected), "{told}");
+
+    project.write(&CONTRACT.replace("Ticket ticket = 2;", "Ticket ticket = 3;"));
+    let (code, told) = project.check(&[]);
+    assert_eq!(code, 1, "{told}");
+    let expected = "tickets.v1.TicketClosed ticket.ticket_id: consumer web reads `2.1 string` in the event; it is `3.1 string` now";
+    assert!(told.contains(expected), "{told}");
+
+    // Nobody uses it.
+    project.write(&CONTRACT.replace("string title = 2;", "string title = 2; string note = 3;"));
+    assert_eq!(project.check(&[]).0, 0);
+    fs::write(root.join("expectations/web.toml"), "consumers = 1").unwrap();
+    let (code, told) = project.check(&[]);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("expectations/web.toml"), "{told}");
+}
+
+#[test]
+fn a_migration_that_the_release_before_could_not_bear_is_a_mistake() {
+    let project = Project::new(CONTRACT);
+    let root = project.0.path();
+    let manifest = "[project]\nname = \"desk\"\n[services.tickets]\npackage = \"tickets\"\nneeds = [\"postgres\"]\n";
+    fs::write(root.join("mesh.toml"), manifest).unwrap();
+    let dir = root.join("services/tickets/migrations");
+    fs::create_dir_all(&dir).unwrap();
+    let add = |name: &str, up: &str| {
+        fs::write(dir.join(format!("{name}.up.sql")), up).unwrap();
+        fs::write(dir.join(format!("{name}.down.sql")), "SELECT 1").unwrap();
+    };
+    add("0001_ticket", "CREATE TABLE ticket (id text, title text)");
+    project.commit();
+    add("0002_note", "ALTER TABLE ticket ADD COLUMN note text");
+    let (code, told) = project.check(&["--against", "HEAD"]);
+    assert_eq!(code, 0, "{told}");
+
+    add("0003_drop", "ALTER TABLE ticket\n    DROP COLUMN title");
+    let (code, told) = project.check(&["--against", "HEAD"]);
+    assert_eq!(code, 1, "{told}");
+    let expected = "services/tickets/migrations/0003_drop.up.sql:1: error: `ALTER TABLE TICKET DROP COLUMN TITLE`: it drops a column that an older program uses";
+    assert!(told.contains(expected), "{told}");
+    // Without a release to compare with, all of them may be old.
+    assert_eq!(project.check(&[]).0, 0);
+
+    for side in ["up", "down"] {
+        let name = |stem: &str| dir.join(format!("{stem}.{side}.sql"));
+        fs::rename(name("0003_drop"), name("0003_contract_after_0002_drop")).unwrap();
+    }
+    let (_, told) = project.check(&["--against", "HEAD"]);
+    assert!(
+        told.contains("migration 2 belongs to the same release"),
+        "{told}"
+    );
+    // In the release after that, it may go.
+    fs::remove_file(dir.join("0003_contract_after_0002_drop.up.sql")).unwrap();
+    fs::remove_file(dir.join("0003_contract_after_0002_drop.down.sql")).unwrap();
+    project.git(&["add", "."]);
+    project.git(&["commit", "-q", "-m", "note"]);
+    add(
+        "0003_contract_after_0002_drop",
+        "ALTER TABLE ticket DROP COLUMN title",
+    );
+    let (code, told) = project.check(&["--against", "HEAD"]);
+    assert_eq!(code, 0, "{told}");
+    fs::remove_file(dir.join("0002_note.down.sql")).unwrap();
+    let (code, told) = project.check(&[]);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("expected its rollback beside it"), "{told}");
+}

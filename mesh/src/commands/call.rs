@@ -14,7 +14,7 @@ use super::explain;
 use crate::client::{Client, Error};
 use crate::ui;
 
-mod list;
+pub(super) mod list;
 
 /// Largest request that is read from a file or standard input, in bytes.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;

@@ -1,7 +1,10 @@
-//! `mesh check`: the mistakes of contracts, and what breaks those who use them, without a build.
+//! `mesh check`: the mistakes of contracts and migrations, and what breaks those who use them,
+//! without a build. Consumers that have recorded their expectations are named.
 
 mod baseline;
+mod consumers;
 mod report;
+mod schemas;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,7 +34,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     include: Vec<PathBuf>,
     /// Also find what breaks callers and stored events since a git revision, a descriptor set or a
-    /// directory
+    /// directory; since a revision, also migrations that programs of then could not bear
     #[arg(long, value_name = "REF|FILE|DIR")]
     against: Option<String>,
     /// Fail if a method says nothing about who may call it (`mesh.v1.access`)
@@ -83,6 +86,14 @@ fn run(args: &Args) -> Result<Report> {
         warnings: checked.warnings,
         broken,
     };
+    if compiled.problems.is_empty() {
+        report
+            .mistakes
+            .extend(consumers::felt(&compiled.descriptor_set)?);
+    }
+    report
+        .mistakes
+        .extend(schemas::review(args.against.as_deref())?);
     match args.strict {
         true => report.mistakes.extend(checked.unruled),
         false => report.warnings.extend(checked.unruled),

@@ -116,7 +116,7 @@ pub(crate) fn scheme(project: &Project, security: Security, name: &str) -> &'sta
 }
 
 /// Returns the variable that holds the URL of a process: `PROTOMESH_STOCK_URL`.
-fn url_variable(name: &str) -> String {
+pub fn url_variable(name: &str) -> String {
     format!("PROTOMESH_{}_URL", upper(name))
 }
 

@@ -31,7 +31,8 @@ use sqlx::{PgPool, migrate::Migrator};
 /// Every key of the configuration with its default.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The migrations of the service's own tables.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The service's own configuration; `config.default.toml` documents the keys.
 #[derive(Debug, Deserialize)]
@@ -50,6 +51,15 @@ pub struct Config {
 
 /// Opens the database, starts relay, consumer and sagas, and returns the server.
 pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<chassis::Server> {
+    start_on(process, config, &MIGRATIONS).await
+}
+
+/// Starts as [`start`] does, on a schema with further migrations.
+pub async fn start_on(
+    process: chassis::Process,
+    config: Config,
+    schema: &Migrator,
+) -> anyhow::Result<chassis::Server> {
     config.check()?;
     let database = Database::open(
         &process,
@@ -61,7 +71,7 @@ pub async fn start(process: chassis::Process, config: Config) -> anyhow::Result<
             &::saga::MIGRATIONS,
             &eventsourcing::MIGRATIONS,
             &desk::MIGRATIONS,
-            &MIGRATIONS,
+            schema,
         ],
     )
     .await?;

@@ -15,7 +15,7 @@ pub mod time;
 
 pub use auth;
 pub use client;
-pub use process::{Process, Reloads, Task};
+pub use process::{Direction, Migration, Process, Reloads, Task};
 pub use rpc::body::stalled;
 pub use rpc::{self, deadline, error, faults, tls};
 pub use run::{Flag, Program, main, main_of};

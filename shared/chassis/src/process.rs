@@ -18,13 +18,39 @@ use tracing::Instrument;
 use crate::config::{Layers, Settings};
 
 /// The task of a process, which its command line selects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Task {
     /// Serves until it is stopped.
     #[default]
     Serve,
-    /// Brings the database up to date, and ends before it serves.
-    Migrate,
+    /// Changes or shows the schema of the database, and ends before it serves.
+    Migrate(Migration),
+}
+
+/// The work of the verb `migrate`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migration {
+    /// The way.
+    pub direction: Direction,
+    /// The last version that stays or becomes applied; without it, all of them become, and the last
+    /// one is rolled back.
+    pub to: Option<i64>,
+    /// The library whose schema is meant; without it, the service's own.
+    pub library: Option<String>,
+    /// Whether the status is JSON.
+    pub json: bool,
+}
+
+/// The way of a migration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Applies migrations.
+    #[default]
+    Up,
+    /// Rolls migrations back.
+    Down,
+    /// Prints which ones are applied.
+    Status,
 }
 
 /// A handle to the running process; clones are the same process.
@@ -90,8 +116,8 @@ impl Process {
     }
 
     /// Returns the task of the process.
-    pub fn task(&self) -> Task {
-        self.inner.task
+    pub fn task(&self) -> &Task {
+        &self.inner.task
     }
 
     /// Ends the process from within its start: its task is done, and it serves nothing. Never

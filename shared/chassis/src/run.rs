@@ -63,9 +63,9 @@ pub struct Program<'a> {
 ///
 /// Reads the configuration, starts telemetry, calls `start`, serves the server that it returns, and
 /// on SIGTERM or SIGINT drains and stops. With the verb `migrate` the process ends once its
-/// database is up to date; with `health` it asks the running process of the same configuration for
-/// `GET /readyz`. Exit codes: 0 stopped as asked, migrated or healthy, 1 failed, 64 wrong command
-/// line or configuration.
+/// database has the schema that was asked for; with `health` it asks the running process of the
+/// same configuration for `GET /readyz`. Exit codes: 0 stopped as asked, migrated or healthy, 1
+/// failed, 64 wrong command line or configuration.
 pub fn main<C, F, Fut>(name: &'static str, defaults: &str, start: F) -> ExitCode
 where
     C: DeserializeOwned,
@@ -205,7 +205,7 @@ async fn start_and_serve(
         server = start => server.context("start")?,
     };
     anyhow::ensure!(
-        process.task() == Task::Serve,
+        *process.task() == Task::Serve,
         "nothing to migrate: {} opens no database",
         process.name()
     );

@@ -19,22 +19,9 @@ pub enum Error {
     /// The contracts can't be read.
     #[error(transparent)]
     Sources(#[from] compiler::Error),
-    /// A directory of migrations can't be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file or directory.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-    /// A file of migrations has a name that gives no version, or the version of another file.
-    #[error("{}: {rule}", path.display())]
-    Migration {
-        /// The file.
-        path: PathBuf,
-        /// The rule, with the next thing to try.
-        rule: String,
-    },
+    /// The migrations of a service can't be read, or one has an invalid name.
+    #[error(transparent)]
+    Migrations(#[from] migrations::Error),
     /// Neither cargo nor the caller said where to write.
     #[error("OUT_DIR is not set: call this from a build script, or give Builder::out_dir")]
     NoOutDir,

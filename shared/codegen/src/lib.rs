@@ -25,7 +25,6 @@
 //! warnings are not shown. Files to import without having them are those of [`compiler`].
 
 mod error;
-mod migrations;
 mod paths;
 mod render;
 
@@ -89,9 +88,10 @@ impl Builder {
         self
     }
 
-    /// Embeds the migrations of `dir`, the files `<version>_<description>.sql`, as `MIGRATIONS`.
+    /// Embeds the migrations of `dir`, the files `<version>_<description>.up.sql` with their
+    /// rollbacks `<version>_<description>.down.sql`, as `MIGRATIONS`.
     ///
-    /// Migrations only go forward. A first line `-- no-transaction` runs a file outside of one.
+    /// A first line `-- no-transaction` runs a file outside of one.
     pub fn migrations(mut self, dir: impl Into<PathBuf>) -> Self {
         self.migrations = Some(dir.into());
         self

@@ -1,12 +1,13 @@
 //! Writes the file that a crate of contracts includes: module tree, tables, event impls.
 
 use std::fmt::{self, Write};
+use std::path::Path;
 
 use compiler::{Contract, Event, MethodPlan};
 use heck::ToUpperCamelCase;
+use migrations::Migration;
 use prost_build::Module;
 
-use crate::migrations::Migration;
 use crate::paths::Paths;
 
 /// The module tree that `prost` writes.
@@ -70,14 +71,17 @@ fn try_migrations(out: &mut String, migrations: &[Migration], store: &str) -> fm
     for Migration {
         version,
         description,
-        path,
+        up,
+        down,
     } in migrations
     {
-        let path = path.display().to_string();
-        writeln!(
-            out,
-            "    ({version}, {description:?}, include_str!({path:?})),"
-        )?;
+        let text = |path: &Path| format!("include_str!({:?})", path.display().to_string());
+        let down = match down {
+            Some(down) => format!("Some({})", text(down)),
+            None => "None".to_owned(),
+        };
+        let up = text(up);
+        writeln!(out, "    ({version}, {description:?}, {up}, {down}),")?;
     }
     writeln!(out, "]);")
 }

@@ -246,13 +246,17 @@ fn generated_code_names_no_crate_but_the_facade() {
 fn migrations_are_embedded_in_the_order_of_their_versions() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("0010_add_notes.sql"), "SELECT 10").unwrap();
-    fs::write(dir.path().join("2_first.sql"), "SELECT 2").unwrap();
+    fs::write(dir.path().join("2_first.up.sql"), "SELECT 2").unwrap();
+    fs::write(dir.path().join("2_first.down.sql"), "SELECT -2").unwrap();
     fs::write(dir.path().join("README.md"), "not a migration").unwrap();
     let written = generate(Builder::new(fixture()).migrations(dir.path()));
     let code = text(&written, "protos.rs");
     let first = code.find(r#"(2, "first", include_str!"#).unwrap();
     let second = code.find(r#"(10, "add notes", include_str!"#).unwrap();
     assert!(first < second);
+    for part in ["2_first.down.sql\"))),", "0010_add_notes.sql\"), None),"] {
+        assert!(code.contains(part), "{part} is missing: {code}");
+    }
     assert!(!code.contains("README"));
 }
 

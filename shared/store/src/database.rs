@@ -4,15 +4,17 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use chassis::config::ConfigError;
-use chassis::{Process, Task};
-use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
+use chassis::{Migration, Process, Task};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::error::Error;
 use crate::guard::Guard;
 use crate::health::{Health, Probe};
 use crate::outage::{is_outage, is_outage_of_migration};
+use crate::schema::{Set, migrate};
 use crate::settings::Settings;
 
 /// Pause between two attempts to reach the database at the start.
@@ -31,42 +33,22 @@ const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
 /// The problem of a process without a URL.
 const NO_URL: &str = "not set: expected the URL of a Postgres database, such as `postgres://user:password@host:5432/name`, in PROTOMESH_DATABASE_URL or in the file of `--config`";
 
+/// The work on the schema before a database is opened.
+#[derive(Clone, Copy, Debug)]
+enum Work<'a> {
+    /// Does as the verb `migrate` was told, in the process of this name.
+    Wish(&'a str, &'a Migration),
+    /// Applies what is missing.
+    Apply,
+    /// Checks that nothing is missing.
+    Compare,
+}
+
 /// The open database of a service; clones share its pool.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
     health: Health,
-}
-
-/// Why the database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A key of the configuration is out of range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// `database_url` is no URL of a Postgres database.
-    #[error(
-        "database_url: expected a URL such as `postgres://user:password@host:5432/name` (PROTOMESH_DATABASE_URL)"
-    )]
-    Url(#[source] sqlx::Error),
-    /// The database could not be reached within `connect_timeout_ms`, or refuses the role.
-    #[error("database_url: can't connect")]
-    Connect(#[source] sqlx::Error),
-    /// A migration failed, or has changed since it was applied.
-    #[error("migrating the database")]
-    Migrate(#[from] MigrateError),
-    /// The schema lacks a migration, and `database.migrate` is off.
-    #[error(
-        "the database lacks migration {version} ({description}) of {table}: run this program with `migrate`, or set `database.migrate`"
-    )]
-    Outdated {
-        /// Version of the first migration that is missing.
-        version: i64,
-        /// Its description.
-        description: String,
-        /// The table of applied migrations, which tells the libraries of a service apart.
-        table: String,
-    },
 }
 
 // === impl Database ===
@@ -79,10 +61,11 @@ impl Database {
     /// on a connection without the timeouts of `settings`; several processes may start at once.
     /// A background task of `process` follows whether the database answers.
     ///
-    /// With the verb `migrate` the process ends here, once the migrations are applied. Without it,
-    /// and with `database.migrate` off, they are only compared with the applied ones. Further ones
-    /// in the database are right then: those of a newer program, which this one has to get along
-    /// with while it is replaced.
+    /// With the verb `migrate` the process ends here, once the schema is as it was asked for.
+    /// Without it, and with `database.migrate` off, migrations are only compared with the applied
+    /// ones. Further ones in the database are right: those of a newer program, which this one has
+    /// to get along with while it is replaced. It does not start on one that is named
+    /// `contract after N` with an N that it does not have: what that removes, it uses.
     ///
     /// # Errors
     /// See [`Error`].
@@ -98,11 +81,16 @@ impl Database {
         let options = settings
             .keep_alive(options)
             .application_name(process.name());
-        let is_migrating = process.task() == Task::Migrate;
-        let applies = is_migrating || settings.migrate;
-        prepare(&options, settings, migrations, applies).await?;
-        if is_migrating {
-            tracing::info!("database up to date");
+        let sets = migrations.iter().map(|own| Set::new(own, process.name()));
+        let sets: Vec<Set<'_>> = sets.collect();
+        let work = match process.task() {
+            Task::Migrate(wish) => Work::Wish(process.name(), wish),
+            Task::Serve if settings.migrate => Work::Apply,
+            Task::Serve => Work::Compare,
+        };
+        prepare(&options, settings, &sets, work).await?;
+        if matches!(work, Work::Wish(..)) {
+            tracing::info!("done with the schema");
             match process.end().await {}
         }
         let options = settings.bound(options);
@@ -159,13 +147,13 @@ fn check(url: &str, connections: u32, settings: &Settings) -> Result<(), ConfigE
 async fn prepare(
     options: &PgConnectOptions,
     settings: &Settings,
-    migrations: &[&Migrator],
-    applies: bool,
+    sets: &[Set<'_>],
+    work: Work<'_>,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout();
     let mut notices = Notices::new();
     loop {
-        let error = match attempt(options, migrations, applies).await {
+        let error = match attempt(options, sets, work).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -193,51 +181,26 @@ async fn prepare(
 
 async fn attempt(
     options: &PgConnectOptions,
-    migrations: &[&Migrator],
-    applies: bool,
+    sets: &[Set<'_>],
+    work: Work<'_>,
 ) -> Result<(), Error> {
     let connected = timeout(CONNECT_TIMEOUT, options.connect()).await;
     let silent = |_| Error::Connect(sqlx::Error::Io(ErrorKind::TimedOut.into()));
     let mut connection = connected.map_err(silent)?.map_err(Error::Connect)?;
-    for migrations in migrations {
-        match applies {
-            true => migrations.run(&mut connection).await?,
-            false => compare(&mut connection, migrations).await?,
+    match work {
+        Work::Wish(process, wish) => migrate(&mut connection, sets, process, wish).await?,
+        Work::Apply => {
+            for set in sets {
+                set.up(&mut connection, None).await?;
+            }
         }
-    }
-    connection.close().await.map_err(Error::Connect)
-}
-
-/// Checks that all migrations are applied as they are in this program.
-async fn compare(connection: &mut PgConnection, migrations: &Migrator) -> Result<(), Error> {
-    let table = &migrations.table_name;
-    let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(table.as_ref())
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(Error::Connect)?;
-    let applied = match is_there {
-        true => connection.list_applied_migrations(table).await?,
-        false => Vec::new(),
-    };
-    for migration in migrations.iter() {
-        let found = applied.iter().find(|one| one.version == migration.version);
-        match found {
-            Some(found) if found.checksum == migration.checksum => {}
-            Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
-            None => {
-                return Err(Error::Outdated {
-                    version: migration.version,
-                    description: migration.description.to_string(),
-                    table: table.to_string(),
-                });
+        Work::Compare => {
+            for set in sets {
+                set.compare(&mut connection).await?;
             }
         }
     }
-    if is_there && let Some(version) = connection.dirty_version(table).await? {
-        return Err(MigrateError::Dirty(version).into());
-    }
-    Ok(())
+    connection.close().await.map_err(Error::Connect)
 }
 
 /// When an outage at the start is logged: soon, and then every few seconds.

@@ -2,15 +2,18 @@
 
 mod columns;
 mod database;
+mod error;
 mod guard;
 mod health;
 mod idempotency;
 mod migrations;
 mod outage;
+mod schema;
 mod settings;
 mod text;
 
-pub use database::{Database, Error};
+pub use database::Database;
+pub use error::Error;
 pub use guard::Guard;
 pub use idempotency::{Insert, InsertError, idempotent};
 pub use migrations::Migrations;

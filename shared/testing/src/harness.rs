@@ -6,9 +6,11 @@ use anyhow::{Context, Result};
 use auth::internal::Signer;
 use client::{ClientSettings, Upstream};
 use contract::Method;
-use mesh::project::Security;
+use mesh::project::{Security, url_variable};
 use mesh::{Home, Stack, StackOptions, StateDir, Ui};
 use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use crate::recorder::Recorder;
 
 /// Variable that makes a process abort at a named point.
 const CRASH_AT: &str = "PROTOMESH_CRASH_AT";
@@ -161,6 +163,20 @@ impl Mesh {
         self.stack.stop(name).await?;
         self.stack.set_env_once(name, CRASH_AT, point)?;
         self.stack.start(name).await
+    }
+
+    /// Starts a deferred service, whose calls to others pass the recorder.
+    ///
+    /// # Errors
+    /// When it does not become healthy, or calls by TLS.
+    pub async fn record(&self, consumer: &str, recorder: &mut Recorder) -> Result<()> {
+        let service = self.stack.project().service(consumer);
+        let service = service.with_context(|| format!("the project has no service {consumer}"))?;
+        for callee in &service.calls {
+            let url = recorder.before(&self.stack.url(callee)?).await?;
+            self.stack.set_env(consumer, &url_variable(callee), &url)?;
+        }
+        self.stack.start(consumer).await
     }
 
     /// Returns the number of restarts of a process.

@@ -80,6 +80,9 @@ fn find(workspace: &Workspace) -> Result<Findings> {
                 problem,
             );
         }
+        for problem in migrations_of(package)? {
+            found.add("migrations", place, problem);
+        }
         if !workspace.is_default(package) {
             found.add(
                 "no-default-member",
@@ -96,6 +99,20 @@ fn find(workspace: &Workspace) -> Result<Findings> {
         }
     }
     Ok(found)
+}
+
+/// Returns what is wrong with the migrations of a crate: each has a rollback.
+fn migrations_of(package: &Package) -> Result<Vec<String>> {
+    let dir = package.dir().join("migrations");
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let reviewed = migrations::review(&dir, None)?;
+    let problems = reviewed.into_iter().map(|problem| problem.reason);
+    let without = migrations::find(&dir)?;
+    let without = without.into_iter().filter(|found| found.down.is_none());
+    let without = without.map(|found| format!("migration {} has no rollback", found.version));
+    Ok(problems.chain(without).collect())
 }
 
 /// Checks the comments of all files of a crate, tests included.

@@ -1,5 +1,6 @@
 //! The methods behind a gateway, by server reflection.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
@@ -41,6 +42,45 @@ pub(super) async fn methods(gateway: SocketAddr) -> Result<Vec<Method>> {
     }
     methods.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(methods)
+}
+
+/// Asks for the files of all services, and for those that they import.
+///
+/// # Errors
+/// When the gateway does not answer, or serves no reflection.
+pub(in crate::commands) async fn files(gateway: SocketAddr) -> Result<Vec<FileDescriptorProto>> {
+    let MessageResponse::ListServicesResponse(services) =
+        ask(gateway, MessageRequest::ListServices(String::new())).await?
+    else {
+        bail!("the gateway answers something else than a list of services");
+    };
+    let symbols = services.service.into_iter();
+    let mut wanted: Vec<MessageRequest> = symbols
+        .map(|service| MessageRequest::FileContainingSymbol(service.name))
+        .collect();
+    let mut found: BTreeMap<String, FileDescriptorProto> = BTreeMap::new();
+    let mut asked = BTreeSet::new();
+    while let Some(question) = wanted.pop() {
+        let MessageResponse::FileDescriptorResponse(answer) = ask(gateway, question).await? else {
+            bail!("the gateway answers something else than a file");
+        };
+        for file in answer.file_descriptor_proto {
+            let file = FileDescriptorProto::decode(&file[..]).context("invalid descriptor")?;
+            asked.insert(file.name().to_owned());
+            let imports = file
+                .dependency
+                .iter()
+                .filter(|name| !found.contains_key(*name));
+            let imports: Vec<&String> = imports.collect();
+            for name in imports {
+                if asked.insert(name.clone()) {
+                    wanted.push(MessageRequest::FileByFilename(name.clone()));
+                }
+            }
+            found.insert(file.name().to_owned(), file);
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 #[allow(

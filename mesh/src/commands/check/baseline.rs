@@ -24,7 +24,7 @@ pub(super) fn read(against: &str, paths: &[PathBuf], includes: &[PathBuf]) -> Re
     if path.is_file() {
         return of_set(path);
     }
-    let revision = Revision::export(against, paths)?;
+    let revision = Revision::export(against, paths, "*.proto")?;
     let then: Vec<PathBuf> = paths
         .iter()
         .map(|path| revision.path(path))
@@ -75,8 +75,8 @@ fn loaded(name: &str, checked: Checked) -> Result<Contract> {
     }
 }
 
-/// The `.proto` files of a repository at one revision.
-struct Revision {
+/// The files of one kind of a repository at one revision.
+pub(super) struct Revision {
     top: PathBuf,
     files: TempDir,
 }
@@ -84,9 +84,9 @@ struct Revision {
 // === impl Revision ===
 
 impl Revision {
-    /// Writes the files to a directory of their own. An index of its own keeps the repository's
-    /// untouched.
-    fn export(name: &str, paths: &[PathBuf]) -> Result<Self> {
+    /// Writes the files that match a pattern to a directory of their own. An index of its own keeps
+    /// the repository's untouched.
+    pub(super) fn export(name: &str, paths: &[PathBuf], pattern: &str) -> Result<Self> {
         let here = paths.first().map_or(Path::new("."), |path| directory(path));
         let top = git(here, &["rev-parse", "--show-toplevel"], None)
             .with_context(|| format!("`{name}` is no file, and no revision can be read"))?;
@@ -112,7 +112,7 @@ impl Revision {
         let files = TempDir::new().context("cannot create a temporary directory")?;
         let index = files.path().join("index");
         git(&top, &["read-tree", tree.trim()], Some(&index))?;
-        let names = git(&top, &["ls-files", "-z", "--", "*.proto"], Some(&index))?;
+        let names = git(&top, &["ls-files", "-z", "--", pattern], Some(&index))?;
         let list = files.path().join("list");
         fs::write(&list, names).context("cannot write a temporary file")?;
         let prefix = format!("--prefix={}/", files.path().join("tree").display());
@@ -124,7 +124,7 @@ impl Revision {
     }
 
     /// Returns where a path of today was written; one outside the repository stays what it is.
-    fn path(&self, today: &Path) -> PathBuf {
+    pub(super) fn path(&self, today: &Path) -> PathBuf {
         let absolute = std::path::absolute(today).unwrap_or_else(|_| today.to_owned());
         // Links in the way to the repository are followed, as git does.
         let resolved = fs::canonicalize(&absolute).unwrap_or(absolute);

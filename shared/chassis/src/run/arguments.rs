@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{Flag, Program};
 use crate::config::{Layers, Sources};
-use crate::process::Task;
+use crate::process::{Direction, Migration, Task};
 
 /// The flag that every process has beside `--config` and `--dump-config`.
 const LISTEN: Flag = Flag {
@@ -17,18 +17,27 @@ const LISTEN: Flag = Flag {
     help: "Address to serve on, such as 127.0.0.1:8080; port 0 is any free one",
 };
 
-/// The verbs of every process beside serving, with their lines of `--help`.
-const MIGRATE: (&str, &str) = (
-    "migrate",
-    "Bring the database up to date and exit, instead of serving",
-);
-const HEALTH: (&str, &str) = (
-    "health",
-    "Ask the process of this configuration for GET /readyz; exit with 0 if it answers 200",
-);
+/// The verbs of every process beside serving.
+const MIGRATE: &str = "migrate";
+const HEALTH: &str = "health";
+
+/// The verbs of `migrate`, with their lines of `--help`.
+const DIRECTIONS: [(&str, Direction, &str); 3] = [
+    ("up", Direction::Up, "Apply migrations; the default"),
+    (
+        "down",
+        Direction::Down,
+        "Roll migrations back; without --to, the last one",
+    ),
+    (
+        "status",
+        Direction::Status,
+        "Print the migrations and which of them are applied",
+    ),
+];
 
 /// The verb of a command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     /// Runs the process.
     Run(Task),
@@ -80,7 +89,7 @@ pub(super) fn parse(
         .version(env!("CARGO_PKG_VERSION"))
         .args([file, dump])
         .args(own)
-        .subcommands([MIGRATE, HEALTH].map(|(name, about)| Command::new(name).about(about)))
+        .subcommands([migrate(), health()])
         .disable_help_subcommand(true)
         .after_help(environment(None))
         .after_long_help(environment(Some(program.defaults)))
@@ -92,9 +101,9 @@ pub(super) fn parse(
             key.extend(given.cloned());
         }
     }
-    let verb = match matches.subcommand_name() {
-        Some(name) if name == HEALTH.0 => Verb::Health,
-        Some(_) => Verb::Run(Task::Migrate),
+    let verb = match matches.subcommand() {
+        Some((HEALTH, _)) => Verb::Health,
+        Some((_, given)) => Verb::Run(Task::Migrate(migration(given))),
         None => Verb::Run(Task::Serve),
     };
     Ok(Arguments {
@@ -103,6 +112,60 @@ pub(super) fn parse(
         dump: matches.get_flag("dump-config"),
         flags: values,
     })
+}
+
+fn health() -> Command {
+    Command::new(HEALTH).about(
+        "Ask the process of this configuration for GET /readyz; exit with 0 if it answers 200",
+    )
+}
+
+fn migrate() -> Command {
+    let to = Arg::new("to")
+        .long("to")
+        .value_name("VERSION")
+        .value_parser(clap::value_parser!(i64).range(0..))
+        .help("Last migration that is applied afterwards");
+    let library = Arg::new("library")
+        .long("library")
+        .value_name("NAME")
+        .help("Library whose schema is meant, as `status` lists it, instead of the service's own");
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print JSON");
+    let direction = |(name, direction, about)| {
+        let verb = Command::new(name).about(about);
+        match direction {
+            Direction::Status => verb.arg(json.clone()),
+            Direction::Up | Direction::Down => verb.args([to.clone(), library.clone()]),
+        }
+    };
+    Command::new(MIGRATE)
+        .about("Bring the database up to date, or to another version, and exit, instead of serving")
+        .disable_help_subcommand(true)
+        .subcommands(DIRECTIONS.map(direction))
+}
+
+fn migration(given: &ArgMatches) -> Migration {
+    let Some((name, given)) = given.subcommand() else {
+        return Migration::default();
+    };
+    let known = DIRECTIONS.iter().find(|(verb, ..)| *verb == name);
+    let direction = known.map_or(Direction::Up, |(_, direction, _)| *direction);
+    if direction == Direction::Status {
+        return Migration {
+            direction,
+            json: given.get_flag("json"),
+            ..Migration::default()
+        };
+    }
+    Migration {
+        direction,
+        to: given.get_one("to").copied(),
+        library: given.get_one("library").cloned(),
+        json: false,
+    }
 }
 
 /// Tells how the environment sets keys; with the defaults, by which variables.

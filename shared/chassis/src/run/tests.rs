@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::arguments::{Arguments, parse};
 use super::*;
 use crate::config::Settings;
+use crate::process::{Direction, Migration};
 
 fn settings() -> Settings {
     let layers = Layers::load("", &Sources::default()).unwrap();
@@ -94,16 +95,42 @@ fn a_verb_is_found_with_flags_on_either_side_of_it() {
         "gateway --config x.toml --listen 127.0.0.1:7 migrate",
     ] {
         let parsed = arguments(line).unwrap();
-        assert_eq!(parsed.verb, Verb::Run(Task::Migrate));
+        assert_eq!(parsed.verb, Verb::Run(Task::Migrate(Migration::default())));
         assert_eq!(parsed.file, Some(PathBuf::from("x.toml")), "{line}");
         assert_eq!(parsed.flags["listen"], ["127.0.0.1:7"], "{line}");
     }
     assert!(arguments("gateway migrat").is_err_and(|error| error.use_stderr()));
 }
 
+#[test]
+fn a_migration_has_a_direction_and_an_end() {
+    let migration = |line: &str| match arguments(line).unwrap().verb {
+        Verb::Run(Task::Migrate(migration)) => migration,
+        other => panic!("{other:?}"),
+    };
+    let down = migration("orders migrate down --to 6 --library events --config x.toml");
+    let expected = Migration {
+        direction: Direction::Down,
+        to: Some(6),
+        library: Some("events".into()),
+        json: false,
+    };
+    assert_eq!(down, expected);
+    assert_eq!(migration("orders migrate up"), Migration::default());
+    let status = migration("orders migrate status --json");
+    assert_eq!((status.direction, status.json), (Direction::Status, true));
+    for line in [
+        "orders migrate down --to -1",
+        "orders migrate sideways",
+        "orders migrate up --json",
+    ] {
+        assert!(arguments(line).is_err(), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn a_start_that_ends_its_process_is_a_success() {
-    let process = Process::with_task("test", settings(), Task::Migrate);
+    let process = Process::with_task("test", settings(), Task::Migrate(Migration::default()));
     let ended = run_to_end(
         process,
         (),
@@ -115,7 +142,7 @@ async fn a_start_that_ends_its_process_is_a_success() {
 
 #[tokio::test]
 async fn a_process_without_a_database_has_nothing_to_migrate() {
-    let process = Process::with_task("test", settings(), Task::Migrate);
+    let process = Process::with_task("test", settings(), Task::Migrate(Migration::default()));
     let served = run_to_end(process, (), source(), async |_, ()| {
         Ok(Server::new(&[], &[]))
     });

@@ -1,4 +1,5 @@
--- A change of the tables is a new file, 0002_….sql; this one stays as it is once it has run anywhere.
+-- A change of the tables is a new file, 0002_….up.sql, with its rollback in 0002_….down.sql; this one stays as it is once
+-- it has run anywhere.
 CREATE TABLE item (
     item_id text PRIMARY KEY,
     title text NOT NULL CHECK (title <> ''),

@@ -1,0 +1,3 @@
+-- The rollback: `mesh migrate down` runs it.
+DROP TABLE totals;
+DROP TABLE item;

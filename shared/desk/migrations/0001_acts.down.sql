@@ -1,0 +1,2 @@
+-- What operators have done is forgotten.
+DROP TABLE desk.act;

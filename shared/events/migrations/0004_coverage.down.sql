@@ -1,0 +1,1 @@
+ALTER TABLE events.coverage DROP COLUMN forgot, DROP COLUMN acked;
