@@ -254,7 +254,7 @@ fn migrations_are_embedded_in_the_order_of_their_versions() {
     let first = code.find(r#"(2, "first", include_str!"#).unwrap();
     let second = code.find(r#"(10, "add notes", include_str!"#).unwrap();
     assert!(first < second);
-    for part in ["2_first.down.sql\")),", "0010_add_notes.sql\"), None),"] {
+    for part in ["2_first.down.sql\"))),", "0010_add_notes.sql\"), None),"] {
         assert!(code.contains(part), "{part} is missing: {code}");
     }
     assert!(!code.contains("README"));
