@@ -1,4 +1,4 @@
-//! Runs the sources: each by one process at a time, side by side, so that a slow one stops no other.
+//! Runs the sources, each by one process at a time, and side by side: a slow one stops no other.
 
 mod watch;
 

@@ -11,7 +11,7 @@ use crate::store::Held;
 /// Longest value of a reason, in characters.
 const MAX_VALUE: usize = 256;
 
-/// What a status means for the records of its call.
+/// Meaning of a status for the records of its call.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     Accepted,

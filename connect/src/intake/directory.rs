@@ -43,7 +43,7 @@ pub(crate) struct Directory {
     seen: Mutex<HashMap<OsString, (Stat, Instant)>>,
 }
 
-/// What changes when a file is written to.
+/// Size and time of a file, one of which changes when it is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     bytes: u64,

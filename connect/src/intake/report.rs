@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::store::{UnitRow, UnitState};
 
-/// What became of a unit.
+/// Outcome of a unit.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) source: String,

@@ -19,7 +19,7 @@ const PATIENCE: u32 = 3;
 /// The reason in rows of replayed records.
 const REPLAYED: &str = "";
 
-/// What has become of a replay.
+/// Outcome of a replay.
 enum Replay {
     Accepted,
     Refused(Box<HeldRow>),

@@ -12,7 +12,7 @@ pub(crate) struct Spooled {
     pub(crate) size_bytes: i64,
 }
 
-/// What is there of a file.
+/// The bytes that are there of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) bytes: i64,

@@ -38,7 +38,7 @@ pub(crate) struct UnitRow {
     pub(crate) changed_at: DateTime<Utc>,
 }
 
-/// What is known of a unit when it is begun.
+/// Where a unit begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
     /// It is read from the record after this one.

@@ -18,14 +18,14 @@ use crate::client::Client;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    gateway: Gateway,
+    caller: Caller,
     #[command(subcommand)]
     verb: Verb,
 }
 
-/// The gateway that leads to the sources.
+/// The gateway that leads to the sources, and the credential there.
 #[derive(Debug, clap::Args)]
-struct Gateway {
+struct Caller {
     /// Address of a gateway, as host:port; without it, the mesh's own
     #[arg(long, value_name = "ADDR")]
     gateway: Option<String>,
@@ -43,7 +43,7 @@ enum Verb {
     /// Lists the sources, their states and their records
     List(Listing),
     /// Shows one source, its latest units, and its records in quarantine
-    Show(list::Show),
+    Show(list::ShowSource),
     /// Stops reading a source after the batch in progress
     Pause(list::Name),
     /// Reads a source again that was paused, or that stopped by itself
@@ -59,7 +59,7 @@ enum Verb {
 }
 
 pub(super) async fn sources(args: Args) -> Result<ExitCode> {
-    let client = args.gateway.client().await?;
+    let client = args.caller.client().await?;
     match args.verb {
         Verb::List(args) => list::list(&client, &args).await?,
         Verb::Show(args) => list::show(&client, &args).await?,
@@ -73,9 +73,9 @@ pub(super) async fn sources(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-// === impl Gateway ===
+// === impl Caller ===
 
-impl Gateway {
+impl Caller {
     async fn client(&self) -> Result<Client> {
         let gateway = explain::gateway(self.gateway.as_deref(), self.environment.as_deref());
         let client = Client::new(gateway.await?);

@@ -21,7 +21,7 @@ pub(super) struct Name {
 
 /// The arguments of `sources show`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Show {
+pub(super) struct ShowSource {
     #[command(flatten)]
     name: Name,
     /// Show one record in quarantine with its bytes: the unit
@@ -90,7 +90,7 @@ pub(super) async fn list(client: &Client, args: &Listing) -> Result<()> {
     args.print(&sources, table)
 }
 
-pub(super) async fn show(client: &Client, args: &Show) -> Result<()> {
+pub(super) async fn show(client: &Client, args: &ShowSource) -> Result<()> {
     let path = path(&args.name.source);
     if let (Some(unit), Some(number)) = (&args.unit, args.number) {
         let record: Value = client

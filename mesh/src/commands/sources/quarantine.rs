@@ -65,7 +65,7 @@ pub(super) struct Record {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Replayed {
+struct ReplayPage {
     #[serde(deserialize_with = "integer")]
     replayed: i64,
     refused: Vec<Record>,
@@ -90,7 +90,7 @@ pub(super) async fn retry(client: &Client, args: &Retry) -> Result<ExitCode> {
     }
     let (mut replayed, mut refused) = (0, 0);
     loop {
-        let page: Replayed = client.post(&path, &request).await?;
+        let page: ReplayPage = client.post(&path, &request).await?;
         replayed += page.replayed;
         refused += page.refused_records;
         if !page.refused.is_empty() {

@@ -1,4 +1,4 @@
-//! What a source would make of a file.
+//! Shows the messages that a source would make of a file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ pub(super) struct Try {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Tried {
-    records: Vec<Record>,
+    records: Vec<TriedRecord>,
     #[serde(deserialize_with = "integer")]
     read: i64,
     #[serde(deserialize_with = "integer")]
@@ -41,7 +41,7 @@ struct Tried {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Record {
+struct TriedRecord {
     #[serde(deserialize_with = "integer")]
     number: i64,
     place: String,
