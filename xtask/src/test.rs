@@ -101,6 +101,11 @@ const STEPS: &[Step] = &[
         run: verify,
         filtered: false,
     },
+    Step {
+        name: "doors",
+        run: doors,
+        filtered: false,
+    },
 ];
 
 pub(super) fn test(args: Args) -> Result<ExitCode> {
@@ -206,10 +211,19 @@ fn pages(home: &Home, _: Option<&str>) -> Result<()> {
 
 /// Runs `verify orders` with the example.
 fn verify(home: &Home, _: Option<&str>) -> Result<()> {
-    // The build may have replaced the program of this process.
+    again(home, &["verify", "orders", "--no-build"])
+}
+
+/// Brings the example in by each door.
+fn doors(home: &Home, _: Option<&str>) -> Result<()> {
+    again(home, &["doors", "--no-build"])
+}
+
+/// Runs a command of this program, which the build may have replaced since it began.
+fn again(home: &Home, arguments: &[&str]) -> Result<()> {
     let program = cargo::binaries(home)?.dir.join("xtask");
     run(Command::new(program)
-        .args(["verify", "orders", "--no-build"])
+        .args(arguments)
         .current_dir(home.root()))
 }
 

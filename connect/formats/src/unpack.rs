@@ -173,7 +173,7 @@ impl<R: Read> Read for Packed<R> {
                 Ok(read)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            // An error of the disk or the connection says nothing about the bytes, whatever its kind.
+            // An error of the disk or the connection says nothing about the bytes.
             Err(error) => Err(Broken::error(rules::UNREADABLE, error.to_string())),
         }
     }

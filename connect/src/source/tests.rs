@@ -166,78 +166,82 @@ async fn fields_with_a_value_are_counted() {
     assert_eq!(counts, [("id", 2), ("sku", 2), ("quantity", 1)]);
 }
 
+/// Changes of [`BATCHED`], and parts of the error that each makes.
+const MISTAKES: [(&str, &str, &[&str]); 15] = [
+    (
+        "kind = \"upload\"",
+        "kind = \"uplod\"",
+        &[
+            "from.kind",
+            "sources/stock.toml line 3",
+            "did you mean `upload`",
+        ],
+    ),
+    (
+        "kind = \"upload\"",
+        "kind = \"upload\"\nsetle = \"2s\"",
+        &["from.setle", "did you mean `settle`"],
+    ),
+    (
+        "kind = \"upload\"",
+        "kind = \"directory\"",
+        &["from.path", "expected a directory"],
+    ),
+    (
+        "kind = \"upload\"",
+        "kind = \"upload\"\nsettle = \"2\"",
+        &["from.settle", "expected a duration"],
+    ),
+    ("size = 2", "size = 0", &["into.batch.size", "1 to 10000"]),
+    (
+        "Stock/Put\"",
+        "Stock/Add\"",
+        &["into.method", "idempotency_level = IDEMPOTENT"],
+    ),
+    ("Stock/Put\"", "Stock/Watch\"", &["into.method", "unary"]),
+    (
+        "Stock/Put\"",
+        "Stock/Get\"",
+        &["into.method", "no side effects"],
+    ),
+    (
+        "count_rows",
+        "count_row",
+        &["into.batch.field", "did you mean `count_rows`"],
+    ),
+    (
+        "count_rows",
+        "names",
+        &["into.batch.field", "no list of messages"],
+    ),
+    (
+        "quantity = \"int",
+        "quantiti = \"int",
+        &["map.quantiti", "quantity"],
+    ),
+    ("id = \"id\"", "id = \"1 + 1\"", &["map.id"]),
+    (
+        "complete = \"complete\"",
+        "complete = \"compleet\"",
+        &["into.request.complete"],
+    ),
+    (
+        "kind = \"csv\"",
+        "kind = \"csv\"\npath = \"a\"",
+        &["format.path", "csv"],
+    ),
+    (
+        "[map]",
+        "[quarantine]\nstop_above = { ratio = 2.0, of = 10 }\n[map]",
+        &["quarantine.stop_above.ratio"],
+    ),
+];
+
 #[tokio::test]
 async fn a_mistake_is_named_by_its_file_and_key() {
-    let change = |from: &str, to: &str| {
+    for (from, to, parts) in MISTAKES {
         assert!(BATCHED.contains(from), "{from}");
-        refused(&BATCHED.replace(from, to))
-    };
-    for (error, parts) in [
-        (
-            change("kind = \"upload\"", "kind = \"uplod\""),
-            &[
-                "from.kind",
-                "sources/stock.toml line 3",
-                "did you mean `upload`",
-            ][..],
-        ),
-        (
-            change("kind = \"upload\"", "kind = \"upload\"\nsetle = \"2s\""),
-            &["from.setle", "did you mean `settle`"],
-        ),
-        (
-            change("kind = \"upload\"", "kind = \"directory\""),
-            &["from.path", "expected a directory"],
-        ),
-        (
-            change("kind = \"upload\"", "kind = \"upload\"\nsettle = \"2\""),
-            &["from.settle", "expected a duration"],
-        ),
-        (
-            change("size = 2", "size = 0"),
-            &["into.batch.size", "1 to 10000"],
-        ),
-        (
-            change("Stock/Put\"", "Stock/Add\""),
-            &["into.method", "idempotency_level = IDEMPOTENT"],
-        ),
-        (
-            change("Stock/Put\"", "Stock/Watch\""),
-            &["into.method", "unary"],
-        ),
-        (
-            change("Stock/Put\"", "Stock/Get\""),
-            &["into.method", "no side effects"],
-        ),
-        (
-            change("count_rows", "count_row"),
-            &["into.batch.field", "did you mean `count_rows`"],
-        ),
-        (
-            change("count_rows", "names"),
-            &["into.batch.field", "no list of messages"],
-        ),
-        (
-            change("quantity = \"int", "quantiti = \"int"),
-            &["map.quantiti", "quantity"],
-        ),
-        (change("id = \"id\"", "id = \"1 + 1\""), &["map.id"]),
-        (
-            change("complete = \"complete\"", "complete = \"compleet\""),
-            &["into.request.complete"],
-        ),
-        (
-            change("kind = \"csv\"", "kind = \"csv\"\npath = \"a\""),
-            &["format.path", "csv"],
-        ),
-        (
-            change(
-                "[map]",
-                "[quarantine]\nstop_above = { ratio = 2.0, of = 10 }\n[map]",
-            ),
-            &["quarantine.stop_above.ratio"],
-        ),
-    ] {
+        let error = refused(&BATCHED.replace(from, to));
         for part in parts {
             assert!(error.contains(part), "`{part}` is missing: {error}");
         }

@@ -32,6 +32,9 @@ pub(crate) struct Rows {
     pub(crate) read: i64,
     pub(crate) accepted: i64,
     pub(crate) rejected: BTreeMap<String, i64>,
+    /// Rows that a source could not read: they are in its quarantine.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) missing: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,6 +85,8 @@ struct SourceSummary {
     rows_read: i64,
     #[serde(deserialize_with = "int64")]
     rows_accepted: i64,
+    #[serde(deserialize_with = "int64")]
+    rows_missing: i64,
     rejected: Vec<Rejected>,
 }
 
@@ -166,6 +171,7 @@ fn compile(imports: SourceSummary, orders: Orders, ledger: Ledger, stock: Stock)
         read: imports.rows_read,
         accepted: imports.rows_accepted,
         rejected: counts(reasons.map(|rejected| (rejected.rule, rejected.rows))),
+        missing: imports.rows_missing,
     };
     let states = orders.orders.into_iter();
     let state = |name: &str| name.strip_prefix("ORDER_STATE_").unwrap_or(name).to_owned();
@@ -185,6 +191,14 @@ fn compile(imports: SourceSummary, orders: Orders, ledger: Ledger, stock: Stock)
         },
         stock,
     }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde calls"
+)]
+fn is_zero(count: &i64) -> bool {
+    *count == 0
 }
 
 fn counts(all: impl Iterator<Item = (String, i64)>) -> BTreeMap<String, i64> {
@@ -212,9 +226,9 @@ impl Books {
         let (rows, stock, money) = (&self.rows, &self.stock, &self.money);
         let rejected: i64 = rows.rejected.values().sum();
         equal(
-            "rows read differ from accepted plus rejected",
+            "rows read differ from accepted plus rejected plus missing",
             rows.read,
-            rows.accepted + rejected,
+            rows.accepted + rejected + rows.missing,
         );
         equal(
             "the ledger's postings do not sum to zero",

@@ -45,7 +45,7 @@ pub(crate) struct Args {
 
 /// The result of one door.
 #[derive(Debug, Serialize)]
-struct Row {
+struct Passage {
     door: &'static str,
     /// Data rows that ingest read or that are in quarantine.
     rows: i64,
@@ -111,8 +111,8 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Door>> {
     Ok(DOORS.iter().filter(is_chosen).collect())
 }
 
-fn line(row: &Row) -> String {
-    let Row {
+fn line(row: &Passage) -> String {
+    let Passage {
         door,
         rows,
         quarantined,

@@ -106,7 +106,7 @@ async fn rows_that_were_left_out_are_missing_and_wrong_ones_are_rejected() -> Re
     };
     let request = AppendRowsRequest {
         rows: vec![row(1), wrong, row(9)],
-        ..request("gaps", 1..=0, true)
+        ..request("gaps", 1..=1, true)
     };
     let import = append(&mesh, request.clone()).await?;
     assert_eq!((import.rows_read, import.rows_missing), (9, 6));

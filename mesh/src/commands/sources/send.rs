@@ -99,13 +99,16 @@ pub(super) async fn body(file: &Path, offset: u64) -> Result<Body> {
     tokio::spawn(async move {
         loop {
             let mut block = vec![0; BLOCK];
-            let read = file.read(&mut block).await;
-            let block = read.map(|read| {
-                block.truncate(read);
-                Bytes::from(block)
-            });
-            let is_last = !matches!(&block, Ok(block) if !block.is_empty());
-            if is_last && block.is_ok() || sender.send(block).await.is_err() || is_last {
+            let block = match file.read(&mut block).await {
+                Ok(0) => return,
+                Ok(read) => {
+                    block.truncate(read);
+                    Ok(Bytes::from(block))
+                }
+                Err(error) => Err(error),
+            };
+            let is_broken = block.is_err();
+            if sender.send(block).await.is_err() || is_broken {
                 return;
             }
         }

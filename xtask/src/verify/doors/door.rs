@@ -23,14 +23,14 @@ pub(super) struct Door {
     pub(super) name: &'static str,
     /// Form of the file, as the writer knows it.
     form: &'static str,
-    pub(super) way: Way,
+    pub(super) intake: Intake,
     /// The table `[format]` of the source.
     format: &'static str,
 }
 
 /// How a file reaches the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Intake {
     /// It is put into the watched directory.
     Directory,
     /// It is sent by a call.
@@ -43,13 +43,14 @@ pub(super) const DOORS: &[Door] = &[
     Door {
         name: "send",
         form: "csv",
-        way: Way::Send,
+        intake: Intake::Send,
         format: "kind = 'csv'",
     },
     file(
         "csv-windows",
         "kind = 'csv'\ndelimiter = ';'\nencoding = 'windows-1252'",
     ),
+    file("csv-utf16", "kind = 'csv'\ndelimiter = \"\\t\""),
     file("gzip", "kind = 'csv'"),
     file("zip", "kind = 'csv'"),
     file("ndjson", "kind = 'ndjson'"),
@@ -63,7 +64,7 @@ const fn file(form: &'static str, format: &'static str) -> Door {
     Door {
         name: form,
         form,
-        way: Way::Directory,
+        intake: Intake::Directory,
         format,
     }
 }
@@ -79,11 +80,11 @@ pub(super) struct Files {
 impl Door {
     /// Returns the file of the source, whose directory is `inbox`.
     pub(super) fn source(&self, inbox: &Path) -> Result<String> {
-        let from = match self.way {
-            Way::Directory => format!(
+        let from = match self.intake {
+            Intake::Directory => format!(
                 "kind = 'directory'\npath = {inbox:?}\npattern = 'orders*'\nsettle = '200ms'"
             ),
-            Way::Send => "kind = 'upload'".to_owned(),
+            Intake::Send => "kind = 'upload'".to_owned(),
         };
         let mut source: toml::Table = SHIPPED.parse()?;
         source.insert("from".to_owned(), from.parse::<toml::Table>()?.into());

@@ -67,7 +67,8 @@ class Json(json.JSONEncoder):
 
 
 def write(text, encoding="utf-8"):
-    with open(OUTPUT, "w", newline="", encoding=encoding) as file:
+    # Letters that an encoding lacks are `?`: they stand in descriptions, which no book depends on.
+    with open(OUTPUT, "w", newline="", encoding=encoding, errors="replace") as file:
         file.write(text)
 
 
@@ -100,6 +101,13 @@ def as_xml():
 
 def as_xlsx():
     import openpyxl
+    from openpyxl.cell import WriteOnlyCell
+
+    def text(sheet, value):
+        """Text that looks like a formula or an error stays text."""
+        cell = WriteOnlyCell(sheet, value)
+        cell.data_type = "s"
+        return cell
 
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Orders")
@@ -112,7 +120,7 @@ def as_xlsx():
         cells = [float(cell) if isinstance(cell, decimal.Decimal) else cell for cell in cells]
         if len(row) > len(HEADER):
             cells[-1:] = row[len(HEADER) - 1 :]
-        sheet.append(cells)
+        sheet.append([text(sheet, cell) if isinstance(cell, str) else cell for cell in cells])
     book.save(OUTPUT)
 
 
@@ -134,6 +142,8 @@ FORMS = {
     "csv": lambda: write(whole().decode("utf-8")),
     # As a spreadsheet of a European desk exports it.
     "csv-windows": lambda: write(table(delimiter=";", quoting=csv.QUOTE_ALL), "cp1252"),
+    # As "Unicode text" of a spreadsheet: UTF-16 with a byte order mark, tabs.
+    "csv-utf16": lambda: write(table(delimiter="\t"), "utf-16"),
     "gzip": lambda: open(OUTPUT, "wb").write(gzip.compress(whole())),
     "ndjson": lambda: write("".join(json.dumps(record, cls=Json) + "\n" for record in typed())),
     "json": lambda: write(json.dumps({"export": {"rows": list(typed())}}, cls=Json, indent=1)),

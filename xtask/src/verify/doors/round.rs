@@ -14,10 +14,11 @@ use mesh::{Stack, StackOptions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
-use super::door::{Door, Files, Way};
-use super::{Row, differences};
+use super::door::{Door, Files, Intake};
+use super::{Passage, differences};
 use crate::retail::books::{self, Books};
 use crate::retail::file::OrderFile;
 use crate::retail::json::int64;
@@ -69,7 +70,7 @@ struct AppendRows<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Import {
+struct Appended {
     state: String,
 }
 
@@ -109,7 +110,7 @@ pub(super) async fn through(
     expected: &Books,
     seed: Option<u64>,
     ui: Ui,
-) -> Result<Row> {
+) -> Result<Passage> {
     let dir = tempfile::tempdir()?;
     let mesh = Mesh::start(home, door, dir.path(), ui).await?;
     let settings = Settings::default();
@@ -144,7 +145,7 @@ pub(super) async fn through(
         differences.push("the same file again changed the books".to_owned());
     }
     mesh.stack.shutdown().await?;
-    Ok(Row {
+    Ok(Passage {
         door: door.name,
         rows: unit.position,
         quarantined: unit.quarantined,
@@ -175,8 +176,8 @@ impl Mesh {
 
     /// Hands the file over, and waits until a repeated one is known as such.
     async fn bring(&self, door: &Door, file: &Path, name: &str, repeated: bool) -> Result<()> {
-        match door.way {
-            Way::Directory => {
+        match door.intake {
+            Intake::Directory => {
                 // A name without the pattern until the file is whole.
                 let part = self.inbox.join(format!(".{name}"));
                 std::fs::copy(file, &part)?;
@@ -187,11 +188,12 @@ impl Mesh {
                         .await?;
                 }
             }
-            Way::Send => {
+            Intake::Send => {
                 let bytes = Bytes::from(std::fs::read(file)?);
                 let path = format!(
-                    "/v1/sources/{SOURCE}:send?name={name}&size_bytes={}",
-                    bytes.len()
+                    "/v1/sources/{SOURCE}:send?name={name}&size_bytes={}&sha256={:x}",
+                    bytes.len(),
+                    Sha256::digest(&bytes)
                 );
                 let send = async || {
                     let body = Full::new(bytes.clone())
@@ -236,7 +238,8 @@ impl Mesh {
         self.until("all orders to be settled", async || {
             let path = format!("/v1/sources/{}:append", retail::SOURCE);
             let message = AppendRows { unit: &newest.unit };
-            let import: Import = retrying(async || self.client.post(&path, &message).await).await?;
+            let import: Appended =
+                retrying(async || self.client.post(&path, &message).await).await?;
             Ok(import.state == "IMPORT_STATE_COMPLETED")
         })
         .await?;
