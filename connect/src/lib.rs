@@ -32,6 +32,7 @@ use crate::source::Sources;
 use crate::store::Store;
 use crate::target::Targets;
 
+pub use pb::{FILE_DESCRIPTOR_SET, METHODS};
 pub use settings::{Config, PROGRAM};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

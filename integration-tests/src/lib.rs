@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: a private mesh of real engines and real processes, and
 //! clients for it.
 
+pub mod contracts;
 pub mod http;
 pub mod import;
 pub mod order;

@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use contract::{Access, Callers};
 use integration_tests::http::{Http, Response};
-use integration_tests::{Mesh, eventually};
+use integration_tests::{Mesh, contracts, eventually};
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mesh::StackOptions;
@@ -252,7 +252,6 @@ impl Guarded {
 /// Returns the methods of all services of the mesh, with the rule of the contract and the routes of
 /// the document.
 fn rpcs(document: &Value) -> Result<Vec<Rpc>> {
-    let loaded = descriptors::load(protos::FILE_DESCRIPTOR_SET)?;
     let mut routes: BTreeMap<&str, (String, String)> = BTreeMap::new();
     for (path, item) in document["paths"].as_object().context("paths")? {
         for (method, operation) in item.as_object().context("operations")? {
@@ -262,9 +261,13 @@ fn rpcs(document: &Value) -> Result<Vec<Rpc>> {
         }
     }
     let mut found = Vec::new();
-    for service in &loaded.pool.services {
-        for definition in &service.methods {
-            let plan = descriptors::MethodPlan::new(&loaded.pool, service, definition);
+    for set in contracts::DESCRIPTOR_SETS {
+        let pool = descriptors::load(set)?.pool;
+        let services = pool.services.iter();
+        let methods = services
+            .flat_map(|service| service.methods.iter().map(move |method| (service, method)));
+        for (service, definition) in methods {
+            let plan = descriptors::MethodPlan::new(&pool, service, definition);
             let path = plan.path().to_owned();
             let option = plan
                 .access()
@@ -401,8 +404,8 @@ async fn every_rpc_lets_in_whom_its_contract_names_in_every_protocol() -> Result
 /// Calls every RPC in every protocol with each credential, and compares.
 async fn expect_decisions(gateway: SocketAddr, rpcs: &[Rpc], credentials: &[Sent]) -> Result<()> {
     let mut uncovered: BTreeSet<(String, &str)> = BTreeSet::new();
-    for method in protos::METHODS {
-        uncovered.extend(PROTOCOLS.map(|protocol| (method.path.to_owned(), protocol)));
+    for method in contracts::methods() {
+        uncovered.extend(PROTOCOLS.map(|protocol| (method.to_owned(), protocol)));
     }
     ensure!(!uncovered.is_empty(), "no methods");
     let mut wrong = Vec::new();

@@ -67,7 +67,7 @@ async fn a_killed_service_is_seen_coming_back() -> Result<()> {
     };
     let mesh = start().await?;
     let mut page = DrivenPage::open(&program, &url(&mesh, "processes")?).await?;
-    page.shows("#health", "all 9 healthy").await?;
+    page.shows("#health", "all 10 healthy").await?;
     // The page sees each state, however short.
     let record = "window.seen = new Set(); \
                   new MutationObserver(() => window.seen.add(document.querySelector(\
@@ -78,7 +78,7 @@ async fn a_killed_service_is_seen_coming_back() -> Result<()> {
     mesh.stack().revived("inventory", &killed).await?;
     let row = "[data-process=inventory][data-state=healthy][data-restarts='1']";
     page.shows(row, "last exit: signal: 9").await?;
-    page.shows("#health", "all 9 healthy").await?;
+    page.shows("#health", "all 10 healthy").await?;
     let seen = page.value("[...window.seen]").await?;
     let seen = seen.as_array().context("states")?;
     assert!(seen.contains(&json!("restarting")), "{seen:?}");
