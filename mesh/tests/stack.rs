@@ -203,7 +203,7 @@ async fn passwords_are_in_no_log_and_not_in_the_cluster() {
             .fetch_all(&mut connection)
             .await
             .unwrap();
-    assert_eq!(kept.len(), 7, "six services and the owner");
+    assert_eq!(kept.len(), 8, "seven services and the owner");
     assert!(
         kept.iter()
             .all(|kept| kept.starts_with("SCRAM-SHA-256$4096:"))
