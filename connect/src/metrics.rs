@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use chassis::metrics::{Described, write_described};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,9 +19,6 @@ const MAX_RULES: usize = 64;
 const OTHER: &str = "OTHER";
 
 type Seconds = Gauge<f64, AtomicU64>;
-
-/// A metric with its name and help.
-type Described<'a> = (&'static str, &'static str, &'a dyn EncodeMetric);
 
 /// The metrics of all sources; clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -121,11 +119,8 @@ impl Metrics {
 
     /// Writes all metrics.
     pub(crate) fn write(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut all = self.counters().into_iter().chain(self.gauges());
-        all.try_for_each(|(name, help, metric)| {
-            let kind = metric.metric_type();
-            metric.encode(encoder.encode_descriptor(name, help, None, kind)?)
-        })
+        let all = self.counters().into_iter().chain(self.gauges());
+        write_described(encoder, all)
     }
 
     fn counters(&self) -> [Described<'_>; 6] {

@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use chassis::metrics::{Described, write_described};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use rpc::lock::lock;
@@ -96,7 +97,7 @@ impl Metrics {
     /// Writes all metrics.
     pub(crate) fn write(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let inner = &self.inner;
-        let all: [(&str, &str, &dyn EncodeMetric); 3] = [
+        let all: [Described<'_>; 3] = [
             (
                 "saga_open_instances",
                 "Sagas at this step, counted up to 100000 of all",
@@ -113,10 +114,7 @@ impl Metrics {
                 &inner.age,
             ),
         ];
-        all.into_iter().try_for_each(|(name, help, metric)| {
-            let kind = metric.metric_type();
-            metric.encode(encoder.encode_descriptor(name, help, None, kind)?)
-        })
+        write_described(encoder, all)
     }
 }
 

@@ -28,6 +28,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use call::{Call, Protocol, Route};
+pub use extension::{Described, write_described};
 pub use upstream::{Breaker, Upstream};
 
 use budget::BudgetCollector;

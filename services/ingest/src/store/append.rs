@@ -6,9 +6,7 @@ use protos::ingest::v1::AppendRowsRequest;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::commit::{
-    ATTEMPTS, Attempt, accept, insert_returns, known, publish, publish_last, reject_all,
-};
+use super::commit::{ATTEMPTS, Attempt, accept, apply, known};
 use crate::{
     error::Error,
     model::{self, APPENDED, AppendedRow, Batch, Mapping, PendingRows, append::missing},
@@ -92,14 +90,7 @@ async fn attempt(
         return Ok(Attempt::Overtaken);
     }
     let mut batch = pending.cut(judgement);
-    reject_all(&mut tx, import_id, &batch.rejected).await?;
-    insert_returns(&mut tx, import_id, &batch.returns).await?;
-    let sales = std::mem::take(&mut batch.sales);
-    let published = if ends {
-        publish_last(&mut tx, mapping, import_id, sales).await?
-    } else {
-        publish(&mut tx, mapping, import_id, sales, Vec::new()).await?
-    };
+    let published = apply(&mut tx, mapping, import_id, &mut batch, ends).await?;
     move_on(&mut tx, &state, &batch, &rows, ends, published).await?;
     chassis::crash::point("ingest.append.before_commit");
     tx.commit().await?;

@@ -16,8 +16,7 @@ use crate::{
     convert,
     error::Error,
     model::{
-        Batch, Hash, Head, Invoice, Kind, Line, Mapping, PendingRows, RejectedRow, Rejection, Row,
-        returns,
+        Batch, Hash, Head, Invoice, Kind, Line, Mapping, PendingRows, RejectedRow, Row, returns,
     },
 };
 
@@ -77,14 +76,7 @@ async fn attempt(
         return Ok(Attempt::Done(false));
     }
     let import_id = position.import_id;
-    reject_all(&mut tx, import_id, &batch.rejected).await?;
-    insert_returns(&mut tx, import_id, &batch.returns).await?;
-    let sales = std::mem::take(&mut batch.sales);
-    let published = if at_end {
-        publish_last(&mut tx, mapping, import_id, sales).await?
-    } else {
-        publish(&mut tx, mapping, import_id, sales, Vec::new()).await?
-    };
+    let published = apply(&mut tx, mapping, import_id, &mut batch, at_end).await?;
     move_on(&mut tx, position, &batch, published).await?;
     chassis::crash::point("ingest.upload.before_commit");
     tx.commit().await?;
@@ -151,6 +143,27 @@ pub(super) async fn accept(
     Ok(inserted.rows_affected() == accepted.len() as u64)
 }
 
+/// Stores the rejected rows and the returns of a batch and publishes its sales, at the end of the
+/// import with all returns; returns how many invoices.
+pub(super) async fn apply(
+    tx: &mut PgConnection,
+    mapping: &Mapping,
+    import_id: Uuid,
+    batch: &mut Batch,
+    at_end: bool,
+) -> Result<usize, Error> {
+    let rejected: Vec<_> = batch.rejected.iter().map(RejectedRow::from).collect();
+    let rejected: Vec<_> = rejected.iter().map(|row| (import_id, row)).collect();
+    reject(&mut *tx, &rejected).await?;
+    insert_returns(&mut *tx, import_id, &batch.returns).await?;
+    let sales = std::mem::take(&mut batch.sales);
+    if at_end {
+        publish_last(tx, mapping, import_id, sales).await
+    } else {
+        publish(tx, mapping, import_id, sales, Vec::new()).await
+    }
+}
+
 async fn move_on(
     tx: &mut PgConnection,
     position: &Position,
@@ -173,23 +186,7 @@ async fn move_on(
     Ok(())
 }
 
-/// Stores rejected rows of one import.
-pub(super) async fn reject_all(
-    tx: &mut PgConnection,
-    import_id: Uuid,
-    rejected: &[Rejection],
-) -> Result<(), Error> {
-    let rejected: Vec<_> = rejected.iter().map(RejectedRow::from).collect();
-    let rejected: Vec<_> = rejected.iter().map(|row| (import_id, row)).collect();
-    reject(tx, &rejected).await
-}
-
-/// Stores accepted rows of returns, which wait for the end of the import.
-pub(super) async fn insert_returns(
-    tx: &mut PgConnection,
-    import_id: Uuid,
-    rows: &[Row],
-) -> Result<(), Error> {
+async fn insert_returns(tx: &mut PgConnection, import_id: Uuid, rows: &[Row]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -244,7 +241,7 @@ pub(super) async fn insert_returns(
 ///
 /// A page has the accounts after those of the page before, and brings the sales of its accounts:
 /// the transaction locks accounts in order.
-pub(super) async fn publish_last(
+async fn publish_last(
     tx: &mut PgConnection,
     mapping: &Mapping,
     import_id: Uuid,
@@ -277,7 +274,7 @@ pub(super) async fn publish_last(
 }
 
 /// Publishes sales, and returns after them; returns how many.
-pub(super) async fn publish(
+async fn publish(
     tx: &mut PgConnection,
     mapping: &Mapping,
     import_id: Uuid,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chassis::metrics::{Described, write_described};
 use facts::error::Error;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -24,9 +25,6 @@ const COUNTED_ROWS: i64 = 100_000;
 const BATCH_BUCKETS: u16 = 11;
 
 type Seconds = Gauge<f64, AtomicU64>;
-
-/// A metric with its name and help.
-type Described<'a> = (&'static str, &'static str, &'a dyn EncodeMetric);
 
 /// The metrics of one process; clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -186,11 +184,8 @@ impl Metrics {
 
     /// Writes all metrics.
     pub(crate) fn write(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut all = self.of_the_outbox().into_iter().chain(self.of_consumers());
-        all.try_for_each(|(name, help, metric)| {
-            let kind = metric.metric_type();
-            metric.encode(encoder.encode_descriptor(name, help, None, kind)?)
-        })
+        let all = self.of_the_outbox().into_iter().chain(self.of_consumers());
+        write_described(encoder, all)
     }
 
     fn of_the_outbox(&self) -> [Described<'_>; 7] {
